@@ -2,7 +2,7 @@ import { SIZE_NAMES } from './figures.ts';
 import { HOSTILE_SHAPES } from './hostile.ts';
 import type { SectionName } from './sections.ts';
 
-/** The limits of a figure. Numbers are in the unit of the figure. */
+/** The limit that a figure must keep, in the unit of the figure. */
 export type Budget = { readonly atLeast: number } | { readonly atMost: number } | { readonly exactly: string };
 
 /** The budgets, by section and figure name. `npm run bench -- --check` fails if a figure misses its budget. */
@@ -18,15 +18,15 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     "encrypt 1 MiB against the raw envelope's time": { atMost: 2.5 },
     "decrypt 1 MiB against the raw envelope's time": { atMost: 2.5 },
     "encrypt-fields of 20 values against 20 raw envelopes' time": { atMost: 2 },
-    // Without a shared Data Row Key the cipher dominates: a call takes little more than twice the time of the cipher.
+    // A call without a shared Data Row Key takes little more than twice as long as the cipher alone.
     'a batch of 1,000 × 256 B that shares a Data Row Key against 1,000 calls': { atLeast: 2 },
     'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not': { atLeast: 1.7 },
   },
   queue: {
-    // Inside the queue door native keys live longer, which makes them more expensive to free.
+    // Native keys live longer inside the queue door, which makes freeing them more expensive.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
   },
-  // Four times the input takes about 4 times as long, plus garbage collection. Quadratic growth would take 16 times.
+  // Four times the input should take four times as long, plus garbage collection. Quadratic growth would take 16 times.
   'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),
   contestants: {
     ...each(['encrypt against AWS Encryption SDK', 'decrypt against AWS Encryption SDK'], (size) => ({
@@ -54,7 +54,7 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     'a cached Intermediate Key': { atMost: 1.5 },
     'partitions held of 100,000, with room for all': { exactly: '100000' },
     'partitions held of 100,000, with room for 10,000': { exactly: '10000' },
-    // All 100,000 partitions would need about 120 MB. A value below the budget shows that evicted ones are collected.
+    // All 100,000 partitions would need about 120 MB. A figure below the budget shows that V8 collects evicted keys.
     'memory of 100,000 partitions, with room for 10,000': { atMost: 48 },
     // Heap size fluctuates by a few megabytes. A leak would exceed this.
     'growth of resident memory, second quarter to last': { atMost: 8 },

@@ -9,14 +9,14 @@ export interface RemoteTask {
   time(runs: number): Promise<Lap>;
 }
 
-/** The time of some runs, or of one run, in milliseconds. */
+/** The time of one or more runs, in milliseconds. */
 export interface Lap {
   readonly wallMs: number;
   /** CPU time of the whole process, including its garbage collection threads. */
   readonly cpuMs: number;
 }
 
-/** The time of one operation of one contestant, for each round. */
+/** The time of one operation of a contestant, for each round. */
 export type Laps = readonly Lap[];
 
 /** The median and the quartiles of a figure over all rounds. */
@@ -26,10 +26,10 @@ export interface Spread {
   readonly upper: number;
 }
 
-/** The duration of a comparison. */
+/** How long a comparison takes. */
 export interface RaceOptions {
   readonly rounds?: number;
-  /** The duration of each contestant's turn in a round. */
+  /** How long the turn of each contestant takes in a round. */
   readonly roundMs?: number;
 }
 
@@ -37,7 +37,8 @@ const WARM_UP_MS = 400;
 
 /**
  * Measures contestants in turns within each round, so that other load on the machine slows all of them equally.
- * Tinybench and mitata measure one task after the other. On a shared machine the ratio of two tasks is then noise.
+ * Tinybench and mitata measure one task after the other, which makes the ratio of two tasks mere noise on a shared
+ * machine.
  */
 export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Task | RemoteTask>>,
@@ -73,7 +74,8 @@ export function timeOf(laps: Laps, clock: keyof Lap = 'wallMs'): Spread {
 export function localTask(task: Task): RemoteTask {
   return {
     time: async (runs) => {
-      // Node frees native keys and ciphers between event loop turns. Wait here so that they do not slow the next task.
+      // Node frees native keys and ciphers between turns of the event loop. Wait for that here, or it would slow the
+      // next task.
       await setImmediate();
       const cpu = process.cpuUsage();
       const start = process.hrtime.bigint();
@@ -88,7 +90,7 @@ export function localTask(task: Task): RemoteTask {
   };
 }
 
-/** The time of one run after warm-up, in milliseconds. */
+/** The time of one run in milliseconds, after a warm-up. */
 async function warmUp(task: RemoteTask): Promise<number> {
   let spentMs = 0;
   let eachMs = Infinity;

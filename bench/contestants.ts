@@ -21,14 +21,17 @@ export async function measureContestants(): Promise<SectionResult> {
 }
 
 /**
- * Compares the warm library with the floor, in more rounds and heats.
- * The ratio shows the cost of the cache, ids, policy and errors. A ratio of 1 is the speed of the floor.
+ * Compares the warm library with the floor, over more rounds and restarts. The ratio shows what the cache, the IDs, the
+ * policy and the errors cost. A ratio of 1 means that the library is as fast as the floor.
  */
 export function measureLibrary(): Promise<SectionResult> {
   return raceOf(['floor', KEYFOLD], () => '', { heats: 5, rounds: 15 });
 }
 
-/** The number of restarts of the contestants, and the rounds after each. Restarts average out the memory layout. */
+/**
+ * How often the contestants are restarted, and how many rounds follow each restart. Restarts average out the memory
+ * layout.
+ */
 interface Heats {
   readonly heats: number;
   readonly rounds: number;

@@ -1,6 +1,6 @@
 /**
- * The minimum cost of a record in Node: two GCM operations with KeyObjects, strict base64 and JSON.
- * The floor has no cache, ids or policy, and no detailed errors.
+ * The minimum cost of a record in Node: two GCM operations with KeyObjects, strict base64 and JSON. The floor has
+ * neither a cache nor IDs, a policy or detailed errors.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
 
@@ -55,8 +55,8 @@ function open(key: KeyObject, sealed: Buffer): Buffer {
 }
 
 /**
- * Decodes strict base64, as src/crypto/base64.ts does. Node's decoder accepts invalid input,
- * which the checks of the length and of the last four characters reject.
+ * Decodes strict base64, as src/crypto/base64.ts does. Node's decoder accepts invalid input, so this function also
+ * checks the length and the last four characters.
  */
 function strictBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
@@ -86,7 +86,7 @@ export function floorEncrypt(parent: KeyObject, plaintext: Uint8Array): string {
   return text;
 }
 
-/** Opens a record of {@link floorEncrypt}. It parses only the JSON before the payload. */
+/** Opens a record that {@link floorEncrypt} wrote. It parses only the JSON before the payload. */
 export function floorDecrypt(parent: KeyObject, text: string): Buffer {
   const at = text.indexOf(DATA_PREFIX);
   const record = JSON.parse(`${text.slice(0, at)}}`) as { Key: { Key: string } };

@@ -1,4 +1,4 @@
-/** Benchmark section: compares the full HTTP handler, from event to answer, with its cryptography alone. */
+/** Benchmark section: compares the whole HTTP handler, from event to answer, with its cryptography alone. */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
@@ -15,7 +15,7 @@ const ITEM_BYTES = 256;
 const SHARED_ITEM_BYTES = 64;
 const RAW_SIZES = ['64 B', '1 KiB', '64 KiB', '1 MiB'] as const;
 
-/** Measures the handler, which writes an audit line to standard output at each call. */
+/** Measures the handler, which writes an audit line to standard output for each call. */
 export async function measureHandler(): Promise<SectionResult> {
   const send = openHandler();
   const parent = createSecretKey(randomBytes(32));

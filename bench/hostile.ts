@@ -10,10 +10,10 @@ import { locateValues } from '../src/operations/json-text.ts';
 import { race, timesAsLong } from './compare.ts';
 import type { Figure, SectionResult } from './figures.ts';
 
-/** Makes an input of the given size, and returns the function that reads it. */
+/** Makes an input of the given size. Returns a function that reads the input. */
 type Shape = (size: number) => () => unknown;
 
-/** The hostile inputs by name, each with the smaller of its two sizes. */
+/** The hostile inputs by name. Each has the smaller of its two sizes. */
 const SHAPES = {
   'a path of escapes': [40, (n) => () => parseJsonPath(`$["${'\\u0061'.repeat(n)}"]`)],
   'a path of nested calls in a filter': [120, (n) => () => parseJsonPath(`$[?${'f('.repeat(n)}@.a`)],
@@ -50,7 +50,7 @@ const SHAPES = {
 
 export const HOSTILE_SHAPES = Object.keys(SHAPES);
 
-/** Measures each hostile input at its size and at four times its size. */
+/** Measures each hostile input at its size, and at four times its size. */
 export async function measureHostileInput(): Promise<SectionResult> {
   const figures: Figure[] = [];
   for (const [name, [size, shape]] of Object.entries(SHAPES)) {
@@ -58,7 +58,7 @@ export async function measureHostileInput(): Promise<SectionResult> {
       { once: unlessRefused(shape(size)), fourfold: unlessRefused(shape(4 * size)) },
       { rounds: 15, roundMs: 20 },
     );
-    // CPU time, because other load on the machine would hide the difference in wall-clock time.
+    // CPU time is used here, because other load on the machine would hide the difference in wall-clock time.
     figures.push({ name, ...timesAsLong(fourfold, once, 'cpuMs'), unit: '×' });
   }
   return { figures };

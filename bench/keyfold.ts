@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
 import type { Contestant } from './contestants/contestant.ts';
 
-/** Keyfold's library as a contestant. It converts bytes to JSON text and back, with a warm cache. */
+/** Keyfold's library as a contestant, with a warm cache. It turns bytes into JSON text and back. */
 export function openKeyfold(): Contestant<string> {
   const session = new SessionFactory({
     service: 'bench',

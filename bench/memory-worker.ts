@@ -1,19 +1,19 @@
 /**
- * Takes one memory measurement in a fresh process. In a used process, V8 would reuse freed memory and hide the growth.
- * Needs Node's `--expose-gc`. Arguments: `held PARTITIONS ROOM`, or `growth OPERATIONS`.
+ * Measures memory once, in a fresh process. In a used process, V8 would reuse freed memory and hide the growth. Needs
+ * Node's `--expose-gc`. Arguments: `held PARTITIONS ROOM`, or `growth OPERATIONS`.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../src/index.ts';
 import { CountingMetastore } from './counting-metastore.ts';
 
-/** The memory that cached keys need. */
+/** The memory that the keys in the cache need. */
 export interface Held {
-  /** The number of most recently used partitions that are served without a metastore call. */
+  /** How many of the most recently used partitions are served without a metastore call. */
   readonly partitions: number;
   /** The growth of resident memory. */
   readonly residentBytes: number;
-  /** The growth of memory that V8 accounts for: its heap and external memory, but not native keys. */
+  /** The growth of the memory that V8 knows of: its heap and external memory, but not native keys. */
   readonly knownBytes: number;
 }
 
@@ -26,7 +26,7 @@ const GROWTH_ROOM = 1000;
 const COLD_EVERY = 10;
 const ONE = Buffer.from('x');
 
-/** A metastore that stores only System Keys, so that its own rows do not add to the measured memory. */
+/** A metastore that keeps only System Keys, so that other rows do not add to the measured memory. */
 class SystemKeysOnly extends CountingMetastore {
   override async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {
     return record.parent === undefined ? super.store(record) : 'stored';
@@ -40,7 +40,7 @@ process.send?.(result, () => process.exit());
 async function held(partitions: number, room: number): Promise<Held> {
   const metastore = new SystemKeysOnly();
   const keyfold = open(metastore, room);
-  // Warm up first, so that compiled code and V8's young generation do not count as memory of keys.
+  // Warm up first, so that compiled code and V8's young generation do not count as memory for keys.
   for (let i = 0; i < WARM_UP; i += 1) await keyfold.session('warm').encrypt(ONE);
   const before = await memory();
   await touch(keyfold, partitions);
@@ -96,7 +96,7 @@ async function touch(keyfold: SessionFactory, partitions: number): Promise<void>
   for (let i = 0; i < partitions; i += 1) {
     await keyfold.session(`tenant-${i}`).encrypt(ONE);
     if (i % CHUNK !== 0) continue;
-    // Freed memory, above all that of native keys, stays resident and would seem to be cache memory.
+    // Memory that was freed, above all by native keys, stays resident and would look like memory of the cache.
     globalThis.gc?.();
     await setTimeout(0);
   }

@@ -1,4 +1,4 @@
-/** Benchmark section: measures the memory of cached keys, and checks that memory does not grow otherwise. */
+/** Benchmark section: measures the memory of cached keys, and checks that nothing else makes memory grow. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -11,14 +11,14 @@ const OPERATIONS = 4_000_000;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Takes each memory measurement in its own process. */
+/** Takes each measurement of memory in a process of its own. */
 export async function measureMemory(): Promise<SectionResult> {
   const all = (await inChild('held', PARTITIONS, PARTITIONS + 1)) as Held;
   const few = (await inChild('held', ROOM, ROOM)) as Held;
   const bound = (await inChild('held', PARTITIONS, ROOM)) as Held;
   const operations = Number(process.env['BENCH_OPERATIONS'] ?? OPERATIONS);
   const quarters = (await inChild('growth', operations)) as Quarters;
-  // Ignore the first quarter, in which V8 and malloc let garbage grow to its usual level.
+  // Ignore the first quarter, in which garbage grows to its usual level in V8 and malloc.
   const grownBy = (what: keyof Quarters[number]): number => {
     return ((quarters.at(-1)?.[what] ?? Number.NaN) - (quarters[1]?.[what] ?? Number.NaN)) / MIB;
   };

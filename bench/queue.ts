@@ -13,7 +13,9 @@ const SECRET = 'x'.repeat(64);
 
 const OUTPUT_URL = 'https://sqs.us-west-2.amazonaws.com/111122223333/output';
 
-/** Queues that discard messages. They accept only results, because a failed message would distort the measurement. */
+/**
+ * Queues that discard their messages. They accept only results, because a failed message would distort the measurement.
+ */
 const nowhere: Queues = {
   send: (queueUrl, messages) => {
     if (queueUrl !== OUTPUT_URL) throw new Error('a message was sent to the dead-letter queue');
@@ -42,7 +44,8 @@ export async function measureQueue(): Promise<SectionResult> {
     Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
   const contestants = { real: doorOf(keyfold), without: doorOf(mute as unknown as SessionFactory), crypto };
   const laps = await race(contestants);
-  // Each round measures the door without cryptography and the same cryptography alone. A ratio below 1 is overhead.
+  // Each round measures the door without cryptography, and the same cryptography by itself. The ratio falls below 1 by
+  // the overhead of the door.
   const apart = laps.without.map((lap, i) => sumOf(lap, laps.crypto[i] as Lap));
   return {
     figures: [

@@ -43,7 +43,7 @@ const held = verdicts.filter(({ holds }) => holds).length;
 console.log(`${held} of ${verdicts.length} budgets hold`);
 if (values.check && held < verdicts.length) process.exitCode = 1;
 
-/** Runs a section in a child process. Its standard output has only the service's log and is discarded. */
+/** Runs a section in a child process. Its standard output is discarded, because it contains only the service's log. */
 async function measure(name: SectionName): Promise<SectionResult> {
   const child = fork(join(import.meta.dirname, 'section-worker.ts'), [name], {
     execArgv: ['--expose-gc'],

@@ -1,7 +1,7 @@
 /** The width of every plot, in pixels. */
 export const PLOT_WIDTH = 720;
 
-/** The colours of the plots. Keyfold has the same one in each. */
+/** The colours of the plots. Keyfold has the same colour in all of them. */
 export const COLOURS = { keyfold: '#0b6e4f', blue: '#3b5ba5', red: '#c1440e', grey: '#8a9199' } as const;
 
 /**
@@ -20,7 +20,7 @@ export function svgOf(height: number, elements: readonly string[], fill?: string
   ].join('\n');
 }
 
-/** A text whose baseline starts at a point. `attributes` are further attributes of the element, such as `font-size`. */
+/** A text whose baseline begins at a point. `attributes` are further attributes of the element, such as `font-size`. */
 export function textAt(x: number | string, y: number, text: string, attributes = ''): string {
   return `<text x="${x}" y="${y}"${attributes === '' ? '' : ` ${attributes}`}>${text}</text>`;
 }

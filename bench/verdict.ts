@@ -8,7 +8,7 @@ export interface Verdict {
   readonly holds: boolean;
 }
 
-/** Checks the figures of a section against its budgets. A budget without a figure counts as missed. */
+/** Checks the figures of a section against its budgets. A budget counts as missed if it has no figure. */
 export function judge(budgets: Readonly<Record<string, Budget>>, figures: readonly Figure[]): Verdict[] {
   const byName = new Map(figures.map((figure) => [figure.name, figure.value]));
   return Object.entries(budgets).map(([name, budget]) => ({ name, budget, holds: isWithin(budget, byName.get(name)) }));

@@ -1,6 +1,6 @@
 /**
- * Writes docs/images/performance/results.json, and from it the generated parts and the plots of
- * docs/explanation/performance.md.
+ * Writes docs/images/performance/results.json. From this file it makes the generated parts of
+ * docs/explanation/performance.md and the page's plots.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -100,7 +100,7 @@ function byCpu({ byCpu: value }: Figure): string {
   return value === undefined ? '' : `${short(value)}×`;
 }
 
-/** How many times as fast as each contestant Keyfold is. A ratio that misses its budget is marked. */
+/** How many times as fast as each contestant Keyfold is. The table marks ratios that miss their budgets. */
 function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Verdict>): string {
   const parsed = figures.map((figure) => {
     const [, operation = '', contestant = '', size = ''] = /^(\w+) against (.*) ([\d.]+ \w+)$/.exec(figure.name) ?? [];
@@ -120,7 +120,7 @@ function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Ve
   return [note, table(['operation', 'against', ...sizes], rows)].join('\n\n');
 }
 
-/** A Markdown table of the microseconds of encrypt and decrypt, by contestant and payload size. */
+/** A Markdown table of the microseconds that encrypt and decrypt take, by contestant and payload size. */
 function speedTable(speeds: readonly Speed[]): string {
   const sizes = [...new Set(speeds.map(({ size }) => size))];
   const contestants = [...new Set(speeds.map(({ contestant }) => contestant))];

@@ -1,7 +1,7 @@
 import type { Resources } from './queues.ts';
 
 /**
- * When an alarm rings: if the value is `least` or more in each of `periods` periods, or in that many of the last
+ * When an alarm fires: if the value is `least` or more in each of `periods` periods, or in that many of the last
  * `outOf` periods. A period without data counts as zero.
  */
 export interface Ring {
@@ -11,9 +11,9 @@ export interface Ring {
   readonly outOf?: number;
 }
 
-/** Selects the series of a metric by the values of its dimensions, apart from `service`. */
+/** Selects series of a metric by the values of their dimensions, except `service`. */
 export interface Which {
-  /** The dimensions that `where` gives no value. */
+  /** The dimensions for which `where` has no value. */
   readonly of?: readonly string[];
   readonly where?: Readonly<Record<string, string | readonly string[]>>;
   readonly whereNot?: Readonly<Record<string, readonly string[]>>;
@@ -23,8 +23,8 @@ export interface Which {
 const PERIOD_SECONDS = 300;
 
 /**
- * An alarm that notifies `topic` when it begins. It sends no OK notification: the metric may be silent only because no
- * request came.
+ * An alarm that notifies `topic` when it fires. It sends no OK notification, because the metric may also be silent when
+ * no requests arrive.
  */
 export function alarm(description: string, topic: unknown, ring: Ring, metric: object): Resources[string] {
   const { least = 1, periods = 1, outOf = periods } = ring;
@@ -43,7 +43,7 @@ export function alarm(description: string, topic: unknown, ring: Ring, metric: o
   };
 }
 
-/** One metric with all its dimensions, in the form that an alarm needs. */
+/** One metric with all its dimensions, in the form that an alarm requires. */
 export function oneMetric(
   namespace: string,
   name: string,
@@ -92,8 +92,8 @@ function term(
 
 /**
  * The sum of one of Keyfold's metrics. CloudWatch identifies a metric by the values of all its dimensions. If some
- * values are not known in advance, such as the regions, the sum is a Metrics Insights query. Such a query has no OR, so
- * several known values are added here.
+ * values are not known in advance, such as the regions, this is a Metrics Insights query. Such a query has no OR, so
+ * this function adds one term for each known value.
  */
 export function ownMetric(service: string, name: string, which: Which, ring: Ring): object {
   const { of = [], where = {}, whereNot = {} } = which;

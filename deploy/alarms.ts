@@ -8,31 +8,31 @@ import { runbookOf } from './runbooks.ts';
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
-/** How many hours without a run are a fault. The schedule is daily, and a late run is not missing yet. */
+/** After how many hours without a run the maintenance counts as missing. It runs daily, but a run may be late. */
 const HOURS_WITHOUT_MAINTENANCE = 26;
-/** How many failed requests in five minutes are a fault of the service. */
+/** From how many failed requests in five minutes on the service is at fault. */
 const MANY = 10;
-/** The share of failed invocations that is a fault of the function rather than of its callers. */
+/** Above which share of failed invocations the function is at fault, and not its callers. */
 const MOST = 0.5;
 /**
- * The period of the failover alarm. A warm process calls KMS once an hour, so a small fleet without its preferred
- * region fails over twice.
+ * Fires for two failovers within an hour. A warm process calls KMS once an hour, so even a small fleet without its
+ * preferred region fails over that often.
  */
 const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
-/** In how many minutes messages must come back. A single message comes back more and more rarely. */
+/** Fires if messages return in 3 of 15 minutes. A single message returns less and less often. */
 const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
-/** For how many minutes requests must fail. Even at one request per minute, this is a fault of the service. */
+/** Fires if requests fail for fifteen minutes. Then the service is at fault, even at one request per minute. */
 const FOR_LONG: Ring = { periods: 3 };
-/** The error codes of an outage. */
+/** The error codes that an outage causes. */
 const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
-/** The error code for a key of another region whose row has not been replicated yet. */
+/** The error code for a key of another region whose row has not arrived in this region yet. */
 const NOT_VISIBLE = 'KeyNotYetVisible';
 const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
-/** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each names all dimensions of its metric. */
+/** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each alarm names all dimensions of its metric. */
 const OWN: readonly OwnAlarm[] = [
   ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
   ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],
@@ -116,7 +116,7 @@ export function functionsOf({ queue }: Deployment): FunctionName[] {
   return ['api', 'seal', 'open', 'maintenance', ...(queue.kind === 'none' ? [] : ['queue' as const])];
 }
 
-/** The alarms of a region, and their topic if the deployment does not name one. */
+/** The alarms of a region, with a topic for them if the deployment does not name one. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
   const { alarmEmail, alarmTopics, prefix, queue, service, settings } = deployment;
   const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
@@ -125,7 +125,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const queues = queueNamesOf(deployment);
   const api = apiMetrics(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
-  // AWS reports the metrics of these alarms continuously, so their end is a real recovery.
+  // AWS reports the metrics of these alarms all the time, so the end of such an alarm is a real recovery.
   const ends = { OKActions: [topic] };
   const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
   const alarms: Resources = {
@@ -137,8 +137,8 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       {
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
-        // Lambda reports nothing for an hour without invocations, so missing data is the fault. A new alarm has no data
-        // until the first run of the deployment, and does not ring before.
+        // Lambda reports nothing for an hour without invocations, so missing data means a fault here. A new alarm has
+        // no data until the first run after the deployment, and does not fire before.
         TreatMissingData: 'missing',
         InsufficientDataActions: [topic],
         ...ends,
@@ -154,7 +154,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       'The latest System Key may not seal any more, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
-      // A repeated run reports its result twice, so this is a maximum and not a sum.
+      // A repeated run reports its result twice, so this takes the maximum and not the sum.
       oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
     ),
     ...Object.fromEntries(
@@ -215,7 +215,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
   const functionName = `${prefix}-${name}`;
-  // A direct invocation throws for the mistakes of its callers, too.
+  // A direct invocation also fails for the mistakes of its callers.
   const isDirect = name === 'seal' || name === 'open';
   const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
     oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),

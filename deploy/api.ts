@@ -90,11 +90,11 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
           },
         },
       },
-      // Requests that were turned away are in no other log.
+      // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
         DeletionPolicy: 'RetainExceptOnCreate',
         UpdateReplacePolicy: 'Retain',
-        // API Gateway lists log groups of other names in a resource policy of the account, which has room for some
+        // A log group with another name would take a place in a resource policy of the account, which has room for about
         // thirty.
         Properties: { LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app` },
       },

@@ -14,7 +14,7 @@ interface Resource {
 }
 
 /**
- * Refuses to update the roles if that would remove the queue's permissions while the deployed app still has the queue.
+ * Prevents an update of the roles that would remove the permissions for a queue that the deployed app still has.
  * @throws Error that says what to do first
  */
 export async function requireQueueOfApp(deployment: Deployment, region: string): Promise<void> {
@@ -27,7 +27,7 @@ export async function requireQueueOfApp(deployment: Deployment, region: string):
 
 /**
  * The changes that a package would make in a region, one line per resource.
- * @throws Error if AWS does not answer, or if a queue would be replaced: its messages would be stranded
+ * @throws Error if AWS does not answer, or if the package would replace a queue, whose messages would then be stranded
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);
@@ -44,7 +44,7 @@ export async function appChanges(deployment: Deployment, region: string, folder:
   });
 }
 
-/** The parts of a resource that differ: the names of its properties, and its other attributes. */
+/** What differs in a resource: the names of its properties, and its other attributes. */
 function changedIn(was: Resource, is: Resource): string[] {
   const [before, after] = [partsOf(was), partsOf(is)];
   const names = Object.keys({ ...before, ...after });
@@ -55,7 +55,7 @@ function partsOf({ Properties, ...rest }: Resource): Record<string, unknown> {
   return { ...rest, ...Properties };
 }
 
-/** A resource without the location of its code, which changes with each package. */
+/** The text of a resource without the location of its code, which changes with each package. */
 function textOf(value: unknown): string | undefined {
   return JSON.stringify(value, (name, member: unknown) => (name === 'S3Key' ? undefined : member));
 }

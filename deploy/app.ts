@@ -5,7 +5,10 @@ import { dashboardResources } from './dashboard.ts';
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
-/** The two functions for direct invocation. They share a handler, and IAM decides which callers may invoke which. */
+/**
+ * The operations of the two functions for direct invocation. The two share a handler, and IAM decides which callers may
+ * invoke which function.
+ */
 const OPERATIONS = {
   seal: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
   open: 'decrypt,decrypt-batch,decrypt-fields',
@@ -71,7 +74,7 @@ function apiEnvironmentOf({ http }: Deployment): Record<string, string> {
   );
 }
 
-/** All environment variables of each function of a region, including the URLs of the queues. */
+/** All environment variables of each function in a region, including the URLs of the queues. */
 export function environmentsOf(deployment: Deployment, region: string): Record<string, Record<string, string>> {
   const common = environmentOf(deployment, region);
   const names = queueNamesOf(deployment);
@@ -102,7 +105,7 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
   };
 }
 
-/** Overrides of the functions that osls generates, for properties that its own options cannot leave out. */
+/** Overrides properties of the generated functions that cannot be omitted through osls's own options. */
 function functionExtensions({ functions, queue, environmentKeys }: Deployment, region: string): Record<string, object> {
   const KmsKeyArn = environmentKeys[region];
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');
@@ -115,7 +118,7 @@ function functionExtensions({ functions, queue, environmentKeys }: Deployment, r
       };
       return [
         [`${id}LambdaFunction`, { Properties }],
-        // The log contains the audit, so it is not deleted with the stack.
+        // The log contains the audit, so it outlives the stack.
         [`${id}LogGroup`, { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }],
       ];
     }),

@@ -2,13 +2,13 @@ import { partition } from '@aws-sdk/core/client';
 import { environmentsOf } from './app.ts';
 import { keyNameOf, type Deployment } from './deployment.ts';
 
-/** Lambda's limit for all environment variables of a function, measured as JSON. */
+/** Lambda's limit for the environment variables of a function together, as JSON, in bytes. */
 const MAX_ENVIRONMENT_BYTES = 4096;
 
 /** CloudFormation's limit for one parameter of a stack, in bytes. */
 const MAX_PARAMETER_CHARACTERS = 4096;
 
-/** The faults of a deployment that only AWS would find, in the middle of deploying it. */
+/** Finds faults that otherwise only AWS would find, in the middle of a deployment. */
 export function faultsForAws(deployment: Deployment): string[] {
   return [
     ...partitionFaults(deployment),
@@ -73,8 +73,8 @@ function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
 }
 
 /**
- * The KMS key of the table must not be a key of the functions. DynamoDB makes a grant for it, which the functions' key
- * policy forbids.
+ * The KMS key of the table must not be a key of the functions. DynamoDB creates a grant for the table's key, and the
+ * policy of the functions' keys forbids grants.
  */
 function tableKeyFaults(deployment: Deployment): string[] {
   if (deployment.tableKeyName !== keyNameOf(deployment)) return [];
@@ -83,7 +83,7 @@ function tableKeyFaults(deployment: Deployment): string[] {
   ];
 }
 
-/** Lists that become one parameter of a stack each. */
+/** Each of these lists becomes one parameter of a stack, so it must not be too long. */
 function parameterFaults({ administrators, tableWriters }: Deployment): string[] {
   return Object.entries({ administrators, tableWriters })
     .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)

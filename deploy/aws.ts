@@ -5,13 +5,13 @@ const run = promisify(execFile);
 
 /**
  * Runs the AWS CLI with the credentials of the environment.
- * @returns the parsed output; undefined if there is none
+ * @returns the parsed output. Undefined if there is none.
  * @throws Error with the message of the CLI
  */
 export async function aws<T>(region: string, service: string, command: string, args: readonly string[]): Promise<T> {
   const all = [service, command, '--region', region, '--output', 'json', '--no-cli-pager', ...args];
   const running = run('aws', all, { maxBuffer: 64 * 1024 * 1024 });
-  // Without a terminal, the CLI would wait here for an MFA code.
+  // Without a terminal, the CLI would otherwise wait here for an MFA code.
   running.child.stdin?.end();
   const { stdout } = await running.catch(async (error: { code?: unknown; stderr?: string }) => {
     if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });
@@ -25,7 +25,10 @@ export async function aws<T>(region: string, service: string, command: string, a
   return (stdout.trim() === '' ? undefined : JSON.parse(stdout)) as T;
 }
 
-/** The CLI's version. Undefined if it does not say. Some of version 1 write it to stderr. */
+/**
+ * The version of the CLI. Undefined if the CLI does not print one. Some releases of version 1 print it to standard
+ * error.
+ */
 async function cliVersion(): Promise<string | undefined> {
   const { stdout, stderr } = await run('aws', ['--version']).catch(() => ({ stdout: '', stderr: '' }));
   return /aws-cli\/([\d.]+)/.exec(stdout + stderr)?.[1];

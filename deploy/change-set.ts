@@ -6,7 +6,7 @@ import { REPLICAS, type Stack } from './stacks.ts';
 
 const infra = join(import.meta.dirname, '..', 'infra');
 
-/** The resource types that contain or lead to keys. If one is lost, no record can be read. */
+/** The types of resources that contain keys or lead to them. If one is lost, its records cannot be read. */
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
 /** A change that CloudFormation would make to a resource. */
@@ -37,7 +37,7 @@ interface ChangeSet {
   readonly Changes: readonly { readonly ResourceChange: Change }[];
 }
 
-/** A change set that was created and checked; undefined if there is nothing to change. */
+/** A change set that was created and checked. */
 export interface Plan {
   readonly stack: Stack;
   readonly changeSet: string;
@@ -45,17 +45,17 @@ export interface Plan {
   readonly isNew: boolean;
 }
 
-/** Whether a change is only shown, and where progress is reported. */
+/** Whether to show changes without making them, and where to report progress. */
 export interface Intent {
   readonly isMeant: boolean;
   readonly tell: (line: string) => void;
 }
 
 /**
- * Creates a change set for a stack, without executing it. If the creation of the stack was rolled back, the stack is
- * deleted first.
- * @throws Error if the change set would remove or replace a key, an alias, the table or one of its replicas. The change
- * set is then deleted.
+ * Creates a change set for a stack, without executing it. If the stack's creation was rolled back, this function first
+ * deletes the stack.
+ * @throws Error if the change set would remove or replace a key, an alias, the table or one of its replicas. In that
+ * case the change set is deleted.
  */
 export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefined> {
   const deployed = await deleteUnmade(stack, ['ROLLBACK_COMPLETE'], intent);
@@ -75,7 +75,8 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
     '--parameters',
     JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
   ]);
-  // Creating a change set also fails if there is nothing to change. The status reason tells the two apart.
+  // The creation of a change set also fails if there is nothing to change. The status reason shows which of the two
+  // happened.
   await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
   const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
   const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);
@@ -104,7 +105,7 @@ export async function discard({ stack, changeSet }: Plan): Promise<void> {
 
 /**
  * Executes a change set, and waits until CloudFormation has finished.
- * @throws Error with the first failure. CloudFormation has rolled back the other changes then.
+ * @throws Error with the first failure, after which CloudFormation has rolled back all changes
  */
 export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> {
   const given = ['--stack-name', stack.name];
@@ -116,7 +117,7 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
     changeSet,
     '--client-request-token',
     changeSet,
-    // The new key was never used, and the next attempt needs its alias, so the key is not retained.
+    // The new key was never used, and the next attempt needs its alias. So CloudFormation must not keep the key.
     '--retain-except-on-create',
   ]);
   await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
@@ -153,7 +154,7 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
     'describe-stack-events',
     args,
   );
-  // The list begins with the latest event.
+  // The latest event is the first in the list.
   const failed = StackEvents.findLast(
     ({ ClientRequestToken, ResourceStatus }) => ClientRequestToken === token && ResourceStatus.endsWith('_FAILED'),
   );
@@ -161,10 +162,10 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
 }
 
 /**
- * Deletes a stack whose creation failed, because CloudFormation refuses to change such a stack.
- * @param states the states of a failed creation
- * @returns the stack; undefined if there is none, or if it was deleted
- * @throws Error if resources of the stack remain, or if changes are only shown
+ * Deletes a stack that could not be created, because CloudFormation refuses to change such a stack.
+ * @param states the states of a stack that could not be created
+ * @returns the stack. Undefined if there is none, or if it was deleted.
+ * @throws Error if the stack still has resources, or if changes are only shown
  */
 export async function deleteUnmade(
   stack: Pick<Stack, 'name' | 'region'>,
@@ -196,8 +197,8 @@ export async function deleteUnmade(
 }
 
 /**
- * Checks that the table does not exist in another region already. Otherwise, its replicas would exist twice.
- * @throws Error that names the region
+ * Checks that the table does not exist in another region. Otherwise there would be two tables with replicas.
+ * @throws Error that names the region of the existing table
  */
 export async function requireFirstRegion({ name, region }: Stack, regions: readonly string[]): Promise<void> {
   if ((await deployedOf({ name, region })) !== undefined) return;
@@ -218,7 +219,9 @@ async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'>): Pro
   return answer.Stacks[0];
 }
 
-/** Finds removed replicas. CloudFormation reports the removal of a replica as a modification of the table. */
+/**
+ * Finds replicas that would be removed. CloudFormation reports the removal of a replica as a modification of the table.
+ */
 function requireReplicas({ name, parameters, template }: Stack, deployed: Deployed | undefined): void {
   if (template !== 'table.yml') return;
   const before = (deployed?.Parameters ?? []).filter(({ ParameterKey }) =>
@@ -232,7 +235,7 @@ function requireReplicas({ name, parameters, template }: Stack, deployed: Deploy
     throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
 }
 
-/** A parameter that is not given keeps its value, such as the key that an alias points to. */
+/** A parameter that is not given keeps its value, for example the key behind an alias. */
 function parametersOf({ parameters, template }: Stack, deployed: Deployed | undefined): object[] {
   const { Parameters } = yamlParse(readFileSync(join(infra, template), 'utf8')) as { Parameters: object };
   const kept = (deployed?.Parameters ?? [])

@@ -9,7 +9,7 @@ const HEIGHT = 6;
 const PER_ROW = 3;
 
 /**
- * Keyfold's metrics on the dashboard: the title of each graph, and each metric with its dimensions apart from `service`
+ * The graphs of Keyfold's metrics on the dashboard: a title, and for each metric its dimensions apart from `service`,
  * and its statistic.
  */
 const OWN: readonly (readonly [string, readonly (readonly [string, readonly string[], string])[]])[] = [

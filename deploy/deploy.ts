@@ -25,7 +25,7 @@ const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {
 };
 
 /**
- * Runs the deployment program. It reports each step on a line.
+ * Runs the deployment program, which reports each step in a line.
  * @param args the command line arguments
  * @throws Error that says what is wrong, or what failed
  */
@@ -77,7 +77,7 @@ async function deployApps(deployment: Deployment, file: string, intent: Intent):
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
-    // osls refuses a stack in this state.
+    // osls refuses to deploy to a stack in this state.
     await deleteUnmade(
       { name: stackOf(deployment, 'app'), region },
       ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'],

@@ -3,8 +3,8 @@ import { isRegionName } from '../src/records/ids.ts';
 
 const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 /**
- * IAM allows a comma in a name, but CloudFormation separates the names of a list parameter by commas. So a comma is
- * refused here.
+ * IAM allows a comma in a name. CloudFormation separates the names in a list parameter by commas, so this schema
+ * refuses a comma.
  */
 const ROLE = v.pipe(
   v.string(),
@@ -12,8 +12,8 @@ const ROLE = v.pipe(
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /**
- * The ARN of a role. An asterisk at the end matches all roles with this prefix, because CloudFormation adds a random
- * suffix to names.
+ * The ARN of a user or a role. An asterisk at the end matches every role with that prefix, because CloudFormation adds
+ * a random suffix to names.
  */
 const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
@@ -32,16 +32,16 @@ const whole = (least: number, most: number) =>
   );
 /**
  * The name of the KMS keys, as in keys.yml. Roles and policies also match the aliases NAME-next-N and NAME-retired-N.
- * So no name may have such an ending, or a wildcard.
+ * So a name must not have such an ending, and must not contain a wildcard.
  */
 const keyNameSchema = v.pipe(
   v.string(),
   v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
 );
 /**
- * The prefix of a deployment's stacks. CloudFormation begins the names that it generates with the name of the stack, in
- * lower case or shortened. infra/deployers.yml identifies resources by this beginning, so no prefix may look like the
- * stack of another deployment.
+ * The prefix of a deployment's stacks. Names that CloudFormation generates begin with the name of the stack, in lower
+ * case or shortened. infra/deployers.yml identifies resources by this beginning, so a prefix must not look like a stack
+ * of another deployment.
  */
 const prefixSchema = v.pipe(
   v.string(),
@@ -51,8 +51,8 @@ const prefixSchema = v.pipe(
 );
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /**
- * A part of key ids: the service or the product. It is also a metric dimension, which must be ASCII and which queries
- * quote. IAM policies use it in the pattern of a service's rows, where an asterisk, a question mark or a dollar sign
+ * A part of key IDs: the service or the product. It is also a metric dimension, so it must be ASCII without quotation
+ * marks. IAM policies use it in the pattern for a service's rows. There, an asterisk, a question mark or a dollar sign
  * would match other services.
  */
 const namePart = v.pipe(
@@ -67,8 +67,8 @@ const namePart = v.pipe(
 const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653] as const;
 
 /**
- * The log levels that keep metrics and audit. Lambda treats lines without a level, such as those of metrics, as INFO,
- * and the audit's lines have the level INFO. A higher level would drop both.
+ * The log levels that keep metrics and audit lines. Audit lines have the level INFO, and Lambda treats lines without a
+ * level, such as metrics, as INFO. A higher level would drop both.
  */
 const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
 const applicationLevelFault =
@@ -76,7 +76,10 @@ const applicationLevelFault =
   '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
-/** The limits of one function. If `reservedConcurrency` is null, the function uses the concurrency of the account. */
+/**
+ * The schema for the limits of one function. If `reservedConcurrency` is null, the function shares the concurrency of
+ * the account.
+ */
 const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
   v.optional(
     v.strictObject({

@@ -1,6 +1,6 @@
 /**
- * `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`. They show the changes, and make them with
- * `--yes`.
+ * `npm run deploy:keys`, `deploy:table`, `deploy:roles` and `deploy`: print the changes that they would make, and make
+ * them with `--yes`.
  */
 import { deploy } from './deploy.ts';
 

@@ -5,15 +5,15 @@ import { aws } from './aws.ts';
 import type { Deployment } from './deployment.ts';
 
 /**
- * Invokes the maintenance function of a region. It makes the first System Key, and reports whether every region opens
- * every key.
+ * Invokes the maintenance function of a region, which makes the first System Key and reports whether each region opens
+ * each key.
  * @param folder a folder for the function's answer
  * @throws Error that says which region does not open a key, and why
  */
 export async function maintain(deployment: Deployment, region: string, folder: string): Promise<void> {
   const name = `${deployment.prefix}-maintenance`;
   let report = await invoke(name, region, folder);
-  // The function lists the keys before it makes one, so no region has opened the new key yet.
+  // The function lists the keys before it makes a new one, so no region has opened the new key yet. Run it again.
   if (report.created !== undefined || report.systemKeys.length === 0) report = await invoke(name, region, folder);
   const faults = faultsIn(report);
   if (faults.length === 0) return;
@@ -25,7 +25,7 @@ export async function maintain(deployment: Deployment, region: string, folder: s
 
 async function invoke(name: string, region: string, folder: string): Promise<MaintenanceReport> {
   const answer = join(folder, 'maintenance.json');
-  // The function may take longer than the CLI's default time-out, after which the CLI would invoke it again.
+  // The function may take longer than the CLI's default time-out. After the time-out, the CLI would invoke it again.
   const args = ['--cli-read-timeout', '0', '--function-name', name, answer];
   const { FunctionError } = await aws<{ FunctionError?: string }>(region, 'lambda', 'invoke', args);
   const said = await readFile(answer, 'utf8');

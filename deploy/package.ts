@@ -14,15 +14,15 @@ const run = promisify(execFile);
 /** The template of the app in a package. */
 export const APP_TEMPLATE = 'cloudformation-template-update-stack.json';
 
-/** A file of a package. */
+/** A file in a package. */
 export interface Artefact {
   readonly name: string;
   readonly sizeBytes: number;
 }
 
 /**
- * The AWS partitions that osls supports. For a region of another partition, osls uploads to `s3.amazonaws.com`, where
- * the CloudFormation of that partition finds no template.
+ * The AWS partitions that osls supports. For a region in another partition, osls would upload the template to
+ * `s3.amazonaws.com`, where that partition's CloudFormation would not find it.
  */
 const PARTITIONS_OF_OSLS: ReadonlySet<string> = new Set(['aws', 'aws-cn', 'aws-us-gov', 'aws-iso', 'aws-iso-b']);
 
@@ -45,7 +45,7 @@ export function packageFolder({ prefix }: Pick<Deployment, 'prefix'>, region: st
  * Packages dist/ for a region: a template, and a zip for each function. It makes no call to AWS and needs no
  * credentials.
  * @param file the file of the deployment
- * @param folder the folder of the package; its former contents are deleted
+ * @param folder the folder of the package, whose former contents are deleted
  * @throws Error with the output of osls
  */
 export async function packageApp(file: string, region: string, folder: string): Promise<Artefact[]> {
@@ -61,14 +61,14 @@ export async function packageApp(file: string, region: string, folder: string): 
 }
 
 /**
- * Deploys a package with the credentials of the AWS CLI. Otherwise osls would look for credentials itself, and could
- * wait for an MFA code without a terminal. Its progress goes to the output.
+ * Deploys a package with the credentials of the AWS CLI, and prints the output of osls. With other credentials, osls
+ * could wait for an MFA code without a terminal.
  * @throws Error if osls fails
  */
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
   const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
   const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file, region);
-  // osls would prefer a profile from the environment, or credentials in variables with its own prefix.
+  // osls would prefer a profile in the environment, or credentials in variables with its own prefix.
   const others = Object.entries(env).filter(
     ([name]) => !/^AWS_(?:.*_)?(?:PROFILE|ACCESS_KEY_ID|SESSION_TOKEN)$/.test(name),
   );
@@ -92,7 +92,7 @@ interface OslsProcess {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** The command that runs osls with a deployment. */
+/** The command that runs osls for a deployment. */
 function osls(args: readonly string[], file: string, region: string): OslsProcess {
   const bin = fileURLToPath(import.meta.resolve('osls/bin/serverless.js'));
   const env = {

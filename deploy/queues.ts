@@ -4,19 +4,19 @@ import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 export type Resources = Record<string, { Type: string; Properties: Record<string, unknown> } & Record<string, unknown>>;
 
 /**
- * After how many receives a message becomes a dead letter. With waits of up to 15 minutes, an outage of 18 hours makes
- * none.
+ * After how many receives a message becomes a dead letter. Delays reach 15 minutes, so an outage of 18 hours produces
+ * no dead letters.
  */
 const MAX_RECEIVE_COUNT = 100;
-/** The ratio of the queue's visibility time-out to the function's time-out, as Lambda recommends it. */
+/** How many times the function's time-out the queue hides a message, as Lambda recommends. */
 const VISIBILITY_PER_TIMEOUT = 6;
 /**
- * Keeps queues, because their messages are lost with them. A queue whose creation failed has no messages and is
- * deleted.
+ * Keeps a queue when its stack is deleted, because the messages would be lost. A queue that could not be created has no
+ * messages, and is deleted.
  */
 const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' };
 
-/** The function of the queue, in the form that osls expects; empty if the deployment has no queue. */
+/** The function for the queue, in the form that osls expects. Empty if the deployment has no queue. */
 export function queueFunctions(deployment: Deployment): Record<string, object> {
   const { queue, prefix, functions } = deployment;
   if (queue.kind === 'none') return {};
@@ -38,7 +38,7 @@ export function queueFunctions(deployment: Deployment): Record<string, object> {
           sqs: {
             arn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
             batchSize: queue.batchSize,
-            // Lambda asks for it above ten messages.
+            // Lambda requires a batching window for batches of more than ten messages.
             ...(queue.batchSize > 10 && { maximumBatchingWindow: 1 }),
             functionResponseType: 'ReportBatchItemFailures',
             maximumConcurrency: queue.maximumConcurrency,
@@ -57,7 +57,7 @@ export function queueEnvironmentOf({ queue }: Deployment): Record<string, string
   };
 }
 
-/** The three queues of a region, encrypted and reachable over TLS only; empty if the deployment has no queue. */
+/** The three queues of a region, which are encrypted and accept only TLS. Empty if the deployment has no queue. */
 export function queueResources(deployment: Deployment): Resources {
   const names = queueNamesOf(deployment);
   if (names === undefined) return {};
@@ -84,7 +84,7 @@ export function queueResources(deployment: Deployment): Resources {
     }),
     OutputQueue: queueOf(names.output, {}),
     DeadLetterQueue: queueOf(names.deadLetters, {
-      // SQS counts from when a message was first sent, so a dead letter needs longer than the queue that it came from.
+      // SQS counts from when a message was first sent. So a dead-letter queue needs a longer retention than its source.
       MessageRetentionPeriod: 14 * 86_400,
       RedriveAllowPolicy: {
         redrivePermission: 'byQueue',

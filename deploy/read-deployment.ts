@@ -12,20 +12,20 @@ import { apiFaults } from './api-faults.ts';
 import { faultsForAws } from './aws-faults.ts';
 import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
-/** Settings that other options of the deployment determine. */
+/** Settings that follow from other options of the deployment. */
 const DERIVED =
   /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
 
-/** If either is set to true, powertools writes no metrics, and no alarm on them rings. */
+/** If one of these is true, Powertools writes no metrics, and no alarm on them fires. */
 const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
-/** At the level SILENT there is no audit. Powertools takes some other texts for levels above CRITICAL. */
+/** The level SILENT would suppress the audit. Powertools takes some other texts for levels above CRITICAL. */
 const LOG_LEVELS: readonly string[] = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'CRITICAL'];
 
 const root = join(import.meta.dirname, '..');
 
 /**
- * The path of the deployment's file: the one that KEYFOLD_DEPLOY_FILE names, else deploy.yml, else the example.
+ * The path of the deployment's file: the file that KEYFOLD_DEPLOY_FILE names, or else deploy.yml, or else the example.
  */
 export function deploymentFile(): string {
   const own = process.env['KEYFOLD_DEPLOY_FILE'] ?? join(root, 'deploy.yml');
@@ -125,8 +125,8 @@ function faultsBetween(deployment: Deployment): string[] {
 }
 
 /**
- * The settings with which the functions would not start. The code of the functions checks them here, with the
- * environment that the functions will have, so that the fault is found before they are deployed.
+ * Finds settings with which the functions would not start, before they are deployed. The functions' own code checks the
+ * environment that each function will have.
  */
 function settingFaults(deployment: Deployment): string[] {
   const faults = deployment.regions.flatMap((region) => {
@@ -140,7 +140,7 @@ function settingFaults(deployment: Deployment): string[] {
   return [...new Set(faults)];
 }
 
-/** The functions whose time-out is shorter than their deadline margin. */
+/** Finds functions whose time-out is shorter than their deadline margin. */
 function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
   return Object.entries(functions)
     .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)

@@ -61,7 +61,7 @@ export function restResources(deployment: Deployment, region: string): Resources
         ],
       },
     },
-    // Requests that were turned away are in no other log.
+    // No other log shows which requests the authorizer refused.
     RestApiLogGroup: {
       Type: 'AWS::Logs::LogGroup',
       DeletionPolicy: 'RetainExceptOnCreate',

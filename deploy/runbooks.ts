@@ -1,4 +1,4 @@
-/** The page of docs/runbooks for each alarm of the app, without the ending. */
+/** The page in docs/runbooks for each alarm of the app, without the file extension. */
 const PAGE_OF: Readonly<Record<string, string>> = {
   SystemKeysNotCreated: 'maintenance-fails',
   SystemKeysNotMaintained: 'rows-corrupted',
@@ -23,7 +23,7 @@ const PAGE_OF: Readonly<Record<string, string>> = {
   OutputAging: 'output-not-read',
 };
 
-/** The path of an alarm's runbook, for its description. Alarms on failed requests share one page. */
+/** The path of an alarm's runbook, for the alarm's description. Alarms on failed requests share one page. */
 export function runbookOf(alarm: string): string {
   return `docs/runbooks/${PAGE_OF[alarm] ?? 'requests-fail'}.md`;
 }

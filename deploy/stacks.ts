@@ -6,13 +6,13 @@ export interface Stack {
   readonly region: string;
   /** The name of the template in infra/. */
   readonly template: 'keys.yml' | 'table.yml' | 'roles.yml';
-  /** The parameters that the deployment determines. Other parameters keep their values. */
+  /** The parameters that the deployment determines. All other parameters keep their values. */
   readonly parameters: Readonly<Record<string, string>>;
   /** Whether the stack has deletion protection. */
   readonly isKept: boolean;
 }
 
-/** The stacks of the keys, one per region. The first one also has the policies of the account. */
+/** The stacks of the keys, one per region. The first of them also contains the policies of the account. */
 export function keyStacks(deployment: Deployment): Stack[] {
   const { administrators, alarmEmail, alarmTopics, classification, regions } = deployment;
   return regions.map((region, i) => ({
@@ -31,7 +31,7 @@ export function keyStacks(deployment: Deployment): Stack[] {
   }));
 }
 
-/** The stack of the table, in the first region. The other regions have replicas. */
+/** The stack of the table, which is in the first region. The other regions have replicas. */
 export function tableStacks(deployment: Deployment): Stack[] {
   const { classification, regions, tableKeyName, tableName, tableWriters } = deployment;
   const [region = '', ...others] = regions;

@@ -1,4 +1,4 @@
-/** `custom` of serverless.yml, which takes no TypeScript: the values of the deployment in the region of `--region`. */
+/** `custom` of serverless.yml: the values for the region in `--region`. CommonJS, because osls loads no TypeScript. */
 module.exports = async ({ options }) => {
   const { readDeployment, deploymentFile } = require('./read-deployment.ts');
   const { appValues } = require('./app.ts');

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Reads a request's whole body. Undefined if the body is larger than `maxBytes`. */
+/** Reads the whole body of a request. Undefined if the body is larger than `maxBytes`. */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
@@ -14,7 +14,8 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
 
 /**
  * Whether a request comes from this machine. The `Host` must be 127.0.0.1 or localhost, so that DNS rebinding fails.
- * The `Origin`, if any, must be the same, so that a web page of another site cannot control the local processes.
+ * The `Origin`, if any, must be one of these too, so that a web page of another site cannot control the local
+ * processes.
  */
 export function isFromThisMachine({ headers }: IncomingMessage): boolean {
   const host = headers.host ?? '';

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /**
- * Makes a server listen on 127.0.0.1. If the port is 0 or already in use, the server listens on a free one.
+ * Makes a server listen on 127.0.0.1. If the port is 0 or in use, the server listens on a free port.
  * @returns the port that the server listens on
  */
 export async function listen(server: Server, port: number): Promise<number> {
@@ -24,7 +24,7 @@ function bind(server: Server, port: number): Promise<number> {
   });
 }
 
-/** Closes a server and all its connections, including those with a request in progress. */
+/** Closes a server and all its connections, even those with a request in progress. */
 export function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());

@@ -6,15 +6,16 @@ interface Emulator {
 }
 
 /**
- * Runs one emulator as a process: reads `--port`, prints the endpoint, and ends on SIGTERM or SIGINT.
- * @param defaultPort the port that the emulator listens on without `--port`
+ * Runs an emulator as a process. It reads `--port`, prints the endpoint, and ends on SIGTERM or SIGINT.
+ * @param defaultPort the port to listen on if `--port` is not given
  */
 export async function runEmulator(start: (port: number) => Promise<Emulator>, defaultPort: number): Promise<void> {
   const { values } = parseArgs({ options: { port: { type: 'string', default: String(defaultPort) } } });
   const port = Number(values.port);
   if (!/^\d{1,5}$/.test(values.port) || port > 65_535) throw new Error('--port must be a port from 0 to 65535');
   const { endpoint, close } = await start(port);
-  // The signal handlers must exist before the endpoint is printed, because a caller may stop the emulator at once.
+  // Add the signal handlers before printing the endpoint, because a caller may stop the emulator as soon as it reads
+  // the endpoint.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close());
   console.log(endpoint);
 }

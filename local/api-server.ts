@@ -11,12 +11,12 @@ import type { AnsweredRequest } from './request-log.ts';
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
- * Creates an HTTP server in the place of API Gateway. It also serves the page and Lambda's Invoke API.
+ * Creates an HTTP server that takes the place of API Gateway. It also serves the page and Lambda's Invoke API.
  * - `POST /local/cold-start` ends the execution environment of every function.
  * - `POST /local/maintenance` invokes the maintenance function, as the daily schedule does.
  * - All other requests become events for the API function.
  * @param invokable the functions that Lambda's Invoke API can invoke, by name
- * @param onAnswer called for each answer, except those of the page and of the routes that only the page uses
+ * @param onAnswer called for each answer, except answers of the page and of the routes that only the page uses
  */
 export function createApiServer(
   api: LocalFunction,
@@ -70,7 +70,7 @@ async function answer(
   const { statusCode = 200, headers, body: answerBody = '', isBase64Encoded } = result;
   response.writeHead(statusCode, headers as Record<string, string>);
   response.end(isBase64Encoded ? Buffer.from(answerBody, 'base64') : answerBody);
-  // The answer to HEAD has no body.
+  // The answer to a HEAD request has no body.
   const isProblem = statusCode >= 400 && answerBody !== '';
   const { code } = isProblem ? (JSON.parse(answerBody) as { readonly code: string }) : { code: '' };
   return { what, outcome: `${statusCode} ${code}`.trim() };

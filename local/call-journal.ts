@@ -1,10 +1,10 @@
-/** One call that reached an emulator. */
+/** A call that reached an emulator. */
 export interface JournalCall {
   readonly service: 'KMS' | 'DynamoDB';
   /** The region of a KMS call. Null for DynamoDB, because all calls go to one table. */
   readonly region: string | null;
   readonly action: string;
-  /** The id of the key row that a DynamoDB call names. Null if the call names none. */
+  /** The ID of the key row that a DynamoDB call names. Null if the call names none. */
   readonly keyId: string | null;
   /** `ok`, or the reason why the call failed. */
   readonly outcome: string;
@@ -13,14 +13,14 @@ export interface JournalCall {
 const MAX_CALLS = 10_000;
 
 /**
- * The calls that reached the emulators, in the order in which they ended. The emulators report them, not Keyfold.
- * So the page shows the calls that a request really made.
+ * The calls that reached the emulators, in the order in which they ended. The emulators report the calls, not Keyfold,
+ * so the page shows calls that really happened.
  */
 export class CallJournal {
   #calls: JournalCall[] = [];
   #dropped = 0;
 
-  /** The number of calls so far. Pass it to `since` to get the calls that ended after this moment. */
+  /** The number of calls so far. Pass it to `since` later, to get the calls that have ended in between. */
   get position(): number {
     return this.#dropped + this.#calls.length;
   }
@@ -32,7 +32,7 @@ export class CallJournal {
     this.#calls = this.#calls.slice(MAX_CALLS / 2);
   }
 
-  /** The calls that ended after a position, oldest first. Above 10,000 calls the older half is dropped. */
+  /** The calls that ended after a position, oldest first. Beyond 10,000 calls, the older half is dropped. */
   since(position: number): readonly JournalCall[] {
     return this.#calls.slice(Math.max(0, position - this.#dropped));
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 
 /**
- * Creates the data folder and locks it for this process. The lock is LevelDB's, which the operating system releases
+ * Creates the data folder and locks it for this process. LevelDB makes the lock. The operating system releases the lock
  * when the process ends, even if it is killed.
  * @returns `release`, which unlocks the folder
  * @throws Error if another process has locked the folder, or if a file is in its place

@@ -17,8 +17,8 @@ export interface LocalDynamoDb {
 
 /**
  * Starts a DynamoDB emulator and creates the key table.
- * @param port the port to listen on; if it is 0 or in use, a free one
- * @param dataFolder the folder that keeps the tables across restarts; if undefined, they are in memory
+ * @param port the port to listen on. If it is 0 or in use, the emulator listens on a free port.
+ * @param dataFolder the folder that keeps the tables across restarts. If undefined, they are in memory.
  * @param onCall called at the end of each call
  */
 export async function startDynamoDb(

@@ -11,7 +11,9 @@ export interface EventSourceOptions {
   readonly invoke: (event: SQSEvent) => Promise<unknown>;
   /** The maximum number of messages in one event. The default is 10. */
   readonly batchSize?: number;
-  /** The maximum number of messages of one ReceiveMessage call, at most 10. An event may need several calls. */
+  /**
+   * The maximum number of messages that one ReceiveMessage call returns, at most 10. An event may need several calls.
+   */
   readonly receivedAtOnce?: number;
   /** The maximum number of concurrent invocations. The default is 1. */
   readonly concurrency?: number;
@@ -22,10 +24,9 @@ const WAIT_SECONDS = 2;
 const PAUSE_MS = 200;
 
 /**
- * Polls a queue and invokes a function with its messages, as Lambda does with `ReportBatchItemFailures`.
- * It deletes the messages that the function did not report as failed.
- * If the function fails or its answer is invalid, no message is deleted.
- * @returns `stop`, which ends polling at once; messages in progress become visible in the queue again
+ * Polls a queue and invokes a function with its messages, as Lambda does with `ReportBatchItemFailures`. It deletes the
+ * messages that the function does not report as failed. It deletes none if the function fails or its answer is invalid.
+ * @returns `stop`, which ends polling at once. Messages in progress become visible in the queue again.
  */
 export function startEventSource(options: EventSourceOptions): { stop: () => Promise<void> } {
   const { endpoint, concurrency = 1 } = options;
@@ -71,7 +72,7 @@ async function processBatch(client: SQSClient, options: EventSourceOptions, sign
   }
 }
 
-/** The messages that are not reported as failed. Empty if the report names a message that is not in the batch. */
+/** The messages that the function does not report as failed. Empty if the report names a message of another batch. */
 function acknowledged(messages: readonly Message[], answer: unknown): Message[] {
   const { batchItemFailures = [] } = (answer ?? {}) as Partial<SQSBatchResponse>;
   const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));

@@ -1,6 +1,6 @@
 import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
 
-/** The operations of the two functions for direct invocation, split as in docs/reference/direct-invocation.md. */
+/** The operations of the two functions for direct invocation, divided as in docs/reference/direct-invocation.md. */
 export const SEALING = 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields';
 export const OPENING = 'decrypt,decrypt-batch,decrypt-fields';
 
@@ -10,12 +10,12 @@ export interface KeyPlaces {
   readonly kms: string;
   /** The endpoint of the DynamoDB emulator. */
   readonly dynamoDb: string;
-  /** The ARN of the KMS key of each region. The first region is the one that the function runs in. */
+  /** The ARN of the KMS key in each region. The function runs in the first of them. */
   readonly keys: Readonly<Record<string, string>>;
 }
 
 /**
- * Makes a KMS key behind the alias `alias/keyfold` in each region, unless there is one.
+ * Makes a KMS key with the alias `alias/keyfold` in each region that has none.
  * @returns the ARN of the alias in each region
  */
 export async function ensureKeys(kms: KmsEmulator, regions: readonly string[]): Promise<Record<string, string>> {
@@ -25,7 +25,9 @@ export async function ensureKeys(kms: KmsEmulator, regions: readonly string[]): 
   return Object.fromEntries(arns);
 }
 
-/** The environment variables that a function needs to use the emulators. Service and product are not included. */
+/**
+ * The environment variables with which a function uses the emulators. They do not include the service and the product.
+ */
 export function functionEnvironment({ kms, dynamoDb, keys }: KeyPlaces): Record<string, string> {
   const [region = ''] = Object.keys(keys);
   return {

@@ -1,11 +1,11 @@
-/** An execution environment of a function. It loads the handler and runs the events that the parent thread posts. */
+/** The execution environment of a function. It loads the handler, and runs the events that the parent thread posts. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Context } from 'aws-lambda';
 
 /** One invocation, as the parent thread posts it. */
 export interface Invocation {
   readonly id: number;
-  /** The event as JSON text, as the Lambda runtime receives it. */
+  /** The event in JSON, as the Lambda runtime receives it. */
   readonly payload: string;
   readonly requestId: string;
   readonly timeoutMs: number;
@@ -18,7 +18,9 @@ export interface FunctionError {
   readonly trace: readonly string[];
 }
 
-/** The outcome, as the worker posts it. The result is JSON text, because parsing it would lose digits. */
+/**
+ * The outcome of an invocation, as the worker posts it. The result is JSON text, because parsing it would lose digits.
+ */
 export type Outcome =
   { readonly id: number; readonly payload: string } | { readonly id: number; readonly error: FunctionError };
 

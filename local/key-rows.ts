@@ -4,10 +4,12 @@ import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { revocationOf, rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
 import { ONLOOKER } from './dynamodb-watch.ts';
 
-/** A row of the key table. For a System Key, `wraps` has the regions that wrap it; otherwise it is null. */
+/** A row of the key table. For a System Key, `wraps` has the regions that wrap the key. For other keys it is null. */
 export type PageRow = KeyView & { readonly wraps: WrapsView['wraps'] | null };
 
-/** Reads and revokes key rows for the page, in the format of `keyfold keys`. Its calls are not in the journal. */
+/**
+ * Reads and revokes key rows for the page, in the format of `keyfold keys`. The journal does not record these calls.
+ */
 export class KeyRows {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
@@ -18,7 +20,7 @@ export class KeyRows {
     this.#tableName = tableName;
   }
 
-  /** All rows: System Keys before Intermediate Keys, and the newest key of each id first. */
+  /** All rows, System Keys before Intermediate Keys, and the newest key of each ID first. */
   async list(): Promise<PageRow[]> {
     const pages = paginateScan({ client: this.#client }, { TableName: this.#tableName, ConsistentRead: true });
     const rows = await rowsFrom(pages);

@@ -6,9 +6,9 @@ import type { AnsweredRequest } from './request-log.ts';
 
 /** Lambda's limit for an event and for an answer. */
 const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
-/** A function name, with or without the prefix of a full or partial ARN and with or without a version. */
+/** The name of a function. It may have the prefix of a full or partial ARN, and a version. */
 const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(?::([^:]+))?$/;
-/** The `x-amz-` headers that are accepted: those that SDKs always send, and those that are emulated. */
+/** The accepted `x-amz-` headers: headers that every SDK sends, and headers that this API emulates. */
 const HEADERS = /^x-amz-(?:content-sha256|date|invocation-type|log-type|security-token|user-agent)$/;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
 
@@ -20,10 +20,11 @@ interface Answer {
 }
 
 /**
- * Answers requests to Lambda's Invoke API, for AWS CLIs and SDKs whose endpoint is this server.
- * Signatures are not checked, so requests from other machines and web pages are refused.
+ * Answers requests to Lambda's Invoke API from AWS CLIs and SDKs whose endpoint is this server. It does not check
+ * signatures, so it refuses requests from other machines and from web pages.
  * @param functions the functions by name
- * @returns what became of the request. Undefined if it was no Invoke request, which is then not answered
+ * @returns what happened to the request. Undefined if it was not an Invoke request, which this function leaves
+ * unanswered.
  */
 export async function answerInvoke(
   functions: Readonly<Record<string, LocalFunction>>,
@@ -73,7 +74,7 @@ async function invoke(
     case 'RequestResponse':
       return respond(asked, payload, requestId);
     case 'Event':
-      // The caller is not told of a failure, as in Lambda. Lambda would retry twice, but this server does not retry.
+      // As in Lambda, the caller does not learn of a failure. Lambda would retry twice, which this server does not do.
       asked.run(payload, FUNCTION_TIMEOUT_MS, requestId).catch(() => {});
       return { status: 202, headers: {}, body: '' };
     case 'DryRun':
@@ -91,7 +92,7 @@ async function respond(asked: LocalFunction, payload: string, requestId: string)
     return failed(headers, { errorType: 'Function.ResponseSizeTooLarge', errorMessage: 'The answer is over 6 MiB.' });
   } catch (error) {
     if (error instanceof FunctionFailure) return failed(headers, error.details);
-    // The environment did not start or has ended. As in Lambda, the answer has the last error of the runtime.
+    // The environment did not start, or it has ended. As in Lambda, the answer contains the last error of the runtime.
     const { name: errorType, message: errorMessage } = error as Error;
     return failed(headers, { errorType, errorMessage, trace: [] });
   }
@@ -101,7 +102,7 @@ function failed(headers: Answer['headers'], details: object): Answer {
   return { status: 200, headers: { ...headers, 'x-amz-function-error': 'Unhandled' }, body: JSON.stringify(details) };
 }
 
-/** Makes an error answer of the Lambda service, as opposed to an error of the function. */
+/** Makes an error answer of the Lambda service itself. The function did not cause it. */
 function refusal(status: number, type: string, message: string): Answer {
   return {
     status,
@@ -110,7 +111,9 @@ function refusal(status: number, type: string, message: string): Answer {
   };
 }
 
-/** Reads a function's name and version. The name is empty if the segment is not a valid function name or ARN. */
+/**
+ * Reads the name and the version of a function. The name is empty if the segment is neither a valid name nor an ARN.
+ */
 function readName(segment: string): { name: string; qualifier: string } {
   const [, name = '', qualifier = '$LATEST'] = NAME.exec(decoded(segment)) ?? [];
   return { name, qualifier };

@@ -6,7 +6,7 @@ import { copyPlainLines } from './request-log.ts';
 /** The timeout of each function. */
 export const FUNCTION_TIMEOUT_MS = 30_000;
 
-/** Thrown to the caller of a function whose handler threw an error. */
+/** What a caller of a function receives if the function's handler throws. */
 export class FunctionFailure extends Error {
   override readonly name = 'FunctionFailure';
   readonly details: FunctionError;
@@ -22,15 +22,15 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** A worker thread, and the callers that wait for its outcomes by invocation id. */
+/** A worker thread, with the callers that wait for its outcomes by invocation ID. */
 interface Environment {
   readonly worker: Worker;
   readonly waiters: Map<number, Waiter>;
 }
 
 /**
- * Runs a function of the handlers/ folder in a worker thread with its own environment variables and module scope.
- * So `recycle` can empty its cache without a restart of the whole process.
+ * Runs a function of handlers/ in a worker thread, with its own environment variables and modules. So `recycle` can
+ * empty the function's cache without restarting the whole process.
  */
 export class LocalFunction {
   readonly #modulePath: string;
@@ -40,7 +40,7 @@ export class LocalFunction {
   #current: Environment | undefined;
   #lastId = 0;
 
-  /** @param isVerbose whether the function's JSON lines, its logs and metrics, are printed */
+  /** @param isVerbose whether to print the function's JSON lines, which are its logs and metrics */
   constructor(
     modulePath: string,
     environment: Readonly<Record<string, string>>,
@@ -54,7 +54,7 @@ export class LocalFunction {
   }
 
   /**
-   * Runs one event. Starts an environment if there is none. Any number of events may run at the same time.
+   * Runs one event, in an environment that it starts if there is none. Any number of events may run at once.
    * @throws FunctionFailure if the handler throws
    */
   async invoke(event: unknown, timeoutMs: number): Promise<unknown> {
@@ -74,7 +74,7 @@ export class LocalFunction {
     });
   }
 
-  /** Ends the environment. Events in progress fail, and the next event starts in a cold environment. */
+  /** Ends the environment. Its events in progress fail, and the next event starts in a cold environment. */
   async recycle(): Promise<void> {
     const ended = this.#current;
     this.#current = undefined;

@@ -14,8 +14,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Allows only files of this server, and neither inline scripts nor inline styles.
- * `require-trusted-types-for` makes the browser refuse `innerHTML`, so text can never become markup.
+ * Allows files of this server only, without inline scripts and styles. `require-trusted-types-for` makes the browser
+ * refuse `innerHTML`, so text can never become markup.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -30,13 +30,13 @@ const CONTENT_SECURITY_POLICY = [
   "trusted-types 'none'",
 ].join('; ');
 
-/** The file for a URL path, relative to the page's folder. Undefined if the path is not one of the page's. */
+/** The file for a URL path, relative to the folder of the page. Undefined if the page has no such file. */
 export function pageFileOf(url: string): string | undefined {
   if (url === '/README.md') return '../../README.md';
   return url === '/' ? 'index.html' : PATH.exec(url)?.[1];
 }
 
-/** Sends a file of the page. It is read from disk each time, so that a reload shows an edit. */
+/** Sends a file of the page. The file is read from disk each time, so that a reload shows edits. */
 export async function sendPageFile(name: string, response: ServerResponse): Promise<void> {
   const content = await readFile(join(FOLDER, name)).catch(() => undefined);
   if (content === undefined) {

@@ -12,7 +12,7 @@ export interface PageDependencies {
   readonly kms: KmsEmulator;
   readonly keys: KeyRows;
   readonly journal: CallJournal;
-  /** The regions that the API is configured with, the preferred one first. */
+  /** The regions that the API is configured with, beginning with the preferred one. */
   readonly regions: readonly string[];
 }
 
@@ -35,8 +35,8 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[]
 ];
 
 /**
- * Serves the page at `/`, and the routes under `/local/` with which the page reads and changes the emulators.
- * Routes under `/local/` refuse requests from other sites. Otherwise a web page of another site could revoke keys.
+ * Serves the page at `/`, and the routes under `/local/` with which the page reads and changes the emulators. The
+ * routes refuse requests from other sites, because otherwise another site's web page could revoke keys.
  */
 export function createPageServer(world: PageDependencies): PageServer {
   return async (request, body, response) => {

@@ -12,7 +12,7 @@ export interface LocalQueues {
   readonly sampleCommand: string;
   /** The environment variables of the function that serves the queues. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Starts to invoke the function with the messages of the input queue, until `close`. */
+  /** Begins to invoke the function with messages from the input queue. Ends when `close` is called. */
   serve(invoke: (event: SQSEvent) => Promise<unknown>): void;
   close(): Promise<void>;
 }
@@ -21,12 +21,12 @@ export interface LocalQueues {
 const VISIBILITY_SECONDS = '180';
 const NAMES = ['keyfold-input', 'keyfold-output', 'keyfold-dead-letters'] as const;
 const [INPUT, OUTPUT, DEAD_LETTERS] = NAMES;
-/** JSON for one member of a form. curl sends it without encoding. */
+/** The JSON of one form member. curl sends it without further encoding. */
 const SAMPLE_MESSAGE =
   '{"partition":"tenant-1","document":{"name":"Ada","card":"4111 1111 1111 1111"},"fields":["$.card"]}';
 const MAX_RECEIVE_COUNT = 100;
 
-/** Starts an SQS emulator with three queues: for messages, for results, and for messages that cannot be processed. */
+/** Starts an SQS emulator with three queues: for messages, for results, and for messages that failed for good. */
 export async function startQueues(port: number): Promise<LocalQueues> {
   const sqs = await startSqsEmulator({ port });
   const { queueUrl: outputUrl } = sqs.ensureQueue(OUTPUT);

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { escapeHidden } from '../src/input/hidden-characters.ts';
 
-/** What became of a request. */
+/** What happened to a request. */
 export interface AnsweredRequest {
   /** What was requested, such as `POST /v1/partitions/tenant-1/encrypt`. */
   readonly what: string;
@@ -17,7 +17,9 @@ export function logRequest({ what, outcome, ms }: AnsweredRequest): void {
   console.log(escapeHidden(`${time}  ${what}  ${outcome}  ${Math.round(ms)} ms`));
 }
 
-/** Copies the lines of a function's output that are not JSON, such as warnings of Node. Drops its logs and metrics. */
+/**
+ * Copies those lines of a function's output that are not JSON, such as warnings of Node. Drops its logs and metrics.
+ */
 export function copyPlainLines(from: Readable, to: NodeJS.WritableStream): void {
   createInterface({ input: from }).on('line', (line) => {
     if (!line.startsWith('{')) to.write(`${line}\n`);

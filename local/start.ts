@@ -85,8 +85,7 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
     await folder?.release();
     process.exit(0);
   };
-  // The terminal, npm and the launcher each send a signal. Only the first one starts the shutdown; later ones are
-  // ignored.
+  // The terminal, npm and the launcher each send a signal. Only the first signal starts the shutdown.
   let stopping: Promise<void> | undefined;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void (stopping ??= stop()));
   console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, queues, data }));

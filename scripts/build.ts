@@ -14,8 +14,8 @@ const root = join(import.meta.dirname, '..');
 const outdir = process.argv[2] ?? join(root, 'dist');
 
 /**
- * Modules that become files of their own in dist/, though the package does not export them. A bundler can only drop
- * whole files of a package, so these are what a user of one entry may not need.
+ * Modules that become separate files in dist/ although the package does not export them. A bundler can drop only whole
+ * files of a package, so these are the modules that a user of one entry may not need.
  */
 const SEPARATE = [
   'envelope/session-factory',
@@ -29,8 +29,9 @@ const SEPARATE = [
 ];
 
 /**
- * Gives the client's own modules a copy of the SDK's signing code. If they shared it with the SDK's clients, a user's
- * bundle of the client would contain what only those need: a bundler drops unused files, but few unused statements.
+ * Gives the modules of the client their own copy of the SDK's signing code. If they shared it with the SDK's clients, a
+ * user's bundle of the client would contain code that only those clients need. A bundler drops unused files, but hardly
+ * ever unused statements.
  */
 const SIGNING_ALONE: Plugin = {
   name: 'signing-alone',
@@ -40,7 +41,7 @@ const SIGNING_ALONE: Plugin = {
       const isSigner = /\/src\/client\/(?:sign|errors)\.ts$/.test(importer) && path.startsWith('@');
       if (pluginData === resolving || !(isSigner || from.namespace === namespace)) return undefined;
       const found = await bundler.resolve(path, { importer, resolveDir, kind, pluginData: resolving });
-      // What is exported for signing works without the modules that only register something when they are loaded.
+      // The exports for signing work without the modules that only register something when they are loaded.
       return found.external ? found : { path: relative(root, found.path), namespace, sideEffects: false };
     });
     bundler.onLoad({ filter: /./, namespace }, async ({ path }) => ({
@@ -50,7 +51,9 @@ const SIGNING_ALONE: Plugin = {
   },
 };
 
-/** The modules of the entries, as package.json exports them: `dist/client/index.js` is of `src/client/index.ts`. */
+/**
+ * Finds the modules of the entries that package.json exports: `dist/client/index.js` belongs to `src/client/index.ts`.
+ */
 async function entryModules(): Promise<string[]> {
   const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     exports: Readonly<Record<string, { readonly default: string }>>;
@@ -58,7 +61,7 @@ async function entryModules(): Promise<string[]> {
   return Object.values(exports).map((entry) => entry.default.replace(/^\.\/dist\/(.*)\.js$/, '$1'));
 }
 
-/** Bundles the entries and the CLI. They share chunks, and contain the packages that they use. */
+/** Bundles the entries and the CLI, which share chunks and contain the packages that they use. */
 async function bundlePackage(): Promise<void> {
   const modules = [...(await entryModules()), ...SEPARATE];
   const { metafile } = await build({

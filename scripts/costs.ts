@@ -1,6 +1,6 @@
 /**
  * Writes the tables of docs/explanation/costs.md from scripts/costs/prices.json: `npm run costs`. With `--check` it
- * writes nothing, and exits with 1 if the document has other tables.
+ * writes nothing, and exits with 1 if the document's tables differ.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

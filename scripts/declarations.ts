@@ -1,6 +1,7 @@
 /**
- * The last step of `npm run build`: finishes the declarations that TypeScript has written to dist/. Their imports get
- * the extension `.js`, which every version of TypeScript resolves. Those that no entry leads to are removed.
+ * The last step of `npm run build`: finishes the declarations that TypeScript has written to dist/. It gives their
+ * imports the extension `.js`, which every version of TypeScript resolves. It removes declarations that no entry
+ * imports.
  * @throws Error if a declaration imports a package, because users of Keyfold may not have it
  */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -18,7 +19,7 @@ for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
   if (reached.has(file)) continue;
   reached.add(file);
   const text = await readFile(file, 'utf8');
-  // The examples in doc comments import packages, too.
+  // The examples in doc comments may import packages.
   for (const [, specifier = ''] of text.replace(/\/\*\*.*?\*\//gs, '').matchAll(/\b(?:from|import)\b\(? ?'([^']+)'/g)) {
     if (specifier.startsWith('.')) pending.push(join(file, '..', specifier.replace(/\.ts$/, '.d.ts')));
     else if (!specifier.startsWith('node:')) throw new Error(`${file} imports ${specifier}`);

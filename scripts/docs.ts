@@ -1,8 +1,8 @@
 /**
  * Builds the documentation's site: `npm run docs` writes the library's reference from the doc comments, and the site
- * into `.site/`. With `--check` it does not write the reference, and exits with 1 if that is not up to date.
+ * into `.site/`. With `--check` it does not write the reference, and exits with 1 if the reference is not up to date.
  *
- * The tools are installed into `.peers/docs` the first time, because they are larger than all other dependencies.
+ * The first run installs the tools into `.peers/docs`, because they are larger than all other dependencies.
  */
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ if (process.argv.includes('--check')) {
 } else await write(root, pages);
 
 await rm(site, { recursive: true, force: true });
-// Vite finds the packages that a page needs from the page's own folder.
+// Vite looks for the packages of a page in the folder of the page.
 await copy(join(root, 'docs'), join(tools, 'docs'));
 const settings = { KEYFOLD_SITE: site, KEYFOLD_BASE: BASE };
 await run(process.execPath, ['node_modules/vitepress/bin/vitepress.js', 'build', '.'], tools, settings);

@@ -1,5 +1,5 @@
 /**
- * Draws random comments and test titles, each with its place, for a reader who rates them out of context.
+ * Draws random comments and test titles, and prints each with its place, so that a reader can rate it out of context.
  *
  * @example
  * npm run prose:draw -- --comments 60 --titles 60 --seed 7
@@ -24,7 +24,7 @@ show(
   prose.flatMap(({ comments }) => comments),
   Number(values.comments),
 );
-// Of a test that runs once per row of a table, one title is drawn.
+// If a test runs once per row of a table, the draw takes one of its titles.
 show(
   'Test titles',
   tests.map(({ rows }) => random.of(rows)),

@@ -16,7 +16,7 @@ import {
 } from './handler-plugins.ts';
 import { writeLicences } from './third-party.ts';
 
-/** The files of handlers/. Each is the entry of a function. */
+/** The files in handlers/, each of which is the entry of a function. */
 export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue'] as const;
 
 /** The esbuild options that all bundles share. */
@@ -31,8 +31,8 @@ export const COMMON: BuildOptions = {
 };
 
 /**
- * Bundles a handler into the folder that is deployed as its function: `index.mjs`, the code that it loads at start, the
- * code that it loads on demand, and the licences of both.
+ * Bundles a handler into the folder that is deployed as its function. The folder contains `index.mjs`, the code that it
+ * loads at the start, the code that it loads on demand, and their licences.
  * @param maps a folder for the source maps, which are not deployed
  */
 export async function bundleHandler(name: string, folder: string, maps?: string): Promise<void> {
@@ -67,14 +67,14 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
   await writeLicences(metafile, folder);
 }
 
-/** Bundles a handler with esbuild's defaults. {@link bundleHandler} is measured against this. */
+/** Bundles a handler with the defaults of esbuild, to compare {@link bundleHandler} with. */
 export async function bundlePlainHandler(name: string, folder: string): Promise<void> {
   await build({
     ...COMMON,
     entryPoints: { index: `handlers/${name}.ts` },
     outdir: folder,
     outExtension: { '.js': '.mjs' },
-    // Dependencies in CommonJS call `require` for Node's own modules.
+    // Dependencies in CommonJS use `require` to load Node's own modules.
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
   });
 }

@@ -1,4 +1,7 @@
-/** The esbuild plugins for the handlers. Each removes code from the cold start that a function in Lambda never uses. */
+/**
+ * The esbuild plugins for the handlers. Each plugin removes code that a cold start would load and that no function in
+ * Lambda uses.
+ */
 import { readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
@@ -7,8 +10,8 @@ import type { Plugin } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * Loads Node's own modules by `process.getBuiltinModule` instead of an import. An import of `node:http` reads all of
- * its exports, and one of them loads undici. With this plugin, only the used exports are read.
+ * Loads Node's own modules by `process.getBuiltinModule` instead of an import. An import of `node:http` reads all
+ * exports of the module, one of which loads undici. This plugin reads only the exports that are used.
  */
 export const BUILT_INS: Plugin = {
   name: 'built-ins',
@@ -29,14 +32,14 @@ function builtInModule(name: string): string {
   const properties = Object.entries(
     Object.getOwnPropertyDescriptors(process.getBuiltinModule(`node:${name}`) as object),
   );
-  // A dynamic import reads all exports. Those behind a getter that are also globals belong to undici.
+  // A dynamic import reads all exports. An export that is a getter and also a global belongs to undici.
   const exported = properties.filter(
     ([key, property]) => /^\w+$/.test(key) && !('get' in property && key in globalThis),
   );
   return [
     `const it = /* @__PURE__ */ (() => process.getBuiltinModule('node:${name}'))();`,
     'export default it;',
-    // esbuild leaves an export out if no file imports it.
+    // esbuild omits an export that no file imports.
     ...exported
       .filter(([key]) => key !== 'default')
       .map(([key], i) => `const e${i} = /* @__PURE__ */ (() => it.${key})(); export { e${i} as ${key} };`),
@@ -45,8 +48,8 @@ function builtInModule(name: string): string {
 
 /**
  * Removes the SDK's credential providers that do not exist in Lambda: SSO, profiles, processes, web identities and the
- * metadata of EC2. Lambda's credentials are in the environment, or at the URL of AWS_CONTAINER_CREDENTIALS_FULL_URI.
- * Those two providers stay. If neither has credentials, the chain fails.
+ * metadata of EC2. In Lambda, credentials are in the environment or at the URL in AWS_CONTAINER_CREDENTIALS_FULL_URI,
+ * so the providers for these two stay. If neither finds credentials, the chain fails.
  */
 export const LAMBDA_CREDENTIALS: Plugin = {
   name: 'lambda-credentials',
@@ -81,23 +84,27 @@ export const NEVER_LOADED: Plugin = {
   },
 };
 
-/** Reduces the package.json of each SDK client to its version, the only member that the user agent reads. */
+/**
+ * Reduces each package.json to its version. The user agents of the SDK's clients and `keyfold --version` read nothing
+ * else.
+ */
 export const VERSION_ALONE: Plugin = {
   name: 'version-alone',
   setup: (bundler) => {
-    bundler.onLoad({ filter: /@aws-sdk\/client-[\w-]+\/package\.json$/ }, async ({ path }) => {
+    bundler.onLoad({ filter: /\/package\.json$/ }, async ({ path }) => {
       const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
       return { contents: JSON.stringify({ version }), loader: 'json' };
     });
   },
 };
 
-/** The error classes that the SDK's retries check with `instanceof`. All other errors are identified by name. */
+/** The error classes that the SDK's retries test with `instanceof`. The code identifies all other errors by name. */
 export const KEPT_ERRORS: ReadonlySet<string> = new Set(['ReplicatedWriteConflictException']);
 
 /**
- * Removes the SDK's error classes that are identified by name only. For an error without a class, a client makes an
- * error of its base class with the same name. There are a hundred such classes, and each start would define them all.
+ * Removes the SDK's error classes that our code identifies by name only. Without the class of an error, a client makes
+ * an error of its base class with the same name. There are about a hundred such classes, and each cold start would
+ * define all of them.
  */
 export const ERRORS_BY_NAME: Plugin = {
   name: 'errors-by-name',
@@ -112,9 +119,7 @@ export const ERRORS_BY_NAME: Plugin = {
   },
 };
 
-/**
- * Removes the endpoint cache of the DynamoDB client. Only endpoint discovery uses it, which the functions do not use.
- */
+/** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which no function uses. */
 export const NO_ENDPOINT_CACHE: Plugin = {
   name: 'no-endpoint-cache',
   setup: (bundler) => {

@@ -1,4 +1,4 @@
-/** `npm run package`: makes the package of each region from dist/. It makes no call to AWS. */
+/** `npm run package`: makes the package of each region from dist/, without calling AWS. */
 import { relative } from 'node:path';
 import { packageApp, packageFolder } from '../deploy/package.ts';
 import { deploymentFile, readDeployment } from '../deploy/read-deployment.ts';

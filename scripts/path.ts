@@ -18,7 +18,7 @@ const SOURCES = join(ROOT, 'src');
 const REGIONS = ['us-west-2', 'us-east-1'];
 const TABLE = 'EncryptionKey';
 
-/** A file, and its functions that ran, in the order of the file. */
+/** A file, and those of its functions that ran, in the order of the file. */
 type RunFile = readonly [file: string, functions: readonly string[]];
 
 const kms = await startKmsEmulator();
@@ -46,7 +46,7 @@ await Promise.all([kms.close(), dynamoDb.close()]);
 print('A warm encrypt', warmFiles);
 print('A cold decrypt', coldFiles);
 
-/** Sends a request to the function, whose log is discarded. */
+/** Sends a request to the function, and discards the function's log. */
 async function send(handler: HttpHandler, operation: string, body: object): Promise<Record<string, unknown>> {
   const sample = JSON.parse(
     readFileSync(join(ROOT, 'events', 'api-encrypt-iam.json'), 'utf8'),
@@ -66,7 +66,7 @@ async function send(handler: HttpHandler, operation: string, body: object): Prom
 }
 
 async function filesRunBy(work: () => Promise<unknown>): Promise<RunFile[]> {
-  // Taking the coverage sets all counts to zero.
+  // Reading the coverage resets all counts to zero.
   await session.post('Profiler.takePreciseCoverage');
   await work();
   const { result } = await session.post('Profiler.takePreciseCoverage');
@@ -78,7 +78,7 @@ async function filesRunBy(work: () => Promise<unknown>): Promise<RunFile[]> {
   return files.filter(([, functions]) => functions.length > 0).toSorted(([one], [other]) => one.localeCompare(other));
 }
 
-/** The names of the functions that ran. A function without a name is given by its line. */
+/** The names of the functions that ran. A function without a name appears as its line number. */
 function functionsOf(file: string, functions: readonly Profiler.FunctionCoverage[]): string[] {
   const text = readFileSync(file, 'utf8');
   return functions.flatMap(({ functionName, ranges: [range] }) => {

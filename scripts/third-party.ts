@@ -1,14 +1,14 @@
-/** The licences of the packages whose code is in a bundle. They are shipped beside it. */
+/** Writes the licences of the packages whose code is in a bundle, next to the bundle. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** The file with the licences of a bundle, beside the bundle. */
+/** The file with the licences of a bundle, in the folder of the bundle. */
 export const LICENCES_FILE = 'THIRD-PARTY-LICENSES.txt';
 
-/** The licences under which code may be shipped with Keyfold. None of them asks anything of the users' own code. */
+/** The licences under which Keyfold may ship code. None of them puts a condition on the users' own code. */
 const ALLOWED: ReadonlySet<string> = new Set([
   '0BSD',
   'Apache-2.0',
@@ -20,7 +20,7 @@ const ALLOWED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The texts of packages that publish none, by their scope. All packages of a scope have the same authors and licence.
+ * The licence texts of packages that publish none, by scope. All packages of a scope have the same authors and licence.
  */
 const TEXTS: Readonly<Record<string, string>> = {
   '@aws-lambda-powertools': 'scripts/licence-texts/powertools.txt',
@@ -45,8 +45,8 @@ export function packagesIn({ outputs }: Metafile): string[] {
 }
 
 /**
- * Writes the licences of the packages in a build: each text once, below the packages that it is for.
- * @param folder where the bundle is
+ * Writes the licences of the packages in a build. Each text appears once, below the names of its packages.
+ * @param folder the folder of the bundle
  * @throws Error if a package has no licence text, or a licence under which its code may not be shipped
  */
 export async function writeLicences(metafile: Metafile, folder: string): Promise<void> {

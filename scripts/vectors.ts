@@ -40,10 +40,13 @@ const fileSchema = v.object({
 type Case = v.InferOutput<typeof caseSchema>;
 type Group = v.InferOutput<typeof fileSchema>['groups'][number];
 
-/** The result of a case, with the reason of a failure. */
+/** The result of a case, with the reason if the case failed. */
 type Verdict = 'passed' | 'skipped' | { readonly failed: string };
 
-/** A metastore with the rows of a group. As in a real table, a row that does not parse fails every read of its id. */
+/**
+ * A metastore that holds the rows of a group. As in a real table, a row that does not parse makes every read of its ID
+ * fail.
+ */
 class VectorMetastore extends MemoryMetastore {
   readonly #unreadable = new Map<string | undefined, unknown>();
 
@@ -84,8 +87,8 @@ async function run(group: Group, vector: Case): Promise<Verdict> {
 }
 
 /**
- * The service of a case over the rows of its group. An invalid configuration is thrown, because it is not a refusal of
- * a record.
+ * Makes the service of a case over the rows of its group. An invalid configuration is thrown, because it does not mean
+ * that the library refuses the record.
  */
 async function serviceOf(group: Group, { session }: Case): Promise<SessionFactory> {
   const metastore = new VectorMetastore();
@@ -101,7 +104,8 @@ async function serviceOf(group: Group, { session }: Case): Promise<SessionFactor
 }
 
 /**
- * The plaintext, or the reason why the library refuses the record. Any other error is a fault of Keyfold and is thrown.
+ * Returns the plaintext, or the reason for which the library refuses the record. Throws any other error, because it is
+ * a fault in Keyfold.
  */
 async function open(service: SessionFactory, { session, drr }: Case): Promise<Buffer | string> {
   try {
@@ -113,8 +117,8 @@ async function open(service: SessionFactory, { session, drr }: Case): Promise<Bu
 }
 
 /**
- * Whether a record must not open although Asherah Go opens it: it names a key that is not exactly its partition's, or
- * its base64 is not canonical. This does not use the library, which could be wrong about it.
+ * Whether the library must refuse a record that Asherah Go opens. Such a record names a key of another partition, or
+ * its base64 is not canonical. This function does not use the library, because the library could be wrong.
  */
 function isRefusedBySpec({ session, drr }: Case): boolean {
   const parsed = v.safeParse(recordSchema, drr);
@@ -131,7 +135,7 @@ function isRefusedBySpec({ session, drr }: Case): boolean {
   return !(key.ParentKeyMeta.KeyId.startsWith(base) && isOwn && isCanonical);
 }
 
-/** The groups of a file. A file that cannot be read counts as a failure. */
+/** Reads the groups of a file. An unreadable file counts as a failure. */
 async function readGroups(path: string): Promise<Group[]> {
   try {
     return v.parse(fileSchema, JSON.parse(await readFile(path, 'utf8'))).groups;

@@ -8,14 +8,17 @@ import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
+import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
+import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
+import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
@@ -68,17 +71,17 @@ export function buildMaintenance(): ScheduleDoorOptions {
   };
 }
 
-/** Opens the key table for an operator's command. It makes no call to DynamoDB. */
-export function openKeyTable(options: DynamoDbMetastoreOptions): KeyTable {
-  return new DynamoDbKeyTable(options);
-}
-
-/** Opens the KMS for an operator's command. It makes no call to KMS. */
-export function openKms(config: KmsConfig): KeyManagementService {
-  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-  const { kind: _, ...options } = config;
-  return new AwsKms(options);
-}
+/** Opens what the operator's commands use. Opening makes no call. */
+export const operatorAdapters = {
+  openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
+  openKms: (config: KmsConfig): KeyManagementService => {
+    if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+    const { kind: _, ...options } = config;
+    return new AwsKms(options);
+  },
+  inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
+  inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
+};
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;

@@ -1,6 +1,6 @@
 /**
- * `npm run cold-start`: measures cold starts of the API function under Lambda's runtime emulator.
- * It compares the bundle of `npm run build` with a default esbuild bundle. It exits with 1 if a budget is missed.
+ * `npm run cold-start`: measures cold starts of the API function under Lambda's runtime emulator. It compares the
+ * bundle of `npm run build` with a default esbuild bundle. It exits with 1 if a figure misses its budget.
  * - `-- --rounds N` sets the number of rounds.
  * - `-- --write` writes the tables into docs/explanation/performance.md.
  */

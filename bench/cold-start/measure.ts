@@ -12,10 +12,12 @@ import { prepareStarters, startCold, STARTERS, type ColdStart, type Starter } fr
 export interface ColdStarts {
   /** Medians over all rounds. */
   readonly medians: Readonly<Record<Starter, ColdStart>>;
-  /** CPU time to load the built bundle divided by that of the default bundle: median and quartiles over the rounds. */
+  /**
+   * The CPU time to load the built bundle, divided by that of the default bundle. Median and quartiles over the rounds.
+   */
   readonly ratio: { readonly value: number; readonly lower: number; readonly upper: number };
   readonly rounds: number;
-  /** The calls of the first request of a process, for a service without keys and for one with keys. */
+  /** The calls in the first request of a process: for a service without keys, and for one that has keys. */
   readonly calls: { readonly ofNewService: string; readonly ofKnownPartition: string };
 }
 
@@ -24,7 +26,7 @@ const EVENT = new URL('../../events/api-encrypt-iam.json', import.meta.url);
 
 /**
  * Measures cold starts of the built API bundle, of the default esbuild bundle and of an empty handler, on emulators.
- * They take turns, so that other load on the machine slows all of them equally.
+ * The three take turns, so that other load on the machine slows all of them equally.
  */
 export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   await installLambdaRuntime();

@@ -4,8 +4,8 @@ import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.
 import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
 
 /**
- * The variants that are started cold. `plain` is a default esbuild bundle of the API, `built` is the bundle of
- * `npm run build`, and `preloaded` is `built` with the System Key preloaded.
+ * The variants of which cold starts are measured. `plain` is a default esbuild bundle of the API, `built` is the bundle
+ * of `npm run build`, and `preloaded` is `built` with the System Key preloaded.
  */
 export const STARTERS = ['empty', 'plain', 'built', 'preloaded'] as const;
 export type Starter = (typeof STARTERS)[number];
@@ -40,7 +40,7 @@ export async function prepareStarters(folder: string): Promise<void> {
 }
 
 /**
- * Starts one variant cold and sends it the same event twice.
+ * Starts one variant in a new process, and sends it the same event twice.
  * @throws Error if an answer does not have status 200
  */
 export async function startCold(

@@ -17,8 +17,8 @@ export interface AwsEncryptionSdk {
 const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
 
 /**
- * The AWS Encryption SDK with data key caching. `tuned` has no ECDSA signature, as Keyfold's records have none,
- * and one frame for the whole payload. This is its fastest setting with key commitment.
+ * The AWS Encryption SDK with data key caching. `tuned` omits the ECDSA signature, which Keyfold's records do not have
+ * either, and uses one frame for the whole payload. This is the SDK's fastest setting with key commitment.
  */
 export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant<Buffer> {
   const client = sdk.buildClient();

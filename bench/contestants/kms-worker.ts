@@ -1,4 +1,7 @@
-/** Runs the KMS emulator in its own process, so that its CPU time is not the contestant's. Ends with its parent. */
+/**
+ * Runs the KMS emulator in a process of its own, so that the contestant's CPU time does not include it. Ends with its
+ * parent process.
+ */
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 
 const [region = ''] = process.argv.slice(2);

@@ -10,9 +10,9 @@ import type { ContestantName } from './contestant.ts';
 
 const run = promisify(execFile);
 
-/** A contestant in its own process. It times itself and gets its orders over a pipe. */
+/** A contestant in a process of its own. It times itself, and receives its commands over a pipe. */
 export interface ContestantProcess {
-  /** The tasks that encrypt and decrypt the last payload. */
+  /** The tasks, which encrypt and decrypt the payload that was sent last. */
   readonly encrypt: RemoteTask;
   readonly decrypt: RemoteTask;
   /** Sends a payload. Resolves after the contestant has encrypted and decrypted it once. */
@@ -21,7 +21,7 @@ export interface ContestantProcess {
 }
 
 /**
- * Starts a contestant. Each has its own process, so that it does not collect the garbage of another.
+ * Starts a contestant in a process of its own, so that it does not collect the garbage of another contestant.
  * @throws Error if the contestant cannot be installed
  */
 export async function startContestant(name: ContestantName): Promise<ContestantProcess> {
@@ -58,7 +58,7 @@ export async function canHave(name: ContestantName): Promise<boolean> {
   );
 }
 
-/** Builds Asherah's crate. The first build takes about four minutes on two cores. @returns the command to run */
+/** Builds Asherah's crate, which takes about four minutes on two cores the first time. @returns the command to run */
 async function buildCrate(): Promise<string> {
   const manifest = join(import.meta.dirname, 'asherah-crate', 'Cargo.toml');
   const target = join(PEERS_FOLDER, 'asherah-crate');

@@ -43,7 +43,10 @@ for await (const line of createInterface(process.stdin)) {
   console.log('{}');
 }
 
-/** Copies a string to bytes, as storing it would. V8 concatenates a string only when its characters are read. */
+/**
+ * Copies a string to bytes, as a program that stores it would. V8 defers the concatenation of strings until their
+ * characters are read.
+ */
 function flat(made: unknown): unknown {
   return typeof made === 'string' ? Buffer.from(made, 'latin1') : made;
 }

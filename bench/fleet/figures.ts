@@ -14,7 +14,7 @@ export interface Figure {
 }
 
 const CONTAINERS = 400;
-/** A constant random number that makes every latency the median, so that only the policy causes differences. */
+/** A constant in place of random numbers. It makes every latency the median, so that only the policies differ. */
 const STEADY = 0.25;
 const REQUEST_TIMEOUT_MS = 2000;
 const PER_SECOND = 1_000_000;
@@ -22,7 +22,7 @@ const HEALTHY: RegionCondition = { kind: 'answers', perSecond: PER_SECOND };
 const THROTTLES: RegionCondition = { kind: 'answers', perSecond: 0 };
 const REGIONS = ['us-west-2', 'us-west-1'].map((name) => ({ name, perSecond: PER_SECOND, medianMs: 8 }));
 
-/** The median and the maximum time of one kind of request over all containers, and the number of attempts. */
+/** One kind of request over all containers: the median and the maximum time, and the number of attempts. */
 interface Trial {
   readonly cold: Took;
   readonly next: Took;
@@ -35,8 +35,8 @@ interface Took {
 }
 
 /**
- * Each container opens a record cold and opens it again warm. One second later, during the cool-down of the failing
- * region, it opens a record under another System Key. Both regions have the same latency.
+ * Each container opens a record with a cold cache, and then again with a warm one. One second later, while the failing
+ * region cools down, it opens a record under another System Key. Both regions have the same latency.
  */
 async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
   const random = new Seeded(11).draw;
@@ -70,7 +70,7 @@ async function tryOut(preferred: RegionCondition, other: RegionCondition): Promi
   return { cold: summary(took.cold), next: summary(took.next), warm: summary(took.warm), attempts };
 }
 
-/** Measures the figures that the documentation promises, in virtual time. */
+/** Measures, in virtual time, the figures that the documents promise. */
 export async function figures(): Promise<Figure[]> {
   const [healthy, hangs, refuses] = [
     await tryOut(HEALTHY, HEALTHY),
@@ -80,7 +80,7 @@ export async function figures(): Promise<Figure[]> {
   const worst = await tryOut(THROTTLES, THROTTLES);
   const longest = REQUEST_TIMEOUT_MS + healthy.cold.maxMs;
   const { maxRounds } = failoverPolicy({}, REGIONS.length);
-  // Each container opens only one key here, because it gets no further.
+  // Each container opens only one key here, because its first request fails.
   const most = CONTAINERS * (1 + maxRounds * REGIONS.length);
   return [
     figure('the preferred region hangs: time that a warm process waits, ms', hangs.warm.maxMs, healthy.warm.maxMs),

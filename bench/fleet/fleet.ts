@@ -6,14 +6,14 @@ import type { Scenario, Visit } from './scenarios.ts';
 import { EPOCH_MS, makeKeyStore, NAMES, PARTITION } from './key-store.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
-/** The time budget of a request: the HTTP deadline of 28 s minus the margin. */
+/** The time that a request has: the HTTP deadline of 28 s, less the margin. */
 const REQUEST_MS = 27_500;
 const MAX_RETRY_SECONDS = 5;
 
 /** One caller, from its first request to its answer. Times count from the start of the measurement. */
 export interface Wish {
   readonly startMs: number;
-  /** Absent if the caller had no answer before the horizon. */
+  /** Absent if the caller had no answer by the end of the simulation. */
   answeredMs?: number;
   /** The number of requests that the caller sent. */
   requests: number;

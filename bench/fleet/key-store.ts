@@ -16,7 +16,7 @@ export interface KeyStore {
   readonly records: Readonly<Record<Visit['key'], DataRowRecord>>;
 }
 
-/** Creates the keys 100 days and 1 day before the measurement. So the older key has expired and only decrypts. */
+/** Creates one key 100 days before the measurement, which has expired and only decrypts, and one key a day before. */
 export async function makeKeyStore(regions: Scenario['regions']): Promise<KeyStore> {
   const metastore = new MemoryMetastore();
   const older = await encryptAt(EPOCH_MS - 100 * DAY_MS, regions, metastore);

@@ -7,24 +7,27 @@ export interface Measures {
   /** Percentiles of the time from a caller's first request to its answer, including the caller's retries. */
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Attempts in all regions, including those without an answer. */
+  /** The number of attempts in all regions, including attempts without an answer. */
   readonly calls: number;
-  /** Attempts in the second region above its quota, summed over all seconds. They are the excess load of failover. */
+  /**
+   * The number of attempts above the quota of the second region, summed over all seconds. It is the excess load that
+   * failover causes.
+   */
   readonly overload: number;
-  /** All attempts in the second region. */
+  /** The number of attempts in the second region. */
   readonly spill: number;
-  /** Attempts in the second region in its worst second, as a multiple of its quota. */
+  /** The attempts in the worst second of the second region, as a multiple of its quota. */
   readonly spillPeak: number;
-  /** Time from the end of the fault until the last caller that waited for more than one second has its answer. */
+  /** The time from the end of the fault until every caller that waited for more than one second has its answer. */
   readonly recoveryMs: number;
 }
 
-/** A wait above this counts as noticeable. */
+/** A caller who waits longer than this notices the delay. */
 const PATIENCE_MS = 1000;
 
 export function measure({ scenario, wishes, calls }: Passage): Measures {
   const { horizonMs, troubleEndsAtMs, regions } = scenario;
-  // A caller without an answer counts as waiting until the horizon.
+  // A caller without an answer counts as one who waits until the end of the simulation.
   const endOf = ({ answeredMs = horizonMs }: Wish): number => answeredMs;
   const waits = wishes.map((wish) => endOf(wish) - wish.startMs).toSorted((a, b) => a - b);
   const late = wishes.filter((wish) => endOf(wish) - wish.startMs > PATIENCE_MS).map(endOf);
@@ -41,7 +44,7 @@ export function measure({ scenario, wishes, calls }: Passage): Measures {
   };
 }
 
-/** The mean of the measures over several seeds. */
+/** The mean of each measure over several seeds. */
 export function meanOf(all: readonly Measures[]): Measures {
   const mean = (name: keyof Measures): number => all.reduce((sum, one) => sum + one[name], 0) / all.length;
   return {

@@ -46,7 +46,7 @@ class InOrder implements KeyManagementService {
   }
 }
 
-/** Asherah's policy: it calls each region once. */
+/** The policy of Asherah, which calls each region once. */
 export function asherahKms(regions: readonly KmsRegion[]): KeyManagementService {
   return new InOrder(regions, (_, send) => send());
 }
@@ -56,7 +56,10 @@ type Strategy = Extract<
   { acquireInitialRetryToken: unknown }
 >;
 
-/** The AWS SDK's policy: the default retries in a region, then the next region. It uses the SDK's own strategy. */
+/**
+ * The policy of the AWS SDK: it makes its default retries in a region, and then goes on to the next region. The retries
+ * come from the SDK's own strategy.
+ */
 export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: VirtualClock) => KeyManagementService> {
   const client = new KMSClient({ region: 'us-west-2' });
   const strategy = (await client.config.retryStrategy()) as Strategy;
@@ -69,7 +72,7 @@ export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: V
   };
 }
 
-/** Retries with a strategy as the SDK's retry middleware does. */
+/** Retries by a strategy in the way of the SDK's retry middleware. */
 async function retried(strategy: Strategy, send: () => Promise<Buffer>): Promise<Buffer> {
   let token = await strategy.acquireInitialRetryToken('');
   for (;;) {

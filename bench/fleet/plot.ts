@@ -16,7 +16,9 @@ interface Panel {
   readonly series: Readonly<Record<PolicyName, readonly number[]>>;
 }
 
-/** Draws an SVG of a scenario under every policy: the answers and the calls in each region, per second. */
+/**
+ * Draws, as an SVG, what a scenario is like under each policy: the answers, and the calls in each region, per second.
+ */
 export function plot(passages: Readonly<Record<PolicyName, Passage>>): string {
   const { title, horizonMs, regions } = passages.keyfold.scenario;
   const until = Math.min(horizonMs, lastMs(passages)) / 1000 + 1;

@@ -9,13 +9,15 @@ import type { VirtualClock } from './virtual-clock.ts';
 export const POLICIES = ['keyfold', 'asherah', 'sdk'] as const;
 export type PolicyName = (typeof POLICIES)[number];
 
-/** Makes the KMS of one container. The models of the regions are in the order of preference. */
+/** Makes the KMS of one container from the models of the regions, in the order of preference. */
 export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
 
-/** The timeouts of every policy. Asherah and the SDK have none by default, but the comparison is not about timeouts. */
+/**
+ * The timeouts under every policy. Asherah and the SDK have none by default, but the comparison is not about timeouts.
+ */
 const TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
-/** Changes to Keyfold's default settings, as in `npm run fleet -- --policy '{"maxRounds":1}'`. */
+/** Changes to the defaults of Keyfold's policy, as in `npm run fleet -- --policy '{"maxRounds":1}'`. */
 export type OurChanges = Partial<FailoverPolicy>;
 
 export async function kmsMaker(name: PolicyName, random: () => number, changes: OurChanges = {}): Promise<KmsMaker> {
@@ -25,7 +27,7 @@ export async function kmsMaker(name: PolicyName, random: () => number, changes: 
   return (regions, clock) => make(regions.map(connected), clock);
 }
 
-/** Keyfold's KMS code as it runs in Lambda, with simulated regions and the virtual clock. */
+/** Keyfold's KMS code as Lambda runs it, on simulated regions and the virtual clock. */
 export function ourKms(
   regions: readonly RegionModel[],
   clock: VirtualClock,

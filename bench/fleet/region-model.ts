@@ -5,16 +5,16 @@ import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** The behaviour of a region at a moment. */
+/** How a region behaves at a moment. */
 export type RegionCondition =
-  /** Answers up to a number of calls a second and throttles the rest. */
+  /** The region answers up to a number of calls per second, and throttles the rest. */
   | { readonly kind: 'answers'; readonly perSecond: number }
-  /** Accepts calls and never answers. */
+  /** The region accepts calls and never answers. */
   | { readonly kind: 'hangs' }
-  /** Refuses the connection. */
+  /** The region refuses connections. */
   | { readonly kind: 'refuses' };
 
-/** The size of the token bucket, in seconds of the quota. It is small, because KMS throttles by the second. */
+/** The size of the token bucket in seconds of quota. It is small because KMS throttles by the second. */
 const BURST_SECONDS = 0.1;
 const REFUSAL_MS = 2;
 
@@ -22,7 +22,7 @@ const REFUSAL_MS = 2;
 export class RegionModel {
   readonly region: string;
   condition: RegionCondition;
-  /** The number of calls in each second of virtual time, including those without an answer. */
+  /** The number of calls in each second of virtual time, including calls without an answer. */
   readonly callsBySecond = new Map<number, number>();
   readonly #medianMs: number;
   readonly #clock: VirtualClock;
@@ -61,7 +61,9 @@ export class RegionModel {
     if (!admitted) throw new RegionFault(this.region, action, 'throttled', 'ThrottlingException');
   }
 
-  /** Makes a client of this region for AwsKms. A wrap is the plain data key, because nothing here is secret. */
+  /**
+   * Makes a client of this region for AwsKms. The plain data key serves as its wrap, because nothing here is secret.
+   */
   connect({ keyArn, timeouts }: RegionalKmsOptions): KmsRegion {
     const { region } = this;
     const call = (action: KmsAction, deadline: Deadline): Promise<void> =>

@@ -10,14 +10,14 @@ export interface Comparison {
   readonly measures: Readonly<Record<PolicyName, Measures>>;
 }
 
-/** Counts the compared cells, and those in which Keyfold is the best or equal to it. */
+/** Counts the cells that were compared, and those in which no policy is better than Keyfold's. */
 export function score(comparisons: readonly Comparison[]): { best: number; of: number } {
   const judged = CRITERIA.filter(({ shownOnly }) => shownOnly !== true);
   const cells = comparisons.flatMap(({ measures }) => judged.map((criterion) => isBest(criterion, measures)));
   return { best: cells.filter(Boolean).length, of: cells.length };
 }
 
-/** Makes the Markdown tables. A cell in which Keyfold is neither best nor equal is marked. */
+/** Makes the Markdown tables. They mark each cell in which another policy is better than Keyfold's. */
 export function tables(comparisons: readonly Comparison[], figures: readonly Figure[]): string {
   const parts = comparisons.map(({ scenario, measures }) => {
     const head = ['policy', ...CRITERIA.map(({ title }) => title)];
@@ -36,7 +36,7 @@ function cell(criterion: Criterion, name: PolicyName, measures: Comparison['meas
   return beaten ? `**${text} (beaten)**` : text;
 }
 
-/** Makes a Markdown table whose columns are as wide as their widest cell, as prettier formats it. */
+/** Makes a Markdown table as prettier formats it, with columns as wide as their widest cell. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((row) => row[i]?.length ?? 0)));
   const line = (row: readonly string[]): string =>

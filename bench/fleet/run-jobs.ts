@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Passage } from './fleet.ts';
 import type { OurChanges, PolicyName } from './policies.ts';
 
-/** One simulation to run: a scenario under one policy with one seed. */
+/** A simulation to run: one scenario, under one policy, with one seed. */
 export interface Job {
   readonly scenarioId: string;
   readonly policy: PolicyName;
@@ -14,7 +14,7 @@ export interface Job {
 
 const THREADS = 2;
 
-/** Runs jobs in two threads, in order. Calls `done` with the outcome of each job as it ends. */
+/** Runs jobs in two threads, in their order. Calls `done` with the outcome of each job when it ends. */
 export async function runJobs<J extends Job>(
   jobs: readonly J[],
   done: (job: J, passage: Omit<Passage, 'scenario'>) => void,

@@ -1,32 +1,32 @@
 import type { RegionCondition } from './region-model.ts';
 
-/** One cache miss of a container: its time, and which System Key of the service it needs. */
+/** A cache miss of a container: when it happens, and which System Key of the service the container needs. */
 export interface Visit {
   readonly atMs: number;
   readonly key: 'present' | 'older';
 }
 
-/** A simulated situation. Times count from the start of the measurement. The fleet may warm up before that. */
+/** A situation to simulate. Times count from the start of the measurement, before which the fleet may warm up. */
 export interface Scenario {
   readonly id: string;
   readonly title: string;
-  /** The regions, the preferred one first. */
+  /** The regions, beginning with the preferred one. */
   readonly regions: readonly { readonly name: string; readonly perSecond: number; readonly medianMs: number }[];
-  /** The changes of the preferred region's behaviour over time. */
+  /** How the behaviour of the preferred region changes over time. */
   readonly turns: readonly { readonly atMs: number; readonly condition: RegionCondition }[];
-  /** The start of the recovery time: the beginning of the load, or the return of the region. */
+  /** When the recovery time begins: with the load, or when the region is back. */
   readonly troubleEndsAtMs: number;
   readonly horizonMs: number;
   /** The cache misses of each container, in order. */
   readonly containers: (random: () => number) => Visit[][];
-  /** The number of seeds to run. More seeds reduce the effect of chance in small fleets. */
+  /** The number of seeds to run. More seeds reduce the effect of chance on small fleets. */
   readonly runs: number;
 }
 
 const MAX_AGE_MS = 3_600_000;
 const SECOND = 1000;
 
-/** A number of containers start within one second. Other work has used a part of the KMS quota. */
+/** A scenario in which many containers start within one second, while other work uses a part of the KMS quota. */
 export function coldStart(id: string, containers: number, perSecond: number, runs: number): Scenario {
   return {
     id,
@@ -40,20 +40,23 @@ export function coldStart(id: string, containers: number, perSecond: number, run
   };
 }
 
-/** The parameters of a regional outage. */
+/** The parameters of an outage of a region. */
 interface BadDay {
   readonly id: string;
   readonly death: 'hangs' | 'refuses';
-  /** KMS requests a second. */
+  /** The KMS requests per second. */
   readonly demand: number;
-  /** The quota of the preferred region, in calls a second. The quota of the second region is a tenth of it. */
+  /** The quota of the preferred region in calls per second. The second region has a tenth of it. */
   readonly perSecond: number;
-  /** The calls a second that the preferred region answers while it throttles. */
+  /** The calls per second that the preferred region answers while it throttles. */
   readonly throttledTo: number;
   readonly runs: number;
 }
 
-/** The preferred region throttles, goes down and returns, while containers start and warm ones reload their keys. */
+/**
+ * A scenario in which the preferred region throttles, goes down and returns. Meanwhile containers start, and warm ones
+ * load their keys again.
+ */
 function badDay({ id, death, demand, perSecond, throttledTo, runs }: BadDay): Scenario {
   const [throttles, dies, back, loadEnds] = [20, 50, 90, 130].map((s) => s * SECOND) as [
     number,
@@ -79,8 +82,8 @@ function badDay({ id, death, demand, perSecond, throttledTo, runs }: BadDay): Sc
 }
 
 /**
- * A quarter of the requests are from warm containers whose key has reached its maximum age. The rest are from new
- * containers. Each of them requests the current System Key and, within 20 seconds, an older one.
+ * A quarter of the requests come from warm containers whose key has reached its maximum age. The rest come from new
+ * containers, each of which requests the current System Key and, within 20 seconds, an older one.
  */
 function steadyLoad(random: () => number, demand: number, untilMs: number): Visit[][] {
   const seconds = untilMs / SECOND;
@@ -102,7 +105,7 @@ function steadyLoad(random: () => number, demand: number, untilMs: number): Visi
   return [...warm, ...cold];
 }
 
-/** The two regions are on the same continent. The second region has a tenth of the quota. */
+/** Two regions on the same continent. The second region has a tenth of the quota. */
 function regionsOf(perSecond: number): Scenario['regions'] {
   return [
     { name: 'us-west-2', perSecond, medianMs: 8 },

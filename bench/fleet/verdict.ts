@@ -1,19 +1,19 @@
 import type { Measures } from './measure.ts';
 import { POLICIES, type PolicyName } from './policies.ts';
 
-/** A measure, and which of its values is better. */
+/** A measure, and whether a higher or a lower value is better. */
 export interface Criterion {
   readonly measure: keyof Measures;
   readonly title: string;
   readonly better: 'higher' | 'lower';
-  /** Differences up to this value count as equal. It has the unit of the measure. */
+  /** Values that differ by this much or less count as equal. In the unit of the measure. */
   readonly grain: number;
   readonly text: (value: number) => string;
-  /** If true, the measure is shown but not compared, because another measure covers the same effect. */
+  /** True if the measure is only shown, because another measure covers the same effect. */
   readonly shownOnly?: boolean;
 }
 
-/** The tolerance for chance and for the simplicity of the model. A value this close to the best counts as equal. */
+/** Allows for chance and for the simplicity of the model. A value this close to the best one counts as equal. */
 const TOLERANCE = 0.02;
 
 export const CRITERIA: readonly Criterion[] = [

@@ -1,14 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
 import { orAborted } from '../../src/async/deadline.ts';
 
-/** A virtual timer. Its callback is undefined after the timer is cleared. */
+/** A virtual timer. Its callback is undefined once the timer has been cleared. */
 interface VirtualTimer {
   fire: (() => void) | undefined;
 }
 
 /**
- * A virtual clock that runs as fast as the simulated code. During {@link run} it replaces
- * `setTimeout`, `clearTimeout` and `Math.random`, also for the AWS SDK. It counts whole milliseconds.
+ * A virtual clock that runs as fast as the simulated code. During {@link run} it replaces `setTimeout`, `clearTimeout`
+ * and `Math.random`, for the AWS SDK too. It counts whole milliseconds.
  */
 export class VirtualClock {
   #nowMs = 0;
@@ -47,7 +47,9 @@ export class VirtualClock {
     }
   }
 
-  /** Runs the timers in the order of their times. The effects of one moment settle before the next moment. */
+  /**
+   * Runs the timers in the order of their times. Everything that one moment causes ends before the next moment begins.
+   */
   async run(fromMs: number, toMs: number): Promise<void> {
     const restore = this.#takeOver();
     try {
@@ -68,7 +70,7 @@ export class VirtualClock {
     return timers;
   }
 
-  /** Replaces the timers and the random numbers of the process. Returns the function that restores them. */
+  /** Replaces the timers and the random numbers of the process. Returns a function that restores them. */
   #takeOver(): () => void {
     const { setTimeout, clearTimeout } = globalThis;
     const { random } = Math;

@@ -7,7 +7,7 @@ export interface FaultSchedule {
   /** The fault of each region, in the order of the regions. Undefined for a region without a fault. */
   readonly kms: readonly (FaultInput | undefined)[];
   readonly dynamoDb: DynamoDbFault | undefined;
-  /** Whether a region has a permanent fault. */
+  /** Whether a region has a permanent fault in this period. */
   readonly isLasting: boolean;
   /** The share of the DynamoDB calls that fail, from 0 to 1. */
   readonly dynamoDbRate: number;
@@ -26,8 +26,8 @@ const PASSING: readonly FaultInput[] = [
   { kind: 'error', name: 'ThrottlingException', rate: 0.5 },
 ];
 /**
- * Permanent KMS faults, which an operator must fix. They affect only decrypts, and one region at a time.
- * If they affected all regions or the wrapping of new keys, requests would correctly fail permanently.
+ * Permanent KMS faults, which an operator must fix. They affect only decrypts in one region at a time. If they affected
+ * all regions, or the wrapping of new keys, requests would rightly fail for good.
  */
 const LASTING: readonly FaultInput[] = [
   'AccessDeniedException',
@@ -46,7 +46,10 @@ const OF_DYNAMODB: readonly DynamoDbFault[] = [
   { kind: 'error', name: 'ProvisionedThroughputExceededException', status: 400 },
 ];
 
-/** Picks the next faults: half of the time none, otherwise in one region, all regions, DynamoDB, or a mix. */
+/**
+ * Picks the next faults. Half of the time there is none. Otherwise one region, all regions, DynamoDB or a mix of them
+ * fails.
+ */
 export function nextFaultSchedule(random: Seeded, regions: number): FaultSchedule {
   const kms = Array.from({ length: regions }, () => undefined);
   const fair: FaultSchedule = { kms, isLasting: false, dynamoDb: undefined, dynamoDbRate: 0 };

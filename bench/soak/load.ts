@@ -1,7 +1,7 @@
 /**
- * The load of a soak, in its own process so that its memory can be measured. Containers start and stop, encrypt,
- * decrypt and rewrap under a deadline, and check every byte. Each returned record is appended to a file before it is
- * counted. The process reports its progress to its parent every second and ends on SIGTERM.
+ * The load of a soak test. It has a process of its own, so that its memory can be measured. Containers start and stop,
+ * encrypt, decrypt and rewrap under a deadline, and check every byte. The process appends each record that it received
+ * to a file before it counts the record. It reports its progress to its parent every second, and ends on SIGTERM.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ import {
 import { DEADLINE_MS, SOAK_NAMES, type KeptRecord, type LoadOptions, type LoadReport } from './options.ts';
 import { Seeded } from '../../test/support/seeded.ts';
 
-/** Crypto policies with short intervals, so that keys expire and revocation checks become due within a minute. */
+/** Crypto policies with short intervals, so that keys expire and revocations are checked within a minute. */
 const POLICY = {
   expireAfterMs: 8000,
   createDatePrecisionMs: 1000,
@@ -32,7 +32,7 @@ const POLICY = {
 const PARTITIONS = 100;
 const CONTAINERS = 6;
 const CALLERS = 24;
-/** The time by which an answer may exceed its deadline. */
+/** By how much an answer may exceed its deadline. */
 const LATE_MS = 300;
 const MAX_REMEMBERED = 2000;
 
@@ -100,7 +100,7 @@ async function run(options: LoadOptions): Promise<void> {
     const keyfold = containers[i] ?? container();
     const name = random.chance(0.002) ? 'maintain' : random.of(['encrypt', 'decrypt', 'decrypt', 'rewrap'] as const);
     const deadlineAtMs = Date.now() + DEADLINE_MS;
-    // Measure with a timer, because a busy machine delays the timer and the answer alike.
+    // Measure with a timer, because a busy machine delays the timer as much as the answer.
     let overdueSinceMs: number | undefined;
     const timer = setTimeout(() => (overdueSinceMs = performance.now()), DEADLINE_MS);
     try {

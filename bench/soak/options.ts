@@ -9,7 +9,7 @@ export interface LoadOptions {
   readonly recordFile: string;
 }
 
-/** One line of the record file. */
+/** One line in the file of records. */
 export interface KeptRecord {
   readonly partition: string;
   readonly record: string;
@@ -17,12 +17,12 @@ export interface KeptRecord {
   readonly digest: string;
 }
 
-/** The progress of the load, counted from its start. */
+/** What the load has done since its start. */
 export interface LoadReport {
   readonly done: Readonly<Record<string, number>>;
   /** The number of errors by code. All of them must be retryable. */
   readonly errors: Readonly<Record<string, number>>;
-  /** Descriptions of the first 100 violations, such as a wrong plaintext. */
+  /** The first 100 violations, such as a wrong plaintext, in words. */
   readonly wrongs: readonly string[];
   readonly heapBytes: number;
   readonly rssBytes: number;

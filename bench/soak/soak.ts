@@ -26,9 +26,9 @@ import { Seeded } from '../../test/support/seeded.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'];
 const MAX_FAULT_MS = 4000;
-/** The share of the run that is warm-up, in which caches fill and code is compiled. */
+/** The share of the run in which caches fill and V8 compiles code. */
 const WARM_UP = 0.3;
-/** The memory growth that is allowed between the end of the warm-up and the end of the run. */
+/** How much memory may grow between the end of the warm-up and the end of the run. */
 const ALLOWED_GROWTH_BYTES = 24 * 1024 * 1024;
 
 const { values } = parseArgs({
@@ -50,7 +50,7 @@ const options: LoadOptions = {
     preferredRegion: 'us-west-2',
     endpoint: kms.endpoint,
     timeouts: { connectionTimeoutMs: 200, requestTimeoutMs: 300 },
-    // All regions must wrap the System Key. Otherwise the refusal of one region could correctly be permanent.
+    // All regions must wrap the System Key. Otherwise a request could rightly fail for good if one region refuses.
     failover: { firstCoolDownMs: 300, longestCoolDownMs: 2000, minimumWrappedRegions: REGIONS.length },
   },
   metastore: { endpoint: proxy.endpoint, region: 'us-west-2', connectionTimeoutMs: 200, requestTimeoutMs: 300 },
@@ -90,7 +90,7 @@ async function soak(): Promise<LoadReport[]> {
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
-    // Pause after a permanent fault, so that no request meets permanent faults of two regions and correctly fails.
+    // Pause after a permanent fault. Otherwise a request could meet permanent faults in two regions and rightly fail.
     if (!schedule.isLasting) continue;
     kms.clearFaults();
     await setTimeout(DEADLINE_MS);
@@ -114,7 +114,7 @@ function verdictOf(found: readonly LoadReport[]): string[] {
   return wrongs;
 }
 
-/** The minimum heap in the first and second half after the warm-up. A leak raises the minimum, but garbage does not. */
+/** The smallest heap in the first and in the second half after the warm-up. A leak raises it; garbage does not. */
 function halvesOf(found: readonly LoadReport[]): { first: number; second: number } {
   const warm = found.slice(Math.floor(found.length * WARM_UP)).map(({ heapBytes }) => heapBytes);
   const middle = Math.ceil(warm.length / 2);
@@ -130,7 +130,7 @@ function mib(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(1);
 }
 
-/** Opens every returned record, in a process with a cold cache and without faults. */
+/** Opens every record that the load received, in a process with a cold cache and without faults. */
 async function openAll(): Promise<{ opened: number; lost: string[] }> {
   const keyfold = new SessionFactory({
     ...SOAK_NAMES,

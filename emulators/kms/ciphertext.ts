@@ -3,8 +3,8 @@ import { KmsApiError } from './api-error.ts';
 import { keyArn, type EmulatedKey } from './key-store.ts';
 
 /**
- * KMS does not document the format of its ciphertexts, so the emulator has its own:
- * magic, key id, index of the backing key, nonce, tag, ciphertext.
+ * KMS does not document the format of its ciphertexts, so the emulator has its own: magic bytes, key ID, index of the
+ * backing key, nonce, tag and ciphertext.
  */
 const MAGIC = Buffer.from('kfemu1');
 const KEY_ID_BYTES = 36;
@@ -12,7 +12,7 @@ const HEADER_BYTES = MAGIC.length + KEY_ID_BYTES + 2;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** The name-value pairs that Encrypt and Decrypt must both be given. Their order does not matter. */
+/** Name-value pairs that must be the same for Encrypt and Decrypt. Their order does not matter. */
 export type EncryptionContext = Readonly<Record<string, string>>;
 
 /** Seals bytes under the key's current backing key. */
@@ -29,7 +29,7 @@ export function encryptBlob(key: EmulatedKey, plaintext: Uint8Array, context: En
   return Buffer.concat([header, nonce, cipher.getAuthTag(), sealed]);
 }
 
-/** Reads the key id from a blob. @throws KmsApiError `InvalidCiphertextException` if the bytes are not a blob */
+/** Reads the key ID from a blob. @throws KmsApiError `InvalidCiphertextException` if the bytes are not a blob */
 export function keyIdOf(blob: Buffer): string {
   if (blob.length < HEADER_BYTES + NONCE_BYTES + TAG_BYTES || !blob.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw invalid();
@@ -38,7 +38,7 @@ export function keyIdOf(blob: Buffer): string {
 }
 
 /**
- * Opens a blob that `key` sealed.
+ * Opens a blob that was sealed under `key`.
  * @throws KmsApiError `InvalidCiphertextException` if the blob was changed or the encryption context differs
  */
 export function decryptBlob(key: EmulatedKey, blob: Buffer, context: EncryptionContext): Buffer {

@@ -45,7 +45,7 @@ export async function answerControl(
   }
 }
 
-/** @throws RangeError if no key is in the region. The message lists the regions that have keys. */
+/** @throws RangeError if the region has no key. The message lists the regions that have keys. */
 export function requireRegion(store: KeyStore, region: string): void {
   if (!isRegion(store, region)) throw new RangeError(noRegion(store, region));
 }
@@ -72,7 +72,7 @@ function setFault(regions: Regions, region: string, body: Buffer | undefined, re
   }
 }
 
-/** The control API's description of a region. */
+/** How the control API describes a region. */
 export interface RegionView {
   readonly region: string;
   readonly keys: readonly { readonly arn: string; readonly state: string }[];
@@ -82,7 +82,7 @@ export interface RegionView {
   readonly calls: Readonly<Record<string, number>>;
 }
 
-/** Describes every region that has a key or a fault or was called, sorted by name. */
+/** Describes every region that has a key or a fault, or that was called, sorted by name. */
 export function describeRegions(store: KeyStore, regions: Regions): RegionView[] {
   const known = new Set([...store.regions(), ...regions.known()]);
   return [...known].toSorted().map((region) => ({

@@ -35,7 +35,7 @@ const faultSchema = v.variant('kind', [
  */
 export type Fault = v.InferOutput<typeof faultSchema>;
 
-/** A fault as a caller writes it. Members with a default may be omitted. */
+/** A fault as a caller gives it. Members with a default may be absent. */
 export type FaultInput = v.InferInput<typeof faultSchema>;
 
 /** Parses a fault. @throws RangeError with the name of the first invalid member */
@@ -46,7 +46,7 @@ export function parseFault(value: unknown): Fault {
   throw new RangeError(`Invalid fault: ${v.getDotPath(issue) ?? 'body'}: ${issue.message}`);
 }
 
-/** Token bucket that admits `perSecond` calls a second. It starts full and holds the tokens of one second. */
+/** A token bucket that admits `perSecond` calls per second. It starts full, with the tokens of one second. */
 export class Throttle {
   readonly #perSecond: number;
   #tokens: number;
@@ -57,7 +57,7 @@ export class Throttle {
     this.#tokens = perSecond;
   }
 
-  /** Takes a token for one call. False if none is left, so that the call must be refused. */
+  /** Takes a token for one call. Returns false if no token is left, so that the caller refuses the call. */
   admits(): boolean {
     const nowMs = Date.now();
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);

@@ -2,7 +2,7 @@ import { KmsApiError, validation } from './api-error.ts';
 import type { EncryptionContext } from './ciphertext.ts';
 
 const MAX_KEY_ID_LENGTH = 2048;
-/** The size limit of an encryption context, counted on its JSON. */
+/** The size limit of an encryption context, applied to its JSON. */
 const MAX_CONTEXT_BYTES = 8192;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -11,9 +11,9 @@ export class Input {
   readonly #members: Readonly<Record<string, unknown>>;
 
   /**
-   * @param supported the members that the action supports; a null counts as absent
-   * @throws KmsApiError `SerializationException` if the body is not a JSON object,
-   * `ValidationException` if the request has an unsupported member
+   * @param supported the members that the action supports. A member that is null counts as absent.
+   * @throws KmsApiError `SerializationException` if the body is not a JSON object, `ValidationException` if the request
+   * has an unsupported member
    */
   constructor(body: string, supported: readonly string[]) {
     const parsed: unknown = parse(body);
@@ -26,7 +26,7 @@ export class Input {
     }
   }
 
-  /** The id, ARN or alias of a key. */
+  /** The ID, ARN or alias of a key. */
   keyId(name = 'KeyId'): string {
     return this.optionalKeyId(name) ?? missing(name);
   }

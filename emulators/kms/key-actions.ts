@@ -21,10 +21,11 @@ const EMULATED = {
   MultiRegion: false,
 };
 const MAX_DESCRIPTION_LENGTH = 8192;
+const DEFAULT_ROTATION_DAYS = 365;
 /** KMS's limit on the on-demand rotations of one key. */
 const MAX_ROTATIONS = 25;
 
-/** The KMS actions that manage keys and aliases. They change the store in memory. The caller then saves the store. */
+/** The KMS actions that manage keys and aliases. They change only the store in memory, which the caller then saves. */
 export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   CreateKey: {
     members: ['Description', ...Object.keys(EMULATED)],
@@ -80,6 +81,33 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
       key.state = 'Disabled';
       key.deletionSeconds = undefined;
       return { KeyId: keyArn(key) };
+    },
+  },
+  EnableKeyRotation: {
+    members: ['KeyId', 'RotationPeriodInDays'],
+    perform: (store, place, input) => {
+      const days = input.number('RotationPeriodInDays', 90, 2560);
+      const key = usable(store.findOwn(place, input.keyId()));
+      key.rotationDays = days ?? key.rotationDays ?? DEFAULT_ROTATION_DAYS;
+      return {};
+    },
+  },
+  DisableKeyRotation: {
+    members: ['KeyId'],
+    perform: (store, place, input) => {
+      usable(store.findOwn(place, input.keyId())).rotationDays = undefined;
+      return {};
+    },
+  },
+  GetKeyRotationStatus: {
+    members: ['KeyId'],
+    perform: (store, place, input) => {
+      const { keyId, rotationDays } = store.findOwn(place, input.keyId());
+      return {
+        KeyId: keyId,
+        KeyRotationEnabled: rotationDays !== undefined,
+        ...(rotationDays !== undefined && { RotationPeriodInDays: rotationDays }),
+      };
     },
   },
   RotateKeyOnDemand: {

@@ -18,6 +18,8 @@ export interface EmulatedKey extends Place {
   readonly backingKeys: string[];
   state: 'Enabled' | 'Disabled' | 'PendingDeletion';
   deletionSeconds?: number | undefined;
+  /** The days between automatic rotations. Absent if KMS does not rotate the key automatically. */
+  rotationDays?: number | undefined;
 }
 
 /** An alias of a key in the same region and account. */
@@ -43,7 +45,7 @@ export function aliasArn(alias: EmulatedAlias): string {
   return `arn:aws:kms:${alias.region}:${alias.account}:${alias.name}`;
 }
 
-/** All keys and aliases of all regions. They are in memory, and also in `dataFile` if that is given. */
+/** The keys and aliases of all regions. They are in memory, and in `dataFile` too if a path is given. */
 export class KeyStore {
   readonly #dataFile: string | undefined;
   readonly #keys = new Map<string, EmulatedKey>();
@@ -71,13 +73,13 @@ export class KeyStore {
     return key;
   }
 
-  /** Adds a backing key. The key seals new ciphertexts under the newest backing key. */
+  /** Adds a backing key. The key encrypts under its newest backing key from then on. */
   rotate(key: EmulatedKey): void {
     key.backingKeys.push(newBackingKey());
   }
 
   /**
-   * Finds a key by its id, ARN, alias name or alias ARN.
+   * Finds a key by its ID, ARN, alias name or alias ARN.
    * @throws KmsApiError `NotFoundException` or `InvalidArnException`, as KMS does
    */
   find(place: Place, keyId: string): EmulatedKey {
@@ -88,8 +90,9 @@ export class KeyStore {
   }
 
   /**
-   * Finds a key that the caller may manage. It must belong to the caller's account and be named by its id or ARN.
-   * @throws KmsApiError as KMS does, also if `keyId` is an alias
+   * Finds a key that the caller may manage. The key must belong to the caller's account, and `keyId` must be its ID or
+   * ARN.
+   * @throws KmsApiError as KMS does, even if `keyId` is an alias
    */
   findOwn(place: Place, keyId: string): EmulatedKey {
     const { resource } = parseKeyId(place, keyId);
@@ -102,7 +105,7 @@ export class KeyStore {
     throw new KmsApiError('AccessDeniedException', `${keyArn(key)} is not a key of this account`);
   }
 
-  /** Finds a key by its id in all accounts of a region. Undefined if the region has no such key. */
+  /** Finds a key by its ID in all accounts of a region. Undefined if the region has no such key. */
   findInRegion(region: string, keyId: string): EmulatedKey | undefined {
     return this.keysOf(region).find((key) => key.keyId === keyId);
   }
@@ -111,7 +114,7 @@ export class KeyStore {
     return this.#aliases.get(aliasArn({ ...place, name, keyId: '' }));
   }
 
-  /** Points an alias to a key. Creates the alias if it does not exist. */
+  /** Points an alias to a key, and creates the alias if it does not exist. */
   setAlias(place: Place, name: string, keyId: string): void {
     const alias = { ...place, name, keyId };
     this.#aliases.set(aliasArn(alias), alias);
@@ -131,14 +134,14 @@ export class KeyStore {
     return [...new Set([...this.#keys.values()].map((key) => key.region))];
   }
 
-  /** The keys of a region, without those whose deletion date has passed. */
+  /** The keys of a region, except those whose deletion date has passed. */
   keysOf(region: string): EmulatedKey[] {
     return [...this.#keys.values()].filter((key) => key.region === region && !isDeleted(key));
   }
 
   /**
-   * Writes all keys and aliases to the data file, and resolves when they are on disk. Does nothing without a data file.
-   * Writes are sequential. A failed write does not prevent the next one.
+   * Writes all keys and aliases to the data file, if there is one. Resolves when they are on disk. Writes are
+   * sequential, and a failed write does not prevent the next one.
    */
   save(): Promise<void> {
     const file = this.#dataFile;

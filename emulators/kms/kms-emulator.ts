@@ -6,11 +6,11 @@ import { aliasArn, keyArn, KeyStore } from './key-store.ts';
 import { answerKms } from './protocol.ts';
 import { Regions, type KmsCall } from './regions.ts';
 
-/** Options of `startKmsEmulator`. */
+/** Options of {@link startKmsEmulator}. */
 export interface KmsEmulatorOptions {
   /** The port to listen on. If it is 0 or in use, the emulator listens on a free port. The default is 0. */
   readonly port?: number;
-  /** A file that keeps keys and aliases, unencrypted, across restarts. Without it they are only in memory. */
+  /** A file that keeps the keys and aliases across restarts, unencrypted. Without a file, they are only in memory. */
   readonly dataFile?: string;
   /** Called at the end of each KMS call. */
   readonly onCall?: (call: KmsCall) => void;
@@ -19,9 +19,12 @@ export interface KmsEmulatorOptions {
 /** A running emulator of AWS KMS. One endpoint serves all regions. */
 export interface KmsEmulator {
   readonly endpoint: string;
-  /** Creates an alias with a new key in the default account, unless the alias exists. Returns both ARNs. */
+  /**
+   * Creates an alias with a new key in the default account, unless the alias exists. The key rotates every year, as a
+   * key of `infra/keys.yml` does. Returns both ARNs.
+   */
   ensureKey(region: string, aliasName: string): Promise<{ keyArn: string; aliasArn: string }>;
-  /** Sets the fault of a region. @throws RangeError if the region has no key or the fault is invalid */
+  /** Sets the fault of a region. @throws RangeError if the region has no key, or if the fault is invalid */
   setFault(region: string, fault: FaultInput): void;
   clearFault(region: string): void;
   clearFaults(): void;
@@ -35,10 +38,11 @@ export interface KmsEmulator {
 }
 
 const ACCOUNT = '111122223333';
+const ROTATION_DAYS = 365;
 
 /**
- * Starts a KMS emulator on 127.0.0.1. It speaks the JSON protocol of KMS, so the AWS SDK of any language can call it.
- * It is for tests and local runs only, because it does not check signatures or policies.
+ * Starts a KMS emulator on 127.0.0.1. It speaks the JSON protocol of KMS, so AWS SDKs in all languages can call it. Use
+ * it only for tests and local runs, because it checks neither signatures nor policies.
  */
 export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   const store = new KeyStore(options.dataFile);
@@ -53,7 +57,9 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     ensureKey: async (region, name) => {
       const place = { region, account: ACCOUNT };
       if (store.alias(place, name) === undefined) {
-        store.setAlias(place, name, store.createKey(place, 'made by keyfold').keyId);
+        const key = store.createKey(place, 'made by keyfold');
+        key.rotationDays = ROTATION_DAYS;
+        store.setAlias(place, name, key.keyId);
         await store.save();
       }
       return { keyArn: keyArn(store.find(place, name)), aliasArn: aliasArn({ ...place, name, keyId: '' }) };

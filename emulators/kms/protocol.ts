@@ -16,8 +16,8 @@ const DEFAULT_ACCOUNT = '111122223333';
 const MAX_BODY_BYTES = 64 * 1024;
 
 /**
- * Answers one call in the JSON protocol of KMS. The region comes from the credential scope of the signature.
- * If the access key id has twelve digits, it is the account. The signature itself is not checked.
+ * Answers a call in the JSON protocol of KMS. The credential scope of the signature names the region. If the access key
+ * ID has twelve digits, it is the account. The signature itself is not checked.
  */
 export async function answerKms(
   store: KeyStore,
@@ -75,7 +75,7 @@ function perform(store: KeyStore, place: Place, action: string, body: string): o
   return known.perform(store, place, new Input(body, known.members));
 }
 
-/** Answers a call with a fault. */
+/** Answers a call as its fault demands. */
 function applyFault(
   fault: Exclude<Fault, { kind: 'latency' }>,
   request: IncomingMessage,
@@ -103,7 +103,7 @@ function applyFault(
   }
 }
 
-/** Waits for `ms` milliseconds. @throws AbortError if the client disconnects, so that its call is not performed */
+/** Waits for `ms` milliseconds. @throws AbortError if the client disconnects, because the call is then not performed */
 async function delay(ms: number, response: ServerResponse): Promise<void> {
   const gone = new AbortController();
   const abort = (): void => gone.abort();

@@ -1,12 +1,12 @@
 import { Throttle, type Fault } from './faults.ts';
 
-/** One KMS call that reached the emulator. */
+/** A KMS call that reached the emulator. */
 export interface KmsCall {
   readonly region: string;
   readonly action: string;
-  /** The `KeyId` or `TargetKeyId` as the request has it. Undefined if the request has neither. */
+  /** The `KeyId` or `TargetKeyId` of the request. Undefined if the request has neither. */
   readonly keyId: string | undefined;
-  /** `ok`, the name of the error, or the kind of the fault that prevented an answer. */
+  /** `ok`, the name of an error, or the kind of fault that prevented an answer. */
   readonly outcome: string;
 }
 
@@ -18,7 +18,7 @@ export class Regions {
   readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
 
-  /** @param onCall called by `note` with each call */
+  /** @param onCall the function that `note` calls with each KMS call */
   constructor(onCall?: (call: KmsCall) => void) {
     this.#onCall = onCall;
   }
@@ -42,8 +42,8 @@ export class Regions {
   }
 
   /**
-   * The fault that one call gets. Undefined if the fault excludes this action, the throttle admits the call,
-   * or an `error` fault with a rate below 1 lets the call through.
+   * The fault that applies to one call. Undefined if the fault excludes this action, if the throttle admits the call,
+   * or if an `error` fault with a rate below 1 lets it pass.
    */
   faultForCall(region: string, action: string): Fault | undefined {
     const set = this.#faults.get(region);
@@ -52,7 +52,7 @@ export class Regions {
     return set.fault.kind === 'error' && Math.random() >= set.fault.rate ? undefined : set.fault;
   }
 
-  /** The calls since the start or the last reset, oldest first. Above 100,000 calls the older half is dropped. */
+  /** The calls since the start or the last reset, oldest first. Beyond 100,000 calls, the older half is dropped. */
   calls(): readonly KmsCall[] {
     return this.#calls;
   }

@@ -11,7 +11,7 @@ import { SqsError } from './sqs-error.ts';
 export interface Action {
   /** The request members that the emulator supports. It refuses all others. */
   readonly members: readonly string[];
-  /** Performs the action and returns the JSON of the answer. `gone` is aborted when the client disconnects. */
+  /** Performs the action and returns the JSON of the answer. `gone` aborts when the client disconnects. */
   readonly perform: (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
 }
 
@@ -155,7 +155,7 @@ function readAttributes(queue: Queue): Record<string, string> {
   };
 }
 
-/** Performs a batch action for each entry. If an entry fails, the others are still performed. */
+/** Performs a batch action for each entry, even if other entries fail. */
 function performEach(entries: readonly Input[], work: (entry: Input) => object): object {
   const Successful: object[] = [];
   const Failed: object[] = [];
@@ -177,7 +177,7 @@ function hide(queue: Queue, input: Input): void {
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }
 
-/** The size of a message in bytes. Zero if the entry is invalid, because `sendTo` then reports its error. */
+/** The size of a message in bytes. Zero if the entry is invalid, because `sendTo` reports the error later. */
 function sizeOfEntry(entry: Input): number {
   try {
     return sizeOf(readContent(entry, true, Infinity));
@@ -187,8 +187,8 @@ function sizeOfEntry(entry: Input): number {
 }
 
 /**
- * Sends a message to a queue. The checksums in the answer are those of the message in this request,
- * even if deduplication returned an earlier message. The SDK compares them with what it sent.
+ * Sends a message to a queue. The checksums in the answer are those of the message in this request, even if
+ * deduplication returned an earlier message, because the SDK compares them with what it sent.
  */
 function sendTo(queue: Queue, input: Input): object {
   const content = readContent(input, queue.isFifo, queue.maxBytes);

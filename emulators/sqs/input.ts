@@ -1,11 +1,11 @@
 import { invalid, SqsError, unsupported } from './sqs-error.ts';
 
-/** Reads the members of an SQS request or batch entry. Each method checks the member that it returns. */
+/** Reads the members of an SQS request or of a batch entry. Each method checks the member that it returns. */
 export class Input {
   readonly #members: Readonly<Record<string, unknown>>;
 
   /**
-   * @param supported the members that the action supports; a null counts as absent
+   * @param supported the members that the action supports. A member that is null counts as absent.
    * @throws SqsError `UnsupportedOperation` if there is another member
    */
   constructor(members: unknown, supported: readonly string[]) {
@@ -66,7 +66,7 @@ export class Input {
     throw invalid(`${name} must be a map of strings`);
   }
 
-  /** The entries of a batch. @throws SqsError if there are not 1 to 10 entries, or their ids are not distinct */
+  /** The entries of a batch. @throws SqsError if their number is not from 1 to 10, or if two have the same ID */
   entries(supported: readonly string[]): Input[] {
     const entries = this.optional('Entries') ?? [];
     if (!Array.isArray(entries)) throw invalid('Entries must be a list');

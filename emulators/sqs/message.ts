@@ -18,7 +18,7 @@ export const MESSAGE_MEMBERS = [
   'MessageDeduplicationId',
 ];
 
-/** A message as its sender gives it. */
+/** A message as its sender wrote it. */
 export interface Content {
   readonly body: string;
   readonly attributes: Readonly<Record<string, WireAttribute>>;
@@ -33,7 +33,7 @@ const MAX_ATTRIBUTES = 10;
 /** The characters that SQS does not allow in a message. */
 const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/u;
 
-/** The format of group ids and deduplication ids. */
+/** The format of group IDs and deduplication IDs. */
 const ID = /^[!-~]{1,128}$/;
 
 /**
@@ -114,7 +114,7 @@ export function sizeOf({ body, attributes }: Content): number {
   return parts.reduce((sum, part) => sum + part, Buffer.byteLength(body));
 }
 
-/** The MD5 of a message body. The SDK compares it with the body that it sent or received. */
+/** The MD5 of a message body. The SDK compares it with the body that it has sent or received. */
 export function bodyMd5({ body }: Content): string {
   return createHash('md5').update(body).digest('hex');
 }

@@ -1,6 +1,6 @@
 /**
- * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form whose names are paths with dots.
- * An answer is XML. This file converts between the query protocol and the JSON protocol.
+ * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form in which the names of members
+ * are paths with dots. An answer is XML. This file converts both from and to the JSON protocol.
  */
 import type { SqsError } from './sqs-error.ts';
 
@@ -22,7 +22,7 @@ const MAPS: Readonly<Record<string, string>> = {
   MessageSystemAttribute: 'MessageSystemAttributes',
   Tag: 'tags',
 };
-/** The XML element for each item of a list or map. The element of `Successful` items is named after the action. */
+/** The XML element for an item of each list or map. For an item of `Successful`, the action determines the name. */
 const ELEMENTS: Readonly<Record<string, string>> = {
   Messages: 'Message',
   QueueUrls: 'QueueUrl',
@@ -30,7 +30,7 @@ const ELEMENTS: Readonly<Record<string, string>> = {
   MessageAttributes: 'MessageAttribute',
   Failed: 'BatchResultErrorEntry',
 };
-/** The error codes that differ from those of the JSON protocol. */
+/** The error codes that differ from those in the JSON protocol. */
 const CODES: Readonly<Record<string, string>> = {
   QueueDoesNotExist: 'AWS.SimpleQueueService.NonExistentQueue',
   QueueNameExists: 'QueueAlreadyExists',
@@ -57,7 +57,7 @@ function branch(tree: Tree, name: string): Tree {
   return typeof there === 'object' ? there : (define(tree, name, {}) as Tree);
 }
 
-/** Sets a property with `defineProperty`, because an assignment to `__proto__` would change the prototype. */
+/** Sets a property with `defineProperty`, because assigning to `__proto__` would change the prototype. */
 function define(tree: Tree, name: string, value: Tree | string): Tree | string {
   Object.defineProperty(tree, name, { value, enumerable: true, configurable: true, writable: true });
   return value;
@@ -99,7 +99,7 @@ export function errorToXml(error: SqsError, requestId: string): string {
   return `<?xml version="1.0"?><ErrorResponse>${element('Error', details)}${element('RequestId', requestId)}</ErrorResponse>`;
 }
 
-/** The code of an error in the query protocol. A JSON answer has it in the header `x-amzn-query-error`. */
+/** The code of an error in the query protocol. A JSON answer has this code in the header `x-amzn-query-error`. */
 export function queryCode({ type }: SqsError): string {
   return CODES[type] ?? (PREFIXED.test(type) ? `AWS.SimpleQueueService.${type}` : type);
 }
@@ -126,7 +126,9 @@ function element(name: string, content: string): string {
   return `<${name}>${content}</${name}>`;
 }
 
-/** Escapes text for XML. A carriage return becomes a reference, because XML parsers turn it into a line feed. */
+/**
+ * Escapes text for XML. A carriage return becomes a character reference, because XML parsers turn it into a line feed.
+ */
 function escaped(text: string): string {
   return text.replace(/[&<>"\r]/g, (char) => `&#${char.charCodeAt(0)};`);
 }

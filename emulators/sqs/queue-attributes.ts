@@ -3,7 +3,7 @@ import { invalid, SqsError, unsupported } from './sqs-error.ts';
 /** The attributes of a queue, by their SQS names. All values are strings. */
 export type QueueAttributes = Readonly<Record<string, string>>;
 
-/** The integer attributes: minimum, maximum and default of each. Times are in seconds, sizes in bytes. */
+/** The minimum, maximum and default of each integer attribute. Times are in seconds, and sizes in bytes. */
 const NUMBERS: Readonly<Record<string, readonly [min: number, max: number, byDefault: number]>> = {
   DelaySeconds: [0, 900, 0],
   MaximumMessageSize: [1024, 1_048_576, 1_048_576],
@@ -25,7 +25,10 @@ export const READABLE = [
   'ApproximateNumberOfMessagesDelayed',
 ];
 
-/** The queue attributes of SQS that the emulator does not support. Setting one fails; reading one returns nothing. */
+/**
+ * The queue attributes of SQS that the emulator does not support. A request to set one fails, and a request to read one
+ * returns nothing.
+ */
 const UNSUPPORTED = [
   'DeduplicationScope',
   'FifoThroughputLimit',
@@ -42,7 +45,7 @@ export interface RedrivePolicy {
   readonly deadLetterTargetArn: string;
 }
 
-/** The value of an integer attribute. If it is not set, its default. */
+/** The value of an integer attribute, or its default if the attribute is not set. */
 export function numberOf(attributes: QueueAttributes, name: string): number {
   return Number(attributes[name] ?? NUMBERS[name]?.[2]);
 }
@@ -53,7 +56,7 @@ export function withDefaults(attributes: QueueAttributes): QueueAttributes {
   return { ...(Object.fromEntries(defaults) as QueueAttributes), ...attributes };
 }
 
-/** @throws SqsError if SQS would refuse a name or a value, or the emulator does not support the attribute */
+/** @throws SqsError if SQS would refuse a name or a value, or if the emulator does not support the attribute */
 export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (UNSUPPORTED.includes(name)) throw unsupported(`the attribute ${name}`);

@@ -11,7 +11,7 @@ export class QueueStore {
   endpoint = '';
   readonly #queues = new Map<string, Queue>();
 
-  /** Creates a queue or returns the existing one. @throws SqsError `QueueNameExists` if the attributes differ */
+  /** Creates a queue, or returns the existing one. @throws SqsError `QueueNameExists` if the attributes differ */
   create(name: string, attributes: QueueAttributes): Queue {
     if (!/^(?:[\w-]{1,80}|[\w-]{1,75}\.fifo)$/.test(name))
       throw invalid('A queue name has up to 80 of A-Z a-z 0-9 _ -, and may end in .fifo.');
@@ -44,7 +44,7 @@ export class QueueStore {
     throw new SqsError('QueueDoesNotExist', 'The specified queue does not exist.');
   }
 
-  /** Finds a queue by its URL or URL path. The host is ignored. @throws SqsError `QueueDoesNotExist` */
+  /** Finds a queue by its URL or by the path of its URL. Ignores the host. @throws SqsError `QueueDoesNotExist` */
   at(url: string): Queue {
     const [, account = '', name = ''] = /^(?:https?:\/\/[^/]+)?\/(\d{12})\/([^/]+)$/.exec(url) ?? [];
     return this.named(name, account);

@@ -10,11 +10,13 @@ export interface Message extends Content {
   readonly sequenceNumber: string | undefined;
   firstReceivedAtMs: number | undefined;
   receiveCount: number;
-  /** Until this time `receive` skips the message, because it is delayed or in flight. */
+  /** `receive` skips the message until this time, because the message is delayed or in flight. */
   hiddenUntilMs: number;
-  /** The handle of the last receive. Undefined if the message was never received. */
+  /** The handle of the last receive. Undefined if no client has received the message. */
   receiptHandle: string | undefined;
-  /** The ARN of the queue that moved the message to this dead-letter queue. Undefined if none did. */
+  /**
+   * The ARN of the queue that moved the message to this dead-letter queue. Undefined if the message came here directly.
+   */
   deadLetterSourceArn: string | undefined;
 }
 
@@ -22,17 +24,22 @@ const DEDUPLICATION_MS = 5 * 60_000;
 /** The format of receipt handles. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 
-/** A standard or FIFO queue. A FIFO queue delivers no message of a group while another of the group is in flight. */
+/**
+ * A standard or FIFO queue. While a message of a group is in flight, a FIFO queue delivers no other message of that
+ * group.
+ */
 export class Queue {
   readonly name: string;
   readonly arn: string;
   readonly createdSeconds = Math.floor(Date.now() / 1000);
   readonly isFifo: boolean;
   readonly #deadLetters: (arn: string) => Queue | undefined;
-  /** The messages by message id, in the order in which they were sent. */
+  /** The messages by message ID, in the order in which they were sent. */
   readonly #messages = new Map<string, Message>();
   readonly #byHandle = new Map<string, Message>();
-  /** The messages sent to a FIFO queue by deduplication id. They stay here after deletion, to detect duplicates. */
+  /**
+   * Messages that were sent to a FIFO queue, by deduplication ID. They stay here after deletion, to detect duplicates.
+   */
   readonly #sent = new Map<string, Message>();
   #sequence = 10n ** 19n;
   #attributes: QueueAttributes = {};
@@ -59,12 +66,12 @@ export class Queue {
     return this.#modifiedSeconds;
   }
 
-  /** The largest message that the queue accepts, in bytes. */
+  /** The maximum size of a message in the queue, in bytes. */
   get maxBytes(): number {
     return numberOf(this.#attributes, 'MaximumMessageSize');
   }
 
-  /** Changes the given attributes. @throws SqsError if SQS would refuse one of them; then none is changed */
+  /** Changes the given attributes. @throws SqsError if SQS would refuse one of them, in which case none is changed */
   setAttributes(attributes: QueueAttributes): void {
     checkAttributes(attributes, this.isFifo);
     const policy = redrivePolicyOf(attributes);
@@ -78,7 +85,10 @@ export class Queue {
     this.#modifiedSeconds = Math.floor(Date.now() / 1000);
   }
 
-  /** Adds a message. If one with the same deduplication id was sent in the last 5 minutes, returns that one instead. */
+  /**
+   * Adds a message. If a message with the same deduplication ID was sent in the last 5 minutes, returns that message
+   * instead.
+   */
   send(content: Content): Message {
     const deduplicationId = this.#deduplicationIdOf(content);
     const nowMs = Date.now();
@@ -103,8 +113,8 @@ export class Queue {
   }
 
   /**
-   * Receives up to `max` messages and hides them for `visibilitySeconds`.
-   * A message that reached `maxReceiveCount` moves to the dead-letter queue instead.
+   * Receives up to `max` messages and hides them for `visibilitySeconds`. A message that has reached `maxReceiveCount`
+   * moves to the dead-letter queue instead.
    */
   receive(max: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
     const nowMs = Date.now();
@@ -132,7 +142,7 @@ export class Queue {
     return received;
   }
 
-  /** Deletes the message that was received with this handle. Does nothing if the message is already deleted. */
+  /** Deletes the message that was received with this handle. Does nothing if the message is gone already. */
   delete(receiptHandle: string): void {
     if (!UUID.test(receiptHandle)) throw invalidHandle();
     const message = this.#byHandle.get(receiptHandle);
@@ -141,7 +151,7 @@ export class Queue {
     this.#remove(message);
   }
 
-  /** Makes a message in flight visible again after `seconds` from now. */
+  /** Makes a message in flight visible again in `seconds` seconds. */
   changeVisibility(receiptHandle: string, seconds: number): void {
     const message = this.#byHandle.get(receiptHandle);
     if (message === undefined) throw invalidHandle();
@@ -195,7 +205,7 @@ function invalidHandle(): SqsError {
   return new SqsError('ReceiptHandleIsInvalid', 'The input receipt handle is invalid.');
 }
 
-/** The deduplication id of a message in a queue with content-based deduplication. */
+/** The deduplication ID that a queue with content-based deduplication gives a message. */
 function bodySha256({ body }: Content): string {
   return createHash('sha256').update(body).digest('hex');
 }

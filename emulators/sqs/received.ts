@@ -2,7 +2,7 @@ import { attributesMd5, bodyMd5 } from './message.ts';
 import type { Message } from './queue.ts';
 import { SqsError } from './sqs-error.ts';
 
-/** The system attributes of received messages, each with the function that reads it. */
+/** The system attributes of received messages. Each has a function that reads it. */
 export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => string | undefined>> = {
   SenderId: () => 'AIDALOCAL',
   SentTimestamp: ({ sentAtMs }) => String(sentAtMs),
@@ -15,7 +15,7 @@ export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => st
 };
 
 /**
- * Accepts `AWSTraceHeader` too, although no message has one: the emulator refuses to send it.
+ * Accepts `AWSTraceHeader`, although no message has one, because the emulator refuses to send it.
  * @throws SqsError `InvalidAttributeName` if a name is not a system attribute of SQS
  */
 export function checkSystemNames(names: readonly string[]): void {

@@ -12,7 +12,9 @@ import { invalid, SqsError } from './sqs-error.ts';
 /** A running emulator of Amazon SQS. */
 export interface SqsEmulator {
   readonly endpoint: string;
-  /** Creates a queue unless it exists. A name that ends in `.fifo` makes a FIFO queue. Returns its URL and ARN. */
+  /**
+   * Creates a queue unless it exists. If the name ends in `.fifo`, the queue is a FIFO queue. Returns its URL and ARN.
+   */
   ensureQueue(name: string, attributes?: QueueAttributes): { queueUrl: string; queueArn: string };
   /** Stops the emulator at once and closes all connections, including long polls. */
   readonly close: () => Promise<void>;
@@ -32,9 +34,9 @@ const JSON_1_0 = 'application/x-amz-json-1.0';
 const XML = 'text/xml';
 
 /**
- * Starts an SQS emulator on 127.0.0.1. It speaks the JSON protocol and the older query protocol of SQS.
- * A form or query without a signature (`Action=SendMessage&…`, as from curl) is answered in JSON.
- * It is for tests and local runs only: messages are in memory, and signatures are not checked.
+ * Starts an SQS emulator on 127.0.0.1. It speaks the JSON protocol and the older query protocol of SQS. It answers a
+ * form or query without a signature (`Action=SendMessage&…`, as from curl) in JSON. Use it only for tests and local
+ * runs: messages are in memory, and signatures are not checked.
  */
 export async function startSqsEmulator({ port = 0, onCall }: Options = {}): Promise<SqsEmulator> {
   const store = new QueueStore();
@@ -89,7 +91,10 @@ async function answer(
   }
 }
 
-/** Reads the action and members of a request. If the members have no `QueueUrl`, the request's path is used. */
+/**
+ * Reads the action and the members of a request. If no member is named `QueueUrl`, the path of the request names the
+ * queue.
+ */
 function readRequest({ url = '/', headers }: IncomingMessage, body: string): { action: string; members: object } {
   const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
   const queue = pathname === '/' ? {} : { QueueUrl: pathname };

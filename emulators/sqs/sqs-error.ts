@@ -10,12 +10,12 @@ export class SqsError extends Error {
   }
 }
 
-/** Makes the error that SQS answers an invalid parameter with. */
+/** Makes the error with which SQS answers an invalid parameter. */
 export function invalid(message: string): SqsError {
   return new SqsError('InvalidParameterValue', message);
 }
 
-/** Makes the error for a feature that SQS has and the emulator does not support. */
+/** Makes the error for a feature of SQS that the emulator does not support. */
 export function unsupported(what: string): SqsError {
   return new SqsError('UnsupportedOperation', `The emulator does not support ${what}.`);
 }

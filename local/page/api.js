@@ -1,4 +1,4 @@
-/** Reads the state of the local world: the regions with their faults, and the rows of the key table. */
+/** Reads the state of the local world: the regions and their faults, and the rows of the key table. */
 export function readState() {
   return control('GET', '/local/state');
 }
@@ -14,14 +14,14 @@ export function revoke({ id, created }) {
   return control('POST', '/local/keys/revoke', { id, created });
 }
 
-/** Reads the state that the process last observed for each region. Causes no call to KMS. */
+/** Reads the last state that the process observed for each region, without a call to KMS. */
 export function readHealth() {
   return control('GET', '/v1/health');
 }
 
 /**
- * Sends a request to the API and returns its answer and the calls that reached the emulators meanwhile.
- * The calls of other requests at the same time are included.
+ * Sends a request to the API. Returns its answer and the calls that reached the emulators meanwhile, including calls of
+ * other requests at that time.
  */
 export async function post(path, body = '') {
   const { position } = await control('GET', '/local/calls');

@@ -2,7 +2,10 @@ import { byId } from './dom.js';
 
 let tasks = 0;
 
-/** Shows the busy sign while a task runs. `reasonOf` returns a reason to wait, such as a region that hangs, if any. */
+/**
+ * Shows the busy sign while a task runs. `reasonOf` returns the reason for a wait, such as a region that hangs, if
+ * there is one.
+ */
 export async function whileBusy(reasonOf, task) {
   const startedAt = performance.now();
   const show = () => {

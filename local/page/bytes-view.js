@@ -1,7 +1,7 @@
 import { count, el, timeOf } from './dom.js';
 import { sealedParts } from './record.js';
 
-/** The kinds of bytes. Each has a letter and a pattern too, so that users need not see colours to distinguish them. */
+/** The kinds of bytes. Each has a letter and a pattern, so that users need not see colours to distinguish them. */
 const KINDS = {
   header: { letter: 'H', name: 'Header' },
   ciphertext: { letter: 'C', name: 'Ciphertext' },
@@ -58,7 +58,7 @@ function blob(title, subtitle, parts) {
   );
 }
 
-/** A bar whose parts are as wide as they are long in bytes. The rows below it repeat its content as text. */
+/** A bar in which the width of each part is its length in bytes. The rows below the bar repeat its content as text. */
 function bar(parts) {
   const strip = el('div', { class: 'bar', 'aria-hidden': 'true' });
   for (const { kind, bytes } of parts) {

@@ -1,4 +1,4 @@
-/** The element with that id. @throws Error if the page has none, which is a bug in the page */
+/** The element with this id. @throws Error if the page has none, which is a bug in the page */
 export function byId(id) {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`The page has no #${id}.`);
@@ -21,12 +21,12 @@ export function el(name, properties = {}, ...children) {
   return element;
 }
 
-/** Formats a count with its noun, such as `3 calls` or `1 call`. */
+/** Formats a number with its noun, such as `3 calls` or `1 call`. */
 export function count(number, noun) {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-/** Formats a time in seconds since 1970 for display. */
+/** Formats a time, given in seconds since 1970, for display. */
 export function timeOf(seconds) {
   const date = new Date(seconds * 1000);
   return Number.isNaN(date.getTime()) ? `${seconds} s` : date.toISOString().replace('T', ' ').replace('.000Z', ' UTC');

@@ -1,10 +1,10 @@
 /**
- * Handles JSON as text. JavaScript numbers would lose digits of long numbers,
- * so a document is sent as it was typed and shown as it was received.
+ * Handles JSON as text. As JavaScript numbers, long numbers would lose digits. So the page sends a document as the user
+ * typed it, and shows it as the API returned it.
  */
 
 /**
- * Makes a request body with one member whose JSON text is inserted unchanged.
+ * Makes a request body. The JSON text of one member is inserted unchanged.
  * @throws SyntaxError if that text is not JSON
  */
 export function bodyWith(name, text, members = {}) {
@@ -13,7 +13,7 @@ export function bodyWith(name, text, members = {}) {
   return `{${JSON.stringify(name)}:${text}${others === '' ? '' : `,${others}`}}`;
 }
 
-/** The JSON text of the first member of an answer. Undefined if the first member does not have that name. */
+/** The JSON text of an answer's first member. Undefined if the first member has another name. */
 export function memberOf(answer, name) {
   const start = `{${JSON.stringify(name)}:`;
   if (!answer.startsWith(start)) return undefined;
@@ -41,13 +41,13 @@ function endOfString(text, start) {
   return i;
 }
 
-/** Formats JSON with line breaks. Returns the text unchanged if JavaScript would write a number differently. */
+/** Formats JSON with line breaks. Returns the text unchanged if JavaScript would write a number in another way. */
 export function readable(text) {
   const value = JSON.parse(text);
   return JSON.stringify(value) === text ? JSON.stringify(value, undefined, 2) : text;
 }
 
-/** Finds the compact records in a document, in order. Each has the name of its member, if it is a member's value. */
+/** Finds the compact records in a document, in order. A record that is the value of a member has the member's name. */
 export function compactRecordsOf(text) {
   const found = text.matchAll(/(?:("(?:[^"\\]|\\.)*")\s*:\s*)?"(kf[12]j?\.[\w-]+)"/g);
   return [...found].map(([, name, record]) => ({ name: name && JSON.parse(name), record }));

@@ -4,7 +4,7 @@ import { el, timeOf } from './dom.js';
 const KINDS = { system: 'System Key', intermediate: 'Intermediate Key', other: 'not a Keyfold key' };
 const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Encrypted with', ''];
 
-/** Shows the rows of the key table. Its elements have ARIA roles, because a narrow page shows it as blocks. */
+/** Shows the rows of the key table. The elements have ARIA roles, because a narrow page shows the table as blocks. */
 export function keysView(keys, onRevoke) {
   if (keys.length === 0)
     return el('p', { class: 'empty' }, 'Empty: the first encrypt creates a System Key and an Intermediate Key.');

@@ -2,8 +2,8 @@ import { copyButton } from './copy.js';
 import { count, el } from './dom.js';
 
 /**
- * Shows the outcome and the cost of the last request. `output` is the decrypted text, if any.
- * `note` is a sentence about the output. `why` explains the cost if the calls alone do not.
+ * Shows the outcome and the cost of the last request. `output` is the decrypted text, if any. `note` is a sentence
+ * about the output. `why` explains the cost if the calls alone do not.
  */
 export function lastView({ output, note, problem, usedKeys = false, asked, why = explain(asked, usedKeys) }) {
   const { path, body, status, text, ms, calls } = asked;
@@ -69,10 +69,10 @@ function callView({ service, region, action, keyId, outcome }) {
   );
 }
 
-/** Explains the cost of a request from its calls. Says that keys were in memory only if the request used keys. */
+/** Explains the cost of a request by its calls. It says that keys were in memory only if the request used keys. */
 function explain({ calls, ok }, usedKeys) {
   if (!ok && calls.length === 0) return 'Refused without a call to KMS or DynamoDB.';
-  if (calls.length === 0) return usedKeys ? 'No call: its keys were in memory.' : 'No call: no field changed.';
+  if (calls.length === 0) return usedKeys ? 'No call: the keys were in memory.' : 'No call: no field changed.';
   const kms = calls.filter(({ service }) => service === 'KMS');
   const failed = [...new Set(kms.filter(({ outcome }) => outcome !== 'ok').map(({ region }) => region))];
   const answered = [...new Set(kms.filter(({ outcome }) => outcome === 'ok').map(({ region }) => region))];

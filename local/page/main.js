@@ -40,7 +40,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
     event.target.closest('.pane')?.querySelector('.primary').click();
 });
-// The user may have changed the local world in a terminal, so refresh when the window gets the focus again.
+// The user may have changed the local world in a terminal. So refresh when the window gets the focus again.
 window.addEventListener('focus', () => void control(async () => {}));
 showWhat();
 await control(async () => {});
@@ -65,7 +65,10 @@ async function changeFault(region, fault) {
   });
 }
 
-/** Changes the local world, then refreshes. Runs one change at a time, to count the calls of each request. */
+/**
+ * Changes the local world, and then refreshes the page. Runs one change at a time, so that each request's calls can be
+ * counted.
+ */
 function control(work, health = async () => world.health) {
   before = before.then(() => doAndLook(work, health));
   return before;
@@ -83,7 +86,7 @@ function doAndLook(work, health) {
   );
 }
 
-/** Shows the message of an error that the work throws. */
+/** Shows the message of an error that the task throws. */
 async function guard(work) {
   try {
     byId('trouble').hidden = true;
@@ -94,7 +97,7 @@ async function guard(work) {
   }
 }
 
-/** Says which regions hang, in a sentence. Empty if none does. */
+/** Names the regions that hang, in a sentence. Empty if no region hangs. */
 function hanging() {
   const regions = world.regions.filter(({ fault }) => fault?.kind === 'hang').map(({ region }) => region);
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
@@ -107,7 +110,7 @@ function show(result) {
   if (top < 0 || top > innerHeight / 2) byId('last').closest('.card').scrollIntoView();
 }
 
-/** Redraws the view only if its data changed, because the focus may be inside it. */
+/** Redraws the view only if its data has changed, because the focus may be inside the view. */
 function showKeys() {
   const now = JSON.stringify(world.keys);
   if (now === keysShown) return;
@@ -122,7 +125,7 @@ async function startCold() {
   world.health = undefined;
 }
 
-/** Performs an operation on text, whatever the page shows. */
+/** Performs an operation on a text, whatever the page shows. */
 async function onText(name) {
   document.querySelector('[name="what"][value="text"]').checked = true;
   showWhat();
@@ -174,7 +177,7 @@ function showWhat() {
   showRecord();
 }
 
-/** Offers the records of the current output for selection: a single record, or one for each field of a document. */
+/** Lets the user select a record in the current output: the only record, or the record of a field. */
 function showRecord() {
   const records = sealedNow();
   byId('pick-field').hidden = records.length < 2;

@@ -25,7 +25,7 @@ const FAULTS = [
   { name: 'Garbage', says: 'Answers garbage', fault: { kind: 'garbage' } },
 ];
 
-/** Creates the controls of each region once. Updates change only their text, so that the focus does not move. */
+/** Creates the controls of each region once. Updates change only their text, so that the focus stays where it is. */
 export function regionsView(container, onFault) {
   const shown = new Map();
   return ({ regions, health }) => {
@@ -80,12 +80,12 @@ function regionSwitch(region, preferred, onFault) {
   };
 }
 
-/** Whether a fault, with its defaults filled in, is the same as one that the page offers. */
+/** Whether a fault, with its defaults filled in, is the same as a fault that the page offers. */
 function matches(ours, fault) {
   return Object.entries(ours).every(([name, value]) => fault[name] === value);
 }
 
-/** The state that the process assumes for a region. The process learns it only from its own requests. */
+/** The state in which the process believes a region to be. The process learns it only from its own requests. */
 function seenBy(health) {
   if (health === undefined || health.state === 'unknown') return 'The process has not called it yet.';
   const spared = health.avoidedUntilMs > Date.now() ? `, tried last until ${clock(health.avoidedUntilMs)}` : '';

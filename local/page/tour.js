@@ -6,7 +6,7 @@ export function startTour(run) {
     item.querySelector('button').addEventListener('click', () => run(item.dataset.step));
 }
 
-/** Marks a step of the tour as done. Does nothing if it is done already. */
+/** Marks a step of the tour as done, unless it is marked already. */
 function finish(step) {
   const item = byId('tour').querySelector(`[data-step="${step}"]`);
   if (item.classList.contains('done')) return;
@@ -14,7 +14,7 @@ function finish(step) {
   item.querySelector('button').append(el('span', { class: 'unseen' }, ' Done.'));
 }
 
-/** Marks the step of the tour that a request completed, if any. Decides by the operation and its calls. */
+/** Marks the step of the tour that a request completed, if any. The operation and its calls show which step that is. */
 export function noteForTour({ act, asked, rewrapped, usedKeys }) {
   if (!asked.ok) return;
   const { calls } = asked;

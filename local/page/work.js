@@ -3,8 +3,8 @@ import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
- * The operations by the button that starts each. Each makes the request and reads the answer. In a result, `said` is
- * the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
+ * The operations, by the button that starts each. Each operation makes its request and reads the answer. In a result,
+ * `said` is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
  */
 const ACTS = {
   encrypt: {
@@ -112,13 +112,13 @@ function compared(output, original) {
     : 'Not the same as the plaintext on this page now.';
 }
 
-/** The record field's text as JSON: a Data Row Record is JSON already, a compact record becomes a JSON string. */
+/** The text in the record field as JSON. A Data Row Record is JSON already; a compact record becomes a JSON string. */
 function recordText() {
   const text = value('record').trim();
   return /^kf[12]/.test(text) ? JSON.stringify(text) : text;
 }
 
-/** The context as a member of a request; no member if the field is empty. */
+/** The context as a member of a request. Empty if the field is empty. */
 function context() {
   const text = value('context').trim();
   return text === '' ? {} : { context: JSON.parse(text) };
@@ -146,7 +146,7 @@ function ticked(id) {
   return byId(id).checked;
 }
 
-/** Sets the value of a field and dispatches `input`, because a browser sends no event for changes by scripts. */
+/** Sets the value of a field, and dispatches `input`, because a browser sends no event if a script changes a field. */
 function fill(id, text) {
   byId(id).value = text;
   byId(id).dispatchEvent(new Event('input'));
@@ -156,7 +156,7 @@ function toBase64(text) {
   return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(''));
 }
 
-/** Decodes bytes as UTF-8 text. Returns them in base64 if they are not UTF-8. */
+/** Decodes bytes as UTF-8 text. Returns base64 if the bytes are not UTF-8. */
 function fromBase64(base64) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   try {

@@ -1,14 +1,15 @@
 import { monthOf, type FleetAssumptions } from './fleet.ts';
 
 /**
- * A step of a price that falls with the amount. `price` applies to each unit up to `upTo`. The last step has no `upTo`.
+ * A step of a price that falls as the amount grows. `price` applies to each unit up to `upTo`. The last step has no
+ * `upTo`.
  */
 export interface Tier {
   readonly upTo?: number;
   readonly price: number;
 }
 
-/** Prices in US dollars, from prices.json, which also has their date. */
+/** Prices in US dollars. prices.json also says from which date they are. */
 export interface Prices {
   readonly kmsKeyMonth: number;
   readonly kmsPerMillionRequests: number;
@@ -26,7 +27,7 @@ export interface Prices {
   readonly dashboardMonth: number;
 }
 
-/** The assumptions of a bill, apart from those of the fleet. */
+/** What a bill assumes, besides the assumptions about the fleet. */
 export interface Assumptions extends FleetAssumptions {
   readonly memoryMb: number;
   readonly initMs: number;
@@ -50,10 +51,10 @@ export interface Assumptions extends FleetAssumptions {
 
 const GB = 2 ** 30;
 const MILLION = 1e6;
-/** The KMS calls per request of a service without a key hierarchy. */
+/** The KMS calls per request if a service has no key hierarchy. */
 const NAIVE_CALLS_PER_REQUEST = 1;
 
-/** The costs of a month in US dollars, by purpose, in the order of a bill. */
+/** The costs of a month in US dollars by purpose, in the order of the bill. */
 export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): Record<string, number> {
   const month = monthOf(ratePerSecond, assumed);
   const { regions, partitions, eventOverheadBytes: overhead } = assumed;
@@ -92,7 +93,7 @@ export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptio
   };
 }
 
-/** The costs of KMS in a month, for a service that calls KMS for every item. */
+/** The monthly costs of KMS for a service that calls KMS for every item. */
 export function naiveKmsOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): number {
   const { requests } = monthOf(ratePerSecond, assumed);
   return ((requests * NAIVE_CALLS_PER_REQUEST) / MILLION) * prices.kmsPerMillionRequests;

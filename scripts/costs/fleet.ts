@@ -1,4 +1,4 @@
-/** The assumptions about a fleet. prices.json explains each. */
+/** What is assumed about a fleet. prices.json explains each value. */
 export interface FleetAssumptions {
   readonly hoursInMonth: number;
   readonly peakFactor: number;
@@ -15,34 +15,36 @@ export interface FleetAssumptions {
   readonly olderKeyReadsPerPair: number;
 }
 
-/** The work of a fleet in a month. */
+/** What a fleet does in a month. */
 export interface FleetMonth {
   readonly requests: number;
   /** The number of processes that are warm at the same time. */
   readonly processes: number;
   readonly coldStarts: number;
-  /** The KMS calls that unwrap, make and maintain System Keys. */
+  /** The number of KMS calls, which unwrap, make and maintain System Keys. */
   readonly kmsCalls: number;
-  /** The part of `kmsCalls` by which processes that serve requests unwrap System Keys. */
+  /** The part of `kmsCalls` in which processes that serve requests unwrap System Keys. */
   readonly unwraps: number;
-  /** The reads of Intermediate Keys. A request waits for each. */
+  /** The number of reads of Intermediate Keys. A request waits for each of them. */
   readonly partitionReads: number;
   readonly systemKeyReads: number;
-  /** The new Intermediate Keys. Each is written once, and the table writes it to each replica. */
+  /**
+   * The number of new Intermediate Keys. A process writes each of them once, and DynamoDB copies it to each replica.
+   */
   readonly keysMade: number;
 }
 
-/** The number of processes for a rate of requests. Lambda runs one request at a time in each process. */
+/** The number of processes that a rate of requests needs. Lambda runs one request at a time in each process. */
 export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): number {
   const busy = (ratePerSecond * assumed.peakFactor * assumed.durationMs) / 1000;
   return Math.max(1, Math.ceil(busy + assumed.headroomDeviations * Math.sqrt(busy)));
 }
 
 /**
- * The calls that a month's requests come to. A process unwraps each System Key that it meets once in a cache age, and
- * reads the keys of each partition that it meets once in one: of `processes × partitions` pairs, requests that come at
- * random meet `1 - (1 - 1/pairs)^requests`. How many the code makes is held against this in
- * test/integration/project/costs.test.ts.
+ * Computes the calls that a month's requests cause. During one cache age, a process unwraps each System Key that it
+ * needs once, and reads the keys of each partition that it serves once. Of `processes × partitions` pairs, requests at
+ * random meet `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the calls that
+ * the code makes.
  */
 export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): FleetMonth {
   const { hoursInMonth, processLifetimeHours, cacheAgeMinutes, partitions, regions } = assumed;
@@ -54,8 +56,8 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   const pairsMet = ages * pairsMetBy(requests / ages, processes * partitions);
   const systemKeyLoads = coldStarts * agesInLife * assumed.systemKeysInUse;
   const lives = hoursInMonth / (assumed.expireAfterDays * 24);
-  // Each day, the maintenance lets every region open each key. For an alias, it also wraps once, to learn its current
-  // key.
+  // Each day, the maintenance lets every region open each key. For an alias, it also wraps once to learn the alias's
+  // current key.
   const maintenance = (hoursInMonth / 24) * assumed.systemKeysStored * regions * 2;
   return {
     requests,
@@ -69,7 +71,7 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   };
 }
 
-/** The expected number of distinct pairs that requests meet at random. */
+/** The expected number of different pairs that requests meet at random. */
 export function pairsMetBy(requests: number, pairs: number): number {
   return pairs === 1 ? Math.min(1, requests) : -pairs * Math.expm1(requests * Math.log1p(-1 / pairs));
 }

@@ -1,7 +1,7 @@
 import { billOf, naiveKmsOf, type Assumptions, type Prices } from './bill.ts';
 import { monthOf, processesFor } from './fleet.ts';
 
-/** A request quota of KMS, and the regions that have it. Without regions, it is the quota of all others. */
+/** A quota for KMS requests, and the regions that have it. If no regions are given, all other regions have it. */
 export interface KmsQuota {
   readonly quota: number;
   readonly regions: readonly string[];
@@ -10,7 +10,7 @@ export interface KmsQuota {
 const RATES = [1, 100, 10_000] as const;
 const AS_COLUMNS = RATES.map((rate) => `${count(rate)} a second`);
 
-/** A Markdown table of the bill at each rate, next to the costs of calling KMS for every item. */
+/** A Markdown table of the bill at each rate, beside the costs of a KMS call for every item. */
 export function costsTable(prices: Prices, assumed: Assumptions): string {
   const bills = RATES.map((rate) => billOf(rate, prices, assumed));
   const sums = bills.map((bill) => Object.values(bill).reduce((sum, cost) => sum + cost, 0));
@@ -32,7 +32,7 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
   return table(['US dollars a month', ...AS_COLUMNS], rows);
 }
 
-/** The costs that a direct invocation avoids, without those of storing the log line. */
+/** What a direct invocation saves, apart from the costs of storing the log line. */
 function ofApiGateway(bill: Readonly<Record<string, number>>): number {
   return (bill['API Gateway'] ?? 0) + (bill["Logs: API Gateway's line"] ?? 0);
 }
@@ -43,7 +43,10 @@ export function assumptionsTable(assumptions: Readonly<Record<string, { value: n
   return table(['Assumption', 'Value', 'Meaning'], rows);
 }
 
-/** A Markdown table of the KMS calls of each fleet and each quota, and of its requests and API Gateway's quota. */
+/**
+ * A Markdown table that compares the KMS calls of each fleet with each quota, and its requests with API Gateway's
+ * quota.
+ */
 export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[], apiGatewayQuota: number): string {
   const processes = RATES.map((rate) => processesFor(rate, assumed));
   const atOnce = processes.map((n) => n * assumed.systemKeysInUse);
@@ -85,7 +88,7 @@ function share(part: number): string {
   return `${(part * 100).toLocaleString('en-US', { maximumSignificantDigits: 2 })} %`;
 }
 
-/** Formats a Markdown table as prettier does: each column is as wide as its widest cell. */
+/** Formats a Markdown table as prettier does, with columns as wide as their widest cell. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, i) => Math.max(3, ...[head, ...rows].map((row) => row[i]?.length ?? 0)));
   const line = (row: readonly string[]): string =>

@@ -1,19 +1,19 @@
 /**
- * Makes a built VitePress site work from any path of any file server. VitePress knows only a fixed base, so the site is
- * built with {@link BASE}. Pages then refer to files relative to themselves, and scripts compute the base in the
+ * Makes a built VitePress site work from any path of any file server. VitePress supports only a fixed base, so the site
+ * is built with {@link BASE}. Afterwards, pages refer to files by relative paths, and scripts compute the base in the
  * browser.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
-/** The base that the site is built with. It occurs nowhere else. */
+/** The base with which the site is built. This text occurs nowhere else. */
 export const BASE = '/base-of-the-site/';
 
 const IN_BROWSER = 'window.__BASE__';
 /** A string or a template that begins with the base. */
 const LITERAL = new RegExp(`(["'\`])${BASE}([^"'\`]*)\\1`, 'g');
 
-/** Rewrites all files of a site. @throws Error if a reference to the fixed base is left */
+/** Rewrites all files of a site. @throws Error if a file still refers to the fixed base */
 export async function relocate(site: string): Promise<void> {
   for (const name of await readdir(site, { recursive: true })) {
     if (!/\.(?:html|js|css)$/.test(name)) continue;
@@ -25,7 +25,7 @@ export async function relocate(site: string): Promise<void> {
   }
 }
 
-/** The expression that puts the base into the search index, which is one large string. */
+/** The expression that inserts the base into the search index, which is one large string. */
 const REPLACING = `.replaceAll('${BASE}', ${IN_BROWSER})`;
 
 function rewrite(name: string, text: string, toSite: string): string {
@@ -38,7 +38,7 @@ function rewrite(name: string, text: string, toSite: string): string {
   if (name.endsWith('.css')) return text.replaceAll(BASE, toSite);
   const base = `<script>${IN_BROWSER}=new URL('${toSite}',location.href).pathname</script>`;
   const data = `<script>window.__VP_SITE_DATA__.base=${IN_BROWSER}</script>`;
-  // The pages that the router shows later have other folders, so links that stay must not be relative.
+  // The router later shows pages of other folders, so the links outside the page's content must not be relative.
   const links = `<script>for(const a of document.querySelectorAll('a[href^="."]'))a.href=a.href</script>`;
   return text
     .replaceAll(`"${BASE}`, `"${toSite}`)

@@ -1,7 +1,8 @@
-/** Makes the pages of the library's reference: one for each entry of package.json, and the list of them. */
+/** Makes the pages of the library's reference: a page for each entry of package.json, and a list of these pages. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { withUniqueHeadings } from './library-headings.ts';
 import { run } from './run.ts';
 import { LIBRARY_FOLDER, type Pages } from './written-pages.ts';
 
@@ -40,7 +41,7 @@ export async function libraryPages(root: string, tools: string): Promise<Pages> 
       const heading = `# \`${name}\`\n\n${purpose}\n`;
       pages[`${LIBRARY_FOLDER}/${page}`] = await formatted(
         root,
-        text.replace(/^# .*\n/, () => heading),
+        withUniqueHeadings(text).replace(/^# .*\n/, () => heading),
       );
       list.push(`- [${name}](library/${page}): ${purpose.split(/(?<=\.)\s/)[0] ?? ''}`);
     }
@@ -52,7 +53,7 @@ export async function libraryPages(root: string, tools: string): Promise<Pages> 
   }
 }
 
-/** The settings of the project's own compiler, for TypeScript 5, on which typedoc is built. */
+/** The options of the project's own compiler, for the TypeScript 5 with which typedoc works. */
 function configFor(root: string, entries: readonly { readonly file: string }[]): object {
   return {
     extends: join(root, 'tsconfig.json'),
@@ -62,8 +63,8 @@ function configFor(root: string, entries: readonly { readonly file: string }[]):
 }
 
 /**
- * What an entry is for: its doc comment up to the first tag. That comment stands before the list of exports, or before
- * the class or function of an entry that has only one.
+ * The purpose of an entry: its doc comment up to the first tag. The comment is above the list of exports, or above the
+ * class or function if the entry has only one.
  */
 function purposeOf(source: string): string {
   const comments = [...source.matchAll(/^\/\*\*((?:(?!\*\/).)*)\*\/\nexport (?:type )?(\{|class|function)/gms)];

@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path';
 /** The text of each generated page, by its path in the repository. */
 export type Pages = Readonly<Record<string, string>>;
 
-/** The folder that has generated pages only. */
+/** The folder that contains only generated pages. */
 export const LIBRARY_FOLDER = 'docs/reference/library';
 
-/** Writes the pages, and removes others from their folder. */
+/** Writes the pages, and removes all other pages from their folder. */
 export async function write(root: string, pages: Pages): Promise<void> {
   await rm(join(root, LIBRARY_FOLDER), { recursive: true, force: true });
   for (const [name, text] of Object.entries(pages)) {
@@ -16,7 +16,7 @@ export async function write(root: string, pages: Pages): Promise<void> {
   }
 }
 
-/** The paths of pages that are missing, different or too many. */
+/** The paths of pages that are missing, out of date or no longer generated. */
 export async function outdated(root: string, pages: Pages): Promise<string[]> {
   const present = await readdir(join(root, LIBRARY_FOLDER)).catch(() => []);
   const names = new Set([...Object.keys(pages), ...present.map((name) => `${LIBRARY_FOLDER}/${name}`)]);

@@ -68,7 +68,7 @@ async function keyfold(
   return { code, stdout, stderr };
 }
 
-/** The lines of the JSON in a text, which begins with the first line that begins with a bracket. */
+/** The JSON lines in a text. They begin at the first line that starts with a bracket. */
 function jsonOf(printed: string): string[] {
   const steady = printed
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'DATE')

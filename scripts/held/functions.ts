@@ -13,18 +13,18 @@ import { OutputLines } from './output-lines.ts';
 const root = join(import.meta.dirname, '..', '..');
 const [WEST, EAST] = ['us-west-2', 'us-east-1'] as const;
 const TIMEOUT_MS = 15_000;
-/** Leaves three seconds of an invocation, so that retries under a fault end soon. */
+/** Leaves three seconds for an invocation, so that its retries end soon if there is a fault. */
 const SHORT = { KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) };
 
 /** An event or an answer. */
 type Members = Readonly<Record<string, unknown>> & { readonly code?: string };
 
-/** One of the events in events/, with changes. */
+/** Reads an event from events/, and applies changes to it. */
 async function sample(name: string, changes: Members = {}): Promise<Members> {
   return { ...(JSON.parse(await readFile(join(root, 'events', `${name}.json`), 'utf8')) as Members), ...changes };
 }
 
-/** An event of the HTTP API for an operation. */
+/** Makes an event of the HTTP API for an operation. */
 function http(operation: string, body: unknown, changes: Members = {}): Promise<Members> {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   return sample('api-encrypt-iam', {
@@ -36,7 +36,7 @@ function http(operation: string, body: unknown, changes: Members = {}): Promise<
 }
 
 /**
- * Runs the functions through successes and faults on the emulators, and then the CLI on the table that they leave.
+ * Runs the functions through successes and faults on the emulators, and then runs the CLI on their key table.
  * @returns the lines of the files answers.txt, log.txt, metrics.txt and cli.txt
  */
 export async function observeFunctions(): Promise<Record<string, string[]>> {
@@ -58,7 +58,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
   const output = new OutputLines();
   const answers: string[] = [];
 
-  /** Sends an event to a cold process of a function, and notes its status or error. */
+  /** Sends an event to a cold process of a function, and records the status or the error. */
   const send = async (title: string, handler: string, event: Members, settings: object = {}): Promise<Members> => {
     const url = new URL(`../../handlers/${handler}.ts`, import.meta.url).href;
     const one = new LocalFunction(url, { ...environment, ...settings });
@@ -73,7 +73,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // What a worker thread writes arrives a little after its answer, and is lost if the thread ends before.
+      // The output of a worker thread arrives a little after its answer. It is lost if the thread ends earlier.
       await sleep(100);
       await one.recycle();
     }
@@ -121,7 +121,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
     for (const [i, [title, fault, regions]] of faults.entries()) {
       for (const region of regions) kms.setFault(region, fault);
       await send(`decrypt, ${title}`, 'api', await http('decrypt', { record }), SHORT);
-      // A service of its own has no System Key yet.
+      // A service with a new name has no System Key yet.
       const fresh = { ...SHORT, KEYFOLD_SERVICE: `held${i}` };
       await send(`encrypt with a new System Key, ${title}`, 'api', await http('encrypt', plaintext), fresh);
       kms.clearFaults();
@@ -157,7 +157,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
   }
 }
 
-/** The record with another ciphertext, which does not open. */
+/** The record with a changed ciphertext, which does not open. */
 function tampered(record: unknown): unknown {
   return { ...(record as object), Data: Buffer.alloc(40).toString('base64') };
 }

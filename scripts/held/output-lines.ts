@@ -9,12 +9,12 @@ interface Emf {
   }[];
 }
 
-/** Captures what this process and its worker threads write: log lines and metrics, in JSON. */
+/** Captures the JSON lines that this process and its worker threads write: log lines and metrics. */
 export class OutputLines {
   readonly #chunks: string[] = [];
   readonly #restore: (() => void)[] = [];
 
-  /** Keeps all output back until {@link release}. Powertools writes warnings and errors to standard error. */
+  /** Withholds all output until {@link release}. Powertools writes warnings and errors to standard error. */
   capture(): void {
     for (const stream of [process.stdout, process.stderr]) {
       const write = stream.write.bind(stream);
@@ -31,7 +31,7 @@ export class OutputLines {
     for (const restore of this.#restore) restore();
   }
 
-  /** Each log line once, as its level, its message and the names of its fields. The audit's lines are among them. */
+  /** Each log line once, as its level, its message and the names of its fields. This includes the audit. */
   log(): string[] {
     return distinct(
       this.#lines()

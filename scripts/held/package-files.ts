@@ -5,8 +5,8 @@ import { HANDLERS } from '../handler-bundle.ts';
 const dist = join(import.meta.dirname, '..', '..', 'dist');
 
 /**
- * The declarations that an entry of the package reaches, without comments and imports, and sorted. So a type that moves
- * to another file is no difference.
+ * The declarations that an entry of the package reaches, sorted and without comments and imports. So a type may move to
+ * another file without a difference here.
  * @param entry a path in dist/
  */
 export async function declarationsOf(entry: string): Promise<string[]> {
@@ -34,7 +34,7 @@ export async function declarationsOf(entry: string): Promise<string[]> {
     .toSorted();
 }
 
-/** The files of each function's zip, which is its folder in dist/handlers. The hashes in the names are left out. */
+/** The files of each function's zip, taken from its folder in dist/handlers. Hashes in file names are omitted. */
 export async function zipFiles(): Promise<string[]> {
   const files = await Promise.all(
     HANDLERS.map(async (name) =>

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { ErrorCode } from '../../src/errors.ts';
 
-/** The condition for each error code in the API's answers. Undefined if no answer has the code. */
+/** When the API answers with each error code. Undefined if no answer has the code. */
 const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   InvalidConfiguration: undefined,
   InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',
@@ -25,13 +25,13 @@ const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   Internal: 'anything else; no detail goes out',
 };
 
-/** The codes that answers have. */
+/** The codes that an answer can have. */
 export const ANSWERED_CODES = (Object.keys(CODES) as ErrorCode[]).filter((code) => CODES[code] !== undefined);
 
-/** The code of an error, of a whole request or of one item of a batch. */
+/** The code of an error, either of a whole request or of an item in a batch. */
 export const errorCode = v.pipe(v.picklist(ANSWERED_CODES), v.description(describeCodes(ANSWERED_CODES)));
 
-/** Describes codes, each on a line of its own. */
+/** Describes codes, one per line. */
 export function describeCodes(codes: readonly ErrorCode[]): string {
   return codes.map((code) => `${code}: ${CODES[code] ?? ''}.`).join('\n');
 }

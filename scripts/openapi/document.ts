@@ -4,7 +4,7 @@ import { HTTP_PARTITION } from '../../src/operations/http-partition.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../../src/operations/operation.ts';
-// Sealed once, under the keys of the group `rotation` of test/unit/vectors/asherah-go.json, with which they open.
+// These were sealed once. They open with the keys of the group `rotation` in test/unit/vectors/asherah-go.json.
 import examples from './examples.json' with { type: 'json' };
 import { OPERATIONS, schemaName } from './operations.ts';
 import { HEADERS, NO_STORE, Responses, type Part } from './responses.ts';
@@ -33,7 +33,7 @@ const TAGS: Part = {
   Service: 'About the service itself.',
 };
 
-/** What a request with a body can fail with before its operation begins. */
+/** The errors that a request with a body can cause before its operation begins. */
 const OF_REQUESTS: readonly ErrorCode[] = ['InvalidRequest', 'Forbidden', 'PayloadTooLarge', 'UnsupportedMediaType'];
 
 /** The API's OpenAPI 3.1 document. */

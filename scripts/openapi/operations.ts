@@ -10,13 +10,16 @@ import { sharingEntry } from '../../src/operations/record.ts';
 import { rewrapInput, rewrapOutput } from '../../src/operations/rewrap.ts';
 import { errorCode } from './codes.ts';
 
-/** The documentation of an operation. */
+/** What the document says about an operation. */
 interface DocumentedOperation {
-  /** The input schema. It describes items, records and documents in more detail than the one that checks requests. */
+  /**
+   * The schema of the input. It describes items, records and documents in more detail than the schema that checks
+   * requests.
+   */
   readonly input: v.GenericSchema;
-  /** The output schema. */
+  /** The schema of the output. */
   readonly output: v.GenericSchema;
-  /** The error codes of this operation, besides those that any request can have. */
+  /** The error codes of this operation, besides those that every request can have. */
   readonly codes: readonly ErrorCode[];
 }
 
@@ -76,8 +79,8 @@ export const OPERATIONS: Readonly<Record<OperationName, DocumentedOperation>> = 
   'encrypt-fields': {
     input: v.union([inputsOfFields.EncryptDocumentFieldsRequest, inputsOfFields.EncryptDocumentTextFieldsRequest]),
     output: changedDocument(),
-    // With skipSealed, a field may be bound to another place, and a record may name a key that another region has just
-    // created and that is not replicated yet.
+    // With skipSealed, a field may be bound to another place. A record may also name a key that another region has just
+    // created and that has not been replicated yet.
     codes: ['FieldNotFound', 'ContextRequired', 'RecordUnreadable', 'KeyNotYetVisible', ...SEALING],
   },
   'decrypt-fields': {
@@ -92,7 +95,7 @@ export const OPERATIONS: Readonly<Record<OperationName, DocumentedOperation>> = 
   },
 };
 
-/** The schemas of the operations, by name. A schema that has no name here becomes a part of the one that it is in. */
+/** The schemas of the operations, by name. A schema without a name here becomes part of the schema that contains it. */
 export const OPERATION_SCHEMAS: Readonly<Record<string, v.GenericSchema>> = {
   ...Object.fromEntries(
     OPERATION_NAMES.flatMap((name) => [
@@ -107,12 +110,12 @@ export const OPERATION_SCHEMAS: Readonly<Record<string, v.GenericSchema>> = {
   ItemError: itemError,
 };
 
-/** The name of an operation's schema: `EncryptBatchRequest`. */
+/** The name of an operation's schema, such as `EncryptBatchRequest`. */
 export function schemaName(operation: OperationName, of: 'Request' | 'Answer' | ''): string {
   return operation.replaceAll(/(?:^|-)(\w)/g, (_, letter: string) => letter.toUpperCase()) + of;
 }
 
-/** Documents the batch form of an operation. Errors of items are part of the output, so `codes` is empty. */
+/** Documents the batch form of an operation. `codes` is empty, because the errors of items are part of the output. */
 function batched(
   { input, codes }: DocumentedOperation,
   result: v.GenericSchema,

@@ -6,7 +6,7 @@ import { refTo } from './schemas.ts';
 /** A part of the document. */
 export type Part = Readonly<Record<string, unknown>>;
 
-/** The answers that API Gateway gives itself, without the function's answer. */
+/** The answers that API Gateway gives by itself, without calling the function. */
 const GATEWAY: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
   403: 'Forbidden',
@@ -16,10 +16,10 @@ const GATEWAY: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
-/** Any request to the function may end so. */
+/** Every request to the function can end with one of these errors. */
 const OF_ANY: readonly ErrorCode[] = ['Unauthenticated', 'Internal'];
 
-/** No answer is for a cache. */
+/** No cache may store an answer. */
 export const NO_STORE = { 'Cache-Control': { $ref: '#/components/headers/Cache-Control' } };
 
 /** The headers that responses refer to. */
@@ -30,12 +30,12 @@ export const HEADERS: Part = {
   'Retry-After': { description: 'As retryAfterSeconds.', schema: { type: 'integer', minimum: 1, maximum: 5 } },
 };
 
-/** The responses of a document: each is described once, and referred to by the operations that have it. */
+/** The responses of a document. Each is described once, and the operations refer to it. */
 export class Responses {
-  /** By name, for the document's components. */
+  /** The descriptions by name, for the `components` of the document. */
   readonly described: Record<string, Part> = {};
 
-  /** What an operation may answer with instead of success, by status. */
+  /** The answers of an operation other than success, by status. */
   ofFailures(codes: readonly ErrorCode[]): Part {
     const all = [...OF_ANY, ...codes];
     const statuses = new Set([...all.map(statusOf), ...Object.keys(GATEWAY).map(Number)]);
@@ -73,7 +73,7 @@ function describe(status: number, codes: readonly ErrorCode[]): Part {
   };
 }
 
-/** None is required: what API Gateway answers by itself has none of them. */
+/** No header is required, because API Gateway's own answers have none of them. */
 function headersOf(codes: readonly ErrorCode[]): Part {
   return {
     ...NO_STORE,
@@ -88,6 +88,6 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
   const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
   const { body } = problemResponse(error, 'JKJaXmPLvHcESHA=');
-  // When to come back is drawn at random; here it stays the same.
+  // The service draws the time for a retry at random. In the document it must not change.
   return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

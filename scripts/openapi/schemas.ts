@@ -69,7 +69,7 @@ export function refTo(name: string): { readonly $ref: string } {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-/** The document's schemas, from those that requests are checked with. */
+/** The schemas of the document, made from the schemas that check requests. */
 export function jsonSchemas(): Record<string, JsonSchema> {
   const definitions = {
     SealedRecord: recordSchema,
@@ -100,8 +100,7 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
       if (valibotSchema === recordEntry) return refTo('SealedRecord');
-      // Generators of clients take a member with a default for a required one. They take a constant without a type for
-      // any value.
+      // Generators of clients make a member with a default required, and they give a constant without a type any type.
       const { default: _, ...rest } = jsonSchema;
       return 'const' in rest ? { type: typeof rest.const as 'string' | 'boolean', ...rest } : rest;
     },

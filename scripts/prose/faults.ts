@@ -1,31 +1,33 @@
 import phrases from '../banned-phrases.json' with { type: 'json' };
+import { markdownPassages, proseLines } from './markdown.ts';
 import { proseOf, type Passage } from './scan.ts';
 
-/** The most columns of a line of comment or Markdown. */
+/** The maximum width of a line in a comment or in Markdown, in columns. */
 export const WIDTH = 120;
 
 const BANNED = phrases.map(({ pattern, instead }) => ({ banned: new RegExp(pattern, 'i'), instead }));
-/** A line that cannot be broken: of a table, or with a link or a word that fills it. */
+/** A line that cannot be broken: part of a table, or with a link or a very long word. */
 const UNBREAKABLE = /^\s*\||\]\(|\S{80}/;
 
-/** The folders whose messages a user or an operator reads. */
+/** The folders with messages that a user or an operator reads. */
 const MESSAGES = /^(?:src|handlers|local|emulators|deploy)\//;
 
-/** What is wrong with the prose of a source file, each as `file:line: fault`. */
+/** The faults in the prose of a source file, each as `file:line: fault`. */
 export function faultsIn(file: string, text: string): string[] {
   const { comments, titles, messages } = proseOf(file, text);
   const passages = [...comments, ...titles.flatMap(({ rows }) => rows), ...(MESSAGES.test(file) ? messages : [])];
-  // A title also contains those of its suites, so a fault may be found twice.
+  // A title contains the titles of its suites, so the same fault may be found several times.
   return [...new Set([...wideComments(text, comments), ...passages.flatMap(phrasesIn)])];
 }
 
-/** The lines of a Markdown file that are too wide, outside of code and tables, each as `file:line: fault`. */
-export function wideLines(file: string, text: string): string[] {
-  let isCode = false;
-  return text.split('\n').flatMap((line, i) => {
-    if (/^\s*(?:```|~~~)/.test(line)) isCode = !isCode;
-    return isCode || line.length <= WIDTH || UNBREAKABLE.test(line) ? [] : [`${file}:${i + 1}: ${line.length} columns`];
-  });
+/** What is wrong with the prose of a Markdown file, outside of code. Tables may be wide. */
+export function markdownFaultsIn(file: string, text: string): string[] {
+  const wide = proseLines(text).filter(({ content }) => content.length > WIDTH && !UNBREAKABLE.test(content));
+  const prose = text.replaceAll(/`[^`\n]+`/g, '`code`');
+  return [
+    ...wide.map(({ line, content }) => `${file}:${line}: ${content.length} columns`),
+    ...markdownPassages(file, prose).flatMap(phrasesIn),
+  ];
 }
 
 function wideComments(text: string, comments: readonly Passage[]): string[] {

@@ -5,9 +5,22 @@ import { parseSync, Visitor, type CallExpression, type Comment, type Expression 
 
 /** The repository's folder. */
 export const ROOT = join(import.meta.dirname, '..', '..');
-const FOLDERS = ['src', 'handlers', 'local', 'emulators', 'deploy', 'examples', 'scripts', 'bench', 'test'];
+const FOLDERS = [
+  'src',
+  'handlers',
+  'local',
+  'emulators',
+  'deploy',
+  'examples',
+  'scripts',
+  'bench',
+  'test',
+  '.ci',
+  'infra',
+  '*.yml',
+];
 const SCRIPTS = new Set(['.ts', '.js', '.mjs', '.cjs']);
-/** How a line of comment begins in the other languages. */
+/** How a comment line begins in other languages. */
 const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
   '.go': /^\s*\/\/ ?/,
   '.java': /^\s*(?:\/\/|\/\*\*?|\*\/?) ?/,
@@ -15,8 +28,10 @@ const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
   '.css': /^\s*\/\* ?/,
   '.py': /^\s*# ?/,
   '.yml': /^\s*# ?/,
+  // A script of the shell, such as .ci/run.
+  '': /^\s*#(?!!) ?/,
 };
-/** Comments that address a tool. */
+/** Comments that are instructions for a tool. */
 const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
 const TEST_FUNCTIONS = new Set(['describe', 'it', 'test']);
 
@@ -28,10 +43,10 @@ export interface Passage {
   readonly text: string;
 }
 
-/** The title of a test or suite, after the titles of the suites around it. */
+/** The title of a test or suite, which begins with the titles of the suites around it. */
 interface Title {
   readonly isSuite: boolean;
-  /** One entry per row of the table of `it.for(table)(title)`, otherwise one. */
+  /** The titles of `it.for(table)(title)`, one for each row. Otherwise only one title. */
   readonly rows: readonly Passage[];
 }
 
@@ -39,14 +54,17 @@ interface Title {
 export interface Prose {
   readonly comments: readonly Passage[];
   readonly titles: readonly Title[];
-  /** Literals of at least three words. */
+  /** String literals of at least three words. */
   readonly messages: readonly Passage[];
 }
 
-/** The tracked files that hold prose, as paths from the repository's folder. */
+/** The files under version control that contain prose, relative to the repository. */
 export function proseFiles(): string[] {
   const listed = execFileSync('git', ['ls-files', '--', ...FOLDERS], { cwd: ROOT, encoding: 'utf8' });
-  return listed.split('\n').filter((file) => SCRIPTS.has(extname(file)) || extname(file) in LINE_COMMENT);
+  return listed
+    .trim()
+    .split('\n')
+    .filter((file) => SCRIPTS.has(extname(file)) || extname(file) in LINE_COMMENT);
 }
 
 /** Reads the comments, titles and messages of a file. @throws Error if the file cannot be parsed */
@@ -70,7 +88,7 @@ function passagesOf(file: string, text: string): PassageOf {
   return (start, end, value) => ({ file, line: lineOf(start), lastLine: lineOf(end), text: plain(value) });
 }
 
-/** Joins the lines of a comment to one text, without the asterisks. */
+/** Joins the lines of a comment into one text, and drops the asterisks. */
 function plain(value: string): string {
   return value
     .replaceAll(/^\s*\*+ ?/gm, '')
@@ -78,7 +96,7 @@ function plain(value: string): string {
     .trim();
 }
 
-/** Line comments on lines that follow each other are one comment. */
+/** Groups line comments on consecutive lines into one comment. */
 function commentBlocks(comments: readonly Comment[], text: string, passageOf: PassageOf): Passage[] {
   const blocks: { start: number; end: number; value: string; isLine: boolean }[] = [];
   for (const { type, value, start, end } of comments) {
@@ -134,7 +152,7 @@ function titlesIn(program: Program, text: string, passageOf: PassageOf): Title[]
   return titles;
 }
 
-/** The function of Vitest that a call is of, if any. In `it.for(…)(…)` that is `it`. */
+/** The Vitest function that a call calls, if any: `it` in `it.for(…)(…)`. */
 function testFunction({ callee }: CallExpression): string | undefined {
   let root: Expression = callee;
   while (root.type === 'MemberExpression' || root.type === 'CallExpression') {
@@ -149,7 +167,7 @@ function literal(node: Expression, text: string): string | undefined {
   return isText ? text.slice(node.start + 1, node.end - 1) : undefined;
 }
 
-/** The title for each row of the table of `it.for(table)(title)`. Values that are not literals stay as placeholders. */
+/** The title for each row of the table in `it.for(table)(title)`. Values that are not literals remain placeholders. */
 function filledIn(title: string, callee: Expression, text: string): string[] {
   const [argument] = callee.type === 'CallExpression' ? callee.arguments : [];
   const table = argument?.type === 'TSAsExpression' ? argument.expression : argument;

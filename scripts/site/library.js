@@ -1,6 +1,7 @@
 /**
- * Writes a Markdown page for each entry of the library, from the doc comments. It runs where the site's tools are
- * installed: `node library.js OPTIONS`, with the JSON of `{ tsconfig, out, entries: { 'keyfold/client': 'FILE.ts' } }`.
+ * Writes a Markdown page for each entry of the library, from the doc comments. It must run in the folder where the
+ * site's tools are installed: `node library.js OPTIONS`, with the JSON of `{ tsconfig, out, entries: {
+ * 'keyfold/client': 'FILE.ts' } }`.
  */
 import { Application } from 'typedoc';
 
@@ -31,7 +32,7 @@ if (project === undefined) throw new Error('typedoc could not read the entries')
 for (const module of project.children ?? []) {
   const file = project.getSymbolIdFromReflection(module)?.packagePath;
   const name = Object.keys(entries).find((each) => file !== undefined && entries[each].endsWith(`/${file}`));
-  // A page's file is named after its module, and a file's name has no slash.
+  // The file of a page is named after its module, and a file name must not contain a slash.
   if (name !== undefined) module.name = name.replaceAll('/', '-');
 }
 await app.generateOutputs(project);

@@ -1,13 +1,20 @@
 import type { Environment, KmsConfig } from '../config/app-config.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
+import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 
+/** A colour of a text on a terminal. */
+export type Colour = 'green' | 'yellow' | 'red' | 'dim';
+
 /** Output and input of a command. Each text is one or more lines, without a line feed at the end. */
 export interface Terminal {
-  /** Writes a part of the command's answer to standard output. */
-  out(text: string): void;
+  /**
+   * Writes a part of the command's answer to standard output.
+   * @param colour the colour of the text, if standard output is a terminal with colours
+   */
+  out(text: string, colour?: Colour): void;
   /** Writes an error or a note to standard error. */
   err(text: string): void;
   /**
@@ -32,6 +39,10 @@ export interface CliDependencies {
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
   openKms(config: KmsConfig): KeyManagementService;
+  inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
+  inspectKms(region: string, keyArn: string): KmsInspector;
+  /** The version of Keyfold. */
+  readonly version: string;
 }
 
 /** Exit codes of the process. */

@@ -3,7 +3,10 @@
 import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
-import { openKeyTable, openKms } from '../container.ts';
+import { styleText } from 'node:util';
+import packageJson from '../../package.json' with { type: 'json' };
+import { operatorAdapters } from '../container.ts';
+import type { Colour } from './dependencies.ts';
 import { runCli } from './program.ts';
 
 /** Returns the user's name, or their number if the system has no name for it, as in some containers. */
@@ -30,18 +33,23 @@ async function ask(question: string): Promise<string> {
   }
 }
 
+/** Colours a text, unless standard output is no terminal or the environment has `NO_COLOR`. */
+function coloured(text: string, colour: Colour): string {
+  return styleText(colour, text, { stream: process.stdout });
+}
+
 // Ignore a closed pipe (`| head -1`), so that the command finishes its work.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   terminal: {
-    out: (text) => void process.stdout.write(`${text}\n`),
+    out: (text, colour) => void process.stdout.write(`${colour === undefined ? text : coloured(text, colour)}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
     ask: process.stdin.isTTY ? ask : undefined,
   },
   caller: { user: userName(), host: hostname() },
   now: Date.now,
-  openTable: openKeyTable,
-  openKms,
+  ...operatorAdapters,
+  version: packageJson.version,
 });

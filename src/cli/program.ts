@@ -1,34 +1,17 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { readOperatorConfig, type OperatorConfig, type Overrides } from '../config/operator-config.ts';
+import type { AppConfig } from '../config/app-config.ts';
+import { readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
+import { PREFIX, readConfig } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
+import { doctor } from './doctor.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
+import { overridesOf, withCommonOptions, withWriteOptions, type CommonOptions, type WriteOptions } from './options.ts';
 import { proveKeys } from './prove-keys.ts';
 import { revokeKey } from './revoke-key.ts';
 import { showKey } from './show-key.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
-
-/** Options of every command. */
-interface CommonOptions {
-  readonly table?: string;
-  readonly region?: string;
-  readonly endpoint?: string;
-  readonly service?: string;
-  readonly product?: string;
-  readonly regionSuffix?: string;
-  readonly json?: boolean;
-}
-
-/** The setting that each option overrides, without the prefix `KEYFOLD_`. */
-const SETTING_OF = {
-  table: 'TABLE',
-  region: 'DYNAMODB_REGION',
-  endpoint: 'DYNAMODB_ENDPOINT',
-  service: 'SERVICE',
-  product: 'PRODUCT',
-  regionSuffix: 'REGION_SUFFIX',
-} as const satisfies Partial<Record<keyof CommonOptions, keyof Overrides>>;
 
 /**
  * Runs one `keyfold` command. It never throws: it prints failures to standard error.
@@ -42,12 +25,27 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   const configOf = (options: CommonOptions): OperatorConfig =>
     readOperatorConfig(dependencies.environment, overridesOf(options));
 
+  /** The settings as a function of the service reads them. */
+  const serviceConfigOf = (options: CommonOptions): AppConfig => {
+    const overrides = Object.entries(overridesOf(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
+    return readConfig({ ...dependencies.environment, ...Object.fromEntries(overrides) });
+  };
+
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
   // Configure the program first, because subcommands copy its settings when they are made.
   program.exitOverride().configureOutput({
     writeOut: (text) => terminal.out(text.trimEnd()),
     writeErr: (text) => terminal.err(text.trimEnd()),
   });
+  program.version(dependencies.version);
+
+  withCommonOptions(program.command('doctor'))
+    .description('checks the settings, KMS, the key table and the System Keys, and says how to correct each fault')
+    .action(async (options: CommonOptions) => {
+      const { json = false } = options;
+      exitCode = await doctor(() => serviceConfigOf(options), { json }, dependencies);
+    });
+
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
 
   withCommonOptions(keys.command('list'))
@@ -66,25 +64,17 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await showKey({ id, created, region, json }, configOf(options), dependencies);
     });
 
-  withCommonOptions(withKey(keys.command('revoke')))
+  withCommonOptions(withWriteOptions(withKey(keys.command('revoke'))))
     .description('revokes a key for good: it seals nothing new, but old records still decrypt')
-    .option('--dry-run', 'shows what the command would do, and changes nothing')
-    .option('--yes', 'revokes without asking for confirmation')
-    .option('--reason <text>', 'a reason for the audit')
-    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
     .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & WriteOptions) => {
       const { region, json = false, dryRun = false, yes = false, reason, auditFile } = options;
       const request = { id, created, region, json, dryRun, yes, reason, auditFile };
       exitCode = await revokeKey(request, configOf(options), dependencies);
     });
 
-  withCommonOptions(keys.command('prove'))
+  withCommonOptions(withWriteOptions(keys.command('prove')))
     .description('adds proofs to the key rows that have none, after it has opened and checked every key')
     .option('--against <table>', 'a table restored from a backup, with which every row must agree')
-    .option('--dry-run', 'shows what the command would do, and changes nothing')
-    .option('--yes', 'writes without asking for confirmation')
-    .option('--reason <text>', 'a reason for the audit')
-    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
     .action(async (options: CommonOptions & WriteOptions & { against?: string }) => {
       const { region, json = false, dryRun = false, yes = false, reason, auditFile, against } = options;
       const request = { against, region, json, dryRun, yes, reason, auditFile };
@@ -99,40 +89,15 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   }
 }
 
-interface WriteOptions {
-  readonly dryRun?: true;
-  readonly yes?: true;
-  readonly reason?: string;
-  readonly auditFile?: string;
-}
-
 function withKey(command: Command): Command {
   return command
     .argument('<id>', 'the ID in the key table: _SK_… or _IK_…')
     .argument('<created>', 'the creation time in epoch seconds, or latest', parseCreated);
 }
 
-function withCommonOptions(command: Command): Command {
-  return command
-    .option('--table <name>', 'the key table (KEYFOLD_TABLE)')
-    .option('--region <region>', "the table's region (KEYFOLD_DYNAMODB_REGION)")
-    .option('--endpoint <url>', 'the DynamoDB endpoint, if not AWS (KEYFOLD_DYNAMODB_ENDPOINT)')
-    .option('--service <name>', 'the service that owns the keys (KEYFOLD_SERVICE)')
-    .option('--product <name>', 'the product that owns the keys (KEYFOLD_PRODUCT)')
-    .option('--region-suffix <region>', 'the region at the end of key IDs (KEYFOLD_REGION_SUFFIX)')
-    .option('--json', 'prints JSON');
-}
-
-function overridesOf(options: CommonOptions): Overrides {
-  const names = Object.keys(SETTING_OF) as (keyof typeof SETTING_OF)[];
-  return Object.fromEntries(
-    names.flatMap((name) => (options[name] === undefined ? [] : [[SETTING_OF[name], options[name]]])),
-  );
-}
-
 function parseCreated(text: string): number | 'latest' {
   if (text === 'latest') return text;
-  if (/^\d{1,12}$/.test(text)) return Number(text);
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
@@ -140,7 +105,7 @@ function parseCreated(text: string): number | 'latest' {
 function escapingTerminal(terminal: Terminal): Terminal {
   const { ask } = terminal;
   return {
-    out: (text) => terminal.out(printableLines(text)),
+    out: (text, colour) => terminal.out(printableLines(text), colour),
     err: (text) => terminal.err(printableLines(text)),
     ask: ask && ((question) => ask(printable(question))),
   };

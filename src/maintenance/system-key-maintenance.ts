@@ -109,7 +109,7 @@ export interface MaintenanceReport {
 }
 
 /** A run makes the next System Key when this share of the current key's lifetime is left. */
-const AHEAD_SHARE = 0.1;
+export const AHEAD_SHARE = 0.1;
 /** The number of attempts to renew a row, because other maintenance runs may change the row in between. */
 const RENEW_ATTEMPTS = 3;
 /** How many keys a run checks at the same time. */

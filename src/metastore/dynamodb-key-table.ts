@@ -1,5 +1,6 @@
 import { paginateQuery, paginateScan, UpdateItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { errorNameOf, invalidConfiguration } from '../errors.ts';
+import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { invalidConfiguration } from '../errors.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
@@ -75,7 +76,7 @@ export class DynamoDbKeyTable implements KeyTable {
     try {
       return await work();
     } catch (error) {
-      throw metastoreUnavailable(this.#tableName, errorNameOf(error));
+      throw metastoreUnavailable(this.#tableName, faultText(callFaultOf(error)));
     }
   }
 }

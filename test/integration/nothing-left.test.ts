@@ -1,6 +1,6 @@
 /**
- * Tests that a process holds nothing after an answer. Each test runs in a new process, so that other code sets no
- * timers.
+ * Tests that nothing keeps a process alive after an answer. Each test runs in a new process, in which no other code
+ * sets timers.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
 import { EAST, WEST, WireFixture } from '../support/wire-fixture.ts';
 
-/** Makes one request and reports its outcome and what keeps the process alive. The process must then end by itself. */
+/** Makes one request, and reports its outcome and what keeps the process alive. The process must then end by itself. */
 const SCRIPT = `
 const { AwsKms, DynamoDbMetastore, SessionFactory } = await import('./src/index.ts');
 const { kms, dynamoDb, kmsTimeoutMs, dynamoDbTimeoutMs, service, keys, deadlineMs } = JSON.parse(process.env.WORLD);
@@ -43,13 +43,13 @@ async function run(world: WireFixture, settings: Record<string, unknown>): Promi
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SCRIPT], {
     cwd: join(import.meta.dirname, '..', '..'),
     env: { ...process.env, WORLD: JSON.stringify({ kms: world.kms.endpoint, keys, ...settings }) },
-    // A limit for a process that never ends by itself.
+    // The limit for a process that does not end by itself.
     timeout: 15_000,
   });
   return JSON.parse(stdout);
 }
 
-describe.concurrent('after an answer, a process has no timer and ends by itself', () => {
+describe.concurrent('after an answer, a process has no timer left and ends by itself', () => {
   it.for([
     ['the preferred region hangs', [WEST], undefined, undefined, 'ok'],
     ['every region of KMS hangs', [WEST, EAST], undefined, undefined, 'KmsUnavailable'],
@@ -64,7 +64,7 @@ describe.concurrent('after an answer, a process has no timer and ends by itself'
     for (const region of regions) world.setFault(region, { kind: 'hang' });
     proxy.faultOf = () => metastore && { kind: metastore };
     try {
-      // A short time-out, for faults that end by it. Other requests end by success or by the deadline.
+      // A short time-out for faults that end only by a time-out. Other requests succeed, or end by their deadline.
       const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
       const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
       const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

@@ -1,6 +1,6 @@
 /**
- * Demonstrates the attacks that docs/explanation/threat-model.md says Keyfold does not prevent. Each follows from the
- * format, or from a requirement.
+ * Carries out the attacks that Keyfold does not prevent, as docs/explanation/threat-model.md says. Each attack follows
+ * from the format, or from a requirement.
  */
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -32,7 +32,7 @@ const rowOf = ({ key }: DataRowRecord): EnvelopeKeyRecord => {
 };
 
 describe('an attacker who can write to the table', () => {
-  it('can make a partition decrypt a record of another partition, if the attacker can also rewrite the record', async () => {
+  it('can make a partition decrypt a record of another partition, if they can also rewrite the record', async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
@@ -43,7 +43,7 @@ describe('an attacker who can write to the table', () => {
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can make an old key current again under a later date', async () => {
+  it('can date an old key anew, so that it is the latest again', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -52,7 +52,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
 
-  it('can do neither if key rows must have a proof, whatever becomes of it', async () => {
+  it('can do neither if keyRowProofs is "require", whether they omit the proof or copy one', async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
@@ -74,7 +74,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
-  it('can make new keys use a System Key that the attacker knows, if the attacker may also wrap with the KMS key', async () => {
+  it('can make new keys use a System Key that they know, if they may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -84,7 +84,7 @@ describe('an attacker who can write to the table', () => {
   });
 });
 
-/** The session of one version of a customer's balance. */
+/** The session for one version of a customer's balance. */
 const balanceOf = (id: string, version = '1'): Session =>
   world.process().session('p').withContext({ table: 'balances', id, version });
 
@@ -95,7 +95,7 @@ describe('an attacker who can write records', () => {
     expect(await open('p', balances.alice)).toBe('1000');
   });
 
-  it('cannot replace a record by another one, if the reader gives the context of the row', async () => {
+  it('cannot replace a record by another one if the reader gives the context of the row', async () => {
     const [alice, bob] = [await balanceOf('alice').encrypt(Buffer.from('10')), await seal('p', '1000')];
     const bound = await balanceOf('bob').encrypt(Buffer.from('1000'));
     for (const record of [bob, bound, { ...bound, proof: undefined }, { ...bound, proof: alice.proof }]) {
@@ -104,7 +104,7 @@ describe('an attacker who can write records', () => {
     expect(String(await balanceOf('alice').decrypt(alice))).toBe('10');
   });
 
-  it('can bring an older record back, unless the context has a version', async () => {
+  it('can bring back an older record unless its context has a version', async () => {
     const older = await balanceOf('alice', '1').encrypt(Buffer.from('1000'));
     expect(String(await balanceOf('alice', '1').decrypt(older))).toBe('1000');
     expect(await codeOf(balanceOf('alice', '2').decrypt(older))).toBe('RecordUnreadable');
@@ -121,14 +121,14 @@ describe('an attacker who can write records', () => {
     expect(await codeOf(open('p', { key: one.key, data: other.data }))).toBe('RecordUnreadable');
   });
 
-  it('can read the length of a payload', async () => {
+  it('can read the length of a payload from its record', async () => {
     for (const length of [0, 1, 1000]) {
       expect((await seal('p', 'x'.repeat(length))).data).toHaveLength(length + SEAL_OVERHEAD_BYTES);
     }
   });
 });
 
-describe("an attacker who controls a field's value, and has a sealed value of the same partition,", () => {
+describe('an attacker who controls the value of a field and has a sealed value of the partition', () => {
   let operator: Operator;
   let stolen: unknown;
 
@@ -138,20 +138,20 @@ describe("an attacker who controls a field's value, and has a sealed value of th
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it(`can have it decrypted by "all" if encrypt-fields did not seal the attacker's field`, async () => {
+  it(`can have that value decrypted by "all" if encrypt-fields did not seal the attacker's field`, async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },
     });
   });
 
-  it(`can have it decrypted if "skipSealed" left the attacker's value unchanged`, async () => {
+  it(`can have that value decrypted if "skipSealed" left the attacker's value unchanged`, async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back only the same text if the field is sealed like any other', async () => {
+  it('gets only the same text back if encrypt-fields sealed the field', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

@@ -1,6 +1,6 @@
 /**
  * Tests that twice the input causes at most about twice the work, in all code that reads a caller's input, a record or
- * a key row. Inputs are both ordinary and hostile. `npm run bench` measures the time.
+ * a key row. The inputs are ordinary and hostile ones. `npm run bench` measures the time.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatTable, printableJson } from '../../src/cli/text.ts';
@@ -19,7 +19,7 @@ import { parseJsonPath } from '../../src/operations/json-path.ts';
 import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
-/** The permitted excess over twice the work, as a factor. */
+/** The factor by which the work may exceed twice the work for the smaller input. */
 const TOLERANCE = 1.1;
 /** The work that even the smallest input costs. */
 const FIXED = 100;
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => meter.stop());
 
-/** An input of about the given size, and the code that reads it. The code may also refuse the input. */
+/** An input of about the given size, and the code that reads it. The code may refuse the input. */
 interface Shape<Input> {
   readonly name: string;
   readonly input: (n: number) => Input;
@@ -47,22 +47,19 @@ async function workOn({ input, read }: Shape<unknown>, n: number): Promise<numbe
     try {
       read(made);
     } catch {
-      // Refused.
+      // A refusal is as good as an answer.
     }
   });
 }
 
 function twice(shapes: readonly Shape<unknown>[], n: number): void {
-  it.for(shapes.map((one) => [one.name, one] as const))(
-    'causes at most about twice the work for %s',
-    async ([, one]) => {
-      // V8 counts the work of a function only after the function's first run.
-      await workOn(one, n);
-      const [once, doubled] = [await workOn(one, n), await workOn(one, 2 * n)];
-      expect(once).toBeGreaterThan(0);
-      expect(doubled).toBeLessThanOrEqual(2 * TOLERANCE * once + FIXED);
-    },
-  );
+  it.for(shapes.map((one) => [one.name, one] as const))('%s causes at most about twice the work', async ([, one]) => {
+    // V8 counts the work of a function only after the function's first run.
+    await workOn(one, n);
+    const [once, doubled] = [await workOn(one, n), await workOn(one, 2 * n)];
+    expect(once).toBeGreaterThan(0);
+    expect(doubled).toBeLessThanOrEqual(2 * TOLERANCE * once + FIXED);
+  });
 }
 
 function repeated(part: string, before = '', behind = ''): (n: number) => string {

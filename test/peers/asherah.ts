@@ -6,34 +6,35 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
 
 /**
- * Every implementation of Asherah: Go with both versions of the AWS SDK, Rust and Java. PyPI's package has version 1.
+ * All implementations of Asherah: Go with both versions of the AWS SDK, Rust and Java. The package on PyPI has version
+ * 1 of the SDK.
  */
 export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
 
 /** One of {@link ASHERAHS}. */
 export type AsherahCore = (typeof ASHERAHS)[number];
 
-/** How to start an Asherah. Go has a built-in static master key, {@link GO_STATIC_KEY}. */
+/** How to start an Asherah. Its Go core contains a static master key, {@link GO_STATIC_KEY}. */
 export type AsherahOptions = AsherahNames & (AsherahOnDynamoDb | AsherahOnSql);
 
 interface AsherahNames {
   readonly core: AsherahCore;
   readonly service: string;
   readonly product: string;
-  /** AWS KMS instead of the static key. */
+  /** If given, Asherah uses AWS KMS instead of the static key. */
   readonly kms?: AsherahKms;
 }
 
 interface AsherahOnDynamoDb {
   readonly tableName: string;
   readonly dynamoDbEndpoint: string;
-  /** The table's region. With `regionSuffix`, it is also the suffix of key ids. */
+  /** The region of the table. With `regionSuffix`, the region is also the suffix of key IDs. */
   readonly region: string;
   readonly regionSuffix: boolean;
 }
 
 interface AsherahOnSql {
-  /** In the form of the core's driver. Only `go` and `rust` of Python's bindings take one here. */
+  /** The form depends on the driver of the core. In the Python bindings, only `go` and `rust` take one here. */
   readonly connectionString: string;
 }
 
@@ -43,7 +44,7 @@ export interface AsherahKms {
   readonly environment: Readonly<Record<string, string>>;
   readonly regionMap: Readonly<Record<string, string>>;
   readonly preferredRegion: string;
-  /** Pass Rust only the preferred region's key, as its `KmsKeyId`. */
+  /** Whether Rust gets only the key of the preferred region, as its `KmsKeyId`. */
   readonly single?: boolean;
 }
 
@@ -56,7 +57,7 @@ export interface Asherah extends AsyncDisposable {
 /** The static master key that is built into Asherah's Go core. */
 export const GO_STATIC_KEY = Buffer.from('thisIsAStaticMasterKeyForTesting');
 
-/** Starts an Asherah in a child process, with an empty cache. */
+/** Starts an Asherah with an empty cache, in a child process. */
 export async function startAsherah({ core, kms, ...config }: AsherahOptions): Promise<Asherah> {
   const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...kms?.environment };
   const child = spawn(...commandOf(core), { env, stdio: ['pipe', 'pipe', 'ignore'] });
@@ -91,7 +92,7 @@ export async function startAsherah({ core, kms, ...config }: AsherahOptions): Pr
 function commandOf(core: AsherahCore): [command: string, args: string[]] {
   if (core === 'java') {
     const classes = ['asherah-java-peer', join('asherah-java', '*')].map((name) => join(PEERS_FOLDER, name));
-    // JVM options with which a short-lived process starts in a third of the time.
+    // With these JVM options, a short-lived process starts in a third of the time.
     return ['java', ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', classes.join(delimiter), 'AsherahPeer']];
   }
   if (core === 'go-v2') return [join(PEERS_FOLDER, 'asherah-go-v2', 'peer'), []];

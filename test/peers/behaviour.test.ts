@@ -1,5 +1,5 @@
 /**
- * Tests the behaviour of each Asherah that docs/how-to/move-from-asherah.md describes, on a table shared with Keyfold.
+ * Tests the behaviour that docs/how-to/move-from-asherah.md describes for each Asherah, on a table shared with Keyfold.
  */
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -35,7 +35,7 @@ afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
   it.for([WEST, EAST])(
-    'leaves the failing region %s out of a System Key, except Rust, which creates no key',
+    'leaves the failing region %s out of a System Key, but in Rust creates no key',
     async (region) => {
       const table = await shareTable(dynamoDb.endpoint, { core });
       await using peer = await table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST });

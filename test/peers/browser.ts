@@ -15,7 +15,8 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 
 /**
  * Installs a Chromium unless this machine has one. The npm package holds a build for Lambda, which needs neither root
- * nor system packages. The package's fonts are installed too, because the browser crashes if no font has a character.
+ * nor system packages. It also installs the package's fonts, because the browser crashes if no font contains a
+ * character of the page.
  * @throws Error if the machine has no browser and no build exists for it
  */
 export async function installBrowser(): Promise<void> {
@@ -35,7 +36,7 @@ export async function installBrowser(): Promise<void> {
   });
 }
 
-/** Starts a headless Chromium: the one of this machine, or the installed one. */
+/** Starts a headless Chromium: the machine's own, or else the installed one. */
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = browserOfThisMachine();
   if (executablePath !== undefined) return chromium.launch({ executablePath });
@@ -52,7 +53,10 @@ function browserOfThisMachine(): string | undefined {
   return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((file) => existsSync(file));
 }
 
-/** Extracts only the package's files. Its dependencies and scripts serve only its own code, which never runs here. */
+/**
+ * Extracts only the files of the package. Its dependencies and scripts serve only the package's own code, which never
+ * runs here.
+ */
 async function unpack(specifier: string, folder: string): Promise<void> {
   await mkdir(folder);
   await run('npm', ['pack', '--silent', '--pack-destination', folder, specifier], { cwd: folder });

@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 import { FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { pythonOf } from './install.ts';
 
-/** The accepted findings: the check, the kind of resource, and the reason. */
+/** The findings that we accept: the check, the type of resource, and the reason. */
 const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])[] = [
   [
     'CKV_AWS_18',
@@ -53,7 +53,7 @@ interface Report {
   readonly results: { readonly failed_checks: readonly { readonly check_id: string; readonly resource: string }[] };
 }
 
-it('checkov finds nothing in the templates except the accepted findings', async () => {
+it('checkov finds nothing in the templates but the findings that we have accepted', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-checkov-'));
   const infra = join(import.meta.dirname, '..', '..', 'infra');
   const example = await packageExample({});

@@ -1,4 +1,4 @@
-/** PostgreSQL and MariaDB of Debian, unpacked into `.peers/` and started with data of their own. */
+/** Runs Debian's PostgreSQL and MariaDB. They are unpacked into `.peers/`, and started with data of their own. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -15,16 +15,16 @@ const ROOT = join(PEERS_FOLDER, 'databases');
 const POSTGRES = join(ROOT, 'usr/lib/postgresql/15/bin');
 const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'].map((folder) => join(ROOT, folder));
 const ENVIRONMENT = { PATH: process.env['PATH'], LD_LIBRARY_PATH: LIBRARIES.join(':'), TZ: 'UTC', LC_ALL: 'C.UTF-8' };
-/** PostgreSQL does not run as root. This is Debian's unprivileged user, with its group. */
+/** PostgreSQL does not run as root. This is the ID of Debian's unprivileged user and of the user's group. */
 const UNPRIVILEGED = 65_534;
 const STARTS_WITHIN_MS = 60_000;
 
-/** A database server of the tests. Its user `keyfold` may do everything and has no password. */
+/** A database server for the tests. Its user `keyfold` may do anything, and has no password. */
 export interface DatabaseServer {
   readonly port: number;
   /** Kills the server as a power cut would. */
   kill(): Promise<void>;
-  /** Starts the server on the same data and port, after {@link kill}. */
+  /** Starts the server again after {@link kill}, on the same data and port. */
   start(): Promise<void>;
   /** Kills the server and removes its data. */
   stop(): Promise<void>;
@@ -61,7 +61,7 @@ export async function startMariaDb(): Promise<DatabaseServer> {
     `--lc-messages-dir=${share}`,
     `--datadir=${data}`,
     '--innodb-buffer-pool-size=32M',
-    // As Debian configures it.
+    // The value that Debian configures.
     '--character-set-server=utf8mb4',
     '--collation-server=utf8mb4_general_ci',
   ];
@@ -93,7 +93,7 @@ async function started(folder: string, port: number, spawnServer: () => ChildPro
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
     while (!(await listens(port))) {
       if (Date.now() > giveUpAtMs) throw new Error(`${child.spawnfile} does not start`);
-      // After a kill, PostgreSQL refuses to start until the last of its old processes has noticed it and ended.
+      // After a kill, PostgreSQL does not start before all its old processes have noticed the kill and ended.
       if (child.exitCode !== null) child = spawnServer();
       await setTimeout(100);
     }

@@ -1,6 +1,6 @@
 /**
- * Compares the policies of the deploying roles with CloudFormation's schemas, which list the permissions that each
- * resource type needs.
+ * Compares the policies of the deploying roles with the schemas of CloudFormation, which list the permissions that each
+ * type of resource needs.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -13,11 +13,11 @@ import { pythonOf } from './install.ts';
 
 const DELETES_LOGS_AND_QUEUES = /^(?:logs:DeleteLogGroup|sqs:DeleteQueue)$/;
 const DELETES_TABLES = /^dynamodb:(?:DeleteTable|DeleteTableReplica|DisassociateTableReplica)$/;
-/** Permissions for properties that our templates do not use. */
+/** Permissions for properties that our templates do not set. */
 const FOR_OTHER_PROPERTIES = [
   /^(?:application-autoscaling|ec2|elasticfilesystem|firehose|kinesis|s3files|s3tables):/,
   /^dynamodb:(?:(?!Describe).)*(?:Kinesis|AutoScaling)/,
-  // Permissions for import sources other than a table.
+  // Permissions to import a table from a source that we do not use.
   /^dynamodb:Describe(?:Backup|Endpoints|Export|GlobalTable|GlobalTableSettings|Import|ReservedCapacity.*|Stream)$/,
   /^cloudwatch:PutMetricData$/,
   /^iam:(?:Attach|Detach)/,
@@ -33,14 +33,14 @@ const FOR_OTHER_PROPERTIES = [
   /^lambda:GetLayerVersion$/,
   // Keyfold never disables a key's rotation.
   /^kms:DisableKeyRotation$/,
-  // IAM has no such action.
+  // IAM has no action with this name.
   /^(?:s3:REST\.PUT\.OBJECT|apigateway:TagResource|apigateway:UntagResource)$/,
 ];
-/** For a subscription's topic, which Keyfold does not use. */
+/** For the topic of a subscription, which Keyfold does not use. */
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
 /**
- * For a KMS key of the functions' environment or of the table. docs/reference/iam-and-stacks.md and
- * docs/how-to/replace-a-kms-key.md say who needs it.
+ * For a KMS key that encrypts the functions' environment or the table. docs/reference/iam-and-stacks.md and
+ * docs/how-to/replace-a-kms-key.md say which role needs them.
  */
 const FOR_OTHER_KEYS = /^kms:/;
 const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };
@@ -49,7 +49,7 @@ function arn(service: string, name: string, context: Target['context'] = {}): Ta
   return { arn: `arn:aws:${service}:${WEST}:${ACCOUNT}:${name}`, context };
 }
 
-/** What the stacks have, by who deploys it, and what has no name. */
+/** The resources of the stacks by deploying role. Some types of resources have no name. */
 const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readonly Target[]> = {
   keys: [
     KEYS['the key'],
@@ -112,7 +112,7 @@ handlers = lambda kind: json.loads((folder / 'resources' / (names[kind] + '.json
 print(json.dumps({kind: sorted({one for name, handler in handlers(kind).items() if name != 'list' for one in handler['permissions']}) for kind in sys.argv[1:]}))
 `;
 
-/** The actions that CloudFormation needs to create, read, update and delete each resource type. */
+/** The actions that CloudFormation needs to create, read, update and delete each type of resource. */
 async function asked(types: readonly string[]): Promise<Record<string, string[]>> {
   const { stdout } = await promisify(execFile)(pythonOf('moto'), ['-c', SCHEMAS, ...new Set(types)]);
   return JSON.parse(stdout) as Record<string, string[]>;
@@ -128,7 +128,7 @@ async function isAllowedOnAny(
   deployer: Principal = DEPLOYERS[name],
   targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
-  // The simulation refuses to ask an action of what it is not of.
+  // The simulation rejects an action if it does not accept the type of the resource.
   const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }
@@ -158,22 +158,25 @@ describe('the policy allows what CloudFormation asks for of each kind of resourc
     ['keys', [FOR_A_LOG_OF_DELIVERIES, /^iam:PassRole$/]],
     ['tableAndRoles', [FOR_OTHER_KEYS, DELETES_TABLES]],
     ['appWithRetention', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
-  ] as const)('to deploy %s, but for what deletes data', async ([name, left]) => {
-    const patterns = Object.values(await asked(types[name] ?? [])).flat();
-    const needed = await neededOf(patterns, left);
-    expect(needed.length).toBeGreaterThan(10);
-    const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
-    expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
-    if (name !== 'appWithRetention') return;
-    // What the role that deploys day by day is refused.
-    const daily = await Promise.all(needed.map((action) => isAllowedOnAny(name, action, DEPLOYERS.app)));
-    expect(needed.filter((_, i) => !daily[i]).toSorted()).toEqual([
-      'logs:PutRetentionPolicy',
-      'sqs:SetQueueAttributes',
-    ]);
-  });
+  ] as const)(
+    'for %s allows what CloudFormation needs for each resource, but not to delete data',
+    async ([name, left]) => {
+      const patterns = Object.values(await asked(types[name] ?? [])).flat();
+      const needed = await neededOf(patterns, left);
+      expect(needed.length).toBeGreaterThan(10);
+      const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
+      expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
+      if (name !== 'appWithRetention') return;
+      // The actions that the role for everyday deployments may not perform.
+      const daily = await Promise.all(needed.map((action) => isAllowedOnAny(name, action, DEPLOYERS.app)));
+      expect(needed.filter((_, i) => !daily[i]).toSorted()).toEqual([
+        'logs:PutRetentionPolicy',
+        'sqs:SetQueueAttributes',
+      ]);
+    },
+  );
 
-  it('to deploy the app with other entries, together with the policies of every app', async () => {
+  it('for other entries allows, together with the policies of the app, what CloudFormation needs for each resource', async () => {
     const found: string[] = [];
     for (const changed of Object.values(ENTRIES)) {
       const app = await packageExample(changed);

@@ -7,15 +7,15 @@ import { freePort } from './processes.ts';
 
 /** The options of an {@link EmulatedFunction}. */
 export interface EmulatedFunctionOptions {
-  /** The folder with the unpacked package. The function has no other files. */
+  /** The folder with the unpacked package, which are the only files of the function. */
   readonly taskRoot: string;
-  /** The handler as configured in Lambda: `dist/handlers/api/index.handler`. */
+  /** The handler, as it is configured in Lambda: `dist/handlers/api/index.handler`. */
   readonly handler: string;
   readonly name: string;
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** A function's failure, as it was reported to the Runtime API. */
+/** A failure of a function, as the function reported it to the Runtime API. */
 export interface ToldError {
   readonly errorType: string;
   readonly errorMessage: string;
@@ -26,8 +26,8 @@ const TIMEOUT_SECONDS = 30;
 const PATH = '/2015-03-31/functions/function/invocations';
 
 /**
- * A function under Lambda's runtime emulator, with Lambda's own client of the Runtime API. The first event starts its
- * process, as in a cold start. The process has only the given environment variables.
+ * A function that runs under Lambda's runtime emulator, with Lambda's own client of the Runtime API. The first event
+ * starts the process, as in a cold start. The process has only the environment variables that it is given.
  */
 export class EmulatedFunction {
   readonly #emulator: ChildProcess;
@@ -64,12 +64,12 @@ export class EmulatedFunction {
     return one;
   }
 
-  /** The output so far of the function and of the emulator. */
+  /** What the function and the emulator have printed so far. */
   get log(): string {
     return this.#log;
   }
 
-  /** The JSON lines in the function's output. */
+  /** The JSON lines that the function has printed. */
   get lines(): Record<string, unknown>[] {
     return this.#log
       .split('\n')
@@ -88,7 +88,7 @@ export class EmulatedFunction {
   async stop(): Promise<void> {
     if (this.#emulator.exitCode !== null || this.#emulator.signalCode !== null) return;
     const gone = once(this.#emulator, 'exit');
-    // Wait, because the emulator needs time to stop the function's process.
+    // Give the emulator time to stop the function's process.
     this.#emulator.kill('SIGTERM');
     await gone;
   }

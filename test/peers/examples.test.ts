@@ -1,4 +1,7 @@
-/** Runs the examples against the local world: what their READMEs tell the reader to run, and what they show. */
+/**
+ * Runs the examples on the local world: the commands that their READMEs ask the reader to run, and the results that
+ * they show.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
@@ -43,7 +46,7 @@ afterAll(async () => {
   await stopLocalProcess(world);
 });
 
-/** A pattern of the output that a README shows. It shows the beginning of a record or a token, and `…` for the rest. */
+/** A pattern for the output that a README shows. A README shortens records and tokens with `…`. */
 function patternOf(shown: string): RegExp {
   const literal = shown.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
   return new RegExp(`^${literal.replaceAll(/(kf2j?\\\.|token-)[\w-]*…/g, String.raw`$1[\w-]{30,}`)}\n$`);
@@ -57,7 +60,7 @@ it.for(READMES)('examples/%s prints what its README shows', async (name) => {
     .find((line) => /\/try\.(?:ts|py)$/.test(line));
   const shown = blocks.find(({ language }) => language === '')?.code ?? '';
   const [program = '', ...args] = wordsOf(command ?? '');
-  // The README asks for a virtual environment with the packages.
+  // The README asks the reader to create a virtual environment with the packages.
   const PATH = [dirname(pythonOf('powertools')), process.env['PATH']].join(delimiter);
   const { stdout } = await run(program, args, { cwd: ROOT, env: { ...process.env, ...env, PATH } });
   expect(stdout).toMatch(patternOf(shown));

@@ -1,4 +1,4 @@
-/** Clients that generators make from the OpenAPI document, against the local API. */
+/** Tests clients that generators make from the OpenAPI document, on the local API. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { clientFolder, GENERATED_CLIENTS } from './generated-clients.ts';
@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => stopLocalProcess(world));
 
 it.for(GENERATED_CLIENTS)(
-  '$generator makes a client that compiles, does round trips and has typed errors',
+  '$generator makes a client that compiles, calls the API and has typed errors',
   async (client) => {
     const folder = await clientFolder(client);
     await client.generate(folder);

@@ -9,12 +9,12 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const DOCUMENT = join(ROOT, 'docs', 'openapi.json');
 
-/** A client that one generator makes, and the program that uses it. */
+/** A client that a generator makes, and the program that uses the client. */
 export interface GeneratedClient {
   readonly generator: string;
   /** Generates the client into an empty folder. @throws Error if the generator fails or warns */
   readonly generate: (folder: string) => Promise<void>;
-  /** Type-checks the client and the program. @throws Error with what the type checker finds */
+  /** Checks the types of the client and the program. @throws Error with the faults that the type checker finds */
   readonly compile: (folder: string) => Promise<void>;
   /** Runs the program against an API. @returns its report */
   readonly report: (folder: string, url: string) => Promise<unknown>;
@@ -48,10 +48,10 @@ const python: GeneratedClient = {
   },
 };
 
-/** The clients that `docs/openapi.json` is tested with. */
+/** The clients with which `docs/openapi.json` is tested. */
 export const GENERATED_CLIENTS: readonly GeneratedClient[] = [openApiFetch, heyApi, python];
 
-/** Makes an empty folder for a client, beside the generators. */
+/** Makes an empty folder for a client, next to the generators. */
 export async function clientFolder({ generator }: GeneratedClient): Promise<string> {
   const folder = join(PEERS_FOLDER, 'generated', generator);
   await rm(folder, { recursive: true, force: true });
@@ -83,7 +83,7 @@ function pathTo(folder: string): NodeJS.ProcessEnv {
   return { ...process.env, PYTHONPATH: join(folder, 'client'), MYPYPATH: join(folder, 'client') };
 }
 
-/** Runs a command and returns what it prints. @throws Error with all that it printed, if it fails */
+/** Runs a command and returns its output. @throws Error with the whole output if the command fails */
 async function run(command: string, args: readonly string[], options: ExecFileOptions): Promise<{ stdout: string }> {
   try {
     return await promisify(execFile)(command, args, { ...options, encoding: 'utf8' });

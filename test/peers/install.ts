@@ -1,4 +1,6 @@
-/** Installs each peer into `.peers/` once. A stamp file with the requirements marks a finished installation. */
+/**
+ * Installs each peer into `.peers/` once. A stamp file, which contains the requirements, marks a finished installation.
+ */
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +25,7 @@ export function pythonOf(peer: PythonPeer): string {
 
 /**
  * Installs all peers.
- * @throws Error that names the programs missing on this machine
+ * @throws Error that names the programs that this machine lacks
  */
 export async function installPeers(): Promise<void> {
   await requireTools();
@@ -69,7 +71,7 @@ async function requireTools(): Promise<void> {
   if (missing.length > 0) throw new Error(`npm run test:peers needs what this machine lacks: ${missing.join('; ')}`);
 }
 
-/** Installs one Python environment. By default its requirements are in the peer's file beside this file. */
+/** Installs one Python environment. By default, its requirements are in a file with the peer's name in this folder. */
 export async function installPython(
   peer: PythonPeer,
   requirements = join(import.meta.dirname, `requirements-${peer}.txt`),
@@ -95,21 +97,21 @@ async function installAsherahGo(): Promise<void> {
   await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go') });
 }
 
-/** Compiles the programs of examples/languages that are in Go. */
+/** Compiles the Go programs in examples/languages. */
 async function buildGoPrograms(): Promise<void> {
   const folder = join(PEERS_FOLDER, 'languages-go');
   await mkdir(folder, { recursive: true });
   await run('go', ['build', '-o', `${folder}/`, './...'], { cwd: join(LANGUAGES, 'go') });
 }
 
-/** Installs the jars of a pom. By default it is the peer's pom beside this file. */
+/** Installs the jars of a pom. By default, this is the pom with the peer's name in this folder. */
 async function installJars(peer: string, pom = join(import.meta.dirname, `${peer}.pom.xml`)): Promise<void> {
   await installOnce(peer, pom, async (folder) => {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`]);
   });
 }
 
-/** Downloads the databases' packages of Debian and unpacks them. Installs nothing into the system. */
+/** Downloads Debian's packages of the databases and unpacks them, without installing them into the system. */
 async function installDatabases(): Promise<void> {
   const packages = join(import.meta.dirname, 'debian-packages.txt');
   await installOnce('databases', packages, async (folder) => {

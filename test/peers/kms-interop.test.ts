@@ -11,7 +11,7 @@ import { shareTable } from './shared-table.ts';
 const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const REGIONS = [WEST, 'us-east-1', 'eu-west-1'];
-/** Every implementation, with the KMS keys that it accepts. */
+/** Every implementation, with the kinds of ARNs that it accepts for KMS keys. */
 const CASES = ASHERAHS.flatMap((core) => [
   { core, regions: core === 'java' ? REGIONS.slice(0, 2) : REGIONS, named: 'key' as const },
   { core, regions: REGIONS.slice(0, 2), named: 'alias' as const },
@@ -38,7 +38,7 @@ describe.for([
   afterAll(() => Promise.all([kms.stop(), dynamoDb.stop(), proxy.stop()]));
 
   it.for(CASES)(
-    'lets Asherah $core and Keyfold read, in each of $regions, what the other wrapped for $named ARNs',
+    "lets Asherah $core and Keyfold read each other's keys in each of $regions, with ARNs of $named",
     async ({ core, regions, named }) => {
       const made = regions.map(async (region) => [region, await makeKey(region, named)] as const);
       const keys = Object.fromEntries(await Promise.all(made));
@@ -46,7 +46,7 @@ describe.for([
         const table = await shareTable(dynamoDb.endpoint, { core });
         const records: string[] = [];
         for (const region of regions) {
-          // The writer has all regions. The reader has only one.
+          // The writer has the keys of all regions, and the reader of one region only.
           const own = records.length === 0 ? keys : { [region]: keys[region] ?? '' };
           await using asherah = await table.asherah({
             environment: proxy.environment,
@@ -87,7 +87,7 @@ describe.for([
     }
   });
 
-  /** The ARN of a new key, or of an alias for it. */
+  /** Makes a key, and returns its ARN or the ARN of an alias for it. */
   async function makeKey(region: string, named: 'key' | 'alias'): Promise<string> {
     const client = new KMSClient({ region, endpoint: kms.endpoint });
     const { KeyMetadata } = await client.send(new CreateKeyCommand({}));

@@ -3,4 +3,4 @@ import { AWS_ENVIRONMENT, startMoto } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);
 
-kmsContract('moto', startMoto, { keyStates: true, keyIdOnDecrypt: true });
+kmsContract('moto', startMoto, { keyStates: true, keyIdOnDecrypt: true, rotationPeriod: true });

@@ -12,15 +12,15 @@ const PASSWORD = 'password';
 
 /** A proxy that forwards KMS requests to an emulator. */
 export interface KmsProxy {
-  /** Environment variables that make the AWS SDK of a child process, in any language, use the emulator. */
+  /** Environment variables with which the AWS SDK in a child process, in any language, uses the emulator. */
   readonly environment: Readonly<Record<string, string>>;
   readonly stop: () => Promise<void>;
 }
 
 /**
  * Starts an HTTPS proxy that accepts TLS under KMS's own host names and forwards each request to an emulator. Asherah
- * Go needs it, because version 1 of its AWS SDK has no setting for the KMS endpoint. That SDK reads `HTTPS_PROXY` and
- * `AWS_CA_BUNDLE`. The SDKs of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
+ * Go needs this proxy, because version 1 of its AWS SDK has no setting for the KMS endpoint. That SDK reads
+ * `HTTPS_PROXY` and `AWS_CA_BUNDLE`. The SDKs of Rust and Java read `AWS_ENDPOINT_URL_KMS`.
  * @param endpoint the address of the emulator
  * @param regions the regions whose host names the certificate covers
  */

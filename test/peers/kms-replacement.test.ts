@@ -1,6 +1,6 @@
 /**
- * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. It tests what cold processes
- * read before and after a maintenance, and the orders of steps in which reads never fail.
+ * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. The tests show what cold
+ * processes can read before and after a maintenance, and in which order of steps no read fails.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +15,7 @@ const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 const BOTH = [WEST, EAST];
-/** These implementations name their configured key in a KMS decrypt. The others name none. */
+/** These implementations name the key of their configuration when KMS decrypts. The others name none. */
 const NAME_THEIR_KEY: ReadonlySet<AsherahCore> = new Set(['go-v2', 'rust']);
 
 let kms: KmsEmulator;
@@ -40,7 +40,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     { regions: BOTH, moved: [EAST], configured: 'alias', before: true, after: true },
     { regions: BOTH, moved: [EAST], configured: 'old', before: true, after: true },
   ] as const)(
-    'with keys in $regions, replaced in $moved, reads again after a maintenance if configured with the $configured',
+    'with keys in $regions, of which those in $moved are replaced, reads again after a maintenance (configured: $configured)',
     async ({ regions, moved, configured, before, after }) => {
       for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
         const world = await setUp(core, regions);
@@ -54,7 +54,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it("never fails to read if each region's alias moves in turn, with a maintenance after each", async () => {
+  it('can read at any time if the alias of one region after the other moves, each followed by a maintenance', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     for (const region of BOTH) {
@@ -65,7 +65,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it("never fails to read if it gets each region's new key ARN in turn, after a maintenance", async () => {
+  it('can read at any time if it gets the new key ARN of one region after the other, each after a maintenance', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     const arns = world.arns(BOTH, 'old');
@@ -78,7 +78,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('with one region never fails to read if it temporarily has a second region', async () => {
+  it('with one region can read at any time if it has a second region for a time', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);
@@ -91,14 +91,14 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
-it('Asherah Rust with a single KmsKeyId creates System Keys that a maintenance wraps in another region too', async () => {
+it('Asherah Rust with a single KmsKeyId creates System Keys to which a maintenance adds a second region', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('asherah', [WEST]);
   await world.maintain(BOTH);
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
 });
 
-it('Asherah Rust with a single KmsKeyId reads keys wrapped in two regions, until its alias moves to another key', async () => {
+it('Asherah Rust with a single KmsKeyId reads keys of two regions until its alias moves to another key', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('keyfold', BOTH);
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
@@ -110,16 +110,18 @@ it('Asherah Rust with a single KmsKeyId reads keys wrapped in two regions, until
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
 });
 
-/** The ARNs of a region's old and new key, and of the alias that moves between them. */
+/**
+ * Which ARN a configuration has: the old key's, the new key's, or that of the alias that moves from one to the other.
+ */
 type Named = 'alias' | 'old' | 'next';
 
 interface Fixture {
   readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
   readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
   readonly move: (regions: readonly string[]) => Promise<void>;
-  /** Runs Keyfold's maintenance, configured with aliases, and expects success. */
+  /** Runs Keyfold's maintenance, configured with aliases, which must succeed. */
   readonly maintain: (regions: readonly string[]) => Promise<void>;
-  /** Whether a cold Asherah reads the record. */
+  /** Whether a cold Asherah can read the record. */
   readonly reads: (record: string, regions: readonly string[], named: Named) => Promise<boolean>;
   readonly readsWith: (record: string, arns: Record<string, string>) => Promise<boolean>;
 }

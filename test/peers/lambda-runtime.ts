@@ -18,7 +18,7 @@ export const LAMBDA_RUNTIME = {
 };
 
 /**
- * Installs both once. The emulator comes from the wheel of the SAM CLI. The client comes from npm, which builds its
+ * Installs both once. The emulator is part of the wheel of the SAM CLI. The client comes from npm, which builds the
  * native part with CMake, make and a C++ compiler against the headers of this Node.
  */
 export async function installLambdaRuntime(): Promise<void> {
@@ -48,7 +48,7 @@ async function unpackEmulator(folder: string, version: string): Promise<void> {
 }
 
 async function installClient(folder: string, version: string): Promise<void> {
-  // npm runs install scripts only if they are allowed. The script allowed here builds the native part.
+  // npm runs only those install scripts that are allowed. This one builds the native part.
   const description = { private: true, allowScripts: { 'aws-lambda-ric': true } };
   await writeFile(join(folder, 'package.json'), JSON.stringify(description));
   const env = { ...process.env, npm_config_nodedir: headersOfThisNode() };
@@ -56,7 +56,7 @@ async function installClient(folder: string, version: string): Promise<void> {
   await run('npm', ['install', ...options, `aws-lambda-ric@${version}`], { cwd: folder, env });
 }
 
-/** The folder that has `include/node`. If it is undefined, node-gyp downloads the headers. */
+/** The folder that contains `include/node`. If undefined, node-gyp downloads the headers. */
 function headersOfThisNode(): string | undefined {
   const home = dirname(dirname(process.execPath));
   return existsSync(join(home, 'include', 'node', 'node_api.h')) ? home : undefined;

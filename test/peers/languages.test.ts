@@ -1,4 +1,4 @@
-/** The programs of examples/languages, against the local world. */
+/** Tests the programs in examples/languages on the local world. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -32,7 +32,7 @@ afterAll(async () => {
   await stopLocalProcess(world);
 });
 
-/** Runs a program. @returns all that it printed, and whether it succeeded */
+/** Runs a program. @returns everything that it printed, and whether it succeeded */
 async function output(
   [command, ...args]: readonly [string, ...string[]],
   more = {},
@@ -51,17 +51,17 @@ async function output(
   );
 }
 
-it.for(PROGRAMS)('%s encrypts and decrypts', async ([, command]) => {
+it.for(PROGRAMS)('the program %s encrypts and decrypts', async ([, command]) => {
   expect(await output(command)).toMatchObject({ ok: true, stdout: 'hello\n' });
 });
 
-it.for(PROGRAMS.filter(([file]) => /http/i.test(file)))('%s signs its requests', async ([, command]) => {
+it.for(PROGRAMS.filter(([file]) => /http/i.test(file)))('the program %s signs its requests', async ([, command]) => {
   const { ok, stdout, stderr } = await output(command, { AWS_SECRET_ACCESS_KEY: 'another' });
   expect([ok, stdout]).toEqual([false, '']);
   expect(stderr).toContain('Forbidden');
 });
 
-it.for(PROGRAMS)('%s fails with the code of the error if KMS refuses', async ([, command]) => {
+it.for(PROGRAMS)("the program %s fails with the error's code if KMS refuses", async ([, command]) => {
   const faults = ['us-west-2', 'us-east-1'].map((region) => `${world.url}/local/regions/${region}/fault`);
   const body = JSON.stringify({ kind: 'error', name: 'DisabledException', status: 400 });
   for (const fault of faults) await fetch(fault, { method: 'PUT', body });

@@ -1,4 +1,4 @@
-/** Tests what Asherah and Keyfold ignore in each other's records and rows, and which partitions they share. */
+/** Tests which parts of each other's records and rows Asherah and Keyfold ignore, and which partitions both can use. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeDataRowRecord, type KeyMeta } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
@@ -9,7 +9,7 @@ import { NAMES, shareTable, type Row } from './shared-table.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const PARTITIONS = oddPartitions(NAMES);
-/** Members that neither knows. test/peers/proofs.test.ts covers `Proof`, which Keyfold knows. */
+/** Members that neither knows. Keyfold knows `Proof`, which test/peers/proofs.test.ts covers. */
 const UNKNOWN = { Witness: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', Nested: { a: [1, null, 'é'] }, Number: 1.5 };
 
 let dynamoDb: PeerServer;
@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.stop());
 
 describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
-  it('ignore unknown members of a record, at every level', async () => {
+  it('ignore unknown members of a record at every level', async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     const session = keyfold().session('tenant');
@@ -37,7 +37,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     }
   });
 
-  it('ignore unknown attributes of key rows, at every level, of every type', async () => {
+  it('ignore unknown attributes of key rows, at every level and of every type', async () => {
     const { asherah, keyfold, change, metastore } = await shareTable(dynamoDb.endpoint, { core });
     const record = await keyfold().session('tenant').encryptToJson(PAYLOAD);
     const intermediate = decodeDataRowRecord(record).key.parent as KeyMeta;
@@ -53,7 +53,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     expect(await keyfold().session('another').decryptJson(another)).toEqual(PAYLOAD);
   });
 
-  it("read each other's records for any partition whose key id fits into DynamoDB", async () => {
+  it("read each other's records for every partition whose key ID fits into DynamoDB", async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     await using reader = await asherah();
@@ -61,7 +61,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     for (const partition of PARTITIONS) {
       const session = keyfold().session(partition);
       const opened = [await reader.decrypt(partition, await session.encryptToJson(PAYLOAD))];
-      // Go's binding for Python reserves too little memory for a record with so many escapes, and cannot encrypt it.
+      // Go's binding for Python reserves too little memory for a record with so many escapes, and fails to encrypt.
       const seals = core !== 'go' || !partition.startsWith('\u0001');
       if (seals) opened.push(await session.decryptJson(await peer.encrypt(partition, PAYLOAD)));
       if (!opened.every((payload) => payload.equals(PAYLOAD))) failed.push(encodeURIComponent(partition));
@@ -70,7 +70,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
   });
 });
 
-/** Java reads every number inside KeyRecord as a 64-bit integer, so this number must be one. */
+/** Java reads every number inside KeyRecord as a 64-bit integer, so this must be one. */
 function addUnknown(row: Row): void {
   const more: Row = {
     Witness: { B: new Uint8Array(32) },

@@ -11,12 +11,12 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
-/** The first block of TypeScript in a document. */
+/** The first TypeScript block in a document. */
 function exampleOf(file: string): string {
   return codeBlocksOf(file).find(({ language }) => language === 'ts')?.code ?? '';
 }
 
-it("a project that installs the package type-checks the documents' examples, and runs two of them and the CLI", async () => {
+it('a project that installs the package compiles the examples of the documents, and runs two of them and the CLI', async () => {
   const examples = {
     'readme.ts': exampleOf('README.md'),
     'example.ts': exampleOf('docs/how-to/use-the-library.md'),

@@ -1,4 +1,4 @@
-/** The packed package under the compilers, bundlers and versions of Node that its users have. */
+/** Tests the packed package with the compilers, bundlers and versions of Node that its users have. */
 import { execFile } from 'node:child_process';
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -42,12 +42,12 @@ async function outputOf(args: readonly string[], node: string = process.execPath
 }
 
 describe('the package', () => {
-  it('has no finding of publint', async () => {
+  it('has no fault that publint finds', async () => {
     const cli = toolFile('publint', 'src/cli.js');
     expect(await outputOf([cli, toolFile('keyfold', '.'), '--strict'])).toContain('All good!');
   });
 
-  it('has types that resolve as its code does, by attw', async () => {
+  it('has types that resolve as its code does, which attw checks', async () => {
     const cli = toolFile('@arethetypeswrong/cli', 'dist/index.js');
     const output = await outputOf([cli, '--profile', 'esm-only', '--format', 'json', tarball]);
     expect(output).toContain('keyfold');
@@ -61,31 +61,34 @@ describe('the package', () => {
   });
 });
 
-describe.each(['typescript-5.6', 'typescript-5.9', 'typescript'])('the declarations under %s', (compiler) => {
-  it.each([
-    ['node16', 'node16'],
-    ['nodenext', 'nodenext'],
-    ['esnext', 'bundler'],
-  ])('compile with module %s and moduleResolution %s, without skipLibCheck', async (module, moduleResolution) => {
-    await copyFile(join(import.meta.dirname, 'package', 'author.ts'), join(PROJECT, 'author.ts'));
-    const config = join(PROJECT, `tsconfig-${compiler}-${moduleResolution}.json`);
-    const options = { module, moduleResolution, target: 'es2022', strict: true, noEmit: true, types: ['node'] };
-    await writeFile(config, JSON.stringify({ compilerOptions: options, files: ['author.ts'] }));
-    const tsc = compiler === 'typescript' ? join(root, 'node_modules', compiler) : toolFile(compiler, '.');
-    const findings = await outputOf([join(tsc, 'bin', 'tsc'), '-p', config]).catch(
-      (error: { stdout: string }) => error.stdout,
-    );
-    expect(findings).toBe('');
-  });
-});
+describe.each(['typescript-5.6', 'typescript-5.9', 'typescript'])(
+  'the declarations under the compiler %s',
+  (compiler) => {
+    it.each([
+      ['node16', 'node16'],
+      ['nodenext', 'nodenext'],
+      ['esnext', 'bundler'],
+    ])('compile with module %s and moduleResolution %s, without skipLibCheck', async (module, moduleResolution) => {
+      await copyFile(join(import.meta.dirname, 'package', 'author.ts'), join(PROJECT, 'author.ts'));
+      const config = join(PROJECT, `tsconfig-${compiler}-${moduleResolution}.json`);
+      const options = { module, moduleResolution, target: 'es2022', strict: true, noEmit: true, types: ['node'] };
+      await writeFile(config, JSON.stringify({ compilerOptions: options, files: ['author.ts'] }));
+      const tsc = compiler === 'typescript' ? join(root, 'node_modules', compiler) : toolFile(compiler, '.');
+      const findings = await outputOf([join(tsc, 'bin', 'tsc'), '-p', config]).catch(
+        (error: { stdout: string }) => error.stdout,
+      );
+      expect(findings).toBe('');
+    });
+  },
+);
 
 describe.each(NODES)('Node %s', (version) => {
   const node = toolFile(`node-${version}`, 'bin/node');
 
-  it('runs the package as ES modules and by require', async () => {
+  it('runs the package as ES modules and through require', async () => {
     expect(await outputOf(['-p', 'process.versions.node'], node)).toBe(`${version}\n`);
     for (const name of ['static-kms', 'http-client', 'aws-kms']) {
-      // The programs have no types, so their text is JavaScript.
+      // The programs contain no types, so their text is JavaScript.
       await copyFile(join(BUNDLES, `${name}.ts`), join(PROJECT, `${name}.mjs`));
       expect(await outputOf([`${name}.mjs`], node)).toBe('hello');
       const program = await readFile(join(BUNDLES, `${name}.ts`), 'utf8');
@@ -105,7 +108,7 @@ describe.each(NODES)('Node %s', (version) => {
 });
 
 describe.each(['static-kms', 'http-client', 'aws-kms'])('the program %s', (name) => {
-  it.each(['esm', 'cjs'])('runs when Rollup has bundled it as %s', async (format) => {
+  it.each(['esm', 'cjs'])('runs after Rollup has bundled it as %s', async (format) => {
     const program = `rollup-${name}.mjs`;
     await copyFile(join(BUNDLES, `${name}.ts`), join(PROJECT, program));
     const config = join(PROJECT, 'rollup.config.mjs');
@@ -119,7 +122,7 @@ describe.each(['static-kms', 'http-client', 'aws-kms'])('the program %s', (name)
     expect(await outputOf([out])).toBe('hello');
   });
 
-  it.each(['module', 'commonjs2'])('runs when webpack has bundled it as %s', async (type) => {
+  it.each(['module', 'commonjs2'])('runs after webpack has bundled it as %s', async (type) => {
     const program = `webpack-${name}.mjs`;
     await copyFile(join(BUNDLES, `${name}.ts`), join(PROJECT, program));
     const filename = `webpack-${name}.${type === 'module' ? 'mjs' : 'cjs'}`;
@@ -137,7 +140,7 @@ describe.each(['static-kms', 'http-client', 'aws-kms'])('the program %s', (name)
   });
 });
 
-it('clients of AWS SDK 3.940, the oldest that works, serve AwsKms, DynamoDbMetastore and the Lambda transport', async () => {
+it('AwsKms, DynamoDbMetastore and LambdaTransport work with clients of AWS SDK 3.940, the oldest supported', async () => {
   await copyFile(join(import.meta.dirname, 'package', 'sdk-clients.ts'), join(PROJECT, 'sdk-clients.ts'));
   expect(await outputOf(['sdk-clients.ts'])).toBe('hello true hello');
   await rm(tarball);

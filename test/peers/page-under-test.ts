@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 
-/** The page of the local world in a browser, at one size. */
+/** The page of the local world in a browser, at one window size. */
 export class PageUnderTest {
   readonly page: Page;
   /** The errors in the browser's console. */
@@ -9,7 +9,7 @@ export class PageUnderTest {
   private constructor(page: Page) {
     this.page = page;
     page.setDefaultTimeout(20_000);
-    // A violated content security policy is also an error in the console.
+    // The browser also reports a violation of the content security policy as an error in the console.
     page.on('console', (message) => message.type() === 'error' && this.complaints.push(message.text()));
     page.on('pageerror', (error) => this.complaints.push(error.message));
   }
@@ -27,20 +27,20 @@ export class PageUnderTest {
     return opened;
   }
 
-  /** Presses a button, and returns what the page says of the outcome and its cost. */
+  /** Presses a button. Returns what the page says about the outcome and its cost. */
   async press(name: string, outcome: RegExp): Promise<string> {
     await this.page.getByRole('button', { name, exact: true }).click();
     return this.said(outcome);
   }
 
-  /** Waits for an outcome, and returns what the page says of it and its cost. */
+  /** Waits for an outcome. Returns what the page says about it and its cost. */
   async said(outcome: RegExp): Promise<string> {
     const status = this.page.locator('#last-status').filter({ hasText: outcome });
     await this.settled();
     return (await status.textContent()) ?? '';
   }
 
-  /** Waits until the page has read the state of the world again. */
+  /** Waits until the page has read the state of the local world again. */
   async settled(): Promise<void> {
     await this.page.locator('body:not(.busy)').waitFor();
   }

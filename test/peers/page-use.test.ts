@@ -1,4 +1,4 @@
-/** How the page that `npm start` serves treats its user, in a real browser. */
+/** Tests in a real browser how easy the page of `npm start` is to use. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
@@ -31,7 +31,7 @@ async function step(name: RegExp): Promise<void> {
   await page.locator('#tour').getByRole('button', { name }).click();
 }
 
-/** Whether an element is in view as a whole. */
+/** Whether the whole of an element is in view. */
 async function isInView(selector: string): Promise<boolean> {
   const box = await page.locator(selector).boundingBox();
   return box !== null && box.y >= 0 && box.y + box.height <= 800;
@@ -42,12 +42,12 @@ async function isDone(name: RegExp): Promise<boolean> {
   return classes?.includes('done') === true;
 }
 
-it('the page begins by saying what Keyfold is', async () => {
+it('the page begins with what Keyfold is', async () => {
   const text = await page.locator('body').innerText();
   expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(/^Keyfold\s+Keyfold is an encryption API for AWS Lambda\./);
 });
 
-it('the page shows the result and its cost at 1280 by 800 without scrolling', async () => {
+it('the page shows a result and its cost at 1280 by 800 pixels without scrolling', async () => {
   await underTest.press('Encrypt', /^Encrypted: [1-9]/);
   expect(await page.locator('.calls li').count()).toBeGreaterThan(4);
   for (const part of ['#record', '#last-status', '.tally', '.why', '.calls'])
@@ -69,8 +69,8 @@ it('the page scrolls to the result on a narrow screen', async () => {
   for (const part of ['#last-status', '.tally', '.why']) expect([part, await isInView(part)]).toEqual([part, true]);
 });
 
-describe('the steps', () => {
-  it('each run by one click, on text', async () => {
+describe('each step on the page', () => {
+  it('runs by one click on its text', async () => {
     await page.getByLabel('Fields of a JSON document').check();
     await step(/^Encrypt Creates/);
     expect(await underTest.said(/^Encrypted/)).toBe('Encrypted: 2 KMS calls, 4 DynamoDB calls.');
@@ -87,7 +87,7 @@ describe('the steps', () => {
     expect(await isDone(/Replace a tenant's key/)).toBe(true);
   });
 
-  it('encrypt by themselves what a later step needs', async () => {
+  it('encrypts what a later step needs, if nothing has', async () => {
     await step(/Lose a KMS region/);
     await underTest.said(/^Decrypted/);
     expect(await page.locator('#opened').innerText()).toBe('4111 1111 1111 1111');
@@ -98,7 +98,7 @@ describe('the steps', () => {
   });
 });
 
-it('has a pointer only over what reacts, and a border with rounded corners only around cards and controls', async () => {
+it('the page shows a pointer only over controls, and borders with round corners only around cards and controls', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const idle = await page.evaluate<string[]>(`
     [...document.querySelectorAll('body *')].filter((element) => {
@@ -145,7 +145,7 @@ it('the page says "encrypt" and "decrypt" in every state', async () => {
 const why = (): Promise<string> => page.locator('.why').innerText();
 
 describe('a request that needs no key', () => {
-  it('is never said to have found keys in memory', async () => {
+  it('is never shown as one that found its keys in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
     await underTest.press('Encrypt', /^Invalid request/);
@@ -163,14 +163,14 @@ describe('a request that needs no key', () => {
     underTest.complaints.length = 0;
   });
 
-  it('differs from one whose keys were in memory', async () => {
+  it('looks different from one whose keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
-    expect(await why()).toBe('No call: its keys were in memory.');
+    expect(await why()).toBe('No call: the keys were in memory.');
   });
 });
 
-it('the page shows a busy sign while regions hang, and ends their faults at once', async () => {
+it('the page shows that it is busy while regions hang, and ends their faults at once', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   for (const region of ['us-west-2', 'us-east-1']) {
     await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');
@@ -239,7 +239,7 @@ it('the page asks before it revokes a key', async () => {
   await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
 });
 
-it('the page links to pages of this machine', async () => {
+it('the page has links only to pages on this machine', async () => {
   const links = await page.locator('a[href^="/"]').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
   expect(links.length).toBeGreaterThan(2);
   for (const link of links) expect([link, (await fetch(world.url + link)).status]).toEqual([link, 200]);

@@ -1,4 +1,4 @@
-/** Tests the page that `npm start` serves in a real browser. */
+/** Tests in a real browser the page that `npm start` serves. */
 import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
@@ -88,11 +88,11 @@ describe('a text on the page', () => {
     await page.getByLabel('Partition').fill('tenant-2');
     await press('Decrypt', /^Record unreadable/);
     expect(await page.locator('.problem').innerText()).toMatch(/^422 RecordUnreadable/);
-    // The browser itself logs each error status.
+    // The browser itself logs every error status.
     expect(complaints.splice(0)).toEqual([expect.stringContaining('422'), expect.stringContaining('422')]);
   });
 
-  it('is rewrapped under a new key after its key is revoked and the process starts cold', async () => {
+  it('is rewrapped under a new key after its key is revoked and the process restarts', async () => {
     await page.getByLabel('as a compact string').check();
     await press('Encrypt', /^Encrypted/);
     const before = await page.getByLabel('Encrypted record').inputValue();
@@ -115,8 +115,8 @@ describe('a text on the page', () => {
 });
 
 describe('a context on the page', () => {
-  it('binds a record and the fields of a document, which then need the same context', async () => {
-    await page.getByLabel('Context (JSON)').fill('{"table":"users","id":"42"}');
+  it('binds a record and the fields of a document, which then decrypt only with that context', async () => {
+    await page.getByLabel('Context (optional)').fill('{"table":"users","id":"42"}');
     await page.getByLabel('as a compact string').check();
     await press('Encrypt', /^Encrypted/);
     expect(await page.getByLabel('Encrypted record').inputValue()).toMatch(/^kf2\./);
@@ -126,7 +126,7 @@ describe('a context on the page', () => {
     await press('Encrypt fields', /^Fields encrypted/);
     expect(await page.getByLabel('Document with encrypted fields').inputValue()).toContain('"kf2j.');
     await press('Decrypt all', /^Fields decrypted/);
-    await page.getByLabel('Context (JSON)').fill('');
+    await page.getByLabel('Context (optional)').fill('');
     await page.getByRole('button', { name: 'Decrypt all' }).click();
     await page.locator('.problem').waitFor();
     expect(await page.locator('.problem').innerText()).toMatch(/^422 ContextRequired/);
@@ -137,7 +137,7 @@ describe('a context on the page', () => {
 describe('the fields of a document on the page', () => {
   beforeEach(() => page.getByLabel('Fields of a JSON document').check());
 
-  it('decrypt with every digit of the document unchanged', async () => {
+  it('decrypt with all digits of the document unchanged', async () => {
     const document = '{ "id": 12345678901234567890, "rest": [98765432109876543210, 1.0, -0], "a\\u0062": null }';
     await page.getByLabel('Document', { exact: true }).fill(document);
     await page.getByLabel('Fields, one JSONPath per line').fill('$.id\n\n  $.ab ');
@@ -166,7 +166,7 @@ describe('the fields of a document on the page', () => {
     ]);
   });
 
-  it('are not sent if the document is no JSON', async () => {
+  it('are not sent if the document is not JSON', async () => {
     await page.getByLabel('Document', { exact: true }).fill('{"a":1},"all":{');
     await page.getByRole('button', { name: 'Encrypt fields' }).click();
     expect(await page.getByRole('alert').filter({ visible: true }).innerText()).toBe('The document is not JSON.');
@@ -174,7 +174,7 @@ describe('the fields of a document on the page', () => {
 });
 
 describe('the parts of a record on the page', () => {
-  it('are explained for each byte and each key, up to the regions that wrap the System Key', async () => {
+  it('are explained for each byte and each key, even for the regions that wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);
     const record = JSON.parse(await page.getByLabel('Encrypted record').inputValue()) as { Data: string };
@@ -194,8 +194,8 @@ describe('the parts of a record on the page', () => {
   });
 });
 
-describe('a KMS region on the page', () => {
-  it('that fails is bypassed after a cold start, and the call journal shows that', async () => {
+describe('a KMS region that fails', () => {
+  it('is skipped after a cold start, as the call journal on the page shows', async () => {
     await press('Encrypt', /^Encrypted/);
     await page.getByRole('button', { name: 'Break us-west-2' }).click();
     await page.getByRole('button', { name: 'Mend us-west-2' }).waitFor();
@@ -216,7 +216,7 @@ describe('a KMS region on the page', () => {
 });
 
 describe('a user with only a keyboard', () => {
-  it('can skip to the form, encrypt, disable a region, start cold and decrypt', async () => {
+  it('can skip to the form, encrypt, disable a region, start a cold process, and decrypt', async () => {
     await tabTo('Skip to encrypt and decrypt');
     await page.keyboard.press('Enter');
     await tabTo('Partition');
@@ -250,7 +250,7 @@ describe.each([
   [360, 'light'],
   [360, 'dark'],
 ] as const)('the page at %i pixels in %s mode', (width, scheme) => {
-  it('has no fault that axe finds, and never scrolls sideways', async () => {
+  it('has no fault that axe finds, and does not scroll sideways', async () => {
     await page.context().close();
     await open(width, scheme);
     const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');

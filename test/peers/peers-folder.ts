@@ -6,7 +6,8 @@ import { join } from 'node:path';
 export const PEERS_FOLDER = join(import.meta.dirname, '..', '..', '.peers');
 
 /**
- * Installs into a subfolder, unless it was installed from the same description. It repeats an interrupted installation.
+ * Installs a peer into a subfolder, unless it was installed there from the same description. An interrupted
+ * installation is repeated.
  */
 export async function installOnce(
   name: string,

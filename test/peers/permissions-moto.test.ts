@@ -1,6 +1,6 @@
 /**
- * moto enforces the roles' policies, but only by action. `test/integration/infra/permissions.test.ts` simulates
- * resources and conditions. This file also deploys the app's queues to moto.
+ * Tests the roles' policies on moto, which enforces them only by action. `test/integration/infra/permissions.test.ts`
+ * simulates resources and conditions. This file also deploys the app's queues to moto.
  */
 import { CreateTableCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import {
@@ -29,7 +29,7 @@ const clients = new Map<string, { kms: KMSClient; dynamoDb: DynamoDBClient }>();
 let keyId: string;
 let sealed: Uint8Array;
 
-/** Calls an AWS service that uses XML. A client library would be an unnecessary dependency. */
+/** Calls an AWS service that uses XML. A client library would be a needless dependency. */
 async function call(service: string, parameters: Record<string, string>): Promise<string> {
   const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/${service}/aws4_request`;
   const answer = await fetch(moto.endpoint, {
@@ -52,8 +52,8 @@ interface RolePolicy {
 }
 
 /**
- * Replaces the policy's resources with `*`. moto checks every call of KMS and DynamoDB against `*`, which our policies
- * do not cover.
+ * Replaces the resources of the policy by `*`. moto checks every call of KMS and DynamoDB against `*`, which our
+ * policies do not allow.
  */
 function anywhere({ Statement, ...policy }: RolePolicy): RolePolicy {
   return { ...policy, Statement: Statement.map((statement) => ({ ...statement, Resource: '*' })) };
@@ -85,7 +85,7 @@ beforeAll(async () => {
   sealed = (await kms.send(new EncryptCommand({ KeyId: keyId, Plaintext: Buffer.from('hello') })))
     .CiphertextBlob as Uint8Array;
   await dynamoDb.send(new CreateTableCommand({ TableName: 'EncryptionKey', ...KEY_TABLE }));
-  // Creates the role without a stack, because moto cannot read the policies of a role that a stack created.
+  // Creates the role without a stack, because moto cannot read the policies of a role that was created by a stack.
   const { resources } = render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop' });
   for (const role of ROLES) {
     const properties: unknown = resources[`${role}Role`]?.Properties;
@@ -115,12 +115,12 @@ beforeAll(async () => {
 });
 afterAll(() => moto.stop());
 
-/** Whether IAM refused a call. moto reports that in XML, which the clients of JSON services cannot parse. */
+/** Whether IAM refused a call. moto reports this in XML, which clients of JSON services cannot parse. */
 function isRefusal({ $metadata }: Error & { $metadata?: { httpStatusCode?: number } }): boolean {
   return $metadata?.httpStatusCode === 403;
 }
 
-/** Which of the calls a role may not make. */
+/** The calls that a role may not make. */
 async function refusedOf(role: string): Promise<string[]> {
   const { kms, dynamoDb } = clients.get(role) ?? {};
   const TableName = 'EncryptionKey';
@@ -141,7 +141,7 @@ async function refusedOf(role: string): Promise<string[]> {
   return refused;
 }
 
-describe('under enforced policies, a role', () => {
+describe('under enforced policies, the role of', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
@@ -153,14 +153,14 @@ describe('under enforced policies, a role', () => {
     expect(await refusedOf(role)).toEqual([]);
   });
 
-  it('may not create a KMS key', async () => {
+  it('Seal may not create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);
   });
 });
 
-it('the queues of the packaged app deploy unchanged', async () => {
+it('the queues of the packaged app deploy without a change', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');

@@ -1,4 +1,4 @@
-/** The state machine of examples/step-functions, on the functions and the DynamoDB of the local world. */
+/** Runs the state machine in examples/step-functions on the functions and the DynamoDB of the local world. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,7 +19,7 @@ import { runStateMachine, type Execution } from './step-functions.ts';
 
 const PIPELINE = join(ROOT, 'examples', 'step-functions', 'rewrap-table.asl.json');
 const TableName = 'Customers';
-/** More rows than one page of the pipeline holds. */
+/** More rows than fit into one page of the pipeline. */
 const IDS = Array.from({ length: 30 }, (_, i) => String(i));
 const isEven = (id: string): boolean => Number(id) % 2 === 0;
 
@@ -92,7 +92,7 @@ it('moves the cards of a revoked key under the latest key, and leaves all others
     expect(await invoke('keyfold-open', event)).toEqual({ plaintext: btoa(id) });
   }
 
-  // The cards are under the latest keys now, so a second run changes none.
+  // The cards are under the latest keys by now, so a second run changes none.
   expect(await runPipeline()).toMatchObject({ status: 'SUCCEEDED' });
   expect(await Promise.all(IDS.map(cardOf))).toEqual(after);
 });

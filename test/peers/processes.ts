@@ -34,7 +34,7 @@ export async function startDynamoDbLocal(): Promise<PeerServer> {
 
 /**
  * Starts moto, which emulates many services of AWS in every region.
- * @param environment more variables for its process
+ * @param environment additional variables for its process
  */
 export async function startMoto(environment: Readonly<Record<string, string>> = {}): Promise<PeerServer> {
   const port = await freePort();
@@ -75,7 +75,7 @@ async function answers(endpoint: string): Promise<boolean> {
   );
 }
 
-/** A free port on this machine. */
+/** Finds a free port on this machine. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,4 +1,4 @@
-/** A second implementation of both proofs, in Python, against the vectors that Keyfold's own tests use. */
+/** Tests a second implementation of both proofs, in Python, with the vectors that Keyfold's own tests use. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const FOLDER = join(import.meta.dirname, '..', 'vectors');
 const VECTORS = join(FOLDER, 'proofs.json');
 
-/** Runs the checker on a file. @returns what it printed, and whether it ended with success */
+/** Runs the checker on a file. @returns its output, and whether it succeeded */
 async function checked(file: string): Promise<{ ok: boolean; stdout: string }> {
   return run('python3', [join(FOLDER, 'check_proofs.py'), file]).then(
     ({ stdout }) => ({ ok: true, stdout }),
@@ -19,14 +19,14 @@ async function checked(file: string): Promise<{ ok: boolean; stdout: string }> {
   );
 }
 
-it('Python computes the proof of every vector', async () => {
+it('a program in Python computes the proof of every vector', async () => {
   const { recordProofs, rowProofs } = JSON.parse(await readFile(VECTORS, 'utf8')) as Record<string, unknown[]>;
   const count = (recordProofs?.length ?? 0) + (rowProofs?.length ?? 0);
   expect(count).toBeGreaterThan(0);
   expect(await checked(VECTORS)).toEqual({ ok: true, stdout: `${count} proofs agree, 0 differ\n` });
 });
 
-/** Members of vectors, and others in their place. */
+/** Members of vectors, and the members that replace them. */
 const CHANGES = [
   ['"id": "42"', '"id": "43"'],
   ['"version": ""', '"version": "0"'],
@@ -36,7 +36,7 @@ const CHANGES = [
   ['"created": 1795446120', '"created": 1795446121'],
 ] as const;
 
-it.for(CHANGES)('Python finds that proofs differ if %s becomes %s', async ([from, to]) => {
+it.for(CHANGES)('a program in Python computes another proof if %s becomes %s', async ([from, to]) => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-vectors-'));
   try {
     const text = await readFile(VECTORS, 'utf8');
@@ -51,7 +51,7 @@ it.for(CHANGES)('Python finds that proofs differ if %s becomes %s', async ([from
 });
 
 it.for(['bytes', 'json'] as const)(
-  'the Python program of docs/reference/formats.md reads a bound %s record',
+  'the Python program in docs/reference/formats.md opens a bound %s record',
   async (kind) => {
     const page = await readFile(join(FOLDER, '..', '..', 'docs', 'reference', 'formats.md'), 'utf8');
     const [, program = ''] = /```python\n(.*?)```/s.exec(page) ?? [];

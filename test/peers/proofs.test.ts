@@ -1,4 +1,4 @@
-/** Tests that Asherah opens records and uses key rows that carry proofs, and what a table holds that both write. */
+/** Tests that Asherah opens records with proofs, uses key rows with proofs, and shares a table with Keyfold. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   decodeCompactRecord,
@@ -49,7 +49,7 @@ function prove({ tableName }: SharedTable, ...options: string[]): Promise<CliRun
 }
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
-  it('opens records that Keyfold bound to a context, and seals under rows that carry proofs', async () => {
+  it('opens records that Keyfold bound to a context, and encrypts under rows that have proofs', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     const bound = table.keyfold().session('tenant').withContext(HOME);
     const ours = await bound.encryptToJson(PAYLOAD);
@@ -70,7 +70,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(await codeOf(reader.decryptJson(theirs))).toBe('RecordUnreadable');
   });
 
-  it('opens bound records that Keyfold rewrapped, and bound compact records and fields as JSON', async () => {
+  it('opens bound records that Keyfold has rewrapped, and bound compact records and fields as JSON', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     const old = await table
       .keyfold({ offsetMs: -100 * DAY_MS })
@@ -95,7 +95,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(String(await peer.decrypt('tenant', opened[1] ?? ''))).toBe('"4111"');
   });
 
-  it('writes rows that Keyfold refuses in the mode require until keyfold keys prove has run', async () => {
+  it('writes rows that Keyfold refuses in the mode "require" until keyfold keys prove has run', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await table.asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);

@@ -17,14 +17,14 @@ beforeAll(async () => {
 });
 afterAll(() => sqs.stop());
 
-describe('during a KMS outage in which the function is killed', { timeout: TIMEOUT_MS }, () => {
+describe('while KMS is down and the function is killed', { timeout: TIMEOUT_MS }, () => {
   it.for([
     { kind: 'standard', usual: 1000 },
-    // moto reorders two returned messages of a group, and gives a group to two concurrent readers. So each event here
-    // has at most one message of a group, and there is only one reader.
+    // moto changes the order of two returned messages of a group, and gives a group to two readers at the same time. So
+    // each event here has at most one message of a group, and there is only one reader.
     { kind: 'fifo', usual: 300, receivedAtOnce: 1, environments: 1 },
   ] as const)(
-    'the $kind queue delivers every good message, and only bad messages become dead letters',
+    'the $kind queue gets a result for every valid message, and only invalid messages become dead letters',
     async (ordeal) => {
       const { endpoint } = sqs;
       const messages = Number(wanted ?? ordeal.usual);

@@ -1,6 +1,6 @@
 /**
- * Runs the deployed functions under Lambda's runtime emulator. Each has its packaged zip, and the handler and
- * environment of the packaged template, except that emulators replace AWS.
+ * Runs the deployed functions under Lambda's runtime emulator. Each function has its packaged zip, and the handler and
+ * environment in the packaged template. Only AWS is replaced by emulators.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -59,7 +59,7 @@ beforeAll(async () => {
     return [name, Resources[logicalName]?.Properties] as const;
   });
   packaged = Object.fromEntries(functions) as Record<FunctionName, Packaged>;
-  // Each function has its own root folder, so that it cannot reach files outside its zip.
+  // Each function has a root folder of its own, so that it cannot reach files outside its zip.
   await Promise.all(
     NAMES.map((name) => run('python3', ['-m', 'zipfile', '-e', join(zips, `${name}.zip`), join(folder, name)])),
   );
@@ -126,8 +126,8 @@ function kmsCalls(): number[] {
   return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
 }
 
-describe('a packaged function, cold and then warm', () => {
-  it('api answers, and open decrypts what api encrypted', async () => {
+describe('the packaged function, cold and then warm,', () => {
+  it('api encrypts over HTTP, and open decrypts what api has encrypted', async () => {
     const api = await cold('api');
     const event = await sample('api-encrypt-iam');
     const sealed = await overHttp(api, event);
@@ -196,7 +196,7 @@ describe('a packaged function, cold and then warm', () => {
     });
   });
 
-  it('queue encrypts messages and sends them to the output queue', async () => {
+  it('queue encrypts messages, and sends them to the output queue', async () => {
     const queue = await cold('queue');
     for (const _ of ['cold', 'warm']) {
       expect(await queue.invoke(await sample('queue-standard'))).toEqual({ batchItemFailures: [] });
@@ -218,7 +218,7 @@ describe('a packaged function, cold and then warm', () => {
   });
 });
 
-it('serves without KMS if it is warm, and uses another region if it is cold, while the preferred region is down', async () => {
+it('while the preferred region is down, a warm function needs no KMS, and a cold one uses another region', async () => {
   const event = await sample('api-encrypt-iam');
   const warm = await cold('api');
   const { body: sealed } = await overHttp(warm, event);
@@ -239,7 +239,7 @@ it('serves without KMS if it is warm, and uses another region if it is cold, whi
   expect(kmsCalls()).toEqual([1, 0]);
 });
 
-describe("a failed direct invocation returns only the error's code", () => {
+describe('a direct invocation that fails returns nothing but the code of the error', () => {
   it('for unsupported operations, unreadable records and an outage', async () => {
     const open = await cold('open');
     const encrypt = await sample('invoke-encrypt');
@@ -272,22 +272,22 @@ function hasAuditAndMetrics(lines: readonly Record<string, unknown>[]): [audit: 
   return [audits.length, metrics.length > 0];
 }
 
-describe('the log has all audit and metric lines', () => {
+describe('the log has all audit lines and metrics', () => {
   const formats = [
     { AWS_LAMBDA_LOG_FORMAT: 'Text' },
     ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),
   ];
   const ours = ['TRACE', 'INFO', 'CRITICAL'].map((level) => ({ POWERTOOLS_LOG_LEVEL: level }));
   it.for([...formats, ...ours.map((level) => ({ ...formats[3], ...level })), ...ours])(
-    'with %j',
+    'with the settings %j',
     async (further: Readonly<Record<string, string>>) => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');
       for (const _ of ['cold', 'warm']) expect(await seal.invoke(event)).toHaveProperty('record');
-      // The emulator forwards log lines independently, so a line may arrive after the answer.
+      // The emulator passes on log lines independently of answers, so a line may arrive after the answer.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
-      // The lines that Lambda drops at these levels. deploy.yml accepts only levels that keep both kinds.
+      // Lambda drops these lines at some levels. deploy.yml accepts only levels that keep both kinds.
       const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
       const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
       const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);
@@ -296,7 +296,7 @@ describe('the log has all audit and metric lines', () => {
   );
 });
 
-describe('a misconfigured function does not start, and reports all faults in one message', () => {
+describe('a misconfigured function does not start, and reports all its faults in one message:', () => {
   it.each(NAMES)('%s', async (name) => {
     const one = await begin(name, {
       AWS_REGION: WEST,

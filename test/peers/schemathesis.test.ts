@@ -1,5 +1,5 @@
 /**
- * Checks the running API against its OpenAPI document with generated requests by schemathesis, first without and then
+ * Checks the running API against its OpenAPI document. schemathesis generates requests, first without a fault and then
  * with each fault.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { DynamoDbProxy, type DynamoDbFault } from '../support/dynamodb-proxy.ts'
 import { startLocalApi, type LocalApi } from '../support/local-api.ts';
 import { DOCUMENT, runSchemathesis, startRounds, type Request, type Rounds } from './schemathesis.ts';
 
-/** The KMS faults, each with the error that some requests must get. `nothing` means that all requests may succeed. */
+/** The KMS faults, each with the error that some requests must get. `nothing` means that every request may succeed. */
 const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'down' }, 'KmsUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
@@ -47,13 +47,13 @@ const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'n
   ],
 ];
 
-/** The caches are off, so that each request meets the fault. The waits are short. */
+/** These settings switch the caches off, so that each request meets the fault, and keep the waits short. */
 const IMPATIENT = {
   KEYFOLD_SYSTEM_KEY_MAX_AGE_MS: '1',
   KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '1',
   KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1',
   KEYFOLD_STALE_GRACE_MS: '0',
-  // This leaves one second of the 28 of a request, which is less than the time-outs of KMS and DynamoDB.
+  // This leaves one second for a request, out of 28. That is less than the time-outs of KMS and DynamoDB.
   KEYFOLD_DEADLINE_MARGIN_MS: '27000',
 };
 
@@ -81,7 +81,7 @@ beforeEach(() => {
   proxy.faultOf = () => undefined;
 });
 
-/** The answer of an encrypting operation. */
+/** Runs an operation that encrypts, and returns the answer. */
 async function seal(operation: string, body: unknown): Promise<Record<string, unknown>> {
   const headers = { 'content-type': 'application/json' };
   const url = `${api.url}/v1/partitions/tenant-1/${operation}`;
@@ -90,7 +90,7 @@ async function seal(operation: string, body: unknown): Promise<Record<string, un
   return (await answer.json()) as Record<string, unknown>;
 }
 
-/** Valid requests with real encrypted records, which cannot be generated. */
+/** Valid requests with real records, which no generator can make. */
 async function realRequests(): Promise<readonly Request[]> {
   const plaintext = { plaintext: 'aGVsbG8=' };
   const fields = { document: { card: 1 }, fields: ['$.card'] };
@@ -109,7 +109,10 @@ async function realRequests(): Promise<readonly Request[]> {
   return Object.entries(bodies).map(([operationId, body]) => [operationId, 'tenant-1', body]);
 }
 
-/** The findings under a fault: undocumented answers, unexpected permanent failures, or a missing expected failure. */
+/**
+ * What is wrong under a fault: undocumented answers, unexpected permanent failures, or the absence of the expected
+ * failure.
+ */
 async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly string[]> {
   const { failures, codes } = await rounds.run(requests, 5);
   const ours = (codes as readonly ErrorCode[]).filter((code) => statusOf(code) >= 500);
@@ -118,7 +121,7 @@ async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly str
   return [...failures, ...lasting, ...absent];
 }
 
-it('all answers to generated requests are documented while KMS and DynamoDB work', async () => {
+it('every answer to a generated request is documented while KMS and DynamoDB work', async () => {
   const well = await startLocalApi();
   try {
     expect(await runSchemathesis(DOCUMENT, well.url)).toBe('');
@@ -127,17 +130,17 @@ it('all answers to generated requests are documented while KMS and DynamoDB work
   }
 });
 
-it("real records decrypt, and generated ones fail only by the caller's fault", async () => {
+it('a real record decrypts, and a generated one fails only because of the caller', async () => {
   await mustBeWell();
   expect(await complaints('nothing')).toEqual([]);
 });
 
-it.for(KMS_FAULTS)('all answers are documented while KMS %s', async ([, fault, expected]) => {
+it.for(KMS_FAULTS)('every answer is documented while KMS %s', async ([, fault, expected]) => {
   api.kms.setFault('us-west-2', fault);
   expect(await complaints(expected)).toEqual([]);
 });
 
-it.for(DYNAMODB_FAULTS)('all answers are documented while DynamoDB %s', async ([, fault, expected]) => {
+it.for(DYNAMODB_FAULTS)('every answer is documented while DynamoDB %s', async ([, fault, expected]) => {
   proxy.faultOf = () => fault;
   expect(await complaints(expected)).toEqual([]);
 });
@@ -146,13 +149,13 @@ async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('the check finds an undocumented answer:', () => {
+describe('the check finds an undocumented answer, here with', () => {
   let folder: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     proxy.faultOf = () => undefined;
-    // Keyfold remembers an unreadable row for some seconds, and its error would hide the faults below.
+    // Keyfold remembers an unreadable row for some seconds. During that time, its error would hide the next faults.
     await vi.waitFor(mustBeWell, { timeout: 20_000, interval: 500 });
   });
   afterAll(() => rm(folder, { recursive: true }));

@@ -5,20 +5,20 @@ import { createInterface } from 'node:readline';
 import { pythonOf } from './install.ts';
 import { end } from './processes.ts';
 
-/** A request to send unchanged. */
+/** A request that is sent unchanged. */
 export type Request = readonly [operationId: string, partition: string, body: unknown];
 
-/** The findings of a round. */
+/** What a round has found. */
 interface Round {
   /** The answers that contradict the document. */
   readonly failures: readonly string[];
-  /** The codes of all failures, including those of batch items. */
+  /** The codes of all failures, including failures of batch items. */
   readonly codes: readonly string[];
 }
 
-/** A schemathesis process. It is kept running, because it takes seconds to start. */
+/** A schemathesis process. It stays alive between rounds, because it takes seconds to start. */
 export interface Rounds {
-  /** Sends the requests, and the given number of generated requests per operation. */
+  /** Sends the given requests, and this number of generated requests per operation. */
   readonly run: (requests: readonly Request[], generated: number) => Promise<Round>;
   readonly stop: () => Promise<void>;
 }
@@ -49,7 +49,7 @@ export function startRounds(document: string, url: string): Rounds {
 
 /**
  * Runs the schemathesis command with all its generators.
- * @returns its output if it found a fault
+ * @returns the output of the command if it found a fault
  */
 export async function runSchemathesis(document: string, url: string): Promise<string> {
   const config = join(import.meta.dirname, 'schemathesis.toml');

@@ -1,6 +1,6 @@
 import { installPeers } from './install.ts';
 
-/** Vitest's global setup. It installs what the peer tests need. */
+/** The global setup for Vitest, which installs what the peer tests need. */
 export async function setup(): Promise<void> {
   await installPeers();
 }

@@ -21,11 +21,11 @@ export type Row = Record<string, AttributeValue>;
 export interface SharedTable {
   readonly tableName: string;
   readonly metastore: DynamoDbMetastore;
-  /** Starts a cold process of Asherah. It uses the static key unless `kms` is given. */
+  /** Starts a cold process of Asherah, with the static key unless `kms` is given. */
   readonly asherah: (kms?: AsherahKms) => Promise<Asherah>;
-  /** Makes a cold Keyfold with a shifted clock. It uses the static key unless `kms` is given. */
+  /** Makes a cold Keyfold, whose clock may differ, with the static key unless `kms` is given. */
   readonly keyfold: (options?: KeyfoldOptions) => SessionFactory;
-  /** Changes the stored row of a key. */
+  /** Changes the row of a key in the table. */
   readonly change: (key: KeyMeta, change: (row: Row) => void) => Promise<void>;
 }
 

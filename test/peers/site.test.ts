@@ -1,4 +1,6 @@
-/** The documents' site in a real browser, under a path of a file server that the build does not know. */
+/**
+ * Tests the site of the documents in a real browser. A file server serves it under a path that the build does not know.
+ */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -25,7 +27,7 @@ const TYPES: Readonly<Record<string, string>> = {
 let server: Server;
 let browser: Browser;
 let base: string;
-/** Errors of the browser, and requests that fail or leave the file server. */
+/** The errors of the browser, and the requests that fail or go to another server. */
 let complaints: string[] = [];
 
 beforeAll(async () => {
@@ -67,7 +69,7 @@ function noteForeign(url: string): void {
 
 const CASES = [390, 1280].flatMap((width) => (['light', 'dark'] as const).map((scheme) => ({ width, scheme })));
 
-describe.for(CASES)('at $width pixels, $scheme', ({ width, scheme }) => {
+describe.for(CASES)('the site, $width pixels wide and $scheme,', ({ width, scheme }) => {
   it.for(['', 'reference/configuration.html', 'runbooks/', 'reference/library/keyfold.html'])(
     'shows the page "%s" without a horizontal scroll bar',
     async (path) => {
@@ -87,7 +89,7 @@ describe.for(CASES)('at $width pixels, $scheme', ({ width, scheme }) => {
   });
 });
 
-it('finds a page by search, and follows links from folder to folder', async () => {
+it('the site finds a page by search, and its links lead from folder to folder', async () => {
   const page = await open('reference/http.html');
   await page.getByRole('button', { name: 'Search' }).first().click();
   await page.locator('.VPLocalSearchBox input').fill('revoke');

@@ -11,7 +11,7 @@ export type SqlKind = (typeof KINDS)[number];
 /** A metastore on a pool of its own. */
 export interface OpenMetastore {
   readonly metastore: PostgresMetastore | MySqlMetastore;
-  /** How often the metastore has taken a connection from its pool: once for each query. */
+  /** How often the metastore has taken a connection from its pool, which it does once for each query. */
   readonly queries: () => number;
   readonly close: () => Promise<void>;
 }
@@ -19,28 +19,28 @@ export interface OpenMetastore {
 interface OpenOptions {
   readonly connections?: number;
   readonly queryTimeoutMs?: number;
-  /** Default: `keyfold`. */
+  /** The user of the database. Default: `keyfold`. */
   readonly user?: string;
-  /** For MariaDB: what each session sets, such as `autocommit = 0`. */
+  /** For MariaDB, a setting for each session, such as `autocommit = 0`. */
   readonly setting?: string;
 }
 
-/** One connection. */
+/** A connection of the operator. */
 interface OperatorConnection {
   run(sql: string): Promise<unknown>;
   close(): Promise<void>;
 }
 
-/** A running database, with Asherah's table once {@link createTable} has been called. */
+/** A running database. It contains Asherah's table once {@link createTable} has been called. */
 export interface SqlDatabase {
   readonly server: DatabaseServer;
   open(options?: OpenOptions): OpenMetastore;
   /** Runs a statement as an operator would. Its parameters are `$1` or `?`. */
   run(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
   connect(): Promise<OperatorConnection>;
-  /** Makes the table anew. Default: the schema that Asherah's documentation gives. */
+  /** Creates the table anew, by default with the schema in Asherah's documentation. */
   createTable(types?: { readonly id?: string; readonly created?: string; readonly keyRecord?: string }): Promise<void>;
-  /** Sets the time zone of the sessions that start from now on. */
+  /** Sets the time zone for sessions that begin later. */
   setTimeZone(zone: string): Promise<void>;
   stop(): Promise<void>;
 }
@@ -81,7 +81,7 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
       await pool.end();
     }
   };
-  /** A server that listens may still be recovering. */
+  /** A server that accepts connections may still be recovering. */
   const untilReady = async (): Promise<void> => {
     for (let attempt = 1; ; attempt += 1) {
       try {

@@ -1,4 +1,4 @@
-/** Keyfold and Asherah on one SQL table. */
+/** Tests Keyfold and Asherah on one SQL table. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   decodeDataRowRecord,
@@ -16,7 +16,10 @@ const NAMES = { service: 'svc', product: 'prod' };
 const DAY_MS = 86_400_000;
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
 
-/** Asherah Rust needs JSON in PostgreSQL, and refuses TEXT. Asherah Go's binding for Python has MySQL only. */
+/**
+ * Asherah Rust needs the type JSON in PostgreSQL, and refuses TEXT. Asherah Go's binding for Python supports only
+ * MySQL.
+ */
 const CASES = [
   { core: 'go', kind: 'MariaDB', zone: '+00:00', types: {} },
   { core: 'go', kind: 'MariaDB', zone: '+05:30', types: {} },
@@ -36,8 +39,8 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all(Object.values(databases).map((database) => database.stop())));
 
-describe.for(CASES)('with Asherah $core on $kind, time zone $zone, $types', ({ core, kind, zone, types }) => {
-  it('each reads what the other wrote, under keys that Asherah made', async () => {
+describe.for(CASES)('Keyfold and Asherah $core on $kind (time zone $zone, $types)', ({ core, kind, zone, types }) => {
+  it("read each other's records under keys that Asherah made", async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);
@@ -48,7 +51,7 @@ describe.for(CASES)('with Asherah $core on $kind, time zone $zone, $types', ({ c
     expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
   });
 
-  it('each reads what the other wrote, under keys that we made, with their proofs', async () => {
+  it("read each other's records under keys that Keyfold made, with their proofs", async () => {
     const { asherah, keyfold, metastore } = await together();
     const ours = await keyfold().session('tenant').encrypt(PAYLOAD);
     const { id, created } = ours.key.parent as KeyMeta;
@@ -61,7 +64,7 @@ describe.for(CASES)('with Asherah $core on $kind, time zone $zone, $types', ({ c
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(Buffer.alloc(0));
   });
 
-  it('each reads what was sealed before the other rotated the keys', async () => {
+  it('read what was encrypted before the other of them rotated the keys', async () => {
     const { asherah, keyfold } = await together();
     const ours = await keyfold(-100 * DAY_MS)
       .session('tenant')
@@ -79,7 +82,7 @@ describe.for(CASES)('with Asherah $core on $kind, time zone $zone, $types', ({ c
     }
   });
 
-  it('the column and the key record name the same date in UTC', async () => {
+  it('write one date in UTC into the column and the key record', async () => {
     const { asherah, metastore } = await together();
     await using peer = await asherah();
     const { id, created } = decodeDataRowRecord(await peer.encrypt('tenant', PAYLOAD)).key.parent as KeyMeta;

@@ -1,4 +1,4 @@
-/** The SQL metastores on real databases. */
+/** Tests the SQL metastores on real databases. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   SessionFactory,
@@ -31,7 +31,7 @@ describe.for(KINDS)('%s', (kind) => {
       await database.createTable({ id: isPostgres ? 'TEXT' : 'VARBINARY(2048)' });
       one = database.open();
     });
-    // PostgreSQL's texts cannot hold U+0000.
+    // Texts in PostgreSQL cannot contain U+0000.
     metastoreContract(kind, () => one.metastore, isPostgres ? LONG_ID.replace('\0', '\u0001') : LONG_ID);
   });
 
@@ -41,7 +41,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
     beforeEach(() => database.createTable());
 
-    it('200 caches that encrypt for one new partition at once make one row of each key, and all open every record', async () => {
+    it('200 caches that encrypt for a new partition at once make one row of each key, and each opens every record', async () => {
       const clock = new HandClock();
       const kms = new FakeKms();
       const { metastore } = database.open({ connections: 50, queryTimeoutMs: 60_000 });
@@ -58,7 +58,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('takes one query for a known partition, and one query and one insert for a new one', async () => {
+    it('takes one query for a known partition, and one query and one insert for a new partition', async () => {
       const kms = new FakeKms();
       const factoryOf = ({ metastore }: OpenMetastore): SessionFactory =>
         new SessionFactory({ ...NAMES, metastore, kms });
@@ -73,10 +73,11 @@ describe.for(KINDS)('%s', (kind) => {
       expect(counted.queries() - before).toBe(3);
     });
 
-    it('keeps ids apart that collations take for equal', async () => {
+    it('distinguishes IDs that collations consider equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // One second apart: the primary key of a table with such a collation does not tell the ids apart.
+      // The dates differ by one second, because the primary key of a table with such a collation takes the IDs for
+      // equal.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
       for (const row of rows) {
@@ -88,7 +89,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('finds no row for an id or a date that no row can have, and stores none', async () => {
+    it('finds and stores nothing for an ID or a date that no row can have', async () => {
       const { metastore } = one;
       for (const id of ['', 'a'.repeat(2049), 'a\ud800', 'a\0']) {
         const row = keyRecord(id, 60);
@@ -97,7 +98,7 @@ describe.for(KINDS)('%s', (kind) => {
         expect(await metastore.rows(row.id, deadline)).toEqual([]);
         expect(await metastore.loadRecent(row.id, row.created, deadline)).toEqual([]);
         const outcome = await metastore.store(row, deadline).catch((error: KeyfoldError) => error.code);
-        // MySQL's texts can hold U+0000.
+        // Texts in MySQL can contain U+0000.
         expect(outcome).toBe(id === 'a\0' && !isPostgres ? 'stored' : 'InvalidRequest');
       }
       for (const created of [-1, 0, 1.5, Number.NaN, 2 ** 31, 4e9, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
@@ -110,7 +111,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await codeOf(metastore.store(keyRecord('_SK_dates', 253_402_300_800), deadline))).toBe('InvalidRequest');
     });
 
-    it('refuses a row that the columns would cut, and stores nothing', async () => {
+    it('refuses a row that would not fit into the columns, and stores nothing', async () => {
       const { metastore } = one;
       const tooLong = [
         keyRecord(`_IK_${'t'.repeat(300)}_svc_prod`, 60),
@@ -128,13 +129,13 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await database.run('SELECT id FROM encryption_key')).toEqual([['_SK_grows']]);
     });
 
-    it('stores and lists its latest date', async () => {
+    it('stores and lists the latest possible date', async () => {
       const last = keyRecord('_SK_last', isPostgres ? 253_402_300_799 : 2 ** 31 - 1);
       expect(await one.metastore.store(last, deadline)).toBe('stored');
       expect(await one.metastore.loadLatest(last.id, deadline)).toEqual(last);
     });
 
-    it('keeps every row that it has reported as stored when the server is killed in mid-write', async () => {
+    it('keeps every row that it reported as stored if the server is killed while it writes', async () => {
       const { metastore } = database.open({ connections: 8 });
       const stored: EnvelopeKeyRecord[] = [];
       const failed: [EnvelopeKeyRecord, unknown][] = [];
@@ -168,7 +169,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
 
-    it('uses new connections after a restart of the server, without an error', async () => {
+    it('opens new connections after a restart of the server, without an error', async () => {
       const { metastore } = database.open({ connections: 4 });
       const row = keyRecord('_SK_restart', 60);
       await metastore.store(row, deadline);
@@ -179,7 +180,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
 
     it.for(['deadline', 'query timeout'] as const)(
-      'stops a write on the server at its %s, and uses the pool of one connection again',
+      'stops a write on the server at its %s, and needs only one connection of the pool afterwards',
       async (limit) => {
         const row = keyRecord('_SK_slow', 60);
         const blocker = await holdRow(row);
@@ -201,7 +202,7 @@ describe.for(KINDS)('%s', (kind) => {
       },
     );
 
-    it('gives a connection back that the pool grants after the deadline', async () => {
+    it('gives back a connection that the pool grants after the deadline', async () => {
       const row = keyRecord('_SK_queue', 60);
       const blocker = await holdRow(row);
       const { metastore } = database.open({ connections: 1 });
@@ -214,7 +215,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.loadLatest(row.id, deadline)).toEqual(row);
     });
 
-    it('names a poisoned row, shows nothing of it, and reads the other rows', async () => {
+    it('names a row that it cannot read, shows nothing of the row, and reads the other rows', async () => {
       const { metastore } = one;
       const good = keyRecord('_SK_poison', 120, { proof: Buffer.alloc(32, 1) });
       const text = encodeKeyRecord(good);
@@ -275,7 +276,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.load(good.id, good.created, deadline)).toEqual(good);
     });
 
-    it('renews wraps of System Keys under maintenance, and keeps the other members of their rows', async () => {
+    it('renews the wraps of System Keys in the maintenance, and keeps the other members of their rows', async () => {
       const { metastore } = one;
       const row = keyRecord('_SK_svc_prod', Math.floor(Date.now() / 60_000) * 60, { proof: Buffer.alloc(32, 1) });
       await metastore.store(row, deadline);
@@ -297,7 +298,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(JSON.parse(text as string)).toMatchObject({ More: { a: [1] } });
     });
 
-    it('reports a missing table as MetastoreUnavailable and not as an absent key', async () => {
+    it('reports a missing table as MetastoreUnavailable, and not as an absent key', async () => {
       await database.run('DROP TABLE encryption_key');
       const { metastore } = one;
       const row = keyRecord('_SK_x', 60);
@@ -318,7 +319,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('works with the rights that the documentation grants, and no others', async () => {
+    it('works with the rights that the documents grant, and not without any of them', async () => {
       const grants = isPostgres
         ? [
             'CREATE ROLE service LOGIN',
@@ -341,7 +342,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await service.rows(row.id, deadline)).toEqual([row]);
       expect(await codeOf(service.replaceKey(row, Buffer.from('x'), deadline))).toBe('MetastoreUnavailable');
       expect(await maintenance.replaceKey(row, Buffer.from('x'), deadline)).toBe('replaced');
-      // The service's own rights are enough to stop its own query.
+      // The service's own rights are enough to stop a query of its own.
       const slow = keyRecord('_SK_slow', 60);
       const blocker = await holdRow(slow);
       const signal = AbortSignal.timeout(200);
@@ -353,7 +354,7 @@ describe.for(KINDS)('%s', (kind) => {
 
     // PostgreSQL has neither setting. A test that is not registered does not count as skipped.
     it.for(isPostgres ? [] : ["sql_mode = ''", 'autocommit = 0'])(
-      'refuses to write in a session with %s, which could cut or lose the row',
+      'refuses to write in a session with %s, because that could cut or lose the row',
       async (setting) => {
         const { metastore, close } = database.open({ connections: 1, setting });
         const row = keyRecord('_SK_unsafe', 60);
@@ -377,7 +378,7 @@ describe.for(KINDS)('%s', (kind) => {
       return { rollback: () => connection.run('ROLLBACK').then(() => connection.close()) };
     }
 
-    /** How many inserts run on the server. */
+    /** The number of inserts that the server is running. */
     async function runningInserts(): Promise<number> {
       const [[count] = []] = await database.run(
         isPostgres

@@ -5,13 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { close, listen } from '../../emulators/listen.ts';
 import { startMoto } from './processes.ts';
 
-/** The services that a state machine calls, as addresses. */
+/** The addresses of the services that a state machine calls. */
 export interface CalledServices {
   readonly lambda: string;
   readonly dynamoDb: string;
 }
 
-/** The end of an execution, as `DescribeExecution` reports it. */
+/** How an execution ended, as `DescribeExecution` reports it. */
 export interface Execution {
   readonly status: string;
   readonly output?: string;
@@ -22,12 +22,12 @@ export interface Execution {
 const PAUSE_MS = 200;
 
 /**
- * Runs a state machine with moto's interpreter, until it ends.
+ * Runs a state machine with moto's interpreter until it ends.
  * @param file the definition, in Amazon States Language
  */
 export async function runStateMachine(file: string, input: object, services: CalledServices): Promise<Execution> {
   const front = await startFront(services);
-  // The interpreter sends all its calls to the port of moto. This variable names another.
+  // The interpreter sends all its calls to moto's own port. This variable names another port.
   const moto = await startMoto({ MOTO_PORT: String(front.port) });
   try {
     await fetch(`${moto.endpoint}/moto-api/config`, {
@@ -68,7 +68,7 @@ async function call<Result>(endpoint: string, action: string, input: object): Pr
   return (await answer.json()) as Result;
 }
 
-/** Starts a server that passes each request of the interpreter on to Lambda or to DynamoDB. */
+/** Starts a server that passes each request of the interpreter on to Lambda or DynamoDB. */
 async function startFront({ lambda, dynamoDb }: CalledServices): Promise<{ port: number; stop: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;

@@ -1,5 +1,5 @@
 /**
- * Checks the templates with cfn-lint, and deploys the key stack to moto. moto does not support aliases, key tags and
+ * Checks the templates with cfn-lint, and deploys the key stack to moto. moto cannot deploy aliases, key tags and
  * Global Tables in one stack.
  */
 import { execFile } from 'node:child_process';
@@ -30,7 +30,7 @@ async function lint(...args: string[]): Promise<{ code: number; said: string }> 
 describe('cfn-lint', () => {
   it('finds the templates', () => expect(templates).toEqual(expect.arrayContaining(['keys.yml', 'table.yml'])));
 
-  it.for(templates)('reports nothing in %s', async (name) => {
+  it.for(templates)('finds nothing to report in %s', async (name) => {
     expect(await lint(join(infra, name))).toEqual({ code: 0, said: '' });
   });
 
@@ -39,7 +39,7 @@ describe('cfn-lint', () => {
     [', every option the other way round', FLIPPED],
     ...Object.entries(ENTRIES).map(([type, changed]) => [` with the entry ${type}`, changed] as const),
   ] as const)(
-    'reports nothing in the packaged app%s, except dependencies that osls states explicitly',
+    'finds nothing in the packaged app%s but dependencies that osls states without need',
     async ([, changed]) => {
       const app = await packageExample(changed);
       const found = await lint('--ignore-checks', 'W3005', '--', app.template);
@@ -48,12 +48,12 @@ describe('cfn-lint', () => {
     },
   );
 
-  it('reports a planted fault', async () => {
+  it('reports a fault that the test has planted', async () => {
     expect(await lint(join(import.meta.dirname, 'browser-packages.json'))).not.toMatchObject({ code: 0 });
   });
 });
 
-it('the app is packaged for an AWS partition that osls does not know', async () => {
+it('the app can be packaged for an AWS partition that osls does not know', async () => {
   const region = 'eusc-de-east-1';
   const administrators = [`arn:aws-eusc:iam::${ACCOUNT}:role/key-administrator`];
   const app = await packageExample({ regions: [region], administrators }, region);
@@ -71,7 +71,7 @@ describe('on moto', () => {
   afterAll(() => moto.stop());
 
   /**
-   * Calls CloudFormation. A client library would be an unnecessary dependency.
+   * Calls CloudFormation. A client library would be a needless dependency.
    * @returns the answer as XML
    */
   const call = async (parameters: Record<string, string>): Promise<string> => {
@@ -87,7 +87,8 @@ describe('on moto', () => {
     const given = {
       Classification: 'confidential',
       AdministratorArns: `arn:aws:iam::${ACCOUNT}:role/key-administrator`,
-      // All statements. moto leaves null in the place of a statement whose condition is false.
+      // With these parameters, the policy has all its statements. moto leaves null in place of a statement whose
+      // condition is false.
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
       DecryptingPrincipalArns: 'arn:aws:iam::444455556666:root',

@@ -11,17 +11,17 @@ const root = join(import.meta.dirname, '..', '..');
 const GOBIN = join(PEERS_FOLDER, 'actionlint');
 
 beforeAll(async () => {
-  // Go itself knows what it has compiled before.
+  // Go keeps what it has compiled before, so no stamp file is needed.
   await run('go', ['install', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.7'], { env: { ...process.env, GOBIN } });
 });
 
-it('the workflow has no finding of actionlint, and runs .ci/run', async () => {
+it('the workflow has no fault that actionlint finds, and runs .ci/run', async () => {
   const file = join(root, '.github', 'workflows', 'ci.yml');
   expect(await run(join(GOBIN, 'actionlint'), ['-no-color', file])).toEqual({ stdout: '', stderr: '' });
   expect(await readFile(file, 'utf8')).toContain('run: bash .ci/run\n');
 });
 
-it('each issue form has a name, a description and fields with unique ids', async () => {
+it('each issue form has a name, a description, and fields with unique IDs', async () => {
   const folder = join(root, '.github', 'ISSUE_TEMPLATE');
   const forms = (await readdir(folder)).filter((name) => name !== 'config.yml');
   expect(forms).toEqual(['bug.yml', 'idea.yml']);

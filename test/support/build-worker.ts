@@ -5,8 +5,8 @@ import { build } from 'esbuild';
 import { COMMON } from '../../scripts/handler-bundle.ts';
 
 /**
- * Bundles a worker into one file, which starts faster than many. The file is alone in a new folder, which the caller
- * removes.
+ * Bundles a worker into a single file, which starts faster than several. The file has a new folder to itself, which the
+ * caller removes.
  */
 export async function buildWorker(entryPoint: string): Promise<string> {
   const outfile = join(await mkdtemp(join(tmpdir(), 'keyfold-worker-')), 'worker.mjs');

@@ -5,17 +5,18 @@ import { createTelemetry } from '../../src/doors/telemetry.ts';
 import { FakeDependencies } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
-/** The outcome of an invocation: the payload of the answer, or the error as Lambda reports it to the caller. */
+/** How an invocation ended: with the payload of its answer, or with an error as Lambda reports it to the caller. */
 export interface Invoked {
   readonly payload?: string;
   readonly error?: { readonly errorType: string; readonly errorMessage: string; readonly trace: string[] };
-  /** What Lambda's runtime itself logs about an error. */
+  /** What Lambda's runtime logs about an error by itself. */
   readonly runtimeLog?: string;
 }
 
 /**
- * Opens a direct door behind the steps of Lambda's runtime, and returns a function that sends it a payload. These steps
- * of aws-lambda-ric 4.0.2 are `JSON.parse`, `JSON.stringify`, `formatError` and `withEnumerableProperties`.
+ * Opens a direct door with the steps that Lambda's runtime takes before and after it. Returns a function that sends it
+ * a payload. The steps are those of aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`, `formatError` and
+ * `withEnumerableProperties`.
  */
 export function openDirectDoor(
   options: { world?: FakeDependencies; config?: Partial<DoorConfig> } = {},

@@ -1,10 +1,10 @@
-/** The Markdown files of the repository, for tests that hold them against the code. */
+/** The Markdown files of the repository, for tests that compare them with the code. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '..', '..');
 
-/** Folders that git ignores, or that hold other people's files. */
+/** Folders that git ignores, or that contain files by other authors. */
 const IGNORED = new Set(['node_modules', 'dist', '.git', '.keyfold', '.peers', '.stryker-tmp', 'coverage']);
 
 /** The paths of the repository's files, relative to its root, with slashes. */
@@ -28,14 +28,14 @@ export interface CodeBlock {
   readonly file: string;
   /** The line of the opening fence, from 1. */
   readonly line: number;
-  /** The word after the opening fence. Empty for output that is shown. */
+  /** The word after the opening fence. Empty for a block that shows output. */
   readonly language: string;
   readonly code: string;
-  /** The text of the heading above it. */
+  /** The text of the nearest heading, or label in bold, above the block. */
   readonly heading: string;
 }
 
-/** The fenced code blocks of a file, without the indentation of the list that they are in. */
+/** The fenced code blocks of a file. If a block is in a list, the indentation is removed. */
 export function codeBlocksOf(file: string): CodeBlock[] {
   const blocks: CodeBlock[] = [];
   let heading = '';
@@ -47,19 +47,22 @@ export function codeBlocksOf(file: string): CodeBlock[] {
     else if (open !== undefined && isFence) {
       blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n'), heading });
       open = undefined;
-    } else if (open === undefined) heading = /^#+ (.*)$/.exec(line)?.[1] ?? heading;
+    } else if (open === undefined) heading = /^(?:#+ |\*\*)(.*?)(?:\*\*)?$/.exec(line)?.[1] ?? heading;
     else open.code.push(line.slice(open.indent));
   }
   return blocks;
 }
 
-/** The commands of a shell block: lines without comments, with continued lines and quoted line feeds put together. */
+/**
+ * The commands in a shell block. Comments are removed, and a command that continues over several lines becomes one
+ * text.
+ */
 export function commandsOf(code: string): string[] {
   const commands: string[] = [];
   let current = '';
   for (const line of code.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
     current = current === '' ? line : `${current}\n${line}`;
-    // An odd number of quotes: the command goes on after the line feed.
+    // With an odd number of quotation marks, the command continues on the next line.
     if ((current.match(/'/g)?.length ?? 0) % 2 === 1) continue;
     commands.push(current.replace(/(?:^|\s+)# .*$/, '').trim());
     current = '';

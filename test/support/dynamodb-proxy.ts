@@ -2,7 +2,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** The fault of one call. With some faults, the emulator has already carried out the call. */
+/** The fault of one call. Under some of these faults, the emulator carries out the call. */
 export type DynamoDbFault =
   /** The connection ends before any answer. */
   | { readonly kind: 'refuse' }
@@ -11,21 +11,27 @@ export type DynamoDbFault =
   | { readonly kind: 'stall' }
   | { readonly kind: 'garbage' }
   | { readonly kind: 'error'; readonly name: string; readonly status: number }
-  /** The emulator carries out the call. Then the connection ends or hangs, so that the answer is lost. */
+  /** The emulator carries out the call. Then the connection ends or hangs, so the caller gets no answer. */
   | { readonly kind: 'answer lost' }
   | { readonly kind: 'answer held back' }
   /** Another process acts before the call. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
-  /** The proxy replaces the text of the emulator's answer. */
-  | { readonly kind: 'edited'; readonly edit: (answer: string) => string };
+  /** The proxy changes the text of the emulator's answer, and sends these headers with it. */
+  | {
+      readonly kind: 'edited';
+      readonly edit: (answer: string) => string;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  /** The proxy answers by itself, for an action that the emulator lacks. */
+  | { readonly kind: 'answered'; readonly answer: object; readonly headers?: Readonly<Record<string, string>> };
 
-/** Returns the fault for a call such as `Put SK`, or undefined for no fault. */
+/** Returns the fault for a call such as `Put SK`. Undefined for no fault. */
 export type FaultOf = (call: string) => DynamoDbFault | undefined;
 
 const MAX_BODY_BYTES = 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 
-/** A proxy before a DynamoDB emulator. It counts the calls, and makes the faults that the emulator cannot make. */
+/** A proxy in front of a DynamoDB emulator. It records the calls, and causes faults that the emulator cannot cause. */
 export class DynamoDbProxy {
   faultOf: FaultOf = () => undefined;
   /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
@@ -71,6 +77,9 @@ export class DynamoDbProxy {
       case 'error':
         response.writeHead(fault.status, JSON_TYPE).end(JSON.stringify({ __type: fault.name, message: 'asked for' }));
         return;
+      case 'answered':
+        response.writeHead(200, { ...JSON_TYPE, ...fault.headers }).end(JSON.stringify(fault.answer));
+        return;
       case 'overtaken':
         await fault.by();
         break;
@@ -83,7 +92,9 @@ export class DynamoDbProxy {
     const { status, text } = await forward(emulator, request, body);
     if (fault?.kind === 'answer held back') return;
     if (fault?.kind === 'answer lost') request.socket.destroy();
-    else response.writeHead(status, JSON_TYPE).end(fault?.kind === 'edited' ? fault.edit(text) : text);
+    else if (fault?.kind === 'edited')
+      response.writeHead(status, { ...JSON_TYPE, ...fault.headers }).end(fault.edit(text));
+    else response.writeHead(status, JSON_TYPE).end(text);
   }
 }
 
@@ -91,7 +102,7 @@ function actionOf({ headers }: IncomingMessage): string {
   return String(headers['x-amz-target']).replace(/^.*\./, '').replace('Item', '');
 }
 
-/** The partition key of the rows of a call. */
+/** The partition key of the rows that a call names. */
 function idOf(body: Buffer): string {
   const parsed = JSON.parse(body.toString()) as Record<string, Record<string, { S?: string }> | undefined>;
   return (parsed['Item'] ?? parsed['Key'])?.['Id']?.S ?? parsed['ExpressionAttributeValues']?.[':id']?.S ?? '';

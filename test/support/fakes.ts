@@ -11,7 +11,7 @@ import {
   type Unwrapped,
 } from '../../src/index.ts';
 
-/** A clock that moves only when a test advances it. */
+/** A clock that a test moves by hand. */
 export class HandClock {
   nowMs: number;
 
@@ -34,10 +34,10 @@ export function noDeadline(): Deadline {
   return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
 }
 
-/** What a fake does before it answers, for example throw or wait. */
+/** What a fake does before it answers, such as throw or wait. */
 export type Interference = (call: string, deadline: Deadline) => Promise<void> | void;
 
-/** The calls of a metastore and a KMS in one list: `Query IK`, `Get SK`, `Put IK`, `Wrap`, `Unwrap`. */
+/** Records the calls of a metastore and a KMS in one list: `Query IK`, `Get SK`, `Put IK`, `Wrap`, `Unwrap`. */
 export class CallLog {
   #calls: string[] = [];
 
@@ -53,7 +53,7 @@ export class CallLog {
   }
 }
 
-/** A metastore in memory that logs each call. Tests can delay calls, make them fail, and change rows directly. */
+/** A metastore in memory that logs each call. A test can delay calls, make them fail, and change rows directly. */
 class FakeMetastore implements Metastore {
   interfere: Interference = () => {};
   readonly log: CallLog;
@@ -113,10 +113,10 @@ class FakeMetastore implements Metastore {
   }
 }
 
-/** A static KMS that logs each call. Tests can delay calls or make them fail. */
+/** A static KMS that logs each call. A test can delay calls or make them fail. */
 export class FakeKms implements KeyManagementService {
   interfere: Interference = () => {};
-  /** Every buffer that held a plaintext key, so that tests can check that it is zeroed. */
+  /** Every buffer that has held a plaintext key, so that a test can check that it is zeroed. */
   readonly plaintexts: Uint8Array[] = [];
   readonly log: CallLog;
   readonly #real: StaticKms;
@@ -142,14 +142,14 @@ export class FakeKms implements KeyManagementService {
   }
 }
 
-/** A clock, a metastore and a KMS, all fake. Any number of service processes can share them. */
+/** A clock, a metastore and a KMS, all of them fakes. Any number of service processes can share them. */
 export class FakeDependencies {
   readonly clock = new HandClock();
   readonly log = new CallLog();
   readonly metastore = new FakeMetastore(this.log);
   readonly kms = new FakeKms(this.log);
 
-  /** A new process: it has a cold cache, and shares the metastore and the KMS. */
+  /** Starts a process with a cold cache, on the same metastore and KMS. */
   process(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
     return new SessionFactory({
       service: 'svc',
@@ -162,7 +162,7 @@ export class FakeDependencies {
   }
 }
 
-/** A service on a new metastore in memory, for tests that inspect neither the metastore nor the KMS. */
+/** A service on a new metastore in memory, for tests that look at neither the metastore nor the KMS. */
 export function memoryService(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
   const kms = new StaticKms(Buffer.alloc(32, 7), {});
   return new SessionFactory({ service: 'svc', product: 'prod', metastore: new MemoryMetastore(), kms, ...options });

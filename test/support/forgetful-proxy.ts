@@ -1,9 +1,9 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** How the proxy treats traffic on a forgotten connection: it answers with a reset, or not at all. */
+/** What a client gets if it sends on a forgotten connection: a reset, or no answer at all. */
 export type Forgetting = 'reset' | 'silence';
 
-/** One client's connection. */
+/** The connection of one client. */
 interface Passage {
   readonly client: Socket;
   readonly upstream: Socket;
@@ -13,8 +13,8 @@ interface Passage {
 }
 
 /**
- * A TCP proxy that can forget all its connections, as a load balancer or a NAT gateway does. A client notices that only
- * when it sends again.
+ * A TCP proxy that can forget all its connections, as a load balancer or a NAT gateway does. A client notices this only
+ * when it sends something.
  */
 export class ForgetfulProxy {
   /** The number of connections opened so far. */
@@ -42,14 +42,14 @@ export class ForgetfulProxy {
     return proxy;
   }
 
-  /** The number of open connections, without the forgotten ones. */
+  /** The number of open connections, without forgotten ones. */
   get open(): number {
     return [...this.#passages].filter(({ forgotten }) => forgotten === undefined).length;
   }
 
   /**
    * Forgets every connection.
-   * @param isTruncating if true, each held-back answer first arrives without its last byte
+   * @param isTruncating if true, the client first receives each held-back answer without its last byte
    */
   forget(forgotten: Forgetting, isTruncating = false): void {
     for (const passage of this.#passages) {

@@ -2,8 +2,8 @@ import { Socket } from 'node:net';
 import { vi, type Mock } from 'vitest';
 
 /**
- * From now on no connection is established and none fails, as if a firewall dropped the packets. `vi.restoreAllMocks`
- * ends it.
+ * Makes new connections hang, without success or failure, as if a firewall dropped their packets. `vi.restoreAllMocks`
+ * ends this.
  */
 export function holdConnections(): Mock {
   return vi.spyOn(Socket.prototype, 'connect').mockImplementation(function (this: Socket) {

@@ -2,8 +2,8 @@ import vm from 'node:vm';
 import fc from 'fast-check';
 
 /**
- * Makes the odd values that a JavaScript caller may pass. Each use needs new values, because some change when they are
- * used.
+ * Makes the odd values that a JavaScript caller may pass. Each use needs new values, because some of them change when
+ * they are used.
  */
 const MADE: readonly (() => unknown)[] = [
   () => 'héllo',
@@ -48,7 +48,7 @@ const MADE: readonly (() => unknown)[] = [
   () => Map,
 ];
 
-/** Generates arbitrary JavaScript values. It wraps some of them, because fast-check itself would fail on them. */
+/** Generates arbitrary JavaScript values. Some are wrapped, because fast-check itself would fail on them. */
 export const hostile: fc.Arbitrary<() => unknown> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(...MADE) },
   {
@@ -82,8 +82,8 @@ class ShortArray extends Uint8Array {
 }
 
 /**
- * The bytes of a Uint8Array, even if its properties lie. Undefined for any other value, and for an array whose buffer
- * is detached.
+ * The bytes of a Uint8Array, even if its properties lie. Undefined for any other value, and if the array's buffer is
+ * detached.
  */
 export function realBytesOf(value: unknown): Buffer | undefined {
   try {
@@ -124,7 +124,7 @@ function throwAway(): never {
   throw new Error('from a getter');
 }
 
-/** Arguments in which one value is replaced: an argument, a member of one, or an additional member. */
+/** Replaces one value in a list of arguments: an argument, a member of an argument, or an additional member. */
 export function withValueAt(args: readonly unknown[], at: number, value: unknown): unknown[] {
   const paths = pathsOf(args);
   if (paths.length === 0) return [value];

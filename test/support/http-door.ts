@@ -49,12 +49,12 @@ export const DOOR_CONFIG: DoorConfig = {
 };
 
 /**
- * Opens an HTTP door and returns a function that sends it events. Each answer is checked against the OpenAPI document.
+ * Opens an HTTP door. Returns a function that sends it events, and that compares each answer with the OpenAPI document.
  */
 export function openDoor(
   options: {
     world?: FakeDependencies;
-    /** Replaces the process that `world` would make. */
+    /** Used instead of a process of `world`. */
     keyfold?: SessionFactory;
     config?: Partial<DoorConfig>;
     auth?: AuthConfig;

@@ -5,7 +5,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emul
 import { close, listen } from '../../emulators/listen.ts';
 import { LocalFunction } from '../../local/local-function.ts';
 
-/** The API and its functions as `npm start` runs them, but in this process. */
+/** The API and its functions, run in this process as `npm start` runs them. */
 export interface LocalApi {
   readonly url: string;
   readonly kms: KmsEmulator;
@@ -14,10 +14,10 @@ export interface LocalApi {
   readonly stop: () => Promise<void>;
 }
 
-/** Serves no page. Only `npm start` does. */
+/** Serves no page, because only `npm start` does. */
 const noPage = (): Promise<boolean> => Promise.resolve(false);
 
-/** @param settings environment variables that override those of `npm start` */
+/** @param settings environment variables that replace those of `npm start` */
 export async function startLocalApi(settings: Readonly<Record<string, string>> = {}): Promise<LocalApi> {
   const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
   const { aliasArn } = await kms.ensureKey('us-west-2', 'alias/keyfold');

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-/** A child process that runs the program of `npm start`. */
+/** A child process that runs `npm start`. */
 export interface LocalProcess {
   readonly child: ChildProcess;
   readonly greeting: string;

@@ -12,7 +12,7 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-/** The document's description of one status of an operation. */
+/** What the document says about one status of an operation. */
 interface Response {
   readonly $ref?: string;
   readonly description?: string;
@@ -20,7 +20,7 @@ interface Response {
   readonly content?: Readonly<Record<string, unknown>>;
 }
 
-/** The document's description of one operation. */
+/** What the document says about one operation. */
 export interface DocumentedOperation {
   readonly requestBody?: { readonly content: { readonly 'application/json': { readonly example: unknown } } };
   readonly responses: Readonly<Record<string, Response>>;
@@ -38,16 +38,16 @@ const ajv = new Ajv2020({ strict: false, validateFormats: false });
 ajv.addSchema(document, DOCUMENT_URL);
 
 /**
- * Checks an answer of the HTTP door against the OpenAPI document: status, content type, headers and body. Paths that
- * the document lacks are not checked.
+ * Checks an answer of the HTTP door against the OpenAPI document: status, content type, headers and body. Does not
+ * check paths that the document lacks.
  * @throws Error if the answer differs from the document
  */
 export function mustConform(event: Event, { status, headers, body }: Answer): void {
-  // HEAD is answered as GET, which is documented, without the body.
+  // A HEAD request is answered like the documented GET, but without a body.
   if (methodOf(event) === 'HEAD' && status === 200) return;
   const method = methodOf(event).toLowerCase();
   const path = documentedPathOf(event);
-  // A catch-all route takes paths that are none of the API's.
+  // A catch-all route also accepts paths that the API does not have.
   const operation = status === 404 ? undefined : PATHS[path]?.[method];
   if (operation === undefined) {
     if (status < 400) throw new Error(`${path} is answered, and the document does not know it`);
@@ -87,7 +87,7 @@ function isCatchAll(route: string): boolean {
 }
 
 /**
- * Checks what the document says of Keyfold's problems in descriptions, because the schema of every error is the same.
+ * Checks what the document's descriptions say about problems, because all errors have the same schema.
  * @param response the documented response of the operation, if the document has the operation
  */
 function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {
@@ -102,14 +102,14 @@ function mustBeProblem(status: number, body: Answer['body'], response?: Response
     throw new Error(`${code} and the documented Retry-After disagree on retryAfterSeconds`);
 }
 
-/** @param pointer into the document, to a schema */
+/** @param pointer a JSON pointer to a schema in the document */
 function mustFit(pointer: string, value: unknown): void {
   const validate = ajv.getSchema(DOCUMENT_URL + pointer);
   if (validate === undefined) throw new Error(`the document has no schema at ${pointer}`);
   if (validate(value) !== true) throw new Error(`not as ${pointer} says: ${ajv.errorsText(validate.errors)}`);
 }
 
-/** Returns the response itself, or the one that its `$ref` names. */
+/** Returns the response, or the response to which its `$ref` points. */
 export function responseOf(given: Response): Response {
   if (given.$ref === undefined) return given;
   const name = given.$ref.replace('#/components/responses/', '');

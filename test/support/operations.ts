@@ -7,17 +7,17 @@ import { FakeDependencies } from './fakes.ts';
 /** The members of an operation's answer that tests read. */
 export type Answer = Record<string, unknown>;
 
-/** Runs operations on the keys of a process, without a door. */
+/** Runs operations on the keys of a process without a door. */
 export interface Operator {
-  /** Runs an operation. The body is a value, or the exact JSON text. The result is JSON text. */
+  /** Runs an operation and returns its result as JSON text. The body is a value, or the exact JSON text. */
   readonly ask: (operation: OperationName, body: unknown, partition?: string) => Promise<string>;
-  /** Like {@link ask}, with the answer parsed. */
+  /** Like {@link ask}, but returns the parsed answer. */
   readonly answer: (operation: OperationName, body: unknown, partition?: string) => Promise<Answer>;
   /** The codes of the failed batch items so far. */
   readonly itemFailures: KeyfoldError[];
 }
 
-/** @param limits the limits that differ from a door's defaults */
+/** @param limits the limits to change from a door's defaults */
 export function operate(
   process: SessionFactory = new FakeDependencies().process(),
   limits: Partial<OperationContext> = {},

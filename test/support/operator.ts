@@ -5,7 +5,7 @@ import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { createKeyTable, startDynamoDb } from '../../local/dynamodb.ts';
 import { runCli } from '../../src/cli/program.ts';
 import type { Environment } from '../../src/config/app-config.ts';
-import { openKeyTable, openKms } from '../../src/container.ts';
+import { operatorAdapters } from '../../src/container.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type EnvelopeKeyRecord } from '../../src/index.ts';
 import { encodeKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { DAY_MS, HandClock } from './fakes.ts';
@@ -38,7 +38,7 @@ export class OperatorFixture {
     return new OperatorFixture(endpoint, close);
   }
 
-  /** The operator of a server that the caller starts and stops. */
+  /** An operator on a server that the caller starts and stops. */
   static at(endpoint: string): OperatorFixture {
     return new OperatorFixture(endpoint, () => Promise.resolve());
   }
@@ -47,7 +47,7 @@ export class OperatorFixture {
     return new DynamoDbMetastore({ endpoint: this.endpoint, region: REGION });
   }
 
-  /** Makes a service process with a cold cache over the table. No key expires during the first day. */
+  /** Starts a service process with a cold cache, on the table. No key expires during the first day. */
   service(names: { service: string; product: string } = { service: 'orders', product: 'shop' }): SessionFactory {
     const kms = new StaticKms(Buffer.alloc(32, 7), {});
     const policy = { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
@@ -65,15 +65,15 @@ export class OperatorFixture {
       },
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,
-      openTable: openKeyTable,
-      openKms,
+      ...operatorAdapters,
+      version: '0.0.0',
     });
     return { code, ...said };
   }
 
   /**
-   * Runs the CLI in a child process without a terminal. If `reader` is `leaves`, standard output is closed before the
-   * CLI writes.
+   * Runs the CLI in a child process, without a terminal. If `reader` is `leaves`, standard output is closed before the
+   * CLI writes to it.
    */
   keyfoldProcess(
     args: readonly string[],
@@ -95,7 +95,7 @@ export class OperatorFixture {
     return { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', KEYFOLD_DYNAMODB_ENDPOINT: this.endpoint };
   }
 
-  /** Creates another key table, such as one that is restored from a backup. */
+  /** Creates another key table, for example for a restored backup. */
   createTable(name: string): Promise<void> {
     return createKeyTable(this.endpoint, name);
   }

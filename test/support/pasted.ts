@@ -1,4 +1,4 @@
-/** Runs curl commands that a reader would paste into a shell, with fetch, because a machine may lack curl. */
+/** Runs curl commands from the documents by fetch, because a machine may not have curl. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -8,8 +8,8 @@ export function wordsOf(command: string): string[] {
 }
 
 /**
- * Runs one curl command, with the options `-s`, `-X`, `-H` and `-d` and an output that goes to `tee`.
- * @param folder of the files that `-d @FILE` and `tee FILE` name
+ * Runs one curl command with the options `-s`, `-X`, `-H` and `-d`, whose output may go to `tee`.
+ * @param folder the folder of the files that `-d @FILE` and `tee FILE` name
  */
 export async function runCurl(command: string, folder: string): Promise<{ status: number; body: string }> {
   const [call = '', file] = command.split(' | tee ');

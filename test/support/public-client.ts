@@ -41,7 +41,7 @@ const options = (): object => ({ signal: new AbortController().signal });
 const recordOptions = (): object => ({ ...options(), format: 'compact' });
 
 const isHello = (payload: unknown): void => {
-  // The result of a failed item is its error.
+  // If a batch item failed, its result is an error.
   if (payload instanceof KeyfoldServiceError) expect(payload.code).toMatch(/^(?:RecordUnreadable|InvalidRequest)$/);
   else expect(payload).toEqual(new Uint8Array(HELLO));
 };
@@ -59,7 +59,7 @@ async function documentOpens(sealed: unknown, [{ document, documentText }]: [cli
   expect(JSON.parse(opened)).toEqual(JSON.parse(text));
 }
 
-/** The functions of `keyfold/client` with arguments for each. */
+/** The functions of `keyfold/client`, with arguments for each of them. */
 export const CLIENT: PublicFunctions = {
   'new KeyfoldClientError': {
     args: () => ['Why.', true, { requestId: 'r', retryAfterSeconds: 1 }],
@@ -84,7 +84,7 @@ export const CLIENT: PublicFunctions = {
     call: (given: never) => new LambdaTransport(given),
   },
   defaultCredentials: { args: () => [], call: defaultCredentials },
-  // The same function, called with its other options.
+  // The same constructor with its other options.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],
     call: (given: never) => new KeyfoldClient(given),

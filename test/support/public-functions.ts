@@ -16,8 +16,8 @@ const limits = (): object => ({ deadlineAtMs: Date.now() + 60_000, signal: new A
 const isHello = (payload: Uint8Array): void => expect(Buffer.compare(payload, HELLO)).toBe(0);
 
 /**
- * Asserts that a record decrypts to its payload. If a sealed member was replaced, `RecordUnreadable` is the only
- * accepted error.
+ * Asserts that a record decrypts to its payload. If a sealed member was replaced, the only accepted error is
+ * `RecordUnreadable`.
  */
 async function opens(record: library.DataRowRecord, given?: { readonly data: unknown }): Promise<void> {
   const payload = await session.decrypt(record).catch((error: unknown) => {
@@ -169,7 +169,7 @@ export const LIBRARY: PublicFunctions = {
   'SessionFactory.session': {
     args: () => ['p', noop],
     call: (...args: [never, never]) => factory.session(...args),
-    // If the `keyUsed` callback throws, the request fails.
+    // A request fails if its `keyUsed` callback throws.
     holds: (made: library.Session) =>
       made.encrypt(HELLO).then(async (sealed) => isHello(await made.decrypt(sealed)), isTold),
   },
@@ -226,7 +226,7 @@ export const LIBRARY: PublicFunctions = {
   'Session.rewrap': {
     args: async () => [await session.encrypt(HELLO), limits()],
     call: (...args: [never, never]) => session.rewrap(...args),
-    // Rewrapping does not read the payload. So a replaced payload is kept, and does not decrypt.
+    // Rewrapping does not read the payload, so a replaced payload stays and does not decrypt.
     holds: ({ record }: { record: library.DataRowRecord }) => opens(record, record),
   },
 };

@@ -73,7 +73,7 @@ const dynamo = new DynamoDbMetastore(dynamoOptions);
 const memory = new MemoryMetastore();
 const local: library.KeyManagementService = new StaticKms(Buffer.alloc(32, 7), {});
 
-/** The functions of `keyfold` outside of sessions: KMS, metastores and maintenance. */
+/** The functions of `keyfold` that do not belong to sessions: KMS, metastores and maintenance. */
 export const PLUGINS: PublicFunctions = {
   'new SystemKeyMaintenance': {
     args: () => [maintained()],
@@ -89,7 +89,7 @@ export const PLUGINS: PublicFunctions = {
     call: (options: never) => new AwsKms(options),
     holds: (kms: library.AwsKms) => expect(kms.regionStates()).not.toEqual([]),
   },
-  // Calls the same function with its other options.
+  // The same constructor with its other options.
   'new AwsKms with clients': {
     args: () => {
       const { keys, preferredRegion } = awsOptions();

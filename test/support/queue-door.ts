@@ -21,16 +21,16 @@ export const QUEUE_CONFIG: QueueConfig = {
   longestRetryDelaySeconds: 900,
 };
 
-/** Returns the error for sending a message, if any. It is called for each message of each call. */
+/** Returns the error of sending a message, if any. It is called for each message in each call. */
 type Interference = (queueUrl: string, message: OutgoingMessage, call: number) => SendFault | undefined;
 
-/** Fake queues that keep the messages sent to them. Tests can make calls fail. */
+/** Fake queues that keep the messages that they receive. A test can make calls fail. */
 export class FakeQueues implements Queues {
   /** The messages of each call, including calls that failed. */
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
   readonly postponed: VisibilityChange[] = [];
   faultOf: Interference = () => undefined;
-  /** Each call waits for this before it answers. */
+  /** What each call waits for before it answers. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
   postponeFaults: readonly string[] = [];
   readonly #taken: { readonly queueUrl: string; readonly message: OutgoingMessage }[] = [];
@@ -56,7 +56,7 @@ export class FakeQueues implements Queues {
   }
 }
 
-/** The record of one of the events in events/, with some members replaced. */
+/** A record from one of the events in events/, with some members replaced. */
 export function queueRecord(
   messageId: string,
   body: unknown,
@@ -92,7 +92,10 @@ export function sealing(value: unknown = 'secret', partition = 'tenant-1'): obje
   return { partition, document: { value }, fields: ['$.value'] };
 }
 
-/** Opens a queue door on fakes. Each call handles records and returns the ids of those that return to the queue. */
+/**
+ * Opens a queue door on fakes. Returns a function that handles records, and that returns the IDs of those that go back
+ * to the queue.
+ */
 export function openQueueDoor(
   options: {
     world?: FakeDependencies;

@@ -3,7 +3,7 @@ import { KeyfoldError, type DataRowRecord, type SessionFactory } from '../../src
 
 const PAYLOAD = Buffer.from('payload');
 
-/** A prepared request of a process. It resolves to a record that must stay decryptable. */
+/** A request of a process, ready to be sent. It resolves to a record that must remain decryptable. */
 export type Request = () => Promise<DataRowRecord>;
 
 /** Makes a new process with a cold cache. */
@@ -33,16 +33,16 @@ export const REQUESTS: Readonly<Record<RequestName, (start: StartProcess) => Pro
 export const REQUEST_NAMES = ['encrypt new SK', 'encrypt known SK', 'decrypt cold', 'decrypt warm'] as const;
 export type RequestName = (typeof REQUEST_NAMES)[number];
 
-/** The outcome of a request: its record, with `ok` or the error's code. */
+/** How a request ended: with its record and `ok`, or with the code of its error. */
 export interface Outcome {
   readonly code: string;
   readonly record: DataRowRecord | undefined;
 }
 
 /**
- * Makes a request, which must end within the given time. That bound is the sum of the request's own waits and some
- * seconds of slack. It finds hangs but tolerates slow machines.
- * @throws errors that are no KeyfoldError, and Error at the bound
+ * Sends a request, which must end within the given time: its own waits and a few seconds of slack. So a request that
+ * hangs fails the test, and a slow machine does not.
+ * @throws any error other than a KeyfoldError, and Error if the time is over
  */
 export async function outcomeOf(request: Request, boundMs: number): Promise<Outcome> {
   const over = new AbortController();

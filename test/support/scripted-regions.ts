@@ -9,12 +9,12 @@ import { HandClock, noDeadline } from './fakes.ts';
 /** The answer of a region: success, a fault, or a function that decides. */
 export type Answer = 'ok' | FaultClass | (() => Promise<'ok' | FaultClass> | 'ok' | FaultClass);
 
-/** Fake regions that answer by a script. Their clock moves only when a test advances it or when code sleeps. */
+/** Fake regions that answer as a script says. Their clock moves only when a test moves it, or when code sleeps. */
 export class ScriptedRegions implements FailoverDependencies {
   readonly clock = new HandClock();
-  /** The value of every random number. */
+  /** What every random number is. */
   draw = 0.5;
-  /** The answers of each region in order. The last one repeats. */
+  /** The answers of each region in their order. The last answer repeats. */
   answers: Record<string, readonly Answer[]> = {};
   readonly slept: number[] = [];
   readonly attempts: Attempt[] = [];
@@ -29,7 +29,10 @@ export class ScriptedRegions implements FailoverDependencies {
   readonly #failover: Failover;
   #requested: string[] = [];
 
-  /** Takes the regions in order of preference, and changes to the default policy. */
+  /**
+   * @param names the regions, in order of preference
+   * @param changes changes to the default policy
+   */
   constructor(names: readonly string[], changes: Partial<FailoverPolicy> = {}) {
     this.#regions = names.map((region) => ({ region }) as KmsRegion);
     this.#failover = new Failover(this.#regions, failoverPolicy(changes, names.length), this, this.events);
@@ -44,8 +47,8 @@ export class ScriptedRegions implements FailoverDependencies {
   };
 
   /**
-   * Sends a request to the given regions, by default to all. Returns the region that answered, or the fault of each
-   * region.
+   * Sends a request to the given regions, or by default to all. Returns the region that answered, or else the fault of
+   * each region.
    */
   async request(deadline: Deadline = noDeadline(), names?: readonly string[]): Promise<string> {
     const send = (region: KmsRegion): Promise<string> => this.#send(region.region);
@@ -55,7 +58,7 @@ export class ScriptedRegions implements FailoverDependencies {
     return outcome.faults.map((fault) => `${fault.region} ${fault.faultClass}`).join(', ');
   }
 
-  /** Returns the regions requested since the last call, and clears the list. */
+  /** Returns the regions that requests have gone to since the last call, and clears the list. */
   takeRequested(): string {
     const requested = this.#requested.join(' ');
     this.#requested = [];
@@ -66,7 +69,7 @@ export class ScriptedRegions implements FailoverDependencies {
     return this.#failover.states();
   }
 
-  /** A deadline the given time from now. */
+  /** A deadline this many milliseconds from now. */
   deadlineIn(ms: number): Deadline {
     return { ...noDeadline(), atMs: this.clock.now() + ms };
   }

@@ -1,4 +1,6 @@
-/** A random number generator (mulberry32). Equal seeds give equal numbers, so that a failed run can be repeated. */
+/**
+ * A random number generator (mulberry32). The same seed gives the same numbers, so that a failed run can be repeated.
+ */
 export class Seeded {
   #state: number;
 

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** A request whose path has no query. */
+/** A request whose path contains no query. */
 interface SignedRequest {
   readonly method: string | undefined;
   readonly path: string;
@@ -17,14 +17,14 @@ function hmac(key: string | Buffer, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }
 
-/** Encodes a segment of the sent path once more, as Signature Version 4 requires. */
+/** Encodes a segment of the path once more, as Signature Version 4 requires. */
 function encode(segment: string): string {
   return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 /**
- * Computes the expected `authorization` header for the headers that the request lists as signed. Source: IAM User
- * Guide, "Create a signed AWS API request".
+ * Computes the `authorization` header that a request should have, for the headers that it lists as signed. Source: IAM
+ * User Guide, "Create a signed AWS API request".
  */
 export function signatureOf({ method, path, headers, body }: SignedRequest, secret: string): string {
   const [, accessKeyId = '', scope = '', signedHeaders = ''] =

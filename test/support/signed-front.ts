@@ -11,7 +11,7 @@ export interface SignedFront {
 
 /**
  * Starts a server that passes signed requests on to an API and answers all other requests with 403.
- * @param secret the secret access key of the one caller
+ * @param secret the secret access key of the only caller
  */
 export async function startSignedFront(apiUrl: string, secret: string): Promise<SignedFront> {
   const server = createServer((request, response) => void answer(apiUrl, secret, request, response));

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** How a stub answers one request: it responds, hangs, or closes the connection before or during the response. */
+/** How a stub server answers a request: it responds, hangs, or closes the connection before or during the response. */
 export type StubAnswer =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body: string | Uint8Array }
   | 'hang'
@@ -22,7 +22,7 @@ export interface StubRequest {
   readonly atMs: number;
 }
 
-/** Starts a server for faults that no emulator makes. It gives the answers in order and repeats the last one. */
+/** A server for faults that no emulator causes. It gives its answers in order, and repeats the last one. */
 export interface StubServer {
   readonly url: string;
   readonly requests: StubRequest[];

@@ -15,15 +15,15 @@ export const EAST = 'us-east-1';
 
 /** The options of a {@link WireFixture}. */
 export interface WireOptions {
-  /** The endpoint of a DynamoDB with the table `EncryptionKey`, or of a proxy before it. */
+  /** The endpoint of a DynamoDB that contains the table `EncryptionKey`, or of a proxy in front of one. */
   readonly dynamoDb: string;
   readonly dynamoDbTimeoutMs?: number;
-  /** The service's name. It separates tests that share a table. */
+  /** The name of the service, by which tests on the same table differ. */
   readonly service: string;
   readonly kms?: Partial<AwsKmsOptions>;
 }
 
-/** A KMS emulator with keys in two regions. Any number of service processes use it and DynamoDB over HTTP. */
+/** A KMS emulator with keys in two regions. Any number of service processes use it, and a DynamoDB, over HTTP. */
 export class WireFixture {
   readonly kms: KmsEmulator;
   readonly keys: Readonly<Record<string, { readonly keyArn: string; readonly aliasArn: string }>>;
@@ -47,12 +47,11 @@ export class WireFixture {
     return this.kms.close();
   }
 
-  /** Makes a new process with its own cold cache, connections and health of regions. */
+  /** Starts a process with its own cold cache and connections, which knows nothing yet about the regions. */
   process(kms: Partial<AwsKmsOptions> = {}, dynamoDb = this.#options.dynamoDb): SessionFactory {
     const { service, dynamoDbTimeoutMs = 5000 } = this.#options;
     const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, region: WEST, requestTimeoutMs: dynamoDbTimeoutMs });
-    // With days as the precision, two processes create keys with the same date. So they always race, at any time of
-    // day.
+    // With a precision of a day, two processes create keys with the same date. So they always race, at any time of day.
     const policy = { createDatePrecisionMs: DAY_MS };
     return new SessionFactory({ service, product: 'matrix', kms: this.#openKms(kms), metastore, policy });
   }
@@ -65,7 +64,7 @@ export class WireFixture {
     return [WEST, EAST].map((region) => this.#callsIn(region)).join('/');
   }
 
-  /** Changes the state of a region's key, as its administrator would. */
+  /** Changes the state of a region's key, as the key's administrator would. */
   async setKeyState(region: string, state: 'Disabled' | 'PendingDeletion' | 'Enabled'): Promise<void> {
     const client = new KMSClient({ region, endpoint: this.kms.endpoint });
     const KeyId = this.keys[region]?.keyArn;
@@ -78,7 +77,7 @@ export class WireFixture {
     client.destroy();
   }
 
-  /** Sets a fault of the emulator for a region. */
+  /** Sets a fault for a region of the emulator. */
   setFault(region: string, fault: FaultInput): void {
     this.kms.setFault(region, fault);
   }

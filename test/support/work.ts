@@ -4,13 +4,13 @@ import { join } from 'node:path';
 const SOURCES = join(import.meta.dirname, '..', '..', 'src');
 
 /**
- * Counts work by V8's coverage: how often each block of our own source runs, including each iteration of a loop. The
- * counts are the same on every machine. They exclude built-in functions and regular expressions.
+ * Measures work with V8's coverage: how often each block of our own source runs, including each pass of a loop. The
+ * counts are the same on every machine. They do not include built-in functions and regular expressions.
  */
 export class WorkMeter {
   readonly #session = new Session();
 
-  /** Starts counting. `stop` ends it. */
+  /** Starts to count, until `stop` is called. */
   static async start(): Promise<WorkMeter> {
     const meter = new WorkMeter();
     meter.#session.connect();

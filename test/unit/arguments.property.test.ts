@@ -1,4 +1,7 @@
-/** Each public function either rejects an arbitrary argument with an error that names it, or accepts it and works. */
+/**
+ * Tests that each public function either rejects an arbitrary argument with an error that names the argument, or
+ * accepts it and works.
+ */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeAll, expect, it, vi } from 'vitest';
@@ -13,7 +16,7 @@ import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
 import { LIBRARY, session } from '../support/public-functions.ts';
 
-/** The names of the functions and classes of a module, and of the methods of these classes and of the given objects. */
+/** The names of a module's functions and classes, and of the methods of these classes and of the given objects. */
 function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
   const functions = Object.entries(module).filter(([, value]) => typeof value === 'function');
   const classes = functions.filter(([, value]) => String(value).startsWith('class'));
@@ -27,7 +30,7 @@ function namesOf(module: object, given: Readonly<Record<string, object>>): strin
   ];
 }
 
-/** The names of a class's methods, inherited ones included. It omits methods of built-in classes. */
+/** The names of a class's methods, including inherited ones, without the methods of built-in classes. */
 function methodsOf(prototype: object): string[] {
   if (prototype === Object.prototype || prototype === Error.prototype) return [];
   const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
@@ -35,12 +38,12 @@ function methodsOf(prototype: object): string[] {
   return [...own.map(([name]) => name), ...methodsOf(Object.getPrototypeOf(prototype) as object)];
 }
 
-/** The names of the functions with cases. If a case uses other options of the same function, its name says so. */
+/** The names of the functions that have cases. The name of a case says if it uses other options of a function. */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
 }
 
-/** The value that a call returns or resolves with, or its error. */
+/** What a call returns or resolves with, or its error. */
 async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown } | { readonly error: unknown }> {
   try {
     return { value: await call() };
@@ -50,8 +53,8 @@ async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown
 }
 
 /**
- * A property: with any value in place of one argument or option, the function throws a named error or works as
- * promised.
+ * The property that a function throws an error with the name, or works as promised, if any one argument or option is
+ * replaced by an arbitrary value.
  */
 async function refusesOrHolds(functions: PublicFunctions, name: string): Promise<fc.IAsyncProperty<unknown>> {
   const { args, call, holds } = functions[name] as PublicFunctions[string];
@@ -62,7 +65,7 @@ async function refusesOrHolds(functions: PublicFunctions, name: string): Promise
     const given = withValueAt(await args(), at, make());
     let result: unknown;
     const begin = (): unknown => (result = call(...(given as never[])));
-    // An asynchronous function must reject, not throw synchronously.
+    // An asynchronous function must reject instead of throwing.
     if (isAsync) begin();
     const outcome = await outcomeOf(isAsync ? () => result : begin);
     if ('value' in outcome) await holds?.(outcome.value as never, given as never);
@@ -87,7 +90,7 @@ it('the property test covers every function that the package exports', () => {
   expect(tested(LIBRARY).toSorted()).toEqual(
     namesOf({ ...library, ...mysql, ...postgres }, { Session: session }).toSorted(),
   );
-  // Objects of this class do not send requests themselves. KeyfoldClient does.
+  // Objects of this class do not send requests by themselves. KeyfoldClient sends them.
   const entries = { ...client, ...defaultCredentials, ...lambda };
   expect(tested(CLIENT).toSorted()).toEqual(
     namesOf(entries, { PartitionClient: tenant })

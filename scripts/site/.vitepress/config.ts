@@ -1,4 +1,6 @@
-/** The documentation's site. `npm run docs` copies this folder to where the site's tools are installed, and builds. */
+/**
+ * The site of the documents. `npm run docs` copies this folder next to the installed tools, and builds the site there.
+ */
 import { defineConfig } from 'vitepress';
 import { headingId, linkWithinSite, renderDiagrams } from './markdown.ts';
 import { sidebarOf } from './sidebar.ts';
@@ -8,7 +10,7 @@ export default defineConfig({
   description: 'A serverless encryption API for AWS Lambda, wire-compatible with Asherah.',
   srcDir: './docs',
   outDir: process.env['KEYFOLD_SITE'] ?? '',
-  // Replaced after the build, so that the site works from any path: see scripts/docs/any-path.ts.
+  // A later step replaces this, so that the site works from any path (scripts/docs/any-path.ts).
   base: process.env['KEYFOLD_BASE'] ?? '/',
   rewrites: (page) => page.replace(/README\.md$/, 'index.md'),
   markdown: {

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { MarkdownRenderer } from 'vitepress';
 
-/** The id of a heading, as the usual forges make it, so that a link with a fragment works there and on the site. */
+/** The id of a heading. GitHub and GitLab make the same id, so a link to a heading works there and on the site. */
 export function headingId(text: string): string {
   return text
     .toLowerCase()
@@ -10,8 +10,8 @@ export function headingId(text: string): string {
 }
 
 /**
- * Lets links to a README lead to the index of its folder. A link to a file of the repository outside of the docs keeps
- * its text only, because the site has no such page.
+ * Turns links to a README into links to the index of its folder. Reduces links to files outside docs/ to their text,
+ * because the site has no page for them.
  */
 export function linkWithinSite(markdown: MarkdownRenderer): void {
   markdown.core.ruler.push('link-within-site', ({ tokens, env }) => {

@@ -6,8 +6,8 @@ import type { DefaultTheme } from 'vitepress';
 const LINK = /\[([^\]]+)\]\(([\w/-]+\.md)\)/g;
 
 /**
- * Makes the sidebar from docs/README.md: a group for each heading, an entry for each page that its list links to. The
- * pages that a runbook's or the library's page lists come below it.
+ * Makes the sidebar from docs/README.md. Each heading becomes a group, and each link in its list becomes an entry. The
+ * pages of the runbooks and of the library come below the page that lists them.
  * @throws Error if a page is in none of the lists
  */
 export function sidebarOf(docs: string): DefaultTheme.SidebarItem[] {

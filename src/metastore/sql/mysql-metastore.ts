@@ -18,6 +18,8 @@ export interface MySqlConnection {
   release(): void;
   destroy(): void;
   readonly threadId: number | null;
+  /** The driver's connection without promises, which stays the same between uses. */
+  readonly connection?: object;
 }
 
 /** The options of {@link MySqlMetastore}. */
@@ -158,13 +160,22 @@ class Connections implements SqlPool<MySqlConnection> {
     return this.#pool.getConnection();
   }
 
+  /** The driver wraps its connection in a new object for each use. */
+  identityOf(connection: MySqlConnection): object {
+    return connection.connection ?? connection;
+  }
+
   release(connection: MySqlConnection): void {
     connection.release();
   }
 
+  close(connection: MySqlConnection): void {
+    connection.destroy();
+  }
+
   abandon(connection: MySqlConnection): void {
     const { threadId } = connection;
-    connection.destroy();
+    this.close(connection);
     if (typeof threadId === 'number') this.#cancel(threadId).catch(() => {});
   }
 

@@ -145,14 +145,22 @@ class Connections implements SqlPool<PostgresConnection> {
     return connection;
   }
 
+  identityOf(connection: PostgresConnection): object {
+    return connection;
+  }
+
   release(connection: PostgresConnection): void {
     connection.removeListener('error', ignore);
     connection.release();
   }
 
+  close(connection: PostgresConnection): void {
+    connection.release(true);
+  }
+
   abandon(connection: PostgresConnection): void {
     const { processID } = connection as { readonly processID?: number | null };
-    connection.release(true);
+    this.close(connection);
     if (typeof processID !== 'number') return;
     const query = { text: CANCEL, values: [String(processID)] } as never;
     this.#pool.query(query).catch(ignore);

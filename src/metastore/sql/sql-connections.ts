@@ -6,22 +6,34 @@ import { databaseUnavailable, rowDoesNotFit, type SqlFault } from './sql-faults.
 /** A pool of connections, of one driver. */
 export interface SqlPool<Connection> {
   acquire(): Promise<Connection>;
+  /** The driver's object that stays the same each time the pool gives this connection. */
+  identityOf(connection: Connection): object;
   /** Takes a connection back. */
   release(connection: Connection): void;
+  /** Closes a connection on which no query runs. Does not throw. */
+  close(connection: Connection): void;
   /** Closes a connection that must not be used again, and asks the server to stop what it runs. Does not throw. */
   abandon(connection: Connection): void;
   faultOf(error: unknown): SqlFault;
 }
 
 const DEFAULTS = { queryTimeoutMs: 3000 };
-/** A pool can hold a few dead connections after a restart of the server. */
 const MAX_ATTEMPTS = 3;
+/**
+ * A connection that has been idle for ten seconds is not used again. Lambda may have frozen the process meanwhile, and
+ * the network may have dropped the connection. A query on it would then wait for its time-out.
+ */
+const MAX_IDLE_MS = 10_000;
 
 /** Runs queries on the connections of a pool, under deadlines. */
 export class SqlConnections<Connection> {
   readonly #database: string;
   readonly #pool: SqlPool<Connection>;
   readonly #queryTimeoutMs: number;
+  /** When each idle connection went back to the pool, and after how many breaks of other connections. */
+  readonly #idle = new WeakMap<object, { readonly sinceMs: number; readonly breaks: number }>();
+  /** The number of connections that have broken. Those that were idle at that time may be dead, too. */
+  #breaks = 0;
 
   /**
    * @param database the product's name, for causes of errors
@@ -58,8 +70,22 @@ export class SqlConnections<Connection> {
     }
   }
 
-  /** Waits for a free connection. One that comes after the deadline goes back to the pool. */
+  /** Waits for a free connection that is probably alive. */
   async #acquire(signal: AbortSignal): Promise<Connection> {
+    for (;;) {
+      const connection = await this.#next(signal);
+      const identity = this.#pool.identityOf(connection);
+      const idle = this.#idle.get(identity);
+      this.#idle.delete(identity);
+      if (idle === undefined) return connection;
+      const idleMs = Date.now() - idle.sinceMs;
+      if (idle.breaks === this.#breaks && idleMs >= 0 && idleMs < MAX_IDLE_MS) return connection;
+      this.#pool.close(connection);
+    }
+  }
+
+  /** Waits for a free connection. One that comes after the deadline goes back to the pool. */
+  async #next(signal: AbortSignal): Promise<Connection> {
     const acquired = this.#pool.acquire();
     try {
       return await orAborted(acquired, signal);
@@ -83,8 +109,13 @@ export class SqlConnections<Connection> {
         isReusable = !this.#pool.faultOf(error).isBroken;
         throw error;
       } finally {
-        if (isReusable) this.#pool.release(connection);
-        else this.#pool.abandon(connection);
+        if (isReusable) {
+          this.#idle.set(this.#pool.identityOf(connection), { sinceMs: Date.now(), breaks: this.#breaks });
+          this.#pool.release(connection);
+        } else {
+          this.#breaks += 1;
+          this.#pool.abandon(connection);
+        }
       }
     });
   }

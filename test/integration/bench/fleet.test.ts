@@ -14,8 +14,8 @@ import { noDeadline } from '../../support/fakes.ts';
 
 const storm = coldStart('storm', 200, 40, 1);
 
-describe('the model of a region', () => {
-  it('admits its quota each second and throttles the rest', async () => {
+describe('the model of a KMS region', () => {
+  it('admits its quota each second, and throttles the rest', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     let admitted = 0;
@@ -31,7 +31,7 @@ describe('the model of a region', () => {
     expect(admitted).toBeLessThanOrEqual(511);
   });
 
-  it('gives no answer before the timeout if the region hangs', async () => {
+  it('does not answer before the time-out if the region hangs', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     model.condition = { kind: 'hangs' };
@@ -42,8 +42,8 @@ describe('the model of a region', () => {
   });
 });
 
-describe('a fleet', () => {
-  it('gives the same result each time for one seed', async () => {
+describe('a simulated fleet', () => {
+  it('gives the same result each time for the same seed', async () => {
     const [once, again] = [await sendFleet(storm, 'keyfold', 3), await sendFleet(storm, 'keyfold', 3)];
     expect(again.wishes).toEqual(once.wishes);
     expect(again.calls).toEqual(once.calls);
@@ -58,7 +58,7 @@ describe('a fleet', () => {
     expect(attempts).toBeGreaterThan(wishes.length);
   });
 
-  it('gets a worse report with a worse policy', async () => {
+  it('gets a worse report for a worse policy', async () => {
     const worse = await sendFleet(storm, 'keyfold', 3, { maxRounds: 50, longestDelayMs: 1, baseDelayMs: 1 });
     const asherah = measure(await sendFleet(storm, 'asherah', 3));
     const sdk = measure(await sendFleet(storm, 'sdk', 3));

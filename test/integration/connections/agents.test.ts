@@ -6,7 +6,7 @@ import { close, listen } from '../../../emulators/listen.ts';
 import { guardHandler, keptConnections } from '../../../src/connections/agents.ts';
 import { guardAgainstFreezes } from '../../../src/connections/freeze-guard.ts';
 
-it('keptConnections keeps fifty connections per host for HTTP and HTTPS, and closes them after ten idle seconds', () => {
+it('keptConnections keeps 50 connections per host for HTTP and HTTPS, and closes them after ten idle seconds', () => {
   const { httpAgent, httpsAgent } = keptConnections({});
   expect(httpsAgent).toBeInstanceOf(HttpsAgent);
   for (const agent of [httpAgent, httpsAgent]) {
@@ -17,7 +17,7 @@ it('keptConnections keeps fifty connections per host for HTTP and HTTPS, and clo
   expect(keptConnections({}, { maxSockets: 2 }).httpsAgent.maxSockets).toBe(2);
 });
 
-it('guardHandler guards both agents of a client once', () => {
+it('guardHandler guards each agent of a client only once', () => {
   const [httpAgent, httpsAgent] = [new Agent(), new HttpsAgent()];
   const listeners = (): number[] => [httpAgent, httpsAgent].map((agent) => agent.listenerCount('free'));
   const before = listeners();
@@ -26,13 +26,13 @@ it('guardHandler guards both agents of a client once', () => {
 });
 
 it.for([undefined, {}, { httpHandlerConfigs: () => undefined }, { httpHandlerConfigs: () => ({ httpAgent: {} }) }])(
-  'guardHandler ignores a request handler without agents: %o',
+  'guardHandler ignores the request handler %o, which has no agents',
   (handler) => {
     expect(() => guardHandler(handler)).not.toThrow();
   },
 );
 
-it('the freeze guard runs its timer only while there are connections', async () => {
+it('the freeze guard runs its timer only while connections are open', async () => {
   const server = createServer((_, response) => response.end());
   const port = await listen(server, 0);
   const [started, stopped] = [vi.spyOn(globalThis, 'setInterval'), vi.spyOn(globalThis, 'clearInterval')];
@@ -52,7 +52,7 @@ it('the freeze guard runs its timer only while there are connections', async () 
   }
 });
 
-it('the freeze guard keeps idle connections when a new connection to another server fails', async () => {
+it('the freeze guard keeps idle connections if a new connection to another server fails', async () => {
   const server = createServer((_, response) => response.end());
   const port = await listen(server, 0);
   const agent = guardAgainstFreezes(new Agent({ keepAlive: true }));

@@ -77,17 +77,17 @@ export class FreezeFixture {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
-  /** The number of open connections to one server: the server with the most. */
+  /** The number of open connections to the server that has the most of them. */
   get mostOpen(): number {
     return Math.max(...this.proxies.map(({ open }) => open));
   }
 
-  /** Sums one of the proxies' counters over all proxies. */
+  /** Adds up a counter of all proxies. */
   count(what: 'opened' | 'late' | 'held'): number {
     return this.proxies.reduce((sum, proxy) => sum + proxy[what], 0);
   }
 
-  /** Freezes a process, drops all connections of the proxies, and then makes requests in the process. */
+  /** Freezes a process, makes the proxies drop all connections, and then makes requests in the process. */
   async freezeAndServe(
     process: FrozenProcess,
     { ms, forgetting, requests }: { readonly ms: number; readonly forgetting: Forgetting; readonly requests: number },
@@ -100,8 +100,8 @@ export class FreezeFixture {
 }
 
 /**
- * The number of idle connections that concurrent requests leave to one server. The SDK's agents keep at most 50, the
- * HTTP client's any number.
+ * The number of idle connections to one server after concurrent requests. The SDK's agents keep at most 50, and the
+ * HTTP client keeps any number.
  */
 export function idleAfter(role: Role, requests: number): number {
   return role === 'HTTP' ? requests : Math.min(requests, 50);

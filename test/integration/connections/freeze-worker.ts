@@ -1,6 +1,5 @@
 /**
- * The process that the tests freeze. It makes the requests that its parent sends, through a real door or the real
- * client.
+ * The process that the tests freeze. On its parent's command, it makes requests through a real door or the real client.
  */
 import type { APIGatewayProxyEventV2, Context, SQSEvent } from 'aws-lambda';
 import { LambdaClient } from '@aws-sdk/client-lambda';
@@ -15,17 +14,17 @@ import { DynamoDbMetastore, SessionFactory, StaticKms } from '../../../src/index
 /** The kinds of process that the tests freeze. */
 export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
 
-/** A command of the parent: makes `requests` concurrent requests. `round` makes their data unique. */
+/** A command of the parent: make `requests` concurrent requests. `round` makes their data unique. */
 export interface Round {
   readonly round: number;
   readonly requests: number;
 }
 
-/** The answer to the parent: `ok` or an error code for each request. */
+/** The answer to the parent: for each request `ok`, or the code of its error. */
 export type Outcomes = readonly string[];
 
 const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
-/** Timeouts longer than any test, so that only the freeze guard can end an attempt on a dead connection. */
+/** Longer timeouts than any test has, so that only the freeze guard can end an attempt on a dead connection. */
 const PATIENT = { attemptTimeoutMs: INVOCATION_MS, totalTimeoutMs: INVOCATION_MS };
 const context = { awsRequestId: 'r', getRemainingTimeInMillis: () => INVOCATION_MS } as Context;
 const { ROLE: role = '', ENDPOINT: endpoint = '', QUEUE_ARN: queueArn = '' } = process.env;
@@ -33,7 +32,7 @@ const { KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb = '' } = process.env;
 
 type Serve = (round: Round) => Promise<Outcomes>;
 
-/** Waits for DynamoDB longer than any test, so that no timeout hides a wait on a dead connection. */
+/** A service that waits for DynamoDB longer than any test, so that no timeout hides a wait on a dead connection. */
 function patientKeyfold(): SessionFactory {
   const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, requestTimeoutMs: 300_000 });
   const kms = new StaticKms(new Uint8Array(32), {});

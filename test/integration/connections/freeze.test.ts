@@ -1,4 +1,4 @@
-/** Tests that freeze a process, as Lambda does, while proxies drop all its connections, as networks do. */
+/** Freezes a process, as Lambda does, while proxies drop all its connections, as networks do. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Role } from './freeze-worker.ts';
@@ -27,8 +27,8 @@ async function held(answers: number): Promise<void> {
   while (world.count('held') < answers) await sleep(5);
 }
 
-describe.for(ROLES)('a process with the role %s', (role) => {
-  it('uses no connection from before a freeze, and no request fails', async () => {
+describe.for(ROLES)('a process in the role %s', (role) => {
+  it('uses no connection from before a freeze, and loses no request', async () => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const requests of [1, 8, 60]) {
@@ -42,7 +42,7 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  it('keeps connections between requests', async () => {
+  it('keeps its connections between requests', async () => {
     const process = await start(role);
     await process.serve(1);
     const openedBefore = world.count('opened');
@@ -52,7 +52,7 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     expect(world.count('opened') - openedBefore).toBeLessThan(requests / 3);
   });
 
-  it('loses at most one request per connection pool to resets without a freeze', async () => {
+  it('loses at most one request per connection pool if connections are reset without a freeze', async () => {
     const process = await start(role);
     await process.serve(8);
     for (const proxy of world.proxies) proxy.forget('reset');
@@ -70,7 +70,7 @@ describe.for([
   ['queue', /SendMessageBatch/],
   ['direct', /./],
   ['HTTP', /./],
-] as const)('%s, frozen while it waits for the answer to %s', ([role, hold]) => {
+] as const)('a process in the role %s, frozen while it waits for the answer to %s,', ([role, hold]) => {
   it.for([
     ['nothing', false],
     ['all but the last byte', true],

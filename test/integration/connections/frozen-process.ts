@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcomes, Role, Round } from './freeze-worker.ts';
 
-/** A child process that can be frozen, as Lambda freezes one. */
+/** A child process that a test can freeze, as Lambda does. */
 export class FrozenProcess {
   readonly #child: ChildProcess;
   /** Rejects when the child process ends. */
@@ -36,11 +36,12 @@ export class FrozenProcess {
     return outcomes;
   }
 
-  /** Stops the child process for a time. It handles commands that arrive meanwhile when it continues. */
+  /** Stops the child process for a while. Commands that arrive meanwhile are handled when it continues. */
   async freeze(ms: number): Promise<void> {
     const endsAtMs = performance.now() + ms;
     this.#child.kill('SIGSTOP');
-    // Node's timers count from the start of the event-loop turn, so one set late in a busy turn fires early.
+    // Node's timers count from the start of a turn of the event loop. A timer that is set late in a busy turn fires too
+    // early.
     while (performance.now() < endsAtMs) await sleep(1);
     this.#child.kill('SIGCONT');
   }

@@ -11,8 +11,10 @@ import {
   DescribeKeyCommand,
   DisableKeyCommand,
   EnableKeyCommand,
+  EnableKeyRotationCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
+  GetKeyRotationStatusCommand,
   KMSClient,
   ListAliasesCommand,
   ListKeysCommand,
@@ -60,7 +62,7 @@ const encrypt = (plaintext: Uint8Array, KeyId = keyArn): EncryptCommand =>
   new EncryptCommand({ KeyId, Plaintext: plaintext });
 
 describe('KMS emulator: keys', () => {
-  it('a rotated key seals under a new backing key and still opens earlier ciphertexts', async () => {
+  it('a rotated key encrypts under a new backing key, and still decrypts earlier ciphertexts', async () => {
     const before = await kms.send(encrypt(Buffer.from('before')));
     expect((await kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))).KeyId).toBe(keyArn.replace(/.*\//, ''));
     const after = await kms.send(encrypt(Buffer.from('after')));
@@ -73,7 +75,7 @@ describe('KMS emulator: keys', () => {
     }
   });
 
-  it('a key is disabled after its scheduled deletion is cancelled', async () => {
+  it('a key is disabled after its deletion was scheduled and cancelled', async () => {
     const { DeletionDate } = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn }));
     expect(((DeletionDate?.getTime() ?? 0) - Date.now()) / 86_400_000).toBeCloseTo(30, 1);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('KMSInvalidStateException');
@@ -82,7 +84,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('KMSInvalidStateException');
   });
 
-  it('a caller of another account can use a key only by its ARN, and cannot manage it', async () => {
+  it('a caller from another account can use a key only by its ARN, and cannot manage it', async () => {
     const stranger = client(REGION, '999999999999');
     expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), keyArn.replace(/.*\//, ''))))).toBe(
       'NotFoundException',
@@ -204,8 +206,10 @@ describe('KMS emulator: keys', () => {
     ['ScheduleKeyDeletion', ScheduleKeyDeletionCommand],
     ['CancelKeyDeletion', CancelKeyDeletionCommand],
     ['RotateKeyOnDemand', RotateKeyOnDemandCommand],
+    ['EnableKeyRotation', EnableKeyRotationCommand],
+    ['GetKeyRotationStatus', GetKeyRotationStatusCommand],
     ['ListAliases', ListAliasesCommand],
-  ] as const)('%s takes a key id or key ARN and refuses an alias', async ([, command]) => {
+  ] as const)('%s accepts a key ID or a key ARN, and refuses an alias', async ([, command]) => {
     const Command = command as typeof DisableKeyCommand;
     expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
     const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
@@ -224,14 +228,14 @@ describe('KMS emulator: keys', () => {
     expect(KeyMetadata?.Description).toBe('');
   });
 
-  it('a key does not exist after its deletion date', async () => {
+  it('a key is gone after its deletion date', async () => {
     await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
     vi.useRealTimers();
   });
 
-  it('ListAliases returns pages of aliases, and a deleted alias no longer names its key', async () => {
+  it('ListAliases returns pages, and a deleted alias no longer points to its key', async () => {
     for (const n of [1, 2]) await kms.send(new CreateAliasCommand({ AliasName: `alias/n${n}`, TargetKeyId: keyArn }));
     const first = await kms.send(new ListAliasesCommand({ Limit: 2 }));
     expect(first.Aliases?.map(({ AliasName }) => AliasName)).toEqual(['alias/n1', 'alias/n2']);
@@ -241,7 +245,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'), 'alias/n1')))).toBe('NotFoundException');
   });
 
-  it('the data file keeps keys across a restart and only its owner can read it', async () => {
+  it('the data file keeps keys across a restart, and only its owner can read it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const dataFile = join(folder, 'kms.json');
     const first = await startKmsEmulator({ dataFile });
@@ -290,7 +294,7 @@ function call(target: string, body: string): Promise<Response> {
 }
 
 describe('KMS emulator: JSON protocol', () => {
-  it('each answer and each error has its own request id', async () => {
+  it('every answer and every error has its own request ID', async () => {
     const { $metadata } = await kms.send(new ListAliasesCommand({}));
     const error: unknown = await kms.send(new ListKeysCommand({})).catch((e: unknown) => e);
     const ids = [$metadata.requestId, (error as { $metadata: { requestId?: string } }).$metadata.requestId];
@@ -312,20 +316,20 @@ describe('KMS emulator: JSON protocol', () => {
     ['TrentService.Encrypt', '{', 'SerializationException'],
     ['TrentService.constructor', '{}', 'UnknownOperationException'],
     ['Encrypt', '{"KeyId":"alias/test","Plaintext":"eA=="}', 'UnknownOperationException'],
-  ])('answers %s with the body %j with %s', async ([target, body, name]) => {
+  ])('%s with the body %j fails with %s', async ([target, body, name]) => {
     const answer = await call(target ?? '', body ?? '');
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ __type: name });
   });
 
-  it('treats a null member as absent', async () => {
+  it('a member that is null counts as absent', async () => {
     const body = '{"KeyId":"alias/test","Plaintext":"eA==","GrantTokens":null}';
     expect((await call('TrentService.Encrypt', body)).status).toBe(200);
   });
 });
 
 describe('KMS emulator: data file', () => {
-  it('saves the next change after a failed write', async () => {
+  it('the data file has the next change even if a write failed before', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
     const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
     const create = (): Promise<string> => nameOf(client(REGION, 'local', kept.endpoint).send(new CreateKeyCommand({})));
@@ -349,7 +353,7 @@ describe('KMS emulator: faults', () => {
     [{ kind: 'error', name: 'DisabledException' }, 'DisabledException'],
     [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
     [{ kind: 'latency', ms: 1 }, 'no error'],
-  ] as const)('the fault %j affects only its region, until it is cleared', async ([fault, outcome]) => {
+  ] as const)('the fault %j affects only its region, and only until it is cleared', async ([fault, outcome]) => {
     const east = await emulator.ensureKey('us-east-1', 'alias/test');
     emulator.setFault(REGION, fault);
     const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
@@ -367,14 +371,14 @@ describe('KMS emulator: faults', () => {
     expect(emulator.calls().at(-1)).toMatchObject({ action: 'Encrypt', outcome: 'reset' });
   });
 
-  it('a fault with actions affects only those actions', async () => {
+  it('a fault with a list of actions affects only these actions', async () => {
     emulator.setFault(REGION, { kind: 'down', actions: ['GenerateDataKey'] });
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
     const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
     expect(await nameOf(kms.send(command))).not.toBe('no error');
   });
 
-  it('a delayed call is not performed after its client disconnects', async () => {
+  it('a delayed call is not made if its client has disconnected', async () => {
     emulator.setFault(REGION, { kind: 'latency', ms: 400 });
     const impatient = client(REGION, 'local', emulator.endpoint, 200);
     expect(await nameOf(impatient.send(new CreateKeyCommand({})))).toBe('TimeoutError');
@@ -384,7 +388,7 @@ describe('KMS emulator: faults', () => {
     expect(regions[0]?.keys).toHaveLength(1);
   });
 
-  it('the fault "throttle" admits some calls and refuses the rest', async () => {
+  it('the fault "throttle" admits some calls, and refuses the rest', async () => {
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 2 });
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
     expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
@@ -397,7 +401,7 @@ function control(path: string, init?: RequestInit): Promise<Response> {
 }
 
 describe('KMS emulator: control API', () => {
-  it('sets, shows and clears faults, and counts calls', async () => {
+  it('the control API sets, shows and clears faults, and counts calls', async () => {
     const put = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}' });
     expect(await put.json()).toEqual({ region: REGION, fault: { kind: 'down' } });
     await nameOf(kms.send(encrypt(Buffer.from('x'))));
@@ -422,14 +426,14 @@ describe('KMS emulator: control API', () => {
     '{"kind":"error","name":"X","rate":2}',
     '{"kind":"down","actions":["Decypt"]}',
     '{"kind":"down","actions":[]}',
-  ])('refuses the fault %j', async (body) => {
+  ])('the control API refuses the fault %j', async (body) => {
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
     expect(answer.status).toBe(400);
     expect(await answer.json()).toHaveProperty('error');
   });
 
   it.for(['us-west-3', 'US-WEST-2', 'constructor'])(
-    'refuses a fault for the unknown region %s and lists the known regions',
+    'the control API refuses a fault for the unknown region %s, and lists the known regions',
     async (region) => {
       for (const method of ['PUT', 'DELETE']) {
         const body = method === 'PUT' ? { body: '{"kind":"down"}' } : {};
@@ -443,14 +447,14 @@ describe('KMS emulator: control API', () => {
     },
   );
 
-  it('refuses a request from a web page of another origin', async () => {
+  it('the emulator refuses a request from a web page of another origin', async () => {
     const headers = { origin: 'https://example.com' };
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });
     expect(answer.status).toBe(403);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
   });
 
-  it('refuses an unsigned KMS call', async () => {
+  it('the emulator refuses an unsigned KMS call', async () => {
     const answer = await control('/', {
       method: 'POST',
       body: '{}',

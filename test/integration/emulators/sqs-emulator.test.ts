@@ -45,7 +45,7 @@ const DEAD_LETTERS = '"deadLetterTargetArn":"arn:aws:sqs:us-west-2:111122223333:
 const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
 
 describe('SQS emulator: queues', () => {
-  it('content-based deduplication uses the SHA-256 of the body as the deduplication id', async () => {
+  it('content-based deduplication uses the SHA-256 of the body as the deduplication ID', async () => {
     const QueueUrl = queue({ ContentBasedDeduplication: 'true' }, true);
     await send(QueueUrl, { MessageGroupId: 'g' });
     await send(QueueUrl, { MessageGroupId: 'g' });
@@ -85,18 +85,47 @@ describe('SQS emulator: queues', () => {
     },
   );
 
+  it.for([
+    { VisibilityTimeout: '0', DelaySeconds: '0', MaximumMessageSize: '1024', MessageRetentionPeriod: '60' },
+    {
+      VisibilityTimeout: '43200',
+      DelaySeconds: '900',
+      MaximumMessageSize: '1048576',
+      MessageRetentionPeriod: '1209600',
+    },
+    { ReceiveMessageWaitTimeSeconds: '0' },
+    { ReceiveMessageWaitTimeSeconds: '20' },
+  ] as Record<string, string>[])('SetQueueAttributes accepts the limits %j', async (attributes) => {
+    const QueueUrl = queue();
+    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject(attributes);
+  });
+
+  it('GetQueueAttributes counts the messages that are visible, in flight and delayed', async () => {
+    const QueueUrl = queue();
+    for (const DelaySeconds of [0, 0, 0, 900]) await send(QueueUrl, { DelaySeconds });
+    await client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 1 }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject({
+      ApproximateNumberOfMessages: '2',
+      ApproximateNumberOfMessagesNotVisible: '1',
+      ApproximateNumberOfMessagesDelayed: '1',
+    });
+  });
+
   it('SetQueueAttributes refuses a request without attributes', async () => {
     const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes: undefined });
     expect(await nameOf(client.send(command))).toBe('MissingParameter');
   });
 
-  it('CreateQueue refuses an existing name with other attributes', async () => {
+  it('CreateQueue refuses an existing name with different attributes', async () => {
     await create('twice', { VisibilityTimeout: '7' });
     expect(await nameOf(create('twice', { VisibilityTimeout: '7' }))).toBe('no error');
     expect(await nameOf(create('twice', { VisibilityTimeout: '8' }))).toBe('QueueNameExists');
   });
 
-  it('applies a changed attribute at once, and hides the queue from other accounts', async () => {
+  it('a changed attribute takes effect at once, and other accounts cannot find the queue', async () => {
     const QueueUrl = queue();
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
@@ -110,7 +139,7 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
 
-  it('drops messages that are older than MessageRetentionPeriod', async () => {
+  it('a message is dropped when it is older than MessageRetentionPeriod', async () => {
     const QueueUrl = queue({ MessageRetentionPeriod: '60' });
     await send(QueueUrl);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
@@ -142,7 +171,7 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(send(queue({}, true), { ...more, DelaySeconds: 1 }))).toBe('InvalidParameterValue');
   });
 
-  it('an invalid entry of a batch fails alone', async () => {
+  it('an invalid entry of a batch fails without affecting the others', async () => {
     const Entries = [
       { Id: 'a', MessageBody: 'x' },
       { Id: 'b', MessageBody: '' },
@@ -175,7 +204,7 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
-  it('refuses the unsupported action PurgeQueue', async () => {
+  it('the unsupported action PurgeQueue is refused', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
   });
 });
@@ -195,7 +224,7 @@ describe('SQS emulator: JSON protocol', () => {
     ['ListQueues', [], 'not a JSON object'],
     ['ListQueues', 5, 'not a JSON object'],
     ['ListQueues', null, 'not a JSON object'],
-  ] as const)('refuses %s with the invalid body %j', async ([action, members, fault]) => {
+  ] as const)('%s is refused with the invalid body %j', async ([action, members, fault]) => {
     const { queueUrl } = sqs.ensureQueue('letters');
     const headers = { 'x-amz-target': `AmazonSQS.${action}` };
     const answer = await fetch(queueUrl, { method: 'POST', headers, body: JSON.stringify(members) });
@@ -204,7 +233,7 @@ describe('SQS emulator: JSON protocol', () => {
   });
 });
 
-/** Sends a request in the query protocol. It can be signed, as AWS clients do, or unsigned, as curl does. */
+/** Sends a request in the query protocol, either signed, as AWS clients do, or unsigned, as curl does. */
 function post(form: Record<string, string>, signed = true): Promise<Response> {
   const authorization = 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request';
   return fetch(sqs.endpoint, {
@@ -215,7 +244,7 @@ function post(form: Record<string, string>, signed = true): Promise<Response> {
 }
 
 describe('SQS emulator: query protocol of older AWS CLIs', () => {
-  it('sends and receives a message with attributes in XML', async () => {
+  it('a message with attributes is sent and received in XML', async () => {
     const QueueUrl = queue();
     const sent = await post({
       Action: 'SendMessage',
@@ -238,7 +267,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     );
   });
 
-  it('reports the failure of each batch entry', async () => {
+  it('each failed entry of a batch is reported', async () => {
     const entry = 'SendMessageBatchRequestEntry';
     const answer = await post({
       Action: 'SendMessageBatch',
@@ -265,7 +294,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [{ Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' }, 'AWS.SimpleQueueService.UnsupportedOperation'],
-  ] as const)('answers %j with the code %s and a request id', async ([form, code]) => {
+  ] as const)('the request %j is answered with the code %s and a request ID', async ([form, code]) => {
     const answer = await post(form);
     expect(answer.status).toBe(400);
     const xml = await answer.text();
@@ -273,7 +302,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(xml).toContain(`<RequestId>${answer.headers.get('x-amzn-requestid')}</RequestId>`);
   });
 
-  it('answers an unsigned request in JSON', async () => {
+  it('an unsigned request is answered in JSON', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
     expect(answer.headers.get('x-amzn-requestid')).toMatch(/^[\da-f-]{36}$/);

@@ -6,18 +6,18 @@ import { readBody } from '../../../emulators/http-body.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { GlobalTable, type Item, type LinkOptions, type Replica } from './global-table.ts';
 
-/** A DynamoDB endpoint that sees every write and can replicate tables. */
+/** A DynamoDB endpoint that sees every write, and can replicate tables. */
 export interface DynamoDbFront {
   readonly endpoint: string;
-  /** Creates two key tables with these names, which are replicas of each other. */
+  /** Creates two key tables with these names. They are replicas of each other. */
   globalTable(names: readonly [string, string], link: LinkOptions): Promise<GlobalTable>;
   readonly close: () => Promise<void>;
 }
 
-/** One of the two tables of a replicated pair: the pair, and the position of this table in it. */
+/** For each table of a replicated pair: the pair, and the position of the table in it. */
 type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
 
-/** The parsed members of a write. PutItem has an `Item`, UpdateItem a `Key`. */
+/** The members that the proxy reads from a write. PutItem has an `Item`, and UpdateItem a `Key`. */
 interface Write {
   readonly TableName: string;
   readonly Item?: Item;
@@ -35,7 +35,7 @@ const WRITES = /\.(?:PutItem|UpdateItem)$/;
 /** The request headers that the proxy forwards to the emulator. */
 const HEADERS = ['authorization', 'content-type', 'x-amz-date', 'x-amz-target'];
 
-/** Starts a DynamoDB emulator on 127.0.0.1 behind a proxy. The proxy replicates each write to the other table. */
+/** Starts a DynamoDB emulator on 127.0.0.1 behind a proxy that replicates each write to the other table. */
 export async function startDynamoDbFront(): Promise<DynamoDbFront> {
   const [emulator] = dynalite({ createTableMs: 0 }).listeners('request') as [RequestListener];
   const back = createServer(emulator);
@@ -75,7 +75,7 @@ async function write(
   response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(answer);
 }
 
-/** Forwards a call unchanged to the emulator. */
+/** Forwards a call to the emulator unchanged. */
 async function send(behind: string, { headers }: IncomingMessage, body: Buffer): Promise<Answer> {
   const passed = HEADERS.map((name): [string, string] => [name, String(headers[name])]);
   const answer = await fetch(behind, { method: 'POST', headers: passed, body });

@@ -9,7 +9,7 @@ import { REGIONS, type Region, type TwoRegions } from './two-regions.ts';
 export interface Process {
   readonly region: Region;
   readonly suffixed: boolean;
-  /** How far the process's clock is ahead of the true time, in milliseconds. */
+  /** By how many milliseconds the process's clock is ahead of the true time. */
   readonly offsetMs: number;
   readonly service: SessionFactory;
 }
@@ -19,24 +19,24 @@ export const [LEGACY_REGION] = REGIONS;
 
 const PROCESSES_A_REGION = 3;
 const MAX_CLOCK_ERROR_MS = 20_000;
-/** The average number of seals after which a key is retired. */
+/** After how many seals, on average, a key is retired. */
 const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
 
-/** The parts that a fleet needs. */
+/** What a fleet is made of. */
 export interface FleetOptions {
   readonly world: TwoRegions;
   readonly ledger: Ledger;
   readonly log: RunLog;
   readonly seeded: Seeded;
-  /** Whether the service has region suffixes, as it should on a Global Table. */
+  /** Whether the service uses region suffixes, as it should with a Global Table. */
   readonly suffixed: boolean;
 }
 
-/** The processes of a service in two regions. The ledger records and checks what they return. */
+/** The processes of a service in two regions. A ledger records and checks the records that they return. */
 export class Fleet {
-  /** The processes: some in each region, and an older one without a region suffix. */
+  /** Several processes in each region, and an older one without a region suffix. */
   readonly #processes: Process[];
   readonly #options: FleetOptions;
 
@@ -53,7 +53,7 @@ export class Fleet {
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
     const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
-    // No stale grace: DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
+    // There is no stale grace. DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };
   }
@@ -91,7 +91,7 @@ export class Fleet {
     this.#processes[at] = this.start(region, suffixed);
   }
 
-  /** Decrypts every record with a cold process in a region. */
+  /** Decrypts every record in a region, with a cold process. */
   async readEverything(region: Region): Promise<void> {
     const cold = this.start(region, this.#options.suffixed);
     await Promise.all(this.#options.ledger.entries.map((entry) => this.#decrypt(cold, entry)));
@@ -157,7 +157,7 @@ export class Fleet {
     );
   }
 
-  /** Whether this error is a permitted failure of a process to open a record at this time. */
+  /** Whether a process may fail to open a record with this error at this time. */
   async #mayFail(process: Process, entry: Entry, error: unknown): Promise<boolean> {
     const { world, ledger, log } = this.#options;
     if (!(error instanceof KeyfoldError)) return false;
@@ -167,7 +167,7 @@ export class Fleet {
     if (!this.#lacksKms(error)) {
       return ledger.mayFail(entry, { region, nowMs, clockMs: nowMs + offsetMs }, error.code);
     }
-    // KMS may fail only if none of the regions that can open the System Key works. This replica lists these regions.
+    // KMS may fail only if no region works that can open the System Key. This replica lists the regions.
     const [, { id, created }] = entry.keys as [KeyMeta, KeyMeta];
     const row = await world.keyTables[region].find(id, created);
     if (row === undefined || 'unreadable' in row) return false;

@@ -28,7 +28,7 @@ beforeEach(async () => {
   world = await TwoRegions.open(emulators, { name: `scenes-${(worlds += 1)}`, lagMs: LAG_MS, draw });
 });
 
-/** The rows of a replica in a fixed order. */
+/** The rows of a replica, in a fixed order. */
 async function rowsIn(region: Region): Promise<KeyRow[]> {
   const rows = await world.keyTables[region].list();
   return rows.toSorted((a, b) => a.id.localeCompare(b.id) || (a.created ?? 0) - (b.created ?? 0));
@@ -40,7 +40,7 @@ async function rowIn(region: Region, id: string, created: number | 'latest' = 'l
   return row;
 }
 
-/** Creates a System Key without a wrap of the second region, and waits until both replicas have it. */
+/** Creates a System Key that lacks a wrap for the second region, and waits until both replicas have the key. */
 async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   world.breakKms(EAST);
   await world.process(WEST, { suffixed }).session('p').encrypt(PAYLOAD);
@@ -49,7 +49,7 @@ async function keyToRenew(suffixed: boolean): Promise<KeyMeta> {
   return rowIn(WEST, suffixed ? '_SK_svc_prod_us-west-2' : '_SK_svc_prod');
 }
 
-/** The state of a key in each replica, once all rows are replicated. */
+/** The state of a key in each replica, once all rows have been replicated. */
 async function states({ id, created }: KeyMeta): Promise<object[]> {
   await world.wait(LAG_MS);
   const rows = await Promise.all(REGIONS.map((region) => rowIn(region, id, created)));
@@ -57,7 +57,7 @@ async function states({ id, created }: KeyMeta): Promise<object[]> {
 }
 
 describe('the Global Table emulator', () => {
-  it('replicates rows after a delay up to the lag, and never while the regions are disconnected', async () => {
+  it('replicates a row within the lag, but not while the regions are disconnected', async () => {
     await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     expect(await rowsIn(EAST)).toEqual([]);
     await world.wait(LAG_MS);
@@ -72,7 +72,7 @@ describe('the Global Table emulator', () => {
     expect(await rowsIn(WEST)).toEqual(await rowsIn(EAST));
   });
 
-  it('keeps the whole row of the last writer in both replicas, in any order of arrival', async () => {
+  it("ends with the last writer's row in both replicas, whatever the order of arrival", async () => {
     const encrypt = (region: Region) => world.process(region, { suffixed: false }).session('p').encrypt(PAYLOAD);
     await Promise.all(REGIONS.map(encrypt));
     world.table.cut();
@@ -87,8 +87,8 @@ describe('the Global Table emulator', () => {
   });
 });
 
-describe('a key made in another region', () => {
-  it('makes decrypt fail with a retryable error until the key is replicated, and then succeeds', async () => {
+describe('a key that another region has made', () => {
+  it('makes decrypt fail with a retryable error until the key has been replicated', async () => {
     const record = await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     const reader = world.process(EAST, { suffixed: true });
     expect(await reading(reader, record)).toBe('KeyNotYetVisible');
@@ -97,15 +97,15 @@ describe('a key made in another region', () => {
   });
 });
 
-describe('two regions that create a key in the same minute', () => {
+describe('two regions that each create a key in the same minute', () => {
   it.for([
     {
       suffixed: false,
       expected: ['RecordUnreadable', 'RecordUnreadable', 'opened', 'opened'],
-      lose: 'lose one of them',
+      lose: 'lose one of the keys',
     },
-    { suffixed: true, expected: ['opened', 'opened', 'opened', 'opened'], lose: 'lose none' },
-  ])('$lose with region suffixes set to $suffixed', async ({ suffixed, expected }) => {
+    { suffixed: true, expected: ['opened', 'opened', 'opened', 'opened'], lose: 'lose no key' },
+  ])('$lose if region suffixes are $suffixed', async ({ suffixed, expected }) => {
     const encrypt = (region: Region) => world.process(region, { suffixed }).session('p').encrypt(PAYLOAD);
     const records = await Promise.all(REGIONS.map(encrypt));
     await world.wait(LAG_MS);
@@ -116,15 +116,15 @@ describe('two regions that create a key in the same minute', () => {
   });
 });
 
-describe('a revocation and a wrap renewal', () => {
-  it('both take effect if they are written in the same replica at the same time', async () => {
+describe('a revocation and a wrap renewal at the same time', () => {
+  it('both take effect if one replica receives both', async () => {
     const key = await keyToRenew(true);
     await Promise.all([world.maintain(WEST, true), world.keyTables[WEST].revoke(key)]);
     const both = { revoked: true, regions: [WEST, EAST] };
     expect(await states(key)).toEqual([both, both]);
   });
 
-  it('undo each other if they are written in two replicas, so only one region may write a row', async () => {
+  it('undo each other in two replicas, so only one region may write to a row', async () => {
     const key = await keyToRenew(false);
     await world.keyTables[WEST].revoke(key);
     await world.maintain(EAST, false);

@@ -6,18 +6,18 @@ export type Item = Record<string, AttributeValue>;
 
 /** One of the two replicated tables. */
 export interface Replica {
-  /** Reads the row with the primary key of `item`. */
+  /** Reads the row that has the same primary key as `item`. */
   read(item: Item): Promise<Item | undefined>;
-  /** Writes a whole row and replaces any existing one. */
+  /** Writes a whole row, in place of an existing one. */
   put(item: Item): Promise<void>;
 }
 
 /** The timing of the replication. */
 export interface LinkOptions {
   readonly now: Clock;
-  /** The maximum replication delay of a row. Delays vary, so a later write may overtake an earlier one. */
+  /** The maximum time that a row takes. Times vary, so a later write may overtake an earlier one. */
   readonly lagMs: number;
-  /** A random number from 0 up to 1, which determines the delay of a row. */
+  /** Returns a random number from 0 up to 1, which determines how long a row takes. */
   readonly draw: () => number;
 }
 
@@ -30,8 +30,8 @@ interface Parcel {
 }
 
 /**
- * Two replicas like those of an eventually consistent DynamoDB Global Table:
- * - The replica that receives a write evaluates its condition.
+ * Two replicas that behave like those of an eventually consistent DynamoDB Global Table:
+ * - The replica that receives a write checks the write's condition.
  * - The other replica then receives the whole row. Rows arrive in no particular order.
  * - If both replicas write a row, the later write replaces the whole row in both.
  */
@@ -39,7 +39,8 @@ export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
   readonly #link: LinkOptions;
   /**
-   * The number of the write whose row a replica holds, for each replica and row. Writes are numbered in order of time.
+   * For each replica and row, the number of the write from which the row comes. Writes are numbered in the order of
+   * time.
    */
   readonly #has = [new Map<string, number>(), new Map<string, number>()] as const;
   #writes = 0;
@@ -58,8 +59,8 @@ export class GlobalTable {
   }
 
   /**
-   * Performs a write in one replica and, if it succeeds, replicates the row to the other. Writes are sequential, so
-   * that the next read returns the result of this write.
+   * Performs a write in one replica. If the write succeeds, the other replica receives the row later. Writes are
+   * sequential, so that a read after the write returns the row that the write has made.
    * @param key a row with the same primary key
    */
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {
@@ -75,7 +76,7 @@ export class GlobalTable {
     });
   }
 
-  /** Delivers the rows that are due. Delivers none while the replicas are disconnected. */
+  /** Delivers the rows that are due, unless the replicas are disconnected. */
   deliver(): Promise<void> {
     return this.#inTurn(async () => {
       const nowMs = this.#link.now();
@@ -90,12 +91,12 @@ export class GlobalTable {
     });
   }
 
-  /** Disconnects the replicas. Rows in transit and later rows wait. */
+  /** Disconnects the replicas. Rows on their way and later rows have to wait. */
   cut(): void {
     this.#cut = true;
   }
 
-  /** Reconnects the replicas. Waiting rows start their replication now. */
+  /** Connects the replicas again. Rows that had to wait start on their way now. */
   heal(): void {
     if (!this.#cut) return;
     this.#cut = false;

@@ -3,7 +3,7 @@ import type { DataRowRecord, EnvelopeKeyRecord, KeyMeta } from '../../../src/ind
 import { MINUTE_MS } from '../../support/fakes.ts';
 import type { Region } from './two-regions.ts';
 
-/** A record that a process returned to a caller. It must not be lost. */
+/** A record that a process returned to its caller, and that must not be lost. */
 export interface Entry {
   readonly number: number;
   readonly partition: string;
@@ -11,22 +11,25 @@ export interface Entry {
   readonly record: DataRowRecord;
   /** The region in which the record was sealed. */
   readonly home: Region;
-  /** Whether the record's keys have a region suffix. Processes without a suffix cannot read them. */
+  /** Whether the record's keys have a region suffix. Processes without a suffix cannot read such keys. */
   readonly suffixed: boolean;
-  /** The Intermediate Key and the System Key above the record. */
+  /** The Intermediate Key of the record, and the System Key above it. */
   readonly keys: readonly KeyMeta[];
 }
 
-/** The time for which a process remembers that a row is absent. */
+/** How long a process remembers that a row is absent. */
 const ABSENCE_MS = 1000;
-/** If an absent key is older than this, Keyfold reports it as unreadable instead of not yet visible. */
+/**
+ * If an absent key is older than this, Keyfold reports the record as unreadable, and no longer the key as not yet
+ * visible.
+ */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** The expected state of the two replicas, computed only from the actions, without reading the replicas. */
+/** What the two replicas must contain. It follows only from the actions of processes, and the replicas are not read. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;
-  /** The time at which a row must be in both replicas. Infinity while the replicas are disconnected. */
+  /** When each row must be in both replicas. Infinity while the replicas are disconnected. */
   readonly #everywhereByMs = new Map<string, number>();
   readonly #revokedAtMs = new Map<string, number>();
   #cut = false;
@@ -35,7 +38,7 @@ export class Ledger {
     this.#lagMs = lagMs;
   }
 
-  /** A process returned a record. Its keys must be in the table by then. */
+  /** Notes a record that a process returned. The table must contain the record's keys by then. */
   enter(entry: Entry, nowMs: number): void {
     this.entries.push(entry);
     for (const key of entry.keys) {
@@ -48,7 +51,7 @@ export class Ledger {
     if (!this.#revokedAtMs.has(rowName(key))) this.#revokedAtMs.set(rowName(key), nowMs);
   }
 
-  /** The time since a key was revoked in the replica of its region. -Infinity if it is not revoked. */
+  /** How long a key has been revoked in the replica of its region. -Infinity if it is not revoked. */
   revokedForMs(key: KeyMeta, nowMs: number): number {
     return nowMs - (this.#revokedAtMs.get(rowName(key)) ?? Infinity);
   }
@@ -65,7 +68,7 @@ export class Ledger {
   }
 
   /**
-   * Whether a process may fail to open a record with this code. This does not consider KMS faults.
+   * Whether a process may fail to open a record with this code, apart from faults of KMS.
    * @param clockMs the time on the process's own clock
    */
   mayFail(entry: Entry, where: { region: Region; nowMs: number; clockMs: number }, code: string): boolean {
@@ -77,7 +80,7 @@ export class Ledger {
   }
 }
 
-/** The last observed state of a row in a replica. */
+/** A row of a replica, as it was last seen. */
 interface Seen {
   readonly revoked: boolean;
   /** The sealed key, without its wraps. */
@@ -86,7 +89,7 @@ interface Seen {
   readonly regions: readonly string[];
 }
 
-/** Observes one replica and checks that no revocation, wrap or row ever disappears. */
+/** Watches a replica, in which no revocation, wrap or row may ever disappear. */
 export class ReplicaWatch {
   readonly #region: Region;
   readonly #seen = new Map<string, Seen>();

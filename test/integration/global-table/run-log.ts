@@ -2,7 +2,7 @@ import { KeyfoldError } from '../../../src/index.ts';
 
 const LAST_STEPS = 25;
 
-/** The events of a run, and its faults. */
+/** What happens in a run, and its faults. */
 export class RunLog {
   readonly faults: string[] = [];
   /** The number of events of each kind. */
@@ -21,7 +21,7 @@ export class RunLog {
     this.faults.push(`after step ${this.#steps.length}: ${what}`);
   }
 
-  /** Performs work that must not fail. If it fails, records a fault and returns undefined. */
+  /** Performs work that must not fail. If the work fails, this records a fault and returns undefined. */
   async without<T>(what: string, work: Promise<T>): Promise<T | undefined> {
     try {
       return await work;
@@ -31,7 +31,7 @@ export class RunLog {
     }
   }
 
-  /** The last steps, to diagnose a failed run. */
+  /** The last steps of the run, to find out why it failed. */
   tail(): string {
     const first = Math.max(0, this.#steps.length - LAST_STEPS);
     return this.#steps

@@ -10,19 +10,17 @@ const STEPS = 100;
 const STEPS_A_LOOK = 10;
 const PARTITIONS = ['a', 'b', 'c'];
 const LAGS_MS = [2000, 30_000, 120_000];
-/** A revocation picks one of this many latest rows. */
+/** A revocation picks a row among this many of the latest rows. */
 const REVOCABLE = 6;
 
 /** The result of a run. */
 export interface RunResult {
   readonly log: RunLog;
-  /** The lost records. After the end of the run, a new process in at least one region could not decrypt them. */
+  /** The lost records: in at least one region, a new process could not decrypt them after the run. */
   readonly lost: readonly string[];
 }
 
-/**
- * Runs the steps of a seed on a service in two regions, with or without region suffixes, until all rows are replicated.
- */
+/** Runs the steps of a seed on a service in two regions, and waits until all rows have been replicated. */
 export async function run(emulators: Emulators, seed: number, suffixed: boolean): Promise<RunResult> {
   const seeded = new Seeded(seed);
   const steps = drawSteps(seeded, STEPS);
@@ -98,7 +96,7 @@ class Run {
     }
   }
 
-  /** Checks that no change of a replica has disappeared. */
+  /** Checks that a replica has lost none of its changes. */
   async look(): Promise<void> {
     for (const region of REGIONS) {
       for (const undone of this.#watches[region].look(await this.#world.keyTables[region].list())) {
@@ -108,8 +106,9 @@ class Run {
   }
 
   /**
-   * Waits until all rows are replicated and reads every record. If no record is lost, maintains the keys and disables
-   * the replaced KMS keys. Then reads every record again in each region while its own KMS is down.
+   * Waits until all rows have been replicated, and reads every record. If no record is lost, it maintains the keys and
+   * disables the replaced KMS keys. Then it reads every record again in each region, while the region's own KMS is
+   * down.
    * @returns the records that were lost
    */
   async comeToRest(): Promise<string[]> {
@@ -149,8 +148,8 @@ class Run {
   }
 
   /**
-   * Runs maintenance as in docs/explanation/global-tables.md. Each region maintains its own keys. One region also
-   * maintains the keys without a suffix.
+   * Runs the maintenance as docs/explanation/global-tables.md says. Each region maintains its own keys, and one region
+   * also maintains the keys without a suffix.
    */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];
@@ -165,8 +164,8 @@ class Run {
   }
 
   /**
-   * Revokes one of the latest keys of a region, in the region's replica. If keys have no region suffix, it picks any
-   * key.
+   * Revokes one of the latest keys of a region, in the region's own replica. Without region suffixes, any key may be
+   * picked.
    */
   async #revoke(region: Region, pick: number): Promise<void> {
     const table = this.#world.keyTables[region];

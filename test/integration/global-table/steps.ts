@@ -1,7 +1,7 @@
 import { DAY_MS, MINUTE_MS } from '../../support/fakes.ts';
 import type { Seeded } from '../../support/seeded.ts';
 
-/** How often a step of each kind occurs: the relative frequency of each kind of step. */
+/** How often each kind of step occurs, relative to the others. */
 const WEIGHTS = {
   encrypt: 24,
   'encrypt at once': 6,
@@ -23,16 +23,16 @@ const WEIGHTS = {
 /** One step of a run. */
 export interface Step {
   readonly do: keyof typeof WEIGHTS;
-  /** A random number that picks a process, record, row or partition. */
+  /** Random numbers that pick a process, a record, a row or a partition. */
   readonly pick: readonly [number, number, number];
-  /** The time that passes before the step. */
+  /** How much time passes before the step. */
   readonly waitMs: number;
 }
 
 const SHORT_MS = [1000, 5000, MINUTE_MS, 3 * MINUTE_MS];
 const LONG_MS = [20 * MINUTE_MS, 65 * MINUTE_MS, 30 * DAY_MS, 83 * DAY_MS, 91 * DAY_MS];
 
-/** Draws the steps of a run in advance, so that the same steps can run with and without region suffixes. */
+/** Draws the steps of a run in advance, so that the same steps can run both with and without region suffixes. */
 export function drawSteps(seeded: Seeded, count: number): Step[] {
   const picked = (): number => seeded.below(2 ** 30);
   return Array.from({ length: count }, () => {

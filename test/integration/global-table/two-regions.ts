@@ -34,32 +34,32 @@ export async function startEmulators(): Promise<Emulators> {
 }
 
 export interface TwoRegionsOptions {
-  /** Separates this service's table and KMS keys from those of others on the same emulators. */
+  /** The prefix of the service's table and KMS keys, which other services on the same emulators do not have. */
   readonly name: string;
   readonly lagMs: number;
-  /** A random number from 0 up to 1, used for every random choice. */
+  /** Returns a random number from 0 up to 1, for every random choice. */
   readonly draw: () => number;
 }
 
 /** The options of a process. */
 export interface ProcessOptions {
   readonly suffixed: boolean;
-  /** How far the process's clock is ahead of the true time, in milliseconds. */
+  /** By how many milliseconds the process's clock is ahead of the true time. */
   readonly offsetMs?: number;
   readonly policy?: Partial<CryptoPolicy>;
 }
 
-/** Long timeouts. No emulator hangs in these tests, but a busy machine may be slow. */
+/** The time-outs are long. No emulator hangs in these tests, but a busy machine may be slow. */
 const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
 /**
- * A service in two regions, each with a Global Table replica and a KMS key behind an alias. Tests advance its clock.
+ * A service in two regions. Each has a replica of a Global Table, and a KMS key behind an alias. Tests move the clock.
  */
 export class TwoRegions {
   readonly clock: HandClock;
   readonly table: GlobalTable;
-  /** The replicas. An operator reads and changes them. */
+  /** The replicas, for an operator who reads and changes them. */
   readonly keyTables: PerRegion<DynamoDbKeyTable>;
   readonly #emulators: Emulators;
   readonly #alias: string;
@@ -111,7 +111,7 @@ export class TwoRegions {
     return new TwoRegions(emulators, options, { clock, table, keys });
   }
 
-  /** A process in a region, with a cold cache over the region's replica. */
+  /** A process in a region, with a cold cache, on the region's replica. */
   process(region: Region, { suffixed, offsetMs = 0, policy = {} }: ProcessOptions): SessionFactory {
     return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
   }
@@ -121,7 +121,7 @@ export class TwoRegions {
     return new SystemKeyMaintenance({ ...this.#parts(region, suffixed), now: this.clock.now }).run();
   }
 
-  /** Advances the clock and delivers the rows that are now due. */
+  /** Moves the clock forward, and delivers the rows that are due by then. */
   async wait(ms: number): Promise<void> {
     this.clock.advance(ms);
     await this.table.deliver();

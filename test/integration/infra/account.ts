@@ -22,7 +22,7 @@ export interface Principal {
 /** The resource of an action. */
 export interface Target {
   readonly arn: string;
-  /** Further request context that policies test, such as a key's aliases. */
+  /** More of the request's context that policies may check, such as the aliases of a key. */
   readonly context?: Context;
   readonly policy?: unknown;
 }
@@ -81,7 +81,7 @@ function userOf(policy: string): Principal {
   return { arn: `arn:aws:iam::${ACCOUNT}:role/app`, policies: [keyStack[policy]?.Properties['PolicyDocument']] };
 }
 
-/** The role of each function, and roles that have only one managed policy of the key stack. */
+/** The role of each function, and roles with only one of the key stack's managed policies. */
 export const USERS = {
   api: roleOf('Api'),
   seal: roleOf('Seal'),
@@ -105,7 +105,7 @@ export const OUTSIDERS = {
   "another account's third role": { arn: `arn:aws:iam::${OTHER_ACCOUNT}:role/third`, policies: [everything] },
 } satisfies Record<string, Principal>;
 
-/** Principals that may write to the table besides the functions. IAM allows each of them everything. */
+/** Principals other than the functions that may write to the table. IAM allows each of them everything. */
 export const WRITERS = {
   'an operator who is named': { arn: OPERATOR, policies: [everything] },
   'a role of another deployment whose names are given': {
@@ -155,14 +155,14 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
   return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
 }
 
-/** The table's replica in a region, with its policy. The action concerns one row, or no particular row. */
+/** A region's replica of the table, with its policy. The action concerns one row, or no row in particular. */
 export function tableAt(region: string, row?: string): Target {
   const policy = REPLICAS.find(({ Region }) => Region === region)?.ResourcePolicy.PolicyDocument;
   const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
   return { ...other('dynamodb', 'table/EncryptionKey', region), context, policy };
 }
 
-/** Other resources that a policy could reach by mistake. */
+/** Other resources, which a policy could cover by mistake. */
 export const REST = {
   'the alias': other('kms', 'alias/keyfold'),
   'the table': tableAt(WEST, '_SK_orders_shop_us-west-2'),
@@ -197,7 +197,7 @@ const TYPES: readonly [Service, RegExp, string][] = [
 
 interface Action {
   readonly name: string;
-  /** The resource types that an action accepts. Empty if the action accepts no resource. */
+  /** The types of resources that an action accepts. Empty if it accepts none. */
   readonly types: readonly string[];
 }
 
@@ -214,7 +214,9 @@ async function actionsOf(service: Service): Promise<Action[]> {
   }));
 }
 
-/** The actions that a policy's pattern matches in AWS's list. For example, `dynamodb:Describe*` matches fourteen. */
+/**
+ * The actions in AWS's list that the pattern of a policy matches. For example, `dynamodb:Describe*` matches fourteen.
+ */
 export async function expanded(pattern: string): Promise<string[]> {
   const [service = '', name = ''] = pattern.split(':');
   const form = new RegExp(`^${name.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i');
@@ -222,7 +224,7 @@ export async function expanded(pattern: string): Promise<string[]> {
   return names.filter((one) => form.test(one)).map((one) => `${service}:${one}`);
 }
 
-/** Every action of KMS, DynamoDB, SQS and Lambda that accepts this type of target. */
+/** All actions of KMS, DynamoDB, SQS and Lambda that accept this type of resource. */
 function actionsOn({ arn }: Target): string[] {
   const [service, , type] = TYPES.find(([, pattern]) => pattern.test(arn)) ?? [];
   const services = service === undefined ? SERVICES : [service];
@@ -254,8 +256,8 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
     resourceControlPolicies: [],
     ...(target.policy !== undefined && { resourcePolicy: target.policy }),
   };
-  // AWS's list has API Gateway's verbs only for REST APIs. The simulation of actions on HTTP APIs therefore ignores the
-  // list.
+  // AWS's list has the verbs of API Gateway only for REST APIs. So the simulation of actions on HTTP APIs does not use
+  // the list.
   if (/^arn:[^:]+:apigateway:[^:]*::\/(?:apis|tags)\b/.test(target.arn))
     return runUnsafeSimulation(simulation, {}) === 'Allowed';
   const result = await runSimulation(simulation, {});
@@ -263,7 +265,7 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
   return result.overallResult === 'Allowed';
 }
 
-/** Returns all actions that a principal may perform on a target. It simulates each action. */
+/** Returns all actions that a principal may perform on a target, each of which is simulated. */
 export async function allowedOn(principal: Principal, target: Target): Promise<string[]> {
   const actions = actionsOn(target);
   const allowed = await Promise.all(actions.map((action) => isAllowed(principal, action, target)));

@@ -47,8 +47,8 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * The reviewed parts of a packaged app. Each resource and each graph has one line. The texts and topics of alarms are
- * left out. So is the location of the code, because it differs in each package.
+ * The parts of a packaged app that a person has reviewed, with a line for each resource and each graph. It omits the
+ * texts and topics of alarms, and the location of the code, which differs in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -90,7 +90,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   return [...one, ...others];
 }
 
-/** The probability that an alarm goes off within some hours if each hour has this many events at random times. */
+/** The probability that an alarm fires within some hours, if each hour has this many events at random times. */
 function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
   const { Threshold, EvaluationPeriods, Metrics } = alarm as {
     Threshold: number;
@@ -130,7 +130,7 @@ function daysKept(app: AppPackage): unknown[] {
   );
 }
 
-/** The codes of one of Keyfold's metrics that trigger an alarm. */
+/** The codes in one of Keyfold's metrics for which an alarm fires. */
 function codesRungFor(metric: string): Set<unknown> {
   const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
     const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
@@ -142,7 +142,7 @@ function codesRungFor(metric: string): Set<unknown> {
   return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
 }
 
-/** The minutes in which SQS delivers a message if no queue accepts it. The first attempt is at `startSeconds`. */
+/** The minutes in which SQS delivers a message that no queue accepts. The first attempt is at `startSeconds`. */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
   const tries = Array.from({ length: 12 }, (_, i) => {
@@ -154,11 +154,11 @@ function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConf
 }
 
 describe('each function', () => {
-  it.for(FUNCTIONS)('%s has its role from the stack of roles', (name) => {
+  it.for(FUNCTIONS)('has its role from the stack of roles: %s', (name) => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
-  it('has only ARNs in the AWS partition of the deployment', () => {
+  it("names only ARNs in the deployment's AWS partition", () => {
     const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
@@ -172,24 +172,27 @@ describe('each function', () => {
     expect(ofType(example, 'AWS::IAM::Role')).toEqual([]);
   });
 
-  it.for(FUNCTIONS)('%s runs on Arm under Node 24, with the configured log format, levels and retention', (name) => {
-    const found = functionOf(example, name);
-    expect(found).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
-    expect(found).toMatchObject({
-      FunctionName: `keyfold-${name.toLowerCase()}`,
-      LoggingConfig: { LogFormat: 'Text' },
-    });
-    expect(functionOf(flipped, name)['LoggingConfig']).toEqual({
-      LogFormat: 'JSON',
-      ApplicationLogLevel: 'DEBUG',
-      SystemLogLevel: 'WARN',
-    });
-    const group = example.resources[`${name}LogGroup`];
-    expect(group?.Properties).toEqual({
-      LogGroupName: `/aws/lambda/keyfold-${name.toLowerCase()}`,
-      RetentionInDays: 365,
-    });
-  });
+  it.for(FUNCTIONS)(
+    'runs on Arm under Node 24, with the configured log format, log levels and retention: %s',
+    (name) => {
+      const found = functionOf(example, name);
+      expect(found).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
+      expect(found).toMatchObject({
+        FunctionName: `keyfold-${name.toLowerCase()}`,
+        LoggingConfig: { LogFormat: 'Text' },
+      });
+      expect(functionOf(flipped, name)['LoggingConfig']).toEqual({
+        LogFormat: 'JSON',
+        ApplicationLogLevel: 'DEBUG',
+        SystemLogLevel: 'WARN',
+      });
+      const group = example.resources[`${name}LogGroup`];
+      expect(group?.Properties).toEqual({
+        LogGroupName: `/aws/lambda/keyfold-${name.toLowerCase()}`,
+        RetentionInDays: 365,
+      });
+    },
+  );
 
   it('has only its own build folder in its zip', () => {
     const folders = Object.entries(example.zips).map(([zip, names]) => [
@@ -205,7 +208,7 @@ describe('each function', () => {
     });
   });
 
-  it.for(['Api', 'Seal', 'Open', 'Maintenance'])('%s has an environment that the code accepts', (name) => {
+  it.for(['Api', 'Seal', 'Open', 'Maintenance'])('has environment variables that the code accepts: %s', (name) => {
     for (const app of [example, flipped]) {
       const { names, kms } = readConfig(environmentOf(app, name));
       expect(names).toMatchObject({ service: 'orders', product: 'shop', regionSuffix: 'us-west-2' });
@@ -213,7 +216,7 @@ describe('each function', () => {
     }
   });
 
-  it('behind the API authenticates callers in the same way as its routes', () => {
+  it('of the API expects the same authorizer as its route', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -224,11 +227,11 @@ describe('each function', () => {
     });
   });
 
-  it('accepts further settings', () => {
+  it('may have further settings', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('seal and open have different operations, and together they have every operation', () => {
+  it('has its own operations: seal and open share none, and together have all', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -237,7 +240,7 @@ describe('each function', () => {
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
   });
 
-  it('accepts tracing, a customer key for its environment, and reserved concurrency', () => {
+  it("may have tracing, a customer's key for its environment, and reserved concurrency", () => {
     for (const name of FUNCTIONS) {
       expect(functionOf(flipped, name)).toMatchObject({
         TracingConfig: { Mode: 'Active' },
@@ -264,7 +267,7 @@ describe('the HTTP API', () => {
     for (const route of routes) expect(route['AuthorizationType']).toBe('AWS_IAM');
   });
 
-  it('accepts tokens with an issuer, an audience and a scope if the deployment sets them', () => {
+  it('accepts only tokens with an issuer, an audience and a scope, if the deployment names them', () => {
     const [[id, authorizer] = []] = ofType(flipped, 'AWS::ApiGatewayV2::Authorizer');
     expect(authorizer?.Properties).toMatchObject({
       AuthorizerType: 'JWT',
@@ -278,7 +281,7 @@ describe('the HTTP API', () => {
     }
   });
 
-  it('may invoke only its own function, and the schedule only the maintenance', () => {
+  it('may invoke only its own function, and the schedule only the maintenance function', () => {
     const permissions = ofType(example, 'AWS::Lambda::Permission').map(([, { Properties }]) => Properties);
     expect(permissions).toHaveLength(2);
     const [ofApi, ofSchedule] = ['Api', 'Maintenance'].map((name) =>
@@ -297,19 +300,19 @@ describe('the HTTP API', () => {
     }
   });
 
-  it('is throttled, and logs refused callers without the path of the request', () => {
+  it('is throttled, and logs the callers that it refuses without the path of the request', () => {
     const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
       RetentionInDays: 365,
-      // AWS lists each log group with another prefix in a resource policy of the account. That policy holds at most
-      // 5,120 characters.
+      // AWS lists each log group with another prefix in a resource policy of the account, which holds at most 5,120
+      // characters.
       LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
     });
   });
 
-  it('and every function write to log groups that outlive the stack', () => {
+  it('has a log group that outlives the stack, as every function has', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(
@@ -322,8 +325,8 @@ describe('the HTTP API', () => {
   });
 });
 
-describe('the queues', () => {
-  it("hide a message for six times the function's time-out, and deliver it at most a hundred times", () => {
+describe('the queues of the app', () => {
+  it("hide a message for six times the function's time-out, and deliver it up to a hundred times", () => {
     for (const app of [example, flipped]) {
       const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
         app.resources['InputQueue']?.Properties ?? {};
@@ -351,7 +354,7 @@ describe('the queues', () => {
     }
   });
 
-  it('are polled with the configured concurrency, and failures are reported per message', () => {
+  it('are polled with the configured concurrency, and the function reports failures per message', () => {
     const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
     expect(mapping?.Properties).toMatchObject({
       EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
@@ -360,7 +363,7 @@ describe('the queues', () => {
     });
   });
 
-  it('are all standard or all FIFO, and the function accepts them', () => {
+  it('are all standard or all FIFO, and the function accepts both', () => {
     expect(queueNames(example)).toEqual([
       ['keyfold-input', undefined],
       ['keyfold-output', undefined],
@@ -376,8 +379,8 @@ describe('the queues', () => {
   });
 });
 
-describe('alarms', () => {
-  it('watch metrics that the code writes, with all their dimensions', () => {
+describe('the alarms of the app', () => {
+  it('watch metrics that the code writes, with all dimensions', () => {
     const alarms = ofType(example, 'AWS::CloudWatch::Alarm');
     const own = alarms.flatMap(([, { Properties }]) => ownMetrics(Properties)) as [string, string[]][];
     for (const [metric, dimensions] of own) expect([metric, dimensions]).toEqual([metric, documented.get(metric)]);
@@ -397,13 +400,13 @@ describe('alarms', () => {
     ]);
   });
 
-  it("fire when the System Key reaches the deployment's maximum age", () => {
+  it('fire when the System Key reaches the maximum age of the deployment', () => {
     const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
     expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
-  it('name a runbook that exists, in their descriptions', () => {
+  it('name a runbook that exists', () => {
     const alarms = [...ofType(example, 'AWS::CloudWatch::Alarm'), ...ofType(flipped, 'AWS::CloudWatch::Alarm')];
     const texts = alarms.map(([, { Properties }]) => Properties['AlarmDescription'] as string);
     texts.push(
@@ -416,7 +419,7 @@ describe('alarms', () => {
     expect(named.filter((page) => !existsSync(new URL(`../../../${page}`, import.meta.url)))).toEqual([]);
   });
 
-  it('have the number and the metrics that docs/explanation/costs.md charges for', () => {
+  it('have the number and the metrics for which docs/explanation/costs.md charges', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
     );
@@ -438,7 +441,7 @@ describe('alarms', () => {
     expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
   });
 
-  it('treat missing data as healthy, except the alarm on the maintenance, which must run every 26 hours', () => {
+  it('take missing data for healthy, except the alarm on the maintenance, which must run every 26 hours', () => {
     for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       const isMaintenance = id === 'MaintenanceMissingAlarm';
       expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
@@ -459,7 +462,7 @@ describe('alarms', () => {
     });
   });
 
-  it('send a notice of recovery, unless they count failures', () => {
+  it('also report a recovery, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -471,7 +474,7 @@ describe('alarms', () => {
   });
 
   it.for(['Seal', 'Open'])(
-    'fire if %s fails for all of a few callers, but not for mistakes of some callers',
+    'fire if %s fails for a few callers and for them always, but not for mistakes of some callers',
     (name) => {
       const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
       const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
@@ -517,13 +520,13 @@ describe('alarms', () => {
     );
   });
 
-  it('fire if a message waits longer than the deployment allows', () => {
+  it('fire if a message has to wait longer than the deployment allows', () => {
     const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
     expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
     expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
   });
 
-  it('fire before the output queue drops results that no consumer reads', () => {
+  it('fire before the output queue drops results because no consumer reads them', () => {
     const days = [example, flipped].map((app) => app.resources['OutputAgingAlarm']?.Properties['Threshold'] / 86_400);
     expect(days).toEqual([7, 1]);
   });
@@ -542,7 +545,7 @@ describe('alarms', () => {
     [100, 1],
     [10_000, 1],
   ] as const)(
-    'fire if a fleet of %i requests a second loses its preferred region, within %i hours',
+    'fire if a fleet at %i requests per second loses its preferred region, within %i hours',
     ([rate, hours]) => {
       const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
       const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
@@ -554,19 +557,22 @@ describe('alarms', () => {
 
   it.for(
     ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
-  )('%s fires within ten minutes if one message, first tried at second %i, keeps returning', ([name, start]) => {
-    const { Properties } = example.resources[`${name}Alarm`] as AppResource;
-    const { EvaluationPeriods, DatapointsToAlarm } = Properties;
-    for (const period of periodsOf(Properties)) expect(period).toBe(60);
-    expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
-    const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
-    const tried = minutesTried(queue, start).filter((minute) => minute < 10);
-    expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
-    // A short outage of a queue must not page an operator.
-    expect(DatapointsToAlarm).toBeGreaterThan(2);
-  });
+  )(
+    'include %s, which fires within ten minutes if one message, first tried at second %i, keeps returning',
+    ([name, start]) => {
+      const { Properties } = example.resources[`${name}Alarm`] as AppResource;
+      const { EvaluationPeriods, DatapointsToAlarm } = Properties;
+      for (const period of periodsOf(Properties)) expect(period).toBe(60);
+      expect(EvaluationPeriods).toBeGreaterThanOrEqual(10);
+      const { queue } = readQueueConfig(environmentOf(example, 'Queue'));
+      const tried = minutesTried(queue, start).filter((minute) => minute < 10);
+      expect(tried.length).toBeGreaterThanOrEqual(DatapointsToAlarm as number);
+      // A short outage of a queue must not page an operator.
+      expect(DatapointsToAlarm).toBeGreaterThan(2);
+    },
+  );
 
-  it('notify a topic of the stack, or the given topic', () => {
+  it('notify a topic of the stack, or the topic that the deployment names', () => {
     for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
     }
@@ -577,8 +583,8 @@ describe('alarms', () => {
   });
 });
 
-describe('the dashboard', () => {
-  it('shows every metric of docs/reference/metrics.md, with all its dimensions', () => {
+describe('the dashboard of the app', () => {
+  it('shows every metric in docs/reference/metrics.md, with all dimensions', () => {
     const body = JSON.parse(example.resources['Dashboard']?.Properties['DashboardBody'] as string) as {
       widgets: { properties: { metrics: [string | { expression: string }][] } }[];
     };
@@ -595,7 +601,7 @@ describe('the dashboard', () => {
 });
 
 describe('npm run deploy without --yes', () => {
-  it('packages the app and prints what it would change', async () => {
+  it('packages the app, and prints what a deployment would change', async () => {
     const cli = await startCli();
     const there = { Resources: { HttpApi: { Type: 'AWS::ApiGatewayV2::Api' }, Gone: { Type: 'AWS::SNS::Topic' } } };
     const outcome = await cli.deploy(
@@ -620,7 +626,7 @@ describe('npm run deploy without --yes', () => {
 });
 
 describe('the packaged app', () => {
-  it.for(['example', 'flipped'] as const)('of the %s options equals its reviewed file', async (name) => {
+  it.for(['example', 'flipped'] as const)('with the %s options equals its reviewed file', async (name) => {
     const app = { example, flipped }[name];
     await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);
   });

@@ -1,4 +1,4 @@
-/** Runs the deployment scripts with stand-ins for the AWS CLI and osls, which record their calls. */
+/** Runs the deployment scripts with fakes in place of the AWS CLI and osls. The fakes record the calls. */
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,9 +14,9 @@ const root = join(import.meta.dirname, '..', '..', '..');
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**
- * The stand-ins' answers by service and command, or by a waiter's name. A string is an error. A list has one answer for
- * each call, and the last answer repeats. CHANGE_SET stands for the name of the latest change set. Other calls get an
- * empty answer. If osls has no answer here, the real osls runs.
+ * The fakes' answers by service and command, or by the name of a waiter. A string is an error. A list has one answer
+ * for each call, and its last answer repeats. CHANGE_SET stands for the name of the latest change set. Other calls get
+ * an empty answer. If there is no answer for osls, the real osls runs.
  */
 export type Answers = Readonly<Record<string, unknown>>;
 
@@ -25,21 +25,21 @@ export function invoked(payload: unknown, meta: object = {}): object {
   return { ...meta, [PAYLOAD]: payload };
 }
 
-/** The exit code and the output of a script, and the calls that it made. */
+/** The exit code and output of a script, and the calls that it made. */
 export interface Outcome {
   readonly code: number;
   readonly said: string;
-  /** The service and command of each call, with its other arguments. */
+  /** The service and command of each call, with the other arguments. */
   readonly calls: readonly { readonly name: string; readonly args: readonly string[] }[];
 }
 
 /** Runs the deployment scripts. */
 export interface Cli {
-  /** Runs `deploy/main.ts` in this process with the example deployment, after changes to it and to the environment. */
+  /** Runs `deploy/main.ts` in this process, with changes to the example deployment and to the environment. */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** Like `deploy`, but in a child process, so that the output includes that of osls. */
+  /** Does the same in a child process, so that the output includes that of osls. */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** Like `deploy`, with the text of a deployment file. */
+  /** Does the same with the text of a deployment file. */
   run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
   remove(): Promise<void>;
 }
@@ -60,9 +60,8 @@ const IDENTITY = {
 const PAYLOAD = 'payload';
 
 /**
- * A stand-in for the AWS CLI. It reads its input to the end, as a prompt would. It records each argument with a NUL at
- * its end, and a second NUL after each call. `lambda invoke` writes its answer to the file that its last argument
- * names.
+ * A fake AWS CLI. It reads its input to the end, as a prompt would. It records each argument followed by a NUL, and
+ * each call followed by another NUL. `lambda invoke` writes its answer to the file that its last argument names.
  */
 const STAND_IN = `#!/bin/sh
 if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi
@@ -89,7 +88,7 @@ for one in "$nth" "$name"; do
 done
 `;
 
-/** Every Node process of the script imports this file. In the process of osls, it records the call and exits. */
+/** Every Node process of the script imports this file. In the process of osls, this file records the call and exits. */
 const OSLS_STAND_IN = `
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -112,7 +111,7 @@ if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(
 }
 `;
 
-/** Writes the stand-ins to a folder. */
+/** Writes the fakes into a folder. */
 export async function startCli(): Promise<Cli> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-deploy-'));
   await writeFile(join(folder, 'aws'), STAND_IN);

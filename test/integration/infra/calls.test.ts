@@ -1,6 +1,6 @@
 /**
- * Runs the real functions on emulators and compares their calls with their roles. Each role must allow every call, and
- * nothing that the function never calls.
+ * Runs the real functions on emulators, and compares their calls with their roles. A role must allow every call of its
+ * function, and no other call.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -25,9 +25,9 @@ let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
-/** The KMS calls of the function so far. Calls of the administrator come after this point and do not count. */
+/** The function's KMS calls up to the last {@link aside}, whose own calls do not count. */
 let before: string[] = [];
-/** The SQS calls by queue, under their IAM action names. */
+/** The SQS calls by queue, with the names of their IAM actions. */
 let sqsCalls: string[] = [];
 
 beforeAll(async () => {
@@ -53,7 +53,7 @@ beforeEach(async () => {
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
-    // The default of deploy.yml. Every second test uses it.
+    // The default in deploy.yml. Every second test uses it.
     ...(services % 2 === 0 && { KEYFOLD_REGION_SUFFIX: WEST }),
   };
   record();
@@ -84,14 +84,14 @@ async function send(process: LocalFunction, operation: string, body: unknown): P
   return JSON.parse(answer.body) as Record<string, unknown>;
 }
 
-/** Invokes the functions `seal` and `open` directly. It throws failures, except those of batch items. */
+/** Invokes the functions `seal` and `open` directly. Failures are thrown, except those of batch items. */
 async function invoke(process: LocalFunction, operation: string, body: object): Promise<Record<string, unknown>> {
   const answer = await process.invoke({ operation, partition: 'tenant-1', ...body }, TIMEOUT_MS);
   expect(JSON.stringify(answer)).not.toContain('"error"');
   return answer as Record<string, unknown>;
 }
 
-/** Forgets the calls of the preparation. */
+/** Forgets the calls that prepared the test. */
 function record(): void {
   kms.resetCalls();
   proxy.calls = [];
@@ -104,7 +104,7 @@ function kmsCalls(): string[] {
   return [...before, ...kms.calls().map(({ region, action }) => `${region} kms:${action}`)];
 }
 
-/** The distinct calls since {@link record} as IAM actions. KMS actions include the region. */
+/** The different calls since {@link record}, as IAM actions. KMS actions have a region. */
 function recorded(): { kms: { region: string; action: string }[]; dynamoDb: string[] } {
   const ofKms = [...new Set(kmsCalls())].toSorted().map((call) => {
     const [region = '', action = ''] = call.split(' ');
@@ -119,7 +119,7 @@ function iamActionOf(call: string): string {
   return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
-/** The recorded calls, and the subset that a role would refuse. */
+/** The recorded calls, and those among them that a role would refuse. */
 async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
   const keys = new Map([
@@ -142,7 +142,7 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
   return { called: [...called].toSorted(), refused };
 }
 
-/** All actions that a role allows. Each must be called. */
+/** All actions that a role allows. The function must call each of them. */
 async function exactly(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const allowed = await Promise.all([KEYS['the key'], REST['the table']].map((one) => allowedOn(USERS[name], one)));
   const ofQueues = await Promise.all(
@@ -162,8 +162,8 @@ const QUEUES = {
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
 /**
- * For tests in which another process overtakes a request. A loaded machine may stall the request so long that the
- * process assumes a freeze and repeats it. No other process overtakes the repeat, so the test then runs again.
+ * For tests in which another process overtakes a request. A busy machine may delay the request so long that the process
+ * assumes a freeze and sends the request again. No process overtakes the second request, so the test runs again.
  */
 const RACE = { retry: 3 };
 
@@ -207,7 +207,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
     Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
-    // A key from the last minutes might not be replicated yet.
+    // The row of a key from the last few minutes may not have been replicated yet.
     Key.ParentKeyMeta.Created -= 3600;
     record();
     const open = start('invoke', 'decrypt');
@@ -273,7 +273,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
   });
 });
 
-/** Runs work without recording its calls. */
+/** Performs work whose calls are not recorded. */
 async function aside<T>(work: Promise<T>): Promise<T> {
   const recordedBefore = [...sqsCalls];
   const done = await work;
@@ -281,7 +281,7 @@ async function aside<T>(work: Promise<T>): Promise<T> {
   return done;
 }
 
-/** The three queues. The tests do not record the calls of these clients. */
+/** The three queues. The calls of these clients are not recorded. */
 function openQueues() {
   const input = sqs.ensureQueue('input');
   const { queueUrl: outputUrl } = sqs.ensureQueue('output');
@@ -295,7 +295,7 @@ function openQueues() {
   const client = new SQSClient({ region: WEST, endpoint: sqs.endpoint, credentials });
   return {
     /**
-     * A cold process handles a message.
+     * Handles a message in a cold process.
      * @returns the number of messages that return to the queue: 0 or 1
      */
     take: async (operation: string, body: object): Promise<number> => {

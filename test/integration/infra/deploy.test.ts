@@ -1,4 +1,4 @@
-/** Tests the deployment scripts with stand-ins for the AWS CLI and osls. */
+/** Tests the deployment scripts with fakes in place of the AWS CLI and osls. */
 import { readFile, rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -63,13 +63,13 @@ function stackIn(StackStatus: string, ...parameters: [name: string, value: strin
   return { 'cloudformation describe-stacks': { Stacks: [{ StackId: 'it', StackStatus, Parameters }] } };
 }
 
-it('every AWS CLI call names its region, requests JSON and disables the pager', async () => {
+it('every call of the AWS CLI names its region, requests JSON, and disables the pager', async () => {
   const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
   const regions = outcome.calls.map(({ args }) => args[1]);
   for (const { args } of outcome.calls) {
     expect(args.slice(0, 5)).toEqual(['--region', expect.any(String), '--output', 'json', '--no-cli-pager']);
   }
-  // The script reads the identity in the first region, and deploys to one region after the other.
+  // The script reads the identity in the first region, and then deploys to the regions in turn.
   expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
 });
 
@@ -78,12 +78,12 @@ it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)('deploy rej
   expect(outcome).toMatchObject({ code: 1, said: 'deploy what: keys, table, roles or app?\n', calls: [] });
 });
 
-describe('a change set', () => {
+describe('the change set', () => {
   it.for([
     ['keys', 'keyfold-keys'],
     ['table', 'keyfold-table'],
     ['roles', 'keyfold-roles'],
-  ] as const)('of the %s has the template of that name, and may change IAM resources', async ([what, name]) => {
+  ] as const)('of the %s has its own template, and may change IAM resources', async ([what, name]) => {
     const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
     expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
     const [template] = optionOf(outcome, 'create-change-set', '--template-body');
@@ -93,7 +93,7 @@ describe('a change set', () => {
     expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
   });
 
-  it('creates a stack that does not exist or was only planned, and updates any other stack', async () => {
+  it('creates a stack that is missing or was only planned, and updates any other stack', async () => {
     const typeWith = async (there: Answers): Promise<unknown[]> => {
       const outcome = await cli.deploy(['roles'], { ...ABSENT, ...there, ...changes() }, { regions: ['us-west-2'] });
       return [
@@ -110,7 +110,7 @@ describe('a change set', () => {
   });
 
   it.for(["The submitted information didn't contain changes.", 'No updates are to be performed.'])(
-    'without a change fails with "%s", and is deleted',
+    'is deleted without an error if it fails with "%s"',
     async (StatusReason) => {
       const outcome = await cli.deploy(['table'], {
         ...stackIn('CREATE_COMPLETE'),
@@ -126,14 +126,14 @@ describe('a change set', () => {
   it.for([
     [{ Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
     [{ Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
-  ] as const)('that CloudFormation fails to create fails the script, and is deleted: %o', async ([set, said]) => {
+  ] as const)('is deleted, and the script fails, if CloudFormation cannot create it: %o', async ([set, said]) => {
     const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
     expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('lists each change with whether it replaces the resource', async () => {
+  it('is printed with each change, and says whether the change replaces the resource', async () => {
     const outcome = await cli.deploy(['roles'], {
       ...ABSENT,
       ...stackIn('CREATE_COMPLETE'),
@@ -152,7 +152,7 @@ describe('a change set', () => {
   });
 
   it.for(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable'])(
-    'may add a %s, or change one without a replacement',
+    'may add a %s, or change one that stays the same resource',
     async (type) => {
       const set = changes(['Add', type, 'True'], ['Modify', type, 'False']);
       const outcome = await cli.deploy(['keys', '--yes'], { ...stackIn('CREATE_COMPLETE'), ...set });
@@ -161,7 +161,7 @@ describe('a change set', () => {
     },
   );
 
-  it('is executed under its own name, which identifies its failure events', async () => {
+  it('is executed under its own name, by which its failure events are found', async () => {
     const planned = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
     const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
@@ -175,7 +175,7 @@ describe('a change set', () => {
   it.for([
     [{}, 'stack-create-complete'],
     [stackIn('UPDATE_COMPLETE'), 'stack-update-complete'],
-  ] as const)('is waited for: %o by %s', async ([there, waiter]) => {
+  ] as const)('is awaited if the stack is %o, with the waiter %s', async ([there, waiter]) => {
     const outcome = await cli.deploy(
       ['roles', '--yes'],
       {
@@ -194,7 +194,7 @@ describe('a change set', () => {
   });
 });
 
-describe('an unknown state of a stack', () => {
+describe('a stack in an unknown state', () => {
   it.for(['keys', 'app'])('stops deploy %s', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
@@ -208,7 +208,7 @@ describe('an unknown state of a stack', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
   });
 
-  it.for(['roles', 'app'])('of the app stops deploy %s', async (what) => {
+  it.for(['roles', 'app'])('stops deploy %s if it is the stack of the app', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation get-template': 'AccessDenied: not authorized',
@@ -233,7 +233,7 @@ describe('a deploy script without --yes', () => {
 });
 
 describe('a deploy script with --yes', () => {
-  it('executes the change sets, waits for them, and enables termination protection for the keys', async () => {
+  it('executes the change sets, waits for them, and protects the stack of the keys from termination', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
     const done = outcome.calls.filter(({ name }) => /execute|termination/.test(name));
@@ -253,14 +253,14 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('enables the protection of an unchanged stack, because an earlier run may have stopped before that step', async () => {
+  it('protects an unchanged stack too, because an earlier run may have stopped before that step', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
   });
 
-  it('enables no protection for the roles, because a later run can create them again', async () => {
+  it('does not protect the roles, because a later run can create them again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
     expect(outcome.code).toBe(0);
     expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
@@ -273,7 +273,7 @@ describe('a deploy script with --yes', () => {
     ['Remove', 'AWS::KMS::Alias', undefined],
     ['Modify', 'AWS::DynamoDB::GlobalTable', 'True'],
     ['Remove', 'AWS::DynamoDB::GlobalTable', undefined],
-  ] as const)('%s of %s is refused (replacement: %s)', async ([action, type, replacement]) => {
+  ] as const)('refuses the change %s of %s (replacement: %s)', async ([action, type, replacement]) => {
     const set = changes(
       ['Modify', 'AWS::SNS::Topic', 'True'],
       replacement === undefined ? [action, type] : [action, type, replacement],
@@ -285,7 +285,7 @@ describe('a deploy script with --yes', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('refuses to remove a replica of the table, although CloudFormation calls that a modification', async () => {
+  it('refuses to remove a replica of the table, although CloudFormation calls this a modification', async () => {
     const Parameters = [{ ParameterKey: 'ReplicaRegion1', ParameterValue: 'eu-west-1' }];
     const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'CREATE_COMPLETE', Parameters }] } };
     const outcome = await cli.deploy(['table', '--yes'], {
@@ -318,7 +318,7 @@ describe('a deploy script with --yes', () => {
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
 
-  it('accepts a new replica in the last free place for a replica', async () => {
+  it('accepts a new replica in the last free parameter', async () => {
     const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], ['ReplicaRegion3', '']);
     const regions = { regions: ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1'] };
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, regions);
@@ -327,11 +327,11 @@ describe('a deploy script with --yes', () => {
   });
 });
 
-describe('a failure of CloudFormation', () => {
+describe('a failure in CloudFormation', () => {
   const planned = changes(['Add', 'AWS::KMS::Key']);
   const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
 
-  it('is reported by its first event, and the next region stays unchanged', async () => {
+  it('is reported with its first event, and the next region stays unchanged', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...ABSENT,
       ...planned,
@@ -355,7 +355,7 @@ describe('a failure of CloudFormation', () => {
     expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
   });
 
-  it("is reported with the CLI's error if the events are unavailable", async () => {
+  it("is reported with the CLI's error if the events cannot be read", async () => {
     const answers = { ...ABSENT, ...planned, 'stack-create-complete': FAILED };
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...answers,
@@ -365,7 +365,7 @@ describe('a failure of CloudFormation', () => {
     expect(outcome.said).toContain('Waiter StackCreateComplete failed');
   });
 
-  it('fails the script at once', async () => {
+  it('ends the script at once', async () => {
     const refusal = { 'cloudformation execute-change-set': 'AccessDenied: not authorized' };
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned, ...refusal });
     expect(outcome.code).toBe(1);
@@ -373,7 +373,7 @@ describe('a failure of CloudFormation', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
   });
 
-  it('removes the new resources, including keys, because a retry would find their names taken', async () => {
+  it('removes the new resources and keys, because a retry would otherwise find their names taken', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
     const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
     expect(executed).toHaveLength(2);
@@ -382,7 +382,7 @@ describe('a failure of CloudFormation', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** A stack in this state, with these remaining resources. */
+  /** The answers for a stack in this state, with these resources left. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -393,7 +393,7 @@ describe('a failure of CloudFormation', () => {
     };
   }
 
-  it('leaves a rolled-back stack, and the next run deletes it and creates it again', async () => {
+  it('leaves a rolled-back stack, which the next run deletes and creates again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'), {
       regions: ['us-west-2'],
     });
@@ -419,7 +419,7 @@ describe('a failure of CloudFormation', () => {
     expect(making?.[making.indexOf('--change-set-type') + 1]).toBe('CREATE');
   });
 
-  it('leaves a rolled-back stack, and a run without --yes only reports it', async () => {
+  it('leaves a rolled-back stack, which a run without --yes only reports', async () => {
     const outcome = await cli.deploy(['roles'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE'));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain(
@@ -429,7 +429,7 @@ describe('a failure of CloudFormation', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'leaves a rolled-back stack, which is not deleted if a resource remains: %s',
+    'leaves a rolled-back stack, which no run deletes while it still has a resource: %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
@@ -441,7 +441,7 @@ describe('a failure of CloudFormation', () => {
   );
 
   it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
-    'leaves an empty app in %s, which is deleted first',
+    'leaves an empty app in the state %s, which the next run deletes first',
     async (state) => {
       const given = {
         'cloudformation get-template': {},
@@ -463,7 +463,7 @@ describe('a failure of CloudFormation', () => {
     },
   );
 
-  it('never leads to a second table, because the first region must be the region of the existing table', async () => {
+  it("never leads to a second table, because the existing table's region must stay first", async () => {
     const outcome = await cli.deploy(
       ['table', '--yes'],
       {
@@ -484,23 +484,23 @@ describe('a failure of CloudFormation', () => {
 describe('version 1 of the AWS CLI', () => {
   const fails = { 'sts get-caller-identity': 'Unknown options: --no-cli-pager' };
 
-  it.for(['keys', 'table', 'roles', 'app'])('is reported by deploy %s as the cause', async (stack) => {
+  it.for(['keys', 'table', 'roles', 'app'])('is named as the cause if deploy %s fails', async (stack) => {
     const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
   });
 
-  it('is recognized from its error output', async () => {
+  it('is recognised from its error output', async () => {
     const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION: '1.18.69', CLI_VERSION_TO: '2' });
     expect(outcome.said).toContain('the aws on the PATH is version 1.18.69');
   });
 
-  it('is not reported if no AWS CLI is installed', async () => {
+  it('is not named if no AWS CLI is installed', async () => {
     const outcome = await cli.deploy(['keys'], {}, {}, { PATH: '/nowhere' });
     expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
   });
 
-  it.for(['2.31.0', '10.0.0'])('is not reported if version %s refuses a command', async (CLI_VERSION) => {
+  it.for(['2.31.0', '10.0.0'])('is not named if version %s refuses a command', async (CLI_VERSION) => {
     const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('Unknown options');
@@ -523,7 +523,7 @@ describe('npm run deploy -- --yes', () => {
     );
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
 
-  it('deploys the app, and ends when every region can open every System Key, including the new one', async () => {
+  it('deploys the app, and ends once every region opens every System Key, even the new one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     const outcome = await deploy(made, opened);
     expect(outcome.said).toContain('stand-in-app in us-west-2: done');
@@ -545,12 +545,12 @@ describe('npm run deploy -- --yes', () => {
     }
   });
 
-  it('repeats the maintenance if no System Key existed, because another region may have created one', async () => {
+  it('runs the maintenance again if there was no System Key, because another region may have made one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
   });
 
-  it('repeats the maintenance after it created a System Key, even if others existed', async () => {
+  it('runs the maintenance again after it has made a System Key, even if there were others', async () => {
     const older = { ...key, created: 1_780_000_000, regions: well };
     const made2 = invoked({ systemKeys: [older], created: { id: key.id, created: key.created } });
     const unopened = { ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] };
@@ -596,7 +596,7 @@ describe('npm run deploy -- --yes', () => {
     expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
   });
 
-  it('passes osls the verified credentials of the AWS CLI, and shows its output', async () => {
+  it("passes the CLI's verified credentials to osls, and shows the output of osls", async () => {
     const outcome = await cli.deployInProcess(
       ['app', '--yes'],
       { ...NONE, ...OSLS },
@@ -609,7 +609,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
     expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
-    // The configuration tells osls to fetch no notifications, and to fail if the configuration is invalid.
+    // The settings make osls fetch no notifications, and fail if its configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
@@ -634,7 +634,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args.filter((arg) => /another|SESSION_TOKEN/.test(arg))).toEqual([]);
   });
 
-  it('fails if osls fails, and does not invoke the maintenance', async () => {
+  it('fails if osls fails, and does not run the maintenance', async () => {
     const outcome = await cli.deployInProcess(
       ['app', '--yes'],
       { ...NONE, ...OSLS, 'osls deploy': 'UPDATE_FAILED: InputQueue' },
@@ -674,7 +674,7 @@ describe('npm run deploy without --yes', () => {
   const prefix = 'stand-in';
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
-  it('lists changed properties, but not a new location of the code', async () => {
+  it('lists the properties that change, but not the new location of the code', async () => {
     const before = {
       Seal: withCode('yesterday', 1024),
       Open: withCode('yesterday', 1024),
@@ -725,7 +725,7 @@ describe('queue.kind', () => {
     ['roles', 'stand-in-input.fifo', 'standard'],
     ['app', 'stand-in-input', 'fifo'],
   ] as const)(
-    'does not change from %s while %s exists to %s, because its messages would stay behind',
+    'cannot be changed by deploy %s while the queue %s exists (to %s), because its messages would stay behind',
     async ([what, queue, kind]) => {
       const outcome = await deploy(what, app(queue), kind);
       expect(outcome.code).toBe(1);
@@ -734,7 +734,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('removes the queue from the app before it removes the roles of the queue', async () => {
+  it('can become none only if the app loses the queue before the roles do', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -744,14 +744,14 @@ describe('queue.kind', () => {
     expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
   });
 
-  it('is accepted if it stays unchanged or if the queue is new', async () => {
+  it('may stay the same, and may be set for a new queue', async () => {
     expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
     expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
     expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
   });
 });
 
-describe('parameters', () => {
+describe('the parameters of a stack', () => {
   it('come from the deployment, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
     const both = {
@@ -765,7 +765,7 @@ describe('parameters', () => {
     expect(east).toEqual(both);
   });
 
-  it('of the alarms show which addresses are added and which are removed', async () => {
+  it('for the alarms make the script print which addresses are added and removed', async () => {
     const alarmTopics = {
       'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
       'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
@@ -777,7 +777,7 @@ describe('parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their value if the deployment does not set them, such as the key of an alias', async () => {
+  it('keep their values if the deployment does not set them, for example the key behind an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -792,7 +792,7 @@ describe('parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("of the roles name the app's resources", async () => {
+  it('for the roles name the resources of the app', async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
@@ -855,7 +855,7 @@ describe('parameters', () => {
     });
   });
 
-  it('of the table name the roles that may write to the table', async () => {
+  it('for the table name the roles that may write to it', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
@@ -866,7 +866,7 @@ describe('parameters', () => {
 });
 
 describe('a deploy script', () => {
-  it('refuses credentials of another account', async () => {
+  it('refuses credentials from another account', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
     expect(outcome).toMatchObject({ code: 1 });
     expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
@@ -882,7 +882,7 @@ describe('a deploy script', () => {
     ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
     ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
   ] as const)(
-    'refuses to create keys as %s, which KMS would lock out if only %s administers them',
+    'refuses to create keys as %s, because KMS would lock it out if only %s administers them',
     async ([caller, administrator]) => {
       const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
       expect(outcome.code).toBe(1);
@@ -900,19 +900,30 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
-  it('accepts any credentials if the run only prints its plan', async () => {
+  it('accepts any credentials for the roles and the table, which no key policy locks up', async () => {
+    const caller = callerOf('arn:aws:sts::111122223333:assumed-role/deployer/somebody');
+    for (const [what, type] of [
+      ['table', 'AWS::DynamoDB::GlobalTable'],
+      ['roles', 'AWS::IAM::Role'],
+    ] as const) {
+      const outcome = await cli.deploy([what, '--yes'], { ...caller, ...ABSENT, ...changes(['Add', type]) });
+      expect(outcome.code).toBe(0);
+    }
+  });
+
+  it('accepts any credentials if it only prints its plan', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
   });
 
-  it('refuses the unchanged example', async () => {
+  it('refuses the example while it is unchanged', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('there is no deploy.yml');
   });
 
-  it('refuses a deployment with faults, and reports all of them at once', async () => {
+  it('reports all faults of a deployment at once', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -941,14 +952,17 @@ describe('a deploy script', () => {
     ['keyName', 'keyfold-retired-1'],
     ['tableKeyName', '*'],
     ['tableKeyName', 'keyfold-table-next-2'],
-  ] as const)('refuses the %s %s, which would match the key names of other deployments', async ([option, name]) => {
-    const outcome = await cli.deploy(['keys'], {}, { [option]: name });
-    expect(outcome).toMatchObject({ code: 1, calls: [] });
-    expect(outcome.said).toContain(`${option} is no name of a key`);
-  });
+  ] as const)(
+    'refuses the %s %s, because policies would match it to the keys of other deployments',
+    async ([option, name]) => {
+      const outcome = await cli.deploy(['keys'], {}, { [option]: name });
+      expect(outcome).toMatchObject({ code: 1, calls: [] });
+      expect(outcome.said).toContain(`${option} is no name of a key`);
+    },
+  );
 
   it.for(['trial-next', 'trial-retired-1', 'aws'])(
-    'refuses the prefix %s, unless the keys have another name',
+    'refuses the prefix %s unless the keys have another name',
     async (prefix) => {
       const refused = await cli.deploy(['keys'], {}, { prefix });
       expect(refused).toMatchObject({ code: 1, calls: [] });
@@ -958,7 +972,7 @@ describe('a deploy script', () => {
     },
   );
 
-  it('refuses settings with which the functions would not start', async () => {
+  it('refuses settings with which no function would start', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -987,14 +1001,14 @@ describe('a deploy script', () => {
     }
   });
 
-  it('refuses settings for claims without tokens', async () => {
+  it('refuses settings for claims if callers have no tokens', async () => {
     const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
     const outcome = await cli.deploy(['keys'], {}, { http });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
   });
 
-  it('refuses a claim for scopes that API Gateway does not check', async () => {
+  it('refuses a claim for scopes, because API Gateway does not check it', async () => {
     const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
@@ -1196,13 +1210,13 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses values that AWS would refuse: %s', async ([fault, changed]) => {
+  ])('refuses what AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
-  it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
+  it('refuses to deploy the app if osls does not know the endpoint of S3', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
     const outcome = await cli.deploy(['app'], ABSENT, changed);
@@ -1219,7 +1233,7 @@ describe('a deploy script', () => {
     ['us-isob-east-1', 'aws-iso-b'],
     ['eu-isoe-west-1', 'aws-iso-e'],
     ['us-isof-south-1', 'aws-iso-f'],
-  ] as const)('accepts a deployment in %s with keys, topics and administrators in %s', async ([region, name]) => {
+  ] as const)('accepts a deployment in %s whose keys, topics and administrators are in %s', async ([region, name]) => {
     const changed = {
       regions: [region],
       administrators: [`arn:${name}:iam::111122223333:role/key-administrator`],

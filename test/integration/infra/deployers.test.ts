@@ -31,7 +31,7 @@ function role(bound?: string): Target {
   return at(`arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`, context);
 }
 
-describe('a deploying role', () => {
+describe('the deploying role', () => {
   const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
   it.for(Object.entries(deployersOf(longest)))(
     "for %s has policies within IAM's size limits, even with the longest names",
@@ -43,17 +43,20 @@ describe('a deploying role', () => {
     },
   );
 
-  it.for(Object.entries(DEPLOYERS))('for %s may neither use the key nor grant its use', async ([, deployer]) => {
-    for (const action of [
-      'kms:Decrypt',
-      'kms:Encrypt',
-      'kms:GenerateDataKey',
-      'kms:CreateGrant',
-      'kms:ReEncryptFrom',
-    ]) {
-      expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
-    }
-  });
+  it.for(Object.entries(DEPLOYERS))(
+    'for %s may not use the key, and may not let others use it',
+    async ([, deployer]) => {
+      for (const action of [
+        'kms:Decrypt',
+        'kms:Encrypt',
+        'kms:GenerateDataKey',
+        'kms:CreateGrant',
+        'kms:ReEncryptFrom',
+      ]) {
+        expect([action, await isAllowed(deployer, action, KEYS['the key'])]).toEqual([action, false]);
+      }
+    },
+  );
 
   it.for([
     ['keys', 'iam:CreatePolicyVersion', iam('policy/allow-decrypt-orders')],
@@ -89,7 +92,7 @@ describe('a deploying role', () => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
-  // A deployment with a longer prefix that begins with our prefix.
+  // The resources of a deployment whose prefix begins with our prefix.
   it.for([
     ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
     ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
@@ -102,9 +105,12 @@ describe('a deploying role', () => {
     ['cloudwatch:DeleteAlarms', at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:keyfold-keys-KeyTouchedUntold-1`)],
     ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
     ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
-  ] as const)('of the app may not perform %s on $1.arn of another deployment or service', async ([action, target]) => {
-    expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
-  });
+  ] as const)(
+    'for the app may not perform %s on $1.arn, which belongs to another deployment or service',
+    async ([action, target]) => {
+      expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
+    },
+  );
 
   it.for([
     ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/restapis`)],
@@ -114,20 +120,23 @@ describe('a deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:DeleteFunctionUrlConfig', ofLambda('keyfold-api')],
     ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
-  ] as const)('the app has other entries than an HTTP API by a policy of their own: %s', async ([action, target]) => {
-    expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
-    expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
-  });
+  ] as const)(
+    'for the app may deploy other entries than an HTTP API only with a policy of their own: %s',
+    async ([action, target]) => {
+      expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
+      expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
+    },
+  );
 
   it.for([
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' })],
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:AddPermission', at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' })],
-  ] as const)('the policy of other entries does not allow %s', async ([action, target]) => {
+  ] as const)('for other entries may not perform %s', async ([action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });
 
-  it('the app has, under its names, functions, queues with their logs, and alarms', async () => {
+  it('for the app may manage functions, queues, logs and alarms with its own names', async () => {
     const deployment = await readDeployment(EXAMPLE);
     const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
     const names = alarms.filter((name) => name !== undefined);
@@ -166,7 +175,7 @@ describe('a deploying role', () => {
     ['open', 'apigateway.amazonaws.com', false],
     ['open', '444455556666', false],
     ['seal', 'events.amazonaws.com', false],
-  ] as const)('of the app may allow the invocation of %s by %s: %s', async ([name, by, may]) => {
+  ] as const)('for the app may let %s be invoked by %s: %s', async ([name, by, may]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
   });
@@ -177,7 +186,7 @@ describe('a deploying role', () => {
     ['tableAndRoles', 'keyfold-table'],
     ['tableAndRoles', 'keyfold-roles'],
     ['app', 'keyfold-app'],
-  ] as const)('of %s may continue a failed rollback of %s', async ([name, of]) => {
+  ] as const)('for %s may continue a failed rollback of %s', async ([name, of]) => {
     expect(await isAllowed(DEPLOYERS[name], 'cloudformation:ContinueUpdateRollback', stack(of))).toBe(true);
   });
 
@@ -186,16 +195,13 @@ describe('a deploying role', () => {
     ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
     ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
     ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
-  ] as const)(
-    'of %s may create the service-linked role in the folder of %s for %s: %s',
-    async ([name, folder, service, may]) => {
-      const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
-      const target = at(arn, { 'iam:AWSServiceName': service });
-      expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
-    },
-  );
+  ] as const)('for %s may create the service-linked role of %s for %s: %s', async ([name, folder, service, may]) => {
+    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+    const target = at(arn, { 'iam:AWSServiceName': service });
+    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
+  });
 
-  describe('the deploying role of the keys', () => {
+  describe('for the keys', () => {
     const everybodyWhomIamAllows = {
       Version: '2012-10-17',
       Statement: [
@@ -207,7 +213,7 @@ describe('a deploying role', () => {
       policy: everybodyWhomIamAllows,
     });
 
-    it('may create keys, whether or not AWS marks the call as a call by CloudFormation', async () => {
+    it('may create keys, even if AWS does not mark the call as one of CloudFormation', async () => {
       for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
         const asked = at('*', {
           ...via,
@@ -220,21 +226,21 @@ describe('a deploying role', () => {
     });
 
     it.for([
-      [true, 'as they are made', { 'aws:TagKeys': ['Classification'] }],
-      [true, 'with those of CloudFormation', { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] }],
-      [false, 'with others', { 'aws:TagKeys': ['Team'] }],
-      [false, 'of others', { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] }],
-    ] as const)('may tag keys: %s, %s', async ([may, , context]) => {
+      [true, 'while it creates them', { 'aws:TagKeys': ['Classification'] }],
+      [true, 'with tags of CloudFormation too', { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] }],
+      [false, 'with other tags', { 'aws:TagKeys': ['Team'] }],
+      [false, 'that belong to others', { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] }],
+    ] as const)('may tag keys: %s (%s)', async ([may, , context]) => {
       const copied = Object.fromEntries(Object.entries(context).map(([name, values]) => [name, [...values]]));
       expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may);
     });
   });
 
-  it("may add a replica, and may read the account's limits for that", async () => {
+  it("for tableAndRoles may add a replica, and may read the account's limits for it", async () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 
-  it('may tag the stack of the app through its change set, but may tag no other stack', async () => {
+  it("for the app may tag the app's stack through its change set, but no other stack", async () => {
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -247,7 +253,7 @@ describe('a deploying role', () => {
     }
   });
 
-  describe('the policy for HTTP APIs', () => {
+  describe('through the policy for HTTP APIs', () => {
     const api = (path: string, stackName?: string): Target =>
       at(
         `arn:aws:apigateway:${WEST}::/apis${path}`,
@@ -265,7 +271,7 @@ describe('a deploying role', () => {
       ['DELETE', api('/1/integrations/2')],
       ['POST', api('/1/authorizers')],
       ['GET', api('/1/routes/2')],
-    ] as const)('lets the app manage its own API: %s', async ([verb, target]) => {
+    ] as const)('may manage the API of the app: %s', async ([verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(true);
     });
 
@@ -280,7 +286,7 @@ describe('a deploying role', () => {
       ['PATCH', api('/1/models/2')],
       ['DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
       ['DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
-    ] as const)("does not let the app change another team's API: %s", async ([verb, target]) => {
+    ] as const)("may not change another team's API: %s", async ([verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(false);
     });
   });
@@ -299,9 +305,9 @@ describe('a deploying role', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
   });
 
-  // CloudFormation replaces a policy when its description changes. The update would fail, because the policy's name is
-  // taken.
-  it('has policies with the same description as before if they have explicit names', () => {
+  // CloudFormation replaces a policy if its description changes. With an explicit name, that would fail because the
+  // name is taken.
+  it('has policies whose description stays the same if they get explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
@@ -325,29 +331,29 @@ describe('a deploying role', () => {
     });
   });
 
-  it.for(['keys', 'app'] as const)('the policy of %s allows it to read all alarms', async (name) => {
+  it.for(['keys', 'app'] as const)('for %s may read all alarms', async (name) => {
     const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
     expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
     expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
   });
 
-  it('the deploying role of the app may invoke the maintenance', async () => {
+  it('for the app may invoke the maintenance', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
 
-  it('the deploying role of the keys is an administrator of the keys', () => {
+  it('for the keys is an administrator of the keys', () => {
     expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
   });
 });
 
 describe('a deployment prefix', () => {
   it.for([
-    ['Keyfold', "which the bucket's name would not begin with: it is in small letters"],
-    ['k'.repeat(17), 'with which names that CloudFormation makes are cut'],
-    ['keyfold-keys', 'whose names are among those that the deployment keyfold makes'],
-    ['keyfold-app-eu', 'whose names are among those that the deployment keyfold makes'],
-    ['keyfold*', "which would stand for others'"],
-  ] as const)('%s is refused, %s', ([prefix]) => {
+    ['Keyfold', 'the name of a bucket has only small letters'],
+    ['k'.repeat(17), 'CloudFormation would cut the names that begin with it'],
+    ['keyfold-keys', 'the deployment keyfold makes names that begin with it'],
+    ['keyfold-app-eu', 'the deployment keyfold makes names that begin with it'],
+    ['keyfold*', 'it would match the names of other deployments'],
+  ] as const)('%s is refused, because %s', ([prefix]) => {
     expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
   });
@@ -426,7 +432,7 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
       ],
     ],
   ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
-    'for %s are allowed by the policy of %s',
+    'for %s are all allowed by the policy for %s',
     async ([what, name, situations, commands]) => {
       const calls: Outcome['calls'][number][] = [];
       for (const answers of situations) {
@@ -443,8 +449,8 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
 
 /** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // Every caller may perform the first action. Only the CLI calls the second. osls needs the actions that the changes
-  // of its stack need.
+  // Every caller may perform the first action, and only the CLI calls the second. For osls, the actions follow from the
+  // changes to its stack.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

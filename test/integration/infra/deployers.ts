@@ -7,7 +7,7 @@ export type Deployers = Readonly<
   Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention' | 'appWithEntries', Principal>
 >;
 
-/** The deploying roles, keyed by the part that each one deploys, for the given template parameters. */
+/** The deploying roles for the given parameters of the template, by what each role deploys. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
   const { resources } = render('deployers', WEST, parameters);
   const deployer = (arn: string, ...policies: string[]): Principal => ({

@@ -1,6 +1,5 @@
 /**
- * Tests the values that deploy.yml accepts: the minimum and maximum of each option, the defaults, and contradictions
- * between options.
+ * Tests which values deploy.yml accepts: the limits and the default of each option, and contradictions between options.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -60,12 +59,12 @@ function withArns(option: string, characters: number): object {
   return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
 }
 
-/** A variable with this length, without a queue. */
+/** A variable of this length, in a deployment without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
 
-/** The queue's function as osls reads it. */
+/** The function of the queue, as osls reads it. */
 async function queueFunctionOf(queue: object): Promise<object> {
   return queueFunctions(await read({ queue }));
 }
@@ -87,7 +86,7 @@ describe('a number in deploy.yml', () => {
     ['queue.batchSize', 1, 10_000],
     ['queue.maximumConcurrency', 2, 1000],
     ['queue.retentionDays', 2, 14],
-  ] as const)('%s is accepted from %i to %i', async ([path, least, most]) => {
+  ] as const)('for %s must be from %i to %i', async ([path, least, most]) => {
     expect(await faultsOf(withOption(path, least))).toEqual([]);
     expect(await faultsOf(withOption(path, most))).toEqual([]);
     expect(await faultsOf(withOption(path, least - 1))).toEqual([`- ${path} is below ${least}`]);
@@ -95,7 +94,7 @@ describe('a number in deploy.yml', () => {
     expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
   });
 
-  it('queue.oldestMessageSeconds may be between one minute and the retention of the queue', async () => {
+  it('for queue.oldestMessageSeconds must be at least one minute and below the retention of the queue', async () => {
     expect(await faultsOf(withQueue(2, 60))).toEqual([]);
     expect(await faultsOf(withQueue(2, 59))).toEqual(['- queue.oldestMessageSeconds is below 60']);
     expect(await faultsOf(withQueue(2, 172_799))).toEqual([]);
@@ -136,7 +135,7 @@ describe('a text in deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days] as const,
     ),
-  ] as const)('%s is accepted, here given as %s', async ([option, value]) => {
+  ] as const)('for %s may be %s', async ([option, value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });
@@ -193,7 +192,7 @@ describe('a text in deploy.yml', () => {
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
-  ] as const)('%s is refused, here given as %s', async ([option, value, fault]) => {
+  ] as const)('for %s may not be %s', async ([option, value, fault]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
 
@@ -212,7 +211,7 @@ describe('a text in deploy.yml', () => {
     'DEAD_LETTER_QUEUE_URL',
     'STATIC_MASTER_KEY_HEX',
     'STATIC_KMS_OVERRIDE',
-  ])('settings.KEYFOLD_%s is refused, because another option sets it', async (name) => {
+  ])('for settings.KEYFOLD_%s is refused, because another option sets it', async (name) => {
     expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
       `- settings.KEYFOLD_${name} is said elsewhere in the file, or must not be set`,
     );
@@ -286,17 +285,17 @@ describe('a combination of options in deploy.yml', () => {
 });
 
 describe('the size limits of AWS', () => {
-  it.for(['administrators', 'tableWriters'])('limit %s to 4096 characters together', async (option) => {
+  it.for(['administrators', 'tableWriters'])('allow %s at most 4096 characters in all', async (option) => {
     expect(await faultsOf(withArns(option, 4096))).toEqual([]);
     expect(await faultsOf(withArns(option, 4097))).toEqual([
       `- ${option} have 4097 characters together, and CloudFormation takes 4096`,
     ]);
   });
 
-  it('limit the variables of a function to 4096 bytes in the region with the longest variables', async () => {
+  it('allow a function 4096 bytes of variables, in the region where the variables are longest', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than most functions. Only seal is an exception, because its list of operations is
-    // longer.
+    // The API has one variable more than most functions. Only seal has longer variables, because its list of operations
+    // is longer.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
@@ -306,7 +305,7 @@ describe('the size limits of AWS', () => {
     expect(await faultsOf(withVariable(room + 1, ['us-west-2']))).toEqual([
       '- the variables of the function seal are 4097 bytes, and Lambda takes 4096: shorten settings or queue.fields',
     ]);
-    // The name of the first region is two letters longer than that of the last.
+    // The name of the first region is two letters longer than that of the second.
     const [long, short] = ['ap-southeast-1', 'us-west-2'];
     const bytesOf = async (regions: string[]): Promise<number[]> =>
       (await faultsOf(withVariable(4000, regions))).map((fault) => Number(/are (\d+) bytes/.exec(fault)?.[1]));
@@ -315,7 +314,7 @@ describe('the size limits of AWS', () => {
 });
 
 describe('deploy.yml', () => {
-  it('gives each option its documented default', async () => {
+  it('has the documented default for each option', async () => {
     const { account, service, product, regions, classification, administrators, alarmEmail } = example;
     const file = join(folder, 'least.yml');
     const least = { account, service, product, regions, classification, administrators, alarmEmail };
@@ -352,7 +351,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('refuses to deploy the app to a region that it does not name', async () => {
+  it('stops a deployment of the app to a region that it does not name', async () => {
     const deployment = await read({});
     expect(appValues(deployment, 'us-east-1')).toMatchObject({ region: 'us-east-1', stack: 'keyfold-app' });
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
@@ -373,12 +372,12 @@ describe('deploy.yml', () => {
     expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
-  it('sets the name of the keys, and the default is the prefix', async () => {
+  it('names the keys, by default after the prefix', async () => {
     expect(keyNameOf(await read({ prefix: 'trial' }))).toBe('trial');
     expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
   });
 
-  it('appears in the error if the file is missing or is not YAML', async () => {
+  it('is named in the error if it is missing or is not YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
     await expect(readDeployment(file)).rejects.toThrow(`${file} is no YAML: `);
@@ -386,7 +385,7 @@ describe('deploy.yml', () => {
     await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
   });
 
-  it('is ignored if KEYFOLD_DEPLOY_FILE names another file, even a missing file', ({ onTestFinished }) => {
+  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even a missing one', ({ onTestFinished }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {

@@ -22,7 +22,7 @@ function roles(parameters: Record<string, string>): Rendered {
   return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
 }
 
-/** The owner of the alias and of each key. */
+/** Which key each alias points to. */
 function aliasesOf({ resources }: Rendered): Record<string, unknown> {
   const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
   return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
@@ -37,7 +37,7 @@ function patternOf(rule: string, { resources } = keys()): unknown {
   return resources[rule]?.Properties['EventPattern'];
 }
 
-/** The deployments of steps 2 to 4 in docs/how-to/replace-a-kms-key.md, with values for their variables. */
+/** The deployments in steps 2 to 4 of docs/how-to/replace-a-kms-key.md, with values for the page's variables. */
 function documentedSteps(variables: Readonly<Record<string, string>>) {
   const docs = readFileSync(new URL('../../../docs/how-to/replace-a-kms-key.md', import.meta.url), 'utf8');
   const [steps2To4 = ''] = /^## 2\. .*?(?=^## 5\. )/ms.exec(docs) ?? [];
@@ -61,7 +61,7 @@ function documentedSteps(variables: Readonly<Record<string, string>>) {
 }
 
 describe('the key stack', () => {
-  it('has a key that rotates every year, outlives the stack, and is deleted only after a wait of thirty days', () => {
+  it('has a key that rotates every year, outlives the stack, and can be deleted only after thirty days', () => {
     expect(keys().resources['Key']).toMatchObject({
       DeletionPolicy: 'Retain',
       UpdateReplacePolicy: 'Retain',
@@ -75,13 +75,13 @@ describe('the key stack', () => {
     expect(keys().resources['Key']?.Properties).not.toHaveProperty('BypassPolicyLockoutSafetyCheck');
   });
 
-  it('has a separate key in each region, not a multi-Region key', () => {
+  it('has a key of its own in each region, not a multi-Region key', () => {
     for (const related of ['MultiRegion', 'Origin', 'PrimaryKeyArn']) {
       expect(keys().resources['Key']?.Properties).not.toHaveProperty(related);
     }
   });
 
-  it('keeps the alias after it is deleted, so that decrypts continue', () => {
+  it('keeps the alias when it is deleted, so that records still decrypt', () => {
     expect(aliasesOf(keys())).toEqual({ 'alias/keyfold': 'Key' });
     expect(keys().resources['Alias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
     expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
@@ -96,7 +96,7 @@ describe('the key stack', () => {
     ]);
   });
 
-  it('requires a service in ViaServices only if that parameter is set', () => {
+  it('requires a service of ViaServices only if that parameter is set', () => {
     expect(JSON.stringify(policyOf(keys()))).not.toContain('kms:ViaService');
     const via = { 'kms:ViaService': ['dynamodb.us-west-2.amazonaws.com'] };
     const others = `arn:aws:iam::444455556666:root`;
@@ -126,7 +126,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('creates the policies in one region, for the regions of the parameters', () => {
+  it('creates the policies in one region, for the regions in its parameters', () => {
     expect(Object.keys(keys().resources).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
     const { resources } = keys({ KeyRegions: 'us-west-2, us-east-1' });
     const names = Object.values(resources).map(({ Properties }) => Properties['ManagedPolicyName']);
@@ -136,7 +136,7 @@ describe('the key stack', () => {
   });
 
   it('refuses a name that the policies of another deployment would match', () => {
-    // Of the last two aliases, only the retired one matches: alias/keyfold-next-retired-1.
+    // The last two names are refused because of their own retired aliases, such as alias/keyfold-next-retired-1.
     for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }
@@ -144,9 +144,9 @@ describe('the key stack', () => {
   });
 });
 
-describe('the stacks refuse a value that matches more than one name', () => {
+describe('a stack refuses a value that could match several names', () => {
   it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])(
-    "in a key's name: %s",
+    'as the name of a key: %s',
     (name) => {
       expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
       for (const parameter of ['KeyName', 'TableKeyName']) {
@@ -157,13 +157,13 @@ describe('the stacks refuse a value that matches more than one name', () => {
     },
   );
 
-  it('for a key: an empty name', () => {
+  it('and an empty name of a key', () => {
     expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
     expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
   });
 
   it.for(['TableName', 'InputQueueName', 'OutputQueueName', 'DeadLetterQueueName', 'KeyRegions', 'FunctionPrefix'])(
-    'in %s',
+    'as the parameter %s',
     (parameter) => {
       for (const name of ['*', 'keyfold*']) {
         expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
@@ -171,19 +171,24 @@ describe('the stacks refuse a value that matches more than one name', () => {
     },
   );
 
-  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])('in %s', (parameter) => {
-    for (const arn of [
-      '*',
-      'arn:aws:iam::444455556666:role/*',
-      'arn:aws:iam::*:root',
-      'arn:aws:iam::444455556666:rooted',
-    ]) {
-      expect(() => keys({ [parameter]: arn })).toThrow(`${parameter} does not match its pattern`);
-      expect(() => keys({ [parameter]: `${ADMINISTRATOR},${arn}` })).toThrow(`${parameter} does not match its pattern`);
-    }
-  });
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])(
+    'as the parameter %s',
+    (parameter) => {
+      for (const arn of [
+        '*',
+        'arn:aws:iam::444455556666:role/*',
+        'arn:aws:iam::*:root',
+        'arn:aws:iam::444455556666:rooted',
+      ]) {
+        expect(() => keys({ [parameter]: arn })).toThrow(`${parameter} does not match its pattern`);
+        expect(() => keys({ [parameter]: `${ADMINISTRATOR},${arn}` })).toThrow(
+          `${parameter} does not match its pattern`,
+        );
+      }
+    },
+  );
 
-  it('in the names of services', () => {
+  it('as the name of a service', () => {
     for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
       expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
     }
@@ -195,7 +200,7 @@ it.for([
   ['us-gov-west-1', 'aws-us-gov', 'amazonaws.com'],
   ['eusc-de-east-1', 'aws-eusc', 'amazonaws.eu'],
   ['us-isob-east-1', 'aws-iso-b', 'sc2s.sgov.gov'],
-] as const)('in %s, every stack uses the ARNs of %s and its domains only', ([region, partition, domain]) => {
+] as const)('in %s, every stack uses only ARNs of the partition %s and its domains', ([region, partition, domain]) => {
   const AdministratorArns = `arn:${partition}:iam::${ACCOUNT}:role/key-administrator`;
   const ViaServices = `dynamodb.${region}.${domain}`;
   const common = { Classification: 'confidential' };
@@ -217,8 +222,8 @@ it.for([
   expect(new Set(via)).toContain(`dynamodb.${region}.${domain}`);
 });
 
-describe('replacing the key', () => {
-  it('keeps the key behind an alias that policies match at each step', () => {
+describe('replacing the KMS key', () => {
+  it('keeps the key behind an alias that the policies match at every step', () => {
     const successor = { KeyNumber: '2', KeyStanding: 'next' };
     expect(aliasesOf(keys(successor))).toEqual({ 'alias/keyfold-next-2': 'Key' });
     const retired = { KeyStanding: 'retired' };
@@ -229,7 +234,7 @@ describe('replacing the key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('follows docs/how-to/replace-a-kms-key.md for a deployment of any name', () => {
+  it('works as docs/how-to/replace-a-kms-key.md says, whatever the name of the deployment', () => {
     const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
     const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
     const aliases = steps.map(({ stack, parameters }) => {
@@ -245,7 +250,7 @@ describe('replacing the key', () => {
     expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
   });
 
-  it('keeps the alias of a retired key, and drops it if the key serves again', () => {
+  it('keeps the alias of a retired key, and drops it if that key serves again', () => {
     const { Resources } = templateOf('keys');
     expect(Resources['RetiredAlias']).toMatchObject({
       DeletionPolicy: 'RetainExceptOnCreate',
@@ -262,17 +267,17 @@ describe('replacing the key', () => {
     expect(own.outputs).not.toHaveProperty('KeyArn');
   });
 
-  it('refuses parameters that leave the alias without a key, or give it two owners', () => {
+  it('is refused with parameters that leave the alias without a key, or with two', () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
     }
-    expect(() => keys({ KeyStanding: 'next' })).toThrow('none that it could follow');
-    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('The alias is of the first stack');
+    expect(() => keys({ KeyStanding: 'next' })).toThrow('it follows no key');
+    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('Only the first stack has the alias');
   });
 });
 
 describe('the alarms of the key stack', () => {
-  it('report a disabled or deleted key, deleted material, grants, and changes of the key policy', () => {
+  it('report that a key or its material was disabled or deleted, and grants and changes of its policy', () => {
     expect(patternOf('KeyTouched')).toEqual({
       source: ['aws.kms'],
       'detail-type': ['AWS API Call via CloudTrail'],
@@ -324,7 +329,7 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing and admit no new principal. Only AWS uses the last one.
+      // These actions remove nothing and admit no further principal. Only AWS uses the last of them.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',
@@ -333,7 +338,7 @@ describe('the alarms of the key stack', () => {
     expect(untold.toSorted()).toEqual(useOrCare.toSorted());
   });
 
-  it('report a moved or deleted alias, because IAM identifies the key by it', () => {
+  it('report a moved or deleted alias, because IAM identifies the key by its alias', () => {
     expect(patternOf('AliasTouched', keys({ Name: 'orders' }))).toMatchObject({
       detail: {
         eventName: ['CreateAlias', 'UpdateAlias', 'DeleteAlias'],
@@ -344,7 +349,7 @@ describe('the alarms of the key stack', () => {
     });
   });
 
-  it("may publish to the stack's topic, from EventBridge without a condition and from the account's alarms", () => {
+  it("may publish to the stack's topic, both by EventBridge and as alarms of the account", () => {
     const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
     expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
     expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [
@@ -366,7 +371,7 @@ describe('the alarms of the key stack', () => {
     ]);
   });
 
-  it.for(['KeyTouched', 'AliasTouched'])('fire if %s could not notify the topic', (rule) => {
+  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if %s could not notify the topic', (rule) => {
     for (const [given, AlarmActions] of [
       [{}, ['AlarmTopic']],
       [{ AlarmTopicArn: TOPIC }, [TOPIC]],
@@ -386,7 +391,7 @@ describe('the alarms of the key stack', () => {
     expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
   });
 
-  it('notify the given topic, or by default a topic of the stack with an email subscriber', () => {
+  it('notify the topic that the parameters name, or by default a topic with an email subscriber', () => {
     const made = keys({ AlarmEmail: 'security@example.com' }).resources;
     expect(made['KeyTouched']?.Properties['Targets']).toEqual([{ Id: 'alarm', Arn: 'AlarmTopic' }]);
     expect(made['AlarmTopic']?.Properties['Subscription']).toEqual([

@@ -1,4 +1,4 @@
-/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics exist. */
+/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics there are. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -33,7 +33,10 @@ interface OslsState {
   readonly service: { readonly provider: AppPackage['stack'] };
 }
 
-/** The opposite of each option in the example, with a topic, and with a key for the functions' environment. */
+/**
+ * Each option of the example turned into its opposite, with a topic for alarms and with keys for the functions'
+ * environment.
+ */
 export const FLIPPED = {
   http: {
     auth: 'jwt',
@@ -82,7 +85,7 @@ export const ENTRIES = {
   functionUrl: { api: { type: 'functionUrl', cors: CORS } },
 } as const;
 
-/** Packages the example for a region, with some of it changed, out of dist/, which is built where there is none. */
+/** Packages the example, with some changes, for a region. Builds dist/ first if it is missing. */
 export async function packageExample(changed: object, region = 'us-west-2'): Promise<AppPackage> {
   if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {
     await promisify(execFile)(process.execPath, ['scripts/build.ts'], { cwd: root });

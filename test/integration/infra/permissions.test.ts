@@ -18,7 +18,7 @@ import {
 } from './account.ts';
 import { render, templateOf } from './template.ts';
 
-/** The allowed actions by target. The result omits targets without an allowed action. */
+/** The allowed actions by target. Targets without an allowed action are omitted. */
 type Allowed = Readonly<Record<string, readonly string[]>>;
 
 const ENCRYPT = ['kms:Encrypt', 'kms:GenerateDataKey'];
@@ -30,6 +30,7 @@ const ENCRYPT_IN_ANY_WAY = [
 ];
 const DECRYPT = ['kms:Decrypt'];
 const USE = [...DECRYPT, 'kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY, 'kms:ReEncryptFrom', 'kms:ReEncryptTo'];
+const USE_AND_INSPECT = [...USE, 'kms:GetKeyRotationStatus'];
 const READ_AND_ADD = ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query'];
 const ADMINISTER = [
   'kms:CancelKeyDeletion',
@@ -56,8 +57,8 @@ const ADMINISTER = [
 ];
 
 /**
- * The actions that a role may perform in the given regions on three KMS keys: the current, next and previous targets of
- * the alias. Other keys allow no action.
+ * The actions that a role may perform on three KMS keys in the given regions: the current, the next and the previous
+ * target of the alias. No action is allowed on other keys.
  */
 function ofKeys(current: readonly string[], retired: readonly string[]): Allowed {
   return {
@@ -116,8 +117,8 @@ const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
     "another account's key, which lets our account in": ADMINISTER,
   },
   'a role whom IAM allows everything': {
-    ...ofEachKey(USE),
-    "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE],
+    ...ofEachKey(USE_AND_INSPECT),
+    "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE_AND_INSPECT],
     // CloudFormation's handler for the table makes this call.
     "the table's key": ['kms:DescribeKey'],
   },
@@ -145,27 +146,27 @@ async function allowed(principal: Principal, targets: Record<string, Target>): P
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-/** The result is sorted, and omits targets that allow no action. */
+/** Sorts the actions, and omits targets on which no action is allowed. */
 function inOrder(expected: Allowed): Allowed {
   const entries = Object.entries(expected).map(([name, actions]) => [name, actions.toSorted()] as const);
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-describe('IAM, asked for every action of KMS, DynamoDB, SQS and Lambda on any resource,', { timeout: 60_000 }, () => {
-  it.for(Object.entries(USERS))('allows %s only the actions of its job', async ([name, principal]) => {
+describe('IAM, asked about every action of KMS, DynamoDB, SQS and Lambda on any resource,', { timeout: 60_000 }, () => {
+  it.for(Object.entries(USERS))('allows %s only the actions that the role needs', async ([name, principal]) => {
     const expected = FOR_USERS[name as keyof typeof USERS];
     expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
   });
 });
 
-describe('IAM and the key policy, asked for every KMS action on a key,', { timeout: 60_000 }, () => {
+describe('IAM and the key policy, asked about every KMS action on a key,', { timeout: 60_000 }, () => {
   it.for(Object.entries(OUTSIDERS))('allow %s only what the key policy grants', async ([name, principal]) => {
     expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
   });
 });
 
 it.for(['7', '29', '30'])(
-  'a key administrator may schedule a deletion only after thirty days or more: %s',
+  'a key administrator may schedule a deletion only with a wait of thirty days or more: %s',
   async (days) => {
     const key = KEYS['the key'];
     const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
@@ -174,16 +175,16 @@ it.for(['7', '29', '30'])(
   },
 );
 
-describe('rows of the key table', () => {
+describe('a row of the key table', () => {
   const ids: readonly (readonly [id: string, isOurs: boolean])[] = [
     ['_SK_orders_shop', true],
     ['_SK_orders_shop_us-west-2', true],
     ['_SK_orders_shop_us-gov-west-1', true],
     ['_IK_tenant-1_orders_shop', true],
-    // Keys of any region that a record may name. A refusal by IAM would look like an outage.
+    // A record may name keys of any region. If IAM refused to read them, the refusal would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', true],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
-    // Another service with a partition that looks like the end of our partition. IAM cannot distinguish the two, as
+    // Another service, with a partition that looks like the end of one of ours. IAM cannot distinguish them, as
     // docs/reference/iam-and-stacks.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', true],
     ['_SK_orders_shop2', false],
@@ -198,7 +199,7 @@ describe('rows of the key table', () => {
     ['_IK_tenant-1_orders_shop_extra', false],
     ['__asherah_internal_config_drift_guard_v1__:x', false],
   ];
-  it.for(ids)('with the id %s are readable by a function: %s', async ([id, isOurs]) => {
+  it.for(ids)('with the ID %s can be read by a function: %s', async ([id, isOurs]) => {
     const asked = Object.entries({
       api: ['GetItem', 'Query', 'PutItem'],
       seal: ['GetItem', 'Query', 'PutItem'],
@@ -212,7 +213,7 @@ describe('rows of the key table', () => {
     expect(asked.filter((_, i) => answers[i] !== isOurs)).toEqual([]);
   });
 
-  it('are not readable if a call names no row id, or also names an id of another service', async () => {
+  it('cannot be read by a call that names no row ID, or one of another service too', async () => {
     const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
     for (const target of [tableAt(WEST), two]) {
       expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);
@@ -238,7 +239,7 @@ describe('a write to the key table', () => {
   };
 
   it.for([WEST, EAST])(
-    'in %s is refused to principals that its policy does not name, whatever IAM allows',
+    "in %s is refused unless the table's policy names the caller, whatever IAM allows",
     async (region) => {
       for (const name of ['a role whom IAM allows everything', 'the root user'] as const) {
         expect([name, await writesOf(OUTSIDERS[name], region)]).toEqual([name, []]);
@@ -266,7 +267,7 @@ describe('a write to the key table', () => {
     expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
   });
 
-  it('is refused to administrators, but they can read, back up and restore the table, and change its policy', async () => {
+  it('is refused to administrators, who may read, back up and restore the table and change its policy', async () => {
     const powerful = OUTSIDERS['a role whom IAM allows everything'];
     for (const action of [
       'CreateBackup',
@@ -282,7 +283,7 @@ describe('a write to the key table', () => {
   });
 });
 
-it('the roles have a permissions boundary if the stack has a parameter for it', () => {
+it('the roles have a permissions boundary if the stack sets one', () => {
   const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
   const boundary = 'arn:aws:iam::111122223333:policy/bounds';
   const boundOf = (parameters: object): unknown[] =>
@@ -301,7 +302,7 @@ function actionsIn(node: unknown): string[] {
   );
 }
 
-it('wildcards in the policies match only read actions, with a few listed exceptions', async () => {
+it('wildcards in the policies match only read actions, with a few exceptions in a list', async () => {
   const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
   const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
   const actions = (await Promise.all(wild.map(expanded))).flat();
@@ -346,7 +347,7 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
     ['$default/POST/v1/partitions/tenant-2/encrypt', false],
     ['prod/POST/v1/partitions/tenant-1/encrypt', false],
     ['POST/v1/partitions/tenant-1/encrypt', false],
-  ] as const)('is accepted by IAM and allows: %s', async ([path, may]) => {
+  ] as const)('is accepted by IAM, and its answer for %s is %s', async ([path, may]) => {
     expect(
       await isAllowed(caller, 'execute-api:Invoke', {
         arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}`,

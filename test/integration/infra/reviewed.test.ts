@@ -9,8 +9,8 @@ const REGION = 'us-west-2';
 const ROLE = `arn:aws:iam::${ACCOUNT}:role`;
 
 /**
- * Each stack with the fewest resources, with all resources, and with some. The third shows which condition controls
- * which resource.
+ * Each stack with as few resources as possible, with all of them, and with some. The third form shows which condition
+ * controls which resource.
  */
 const STACKS: readonly (readonly [stack: string, how: string, parameters: Readonly<Record<string, string>>])[] = [
   ['keys', 'least', { Classification: 'confidential', AdministratorArns: `${ROLE}/key-administrator` }],
@@ -109,7 +109,10 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
   ],
 ];
 
-/** Indented, with plain lists on one line, so that a diff shows what changed. The text omits descriptions. */
+/**
+ * The text of a part, indented and with plain lists in one line, so that a diff shows what changed. Descriptions are
+ * omitted.
+ */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);
   const lists = /\[\s*((?:"[^"]*",?\s*)+)\]/g;

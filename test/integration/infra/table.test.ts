@@ -15,15 +15,15 @@ function table(parameters: Record<string, string> = {}) {
 }
 
 describe('the table stack', () => {
-  it('has the key table with the schema that the code reads, and with on-demand billing', () => {
+  it('has the key table with the keys that the code reads, billed on demand', () => {
     expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 
-  it('keeps the table after the stack is deleted', () => {
+  it('keeps the table when it is deleted', () => {
     expect(table()).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
   });
 
-  it('has a protected replica with point-in-time recovery in its own region and in each given region', () => {
+  it('has a protected replica with point-in-time recovery in its own region and in each other region', () => {
     expect(table().replicas.map(({ Region }) => Region)).toEqual([REGION]);
     const { replicas } = table({
       ReplicaRegion1: 'us-east-1',
@@ -42,7 +42,7 @@ describe('the table stack', () => {
     expect(table({ ReplicaRegion2: 'eu-west-1' }).replicas.map(({ Region }) => Region)).toEqual([REGION, 'eu-west-1']);
   });
 
-  it("encrypts the table with each region's key behind one alias, or with DynamoDB's own key", () => {
+  it("encrypts the table with a key of each region behind one alias, or with DynamoDB's own key", () => {
     expect(table().Properties).toMatchObject({ SSESpecification: { SSEEnabled: false } });
     const own = table({ EncryptionKeyName: 'keyfold-table', ReplicaRegion1: 'us-east-1' });
     expect(own.Properties).toMatchObject({ SSESpecification: { SSEEnabled: true, SSEType: 'KMS' } });

@@ -1,5 +1,5 @@
 /**
- * Resolves templates as CloudFormation would, as far as our templates need it. No library resolves conditions inside
+ * Resolves templates as CloudFormation would, as far as our templates need. No library resolves conditions inside
  * policies.
  */
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ interface Resource {
   readonly Properties: Readonly<Record<string, unknown>>;
 }
 
-/** A resolved template. It has only the resources and outputs with true conditions. */
+/** A resolved template, with only those resources and outputs whose conditions are true. */
 export interface Rendered {
   readonly resources: Readonly<Record<string, Resource>>;
   readonly outputs: Readonly<Record<string, { readonly Value: unknown }>>;
@@ -40,7 +40,7 @@ export const ACCOUNT = '111122223333';
 
 const NO_VALUE = Symbol('AWS::NoValue');
 
-/** Reads a stack's template by its file name without `.yml`. */
+/** Reads the template of a stack by the name of its file, without `.yml`. */
 export function templateOf(name: string): Template {
   const file = new URL(`../../../infra/${name}.yml`, import.meta.url);
   return yamlParse(readFileSync(file, 'utf8')) as Template;
@@ -48,7 +48,7 @@ export function templateOf(name: string): Template {
 
 /**
  * Renders a template. A reference to another resource becomes its logical name or `Name.Attribute`.
- * @throws Error if a parameter is missing or not allowed, or if the parameters break a rule
+ * @throws Error if a parameter is missing or not allowed, or if the parameters violate a rule
  */
 export function render(name: string, region: string, given: Readonly<Record<string, string>>): Rendered {
   const template = templateOf(name);
@@ -93,7 +93,7 @@ class Resolver {
     ]);
   }
 
-  /** The deployed entries of a section. */
+  /** The entries of a section that would be deployed. */
   section<T>(section: Section): Record<string, T> {
     const deployed = Object.entries(section).filter(
       ([, { Condition }]) => Condition === undefined || this.#condition(Condition),

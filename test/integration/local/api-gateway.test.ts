@@ -12,7 +12,7 @@ afterAll(() => api.stop());
 
 const BODY = '{"plaintext":"aGVsbG8="}';
 
-/** Sends the exact bytes and path, because a client library would normalise them. */
+/** Sends exactly these bytes and this path. A client library would normalise them. */
 function send(
   body: Uint8Array | string,
   headers: Readonly<Record<string, string>> = {},
@@ -43,7 +43,7 @@ it.for([
   ['a charset that is not UTF-8', BODY, { 'content-type': 'application/json; charset=latin1' }, 415, /UTF-8/],
   ['another type', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
 ] as const)(
-  'the local gateway passes on a body of %s, which the handler refuses',
+  'the local gateway passes on a body with %s, and the handler refuses the request',
   async ([, body, headers, status, detail]) => {
     expect(await send(body, headers)).toMatchObject({ status, detail: expect.stringMatching(detail) as string });
   },
@@ -55,7 +55,7 @@ it('the local gateway accepts a content type with an empty parameter, and %40 fo
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
 });
 
-it('HEAD /v1/health has no body', async () => {
+it('the answer to HEAD /v1/health has no body', async () => {
   const answer = await send('', {}, { method: 'HEAD', path: '/v1/health' });
   expect([answer.status, answer.text]).toEqual([200, '']);
 });

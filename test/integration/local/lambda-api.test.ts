@@ -37,7 +37,7 @@ function post(path: string, headers: Record<string, string>): Promise<number | u
 const HELLO = { operation: 'encrypt', partition: 'tenant-1', plaintext: 'aGVsbG8=' };
 
 describe("Lambda's Invoke API in the local world", () => {
-  it("the SDK's Lambda client encrypts with one function and decrypts with the other", async () => {
+  it("lets the SDK's Lambda client encrypt with one function and decrypt with the other", async () => {
     const sealed = await invoke('keyfold-seal', HELLO);
     expect(sealed).toMatchObject({ StatusCode: 200, ExecutedVersion: '$LATEST' });
     expect(sealed.FunctionError).toBeUndefined();
@@ -48,7 +48,7 @@ describe("Lambda's Invoke API in the local world", () => {
     expect(payloadOf(opened)).toEqual({ plaintext: 'aGVsbG8=' });
   });
 
-  it('preserves every digit of a large number', async () => {
+  it('keeps every digit of a large number', async () => {
     const about = { partition: 'tenant-1', fields: ['$.a'] };
     const documentText = '{"a":12345678901234567890,"b":1.0}';
     const sealed = await invoke('keyfold-seal', { operation: 'encrypt-fields', ...about, documentText });
@@ -57,7 +57,7 @@ describe("Lambda's Invoke API in the local world", () => {
     expect(opened.Payload?.transformToString()).toBe('{"document":{"a":12345678901234567890,"b":1}}');
   });
 
-  it('reports the error name of a function that fails', async () => {
+  it('returns the error name of a function that fails', async () => {
     const refused = await invoke('keyfold-open', HELLO);
     expect(refused).toMatchObject({ StatusCode: 200, FunctionError: 'Unhandled' });
     const errorMessage = 'This function does not serve that operation.';
@@ -68,7 +68,7 @@ describe("Lambda's Invoke API in the local world", () => {
     });
   });
 
-  it('reports why a function does not start', async () => {
+  it('says why a function does not start', async () => {
     const failed = await invoke('keyfold-broken', HELLO);
     expect(failed.FunctionError).toBe('Unhandled');
     expect(payloadOf(failed)).toMatchObject({
@@ -84,11 +84,18 @@ describe("Lambda's Invoke API in the local world", () => {
   });
 
   it.for([
-    ['a function that there is not', 'nothing', '{}', {}, 'ResourceNotFoundException', 404],
-    ["a function of an object's prototype", 'constructor', '{}', {}, 'ResourceNotFoundException', 404],
+    ['a function that does not exist', 'nothing', '{}', {}, 'ResourceNotFoundException', 404],
+    ['the name of a member of Object.prototype', 'constructor', '{}', {}, 'ResourceNotFoundException', 404],
     ['an event that is not JSON', 'keyfold-seal', '{', {}, 'InvalidRequestContentException', 400],
-    ['an event too large', 'keyfold-seal', ' '.repeat(6_300_000), {}, 'RequestTooLargeException', 413],
-    ['the log of a call', 'keyfold-seal', '{}', { LogType: 'Tail' }, 'InvalidParameterValueException', 400],
+    ['an event that is too large', 'keyfold-seal', ' '.repeat(6_300_000), {}, 'RequestTooLargeException', 413],
+    [
+      'a request for the log of a call',
+      'keyfold-seal',
+      '{}',
+      { LogType: 'Tail' },
+      'InvalidParameterValueException',
+      400,
+    ],
     ["a client's context", 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
     ['a version in the name', 'keyfold-seal:live', '{}', {}, 'ResourceNotFoundException', 404],
     [
@@ -102,7 +109,7 @@ describe("Lambda's Invoke API in the local world", () => {
     ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
     ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
     ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
-  ] as const)('the Invoke API refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
+  ] as const)('refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({
       name: error,
       $metadata: { httpStatusCode: status },

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
 import { LocalFunction } from '../../../local/local-function.ts';
 
-/** A handler that returns its event, but never resolves for the event `never`. */
+/** A handler that returns its event, but that never answers the event `never`. */
 const HANDLER = "export const handler = async (event) => event === 'never' ? new Promise(() => {}) : event;";
 const ECHO = `data:text/javascript,${encodeURIComponent(HANDLER)}`;
 
-it('recycle fails the events of the old environment but not those of the new one', async () => {
+it('recycle makes the events of the old environment fail, but not those of the new one', async () => {
   const echo = new LocalFunction(ECHO, {});
   expect(await echo.invoke('warm', 1000)).toBe('warm');
   const recycled = echo.recycle();

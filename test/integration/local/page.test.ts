@@ -11,7 +11,7 @@ interface State {
   readonly keys: readonly PageRow[];
 }
 
-/** The members of an encrypt answer that these tests use. */
+/** The members of an answer that these tests read. */
 interface Answer {
   readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
 }
@@ -56,7 +56,7 @@ function statusOf(method: string, path: string, headers: Record<string, string>)
 }
 
 describe('the page', () => {
-  it('is served with all its files and a content security policy without other origins and inline scripts', async () => {
+  it('is served with all its files, under a policy that allows no other origin and no inline script', async () => {
     const files = await readdir(join(import.meta.dirname, '..', '..', '..', 'local', 'page'));
     const paths = files.map((file) => (file === 'index.html' ? '/' : `/page/${file}`));
     expect(paths).toContain('/page/main.js');
@@ -98,7 +98,7 @@ describe('the routes under /local/', () => {
   ] as const;
 
   it.for(routes)(
-    '%s %s refuses the origin of another site and a host name other than 127.0.0.1 or localhost',
+    "answer %s %s with a refusal if the origin or the host name is not this machine's",
     async ([method, path]) => {
       expect(await statusOf(method, path, { origin: 'https://example.com' })).toBe(403);
       expect(await statusOf(method, path, { origin: 'null' })).toBe(403);
@@ -130,8 +130,8 @@ describe('the routes under /local/', () => {
   });
 });
 
-describe('the call journal of the page', () => {
-  it('shows the calls of a first encrypt, and shows none for a warm encrypt', async () => {
+describe('the call journal on the page', () => {
+  it('shows the calls of a first encrypt, and none for a warm encrypt', async () => {
     const first = await send('encrypt', { plaintext: 'aGVsbG8=' });
     expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
       'KMS us-east-1 Encrypt ok',
@@ -147,7 +147,7 @@ describe('the call journal of the page', () => {
     expect((await send('decrypt', first.answer)).calls).toEqual([]);
   });
 
-  it('shows that a cold decrypt tries the failing region and then the next region', async () => {
+  it('shows that a cold decrypt tries the failing region and then the next', async () => {
     const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     expect((await fetch(fault, { method: 'PUT', body: '{"kind":"down"}' })).status).toBe(200);
@@ -171,7 +171,7 @@ describe('the call journal of the page', () => {
     expect((await get<State>('/local/state')).regions[0]).toMatchObject({ fault: null });
   });
 
-  it('includes a call that the client abandoned', async () => {
+  it('shows a call that the client abandoned', async () => {
     const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     await fetch(fault, { method: 'PUT', body: '{"kind":"latency","ms":20000}' });
@@ -184,8 +184,8 @@ describe('the call journal of the page', () => {
   });
 });
 
-describe('the key table of the page', () => {
-  it('shows which regions wrap each System Key, and shows a new key after a revocation and a cold start', async () => {
+describe('the key table on the page', () => {
+  it('shows which regions wrap each System Key, and a new key after a revocation and a cold start', async () => {
     const before = await send('encrypt', { plaintext: '' });
     const created = before.answer.record.Key.ParentKeyMeta.Created;
     const { keys } = await get<State>('/local/state');

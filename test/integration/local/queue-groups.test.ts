@@ -19,7 +19,7 @@ afterAll(async () => {
   await emulator.close();
 });
 
-/** Sends messages as the queue door does, one call each, and returns those that the queue then has. */
+/** Sends messages as the queue door does, one per call, and returns the messages that the queue then contains. */
 async function sentTo(queue: string, messages: readonly Omit<OutgoingMessage, 'attributes'>[]): Promise<Message[]> {
   const { queueUrl: QueueUrl } = emulator.ensureQueue(queue);
   const queues = new SqsQueues();
@@ -35,7 +35,7 @@ async function sentTo(queue: string, messages: readonly Omit<OutgoingMessage, 'a
   return (await client.send(command)).Messages ?? [];
 }
 
-it('a FIFO queue keeps one of two results with the same deduplication id', async () => {
+it('a FIFO queue keeps only one of two results with the same deduplication ID', async () => {
   const groupId = 'a';
   const received = await sentTo('once.fifo', [
     { body: 'sealed', groupId, deduplicationId: '1' },
@@ -45,7 +45,7 @@ it('a FIFO queue keeps one of two results with the same deduplication id', async
   expect(received.map(({ Body }) => Body)).toEqual(['sealed', 'another']);
 });
 
-it('a standard queue keeps message groups, and delivers several messages of a group at the same time', async () => {
+it('a standard queue delivers several messages of a group at a time', async () => {
   const received = await sentTo('fair', [{ body: '1', groupId: 'a' }, { body: '2', groupId: 'a' }, { body: '3' }]);
   expect(received.map(({ Body, Attributes }) => [Body, Attributes?.MessageGroupId])).toEqual([
     ['1', 'a'],
@@ -55,7 +55,7 @@ it('a standard queue keeps message groups, and delivers several messages of a gr
 });
 
 it.for(['', 'a b', 'é', 'x'.repeat(129)])(
-  'the emulator refuses the message group id %j, as SQS does',
+  'the emulator refuses the message group %j, as SQS does',
   async (MessageGroupId) => {
     const { queueUrl: QueueUrl } = emulator.ensureQueue('groups');
     const sending = client.send(new SendMessageCommand({ QueueUrl, MessageBody: 'x', MessageGroupId }));

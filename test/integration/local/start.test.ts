@@ -20,7 +20,7 @@ afterEach(async () => {
   running = [];
 });
 
-/** Starts the local world, which `afterEach` stops. */
+/** Starts a local world, which `afterEach` stops. */
 async function start(...args: string[]): Promise<LocalProcess> {
   const world = await startLocalProcess(...args);
   running.push(world);
@@ -35,12 +35,12 @@ async function said(...args: string[]): Promise<{ code: number; stderr: string }
   });
 }
 
-/** The n-th command of the greeting. */
+/** The n-th command that the greeting prints. */
 function commandOf(greeting: string, n: number): string {
   return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
 }
 
-/** Runs the curl commands of the greeting. All commands of a chain must succeed. Returns the last body. */
+/** Runs curl commands from the greeting, all of which must succeed. Returns the body of the last answer. */
 async function paste(commands: string, folder: string): Promise<string> {
   let output = '';
   for (const command of commands.split(' && ')) {
@@ -71,7 +71,7 @@ it('the commands that npm start prints encrypt, decrypt, and decrypt again while
   await rm(folder, { recursive: true });
 });
 
-it("a function that is invoked over Lambda's Invoke API opens the records of another function", async () => {
+it("one function opens the records of another if both are invoked through Lambda's Invoke API", async () => {
   const { greeting } = await start();
   const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
   const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
@@ -98,7 +98,7 @@ it('the result of a message in the input queue arrives in the output queue', asy
   await rm(folder, { recursive: true });
 });
 
-it('POST /local/maintenance runs the maintenance of the daily schedule', async () => {
+it('POST /local/maintenance runs the daily maintenance', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting, url } = await start();
   const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
@@ -132,7 +132,7 @@ it('a record opens after a restart with the same data folder', async () => {
   await rm(folder, { recursive: true });
 });
 
-it('a data folder is locked by one process at a time and is free after that process is killed', async () => {
+it('a data folder is locked by one process at a time, and free once that process is killed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', folder);
   const second = await said('--data', folder);
@@ -145,7 +145,7 @@ it('a data folder is locked by one process at a time and is free after that proc
   await rm(folder, { recursive: true });
 });
 
-it('a data folder cannot be a file or inside a file', async () => {
+it('a data folder cannot be a file, and cannot be inside a file', async () => {
   const file = join(import.meta.dirname, 'start.test.ts');
   for (const folder of [file, join(file, 'data')])
     await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is a file or inside a file`);
@@ -157,11 +157,11 @@ it.for([
   [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
   [['--data='], '--data must name a folder'],
   [['--colour', 'red'], "Unknown option '--colour'"],
-] as const)('npm start refuses the arguments %j and gives the reason', ([args, reason]) => {
+] as const)('npm start refuses the arguments %j, and says why', ([args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
 });
 
-it('npm start uses a free port instead of a port that is in use', async () => {
+it('npm start takes a free port if the given port is in use', async () => {
   const taken = createServer();
   const port = await listen(taken, 0);
   const { greeting } = await start('--port', String(port));
@@ -189,7 +189,7 @@ it('the terminal shows one line per request, with the code of an error, and no J
   await vi.waitFor(() => expect(lines).toEqual(expected.map((line) => expect.stringMatching(line))));
 });
 
-it('--verbose also shows the logs and metrics of the functions as JSON', async () => {
+it('--verbose also shows the logs and metrics of the functions, in JSON', async () => {
   const world = await start('--verbose');
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });
@@ -200,7 +200,7 @@ it('--verbose also shows the logs and metrics of the functions as JSON', async (
   });
 });
 
-/** The lines that a local world prints from now on, on both of its outputs. */
+/** The lines that a local world prints from now on, to standard output and standard error. */
 function linesOf({ child }: LocalProcess): string[] {
   const lines: string[] = [];
   for (const output of [child.stdout, child.stderr]) {

@@ -13,7 +13,7 @@ import { startLocalApi } from '../../support/local-api.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
-/** A project that has the package installed. */
+/** A project in which the package is installed. */
 let folder: string;
 let dist: string;
 
@@ -26,7 +26,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-it("a handler's bundle handles a sample event without other files, and does not start without its settings", async () => {
+it("a handler's bundle handles a sample event without other files, but not without its settings", async () => {
   const invoke = `
     import { handler } from ${JSON.stringify(join(dist, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
@@ -63,7 +63,7 @@ it('the bundle for direct invocation does not start without its operations', asy
   await run(process.execPath, [invoke], { env: { ...env, KEYFOLD_OPERATIONS: 'encrypt' } });
 });
 
-it("the client's files contain no code that handles keys, and no SDK client", async () => {
+it('the files of the client contain neither code that handles keys nor an SDK client', async () => {
   const texts = await closureOf(join(dist, 'client', 'index.js'));
   const sources = texts.join('\n').matchAll(/^\/\/ (?:signing:)?(src\/[\w-]+|node_modules\/(?:@[\w-]+\/)?[\w-]+)/gm);
   const homes = new Set(Array.from(sources, ([, home = '']) => home));
@@ -85,7 +85,7 @@ it("the client's files contain no code that handles keys, and no SDK client", as
   ]);
 });
 
-it("the CLI's bundle runs beside the other files of the package, and reports the Node version that it needs", async () => {
+it("the CLI's bundle runs next to the package's other files, and names the Node version that it needs", async () => {
   const cli = join(dist, 'cli.js');
   expect(await readFile(cli, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
   const dynamoDb = await startDynamoDb('EncryptionKey', 0);
@@ -98,7 +98,7 @@ describe.each([
   ['static-kms', 60],
   ['http-client', 60],
   ['aws-kms', 400],
-] as const)("a user's bundle of test/integration/project/bundles/%s.ts", (name, limitKiB) => {
+] as const)('a bundle that a user makes of test/integration/project/bundles/%s.ts', (name, limitKiB) => {
   let world: Awaited<ReturnType<typeof startWorld>>;
   beforeAll(async () => {
     world = await startWorld(name);
@@ -116,7 +116,7 @@ describe.each([
   });
 });
 
-/** Starts what a program needs: a local API, or the emulators of KMS and DynamoDB. */
+/** Starts what a program needs: either a local API, or emulators of KMS and DynamoDB. */
 async function startWorld(
   name: string,
 ): Promise<{ readonly env: NodeJS.ProcessEnv; readonly stop: () => Promise<unknown> }> {
@@ -132,7 +132,7 @@ async function startWorld(
   };
 }
 
-/** The texts of a module and of all modules that it imports statically. */
+/** The texts of a module and of everything that it imports statically. */
 async function closureOf(entry: string): Promise<string[]> {
   const texts = new Map<string, string>();
   const pending = [entry];
@@ -147,8 +147,8 @@ async function closureOf(entry: string): Promise<string[]> {
   return [...texts.values()];
 }
 
-describe('what is shipped', () => {
-  it('contains the licence of each package in it', async () => {
+describe('what the package ships', () => {
+  it('contains the licence of each package inside it', async () => {
     for (const shipped of [dist, ...HANDLERS.map((name) => join(dist, 'handlers', name))]) {
       const text = await readFile(join(shipped, LICENCES_FILE), 'utf8');
       expect(text).toMatch(/^@aws-sdk\/client-dynamodb \d+\.\d+\.\d+ \(Apache-2\.0\)$/m);
@@ -160,7 +160,7 @@ describe('what is shipped', () => {
     expect(await readFile(join(ofApi, 'NOTICE'), 'utf8')).toContain('The Keyfold authors');
   });
 
-  it('contains no code of the simulator of IAM, which is under the AGPL, and no path of this machine', async () => {
+  it('contains neither the IAM simulator, which is under the AGPL, nor a path of this machine', async () => {
     const files = await readdir(dist, { recursive: true, withFileTypes: true });
     for (const file of files.filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))) {
       const text = await readFile(join(file.parentPath, file.name), 'utf8');
@@ -172,7 +172,7 @@ describe('what is shipped', () => {
     );
   });
 
-  it('cannot be built with a package that has no licence text', async () => {
+  it('cannot be built if a package has no licence text', async () => {
     const silent = join(folder, 'silent');
     await mkdir(silent);
     await writeFile(join(silent, 'package.json'), '{"name":"silent","version":"1.0.0","license":"MIT"}');

@@ -1,6 +1,6 @@
 /**
- * Tests docs/explanation/costs.md: the arithmetic against manual calculations, the number of calls against the code,
- * and the text against the current figures.
+ * Tests docs/explanation/costs.md: its arithmetic against calculations by hand, its calls against the code, and its
+ * text against the current figures.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { monthOf, pairsMetBy, processesFor } from '../../../scripts/costs/fleet.
 import { ASSUMED, PRICES } from '../../../scripts/costs/given.ts';
 import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
-/** Three processes that live for four hours. In each hour, each process meets each of four partitions. */
+/** Three processes that live for four hours. In each hour, each process serves each of four partitions. */
 const SMALL: Assumptions = {
   ...ASSUMED,
   hoursInMonth: 4,
@@ -25,16 +25,17 @@ const SMALL: Assumptions = {
   olderKeyReadsPerPair: 0,
 };
 
-describe('the processes of a fleet', () => {
-  it('number one for each concurrent request in the busiest second, plus a margin for random peaks', () => {
+describe('the processes of a fleet, by the model of costs,', () => {
+  it('are as many as concurrent requests in the busiest second, with a margin for random peaks', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
-    // 100 a second on average, three times that at the peak, 5 ms each: 1.5 concurrent requests, plus 4 √1.5 = 4.9.
+    // 100 requests per second on average, three times as many at the peak, 5 ms each: 1.5 concurrent requests, plus 4
+    // √1.5 = 4.9.
     expect(processesFor(100, ASSUMED)).toBe(7);
     // 150 concurrent requests, plus 4 √150 = 48.99.
     expect(processesFor(10_000, ASSUMED)).toBe(199);
   });
 
-  it('meet each pair of a process and a partition at random', () => {
+  it('meet each partition at random', () => {
     expect(pairsMetBy(2, 4)).toBeCloseTo(1.75);
     expect(pairsMetBy(0, 4)).toBe(0);
     expect(pairsMetBy(1, 1)).toBe(1);
@@ -66,7 +67,7 @@ describe('the processes of a fleet', () => {
   it.for([
     ['an encrypt', 1],
     ['a decrypt', 2],
-  ] as const)('whose first request is %s read the key of a partition %i times', async ([first, reads]) => {
+  ] as const)('read the key of a partition, if their first request is %s, %i time(s)', async ([first, reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
@@ -78,8 +79,8 @@ describe('the processes of a fleet', () => {
   });
 });
 
-describe('a bill', () => {
-  it('charges each tier for its share of the usage', () => {
+describe('a bill, by the model of costs,', () => {
+  it('charges each tier for its share of the use', () => {
     const tiers = [{ upTo: 10, price: 1 }, { upTo: 30, price: 0.5 }, { price: 0.1 }];
     expect(tiered(0, tiers)).toBe(0);
     expect(tiered(4, tiers)).toBe(4);
@@ -87,7 +88,7 @@ describe('a bill', () => {
     expect(tiered(130, tiers)).toBeCloseTo(30);
   });
 
-  it('equals a manual calculation', () => {
+  it('equals a calculation by hand', () => {
     const byHand: Assumptions = {
       ...SMALL,
       hoursInMonth: 1000,
@@ -110,13 +111,12 @@ describe('a bill', () => {
     // 3,600 million requests: the first 300 million cost one dollar per million, the rest 90 cents.
     expect(bill['API Gateway']).toBeCloseTo(300 + 3300 * 0.9);
     expect(bill['Lambda requests']).toBeCloseTo(3600 * 0.2);
-    // 3 ms at half a GB per request, and three cold starts of a second.
+    // Each request takes 3 ms at half a GB, and each of three cold starts takes a second.
     expect(bill['Lambda compute']).toBeCloseTo((3600e6 * 0.003 + 3) * 0.5 * 0.0000133334);
     expect(bill['KMS keys']).toBe(6);
-    // One unwrap per process and hour, occasional new keys, and 8 keys that the maintenance unwraps in two regions each
-    // day.
+    // One unwrap per process and hour, some new keys, and 8 keys that the maintenance unwraps in two regions each day.
     expect(bill['KMS requests']).toBeCloseTo(((3000 + (1000 / 2160) * 2 + (1000 / 24) * 32) * 3) / 1e6);
-    // Twelve pairs and three System Keys an hour.
+    // Twelve pairs and three System Keys per hour.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
     // Each request writes 500 bytes of each kind.

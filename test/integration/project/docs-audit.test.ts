@@ -1,4 +1,4 @@
-/** Tests that the example, the table of fields and the queries of docs/reference/audit.md describe the same line. */
+/** Tests that the example, the table of fields and the queries in docs/reference/audit.md describe the same line. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -26,7 +26,7 @@ function namesIn(query: string): string[] {
 }
 
 describe('the audit line in docs/reference/audit.md', () => {
-  it("has the fields of the table, and the example has all of them except the queue's field", () => {
+  it('has the fields of the table, and the example has all of them but the field for queues', () => {
     expect(Object.keys(JSON.parse(line) as object)).toEqual(fields.filter((name) => name !== 'messageId'));
   });
 

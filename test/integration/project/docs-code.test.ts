@@ -1,6 +1,6 @@
 /**
- * Tests the code blocks of the documents. Each must be in a known language, and the tests parse it, compile it or
- * compare it with the code.
+ * Tests the code blocks in the documents. Each must be in a known language. The tests parse it, compile it, or compare
+ * it with the code.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
-/** The documents with current code. The CHANGELOG has the code of earlier versions. */
+/** The documents whose code is up to date. The CHANGELOG has code of earlier versions. */
 const DOCUMENTS = MARKDOWN.filter((file) => file !== 'CHANGELOG.md');
 const BLOCKS = DOCUMENTS.flatMap(codeBlocksOf);
 
@@ -27,33 +27,39 @@ const withPlaces = (language: string): (readonly [string, string])[] =>
   blocksIn(language).map((block) => [placeOf(block), block.code] as const);
 
 /**
- * Other tests cover these languages: they run js, test/peers runs go, java and python, and the audit tests read sql.
+ * Other tests cover some of these languages: js is run, test/peers runs go, java and python, and the audit tests read
+ * sql.
  */
 const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
 
-it('every block is in a language that a test covers', () => {
+it('every code block of the documents is in a language that a test covers', () => {
   expect(BLOCKS.length).toBeGreaterThan(100);
   expect(BLOCKS.filter(({ language }) => !LANGUAGES.has(language)).map(placeOf)).toEqual([]);
 });
 
-it.for(withPlaces('json'))('the block at %s is JSON', ([, code]) => {
+it.for(withPlaces('json'))('the code block at %s is JSON', ([, code]) => {
   expect(() => JSON.parse(code) as unknown).not.toThrow();
 });
 
-it.for(withPlaces('yaml'))('the block at %s has options of deploy.yml', ([, code]) => {
+it.for(withPlaces('yaml'))('the code block at %s has options of deploy.yml', ([, code]) => {
   const example = yamlParse(read('deploy.example.yml')) as object;
   const parsed = v.safeParse(deploymentSchema, { ...example, ...(yamlParse(code) as object) });
   expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
 });
 
-it.for(withPlaces('mermaid'))('the block at %s is a diagram of a kind that GitHub and GitLab draw', ([, code]) => {
+it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and GitLab can draw', ([, code]) => {
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
+
+/** Opens nothing. A command reaches it only if the CLI has accepted its arguments. */
+function accepted(): never {
+  throw new Error('the arguments are right');
+}
 
 /** The pages that a script generates from doc comments. */
 const LIBRARY = 'docs/reference/library/';
 
-/** The names that examples in doc comments and other fragments use without a declaration. */
+/** Declares the names that examples and fragments use without declaring them. */
 const GIVEN = `import type * as given from 'keyfold';
 declare const kms: given.AwsKms, metastore: given.DynamoDbMetastore, row: given.KeyRow;
 declare const keyfold: given.SessionFactory, session: given.Session;
@@ -62,7 +68,7 @@ const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
 declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
 declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
 
-/** The source of each entry of the package, by the name in a program's import. */
+/** The source of each entry of the package, by the name with which a program imports it. */
 const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
   const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts');
   return [entry.replace('.', 'keyfold'), join(ROOT, source)] as const;
@@ -71,7 +77,7 @@ const ENTRIES = await Promise.all(
   SOURCES.map(async ([name, file]) => [name, Object.keys((await import(file)) as object)] as const),
 );
 
-/** A block as a whole module. A fragment becomes the body of a function, which can use what the entries export. */
+/** Makes a whole module of a block. A fragment becomes the body of a function that can use what the entries export. */
 function moduleOf({ file, code }: CodeBlock): string {
   if (/^import /m.test(code) && !file.startsWith(LIBRARY)) return `${code}\nexport {};\n`;
   const words = new Set(code.match(/\b[A-Za-z]\w+\b/g));
@@ -84,9 +90,9 @@ function moduleOf({ file, code }: CodeBlock): string {
   return `${[...imports, ...own, given].join('\n')}\nexport async function example() {\n${body}\n}\n`;
 }
 
-it('the blocks in TypeScript compile', async () => {
+it('the code blocks in TypeScript compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
-  // The other blocks of these pages are signatures. A script writes them from sources that compile.
+  // The other blocks on these pages are signatures, which a script writes from sources that compile.
   const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
   try {
     for (const block of blocks) {
@@ -105,7 +111,7 @@ it('the blocks in TypeScript compile', async () => {
   }
 });
 
-describe('shell commands', () => {
+describe('a shell command in the documents', () => {
   const commands = blocksIn('sh').flatMap((block) =>
     commandsOf(block.code)
       .flatMap((command) => command.split(/ && | \| /))
@@ -113,14 +119,14 @@ describe('shell commands', () => {
   );
   const scripts = Object.keys(packageJson.scripts);
 
-  it('begin with a program that the reader has', () => {
+  it('begins with a program that the reader has', () => {
     const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
     const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|python3|sed|tee) /;
     expect(commands.length).toBeGreaterThan(100);
     expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
   });
 
-  it('run npm scripts that exist', () => {
+  it('runs an npm script that exists', () => {
     const run = commands.flatMap(([place, command]) => {
       const [, script] = /^npm (?:run (?:-s )?|(?=start|test))([\w:-]+)/.exec(command) ?? [];
       return script === undefined ? [] : [[place, script] as const];
@@ -130,32 +136,36 @@ describe('shell commands', () => {
   });
 
   it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
-    'at %s give npm start only options that exist: %s',
+    'gives npm start only options that exist, at %s: %s',
     ([, command]) => {
       const args = command.replace('npm start -- ', '').split(' ');
       expect(() => readStartOptions(args)).not.toThrow();
     },
   );
 
-  const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (keys (?:list|show|revoke|prove).*)$/;
+  const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (.*)$/;
   it.for(commands.filter(([, command]) => keyfold.test(command)))(
-    'at %s give the CLI only arguments that it accepts: %s',
+    'gives the CLI only arguments that it accepts, at %s: %s',
     async ([, command]) => {
       const [, rest = ''] = keyfold.exec(command) ?? [];
       const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
       const said: string[] = [];
       const terminal = { out: (text: string) => void said.push(text), err: (text: string) => void said.push(text) };
       const dependencies: CliDependencies = {
-        environment: { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', AWS_REGION: 'us-west-2' },
+        environment: {
+          KEYFOLD_SERVICE: 'orders',
+          KEYFOLD_PRODUCT: 'shop',
+          KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32),
+          AWS_REGION: 'us-west-2',
+        },
         terminal,
         caller: { user: 'reader', host: 'here' },
         now: Date.now,
-        openTable: () => {
-          throw new Error('the arguments are right');
-        },
-        openKms: () => {
-          throw new Error('the arguments are right');
-        },
+        openTable: accepted,
+        openKms: accepted,
+        inspectTable: accepted,
+        inspectKms: accepted,
+        version: '0.0.0',
       };
       const code = await runCli(words, dependencies);
       expect({ code, said }).not.toMatchObject({ code: EXIT.usage });
@@ -163,13 +173,13 @@ describe('shell commands', () => {
   );
 });
 
-it('settings that the documents name exist', () => {
+it('the settings that the documents name exist', () => {
   const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
   const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );
-  // The upgrade page names settings that no longer exist.
+  // The page about upgrades names settings that no longer exist.
   const wrong = named.filter(
     ([file, name]) => !known.has(name) && !(file.endsWith('upgrading.md') && REMOVED_SETTINGS.has(name)),
   );

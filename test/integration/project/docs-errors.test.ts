@@ -1,4 +1,4 @@
-/** Every error code has a row in docs/reference/errors.md and an entry in docs/how-to/troubleshoot.md. */
+/** Tests that every error code has a row in docs/reference/errors.md and an entry in docs/how-to/troubleshoot.md. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -9,7 +9,7 @@ import { isErrorCode, isRetryable, type ErrorCode } from '../../../src/errors.ts
 const root = join(import.meta.dirname, '..', '..', '..');
 const read = (name: string): string => readFileSync(join(root, name), 'utf8');
 
-/** The names in the table of codes at the beginning of a source file. The types do not exist at run time. */
+/** The codes in the table at the beginning of a source file. Its types do not exist at run time. */
 function codesIn(file: string, table: string): string[] {
   const [, members = ''] = new RegExp(`^const ${table} = \\{\n(.*?)^\\}`, 'ms').exec(read(file)) ?? [];
   return [...members.matchAll(/^ {2}(\w+): (?:true|false),$/gm)].map(([, name = '']) => name);
@@ -20,7 +20,7 @@ const transport = codesIn('src/client/errors.ts', 'TRANSPORT_RETRYABLE') as Tran
 const reference = read('docs/reference/errors.md');
 const [, ofService = '', ofClient = ''] = reference.split(/^## /m);
 
-/** The rows of a section's table: the code, and its other cells. */
+/** The rows of the table in a section: each code with its other cells. */
 function rowsOf(section: string): Record<string, string[]> {
   const rows = section.split('\n').filter((line) => line.startsWith('| `'));
   const cells = rows.map((row) => row.split('|').map((cell) => cell.trim().replaceAll('`', '')));
@@ -36,20 +36,20 @@ function entryOf(code: string): string {
   );
 }
 
-it('the test reads the codes from the source', () => {
+it('the test finds the error codes in the source', () => {
   expect(service.length).toBeGreaterThanOrEqual(18);
   expect(service.filter((code) => !isErrorCode(code))).toEqual([]);
   expect(transport.length).toBeGreaterThanOrEqual(12);
 });
 
 describe('docs/reference/errors.md', () => {
-  it('has the status of each code of the service, and whether a retry may help', () => {
+  it('has the status of each code of the service, and says whether a retry may help', () => {
     const expected = service.map((code) => [code, [String(statusOf(code)), isRetryable(code) ? 'yes' : 'no']]);
     const rows = Object.entries(rowsOf(ofService)).map(([code, cells]) => [code, cells.slice(0, 2)]);
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
   });
 
-  it('says for each code of the client whether the client retries it', () => {
+  it('says for each code of the client whether the client retries', () => {
     const expected = transport.map((code) => [code, new KeyfoldTransportError(code, '').retryable ? 'yes' : 'no']);
     const rows = Object.entries(rowsOf(ofClient)).map(([code, [retry]]) => [code, retry]);
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));

@@ -1,5 +1,5 @@
 /**
- * Tests that real requests give the answers shown in docs/reference/direct-invocation.md, docs/reference/queue.md,
+ * Tests that real requests get the answers in docs/reference/direct-invocation.md, docs/reference/queue.md,
  * docs/reference/cli.md and docs/how-to/move-from-asherah.md.
  */
 import { readFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ const [direct, queue, cli, asherah] = [
   string,
 ];
 
-/** The first code block in a language. */
+/** The first code block in this language. */
 function blockOf(text: string, language: string): string {
   const [, block = ''] = new RegExp(`\`\`\`${language}\n(.*?)\n\`\`\``, 's').exec(text) ?? [];
   return block;
@@ -58,7 +58,7 @@ describe('docs/reference/direct-invocation.md', () => {
     expect(rows.length).toBe(4);
   });
 
-  it.for(rows)('shows for %s the real answer %s', async ([event, result]) => {
+  it.for(rows)('shows for %s the answer that Keyfold gives: %s', async ([event, result]) => {
     const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });
     const record = await world.process().session('tenant-1').encryptToJson(Buffer.from('hello'));
@@ -73,7 +73,7 @@ describe('docs/reference/direct-invocation.md', () => {
     );
   });
 
-  it('shows the failure that Lambda returns when KMS is down in every region', async () => {
+  it('shows the failure that Lambda returns if KMS is down in every region', async () => {
     const keys: Record<string, string> = {};
     for (const region of ['us-west-2', 'us-east-1']) {
       keys[region] = (await emulator.ensureKey(region, 'alias/keyfold')).aliasArn;
@@ -104,7 +104,7 @@ describe('docs/reference/direct-invocation.md', () => {
   });
 });
 
-/** Lists the members of a value and of all values in it. It keeps texts unchanged. */
+/** Lists the members of a value and of all values inside it. Texts stay as they are. */
 function shapeOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => Object.keys(item as object));
   if (typeof value !== 'object' || value === null) return value;
@@ -126,7 +126,7 @@ describe('docs/reference/queue.md', () => {
 });
 
 describe('docs/reference/cli.md', () => {
-  it('shows a real report, which names the regions that open each System Key', async () => {
+  it('shows a real report that names the regions that open each System Key', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
     const kms = new AwsKms({ keys: { 'us-west-2': aliasArn }, preferredRegion: 'us-west-2', endpoint });

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const LANGUAGES = join('examples', 'languages');
 
-it('the page on other languages shows every program of examples/languages unchanged', async () => {
+it('docs/how-to/call-from-other-languages.md shows every program of examples/languages unchanged', async () => {
   const page = await readFile(join(ROOT, 'docs', 'how-to', 'call-from-other-languages.md'), 'utf8');
   const shown = [...page.matchAll(/<!-- (examples\/languages\/\S+) -->\n\n```\w+\n(.*?)```/gs)];
   for (const [, file = '', program] of shown) expect(program).toBe(await readFile(join(ROOT, file), 'utf8'));

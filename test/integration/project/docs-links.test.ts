@@ -1,13 +1,13 @@
 /**
- * Tests that every link in a Markdown file has a target, that every page has a link to it, and that pages named in code
- * exist.
+ * Tests that every link in a Markdown file leads somewhere, that every page has a link to it, and that the pages that
+ * code names exist.
  */
 import { existsSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MARKDOWN, read, repositoryFiles, ROOT } from '../../support/documents.ts';
 
-/** The text of a file without its code, because a bracket in code is not a link. */
+/** The text of a file without its code, in which a bracket is not a link. */
 function proseOf(file: string): string {
   return read(file)
     .replaceAll(/^( *)```.*?^\1```$/gms, '')
@@ -19,10 +19,7 @@ function targetsOf(file: string): string[] {
   return [...proseOf(file).matchAll(/\]\(([^)\s]+)(?:\s+"[^"]*")?\)/g)].map(([, target = '']) => target);
 }
 
-/**
- * The anchors of a file: those that GitHub and the site derive from its headings, and those that the file defines
- * itself.
- */
+/** The anchors of a file: those that GitHub and the site derive from its headings, and those that it defines itself. */
 function anchorsOf(file: string): Set<string> {
   const text = read(file).replaceAll(/^( *)```.*?^\1```$/gms, '');
   const anchors = new Set([...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id));
@@ -37,7 +34,7 @@ function anchorsOf(file: string): Set<string> {
   return anchors;
 }
 
-/** Explains why a link has no target. Undefined if it has one, or if it points outside the repository. */
+/** Says why a link leads nowhere. Undefined if its target exists, or if the target is outside the repository. */
 function faultOf(file: string, target: string): string | undefined {
   if (/^(?:https?|mailto):/.test(target)) return undefined;
   const [path = '', anchor] = target.split('#');
@@ -47,14 +44,14 @@ function faultOf(file: string, target: string): string | undefined {
   return `${file}: ${target} names no heading`;
 }
 
-describe('links', () => {
+describe('the links of the documents', () => {
   it('lead to files and headings that exist', () => {
     const faults = MARKDOWN.flatMap((file) => targetsOf(file).map((target) => faultOf(file, target)));
     expect(faults.filter((fault) => fault !== undefined)).toEqual([]);
     expect(faults.length).toBeGreaterThan(300);
   });
 
-  it('are reported as dead if the name of a file, a heading or the case of a letter differs', () => {
+  it('count as dead if a file, a heading or the case of a letter differs', () => {
     expect(faultOf('docs/README.md', 'tutorial/deploy.md#one-region')).toBeUndefined();
     expect(faultOf('docs/README.md', '#how-to-guides')).toBeUndefined();
     expect(faultOf('docs/README.md', 'tutorial/nothing.md')).toContain('does not exist');
@@ -64,9 +61,9 @@ describe('links', () => {
   });
 });
 
-it('every page can be reached from docs/README.md', () => {
+it('every page of the documents can be reached from docs/README.md', () => {
   const reached = new Set(['docs/README.md']);
-  // Iteration over a set also visits members that are added during the iteration.
+  // A loop over a Set also visits members that are added during the loop.
   for (const page of reached) {
     if (!page.endsWith('.md')) continue;
     for (const target of targetsOf(page)) {

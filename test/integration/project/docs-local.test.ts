@@ -1,4 +1,6 @@
-/** Tests that docs/reference/local-world.md lists exactly the actions, members and attributes of the emulators. */
+/**
+ * Tests that docs/reference/local-world.md lists all actions, members and attributes of the emulators, and no others.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +12,7 @@ import { SYSTEM_ATTRIBUTES } from '../../../emulators/sqs/received.ts';
 const root = join(import.meta.dirname, '..', '..', '..');
 const text = readFileSync(join(root, 'docs', 'reference', 'local-world.md'), 'utf8');
 
-/** The rows of the table with this first header: the first cell, and the names in the second. */
+/** The rows of the table whose first header is this: the first cell, and the names in the second. */
 function rows(header: string): Record<string, string[]> {
   const table = text.split(`\n| ${header} `)[1]?.split('\n\n')[0] ?? '';
   const cells = table.split('\n').slice(2);
@@ -43,7 +45,7 @@ describe('docs/reference/local-world.md', () => {
     });
   });
 
-  it("names dynalite's version and actions", () => {
+  it('names the version and the actions of dynalite', () => {
     const folder = join(root, 'node_modules', 'dynalite');
     const [, section = ''] = text.split('\n## DynamoDB\n');
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };

@@ -1,7 +1,4 @@
-/**
- * Runs the commands that the documents ask their reader to run against `npm start`: curl commands, the CLI, and whole
- * programs.
- */
+/** Runs what the documents ask their reader to run on `npm start`: curl commands, the CLI, and whole programs. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +16,7 @@ const NPX = /^(?:npm run -s keyfold --|npx keyfold) /;
 
 let world: LocalProcess;
 let folder: string;
-/** The addresses of the local world, by the addresses in the documents. */
+/** The addresses of this local world, by the addresses in the documents. */
 let addresses: Record<string, string>;
 
 beforeAll(async () => {
@@ -44,7 +41,7 @@ afterAll(async () => {
 const here = (text: string): string =>
   text.replaceAll(/http:\/\/127\.0\.0\.1:808\d/g, (address) => addresses[address] ?? address);
 
-/** Runs one command, if it can run here. Returns the status of the answer, or the exit code of the process. */
+/** Runs one command, if it can run here. Returns the status of its answer, or the exit code of its process. */
 async function outcomeOf(command: string, env: Record<string, string>): Promise<{ ended: number; output: string }> {
   if (command.startsWith('export ')) {
     for (const [, name = '', value = ''] of command.matchAll(/(\w+)=(\S+)/g)) env[name] = value;
@@ -52,7 +49,7 @@ async function outcomeOf(command: string, env: Record<string, string>): Promise<
     const { status, body } = await runCurl(command, folder);
     return { ended: status, output: body };
   } else if (command.startsWith('sed ')) {
-    // The documents use sed only to put a member before the other members of a JSON object.
+    // The documents use sed only to insert a member at the beginning of a JSON object.
     const [, member = '', from = '', to = ''] = /^sed 's\/\^\{\/\{(.*)\/' (\S+) > (\S+)$/.exec(command) ?? [];
     await writeFile(join(folder, to), `{${member}${(await readFile(join(folder, from), 'utf8')).slice(1)}`);
   } else if (NPX.test(command)) {
@@ -63,7 +60,7 @@ async function outcomeOf(command: string, env: Record<string, string>): Promise<
   return { ended: 0, output: '' };
 }
 
-/** Runs the matching commands of a page in order, and the `export` commands that they need. */
+/** Runs the commands of a page that match, in their order, and the `export` commands that they need. */
 async function follow(file: string, which: RegExp): Promise<{ command: string; ended: number; output: string }[]> {
   const env: Record<string, string> = {};
   const outcomes = [];
@@ -83,7 +80,7 @@ function dateOfKeyIn(output = ''): number {
 }
 
 describe('docs/tutorial/try-it-locally.md', () => {
-  it('has commands with the results that the page shows', async () => {
+  it('has commands that print what the page shows', async () => {
     const outcomes = await follow('docs/tutorial/try-it-locally.md', /^(?:curl|export|npm run -s keyfold|sed) /);
     const outputs = outcomes.map(({ ended, output }) => `${ended} ${output}`);
     expect(outputs).toEqual([
@@ -124,7 +121,7 @@ it('the program of docs/tutorial/first-dynamodb-table.md prints what the page sh
   const blocks = codeBlocksOf('docs/tutorial/first-dynamodb-table.md');
   const program = blocks.find(({ language }) => language === 'js')?.code ?? '';
   const library = JSON.stringify(join(ROOT, 'src/index.ts'));
-  // This folder is in the repository's node_modules, so that programs find the AWS SDK.
+  // This folder is inside the repository's node_modules, so that programs find the AWS SDK.
   const file = join(await mkdtemp(join(ROOT, 'node_modules', '.docs-')), 'customers.mjs');
   await writeFile(file, program.replace("'keyfold'", library));
   const env: Record<string, string> = {};
@@ -138,7 +135,7 @@ it('the program of docs/tutorial/first-dynamodb-table.md prints what the page sh
   expect(blocks.some(({ code }) => code.endsWith('opened: 4111 1111 1111 1111'))).toBe(true);
 });
 
-it("the README's program needs nothing else, and prints what it says", async () => {
+it('the program in the README runs by itself, and prints what the README says', async () => {
   const block = codeBlocksOf('README.md').find(({ language }) => language === 'ts');
   const file = join(folder, 'example.ts');
   await writeFile(file, block?.code.replace("'keyfold'", JSON.stringify(join(ROOT, 'src/index.ts'))) ?? '');

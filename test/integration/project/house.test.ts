@@ -1,4 +1,4 @@
-/** Tests the structure of the source: which folder may import which, and which files may use the process. */
+/** Tests the structure of the source: which folder may import which others, and which files may use the process. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const root = join(import.meta.dirname, '..', '..', '..');
 
 /** Node modules that only the operator's commands may import. */
-const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises'];
+const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises', 'node:util'];
 /** Modules with which the client signs HTTP requests and classifies signing errors. */
 const TO_SIGN = [
   '@aws-sdk/core/client',
@@ -32,9 +32,9 @@ const SHARED_WITH_CLIENT = [
   'operations/operation-name.ts',
   'records/fast-paths.ts',
 ];
-/** The only file besides the container that may use `process`. */
+/** The only file other than the container that may use `process`. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
-/** The entry of the library. It gives StaticKms the environment if the caller does not. */
+/** The entry of the library. It passes the environment to StaticKms if the caller does not. */
 const LIBRARY_ENTRY = join(root, 'src', 'index.ts');
 
 /** The modules that every folder may import. */
@@ -42,7 +42,7 @@ const FLOOR = ['input', 'errors.ts'];
 /** The modules that the key lifecycle and all folders above it may import. */
 const CORE = [...FLOOR, 'crypto', 'async', 'records'];
 
-/** The folders of src and the packages that each folder of src may import besides itself. */
+/** What each folder of src may import besides its own files: other folders of src, and packages. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   input: ['node:util/types'],
   'errors.ts': ['input'],
@@ -50,7 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   async: FLOOR,
   records: [...FLOOR, 'crypto'],
   envelope: [...CORE, 'node:crypto'],
-  maintenance: [...CORE, 'envelope', 'node:crypto'],
+  maintenance: [...CORE, 'connections', 'envelope', 'node:crypto'],
   connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: [
     ...CORE,
@@ -88,9 +88,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'config',
     'envelope',
     'maintenance',
+    'connections',
     'kms',
     'metastore',
     'commander',
+    // package.json, which has the version.
+    '..',
     ...OF_A_TERMINAL,
   ],
   client: [
@@ -109,7 +112,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
 const ADAPTERS =
-  /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
+  /new (?:AwsKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
@@ -133,7 +136,7 @@ function homeOf(file: string): string {
   return relative(join(root, 'src'), file).split(sep)[0] ?? '';
 }
 
-describe('the source', () => {
+describe('the source code', () => {
   it.for(filesOf('src').map((file) => relative(root, file)))(
     '%s imports only modules that its folder may import',
     (name) => {
@@ -147,7 +150,7 @@ describe('the source', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, without a condition', () => {
+  it('has handlers that import only the container and a door, and decide nothing', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
@@ -161,7 +164,7 @@ describe('the source', () => {
     }
   });
 
-  it('builds adapters only in the container, and reads the environment only there and at two entries', () => {
+  it('makes adapters only in the container, and reads the environment only there and in two entries', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     for (const file of files) expect(ADAPTERS.test(codeOf(file))).toBe(false);
     const below = files.filter((file) => file !== CLI_ENTRY && file !== LIBRARY_ENTRY);

@@ -36,7 +36,7 @@ function read(file: string): unknown {
 }
 
 describe('the lock file', () => {
-  it('has the exact version and the SHA-512 of every package except the one in this repository', () => {
+  it("has the exact version and the SHA-512 of every package except this repository's own", () => {
     expect(installed.filter(([, { link }]) => link).map(([path]) => path)).toEqual(['node_modules/pinned-node']);
     const unlocked = installed.filter(
       ([, { link, integrity = '', version = '' }]) =>
@@ -52,14 +52,14 @@ describe('the lock file', () => {
   });
 
   it('lets no npm version run install scripts', () => {
-    // npm 11 reads `allowScripts`. npm 10 knows only the setting.
+    // npm 11 reads `allowScripts`. npm 10 reads only this setting.
     expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
     const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
     const names = withScript.map(([path]) => path.replace(/.*node_modules\//, ''));
     expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
   });
 
-  it('belongs to a package without pre and post scripts, because npm would not run them', () => {
+  it('is that of a package without pre and post scripts, because npm would not run them', () => {
     const names = Object.keys(manifest.scripts);
     const hooks = names.filter(
       (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),
@@ -68,7 +68,7 @@ describe('the lock file', () => {
   });
 });
 
-describe('the pinned Node', () => {
+describe('the pinned Node version', () => {
   it('is locked for each platform, as a development dependency', () => {
     expect(manifest.optionalDependencies).toBeUndefined();
     expect(Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith('node-'))).toEqual([]);
@@ -94,7 +94,7 @@ describe('the pinned Node', () => {
     expect(await once(child, 'exit')).toEqual([5, null]);
   });
 
-  it('is replaced by the installed Node on a platform without a build on npm', async () => {
+  it('gives way to the installed Node on a platform for which npm has no build', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const alone = join(folder, 'pinned-node.mjs');
     await cp(launcher, alone);

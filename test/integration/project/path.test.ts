@@ -13,7 +13,7 @@ beforeAll(async () => {
   [warm = '', cold = ''] = stdout.split(/(?=^A cold decrypt runs )/m);
 });
 
-it('a warm encrypt runs the door, the operation and the session, and neither KMS nor the metastore', () => {
+it('a warm encrypt runs the door, the operation and the session, but neither KMS nor the metastore', () => {
   for (const file of ['doors/http.ts', 'operations/encrypt.ts', 'envelope/session.ts']) expect(warm).toContain(file);
   expect(warm).not.toMatch(/src\/(?:kms|metastore|connections|maintenance)\//);
 });
@@ -22,6 +22,6 @@ it('a cold decrypt also runs the modules for keys, KMS and the metastore, but no
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }
-  // If a region is healthy, there is no fault, and the path makes no key.
+  // There is no fault if a region is healthy, and this path makes no key.
   expect(cold).not.toMatch(/src\/(?:kms\/faults|envelope\/create-key|maintenance\/.*)\.ts/);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { faultsIn, wideLines } from '../../../scripts/prose/faults.ts';
+import { faultsIn, markdownFaultsIn } from '../../../scripts/prose/faults.ts';
 import { proseOf } from '../../../scripts/prose/scan.ts';
 
 const WIDE = 'x '.repeat(60).concat('x');
@@ -35,14 +35,26 @@ describe('the check of the prose', () => {
     expect(faultsIn(file, text)).toHaveLength(1);
   });
 
-  it('finds wide lines of Markdown outside code, tables and links', () => {
+  it('finds wide lines of Markdown, except in code, tables and links', () => {
     const text = [WIDE, '```', WIDE, '```', `| ${WIDE} |`, `[a](b) ${WIDE}`, 'short'].join('\n');
-    expect(wideLines('README.md', text)).toEqual(['README.md:1: 121 columns']);
+    expect(markdownFaultsIn('README.md', text)).toEqual(['README.md:1: 121 columns']);
+  });
+
+  it.for([
+    ['a paragraph of two lines', 'The caller is\ntold of it.', 1],
+    ['an item of a list', 'A list:\n- one\n- for whoever reads it', 3],
+    ['a cell of a table', '| a | b |\n| - | - |\n| nobody | reads |', 3],
+  ] as const)('finds a banned phrase in %s of Markdown', ([, text, line]) => {
+    expect(markdownFaultsIn('README.md', text)).toEqual([expect.stringContaining(`README.md:${line}: "`)]);
+  });
+
+  it('accepts a banned phrase in the code of Markdown', () => {
+    expect(markdownFaultsIn('README.md', 'The user `nobody`.\n\n```\nnobody\n```')).toEqual([]);
   });
 });
 
-describe('the drawing of the prose', () => {
-  it('includes each test with its suites and the rows of its table', () => {
+describe('the random draw of prose', () => {
+  it('includes each test with the titles of its suites and the rows of its table', () => {
     const text = "describe('a key', () => {\n  it.for([['old', 1], ['new', 2]] as const)('is %s (%i)', () => {});\n});";
     const [suite, test] = proseOf('test/file.ts', text).titles;
     expect(suite).toMatchObject({ isSuite: true, rows: [{ text: 'a key', line: 1 }] });

@@ -3,15 +3,15 @@ import { decodeCompactRecord } from '../../../src/records/compact-record.ts';
 import type { SessionFactory } from '../../../src/index.ts';
 import { groupOf, partitionOf, secretOf, type Planned } from './load.ts';
 
-/** The messages that arrived in the output queues, in the order of arrival. */
+/** The messages in the output queues, in the order in which they arrived. */
 export interface Arrivals {
   readonly results: readonly Message[];
   readonly letters: readonly Message[];
-  /** How often the test killed the function during an invocation. */
+  /** How often the test killed the function in the middle of an invocation. */
   readonly kills: number;
 }
 
-/** The results after the function has processed all messages. */
+/** What a test finds out once the function has processed all messages. */
 export class Findings {
   /** Descriptions of lost, wrong or misordered messages. Empty if there are none. */
   readonly faults: string[] = [];
@@ -45,7 +45,7 @@ export class Findings {
     }
   }
 
-  /** Checks that the first appearances of each group's messages are in the order in which they were sent. */
+  /** Checks that the first results of each group arrived in the order in which its messages were sent. */
   #judgeOrder(places: readonly number[]): void {
     for (const [group, ofGroup] of Map.groupBy(places, groupOf)) {
       const isInOrder = ofGroup.every((place, i) => i === 0 || place > (ofGroup[i - 1] ?? 0));

@@ -10,7 +10,7 @@ interface Environment {
   readonly loaded: Promise<unknown>;
 }
 
-/** The queue's function in a child process. After the process ends, the next event starts a new one. */
+/** The queue function in a child process. After the process has ended, the next event starts a new one. */
 export class FunctionProcess {
   readonly #worker: string;
   readonly #environment: Readonly<Record<string, string>>;
@@ -23,14 +23,15 @@ export class FunctionProcess {
     this.#environment = environment;
   }
 
-  /** How often the test killed the process during an invocation. */
+  /** How often the process was killed in the middle of an invocation. */
   get kills(): number {
     return this.#kills;
   }
 
   /**
-   * Runs one event at a time. Like Lambda, it kills the process if the event takes longer than the function's timeout.
-   * @param killAfterMs kills the process this many milliseconds after it is ready, unless it has already answered
+   * Runs one event at a time. As in Lambda, the process is killed if the event exceeds the function's timeout.
+   * @param killAfterMs the number of milliseconds after which the process is killed, counted from when it is ready,
+   * unless it has answered by then
    */
   async invoke(event: SQSEvent, timeoutMs: number, killAfterMs?: number): Promise<unknown> {
     const child = (this.#child ??= this.#start());

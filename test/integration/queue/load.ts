@@ -11,7 +11,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { Seeded } from '../../support/seeded.ts';
 
-/** A message of the load: its position, and whether the function can process it. */
+/** A message of the load: its position, and whether the function is able to process it. */
 export interface Planned {
   readonly place: number;
   readonly isPoison: boolean;
@@ -72,7 +72,7 @@ export class WireQueue {
     }
   }
 
-  /** Whether the queue has no messages, visible or in flight. */
+  /** Whether the queue contains no message, visible or in flight. */
   async isEmpty(): Promise<boolean> {
     const command = new GetQueueAttributesCommand({ QueueUrl: this.url, AttributeNames: ['All'] });
     const { Attributes = {} } = await this.#client.send(command);
@@ -97,7 +97,7 @@ const POISON = [
   `{"partition":"p","operation":"decrypt-fields","document":{"secret":"kf1j.${'A'.repeat(250)}"},"all":true}`,
 ];
 
-/** Makes `count` messages, of which one in a hundred is invalid. Messages for a FIFO queue are in 25 groups. */
+/** Makes `count` messages, one in a hundred of them invalid. For a FIFO queue, they belong to 25 groups. */
 export function planLoad(messages: number, kind: 'standard' | 'fifo', seed: number): Planned[] {
   const random = new Seeded(seed);
   return Array.from({ length: messages }, (_, place) => {

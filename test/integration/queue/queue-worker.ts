@@ -1,6 +1,6 @@
 /**
- * An execution environment of the queue's function, as a process that tests can kill. It runs the events that its
- * parent sends. If `FLAW` is set, it acknowledges messages before it sends their results.
+ * An execution environment of the queue function, in a process that tests can kill. It runs the events that its parent
+ * sends. If `FLAW` is set, it acknowledges messages before it sends their results.
  */
 import type { Context, SQSEvent } from 'aws-lambda';
 import { handler } from '../../../handlers/queue.ts';

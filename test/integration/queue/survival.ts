@@ -20,11 +20,11 @@ export interface Ordeal {
   readonly kind: 'standard' | 'fifo';
   readonly messages: number;
   readonly seed: number;
-  /** How many execution environments of the function run concurrently. */
+  /** How many execution environments of the function run at a time. */
   readonly environments?: number;
-  /** Messages per event: as many as one call to SQS returns. */
+  /** The number of messages per event, which is also the number that one call to SQS returns. */
   readonly receivedAtOnce?: number;
-  /** How often SQS delivers a message before it moves the message to the dead-letter queue. */
+  /** How often SQS delivers a message before the message goes to the dead-letter queue. */
   readonly maxReceiveCount?: number;
   /** Makes the function acknowledge messages before it sends their results. */
   readonly isFlawed?: boolean;
@@ -33,24 +33,27 @@ export interface Ordeal {
 const REGIONS = ['us-west-2', 'us-east-1'];
 const NAMES = { service: 'queue', product: 'survival' };
 const TIMEOUT_MS = 3000;
-/** Longer than the function's timeout, so that no message is delivered twice at the same time. */
+/** Longer than the function's timeout, so that SQS does not deliver a message twice at the same time. */
 const VISIBILITY_SECONDS = '4';
 /** High enough that the outage does not turn valid messages into dead letters. */
 const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
-/** The upper bound of the random time until the next kill. A warm event of ten messages takes tens of milliseconds. */
+/**
+ * The upper bounds of the random time until the next kill, in milliseconds. A warm event of ten messages takes tens of
+ * milliseconds.
+ */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins after one fifth of the results has arrived. */
+/** The outage begins when this part of the results has arrived: one fifth. */
 const OUTAGE_AFTER = 5;
-/** Limits the messages in the queue, because moto counts all of them for each message that it receives or delivers. */
+/** Limits the number of messages in the queue, because moto counts all of them whenever it receives or delivers one. */
 const MAX_IN_FLIGHT = 60;
 const LOOK_MS = 50;
 
 /**
- * Sends messages through the function, one in a hundred of them invalid. Meanwhile KMS has an outage, and the function
- * is killed at random times.
- * @returns the messages that came out, and the problems with them
+ * Sends messages through the function, one in a hundred of them invalid. Meanwhile there is an outage of KMS, and the
+ * function is killed at random times.
+ * @returns the results and dead letters, and what is wrong with them
  */
 export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const { endpoint, kind, messages, seed, environments = 2, receivedAtOnce = 10 } = ordeal;
@@ -102,7 +105,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   const load = planLoad(messages, kind, seed);
   const outage = async (): Promise<void> => {
     while (results.length < messages / OUTAGE_AFTER) await sleep(LOOK_MS);
-    // Kill the processes, because a warm process has its keys in memory and does not need KMS.
+    // Kill the processes, because a warm process has its keys in memory and needs no KMS.
     for (const one of functions) one.end();
     for (const region of REGIONS) kms.setFault(region, { kind: 'down' });
     await sleep(OUTAGE_MS);
@@ -110,7 +113,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   };
   const send = async (): Promise<void> => {
     for (let sent = 0; sent < messages; sent += 10) {
-      // A lost message never arrives, so stop when the input queue is empty.
+      // A lost message never arrives, so also stop when the input queue is empty.
       while (sent - results.length - letters.length > MAX_IN_FLIGHT && !(await input.isEmpty())) await sleep(LOOK_MS);
       await input.send(load.slice(sent, sent + 10).map(({ entry }) => entry));
     }

@@ -1,4 +1,4 @@
-/** Tests that bundles give the same answers as the source. Bundles leave out some code and load some code late. */
+/** Tests that bundles give the same answers as the source. They omit some code, and load some code late. */
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { EAST, WEST } from '../../support/wire-fixture.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const TIMEOUT_MS = 15_000;
-/** The files of the api bundle that load before the first request. */
+/** The limit for the files that the api bundle loads before its first request. */
 const MAX_LOADED_BYTES = 336 * 1024;
 
 let folder: string;
@@ -55,7 +55,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A process that runs the bundle, started as Lambda starts one. */
+/** A process that runs the bundle as Lambda would. */
 function start(environment: Readonly<Record<string, string | undefined>>): LocalFunction {
   const present = Object.entries({ ...settings, ...environment }).filter(([, value]) => value !== undefined);
   const path = pathToFileURL(join(folder, 'api', 'index.mjs')).href;
@@ -75,7 +75,7 @@ async function ask(one: LocalFunction, event: unknown): Promise<{ status: number
 
 const ENCRYPT = request('encrypt', { plaintext: 'aGVsbG8=' });
 
-it('the api bundle stays below its size limit for code that loads before the first request, and no bundle imports a missing module', async () => {
+it('no bundle lacks a module, and the api bundle loads little code before its first request', async () => {
   const files = await loadedAtOnce(join(folder, 'api'));
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, 'api', file))).size));
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(MAX_LOADED_BYTES);
@@ -87,7 +87,7 @@ it('the api bundle stays below its size limit for code that loads before the fir
   }
 });
 
-it('the bundle encrypts and decrypts fields, and loads the OpenAPI document on request', async () => {
+it('the bundle encrypts and decrypts fields, and loads the OpenAPI document only on request', async () => {
   const one = start(newService());
   const document = { card: 41, name: 'Ada' };
   const sealed = await ask(one, request('encrypt-fields', { document, fields: ['$.card'] }));
@@ -109,7 +109,7 @@ it('the bundle loads the code for REST APIs on their first request', async () =>
   expect(await ask(one, sampleEvent('rest-encrypt-iam'))).toMatchObject({ status: 200 });
 });
 
-it("the bundles keep every SDK error class for which our code or the SDK's retries test", async () => {
+it("the bundles keep every error class of the SDK that our code or the SDK's retries look for", async () => {
   const files = await readdir(join(root, 'src'), { recursive: true });
   const texts = await Promise.all(
     files.filter((file) => file.endsWith('.ts')).map((file) => readFile(join(root, 'src', file), 'utf8')),
@@ -132,14 +132,14 @@ it.each([
   ['ThrottlingException', 400, 503, 'KmsThrottled'],
   ['KMSInternalException', 500, 503, 'KmsUnavailable'],
   ['DependencyTimeoutException', 503, 503, 'KmsUnavailable'],
-])('an error without a class in the bundle is recognized by its name: %s', async (name, kmsStatus, status, code) => {
+])('an error whose class is not in the bundle is recognised by its name: %s', async (name, kmsStatus, status, code) => {
   for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
-  // The margin leaves three seconds of the invocation, so that the test waits for few rounds.
+  // The margin leaves three seconds for the invocation, so that the test need not wait for many rounds.
   const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
   expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
 });
 
-// If a new minute begins in between, there is no race, because each process then makes its own key.
+// If a new minute begins during the test, each process makes its own key and there is no race.
 it("a process that loses the race to create a key uses the winner's key", { retry: 2 }, async () => {
   const service = newService();
   const [first, second] = [start(service), start(service)];
@@ -154,7 +154,7 @@ it("a process that loses the race to create a key uses the winner's key", { retr
   expect(await ask(second, request('decrypt', sealed.body))).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
 });
 
-it('credentials come from the environment, or from the URL that Lambda sets in the environment', async () => {
+it('credentials come from the environment, or from a URL that Lambda sets there', async () => {
   const inEnvironment = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const expiration = new Date(Date.now() + 3_600_000).toISOString();
   const given = { AccessKeyId: 'fromtheurl', SecretAccessKey: 'secret', Token: 'token', Expiration: expiration };
@@ -171,7 +171,7 @@ it('credentials come from the environment, or from the URL that Lambda sets in t
   await stub.stop();
 });
 
-it('a request without credentials fails at once, and looks for no other credentials', async () => {
+it('a request without credentials fails at once, without a search for other credentials', async () => {
   const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const answer = await ask(start({ ...newService(), ...none }), ENCRYPT);
   expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });

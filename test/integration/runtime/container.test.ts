@@ -39,7 +39,7 @@ afterEach(() => {
 const withKms = (): void => set({ KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': WEST, 'us-east-1': EAST }) });
 const withStaticKey = (): void => set({ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) });
 
-describe('the events of keys, KMS and the table reach the telemetry', () => {
+describe('telemetry receives the events of keys, KMS and the table', () => {
   let dynamoDb: LocalDynamoDb;
   let kms: KmsEmulator;
 
@@ -56,7 +56,7 @@ describe('the events of keys, KMS and the table reach the telemetry', () => {
     set(functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }));
   });
 
-  it('of a function that encrypts', async () => {
+  it('from a function that encrypts', async () => {
     const { keyfold, telemetry, now } = await buildApi();
     const told = toldTo(telemetry);
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
@@ -66,7 +66,7 @@ describe('the events of keys, KMS and the table reach the telemetry', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('of the maintenance', async () => {
+  it('from the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = buildMaintenance();
     const told = toldTo(telemetry as Telemetry);
@@ -77,7 +77,7 @@ describe('the events of keys, KMS and the table reach the telemetry', () => {
   });
 });
 
-/** The names of the events that a telemetry received. */
+/** The names of the events that a telemetry has received. */
 function toldTo({ events }: Telemetry): () => string[] {
   const spies = Object.keys(events).map((name) => vi.spyOn(events, name as keyof typeof events));
   return () =>
@@ -88,7 +88,7 @@ function toldTo({ events }: Telemetry): () => string[] {
 }
 
 describe('a function', () => {
-  it('reports the health of each KMS region, its own first, and of the table, all unknown at first', async () => {
+  it('reports the health of the table and of each KMS region, its own first, as unknown at the start', async () => {
     withKms();
     const { health } = await buildApi();
     expect(health()).toEqual({
@@ -100,7 +100,7 @@ describe('a function', () => {
     });
   });
 
-  it('starts even if the System Key cannot be loaded before the first request', async () => {
+  it('starts even if it cannot load the System Key before the first request', async () => {
     withStaticKey();
     set({ KEYFOLD_PRELOAD_SYSTEM_KEY: 'true' });
     const { health, keyfold } = await buildApi();
@@ -108,7 +108,7 @@ describe('a function', () => {
     expect(await codeOf(keyfold.session('p').encrypt(Buffer.from('x')))).toBe('MetastoreUnavailable');
   });
 
-  it('waits at most five seconds for the System Key', async () => {
+  it('waits at most five seconds for the System Key before the first request', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const preload = vi.spyOn(SessionFactory.prototype, 'preload').mockResolvedValue();
     withStaticKey();
@@ -127,7 +127,7 @@ describe('a function', () => {
     expect(await buildApi()).toMatchObject({ auth: { kind: 'iam' } });
   });
 
-  it('logs why it starts without the System Key, before its first request', async () => {
+  it('logs, before its first request, why it starts without the System Key', async () => {
     withStaticKey();
     set({
       KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
@@ -144,7 +144,7 @@ describe('a function', () => {
     expect(lines).toContainEqual(expect.objectContaining({ MetastoreFailures: expect.any(Number) as number }));
   });
 
-  it('for direct invocation does not start if KEYFOLD_OPERATIONS is absent', async () => {
+  it('for direct invocation does not start without KEYFOLD_OPERATIONS', async () => {
     withStaticKey();
     expect(() => buildInvoke()).toThrow('KEYFOLD_OPERATIONS');
     set({ KEYFOLD_OPERATIONS: 'encrypt' });
@@ -162,12 +162,12 @@ describe('a function', () => {
     expect(config.serves.operations).toEqual(['encrypt-fields']);
   });
 
-  it('for a queue does not start if an output queue is not configured', async () => {
+  it('for a queue does not start without an output queue', async () => {
     withStaticKey();
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
   });
 
-  it('for maintenance does not start with a static master key, because that key has no wraps', () => {
+  it('for maintenance does not start with a static master key, because such a key has no wraps', () => {
     withStaticKey();
     expect(() => buildMaintenance()).toThrow('a static master key has no wraps to maintain');
   });

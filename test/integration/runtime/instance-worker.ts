@@ -1,6 +1,6 @@
 /**
- * A worker thread of a Managed Instance, with its own module scope. It runs every posted invocation at once. Each
- * invocation has its own invoke store, as with Lambda's client of the Runtime API if AWS_LAMBDA_MAX_CONCURRENCY is set.
+ * A worker thread of a Managed Instance, with its own module scope. It starts every posted invocation immediately. Each
+ * invocation has its own invoke store, as in Lambda's client of the Runtime API if AWS_LAMBDA_MAX_CONCURRENCY is set.
  */
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -22,7 +22,7 @@ export interface Holding {
   readonly resources: readonly string[];
 }
 
-/** A message from the worker: a result as JSON text, the name of an error, or a measurement. */
+/** A message from the worker: a result in JSON, the name of an error, or a measurement. */
 export type Reply =
   | { readonly id: number; readonly result: string }
   | { readonly id: number; readonly errorType: string }

@@ -10,7 +10,7 @@ export class ManagedInstance {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   #posted = 0;
-  /** The text that the worker has written to each stream so far. */
+  /** What the worker has written to each stream so far. */
   readonly #logs: string[][] = [];
 
   /** @param modulePath the URL of the bundle */
@@ -30,7 +30,7 @@ export class ManagedInstance {
     });
   }
 
-  /** Sends an event. Any number of invocations may run at once. */
+  /** Sends an event. Any number of invocations may run at the same time. */
   async invoke(event: unknown, requestId: string): Promise<Answer> {
     const reply = await this.#post({ requestId, payload: JSON.stringify(event) });
     if ('result' in reply) return { result: JSON.parse(reply.result) as unknown };
@@ -49,7 +49,7 @@ export class ManagedInstance {
    * @returns the JSON lines of its output
    */
   async end(): Promise<Record<string, unknown>[]> {
-    // Its output may arrive at any time until the worker has ended.
+    // Output of the worker may arrive at any time until the worker has ended.
     await this.measure();
     const ended = [this.#worker.stdout, this.#worker.stderr].map((stream) => once(stream, 'end'));
     await this.#worker.terminate();

@@ -1,4 +1,7 @@
-/** Lambda Managed Instances: several worker threads run one bundle, and each serves 64 invocations at once. */
+/**
+ * Tests bundles on Lambda Managed Instances, where each of several worker threads serves 64 invocations at the same
+ * time.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,8 +20,8 @@ const CONCURRENCY = 64;
 const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
 /**
- * The permitted growth of memory per invocation after a garbage collection, in bytes. Even the smallest object of an
- * invocation needs more.
+ * How many bytes each invocation may leave in memory after a garbage collection. Even the smallest object of an
+ * invocation is larger.
  */
 const MAX_GROWTH_BYTES = 400;
 
@@ -66,10 +69,10 @@ interface AuditSubject {
   readonly result: string;
 }
 
-/** A caller of one function. It records its invocations. */
+/** Calls one function, and records each invocation. */
 type Caller = (operation: string, partition: string, body: object) => Promise<Record<string, unknown>>;
 
-/** Uses HTTP. Problem documents contain API Gateway's id of the request. */
+/** Calls a function over HTTP. Problem documents contain API Gateway's ID of the request. */
 function httpCaller(one: ManagedInstance, asked: AuditSubject[]): Caller {
   return async (operation, partition, body) => {
     const requestId = `http-${(requests += 1)}`;
@@ -101,7 +104,9 @@ function resultOf(answer: Answer): unknown {
   throw new Error(answer.errorType);
 }
 
-/** Runs each operation with a unique payload and checks the answers. Another partition must fail to decrypt it. */
+/**
+ * Runs each operation with a unique payload, and checks the answers. Another partition must not be able to decrypt it.
+ */
 async function goThrough(ask: Caller, turn: number): Promise<void> {
   const partition = `tenant-${turn % PARTITIONS}`;
   const plaintext = Buffer.from(`${partition}'s own, ${turn}`).toString('base64');
@@ -123,7 +128,7 @@ async function goThrough(ask: Caller, turn: number): Promise<void> {
   expect(await ask('decrypt-fields', partition, { document, all: true })).toEqual({ document: { turn, plaintext } });
 }
 
-/** Runs this number of callers at once on every worker. */
+/** Runs many callers at the same time on every worker. */
 async function load(asked: AuditSubject[]): Promise<void> {
   const callers = [
     ...instances.api.map((one) => httpCaller(one, asked)),
@@ -132,7 +137,7 @@ async function load(asked: AuditSubject[]): Promise<void> {
   await Promise.all(callers.flatMap((ask) => Array.from({ length: CONCURRENCY }, (_, turn) => goThrough(ask, turn))));
 }
 
-it('each worker calls KMS once, each invocation gets its own answer, and each log line belongs to one invocation', async () => {
+it('each worker calls KMS once, and each invocation has its own answer and its own log lines', async () => {
   const asked: AuditSubject[] = [];
   // Creates the System Key first.
   await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
@@ -159,7 +164,7 @@ it('each worker calls KMS once, each invocation gets its own answer, and each lo
       .map(({ requestId, partition, operation, result }) => [requestId, partition, operation, result].join(' '))
       .toSorted(),
   );
-  // Each refused invocation, and no other, has a log line about the refusal. Powertools' lines also name the
+  // Every refused invocation, and no other, has a log line about the refusal. The lines of Powertools also name the
   // invocation.
   const refused = lines
     .filter(({ message }) => message === 'request failed')
@@ -178,11 +183,11 @@ function measureAll(): Promise<Holding[]> {
 }
 
 it(
-  'thousands of invocations leave no memory in use, and no resource that keeps a process alive',
+  'thousands of invocations leave no memory in use and nothing that keeps a process alive',
   { timeout: 60_000 },
   async () => {
     const asked: AuditSubject[] = [];
-    // Repeats until V8 has compiled most of the code.
+    // Repeat the load until V8 has compiled most of the code.
     for (let i = 0; i < 3; i += 1) await load(asked);
     const before = await measureAll();
     const done = asked.length;

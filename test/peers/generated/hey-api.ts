@@ -1,4 +1,4 @@
-/** Round trips through a client of @hey-api/openapi-ts. Prints a report. */
+/** Makes round trips through a client made by @hey-api/openapi-ts, and prints a report. */
 import { client } from './client/client.gen.ts';
 import {
   decrypt,

@@ -1,4 +1,6 @@
-/** Round trips through a client of openapi-fetch with the types of openapi-typescript. Prints a report. */
+/**
+ * Makes round trips through a client made by openapi-fetch, with the types of openapi-typescript, and prints a report.
+ */
 import createClient from 'openapi-fetch';
 import type { components, paths } from './schema.ts';
 
@@ -88,7 +90,7 @@ const noField = await client.POST('/v1/partitions/{partition}/encrypt-fields', {
   params: { path },
   body: { document, fields: ['$.none'] },
 });
-// The types refuse another member and another code.
+// The types refuse an unknown member and an unknown code.
 const unknownMember = await client.POST('/v1/partitions/{partition}/encrypt', {
   params: { path },
   // @ts-expect-error plaintext is missing

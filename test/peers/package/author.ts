@@ -1,4 +1,4 @@
-/** What an author of ports and a user of every entry writes. Compilers check it against the packed declarations. */
+/** The code of an author of ports, and of a user of every entry. Compilers check it against the packed declarations. */
 import {
   AwsKms,
   decryptBatch,
@@ -90,7 +90,7 @@ export const local = { kms: new StaticKms(new Uint8Array(32)), metastore: new Me
 export const byLambda: KeyfoldClientOptions = { lambda: new LambdaTransport({ functions: 'keyfold:live' }) };
 export const record = (): Promise<JsonRecord> => new KeyfoldClient(byLambda).partition('p').encrypt(Buffer.from('x'));
 
-/** The metastores of SQL databases, on pools of any version of the drivers. */
+/** The metastores for SQL databases, on pools of any version of the drivers. */
 export function sqlMetastores(postgres: PostgresPool, mysql: MySqlPool): Metastore[] {
   return [new PostgresMetastore({ pool: postgres }), new MySqlMetastore({ pool: mysql, queryTimeoutMs: 2000 })];
 }

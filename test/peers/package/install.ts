@@ -7,15 +7,15 @@ import { installOnce, PEERS_FOLDER } from '../peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** A project that uses the package: the folder of its programs, with the tools in its `node_modules`. */
+/** A project that uses the package. Its folder contains programs, and its `node_modules` the tools. */
 export const PROJECT = join(PEERS_FOLDER, 'package');
 
-/** The versions of Node that the package must run on, besides the one of the tests. */
+/** The versions of Node on which the package must run, besides the one that runs the tests. */
 export const NODES = ['20.19.6', '22.23.5', '24.22.3'] as const;
 
 const NPM_INSTALL = ['install', '--no-audit', '--no-fund', '--ignore-scripts'];
 
-/** Installs what checks the package, once: compilers, bundlers, linters and versions of Node. */
+/** Installs the tools that check the package, once: compilers, bundlers, linters and versions of Node. */
 async function installTools(): Promise<void> {
   const list = join(import.meta.dirname, 'tools.json');
   await installOnce('package', list, async (folder) => {
@@ -29,7 +29,7 @@ async function installTools(): Promise<void> {
 }
 
 /**
- * Builds and packs the package, and installs it beside the tools.
+ * Builds and packs the package, and installs it next to the tools.
  * @returns the path of the tarball
  */
 export async function installPackage(): Promise<string> {

@@ -1,4 +1,4 @@
-/** Passes clients of the oldest version of the AWS SDK that works to everything that takes one. */
+/** Passes clients of the oldest supported version of the AWS SDK to every constructor that takes one. */
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { LambdaClient } from '@aws-sdk/client-lambda';

@@ -15,7 +15,7 @@ export async function failureOf(work: Promise<unknown>): Promise<KeyfoldClientEr
   throw outcome;
 }
 
-/** The contract of every transport of the client, tested with the real handlers. */
+/** The contract of every transport of the client. Its tests run on the real handlers. */
 export function clientContract(way: string, open: () => KeyfoldClient): void {
   describe(`the client over ${way}`, () => {
     let client: KeyfoldClient;
@@ -23,7 +23,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       client = open();
     });
 
-    it('decrypts a record in either format to the encrypted payload', async () => {
+    it('decrypts a record of either format to the payload that it encrypted', async () => {
       const tenant = client.partition('tenant-1');
       const record = await tenant.encrypt(HELLO);
       expectTypeOf(record).toEqualTypeOf<JsonRecord>();
@@ -35,7 +35,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.decrypt(compact)).toEqual(new Uint8Array(HELLO));
     });
 
-    it('encrypts an empty payload and one of a megabyte', async () => {
+    it('encrypts an empty payload, and one of a megabyte', async () => {
       const tenant = client.partition('tenant-1');
       for (const payload of [new Uint8Array(), new Uint8Array(1_048_576).fill(0xa7)]) {
         const opened = await tenant.decrypt(await tenant.encrypt(payload));
@@ -43,14 +43,14 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       }
     });
 
-    it('encrypts only the viewed part of a buffer', async () => {
+    it('encrypts only the part of a buffer that a view shows', async () => {
       const tenant = client.partition('tenant-1');
       const opened = await tenant.decrypt(await tenant.encrypt(new Uint8Array(HELLO).subarray(1, 3)));
       expect(Buffer.from(opened).toString()).toBe('el');
       expect(opened.buffer.byteLength).toBe(2);
     });
 
-    it('rewraps a record in its own format unless compact is requested', async () => {
+    it('rewraps a record in the same format unless the caller asks for the compact format', async () => {
       const tenant = client.partition('tenant-1');
       const record = await tenant.encrypt(HELLO);
       expect(await tenant.rewrap(record)).toEqual({ record, rewrapped: false });
@@ -74,7 +74,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptBatch([])).toEqual([]);
     });
 
-    it('uses one Data Row Key for a batch or a document with shareDataRowKey', async () => {
+    it('uses one Data Row Key for a batch or a document if shareDataRowKey is set', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptBatch([HELLO, HELLO], { shareDataRowKey: true });
       const [first, second] = sealed.map((record) => (record as { Key: { Key: string } }).Key.Key);
@@ -82,18 +82,18 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       const document = { a: 1, b: 2 };
       const fields = await tenant.encryptFields({ document, fields: ['$.*'], shareDataRowKey: true });
       const { a, b } = fields as { a: string; b: string };
-      // Compare the record's header with the Data Row Key. The payload with its nonce and tag is at the end.
+      // Only the beginning of a record names its Data Row Key. The end is the payload with its nonce and tag.
       expect(a.slice(0, -40)).toBe(b.slice(0, -40));
       expect(await tenant.decryptFields({ document: fields as object, all: true })).toEqual(document);
     });
 
-    it('throws an error for a batch above the limit of the service', async () => {
+    it("throws an error for a batch above the service's limit", async () => {
       const tenant = client.partition('tenant-1');
       const error = await failureOf(tenant.encryptBatch(Array.from({ length: 1001 }, () => HELLO)));
       expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('1000') as string });
     });
 
-    it('encrypts and decrypts fields of a document given as a value', async () => {
+    it('encrypts and decrypts the fields of a document that is a value', async () => {
       const tenant = client.partition('tenant-1');
       const document = { id: 7, card: { no: '4111', cvc: 123.5 }, ['__proto__x']: null };
       const sealed = await tenant.encryptFields({ document, fields: ['$.card'] });
@@ -107,7 +107,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptFields({ document, fields: ['$.cart'], allowMissing: true })).toEqual(document);
     });
 
-    it('encrypts and decrypts fields of a document given as text without losing digits', async () => {
+    it('encrypts and decrypts the fields of a document that is a text, without losing digits', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.card'] });
       expectTypeOf(sealed).toEqualTypeOf<string>();
@@ -115,7 +115,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.decryptFields({ documentText: sealed, fields: ['$.card'] })).toBe(EXACT);
     });
 
-    it('throws InexactNumber for a decrypted number that JavaScript cannot represent', async () => {
+    it('throws InexactNumber if JavaScript cannot represent a number that it decrypts', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.id'] });
       const opening = tenant.decryptFields({ document: JSON.parse(sealed), all: true });
@@ -123,7 +123,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
     });
 
     it.for([{}, { format: 'compact' }] as const)(
-      'binds a record to its context with the options %j',
+      'binds a record to its context, with the options %j',
       async (options) => {
         const tenant = client.partition('tenant-1');
         const [context, other] = [
@@ -139,7 +139,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       },
     );
 
-    it('binds each item of a batch to a context of its own', async () => {
+    it('binds each item of a batch to its own context', async () => {
       const tenant = client.partition('tenant-1');
       const contexts = [{ id: '1' }, { id: '2' }];
       const items = [...contexts.map((context) => ({ plaintext: HELLO, context })), HELLO];
@@ -152,7 +152,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(third).toMatchObject({ code: 'ContextRequired' });
     });
 
-    it('binds the fields of a document to their place', async () => {
+    it('binds the fields of a document to their places', async () => {
       const tenant = client.partition('tenant-1');
       const binding = { context: { table: 'orders' }, contextFrom: { id: '$.id' } };
       const request = { document: { id: 7, items: [{ ssn: 1 }] }, fields: ['$.items[*].ssn'], ...binding };
@@ -165,7 +165,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(tenant.decryptFields(moved))).toMatchObject({ code: 'RecordUnreadable' });
     });
 
-    it("throws an error with Keyfold's code, detail and retryable", async () => {
+    it("throws an error with Keyfold's code, its detail, and whether a retry may help", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));
       expect(error).toMatchObject({
@@ -178,7 +178,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(isErrorCode(error.code)).toBe(true);
     });
 
-    it("ends an aborted call with the signal's reason", async () => {
+    it('ends an aborted call with the reason of its signal', async () => {
       const reason = new Error('the caller has gone');
       const tenant = client.partition('tenant-1');
       await expect(tenant.encrypt(HELLO, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);

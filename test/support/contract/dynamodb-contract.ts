@@ -9,7 +9,7 @@ import { keyTableContract } from './key-table-contract.ts';
 import { keyRecord, metastoreContract } from './metastore-contract.ts';
 import { storedProofsContract } from './stored-proofs-contract.ts';
 
-/** A running DynamoDB or emulator. */
+/** A running DynamoDB, real or emulated. */
 export interface DynamoDbUnderTest {
   readonly endpoint: string;
   stop(): Promise<void>;
@@ -18,7 +18,7 @@ export interface DynamoDbUnderTest {
 const TABLE = 'Contract';
 const REGION = 'us-west-2';
 
-/** Runs the contracts of the metastore and of the key table over HTTP, and further tests of DynamoDB's behaviour. */
+/** Tests the contracts of the metastore and of the key table over HTTP, and more of DynamoDB's behaviour. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
   describe(`on ${name}`, () => {
     let server: DynamoDbUnderTest;
@@ -53,7 +53,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().load(record.id, record.created, deadline)).toEqual(record);
     });
 
-    it('loadRecent ends before a row that does not parse, and throws if that row is the latest', async () => {
+    it('loads recent rows up to a row that does not parse, and throws if that row is the latest', async () => {
       const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
       for (const row of rows) await put(encodeKeyItem(row));
       const [oldest, broken, newest] = rows;
@@ -64,7 +64,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().loadRecent(newest.id, oldest.created, deadline)).toEqual([oldest]);
     });
 
-    it('returns no row and stays ok if DynamoDB would refuse the id or the time', async () => {
+    it('finds no row, and stays available, if DynamoDB would refuse the ID or the date', async () => {
       const metastore = open();
       const { id, created } = keyRecord('_SK_possible', 60);
       await metastore.load(id, created, deadline);
@@ -88,7 +88,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(metastore.state).not.toHaveProperty('lastError');
     });
 
-    it('names a row that does not parse, and never reports the row as absent', async () => {
+    it('names a row that does not parse in its error, and never takes the row for absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
       const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];
@@ -100,7 +100,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       }
     });
 
-    it('reports a missing table as MetastoreUnavailable and not as an absent key', async () => {
+    it('reports a missing table as MetastoreUnavailable, and not as an absent key', async () => {
       const metastore = new DynamoDbMetastore(optionsOf('NoSuch'));
       expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
       expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');

@@ -5,19 +5,19 @@ import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { noDeadline } from '../fakes.ts';
 import { keyRecord } from './metastore-contract.ts';
 
-/** One key table, as an operator, a metastore and a plain DynamoDB client access it. */
+/** One key table, as an operator, a metastore and a plain DynamoDB client use it. */
 export interface TableUnderTest {
   readonly table: KeyTable;
   readonly metastore: Metastore;
   readonly put: (item: KeyItem) => Promise<void>;
 }
 
-/** The contract of every {@link KeyTable}. Each test uses its own ids. */
+/** The contract of every {@link KeyTable}. Each test uses its own IDs. */
 export function keyTableContract(open: () => TableUnderTest): void {
   describe('the key table', () => {
     const deadline = noDeadline();
 
-    it('finds a row by its id and time, and the latest row of an id', async () => {
+    it('finds a row by its ID and date, and the latest row of an ID', async () => {
       const { table, metastore } = open();
       const records = [9, 1000, 200].map((created) => keyRecord('_SK_find', created));
       for (const record of records) await metastore.store(record, deadline);
@@ -35,7 +35,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect(await table.list('_SK_nothing')).toEqual([]);
     });
 
-    it('lists all rows of a table with many pages', async () => {
+    it('lists all rows, even if the table has many pages', async () => {
       const { table, metastore } = open();
       const big = { encryptedKey: Buffer.alloc(30_000) };
       const ofId = Array.from({ length: 40 }, (_, i) => keyRecord('_SK_pages', 60 * (i + 1), big));
@@ -44,7 +44,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect((await table.list()).filter((row) => row.id === '_SK_pages')).toHaveLength(40);
     });
 
-    it('returns a row that does not parse as unreadable, from find and from list', async () => {
+    it('returns a row that does not parse as unreadable, both from find and from list', async () => {
       const { table, put } = open();
       await put({ Id: { S: '_SK_broken-row' }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
       await put({ Id: { S: '__another_program__:1' }, Created: { N: '0.5' }, Guard: { S: 'CANARY' } });
@@ -65,7 +65,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       });
     });
 
-    it('revokes a row once or twice without changing anything else in it', async () => {
+    it('flags a row as revoked, once or twice, and changes nothing else in the row', async () => {
       const { table, metastore } = open();
       const record = keyRecord('_IK_p_revoke', 60, { parent: keyRecord('_SK_revoke', 30) });
       const { id, created } = record;

@@ -4,14 +4,18 @@ import {
   DecryptCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
+  DisableKeyRotationCommand,
   EnableKeyCommand,
+  EnableKeyRotationCommand,
   EncryptCommand,
   GenerateDataKeyCommand,
+  GetKeyRotationStatusCommand,
   KMSClient,
   KMSServiceException,
   ListAliasesCommand,
   ScheduleKeyDeletionCommand,
   UpdateAliasCommand,
+  type GetKeyRotationStatusCommandOutput,
 } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
@@ -26,15 +30,17 @@ export interface KmsUnderTest {
 
 /** Features of KMS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator goes on using a key that is disabled or pending deletion. */
+  /** The emulator lets a key be used while the key is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** The emulator does not check whether the key that Decrypt names is the key that encrypted. */
+  /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
+  /** The emulator does not tell the period of a key's rotation. */
+  readonly rotationPeriod?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
 
-/** The key ARNs or alias ARNs of some regions, in the form of the option `keys` of AwsKms. */
+/** The ARNs of keys or aliases in some regions, as the option `keys` of AwsKms takes them. */
 function select(
   keys: Record<string, { key: string; alias: string }>,
   what: 'key' | 'alias',
@@ -43,7 +49,7 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
-/** The behaviour of KMS that Keyfold relies on, and AwsKms on top of it, tested over HTTP. */
+/** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
 export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
@@ -81,7 +87,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
     const kmsOver = (keys: Record<string, string>, preferredRegion: string = REGIONS[0]): AwsKms =>
       new AwsKms({ keys, preferredRegion, endpoint: server.endpoint });
 
-    it('AwsKms wraps in every region, and any one region unwraps alone', async () => {
+    it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
       const keys = await makeKeys();
       const systemKey = Buffer.alloc(32, 5);
       const wrapped = await wrappedBy(kmsOver(select(keys, 'key', ...REGIONS)), systemKey, noDeadline());
@@ -91,7 +97,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       }
     });
 
-    it('AwsKms configured with aliases writes the ARNs of the keys behind them into the wraps', async () => {
+    it('lets AwsKms write key ARNs into the wraps, even if it is configured with aliases', async () => {
       const keys = await makeKeys();
       const wrapped = await wrappedBy(kmsOver(select(keys, 'alias', ...REGIONS)), Buffer.alloc(32, 5), noDeadline());
       const { kmsKeks } = JSON.parse(Buffer.from(wrapped).toString()) as { kmsKeks: { region: string; arn: string }[] };
@@ -100,7 +106,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       );
     });
 
-    it('AwsKms unwraps a key that it wrapped before its alias was moved to a new key', async () => {
+    it('lets AwsKms unwrap a key even if its alias has moved to a new key since', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
@@ -110,7 +116,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await keyOf(kms.unwrap(wrapped, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('AwsKms unwraps a key of Asherah that names an alias, even after the alias has moved', async () => {
+    it('lets AwsKms unwrap a key that Asherah wrapped under an alias, even if the alias has moved', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const { key = '', alias = '' } = keys[region] ?? {};
@@ -123,7 +129,21 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('answers with the ARN of the key if a request names an ARN, an id or an alias', async () => {
+    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and tells the period', async () => {
+      const [region] = REGIONS;
+      const kms = client(region);
+      const KeyId = await makeKey(region);
+      const status = (): Promise<GetKeyRotationStatusCommandOutput> =>
+        kms.send(new GetKeyRotationStatusCommand({ KeyId }));
+      expect((await status()).KeyRotationEnabled).toBe(false);
+      await kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays: 180 }));
+      const { KeyRotationEnabled, RotationPeriodInDays } = await status();
+      expect([KeyRotationEnabled, RotationPeriodInDays]).toEqual([true, lacks.rotationPeriod ? undefined : 180]);
+      await kms.send(new DisableKeyRotationCommand({ KeyId }));
+      expect((await status()).KeyRotationEnabled).toBe(false);
+    });
+
+    it('answers with the ARN of the key if a request names an ARN, an ID or an alias', async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);
@@ -141,7 +161,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(Aliases).toMatchObject([{ AliasArn: alias, TargetKeyId: key.replace(/.*\//, '') }]);
     });
 
-    it('requires the encryption context of Encrypt in Decrypt', async () => {
+    it('requires the same encryption context for Decrypt as for Encrypt', async () => {
       const [region] = REGIONS;
       const KeyId = await makeKey(region);
       const kms = client(region);
@@ -157,7 +177,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       }
     });
 
-    it('refuses a ciphertext of another region, and garbage', async () => {
+    it('refuses a ciphertext of another region, and one that is garbage', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),
@@ -174,9 +194,9 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       await expect(client('us-west-2').send(command)).rejects.toMatchObject({ name: 'NotFoundException' });
     });
 
-    // Tests of features that the emulator lacks are not registered, so that no skipped test appears in the results.
+    // Tests of features that the emulator lacks are not registered, so that the results contain no skipped test.
     if (lacks.keyStates !== true) {
-      it('refuses a key that is disabled or pending deletion, and accepts it when it is enabled again', async () => {
+      it('refuses a key while it is disabled or about to be deleted, and accepts it again once it is enabled', async () => {
         const KeyId = await makeKey('us-west-2');
         const kms = client('us-west-2');
         const command = new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' });
@@ -190,7 +210,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
     }
 
     if (lacks.keyIdOnDecrypt !== true) {
-      it('refuses to decrypt with another key than the one that encrypted', async () => {
+      it('refuses to decrypt with a key other than the one that encrypted', async () => {
         const [one, other] = [await makeKey('us-west-2'), await makeKey('us-west-2')];
         const kms = client('us-west-2');
         const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId: one, Plaintext: Buffer.from('x') }));

@@ -22,7 +22,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
   describe(`${name} as a metastore`, () => {
     const deadline = noDeadline();
 
-    it('loads a record as it was stored, field by field', async () => {
+    it('loads a record with the values that were stored', async () => {
       const metastore = open();
       const system = keyRecord('_SK_fields', 60);
       const intermediate = keyRecord('_IK_ü_fields', 120, { parent: meta('_SK_fields', 60), revoked: true });
@@ -41,7 +41,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.loadLatest(record.id, deadline)).toEqual(record);
     });
 
-    it('loads no record for another id or another time', async () => {
+    it('loads no record for another ID or another date', async () => {
       const metastore = open();
       const record = keyRecord('_SK_absent', 60);
       await metastore.store(record, deadline);
@@ -50,7 +50,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.loadLatest(keyRecord('_SK_abs', 0).id, deadline)).toBeUndefined();
     });
 
-    it('loads the record with the latest time, independent of the order of storing', async () => {
+    it('loads the record with the latest date, whatever the order in which records were stored', async () => {
       const metastore = open();
       for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_latest', created), deadline);
       const latest = await metastore.loadLatest(keyRecord('_SK_latest', 0).id, deadline);
@@ -69,7 +69,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(recent[0]).toEqual(keyRecord('_SK_recent', 120));
     });
 
-    it('reports a second record with the same id and time as a duplicate, and keeps the first', async () => {
+    it('reports a second record with the same ID and date as a duplicate, and keeps the first', async () => {
       const metastore = open();
       const first = keyRecord('_SK_duplicate', 60);
       await metastore.store(first, deadline);
@@ -78,7 +78,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(first.id, first.created, deadline)).toEqual(first);
     });
 
-    it('lists all rows of an id, latest first', async () => {
+    it('lists all rows of an ID, latest first', async () => {
       const metastore = open();
       const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
       const stored = times.map((created) =>
@@ -102,7 +102,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(await metastore.load(record.id, record.created, deadline)).toEqual(renewed);
     });
 
-    it('keeps a copy of the sealed key, which later writes to the array do not change', async () => {
+    it('copies the sealed key, so that a caller may overwrite the array later', async () => {
       const metastore = open();
       const record = keyRecord('_SK_copies', 60, { encryptedKey: Buffer.from('first') });
       await metastore.store(record, deadline);
@@ -138,14 +138,14 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       }
     });
 
-    it('creates no row if the row of the key to replace is absent', async () => {
+    it('creates no row if the row whose key it should replace is absent', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace_absent', 60);
       expect(await metastore.replaceKey(record, Buffer.from('renewed'), deadline)).toBe('changed');
       expect(await metastore.load(record.id, record.created, deadline)).toBeUndefined();
     });
 
-    it('lets one of many concurrent replacements of a key win', async () => {
+    it('accepts only one of many concurrent replacements of a key', async () => {
       const metastore = open();
       const record = keyRecord('_SK_replace_race', 60);
       await metastore.store(record, deadline);
@@ -157,7 +157,7 @@ export function metastoreContract(name: string, open: () => Metastore & SystemKe
       expect(Buffer.from(kept?.encryptedKey ?? []).toString()).toBe(String(outcomes.indexOf('replaced')));
     });
 
-    it('stores one of many concurrent records with the same id and time', async () => {
+    it('stores only one of many concurrent records with the same ID and date', async () => {
       const metastore = open();
       const records = Array.from({ length: 20 }, (_, i) =>
         keyRecord('_SK_race', 60, { encryptedKey: Buffer.from(`${i}`) }),

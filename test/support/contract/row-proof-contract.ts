@@ -25,7 +25,10 @@ const PAYLOAD = Buffer.from('payload');
 const MODES = ['verify', 'require'] as const;
 type Mode = (typeof MODES)[number];
 
-/** The rows of one service: two generations of System Keys, a victim and an accomplice of the attacker. */
+/**
+ * The rows of one service: two generations of System Keys, and the Intermediate Keys of a victim and of the attacker's
+ * accomplice.
+ */
 interface Rows {
   readonly system: EnvelopeKeyRecord;
   readonly laterSystem: EnvelopeKeyRecord;
@@ -34,7 +37,7 @@ interface Rows {
   readonly accomplice: EnvelopeKeyRecord;
 }
 
-/** Changes a row, and leaves a proof in it that holds for another row or for none. */
+/** Changes a row whose proof then belongs to another row, or to none. */
 type Edit = (row: EnvelopeKeyRecord, rows: Rows) => EnvelopeKeyRecord;
 
 const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({
@@ -42,7 +45,7 @@ const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({
   created: (row.created + seconds) as never,
 });
 
-/** Edits of an Intermediate Key's row, and of a System Key's row, by an attacker who holds no key. */
+/** How an attacker without a key may edit the row of an Intermediate Key and of a System Key. */
 const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>>> = {
   victim: {
     'a later date': (row) => later(row, 3600),
@@ -78,7 +81,7 @@ const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>
   },
 };
 
-/** The contract of what proofs of key rows stop, over any metastore. Each test uses a service of its own. */
+/** The contract of row proofs for any metastore: which attacks they stop. Each test uses a service of its own. */
 export function rowProofContract(name: string, open: () => WritableRows): void {
   describe(`proofs of the key rows in ${name}`, () => {
     let table: WritableRows;
@@ -100,7 +103,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       await table.remove(row);
       await table.put(edited);
     };
-    /** What a decrypt gives in a cold process: the payload, or the message of the error. */
+    /** Decrypts in a cold process. Returns the payload, or the message of the error. */
     const opened = async (keyRowProofs: Mode, partition: string, given: DataRowRecord): Promise<string> => {
       const work = process({ keyRowProofs, regionSuffix: 'us-west-2' }).session(partition).decrypt(given);
       return work.then(String, async () => ((await errorOf(work)) as Error).message);
@@ -125,7 +128,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       rows = { system, laterSystem, victim, laterVictim, accomplice };
     });
 
-    it.for(MODES)('hold for rows that Keyfold wrote, also after a revocation, in the mode %s', async (mode) => {
+    it.for(MODES)('hold, in the mode %s, for rows that Keyfold wrote, even after a revocation', async (mode) => {
       expect(Object.values(rows).map(({ proof }) => (proof as Uint8Array).length)).toEqual([32, 32, 32, 32, 32]);
       expect(await opened(mode, 'victim', record)).toBe('payload');
       for (const row of [rows.victim, rows.system]) await replace(row, { ...row, revoked: true });
@@ -135,36 +138,39 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     const each = (kind: keyof typeof EDITS): (readonly [Mode, string])[] =>
       MODES.flatMap((mode) => Object.keys(EDITS[kind]).map((what) => [mode, what] as const));
 
-    it.for(each('victim'))('refuse, in the mode %s, an Intermediate Key with %s', async ([mode, what]) => {
+    it.for(each('victim'))('make Keyfold refuse, in the mode %s, an Intermediate Key with %s', async ([mode, what]) => {
       const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
       await replace(rows.victim, edited);
       const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
       expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
     });
 
-    it.for(each('system'))('refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
+    it.for(each('system'))('make Keyfold refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
       const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
       await replace(rows.system, edited);
-      // Even an attacker who proves the Intermediate Key anew, because they know the System Key, must not succeed.
+      // The attacker knows the System Key and proves the Intermediate Key anew, and must still fail.
       const { id, created } = edited;
       await table.put(provenUnder(rows.system, { ...rows.victim, parent: { id, created } }));
       expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
     });
 
-    it.for(['victim', 'system'] as const)('are missing on the row %s only in the mode verify', async (kind) => {
-      await replace(rows[kind], { ...rows[kind], proof: undefined });
-      expect(await opened('verify', 'victim', record)).toBe('payload');
-      expect(await opened('require', 'victim', record)).toMatch(/it has no proof\.$/);
-    });
+    it.for(['victim', 'system'] as const)(
+      'may be absent from the %s key\'s row only in the mode "verify"',
+      async (kind) => {
+        await replace(rows[kind], { ...rows[kind], proof: undefined });
+        expect(await opened('verify', 'victim', record)).toBe('payload');
+        expect(await opened('require', 'victim', record)).toMatch(/it has no proof\.$/);
+      },
+    );
 
-    it('stop an attacker who lends a key to another partition, but without a proof only in the mode require', async () => {
+    it('stop an attacker who lends a key to another partition, but only "require" does so if they strip the proof', async () => {
       const lent = later({ ...rows.victim, id: rows.accomplice.id }, 60);
       await table.put({ ...lent, proof: undefined });
       expect(await opened('verify', 'accomplice', naming(lent))).toBe('payload');
       expect(await opened('require', 'accomplice', naming(lent))).toMatch(/it has no proof\.$/);
     });
 
-    it('stop an attacker who makes an old key seal again, but without a proof only in the mode require', async () => {
+    it('stop an attacker who makes an old key seal again, but only "require" does so if they strip the proof', async () => {
       clock.advance(80 * DAY_MS);
       const created = Math.floor(clock.nowMs / 1000) as never;
       const parent = { id: rows.system.id, created };
@@ -179,7 +185,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       expect(await codeOf(seal('require'))).toBe('KeyRowUnreadable');
     });
 
-    it('do not stop an attacker who takes a revocation back or deletes a row', async () => {
+    it('do not stop an attacker who undoes a revocation or deletes a row', async () => {
       await replace(rows.laterVictim, { ...rows.laterVictim, revoked: true });
       await table.remove(rows.laterVictim);
       await table.put(rows.laterVictim);
@@ -191,14 +197,14 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
 
 let services = 0;
 
-/** The row with the proof that an attacker gives it who knows the System Key. */
+/** The row with the proof that an attacker who knows the System Key gives it. */
 function provenUnder(system: EnvelopeKeyRecord, row: EnvelopeKeyRecord): EnvelopeKeyRecord {
   const key = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
   const { id, created, parent, encryptedKey: sealed } = row;
   return { ...row, proof: rowProof(key, 'intermediate', { id, created, parent, sealed }) };
 }
 
-/** The message that says that the proof of exactly this row does not hold. */
+/** Matches the message that the proof of exactly this row is wrong. */
 function refusal({ id, created }: KeyMeta): RegExp {
   return new RegExp(`^The key row ${id} created ${created} cannot be read: .*(proof|open)`);
 }

@@ -26,11 +26,11 @@ export interface SqsUnderTest {
 
 /** Features of SQS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator may return the messages of a group in a wrong order after they become visible again. */
+  /** The emulator may change the order of the messages of a group when they become visible again. */
   readonly orderOfReturn?: boolean;
 }
 
-/** The behaviour of SQS that the queue door and Lambda's poller rely on. Each test uses its own queues. */
+/** Tests the behaviour of SQS on which the queue door and Lambda's poller rely. Each test uses its own queues. */
 export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, lacks: Lacks = {}): void {
   describe(`the SQS of ${name}`, () => {
     let server: SqsUnderTest;
@@ -57,7 +57,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     const send = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       for (const MessageBody of bodies) await client.send(new SendMessageCommand({ QueueUrl, MessageBody }));
     };
-    /** Sends messages to a FIFO queue. The first letter of a body is its message group: `a1` is in the group `a`. */
+    /** Sends messages to a FIFO queue. The first letter of a body names its message group: `a1` is in the group `a`. */
     const sendInGroups = async (QueueUrl: string, ...bodies: string[]): Promise<void> => {
       const Entries = bodies.map((body) => ({
         Id: body,
@@ -113,7 +113,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['one']);
     });
 
-    it('never delivers a deleted message again', async () => {
+    it('does not deliver a deleted message again', async () => {
       const QueueUrl = await create({ VisibilityTimeout: '1' });
       await send(QueueUrl, 'one', 'two', 'three');
       const [one, two] = await receive(QueueUrl);
@@ -133,7 +133,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await waiting)).toEqual(['late']);
     });
 
-    it('delivers the messages of a group in order, and no more of them until those are deleted', async () => {
+    it('delivers the messages of a group in order, and no others until they are deleted', async () => {
       const QueueUrl = await createFifo();
       await sendInGroups(QueueUrl, 'a1', 'a2', 'b1', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: 2 });
@@ -148,7 +148,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     });
 
     const mostOfGroup = lacks.orderOfReturn === true ? 1 : 2;
-    it(`delivers a group again in order after ${mostOfGroup} of its messages were hidden for the same time`, async () => {
+    it(`delivers a group in order again after ${mostOfGroup} of its messages were hidden for the same time`, async () => {
       const QueueUrl = await createFifo({ VisibilityTimeout: '60' });
       await sendInGroups(QueueUrl, 'a1', 'a2', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: mostOfGroup });
@@ -163,7 +163,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['a1', 'a2', 'a3']);
     });
 
-    it('drops a second message with the same deduplication id', async () => {
+    it('drops a second message with the same deduplication ID', async () => {
       const QueueUrl = await createFifo();
       const message = { QueueUrl, MessageGroupId: 'a', MessageDeduplicationId: 'same' };
       await client.send(new SendMessageCommand({ ...message, MessageBody: 'first' }));
@@ -171,7 +171,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['first']);
     });
 
-    it('moves a message with too many receives to the dead-letter queue, with its attributes', async () => {
+    it('moves a message to the dead-letter queue with its attributes after too many receives', async () => {
       const deadLetters = await create();
       const RedrivePolicy = JSON.stringify({ maxReceiveCount: 2, deadLetterTargetArn: await arnOf(deadLetters) });
       const QueueUrl = await create({ RedrivePolicy });

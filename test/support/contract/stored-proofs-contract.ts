@@ -31,7 +31,7 @@ const MODES = ['verify', 'require'] as const;
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 
-/** Values of the attribute `Proof` that are not 32 bytes of binary. */
+/** Values of the attribute `Proof` other than 32 bytes of binary. */
 const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   'a string of 32 characters': { S: 'x'.repeat(32) },
   'base64 of 32 bytes': { S: Buffer.alloc(32).toString('base64') },
@@ -46,7 +46,7 @@ const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   '33 bytes': { B: new Uint8Array(33) },
 };
 
-/** The contract of proofs in a table of DynamoDB: their attribute, and what else writes their rows. */
+/** The contract of proofs in a DynamoDB table: their attribute, and everything else that writes rows with proofs. */
 export function storedProofsContract(name: string, tableOf: () => DynamoDbMetastoreOptions): void {
   const metastore = (): DynamoDbMetastore => new DynamoDbMetastore(tableOf());
   const client = (): DynamoDBClient => {
@@ -127,7 +127,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       },
     );
 
-    it('open again after the edits are undone', async () => {
+    it('are read again after the edits are undone', async () => {
       expect(await process('require').session('p').decrypt(record)).toEqual(PAYLOAD);
     });
   });
@@ -153,7 +153,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     const strict = (of: KeyManagementService, service = NAMES.service): SessionFactory =>
       new SessionFactory({ ...NAMES, service, metastore: metastore(), kms: of, keyRowProofs: 'require' });
 
-    it('hold after maintenance renews the wraps, and after the CLI revokes the key', async () => {
+    it('hold after the maintenance renews the wraps, and after the CLI revokes the key', async () => {
       const record = await strict(kms(WEST)).session('p').encrypt(PAYLOAD);
       const intermediate = await rowOf(record.key.parent as KeyMeta);
       const system = await rowOf(intermediate.parent as KeyMeta);
@@ -184,7 +184,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       expect(successor.created).toBeGreaterThan(record.key.parent.created);
     });
 
-    it('stop an attacker who knows a System Key from dating it anew', async () => {
+    it('stop an attacker who knows a System Key from dating the key anew', async () => {
       const known: Buffer[] = [];
       const real = kms(WEST);
       const spied: KeyManagementService = {

@@ -9,10 +9,10 @@ import { NAMES, payloadOf, type Returned } from './job.ts';
 import type { Past } from './scenarios.ts';
 import { REGIONS, type KillFixture } from './fixture.ts';
 
-/** The partitions to encrypt for after the kill: those that the killed process used, and a new one. */
+/** The partitions to encrypt for after the kill: two that the killed process used, and a new one. */
 const PARTITIONS = ['p', 'q', 'new'];
 
-/** Collects what is wrong with a key table after a process was killed. */
+/** Finds out what is wrong with a key table after a process was killed. */
 export class Aftermath {
   readonly faults: string[] = [];
   readonly #world: KillFixture;
@@ -28,8 +28,8 @@ export class Aftermath {
   }
 
   /**
-   * Inspects the table in processes with cold caches. First each region alone decrypts the records. Then new encrypts
-   * and the maintenance must succeed, and all records must decrypt after them.
+   * Inspects the table with cold processes. First, each region alone must decrypt the records. Then new encrypts and
+   * the maintenance must succeed. Afterwards, all records must still decrypt.
    * @returns the id of each key in the table at the end
    */
   async inspect(past: Past, returned: readonly Returned[]): Promise<string[]> {

@@ -14,15 +14,15 @@ import { noDeadline } from '../../support/fakes.ts';
 import { HOME, PATIENCE } from './job.ts';
 import type { VictimDependencies } from './victim.ts';
 
-/** The KMS regions, the preferred one first. */
+/** The KMS regions, beginning with the preferred one. */
 export const REGIONS = [HOME, 'us-east-1', 'eu-west-1'] as const;
 
-/** The emulators that all processes of a test share, and as many key tables as it wants. */
+/** The emulators that all processes of a test share, with any number of key tables. */
 export class KillFixture {
   readonly victims: VictimDependencies;
-  /** Of each region, the alias that processes are configured with. */
+  /** For each region, the alias with which processes are configured. */
   readonly keys: Readonly<Record<string, string>>;
-  /** The alias of a key that the home region had before. */
+  /** The alias of the key that the home region had before. */
   readonly formerKey: string;
   readonly #stop: () => Promise<unknown>;
   #tables = 0;
@@ -59,7 +59,7 @@ export class KillFixture {
     await this.#stop();
   }
 
-  /** A new table with these rows in it. */
+  /** Creates a table that contains these rows. */
   async tableWith(rows: readonly EnvelopeKeyRecord[]): Promise<string> {
     const tableName = `Keys${(this.#tables += 1)}`;
     await createKeyTable(this.victims.emulators.dynamoDb, tableName);
@@ -69,8 +69,8 @@ export class KillFixture {
   }
 
   /**
-   * KMS as a process has it that is configured with these keys, the preferred region's first; with connections of its
-   * own.
+   * The KMS of a process that is configured with these keys, with its own connections. The first key is that of the
+   * preferred region.
    */
   kms(keys = this.keys): AwsKms {
     const [preferredRegion = ''] = Object.keys(keys);

@@ -2,7 +2,7 @@ import type { DynamoDbMetastore, Metastore, SystemKeyStore } from '../../../src/
 import { noDeadline } from '../../support/fakes.ts';
 import { HOME, type Flaw } from './job.ts';
 
-/** Milliseconds until the late write. The caller has its record before. */
+/** After how many milliseconds the late write happens. The caller receives its record before that. */
 const LATE_MS = 200;
 
 type Store = Metastore & SystemKeyStore;
@@ -22,7 +22,7 @@ const WRITES: Readonly<Record<Flaw, (real: DynamoDbMetastore) => Partial<Store>>
       return outcome;
     },
   }),
-  'takes away before it renews': (real) => ({
+  'removes a wrap before it stores the renewed one': (real) => ({
     replaceKey: async (record, renewed, deadline) => {
       const without = { ...record, encryptedKey: withoutWrapOf(HOME, renewed) };
       await real.replaceKey(record, without.encryptedKey, deadline);
@@ -31,7 +31,7 @@ const WRITES: Readonly<Record<Flaw, (real: DynamoDbMetastore) => Partial<Store>>
   }),
 };
 
-/** Wraps a metastore so that it writes in one of the incorrect ways of {@link Flaw}. */
+/** Wraps a metastore so that it writes in one of the wrong ways of {@link Flaw}. */
 export function flawedMetastore(real: DynamoDbMetastore, flaw: Flaw): Store {
   return {
     load: (...asked) => real.load(...asked),

@@ -1,5 +1,5 @@
 /**
- * Freezes that take longer to test than those of test/integration/connections: over TLS, of many lengths, and in the
+ * Tests freezes that take longer than those in test/integration/connections: over TLS, of many lengths, and in the
  * middle of work. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
@@ -43,7 +43,7 @@ describe('a freeze of a process with TLS connections', () => {
     await rm(folder, { recursive: true });
   });
 
-  it.for(ROLES)('makes %s send no request on an old connection, and fail none', async (role) => {
+  it.for(ROLES)('makes %s send no request on an old connection, and lose none', async (role) => {
     const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {
@@ -59,23 +59,26 @@ describe('a freeze of a process with TLS connections', () => {
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
   });
 
-  // Clients that the caller configured wait for the time-out of the attempt.
+  // A client of the caller waits for the time-out of the attempt.
   describe.for(ROLES.filter((role) => !role.includes('caller')))(
     'a freeze of %s in the middle of a TLS handshake',
     (role) => {
       it.for([
         ['nothing', false],
         ['all but the last byte', true],
-      ] as const)('makes it open a new connection after %s of the answer arrived', async ([, isTruncating]) => {
-        const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
-        for (const proxy of world.proxies) proxy.hold = /./s;
-        const underWay = process.serve(8);
-        while (world.count('held') === 0) await sleep(5);
-        const thawed = process.freeze(300);
-        for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-        await thawed;
-        expect(await underWay).toEqual(allWell(8));
-      });
+      ] as const)(
+        'makes the process open a new connection after %s of the answer has arrived',
+        async ([, isTruncating]) => {
+          const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+          for (const proxy of world.proxies) proxy.hold = /./s;
+          const underWay = process.serve(8);
+          while (world.count('held') === 0) await sleep(5);
+          const thawed = process.freeze(300);
+          for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+          await thawed;
+          expect(await underWay).toEqual(allWell(8));
+        },
+      );
     },
   );
 });
@@ -86,7 +89,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
   });
   afterAll(() => world.stop());
 
-  it.for(ROLES)('of 0.1 to 11 seconds fails no request of %s', async (role) => {
+  it.for(ROLES)('of 0.1 to 11 seconds makes %s lose no request', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const [ms, forgetting] of [
@@ -95,7 +98,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
       [500, 'silence'],
       [1100, 'reset'],
       [2500, 'silence'],
-      // Longer than an idle connection is kept.
+      // This is longer than an idle connection is kept.
       [11_000, 'silence'],
     ] as const) {
       do expect(await process.serve(8)).toEqual(allWell(8));
@@ -105,9 +108,9 @@ describe('a freeze of a process with plain HTTP connections', () => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  // Clients that the caller configured wait for the time-out of the attempt.
+  // A client of the caller waits for the time-out of the attempt.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
-    'at any moment of its work fails no request of %s',
+    'at any moment of its work makes %s lose no request',
     async (role) => {
       const process = await start(role);
       const random = new Seeded(role.length);

@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** A killed process with a table for itself: how it died, what is wrong afterwards, and the final keys. */
+/**
+ * Kills a process that has a table to itself. Returns how it died, what is wrong afterwards, and the keys in the end.
+ */
 async function kill(
   { task }: Scenario,
   past: Past,
@@ -32,7 +34,7 @@ async function kill(
 
 describe('a process that is killed while', () => {
   it.for(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
-    '%s loses no record that it returned, and other processes continue',
+    '%s loses no record that it returned, and other processes go on',
     { timeout: 120_000 },
     async ([, scenario]) => {
       const past = await scenario.past(world);
@@ -43,7 +45,7 @@ describe('a process that is killed while', () => {
       const points = whole.steps.flatMap((_, i) => MOMENTS.map((moment) => ({ request: i + 1, moment })));
       const deaths = await inParallel(points, (point) => kill(scenario, past, point));
       for (const { end, faults, keys, steps } of deaths) {
-        // Other processes use the keys that the killed one stored, and create only the missing ones.
+        // Other processes use the keys that the killed process stored, and create only keys that are missing.
         const sound = { end: expect.stringMatching(/^killed/) as string, faults: [], keys: whole.keys };
         expect({ steps, end, faults, keys }).toEqual({ steps, ...sound });
       }
@@ -55,11 +57,16 @@ describe('a process that is killed while', () => {
 describe('the kill test', () => {
   const [first, , , maintenance] = SCENARIOS;
   it.for<[Flaw, Scenario | undefined, KillPoint, string]>([
-    // Waits for the query for the second partition's key. By then the first partition has its record.
+    // Waits for the query for the second partition's key. By then, the caller has the first partition's record.
     ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
     ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
-    ['takes away before it renews', maintenance, { request: 14, moment: 'done' }, `does not open in ${HOME} alone`],
-  ])('detects a metastore that %s', async ([flaw, scenario, point, fault]) => {
+    [
+      'removes a wrap before it stores the renewed one',
+      maintenance,
+      { request: 14, moment: 'done' },
+      `does not open in ${HOME} alone`,
+    ],
+  ])('notices a metastore that %s', async ([flaw, scenario, point, fault]) => {
     if (scenario === undefined) throw new Error('no such scenario');
     const past = await scenario.past(world);
     const { end, faults } = await kill(scenario, past, point, flaw);
@@ -68,7 +75,7 @@ describe('the kill test', () => {
   });
 });
 
-/** Runs a few jobs at once, in no fixed order. After a failure, no further job starts. */
+/** Runs a few jobs at a time, in no fixed order. After a failure, no further job begins. */
 async function inParallel<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
   const left = [...all];
   const results: R[] = [];

@@ -3,12 +3,11 @@ import { buffer } from 'node:stream/consumers';
 import { close, listen } from '../../../emulators/listen.ts';
 
 /**
- * The moments of a request at which a process can be killed: before the server acts, after it acted, or after it
- * answered.
+ * When a process can be killed during a request: before the server acts, after it has acted, or after it has answered.
  */
 export const MOMENTS = ['before', 'done', 'answered'] as const;
 
-/** A point in a process's life: the number of a request, from 1, and the moment of that request. */
+/** A moment in the life of a process: the number of a request, counted from 1, and a moment of that request. */
 export interface KillPoint {
   readonly request: number;
   readonly moment: (typeof MOMENTS)[number];
@@ -17,17 +16,16 @@ export interface KillPoint {
 /** A proxy between a process and the emulators of KMS and DynamoDB. */
 export interface Proxy {
   readonly endpoint: string;
-  /** The requests so far in order of arrival: `Encrypt us-east-1` for KMS, `PutItem` for DynamoDB. */
+  /** The requests so far, in the order of their arrival: `Encrypt us-east-1` for KMS, `PutItem` for DynamoDB. */
   readonly steps: readonly string[];
-  /** Waits for the forwarded requests, then stops the proxy. */
+  /** Waits for requests that the proxy has forwarded, and then stops the proxy. */
   stop(): Promise<void>;
 }
 
 const CREDENTIAL_REGION = /Credential=[^/]+\/\d{8}\/([a-z0-9-]+)\//;
 
 /**
- * Starts a proxy, which calls `at` at each moment of each request. If `at` returns `killed`, the request goes no
- * further.
+ * Starts a proxy that calls `at` at each moment of each request. If `at` returns `killed`, the proxy drops the request.
  */
 export async function startProxy(
   emulators: { readonly kms: string; readonly dynamoDb: string },

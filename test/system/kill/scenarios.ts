@@ -11,18 +11,18 @@ import { REGIONS, type KillFixture } from './fixture.ts';
 /** The state of the service before a process is killed. */
 export interface Past {
   readonly rows: readonly EnvelopeKeyRecord[];
-  /** The records that callers already have. */
+  /** The records that callers already received. */
   readonly returned: readonly Returned[];
   /** The regions that can decrypt all of these records. */
   readonly opensIn: readonly string[];
 }
 
-/** The work during which a process is killed. */
+/** The work in which a process is killed. */
 export interface Scenario {
   readonly name: string;
   readonly task: Task;
   readonly past: (world: KillFixture) => Promise<Past>;
-  /** The requests of an undisturbed process, sorted, because some of them are concurrent. */
+  /** The requests of a process that is not killed, sorted because some of them are concurrent. */
   readonly steps: readonly string[];
 }
 
@@ -54,7 +54,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'maintaining a System Key that lacks a wrap, has an outdated one and needs a successor',
     task: 'maintenance',
     past: async (world) => {
-      // The wrap names another key than its alias does now, as after a change of the alias.
+      // The wrap names another key than the alias does now, as after the alias was moved.
       const keys = { [HOME]: world.formerKey, [EAST]: world.keys[EAST] ?? '' };
       return pastOf(world, { ageMs: 85 * DAY_MS, partitions: ['p', 'q'], keys });
     },
@@ -70,10 +70,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/**
- * Encrypts once for each partition, at the given age and with the given KMS keys. Returns the resulting rows and
- * records.
- */
+/** Encrypts once for each partition with keys of the given age and the given KMS keys. Returns the rows and records. */
 async function pastOf(
   world: KillFixture,
   { ageMs, partitions, keys = world.keys }: { ageMs: number; partitions: string[]; keys?: Record<string, string> },
@@ -81,7 +78,7 @@ async function pastOf(
   const metastore = new MemoryMetastore();
   const now = (): number => Date.now() - ageMs;
   const real = world.kms(keys);
-  // The real KMS runs on real time, so the deadlines of a past clock would already have expired.
+  // The KMS runs in real time. By its clock, deadlines of a clock in the past would already have passed.
   const kms: KeyManagementService = {
     wrap: (key) => real.wrap(key, noDeadline()),
     unwrap: (wrapped) => real.unwrap(wrapped, noDeadline()),

@@ -10,25 +10,29 @@ import { startProxy, type KillPoint } from './proxy.ts';
 export interface VictimDependencies {
   /** The addresses of the emulators. */
   readonly emulators: { readonly kms: string; readonly dynamoDb: string };
-  /** The bundle of worker.ts. A process that ends by itself leaves a compile cache beside it for the next one. */
+  /**
+   * The bundle of worker.ts. A process that ends by itself leaves a compile cache next to the bundle, for the next
+   * process.
+   */
   readonly worker: string;
 }
 
-/** How a process ended, and what it had done by then. */
+/** How a process ended, and what it had done before. */
 export interface Death {
   /** The records that its caller received. */
   readonly returned: readonly Returned[];
   /** Its requests, named as in {@link startProxy}. */
   readonly steps: readonly string[];
   /**
-   * `killed` and the moment if the process died at the point. `finished` if there was no point and the job was done.
-   * Otherwise the failure.
+   * `killed` and the moment, if the process died at the given point. `finished`, if no point was given and the job was
+   * done. Otherwise what failed.
    */
   readonly end: string;
 }
 
 /**
- * Runs a job in a child process and kills it with SIGKILL at the given point. Without a point, the job runs to its end.
+ * Runs a job in a child process, and kills the process with SIGKILL at the given point. Without a point, the job runs
+ * to its end.
  */
 export async function runVictim(
   job: Omit<Job, 'endpoint'>,
@@ -50,7 +54,7 @@ export async function runVictim(
     createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as Said;
       if ('record' in said) returned.push(said);
-      // A process that finished its job was not killed at the point.
+      // A process that has finished its job was not killed at the point.
       else stdin.end();
     });
     const [stderr, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'close')]);

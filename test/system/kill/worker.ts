@@ -1,7 +1,7 @@
 /**
- * Runs one job in a process that may be killed. It writes each record to standard output when its caller has it, and
- * `{"done":true}` at the end. Then it waits to be killed, or for the end of its standard input. So it never outlives
- * the tests.
+ * Runs one job in a process that may be killed. It writes each record to standard output when its caller has received
+ * it, and `{"done":true}` at the end. Then it waits to be killed, or for the end of its standard input. So it never
+ * outlives the tests.
  */
 import { writeSync } from 'node:fs';
 import { AwsKms, DynamoDbMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';
@@ -25,7 +25,7 @@ if (task === 'maintenance') {
 }
 say({ done: true });
 
-/** Writes synchronously, so that the line is out before the job continues. */
+/** Writes synchronously, so that the line is out before the job goes on. */
 function say(said: Said): void {
   writeSync(1, `${JSON.stringify(said)}\n`);
 }

@@ -1,4 +1,6 @@
-/** The runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks/README.md). */
+/**
+ * Follows the runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks/README.md).
+ */
 import {
   CancelKeyDeletionCommand,
   CreateAliasCommand,
@@ -19,7 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** The ARN of the key that a region's alias names. */
+/** The ARN of the key to which a region's alias points. */
 async function keyOf(region: string): Promise<string> {
   const command = new DescribeKeyCommand({ KeyId: 'alias/keyfold' });
   return (await world.administrator(region).send(command)).KeyMetadata?.Arn ?? '';
@@ -40,7 +42,7 @@ async function replaceKey(region: string): Promise<{ old: string; fresh: string 
 }
 
 describe('a disabled KMS key', () => {
-  it('of one region is reported, fails no request, and is used again once it is enabled', async () => {
+  it('in one region is reported, fails no request, and is used again once it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const key = await keyOf(WEST);
     await disable(WEST, key);
@@ -60,7 +62,7 @@ describe('a disabled KMS key', () => {
     expect(world.kms.calls()).toMatchObject([{ region: WEST, outcome: 'ok' }]);
   });
 
-  it('of every region fails cold requests but not warm ones, until one key is enabled', async () => {
+  it('in every region makes cold requests fail, but not warm ones, until one key is enabled', async () => {
     const warm = world.open();
     const record = await world.encrypt('tenant-1', 'before');
     await world.decrypt('tenant-1', record, warm);
@@ -75,7 +77,7 @@ describe('a disabled KMS key', () => {
   });
 });
 
-describe('a KMS key scheduled for deletion', () => {
+describe('a KMS key whose deletion is scheduled', () => {
   it('stays disabled after the deletion is cancelled, until it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const KeyId = await keyOf(WEST);
@@ -91,7 +93,7 @@ describe('a KMS key scheduled for deletion', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it('is replaced behind its alias, and the maintenance renews the wraps from another region', async () => {
+  it('is replaced behind its alias, and the maintenance renews the wraps with the key of another region', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));
@@ -124,7 +126,7 @@ describe('a compromised KMS key', () => {
     expect(await world.keyfold(['keys', 'show', '_SK_orders_shop', 'latest'])).toMatchObject({
       wraps: expect.arrayContaining([{ region: WEST, arn: fresh }]) as unknown,
     });
-    // Nothing needs the old key any more. So it can be scheduled for deletion.
+    // Nothing needs the old key any longer, so it can be scheduled for deletion.
     world.kms.setFault(EAST, { kind: 'down' });
     expect(await world.decrypt('tenant-1', record)).toBe('secret');
     expect(await world.decrypt('tenant-1', anew)).toBe('secret');

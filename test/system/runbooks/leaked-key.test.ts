@@ -1,4 +1,4 @@
-/** The runbooks for a compromised Intermediate Key and a compromised System Key (docs/runbooks/README.md). */
+/** Follows the runbooks for a compromised Intermediate Key and a compromised System Key (docs/runbooks/README.md). */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { RunbookFixture, type Sealed } from './runbook-fixture.ts';
 
@@ -11,7 +11,7 @@ afterEach(() => world.stop());
 
 const createdOf = (record: Sealed): number => record.Key.ParentKeyMeta.Created;
 
-it('after an Intermediate Key is revoked, its partition uses a new key and other partitions keep theirs', async () => {
+it('after an Intermediate Key is revoked, its partition uses a new key, and other partitions keep theirs', async () => {
   const leaked = await world.encrypt('tenant-1', 'secret');
   const other = await world.encrypt('tenant-2', 'other');
   const { KeyId, Created } = leaked.Key.ParentKeyMeta;
@@ -28,8 +28,8 @@ it('after an Intermediate Key is revoked, its partition uses a new key and other
     { state: 'revoked' },
   ]);
 
-  // A rewrapped record has a new key, but keeps the payload that the leaked key can decrypt. A newly encrypted record
-  // does not.
+  // A rewrapped record has a new key, but its payload is the same, so the leaked key can decrypt it. That is not true
+  // of a record that is encrypted anew.
   const moved = await world.rewrap('tenant-1', leaked);
   expect(createdOf(moved)).toBeGreaterThan(Created);
   expect(moved['Data']).toBe(leaked['Data']);

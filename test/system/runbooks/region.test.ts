@@ -1,4 +1,4 @@
-/** The runbooks for a lost region and for a region that throttles (docs/runbooks/README.md). */
+/** Follows the runbooks for a lost region and for a region that throttles (docs/runbooks/README.md). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EAST, isWell, RunbookFixture, WEST } from './runbook-fixture.ts';
 
@@ -10,7 +10,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 describe('a lost KMS region', () => {
-  it('is reported, the other region serves, and the maintenance later adds the missing wraps', async () => {
+  it('is reported while the other region serves, and the maintenance later adds the missing wraps', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     world.kms.setFault(WEST, { kind: 'down' });
 
@@ -18,13 +18,13 @@ describe('a lost KMS region', () => {
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'unavailable' });
     await world.noticed('KmsFailovers', { region: EAST });
 
-    // The functions of the lost region are gone too. Those of the other region prefer that region.
+    // The functions in the lost region are gone as well. The functions in the other region prefer that region.
     const inEast = { KEYFOLD_PREFERRED_REGION: EAST, AWS_REGION: EAST };
     world.kms.resetCalls();
     expect(await world.decrypt('tenant-1', before, world.open(inEast))).toBe('before');
     expect(world.kms.calls().map(({ region }) => region)).toEqual([EAST]);
 
-    // A System Key created now lacks the wrap of the lost region.
+    // A System Key that is created now has no wrap for the lost region.
     await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
     const during = await world.encrypt('tenant-1', 'during', world.seal(inEast));
     await world.noticed('KmsWrapsMissing', { region: WEST });
@@ -38,12 +38,12 @@ describe('a lost KMS region', () => {
     expect(isWell(report)).toBe(true);
     await world.noticed('WrapsRenewed', { region: WEST });
 
-    // The recovery is complete when the lost region alone can decrypt.
+    // The region has recovered completely when it can decrypt alone.
     world.kms.setFault(EAST, { kind: 'down' });
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it('with its table replica leaves the other region to serve from its own replica, under keys with its own suffix', async () => {
+  it('with its replica of the table leaves the other region, which serves with keys of its own suffix', async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());
@@ -58,7 +58,7 @@ describe('a lost KMS region', () => {
 });
 
 describe('an exhausted KMS quota', () => {
-  it('is reported, affects no warm process, and makes cold ones use another region', async () => {
+  it('is reported, does not affect warm processes, and makes cold ones use another region', async () => {
     const warm = world.seal();
     const record = await world.encrypt('tenant-1', 'before', warm);
     for (const region of [WEST, EAST]) world.kms.setFault(region, { kind: 'throttle', perSecond: 0 });
@@ -68,7 +68,7 @@ describe('an exhausted KMS quota', () => {
     await world.encrypt('tenant-2', 'a new partition', warm);
     expect(world.kms.calls()).toEqual([]);
 
-    // The margin leaves five of the fifteen seconds of an invocation, so that the test waits for few rounds.
+    // The margin leaves five of the fifteen seconds of an invocation, so that the test need not wait for many rounds.
     const cold = world.open({ KEYFOLD_DEADLINE_MARGIN_MS: '10000' });
     expect(await world.decrypt('tenant-1', record, cold)).toBe('KmsThrottled');
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'throttled' });

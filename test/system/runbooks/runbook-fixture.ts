@@ -15,7 +15,7 @@ export const EAST = 'us-east-1';
 
 const TABLE = 'EncryptionKey';
 const TIMEOUT_MS = 15_000;
-// Each runbook has many steps, and each step starts a cold process.
+// Runbooks have many steps, and each step starts a cold process.
 vi.setConfig({ testTimeout: 120_000 });
 
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -50,7 +50,7 @@ export class RunbookFixture {
       ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
       KEYFOLD_SERVICE: 'orders',
       KEYFOLD_PRODUCT: 'shop',
-      // This level does not affect metrics.
+      // Metrics are written at this log level too.
       POWERTOOLS_LOG_LEVEL: 'SILENT',
     };
     vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => this.#lines.push(...String(chunk).split('\n')) > 0);
@@ -138,7 +138,7 @@ export class RunbookFixture {
     await this.operator().send(new BatchWriteItemCommand({ RequestItems: { [table]: puts } }));
   }
 
-  /** Waits until the functions have written a metric with these dimensions. */
+  /** Waits until the functions have written this metric with these dimensions. */
   async noticed(metric: string, dimensions: Settings = {}): Promise<void> {
     const isIt = (line: Readonly<Record<string, unknown>>): boolean =>
       line[metric] !== undefined && Object.entries(dimensions).every(([name, value]) => line[name] === value);
@@ -164,7 +164,7 @@ export class RunbookFixture {
   }
 }
 
-/** Whether every region opens every System Key without a fault, by a maintenance report. */
+/** Whether, by a maintenance report, every region opens every System Key without a fault. */
 export function isWell(report: MaintenanceReport): boolean {
   return report.systemKeys.every(
     ({ fault, regions }) =>

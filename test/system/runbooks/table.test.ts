@@ -1,6 +1,6 @@
 /**
- * The runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows stands in for a restore
- * to a point in time.
+ * Follows the runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows replaces a
+ * restore to a point in time.
  */
 import {
   ConditionalCheckFailedException,
@@ -21,7 +21,7 @@ afterEach(() => world.stop());
 
 const RESTORED = { KEYFOLD_TABLE: 'EncryptionKey-restored' };
 
-/** Stores a row unless the table has one with that key. */
+/** Stores a row unless the table already has a row with that key. */
 async function put(table: string, row: Row): Promise<'written' | 'there already'> {
   const ConditionExpression = 'attribute_not_exists(Id)';
   const command = new PutItemCommand({ TableName: table, Item: row, ConditionExpression });
@@ -43,7 +43,7 @@ const rowOf = (rows: readonly Row[], idBegins: string): Row => {
 const keyOf = ({ Id, Created }: Row): Row => ({ Id: Id ?? { S: '' }, Created: Created ?? { N: '0' } });
 
 describe('a lost key table', () => {
-  it('that is restored under another name decrypts records from before the restore point, but none from after it', async () => {
+  it('that is restored under another name decrypts records from before the restore point, and none from after it', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const after = await world.encrypt('tenant-2', 'a partition made after the restore point');
@@ -65,7 +65,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-2', anew, world.open(RESTORED))).toBe(saved);
   });
 
-  it('that is restored from before a renewal of the wraps needs the old KMS key once more', async () => {
+  it('that is restored from before a renewal of wraps needs the old KMS key once more', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const olds: [string, string][] = [];
@@ -83,7 +83,7 @@ describe('a lost key table', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // One of the two KMS keys is enough, until the maintenance has renewed both wraps.
+    // One of the two KMS keys is enough until the maintenance has renewed both wraps.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
@@ -92,7 +92,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('regains later keys from a replica, but loses later revocations until they are repeated', async () => {
+  it('gets later keys back from a replica, but loses later revocations until they are repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();
@@ -135,7 +135,7 @@ describe('corrupted rows of the key table', () => {
     expect(JSON.stringify(await world.keyfold(['keys', 'list', '--all']))).not.toContain('unreadable');
   });
 
-  it('of a System Key make every record under it unreadable, until they are restored', async () => {
+  it('of a System Key make every record under that key unreadable until they are restored', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const row = rowOf(await world.rows(), '_SK_');
     await world.operator().send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key: keyOf(row) }));

@@ -3,7 +3,8 @@ import { Semaphore } from '../../../src/async/semaphore.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 /**
- * Starts tasks. A test ends a task by calling its function in `ends`. `started` lists the numbers of the started tasks.
+ * Starts tasks. A test ends a task by calling the task's function in `ends`. `started` contains the numbers of the
+ * tasks that have started.
  */
 function start(
   semaphore: Semaphore,

@@ -1,7 +1,10 @@
-/** Tests key rows from an attacker. Such a row must not control the operator's terminal or hide other rows. */
+/**
+ * Tests the output for key rows that an attacker wrote. Such rows must neither control the operator's terminal nor hide
+ * other rows.
+ */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openKms } from '../../../src/container.ts';
+import { operatorAdapters } from '../../../src/container.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { formatDuration, formatFields, formatTable, printable, printableJson } from '../../../src/cli/text.ts';
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
@@ -20,7 +23,7 @@ const UNPRINTABLE = /[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u3164]/u;
 const anyText = fc.array(fc.nat({ max: 0x10_ff_ff })).map((codes) => String.fromCodePoint(...codes));
 
 /**
- * Runs a command on a table of these rows and returns its output. If there is an `answer`, an operator types it at the
+ * Runs a command on a table with these rows, and returns its output. If `answer` is given, an operator types it at the
  * terminal.
  */
 async function keyfold(
@@ -49,8 +52,9 @@ async function keyfold(
     },
     caller: { user: EVIL, host: 'here' },
     now: Date.now,
+    ...operatorAdapters,
     openTable: () => table,
-    openKms,
+    version: '0.0.0',
   });
   return { code, out: out.join('\n'), all: all.join('\n') };
 }

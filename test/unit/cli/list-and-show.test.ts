@@ -189,7 +189,7 @@ describe('the keyfold command', () => {
     [['keys', 'list', '--nonsense'], 'unknown option'],
     [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
     [['keys', 'show', SYSTEM_KEY, '1.5'], 'must be epoch seconds or latest'],
-    [['keys', 'show', SYSTEM_KEY, '1234567890123'], 'must be epoch seconds or latest'],
+    [['keys', 'show', SYSTEM_KEY, '9007199254740992'], 'must be epoch seconds or latest'],
     [['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'], 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
     [['keys', 'revoke', 'tenant-1', '60'], 'is not the ID of a System Key'],
     [['keys'], 'Usage: keyfold keys'],

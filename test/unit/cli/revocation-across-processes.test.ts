@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Revokes a key with the CLI. Returns the time from the CLI's output until which warm processes may use the key. */
+/** Revokes a key with the CLI. Returns the time in the CLI's output until which warm processes may use the key. */
 async function revoke(id: string): Promise<number> {
   const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
   const { outcome, reach } = JSON.parse(run.stdout) as { outcome: string; reach: { latestBy: string } };
@@ -21,12 +21,12 @@ async function revoke(id: string): Promise<number> {
   return Date.parse(reach.latestBy);
 }
 
-/** Encrypts a new record for a partition and returns the record's key. */
+/** Encrypts a new record for a partition, and returns the creation time of its key. */
 async function keyOf(service: SessionFactory, partition: string): Promise<number> {
   return (await service.session(partition).encrypt(PAYLOAD)).key.parent.created;
 }
 
-/** Makes a warm process. It has just read the keys of these partitions. */
+/** Starts a process that has just read the keys of these partitions. */
 async function warm(partitions: readonly string[]): Promise<{ service: SessionFactory; records: DataRowRecord[] }> {
   const service = world.service();
   const records = await Promise.all(partitions.map((partition) => service.session(partition).encrypt(PAYLOAD)));
@@ -45,7 +45,7 @@ it('a warm process stops using a revoked Intermediate Key after revokeCheckInter
   world.clock.advance(INTERVAL_MS - 1);
   expect(await keyOf(service, 'p')).toBe(old);
   world.clock.advance(1);
-  // The process read its keys before the revocation. It therefore stops before the time that the CLI prints.
+  // The process read its keys before the revocation, so it stops before the time that the CLI prints.
   expect(world.clock.nowMs).toBeLessThanOrEqual(latestByMs);
   expect(await keyOf(service, 'p')).toBe(fresh);
   expect(await keyOf(service, 'other')).toBe(other);
@@ -79,7 +79,7 @@ it('rewrap moves a record from a revoked key to another key', async () => {
   await expectReadable(world.service(), [moved.record]);
 });
 
-/** Expects that records still decrypt in the given process and in a cold one. */
+/** Expects that records still decrypt, in the given process and in a cold one. */
 async function expectReadable(service: SessionFactory, records: readonly DataRowRecord[]): Promise<void> {
   for (const record of records) {
     const [, partition = ''] = /^_IK_(.*)_orders_shop$/.exec(record.key.parent.id) ?? [];

@@ -1,4 +1,4 @@
-/** Tests how the client checks answers, because an answer may come from a proxy instead of Keyfold. */
+/** Tests how the client checks answers. An answer may come from a proxy instead of Keyfold. */
 import { describe, expect, it } from 'vitest';
 import { PartitionClient } from '../../../src/client/partition.ts';
 import { retryPolicy } from '../../../src/client/retry.ts';
@@ -11,7 +11,7 @@ const RECORD = {
 };
 const COMPACT = 'kf1.AAEC';
 
-/** Makes a client whose service gives the same answer to every call. */
+/** Makes a client of a service that gives the same answer to every call. */
 function answering(value: unknown): PartitionClient {
   return new PartitionClient('p', { send: async () => ({ value, requestId: 'r1' }) }, retryPolicy({ maxAttempts: 1 }));
 }

@@ -13,7 +13,7 @@ const HTTP = { endpoint: 'https://keyfold.example', region: 'us-west-2', credent
 
 const LAMBDA = new LambdaClient({});
 
-/** Makes a partition client whose Lambda client fails the test if a method sends a request. */
+/** Makes a partition client. If one of its methods sends a request, the test fails. */
 function unasked(): ReturnType<KeyfoldClient['partition']> {
   const config = { serviceId: 'Lambda', maxAttempts: async () => 1, credentials: async () => ({}) };
   const client = { config, send: () => expect.unreachable() } as unknown as LambdaClient;
@@ -81,7 +81,7 @@ describe('PartitionClient', () => {
   it('rejects a batch that is not an array with a TypeError', async () => {
     expect(await refusalOf(unasked().encryptBatch(Buffer.from('x') as never))).toContain('plaintexts must be an array');
     expect(await refusalOf(unasked().decryptBatch('kf1.x' as never))).toContain('records must be an array');
-    // The code must not read a huge array-like object item by item.
+    // The client must not read a huge array-like object item by item.
     const sparse = Array.from({ length: 1 }, () => 'kf1.x');
     sparse.length = 2 ** 32 - 1;
     expect(await refusalOf(unasked().rewrapBatch(sparse))).toContain('records[1] must be an object');

@@ -33,14 +33,14 @@ it.for([
   'a call over %s is retried while KMS is down, and succeeds once KMS is back',
   { timeout: 60_000 },
   async ([, open]) => {
-    // Longer than the time that the function needs for all its rounds.
+    // This is longer than the function needs for all its rounds.
     const times = { attemptTimeoutMs: 30_000, totalTimeoutMs: 30_000 };
     const policy = { ...times, maxAttempts: 100, baseDelayMs: 100, longestDelayMs: 100 };
     const tenant = open(policy).partition('tenant-of-an-outage');
     const record = await tenant.encrypt(HELLO);
     await api.recycle();
     api.kms.setFault('us-west-2', { kind: 'down' });
-    // The second attempt is needed if the server closes an idle connection while the first request is on its way.
+    // A second attempt is needed if the server closes an idle connection while the first request is on its way.
     const impatient = open({ ...times, maxAttempts: 2 }).partition(tenant.partition);
     expect(await failureOf(impatient.decrypt(record))).toMatchObject({ code: 'KmsUnavailable', retryable: true });
     const opening = tenant.decrypt(record);

@@ -1,4 +1,4 @@
-/** Requests that AWS rejects because the caller's clock is wrong or the credentials have expired. */
+/** Tests requests that AWS rejects because the caller's clock is wrong or the credentials have expired. */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
@@ -14,7 +14,7 @@ let stub: StubServer;
 
 afterEach(() => stub.stop());
 
-/** Makes the answer of a server. The server's clock is a given time ahead of this machine's clock. */
+/** Makes the answer of a server whose clock is ahead of this machine's clock by the given time. */
 function at(aheadMs: number, answer: Exclude<StubAnswer, string>): StubAnswer {
   return { ...answer, headers: { ...answer.headers, date: new Date(Date.now() + aheadMs).toUTCString() } };
 }
@@ -45,7 +45,7 @@ async function clientOf(
   return new KeyfoldClient({ ...options, retry: { maxAttempts: 1 } }).partition('p');
 }
 
-/** Returns how many hours the time of a request's signature is ahead of this machine's clock. */
+/** How many hours the signature of a request is ahead of this machine's clock. */
 function hoursAhead(i: number): number {
   const date = String(stub.requests[i]?.headers['x-amz-date']);
   const iso = date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z');

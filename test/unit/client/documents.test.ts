@@ -1,4 +1,4 @@
-/** Runs the example of docs/reference/client.md, and tests how documents are parsed and written. */
+/** Runs the example in docs/reference/client.md, and tests how the client parses and writes documents. */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

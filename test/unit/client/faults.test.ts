@@ -10,7 +10,7 @@ const HELLO = Buffer.from('hello');
 const CANARY = 'CANARY';
 const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
 const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
-/** Short timeouts, used only if the stub never answers, because a loaded machine may answer late. */
+/** Short timeouts, only for a stub that never answers, because a busy machine may answer late. */
 const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
 let stub: StubServer | undefined;
 
@@ -19,7 +19,9 @@ afterEach(async () => {
   stub = undefined;
 });
 
-/** Starts a stub server and makes a client for it. The server gives these answers in order and repeats the last one. */
+/**
+ * Starts a stub server and makes a client for it. The server gives these answers in order, and repeats the last one.
+ */
 async function clientOf(
   way: 'HTTP' | 'Lambda',
   answers: readonly StubAnswer[],
@@ -94,7 +96,7 @@ describe('the client retries', () => {
     const client = await clientOf(way, [fault, fault, GOOD], fault === 'hang' ? IMPATIENT : QUICK);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(3);
-    // Each attempt must send the same request; only the signature may differ.
+    // Each attempt must send the same request, except for its signature.
     expect(new Set(stub?.requests.map(({ body }) => body)).size).toBe(1);
   });
 });
@@ -194,7 +196,7 @@ describe('the client does not retry', () => {
   });
 });
 
-/** Calls decrypt and aborts shortly after the request arrives. Returns the outcome and the number of requests. */
+/** Calls decrypt, and aborts shortly after the request has arrived. Returns the outcome and the number of requests. */
 async function leave(
   client: Awaited<ReturnType<typeof clientOf>>,
 ): Promise<[ended: string, requests: number | undefined]> {
@@ -298,7 +300,7 @@ describe('the retry policy', () => {
 describe('the client', () => {
   const identity = { accessKeyId: 'AKID', secretAccessKey: 'secret' };
 
-  /** Makes a client whose credential provider fails with this error at first. */
+  /** Makes a client whose credential provider first fails with this error. */
   async function clientThatFindsNone(
     way: 'HTTP' | 'Lambda',
     fault: object,

@@ -1,6 +1,5 @@
 /**
- * Tests which error the client throws for each HTTP status, response header and Lambda error name. It makes a single
- * attempt.
+ * Tests which error the client throws for each HTTP status, response header and Lambda error name, after one attempt.
  */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';

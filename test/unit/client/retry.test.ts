@@ -1,4 +1,4 @@
-/** The delays between attempts, measured with faked timers. */
+/** Tests the delays between attempts, with fake timers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';

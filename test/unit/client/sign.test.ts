@@ -1,4 +1,4 @@
-/** Compares signatures of HTTP requests with a second implementation of AWS's published algorithm. */
+/** Compares the signatures of HTTP requests with a second implementation of the algorithm that AWS publishes. */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../../src/client/index.ts';
 import { defaultCredentials } from '../../../src/client/default-credentials.ts';
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => stub.stop());
 
-/** Returns the request that a client with these options sent. */
+/** Returns the request that a client with these options sends. */
 async function sentBy(options: Partial<HttpTransportOptions>, partition = 'tenant-1'): Promise<StubRequest> {
   const client = new KeyfoldClient({ http: { endpoint: stub.url, ...options } });
   await client.partition(partition).decrypt('kf1.x');

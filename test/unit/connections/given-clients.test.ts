@@ -1,7 +1,4 @@
-/**
- * Tests the caller's own credentials and SDK clients, and the hosts that Keyfold calls for each setting of AWS's
- * endpoints.
- */
+/** Tests credentials and SDK clients of the caller, and which hosts Keyfold calls under AWS's endpoint settings. */
 import dns from 'node:dns';
 import { Agent } from 'node:http';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
@@ -49,8 +46,8 @@ const invoke = (): Promise<unknown> =>
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
 /**
- * Settings of an SDK client that sends requests to the stub. The `free` listeners of its agent show whether the agent
- * is guarded.
+ * Settings of an SDK client that sends requests to the stub. If its agent is guarded, the agent has another `free`
+ * listener.
  */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });

@@ -66,7 +66,7 @@ it('open zeroes the plaintext if the tag is wrong', () => {
 it('seal repeats no nonce, even when the random pool is refilled many times', () => {
   const nonces = Array.from({ length: 5000 }, () => seal(key, Buffer.alloc(0)).subarray(16).toString('hex'));
   expect(new Set(nonces).size).toBe(nonces.length);
-  // Each of the twelve bytes of a nonce takes every value.
+  // Each of the twelve bytes of a nonce must take every value.
   for (let at = 0; at < 24; at += 2) {
     expect(new Set(nonces.map((nonce) => nonce.slice(at, at + 2))).size).toBe(256);
   }
@@ -82,7 +82,8 @@ it('fillRandom fills only the given part of a buffer', () => {
 
 it('oneIn2To(n) returns true with the probability 2^-n', () => {
   const yes = Array.from({ length: 40_000 }, () => oneIn2To(4)).filter(Boolean).length;
-  // The expected count is 2,500 with a standard deviation of 48. A difference of ten deviations never occurs by chance.
+  // The expected count is 2,500, with a standard deviation of 48. A difference of ten deviations does not occur by
+  // chance.
   expect(Math.abs(yes - 2500)).toBeLessThan(480);
   expect(Array.from({ length: 1000 }, () => oneIn2To(27)).filter(Boolean).length).toBeLessThan(3);
 });

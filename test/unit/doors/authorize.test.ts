@@ -22,7 +22,7 @@ const iam = sampleEvent('api-encrypt-iam').requestContext.authorizer as { iam: o
 const jwt = sampleEvent('api-encrypt-jwt').requestContext.authorizer as { jwt: { claims: object } };
 
 const EVERY_SCOPE = 'keyfold/encrypt keyfold/decrypt keyfold/rewrap';
-/** Other spellings of partitions. Careless code takes some of them for tenant-1. */
+/** Other spellings of partitions, some of which careless code would take for tenant-1. */
 const HOSTILE = [
   'tenant%2D1',
   'tenant-1%00',
@@ -51,7 +51,7 @@ const HOSTILE = [
   '',
 ];
 
-/** The status of an encrypt, and whether the request touched any key. */
+/** Sends an encrypt. Returns its status, and whether it touched any key. */
 async function attempt(
   auth: AuthConfig,
   authorizer: unknown,
@@ -67,7 +67,7 @@ async function attempt(
   return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
 }
 
-/** Sends an encrypt for a@b.c with this spelling of the path, and returns the answer. */
+/** Sends an encrypt for a@b.c, with this spelling of the path, and returns the answer. */
 async function attemptAt(rawPath: string, domainName?: string): Promise<string> {
   const world = new FakeDependencies();
   const event = request('encrypt', { plaintext: 'aGVsbG8=' }, 'a@b.c');

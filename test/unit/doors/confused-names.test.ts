@@ -7,9 +7,10 @@ import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
 /**
- * A bug of `JSON.parse` in Node 24.21. After it has parsed `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it takes the name
- * `"\n"` after `"x"` for a backslash. The same happens to `"\u00e9"`, Python's spelling of é. One tenant's document can
- * therefore change how Keyfold reads another tenant's document.
+ * Triggers a bug of `JSON.parse` in Node 24.21. Once it has parsed `{"x":0,"\\":0}` and `{"x":0,"
+ * ":0}`, it reads the name `"
+ * "` after `"x"` as a backslash. The same happens to `"\u00e9"`, which is how Python writes é. So the document of one
+ * tenant can change how Keyfold reads the document of another.
  */
 function poison(): void {
   for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
@@ -23,8 +24,8 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 /**
- * Sends the text of a document to encrypt-fields by direct invocation and returns the outcome. A refusal must not touch
- * any key.
+ * Encrypts a field of a document by direct invocation, and returns the outcome. A refused request must not touch any
+ * key.
  */
 async function sealDirectly(document: string): Promise<unknown> {
   const world = new FakeDependencies();
@@ -40,8 +41,7 @@ const REFUSED = expect.objectContaining({
 }) as object;
 
 it('the direct door refuses a document with a name that JSON.parse has confused with another name', async () => {
-  // This test must be the first in the file, because the confusion depends on every text that JSON.parse has parsed
-  // before.
+  // This test must be the first in the file, because the bug depends on everything that JSON.parse has parsed before.
   for (const [written, taken] of [
     ['\\n', '\\'],
     ['\\u00e9', '\\'],
@@ -52,7 +52,7 @@ it('the direct door refuses a document with a name that JSON.parse has confused 
   }
 });
 
-/** The members of a document with their true names. */
+/** The names of members, each with the way in which JSON spells it. */
 const NAMES = [
   ['\n', '\\n'],
   ['é', '\\u00e9'],

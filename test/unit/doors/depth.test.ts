@@ -1,4 +1,4 @@
-/** Sends values with the greatest allowed depth to every door. Code that visits every level must not use recursion. */
+/** Sends values of the greatest allowed depth to every door. Code that visits every level must not use recursion. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
@@ -21,7 +21,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Sends a body through each door and returns the error code of each answer, if any. */
+/** Sends a body through each door, and returns the error code of each answer, if any. */
 async function throughAllDoors(operation: string, body: string): Promise<Record<string, unknown>> {
   const { body: answer } = await openDoor({ world })(request(operation, body));
   const event = `{"operation":"${operation}","partition":"tenant-1",${body.slice(1)}`;
@@ -41,7 +41,7 @@ function everywhere(code: string | undefined): Record<string, unknown> {
   return { http: code, direct: code, queue: code };
 }
 
-/** Bytes in a compact record whose label marks them as a field. */
+/** Encrypts bytes, and gives the compact record the label of a field. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
@@ -60,7 +60,7 @@ it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
 );
 
 it('every door encrypts and decrypts a field of the greatest depth', async () => {
-  // The object of the request itself is also a level.
+  // The object of the request itself counts as a level.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
   const body = `{"document":[${answer.slice('{"document":'.length, -1)}],"all":true}`;

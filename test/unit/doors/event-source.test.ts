@@ -30,7 +30,7 @@ const loadBalancer = {
 const queueEvent: SQSEvent = { Records: [queueRecord('a', sealing())] };
 const recordOf = (source: string): object => ({ Records: [{ eventSource: source, messageId: 'a', body: '{}' }] });
 
-/** Events by their source. */
+/** An event from each source. */
 const EVENTS = {
   'an HTTP API': gateway,
   'a function URL': sampleEvent('url-encrypt-iam'),
@@ -86,7 +86,7 @@ const EVENTS = {
 
 type Source = keyof typeof EVENTS;
 
-/** Every function, with the events that it handles and the text with which it refuses other events. */
+/** Every function, with the event that it handles and the text with which it refuses other events. */
 const FUNCTIONS = {
   http: {
     serves: ['an HTTP API', 'an HTTP API with payload format 1.0', 'a REST API', 'a function URL'],

@@ -1,5 +1,5 @@
 /**
- * Tests direct invocation with answers that are larger or deeper than a request may be. Decrypted fields make a
+ * Tests direct invocations whose answers are larger or deeper than a request may be, because decrypted fields make a
  * document larger and deeper.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
@@ -16,13 +16,13 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-/** The compact record of a value in this JSON spelling. */
+/** Encrypts a value, spelled like this in JSON, as a compact record. */
 async function sealedValue(text: string): Promise<string> {
   const answer = await operate(world.process()).answer('encrypt-fields', { documentText: text, fields: ['$'] });
   return JSON.parse(answer['documentText'] as string) as string;
 }
 
-/** The compact record of any text with the label of a field. */
+/** Encrypts any text, and gives the compact record the label of a field. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });

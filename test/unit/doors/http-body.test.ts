@@ -10,7 +10,7 @@ afterEach(() => vi.restoreAllMocks());
 
 const BODY = '{"plaintext":"aGVsbG8="}';
 
-/** Sends an encrypt and returns its answer. `touched` says whether the request touched any key. */
+/** Sends an encrypt and returns its answer. `touched` says whether it touched any key. */
 async function send(change: (event: Event) => unknown, operation = 'encrypt'): Promise<Answer & { touched: boolean }> {
   const world = new FakeDependencies();
   const event = request(operation, BODY);

@@ -14,7 +14,7 @@ afterEach(() => {
 
 const HELLO = Buffer.from('hello').toString('base64');
 
-/** The answer to a decrypt in a cold process whose metastore fails. */
+/** Decrypts in a cold process whose metastore fails, and returns the answer. */
 async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
   const world = new FakeDependencies();
   const { body } = await openDoor({ world })(request('encrypt', { plaintext: HELLO }));
@@ -203,7 +203,7 @@ describe('an HTTP request', () => {
       return (await send({ ...event, isBase64Encoded })).status;
     };
     expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
-    // The length in base64 gives the size only to the next three bytes.
+    // The length of base64 determines the size only to the next three bytes.
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 

@@ -1,6 +1,6 @@
 /**
- * Tests the log lines and the metrics that every door writes about an invocation before it answers. The log lines have
- * the invocation's id.
+ * Tests the log lines and metrics that every door writes about an invocation before it answers. The log lines contain
+ * the ID of the invocation.
  */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -98,8 +98,7 @@ it.for(DOORS)(
       throw new TypeError('CANARY is not a function');
     };
     const failed = await open(createTelemetry('svc'))(event as never, context).catch((error: unknown) => error);
-    // Lambda returns the name, the message and the stack of an error. It also logs the error's own properties and its
-    // cause.
+    // Lambda returns the name, the message and the stack of an error. It logs the error's own properties and its cause.
     const { name: errorType, stack = '', cause, statusCode } = failed as Error & { readonly statusCode?: number };
     const shown = { errorType, lines: stack.split('\n').length, own: Object.keys(failed as Error), cause };
     expect(name === 'HTTP' ? { statusCode } : shown).toEqual(

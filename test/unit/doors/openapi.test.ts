@@ -1,4 +1,4 @@
-/** Checks the API's OpenAPI document against the door, and its examples against real answers. */
+/** Compares the API's OpenAPI document with the door, and its examples with real answers. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import document from '../../../docs/openapi.json' with { type: 'json' };
@@ -9,7 +9,7 @@ import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../../src/ope
 import { captureOutput, openDoor, request, sampleEvent, type Event } from '../../support/http-door.ts';
 import { mustConform, PATHS, responseOf, type DocumentedOperation } from '../../support/openapi.ts';
 
-/** A time shortly after the creation of the latest key in the test vectors. */
+/** A time shortly after the latest key of the test vectors was created. */
 const NOW_MS = 1_795_344_200_000;
 
 let send: ReturnType<typeof openDoor>;
@@ -46,7 +46,7 @@ function exampleOf(operation: DocumentedOperation | undefined): { asked: unknown
   };
 }
 
-/** The decrypted content of an answer. Encrypted answers cannot be compared, because they are random. */
+/** The decrypted content of an answer. Encrypted answers cannot be compared, because encryption is randomised. */
 async function inTheClear(operation: OperationName, answer: unknown): Promise<unknown> {
   if (ACTION_OF[operation] === 'decrypt') return answer;
   if (operation === 'encrypt-fields') {
@@ -176,10 +176,11 @@ describe('the OpenAPI document', () => {
 
 const SCHEMA_PLACE = /\/(?:schema|items|additionalProperties|(?:schemas|properties|allOf|anyOf|oneOf)\/[^/]+)$/;
 
-/** Every schema of the document, with its place. A schema of the components is at `#/components/schemas/NAME`. */
+/**
+ * Every schema in the document, with its place. A schema in the components has the place `#/components/schemas/NAME`.
+ */
 function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown][] {
-  // The check skips examples, because they are data, and `"additionalProperties": false`, because every generator
-  // understands it.
+  // Omits examples, because they are data, and `"additionalProperties": false`, because every generator understands it.
   if (/\/examples?$/.test(place) || (place.endsWith('/additionalProperties') && part === false)) return [];
   const members = typeof part === 'object' && part !== null ? Object.entries(part) : [];
   const inner = members.flatMap(([name, member]) => schemasOf(member, `${place}/${name}`));

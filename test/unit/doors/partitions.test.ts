@@ -6,7 +6,7 @@ import { oddPartitions } from '../../support/odd-partitions.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
 const HELLO = 'aGVsbG8=';
-/** The number of bytes for a partition: DynamoDB's limit of 2,048, minus `_IK_` and `_svc_prod`. */
+/** The number of bytes that a partition may have: DynamoDB's limit of 2,048, minus `_IK_` and `_svc_prod`. */
 const MAX_BYTES = 2048 - '_IK__svc_prod'.length;
 
 const PARTITIONS = oddPartitions({ service: 'svc', product: 'prod' });

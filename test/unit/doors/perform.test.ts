@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 
 const RECORD = { plaintext: 'AAAA' };
 
-/** Requests of each operation, with answers of a given length. */
+/** A request for each operation, whose answer always has the same length. */
 async function bodies(world: FakeDependencies): Promise<Record<OperationName, unknown>> {
   const { answer } = operate(world.process());
   const sealed = await answer('encrypt', RECORD);

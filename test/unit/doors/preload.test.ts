@@ -1,4 +1,4 @@
-/** Tests functions on emulators that preload the System Key before their first request. */
+/** Tests, on emulators, functions that load the System Key before their first request. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';

@@ -22,8 +22,8 @@ function open(): ReturnType<typeof openQueueDoor> {
 }
 
 /**
- * Records in order, named by their group and position: `a1` is the first of the group `a`. An exclamation mark in a
- * name marks a message that the function cannot process.
+ * Records in order, whose names have their group and position: `a1` is the first of the group `a`. An exclamation mark
+ * means that the function cannot process the message.
  */
 function records(...names: string[]): ReturnType<typeof queueRecord>[] {
   return names.map((name) =>
@@ -36,7 +36,7 @@ function groupsOf(messages: readonly OutgoingMessage[]): (string | undefined)[] 
   return messages.map(({ groupId }) => groupId);
 }
 
-/** The ids of the messages that have a result. */
+/** The IDs of the messages that have a result. */
 function sourcesOf(messages: readonly OutgoingMessage[], names: readonly string[]): (string | undefined)[] {
   const ids = new Map(names.map((name) => [deduplicationId(name), name]));
   return messages.map(({ deduplicationId: id }) => ids.get(id ?? ''));

@@ -34,7 +34,7 @@ function codesOf(messages: readonly OutgoingMessage[]): unknown[] {
   return messages.map(({ attributes }) => attributes['keyfold-error-code']?.StringValue);
 }
 
-/** A message of a standard queue with a message group. */
+/** A message in a message group of a standard queue. */
 function grouped(id: string, body: unknown): ReturnType<typeof queueRecord> {
   const record = queueRecord(id, body);
   return { ...record, attributes: { ...record.attributes, MessageGroupId: 'tenant-1' } };
@@ -44,7 +44,7 @@ function placesIn(from: FakeQueues, url: string): unknown[] {
   return from.in(url).map(({ groupId, deduplicationId }) => [groupId, deduplicationId]);
 }
 
-/** Processes of a service that adds a region suffix to its keys. */
+/** Processes of a service whose keys have a region suffix. */
 class RegionalDependencies extends FakeDependencies {
   override process(options: Parameters<FakeDependencies['process']>[0] = {}): ReturnType<FakeDependencies['process']> {
     return super.process({ regionSuffix: 'us-west-2', ...options });
@@ -316,7 +316,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(OUTPUT).map((message) => message.attributes)).toEqual([{ order }]);
     expect(queues.in(DEAD_LETTERS).map((message) => message.attributes)).toEqual([
       { order, 'keyfold-error-code': { DataType: 'String', StringValue: 'InvalidRequest' } },
-      // The message has the maximum number of attributes already.
+      // The message already has as many attributes as SQS allows.
       { order },
     ]);
   });
@@ -421,7 +421,7 @@ describe('a large batch', () => {
   it('sends the finished results before the time is up, and returns the other messages', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
-      // Ten calls send all finished messages. After three calls, the time left is less than the margin.
+      // Ten calls are needed for all finished messages. After three calls, less time than the margin is left.
       world.clock.advance(690);
       return Promise.resolve();
     };
@@ -438,7 +438,7 @@ describe('a large batch', () => {
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
     void open({ now: Date.now })([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // Operations may use 70 % of the time, minus the margin of 500 ms.
+    // The operations may use 70 % of the time, minus the margin of 500 ms.
     await vi.advanceTimersByTimeAsync(20_499);
     expect(failed).toBeUndefined();
     await vi.advanceTimersByTimeAsync(1);
@@ -470,7 +470,7 @@ describe('a large batch', () => {
     let failed: string[] | undefined;
     const handle = open({ now: Date.now, queues: silent as FakeQueues });
     void handle([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // Encrypts do not need a timer. Sends wait for the next turn of the event loop.
+    // An encrypt needs no timer. A send waits for the next turn of the event loop.
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     await vi.advanceTimersByTimeAsync(25_000);
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
@@ -488,7 +488,7 @@ describe('a large batch', () => {
       await new Promise(setImmediate);
       underWay -= 1;
     };
-    // Each message has its own partition, so each needs to load a key.
+    // Each message has a partition of its own, so each needs to load a key.
     const records = Array.from({ length: 300 }, (_, i) => queueRecord(`${i}`, sealing(i, `p${i}`)));
     expect(await open()(records)).toEqual([]);
     expect(most).toBe(100);

@@ -17,7 +17,7 @@ let dynamoDb: LocalDynamoDb;
 const systemKeys: Buffer[] = [];
 
 beforeAll(async () => {
-  // Settings that show an operator more detail. None of them may reveal a body.
+  // Settings that show more detail to an operator. None of them may reveal a body.
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
@@ -63,7 +63,7 @@ async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event
   return async (event) => inspect(await handler(event, lambdaContext()), { depth: Infinity });
 }
 
-/** The secrets that a text contains, in any encoding. */
+/** The secrets that a text contains, in whatever encoding. */
 function secretsIn(text: string): string[] {
   const secrets = [Buffer.from(CANARY), ...systemKeys];
   const forms = secrets.flatMap((s) => [
@@ -131,7 +131,7 @@ it('no log line, metric or error contains any part of a payload, a body, a conte
       kms.clearFaults();
     }
   }
-  // A server that stands in for DynamoDB and echoes each request.
+  // A server that takes the place of DynamoDB and echoes each request.
   const noDynamoDb = await coldFunction(kms.endpoint);
   answers.push(await noDynamoDb(request('encrypt', { plaintext: PAYLOAD })));
 

@@ -22,7 +22,7 @@ const MACHINES = [
   ['of examples/step-functions', read('examples/step-functions/rewrap-table.asl.json')],
 ].map(([name, text = '']) => [name, JSON.parse(text) as Machine] as const);
 
-/** All states of a machine, also those inside a Map. */
+/** All states of a machine, including states inside a Map. */
 function statesOf({ States }: Machine): State[] {
   const states = Object.values(States);
   return states.concat(states.flatMap(({ ItemProcessor }) => (ItemProcessor ? statesOf(ItemProcessor) : [])));
@@ -43,7 +43,7 @@ it.for(MACHINES)(
     const ours = retried.flatMap(({ ErrorEquals }) => ErrorEquals).filter((name) => !/^(?:Lambda|States)\./.test(name));
     expect(ours.filter(isErrorCode)).toEqual(ours);
     expect(ours.filter((code) => isErrorCode(code) && isRetryable(code))).toEqual(ours);
-    // The retryable codes in the documented table, without the one that only GET /v1/ready has.
+    // The codes that the documented table calls retryable. Only GET /v1/ready has NotReady.
     const [, section = ''] = /^## Codes of the service\n(.*?)^## /ms.exec(read('docs/reference/errors.md')) ?? [];
     const lines = section.split('\n').filter((line) => /^\| `.*\| yes +\|/.test(line));
     const documented = lines.flatMap((line) => [...line.matchAll(/`(\w+)`/g)].map(([, code = '']) => code));

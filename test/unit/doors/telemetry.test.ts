@@ -33,7 +33,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** The metric lines so far: each metric's value or values, with its dimensions. */
+/** The metric lines so far. Each has the values of its metrics, and its dimensions. */
 function metrics(): Record<string, unknown>[] {
   return output
     .lines()
@@ -41,7 +41,7 @@ function metrics(): Record<string, unknown>[] {
     .map(({ _aws, ...rest }) => rest);
 }
 
-/** Reports every event that the telemetry counts. */
+/** Reports every event for which the telemetry has a metric. */
 function everything(): void {
   const { events } = telemetry;
   const fault = new RegionFault('us-west-2', 'Decrypt', 'throttled', 'ThrottlingException');

@@ -20,7 +20,7 @@ function open(options: Partial<SessionFactoryOptions> = {}, world = new FakeDepe
   return world.process(options).session('tenant-1');
 }
 
-/** Every way to edit the proof of a record, without a key. */
+/** Every way in which someone without a key may edit the proof of a record. */
 const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecord) => DataRowRecord>> = {
   'its proof stripped': ({ key, data }) => ({ key, data }),
   'the proof of another record': (record, { proof }) => ({ ...record, proof }),

@@ -2,7 +2,7 @@ import type * as nodeCrypto from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { cryptoPolicy } from '../../../src/index.ts';
 
-/** The values that the next draws return instead of random bytes. */
+/** The values that the next draws return in place of random bytes. */
 const draws = vi.hoisted(() => ({ next: [] as number[] }));
 
 vi.mock('node:crypto', async (original) => ({
@@ -16,7 +16,7 @@ vi.mock('node:crypto', async (original) => ({
 describe('cryptoPolicy', () => {
   it('retires a key with the probability 2^-27 at each seal', () => {
     const { wearsOut } = cryptoPolicy();
-    // Only the lowest 32 of the 2^32 values retire the key.
+    // Of the 2^32 possible values, only the lowest 32 retire the key.
     draws.next = [0, 31, 32, 2 ** 31, 2 ** 32 - 1];
     expect(draws.next.map(() => wearsOut())).toEqual([true, true, false, false, false]);
   });

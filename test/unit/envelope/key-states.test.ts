@@ -1,12 +1,12 @@
 /**
- * Tests all 81 states of an Intermediate Key and its System Key, each in the cache and in the metastore. `-` means
- * absent, `r` revoked, `v` valid. The cache and the metastore always have the same key.
+ * Tests an Intermediate Key and its System Key in all 81 states, each of them in the cache and in the metastore. `-`
+ * means absent, `r` revoked, `v` valid. The cache and the metastore always contain the same key.
  */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
 import { codeOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
-/** The keys that encrypt uses: the existing keys, a new Intermediate Key, or two new keys. */
+/** The keys under which a session encrypts: the existing keys, a new Intermediate Key, or two new keys. */
 type Sealed = 'same key' | 'new IK' | 'new IK, new SK';
 
 const Q_IK = 'Query IK';
@@ -19,11 +19,11 @@ const NEW_SK = ['Wrap', 'Put SK', 'Put IK'];
 
 /** A state is four letters: cached Intermediate Key, its row, cached System Key, its row. */
 const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonly string[]])[] = [
-  // A valid cached key under a valid System Key is used without reading the metastore.
+  // A valid Intermediate Key from the cache is used if its System Key is valid, without a read of the metastore.
   ...states('v', '-rv', 'v-', '-rv').map((state) => [state, 'same key', []] as const),
-  // The cached System Key is revoked. The process searches the metastore for a newer key, but finds none.
+  // The System Key in the cache is revoked. The process looks for a newer key in the metastore, and finds none.
   ...states('v', '-rv', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
-  // There is no usable Intermediate Key. A valid cached System Key is used for the new one.
+  // There is no usable Intermediate Key. The valid System Key in the cache is used for a new one.
   ...states('-r', '-', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('-r', 'r', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('r', 'v', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
@@ -32,10 +32,10 @@ const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonl
   ...states('r', 'v', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('-r', '-r', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('r', 'v', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
-  // There is no usable Intermediate Key. The stored System Key is unwrapped for the new one.
+  // There is no usable Intermediate Key. The stored System Key is unwrapped for a new one.
   ...states('-r', '-r', '-', 'v').map((state) => [state, 'new IK', [Q_IK, Q_SK, 'Unwrap', ...NEW_IK]] as const),
   ...states('r', 'v', '-', 'v').map((state) => [state, 'new IK', [Q_IK, Q_SK, 'Unwrap', ...NEW_IK]] as const),
-  // A valid stored Intermediate Key is used if its System Key is valid.
+  // A valid Intermediate Key in the metastore is used if its System Key is valid.
   ...states('-', 'v', 'v', '-rv').map((state) => [state, 'same key', [Q_IK]] as const),
   ...states('-', 'v', '-', 'v').map((state) => [state, 'same key', [Q_IK, G_SK, 'Unwrap']] as const),
   ...states('-', 'v', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
@@ -43,7 +43,7 @@ const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonl
 ];
 
 const DECRYPT: readonly (readonly [state: string, outcome: string, calls: readonly string[]])[] = [
-  // A cached key decrypts without any calls, even if it is revoked.
+  // A key in the cache decrypts without a call, even if it is revoked.
   ...states('rv', '-rv', '-rv', '-rv').map((state) => [state, 'opens', []] as const),
   ...states('-', '-', '-rv', '-rv').map((state) => [state, 'RecordUnreadable', ['Get IK']] as const),
   ...states('-', 'rv', 'rv', '-rv').map((state) => [state, 'opens', ['Get IK']] as const),
@@ -67,7 +67,7 @@ beforeEach(() => {
   world = new FakeDependencies();
 });
 
-/** Brings a process and the metastore into a state, with encrypts, decrypts and changed rows only. */
+/** Brings a process and the metastore into a state, only by encrypts, decrypts and changes of rows. */
 async function inState(state: string): Promise<SessionFactory> {
   const [ikCache, ikRow, skCache, skRow] = state;
   const maker = world.process();
@@ -82,7 +82,7 @@ async function inState(state: string): Promise<SessionFactory> {
     await process.session('tenant').decrypt(record);
   }
   if (skCache === 'v') await process.session('other').encrypt(Buffer.from('x'));
-  // A short maximum age is now over, so the System Key is no longer cached or is read again.
+  // A short maximum age has passed, so the System Key is no longer in the cache, or is read again.
   world.clock.advance(2 * MINUTE_MS);
   if (skCache === 'r') {
     place(sk(), 'r');
@@ -113,7 +113,7 @@ function place(row: EnvelopeKeyRecord, state: string | undefined): void {
   else world.metastore.change(row, { revoked: state === 'r' });
 }
 
-/** Determines the keys of a record from the current rows. */
+/** Finds out from the current rows which keys a record has. */
 function sealedUnder({ key: { parent } }: DataRowRecord): Sealed {
   const [oldIk, oldSk] = originals;
   if (parent.created === oldIk?.created) return 'same key';

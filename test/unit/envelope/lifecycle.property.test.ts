@@ -36,9 +36,9 @@ const MAX_CORRECTION_MS = 1000;
 class Run {
   readonly world = new FakeDependencies();
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
-  /** How far the clock is ahead of the true time. A step of the clock changes this. The true time only advances. */
+  /** How far the clock is ahead of the true time. A step of the clock changes this; the true time only advances. */
   clockAheadMs = 0;
-  /** The sum of the steps back that are too small for Keyfold to notice. */
+  /** The sum of those steps back that are too small for Keyfold to notice. */
   correctedMs = 0;
   readonly revokedAtMs = new Map<string, number>();
   wearsOut = false;
@@ -76,8 +76,8 @@ class Run {
   }
 
   /**
-   * Steps the clock. The process reads it before and after, because no monotonic clock beside an injected clock would
-   * show the step.
+   * Steps the clock. The process reads the clock before and after the step. An injected clock has no monotonic clock
+   * beside it, which could reveal the step.
    */
   async step(ms: number): Promise<void> {
     await this.encrypt('a');
@@ -88,8 +88,8 @@ class Run {
   }
 
   /**
-   * Stores a copy of a key row with another date, as a process with a wrong clock would. The key of the copy still
-   * opens.
+   * Stores a copy of a key row with another date, as a process with a wrong clock would have stored it. The copied key
+   * still opens records.
    */
   addForeignRow(pick: number, aheadSeconds: number, revoked: boolean): void {
     const rows = [...this.world.metastore.rows.values()];
@@ -125,15 +125,15 @@ class Run {
 }
 
 /**
- * The successor of a key at its usage limit is dated after that key, at most a minute ahead. If many keys reach the
- * limit one after another, no free date remains.
+ * Checks an encrypt that failed. The key after one at its usage limit is dated later, but at most a minute ahead. If
+ * many keys in a row reach the limit, no free date is left.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;
   expect(error).toMatchObject({ code: 'MetastoreUnavailable', message: expect.stringContaining('No usable key') });
 }
 
-/** The record that a step makes. Undefined if it makes none. */
+/** Performs a step, and returns the record that it makes, if any. */
 async function seal(run: Run, next: Step): Promise<void> {
   if (next.do === 'encrypt') await run.encrypt(next.partition);
   if (next.do === 'wear out') await run.encrypt('a');

@@ -156,7 +156,7 @@ describe('a process that loses the race to create a key', () => {
     world.metastore.interfere = async (call) => {
       if (call !== 'Put IK' || won !== undefined) return;
       world.metastore.interfere = () => {};
-      // The System Key rotates during the race, so the winner and the loser have different System Keys.
+      // The System Key is revoked during the race, so the winner and the loser have different System Keys.
       revoke('SK');
       won = await winner.session('p').encrypt(PAYLOAD);
     };
@@ -208,7 +208,7 @@ describe('a process that loses the race to create a key', () => {
       };
       const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
       expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-      // A terminal would interpret the escape sequence in the partition's name.
+      // Unescaped, a terminal would interpret the escape sequence in the partition's name.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
       expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);

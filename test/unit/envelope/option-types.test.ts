@@ -26,7 +26,7 @@ const SERVICE = {
   kms: new StaticKms(Buffer.alloc(32), {}),
 };
 
-/** Makes a service with these options and encrypts. Returns the error of either step. */
+/** Makes a service with these options, and encrypts. Returns the error if one of the two fails. */
 function sealWith(options: Partial<SessionFactoryOptions>): Promise<unknown> {
   return errorOf((async () => memoryService(options).session('p').encryptToJson(Buffer.from('x')))());
 }

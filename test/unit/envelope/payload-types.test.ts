@@ -12,7 +12,7 @@ import {
 import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 
-/** An array of any size. All its properties claim that it has one byte. */
+/** An array of any size, all of whose properties claim that it has one byte. */
 class ShortArray extends Uint8Array {
   override get length(): number {
     return 1;
@@ -78,7 +78,7 @@ describe('a payload', () => {
 
   it.for(Object.entries(PAYLOADS))('may be %s, and decrypts to the same bytes', async ([, [make, bytes]]) => {
     const session = memoryService().session('p');
-    // The first round loads the keys, and the second finds them in the cache.
+    // The first round loads the keys. The second round finds them in the cache.
     for (let i = 0; i < 2; i += 1) {
       const record = await session.encrypt(make());
       expect([...(await session.decrypt(record))]).toEqual(bytes);

@@ -29,7 +29,7 @@ function row(kind: Kind, of = world): EnvelopeKeyRecord {
   return found;
 }
 
-/** Opens the record in a cold process: the payload, or the code of the error. */
+/** Opens the record in a cold process. Returns the payload, or the code of the error. */
 async function opened(options: Partial<SessionFactoryOptions> = {}, given = record): Promise<string> {
   const work = world.process(options).session('p').decrypt(given);
   return work.then(String, () => codeOf(work));
@@ -181,7 +181,7 @@ describe('the basis of a row proof', () => {
   });
 });
 
-/** A KMS that proves rows with a key that does not follow from the System Key, as AWS KMS does. */
+/** A KMS whose proof key does not follow from the System Key, as with AWS KMS. */
 function provingKms(real: KeyManagementService, keys: Buffer[] = []): KeyManagementService {
   const basis = (): { key: Buffer; sealed: Uint8Array } => {
     const key = Buffer.alloc(32, 99);

@@ -12,8 +12,7 @@ beforeEach(() => {
 });
 
 /**
- * All text that a program could print about a value: its JSON, everything that `inspect` shows, and the causes of an
- * error.
+ * Everything that a program could print about a value: its JSON, the output of `inspect`, and the causes of an error.
  */
 function everything(value: unknown): string {
   const inspected = inspect(value, {
@@ -26,7 +25,7 @@ function everything(value: unknown): string {
   return `${inspected}\n${JSON.stringify(value)}\n${causes}`;
 }
 
-/** The texts in which a secret could appear: hex, Base64, Latin-1, and lists of its bytes. */
+/** The texts in which a secret could appear: hex, base64, Latin-1, and lists of its bytes. */
 function formsOf(secret: Buffer): string[] {
   const bytes = inspect(secret, { maxArrayLength: Infinity }).replace(/^<Buffer |>$/g, '');
   return [secret.toString('hex'), secret.toString('base64'), secret.toString('latin1'), bytes, [...secret].join(', ')];

@@ -12,7 +12,7 @@ async function sealed(session: Session, count: number, sizeBytes = 1): Promise<D
   return records;
 }
 
-/** The lengths of the runs of consecutive records with the same Data Row Key. */
+/** How many consecutive records share each Data Row Key. */
 function runs(records: readonly DataRowRecord[]): number[] {
   const lengths: number[] = [];
   records.forEach(({ key }, i) => {

@@ -1,4 +1,4 @@
-/** Tests how many standings of System Keys a process keeps, and which it forgets first. */
+/** Tests how many System Keys' standings a process remembers, and which it forgets first. */
 import { beforeEach, expect, it } from 'vitest';
 import { checkedKms } from '../../../src/envelope/checked-ports.ts';
 import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -17,7 +17,7 @@ let keys: SystemKeys;
 beforeEach(() => {
   world = new FakeDependencies();
   const { metastore, kms, clock } = world;
-  // The cache holds two keys for one millisecond, so that only standings can answer.
+  // The cache holds two keys for one millisecond, so that only remembered standings can answer.
   const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });
   keys = new SystemKeys(
     id,
@@ -41,7 +41,7 @@ async function revokedKey(ageSeconds: number): Promise<KeyMeta> {
   return { id, created };
 }
 
-/** The calls that a request for a revoked key makes. If the process remembers the revocation, it makes none. */
+/** The calls that a request for a revoked key makes. It makes none if the process remembers the revocation. */
 async function callsFor(key: KeyMeta): Promise<string[]> {
   world.clock.advance(10);
   expect(await keys.loadUsable(key, noDeadline(), noStaleKey)).toBeUndefined();

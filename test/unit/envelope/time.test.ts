@@ -1,4 +1,4 @@
-/** Tests for keys dated in the future, and for clocks that step back. */
+/** Tests keys that are dated in the future, and clocks that step back. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { agingClock } from '../../../src/async/clock.ts';
 import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -21,7 +21,7 @@ async function createdBy(service: SessionFactory, partition = 'p'): Promise<numb
   return (await service.session(partition).encrypt(PAYLOAD)).key.parent.created;
 }
 
-/** Copies the latest row of a kind to another date, as a process with a wrong clock would have stored it. */
+/** Copies the latest row of a kind to another date, as if a process with a wrong clock had stored it. */
 function copyTo(kind: 'SK' | 'IK', created: number, changes: Partial<EnvelopeKeyRecord> = {}): EnvelopeKeyRecord {
   const row = world.metastore.ofKind(kind).at(-1);
   if (row === undefined) throw new Error('no row');
@@ -30,7 +30,7 @@ function copyTo(kind: 'SK' | 'IK', created: number, changes: Partial<EnvelopeKey
   return copy;
 }
 
-/** Encrypts in another process, whose clock is `ms` ahead, and returns the record. */
+/** Encrypts in another process whose clock is `ms` ahead, and returns the record. */
 async function madeAhead(ms: number): Promise<DataRowRecord> {
   world.clock.advance(ms);
   const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -496,7 +496,7 @@ describe('agingClock', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // The monotonic clock is behind by some time. That must not hide a later step back of the wall clock.
+    // The monotonic clock is behind by some minutes. That must not hide a later step back of the wall clock.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);

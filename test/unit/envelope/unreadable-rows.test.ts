@@ -26,7 +26,7 @@ function spoil(kind: 'SK' | 'IK'): () => void {
   return () => world.metastore.change(sound, {});
 }
 
-/** Decrypts the record. Returns `opens` or the error code, and then the calls to the metastore and the KMS. */
+/** Decrypts the record. Returns `opens` or the error code, followed by the calls to the metastore and the KMS. */
 async function decrypt(): Promise<string> {
   const outcome = await service
     .session('p')

@@ -31,7 +31,7 @@ function counts(): Record<string, number> {
   );
 }
 
-/** Holds one kind of metastore call back until `release` is called, and collects the signals of these calls. */
+/** Delays one kind of metastore call until `release` is called, and collects the signals of these calls. */
 function hold(held: string): { release: () => void; signals: AbortSignal[] } {
   const signals: AbortSignal[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -262,7 +262,7 @@ describe('the key cache', () => {
     expect(key.deref()).toBeDefined();
     world.clock.advance(1000);
     expect(cache.get('a' as never, 60 as never)).toBeUndefined();
-    // A WeakRef keeps its target alive until the current task ends.
+    // The target of a WeakRef stays alive until the current task ends.
     await sleep(0);
     collectGarbage();
     expect(key.deref()).toBeUndefined();
@@ -373,7 +373,7 @@ describe('the key cache', () => {
   it('does not take a key for the latest one because decrypt has loaded it', async () => {
     const maker = world.process();
     const old = await maker.session('p').encrypt(PAYLOAD);
-    // Another process has made a newer key. The old key may still seal, but it is not the latest.
+    // Another process has made a newer key. The old key may still seal, but is no longer the latest.
     world.clock.advance(2 * MINUTE_MS);
     const [row] = world.metastore.ofKind('IK');
     const newer = { ...row, proof: undefined, created: (row?.created ?? 0) + 60 };

@@ -1,4 +1,4 @@
-/** Tests that Keyfold zeroes each buffer that held a plaintext key, whether the request succeeds or fails. */
+/** Tests that Keyfold zeroes every buffer that has held a plaintext key, whether a request succeeds or fails. */
 import type * as nodeCrypto from 'node:crypto';
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
@@ -9,7 +9,8 @@ import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { codeOf, errorOf, FakeDependencies, noDeadline } from '../../support/fakes.ts';
 
 /**
- * `keys` are all buffers that held a plaintext key. `pools` are all buffers of random bytes, which keys are drawn from.
+ * `keys` has all buffers that have held a plaintext key. `pools` has all buffers of random bytes from which keys are
+ * drawn.
  */
 const spied = vi.hoisted(() => ({ keys: [] as Uint8Array[], pools: [] as Uint8Array[] }));
 
@@ -51,7 +52,7 @@ beforeEach(() => {
   spied.keys.length = 0;
 });
 
-/** Checks that the spy saw at least ten buffers with a key, and counts those that are not zeroed. */
+/** Checks that at least ten buffers have held a key, and counts those that are not zeroed. */
 function counts(): { held: string; stillHold: number } {
   const stillHold = spied.keys.filter((bytes) => bytes.some((byte) => byte !== 0)).length;
   return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };

@@ -42,7 +42,7 @@ function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
     timeouts: { requestTimeoutMs: 1000 },
-    // With one round, each region has at most one fault.
+    // In a single round, each region has at most one fault.
     failover: { maxRounds: 1, baseDelayMs: 1 },
     events: {
       ...NO_EVENTS,
@@ -64,14 +64,14 @@ function edit(bytes: Buffer, change: (envelope: Envelope) => void): Buffer {
 const calls = (): string[] => emulator.calls().map(({ region, action }) => `${action} ${region}`);
 
 describe('AwsKms.wrap', () => {
-  it('generates a data key in the preferred region and wraps it in all others', async () => {
+  it('generates a data key in the preferred region, and wraps it in all other regions', async () => {
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
     expect(calls()).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`]);
     expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST, EAST]);
   });
 
   it.for(['down', 'hang', 'reset', 'garbage'] as const)(
-    'leaves out the preferred region with the fault %s, and the event wrapMissing names it',
+    'leaves out the preferred region with the fault %s, and reports it in the event wrapMissing',
     async (kind) => {
       emulator.setFault(WEST, { kind });
       const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
@@ -81,7 +81,7 @@ describe('AwsKms.wrap', () => {
     },
   );
 
-  it('leaves out a region that hangs and still answers before the deadline', async () => {
+  it('leaves out a region that hangs, and still answers before the deadline', async () => {
     emulator.setFault(EAST, { kind: 'hang' });
     const controller = new AbortController();
     const kms = open({ timeouts: {} });
@@ -93,7 +93,7 @@ describe('AwsKms.wrap', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('reports how many regions have wrapped a key if there are too few', async () => {
+  it('reports how many regions have wrapped the key if they are too few', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({
@@ -156,7 +156,7 @@ describe('AwsKms.unwrap', () => {
     [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
     [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
     [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
-  ] as const)('tries the next region after %j, which is %s', async ([fault, faultClass]) => {
+  ] as const)('tries the next region after the fault %j, which is %s', async ([fault, faultClass]) => {
     const bytes = await wrapped();
     emulator.setFault(WEST, fault);
     const kms = open();
@@ -178,7 +178,7 @@ describe('AwsKms.unwrap', () => {
       'KmsMisconfigured',
     ],
   ] as const)(
-    'after %j in one region and %j in the other throws %s with both faults in its message',
+    'after the faults %j and %j in two regions throws %s, with both faults in its message',
     async ([west, east, code]) => {
       const bytes = await wrapped();
       emulator.setFault(WEST, west);
@@ -189,7 +189,7 @@ describe('AwsKms.unwrap', () => {
     },
   );
 
-  it('reports why bytes cannot be unwrapped, and makes no needless KMS call', async () => {
+  it('reports why it cannot unwrap a wrap, and makes no needless KMS call', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     for (const [broken, why] of [
@@ -210,7 +210,7 @@ describe('AwsKms.unwrap', () => {
     });
   });
 
-  it('tries each of several wraps of one region', async () => {
+  it('tries each of several wraps for one region', async () => {
     const broken = edit(await wrapped(), (envelope) => {
       const [west] = envelope.kmsKeks;
       if (west !== undefined) envelope.kmsKeks.unshift({ ...west, encryptedKek: Buffer.alloc(100).toString('base64') });
@@ -219,7 +219,7 @@ describe('AwsKms.unwrap', () => {
     expect(await keyOf(west.unwrap(broken, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it('refuses a wrap that names a KMS key of a foreign account before calling KMS', async () => {
+  it('refuses a wrap that names a KMS key of another account, before it calls KMS', async () => {
     const { arn, encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -232,7 +232,7 @@ describe('AwsKms.unwrap', () => {
     expect(calls()).toEqual([]);
   });
 
-  it('refuses the answer of KMS if the ciphertext names a KMS key of a foreign account', async () => {
+  it('refuses the answer of KMS if the ciphertext names a KMS key of another account', async () => {
     const { encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -242,7 +242,7 @@ describe('AwsKms.unwrap', () => {
     expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
   });
 
-  it('rejects with the reason of the deadline and counts no failure against a region', async () => {
+  it('rejects with the reason of the deadline, and counts no failure against a region', async () => {
     const bytes = await wrapped();
     emulator.setFault(WEST, { kind: 'hang' });
     const controller = new AbortController();
@@ -253,7 +253,7 @@ describe('AwsKms.unwrap', () => {
   });
 });
 
-it('AwsKms rejects with the reason of the deadline while it waits between two rounds', async () => {
+it('AwsKms rejects with the reason of the deadline if the deadline passes between two rounds', async () => {
   const bytes = await wrapped();
   for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'down' });
   vi.spyOn(Math, 'random').mockReturnValue(0.9);
@@ -266,7 +266,7 @@ it('AwsKms rejects with the reason of the deadline while it waits between two ro
   expect(await unwrapping).toBe(reason);
 });
 
-it('AwsKms gives up a connection that is not established within connectionTimeoutMs', async () => {
+it('AwsKms gives up a connection that is not open after connectionTimeoutMs', async () => {
   const connecting = holdConnections();
   const kms = open({ timeouts: { connectionTimeoutMs: 10, requestTimeoutMs: 60_000 } });
   expect(await codeOf(kms.wrap(SYSTEM_KEY, noDeadline()))).toBe('KmsUnavailable');
@@ -275,7 +275,8 @@ it('AwsKms gives up a connection that is not established within connectionTimeou
 });
 
 /**
- * An envelope whose data key is wrapped by a KMS key of a foreign account. The policy of that KMS key allows everyone.
+ * An envelope with a data key that a KMS key of another account has wrapped. The policy of that KMS key allows everyone
+ * to use it.
  */
 async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; encryptedKey: string }> {
   const stranger = new KMSClient({

@@ -1,4 +1,4 @@
-/** Tests of Failover with a manual clock. The tests of region health are in region-health.test.ts. */
+/** Tests Failover with a clock that the tests move. region-health.test.ts tests the health of regions. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FaultClass } from '../../../src/kms/faults.ts';
@@ -11,11 +11,11 @@ const NAMES = ['west', 'east', 'south', 'north'];
 const JUST_UNDER_ONE = 1 - 2 ** -53;
 const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
 
-/** Matches a number of milliseconds, except for floating-point errors. */
+/** Matches a number of milliseconds up to floating-point errors. */
 const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
-describe('the rounds of a request', () => {
-  it('only the preferred region is tried while it answers', async () => {
+describe('a request to KMS regions', () => {
+  it('tries only the preferred region while that region answers', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     expect(await regions.request()).toBe('west');
     expect(regions.takeRequested()).toBe('west');
@@ -23,7 +23,7 @@ describe('the rounds of a request', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'number at most %i with %i failing regions, and later rounds make one attempt each if the regions throttle',
+    'makes at most %i rounds over %i failing regions, with one attempt per later round if they throttle',
     async ([maxRounds, count]) => {
       for (const [faultClass, draw, most] of [
         ['unavailable', 0, maxRounds * count],
@@ -41,7 +41,7 @@ describe('the rounds of a request', () => {
     },
   );
 
-  it.for(LASTING)('end after the first if every region is %s', async (faultClass) => {
+  it.for(LASTING)('makes only one round if every region is %s', async (faultClass) => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [faultClass], east: [faultClass] };
     expect(await regions.request()).toBe(`west ${faultClass}, east ${faultClass}`);
@@ -49,21 +49,21 @@ describe('the rounds of a request', () => {
     expect(regions.slept).toEqual([]);
   });
 
-  it('later rounds leave out a region whose fault is permanent', async () => {
+  it('does not try a region with a permanent fault again in later rounds', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.answers = { west: ['misconfigured'], east: ['unavailable'], south: ['unavailable', 'corrupt'] };
     expect(await regions.request()).toBe('west misconfigured, east unavailable, south corrupt');
     expect(regions.takeRequested()).toBe('west east south east south east');
   });
 
-  it('number eight by default', async () => {
+  it('makes eight rounds by default', async () => {
     const regions = new ScriptedRegions(['west']);
     regions.answers = { west: ['unavailable'] };
     await regions.request();
     expect(regions.attempts).toHaveLength(8);
   });
 
-  it('later rounds try the preferred region first, even during its cool-down', async () => {
+  it('tries the preferred region first in later rounds, even during its cool-down', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['ok', 'throttled', 'ok'] };
     await regions.request();
@@ -73,13 +73,13 @@ describe('the rounds of a request', () => {
     expect(regions.takeRequested()).toBe('east west west east');
   });
 
-  it('a request succeeds if a region answers in a later round', async () => {
+  it('succeeds if a region answers in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['unavailable', 'unavailable', 'ok'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('one failing region costs at most one extra attempt', async () => {
+  it('needs at most one extra attempt if one region fails', async () => {
     for (const count of [2, 3, 4]) {
       for (const down of NAMES.slice(0, count)) {
         for (const faultClass of [...PASSING, ...LASTING]) {
@@ -92,7 +92,7 @@ describe('the rounds of a request', () => {
     }
   });
 
-  it('attempts and delays are bounded for every sequence of faults', async () => {
+  it('makes a limited number of attempts and delays for every sequence of faults', async () => {
     const answer = fc.constantFrom<'ok' | FaultClass>('ok', ...PASSING, ...LASTING);
     const script = fc.array(fc.array(answer, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 });
     const draws = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -114,25 +114,22 @@ describe('the rounds of a request', () => {
   });
 });
 
-/** The delay after a first round that was throttled. Short delays are more likely than long ones. */
+/** The delay after a first round in which regions throttled. Short delays are more likely than long ones. */
 function firstDelayMs(draw: number): number {
   return 4500 * (0.16 + 0.84 * draw ** 1.45);
 }
 
-describe('the delay before a round', () => {
-  it.for(DRAWS)(
-    'with the random value %d lies between zero and a limit that doubles, if no region throttles',
-    async (draw) => {
-      const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
-      regions.draw = draw;
-      regions.answers = { west: ['unavailable'] };
-      await regions.request();
-      expect(regions.slept).toEqual([50, 100, 200, 400, 600, 600].map((limit) => draw * limit));
-    },
-  );
+describe('the random delay before a round', () => {
+  it.for(DRAWS)('(random value %d) has a limit that doubles each time, if no region throttles', async (draw) => {
+    const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
+    regions.draw = draw;
+    regions.answers = { west: ['unavailable'] };
+    await regions.request();
+    expect(regions.slept).toEqual([50, 100, 200, 400, 600, 600].map((limit) => draw * limit));
+  });
 
   it.for(DRAWS)(
-    'with the random value %d lies under a limit that shrinks to a third, if the preferred region throttles',
+    '(random value %d) has a limit that shrinks to a third, if the preferred region throttles',
     async (draw) => {
       for (const elsewhere of [...PASSING, ...LASTING]) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 10 });
@@ -147,7 +144,7 @@ describe('the delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    'with the random value %d lies between a third and all of a fixed limit, if only another region throttles',
+    '(random value %d) is between a third and all of a fixed limit, if only another region throttles',
     async (draw) => {
       for (const atHome of ['unavailable', ...LASTING] as const) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
@@ -159,7 +156,7 @@ describe('the delay before a round', () => {
     },
   );
 
-  it('doubles from 50 ms to 2 s by default', async () => {
+  it('has a limit that doubles from 50 ms to 2 s by default', async () => {
     const regions = new ScriptedRegions(['west']);
     regions.draw = JUST_UNDER_ONE;
     regions.answers = { west: ['unavailable'] };
@@ -167,7 +164,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([50, 100, 200, 400, 800, 1600, 2000].map(about));
   });
 
-  it('is limited by throttledDelayMs if a region throttles', async () => {
+  it('is at most throttledDelayMs if a region throttles', async () => {
     for (const [west, east] of [
       ['throttled', 'unavailable'],
       ['unavailable', 'throttled'],
@@ -180,14 +177,14 @@ describe('the delay before a round', () => {
     }
   });
 
-  it('depends on the last fault of each region and on the number of the round', async () => {
+  it('depends on the last fault of each region and on the round', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 4 });
     regions.answers = { west: ['throttled', 'unavailable', 'throttled'], east: ['unavailable'] };
     await regions.request();
     expect(regions.slept).toEqual([about(firstDelayMs(0.5)), about(50), about(3175.2 * 0.5625)]);
   });
 
-  it('treats the first region of the request as the preferred one', async () => {
+  it('takes the first region of the request for the preferred one', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.draw = 0;
     regions.answers = { east: ['throttled'], south: ['unavailable'] };
@@ -195,7 +192,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([about(720), about(3780 / 8)]);
   });
 
-  it('depends on the preferred region even if another region was tried first', async () => {
+  it('depends on the preferred region, even if another region was tried first', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2 });
     regions.draw = 0;
     regions.answers = { west: ['unavailable', 'throttled'], east: ['ok', 'unavailable'] };
@@ -206,7 +203,7 @@ describe('the delay before a round', () => {
     expect(regions.slept).toEqual([about(720)]);
   });
 
-  it('ends with the reason of the deadline if the deadline passes during the delay', async () => {
+  it('ends with the reason of the deadline when the deadline passes', async () => {
     const regions = new ScriptedRegions(['west']);
     const controller = new AbortController();
     const reason = new Error('time is up');
@@ -216,8 +213,8 @@ describe('the delay before a round', () => {
   });
 });
 
-describe('a region that throttles', () => {
-  it.for(DRAWS)('in the first round is followed by the next region at once, with the random value %d', async (draw) => {
+describe('a request to a region that throttles', () => {
+  it.for(DRAWS)('goes on to the next region at once in the first round (random value %d)', async (draw) => {
     const regions = new ScriptedRegions(['west', 'east', 'south']);
     regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'] };
@@ -231,7 +228,7 @@ describe('a region that throttles', () => {
     [0.06 - 2 ** -53, 'another region is tried first', 'west east south east'],
     [0.06, 'only the preferred region is tried', 'west east south west'],
     [JUST_UNDER_ONE, 'only the preferred region is tried', 'west east south west'],
-  ] as const)('is the preferred one: in a later round with the random value %d, %s', async ([draw, , asked]) => {
+  ] as const)('and is preferred, in a later round with the random value %d: %s', async ([draw, , asked]) => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
     regions.draw = draw;
     regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
@@ -239,14 +236,14 @@ describe('a region that throttles', () => {
     expect(regions.takeRequested()).toBe(asked);
   });
 
-  it('ends a later round before the less preferred regions', async () => {
+  it('does not go on to less preferred regions in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
     regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
     expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');
     expect(regions.takeRequested()).toBe('west east south west east');
   });
 
-  it('stops attempts in less preferred regions for the current round only', async () => {
+  it('goes on to less preferred regions again in the following round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
@@ -254,41 +251,38 @@ describe('a region that throttles', () => {
   });
 });
 
-describe('at the deadline', () => {
-  it('no attempt begins with less than 50 ms left', async () => {
+describe('a request near its deadline', () => {
+  it('begins no attempt with less than 50 ms left', async () => {
     const regions = new ScriptedRegions(['west']);
     expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');
     expect(regions.takeRequested()).toBe('');
     expect(await regions.request(regions.deadlineIn(50))).toBe('west');
   });
 
-  it('the faults so far are returned if no time for another region remains', async () => {
+  it('returns its faults so far if it has no time for another region', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [() => (regions.clock.advance(951), 'unavailable')] };
     expect(await regions.request(regions.deadlineIn(1000))).toBe('west unavailable');
     expect(regions.takeRequested()).toBe('west');
   });
 
-  it.for(LASTING)(
-    'the request fails with DeadlineExceeded if one region is %s and the other was not tried',
-    async (faultClass) => {
-      const regions = new ScriptedRegions(['west', 'east']);
-      regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
-      expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
-      expect(regions.takeRequested()).toBe('west');
-    },
-  );
+  it.for(LASTING)('fails with DeadlineExceeded if one region is %s and the other was not tried', async (faultClass) => {
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
+    expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
+    expect(regions.takeRequested()).toBe('west');
+  });
 
   it.for([
     ['unavailable', 50, 0.5],
     ['throttled', 128, 0],
   ] as const)(
-    'no delay begins if it leaves no time for an attempt (west %s, delay %i ms)',
+    'begins no delay that leaves no time for an attempt (west %s, delay %i ms)',
     async ([faultClass, drawnMs, draw]) => {
       const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
       regions.draw = draw;
       regions.answers = { west: [faultClass], east: ['unavailable'] };
-      // An attempt needs 50 ms after the delay.
+      // After the delay, an attempt needs 50 ms.
       expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
       expect(regions.takeRequested()).toBe('west east');
       expect(regions.slept).toEqual([]);
@@ -297,7 +291,7 @@ describe('at the deadline', () => {
     },
   );
 
-  it('the request rejects with the reason of the deadline, which does not count as a fault of the region', async () => {
+  it('rejects with the reason of the deadline, which is not a fault of the region', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => Promise.reject(reason)] };
@@ -315,7 +309,7 @@ describe('an attempt that the deadline aborts', () => {
   it.for([
     [499, []],
     [500, ['west 3750']],
-  ] as const)('after %i ms causes these cool-downs: %j', async ([tookMs, coolDowns]) => {
+  ] as const)('after %i ms starts the cool-downs %j', async ([tookMs, coolDowns]) => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => (regions.clock.advance(tookMs), Promise.reject(reason))] };
@@ -327,19 +321,19 @@ describe('an attempt that the deadline aborts', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('skips a region that refuses its key by default', async () => {
+  it('makes a request skip a region that refuses its key, by default', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('`failover` skips a region that refuses its key', async () => {
+  it('"failover" makes a request skip a region that refuses its key', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('`fail` ends the request at any region that refuses its key, but not at another fault', async () => {
+  it('"fail" ends a request at any region that refuses its key, but not at other faults', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

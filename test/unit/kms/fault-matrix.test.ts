@@ -1,4 +1,4 @@
-/** Tests the outcome of each kind of request for each KMS fault in one region or in both, over HTTP. */
+/** Tests over HTTP how each kind of request ends under each KMS fault, in one region or in both. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -6,19 +6,21 @@ import type { FaultInput } from '../../../emulators/kms/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
-// A throttled request tries another region first with a probability of 6 %. This value never leads to that. The test
-// sets it before the imports, because a module may keep a reference to Math.random.
+// With a probability of 6 %, a throttled request tries another region first. With this value, it never does. The value
+// must be set before the imports, because a module may keep a reference to Math.random.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
 /** The time-out for a region that hangs. */
 const HANGING_TIMEOUT_MS = 1000;
-/** The time-out for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
+/**
+ * The time-out for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it.
+ */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
-/** The longest total of all delays: there is one before each round except the first. */
+/** The longest total of all delays. There is a delay before each round except the first. */
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long a cell waits for calls that continue after the answer. */
+/** How long a cell watches for calls that go on after the answer. */
 const AFTERMATH_MS = 300;
 
 const PLACES = { preferred: [WEST], other: [EAST], all: [WEST, EAST] } as const;
@@ -40,8 +42,8 @@ const FAULTS = {
 type Fault = keyof typeof FAULTS;
 
 /**
- * The expected outcome and calls of the four requests, for each fault and place. Calls are written as west/east, with G
- * for GenerateDataKey, E for Encrypt and D for Decrypt. The west is the preferred region.
+ * For each fault and place, how the four requests must end and which calls they must make. Calls are written as
+ * west/east, with G for GenerateDataKey, E for Encrypt and D for Decrypt. The preferred region is the west.
  * - If no region answers, a transient fault takes three rounds, and a permanent fault takes one.
  * - If the preferred region throttles, the second and the third round try only that region.
  * - Keyfold also wraps a new key in the region that has just failed, because the fault may be over.
@@ -101,7 +103,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.close());
 
-/** Starts a world with its own KMS. All worlds share one DynamoDB table. */
+/** Starts a fixture with its own KMS. All fixtures share one DynamoDB table. */
 async function startFixture(requestTimeoutMs: number): Promise<WireFixture> {
   cells += 1;
   const timeouts = { connectionTimeoutMs: LONG_TIMEOUT_MS, requestTimeoutMs };
@@ -121,7 +123,7 @@ async function faultOf(world: WireFixture, name: Fault, place: Place): Promise<v
   world.kms.resetCalls();
 }
 
-/** Runs the test of one cell of the matrix. Returns the outcome of the request and the calls that it made. */
+/** Runs one cell of the matrix. Returns the outcome of the request, and the calls that it made. */
 async function cell(name: RequestName, fault: Fault, place: Place, expected: string): Promise<string> {
   const world = await startFixture(fault === 'hang' ? HANGING_TIMEOUT_MS : LONG_TIMEOUT_MS);
   try {
@@ -134,7 +136,7 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
     await sleep(AFTERMATH_MS);
     expect(world.kmsCalls(), `${name}: no call may follow the answer`).toBe(calls);
     await world.recover();
-    // When the fault has ended, the same process succeeds, and a cold process opens every record.
+    // Once the fault has ended, the same process succeeds, and a cold process opens every record.
     const later = await outcomeOf(request, SLACK_MS);
     expect(later.code, `${name}: the code after the fault has ended`).toBe('ok');
     for (const one of [record, later.record]) if (one !== undefined) await mustOpen(world.process(), one);
@@ -144,9 +146,9 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
   }
 }
 
-describe.concurrent('the requests new SK, known SK, cold and warm', () => {
+describe.concurrent('requests with a new and a known System Key, cold and warm,', () => {
   it.for(MATRIX)(
-    'with the KMS fault %s, in the place %s, end in: %s, %s, %s, %s',
+    'under the KMS fault %s in these regions: %s, end with %s, %s, %s and %s',
     async ([fault, place, ...expected]) => {
       const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, place, expected[i] ?? '');
       expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
@@ -154,7 +156,7 @@ describe.concurrent('the requests new SK, known SK, cold and warm', () => {
   );
 });
 
-it('the matrix has every fault in every place once', () => {
+it('the matrix has each fault in each place once', () => {
   const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
   expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
 });

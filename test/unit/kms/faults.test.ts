@@ -1,4 +1,4 @@
-/** Tests how Keyfold classifies an SDK error, and how much of its text it keeps. */
+/** Tests how Keyfold classifies an error of the SDK, and how much of its text Keyfold keeps. */
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
 import { classify, everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
@@ -44,7 +44,7 @@ describe('classify', () => {
     ['an error with a name of 65 characters', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
     ['an error with a name of 64 characters', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
     ['a thrown object that is not an Error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
-  ])('keeps the class and the name of %s in %s, but not its text', ([, action, error, faultClass, errorName]) => {
+  ])('keeps the class and the name of %s to %s, but not its text', ([, action, error, faultClass, errorName]) => {
     const fault = classify(REGION, action, error);
     expect(fault).toMatchObject({ region: REGION, action, faultClass, errorName });
     expect(fault.message).toBe(`${action} in ${REGION}: ${faultClass} (${errorName})`);
@@ -57,12 +57,12 @@ describe('classify', () => {
     'RequestTimeout',
     'RequestTimeoutException',
     'RequestAbortedException',
-  ])('classifies %s as unavailable, whatever the status is', (name) => {
+  ])('returns the class unavailable for %s, whatever the status is', (name) => {
     expect(classify(REGION, 'Encrypt', answer(name, 400)).faultClass).toBe('unavailable');
   });
 
   it.for(['ValidationException', 'ValidationError', 'InvalidArnException'])(
-    'classifies %s as corrupt for Decrypt, and as misconfigured for any other call',
+    'returns the class corrupt if Decrypt fails with %s, and misconfigured for any other call',
     (name) => {
       expect(classify(REGION, 'Decrypt', answer(name)).faultClass).toBe('corrupt');
       for (const action of ['Encrypt', 'GenerateDataKey'] as const) {
@@ -78,19 +78,19 @@ describe('classify', () => {
     ['PendingReplicaDeletion', 'misconfigured'],
     ['The custom key store is disconnected.', 'unavailable'],
     ['arn:aws:kms:us-west-2:1:key/x is creating.', 'unavailable'],
-  ])('classifies the KMSInvalidStateException "%s" as %s', ([message, faultClass]) => {
+  ])('for the KMSInvalidStateException "%s" returns the class %s', ([message, faultClass]) => {
     expect(classify(REGION, 'Decrypt', answer('KMSInvalidStateException', 400, message)).faultClass).toBe(faultClass);
   });
 
   it.for(['AccessDeniedException', 'DisabledException', 'KMSInvalidStateException', 'NotFoundException'])(
-    'keeps the first 400 characters of the message of %s, for the operator',
+    'keeps up to 400 characters of the message of %s, for the operator',
     (name) => {
       const { message } = classify(REGION, 'Decrypt', answer(name, 400, `User x${'y'.repeat(500)}`));
       expect(message.endsWith(`(${name}): User x${'y'.repeat(394)}`)).toBe(true);
     },
   );
 
-  it('keeps no text of an AccessDeniedException that did not come from KMS', () => {
+  it('keeps no text of an AccessDeniedException that does not come from KMS', () => {
     expect(classify(REGION, 'Decrypt', named('AccessDeniedException')).message).not.toContain('CANARY');
   });
 });
@@ -100,7 +100,7 @@ it.for<[FaultClass[], string, string]>([
   [['throttled', 'throttled'], 'KmsThrottled', 'KMS throttles in every region: '],
   [['throttled', 'misconfigured'], 'KmsThrottled', 'Every KMS region throttles or refuses: '],
   [['misconfigured', 'corrupt'], 'KmsMisconfigured', 'Every KMS region refused: '],
-])('everyRegionFailed reports the fault classes %j as %s', ([classes, code, says]) => {
+])('everyRegionFailed turns the fault classes %j into %s', ([classes, code, says]) => {
   const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name'));
   const error = everyRegionFailed(faults);
   expect(error).toMatchObject({ code, retryable: code !== 'KmsMisconfigured' });

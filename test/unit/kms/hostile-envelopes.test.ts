@@ -1,4 +1,4 @@
-/** Tests that KMS envelopes from an attacker cause only a bounded number of KMS calls. */
+/** Tests that an attacker's KMS envelopes cause only a limited number of KMS calls. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { wrappedBy } from '../../support/kms.ts';
@@ -19,7 +19,7 @@ function arnOf(region: string, key = 1): string {
   return `arn:aws:kms:${region}:111122223333:key/${key}`;
 }
 
-/** A fake region whose wrap is its own name. It refuses to unwrap anything else. */
+/** A fake region that wraps a key as the region's own name, and refuses to unwrap anything else. */
 function connect({ region, keyArn }: { region: string; keyArn: string }): KmsRegion {
   const wrap = { wrapped: Buffer.from(region), arn: arnOf(region) };
   return {
@@ -52,43 +52,43 @@ async function envelopeWith(change: (envelope: Envelope) => void): Promise<Buffe
   return Buffer.from(JSON.stringify(envelope));
 }
 
-/** Makes `count` wraps for each region. None of them can be unwrapped. */
+/** Makes `count` wraps for each region, none of which can be unwrapped. */
 function wraps(count: number, arn?: string): unknown[] {
   return REGIONS.flatMap((region) =>
     Array.from({ length: count }, (_, i) => ({ region, arn: arn ?? arnOf(region, i), encryptedKek: 'AAAA' })),
   );
 }
 
-/** Unwraps an envelope. Returns the outcome and the number of KMS calls. */
+/** Unwraps an envelope. Returns the outcome, and the number of KMS calls. */
 async function unwrap(wrapped: Uint8Array): Promise<string> {
   const unwrapped = await kms.unwrap(wrapped, noDeadline());
   return `${'key' in unwrapped ? 'opens' : unwrapped.unreadable}: ${calls}`;
 }
 
 describe('a KMS envelope', () => {
-  it.for([3, 1000, 2000])('with %i wraps for each region causes calls for at most four of them', async (count) => {
+  it.for([3, 1000, 2000])('with %i wraps for each region causes at most four calls for them', async (count) => {
     const [named, aliased] = [wraps(count), wraps(count, ALIAS)];
     const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
     expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));
     calls = 0;
-    // A wrap that names an alias causes two calls: one with the configured key, and one without a key.
+    // A wrap that names an alias causes two calls: one with the configured key, and one that names no key.
     const ofAliased = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = aliased)));
     expect(ofAliased).toMatch(new RegExp(`^it opens in no region .*: ${4 * Math.min(count, 4)}$`));
   });
 
-  it('is unwrapped with any of the first four wraps of a region', async () => {
+  it('is unwrapped by any of the first four wraps for a region', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope.kmsKeks = [...wraps(3), ...envelope.kmsKeks]));
     expect(await unwrap(wrapped)).toBe('opens: 4');
   });
 
-  it('is unwrapped in a region with a valid wrap, even if another region has hostile wraps', async () => {
+  it('is unwrapped in a region with a valid wrap, even if the wraps for another region are hostile', async () => {
     const broken = wraps(2000).slice(0, 2000);
     expect(await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = [...broken, ...envelope.kmsKeks])))).toBe(
       'opens: 5',
     );
   });
 
-  it('is refused without a KMS call if it is larger than a DynamoDB item can be', async () => {
+  it('is refused without a KMS call if it is larger than a DynamoDB item', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope['padding'] = 'x'.repeat(409_600)));
     expect(await unwrap(wrapped)).toBe('it is not wrapped by KMS: 0');
   });
@@ -104,7 +104,7 @@ describe('a KMS envelope', () => {
     );
   });
 
-  it('is unreadable if it is nested too deeply to be encoded again', async () => {
+  it('is unreadable if it is nested so deeply that it could not be encoded again', async () => {
     const sound = await envelopeWith(() => {});
     const deep = Buffer.from(sound.toString().replace('{', `{"x":${'['.repeat(20_000)}${']'.repeat(20_000)},`));
     expect(await unwrap(deep)).toBe('it is not wrapped by KMS: 0');

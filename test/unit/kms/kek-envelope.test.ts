@@ -10,7 +10,7 @@ function decode(value: unknown): unknown {
 }
 
 describe('a KMS envelope', () => {
-  it("is encoded in Asherah's format, and decoded again", () => {
+  it('is encoded as Asherah encodes it, and decoded again', () => {
     const bytes = encodeKekEnvelope(envelope);
     expect(JSON.parse(bytes.toString())).toEqual({ encryptedKey: 'c2VhbGVk', kmsKeks: [written] });
     expect(decodeKekEnvelope(bytes)).toEqual(envelope);
@@ -46,24 +46,24 @@ describe('a KMS envelope', () => {
     ['a wrap that is not base64', { ...written, encryptedKek: 'not base64' }],
     ['an ARN that is too long for KMS', { ...written, arn: 'a'.repeat(2049) }],
     ['a wrap that is too long for KMS', { ...written, encryptedKek: Buffer.alloc(6145).toString('base64') }],
-  ] as const)('is decoded without the broken entry, given %s', ([, broken]) => {
+  ] as const)('is decoded without an entry that is broken by %s', ([, broken]) => {
     expect(decode({ encryptedKey: 'c2VhbGVk', kmsKeks: [broken, written] })).toEqual(envelope);
   });
 
-  it('may have a wrap and an ARN of the longest sizes that KMS accepts', () => {
+  it('may have wraps and ARNs as long as KMS accepts', () => {
     const longest = { ...kek, arn: 'a'.repeat(2048), encryptedKek: Buffer.alloc(6144) };
     const long = { ...envelope, kmsKeks: [longest] };
     expect(decodeKekEnvelope(encodeKekEnvelope(long))).toEqual(long);
   });
 
-  it('may be as large as a DynamoDB item, but not larger', () => {
+  it('may be as large as a DynamoDB item, but no larger', () => {
     const bytes = encodeKekEnvelope(envelope);
     const padded = (length: number): Buffer => Buffer.concat([bytes, Buffer.alloc(length - bytes.length, ' ')]);
     expect(decodeKekEnvelope(padded(409_600))).toEqual(envelope);
     expect(decodeKekEnvelope(padded(409_601))).toBeUndefined();
   });
 
-  it('replaceKeks replaces all wraps of the given regions, and keeps the other entries', () => {
+  it('keeps its other entries if replaceKeks replaces the wraps for the given regions', () => {
     const other = { ...written, region: 'us-east-1', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ encryptedKey: 'c2VhbGVk', kmsKeks: [written, other, written, 'odd'] }));
     expect(JSON.parse(replaceKeks(bytes, [{ ...kek, arn: 'new' }]).toString())).toEqual({

@@ -31,7 +31,7 @@ describe('parseKmsArn', () => {
 describe('keyFaults', () => {
   const long = (length: number): string => KEY.replace('key/mrk-1', 'alias/').padEnd(length, 'x');
 
-  it('accepts an alias ARN of the greatest length', () => {
+  it('accepts an alias ARN of the maximum length', () => {
     expect(keyFaults({ 'us-west-2': long(320) }, 'us-west-2')).toEqual([]);
   });
 
@@ -62,11 +62,11 @@ describe('keyFaults', () => {
       'us-west-2',
       'the KMS keys are in several AWS partitions (aws, aws-cn): credentials work in only one',
     ],
-  ])('refuses the keys %j with the preferred region %s: %s', ([keys, preferred, fault]) => {
+  ])('finds a fault in the keys %j with the preferred region %s: %s', ([keys, preferred, fault]) => {
     expect(keyFaults(keys, preferred)).toEqual([fault]);
   });
 
-  it('refuses a configuration without keys', () => {
+  it('finds a fault in a configuration without keys', () => {
     expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS key is configured: name one for at least one region']);
   });
 });

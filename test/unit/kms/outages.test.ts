@@ -1,4 +1,6 @@
-/** Tests KMS outages outside the fault matrix: endpoints that fail, and requests with a deadline, over HTTP. */
+/**
+ * Tests, over HTTP, KMS outages that are not in the fault matrix: endpoints that fail, and requests with a deadline.
+ */
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,7 +13,7 @@ import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 const AFTERMATH_MS = 300;
-/** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
+/** Longer than every bound in this file, so a test fails if a request has to wait for this time-out. */
 const LONG_MS = 20_000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
 const COLD_REQUESTS = ['encrypt new SK', 'encrypt known SK', 'decrypt cold'] as const;
@@ -32,7 +34,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Prepares a request. Only the process that sends the request uses these options of AwsKms. */
+/** Prepares a request. Only the process that sends the request has these options of AwsKms. */
 function prepare(name: RequestName, kms: Partial<AwsKmsOptions>): Promise<Request> {
   const events = { ...NO_EVENTS, attempted: (attempt: Attempt): unknown => attempts.push(attempt) };
   const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: LONG_MS };
@@ -66,28 +68,22 @@ describe('a KMS endpoint', () => {
   });
   afterEach(() => close(server));
 
-  it.for(COLD_REQUESTS)(
-    'that refuses connections ends the request to %s with KmsUnavailable, without waiting for a time-out',
-    async (name) => {
-      await close(server);
-      const request = await prepare(name, { endpoint });
-      expect((await outcomeOf(request, SLACK_MS)).code).toBe('KmsUnavailable');
-      expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
-    },
-  );
+  it.for(COLD_REQUESTS)('that refuses connections ends the request to %s with KmsUnavailable at once', async (name) => {
+    await close(server);
+    const request = await prepare(name, { endpoint });
+    expect((await outcomeOf(request, SLACK_MS)).code).toBe('KmsUnavailable');
+    expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
+  });
 
-  it.for(COLD_REQUESTS)(
-    'that stalls in the middle of an answer ends the request to %s at the request time-out',
-    async (name) => {
-      const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
-      const request = await prepare(name, { endpoint, timeouts });
-      expect((await outcomeOf(request, 6 * timeouts.requestTimeoutMs + SLACK_MS)).code).toBe('KmsUnavailable');
-      expect(said()).toEqual(inThreeRounds('TimeoutError'));
-    },
-  );
+  it.for(COLD_REQUESTS)('that stalls in its answer ends the request to %s at the request time-out', async (name) => {
+    const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
+    const request = await prepare(name, { endpoint, timeouts });
+    expect((await outcomeOf(request, 6 * timeouts.requestTimeoutMs + SLACK_MS)).code).toBe('KmsUnavailable');
+    expect(said()).toEqual(inThreeRounds('TimeoutError'));
+  });
 });
 
-/** Long enough for the calls before the one that hangs, even on a busy machine. */
+/** Long enough for the calls before the call that hangs, even on a busy machine. */
 const DEADLINE_MS = 1500;
 const within = (ms: number): { deadlineAtMs: number } => ({ deadlineAtMs: Date.now() + ms });
 
@@ -112,7 +108,7 @@ describe('a request with a deadline', () => {
     for (const { code } of await Promise.all(requests.map((request) => outcomeOf(request, DEADLINE_MS + SLACK_MS)))) {
       expect(code).toBe('DeadlineExceeded');
     }
-    // Both requests need the same System Key, so they share one call.
+    // Both requests need the same System Key, so they share a call.
     expect(world.kmsCalls()).toBe('D/-');
     await sleep(AFTERMATH_MS);
     expect(world.kmsCalls()).toBe('D/-');
@@ -120,8 +116,8 @@ describe('a request with a deadline', () => {
     expect(await cold.session('p').decrypt(record)).toEqual(Buffer.from('x'));
   });
 
-  it('fails at once with the faults of the regions if the next delay would outlast the deadline', async () => {
-    // With these options, every random delay is longer than the remaining time.
+  it('fails at once with the faults of the regions if the deadline is before the end of the next delay', async () => {
+    // With these options, every random delay exceeds the remaining time.
     const failover = { ...FAILOVER, baseDelayMs: 2 ** 31 - 1, longestDelayMs: 2 ** 31 - 1 };
     for (const region of [WEST, EAST]) world.setFault(region, { kind: 'down' });
     const cold = world.process({ failover });

@@ -1,4 +1,4 @@
-/** Tests how long Keyfold tries a failed region last, and which states and events it reports. */
+/** Tests how long Keyfold tries a region last after it failed, and which states and events it reports. */
 import { describe, expect, it } from 'vitest';
 import type { FailoverPolicy } from '../../../src/kms/failover-policy.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
@@ -8,14 +8,14 @@ const COOL_DOWN_MS = 5000;
 /** The cool-down for the random value 0.5: three quarters of its full length. */
 const DRAWN_MS = 3750;
 const JUST_UNDER_ONE = 1 - 2 ** -53;
-/** Faults that start no cool-down, because the region has answered. */
+/** Faults that start no cool-down, because the region answered. */
 const ANSWERED = ['throttled', 'misconfigured', 'corrupt'] as const;
 
 function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
   return new ScriptedRegions(['west', 'east'], { firstCoolDownMs: COOL_DOWN_MS, ...changes });
 }
 
-/** Makes a request, and returns the regions that it tried. */
+/** Makes a request, and returns the regions that it has tried. */
 async function askedBy(regions: ScriptedRegions): Promise<string> {
   regions.takeRequested();
   await regions.request();
@@ -36,7 +36,7 @@ describe('a region that failed', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it.for(ANSWERED)('keeps its place if its fault was %s', async (faultClass) => {
+  it.for(ANSWERED)('keeps its place in the order if its fault was %s', async (faultClass) => {
     const regions = scripted();
     regions.answers = { west: [faultClass] };
     expect(await askedBy(regions)).toBe('west east');
@@ -47,7 +47,7 @@ describe('a region that failed', () => {
     expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
   });
 
-  it('is not avoided for longer than its cool-down when the clock steps back', async () => {
+  it('is not tried last for longer because the clock stepped back', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'] };
     await regions.request();
@@ -58,7 +58,7 @@ describe('a region that failed', () => {
     expect(regions.attempts.every(({ latencyMs }) => latencyMs >= 0)).toBe(true);
   });
 
-  it('cools down anew if it fails after the clock has stepped back', async () => {
+  it('has a new cool-down if it fails after the clock has stepped back', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'] };
     await regions.request();
@@ -92,7 +92,7 @@ describe('a cool-down', () => {
     [0, 2500],
     [0.5, 3750],
     [JUST_UNDER_ONE, 5000],
-  ] as const)('with the random value %d lasts %i ms, between half and all of its full length', async ([draw, ms]) => {
+  ] as const)('(random value %d) lasts %i ms, between half and all of its full length', async ([draw, ms]) => {
     const regions = scripted();
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };
@@ -104,7 +104,7 @@ describe('a cool-down', () => {
     [{}, [5000, 10_000, 10_000, 10_000, 10_000, 10_000, 5000]],
     [{ longestCoolDownMs: 60_000 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000]],
   ] as const)(
-    'doubles with each further failure up to its limit, and starts again after a success (%j)',
+    'doubles with each failure up to its limit, and starts again after a success (%j)',
     async ([changes, lengths]) => {
       const regions = new ScriptedRegions(['west', 'east'], changes);
       regions.draw = JUST_UNDER_ONE;
@@ -121,7 +121,7 @@ describe('a cool-down', () => {
     },
   );
 
-  it('starts once for concurrent failures', async () => {
+  it('starts once for failures at the same time', async () => {
     const regions = scripted();
     const down = Promise.withResolvers<'unavailable'>();
     regions.answers = { west: [() => down.promise] };
@@ -131,7 +131,7 @@ describe('a cool-down', () => {
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`]);
   });
 
-  it('does not last longer if the region is tried again during it', async () => {
+  it('does not last longer if the region is tried again meanwhile', async () => {
     const regions = scripted();
     const failedAtMs = regions.clock.nowMs;
     regions.draw = 0;
@@ -167,7 +167,7 @@ describe('a cool-down', () => {
   });
 });
 
-/** Two regions after the cool-down of the western one has ended. */
+/** Two regions, after the western one's cool-down has ended. */
 async function cooled(): Promise<ScriptedRegions> {
   const regions = scripted();
   regions.answers = { west: ['unavailable'] };
@@ -177,8 +177,8 @@ async function cooled(): Promise<ScriptedRegions> {
   return regions;
 }
 
-describe('after a cool-down', () => {
-  it('one request probes the region, while others go on trying it last', async () => {
+describe('after the cool-down of a region', () => {
+  it('one request tries the region again, while others go on trying it last', async () => {
     const regions = await cooled();
     const back = Promise.withResolvers<'ok'>();
     regions.answers = { west: [() => back.promise, 'ok'] };
@@ -190,14 +190,14 @@ describe('after a cool-down', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it('a region that is still down gets a cool-down of twice the length', async () => {
+  it('a new failure doubles the cool-down', async () => {
     const regions = await cooled();
     expect(await askedBy(regions)).toBe('west east');
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${2 * DRAWN_MS}`]);
     expect(await askedBy(regions)).toBe('east');
   });
 
-  it('another request probes the region later if the first probe was aborted', async () => {
+  it('a later request tries the region again if the first attempt was aborted', async () => {
     const regions = await cooled();
     const reason = new Error('its caller has left');
     regions.answers = { west: [() => Promise.reject(reason), 'ok'] };
@@ -208,8 +208,8 @@ describe('after a cool-down', () => {
   });
 });
 
-describe('reports of KMS regions', () => {
-  it('Failover.states returns the last state of each region, the preferred region first', async () => {
+describe('the reports on KMS regions', () => {
+  it('have the last state of each region, the preferred region first', async () => {
     const regions = scripted();
     const unknown = ['west', 'east'].map((region) => ({ region, state: 'unknown' }));
     expect(regions.states()).toEqual(unknown);
@@ -226,7 +226,7 @@ describe('reports of KMS regions', () => {
     expect(regions.states()[0]).toEqual({ region: 'west', state: 'ok', atMs: atMs + DRAWN_MS, lastFault });
   });
 
-  it('the event attempted has the region, the action, the latency and the fault of an attempt', async () => {
+  it('have the region, the action, the latency and the fault of each attempt', async () => {
     const regions = scripted();
     regions.answers = {
       west: [() => (regions.clock.advance(70), 'throttled'), 'unavailable'],

@@ -1,4 +1,4 @@
-/** Tests answers that a real KMS never gives: answers that name another key, and incomplete answers. */
+/** Tests answers that a real KMS never gives: answers that name another key, and answers that are incomplete. */
 import { createServer, type Server } from 'node:http';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -43,7 +43,7 @@ const ACTIONS = {
 };
 
 describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
-  it('is accepted if it is complete and comes from the named key, or from the key behind the alias', async () => {
+  it('is accepted if it is complete and comes from the requested key, or the key behind the alias', async () => {
     answer = WHOLE;
     expect(await act(OURS)).toBeDefined();
     expect(await act(ALIAS)).toBeDefined();
@@ -55,7 +55,7 @@ describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
     [ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
     [OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
     [OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
-  ] as const)('to a request for %s is refused with %j', async ([keyArn, change, faultClass, errorName]) => {
+  ] as const)('to a request for %s is refused if it has %j', async ([keyArn, change, faultClass, errorName]) => {
     answer = { ...WHOLE, ...change };
     expect(await errorOf(act(keyArn))).toMatchObject({ region: 'us-west-2', action, faultClass, errorName });
   });
@@ -66,7 +66,7 @@ it.for([
   ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
   ['GenerateDataKey', { CiphertextBlob: undefined }],
   ['Encrypt', { CiphertextBlob: undefined }],
-] as const)('an incomplete answer of %s (%j) is a fault of the class unavailable', async ([action, change]) => {
+] as const)('an incomplete answer of %s (%j) makes the region unavailable', async ([action, change]) => {
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
     faultClass: 'unavailable',
@@ -96,7 +96,7 @@ it.for(['GenerateDataKey', 'Decrypt'] as const)(
   },
 );
 
-it('each call opens a new connection, because a kept one would not survive a freeze', async () => {
+it('each call opens a new connection, because an old one would not survive a freeze', async () => {
   answer = WHOLE;
   let opened = 0;
   const count = (): void => void (opened += 1);
@@ -118,12 +118,12 @@ it('a plaintext from a refused key is zeroed', async () => {
   }
 });
 
-it('decrypt sends a wrap of the longest size that KMS accepts', async () => {
+it('decrypt sends a wrap as long as KMS accepts', async () => {
   answer = WHOLE;
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });
 
-it('a call sends one request, even if the region fails or stalls in the middle of its answer', async () => {
+it('a call sends one request, even if the region fails or stalls in its answer', async () => {
   answer = { __type: 'KMSInternalException' };
   for (const [given, isStalling] of [
     [500, false],

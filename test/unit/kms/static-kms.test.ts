@@ -9,7 +9,7 @@ afterEach(() => {
 });
 
 describe('StaticKms', () => {
-  it('wraps and unwraps a key, and does not change the given bytes', async () => {
+  it('wraps and unwraps a key, and does not change the bytes that it was given', async () => {
     const kms = new StaticKms(masterKey, {});
     const key = Buffer.alloc(32, 5);
     const wrapped = await kms.wrap(key);
@@ -25,13 +25,13 @@ describe('StaticKms', () => {
     });
   });
 
-  it('refuses to start in Lambda without the override, which the error names', () => {
+  it('does not start in Lambda without the override, which the error names', () => {
     expect(() => new StaticKms(masterKey, lambda)).toThrow(STATIC_KMS_OVERRIDE);
     expect(() => new StaticKms(masterKey, lambda, 'yes')).toThrow('protects nothing in Lambda');
     expect(new StaticKms(masterKey, lambda, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
   });
 
-  it('reads the environment of the process if none is given, so that it does not start in Lambda', async () => {
+  it('uses the environment of the process by default, so that it does not start in Lambda', async () => {
     const kms = new StaticKms(masterKey);
     expect(await kms.unwrap(await kms.wrap(Buffer.alloc(32, 5)))).toEqual({ key: Buffer.alloc(32, 5) });
     vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'api');
@@ -40,7 +40,7 @@ describe('StaticKms', () => {
     expect(new StaticKms(masterKey, undefined, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
   });
 
-  it('refuses null as the environment with a TypeError that names it', () => {
+  it('throws a TypeError that names the environment if the environment is null', () => {
     expect(() => new StaticKms(masterKey, null as never)).toThrow('environment must be an object, not null.');
   });
 

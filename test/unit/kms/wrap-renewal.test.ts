@@ -63,7 +63,7 @@ async function moveAlias(region: string): Promise<string> {
 }
 
 describe('AwsKms.renew', () => {
-  it('adds the wraps of regions that failed, or were not configured, when the System Key was created', async () => {
+  it('adds wraps for regions that failed or were not configured when the System Key was created', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     const { regions, renewed } = await renew(wrapped);
     expect(regions).toEqual([
@@ -76,7 +76,7 @@ describe('AwsKms.renew', () => {
     }
   });
 
-  it('renews the wrap of a region whose alias points to a new key', async () => {
+  it('renews the wrap for a region whose alias points to a new key', async () => {
     const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     const newKey = await moveAlias(WEST);
     const { regions, renewed } = await renew(wrapped);
@@ -92,14 +92,14 @@ describe('AwsKms.renew', () => {
     expect(await keyOf(only(WEST).unwrap(renewed ?? wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it('renews the wrap of a region that is now configured with another key', async () => {
+  it('renews the wrap for a region that is configured with another key now', async () => {
     const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     const moved: Record<string, string> = { ...keys, [EAST]: await moveAlias(EAST) };
     const { renewed } = await renew(wrapped, kms({ keys: moved }));
     expect(parse(renewed).kmsKeks.map(({ arn }) => arn)).toEqual([moved[WEST], moved[EAST]]);
   });
 
-  it('replaces wraps that name an alias, as Asherah does, and leaves one wrap for each region', async () => {
+  it("replaces the aliases in Asherah's wraps with key ARNs, and leaves one wrap for each region", async () => {
     const wrapped = parse(await wrappedBy(kms(), SYSTEM_KEY, noDeadline()));
     for (const kek of wrapped.kmsKeks) kek.arn = aliases[kek.region] ?? '';
     wrapped.kmsKeks.push({ ...(wrapped.kmsKeks[0] as Envelope['kmsKeks'][0]) });
@@ -109,7 +109,7 @@ describe('AwsKms.renew', () => {
     );
   });
 
-  it('leaves one of several wraps by the same key', async () => {
+  it('leaves only one of several wraps by the same key', async () => {
     const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
     const [west, east] = wrapped.kmsKeks;
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));
@@ -123,7 +123,7 @@ describe('AwsKms.renew', () => {
     }
   });
 
-  it('changes nothing if all wraps are current, and calls each key once by its ARN', async () => {
+  it('changes nothing if all wraps are current, and calls each key once, by its ARN', async () => {
     const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     emulator.resetCalls();
     expect(await renew(wrapped, kms({ keys }))).toMatchObject({ renewed: undefined });
@@ -131,7 +131,7 @@ describe('AwsKms.renew', () => {
     expect(await renew(wrapped)).toMatchObject({ renewed: undefined });
   });
 
-  it('keeps unknown fields, and the wraps of regions that are not configured', async () => {
+  it('keeps unknown fields, and wraps for regions that are not configured', async () => {
     const wrapped = parse(await wrappedBy(kms(), SYSTEM_KEY, noDeadline()));
     const foreign = { region: 'eu-west-1', arn: 'x', encryptedKek: 'not%base64', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, more: 2, kmsKeks: [...wrapped.kmsKeks, foreign] }));
@@ -141,7 +141,7 @@ describe('AwsKms.renew', () => {
     expect(renewed.kmsKeks).toContainEqual(foreign);
   });
 
-  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps of a region with the fault %s', async (kind) => {
+  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps for a region with the fault %s', async (kind) => {
     const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });
@@ -154,7 +154,7 @@ describe('AwsKms.renew', () => {
     expect(renewed).toBeUndefined();
   });
 
-  it('writes a new wrap only after the region has unwrapped it', async () => {
+  it('writes a new wrap only after the region has unwrapped that wrap', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
     const { regions, renewed } = await renew(wrapped);
@@ -188,7 +188,7 @@ describe('AwsKms.renew', () => {
     });
   });
 
-  it('zeroes every key that it has unwrapped, even if an unexpected error ends the renewal', async () => {
+  it('zeroes each key that it has unwrapped, even if an unexpected error ends the renewal', async () => {
     const dataKeys: Buffer[] = [];
     let ends = false;
     const region = (name: string): KmsRegion => ({
@@ -213,7 +213,7 @@ describe('AwsKms.renew', () => {
       { ...world, connect: ({ region: name }) => region(name) },
     );
     const wrapped = await wrappedBy(service, SYSTEM_KEY, noDeadline());
-    // The renewal does not return the System Key. The test therefore counts the calls that overwrite the key's bytes.
+    // The renewal does not return the System Key, so the test counts the calls that overwrite the bytes of the key.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
@@ -233,7 +233,7 @@ describe('AwsKms.renew', () => {
     for (const dataKey of dataKeys) expect(dataKey.equals(Buffer.alloc(32))).toBe(true);
   });
 
-  it('rejects a new wrap that a region unwraps to other bytes', async () => {
+  it('rejects a new wrap that unwraps to other bytes', async () => {
     const dataKey = Buffer.alloc(32, 1);
     const opened: Buffer[] = [];
     const region = (name: string, opens: Buffer): KmsRegion => ({
@@ -264,7 +264,7 @@ describe('AwsKms.renew', () => {
       expect(regions[1]?.fault).toContain('NewWrapDoesNotOpen');
       expect(renewed).toBeUndefined();
     }
-    // Each of the three renewals unwrapped the old wrap in the west and a new wrap in the east.
+    // Each of the three renewals unwrapped the old wrap in the west, and a new wrap in the east.
     expect(opened).toHaveLength(6);
     for (const bytes of opened) expect(bytes.every((byte) => byte === 0)).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** Tests in how many regions AwsKms wraps a new System Key, and which calls and events that causes. */
+/** Tests in how many regions AwsKms wraps a new System Key, and which calls and events that takes. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
 import { keyOf, wrappedBy } from '../../support/kms.ts';
@@ -13,7 +13,7 @@ const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'];
 const [WEST = '', EAST = '', EU = ''] = REGIONS;
 
 let clock: HandClock;
-/** The faults of each region's next calls, in order. Later calls succeed, unless the last item is `always`. */
+/** The faults of the next calls in each region, in order. Later calls succeed, unless the last item is `always`. */
 let faults: Record<string, (FaultClass | 'always')[]>;
 let asked: string[];
 let told: string[];
@@ -30,7 +30,7 @@ function arnOf(region: string): string {
   return `arn:aws:kms:${region}:111122223333:key/11111111-2222-3333-4444-555555555555`;
 }
 
-/** A fake region whose wrap is its own name. */
+/** A fake region that wraps a key as the region's own name. */
 function connect(options: RegionalKmsOptions): KmsRegion {
   const { region, keyArn } = options;
   connected.push(options);
@@ -80,7 +80,7 @@ function open(failover: AwsKmsOptions['failover'] = {}, more: Partial<AwsKmsOpti
   return new AwsKms({ keys, preferredRegion: WEST, failover: { maxRounds: 3, ...failover }, events, ...more }, world);
 }
 
-/** Wraps a new System Key, and returns the regions that have a wrap in its envelope. */
+/** Wraps a new System Key, and returns the regions for which its envelope has a wrap. */
 async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]> {
   const envelope = JSON.parse(Buffer.from(await wrappedBy(kms, SYSTEM_KEY, deadline)).toString()) as {
     kmsKeks: { region: string }[];
@@ -89,7 +89,7 @@ async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]
 }
 
 describe('AwsKms', () => {
-  it('gives each call a connection time-out of 1 second and a request time-out of 2 seconds by default', () => {
+  it('allows a call one second to connect and two seconds in all by default', () => {
     open();
     const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
     const accounts = new Set(['111122223333']);
@@ -104,20 +104,20 @@ describe('AwsKms', () => {
 });
 
 describe('a new System Key', () => {
-  it('is wrapped by one call in each region, without an event', async () => {
+  it('is wrapped by one call per region, and no event follows', async () => {
     expect(await wrappedIn(open())).toEqual([WEST, EAST, EU]);
     expect(asked).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`, `Encrypt ${EU}`]);
     expect(told).toEqual([]);
   });
 
-  it('has no wrap of a region that fails, and the event wrapMissing names the region', async () => {
+  it('has no wrap for a region that fails, and the event wrapMissing names the region', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([WEST, EU]);
     expect(asked.filter((call) => call.endsWith(EAST))).toHaveLength(1);
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('causes only one call to a failing region while another region has not answered yet', async () => {
+  it('causes only one call to a failing region while another region has yet to answer', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);
@@ -128,7 +128,7 @@ describe('a new System Key', () => {
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(1);
   });
 
-  it('waits for a region that hangs for half of the remaining time', async () => {
+  it('waits for a region that hangs, but only for half of the remaining time', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onEncrypt = (region, signal) =>
       region === EU
@@ -168,7 +168,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
-  it('is not created if the deadline passes while other regions wrap it', async () => {
+  it('is not created if the deadline passes while the other regions wrap it', async () => {
     const over = new AbortController();
     const reason = deadlineExceeded();
     faults = { [EAST]: ['unavailable', 'always'] };
@@ -179,7 +179,7 @@ describe('a new System Key', () => {
     expect(plaintexts).toEqual([Buffer.alloc(32)]);
   });
 
-  it('leaves no plaintext data key in memory, whether it is created or not', async () => {
+  it('leaves no plaintext data key in memory, even if it is not created', async () => {
     await wrappedIn(open());
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsUnavailable');
@@ -194,14 +194,14 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
-  it('retries only regions with a transient fault', async () => {
+  it('tries only regions with a transient fault again', async () => {
     faults = { [EAST]: ['unavailable', 'unavailable'], [EU]: ['misconfigured', 'always'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
     expect(asked.filter((call) => call === `Encrypt ${EU}`)).toHaveLength(1);
   });
 
-  it('retries no region if enough have wrapped the key', async () => {
+  it('tries no region again if enough have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const beganAtMs = clock.now();
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EU]);
@@ -226,13 +226,13 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('retries until every required region has wrapped the key', async () => {
+  it('goes on until every required region has wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'throttled'], [EU]: ['throttled', 'unavailable'] };
     expect((await wrappedIn(open({ minimumWrappedRegions: 3, maxRounds: 8 }))).toSorted()).toEqual(REGIONS.toSorted());
     expect(told).toEqual([]);
   });
 
-  it('throws an error with the fault of each failed region if too few have wrapped the key', async () => {
+  it('names the fault of each failed region if too few have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['misconfigured', 'always'] };
     const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 2 })));
     expect(error).toMatchObject({ code: 'KmsUnavailable', retryable: true });
@@ -241,7 +241,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([]);
   });
 
-  it('throws KmsMisconfigured without retries if too many faults are permanent', async () => {
+  it('throws KmsMisconfigured at once if too many faults are permanent', async () => {
     faults = { [EAST]: ['misconfigured', 'always'], [EU]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsMisconfigured');
     expect(asked).toHaveLength(3);
@@ -249,7 +249,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
 });
 
 describe('AwsKms.unwrap', () => {
-  it('leaves no plaintext data key in memory, whether it opens the System Key or not', async () => {
+  it('leaves no plaintext data key in memory, even if it does not open the System Key', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     plaintexts = [];
     expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
@@ -261,7 +261,7 @@ describe('AwsKms.unwrap', () => {
     expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
   });
 
-  it('calls a region that is down or throttles once, even if it has several wraps', async () => {
+  it('calls a region only once if it is down or throttles, even if it has several wraps', async () => {
     for (const faultClass of ['unavailable', 'throttled'] as const) {
       const envelope = JSON.parse(Buffer.from(await wrappedBy(open(), SYSTEM_KEY, noDeadline())).toString()) as {
         kmsKeks: object[];
@@ -275,14 +275,14 @@ describe('AwsKms.unwrap', () => {
     }
   });
 
-  it('emits the event failedOver with the region that answered instead of the preferred one', async () => {
+  it('emits failedOver with the region that answered in place of the preferred region', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['unavailable'], [EAST]: ['throttled', 'always'] };
     expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
     expect(told).toEqual([`failed over to ${EU}`]);
   });
 
-  it('tries only regions with a wrap, in all rounds', async () => {
+  it('tries only regions that have a wrap, in all rounds', async () => {
     faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [EAST]: ['unavailable', 'unavailable'] };
@@ -292,14 +292,14 @@ describe('AwsKms.unwrap', () => {
   });
 });
 
-describe('onKeyRefused: fail', () => {
-  it('ends AwsKms.wrap at a region that refuses its key, without a call to another region', async () => {
+describe('with onKeyRefused "fail",', () => {
+  it('AwsKms.wrap ends at a region that refuses its key, without a call to another region', async () => {
     faults = { [WEST]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
     expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
   });
 
-  it('ends AwsKms.unwrap at a region that refuses its key, without a call to another region', async () => {
+  it('AwsKms.unwrap ends at a region that refuses its key, without a call to another region', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];

@@ -18,7 +18,7 @@ const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
 
 let clock: HandClock;
 let metastore: MemoryMetastore;
-/** How many of the next renewals return a new wrap. */
+/** How many of the next renewals make a new wrap. */
 let renewals: number;
 let kms: KeyManagementService & WrapRenewer;
 const fake = new FakeKms();
@@ -31,7 +31,7 @@ beforeEach(() => {
   kms = {
     wrap: (key, d) => fake.wrap(key, d),
     unwrap: (wrapped, d) => fake.unwrap(wrapped, d),
-    // The new wrap repeats the old one, so that a test can see the change.
+    // The new wrap is the old one twice, so that a test can see the change.
     renew: async (wrapped) => ({
       regions: [{ region: 'us-west-2', opens: true, renewed: renewals > 0 }],
       renewed: renewals-- > 0 ? Buffer.concat([wrapped, wrapped]) : undefined,
@@ -78,7 +78,7 @@ describe('SystemKeyMaintenance', () => {
       [{ ...keyRecord('_SK_svc_prod', 60), revoked: 'no' }],
     ],
     ['The answer of metastore.rows[0].unreadable must be a string', [{ id: '_SK_svc_prod', unreadable: true }]],
-  ])('rejects with a TypeError if %s', async ([message, rows]) => {
+  ])('throws a TypeError if metastore.rows returns a wrong value: %s', async ([message, rows]) => {
     vi.spyOn(metastore, 'rows').mockResolvedValue(rows as never);
     const error = await errorOf(maintenance().run());
     expect(error).toBeInstanceOf(TypeError);
@@ -90,14 +90,14 @@ describe('SystemKeyMaintenance', () => {
     ['The answer of kms.renew.regions must be an array', {}],
     ['The answer of kms.renew.renewed must be a Uint8Array', { regions: [], renewed: 'wrap' }],
     ['The answer of kms.renew.unreadable must be a string', { regions: [], unreadable: 5 }],
-  ])('rejects with a TypeError if %s', async ([message, report]) => {
+  ])('throws a TypeError if kms.renew returns a wrong value: %s', async ([message, report]) => {
     await service().session('p').encrypt(PAYLOAD);
     const error = await errorOf(maintenance({ kms: { ...kms, renew: async () => report as never } }).run());
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toContain(message);
   });
 
-  it('rejects with a TypeError if replaceKey answers with anything but an outcome', async () => {
+  it('throws a TypeError if replaceKey returns anything but an outcome', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 1;
     vi.spyOn(metastore, 'replaceKey').mockResolvedValue(true as never);
@@ -131,7 +131,7 @@ describe('SystemKeyMaintenance', () => {
     expect(replaceKey).toHaveBeenCalledTimes(3);
   });
 
-  it('reports a fault for a row that was deleted before its renewed wraps were stored', async () => {
+  it('reports a fault for a row that was deleted before its new wraps were stored', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 9;
     vi.spyOn(metastore, 'replaceKey').mockResolvedValue('changed');
@@ -154,7 +154,7 @@ describe('SystemKeyMaintenance', () => {
     expect(keyCreated.mock.calls).toEqual([['system', created]]);
   });
 
-  it('throws a TypeError for wraps that are not bytes, and for limits of the wrong type', async () => {
+  it('throws a TypeError for a wrap that is not bytes, and for limits of the wrong type', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: 'text' as never });
     const replaceKey = vi.spyOn(metastore, 'replaceKey');
@@ -163,7 +163,7 @@ describe('SystemKeyMaintenance', () => {
     await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
   });
 
-  it('reports a fault for a row that KMS has not wrapped', async () => {
+  it('reports a fault for a row that KMS did not wrap', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' });
     expect((await maintenance().run()).systemKeys).toMatchObject([
@@ -171,7 +171,7 @@ describe('SystemKeyMaintenance', () => {
     ]);
   });
 
-  it('checks the existing keys even if KMS hangs while the next key is made', async () => {
+  it('checks the existing keys even if KMS hangs while it makes the next one', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(85 * DAY_MS);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -190,7 +190,7 @@ describe('SystemKeyMaintenance', () => {
     expect(inTime).toEqual([true]);
   });
 
-  it('makes the next System Key when a tenth of the current lifetime is left, and not earlier', async () => {
+  it("makes the next System Key when a tenth of the current one's lifetime is left, and not earlier", async () => {
     const first = await service().session('p').encrypt(PAYLOAD);
     clock.advance(80 * DAY_MS);
     expect((await maintenance().run()).created).toBeUndefined();
@@ -198,7 +198,7 @@ describe('SystemKeyMaintenance', () => {
     const { created } = await maintenance().run();
     expect(await createdTimes()).toEqual([created?.created, expect.any(Number)]);
     expect((await maintenance().run()).created).toBeUndefined();
-    // When the first key has expired, a request unwraps the next key instead of making one.
+    // Once the first key has expired, a request unwraps the next key instead of making one.
     clock.advance(10 * DAY_MS);
     fake.log.take();
     const next = await service().session('p').encrypt(PAYLOAD);
@@ -218,12 +218,12 @@ describe('SystemKeyMaintenance', () => {
     expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
   });
 
-  it('makes one System Key in ten concurrent runs', async () => {
+  it('makes only one System Key in ten concurrent runs', async () => {
     await Promise.all(Array.from({ length: 10 }, () => maintenance().run()));
     expect(await createdTimes()).toHaveLength(1);
   });
 
-  it('renews the existing keys if the next key cannot be made, and reports why', async () => {
+  it('renews the existing keys if it cannot make the next one, and reports why', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(85 * DAY_MS);
     renewals = 1;
@@ -244,7 +244,7 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys.map(({ state }) => state)).toEqual(['unreadable', 'valid']);
   });
 
-  it('checks every other key if one key fails, and reports the fault of that key', async () => {
+  it('checks all other keys if one fails, and reports why it failed', async () => {
     for (let i = 0; i < 3; i += 1) {
       await service().session('p').encrypt(PAYLOAD);
       clock.advance(91 * DAY_MS);

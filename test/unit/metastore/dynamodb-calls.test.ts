@@ -10,7 +10,7 @@ const { id, created } = keyRecord('_SK_x', 60);
 
 afterEach(() => vi.restoreAllMocks());
 
-it('the DynamoDB client makes at most 50 calls at the same time, because the SDK has 50 connections', async () => {
+it('the DynamoDB client makes at most 50 calls at a time, because the SDK has 50 connections', async () => {
   let running = 0;
   let mostRunning = 0;
   const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockImplementation((async () => {
@@ -26,7 +26,10 @@ it('the DynamoDB client makes at most 50 calls at the same time, because the SDK
   expect(mostRunning).toBe(50);
 });
 
-/** Makes the SDK answer no call before `release`, and starts 50 calls. Later calls wait for one of these to end. */
+/**
+ * Prevents answers from the SDK until `release` is called, and starts 50 calls. Later calls wait for one of these to
+ * end.
+ */
 function busyMetastore(events?: MetastoreEvents): {
   metastore: DynamoDbMetastore;
   release: () => void;
@@ -39,7 +42,7 @@ function busyMetastore(events?: MetastoreEvents): {
   return { metastore, release: () => answer.resolve({}), calls };
 }
 
-it('the DynamoDB client ends a waiting call as soon as its signal is aborted', async () => {
+it('the DynamoDB client ends a waiting call as soon as its signal aborts', async () => {
   const { metastore, release, calls } = busyMetastore();
   const controller = new AbortController();
   const waiting = errorOf(metastore.load(id, created, { atMs: 0, signal: controller.signal }));
@@ -50,7 +53,7 @@ it('the DynamoDB client ends a waiting call as soon as its signal is aborted', a
   await Promise.all(calls);
 });
 
-it('the DynamoDB client measures the latency of a call from the time when it is sent', async () => {
+it('the DynamoDB client measures the latency of a call from when it sends the call', async () => {
   let nowMs = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
   const latenciesMs: number[] = [];
@@ -64,7 +67,7 @@ it('the DynamoDB client measures the latency of a call from the time when it is 
   expect(latenciesMs).toEqual([...Array<number>(50).fill(70), 0]);
 });
 
-it('DynamoDbKeyTable makes no call for an id that no row can have', async () => {
+it('DynamoDbKeyTable makes no call for an ID that no row can have', async () => {
   const send = vi.spyOn(DynamoDBClient.prototype, 'send').mockRejectedValue(new Error('sent'));
   const table = new DynamoDbKeyTable({ region: 'us-west-2' });
   for (const impossible of ['', 'a'.repeat(2049), 'a\ud800']) {

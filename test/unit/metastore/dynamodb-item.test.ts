@@ -12,7 +12,7 @@ function revoked(attributes: KeyItem): boolean {
 }
 
 describe('a key row', () => {
-  it("is encoded in Asherah's format", () => {
+  it('is encoded as Asherah encodes it', () => {
     expect(item).toEqual({
       Id: { S: '_IK_p_svc_prod' },
       Created: { N: '120' },
@@ -26,7 +26,7 @@ describe('a key row', () => {
     });
   });
 
-  it('survives encoding and decoding, revoked or not, with or without a parent', () => {
+  it('is the same after encoding and decoding, revoked or not, with or without a parent', () => {
     for (const changes of [{}, { revoked: true }, { parent: undefined }]) {
       const record = { ...intermediate, ...changes };
       expect(decodeKeyItem(encodeKeyItem(record))).toEqual(record);
@@ -58,7 +58,7 @@ describe('a key row', () => {
     },
   );
 
-  it('has its proof as an attribute beside KeyRecord', () => {
+  it('has its proof in an attribute next to KeyRecord', () => {
     const proof = Buffer.alloc(32, 3);
     const proven = encodeKeyItem({ ...intermediate, proof });
     expect(proven).toEqual({ ...item, Proof: { B: proof } });
@@ -66,7 +66,7 @@ describe('a key row', () => {
     expect(decodeKeyItem(item)).not.toHaveProperty('proof');
   });
 
-  it('is named with escapes if its id contains control characters', () => {
+  it('is named with escapes if its ID contains control characters', () => {
     const broken = { ...item, Id: { S: '_SK_\u001b[2J' }, KeyRecord: { S: '' } };
     expect(() => decodeKeyItem(broken)).toThrow('The key row _SK_\\u001b[2J created 120 cannot be read');
   });

@@ -24,7 +24,7 @@ afterEach(async () => {
   server = undefined;
 });
 
-/** Starts a fake DynamoDB that answers as `answer` decides. `requests` holds the requests that it received. */
+/** Starts a fake DynamoDB that answers as `answer` decides. `requests` contains the requests that it received. */
 async function open(
   answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
   requestTimeoutMs = 10_000,
@@ -51,7 +51,7 @@ async function open(
   return { metastore, requests };
 }
 
-it('DynamoDbMetastore reads consistently from the table EncryptionKey by default, and stores with a condition', async () => {
+it('DynamoDbMetastore reads consistently, stores with a condition, and uses the table EncryptionKey by default', async () => {
   const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
   await metastore.load(id, created, noDeadline());
   await metastore.loadLatest(id, noDeadline());
@@ -71,7 +71,7 @@ it.for([
   ['a missing answer', 'hang'],
   ['an answer that stalls', 'stall'],
 ] as const)(
-  'DynamoDbMetastore reports %s as MetastoreUnavailable, never as an absent key or a duplicate',
+  'DynamoDbMetastore reports %s as MetastoreUnavailable, and never as an absent key or a duplicate',
   async ([, answer]) => {
     const { metastore } = await open(() => answer, 100);
     const works = [
@@ -98,13 +98,13 @@ it('DynamoDbMetastore retries throttled calls', async () => {
   expect(metastore.state).toMatchObject({ state: 'ok' });
 });
 
-it('DynamoDbMetastore makes three attempts even if the SDK has another default', async () => {
+it("DynamoDbMetastore makes three attempts even if the SDK's default differs", async () => {
   const { metastore, requests } = await open(() => ({ status: 500, body: '{"__type":"InternalServerError"}' }));
   expect(await codeOf(metastore.load(id, created, noDeadline()))).toBe('MetastoreUnavailable');
   expect(requests).toHaveLength(3);
 });
 
-it('DynamoDbMetastore retries as often after an outage as before it', async () => {
+it('DynamoDbMetastore retries as often after an outage as before', async () => {
   let isDown = true;
   let attempts = 0;
   const { metastore } = await open(() => {
@@ -112,7 +112,7 @@ it('DynamoDbMetastore retries as often after an outage as before it', async () =
     const fails = isDown || attempts % 2 === 1;
     return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
   });
-  // These are more failures than the retry quota of the SDK allows retries for.
+  // The SDK's retry quota does not allow retries for this many failures.
   const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
   expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
   expect(attempts).toBe(3 * outage.length);
@@ -120,7 +120,7 @@ it('DynamoDbMetastore retries as often after an outage as before it', async () =
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('DynamoDbMetastore rejects with the reason of the deadline after the deadline has passed', async () => {
+it('DynamoDbMetastore rejects with the reason of the deadline if the deadline has passed', async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -141,11 +141,11 @@ it.for([
     { connectionTimeoutMs: 5000, requestTimeoutMs: 7000 },
     { connectionTimeout: 5000, requestTimeout: 7000, socketTimeout: 7000 },
   ],
-] as const)('DynamoDbMetastore with the options %j has the time-outs %j', async ([options, timeouts]) => {
+] as const)('DynamoDbMetastore, given the options %j, has the time-outs %j', async ([options, timeouts]) => {
   await open(() => ({ status: 200, body: '{}' }));
   const { port } = (server as Server).address() as AddressInfo;
   const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
-  // The SDK resolves the time-outs during the first request.
+  // The SDK determines the time-outs during the first request.
   await client.send(readOne('EncryptionKey', id, created));
   const handler = client.config.requestHandler as unknown as { httpHandlerConfigs(): object };
   expect(handler.httpHandlerConfigs()).toMatchObject({ ...timeouts, throwOnRequestTimeout: true });
@@ -161,7 +161,7 @@ it.for([
   [{ endpoint: 'http://127.0.0.1:8000/#x' }, 'endpoint has a query, a fragment or credentials'],
   [{ connectionTimeoutMs: 2 ** 31 }, 'connectionTimeoutMs must not be more than 2147483647'],
   [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than 2147483647'],
-] as const)('refuses the options %j', ([options, fault]) => {
+] as const)('DynamoDbMetastore refuses the options %j', ([options, fault]) => {
   expect(() => new DynamoDbMetastore(options)).toThrow(fault);
 });
 
@@ -216,7 +216,7 @@ it('DynamoDbMetastore emits an event for each call, and keeps the last state and
   expect(requests).toHaveLength(4);
 });
 
-it('DynamoDbMetastore has the state unavailable if it has not answered by the deadline', async () => {
+it('DynamoDbMetastore is unavailable if it has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
@@ -226,7 +226,7 @@ it('DynamoDbMetastore has the state unavailable if it has not answered by the de
 });
 
 it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
-  'the DynamoDbMetastore constructor rejects the time-outs %j',
+  'the DynamoDbMetastore constructor refuses the time-outs %j',
   (timeouts) => {
     expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
       'must be a positive whole number',

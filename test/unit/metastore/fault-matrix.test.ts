@@ -1,4 +1,4 @@
-/** Tests the outcome of each kind of request for each fault of DynamoDB, permanent or momentary, over HTTP. */
+/** Tests over HTTP how each kind of request ends under each DynamoDB fault, lasting or momentary. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -9,15 +9,17 @@ import { WireFixture } from '../../support/wire-fixture.ts';
 
 /** The time-out for faults that give no answer. */
 const SILENT_TIMEOUT_MS = 2000;
-/** The time-out for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
+/**
+ * The time-out for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it.
+ */
 const LONG_TIMEOUT_MS = 60_000;
 const SLACK_MS = 5000;
-/** The longest delays of the SDK between three attempts, after throttling and after any other fault. */
+/** The SDK's longest delays between three attempts: after throttling, and after any other fault. */
 const THROTTLED_DELAY_MS = 2000;
 const OTHER_DELAY_MS = 200;
 /** How long a process remembers that a row was unreadable. */
 const UNREADABLE_MS = 5000;
-/** How long a cell looks for calls that go on after the answer. */
+/** How long a cell watches for calls that go on after the answer. */
 const AFTERMATH_MS = 300;
 
 const FAULTS = {
@@ -34,7 +36,7 @@ const FAULTS = {
 } as const satisfies Record<string, DynamoDbFault>;
 type Fault = keyof typeof FAULTS | 'overtaken';
 
-/** Which calls meet the fault, and whether each attempt of a call meets it or only the first. */
+/** Which calls have the fault, and whether every attempt of a call has it, or only the first. */
 const WHEN = {
   always: { calls: /./, first: false },
   once: { calls: /./, first: true },
@@ -48,8 +50,8 @@ const WHEN = {
 type When = keyof typeof WHEN;
 
 /**
- * The expected outcome and calls of the four requests, for each fault. A call is written as Q (Query), G (GetItem) or P
- * (PutItem), followed by s (System Key) or i (Intermediate Key).
+ * For each fault, how the four requests must end and which calls they must make. A call is written as Q (Query), G
+ * (GetItem) or P (PutItem), followed by s (System Key) or i (Intermediate Key).
  * - The SDK makes three attempts at a call if the fault is retryable.
  * - If the answer to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that row,
  *   as it does after losing a creation race.
@@ -104,7 +106,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.close());
 
-/** Makes the chosen calls meet a fault. */
+/** Gives the chosen calls a fault. */
 function faultOf(fault: DynamoDbFault, when: When): FaultOf {
   const { calls, first } = WHEN[when];
   const seen = new Set<string>();
@@ -128,7 +130,7 @@ function shortOf(calls: readonly string[]): string {
   return runs.map(short).join(' ') || '-';
 }
 
-/** The longest time that a cell may take, for outcomeOf. */
+/** The longest time that a cell may take, as outcomeOf takes it. */
 function boundMsOf(fault: Fault, expected: string): number {
   const attempts = [...expected.matchAll(/[QGP][is](?:×(\d))?/g)].reduce((sum, [, n = '1']) => sum + Number(n), 0);
   const silenceMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : 0;
@@ -136,7 +138,7 @@ function boundMsOf(fault: Fault, expected: string): number {
   return attempts * (silenceMs + delayMs) + SLACK_MS;
 }
 
-/** Runs one cell of the matrix. Returns the outcome of the request and the calls that it made. */
+/** Runs one cell of the matrix. Returns the outcome of the request, and the calls that it made. */
 async function cell(name: RequestName, fault: Fault, when: When, expected: string): Promise<string> {
   cells += 1;
   const service = `cell-${cells}`;
@@ -158,7 +160,7 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
     expect(shortOf(proxy.calls), `${name}: no call may follow the answer`).toBe(calls);
     proxy.faultOf = () => undefined;
     if (code === 'KeyRowUnreadable') await sleep(UNREADABLE_MS);
-    // When the fault has ended, the same process succeeds, and a cold process opens every record.
+    // Once the fault has ended, the same process succeeds, and a cold process opens every record.
     const later = await outcomeOf(request, SLACK_MS);
     expect(later.code, `${name}: the code after the fault has ended`).toBe('ok');
     records.push(...[record, later.record].filter((one) => one !== undefined));
@@ -170,8 +172,8 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   }
 }
 
-describe.concurrent('the requests new SK, known SK, cold and warm', { timeout: 40_000 }, () => {
-  it.for(MATRIX)('with the DynamoDB fault %s, %s, end in: %s; %s; %s; %s', async ([fault, when, ...expected]) => {
+describe.concurrent('requests with a new and a known System Key, cold and warm,', { timeout: 40_000 }, () => {
+  it.for(MATRIX)('under the DynamoDB fault %s (%s), end with %s; %s; %s; %s', async ([fault, when, ...expected]) => {
     const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
     expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
   });

@@ -1,4 +1,15 @@
+import { expect, it } from 'vitest';
 import { MemoryMetastore } from '../../../src/index.ts';
 import { metastoreContract } from '../../support/contract/metastore-contract.ts';
 
 metastoreContract('memory', () => new MemoryMetastore());
+
+it.for([1.5, Number.NaN, 2 ** 53, '60'])(
+  'the memory metastore refuses to load a row of the date %s',
+  async (created) => {
+    const metastore = new MemoryMetastore();
+    for (const load of ['load', 'loadRecent'] as const) {
+      await expect(metastore[load]('_SK_a' as never, created as never)).rejects.toThrow(TypeError);
+    }
+  },
+);

@@ -1,6 +1,6 @@
 /**
- * Tests outages of DynamoDB outside the fault matrix: a closed port, a deadline, and the rows that a lost answer leaves
- * in the table.
+ * Tests DynamoDB outages that are not in the fault matrix: a closed port, a deadline, and the rows that the table
+ * contains after an answer was lost.
  */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/reque
 import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
-/** Longer than every bound in this file, so a test fails if a request waits for this time-out. */
+/** Longer than every bound in this file, so a test fails if a request has to wait for this time-out. */
 const LONG_MS = 20_000;
 /** A little longer than the SDK's longest delay before a second attempt. */
 const AFTERMATH_MS = 1300;
@@ -39,7 +39,7 @@ function encryptWithin(process: SessionFactory, ms: number): Request {
   return () => process.session('p').encrypt(Buffer.from('payload'), { deadlineAtMs: Date.now() + ms });
 }
 
-/** The kind of each row in the table: `SK` or `IK`. */
+/** The kinds of the rows in the table: `SK` and `IK`. */
 async function rows(): Promise<string[]> {
   const client = new DynamoDBClient({ endpoint: dynamoDb.endpoint, region: WEST });
   const { Items = [] } = await client.send(new ScanCommand({ TableName: 'EncryptionKey' }));
@@ -47,7 +47,7 @@ async function rows(): Promise<string[]> {
   return Items.map(({ Id }) => Id?.S?.slice(1, 3) ?? '').toSorted();
 }
 
-it('a closed port ends a request with MetastoreUnavailable at once', async () => {
+it("a request ends with MetastoreUnavailable at once if DynamoDB's port is closed", async () => {
   const server = createServer();
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
   await close(server);
@@ -65,7 +65,7 @@ describe('a request with a deadline', () => {
     const cold = world.process();
     proxy.faultOf = () => fault;
     expect((await outcomeOf(encryptWithin(cold, 100), 100 + SLACK_MS)).code).toBe('DeadlineExceeded');
-    // On a busy machine, the proxy may receive the first call only after the request has failed.
+    // On a busy machine, the proxy may receive the first call only when the request has already failed.
     const calls = Math.max(1, proxy.calls.length);
     await sleep(AFTERMATH_MS);
     expect(proxy.calls.length).toBeLessThanOrEqual(calls);
@@ -73,7 +73,7 @@ describe('a request with a deadline', () => {
 });
 
 describe('a put whose answer is lost', () => {
-  it('leaves one System Key and one Intermediate Key, and the System Key is unwrapped once', async () => {
+  it('leaves one System Key and one Intermediate Key, and needs one unwrap', async () => {
     const seen = new Set<string>();
     proxy.faultOf = (call) => {
       if (!call.startsWith('Put') || seen.has(call)) return undefined;
@@ -87,7 +87,7 @@ describe('a put whose answer is lost', () => {
     if (record !== undefined) await mustOpen(world.process(), record);
   });
 
-  it('leaves a row for the next request if the deadline prevents a retry', async () => {
+  it('leaves a row for the next request if the deadline allows no retry', async () => {
     const cold = world.process();
     proxy.faultOf = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
     expect((await outcomeOf(encryptWithin(cold, 400), 400 + SLACK_MS)).code).toBe('DeadlineExceeded');

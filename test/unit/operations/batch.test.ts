@@ -18,14 +18,14 @@ function keyOf({ record }: Answer): string {
 }
 
 describe('batch operations', () => {
-  it('return results in the order of the items', async () => {
+  it('return their results in the order of the items', async () => {
     const { answer } = operate();
     const sealed = await answer('encrypt-batch', plaintexts('a', 'b', 'c'));
     const opened = await answer('decrypt-batch', { items: results(sealed).toReversed() });
     expect(opened).toEqual({ results: ['c', 'b', 'a'].map((t) => ({ plaintext: base64(t) })) });
   });
 
-  it('return the error of a failed item as its result and process the other items', async () => {
+  it('return the error of a failed item in its place, and process the other items', async () => {
     const { answer, itemFailures } = operate();
     const [record] = results(await answer('encrypt-batch', plaintexts('a')));
     const foreign = await answer('encrypt', { plaintext: '' }, 'tenant-2');
@@ -48,7 +48,7 @@ describe('batch operations', () => {
     ]);
   });
 
-  it('rewrap-batch moves records under the latest key and reports which ones it moved', async () => {
+  it('move records to the latest key with rewrap-batch, and report which records they moved', async () => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const old = results(await answer('encrypt-batch', plaintexts('a', 'b')));
@@ -61,7 +61,7 @@ describe('batch operations', () => {
     });
   });
 
-  it('encrypt-batch uses one Data Row Key if shareDataRowKey is true, and each record decrypts by itself', async () => {
+  it('use one Data Row Key if shareDataRowKey is true, and each record decrypts by itself', async () => {
     const { answer } = operate();
     const own = results(await answer('encrypt-batch', plaintexts('a', 'b')));
     expect(new Set(own.map(keyOf)).size).toBe(2);
@@ -76,7 +76,7 @@ describe('batch operations', () => {
     }
   });
 
-  it('load the keys of a partition once', async () => {
+  it('load the keys of a partition only once', async () => {
     const world = new FakeDependencies();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('a', 'b', 'c', 'd'));
     expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
@@ -95,7 +95,7 @@ describe('batch operations', () => {
     });
   });
 
-  it('fail as a whole if an item throws an unexpected error', async () => {
+  it('fail as a whole if one item causes an unexpected error', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => {
       throw new TypeError('a defect');
@@ -112,7 +112,7 @@ describe('batch operations', () => {
     ['items is missing', {}, 'InvalidRequest'],
     ['there are more than maxItems items', plaintexts('a', 'b', 'c', 'd'), 'InvalidRequest'],
     ['the items exceed the plaintext limit', plaintexts('aaaaa', 'bbbbb', 'c'), 'PayloadTooLarge'],
-  ] as const)('reject the request before any key is touched if %s', async ([, body, code]) => {
+  ] as const)('refuse the request before any key is read if %s', async ([, body, code]) => {
     const world = new FakeDependencies();
     const { ask } = operate(world.process(), { maxItems: 3, plaintextLimitBytes: 10 });
     expect(await codeOf(ask('encrypt-batch', body))).toBe(code);
@@ -129,7 +129,7 @@ describe('batch operations', () => {
     ]);
   });
 
-  it('decrypt-batch and rewrap-batch limit the total plaintext of the records', async () => {
+  it('limit the total plaintext of the records in decrypt-batch and rewrap-batch', async () => {
     const world = new FakeDependencies();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('aaaaa', 'bbbbb', 'c'));
     world.log.take();
@@ -141,8 +141,8 @@ describe('batch operations', () => {
   });
 });
 
-describe('a record that is too short to decrypt', () => {
-  it('does not raise the plaintext limit for other records of its batch', async () => {
+describe('a record too short to decrypt', () => {
+  it('does not raise the plaintext limit for the other records of its batch', async () => {
     const world = new FakeDependencies();
     const { answer, ask } = operate(world.process(), { plaintextLimitBytes: 10 });
     const sealed = await operate(world.process()).answer('encrypt', plaintexts('a'.repeat(11)).items[0]);
@@ -154,8 +154,8 @@ describe('a record that is too short to decrypt', () => {
   });
 });
 
-describe('record formats', () => {
-  it('encrypt returns a compact record if asked, and decrypt accepts both forms', async () => {
+describe('the form of a record', () => {
+  it('is compact after encrypt if the request asks for that, and decrypt accepts both forms', async () => {
     const { answer } = operate();
     const object = await answer('encrypt', { plaintext: base64('x') });
     const compact = await answer('encrypt', { plaintext: base64('x'), format: 'compact' });
@@ -164,7 +164,7 @@ describe('record formats', () => {
     for (const given of [object, compact]) expect(await answer('decrypt', given)).toEqual({ plaintext: base64('x') });
   });
 
-  it('rewrap keeps the form of a record unless the request asks for the compact form', async () => {
+  it('stays the same in a rewrap unless the request asks for the compact form', async () => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const object = await answer('encrypt', { plaintext: base64('x') });

@@ -21,7 +21,7 @@ async function sealed(operator: Operator, request: Answer, document: unknown = O
 }
 
 describe('encrypt and decrypt with a context', () => {
-  it.for([undefined, 'compact'])('round-trip in the format %s', async (format) => {
+  it.for([undefined, 'compact'])('work together in the format %s', async (format) => {
     const { answer, ask } = operate();
     const { record } = await answer('encrypt', { plaintext: 'aGk=', context: HOME, ...(format && { format }) });
     expect(await answer('decrypt', { record, context: HOME })).toEqual({ plaintext: 'aGk=' });
@@ -32,7 +32,7 @@ describe('encrypt and decrypt with a context', () => {
   });
 
   it.for([null, [], ['a'], 'id=1', 7, { id: 1 }, { id: null }, {}, { '': 'x' }, { id: 'x'.repeat(1025) }])(
-    'refuse %j as a context',
+    'refuse the context %j',
     async (context) => {
       const world = new FakeDependencies();
       const { ask } = operate(world.process());
@@ -45,7 +45,7 @@ describe('encrypt and decrypt with a context', () => {
     },
   );
 
-  it('bind each item of a batch to a context of its own', async () => {
+  it('bind each item of a batch to its own context', async () => {
     const { answer, itemFailures } = operate();
     const contexts = ['1', '2', '3'].map((id) => ({ table: 'users', id }));
     const items = contexts.map((context) => ({ plaintext: 'aGk=', context }));
@@ -61,7 +61,7 @@ describe('encrypt and decrypt with a context', () => {
     expect(itemFailures).toHaveLength(1);
   });
 
-  it('refuse a malformed context of one item alone', async () => {
+  it('refuse only the item that has a malformed context', async () => {
     const { answer } = operate();
     const items = [
       { plaintext: 'aGk=', context: {} },
@@ -74,7 +74,7 @@ describe('encrypt and decrypt with a context', () => {
     ]);
   });
 
-  it('open the record of one field with its path', async () => {
+  it('open the record of one field if the request gives its path', async () => {
     const operator = operate();
     const { items } = await sealed(operator, { context: HOME });
     const record = items[0]?.ssn;
@@ -86,15 +86,15 @@ describe('encrypt and decrypt with a context', () => {
     expect(await codeOf(operator.ask('decrypt', { record, path }))).toBe('InvalidRequest');
   });
 
-  it('refuse a path with a record that is not the record of a field', async () => {
+  it("refuse a path for a record that is not a field's record", async () => {
     const { answer, ask } = operate();
     const { record } = await answer('encrypt', { plaintext: '', context: HOME, format: 'compact' });
     expect(await codeOf(ask('decrypt', { record, context: HOME, path: '$' }))).toBe('InvalidRequest');
   });
 });
 
-describe('fields of a document with a context', () => {
-  it('survive that members and the items of arrays are reordered', async () => {
+describe('the fields of a document with a context', () => {
+  it('still open after members and array items are put in another order', async () => {
     const operator = operate();
     const { id, items } = await sealed(operator, { context: HOME });
     const reordered = { items: items.toReversed(), id };
@@ -118,7 +118,7 @@ describe('fields of a document with a context', () => {
     expect(opened['document']).toEqual({ a: 2, b: 1 });
   });
 
-  it('are bound to their indexes with bindPath exact, and to no path with bindPath none', async () => {
+  it('are bound to their indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
     const operator = operate();
     const exact = { context: HOME, bindPath: 'exact' };
     const document = await sealed(operator, exact);
@@ -133,7 +133,7 @@ describe('fields of a document with a context', () => {
     expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
   });
 
-  it('read entries of their context from the document and from the element around them', async () => {
+  it('take values of their context from the document and from the element around them', async () => {
     const operator = operate();
     const from = { contextFrom: { id: '$.id', line: '@.line' }, context: { table: 'orders' } };
     const document = await sealed(operator, from);
@@ -165,7 +165,7 @@ describe('fields of a document with a context', () => {
     ['true', 'true'],
     ['"\u00e9"', String.raw`"\u00e9"`],
     ['-0', '0'],
-  ])('take %s and %s for the same value', async ([one, other]) => {
+  ])('have the same context for the values %s and %s', async ([one, other]) => {
     const operator = operate();
     const request = { fields: ['$.s'], contextFrom: { id: '$.id' } };
     const text = `{"id":${one},"s":1}`;
@@ -189,7 +189,7 @@ describe('fields of a document with a context', () => {
     ['no path', { id: 7 }],
     ['no entries', {}],
     ['a name that stands in context, too', { table: '$.id' }],
-  ])('refuse contextFrom with %s', async ([, contextFrom]) => {
+  ])('are not encrypted if contextFrom has %s', async ([, contextFrom]) => {
     const { ask } = operate();
     const document = `{"id":1,"none":null,"half":0.5,"big":9007199254740993,"sealed":"kf1j.x",${JSON.stringify(ORDER).slice(1)}`;
     const asked = JSON.stringify({ fields: SSNS, contextFrom, context: { table: 't' } });
@@ -197,17 +197,17 @@ describe('fields of a document with a context', () => {
     expect(await codeOf(ask('encrypt-fields', body))).toBe('InvalidRequest');
   });
 
-  it('refuse a path from the element if a field is in no array', async () => {
+  it('are not encrypted if contextFrom has a path from the element and a field is in no array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
 
-  it('refuse bindPath without a context', async () => {
+  it('are not encrypted if bindPath is given without a context', async () => {
     const request = { document: { s: 2 }, fields: ['$.s'], bindPath: 'none' };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
 
-  it('keep names with quotes, backslashes and control characters apart', async () => {
+  it('are distinguished even if their names contain quotes, backslashes and control characters', async () => {
     const operator = operate();
     const names = ["a'", 'a\\', "a\\'", 'a\u0001', 'a\n', 'a\\n', '', '__proto__', "']['"];
     const documentText = `{${names.map((name, i) => `${JSON.stringify(name)}:${i}`).join(',')}}`;
@@ -234,7 +234,7 @@ describe('skipSealed', () => {
   const sealOnce = async (operator: Operator, request: Answer): Promise<unknown> =>
     (await operator.answer('encrypt-fields', { ...once, ...request }))['document'];
 
-  it('leaves a field that opens with this context and path', async () => {
+  it('leaves a field unchanged if it opens with this context and path', async () => {
     const operator = operate();
     const document = await sealOnce(operator, { context: HOME });
     expect(await sealOnce(operator, { document, context: HOME, skipSealed: true })).toEqual(document);
@@ -256,7 +256,7 @@ describe('skipSealed', () => {
     expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
   });
 
-  it.for([{}, { context: HOME }])('encrypts a look-alike with %j', async (request) => {
+  it.for([{}, { context: HOME }])('encrypts a text that only looks like a record, with %j', async (request) => {
     const world = new FakeDependencies();
     const operator = operate(world.process());
     const stranger = operate();
@@ -270,7 +270,7 @@ describe('skipSealed', () => {
 });
 
 describe('exactInteger', () => {
-  it('agrees with BigInt for every decimal that is an integer', () => {
+  it('returns the same as BigInt for every decimal that is an integer', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), fc.integer({ min: 0, max: 5 }), (value, zeros) => {
         const expected = String(value === 0 ? 0 : value);
@@ -295,7 +295,7 @@ describe('exactInteger', () => {
     ['0.000', '0'],
     ['12e2', '1200'],
     ['-1.20e1', '-12'],
-  ])('writes %s as %s', ([source, digits]) => {
+  ])('turns %s into %s', ([source, digits]) => {
     expect(exactInteger(source as string)).toBe(digits);
   });
 });

@@ -3,7 +3,7 @@ import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
-describe('fieldPathFaults finds a fault in paths that no document can satisfy:', () => {
+describe('fieldPathFaults finds a fault, because no document can satisfy these paths:', () => {
   it.for([
     [['$.a', '$.a.b'], '[1] selects only values inside those of [0]'],
     [['$.a.b', '$.a'], '[0] selects only values inside those of [1]'],
@@ -52,7 +52,7 @@ describe('fieldPathFaults finds a fault in paths that no document can satisfy:',
   });
 });
 
-describe('fieldPathFaults accepts paths that some document satisfies:', () => {
+describe('fieldPathFaults finds no fault, because a document can satisfy these paths:', () => {
   it.for([
     [['$.a', '$.b'], { a: 1, b: 1 }],
     [['$.a', '$..b'], { a: 1, b: 1 }],
@@ -87,6 +87,13 @@ describe('fieldPathFaults accepts paths that some document satisfies:', () => {
     [["$.a['b',1]", '$.a.c'], { a: { b: 1, c: 2 } }],
     [['$.a.b', "$.a[0,'c']"], { a: { b: 1, c: 2 } }],
     [['$.x.a', '$.x[*]'], { x: { a: 1 } }],
+    [['$.x[0:2]', '$.x[2].b'], { x: [1, 2, { b: 1 }] }],
+    [['$.x[1:]', '$.x[0].b'], { x: [{ b: 1 }, 2] }],
+    [['$.x[0::2]', '$.x[1].b'], { x: [1, { b: 1 }] }],
+    [['$.x[0:2]', '$.x[1:3].b'], { x: [1, 2, { b: 1 }] }],
+    [['$.x[1:]', '$.x[0:2].b'], { x: [{ b: 1 }, 2] }],
+    [['$.x[0::2]', '$.x[1::2].b'], { x: [1, { b: 1 }] }],
+    [['$.x[0::2]', '$.x[0::3].b'], { x: [1, 2, 3, { b: 1 }] }],
     [['$.x[::-1]', '$.y[-3:-1]', '$.z[3:0:-1]'], { x: [1], y: [1, 2, 3], z: [1, 2] }],
   ] as const)('%j', ([paths, document]) => {
     expect(fieldPathFaults(paths)).toEqual([]);

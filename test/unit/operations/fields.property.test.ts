@@ -25,8 +25,8 @@ const NAMES = [
   'kf1j.',
 ];
 /**
- * Member names without backslashes. After `JSON.parse` of Node 24.21 has read a name with a backslash, it can confuse
- * other escaped names with that name. The tests compare with `JSON.parse`, so they avoid such names.
+ * Member names without backslashes. Once `JSON.parse` of Node 24.21 has read a name with a backslash, it may take other
+ * escaped names for that name. The tests compare with `JSON.parse`, so they avoid such names.
  */
 const name = fc.oneof(
   fc.constantFrom(...NAMES),
@@ -56,7 +56,7 @@ const scalarText = fc.oneof(
   nameText,
 );
 
-/** JSON texts with arbitrary white space and escapes, without repeated names in an object. */
+/** JSON texts with arbitrary white space and escapes. No object has two members of the same name. */
 const { json: jsonText } = fc.letrec<{ json: string; list: string; object: string }>((tie) => ({
   json: fc.oneof({ depthSize: 'medium', withCrossShrink: true }, scalarText, tie('list'), tie('object')),
   list: fc
@@ -94,7 +94,7 @@ function placesOf(value: JsonValue, steps: readonly (string | number)[] = []): [
   return [[JSON.stringify(steps), value], ...children.flatMap(([step, child]) => placesOf(child, [...steps, step]))];
 }
 
-/** Returns the result of `work`. Undefined if it throws or rejects with `InvalidRequest`. */
+/** Returns the result of `work`. Undefined if the work throws or rejects with `InvalidRequest`. */
 function unlessRefused<T>(work: () => T): T | undefined {
   try {
     const done = work();
@@ -131,7 +131,7 @@ describe('field operations on generated documents', () => {
     );
   });
 
-  it('locate the text of each value that JSON.parse reads', () => {
+  it('find the text of each value that JSON.parse reads', () => {
     fc.assert(
       fc.property(jsonText, (text) => {
         for (const [steps, { start, end }] of placesOf(locateValues(text))) {
@@ -143,7 +143,7 @@ describe('field operations on generated documents', () => {
     );
   });
 
-  it('restore the exact text of encrypted values and keep the rest of the document', async () => {
+  it('restore the exact text of encrypted values, and leave the rest of the document unchanged', async () => {
     const { ask } = operate(memoryService());
     await fc.assert(
       fc.asyncProperty(jsonText, fc.array(path, { minLength: 1, maxLength: 3 }), async (text, fields) => {
@@ -171,8 +171,8 @@ const record: fc.Arbitrary<DataRowRecord> = fc
   .filter(({ parent }) => parent.id.isWellFormed())
   .map(({ data, ...key }) => ({ key, data }));
 
-describe('the compact form of generated records', () => {
-  it('decodes to the same record as the JSON form', () => {
+describe('the compact form of a generated record', () => {
+  it('decodes to the same record as its JSON form', () => {
     fc.assert(
       fc.property(record, fc.constantFrom('bytes', 'json'), (one, kind) => {
         const decoded = decodeCompactRecord(encodeCompactRecord(one, kind) ?? '');
@@ -182,7 +182,7 @@ describe('the compact form of generated records', () => {
     );
   });
 
-  it('is unique: encoding a decoded text returns that text', () => {
+  it('is unique, so encoding a decoded text returns that text', () => {
     fc.assert(
       fc.property(record, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (one, at, character) => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';

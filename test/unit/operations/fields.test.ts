@@ -5,7 +5,7 @@ import { operate } from '../../support/operations.ts';
 
 const SEALED = /"kf1j\.[\w-]+"/g;
 
-/** Encrypts fields of a document and returns its text, with `***` in place of each compact record. */
+/** Encrypts fields of a document. Returns the text of the document, with `***` in place of each compact record. */
 async function sealedForm(document: string, fields: string[], more = ''): Promise<string> {
   const answer = await operate().ask(
     'encrypt-fields',
@@ -34,7 +34,7 @@ describe('encrypt-fields', () => {
     ['__proto__', '{"__proto__":1,"constructor":2}', ['$.__proto__'], '{"__proto__":***,"constructor":2}'],
     ['a string that looks like a compact record', '{"a":"kf1j.AAAA"}', ['$.a'], '{"a":***}'],
     ['null', '{"a":null}', ['$.a'], '{"a":***}'],
-  ] as const)('seals %s', async ([, document, fields, sealed]) => {
+  ] as const)('encrypts %s', async ([, document, fields, sealed]) => {
     expect(await sealedForm(document, [...fields])).toBe(sealed);
   });
 
@@ -47,7 +47,7 @@ describe('encrypt-fields', () => {
     expect(await ask('decrypt-fields', { document, all: true })).toBe('{"document":{"a":1,"b":"two"}}');
   });
 
-  it('encrypts each value under a Data Row Key of its own by default', async () => {
+  it('encrypts each value under its own Data Row Key by default', async () => {
     const { document } = (await operate().answer('encrypt-fields', { document: [1, 2], fields: ['$[*]'] })) as {
       document: string[];
     };
@@ -55,19 +55,20 @@ describe('encrypt-fields', () => {
     expect(new Set(keys).size).toBe(2);
   });
 
-  it('keeps the digits, order, white space and escapes of the rest of the document', async () => {
+  it('leaves digits, order, white space and escapes in the rest of the document unchanged', async () => {
     const document = '{ "z" : 12345678901234567890 ,\n"10":1.0,"2":-0,"é\\u00e9":[1e400, "\\/"], "a":"secret"}';
     expect(await sealedForm(document, ['$.a'])).toBe(document.replace('"secret"', '***'));
   });
 
   it('reads member names correctly even if JSON.parse of Node 24.21 would confuse them', async () => {
-    // After JSON.parse has read the first document, it reads the name "\n" of the second as a backslash.
+    // After JSON.parse has read the first document, it reads the name "
+    // " in the second as a backslash.
     for (const document of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}']) JSON.parse(document);
     expect(await sealedForm('{"x":0,"\\n":1}', ['$["\\n"]'])).toBe('{"x":0,"\\n":***}');
     await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
   });
 
-  it('returns a documentText if the request has a documentText', async () => {
+  it('returns a documentText for a documentText', async () => {
     const { answer } = operate();
     const documentText = '{"a": 1.00, "b": 2.0}';
     const sealed = (await answer('encrypt-fields', { documentText, fields: ['$.a'] }))['documentText'] as string;
@@ -75,7 +76,7 @@ describe('encrypt-fields', () => {
     expect(await answer('decrypt-fields', { documentText: sealed, all: true })).toEqual({ documentText });
   });
 
-  it('keeps the white space around the root of a documentText', async () => {
+  it('keeps the white space around a documentText', async () => {
     const { answer } = operate();
     for (const [before, after] of [
       ['', '\n'],
@@ -92,7 +93,7 @@ describe('encrypt-fields', () => {
     }
   });
 
-  it('encrypts a value again if it already is a compact record', async () => {
+  it('encrypts a value again if the value is already a compact record', async () => {
     const { answer } = operate();
     const { document: record } = await answer('encrypt-fields', { document: 'x', fields: ['$'] });
     const twice = await answer('encrypt-fields', { document: { a: record }, fields: ['$.a'] });
@@ -102,7 +103,7 @@ describe('encrypt-fields', () => {
     });
   });
 
-  it('leaves only records that this partition can decrypt unchanged if skipSealed is true', async () => {
+  it('leaves a record unchanged with skipSealed only if this partition can decrypt the record', async () => {
     const { answer } = operate();
     const seal = async (partition: string): Promise<unknown> =>
       (await answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
@@ -128,10 +129,10 @@ describe('encrypt-fields', () => {
     'KeyRowUnreadable',
     'KeyNotYetVisible',
     'DeadlineExceeded',
-  ] as const)("fails with %s if skipSealed is true and loading the record's key fails with that code", async (code) => {
+  ] as const)('fails with %s under skipSealed if it cannot load the key of a record for that reason', async (code) => {
     const world = new FakeDependencies();
     const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
-    // The latest key is a newer one and is cached, so encrypting needs no metastore call.
+    // The latest key is newer and in the cache, so encrypting needs no metastore call.
     world.clock.advance(91 * DAY_MS);
     const { ask } = operate(world.process());
     await ask('encrypt-fields', { document: 2, fields: ['$'] });
@@ -141,7 +142,7 @@ describe('encrypt-fields', () => {
     const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
     world.metastore.interfere = () => {};
-    // The key cache does not retry an unreadable row for a few seconds.
+    // For a few seconds, the key cache does not read an unreadable row again.
     world.clock.advance(5000);
     const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
     expect(skipped.document.a).toBe(document);
@@ -184,18 +185,15 @@ describe('encrypt-fields', () => {
       'paths that visit too many values',
       `{"document":${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)},"fields":["$${'..*'.repeat(20)}"]}`,
     ],
-  ] as const)(
-    'refuses %s before any key is touched, with an error that does not quote the request',
-    async ([, body]) => {
-      const world = new FakeDependencies();
-      const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
-      expect(error).toMatchObject({ code: 'InvalidRequest' });
-      expect(String(error)).not.toContain('CANARY');
-      expect(world.log.take()).toEqual([]);
-    },
-  );
+  ] as const)('refuses %s before it reads a key, and quotes nothing of the request in its error', async ([, body]) => {
+    const world = new FakeDependencies();
+    const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
+    expect(error).toMatchObject({ code: 'InvalidRequest' });
+    expect(String(error)).not.toContain('CANARY');
+    expect(world.log.take()).toEqual([]);
+  });
 
-  it('names the step limit in the error if paths visit too many values', async () => {
+  it('names the step limit in its error if paths visit too many values', async () => {
     const document = `${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)}`;
     const body = `{"document":${document},"fields":["$${'..*'.repeat(20)}"]}`;
     expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
@@ -203,7 +201,7 @@ describe('encrypt-fields', () => {
     });
   });
 
-  it('refuses too much plaintext or a too large answer before any key is touched', async () => {
+  it('refuses too much plaintext, or an answer that is too large, before it reads a key', async () => {
     const world = new FakeDependencies();
     const body = { document: ['aaaa', 'bbbb'], fields: ['$[*]'] };
     const small = operate(world.process(), { plaintextLimitBytes: 11 });
@@ -214,7 +212,7 @@ describe('encrypt-fields', () => {
     expect(await tight.ask('encrypt-fields', { ...body, fields: ['$[0]'] })).toMatch(SEALED);
   });
 
-  it('uses one deadline timer for all values of a request', async () => {
+  it('needs one deadline timer for all values of a request', async () => {
     const world = new FakeDependencies();
     const timers = vi.spyOn(globalThis, 'setTimeout');
     const { answer } = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });
@@ -227,7 +225,7 @@ describe('encrypt-fields', () => {
     timers.mockRestore();
   });
 
-  it('computes the exact length of its answer before encrypting', async () => {
+  it('computes the exact length of its answer before it encrypts', async () => {
     const sizes: number[] = [];
     const answerFits = (answer: string): boolean => sizes.push(answer.length) > 0;
     const document = { a: 'é', b: [1, 2.5, null], c: 'x'.repeat(1000) };
@@ -245,7 +243,7 @@ describe('decrypt-fields', () => {
     return { ask, text: answer.slice(1, -1) };
   }
 
-  it('restores values with their original text', async () => {
+  it('restores the original text of every value', async () => {
     const { ask, text } = await sealed();
     expect(await ask('decrypt-fields', `{${text},"fields":["$.b.c","$.a"]}`)).toBe(`{"document":${TEXT}}`);
     expect(await ask('decrypt-fields', `{${text},"all":true}`)).toBe(`{"document":${TEXT}}`);
@@ -257,7 +255,7 @@ describe('decrypt-fields', () => {
     expect(opened.replaceAll(SEALED, '***')).toBe(`{"document":${TEXT.replace('[1.0, -0, "\\u00e9"]', '***')}}`);
   });
 
-  it('returns the base64 string of a record that holds bytes', async () => {
+  it('returns the bytes of a record that holds bytes as base64', async () => {
     const { answer } = operate();
     const { record } = await answer('encrypt', { plaintext: 'AAEC', format: 'compact' });
     expect(await answer('decrypt-fields', { document: { record }, all: true })).toEqual({
@@ -265,14 +263,14 @@ describe('decrypt-fields', () => {
     });
   });
 
-  it('finds a record whose label is written with JSON escapes', async () => {
+  it('finds a record even if its prefix is written with JSON escapes', async () => {
     const { ask } = operate();
     const record = await ask('encrypt-fields', { document: 5, fields: ['$'] });
     const escaped = record.replace('kf1j', '\\u006bf1j');
     expect(await ask('decrypt-fields', `${escaped.slice(0, -1)},"all":true}`)).toBe('{"document":5}');
   });
 
-  it('does not decrypt records inside a decrypted value', async () => {
+  it('does not decrypt records inside a value that it decrypted', async () => {
     const { answer } = operate();
     const { document: inner } = await answer('encrypt-fields', { document: 1, fields: ['$'] });
     const { document: outer } = await answer('encrypt-fields', { document: { inner }, fields: ['$'] });
@@ -302,7 +300,7 @@ describe('decrypt-fields', () => {
     }
   });
 
-  it('fails with RecordUnreadable if a record is relabelled as JSON but holds other bytes', async () => {
+  it('fails with RecordUnreadable if a record of bytes was relabelled as JSON', async () => {
     const { answer, ask } = operate();
     for (const plaintext of [
       '',
@@ -318,7 +316,7 @@ describe('decrypt-fields', () => {
     }
   });
 
-  it('waits for all work before it fails, because Lambda freezes the process after the answer', async () => {
+  it('waits for all its work before it fails, because Lambda freezes the process after the answer', async () => {
     const world = new FakeDependencies();
     const warm = operate(world.process());
     const seal = async (partition: string): Promise<unknown> =>
@@ -351,7 +349,7 @@ describe('decrypt-fields', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses records whose total plaintext exceeds the limit', async () => {
+  it('refuses records whose plaintexts together exceed the limit', async () => {
     const world = new FakeDependencies();
     const { document } = await operate(world.process()).answer('encrypt-fields', {
       document: ['aaaa', 'bbbb'],

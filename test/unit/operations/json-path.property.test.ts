@@ -39,7 +39,7 @@ const path = fc.array(segment, { maxLength: 4 }).map((segments) => `$${segments.
 
 const EDITS = ['$', '.', '[', ']', '*', ':', ',', '-', "'", '"', '\\', '0', 'u', ' ', 'a', '\n'];
 
-/** Mutated paths: a few characters are removed, inserted or replaced. */
+/** Paths in which a few characters are removed, inserted or replaced. */
 const mutated = fc
   .tuple(path, fc.array(fc.tuple(fc.nat(), fc.nat({ max: 1 }), fc.constantFrom('', ...EDITS)), { maxLength: 3 }))
   .map(([text, edits]) =>
@@ -68,7 +68,7 @@ function isAcceptedByPeer(text: string): boolean {
   }
 }
 
-/** Converts the other implementation's parse result to the segments of Keyfold. */
+/** Converts the path that the other implementation has parsed to the segments of Keyfold. */
 function peerReading(text: string): unknown[] {
   return peer(text).segments.map((step) => ({
     descends: step.toString().startsWith('..'),
@@ -84,15 +84,15 @@ function peerReading(text: string): unknown[] {
 }
 
 /**
- * Deviations of the other implementation from RFC 9535. It accepts hyphens in names, a slice without the colon before
- * its step, and lone surrogates. It refuses escaped control characters.
+ * Whether the other implementation deviates from RFC 9535 here. It accepts hyphens in names, a slice without the colon
+ * before its step, and lone surrogates. It refuses escaped control characters.
  */
 function departsFromTheRfc(text: string): boolean {
   return /\.[^.[\]'"\s]*-|:\s*-?\d+(?:\s+-?|-)\d|\\u00[01]/.test(text) || !text.isWellFormed();
 }
 
-describe('parseJsonPath on generated texts without filters', () => {
-  it('accepts the same texts as another implementation and parses them to the same segments', () => {
+describe('parseJsonPath, on generated texts without filters,', () => {
+  it('accepts the texts that another implementation accepts, and parses them to the same segments', () => {
     let accepted = 0;
     fc.assert(
       fc.property(mutated, (text) => {
@@ -105,7 +105,7 @@ describe('parseJsonPath on generated texts without filters', () => {
       }),
       { numRuns: 5000 },
     );
-    // Of 5,000 texts, enough must be accepted and enough refused to compare both outcomes.
+    // Of 5,000 texts, enough must be accepted and enough refused, so that both outcomes are compared.
     expect(accepted).toBeGreaterThan(100);
     expect(accepted).toBeLessThan(4500);
   });

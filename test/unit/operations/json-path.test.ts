@@ -24,14 +24,14 @@ const STORE = {
 };
 const [first, second, third, fourth] = STORE.store.book;
 
-/** Returns the values that a path selects, each once, in the order of the document. */
+/** Returns the values that a path selects, each of them once, in the order of the document. */
 function select(document: unknown, path: string): unknown[] {
   const text = JSON.stringify(document);
   const selected = selectValues(locateValues(text), [path], { allowMissing: true });
   return selected.map(({ start, end }) => JSON.parse(text.slice(start, end)) as unknown);
 }
 
-describe('JSONPath examples of RFC 9535', () => {
+describe('each JSONPath example of RFC 9535', () => {
   it.for([
     // 1.5
     [STORE, '$.store.book[*].author', ['Rees', 'Waugh', 'Melville', 'Tolkien']],
@@ -91,13 +91,13 @@ describe('JSONPath examples of RFC 9535', () => {
     [NORMAL, '$.a.b[-2]', [0]],
     [NORMAL, '$["\\u000B"]', [2]],
     [NORMAL, '$["\\u0061"]', [NORMAL.a]],
-  ] as const)('%#: $1 selects the values that the RFC lists', ([document, path, values]) => {
+  ] as const)('selects the values that the RFC lists (%#: $1)', ([document, path, values]) => {
     expect(select(document, path)).toEqual(values);
   });
 });
 
-it('selectValues visits at most 1,000,000 values for the paths of a request', () => {
-  // Each wildcard counts as 100,000 steps: one for itself and 99,999 for the values.
+it('selectValues visits up to 1,000,000 values for the paths of one request', () => {
+  // Each wildcard takes 100,000 steps: one for itself, and 99,999 for the values.
   const root = locateValues(`[${'0,'.repeat(99_998)}0]`);
   const tenWildcards = '$[*,*,*,*,*,*,*,*,*,*]';
   expect(selectValues(root, [tenWildcards], { allowMissing: false })).toHaveLength(99_999);
@@ -149,7 +149,7 @@ describe('parseJsonPath', () => {
     ["$[0, ?match(@.a, '(a+)+')]", 'has a filter at character 6: filters are not supported'],
     [`$${'.a'.repeat(500)}`, 'is longer than 1000 characters'],
     [`$[${'0,'.repeat(200)}0]`, 'has more than 200 selectors'],
-  ] as const)('%#: refuses the malformed path %j with a message that says why', ([path, message]) => {
+  ] as const)('(case %#) refuses the malformed path %j, and says why', ([path, message]) => {
     expect(() => parseJsonPath(path)).toThrow(message);
   });
 
@@ -164,7 +164,7 @@ describe('parseJsonPath', () => {
     },
   );
 
-  it('reports a malformed path of a request by its index without quoting it', async () => {
+  it('names a malformed path of a request by its index, without quoting it', async () => {
     const body = { document: [1], fields: ['$[0]', '$[?CANARY(f(f(f(f(f(f(f(f(f(f(f(@.a'] };
     expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
       code: 'InvalidRequest',

@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 const PLAINTEXT = Buffer.alloc(40_000, 'a payload of some length ').toString('base64');
 const FORMS = [{}, { format: 'compact' }];
 
-it.for(FORMS)('encrypt, rewrap and decrypt handle a large payload (%o)', async (form) => {
+it.for(FORMS)('encrypt, rewrap and decrypt process a large payload, given the options %o', async (form) => {
   const world = new FakeDependencies();
   const { answer } = operate(world.process());
   const { record } = await answer('encrypt', { plaintext: PLAINTEXT, ...form });
@@ -47,7 +47,7 @@ it('operations free the memory of large payloads before they answer', async () =
 });
 
 it.for([false, true])(
-  'batches handle large payloads beside a malformed item (shareDataRowKey: %s)',
+  'batches process large payloads next to a malformed item (shareDataRowKey: %s)',
   async (shareDataRowKey) => {
     const { answer } = operate(new FakeDependencies().process());
     const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];

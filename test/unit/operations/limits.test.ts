@@ -36,13 +36,13 @@ describe('the plaintext limit', () => {
     ['encrypt', bytes(10), bytes(11)],
     ['encrypt-batch', { items: [bytes(4), bytes(6)] }, { items: [bytes(5), bytes(6)] }],
     ['encrypt-fields', { document: ['12345678'], fields: ['$[0]'] }, { document: ['123456789'], fields: ['$[0]'] }],
-  ] as const)('%s accepts exactly the limit and refuses one byte more', async ([operation, most, more]) => {
+  ] as const)('admits exactly its number of bytes in %s, and not one byte more', async ([operation, most, more]) => {
     const { answer } = operate(new FakeDependencies().process(), { plaintextLimitBytes: 10 });
     await expect(answer(operation, most)).resolves.toBeTypeOf('object');
     expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
   });
 
-  it('decrypt and rewrap accept exactly the limit and refuse one byte more', async () => {
+  it('admits exactly its number of bytes in decrypt and rewrap, and not one byte more', async () => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const [most, more] = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(11))];
@@ -61,7 +61,7 @@ describe('callbacks to the door', () => {
     ['encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
     ['decrypt-fields', { document: [1, 2, 3], all: true }, 0],
   ] as const satisfies readonly (readonly [OperationName, object, number])[])(
-    'itemsCounted receives the number of items of %s for %j',
+    'pass the number of items of %s to itemsCounted, for %j',
     async ([operation, body, count]) => {
       const counts: number[] = [];
       const itemsCounted = (counted: number): void => void counts.push(counted);
@@ -70,7 +70,7 @@ describe('callbacks to the door', () => {
     },
   );
 
-  it('itemsFailed is called only if items failed', async () => {
+  it('include itemsFailed only if items failed', async () => {
     const told: number[] = [];
     const itemsFailed = (errors: readonly unknown[]): void => void told.push(errors.length);
     const { ask } = operate(undefined, { itemsFailed });
@@ -94,21 +94,21 @@ it('a list of paths is read up to its first fault', () => {
 });
 
 describe('the document of a request', () => {
-  it('may have at most 100,000 values and the maximum depth', () => {
+  it('may have up to 100,000 values and the maximum depth', () => {
     expect(locateValues(list(100_000)).items).toHaveLength(99_999);
     expect(() => locateValues(list(100_001))).toThrow('holds more than 100000 values');
     expect(locateValues(nested(MAX_JSON_DEPTH)).end).toBe(2 * MAX_JSON_DEPTH);
     expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
   });
 
-  it('is refused with a message about nesting if a documentText is nested too deeply', async () => {
+  it('is refused for its nesting if it is a documentText that is nested too deeply', async () => {
     const documentText = nested(200);
     const error = await errorOf(operate().ask('encrypt-fields', { documentText, fields: ['$'] }));
     expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });
   });
 
   it.for(['tenant-1', 'é', '🔑'.repeat(20)])(
-    'is refused before any key is touched if the answer is one character too long (partition %s)',
+    'is refused before any key is read if the answer is one character too long (partition %s)',
     async (partition) => {
       const world = new FakeDependencies();
       const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };
@@ -126,14 +126,14 @@ describe('the document of a request', () => {
     },
   );
 
-  it('may lack a field of decrypt-fields only if allowMissing is true', async () => {
+  it('may lack a field that decrypt-fields names only if allowMissing is true', async () => {
     const { ask } = operate();
     const body = { document: {}, fields: ['$.a'] };
     expect(await ask('decrypt-fields', { ...body, allowMissing: true })).toBe('{"document":{}}');
     expect(await codeOf(ask('decrypt-fields', { ...body, allowMissing: false }))).toBe('FieldNotFound');
   });
 
-  it('has its records decrypted at any depth', async () => {
+  it('may hold records at any depth, which decrypt-fields finds', async () => {
     const { ask, answer } = operate();
     const { document } = await answer('encrypt-fields', {
       document: { deep: { a: 1 }, flat: 2, list: [{ b: 3 }], last: 4 },
@@ -146,7 +146,7 @@ describe('the document of a request', () => {
 });
 
 describe('parseJsonPath', () => {
-  it('accepts at most 1000 characters and 200 selectors', () => {
+  it('accepts up to 1000 characters and 200 selectors', () => {
     expect(parseJsonPath(`$.${'a'.repeat(998)}`)).toHaveLength(1);
     expect(() => parseJsonPath(`$.${'a'.repeat(999)}`)).toThrow('is longer than 1000 characters');
     expect(parseJsonPath(`$[${'0,'.repeat(199)}0]`)[0]?.selectors).toHaveLength(200);
@@ -154,14 +154,14 @@ describe('parseJsonPath', () => {
   });
 
   it.for(['A', 'Z', 'a', 'z', '_', 'b0', 'b9', '\u0080', '\ud7ff', '\ue000', '\uffff', '\u{10000}'])(
-    'accepts the unquoted name %j',
+    'accepts the name %j without quotes',
     (name) => {
       expect(nameIn(`$.${name}`)).toEqual({ kind: 'name', name });
     },
   );
 
   it.for(['@', '[', '`', '{', '0', '9', '/', ':', '\u007f', '\ud800', '\udfff'])(
-    'refuses an unquoted name that begins with %j',
+    'refuses a name without quotes that begins with %j',
     (name) => {
       expect(() => parseJsonPath(`$.${name}`)).toThrow('is not a JSONPath');
     },
@@ -200,18 +200,18 @@ describe('fieldPathFaults', () => {
     expect(fieldPathFaults(paths(101))).toEqual([' has 101 paths, and a request may have 100']);
   });
 
-  it('names malformed paths by their index', () => {
+  it('names each malformed path by its index', () => {
     expect(fieldPathFaults(['$.a', 'b', '$[?@.a]'])).toEqual([
       '[1] is not a JSONPath: at character 1 it needs $',
       '[2] has a filter at character 3: filters are not supported',
     ]);
   });
 
-  it('accepts an empty selector beside one that selects something', () => {
+  it('accepts an empty selector next to one that selects something', () => {
     expect(fieldPathFaults(['$[0:0,1]'])).toEqual([]);
   });
 
-  it('reports each fault of a pair once', () => {
+  it('reports each fault of two paths only once', () => {
     expect(fieldPathFaults(['$.a', '$.a'])).toEqual(['[1] repeats [0]']);
     expect(fieldPathFaults(['$.a', '$[0]'])).toEqual([
       '[1] and [0] require the same value to be both an object and an array',

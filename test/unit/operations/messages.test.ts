@@ -95,8 +95,8 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   ],
 ];
 
-describe('messages for malformed requests', () => {
-  it.for(MESSAGES)('%s names the fault of the request %j', async ([operation, body, message]) => {
+describe('the error message for a malformed request', () => {
+  it.for(MESSAGES)('to %s names the fault in %j', async ([operation, body, message]) => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process(), { maxItems: 3 });
     const error = await errorOf(answer(operation, body));
@@ -105,7 +105,7 @@ describe('messages for malformed requests', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it.for(OPERATION_NAMES)('%s returns a rejected promise and does not throw', async (operation) => {
+  it.for(OPERATION_NAMES)('to %s arrives by a rejected promise, not by a throw', async (operation) => {
     const asked = operate().ask(operation, { [CANARY]: 1 });
     expect(await errorOf(asked)).toMatchObject({ code: 'InvalidRequest' });
   });
@@ -115,7 +115,7 @@ describe('messages for malformed requests', () => {
     ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format, context.`],
     ['decrypt-batch', RECORD, WRAP_RECORD],
     ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
-  ] as const)('%s names the fault of the item %j in its result', async ([operation, item, detail]) => {
+  ] as const)('to %s names, as the result of the item, the fault in %j', async ([operation, item, detail]) => {
     const { results } = await operate().answer(operation, { items: [item] });
     expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
   });

@@ -1,4 +1,4 @@
-/** Text, batches and fields of documents in the caller's own process. */
+/** Tests text, batches and fields of documents in the caller's own process. */
 import { describe, expect, it } from 'vitest';
 import {
   decryptBatch,
@@ -24,7 +24,7 @@ async function sealed(): Promise<DataRowRecord[]> {
 
 describe('Session.encryptText', () => {
   it.for(['', 'héllo', '\ufeffmark', '𝄞 \u0000', 'x'.repeat(100_000)])(
-    'gives a compact record that decryptText and HTTP open to the same text (%#)',
+    'returns a compact record that decryptText and HTTP open to the same text (case %#)',
     async (text) => {
       const record = await session.encryptText(text);
       expect(record).toMatch(/^kf1\.[\w-]+$/);
@@ -32,29 +32,29 @@ describe('Session.encryptText', () => {
     },
   );
 
-  it('refuses a lone surrogate, which UTF-8 would replace', async () => {
+  it('refuses a lone surrogate, because UTF-8 would replace it', async () => {
     expect(await errorOf(session.encryptText('a\ud800'))).toMatchObject({ code: 'InvalidRequest' });
   });
 });
 
 describe('Session.decryptText', () => {
-  it('also reads the JSON text of a record', async () => {
+  it('also reads a record in JSON', async () => {
     expect(await session.decryptText(await session.encryptToJson(Buffer.from('héllo')))).toBe('héllo');
   });
 
-  it('reads the record of a field as the JSON text of its value', async () => {
+  it("reads the record of a field as the JSON text of the field's value", async () => {
     const { card } = (await encryptFields(session, { document: { card: '41' }, fields: ['$.card'] })) as {
       card: string;
     };
     expect(await session.decryptText(card)).toBe('"41"');
   });
 
-  it('rejects a payload that is not UTF-8 as RecordUnreadable', async () => {
+  it('rejects with RecordUnreadable if a payload is not UTF-8', async () => {
     const record = encodeCompactRecord(await session.encrypt(Buffer.from([0xff])), 'bytes') as string;
     expect(await errorOf(session.decryptText(record))).toMatchObject({ code: 'RecordUnreadable' });
   });
 
-  it('rejects text that is not a record, and the record of another partition', async () => {
+  it('rejects a text that is not a record, and a record of another partition', async () => {
     expect(await errorOf(session.decryptText('kf1.x'))).toMatchObject({ code: 'InvalidRequest' });
     expect(await errorOf(session.decryptText('hello'))).toMatchObject({ code: 'InvalidRequest' });
     const foreign = await other.encryptText('hello');
@@ -63,20 +63,20 @@ describe('Session.decryptText', () => {
 });
 
 describe('batches of a session', () => {
-  it('encrypt and decrypt in the order of the items, each record under its own Data Row Key', async () => {
+  it('encrypt and decrypt in the order of the items, with a Data Row Key for each record', async () => {
     const records = await sealed();
     expect(await decryptBatch(session, records)).toEqual(PAYLOADS);
     expect(new Set(records.map(({ key }) => Buffer.from(key.encryptedKey).toString('hex'))).size).toBe(3);
     expect(await session.decryptJson(encodeDataRowRecord(records[2] as DataRowRecord))).toEqual(PAYLOADS[2]);
   });
 
-  it('share one Data Row Key if shareDataRowKey is set', async () => {
+  it('use one Data Row Key if shareDataRowKey is set', async () => {
     const records = (await encryptBatch(session, PAYLOADS, { shareDataRowKey: true })) as DataRowRecord[];
     expect(new Set(records.map(({ key }) => Buffer.from(key.encryptedKey).toString('hex'))).size).toBe(1);
     expect(await decryptBatch(session, records)).toEqual(PAYLOADS);
   });
 
-  it('give the error of a failed item in its place', async () => {
+  it('return the error of a failed item in its place', async () => {
     const [first, second] = await sealed();
     const foreign = await other.encrypt(Buffer.from('x'));
     const results = await decryptBatch(session, [first, foreign, second] as DataRowRecord[]);
@@ -84,7 +84,7 @@ describe('batches of a session', () => {
     expect(results[1]).toMatchObject({ code: 'RecordUnreadable', retryable: false });
   });
 
-  it('rewrap records, and report which records were already under the latest key', async () => {
+  it('rewrap records, and report which records already had the latest key', async () => {
     const records = await sealed();
     expect(await rewrapBatch(session, records)).toEqual(records.map((record) => ({ record, rewrapped: false })));
   });
@@ -97,15 +97,15 @@ describe('batches of a session', () => {
     ['limits has no option share', () => encryptBatch(session, [], { share: true } as never)],
     ['records[0].key must be an object', () => decryptBatch(session, [{ data: Buffer.alloc(1) } as never])],
     ['records[0] must be an object', () => rewrapBatch(session, ['kf1.x' as never])],
-  ])('reject with the TypeError "%s"', async ([message, call]) => {
+  ])('throw the TypeError "%s"', async ([message, call]) => {
     const error = await errorOf(call());
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toContain(message);
   });
 });
 
-describe('fields of a document', () => {
-  it('are sealed and opened as a value, and the rest of the document stays', async () => {
+describe('the fields of a document, in a session,', () => {
+  it('are encrypted and decrypted as values, and the rest of the document stays the same', async () => {
     const document = { id: 7, card: '4111', name: { last: 'Lovelace', first: 'Ada' } };
     const sealedDocument = (await encryptFields(session, { document, fields: ['$.card', '$.name'] })) as object;
     expect(sealedDocument).toEqual({
@@ -118,7 +118,7 @@ describe('fields of a document', () => {
     expect(opened).toEqual({ ...sealedDocument, card: '4111' });
   });
 
-  it('keep every digit of a number and the white space in documentText', async () => {
+  it('keep all digits of a number, and the white space of a documentText', async () => {
     const documentText = ' { "n": 12345678901234567890, "m":1.0 } ';
     const text: string = await encryptFields(session, { documentText, fields: ['$.n'] });
     expect(text).toMatch(/^ \{ "n": "kf1j\.[\w-]+", "m":1\.0 \} $/);
@@ -131,14 +131,14 @@ describe('fields of a document', () => {
   });
 
   it.for([[{ card: Number.NaN }], [{ card: new Map() }], [[undefined]]])(
-    'are refused if JSON would lose a value of the document (%#)',
+    'are refused if JSON would lose a value of the document (case %#)',
     async ([document]) => {
       const error = await errorOf(encryptFields(session, { document, fields: ['$.*'] }));
       expect(error).toEqual(new TypeError('request.document has no JSON form.'));
     },
   );
 
-  it('are bound to their place by the context of the request, and not by that of the session', async () => {
+  it('are bound to their place by the context of the request, not by that of the session', async () => {
     const request = { context: { table: 'orders' }, contextFrom: { id: '$.id' }, bindPath: 'exact' } as const;
     const sealing = await encryptFields(session, { document: { id: 7, card: '4111' }, fields: ['$.card'], ...request });
     const opened = await decryptFields(session, { document: sealing, all: true, ...request });
@@ -152,7 +152,7 @@ describe('fields of a document', () => {
     );
   });
 
-  it('throw the errors of the operations', async () => {
+  it('fail with the errors of the operations', async () => {
     const at = (fields: string[], more = {}): Promise<unknown> =>
       errorOf(encryptFields(session, { document: { a: 1 }, fields, ...more }));
     expect(await at(['$.b'])).toMatchObject({ code: 'FieldNotFound' });
@@ -174,7 +174,7 @@ describe('fields of a document', () => {
     ['request has no option field', { document: {}, fields: ['$.a'], field: 1 }],
     ['request.document has no JSON form', { document: () => {}, fields: ['$.a'] }],
     ['request.document has no JSON form', { document: 5n, fields: ['$.a'] }],
-  ])('reject with the TypeError "%s"', async ([message, request]) => {
+  ])('fail with the TypeError "%s"', async ([message, request]) => {
     const error = await errorOf(encryptFields(session, request as never));
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toContain(message);

@@ -26,11 +26,11 @@ const wire = {
 };
 
 describe('a Data Row Record', () => {
-  it("is encoded in Asherah's format", () => {
+  it('is encoded as Asherah encodes it', () => {
     expect(JSON.parse(encodeDataRowRecord(record))).toEqual(wire);
   });
 
-  it('survives encoding and decoding', () => {
+  it('is the same after encoding and decoding', () => {
     expect(decodeDataRowRecord(encodeDataRowRecord(record))).toEqual(record);
   });
 
@@ -61,7 +61,7 @@ describe('a Data Row Record', () => {
     ['Data', { Key: wire.Key }],
     ['Data', { ...wire, Data: 'CANARY' }],
     ['Data', { ...wire, Data: ['c2VhbGVkIHBheWxvYWQh'] }],
-  ] as const)('is reported as malformed at %s, without its value: %j', ([name, value]) => {
+  ] as const)('is refused with an error that names %s but not its value: %j', ([name, value]) => {
     let thrown: unknown;
     try {
       dataRowRecordFromValue(value);
@@ -82,7 +82,7 @@ describe('a Data Row Record', () => {
   it.for([
     ['key.created', { ...record, key: { ...record.key, created: 1.5 } }],
     ['key.parent.created', { ...record, key: { ...record.key, parent: { id: 'x', created: 2 ** 53 } } }],
-  ] as const)('is not encoded if %s is not a whole number', ([name, given]) => {
+  ] as const)('is not encoded if its %s is not a whole number', ([name, given]) => {
     expect(() => encodeDataRowRecord(given)).toThrow(`malformed: ${name} is not a whole number of seconds`);
   });
 });
@@ -114,7 +114,7 @@ describe('decodeBase64', () => {
 
 const isRetryable = (code: string): boolean => new KeyfoldError(code as never, 'x').retryable;
 
-it('KeyfoldError.retryable depends on the code alone', () => {
+it('KeyfoldError.retryable depends only on the code', () => {
   const retryable = ['KeyNotYetVisible', 'KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'DeadlineExceeded'];
   const permanent = ['InvalidConfiguration', 'InvalidRequest', 'Forbidden', 'FieldNotFound', 'RecordUnreadable'];
   const refused = ['Unauthenticated', 'NotFound', 'MethodNotAllowed', 'UnsupportedMediaType', 'PayloadTooLarge'];

@@ -30,12 +30,12 @@ function changed(key: Partial<DataRowRecord['key']>, data = record.data): DataRo
 }
 
 describe('a compact record', () => {
-  it('has the documented bytes after the prefix of its kind', () => {
+  it('has the documented bytes after its prefix', () => {
     expect(encodeCompactRecord(record, 'bytes')).toBe(TEXT);
     expect(encodeCompactRecord(record, 'json')).toBe(TEXT.replace('kf1.', 'kf1j.'));
   });
 
-  it('is decoded to the encoded record and kind', () => {
+  it('decodes to the record and the kind that were encoded', () => {
     expect(decodeCompactRecord(TEXT)).toEqual({ kind: 'bytes', record });
     expect(decodeCompactRecord(TEXT.replace('kf1.', 'kf1j.'))).toEqual({ kind: 'json', record });
   });
@@ -47,14 +47,14 @@ describe('a compact record', () => {
     expect(encodeCompactRecord(bound, 'json')).toHaveLength(compactLength('json', 11, bytes, true));
   });
 
-  it.for(['bytes', 'json'] as const)('keeps the proof of a record of %s under a prefix of its own', (kind) => {
+  it.for(['bytes', 'json'] as const)('of %s keeps its proof, under a prefix of its own', (kind) => {
     const bound = { ...record, proof: Buffer.alloc(32, 7) };
     const text = encodeCompactRecord(bound, kind) ?? '';
     expect(text.startsWith(kind === 'bytes' ? 'kf2.' : 'kf2j.')).toBe(true);
     expect(decodeCompactRecord(text)).toEqual({ kind, record: bound });
   });
 
-  it('does not read a record without a proof as one with a proof', () => {
+  it('without a proof is not read as a record with a proof', () => {
     expect(() => decodeCompactRecord(TEXT.replace('kf1.', 'kf2.'))).toThrow('ends too early');
   });
 
@@ -68,19 +68,19 @@ describe('a compact record', () => {
     ['an id that is too long', changed({ parent: { id: 'i'.repeat(65_536), created: 1 } })],
     ['an id with half a surrogate pair', changed({ parent: { id: '\ud800', created: 1 } })],
     ['a payload without a tag', changed({}, Buffer.alloc(27))],
-  ])('does not exist for a record with %s', ([, odd]) => {
+  ])('cannot represent a record with %s', ([, odd]) => {
     expect(encodeCompactRecord(odd as DataRowRecord, 'bytes')).toBeUndefined();
   });
 
   it.for([
     ['the first second of 1970', { created: 0, parent: { id: 'i', created: 0 } }],
     ['an id that begins with a byte order mark', { parent: { id: '\ufeffi', created: 1 } }],
-  ] as const)('survives encoding and decoding with %s', ([, change]) => {
+  ] as const)('is the same after encoding and decoding with %s', ([, change]) => {
     const odd = changed(change);
     expect(decodeCompactRecord(encodeCompactRecord(odd, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: odd });
   });
 
-  it('survives encoding and decoding with the longest id', () => {
+  it('is the same after encoding and decoding with the longest ID', () => {
     const long = changed({ parent: { id: 'i'.repeat(65_535), created: 1 } });
     expect(decodeCompactRecord(encodeCompactRecord(long, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: long });
   });
@@ -98,7 +98,7 @@ describe('a compact record', () => {
     ['an id of zero bytes', `kf1.${Buffer.concat([BYTES.subarray(0, 12), Buffer.alloc(102)]).toString('base64url')}`],
     ['an id that is not UTF-8', `kf1.${patched(14, 0xff).toString('base64url')}`],
     ['fewer bytes than a header', 'kf1.AAAA'],
-  ] as const)('is refused with an error that does not quote it, given %s', ([, text]) => {
+  ] as const)('is refused with an error that does not quote it if it has %s', ([, text]) => {
     const error = thrownBy(() => decodeCompactRecord(text));
     expect(error).toMatchObject({ code: 'InvalidRequest' });
     expect(error.message).not.toContain(text.slice(-12));

@@ -1,6 +1,6 @@
 /**
- * Compares every fast path with its plain way, for arbitrary texts and for texts that nearly have the form that the
- * fast path reads. A fast path must give what the plain way gives, or decline with undefined.
+ * Compares every fast path with the plain code, for arbitrary texts and for texts close to the form that the fast path
+ * reads. A fast path must return the same as the plain code, or decline with undefined.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -21,7 +21,7 @@ import {
 } from '../../../src/records/fast-paths.ts';
 
 const RUNS = 3000;
-/** A fast path that reads or declines fewer texts than this is hardly tested. */
+/** If a fast path reads or declines fewer texts than this, it is hardly tested. */
 const ENOUGH = RUNS / 100;
 
 const base64 = fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes).toString('base64'));
@@ -32,14 +32,14 @@ const record = fc
     encodeDataRowRecord({ key: { created, encryptedKey: key, parent: { id, created } }, data }),
   );
 
-/** Texts of which the fast paths read most. */
+/** Texts most of which the fast paths can read. */
 const usual = fc.oneof(
   record,
   record.map((text) => `{"record":${text}}`),
   base64.map((text) => `{"plaintext":"${text}"}`),
 );
 
-/** Pieces of JSON, of requests and of what JSON forbids. */
+/** Pieces of JSON, of requests, and of what JSON does not allow. */
 const PIECES = [
   ['{', '}', '[', ']', '"', ',', ':', ' ', '\n', '\t', '\0', '\ufeff', '\ud800', '\u2028'],
   ['\\', '\\/', '\\u0041', '\\"', '"}', '"}}', 'AAAA', 'AA==', 'AB==', '=', '-', '_', '0', '00', '-0', '1e3', 'null'],
@@ -49,10 +49,10 @@ const PIECES = [
 ];
 const piece = fc.constantFrom(...PIECES.flat());
 
-/** Pieces in any order. Some of them are valid JSON. */
+/** Pieces in any order, which sometimes are valid JSON. */
 const crooked = fc.array(piece, { maxLength: 8 }).map((parts) => parts.join(''));
 
-/** A usual text in which a part is replaced. */
+/** A usual text, part of which is replaced. */
 const damaged = fc
   .tuple(usual, fc.nat(), fc.nat(4), fc.oneof(crooked, fc.string()))
   .map(([text, place, length, more]) => {
@@ -60,7 +60,7 @@ const damaged = fc
     return text.slice(0, at) + more + text.slice(at + length);
   });
 
-/** A usual text with further members, other white space or another order. */
+/** A usual text with more members, other white space or another order. */
 const varied = fc
   .tuple(usual, fc.jsonValue(), fc.constantFrom('a', '\\', 'Data', 'record', '__proto__'), fc.nat(2))
   .map(([text, more, name, indent]) => {
@@ -70,7 +70,7 @@ const varied = fc
 
 const anyText = fc.oneof(usual, crooked, damaged, varied, fc.json(), fc.string(), fc.string({ unit: 'binary' }));
 
-/** The result, or the message of the error that a caller of the service sees. */
+/** The result, or the message of the error that a caller of the service would see. */
 function outcome(read: () => unknown): unknown {
   try {
     return read();
@@ -82,8 +82,8 @@ function outcome(read: () => unknown): unknown {
 }
 
 /**
- * Compares a fast path with its plain way over many texts.
- * @returns how many texts the fast path read or declined, whichever is less
+ * Compares a fast path with the plain code on many texts.
+ * @returns the number of texts that the fast path read or that it declined, whichever is smaller
  */
 function compare(
   texts: fc.Arbitrary<string>,
@@ -101,7 +101,7 @@ function compare(
   return Math.min(seen.read, seen.declined);
 }
 
-/** Examples that once were, or nearly were, read wrongly. */
+/** Texts that a fast path once read wrongly, or nearly did. */
 const EXAMPLES = [
   '{,"Data":""}',
   '{"plaintext":"}',
@@ -117,7 +117,7 @@ const EXAMPLES = [
   '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"AAAA","Data":"AA=="}',
 ];
 
-describe('the fast path of a body gives the item that the JSON parser gives:', () => {
+describe('the fast path of a body returns the same item as the JSON parser for', () => {
   it.each([
     ['encrypt', encrypt, readPlaintextBody],
     ['decrypt', decrypt, readRecordBody],
@@ -142,7 +142,7 @@ function parseToValue(text: string): unknown {
   return { ...value, Data: decodeBase64(value.Data) };
 }
 
-it('the fast path of a record gives the same members as JSON.parse', () => {
+it('the fast path of a record returns the same members as JSON.parse', () => {
   expect(compare(anyText, cutToValue, parseToValue, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 
@@ -155,11 +155,11 @@ function decodePlainly(text: string): unknown {
   return dataRowRecordFromValue(JSON.parse(text));
 }
 
-it('the fast path reads the same record as the plain way, or fails with the same error', () => {
+it('the fast path of a record decodes to the same record as JSON.parse, or fails with the same error', () => {
   expect(compare(anyText, decodeIfCut, decodePlainly, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 
-it('the fast path of a string gives the same text as JSON.parse', () => {
+it('the fast path of a string returns the same text as JSON.parse', () => {
   const source = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), crooked).map((text) => JSON.stringify(text));
   expect(compare(source, readUnescaped, (text) => JSON.parse(text))).toBeGreaterThan(ENOUGH);
 });
@@ -190,7 +190,7 @@ function locatesRepeatedName(text: string): boolean {
   }
 }
 
-it('the count of names finds a repeated name in the same texts as the plain way', () => {
+it('hasRepeatedNames finds a repeated name in the same texts as locateValues', () => {
   expect(compare(repetitive, countsRepeatedName, locatesRepeatedName)).toBeGreaterThan(ENOUGH);
 });
 
@@ -216,7 +216,7 @@ function findsLargeNumber(text: string): boolean {
   );
 }
 
-it('the search for digits and exponents misses no large number', () => {
+it('the search for digits and exponents finds every large number', () => {
   const examples = ['[999999999999999.9]', '[1e15]', '[123456789e+7]', '[-9007199254740992]'];
   expect(compare(numbers, hasLargeNumber, findsLargeNumber, examples)).toBeGreaterThan(ENOUGH);
 });

@@ -1,4 +1,4 @@
-/** The published vectors of both proofs. test/vectors/check_proofs.py computes the same ones in Python. */
+/** Tests the published vectors of both proofs. test/vectors/check_proofs.py computes the same vectors in Python. */
 import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
@@ -17,7 +17,7 @@ interface RecordVector {
   readonly proof: string;
 }
 
-/** A System Key under KMS has `dataKey`, from which the key of the proof is derived. Other rows have `key`. */
+/** A System Key under KMS has `dataKey`, from which the proof's key is derived. Other rows have `key`. */
 interface RowVector extends KeyMeta {
   readonly name: string;
   readonly kind: 'system' | 'intermediate';
@@ -35,18 +35,24 @@ const { recordProofs, rowProofs } = JSON.parse(readFileSync(file, 'utf8')) as {
 };
 const bytes = (hex = ''): Buffer => Buffer.from(hex, 'hex');
 
-it.for(recordProofs)('recordProof gives the vector: $name', ({ dataRowKey, form, path, context, sealed, proof }) => {
-  const binding = bindingOf(context, { form, path });
-  expect(recordProof(createSecretKey(bytes(dataRowKey)), binding, bytes(sealed)).toString('hex')).toBe(proof);
-});
+it.for(recordProofs)(
+  'recordProof computes the vector "$name"',
+  ({ dataRowKey, form, path, context, sealed, proof }) => {
+    const binding = bindingOf(context, { form, path });
+    expect(recordProof(createSecretKey(bytes(dataRowKey)), binding, bytes(sealed)).toString('hex')).toBe(proof);
+  },
+);
 
-it.for(rowProofs)('rowProof gives the vector: $name', ({ kind, dataKey, key, id, created, parent, sealed, proof }) => {
-  const secret = dataKey === undefined ? bytes(key) : rowProofKey(bytes(dataKey));
-  const row = { id, created, parent: parent ?? undefined, sealed: bytes(sealed) };
-  expect(rowProof(createSecretKey(secret), kind, row).toString('hex')).toBe(proof);
-});
+it.for(rowProofs)(
+  'rowProof computes the vector "$name"',
+  ({ kind, dataKey, key, id, created, parent, sealed, proof }) => {
+    const secret = dataKey === undefined ? bytes(key) : rowProofKey(bytes(dataKey));
+    const row = { id, created, parent: parent ?? undefined, sealed: bytes(sealed) };
+    expect(rowProof(createSecretKey(secret), kind, row).toString('hex')).toBe(proof);
+  },
+);
 
-it('the vectors are the published ones of docs/reference/formats.md', () => {
+it('the vectors are those that docs/reference/formats.md publishes', () => {
   const page = readFileSync(new URL('../../../docs/reference/formats.md', import.meta.url), 'utf8');
   const published = [...page.matchAll(/\b[0-9a-f]{64}\b/g)].map(([hex]) => hex);
   const proofs = new Set([...recordProofs, ...rowProofs].map(({ proof }) => proof));

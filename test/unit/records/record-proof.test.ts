@@ -10,7 +10,7 @@ function proofOf(context: RecordContext, place?: RecordPlace, sealed: Uint8Array
   return recordProof(DATA_ROW_KEY, bindingOf(context, place), sealed).toString('hex');
 }
 
-/** Well-formed text of a few bytes, often with the same characters. */
+/** Well-formed text of a few bytes, in which characters often repeat. */
 const text = (min: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom('a', 'b', '\0', 'é', '€', '𝄞', '\uffff'), minLength: min, maxLength: 8 });
 const contexts = fc
@@ -18,7 +18,7 @@ const contexts = fc
   .map((entries) => entries);
 
 describe('recordProof', () => {
-  it('gives the published vector', () => {
+  it('computes the published vector', () => {
     const place = { form: 'json', path: "$['items'][*]['ssn']" } as const;
     expect(proofOf({ table: 'users', id: '42' }, place)).toBe(
       '5e5b114310507263eaf49e99b7a1f5b0ded6515cbf0a6673290251db4862c911',
@@ -35,7 +35,7 @@ describe('recordProof', () => {
     );
   });
 
-  it('orders names by their UTF-8 bytes and not by their UTF-16 units', () => {
+  it('sorts names by their UTF-8 bytes, not by their UTF-16 units', () => {
     const entries = bindingOf({ '\u{10000}': 'later', '\uffff': 'earlier' });
     expect(entries.indexOf('earlier')).toBeLessThan(entries.indexOf('later'));
   });
@@ -59,7 +59,7 @@ describe('recordProof', () => {
     expect(new Set(alike.map((args) => proofOf(...args))).size).toBe(alike.length);
   });
 
-  it('differs for any two different contexts', () => {
+  it('differs for any two contexts that differ', () => {
     fc.assert(
       fc.property(contexts, contexts, (a, b) => {
         const [first, second] = [a, b].map((entries) => new Map(entries.toSorted(([x], [y]) => (x < y ? -1 : 1))));
@@ -69,7 +69,7 @@ describe('recordProof', () => {
     );
   });
 
-  it.for([0, 5, 16, 27])('depends on byte %i of the last 28 of the sealed payload', (at) => {
+  it.for([0, 5, 16, 27])('depends on byte %i of the last 28 bytes of the sealed payload', (at) => {
     const other = Buffer.from(TAIL);
     other[at] = (other[at] ?? 0) ^ 1;
     expect(proofOf({ id: '1' }, {}, other)).not.toBe(proofOf({ id: '1' }));
@@ -101,18 +101,18 @@ describe('bindingOf', () => {
     expect(() => bindingOf(context)).toThrow(expect.objectContaining({ code: 'InvalidRequest', message }));
   });
 
-  it('accepts a context of the largest size', () => {
+  it('accepts a context of the maximum size', () => {
     const names = Array.from({ length: 16 }, (_, i) => String.fromCharCode(97 + i).padEnd(128, 'x'));
     expect(bindingOf(Object.fromEntries(names.map((name) => [name, 'v'.repeat(1024)])))).toBeInstanceOf(Buffer);
   });
 
-  it.for([undefined, null, 'id=1', ['id'], new Map([['id', '1']]), 7])('refuses %o as a context', (context) => {
+  it.for([undefined, null, 'id=1', ['id'], new Map([['id', '1']]), 7])('refuses the context %o', (context) => {
     expect(() => bindingOf(context as never)).toThrow(
       new TypeError(`context must be an object, not ${kind(context)}.`),
     );
   });
 
-  it('refuses a value that is not a string', () => {
+  it('refuses a value of the context that is not a string', () => {
     expect(() => bindingOf({ id: 42 } as never)).toThrow(new TypeError('context must have strings as its values.'));
   });
 
@@ -120,7 +120,7 @@ describe('bindingOf', () => {
     expect(() => bindingOf({ id: '1' }, { path: "$['\ud800']" })).toThrow('must be well-formed Unicode');
   });
 
-  it.for([{ form: 'text' }, { path: 7 }, { paths: '' }, 'json'])('refuses %o as a place', (place) => {
+  it.for([{ form: 'text' }, { path: 7 }, { paths: '' }, 'json'])('refuses the place %o', (place) => {
     expect(() => bindingOf({ id: '1' }, place as never)).toThrow(TypeError);
   });
 });

@@ -24,7 +24,7 @@ describe('an SQS message', () => {
     expect(sizeOf({ body: 'x', attributes: { b: { DataType: 'Binary', BinaryValue: Buffer.alloc(5) } } })).toBe(13);
   });
 
-  it('is sendable up to 1 MiB and up to ten attributes', () => {
+  it('can be sent if it has at most 1 MiB and ten attributes', () => {
     expect(isSendable({ body: 'x'.repeat(1_048_576), attributes: {} })).toBe(true);
     expect(isSendable({ body: 'x'.repeat(1_048_577), attributes: {} })).toBe(false);
     expect(isSendable({ body: 'x', attributes: attributes(10) })).toBe(true);
@@ -39,7 +39,7 @@ describe('an SQS queue', () => {
     [`${HOST}/111122223333/keyfold-output`, false],
     [`${HOST}/999922223333/keyfold-input`, false],
     [`${HOST}/111122223333/keyfold-input/x`, false],
-  ] as const)('isSameQueue compares the URL %s with the ARN: %s', ([url, is]) => {
+  ] as const)("isSameQueue compares the URL %s with the queue's ARN: %s", ([url, is]) => {
     expect(isSameQueue(ARN, url)).toBe(is);
   });
 
@@ -57,11 +57,11 @@ describe('an SQS queue', () => {
     ['/x/111122223333/in', false],
     ['/111122223333/in?x=1', false],
     ['/111122223333/in#x', false],
-  ] as const)('isQueueUrl checks the path %s: %s', ([path, is]) => {
+  ] as const)('isQueueUrl decides on the path %s: %s', ([path, is]) => {
     expect(isQueueUrl(HOST + path)).toBe(is);
   });
 
-  it('is rejected if its URL contains credentials', () => {
+  it('is refused if its URL contains credentials', () => {
     expect(isQueueUrl('https://user@sqs.us-west-2.amazonaws.com/111122223333/in')).toBe(false);
     expect(isQueueUrl('https://:word@sqs.us-west-2.amazonaws.com/111122223333/in')).toBe(false);
   });

@@ -21,7 +21,7 @@ function message(body: string, attributes: OutgoingMessage['attributes'] = {}): 
   return { body, attributes };
 }
 
-/** Sends all messages at once. Returns the body and the error of each message that was not sent. */
+/** Sends all messages at once. Returns the body and the error of each message that could not be sent. */
 async function sendAll(
   queues: FakeQueues,
   messages: readonly OutgoingMessage[],
@@ -40,7 +40,7 @@ function bodiesOf(calls: FakeQueues['calls']): string[][] {
 }
 
 describe('Outbox', () => {
-  it('sends messages in calls of at most ten', async () => {
+  it('sends at most ten messages per call', async () => {
     const queues = new FakeQueues();
     const messages = Array.from({ length: 23 }, (_, i) => message(String(i)));
     expect(await sendAll(queues, messages)).toEqual({});
@@ -48,7 +48,7 @@ describe('Outbox', () => {
     expect(queues.in(URL)).toEqual(messages);
   });
 
-  it('sends at most 1 MiB per call, counting attributes and multi-byte characters', async () => {
+  it('sends at most 1 MiB per call, and counts attributes and multi-byte characters', async () => {
     const queues = new FakeQueues();
     const attributes = {
       abcdefghij: { DataType: 'Binary.gz', BinaryValue: Buffer.alloc(100) },
@@ -64,7 +64,7 @@ describe('Outbox', () => {
     expect(fresh.calls.map((call) => call.messages.length)).toEqual([1, 1]);
   });
 
-  it('retries only the messages that failed with a transient fault', async () => {
+  it('retries only messages that failed with a transient fault', async () => {
     const queues = new FakeQueues();
     queues.faultOf = (_, { body }, call) =>
       body === 'b' && call < 3 ? { errorName: 'InternalError', isTransient: true } : undefined;
@@ -77,7 +77,7 @@ describe('Outbox', () => {
     expect(bodiesOf(queues.calls)).toEqual([['a', 'b', 'c'], ['b'], ['b']]);
   });
 
-  it('rejects a message after five transient faults, or at once after a permanent fault', async () => {
+  it('rejects a message after five transient faults, or at once after a permanent one', async () => {
     const queues = new FakeQueues();
     queues.faultOf = (_, { body }) => ({ errorName: body, isTransient: body === 'InternalError' });
     const failed = await sendAll(queues, [message('InternalError'), message('AccessDenied')]);
@@ -88,7 +88,7 @@ describe('Outbox', () => {
     ]);
   });
 
-  it('doubles the upper bound of the random delay with each retry', async () => {
+  it('doubles the limit of its random delay with each retry', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
     const queues = new FakeQueues();
     queues.faultOf = () => ({ errorName: 'InternalError', isTransient: true });
@@ -98,7 +98,7 @@ describe('Outbox', () => {
     expect(waits.map(([, , options]) => options?.signal)).toEqual(waits.map(() => neverAborted));
   });
 
-  it('rejects with refusesContent if the queue rejects the content of a message', async () => {
+  it('rejects with refusesContent if SQS refuses the content of a message', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
     queues.faultOf = () => ({ errorName: 'InvalidMessageContents', isTransient: false, refusesContent: true });
@@ -107,7 +107,7 @@ describe('Outbox', () => {
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: false });
   });
 
-  it('sends a message of a later turn of the event loop in a new call', async () => {
+  it('sends a message in a new call if it arrives in a later turn of the event loop', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
     await outbox.send(message('a'));
@@ -127,7 +127,7 @@ describe('Outbox', () => {
     expect(queues.calls).toHaveLength(2);
   });
 
-  it('does not retry after the signal aborts', async () => {
+  it('makes no retry after the signal has aborted', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();
     queues.faultOf = () => {

@@ -55,7 +55,7 @@ function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
   return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
 }
 
-/** Answers that SQS accepted all messages of a call, except the given failures. */
+/** The answer that SQS accepted all messages of a call, except those in `failed`. */
 function taken(call: Call, failed: readonly object[] = []): Answer {
   const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
   const Successful = (call.input.Entries ?? [])
@@ -72,7 +72,7 @@ describe('SqsQueues.send', () => {
     expect(calls[0]?.input.Entries).toEqual([{ Id: '0', MessageBody: 'x', MessageAttributes: attributes }]);
   });
 
-  it('sends the group and the deduplication ID of a message if it has them', async () => {
+  it('sends the group and the deduplication ID of a message, if it has them', async () => {
     answer = (call) => taken(call);
     const message = { body: 'x', attributes: {} };
     const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];
@@ -87,7 +87,7 @@ describe('SqsQueues.send', () => {
     expect(membersOf(2)).not.toContain('MessageGroupId');
   });
 
-  it('returns for each message whether SQS accepted it or failed with a transient fault', async () => {
+  it('reports for each message whether SQS accepted it or had a transient fault', async () => {
     answer = (call) =>
       taken(call, [
         { Id: '1', Code: 'InternalError', SenderFault: false, Message: 'x' },
@@ -108,17 +108,17 @@ describe('SqsQueues.send', () => {
     'InvalidParameterValue',
     'InvalidAttributeValue',
     'AWS.SimpleQueueService.MessageTooLong',
-  ])('sets refusesContent for the error code %s', async (Code) => {
+  ])('sets refusesContent if the error code is %s', async (Code) => {
     answer = (call) => taken(call, [{ Id: '0', Code, SenderFault: true }]);
     expect(await send('a')).toEqual([{ errorName: Code, isTransient: false, refusesContent: true }]);
   });
 
-  it('returns a fault for a message that the answer does not list', async () => {
+  it('reports a fault for a message that the answer does not list', async () => {
     answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
     expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', isTransient: true }]);
   });
 
-  it('sends each message separately after SQS rejects a call with all of them', async () => {
+  it('sends each message by itself after SQS has refused a call with all of them', async () => {
     const refusal = { status: 400, body: { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'x' } };
     answer = (call) =>
       call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
@@ -134,36 +134,36 @@ describe('SqsQueues.send', () => {
     ['throttles', { status: 400, body: { __type: 'ThrottlingException', message: 'x' } }, 'ThrottlingException'],
     ['is down', { status: 503, body: { __type: 'ServiceUnavailable', message: 'x' } }, 'ServiceUnavailable'],
     ['hangs up', 'hang up', 'TimeoutError'],
-  ])('returns a fault for every message of a call if SQS %s', async ([, given, name]) => {
+  ])('reports a fault for every message of a call if SQS %s', async ([, given, name]) => {
     answer = () => given;
     expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, isTransient: false })));
     expect(calls).toHaveLength(3);
   });
 });
 
-/** Lets timers run out fifty times as fast. */
+/** Makes timers fire after a fiftieth of their time. */
 function hurryTimers(): void {
   const real = globalThis.setTimeout;
   vi.spyOn(globalThis, 'setTimeout').mockImplementation((fire: () => void, ms = 0) => real(fire, ms / 50));
 }
 
-describe('SqsQueues ends a call', () => {
+describe('SqsQueues ends a call after its time-out if', () => {
   afterEach(() => vi.restoreAllMocks());
 
-  it('whose connection is not established', async () => {
+  it('the connection is not open', async () => {
     hurryTimers();
     const connecting = holdConnections();
     expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
     expect(connecting).toHaveBeenCalledTimes(3);
   });
 
-  it('that SQS accepts and does not answer', async () => {
+  it('SQS accepts the call and does not answer', async () => {
     hurryTimers();
     answer = () => 'hold';
     expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
   });
 
-  it('whose answer stops in its middle', async () => {
+  it('the answer stops in the middle', async () => {
     // oxlint-disable-next-line typescript/unbound-method -- it is called with the socket as its `this`
     const real = Socket.prototype.setTimeout;
     vi.spyOn(Socket.prototype, 'setTimeout').mockImplementation(function (this: Socket, ms, fire) {
@@ -174,11 +174,11 @@ describe('SqsQueues ends a call', () => {
   });
 });
 
-it('SqsQueues makes as many retries after an outage as before it', async () => {
+it('SqsQueues makes as many retries after an outage as before', async () => {
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
-  // The outage has more failures than the SDK's own retry quota allows.
+  // The SDK's retry quota does not allow retries for this many failures.
   const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
   for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'TimeoutError' }]);
   expect(calls).toHaveLength(3 * outage.length);
@@ -187,7 +187,7 @@ it('SqsQueues makes as many retries after an outage as before it', async () => {
 });
 
 describe('SqsQueues.changeVisibility', () => {
-  it('looks up the URL of a queue once and changes ten messages per call', async () => {
+  it('looks up the URL of a queue once, and changes ten messages per call', async () => {
     answer = (call) =>
       call.action === 'GetQueueUrl' ? { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } } : taken(call);
     const queues = new SqsQueues();
@@ -204,7 +204,7 @@ describe('SqsQueues.changeVisibility', () => {
     expect(entries).toEqual(some.map((_, i) => ({ Id: String(i % 10), ReceiptHandle: `h${i}`, VisibilityTimeout: i })));
   });
 
-  it('makes at most ten calls concurrently', async () => {
+  it('makes at most ten calls at a time', async () => {
     let active = 0;
     let peak = 0;
     const sendOne = async (): Promise<object> => {
@@ -221,7 +221,7 @@ describe('SqsQueues.changeVisibility', () => {
     expect(peak).toBe(10);
   });
 
-  it('returns an error for each message of a failed call and for no other message', async () => {
+  it('returns an error for each message of a failed call, and for no other message', async () => {
     answer = (call) => {
       if (call.action === 'GetQueueUrl') return { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } };
       const isSecond = call.input.Entries?.length === 2;

@@ -25,7 +25,9 @@ async function run(...files: string[]): Promise<{ exitCode: number; output: stri
   });
 }
 
-/** Writes a file with a single, changed case of the first group of Asherah's vectors. Returns its path. */
+/**
+ * Writes a file with one case, a changed copy from the first group of Asherah's vectors. Returns the path of the file.
+ */
 async function withOneCase(
   change: (vector: Record<string, unknown>, group: VectorFile['groups'][number]) => void,
 ): Promise<string> {
@@ -39,7 +41,9 @@ async function withOneCase(
   return path;
 }
 
-/** Writes the changed case with the tag `go-lenient`: Asherah Go opens it although its record is not canonical. */
+/**
+ * Writes the changed case with the tag `go-lenient`, because Asherah Go opens it although its record is not canonical.
+ */
 function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data: string }) => void): Promise<string> {
   return withOneCase((vector) => {
     vector['tags'] = ['go-lenient'];
@@ -48,11 +52,11 @@ function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data
 }
 
 describe('the vectors runner', () => {
-  it('passes all vectors that Asherah Go made', async () => {
+  it('accepts all vectors that Asherah Go made', async () => {
     expect(await run(asherahGo)).toEqual({ exitCode: 0, output: '25 passed, 0 failed, 0 skipped\n' });
   });
 
-  it('fails on a wrong plaintext, an unexpected refusal and an unexpected success', async () => {
+  it('reports a wrong plaintext, an unexpected refusal and an unexpected success', async () => {
     const wrong = await withOneCase((vector) => (vector['plaintext_base64'] = 'AAAA'));
     const refused = await withOneCase((vector) => (vector['drr'] = {}));
     const opened = await withOneCase((vector) => (vector['expect'] = 'error'));
@@ -64,14 +68,14 @@ describe('the vectors runner', () => {
     expect(output).toMatch(/0 passed, 3 failed, 0 skipped\n$/);
   });
 
-  it('requires lenient cases to be refused if the format forbids them, and skips the others', async () => {
+  it('skips lenient cases, unless the format requires that they are refused', async () => {
     const prefixed = await lenient((drr) => (drr.Key.ParentKeyMeta.KeyId += '_b'));
     const unpadded = await lenient((drr) => (drr.Data = `${drr.Data}\n`));
     const sound = await lenient(() => {});
     expect(await run(prefixed, unpadded, sound)).toEqual({ exitCode: 0, output: '2 passed, 0 failed, 1 skipped\n' });
   });
 
-  it('fails on an invalid master key, even if the case expects an error', async () => {
+  it('reports an invalid master key, even if the case expects an error', async () => {
     const broken = await withOneCase((vector, group) => {
       Object.assign(group, { static_master_key: 'short' });
       vector['expect'] = 'error';
@@ -79,7 +83,7 @@ describe('the vectors runner', () => {
     expect((await run(broken)).output).toMatch(/broke: .*\n(?:.*\n)?0 passed, 1 failed, 0 skipped\n$/);
   });
 
-  it('counts a malformed key row as the expected error of a case that needs the row', async () => {
+  it('takes a malformed key row for the error that the case expects if the case needs the row', async () => {
     const broken = await withOneCase((vector, group) => {
       group.metastore_rows = group.metastore_rows.map((row) => ({ ...row, KeyRecord: { S: 'x' } }));
       vector['expect'] = 'error';
@@ -87,7 +91,7 @@ describe('the vectors runner', () => {
     expect(await run(broken)).toEqual({ exitCode: 0, output: '1 passed, 0 failed, 0 skipped\n' });
   });
 
-  it('fails on an unreadable file, and if no file is given', async () => {
+  it('reports an unreadable file, and a missing argument', async () => {
     const path = join(folder, 'no.json');
     await writeFile(path, '{"groups":[{}]}');
     const { exitCode, output } = await run(path, join(folder, 'absent.json'));

@@ -1,4 +1,4 @@
-// The theme without the fonts that it would bring: the site uses those of the reader's system.
+// The default theme of VitePress without its fonts. The site uses the fonts of the reader's system.
 import DefaultTheme from 'vitepress/theme-without-fonts';
 import type { Theme } from 'vitepress';
 import Diagram from './Diagram.vue';

@@ -13,8 +13,8 @@ const FULL = keyRecord('_IK_a_svc_prod', 120, {
   revoked: true,
 });
 
-describe('the codec of key_record', () => {
-  it('writes the members of Asherah, and the proof after them', () => {
+describe('the codec for key_record', () => {
+  it('writes the members that Asherah writes, and then the proof', () => {
     expect(encodeKeyRecord(FULL)).toBe(
       '{"Revoked":true,"Created":120,"Key":"a2V5IDEyMA==","ParentKeyMeta":{"KeyId":"_SK_svc_prod","Created":60},' +
         `"Proof":"${Buffer.alloc(32, 7).toString('base64')}"}`,
@@ -29,7 +29,7 @@ describe('the codec of key_record', () => {
     }
   });
 
-  it('replaces the key and keeps unknown members', () => {
+  it('replaces the key, and keeps unknown members', () => {
     const text = withKey('{"More":1,"Created":60,"Key":"YQ==","Proof":"x"}', Buffer.from('b'));
     expect(text).toBe('{"More":1,"Created":60,"Key":"Yg==","Proof":"x"}');
   });
@@ -45,12 +45,15 @@ describe('the codec of key_record', () => {
   });
 });
 
-/** A driver's error, with members of its own. */
+/** An error of a driver, with these members. */
 function driverError(members: object): Error {
   return Object.assign(new Error("Duplicate entry 'SECRET' for key 'PRIMARY'"), members);
 }
 
-/** A metastore on a stub pool, whose queries fail with the given error. It counts queries and closed connections. */
+/**
+ * A metastore on a stub pool, in which every query fails with the given error. It counts queries and closed
+ * connections.
+ */
 function failing(kind: 'pg' | 'mysql', error: unknown) {
   const seen = { queries: 0, released: 0, destroyed: 0 };
   const fail = async (): Promise<never> => {
@@ -77,7 +80,7 @@ function failing(kind: 'pg' | 'mysql', error: unknown) {
   return { seen, metastore: kind === 'pg' ? new PostgresMetastore({ pool }) : new MySqlMetastore({ pool }) };
 }
 
-describe('the faults of a database', () => {
+describe('a SQL metastore', () => {
   const FAULTS = [
     ['pg', { code: '42501' }, { code: 'MetastoreUnavailable', queries: 1, destroyed: 0 }],
     ['pg', { code: '57P01' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
@@ -102,7 +105,7 @@ describe('the faults of a database', () => {
     ['mysql', { code: 'ER_DATA_TOO_LONG', sqlState: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
   ] as const;
 
-  it.for(FAULTS)('of %s with %o are classified, and their text is dropped', async ([kind, members, expected]) => {
+  it.for(FAULTS)('classifies the fault of %s with %o, and drops its text', async ([kind, members, expected]) => {
     const { seen, metastore } = failing(kind, driverError(members));
     const error = await errorOf(metastore.store(keyRecord('_SK_a', 60), noDeadline()));
     expect(error).toMatchObject({ code: expected.code });
@@ -114,7 +117,7 @@ describe('the faults of a database', () => {
     expect(isNamed).toBe(expected.code === 'MetastoreUnavailable');
   });
 
-  it('takes only an error for a duplicate row as a duplicate', async () => {
+  it('takes only a duplicate row for a duplicate, and no other error', async () => {
     const { metastore } = failing('mysql', driverError({ code: 'ER_DUP_ENTRY', sqlState: '23000' }));
     expect(await metastore.store(keyRecord('_SK_a', 60), noDeadline())).toBe('duplicate');
     const other = failing('mysql', driverError({ code: 'ER_BAD_NULL_ERROR', sqlState: '23000' }));
@@ -122,7 +125,7 @@ describe('the faults of a database', () => {
   });
 });
 
-it('a pool of another kind is refused by name', () => {
+it('a SQL metastore refuses a pool of another kind, and says which kind it needs', () => {
   expect(() => new MySqlMetastore({ pool: createCallbackPool({}) as never })).toThrow(
     /pool must be a pool of mysql2\/promise/,
   );

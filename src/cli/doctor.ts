@@ -1,0 +1,161 @@
+import type { AppConfig } from '../config/app-config.ts';
+import { cryptoPolicy } from '../envelope/crypto-policy.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
+import type { TableInspector } from '../maintenance/inspection.ts';
+import { KeyNaming } from '../records/ids.ts';
+import { fault, ok, skip, warn, type HealthCheck } from './health/check.ts';
+import { faultText } from '../connections/call-fault.ts';
+import { checkKmsRegion, type KmsRegionHealth } from './health/kms-health.ts';
+import { checkSystemKeys } from './health/system-key-health.ts';
+import { checkTable, tableSilent } from './health/table-health.ts';
+import { formatTable, printableJson } from './text.ts';
+import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
+
+/** The exit code of `keyfold doctor` if a check warns and none has found a fault. */
+const WARNED = 3;
+
+/** Beyond this difference, AWS refuses some signatures after a while, and keys get wrong dates. */
+const MAX_CLOCK_OFFSET_MS = 60_000;
+/** Credentials that end sooner may end during a longer command. */
+const CREDENTIALS_LEFT_MS = 5 * 60_000;
+
+/**
+ * Runs `keyfold doctor`: all checks, one line each.
+ * @param readConfig reads the settings as a function of the service does
+ * @returns the exit code: 0 if all is well, 1 after a fault, 2 if a setting is wrong, 3 if there are only warnings
+ */
+export async function doctor(
+  readConfig: () => AppConfig,
+  { json }: { readonly json: boolean },
+  dependencies: CliDependencies,
+): Promise<number> {
+  const settings = await settingsOrFaults(readConfig, dependencies);
+  const isUsable = 'config' in settings;
+  const checks = isUsable ? await allChecks(settings, dependencies) : settings.faults;
+  print(checks, json, dependencies);
+  if (!isUsable) return EXIT.usage;
+  if (checks.some(({ state }) => state === 'fault')) return EXIT.failed;
+  return checks.some(({ state }) => state === 'warn') ? WARNED : EXIT.ok;
+}
+
+/** The settings, and the table that they name. */
+interface ServiceSettings {
+  readonly config: AppConfig;
+  readonly place: TablePlace;
+}
+
+async function settingsOrFaults(
+  readConfig: () => AppConfig,
+  dependencies: CliDependencies,
+): Promise<ServiceSettings | { readonly faults: HealthCheck[] }> {
+  try {
+    const config = readConfig();
+    return { config, place: await dependencies.openTable(config.metastore).place() };
+  } catch (error) {
+    if (!(error instanceof KeyfoldError && error.code === 'InvalidConfiguration')) throw error;
+    const [, ...lines] = error.message.split('\n');
+    const fix = 'correct it: docs/reference/configuration.md';
+    return { faults: lines.map((line) => fault('settings', line.replace(/^- /, ''), fix)) };
+  }
+}
+
+async function allChecks({ config, place }: ServiceSettings, dependencies: CliDependencies): Promise<HealthCheck[]> {
+  const { now } = dependencies;
+  const open = (region?: string): TableInspector =>
+    dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
+  const inspector = open();
+  const credentials = await credentialsOf(inspector, now());
+  if (credentials.state === 'fault') return [ok('settings', 'valid'), credentials];
+  const inspectors =
+    config.kms.kind === 'static'
+      ? []
+      : Object.entries(config.kms.keys).map(([region, arn]) => dependencies.inspectKms(region, arn));
+  const { regionSuffix } = config.names;
+  const [regions, tableHealth] = await Promise.all([
+    Promise.all(inspectors.map(checkKmsRegion)),
+    checkTable(inspector, { place, open, regionSuffix }),
+  ]);
+  const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
+  return [
+    ok('settings', 'valid'),
+    credentials,
+    clockOf(offsets.find((offset) => offset !== undefined)),
+    ...kmsChecks(config, regions),
+    ...tableHealth.checks,
+    ...(await systemKeyChecks(config, regions, tableHealth.answers, dependencies)),
+  ];
+}
+
+async function credentialsOf(inspector: TableInspector, nowMs: number): Promise<HealthCheck> {
+  const check = 'credentials';
+  const fix = 'log in again, or set AWS_PROFILE: aws sts get-caller-identity';
+  const outcome = await inspector.credentialsEndAtMs();
+  if ('fault' in outcome) return fault(check, `none found: ${faultText(outcome.fault)}`, fix);
+  if (outcome.answer === undefined) return ok(check, 'found, without an end');
+  const leftMs = outcome.answer - nowMs;
+  const says = `end at ${new Date(outcome.answer).toISOString()}`;
+  if (leftMs <= 0) return fault(check, says, fix);
+  return leftMs < CREDENTIALS_LEFT_MS ? warn(check, says, fix) : ok(check, says);
+}
+
+function clockOf(offsetMs: number | undefined): HealthCheck {
+  const check = 'clock';
+  if (offsetMs === undefined) return skip(check, 'no service of AWS has answered');
+  const seconds = Math.abs(offsetMs / 1000).toFixed(1);
+  const says = `${seconds} s ${offsetMs < 0 ? 'ahead of' : 'behind'} AWS's`;
+  if (Math.abs(offsetMs) <= MAX_CLOCK_OFFSET_MS) return ok(check, says);
+  return fault(check, says, 'set the clock of this machine by NTP, and look for keys that it dated wrongly');
+}
+
+function kmsChecks(config: AppConfig, regions: readonly KmsRegionHealth[]): HealthCheck[] {
+  if (config.kms.kind === 'aws') return regions.flatMap(({ checks }) => checks);
+  const fix = 'set KEYFOLD_KMS_KEYS: a static key is for a developer’s machine only';
+  return [warn('kms', 'a static master key wraps the System Keys', fix)];
+}
+
+async function systemKeyChecks(
+  config: AppConfig,
+  regions: readonly KmsRegionHealth[],
+  tableAnswers: boolean,
+  dependencies: CliDependencies,
+): Promise<HealthCheck[]> {
+  if (!tableAnswers) return [tableSilent('system keys')];
+  const { now } = dependencies;
+  const { names, proofs } = config;
+  const policy = cryptoPolicy(config.policy);
+  const naming = new KeyNaming(names);
+  let rows: readonly KeyRow[];
+  try {
+    rows = await dependencies.openTable(config.metastore).list(naming.systemKeyId);
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    const cause = error.cause instanceof Error ? error.cause.message : error.message;
+    return [fault('system keys', cause, "allow dynamodb:Query on the service's rows, or docs/runbooks/table-lost.md")];
+  }
+  const kms = dependencies.openKms(config.kms);
+  const { keyRowProofs = 'verify' } = proofs;
+  return checkSystemKeys(rows, { naming, policy, keyRowProofs, now, kms, regions });
+}
+
+const COLOURS: Readonly<Record<HealthCheck['state'], Colour>> = {
+  ok: 'green',
+  warn: 'yellow',
+  fault: 'red',
+  skip: 'dim',
+};
+
+function print(checks: readonly HealthCheck[], json: boolean, { terminal }: CliDependencies): void {
+  if (json) {
+    terminal.out(printableJson(checks, 2));
+    return;
+  }
+  const cells = checks.map(({ state, check, says, fix }) => [
+    state,
+    check,
+    fix === undefined ? says : `${says}. Fix: ${fix}`,
+  ]);
+  const [header = '', ...lines] = formatTable(['STATE', 'CHECK', 'RESULT'], cells);
+  terminal.out(header);
+  for (const [i, line] of lines.entries()) terminal.out(line, COLOURS[checks[i]?.state ?? 'skip']);
+}

@@ -1,0 +1,76 @@
+import type { CallFault } from '../../connections/call-fault.ts';
+import { faultText } from '../../connections/call-fault.ts';
+import { signatureFaultNamed } from '../../connections/signature-fault.ts';
+
+/** The result of one check of `keyfold doctor`. */
+export interface HealthCheck {
+  /** What was checked, such as `kms us-west-2 rotation`. */
+  readonly check: string;
+  /**
+   * - `ok`: as it must be.
+   * - `warn`: works, but an operator should act.
+   * - `fault`: does not work, or will stop working.
+   * - `skip`: could not be checked, because another check has failed or the endpoint lacks the action.
+   */
+  readonly state: 'ok' | 'warn' | 'fault' | 'skip';
+  readonly says: string;
+  /** What the operator does. Present with `warn` and `fault`. */
+  readonly fix?: string;
+}
+
+/** A check that has found nothing to do. */
+export function ok(check: string, says: string): HealthCheck {
+  return { check, state: 'ok', says };
+}
+
+export function warn(check: string, says: string, fix: string): HealthCheck {
+  return { check, state: 'warn', says, fix };
+}
+
+export function fault(check: string, says: string, fix: string): HealthCheck {
+  return { check, state: 'fault', says, fix };
+}
+
+export function skip(check: string, says: string): HealthCheck {
+  return { check, state: 'skip', says };
+}
+
+/** The actions of AWS that a check calls, and where. */
+export interface CheckedCall {
+  readonly check: string;
+  /** Such as `kms:DescribeKey`. */
+  readonly action: string;
+  /** Such as `KMS in us-west-2`. */
+  readonly service: string;
+}
+
+/**
+ * The check of a call that failed for a reason that has nothing to do with the key or the table: permissions,
+ * credentials, the network or throttling. Undefined for another reason.
+ * @param matters whether Keyfold itself makes the call. If only the doctor does, a refusal is a warning.
+ */
+export function failedCall(
+  { check, action, service }: CheckedCall,
+  failed: CallFault,
+  matters: boolean,
+): HealthCheck | undefined {
+  const says = `${action} failed: ${faultText(failed)}`;
+  const { name } = failed;
+  if (name === 'AccessDeniedException') {
+    const fix = `allow ${action} in the role's policy and in the policy of the key or table`;
+    return matters ? fault(check, says, fix) : warn(check, says, fix);
+  }
+  if (name === 'UnknownOperationException') return skip(check, `the endpoint does not have ${action}`);
+  if (name === 'CredentialsProviderError' || signatureFaultNamed(name) === 'credentials')
+    return fault(
+      check,
+      says,
+      'renew the credentials of this machine: aws sts get-caller-identity tells whether they work',
+    );
+  if (signatureFaultNamed(name) === 'clock') return fault(check, says, 'set the clock of this machine by NTP');
+  if (/Throttl|LimitExceeded|TooManyRequests/.test(name))
+    return fault(check, says, 'find the caller that uses up the quota, or raise it: docs/runbooks/kms-throttles.md');
+  if (/^E[A-Z]+$|Timeout|^TypeError$|^SyntaxError$|Internal|Unavailable/.test(name))
+    return fault(check, says, `check the route to ${service}, and the endpoint in the settings`);
+  return undefined;
+}

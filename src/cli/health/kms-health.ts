@@ -1,0 +1,119 @@
+import type { Outcome } from '../../connections/inspected-calls.ts';
+import type { KmsInspector, KmsKeyDescription } from '../../maintenance/inspection.ts';
+import { faultText, type CallFault } from '../../connections/call-fault.ts';
+import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts';
+
+/** Above this latency, a region is close to Keyfold's time-out of 2 seconds. */
+const SLOW_MS = 1000;
+
+/** The checks of one KMS region, and what other checks need of them. */
+export interface KmsRegionHealth {
+  readonly inspector: KmsInspector;
+  readonly checks: readonly HealthCheck[];
+  /** The ARN of the KMS key that the configuration names. Undefined if it is unknown. */
+  readonly keyArn: string | undefined;
+  /** Whether the region can decrypt with the configured key. */
+  readonly decrypts: boolean;
+}
+
+/** Checks the configured KMS key of one region. */
+export async function checkKmsRegion(inspector: KmsInspector): Promise<KmsRegionHealth> {
+  const [attempts, described] = await Promise.all([inspector.tryActions(), inspector.describe()]);
+  const key = 'answer' in described ? described.answer : undefined;
+  const rotation = key && (await inspector.rotation(key.arn));
+  return {
+    inspector,
+    checks: [callsOf(inspector, attempts), keyOf(inspector, described), rotationOf(inspector, key, rotation)],
+    keyArn: key?.arn,
+    decrypts: attempts.Decrypt !== undefined && 'answer' in attempts.Decrypt,
+  };
+}
+
+function callsOf(inspector: KmsInspector, attempts: Awaited<ReturnType<KmsInspector['tryActions']>>): HealthCheck {
+  const { region } = inspector;
+  const check = `kms ${region} calls`;
+  const entries = Object.entries(attempts);
+  for (const [name, outcome] of entries) {
+    if ('answer' in outcome) continue;
+    const call = { check, action: `kms:${name}`, service: `KMS in ${region}` };
+    return (
+      failedCall(call, outcome.fault, true) ??
+      fault(check, `kms:${name} failed: ${faultText(outcome.fault)}`, fixOf(inspector, outcome.fault))
+    );
+  }
+  const times = entries.map(([name, outcome]) => [name, 'latencyMs' in outcome ? outcome.latencyMs : 0] as const);
+  const says = times.map(([name, ms]) => `${name} ${Math.ceil(ms)} ms`).join(', ');
+  return times.every(([, ms]) => ms < SLOW_MS)
+    ? ok(check, says)
+    : warn(check, says, `check the route to KMS in ${region}: Keyfold gives up on a call after 2 s`);
+}
+
+/** What an operator does about a KMS key that refuses a call. */
+function fixOf({ region, keyArn }: KmsInspector, { name }: CallFault): string {
+  switch (name) {
+    case 'NotFoundException':
+      return `create the key and its alias in ${region}, or correct ${region} in KEYFOLD_KMS_KEYS`;
+    case 'DisabledException':
+      return enableKey(region, keyArn);
+    case 'KMSInvalidStateException':
+      return `aws kms describe-key --region ${region} --key-id ${keyArn}, then docs/runbooks/kms-key-deletion.md`;
+    default:
+      return 'docs/how-to/troubleshoot.md#kmsmisconfigured';
+  }
+}
+
+function enableKey(region: string, keyArn: string): string {
+  return `aws kms enable-key --region ${region} --key-id ${keyArn}, and docs/runbooks/kms-key-disabled.md`;
+}
+
+function keyOf(inspector: KmsInspector, described: Outcome<KmsKeyDescription>): HealthCheck {
+  const { region, keyArn } = inspector;
+  const check = `kms ${region} key`;
+  if ('fault' in described) {
+    const call = { check, action: 'kms:DescribeKey', service: `KMS in ${region}` };
+    return (
+      failedCall(call, described.fault, false) ??
+      fault(check, `kms:DescribeKey failed: ${faultText(described.fault)}`, fixOf(inspector, described.fault))
+    );
+  }
+  const { arn, state, deletedAtMs, encrypts } = described.answer;
+  const named = arn === keyArn ? arn : `${keyArn.replace(/.*:/, '')} is ${arn}`;
+  if (state === 'PendingDeletion') {
+    const when = deletedAtMs === undefined ? '' : ` on ${new Date(deletedAtMs).toISOString()}`;
+    const cancel = `aws kms cancel-key-deletion --region ${region} --key-id ${arn}`;
+    return fault(
+      check,
+      `${named}: KMS deletes it${when}`,
+      `${cancel}, then enable-key: docs/runbooks/kms-key-deletion.md`,
+    );
+  }
+  if (state === 'Disabled') return fault(check, `${named}: disabled`, enableKey(region, arn));
+  if (state !== 'Enabled') return fault(check, `${named}: in the state ${state}`, 'docs/runbooks/kms-key-disabled.md');
+  if (!encrypts)
+    return fault(check, `${named}: it is not a symmetric key that encrypts`, `name another key in KEYFOLD_KMS_KEYS`);
+  return ok(check, `${named}: enabled`);
+}
+
+function rotationOf(
+  { region }: KmsInspector,
+  key: KmsKeyDescription | undefined,
+  rotation: Outcome<number | undefined> | undefined,
+): HealthCheck {
+  const check = `kms ${region} rotation`;
+  if (key === undefined || rotation === undefined) return skip(check, 'the key is unknown');
+  if (key.origin !== 'AWS_KMS') return ok(check, `KMS does not rotate keys of the origin ${key.origin}`);
+  if (key.state !== 'Enabled') return skip(check, `the key is in the state ${key.state}`);
+  if ('fault' in rotation) {
+    const action = 'kms:GetKeyRotationStatus';
+    return (
+      failedCall({ check, action, service: `KMS in ${region}` }, rotation.fault, false) ??
+      warn(check, `${action} failed: ${faultText(rotation.fault)}`, 'docs/how-to/troubleshoot.md#kmsmisconfigured')
+    );
+  }
+  if (rotation.answer !== undefined) return ok(check, `every ${rotation.answer} days`);
+  return warn(
+    check,
+    'KMS does not rotate the key',
+    `aws kms enable-key-rotation --region ${region} --key-id ${key.arn}`,
+  );
+}

@@ -1,0 +1,129 @@
+import { isDatedAhead, retirementByDate } from '../../envelope/key-standing.ts';
+import type { CryptoPolicy } from '../../envelope/crypto-policy.ts';
+import type { KeyRowProofs } from '../../envelope/key-dependencies.ts';
+import type { EnvelopeKeyRecord, KeyManagementService } from '../../envelope/ports.ts';
+import type { Clock } from '../../async/clock.ts';
+import { KeyfoldError } from '../../errors.ts';
+import { decodeKekEnvelope, type RegionalKek } from '../../kms/kek-envelope.ts';
+import { parseKmsArn } from '../../kms/key-arn.ts';
+import { faultText } from '../../connections/call-fault.ts';
+import { checkRows } from '../../maintenance/row-checks.ts';
+import { AHEAD_SHARE } from '../../maintenance/system-key-maintenance.ts';
+import type { KeyRow } from '../../maintenance/key-table.ts';
+import type { KeyNaming } from '../../records/ids.ts';
+import { fault, ok, skip, warn, type HealthCheck } from './check.ts';
+import type { KmsRegionHealth } from './kms-health.ts';
+
+const DAY_MS = 86_400_000;
+/** The maintenance runs daily. After a second day without a new System Key, it has failed. */
+const MAINTENANCE_SLACK_MS = 2 * DAY_MS;
+const MAINTAIN = 'keyfold maintain, and docs/runbooks/maintenance-fails.md';
+
+/** What the checks of the System Keys need. */
+export interface SystemKeyChecks {
+  readonly naming: KeyNaming;
+  readonly policy: CryptoPolicy;
+  readonly keyRowProofs: KeyRowProofs;
+  readonly now: Clock;
+  readonly kms: KeyManagementService;
+  readonly regions: readonly KmsRegionHealth[];
+}
+
+/** Checks the rows of the service's System Keys. */
+export async function checkSystemKeys(rows: readonly KeyRow[], checks: SystemKeyChecks): Promise<HealthCheck[]> {
+  const readable = rows.flatMap((row) => ('unreadable' in row ? [] : [row]));
+  const broken = rows.filter((row) => 'unreadable' in row);
+  return [
+    broken.length === 0
+      ? ok('system keys', `${rows.length} of ${checks.naming.systemKeyId}`)
+      : fault('system keys', `unreadable rows: ${datesOf(broken)}`, 'docs/runbooks/rows-corrupted.md'),
+    ageOf(readable, checks),
+    datesAheadOf(readable, checks),
+    ...(await Promise.all(checks.regions.map((region) => wrapsIn(region, readable)))),
+    await proofsOf(rows, checks),
+  ];
+}
+
+function datesOf(rows: readonly { readonly created: number | undefined }[]): string {
+  return rows.map(({ created }) => String(created ?? '?')).join(', ');
+}
+
+function ageOf(rows: readonly EnvelopeKeyRecord[], { policy, now }: SystemKeyChecks): HealthCheck {
+  const check = 'system keys age';
+  if (rows.length === 0) return ok(check, 'none yet: the first encrypt makes one');
+  const sealing = rows.find((row) => !row.revoked && retirementByDate(policy, row.created, now()) === undefined);
+  if (sealing === undefined) {
+    return warn(check, 'no System Key may seal, so the next encrypt must wait for KMS to make one', MAINTAIN);
+  }
+  const { created } = sealing;
+  const leftMs = created * 1000 + policy.expireAfterMs - now();
+  const says = `${created} expires in ${(leftMs / DAY_MS).toFixed(1)} days`;
+  const isOverdue = leftMs < policy.expireAfterMs * AHEAD_SHARE - MAINTENANCE_SLACK_MS;
+  return isOverdue ? warn(check, `${says}, and the maintenance has not made the next one`, MAINTAIN) : ok(check, says);
+}
+
+function datesAheadOf(rows: readonly EnvelopeKeyRecord[], { now }: SystemKeyChecks): HealthCheck {
+  const check = 'system keys dates';
+  const ahead = rows.filter(({ created }) => isDatedAhead(created, now()));
+  if (ahead.length === 0) return ok(check, 'none in the future');
+  return fault(check, `dated in the future: ${datesOf(ahead)}`, 'docs/runbooks/row-dated-ahead.md');
+}
+
+/** Checks that a region has a wrap of every System Key, made by its configured KMS key, and can decrypt it. */
+async function wrapsIn(
+  { inspector, keyArn, decrypts }: KmsRegionHealth,
+  rows: readonly EnvelopeKeyRecord[],
+): Promise<HealthCheck> {
+  const { region } = inspector;
+  const check = `system keys wraps ${region}`;
+  const keks = rows.map((row) => ({ row, kek: kekIn(region, row) }));
+  const missing = keks.filter(({ kek }) => kek === undefined);
+  if (missing.length > 0)
+    return fault(check, `no wrap by ${region}: ${datesOf(missing.map(({ row }) => row))}`, MAINTAIN);
+  if (rows.length === 0) return ok(check, 'none yet');
+  if (!decrypts) return skip(check, `KMS in ${region} does not decrypt`);
+  for (const { row, kek } of keks) {
+    if (kek === undefined) continue;
+    const isKey = parseKmsArn(kek.arn)?.kind === 'key';
+    const outcome = await inspector.tryDecrypt(kek.encryptedKek, isKey ? kek.arn : undefined);
+    if ('fault' in outcome) {
+      const says = `the wrap of ${row.created} does not open: ${faultText(outcome.fault)}`;
+      return fault(check, says, `${MAINTAIN}; until then, keep every KMS key of the other regions`);
+    }
+  }
+  const others = keks.filter(({ kek }) => keyArn !== undefined && kek?.arn !== keyArn);
+  if (others.length === 0) return ok(check, `${keks.length} by the configured key, all open`);
+  const says = `by another KMS key than the configured one: ${datesOf(others.map(({ row }) => row))}`;
+  return warn(check, says, 'keyfold maintain, before you disable the other key: docs/how-to/replace-a-kms-key.md');
+}
+
+function kekIn(region: string, row: EnvelopeKeyRecord): RegionalKek | undefined {
+  return decodeKekEnvelope(row.encryptedKey)?.kmsKeks.find((kek) => kek.region === region);
+}
+
+/** Unwraps every System Key and checks the proof of its row. */
+async function proofsOf(
+  rows: readonly KeyRow[],
+  { naming, kms, policy, now, keyRowProofs }: SystemKeyChecks,
+): Promise<HealthCheck> {
+  const check = 'system keys proofs';
+  let checked;
+  try {
+    const present = rows.filter(({ created }) => created === undefined || !isDatedAhead(created, now()));
+    checked = await checkRows(present, { naming, kms, policy, now });
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    return skip(check, error.message);
+  }
+  const readable = checked.filter(({ row }) => !('unreadable' in row));
+  const refused = readable.filter(({ state }) => state === 'refused');
+  if (refused.length > 0) {
+    const each = refused.map(({ row, why }) => `${row.created} (${why})`).join(', ');
+    return fault(check, `do not hold: ${each}`, 'keyfold keys prove --dry-run, and docs/runbooks/rows-corrupted.md');
+  }
+  const without = readable.filter(({ state }) => state === 'provable');
+  if (without.length === 0) return ok(check, `${readable.length} hold`);
+  const says = `rows without a proof: ${datesOf(without.map(({ row }) => row))}`;
+  const fix = 'keyfold keys prove: docs/how-to/authenticate-key-rows.md';
+  return keyRowProofs === 'require' ? fault(check, says, fix) : warn(check, says, fix);
+}

@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import type { Overrides } from '../config/operator-config.ts';
+
+/** Options of every command. */
+export interface CommonOptions {
+  readonly table?: string;
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly service?: string;
+  readonly product?: string;
+  readonly regionSuffix?: string;
+  readonly json?: boolean;
+}
+
+/** Options of a command that writes. */
+export interface WriteOptions {
+  readonly dryRun?: true;
+  readonly yes?: true;
+  readonly reason?: string;
+  readonly auditFile?: string;
+}
+
+/** The setting that each option overrides, without the prefix `KEYFOLD_`. */
+const SETTING_OF = {
+  table: 'TABLE',
+  region: 'DYNAMODB_REGION',
+  endpoint: 'DYNAMODB_ENDPOINT',
+  service: 'SERVICE',
+  product: 'PRODUCT',
+  regionSuffix: 'REGION_SUFFIX',
+} as const satisfies Partial<Record<keyof CommonOptions, keyof Overrides>>;
+
+export function withCommonOptions(command: Command): Command {
+  return command
+    .option('--table <name>', 'the key table (KEYFOLD_TABLE)')
+    .option('--region <region>', "the table's region (KEYFOLD_DYNAMODB_REGION)")
+    .option('--endpoint <url>', 'the DynamoDB endpoint, if not AWS (KEYFOLD_DYNAMODB_ENDPOINT)')
+    .option('--service <name>', 'the service that owns the keys (KEYFOLD_SERVICE)')
+    .option('--product <name>', 'the product that owns the keys (KEYFOLD_PRODUCT)')
+    .option('--region-suffix <region>', 'the region at the end of key IDs (KEYFOLD_REGION_SUFFIX)')
+    .option('--json', 'prints JSON');
+}
+
+export function withWriteOptions(command: Command): Command {
+  return command
+    .option('--dry-run', 'shows what the command would do, and changes nothing')
+    .option('--yes', 'writes without asking for confirmation')
+    .option('--reason <text>', 'a reason for the audit')
+    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error');
+}
+
+/** The settings that the options replace, by their names without `KEYFOLD_`. */
+export function overridesOf(options: CommonOptions): Overrides {
+  const names = Object.keys(SETTING_OF) as (keyof typeof SETTING_OF)[];
+  return Object.fromEntries(
+    names.flatMap((name) => (options[name] === undefined ? [] : [[SETTING_OF[name], options[name]]])),
+  );
+}

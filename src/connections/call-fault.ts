@@ -1,0 +1,50 @@
+import { errorNameOf } from '../errors.ts';
+
+/** Why a call to AWS failed, for an operator. */
+export interface CallFault {
+  /** The name of the service's error, or the code of a network error, such as `ECONNREFUSED`. */
+  readonly name: string;
+  /** The address that did not answer, or the message of an error that names what an operator must correct. */
+  readonly detail?: string | undefined;
+}
+
+/**
+ * Errors whose message is kept. It names a principal, a key, a state or a table. Other messages stay out, because some
+ * errors of the SDK quote answers, which can contain data.
+ */
+const DETAILED_ERRORS = new Set([
+  'AccessDeniedException',
+  'CredentialsProviderError',
+  'DisabledException',
+  'ExpiredTokenException',
+  'InvalidArnException',
+  'KMSInvalidStateException',
+  'NotFoundException',
+  'ResourceNotFoundException',
+  'UnknownOperationException',
+  'UnrecognizedClientException',
+]);
+const MAX_DETAIL = 400;
+
+/** Describes the error of an SDK client. Of a network error, it keeps the code and the address. */
+export function callFaultOf(thrown: unknown): CallFault {
+  const { code, address, port, errors } = (thrown ?? {}) as NodeJS.ErrnoException & {
+    readonly address?: string;
+    readonly port?: number;
+    readonly errors?: readonly unknown[];
+  };
+  // If a name has several addresses, Node reports one error for each of them.
+  if (Array.isArray(errors) && errors.length > 0 && address === undefined) return callFaultOf(errors[0]);
+  if (typeof code === 'string' && /^\w{1,64}$/.test(code)) {
+    return { name: code, ...(address !== undefined && { detail: `${address}:${port ?? '?'}` }) };
+  }
+  const name = errorNameOf(thrown);
+  const isDetailed = DETAILED_ERRORS.has(name) && thrown instanceof Error;
+  return { name, ...(isDetailed && { detail: thrown.message.slice(0, MAX_DETAIL) }) };
+}
+
+/** Formats a fault in one line, such as `ECONNREFUSED 127.0.0.1:8082`. */
+export function faultText({ name, detail }: CallFault): string {
+  if (detail === undefined) return name;
+  return /^E[A-Z]+$/.test(name) ? `${name} ${detail}` : `${name}: ${detail}`;
+}

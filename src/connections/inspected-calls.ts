@@ -1,0 +1,46 @@
+import { callFaultOf, type CallFault } from './call-fault.ts';
+
+/** The part of an SDK client with which {@link watchClocks} sees the answers. */
+interface Watched {
+  readonly middlewareStack: {
+    add(middleware: never, options: { readonly step: 'deserialize'; readonly priority: 'low' }): void;
+  };
+}
+
+type Next = (args: unknown) => Promise<{ readonly response: unknown }>;
+
+/**
+ * Reads the `Date` header of every answer of an SDK client, also of an error.
+ * @returns a function that gives the last difference: the server's clock minus this machine's, in milliseconds
+ */
+export function watchClocks(client: Watched, now: () => number): () => number | undefined {
+  let offsetMs: number | undefined;
+  // The step next to the network, where an answer is not parsed yet.
+  const middleware =
+    (next: Next): Next =>
+    async (args) => {
+      const beganMs = now();
+      const result = await next(args);
+      const { headers } = (result.response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
+      const serverMs = Date.parse(headers?.['date'] ?? '');
+      // The header counts whole seconds, and the server wrote it between the request and the answer.
+      if (!Number.isNaN(serverMs)) offsetMs = serverMs + 500 - (beganMs + now()) / 2;
+      return result;
+    };
+  client.middlewareStack.add(middleware as never, { step: 'deserialize', priority: 'low' });
+  return () => offsetMs;
+}
+
+/** The answer of a call, or its fault, with the time that it took. */
+export type Outcome<T> = { readonly answer: T; readonly latencyMs: number } | { readonly fault: CallFault };
+
+/** Awaits a call. It never throws. */
+export async function outcomeOf<T>(call: () => Promise<T>): Promise<Outcome<T>> {
+  const beganMs = performance.now();
+  try {
+    const answer = await call();
+    return { answer, latencyMs: performance.now() - beganMs };
+  } catch (error) {
+    return { fault: callFaultOf(error) };
+  }
+}

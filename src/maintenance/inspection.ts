@@ -1,0 +1,59 @@
+import type { Outcome } from '../connections/inspected-calls.ts';
+
+/** A KMS key, as `DescribeKey` returns it. */
+export interface KmsKeyDescription {
+  readonly arn: string;
+  /** `Enabled`, `Disabled`, `PendingDeletion` and so on. */
+  readonly state: string;
+  /** When KMS will delete the key, in milliseconds since 1970. Undefined if no deletion is scheduled. */
+  readonly deletedAtMs: number | undefined;
+  /** Whether the key is symmetric and encrypts. */
+  readonly encrypts: boolean;
+  /** The origin of the key's material. KMS rotates only material of `AWS_KMS` automatically. */
+  readonly origin: string;
+}
+
+/** An operator's view of the configured KMS key of one region. No method throws. */
+export interface KmsInspector {
+  readonly region: string;
+  /** The configured KMS key: a key ARN or an alias ARN. */
+  readonly keyArn: string;
+  /**
+   * Tries each action that Keyfold calls. `GenerateDataKey` and `Decrypt` are dry runs. `Encrypt` encrypts 32 zeros for
+   * `Decrypt`, so `Decrypt` is absent if `Encrypt` fails.
+   */
+  tryActions(): Promise<Readonly<Partial<Record<'GenerateDataKey' | 'Encrypt' | 'Decrypt', Outcome<void>>>>>;
+  /** Tries to decrypt a wrap, as a dry run. `keyId` as in `KmsRegion.decrypt`. */
+  tryDecrypt(wrapped: Uint8Array, keyId: string | undefined): Promise<Outcome<void>>;
+  describe(): Promise<Outcome<KmsKeyDescription>>;
+  /** The days between automatic rotations of a key; undefined if KMS does not rotate it. */
+  rotation(arn: string): Promise<Outcome<number | undefined>>;
+  /**
+   * AWS's clock minus the clock of this machine, in milliseconds, from the last answer. Undefined before an answer.
+   */
+  clockOffsetMs(): number | undefined;
+}
+
+/** A DynamoDB table, as `DescribeTable` returns it. */
+export interface TableDescription {
+  readonly arn: string;
+  readonly status: string;
+  /** The attributes of the primary key, such as `Id S HASH`. */
+  readonly schema: readonly string[];
+  readonly isDeletionProtected: boolean;
+  /** The KMS key that encrypts the table. Undefined for DynamoDB's own key. */
+  readonly encryption: { readonly keyArn: string; readonly inaccessible: boolean } | undefined;
+  /** The replicas in other regions. */
+  readonly replicas: readonly { readonly region: string; readonly status: string }[];
+}
+
+/** An operator's view of a table and of its settings. No method throws. */
+export interface TableInspector {
+  describe(): Promise<Outcome<TableDescription>>;
+  /** How many days back the table can be restored; undefined if point-in-time recovery is off. */
+  recoveryDays(): Promise<Outcome<number | undefined>>;
+  /** When the credentials end, in milliseconds since 1970; undefined if they have no end. */
+  credentialsEndAtMs(): Promise<Outcome<number | undefined>>;
+  /** See {@link KmsInspector.clockOffsetMs}. */
+  clockOffsetMs(): number | undefined;
+}

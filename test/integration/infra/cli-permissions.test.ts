@@ -1,0 +1,101 @@
+/**
+ * Runs each operator's command on emulators and compares its calls with the table of permissions in
+ * docs/reference/cli.md. The table must name every call and nothing more. IAM, the key policy and the table's policy
+ * together must allow these calls.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { read } from '../../support/documents.ts';
+import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+import { isAllowed, KEYS, tableAt, WRITERS, type Principal } from './account.ts';
+
+let world: HealthyService;
+let created: number;
+
+beforeAll(async () => {
+  world = await HealthyService.start();
+  const { key } = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
+  created = key.parent.created;
+});
+afterAll(() => world.stop());
+
+/** The rows of the table: a command, and the IAM actions that it needs. */
+const [, SECTION = ''] = /^### Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
+const DOCUMENTED = [...SECTION.matchAll(/^\| `([a-z -]+)` +\|([^|]*)\|([^|]*)\|$/gm)].map(
+  ([, command = '', kms = '', dynamoDb = '']) => ({
+    command,
+    actions: [...actionsIn('kms', kms), ...actionsIn('dynamodb', dynamoDb)].toSorted(),
+  }),
+);
+
+function actionsIn(service: string, cell: string): string[] {
+  return [...cell.matchAll(/`([A-Z]\w+)`/g)].map(([, action]) => `${service}:${action}`);
+}
+
+const SYSTEM_KEY = '_SK_orders_shop';
+
+/** The command lines that together make every call of a command. */
+const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
+  doctor: () => [['doctor']],
+  'keys list': () => [['keys', 'list']],
+  'keys list --all': () => [['keys', 'list', '--all']],
+  'keys show': () => [
+    ['keys', 'show', SYSTEM_KEY, 'latest'],
+    ['keys', 'show', SYSTEM_KEY, String(created)],
+  ],
+  'keys prove': () => [['keys', 'prove', '--yes']],
+  'keys revoke': () => [
+    ['keys', 'revoke', '_IK_tenant-1_orders_shop', 'latest', '--dry-run'],
+    ['keys', 'revoke', '_IK_tenant-1_orders_shop', String(created), '--yes'],
+  ],
+};
+
+const ITEM_ACTIONS = /^(?:Get|Put|Update|Delete)$/;
+
+/** The IAM actions of the calls since the last reset. */
+function called(): string[] {
+  const ofTable = world.proxy.calls.map((call) => {
+    const [action = ''] = call.split(' ');
+    return `dynamodb:${ITEM_ACTIONS.test(action) ? `${action}Item` : action}`;
+  });
+  return [...new Set([...world.kms.calls().map(({ action }) => `kms:${action}`), ...ofTable])].toSorted();
+}
+
+function reset(): void {
+  world.proxy.calls = [];
+  world.proxy.ids = [];
+  world.kms.resetCalls();
+}
+
+/** An operator with the permissions that the table names for a command. */
+function operatorWith(actions: readonly string[]): Principal {
+  const policy = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: actions, Resource: '*' }] };
+  return { arn: WRITERS['an operator who is named'].arn, policies: [policy] };
+}
+
+describe('the permissions of the commands in docs/reference/cli.md', () => {
+  it('name every command of this test', () => {
+    expect(DOCUMENTED.map(({ command }) => command).toSorted()).toEqual(Object.keys(RUNS).toSorted());
+  });
+
+  it.for(DOCUMENTED)('are exactly the calls of $command, and suffice', async ({ command, actions }) => {
+    // A row without a proof, so that `keys prove` has one to write.
+    const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, {
+      atMs: Number.MAX_SAFE_INTEGER,
+      signal: new AbortController().signal,
+    });
+    if (command === 'keys prove' && row !== undefined) await world.operator.put({ ...row, proof: undefined });
+    reset();
+    for (const args of RUNS[command]?.() ?? []) {
+      const { code, stderr } = await world.operator.keyfold(args, world.settings);
+      expect({ args, code, stderr }).toMatchObject({ args, code: 0 });
+    }
+    expect(called()).toEqual(actions);
+    const operator = operatorWith(actions);
+    for (const action of actions) {
+      const targets = action.startsWith('kms:')
+        ? [KEYS['the key'], KEYS["the other region's key"]]
+        : [tableAt(WEST, SYSTEM_KEY), tableAt(EAST, SYSTEM_KEY)];
+      for (const target of targets) expect([action, await isAllowed(operator, action, target)]).toEqual([action, true]);
+    }
+  });
+});

@@ -1,0 +1,90 @@
+import { startDynamoDb } from '../../local/dynamodb.ts';
+import { ensureKeys } from '../../local/function-environment.ts';
+import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
+import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
+import { DynamoDbProxy, type DynamoDbFault } from './dynamodb-proxy.ts';
+import { OperatorFixture } from './operator.ts';
+
+export const WEST = 'us-west-2';
+export const EAST = 'us-east-1';
+
+/** The settings of a table that `DescribeTable` and `DescribeContinuousBackups` return, and the emulator lacks. */
+export interface TableSettings {
+  DeletionProtectionEnabled: boolean;
+  recovery: { PointInTimeRecoveryStatus: string; RecoveryPeriodInDays?: number };
+  SSEDescription?: object;
+  Replicas?: readonly object[];
+}
+
+/** A service on emulators of KMS in two regions and of DynamoDB, with nothing for `keyfold doctor` to find. */
+export class HealthyService {
+  readonly kms: KmsEmulator;
+  readonly proxy: DynamoDbProxy;
+  readonly operator: OperatorFixture;
+  readonly keys: Readonly<Record<string, string>>;
+  readonly table: TableSettings = {
+    DeletionProtectionEnabled: true,
+    recovery: { PointInTimeRecoveryStatus: 'ENABLED', RecoveryPeriodInDays: 35 },
+  };
+  readonly stop: () => Promise<void>;
+
+  private constructor(
+    kms: KmsEmulator,
+    proxy: DynamoDbProxy,
+    keys: HealthyService['keys'],
+    closeTable: () => Promise<void>,
+  ) {
+    this.kms = kms;
+    this.proxy = proxy;
+    this.keys = keys;
+    this.operator = OperatorFixture.at(proxy.endpoint);
+    this.stop = async () => {
+      await proxy.stop();
+      await closeTable();
+      await kms.close();
+    };
+    proxy.faultOf = (call) => this.answerOf(call);
+  }
+
+  /** Starts the service with a System Key and an Intermediate Key. Commands of this process find its KMS. */
+  static async start(): Promise<HealthyService> {
+    const kms = await startKmsEmulator();
+    const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);
+    const keys = await ensureKeys(kms, [WEST, EAST]);
+    process.env['AWS_ENDPOINT_URL_KMS'] = kms.endpoint;
+    const service = new HealthyService(kms, await DynamoDbProxy.start(endpoint), keys, close);
+    await service.sessions().session('tenant-1').encrypt(Buffer.from('x'));
+    return service;
+  }
+
+  get settings(): Record<string, string> {
+    return { KEYFOLD_KMS_KEYS: JSON.stringify(this.keys) };
+  }
+
+  /** Makes a service process with a cold cache. */
+  sessions(): SessionFactory {
+    const kms = new AwsKms({ keys: this.keys, preferredRegion: WEST, endpoint: this.kms.endpoint });
+    const metastore = new DynamoDbMetastore({ endpoint: this.proxy.endpoint, region: WEST });
+    return new SessionFactory({ service: 'orders', product: 'shop', kms, metastore, now: this.operator.clock.now });
+  }
+
+  /** What the proxy answers for the settings of the table. */
+  answerOf(call: string): DynamoDbFault | undefined {
+    const { recovery, ...described } = this.table;
+    if (call.startsWith('DescribeTable ')) {
+      return {
+        kind: 'edited',
+        edit: (answer) => {
+          const { Table, ...error } = JSON.parse(answer) as { Table?: object };
+          return JSON.stringify(Table === undefined ? error : { Table: { ...Table, ...described } });
+        },
+      };
+    }
+    if (!call.startsWith('DescribeContinuousBackups ')) return undefined;
+    const ContinuousBackupsDescription = {
+      ContinuousBackupsStatus: 'ENABLED',
+      PointInTimeRecoveryDescription: recovery,
+    };
+    return { kind: 'answered', answer: { ContinuousBackupsDescription } };
+  }
+}

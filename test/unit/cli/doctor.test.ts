@@ -1,0 +1,419 @@
+import {
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DisableKeyCommand,
+  DisableKeyRotationCommand,
+  KMSClient,
+  ScheduleKeyDeletionCommand,
+  UpdateAliasCommand,
+} from '@aws-sdk/client-kms';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { HealthCheck } from '../../../src/cli/health/check.ts';
+import {
+  decodeKekEnvelope,
+  encodeKekEnvelope,
+  type KekEnvelope,
+  type RegionalKek,
+} from '../../../src/kms/kek-envelope.ts';
+import type { EnvelopeKeyRecord } from '../../../src/index.ts';
+import type { DynamoDbFault } from '../../support/dynamodb-proxy.ts';
+import { DAY_MS, noDeadline } from '../../support/fakes.ts';
+import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+
+let world: HealthyService;
+
+beforeEach(async () => {
+  world = await HealthyService.start();
+});
+afterEach(() => world.stop());
+
+async function examine(
+  environment: Record<string, string | undefined> = {},
+  ...args: string[]
+): Promise<{ code: number; bad: HealthCheck[]; all: HealthCheck[] }> {
+  const settings = { ...world.settings, ...environment };
+  const { code, stdout } = await world.operator.keyfold(['doctor', '--json', ...args], settings);
+  const all = JSON.parse(stdout) as HealthCheck[];
+  return { code, all, bad: all.filter(({ state }) => state !== 'ok') };
+}
+
+async function systemKey(): Promise<EnvelopeKeyRecord> {
+  const row = await world.operator.metastore.loadLatest('_SK_orders_shop' as never, noDeadline());
+  return row as EnvelopeKeyRecord;
+}
+
+async function inKms(region: string, use: (client: KMSClient, keyId: string) => Promise<unknown>): Promise<void> {
+  const client = new KMSClient({ region, endpoint: world.kms.endpoint });
+  await use(client, (await world.kms.ensureKey(region, 'alias/keyfold')).keyArn);
+  client.destroy();
+}
+
+/** A row as it was, but with another date. Its key still opens, but its proof does not hold. */
+async function dated(secondsLater: number): Promise<EnvelopeKeyRecord> {
+  const row = await systemKey();
+  return { ...row, created: (row.created + secondsLater) as never };
+}
+
+/** Changes the wraps of the System Key. */
+async function putKeks(change: (keks: readonly RegionalKek[]) => readonly RegionalKek[]): Promise<void> {
+  const row = await systemKey();
+  const { encryptedKey, kmsKeks } = decodeKekEnvelope(row.encryptedKey) as KekEnvelope;
+  await world.operator.put({ ...row, encryptedKey: encodeKekEnvelope({ encryptedKey, kmsKeks: change(kmsKeks) }) });
+}
+
+describe('keyfold doctor', () => {
+  it('finds nothing on a healthy service, and prints one line for each check', async () => {
+    const { code, all } = await examine();
+    expect({ code, states: new Set(all.map(({ state }) => state)) }).toEqual({ code: 0, states: new Set(['ok']) });
+    expect(all.map(({ check }) => check)).toEqual([
+      'settings',
+      'credentials',
+      'clock',
+      ...[WEST, EAST].flatMap((region) => ['calls', 'key', 'rotation'].map((what) => `kms ${region} ${what}`)),
+      'table',
+      'table recovery',
+      'table deletion',
+      'table encryption',
+      'table replicas',
+      'system keys',
+      'system keys age',
+      'system keys dates',
+      `system keys wraps ${WEST}`,
+      `system keys wraps ${EAST}`,
+      'system keys proofs',
+    ]);
+    const { stdout } = await world.operator.keyfold(['doctor'], world.settings);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(all.length + 1);
+    expect(stdout).toMatch(/^STATE +CHECK +RESULT\nok +settings +valid\n/);
+  });
+
+  it('finds nothing before the first encrypt of a service', async () => {
+    expect(await examine({ KEYFOLD_SERVICE: 'unborn' })).toMatchObject({ code: 0, bad: [] });
+  });
+
+  it('writes nothing', async () => {
+    world.proxy.calls = [];
+    await examine();
+    expect(world.proxy.calls.filter((call) => /Put|Update|Delete/.test(call))).toEqual([]);
+  });
+
+  interface Fault {
+    readonly plant: () => unknown;
+    /** The checks that are not ok, with a part of what each says. */
+    readonly found: readonly (readonly [check: string, state: string, says: string])[];
+    readonly fix: string;
+    readonly code: number;
+    readonly environment?: () => Record<string, string | undefined>;
+  }
+
+  const faults: Record<string, Fault> = {
+    'a setting with a typing mistake': {
+      plant: () => undefined,
+      environment: () => ({ KEYFOLD_REVOKE_CHECK: '5', KEYFOLD_EXPIRE_AFTER_MS: 'never' }),
+      found: [
+        ['settings', 'fault', 'KEYFOLD_REVOKE_CHECK is not a setting'],
+        ['settings', 'fault', 'KEYFOLD_EXPIRE_AFTER_MS is not a positive whole number'],
+      ],
+      fix: 'docs/reference/configuration.md',
+      code: 2,
+    },
+    'no KMS key': {
+      plant: () => undefined,
+      environment: () => ({ KEYFOLD_KMS_KEYS: undefined }),
+      found: [['settings', 'fault', 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set']],
+      fix: 'docs/reference/configuration.md',
+      code: 2,
+    },
+    'a clock that is two minutes behind': {
+      plant: () => {
+        const date = new Date(Date.now() + 120_000).toUTCString();
+        world.proxy.faultOf = (call) => {
+          const answer = world.answerOf(call);
+          return answer && ({ ...answer, headers: { date } } as DynamoDbFault);
+        };
+      },
+      found: [['clock', 'fault', "s behind AWS's"]],
+      fix: 'NTP',
+      code: 1,
+    },
+    'a KMS region that does not answer': {
+      plant: () => world.kms.setFault(EAST, { kind: 'down' }),
+      found: [
+        [`kms ${EAST} calls`, 'fault', 'kms:GenerateDataKey failed: ECONNRESET'],
+        [`kms ${EAST} key`, 'fault', 'kms:DescribeKey failed: ECONNRESET'],
+        [`kms ${EAST} rotation`, 'skip', 'the key is unknown'],
+        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+      ],
+      fix: `check the route to KMS in ${EAST}`,
+      code: 1,
+    },
+    'a slow KMS region': {
+      plant: () => world.kms.setFault(EAST, { kind: 'latency', ms: 1100, actions: ['Encrypt'] }),
+      found: [[`kms ${EAST} calls`, 'warn', 'Encrypt 11']],
+      fix: `check the route to KMS in ${EAST}`,
+      code: 3,
+    },
+    'a role that may not call GenerateDataKey': {
+      plant: () =>
+        world.kms.setFault(WEST, { kind: 'error', name: 'AccessDeniedException', actions: ['GenerateDataKey'] }),
+      found: [[`kms ${WEST} calls`, 'fault', 'kms:GenerateDataKey failed: AccessDeniedException']],
+      fix: 'allow kms:GenerateDataKey',
+      code: 1,
+    },
+    'a role that may not see the rotation': {
+      plant: () =>
+        world.kms.setFault(WEST, { kind: 'error', name: 'AccessDeniedException', actions: ['GetKeyRotationStatus'] }),
+      found: [[`kms ${WEST} rotation`, 'warn', 'kms:GetKeyRotationStatus failed']],
+      fix: 'allow kms:GetKeyRotationStatus',
+      code: 3,
+    },
+    'expired credentials': {
+      plant: () => {
+        world.proxy.faultOf = (call) =>
+          call.startsWith('DescribeTable')
+            ? { kind: 'error', name: 'UnrecognizedClientException', status: 400 }
+            : undefined;
+      },
+      found: [
+        ['table', 'fault', 'dynamodb:DescribeTable failed: UnrecognizedClientException'],
+        ['system keys', 'skip', 'the table does not answer'],
+      ],
+      fix: 'renew the credentials',
+      code: 1,
+    },
+    'KMS that throttles': {
+      plant: () => world.kms.setFault(EAST, { kind: 'throttle', perSecond: 0, actions: ['Decrypt'] }),
+      found: [
+        [`kms ${EAST} calls`, 'fault', 'kms:Decrypt failed: ThrottlingException'],
+        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+      ],
+      fix: 'docs/runbooks/kms-throttles.md',
+      code: 1,
+    },
+    'an alias that does not exist': {
+      plant: () => undefined,
+      environment: () => ({
+        KEYFOLD_KMS_KEYS: JSON.stringify({ ...world.keys, [EAST]: world.keys[EAST]?.replace('keyfold', 'absent') }),
+      }),
+      found: [
+        [`kms ${EAST} calls`, 'fault', 'NotFoundException'],
+        [`kms ${EAST} key`, 'fault', 'NotFoundException'],
+        [`kms ${EAST} rotation`, 'skip', 'unknown'],
+        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+      ],
+      fix: `correct ${EAST} in KEYFOLD_KMS_KEYS`,
+      code: 1,
+    },
+    'a disabled KMS key': {
+      plant: () => inKms(EAST, (client, KeyId) => client.send(new DisableKeyCommand({ KeyId }))),
+      found: [
+        [`kms ${EAST} calls`, 'fault', 'DisabledException'],
+        [`kms ${EAST} key`, 'fault', ': disabled'],
+        [`kms ${EAST} rotation`, 'skip', 'Disabled'],
+        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+      ],
+      fix: `aws kms enable-key --region ${EAST} --key-id arn:aws:kms:`,
+      code: 1,
+    },
+    'a KMS key whose deletion is scheduled': {
+      plant: () => inKms(EAST, (client, KeyId) => client.send(new ScheduleKeyDeletionCommand({ KeyId }))),
+      found: [
+        [`kms ${EAST} calls`, 'fault', 'KMSInvalidStateException'],
+        [`kms ${EAST} key`, 'fault', 'KMS deletes it on 20'],
+        [`kms ${EAST} rotation`, 'skip', 'PendingDeletion'],
+        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+      ],
+      fix: `aws kms cancel-key-deletion --region ${EAST} --key-id arn:aws:kms:`,
+      code: 1,
+    },
+    'a KMS key that is not rotated': {
+      plant: () => inKms(WEST, (client, KeyId) => client.send(new DisableKeyRotationCommand({ KeyId }))),
+      found: [[`kms ${WEST} rotation`, 'warn', 'KMS does not rotate the key']],
+      fix: `aws kms enable-key-rotation --region ${WEST} --key-id arn:aws:kms:`,
+      code: 3,
+    },
+    'a table that does not exist': {
+      plant: () => undefined,
+      environment: () => ({ KEYFOLD_TABLE: 'NoSuchTable' }),
+      found: [
+        ['table', 'fault', `there is no table NoSuchTable in ${WEST}`],
+        ['system keys', 'skip', 'the table does not answer'],
+      ],
+      fix: 'correct KEYFOLD_TABLE',
+      code: 1,
+    },
+    'an endpoint where nothing listens': {
+      plant: () => undefined,
+      environment: () => ({ KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' }),
+      found: [
+        ['table', 'fault', 'dynamodb:DescribeTable failed: ECONNREFUSED 127.0.0.1:9'],
+        ['system keys', 'skip', 'the table does not answer'],
+      ],
+      fix: 'the endpoint in the settings',
+      code: 1,
+    },
+    'a table with another primary key': {
+      plant: () => Object.assign(world.table, { KeySchema: [{ AttributeName: 'pk', KeyType: 'HASH' }] }),
+      found: [['table', 'fault', 'has the primary key pk ? HASH, not Id S HASH, Created N RANGE']],
+      fix: 'name the key table in KEYFOLD_TABLE',
+      code: 1,
+    },
+    'a table without point-in-time recovery': {
+      plant: () => (world.table.recovery = { PointInTimeRecoveryStatus: 'DISABLED' }),
+      found: [['table recovery', 'warn', 'point-in-time recovery is off']],
+      fix: `aws dynamodb update-continuous-backups --region ${WEST} --table-name EncryptionKey`,
+      code: 3,
+    },
+    'a table without deletion protection': {
+      plant: () => (world.table.DeletionProtectionEnabled = false),
+      found: [['table deletion', 'warn', 'not protected from deletion']],
+      fix: 'update-table --region us-west-2 --table-name EncryptionKey --deletion-protection-enabled',
+      code: 3,
+    },
+    'a table whose KMS key DynamoDB cannot use': {
+      plant: () => {
+        const KMSMasterKeyArn = 'arn:aws:kms:us-west-2:111122223333:key/table';
+        world.table.SSEDescription = { KMSMasterKeyArn, InaccessibleEncryptionDateTime: 1_790_000_000 };
+      },
+      found: [['table encryption', 'fault', 'DynamoDB cannot use arn:aws:kms:us-west-2:111122223333:key/table']],
+      fix: 'aws kms enable-key',
+      code: 1,
+    },
+    'a Global Table without a region suffix': {
+      plant: () => (world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }]),
+      found: [['table replicas', 'fault', 'keys have no region suffix']],
+      fix: 'KEYFOLD_REGION_SUFFIX',
+      code: 1,
+    },
+    'a replica that has stopped': {
+      plant: () =>
+        (world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'INACCESSIBLE_ENCRYPTION_CREDENTIALS' }]),
+      environment: () => ({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' }),
+      found: [[`replica ${EAST}`, 'fault', 'INACCESSIBLE_ENCRYPTION_CREDENTIALS']],
+      fix: 'docs/runbooks/replication-stopped.md',
+      code: 1,
+    },
+    'a corrupted row': {
+      plant: async () => {
+        const { id } = await systemKey();
+        await world.operator.put({ Id: { S: id }, Created: { N: '60' }, KeyRecord: { S: 'x' } });
+      },
+      found: [['system keys', 'fault', 'unreadable rows: 60']],
+      fix: 'docs/runbooks/rows-corrupted.md',
+      code: 1,
+    },
+    'a maintenance that does not run': {
+      plant: () => world.operator.clock.advance(84 * DAY_MS),
+      found: [['system keys age', 'warn', 'the maintenance has not made the next one']],
+      fix: 'keyfold maintain',
+      code: 3,
+    },
+    'only System Keys that have expired': {
+      plant: () => world.operator.clock.advance(91 * DAY_MS),
+      found: [['system keys age', 'warn', 'no System Key may seal']],
+      fix: 'keyfold maintain',
+      code: 3,
+    },
+    'a System Key that is dated in the future': {
+      plant: async () => world.operator.put(await dated(3600)),
+      found: [['system keys dates', 'fault', 'dated in the future']],
+      fix: 'docs/runbooks/row-dated-ahead.md',
+      code: 1,
+    },
+    'a System Key without a wrap of a region': {
+      plant: async () => {
+        await putKeks((keks) => keks.filter(({ region }) => region === WEST));
+      },
+      found: [[`system keys wraps ${EAST}`, 'fault', `no wrap by ${EAST}`]],
+      fix: 'keyfold maintain',
+      code: 1,
+    },
+    'a wrap that does not open': {
+      plant: async () => {
+        const broken = { encryptedKek: Buffer.alloc(99) };
+        await putKeks((keks) => keks.map((kek) => (kek.region === EAST ? { ...kek, ...broken } : kek)));
+      },
+      found: [[`system keys wraps ${EAST}`, 'fault', 'does not open: InvalidCiphertextException']],
+      fix: 'keyfold maintain',
+      code: 1,
+    },
+    'a wrap by the KMS key before the alias was moved': {
+      plant: () =>
+        inKms(EAST, async (client, KeyId) => {
+          await client.send(new CreateAliasCommand({ AliasName: 'alias/keyfold-retired-1', TargetKeyId: KeyId }));
+          const { KeyMetadata } = await client.send(new CreateKeyCommand({}));
+          await client.send(new UpdateAliasCommand({ AliasName: 'alias/keyfold', TargetKeyId: KeyMetadata?.KeyId }));
+        }),
+      found: [
+        [`kms ${EAST} rotation`, 'warn', 'KMS does not rotate the key'],
+        [`system keys wraps ${EAST}`, 'warn', 'by another KMS key than the configured one'],
+      ],
+      fix: 'keyfold maintain, before you disable the other key',
+      code: 3,
+    },
+    'a System Key without a proof': {
+      plant: async () => world.operator.put({ ...(await systemKey()), proof: undefined }),
+      found: [['system keys proofs', 'warn', 'rows without a proof']],
+      fix: 'keyfold keys prove',
+      code: 3,
+    },
+    'a System Key without a proof if proofs are required': {
+      plant: async () => world.operator.put({ ...(await systemKey()), proof: undefined }),
+      environment: () => ({ KEYFOLD_KEY_ROW_PROOFS: 'require' }),
+      found: [['system keys proofs', 'fault', 'rows without a proof']],
+      fix: 'keyfold keys prove',
+      code: 1,
+    },
+    'a System Key whose proof was forged': {
+      plant: async () => world.operator.put({ ...(await systemKey()), proof: Buffer.alloc(32) }),
+      found: [['system keys proofs', 'fault', 'its proof does not hold']],
+      fix: 'docs/runbooks/rows-corrupted.md',
+      code: 1,
+    },
+    'a static master key': {
+      plant: () => undefined,
+      environment: () => ({
+        KEYFOLD_KMS_KEYS: undefined,
+        KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32),
+        KEYFOLD_SERVICE: 'unborn',
+      }),
+      found: [['kms', 'warn', 'a static master key wraps the System Keys']],
+      fix: 'KEYFOLD_KMS_KEYS',
+      code: 3,
+    },
+  };
+
+  it.for(Object.entries(faults))('finds %s, and says how to correct it', async ([, fault]) => {
+    await fault.plant();
+    const { code, bad } = await examine(fault.environment?.());
+    expect(bad.map(({ check, state }) => [check, state])).toEqual(fault.found.map(([check, state]) => [check, state]));
+    for (const [i, [, , says]] of fault.found.entries()) expect(bad[i]?.says).toContain(says);
+    expect(bad.map(({ fix }) => fix ?? '').join('\n')).toContain(fault.fix);
+    for (const { state, fix } of bad) expect(fix === undefined).toBe(state === 'skip');
+    expect(code).toBe(fault.code);
+  });
+
+  it('stops after the credentials if this machine has none', async () => {
+    const none = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_CONFIG_FILE: '/dev/null' };
+    const files = { AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_ENDPOINT_URL_KMS: world.kms.endpoint };
+    const run = await world.operator.keyfoldProcess(['doctor', '--json'], { ...world.settings, ...none, ...files });
+    expect(run.code).toBe(1);
+    expect(JSON.parse(run.stdout)).toMatchObject([
+      { check: 'settings', state: 'ok' },
+      { check: 'credentials', state: 'fault', says: expect.stringContaining('none found: CredentialsProviderError') },
+    ]);
+  });
+
+  it('describes each replica in its own region', async () => {
+    world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }];
+    const { all, code } = await examine({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' });
+    expect(code).toBe(0);
+    expect(all.filter(({ check }) => check.startsWith(`replica ${EAST}`))).toHaveLength(4);
+    expect(all).toContainEqual({ check: 'table replicas', state: 'ok', says: `${WEST}, ${EAST}` });
+  });
+});
+
+it('keyfold --version prints the version of the package', async () => {
+  const { code, stdout } = await world.operator.keyfoldProcess(['--version']);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+});

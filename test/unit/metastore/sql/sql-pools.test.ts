@@ -1,0 +1,298 @@
+/** Tests of the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
+import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
+import { PostgresMetastore } from '../../../../src/metastore/sql/postgres-metastore.ts';
+import { keyRecord, LONG_ID } from '../../../support/contract/metastore-contract.ts';
+import { codeOf, noDeadline } from '../../../support/fakes.ts';
+
+const KINDS = ['pg', 'mysql'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** A query as a driver gets it. */
+interface Sent {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+/** A connection of a {@link StubPool}. */
+class StubConnection {
+  readonly processID = 7;
+  readonly threadId = 7;
+  /** Whether the network has dropped the connection, so that no answer comes. */
+  isDead = false;
+  isClosed = false;
+  readonly #pool: StubPool;
+
+  constructor(pool: StubPool) {
+    this.#pool = pool;
+  }
+
+  query(query: { readonly text: string; readonly values: readonly unknown[] }): Promise<unknown> {
+    return this.isDead ? new Promise(() => {}) : this.#pool.answer(query);
+  }
+
+  async execute({ sql, values }: { readonly sql: string; readonly values: readonly unknown[] }): Promise<unknown> {
+    return [await this.query({ text: sql, values })];
+  }
+
+  release(destroy?: boolean): void {
+    if (destroy === true) this.destroy();
+    else this.#pool.idle.push(this);
+  }
+
+  destroy(): void {
+    this.isClosed = true;
+  }
+
+  on(): void {}
+  removeListener(): void {}
+}
+
+/** A pool of either driver. It gives the connection that was used last, as `pg` does. */
+class StubPool {
+  readonly idle: StubConnection[] = [];
+  readonly made: StubConnection[] = [];
+  readonly sent: Sent[] = [];
+  /** The answer to each query, in the form of the driver. */
+  answers: (query: Sent) => unknown = () => ({ rows: [], rowCount: 0 });
+
+  answer = async (query: Sent): Promise<unknown> => {
+    this.sent.push({ text: query.text, values: query.values });
+    const answer = this.answers(query);
+    if (answer instanceof Error) throw answer;
+    return answer;
+  };
+
+  connect = async (): Promise<StubConnection> => {
+    const idle = this.idle.pop();
+    if (idle !== undefined) return idle;
+    const made = new StubConnection(this);
+    this.made.push(made);
+    return made;
+  };
+
+  /** `mysql2/promise` wraps its connection in a new object for each use. */
+  getConnection = async (): Promise<object> => {
+    const core = await this.connect();
+    return {
+      connection: core,
+      threadId: core.threadId,
+      execute: (query: never) => core.execute(query),
+      release: () => core.release(),
+      destroy: () => core.destroy(),
+    };
+  };
+
+  query = (query: Sent): Promise<unknown> => this.answer(query);
+  execute = async ({
+    sql,
+    values,
+  }: {
+    readonly sql: string;
+    readonly values: readonly unknown[];
+  }): Promise<unknown> => [await this.answer({ text: sql, values })];
+  end(): void {}
+
+  metastore(kind: Kind, queryTimeoutMs = 3000): PostgresMetastore | MySqlMetastore {
+    const options = { pool: this as never, queryTimeoutMs };
+    return kind === 'pg' ? new PostgresMetastore(options) : new MySqlMetastore(options);
+  }
+}
+
+/** The driver's answer to a SELECT: rows of a date in seconds and a text. */
+function rowsOf(kind: Kind, rows: readonly (readonly [number, string])[]): unknown {
+  if (kind === 'pg') return { rows: rows.map(([seconds, text]) => [String(seconds), text]), rowCount: rows.length };
+  return rows.map(([seconds, text]) => [new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' '), text]);
+}
+
+/** The driver's answer to a write. */
+function written(kind: Kind, rows: number): unknown {
+  return kind === 'pg' ? { rows: [], rowCount: rows } : { affectedRows: rows };
+}
+
+/** MySQL's answer to a query is the rows themselves. This one says that the session is safe. */
+const SAFE = [['1']];
+
+const RECORD = keyRecord('_SK_stub', 60);
+const TEXT = encodeKeyRecord(RECORD);
+let pool: StubPool;
+
+beforeEach(() => {
+  pool = new StubPool();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe.for(KINDS)('a metastore on %s', (kind) => {
+  const deadline = noDeadline();
+
+  it('reads one row by its date, the latest row, and ten recent rows', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = () => rowsOf(kind, [[60, TEXT]]);
+    expect(await metastore.load(RECORD.id, RECORD.created, deadline)).toEqual(RECORD);
+    expect(await metastore.loadLatest(RECORD.id, deadline)).toEqual(RECORD);
+    expect(await metastore.loadRecent(RECORD.id, keyRecord('', 100).created, deadline)).toEqual([RECORD]);
+    expect(await metastore.rows(RECORD.id, deadline)).toEqual([RECORD]);
+    const [one, latest, recent, all] = pool.sent.map(({ text }) => text);
+    expect(one).toMatch(/ AND created = .* ORDER BY created DESC LIMIT 1$/);
+    expect(latest).toMatch(/[^=] ORDER BY created DESC LIMIT 1$/);
+    expect(recent).toMatch(/ AND created <= .* ORDER BY created DESC LIMIT 10$/);
+    expect(all).toMatch(/ ORDER BY created DESC$/);
+    expect(latest).not.toContain('AND created');
+    expect(pool.sent.map(({ values }) => values.at(-1))).toEqual(
+      kind === 'pg'
+        ? ['60', RECORD.id, '100', RECORD.id]
+        : ['1970-01-01 00:01:00', RECORD.id, '1970-01-01 00:01:40', RECORD.id],
+    );
+  });
+
+  it('finds no record if the table has no row', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = () => rowsOf(kind, []);
+    expect(await metastore.load(RECORD.id, RECORD.created, deadline)).toBeUndefined();
+    expect(await metastore.loadLatest(RECORD.id, deadline)).toBeUndefined();
+    expect(await metastore.loadRecent(RECORD.id, RECORD.created, deadline)).toEqual([]);
+    expect(await metastore.replaceKey(RECORD, Buffer.from('new'), deadline)).toBe('changed');
+  });
+
+  it('ends the list of recent rows before an unreadable row, and fails if the latest is unreadable', async () => {
+    const metastore = pool.metastore(kind);
+    const recent = (): Promise<unknown> => metastore.loadRecent(RECORD.id, keyRecord('', 100).created, deadline);
+    pool.answers = () =>
+      rowsOf(kind, [
+        [60, TEXT],
+        [59, '{'],
+        [58, encodeKeyRecord(keyRecord('_SK_stub', 58))],
+      ]);
+    expect(await recent()).toEqual([RECORD]);
+    pool.answers = () => rowsOf(kind, [[60, '{']]);
+    expect(await codeOf(recent())).toBe('KeyRowUnreadable');
+    expect(await codeOf(metastore.loadLatest(RECORD.id, deadline))).toBe('KeyRowUnreadable');
+  });
+
+  it('stores a new row, and reports a row of the same id and date as a duplicate', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = () => written(kind, 1);
+    expect(await metastore.store(RECORD, deadline)).toBe('stored');
+    expect(pool.sent[0]?.values).toEqual([RECORD.id, kind === 'pg' ? '60' : '1970-01-01 00:01:00', TEXT]);
+    pool.answers = () =>
+      kind === 'pg'
+        ? written(kind, 0)
+        : Object.assign(new Error('duplicate'), { code: 'ER_DUP_ENTRY', sqlState: '23000' });
+    expect(await metastore.store(RECORD, deadline)).toBe('duplicate');
+  });
+
+  it('replaces a key only if the row still has the key and the text that were read', async () => {
+    const metastore = pool.metastore(kind);
+    let rows = 1;
+    pool.answers = ({ text }) => {
+      if (text.startsWith('UPDATE')) return written(kind, rows);
+      return text.startsWith('SELECT 1') ? SAFE : rowsOf(kind, [[60, TEXT]]);
+    };
+    expect(await metastore.replaceKey(RECORD, Buffer.from('new'), deadline)).toBe('replaced');
+    const renewed = encodeKeyRecord({ ...RECORD, encryptedKey: Buffer.from('new') });
+    const update = pool.sent.find(({ text }) => text.startsWith('UPDATE'));
+    expect(update?.values).toEqual(expect.arrayContaining([RECORD.id, renewed, TEXT]));
+    rows = 0;
+    expect(await metastore.replaceKey(RECORD, Buffer.from('new'), deadline)).toBe('changed');
+    const sent = pool.sent.length;
+    const other = { ...RECORD, encryptedKey: Buffer.from('other') };
+    expect(await metastore.replaceKey(other, Buffer.from('new'), deadline)).toBe('changed');
+    expect(pool.sent.slice(sent).map(({ text }) => text.split(' ')[0])).toEqual(['SELECT']);
+  });
+
+  it('does not ask the database for ids and dates that no row can have, nor store them', async () => {
+    const metastore = pool.metastore(kind);
+    const ids = ['', `${LONG_ID}x`, '\ud800'].map((id) => keyRecord(id, 60));
+    const dates = [-1, 253_402_300_800].map((created) => keyRecord('_SK_stub', created));
+    for (const one of [...ids, ...dates]) {
+      expect(await metastore.load(one.id, one.created, deadline)).toBeUndefined();
+      expect(await metastore.replaceKey(one, Buffer.from('new'), deadline)).toBe('changed');
+      expect(await codeOf(metastore.store(one, deadline))).toBe('InvalidRequest');
+    }
+    for (const { id } of ids) {
+      expect(await metastore.loadLatest(id, deadline)).toBeUndefined();
+      expect(await metastore.loadRecent(id, RECORD.created, deadline)).toEqual([]);
+      expect(await metastore.rows(id, deadline)).toEqual([]);
+    }
+    expect(await metastore.loadRecent(RECORD.id, keyRecord('', -1).created, deadline)).toEqual([]);
+    const long = { ...RECORD, encryptedKey: Buffer.alloc(50_000) };
+    expect(await codeOf(metastore.store(long, deadline))).toBe('InvalidRequest');
+    expect(pool.sent).toEqual([]);
+  });
+
+  it('accepts the first and the last date that a row can have', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = () => written(kind, 1);
+    for (const created of [0, 253_402_300_799]) {
+      expect(await metastore.store(keyRecord('_SK_stub', created), deadline)).toBe('stored');
+    }
+    pool.answers = () => rowsOf(kind, []);
+    await metastore.loadRecent(RECORD.id, keyRecord('', Number.MAX_SAFE_INTEGER).created, deadline);
+    expect(pool.sent.at(-1)?.values.at(-1)).toBe(kind === 'pg' ? '253402300799' : '9999-12-31 23:59:59');
+  });
+
+  it.for([0, -1, 1.5, 2 ** 31])('refuses a queryTimeoutMs of %d', (queryTimeoutMs) => {
+    expect(() => pool.metastore(kind, queryTimeoutMs)).toThrow('queryTimeoutMs must');
+  });
+});
+
+describe.for(KINDS)('the connections of a pool of %s', (kind) => {
+  /** Runs as many concurrent queries, which leave as many idle connections. */
+  async function warm(metastore: PostgresMetastore | MySqlMetastore, connections: number): Promise<void> {
+    pool.answers = () => rowsOf(kind, []);
+    await Promise.all(Array.from({ length: connections }, () => metastore.loadLatest(RECORD.id, noDeadline())));
+    expect(pool.made).toHaveLength(connections);
+  }
+
+  it('are used again by the next query', async () => {
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 1);
+    for (let i = 0; i < 5; i += 1) await metastore.loadLatest(RECORD.id, noDeadline());
+    expect(pool.made).toHaveLength(1);
+  });
+
+  it.for([1, 8, 60])('cost one failed attempt if the network has dropped %i of them silently', async (connections) => {
+    const metastore = pool.metastore(kind, 20);
+    await warm(metastore, connections);
+    for (const one of pool.made) one.isDead = true;
+    for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+    expect(pool.made).toHaveLength(connections + 1);
+    expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
+  });
+
+  it('are closed instead of used after ten idle seconds, such as those of a freeze', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 8);
+    vi.setSystemTime(Date.now() + 9999);
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    expect(pool.made).toHaveLength(8);
+    vi.setSystemTime(Date.now() + 10_000);
+    for (const one of pool.made) one.isDead = true;
+    expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+    expect(pool.made).toHaveLength(9);
+    expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(8);
+  });
+
+  it('are closed instead of used if the clock has stepped back', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 1);
+    vi.setSystemTime(Date.now() - 1);
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+  });
+
+  it('are asked to stop a query that takes too long', async () => {
+    const metastore = pool.metastore(kind, 20);
+    await warm(metastore, 1);
+    for (const one of pool.made) one.isDead = true;
+    pool.answers = ({ text }) => (text.startsWith('SELECT 1') ? SAFE : rowsOf(kind, []));
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    const cancels = pool.sent.filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text));
+    expect(cancels.map(({ values }) => values)).toEqual(kind === 'pg' ? [['7']] : [[7], []]);
+  });
+});
