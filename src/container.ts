@@ -94,9 +94,9 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   const keyfold = new SessionFactory({ ...names, ...proofs, policy, metastore, kms, events: telemetry.events });
   if (config.preloadSystemKey) {
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
-    // A failure is only logged. If an outage failed the start, Lambda would restart the process again and again.
+    // A failure is only logged. If an outage made the start fail, Lambda would restart the process again and again.
     await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toKeyfoldError(error)));
-    // The metrics of the preload are written now, because the first request may be hours away.
+    // Write the metrics of the preload now, because the first request may come hours later.
     telemetry.flush();
   }
   return {

@@ -2,8 +2,8 @@ import { ANYTHING, check, optionsOf, STRING, type Type } from './input/checks.ts
 import { escapeHidden } from './input/hidden-characters.ts';
 
 /**
- * All error codes. The value says whether a retry of the same request may succeed. The doors map the codes to HTTP
- * statuses.
+ * All error codes. The value of a code says whether a retry of the same request may succeed. The doors map the codes to
+ * HTTP statuses.
  */
 const RETRYABLE = {
   InvalidConfiguration: false,
@@ -45,7 +45,7 @@ const OPTIONS = { cause: ANYTHING };
 const CODE: Type = { called: 'an ErrorCode', holds: isErrorCode };
 
 /**
- * The error of every failure that Keyfold reports. Callers may see `message`. It says what is wrong, and contains no
+ * The error of every failure that Keyfold reports. `message` is for callers. It says what is wrong, and contains no
  * data of the request. Details for operators are in `cause`, which contains neither plaintext nor key bytes.
  */
 export class KeyfoldError extends Error {
@@ -77,8 +77,8 @@ export function contextRequired(): KeyfoldError {
 }
 
 /**
- * The error for a record that does not open. The message is the same for tampering, another partition and an absent
- * key, so that callers learn nothing from it. `reason` goes to the log.
+ * The error for a record that does not open. The message is the same after tampering, for another partition and for an
+ * absent key, so that callers learn nothing from it. `reason` goes to the log.
  */
 export function recordUnreadable(reason: string): KeyfoldError {
   return new KeyfoldError('RecordUnreadable', 'The record cannot be opened for this partition.', {
@@ -86,7 +86,7 @@ export function recordUnreadable(reason: string): KeyfoldError {
   });
 }
 
-/** The error for a key row that does not parse, or whose key does not open. Never treat such a row as absent. */
+/** The error for a key row that does not parse, or whose key does not open. Such a row must never count as absent. */
 export function keyRowUnreadable(row: { id: string; created: number }, reason: string, cause?: unknown): KeyfoldError {
   return new KeyfoldError(
     'KeyRowUnreadable',
@@ -98,8 +98,8 @@ export function keyRowUnreadable(row: { id: string; created: number }, reason: s
 }
 
 /**
- * The name of a thrown value, for logs and metrics. The message stays out, because some SDK errors quote answers, which
- * can contain data.
+ * The name of a thrown value, for logs and metrics. The message is omitted, because some errors of the SDK quote
+ * answers, which can contain data.
  */
 export function errorNameOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.name : 'UnknownError';

@@ -4,7 +4,7 @@ import { StaticKms as StaticKmsIn, type LambdaEnvironment } from './kms/static-k
  * Keyfold as a library: encrypts and decrypts in the caller's own process. Create one {@link SessionFactory} with a
  * {@link KeyManagementService} and a {@link Metastore}, and keep it. Get a {@link Session} from it for each partition.
  *
- * If an argument has a wrong type or an option does not exist, the function throws a TypeError that names the
+ * If an argument has the wrong type or an option does not exist, a function throws a TypeError that names the
  * parameter. Asynchronous functions reject with the TypeError. Keyfold checks the arguments before it uses any key.
  * Every other failure is a {@link KeyfoldError}.
  */
@@ -69,7 +69,7 @@ export { parseEpochSeconds, parseKeyId } from './records/ids.ts';
 export type { EpochSeconds, KeyId, KeyMeta, ServiceNames } from './records/ids.ts';
 
 /**
- * Seals System Keys with one master key instead of KMS, for tests and local runs. It does not start in Lambda.
+ * Seals System Keys with a master key instead of KMS, for tests and local runs. It does not start in Lambda.
  * @example
  * import { randomBytes } from 'node:crypto';
  *

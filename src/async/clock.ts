@@ -1,15 +1,13 @@
-/** Gives milliseconds since 1970. Callers pass it in, so that tests can set it. */
+/** Returns the time in milliseconds since 1970. Callers pass the clock in, so that tests can set it. */
 export type Clock = () => number;
 
-/**
- * A clock may step back by at most this in total before Keyfold reacts, because time services make small corrections.
- */
+/** A clock may step back by this much in total before Keyfold reacts, because time services make small corrections. */
 const MAX_CORRECTION_MS = 1000;
 /** If the clock falls behind the monotonic clock by more than this, it has stepped back between two readings. */
 const MAX_LAG_MS = 60_000;
 
 /**
- * Makes a clock for ages. It never goes back, even if the given clock does.
+ * Makes a clock that measures ages. It never goes back, even if the given clock does.
  * @param stepMs how far the ages jump ahead if the given clock steps back, because the true ages are then unknown
  * @param monotonic a clock that never goes back, in milliseconds. It reveals a step back between two readings. The ages
  * are at most a second behind it.
@@ -20,7 +18,7 @@ export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock
   // The latest time that was read since the last step back.
   let highestMs = lastMs;
   let lastMonotonicMs = monotonic?.() ?? 0;
-  // How far the ages are behind the monotonic clock.
+  // By how much the ages are behind the monotonic clock.
   let behindMs = 0;
   let agedMs = 0;
   return () => {

@@ -7,7 +7,8 @@ export interface Deadline {
   /** The end of the work, on the scale of {@link Clock}. */
   readonly atMs: number;
   /**
-   * Aborts when the time is over, or when no caller waits for the work. The work then throws the reason of the signal.
+   * Aborts when the time is over, or when no caller waits for the work any more. The work then throws the signal's
+   * reason.
    */
   readonly signal: AbortSignal;
 }
@@ -25,7 +26,7 @@ const TIME: Type = {
   holds: (value) => typeof value === 'number' && !Number.isNaN(value),
 };
 
-/** The check of a {@link Deadline} argument. */
+/** Checks a {@link Deadline} that a caller passes. */
 const DEADLINE: Type = {
   called: 'a deadline with atMs and signal',
   holds: (value) =>
@@ -42,12 +43,12 @@ export function checkLimits(limits: RequestLimits): void {
   check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
 }
 
-/** @throws TypeError if the argument is not a deadline; callers of a metastore or a KMS must pass one */
+/** @throws TypeError if the argument is not a deadline. Callers of a metastore or a KMS must pass one. */
 export function checkDeadline(deadline: Deadline): void {
   check(deadline, 'deadline', DEADLINE);
 }
 
-/** Limits with half of the time that is left. Use them for work that must leave time for a second step. */
+/** Limits with half of the time that is left, for work that must leave time for a second step. */
 export function halfOf({ atMs, signal }: Deadline, now: Clock): RequestLimits & { readonly deadlineAtMs: number } {
   const nowMs = now();
   return { deadlineAtMs: nowMs + (atMs - nowMs) / 2, signal };
@@ -60,7 +61,7 @@ export function deadlineExceeded(): KeyfoldError {
 
 /**
  * Runs work under a caller's limits. The deadline ends when the work does.
- * @throws what the work throws; the signal's reason if it is aborted already
+ * @throws the error of the work, or the signal's reason if the signal is already aborted
  */
 export async function withDeadline<T>(
   limits: RequestLimits,
@@ -76,8 +77,8 @@ export async function withDeadline<T>(
 }
 
 /**
- * The deadlines of the requests under way, by their limits object. Requests with the same object share one deadline,
- * because the thousand items of a batch would otherwise need a thousand timers.
+ * The deadlines of the requests in progress, by their limits object. Requests with the same object share one deadline.
+ * Otherwise the thousand items of a batch would need a thousand timers.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
@@ -88,15 +89,15 @@ export class RequestDeadlines {
   }
 
   /**
-   * Starts work under a caller's limits, and gives its promise. The deadline ends when all work under these limits has
-   * ended.
-   * @throws the signal's reason if it is aborted already
+   * Starts work under a caller's limits, and returns the promise of the work. The deadline ends when all work under
+   * these limits has ended.
+   * @throws the signal's reason if the signal is already aborted
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
     const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
     this.#running.set(limits, running);
     const work = start(running.deadline);
-    // Items that wait for the same key have the same promise. Follow that promise only once.
+    // Items that wait for the same key have the same promise. Add that promise only once.
     if (running.work.has(work)) return work;
     running.work.add(work);
     const end = (): void => {
@@ -110,7 +111,9 @@ export class RequestDeadlines {
   }
 }
 
-/** A deadline with its timer and its listener on the caller's signal. Call {@link end} when the work has ended. */
+/**
+ * A deadline with its timer, and with its listener on the caller's signal. Call {@link end} when the work has ended.
+ */
 class RunningDeadline implements Deadline {
   readonly atMs: number;
   readonly #controller = new AbortController();
@@ -139,10 +142,7 @@ class RunningDeadline implements Deadline {
 /** The longest delay that setTimeout can count. A longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/**
- * Describes the invalid times among those that a timer will count, for the errors of a constructor. Empty if all are
- * valid.
- */
+/** Describes those times that a timer could not count, for the errors of a constructor. Empty if all are valid. */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)

@@ -1,4 +1,4 @@
-/** Lets a fixed number of tasks run at the same time. The others wait in the order in which they came. */
+/** Lets a fixed number of tasks run at the same time. Other tasks wait in order of arrival. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -8,7 +8,7 @@ export class Semaphore {
     this.#free = permits;
   }
 
-  /** Runs a task as soon as a permit is free. The result or the error is that of the task. */
+  /** Runs a task as soon as a permit is free. Returns the task's result, or throws its error. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => void this.#waiting.push(resolve));

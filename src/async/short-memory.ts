@@ -9,20 +9,20 @@ export class ShortMemory<T> {
   readonly #maxEntries: number;
   readonly #entries = new Map<string, { readonly value: T; readonly untilMs: number }>();
 
-  /** @param rememberMs for how many milliseconds a value is remembered */
+  /** @param rememberMs how long a value is remembered, in milliseconds */
   constructor(now: Clock, rememberMs: number, maxEntries: number) {
     this.#now = now;
     this.#rememberMs = rememberMs;
     this.#maxEntries = maxEntries;
   }
 
-  /** The value of a name; undefined if there is none or it has expired. */
+  /** The value of a name. Undefined if there is none, or if it has expired. */
   get(name: string): T | undefined {
     const entry = this.#entries.get(name);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.value : undefined;
   }
 
-  /** Remembers a value. Its full time starts now. */
+  /** Remembers a value for the full time, beginning now. */
   set(name: string, value: T): void {
     this.#entries.delete(name);
     this.#entries.set(name, { value, untilMs: this.#now() + this.#rememberMs });

@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
- * One load under way. It is also the deadline of the load. That is the latest deadline of its waiters, but at most
+ * One load in progress. It is also the deadline of the load: the latest deadline of its waiters, but at most
  * `timeoutMs` from the start.
  */
 class Flight<T> implements Deadline {
@@ -16,8 +16,8 @@ class Flight<T> implements Deadline {
   constructor(timeoutMs: number, nowMs: number, load: (deadline: Deadline) => Promise<T>) {
     this.#latestMs = nowMs + timeoutMs;
     const timer = setTimeout(() => this.abort(), timeoutMs);
-    // Start the load in a later microtask. A load that throws at once then rejects like any other, and its first waiter
-    // is known.
+    // Start the load in a later microtask. By then, its first waiter is known, and a load that throws at once rejects
+    // like any other.
     const loaded = Promise.resolve().then(() => load(this));
     this.result = orAborted(loaded, this.signal).finally(() => {
       clearTimeout(timer);
@@ -29,7 +29,7 @@ class Flight<T> implements Deadline {
     return this.#controller.signal;
   }
 
-  /** Computed on each read, because waiters come and go, and because a waiter may be a flight itself. */
+  /** Computed on each read, because waiters come and go, and because a waiter's deadline may be another flight. */
   get atMs(): number {
     let atMs = 0;
     for (const waiter of this.waiters.keys()) atMs = Math.max(atMs, waiter.atMs);
@@ -43,8 +43,8 @@ class Flight<T> implements Deadline {
 
 /**
  * Runs one load per name at a time, for all callers that want its result. Each caller leaves at its own deadline. When
- * the last caller has left, the load is aborted and forgotten. It must not run on, because Lambda freezes the process
- * after the last answer. The load would then finish during the invocation of another caller.
+ * the last caller has left, the load is aborted and forgotten. It must not continue, because Lambda freezes the process
+ * after the last answer. The load would then end during another caller's invocation.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
@@ -58,8 +58,8 @@ export class SingleFlight<T> {
   }
 
   /**
-   * Joins the load of that name, or starts it. Callers with the same deadline share one promise.
-   * @throws what the load throws, or the reason of the caller's own deadline
+   * Joins the load with this name, or starts it. Callers with the same deadline share one promise.
+   * @throws the error of the load, or the reason of the caller's own deadline
    */
   run(name: string, deadline: Deadline, load: (deadline: Deadline) => Promise<T>): Promise<T> {
     if (deadline.signal.aborted) return Promise.reject(deadline.signal.reason as Error);
@@ -80,7 +80,7 @@ export class SingleFlight<T> {
     return flight;
   }
 
-  /** Forgets a flight without waiters, and aborts it if it is still under way. */
+  /** Forgets a flight without waiters, and aborts it if it is still in progress. */
   #end(name: string, flight: Flight<T>): void {
     if (this.#flights.get(name) === flight) this.#flights.delete(name);
     if (!flight.ended) flight.abort();

@@ -18,19 +18,21 @@ export interface Terminal {
   /** Writes an error or a note to standard error. */
   err(text: string): void;
   /**
-   * Asks the operator a question and returns the line that they type, or an empty string if they close the input.
+   * Asks the operator a question, and returns the line that they type. Returns an empty string if they close the input.
    * Absent if standard input is not a terminal.
    */
   readonly ask?: ((question: string) => Promise<string>) | undefined;
 }
 
-/** The operating system's user who runs the command, and the host, for the audit. */
+/** The user of the operating system who runs the command, and the host, for the audit. */
 export interface Caller {
   readonly user: string;
   readonly host: string;
 }
 
-/** The environment of the commands. src/cli/main.ts passes the environment of the process. Tests pass their own. */
+/**
+ * What the commands get from outside. src/cli/main.ts passes the environment of the process, and tests pass their own.
+ */
 export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;

@@ -12,7 +12,7 @@ export interface KeyView {
   /** The creation time in seconds since 1970. Null if the row's value is not an integer. */
   readonly created: number | null;
   readonly createdAt: string | null;
-  /** The state of this key alone. A valid Intermediate Key seals nothing if its System Key is expired or revoked. */
+  /** The state of this key alone. A valid Intermediate Key cannot seal if its System Key is expired or revoked. */
   readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read. Absent if it can. */
@@ -24,8 +24,8 @@ export interface WrapsView {
   /** `aws` if the row contains a KMS envelope. `static` if a static master key sealed the System Key. */
   readonly kms: 'aws' | 'static';
   /**
-   * One KMS key per region, with the ARN from the row. Rows that Asherah wrote contain the ARN from its configuration,
-   * such as an alias.
+   * One KMS key per region, with the ARN in the row. Rows by Asherah contain the ARN of Asherah's configuration, such
+   * as an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
 }

@@ -13,7 +13,7 @@ export interface ListRequest {
 }
 
 /**
- * Runs `keys list`. It lists rows that cannot be read with the state `unreadable`.
+ * Runs `keys list`. Rows that cannot be read have the state `unreadable`.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`
  */

@@ -9,7 +9,10 @@ import { operatorAdapters } from '../container.ts';
 import type { Colour } from './dependencies.ts';
 import { runCli } from './program.ts';
 
-/** Returns the user's name, or their number if the system has no name for it, as in some containers. */
+/**
+ * Returns the name of the user. If the system has no name for the user, as in some containers, returns the user's
+ * number.
+ */
 function userName(): string {
   try {
     return userInfo().username;
@@ -19,12 +22,12 @@ function userName(): string {
 }
 
 /**
- * Asks a question on standard error, because standard output is for the command's answer. Returns an empty string if
- * the operator presses Ctrl+C or Ctrl+D.
+ * Asks a question on standard error, because standard output is for the answer of the command. Returns an empty string
+ * if the operator presses Ctrl+C or Ctrl+D.
  */
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  // If the input closes, older versions of Node never settle the question and newer ones reject it.
+  // If the input closes, older versions of Node never settle the question, and newer versions reject it.
   const closed = once(lines, 'close').then(() => '');
   try {
     return await Promise.race([lines.question(question), closed]).catch(() => '');

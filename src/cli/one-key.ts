@@ -7,7 +7,7 @@ import type { CliDependencies } from './dependencies.ts';
 /** The row that a command inspects or changes. */
 export interface KeyRequest {
   readonly id: string;
-  /** The key's creation time in seconds since 1970, or the latest row of the ID. */
+  /** The creation time of the key in seconds since 1970, or `latest` for the latest row of the ID. */
   readonly created: number | 'latest';
   /** The value of `--region`. Undefined if the option is absent. */
   readonly region: string | undefined;
@@ -15,8 +15,8 @@ export interface KeyRequest {
 
 /**
  * Opens the table in which a command writes a key's row. If the key's ID ends with a region, the function opens the
- * replica in that region. In a Global Table the last writer of a row wins, so one region must do all writes. For other
- * IDs, the settings name the table.
+ * replica in that region. In a Global Table the last writer of a row wins, so one region must make all writes to a row.
+ * For other IDs, the settings name the table.
  * @throws KeyfoldError `InvalidRequest` if `--region` differs from the region in the ID
  */
 export function openTableOf(

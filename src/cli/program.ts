@@ -101,7 +101,7 @@ function parseCreated(text: string): number | 'latest' {
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
-/** Wraps a terminal. The wrapper escapes the hidden and control characters of every text. */
+/** Wraps a terminal, so that hidden and control characters are escaped in every text. */
 function escapingTerminal(terminal: Terminal): Terminal {
   const { ask } = terminal;
   return {
@@ -116,8 +116,8 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only configuration errors have several lines. In other errors a line feed may come from a row's ID and could fake a
-  // line.
+  // Only configuration errors have several lines. In other errors, a line feed may come from the ID of a row, and could
+  // imitate a line of output.
   terminal.err(`keyfold: ${isMultiline ? message : printable(message)}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(printable(error.cause.message));

@@ -10,7 +10,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Options of `keys prove`. */
 export interface ProveRequest {
-  /** The name of a table that an operator restored from a backup. Every row must agree with that table. */
+  /** The name of a table that an operator restored from a backup. Every row must equal its row there. */
   readonly against: string | undefined;
   readonly region: string | undefined;
   readonly dryRun: boolean;
@@ -30,12 +30,12 @@ interface RowView {
 }
 
 /**
- * Runs `keys prove`. It opens every key of the service, shows which rows would get a proof, asks for confirmation, and
- * writes the proofs one by one, each in the region of its row. It never changes a row that has a proof.
+ * Runs `keys prove`. It opens every key of the service, shows which rows would get a proof, and asks for confirmation.
+ * Then it writes the proofs one by one, each in the region of its row. It never changes a row that has a proof.
  * @returns the exit code: a failure if the command refuses a row, if a row changed meanwhile, or if the operator
  * declines
- * @throws KeyfoldError `InvalidConfiguration` without the names of the service or its KMS; the errors of KMS and of the
- * table
+ * @throws KeyfoldError `InvalidConfiguration` if the settings do not name the service or its KMS\n@throws the errors of
+ * KMS and of the table
  */
 export async function proveKeys(
   request: ProveRequest,

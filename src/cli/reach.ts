@@ -1,11 +1,13 @@
 import { keyKindOf } from '../records/ids.ts';
 import { formatDuration } from './text.ts';
 
-/** How long warm processes may use a cached key before they notice its revocation. Durations are in milliseconds. */
+/** How long a warm process may use a cached key before it notices a revocation. Durations are in milliseconds. */
 export interface CacheBounds {
-  /** A process that wants to seal with a key reads the key's row again if its last read is older than this. */
+  /** Before a process seals with a key, it reads the key's row again if its last read is older than this. */
   readonly revokeCheckIntervalMs: number;
-  /** If the metastore is down when a process must read the row, the process may seal for this much longer. */
+  /**
+   * If the metastore is down when a process must read the row, the process may seal with the key for this much longer.
+   */
   readonly staleGraceMs: number;
 }
 
@@ -17,7 +19,7 @@ export function latestBy(bounds: CacheBounds, writtenAtMs: number): string {
   return new Date(writtenAtMs + bounds.revokeCheckIntervalMs).toISOString();
 }
 
-/** Describes {@link latestBy} for an operator, with the durations that add up to it. */
+/** Describes {@link latestBy} for an operator, with the durations of which it consists. */
 export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;
@@ -26,7 +28,7 @@ export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): strin
 }
 
 /**
- * Describes which encrypts a revocation stops and by when, as labels and texts for an operator.
+ * Describes for an operator which encrypts a revocation stops, and by when, as labels and texts.
  * docs/explanation/revocation.md explains it.
  * @param region the region at the end of the key's ID. Undefined if the ID has none.
  */

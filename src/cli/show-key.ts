@@ -5,7 +5,7 @@ import { formatFields, printableJson } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /**
- * Runs `keys show`. It shows a row that cannot be read with the reason.
+ * Runs `keys show`. If the row cannot be read, it shows the reason.
  * @returns the exit code. An absent row is a failure.
  * @throws KeyfoldError `InvalidRequest`, `MetastoreUnavailable`
  */

@@ -1,6 +1,6 @@
 import { escapeHidden, HIDDEN } from '../input/hidden-characters.ts';
 
-/** A longer cell overflows its column, because one long ID must not widen every line of a large table. */
+/** A longer cell overflows its column. Otherwise one long ID would widen every line of a large table. */
 const MAX_COLUMN_WIDTH = 120;
 
 /** Formats a table for an operator, as lines. Columns are as wide as their longest cell, up to 120 characters. */
@@ -34,8 +34,8 @@ export function formatDuration(ms: number): string {
 }
 
 /**
- * Makes a text safe for a terminal, in one line. It escapes control characters and invisible characters, because an
- * attacker who can write to the key table must not control an operator's terminal.
+ * Makes a text safe for a terminal, and puts it on one line. It escapes control characters and invisible characters,
+ * because an attacker who can write to the key table must not control an operator's terminal.
  */
 export function printable(text: string): string {
   return text.replaceAll(HIDDEN, (character) => {
@@ -51,7 +51,7 @@ export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }
 
-/** Returns the JSON text of a value with control characters and invisible characters written as JSON escapes. */
+/** Returns the JSON text of a value. Control characters and invisible characters are written as JSON escapes. */
 export function printableJson(value: unknown, indent?: number): string {
   // JSON.stringify escapes line feeds inside strings, so the remaining ones separate lines.
   const lines = JSON.stringify(value, undefined, indent).split('\n');

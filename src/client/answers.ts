@@ -10,8 +10,8 @@ export type Reader<T> = (answer: ClientAnswer) => T;
 /**
  * Reads the bytes of a decrypted payload.
  *
- * Every reader in this file checks the whole answer. The answer may come from a proxy instead of Keyfold. A caller who
- * stores a malformed record notices only when decryption fails.
+ * Every reader in this file checks the whole answer, because the answer may come from a proxy instead of Keyfold. A
+ * caller who stored a malformed record would notice it only when decryption fails.
  */
 export const readPlaintext: Reader<Uint8Array> = (answer) => {
   const { plaintext } = membersOf(answer.value, answer);

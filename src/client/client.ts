@@ -40,7 +40,7 @@ export class KeyfoldClient {
   readonly #retry: RetryPolicy;
 
   /**
-   * @throws TypeError if an option is unknown or has the wrong type, or unless exactly one of `lambda` and `http` is
+   * @throws TypeError if an option is unknown or has the wrong type, or if not exactly one of `lambda` and `http` is
    * given
    */
   constructor(options: KeyfoldClientOptions) {

@@ -45,7 +45,7 @@ const DETAILS: Types<FailureDetails> = { requestId: optional(STRING), retryAfter
 
 /**
  * Base class of every error that a call throws. `code` is a literal, so `switch (error.code)` narrows the type. An
- * error never contains the data of a request or an answer; its message may contain Keyfold's own explanation.
+ * error never contains the data of a request or an answer. Its message may contain Keyfold's own explanation.
  * @example
  * try {
  *   await partition.decrypt(record);
@@ -106,8 +106,8 @@ export class KeyfoldTransportError extends KeyfoldClientError {
 }
 
 /**
- * Turns a failure that Keyfold reported into an error. Keyfold reports failures in a problem document, as a function's
- * error or as the result of a batch item.
+ * Turns a failure that Keyfold reported into an error. Keyfold reports a failure in a problem document, in the error of
+ * a function, or in the result of a batch item.
  * @returns undefined if this version of the client does not know the code
  */
 export function serviceError(
@@ -120,8 +120,8 @@ export function serviceError(
 }
 
 /**
- * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, such
- * as a failure of STS or of the network. The message contains only the error's name, because its text may quote a
+ * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, for
+ * example because STS or the network failed. The message contains only the error's name, because its text may quote a
  * secret.
  */
 export function credentialsError(thrown: unknown): KeyfoldTransportError {
@@ -133,7 +133,8 @@ export function credentialsError(thrown: unknown): KeyfoldTransportError {
 }
 
 /**
- * Upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, never an immediate retry.
+ * The upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, and never an immediate
+ * retry.
  */
 const MAX_RETRY_AFTER_SECONDS = 999_999_999;
 
@@ -142,8 +143,8 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
 
 /**
  * Reads a `retry-after` header.
- * @param date the answer's `date` header. A date in `retry-after` is compared with it, because this machine's clock may
- * be wrong.
+ * @param date the answer's `date` header. A date in `retry-after` is compared with this date, because this machine's
+ * clock may be wrong.
  * @returns seconds to wait, or undefined if the header contains neither seconds nor a date
  */
 export function secondsOf(retryAfter: string | undefined, date: string | undefined): number | undefined {
@@ -165,8 +166,8 @@ export function dateOf(text: string): number | undefined {
 /**
  * Makes the error for a request whose signature AWS rejected because of its time.
  * @param service `Lambda` or `The API`, for the message
- * @param offsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a
- * corrected clock.
+ * @param offsetMs by how many milliseconds this machine's clock is behind that of AWS. 0 if the client did not retry
+ * with a corrected clock.
  */
 export function clockRefusal(
   service: string,

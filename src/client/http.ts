@@ -26,7 +26,7 @@ export interface HttpTransportOptions {
   readonly region?: string;
   /**
    * The AWS credentials to sign requests with. `defaultCredentials()` of `keyfold/client/default-credentials` finds
-   * them as the AWS SDK does: in the environment, in profiles, from the container or the instance.
+   * them as the AWS SDK does.
    */
   readonly credentials?: Credentials;
   /** Returns the `authorization` header, `Bearer …`, for an API with a JWT authorizer. Called once per attempt. */
@@ -65,7 +65,8 @@ export class HttpTransport implements Transport {
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    // The URL class removes white space at the end, but cannot parse the endpoint when a path follows that white space.
+    // The URL class removes white space at the end. But if a path follows that white space, it cannot parse the
+    // endpoint.
     if (!URL.canParse(endpoint) || /\s/.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
@@ -116,12 +117,12 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 }
 
 /**
- * Whether the API rejected a request's signature and signing again may help. Corrects the signer's clock by the
- * answer's date, or makes the signer ask for new credentials.
+ * Whether the API rejected a request's signature and may accept another. Corrects the signer's clock by the date of the
+ * answer, or makes the signer ask for new credentials.
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API gives no reason except `Forbidden`. The answer's date shows whether this machine's clock may be the
+  // An HTTP API gives no reason but `Forbidden`. The date of the answer shows whether this machine's clock may be the
   // cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
@@ -138,8 +139,8 @@ function signatureFaultIn(headers: HttpAnswer['headers'], text: string): Signatu
 
 /**
  * Parses a reply's JSON, or throws the error that the reply reports.
- * @param clockOffsetMs milliseconds that this machine's clock is behind AWS's. 0 if the client did not retry with a
- * corrected clock.
+ * @param clockOffsetMs by how many milliseconds this machine's clock is behind that of AWS. 0 if the client did not
+ * retry with a corrected clock.
  */
 function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {
   const { status, headers, text } = reply;
@@ -186,7 +187,7 @@ function failureOf(
 /** Node's codes for certificates whose validity period excludes the current time. */
 const CERTIFICATE_DATES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 
-/** Returns a network error's code or name. Its message is left out, because it may quote the request. */
+/** Returns a network error's code or name. The error's message is omitted, because it may quote the request. */
 function faultOf(error: unknown): string {
   const { name, code } = error as { readonly name?: string; readonly code?: string };
   const fault = code ?? name ?? 'an unknown fault';

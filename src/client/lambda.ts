@@ -85,8 +85,8 @@ export class LambdaTransport implements Transport {
     if ((await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError('The Keyfold client retries by itself. Make the LambdaClient with maxAttempts: 1.');
     }
-    // Resolve the credentials before the call, so that an error of STS is not mistaken for one of Lambda. The client
-    // caches them.
+    // Load the credentials before the call, so that an error of STS does not look like one of Lambda. The client caches
+    // them.
     await this.#client.config.credentials().catch((error: unknown) => {
       throw credentialsError(error);
     });
@@ -98,8 +98,8 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // For a clock fault, the SDK has corrected its clock by the answer's date. It signs the next request with that
-      // time.
+      // After a clock fault, the SDK has corrected its clock by the date of the answer, and signs the next request with
+      // that time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();
     });
@@ -113,8 +113,8 @@ export class LambdaTransport implements Transport {
   }
 
   /**
-   * Guards the SDK client's agents before and after the call, because a caller's client makes them with its first
-   * request.
+   * Guards the agents of the SDK client before and after the call, because a caller's client makes its agents during
+   * its first request.
    */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;
@@ -158,7 +158,9 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
   return new KeyfoldTransportError('FunctionFailed', `The function failed with ${kind}.`, { requestId });
 }
 
-/** Lambda's errors for a function that it cannot run, if the HTTP status alone would give the wrong transport code. */
+/**
+ * Lambda's errors for a function that it cannot run. They are listed if their HTTP status would give the wrong code.
+ */
 const CODES: Readonly<Record<string, TransportErrorCode>> = {
   // Transient: a retry may succeed.
   EFSIOException: 'Unavailable',
@@ -184,8 +186,8 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
 };
 
 /**
- * Turns an SDK error into a transport error if Lambda answered or the network failed. Returns any other error
- * unchanged: it means that the client's configuration is wrong.
+ * Turns an SDK error into a transport error if Lambda answered or the network failed. Any other error is returned
+ * unchanged, because it means that the configuration of the client is wrong.
  */
 function asTransportError(thrown: unknown): unknown {
   const { name, code, $metadata, $response } = thrown as {

@@ -105,7 +105,7 @@ const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
  * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. If a
- * parameter or an option has the wrong type, it throws a TypeError that names it before it sends a request.
+ * parameter or an option has the wrong type, the operation throws a TypeError that names it, before it sends a request.
  * @example
  * const partition = keyfold.partition('tenant-42');
  * const record = await partition.encrypt(Buffer.from('secret'));
@@ -163,7 +163,7 @@ export class PartitionClient {
   }
 
   /**
-   * Encrypts several payloads in one request. The result of a failed item is its error, and the client does not retry
+   * Encrypts several payloads in one request. If an item fails, its result is its error, and the client does not retry
    * the item. The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
    * @param plaintexts payloads, or objects of a payload and its context
    * @returns one record or error per payload, in the same order
@@ -243,7 +243,7 @@ export class PartitionClient {
     const sent = requestMembers(request, (document) => jsonOf(document, 'request.document', lossless));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
-    // The return types of the public methods depend on which of these members is present.
+    // Which of these members is present determines the return types of the public methods.
     return request.documentText === undefined ? (documentOf(text, answer.requestId) as never) : (text as never);
   }
 
@@ -262,7 +262,7 @@ function plaintextMembers(plaintext: unknown, name: string, format: RecordFormat
   return withFormat({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
 }
 
-/** Whether an item of a batch is an object that holds its payload or record beside its context. */
+/** Whether an item of a batch is an object with a payload or record, and with its context. */
 function isItem(item: unknown, member: string): boolean {
   return isOf(OBJECT, item, 'item') && Object.hasOwn(item as object, member);
 }

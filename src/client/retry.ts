@@ -5,7 +5,7 @@ import { KeyfoldClientError, KeyfoldTransportError } from './errors.ts';
 
 /** How many attempts a call gets, and how long they may take. */
 export interface RetryPolicy {
-  /** Attempts per call, the first one included. Default 4; 1 turns retries off. */
+  /** Attempts per call, including the first. Default: 4. With 1 there are no retries. */
   readonly maxAttempts: number;
   /** Milliseconds that one attempt may take. Default 10,000. */
   readonly attemptTimeoutMs: number;
@@ -31,7 +31,7 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 };
 
 /**
- * Returns the default policy with the caller's values in place of the defaults.
+ * Returns the default policy, in which the caller's values replace the defaults.
  * @throws TypeError if a value is not a number of at least 0, or if the policy has no value of that name. Node's timers
  * would treat NaN or a negative number as 1 ms.
  */
@@ -43,9 +43,9 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
 }
 
 /**
- * Repeats an attempt until it succeeds, fails with an error that is not retryable, or the policy allows no more
- * attempts. Keyfold may perform an operation twice. That is harmless: two encryptions make two records, and the caller
- * gets one of them.
+ * Repeats an attempt until it succeeds, until it fails with an error that is not retryable, or until the policy allows
+ * no more attempts. Keyfold may therefore perform an operation twice. That is harmless: two encryptions make two
+ * records, and the caller receives one of them.
  * @param callerSignal if it aborts, its reason is thrown at once
  * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
  * @throws any other error of `attempt`, without a retry
@@ -66,7 +66,7 @@ export async function withRetries<T>(
     } catch (error) {
       if (!(error instanceof KeyfoldClientError) || !error.retryable || attempts >= policy.maxAttempts) throw error;
       const delayMs = (error.retryAfterSeconds ?? 0) * 1000 + backOffMs(policy, attempts);
-      // Fail now if the delay would use up the total timeout: no attempt could follow it.
+      // Fail now if no time for an attempt would be left after the delay.
       if (performance.now() + delayMs >= endsAtMs || delayMs > MAX_TIMER_MS) throw error;
       await orReason(
         sleep(delayMs, undefined, callerSignal === undefined ? {} : { signal: callerSignal }),
@@ -96,14 +96,16 @@ async function tryOnce<T>(
 }
 
 /**
- * Returns the delay after a number of attempts, in milliseconds. The delay has full jitter, because many clients may
- * have been throttled at the same moment.
+ * Returns the delay after a number of attempts, in milliseconds. It has full jitter, because many clients may have been
+ * throttled at the same moment.
  */
 function backOffMs({ baseDelayMs, longestDelayMs }: RetryPolicy, attempts: number): number {
   return Math.random() * Math.min(longestDelayMs, baseDelayMs * 2 ** (attempts - 1));
 }
 
-/** Waits for a sleep. If it is aborted, throws the reason of the caller's signal instead of Node's AbortError. */
+/**
+ * Waits for a sleep. If the sleep is aborted, throws the reason of the caller's signal instead of Node's AbortError.
+ */
 async function orReason(waiting: Promise<void>, callerSignal: AbortSignal | undefined): Promise<void> {
   await waiting.catch(() => callerSignal?.throwIfAborted());
 }

@@ -4,9 +4,7 @@ import { SignatureV4 } from '@smithy/signature-v4';
 import { isIdentity, type Credentials, type Identity } from '../connections/sdk-client.ts';
 import { dateOf, credentialsError } from './errors.ts';
 
-/**
- * SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer passes text and bytes.
- */
+/** SHA-256, or HMAC-SHA-256 if there is a secret, as the SDK's signer expects it. The signer passes text and bytes. */
 class Sha256 {
   readonly #hash: Hash | Hmac;
 
@@ -31,8 +29,8 @@ export interface RequestSigner {
    */
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
-   * Compares an answer's `date` header with the time of the request's signature. If they differ by more than AWS
-   * allows, later signatures use AWS's time.
+   * Compares the `date` header of an answer with the time of the request's signature. If they differ by more than AWS
+   * allows, later signatures use the time of AWS.
    * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
    * since.
    * @returns whether the signature's time was too far off, so that signing again may help
@@ -40,7 +38,7 @@ export interface RequestSigner {
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
   /** Makes the next call of `sign` ask the provider for new credentials. */
   renewCredentials(): void;
-  /** Milliseconds that this machine's clock is behind AWS's. 0 until `correctClock` corrects it. */
+  /** By how many milliseconds this machine's clock is behind that of AWS. 0 until `correctClock` corrects it. */
   readonly clockOffsetMs: number;
 }
 
@@ -103,8 +101,8 @@ const RENEWED_BEFORE_MS = 300_000;
 
 /**
  * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's
- * providers cache nothing, so a provider that assumes a role would call STS for each request. Credentials without an
- * expiration are not cached.
+ * providers cache nothing. Without this cache, a provider that assumes a role would call STS for each request.
+ * Credentials without an expiration are not cached.
  */
 class CachedCredentials {
   readonly #provider: (options?: { readonly forceRefresh?: boolean }) => Promise<Identity>;

@@ -15,17 +15,17 @@ export interface ClientAnswer {
 }
 
 /**
- * After Lambda froze the process, a call in flight waits this many milliseconds for the next byte of its answer. A
+ * After Lambda froze the process, a call in progress waits this many milliseconds for the next byte of its answer. A
  * cold start takes about a second.
  */
 export const ANSWER_AFTER_FREEZE_MS = 2000;
 
-/** Sends calls to Keyfold. A transport makes a single attempt; the client decides about retries. */
+/** Sends calls to Keyfold. A transport makes a single attempt, and the client decides about retries. */
 export interface Transport {
   /**
    * Sends one call.
    * @param signal ends the attempt. The client ignores errors that the transport throws after the abort.
-   * @throws KeyfoldClientError; any other error means a wrong configuration, and the client does not retry
+   * @throws KeyfoldClientError. Any other error means that the configuration is wrong, and the client does not retry.
    */
   send(call: ClientCall, signal: AbortSignal): Promise<ClientAnswer>;
 }

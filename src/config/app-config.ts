@@ -52,7 +52,7 @@ export interface AuthorizerConfig extends GrantRules {
 }
 
 /**
- * The operations and partitions that a function serves, for all callers. Undefined members do not restrict anything.
+ * The operations and partitions that a function serves, for all callers. A member that is undefined restricts nothing.
  */
 interface Scope {
   readonly operations?: readonly OperationName[] | undefined;
@@ -130,7 +130,7 @@ export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Dy
   });
 }
 
-/** Returns the members of the crypto policy that the settings change from the default. */
+/** Returns those members of the crypto policy that the settings change. */
 export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Partial<CryptoPolicy> {
   return present({
     expireAfterMs: settings.EXPIRE_AFTER_MS,

@@ -7,7 +7,7 @@ import { kmsOf, metastoreOf, policyOf, type Environment, type KmsConfig } from '
 import { settingFaults, settingsOf, tableFaults } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 
-/** The settings that an operator's command uses. Most commands call no KMS, so KMS settings are not required. */
+/** The settings for an operator's command. Most commands do not call KMS, so they require no KMS settings. */
 export interface OperatorConfig {
   /** The names that identify the keys. Undefined if the service or the product is not set. */
   readonly names: ServiceNames | undefined;
@@ -20,7 +20,7 @@ export interface OperatorConfig {
 /** Command-line values that replace environment settings, by their names without `KEYFOLD_`. */
 export type Overrides = Partial<Record<keyof Settings, string>>;
 
-/** The schema of the service's settings, but with no setting required. */
+/** The schema of the service's settings, none of which is required. */
 const operatorSchema = v.object({
   ...settingsSchema.entries,
   SERVICE: v.optional(settingsSchema.entries.SERVICE),
@@ -28,8 +28,8 @@ const operatorSchema = v.object({
 });
 
 /**
- * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. With the same settings
- * as the service, the command reports what the service does.
+ * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. If the command has the
+ * same settings as the service, it reports what the service would do.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name
  */
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {

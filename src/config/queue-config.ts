@@ -12,21 +12,24 @@ export interface QueueConfig {
   /** The JSONPaths for messages without `fields`. Undefined if every message must have its own. */
   readonly fields: readonly string[] | undefined;
   /**
-   * The longest delay after the first failure of a message. Each further failure doubles it, and the delay is jittered.
+   * The longest delay after the first failure of a message. The limit doubles with each further failure, and the delay
+   * is random.
    */
   readonly retryDelaySeconds: number;
-  /** The upper bound of the doubled delay. */
+  /** The limit at which the delay stops doubling. */
   readonly longestRetryDelaySeconds: number;
 }
 
-/** The longest first delay. It limits how long a brief fault holds back a FIFO message group. */
+/**
+ * The default for the longest first delay. It limits how long a brief fault delays the rest of a FIFO message group.
+ */
 const RETRY_DELAY_SECONDS = 5;
 
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 
 /**
- * The operations of a queue function by default. Producers have no grants per operation, so decryption must be enabled
- * explicitly.
+ * The default operations of a queue function. Producers have no permissions per operation, so an operator must enable
+ * decryption.
  */
 const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 
@@ -54,7 +57,7 @@ export function readQueueConfig(environment: Environment): AppConfig & { readonl
   };
 }
 
-/** Finds fields that no message can use because the function does not serve field operations. */
+/** Finds fields that no message can use, because the function does not serve operations on fields. */
 function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[] {
   const operations: readonly OperationName[] = OPERATIONS ?? DEFAULT_OPERATIONS;
   if (fields === undefined || operations.some(isOnFields)) return [];
@@ -81,7 +84,7 @@ function regionFaults(settings: Settings, environment: Environment): string[] {
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
-  // The URLs are normalized first, because a host has several spellings and the port is optional.
+  // The URLs are normalised first, because a host can be written in several ways, and the port is optional.
   if (new URL(output).href === new URL(deadLetters).href) {
     return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
   }

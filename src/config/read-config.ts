@@ -26,7 +26,8 @@ export function readConfig(environment: Environment, required: readonly (keyof S
 /**
  * Reads the settings. Checks each setting, and then the settings that depend on each other.
  * @param required see {@link readConfig}
- * @param faultsOf returns further faults; its `areValid` tests whether each of the named settings is valid on its own
+ * @param faultsOf returns further faults. It gets `areValid`, which tests whether each of the named settings is valid
+ * on its own.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function checkedSettings(
@@ -37,7 +38,7 @@ export function checkedSettings(
   const own = settingsOf(environment);
   const parsed = v.safeParse(settingsSchema, own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
-  // A check of several settings runs only if each of them is valid, so that each fault appears once.
+  // A check of several settings runs only if each of them is valid. Otherwise the same fault would appear twice.
   const areValid = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as Settings;
   const faults = [
@@ -101,8 +102,8 @@ function kmsFaults(settings: Settings, environment: Environment): string[] {
 }
 
 /**
- * Checks that keys with a region suffix are written in that region. A write in another replica could overwrite changes
- * from that region.
+ * Checks that keys with a region suffix are written in the region of the suffix. A write in another replica could
+ * overwrite changes made there.
  */
 function replicaFaults(settings: Settings, environment: Environment): string[] {
   const { REGION_SUFFIX: suffix } = settings;
@@ -112,7 +113,7 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
 }
 
 /**
- * Checks that a table ARN belongs to the configured region and to its AWS partition. DynamoDB refuses any other ARN.
+ * Checks that the ARN of a table belongs to the configured region and its AWS partition. DynamoDB refuses other ARNs.
  */
 export function tableFaults(
   { TABLE: table, DYNAMODB_REGION }: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>,
@@ -126,7 +127,7 @@ export function tableFaults(
   return awsPartitionFaults(table, tableRegion).map((fault) => `${PREFIX}TABLE ${fault}`);
 }
 
-/** Finds partitions in the settings whose key id would be too long. No request could succeed for them. */
+/** Finds partitions in the settings whose key ID would be too long, so that no request for them could succeed. */
 function partitionFaults(settings: Settings): string[] {
   const exact = settings.PARTITIONS?.filter((partition) => !partition.endsWith('*')) ?? [];
   if (exact.length === 0 || nameFaults(namesOf(settings)).length > 0) return [];
@@ -140,7 +141,7 @@ function authFaults(settings: Settings, environment: Environment): string[] {
   const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
   if (auth === 'jwt') {
     if (claim === undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
-    // A scope contains a slash, which no partition over HTTP may have.
+    // A scope contains a slash, which a partition over HTTP cannot contain.
     return claim === (settings.JWT_SCOPE_CLAIM ?? 'scope')
       ? [`${PREFIX}JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both`]
       : [];

@@ -25,7 +25,8 @@ const operations = v.pipe(
   v.transform((names) => names.filter(isOperationName)),
 );
 /**
- * A comma-separated list or a JSON array. Only the array can hold partitions with a comma or with a space at an end.
+ * A comma-separated list, or a JSON array. A partition that contains a comma, or begins or ends with a space, needs the
+ * array.
  */
 const partitions = v.pipe(
   text,
@@ -42,8 +43,7 @@ const partitions = v.pipe(
   ),
 );
 /**
- * The name of a JWT claim. It must not contain a backslash, because `JSON.parse` in Lambda can confuse names that
- * contain one.
+ * The name of a JWT claim. It must not contain a backslash, because `JSON.parse` in Lambda can confuse names that do.
  */
 const claimName = v.pipe(
   text,
@@ -75,8 +75,8 @@ const endpoint = v.pipe(
   ),
 );
 /**
- * A delay in seconds. SQS hides a message for at most 12 hours from its receipt. The receipt may be a whole invocation
- * (15 minutes) ago.
+ * A delay in seconds. SQS hides a message for at most 12 hours after its receipt, and the receipt may be a whole
+ * invocation (15 minutes) ago.
  */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 /** A date in ISO 8601 with `Z`, or in whole seconds since 1970. Its value is in seconds. */
@@ -98,12 +98,10 @@ const regionMap = v.pipe(
   }),
 );
 
-/** The largest plaintext limit. The base64 of a larger plaintext would not fit into a Lambda response of 6 MB. */
+/** The largest plaintext limit. A larger plaintext in base64 would not fit into Lambda's response of 6 MB. */
 const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
-/**
- * The most items that a batch may have. Even this many records with the largest plaintext fit into a Lambda response.
- */
+/** The most items that a batch may have. Even so many records with the largest plaintext fit into Lambda's response. */
 const MAX_ITEMS = 1000;
 
 /** The longest deadline margin. An HTTP request has at most 28 s, so a longer margin would leave it no time. */

@@ -15,7 +15,7 @@ const MAX_IDLE_MS = 10_000;
 
 /**
  * Makes agents that reuse connections between requests, but close those that were open when Lambda froze the process.
- * @param guard what happens to requests that were in flight during a freeze
+ * @param guard how to treat requests that were in progress during a freeze
  * @param options override the options of both agents
  * @example
  * new DynamoDBClient({ requestHandler: keptConnections({ answerWithinMs: 1000 }) });
@@ -32,9 +32,9 @@ export function keptConnections(
 }
 
 /**
- * Guards the agents of an SDK client that the caller made, if the client has made its agents yet. Requests in flight
- * during a freeze are left alone, because the caller may use the client for requests that must not be repeated.
- * @param requestHandler the `requestHandler` of the client's config. A handler without Node agents is left unchanged.
+ * Guards the agents of a caller's SDK client, if the client has already made them. Requests that were in progress
+ * during a freeze are not ended, because the caller may use the client for requests that must not be repeated.
+ * @param requestHandler the `requestHandler` of the client's config. A handler without Node agents stays unchanged.
  */
 export function guardHandler(requestHandler: unknown): void {
   const handler = requestHandler as

@@ -4,15 +4,15 @@ import type { Socket } from 'node:net';
 
 /** While an agent has connections, a timer records at this interval that the process is running. */
 const TICK_MS = 25;
-/** A gap this long in which the process used no CPU time counts as a freeze. */
+/** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;
 
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in flight waits this many milliseconds for the next byte of its answer. Then its
-   * connection ends with `ECONNRESET`, so all requests of the agent must be safe to repeat. If absent, requests in
-   * flight are left alone.
+   * After a freeze, a request in progress waits this many milliseconds for the next byte of its answer. Then its
+   * connection ends with `ECONNRESET`. So all requests of the agent must be safe to repeat. If absent, requests in
+   * progress are not ended.
    */
   readonly answerWithinMs?: number;
 }
@@ -25,9 +25,9 @@ export interface GuardOptions {
  * - After a freeze, idle connections are closed. Connections in use are closed when they become idle.
  * - After a request fails on a reused connection, idle connections are closed, so its retry gets a new one.
  *
- * The guard detects a freeze as a gap of at least 100 ms between two ticks of a 25 ms timer in which the process used
- * no CPU time. An overloaded machine can look the same, which costs only a new connection. The timer runs only while
- * there are connections, and does not keep the process alive.
+ * The guard has a timer of 25 ms. It detects a freeze if two ticks are at least 100 ms apart and the process used no
+ * CPU time in between. An overloaded machine can look the same, which costs only a new connection. The timer runs only
+ * while there are connections, and does not keep the process alive.
  *
  * @returns the same agent. Guarding an agent a second time has no effect.
  * @example
@@ -37,8 +37,7 @@ export function guardAgainstFreezes<Guarded extends Agent>(agent: Guarded, optio
   if (guarded.has(agent)) return agent;
   guarded.add(agent);
   const guard = new FreezeGuard(agent, options);
-  // `addRequest` is undocumented, but it is the only hook that runs before an agent picks a connection. Proxy agents
-  // use it too.
+  // `addRequest` is undocumented, but no other hook runs before an agent picks a connection. Proxy agents use it too.
   const hooked = agent as unknown as { addRequest(request: ClientRequest, ...more: unknown[]): void };
   const addRequest = hooked.addRequest.bind(agent);
   hooked.addRequest = (request, ...more) => {
@@ -48,7 +47,7 @@ export function guardAgainstFreezes<Guarded extends Agent>(agent: Guarded, optio
     });
     addRequest(request, ...more);
   };
-  // Run before the agent's own `free` listener, which gives the connection to the next queued request.
+  // This must run before the agent's own `free` listener, which gives the connection to the next queued request.
   agent.prependListener('free', (socket: Socket) => guard.beforeIdle(socket));
   return agent;
 }
@@ -58,7 +57,10 @@ const guarded = new WeakSet<Agent>();
 /** A connection in use when the process was frozen. */
 interface Suspect {
   readonly bytesRead: number;
-  /** Timer ticks since the last byte arrived. Each is time in which the process could have read more of the answer. */
+  /**
+   * The number of timer ticks since the last byte arrived. In each tick, the process could have read more of the
+   * answer.
+   */
   ticks: number;
 }
 
@@ -102,8 +104,8 @@ class FreezeGuard {
   }
 
   /**
-   * Records that the process is running. If it was frozen since the last record, closes idle connections and marks the
-   * others.
+   * Records that the process is running. If it has been frozen since the last record, closes idle connections and marks
+   * all others.
    */
   #checkForFreeze(): void {
     const before = this.#lastSeen;
@@ -121,7 +123,7 @@ class FreezeGuard {
       suspect.ticks += 1;
       if (socket.destroyed) this.#suspects.delete(socket);
       else if (socket.bytesRead > suspect.bytesRead) {
-        // These bytes may have arrived before the freeze, without the rest of the answer. Wait for the next ones.
+        // These bytes may have arrived before the freeze, without the rest of the answer. Wait for more bytes.
         this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
       } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);
@@ -131,7 +133,7 @@ class FreezeGuard {
   }
 }
 
-/** Clock readings at a moment when the process was running. */
+/** What the clocks showed at a moment when the process was running. */
 interface Seen {
   /** This clock advances while the process is stopped, but not while the machine is suspended. */
   readonly monotonicMs: number;

@@ -7,8 +7,8 @@ type RetryStrategy = Pick<
 >;
 
 /**
- * Returns the SDK's standard retry strategy, but with a retry quota per request. The SDK's own quota belongs to the
- * client and is refilled only by successes. After an outage, requests to a healthy table would then get no retries.
+ * Returns the SDK's standard retry strategy, but with a retry quota for each request. The SDK's own quota belongs to
+ * the client, and only successes refill it. After an outage, requests to a healthy table would have no retries left.
  * `maxAttempts` and the request's deadline still bound each request.
  * @example
  * new DynamoDBClient({ maxAttempts: 3, retryStrategy: retriesOf(3) });

@@ -50,7 +50,10 @@ export function isIdentity(value: object): value is Identity {
  * caller also closes it, after its last use by Keyfold.
  */
 export interface SdkClient {
-  /** The signature only says that a client has this method: Keyfold alone calls it, with commands of its service. */
+  /**
+   * The signature says only that a client has this method. Keyfold alone calls it, with commands of the client's
+   * service.
+   */
   send(command: never, options?: never): Promise<unknown>;
   readonly config: { readonly serviceId: string };
 }
@@ -58,7 +61,7 @@ export interface SdkClient {
 /**
  * Checks that a value is an SDK client of one service.
  * @param serviceId the service's name in the client's config, such as `KMS`
- * @param called the name of the client's class, with its article
+ * @param called the name of the client's class, with an article
  */
 export function sdkClient(serviceId: string, called: string): Type {
   const sending = having('send');

@@ -23,7 +23,7 @@ const CREDENTIAL_FAULTS = new Set([
   'MissingAuthenticationTokenException',
 ]);
 
-/** What the caller corrects before signing and sending the request again. */
+/** What the caller must correct before it signs and sends the request again. */
 export type SignatureFault = 'clock' | 'credentials';
 
 /**

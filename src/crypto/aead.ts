@@ -10,7 +10,7 @@ const TAG_LENGTH = { authTagLength: TAG_BYTES };
 
 /**
  * The nonce of the current seal. One buffer is enough, because a seal is synchronous. Copying 12 bytes costs less than
- * making a view.
+ * making a new view.
  */
 const nonce = Buffer.allocUnsafeSlow(NONCE_BYTES);
 
@@ -28,7 +28,7 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   const cipher = createCipheriv(CIPHER, key, nonce, TAG_LENGTH);
   const ciphertext = cipher.update(plaintext);
   cipher.final();
-  // The length comes from the cipher, because a subclass can override `length` of the plaintext.
+  // Take the length from the cipher, because a subclass of the plaintext's array can override `length`.
   const tagAt = ciphertext.length;
   const sealed = Buffer.allocUnsafe(tagAt + SEAL_OVERHEAD_BYTES);
   sealed.set(ciphertext, 0);
@@ -40,8 +40,8 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
 
 /**
  * Opens a value that {@link seal} or Asherah sealed.
- * @returns the plaintext, whose buffer is the caller's; undefined if the tag is wrong or the value is too short to
- * contain one
+ * @returns the plaintext, whose buffer is the caller's. Undefined if the tag is wrong, or if the value is too short to
+ * contain a tag.
  */
 export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
   const nonceAt = byteLengthOf(sealed) - NONCE_BYTES;

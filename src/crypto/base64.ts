@@ -1,13 +1,16 @@
-/** Matches characters beyond Latin-1. It costs nothing for a Latin-1 string, because V8 knows that it contains none. */
+/**
+ * Matches characters beyond Latin-1. The test costs nothing for a Latin-1 string, because V8 knows that it contains
+ * none.
+ */
 const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
 
 /**
  * Decodes standard base64 (RFC 4648, section 4), strictly: with padding, without white space, and with zero in the
  * unused bits of the last character.
  *
- * Node's decoder is lenient, so this function checks its result. Node skips unknown characters and then gives fewer
- * bytes than the length of the text says. It accepts the base64url alphabet, uses only the lower eight bits of a
- * character beyond Latin-1, and ignores the unused bits. Encoding the result again to compare it would take twice as
+ * Node's decoder is lenient, so this function checks its result. Node skips unknown characters, and then returns fewer
+ * bytes than the length of the text implies. It accepts the base64url alphabet, uses only the lower eight bits of a
+ * character beyond Latin-1, and ignores the unused bits. To encode the result again and compare it would take twice as
  * long.
  * @returns the bytes, whose buffer is the caller's; undefined if the text is not strict base64
  */

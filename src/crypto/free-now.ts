@@ -1,13 +1,13 @@
-/** Freeing fewer bytes than this at once costs more than leaving them to the garbage collector. */
+/** To free fewer bytes than this at once costs more than to leave them to the garbage collector. */
 const MIN_BYTES = 256;
 
 /**
  * Frees the memory of an array at once. Only the owner of the whole buffer may call this, because it empties every view
  * of the buffer. It does not zero the bytes.
  *
- * Without this function, V8 counts the external memory that waits to be freed. Each time the count is high, V8 collects
- * its whole heap. The function does nothing for a small array, for a part of a larger buffer, and in Node 20, which
- * lacks `ArrayBuffer.transfer`.
+ * V8 counts the external memory that waits to be freed, and collects its whole heap each time the count is high. This
+ * function prevents that. The function does nothing for a small array, for a part of a larger buffer, and in Node 20,
+ * which lacks `ArrayBuffer.transfer`.
  */
 export function freeNow({ buffer, length }: Uint8Array): void {
   if (length >= MIN_BYTES && length === buffer.byteLength && 'transfer' in buffer) buffer.transfer(0);

@@ -15,7 +15,7 @@ const FIRST_BLOCK = Buffer.from([1]);
  */
 export function expand32(key: SecretKey | Uint8Array, ...info: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('sha256', key instanceof Uint8Array ? createSecretKey(key) : key);
-  // One update of all parts takes half as long as an update of each.
+  // To update the HMAC once with all parts takes half as long as to update it with each.
   return hmac.update(Buffer.concat([...info, FIRST_BLOCK])).digest();
 }
 

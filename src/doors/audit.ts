@@ -10,7 +10,7 @@ export interface AuditSubject {
   readonly requestId: string;
   /** The SQS message id. Only the queue door sets it, because all messages of an invocation share one request id. */
   readonly messageId?: string | undefined;
-  /** The caller that the event names. Null for a direct invocation; CloudTrail records its caller. */
+  /** The caller that the event names. Null for a direct invocation, because CloudTrail records that caller. */
   readonly principal: string | null;
   readonly operation: OperationName;
   /** The partition as the request names it. It may be invalid. */
@@ -19,13 +19,13 @@ export interface AuditSubject {
 
 /** One audit line: the outcome of one operation (docs/reference/audit.md). It never contains plaintext or records. */
 export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
-  /** Null if the operation failed and the name is not a valid partition, since an invalid name may be any text. */
+  /** Null if the operation failed and the partition's name is invalid, because an invalid name may be any text. */
   readonly partition: string | null;
   /** `ok`, or the error code. */
   readonly result: string;
   /** The Intermediate Keys that the operation used or tried, as `id@created`. At most ten are listed. */
   readonly keys: readonly string[];
-  /** Whether the request, or an item of it, gave a context. Its names and values are never logged. */
+  /** Whether the request, or one of its items, gave a context. The names and values of a context are never logged. */
   readonly context: boolean;
   /** The number of items in a batch, or of values that a field operation selects. Undefined for other operations. */
   readonly items?: number | undefined;
@@ -50,7 +50,7 @@ export class AuditTrail {
   #items: number | undefined;
   #failed: number | undefined;
 
-  /** Records whether a request gives a context, as soon as the door has parsed its body. */
+  /** Records whether the request gives a context. The door calls this as soon as it has parsed the body. */
   requestRead(value: unknown): void {
     this.#hasContext = contextsIn(value).length > 0;
   }

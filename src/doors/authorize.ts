@@ -11,7 +11,7 @@ const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
 const NAME_IN_EVENT = { iam: 'iam', jwt: 'jwt', authorizer: 'lambda' } as const;
 
 /**
- * Checks that the request came through the configured kind of authorizer, and through no other.
+ * Checks that the request came through the configured kind of authorizer, and only through that kind.
  * @returns the fields that the authorizer passed on: the IAM caller's ARN, the claims of a token, or the context of a
  * Lambda authorizer
  * @throws KeyfoldError `Unauthenticated`
@@ -61,8 +61,8 @@ function textOfContext(value: unknown): unknown {
 }
 
 /**
- * Names the caller for the audit. With IAM the name is the ARN that signed the request, with JWT `issuer#subject`, and
- * with a Lambda authorizer its `principalId`. Null if the authorizer passed on no such name.
+ * Names the caller for the audit. With IAM, the name is the ARN that signed the request. With JWT, it is
+ * `issuer#subject`. With a Lambda authorizer, it is its `principalId`. Null if the authorizer passed on no such name.
  * @param found the result of {@link authenticate}
  */
 export function principalOf(auth: AuthConfig, found: JsonObject): string | null {
@@ -78,8 +78,8 @@ function asText(value: unknown): string | null {
 }
 
 /**
- * Returns the partitions that a claim grants. An identity provider may let tenants choose the text of a claim. Lists
- * and wildcards therefore count only if the settings allow them. A claim with one invalid entry grants nothing.
+ * Returns the partitions that a claim grants. An identity provider may let tenants choose the text of a claim. So lists
+ * and wildcards count only if the settings allow them. If one entry of a claim is invalid, the claim grants nothing.
  */
 function grantsOf(
   { partitionLists = false, partitionWildcards = false }: GrantRules,
@@ -93,8 +93,8 @@ function grantsOf(
 }
 
 /**
- * Returns the entries of a space-separated claim. HTTP APIs pass on an array claim as the text `[a b]`. One entry `a b`
- * therefore looks the same as two entries. Undefined for any other claim, such as nested arrays.
+ * Returns the entries of a claim that are separated by spaces. HTTP APIs pass on an array as the text `[a b]`, so one
+ * entry `a b` looks the same as two entries. Undefined for any other claim, such as nested arrays.
  */
 function entriesOf(claim: unknown): readonly string[] | undefined {
   if (Array.isArray(claim)) return claim.every((entry) => typeof entry === 'string') ? claim : undefined;

@@ -8,14 +8,14 @@ export function unexpectedEvent(expected: string): KeyfoldError {
 }
 
 /**
- * Whether an event is an HTTP request of any kind, even of one that no function serves, such as a load balancer's. Its
+ * Whether an event is an HTTP request of any kind, for example from an API, a function URL or a load balancer. Such a
  * sender reads an HTTP response.
  */
 export function isRequest(event: unknown): boolean {
   return isJsonObject(membersOf(event)['requestContext']);
 }
 
-/** Whether an event is meant as a direct invocation, even if it is invalid. */
+/** Whether the sender of an event meant a direct invocation, even if the event is invalid. */
 export function isInvocation(event: unknown): boolean {
   const { operation, partition } = membersOf(event);
   return operation !== undefined || partition !== undefined;

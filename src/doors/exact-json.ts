@@ -13,17 +13,17 @@ interface ExactJson {
 const exactJson = JSON as unknown as ExactJson;
 
 /**
- * Matches a character that JSON escapes or may escape: `"`, `\`, control characters and lone surrogates. `JSON.parse`
- * of Node 24.21 can confuse a name that is written with an escape with an earlier name that contains a backslash. The
- * wrong name that it returns always contains a backslash. This pattern therefore finds every name that `JSON.parse` may
- * have confused, in Keyfold or in the caller's code.
+ * Matches a character that JSON escapes or may escape: `"`, `\`, control characters and lone surrogates. Node 24.21 has
+ * a bug: `JSON.parse` can take a name that is written with an escape for an earlier name that contains a backslash. The
+ * wrong name always contains a backslash. So this pattern finds every name that `JSON.parse` may have confused, in
+ * Keyfold or in the caller's code.
  */
 const ESCAPED = /["\\]|[^ -\ud7ff\ue000-\u{10ffff}]/u;
 
 /**
  * Writes the JSON text of an event that Lambda has already parsed. Parsing may have changed whole numbers beyond 2^53 -
- * 1 and names with {@link ESCAPED} characters, so the function refuses both. A fraction that lost digits cannot be
- * detected.
+ * 1 and names with {@link ESCAPED} characters, so the function refuses both. It cannot detect a fraction that lost
+ * digits.
  * @throws KeyfoldError `InvalidRequest` for such a number or name, and for an event that is nested too deeply
  */
 export function exactJsonText(event: unknown): string {
@@ -46,7 +46,7 @@ function exactNumber(value: number): unknown {
 /**
  * Checks the names in the contexts of an event that Lambda has already parsed.
  * @throws KeyfoldError `InvalidRequest` for a name that JSON writes with an escape, because parsing may have changed
- * it. A record that is bound to a wrong name would never open again
+ * it. A record that is bound to a wrong name would never open again.
  */
 export function refuseInexactNames(event: unknown): void {
   for (const context of contextsIn(event)) {
@@ -57,8 +57,8 @@ export function refuseInexactNames(event: unknown): void {
 }
 
 /**
- * The limits of an answer. Its depth is at most that of the request plus that of a decrypted value, each at most {@link
- * MAX_JSON_DEPTH}. The number of values needs no bound here, because the limits of the request already bound it.
+ * The limits of an answer. An answer may be as deep as its request and a decrypted value together, each of which is at
+ * most {@link MAX_JSON_DEPTH} deep. The limits of the request already limit the number of values.
  */
 const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH, values: Infinity };
 

@@ -36,9 +36,9 @@ export function doorHandler<Event, Answer>(log: InvocationLog, answer: Handler<E
 }
 
 /**
- * The error that Lambda returns to the caller as `errorType` and `errorMessage`. Lambda also returns the stack and logs
- * every property of the error. This class therefore has a stack of one line, no cause and no property of its own that
- * Lambda would log; the door has already logged the causes.
+ * The error that Lambda returns to the caller as `errorType` and `errorMessage`. Lambda also returns the stack, and
+ * logs every property of the error. So this class has a stack of one line, and neither a cause nor other properties
+ * that Lambda would log. The door has already logged the causes.
  */
 export class FailedInvocation extends Error {
   readonly #reason: KeyfoldError;

@@ -37,7 +37,7 @@ function checkType(header: string | undefined): void {
   }
 }
 
-/** Counts the charsets in a Content-Type, because `MIMEType` silently drops malformed and repeated ones. */
+/** Counts the charsets in a Content-Type, because `MIMEType` silently drops a malformed or repeated charset. */
 function charsetsIn(header = ''): number {
   const unquoted = header.replaceAll(/="(?:\\.|[^"\\])*"?/g, '=');
   return unquoted.match(/;\s*charset\s*(?=[=;]|$)/gi)?.length ?? 0;

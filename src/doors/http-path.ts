@@ -11,7 +11,7 @@ export interface Target {
 
 /**
  * Matches an optional stage or base path of a custom domain, followed by a Keyfold path. API Gateway allows these
- * characters in base paths. A base path that contains `/v1/partitions/` does not match, since a policy might match that
+ * characters in base paths. A base path with `/v1/partitions/` in it does not match, because a policy might match that
  * part instead.
  */
 const PATH =
@@ -31,7 +31,7 @@ export function pathOf({ path: sent, base: { stage, isCustomDomain } }: HttpRequ
   return base === '' || base === `/${stage}` || isCustomDomain ? path : undefined;
 }
 
-/** The methods of a Keyfold path, in the form of an Allow header. */
+/** The methods of a Keyfold path, as the value of an Allow header. */
 export function methodsOf(path: string): string {
   return path.startsWith(PARTITIONS) ? 'POST' : 'GET, HEAD';
 }

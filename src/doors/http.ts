@@ -19,9 +19,8 @@ import { readiness } from './readiness.ts';
 /** The longest that a request may take. HTTP APIs give up after 30 s, and REST APIs after 29 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
- * An upper bound of the bytes that one UTF-16 code unit needs in an answer. UTF-8 needs up to three bytes, and an
- * escaped quotation mark two. Lone surrogates and control characters would need more, but an answer contains none
- * except white space.
+ * The most bytes that a UTF-16 code unit can take in an answer. UTF-8 takes up to three bytes, and an escaped quotation
+ * mark two. Lone surrogates and control characters would take more, but an answer contains none except white space.
  */
 const MAX_BYTES_PER_CHARACTER = 3;
 
@@ -107,7 +106,7 @@ async function operate(
 ): Promise<HttpAnswer> {
   const { partition, operation } = target;
   const principal = principalOf(options.auth, found);
-  // An invalid partition name may be any text, so the audit leaves the name out.
+  // An invalid partition name may be any text, so the audit omits the name.
   const named = HTTP_PARTITION.test(partition) ? partition : '';
   const subject: AuditSubject = {
     door: 'http',
@@ -132,7 +131,7 @@ function remainingMs(context: Context): number {
 
 /**
  * Whether an answer fits into Lambda's response, in which the answer is a JSON string with escaped quotation marks.
- * Only answers that may be too large are measured exactly, because escaping a megabyte takes longer than sealing it.
+ * Only an answer that may be too large is measured exactly, because escaping a megabyte takes longer than sealing it.
  */
 function answerFits(answer: string): boolean {
   const maxBytes = answer.length * MAX_BYTES_PER_CHARACTER;
@@ -141,7 +140,7 @@ function answerFits(answer: string): boolean {
 
 /**
  * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
- * a response. For any other event the invocation must fail. Otherwise the caller would take it for a success.
+ * a response. For any other event the invocation must fail, because its sender would take a response for a success.
  */
 const PROBLEMS: MiddlewareObj<HttpEvent, HttpAnswer> = {
   onError: async (failed) => {

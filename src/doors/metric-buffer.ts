@@ -9,27 +9,28 @@ interface Series {
   readonly name: string;
   readonly unit: Unit;
   readonly dimensions: Dimensions;
-  /** A single sum for a count. For a latency, one value per measurement. */
+  /** For a count, the sum alone. For a latency, one value for each measurement. */
   readonly values: number[];
 }
 
 /**
- * The most values per metric in a line. Powertools flushes by itself after a hundred values, and loses the dimensions.
+ * The most values of a metric in one line. After a hundred values, Powertools flushes by itself and loses the
+ * dimensions.
  */
 const MAX_VALUES = 100;
 
-/** The longest time for which {@link MetricBuffer.flush} holds back tallies, in milliseconds. */
+/** How long {@link MetricBuffer.flush} may withhold tallies, in milliseconds. */
 const FLUSH_INTERVAL_MS = 60_000;
 
 /**
- * Collects metrics until the end of an invocation. It then writes one line per set of dimensions, not one per value, in
- * CloudWatch's embedded metric format. Metrics contain no request data. An invocation may therefore write those of an
- * earlier invocation.
+ * Collects metrics until the end of an invocation. Then it writes one line per set of dimensions, instead of one per
+ * value, in CloudWatch's embedded metric format. Metrics contain no data of a request, so an invocation may write those
+ * of an earlier invocation.
  */
 export class MetricBuffer {
   readonly #metrics: Metrics;
   readonly #series = new Map<string, Series>();
-  /** Counts that change with every request. A log line for each invocation would be too much. */
+  /** Counts that change with every request. To log them after each invocation would be too much. */
   readonly #tallies = new Map<string, number>();
   #writtenAtMs = Date.now();
 
@@ -37,7 +38,7 @@ export class MetricBuffer {
     this.#metrics = metrics;
   }
 
-  /** Adds a value, which the flush at the end of the invocation writes. Values of a count are summed. */
+  /** Adds a value. The flush at the end of the invocation writes it. The values of a count are summed. */
   add(name: string, unit: Unit, value: number, dimensions: Dimensions): void {
     const key = `${name} ${JSON.stringify(dimensions)}`;
     const series = this.#series.get(key);
@@ -46,12 +47,12 @@ export class MetricBuffer {
     else series.values.push(value);
   }
 
-  /** Adds one to a count, which the flush at the end of the invocation writes. */
+  /** Adds one to a count. The flush at the end of the invocation writes it. */
   count(name: string, dimensions: Dimensions): void {
     this.add(name, MetricUnit.Count, 1, dimensions);
   }
 
-  /** Adds one to a counter. The next flush that has other values writes it, or the first flush after a minute. */
+  /** Adds one to a tally. The next flush that has other values writes it, or else the first flush after a minute. */
   tally(name: string): void {
     this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);
   }

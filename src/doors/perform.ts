@@ -40,7 +40,7 @@ export interface Allowance {
 }
 
 /**
- * The largest answer. It is a little below Lambda's limit of 6 MB, because headers and other members take some space.
+ * The largest answer. It is a little below Lambda's limit of 6 MB, because headers and other members need some space.
  */
 export const MAX_ANSWER_BYTES = 6_000_000;
 

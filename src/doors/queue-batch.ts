@@ -20,8 +20,8 @@ export interface QueueDoorOptions extends DoorOptions {
 /** The share of the remaining invocation time that operations may use. */
 const OPERATIONS_TIME_SHARE = 0.7;
 /**
- * Messages processed at once: enough to fill SQS batch calls, but few enough to leave little work unfinished at the
- * deadline.
+ * How many messages are processed at the same time: enough to fill batch calls to SQS, and few enough to leave little
+ * unfinished work at the deadline.
  */
 const CONCURRENCY = 100;
 
@@ -43,7 +43,8 @@ export class QueueBatch {
   }
 
   /**
-   * Processes all messages: runs their operations and sends results and dead letters. Failures become outcomes.
+   * Processes all messages: runs their operations, and sends results and dead letters. A failure becomes the outcome of
+   * its message.
    * @param remainingMs milliseconds until the invocation must return
    * @param signal aborts sending to SQS
    */
@@ -59,7 +60,9 @@ export class QueueBatch {
     await Promise.all(this.#lanes.map((lane) => semaphore.run(() => this.#processInOrder(lane, work))));
   }
 
-  /** Stops at the first message that must be retried, so that the later messages of its lane stay behind it. */
+  /**
+   * Stops at the first message that must be retried, so that the later messages of its lane stay in order behind it.
+   */
   async #processInOrder(lane: readonly SQSRecord[], work: Work): Promise<void> {
     for (const record of lane) {
       const outcome = await this.#process(record, work);
@@ -79,8 +82,8 @@ export class QueueBatch {
   }
 
   /**
-   * Delays the redelivery of failed messages. The delay doubles with each receive; messages of one FIFO group share a
-   * delay.
+   * Delays the redelivery of failed messages. The delay doubles with each receive. All messages of a FIFO group have
+   * the same delay.
    * @returns one error name for each delay that SQS refused. The queue's own visibility timeout applies to that
    * message.
    */
@@ -113,8 +116,8 @@ export class QueueBatch {
   }
 
   async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
-    // With warm keys, no KMS call checks the deadline. Without this check, a late result would have no time left for
-    // sending.
+    // If the keys are in the cache, no KMS call checks the deadline. Without this check, no time would be left to send
+    // a late result.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }
@@ -145,8 +148,8 @@ export class QueueBatch {
   }
 
   /**
-   * Returns the retry delay in seconds. The delay is jittered, so that SQS does not retry all messages of one failure
-   * at the same time.
+   * Returns the retry delay in seconds. It is random, so that SQS does not deliver all messages of one failure at the
+   * same time.
    */
   #delayOf(record: SQSRecord | undefined): number {
     const { retryDelaySeconds, longestRetryDelaySeconds } = this.#options.queue;
@@ -156,7 +159,7 @@ export class QueueBatch {
   }
 }
 
-/** Shared by all messages of a batch while they are processed. */
+/** What all messages of a batch share while they are processed. */
 interface Work {
   readonly results: Outbox;
   readonly deadLetters: Outbox;
@@ -164,7 +167,10 @@ interface Work {
   readonly remainingMs: () => number;
 }
 
-/** Fails the whole message if any item is retryable, because sending the result would acknowledge the message. */
+/**
+ * Fails the whole message if any of its items is retryable, because SQS deletes the message once its result has been
+ * sent.
+ */
 function throwRetryable(errors: readonly KeyfoldError[]): void {
   const retryable = errors.find(isRetryableMessage);
   if (retryable !== undefined) throw retryable;

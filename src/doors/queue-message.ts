@@ -17,8 +17,8 @@ import type { Call } from './perform.ts';
 const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
 
 /**
- * The disposition of a failed message, by error code. Errors that an operator must fix are retried, because the message
- * can wait in the queue. An outage must not turn good messages into dead letters.
+ * What happens to a failed message, by error code. If an operator must fix the error, the message is retried, because
+ * it can wait in the queue. An outage must not turn good messages into dead letters.
  */
 const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   InvalidConfiguration: 'retry',
@@ -43,7 +43,7 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   Internal: 'retry',
 };
 
-/** Whether a later attempt at a message may succeed, either by itself or after an operator has fixed the cause. */
+/** Whether a later attempt at a message may succeed, either by itself or once an operator has fixed the cause. */
 export function isRetryableMessage({ code }: KeyfoldError): boolean {
   return DISPOSITIONS[code] === 'retry';
 }
@@ -56,16 +56,14 @@ export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call 
   return readInvocation(requestOf(body), { operation: 'encrypt-fields', fields });
 }
 
-/**
- * Builds the output message for a result, with the attributes of its source message. It may exceed the limit of SQS.
- */
+/** Builds the message for a result, with the attributes of the source message. It may exceed the limit of SQS. */
 export function resultMessage(record: SQSRecord, answer: string): OutgoingMessage {
-  // JSON strings may contain these two characters, and SQS refuses them.
+  // JSON strings may contain these two characters, which SQS refuses.
   const body = answer.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
   return { body, attributes: carriedAttributes(record), ...placeOf(record) };
 }
 
-/** Builds the dead letter: the message unchanged, plus an attribute with the error code if it fits. */
+/** Builds the dead letter: the message unchanged, with the error code in an additional attribute if that fits. */
 export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage {
   const attributes = carriedAttributes(record);
   const message = { body: record.body, attributes, ...placeOf(record) };
@@ -74,15 +72,15 @@ export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage 
   return isSendable(labelled) ? labelled : message;
 }
 
-/** The ordered message group of a FIFO queue. Undefined for a standard queue, whose groups have no order. */
+/** The message group whose order a FIFO queue keeps. Undefined for a standard queue, whose groups have no order. */
 export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
   return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
 }
 
 /**
  * The group and deduplication id of a result. On a standard queue, the result keeps the group of its source message,
- * for fair queues. On a FIFO queue, every receive of a message gives the same deduplication id. SQS therefore delivers
- * a result once, even if the function sends it twice within five minutes.
+ * for fair queues. On a FIFO queue, every receive of a message gives the same deduplication ID. So SQS delivers a
+ * result once, even if the function sends it twice within five minutes.
  */
 function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplicationId'> {
   const groupId = record.attributes.MessageGroupId;
@@ -92,9 +90,7 @@ function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplic
   return { groupId, deduplicationId: createHash('sha256').update(source).digest('hex') };
 }
 
-/**
- * The attributes of a message, without the error code that a message has after a redrive from the dead-letter queue.
- */
+/** The attributes of a message, without the error code that it has after a redrive from the dead-letter queue. */
 function carriedAttributes({ messageAttributes }: SQSRecord): MessageAttributes {
   const carried = Object.entries(messageAttributes).filter(([name]) => name !== ERROR_CODE_ATTRIBUTE);
   return Object.fromEntries(carried.map(([name, attribute]) => [name, toOutgoing(attribute)]));

@@ -6,23 +6,20 @@ import { isFromQueue, unexpectedEvent } from './event-source.ts';
 import { doorHandler, type Handler } from './handler.ts';
 import { QueueBatch, type QueueDoorOptions } from './queue-batch.ts';
 
-/**
- * The share of the remaining invocation time in which the door may send messages. It needs the rest to delay failed
- * messages.
- */
+/** The share of the remaining time in which the door may send messages. The rest is for delaying failed messages. */
 const SENDING_TIME_SHARE = 0.85;
 
 /**
- * Creates the door for standard and FIFO queues of SQS (docs/reference/queue.md). A message is acknowledged once its
- * result is in the output queue or the message is in the dead-letter queue. Every other message is reported as failed,
- * so SQS delivers it again.
+ * Creates the door for standard and FIFO queues of SQS (docs/reference/queue.md). The door acknowledges a message once
+ * its result is in the output queue, or the message itself is in the dead-letter queue. It reports every other message
+ * as failed, so that SQS delivers it again.
  */
 export function queueDoor(options: QueueDoorOptions): Handler<SQSEvent, SQSBatchResponse> {
   return doorHandler(options.telemetry, (event, context) => answer(options, event, context));
 }
 
 async function answer(options: QueueDoorOptions, event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
-  // A response without failures would make SQS delete the messages, so an unexpected event must throw.
+  // If the response contains no failures, SQS deletes the messages. So an unexpected event must throw.
   if (!isFromQueue(event)) throw unexpectedEvent('the messages of an SQS queue');
   const { Records: records } = event;
   const remainingMs = context.getRemainingTimeInMillis();
@@ -32,7 +29,7 @@ async function answer(options: QueueDoorOptions, event: SQSEvent, context: Conte
   }
   const sendsTo = [queue.outputUrl, queue.deadLetterUrl];
   if (records.some(({ eventSourceARN }) => sendsTo.some((url) => isSameQueue(eventSourceARN, url)))) {
-    // Each result would come back as a new message with a receive count of 1, so the loop would never end.
+    // Each result would return as a new message with a receive count of 1, so the loop would never end.
     throw invalidConfiguration(['the source queue is also the output queue or the dead-letter queue']);
   }
   const startMs = now();

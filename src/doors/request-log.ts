@@ -14,7 +14,7 @@ export interface RequestLog {
   /**
    * Logs the failed messages of a queue event, one line per outcome and error code. Also counts the messages that are
    * done.
-   * @param unhidden an error name for each message that SQS refused to delay
+   * @param unhidden for each message that SQS refused to delay, the name of the error
    */
   messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;
   /** Logs why the System Key could not be loaded before the first request. */
@@ -81,19 +81,19 @@ export function requestLog(logger: Logger, metrics: MetricBuffer): RequestLog {
   };
 }
 
-/** Returns the first {@link MAX_LISTED} distinct texts. */
+/** Returns the first {@link MAX_LISTED} different texts. */
 function someOf(texts: readonly string[]): string[] {
   return [...new Set(texts)].slice(0, MAX_LISTED);
 }
 
-/** Whether an error persists until an operator acts. That is true for every code with HTTP status 500. */
+/** Whether an error lasts until an operator acts. That is the case for every code with the HTTP status 500. */
 function needsOperator(error: Error): boolean {
   return error instanceof KeyfoldError && statusOf(error.code) === 500;
 }
 
 /**
- * The messages of an error's causes. For `Internal`, only the name and the stack frames of a cause remain, because its
- * text may quote data.
+ * The messages of an error's causes. For `Internal`, only the name and the stack frames of a cause are kept, because
+ * its text may quote data.
  */
 function reasonsOf(error: KeyfoldError): string[] {
   const reasons: string[] = [];

@@ -28,7 +28,7 @@ export function createTelemetry(service: string): Telemetry {
     begin: (invocation) => logger.addContext(invocation),
     audited: (entry) => {
       if (isSilent) return;
-      // Every request waits for its audit line, and Powertools' logger takes ten times as long as this.
+      // Every request waits for its audit line, and the logger of Powertools would take ten times as long as this.
       const line = { level: 'INFO', message: 'audit', timestamp: new Date().toISOString(), service, ...entry };
       process.stdout.write(`${escapeHidden(JSON.stringify(line))}\n`);
     },
@@ -40,7 +40,7 @@ export function createTelemetry(service: string): Telemetry {
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
 
 /**
- * A `JSON.stringify` replacer that escapes hidden characters. Without it, `JSON.stringify` escapes only characters
+ * A replacer for `JSON.stringify` that escapes hidden characters. By itself, `JSON.stringify` escapes only characters
  * below U+0020.
  */
 function withoutHidden(_name: string, value: unknown): unknown {

@@ -32,7 +32,7 @@ export const METASTORE: Type = {
 export const KMS = having('wrap', 'unwrap');
 export const EVENTS = having();
 
-/** The members of a key row. `revoked` is required, because a row without it must not count as a valid key. */
+/** The members of a key row. `revoked` is required, because a row without that member must not count as a valid key. */
 const KEY_RECORD: Types<EnvelopeKeyRecord> = {
   id: STRING,
   created: NUMBER,
@@ -56,8 +56,8 @@ export interface CheckedKms extends KeyManagementService {
 const LAST_MS = 8.64e15;
 
 /**
- * Checks a key record that comes from a plug-in or a caller. Each member is read once, so a getter cannot change its
- * answer later.
+ * Checks a key record from a plug-in or a caller. Each member is read once, so that a getter cannot change its answer
+ * later.
  * @throws TypeError naming the member that has the wrong type
  */
 export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecord {
@@ -79,8 +79,8 @@ export function checkSeconds(value: number, name: string): void {
 
 /**
  * Wraps a metastore to check its answers. A row that is not a record fails with `KeyRowUnreadable`. If `store` returns
- * anything but `stored` or `duplicate`, the wrapper throws a TypeError. If it took a duplicate for stored, records
- * would be sealed under a lost key.
+ * anything but `stored` or `duplicate`, the wrapper throws a TypeError. Otherwise Keyfold could take a duplicate for a
+ * stored key, and seal records under a key that is lost.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
   const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {
@@ -116,9 +116,9 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
 }
 
 /**
- * Wraps a KMS to check its answers. If a wrap is not bytes, its System Key would be lost when the process ends. The
- * wrapper zeroes key bytes after use. It therefore copies the wrap and the key, so that they share no memory with the
- * arguments of the KMS.
+ * Wraps a KMS to check its answers. If Keyfold accepted a wrap that is not bytes, its System Key would be lost when the
+ * process ends. The wrapper zeroes key bytes after use. So it copies the wrap and the key, in case they share memory
+ * with the arguments of the KMS.
  */
 export function checkedKms(kms: KeyManagementService): CheckedKms {
   return {

@@ -2,7 +2,7 @@ import { contextRequired, recordUnreadable } from '../errors.ts';
 import type { DataRowRecord } from '../records/data-row-record.ts';
 import type { Binding } from '../records/record-proof.ts';
 
-/** The rules for contexts: which calls must give one, and which records without a proof open even so. */
+/** The rules for contexts: which calls must give a context, and which records without a proof still open. */
 export interface ContextRules {
   /**
    * - `off`: a context is optional, the default.
@@ -11,8 +11,8 @@ export interface ContextRules {
    */
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**
-   * For a migration: a time in seconds since 1970. If a record without a proof has an Intermediate Key from before this
-   * time, a call with a context opens it. Otherwise that call fails with `RecordUnreadable`.
+   * A time in seconds since 1970, for a migration. A call with a context then also opens records without a proof, if
+   * their Intermediate Key is older than this. Otherwise such a call fails with `RecordUnreadable`.
    */
   readonly unboundBefore?: number;
 }
@@ -23,9 +23,9 @@ export function checkSealing({ requireContext = 'off' }: ContextRules, given: Bi
 }
 
 /**
- * Decides from a record's members alone which place its proof must name, before any key is used.
+ * Decides which place the proof of a record must name, from the members of the record alone and before any key is used.
  * @param given the place in the call
- * @returns `given`; undefined if the record has no proof and may open without one
+ * @returns `given`. Undefined if the record has no proof and may open without one.
  * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof
  */
 export function bindingToProve(

@@ -12,7 +12,9 @@ import type { EnvelopeKeyRecord, KeyKind, Retirement } from './ports.ts';
 /** The number of races to create a key that a process may lose before it gives up. */
 const CREATE_ATTEMPTS = 3;
 
-/** The functions with which {@link findOrCreateKey} finds the key of one id, or makes one if none may seal. */
+/**
+ * The functions with which {@link findOrCreateKey} finds the key of an ID, or makes one if no existing key may seal.
+ */
 export interface KeySource extends KeySearch<EnvelopeKey> {
   readonly id: KeyId;
   /**
@@ -23,8 +25,8 @@ export interface KeySource extends KeySearch<EnvelopeKey> {
 }
 
 /**
- * The newest key that may seal, or a new one. After a lost race, the function uses the winner's key if that key may
- * seal.
+ * Returns the newest key that may seal, or a new key. After a lost race, the function uses the winner's key if that key
+ * may seal.
  * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row may not seal
  */
 export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
@@ -41,15 +43,15 @@ export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
   throw noUsableKey(source.id);
 }
 
-/** The key that {@link createKey} makes. */
+/** What {@link createKey} needs to make a key. */
 export interface NewKey {
   readonly kind: KeyKind;
   readonly id: KeyId;
   /** The rows of this id that may not seal, latest first. */
   readonly rows: readonly EnvelopeKeyRecord[];
-  /** The creation time of the key that has reached its usage limit; undefined if no key has. */
+  /** When the key that has reached its usage limit was created. Undefined if no key has reached its limit. */
   readonly exhausted?: EpochSeconds | undefined;
-  /** Wraps or seals the bytes of the key. It does not keep them. */
+  /** Wraps or seals the bytes of the key, without keeping them. */
   readonly protect: (
     bytes: Buffer,
     meta: KeyMeta,

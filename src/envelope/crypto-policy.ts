@@ -7,10 +7,7 @@ import { oneIn2To } from '../crypto/random.ts';
 
 const MINUTE_MS = 60_000;
 
-/**
- * A key dated up to ten minutes ahead of the clock of this process may seal, because the clocks of other processes
- * differ.
- */
+/** A key may seal even if it is dated up to ten minutes ahead of this process's clock, because clocks differ. */
 export const MAX_AHEAD_MS = 10 * MINUTE_MS;
 const DAY_MS = 86_400_000;
 
@@ -21,7 +18,7 @@ export const MAX_NONCES = 2 ** 32;
 export interface DataRowKeyBounds {
   /** The number of payloads that one key may seal. With 1, each record has its own key. */
   readonly dataRowKeyMaxMessages: number;
-  /** The number of bytes that one key may seal, over all payloads. A payload above this limit gets its own key. */
+  /** The number of bytes that one key may seal, over all payloads. A larger payload gets its own key. */
   readonly dataRowKeyMaxBytes: number;
   /** How long after its creation one key may seal. */
   readonly dataRowKeyMaxAgeMs: number;
@@ -31,31 +28,31 @@ export interface DataRowKeyBounds {
 export interface CryptoPolicy extends DataRowKeyBounds {
   /** The age from which a key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
-  /** `Created` of a new key is truncated to a multiple of this, so that processes that start together make one key. */
+  /** `Created` of a new key is truncated to a multiple of this. So processes that start together make one key. */
   readonly createDatePrecisionMs: number;
   /**
-   * A key that was created before this time, in seconds since 1970, never seals, whatever its row says. Zero sets no
-   * minimum. Raise it after a leak. A new key is dated at this time at the earliest. The date stands in the key table,
-   * so the minimum holds against an attacker who writes the table only if key row proofs are required.
+   * A key that was created before this time, in seconds since 1970, never seals, whatever its row says. Zero means no
+   * minimum. Raise this after a leak. A new key gets this date at the earliest. The date of a key is in the key table.
+   * So the minimum holds against an attacker who can write to the table only if key row proofs are required.
    */
   readonly minSealingCreated: number;
   /**
-   * The minimum date for opening, as {@link minSealingCreated} is for sealing. A key from before this time neither
-   * opens nor seals.
+   * The minimum date for opening. A key from before this time neither opens nor seals. See {@link minSealingCreated}.
    */
   readonly minOpeningCreated: number;
   /**
-   * If the last check of a key is older than this, its row is read again before it encrypts, because an operator may
-   * have revoked it.
+   * Before a key encrypts, its row is read again if the last read is older than this, because an operator may have
+   * revoked the key.
    */
   readonly revokeCheckIntervalMs: number;
   /**
    * While the metastore is down, a cached key serves this much longer than `revokeCheckIntervalMs` and its maximum age
-   * allow. Zero turns the extension off. A key that the process knows to be revoked never encrypts.
+   * allow. Zero turns this off. A key that the process knows to be revoked never encrypts.
    */
   readonly staleGraceMs: number;
   /**
-   * How long the cache keeps the plaintext of a System Key. A disabled KMS key takes effect after at most this time.
+   * How long the cache keeps the plaintext of a System Key. This is also how long a disabled KMS key may still take
+   * effect.
    */
   readonly systemKeyMaxAgeMs: number;
   /** How long the cache keeps the plaintext of an Intermediate Key. */
@@ -65,9 +62,9 @@ export interface CryptoPolicy extends DataRowKeyBounds {
   /** The time limit of one load of a key, which all requests for that key share. */
   readonly flightTimeoutMs: number;
   /**
-   * Called before each seal under an Intermediate Key. If it returns true, a new key takes over. GCM allows 2^32 random
-   * nonces under one key (NIST SP 800-38D, 8.3). No process can count the seals of a fleet, so each seal retires the
-   * key with a small probability instead.
+   * Called before each seal under an Intermediate Key. If it returns true, a new key replaces that key. GCM allows 2^32
+   * random nonces under one key (NIST SP 800-38D, 8.3). No process can count the seals of a whole fleet, so each seal
+   * retires the key with a small probability instead.
    */
   readonly wearsOut: () => boolean;
 }
@@ -76,12 +73,12 @@ export interface CryptoPolicy extends DataRowKeyBounds {
 const RETIREMENT_BITS = 27;
 
 /**
- * Processes that start together make their first keys within seconds of each other. A precision of one minute makes
- * these the same key. It hardly changes the age of a key, which is a matter of days.
+ * Processes that start together make their first keys within seconds of each other. With a precision of one minute,
+ * these become the same key. A minute hardly changes the age of a key, which is a matter of days.
  */
 export const CREATE_DATE_PRECISION_MS = MINUTE_MS;
 
-/** A deployment makes about four System Keys a year, so 100 hold those of 25 years. */
+/** A deployment makes about four System Keys a year, so 100 keys last for 25 years. */
 const MAX_SYSTEM_KEYS = 100;
 
 /** A shared Data Row Key seals at most 64 payloads of 1 MiB, far below the limits of GCM. */
@@ -107,7 +104,7 @@ const DEFAULTS: CryptoPolicy = {
 
 /**
  * Completes a policy with the defaults.
- * @param changes the values that differ from the defaults; an undefined member means its default
+ * @param changes the values that differ from the defaults. A member that is undefined means its default.
  * @throws KeyfoldError `InvalidConfiguration`, listing every wrong value. Each must be a positive whole number;
  * `staleGraceMs` and the minimum dates may be zero. `dataRowKeyMaxMessages` is at most 2^32, `flightTimeoutMs` at most
  * 2^31 - 1, and `createDatePrecisionMs` at most `expireAfterMs`.
@@ -128,8 +125,8 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
 }
 
 /**
- * Checks the answers of a caller's function. An async function returns a promise, which counts as true, so each seal
- * would retire a key.
+ * Checks the answers of a caller's function. An async function returns a promise, which counts as true. Without this
+ * check, each seal would retire a key.
  */
 function checkedAnswers(wearsOut: CryptoPolicy['wearsOut']): CryptoPolicy['wearsOut'] {
   return () => {
@@ -154,9 +151,9 @@ export function checkMinimums(policy: CryptoPolicy, nowMs: number): void {
 const MAX_SECONDS_AHEAD = 60;
 
 /**
- * Chooses the `Created` of a new key. It is the current time, truncated to `createDatePrecisionMs`. If a known key has
- * that date or a later one, it is the first free second from now on. A key that is revoked within its first minute can
- * therefore be replaced at once, and no key inherits a date from the future.
+ * Chooses the `Created` of a new key: the current time, truncated to `createDatePrecisionMs`. If a known key has that
+ * date or a later one, the new key gets the first free second from now on. So a key that is revoked within its first
+ * minute can be replaced at once, and no key inherits a date from the future.
  * @param taken the dates of the known keys
  * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date,
  * so that all processes use it as the latest.

@@ -9,12 +9,12 @@ import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
 /**
- * The bytes of a new key until OpenSSL has copied them. All use is synchronous. The buffer is all zeros before and
- * after each use.
+ * Holds the bytes of a new key until OpenSSL has copied them. All use is synchronous. The buffer is all zeros before
+ * and after each use.
  */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 
-/** A Data Row Key for new records. It holds the plaintext key, and the key sealed under its Intermediate Key. */
+/** A Data Row Key for new records: the plaintext key, and the key sealed under its Intermediate Key. */
 export class DataRowKey {
   readonly #secret: KeyObject;
   readonly #inRecord: DataRowRecord['key'];
@@ -33,7 +33,7 @@ export class DataRowKey {
   }
 
   /**
-   * Seals a payload, without changing it. The caller owns the record: it shares no memory with other records of this
+   * Seals a payload, without changing it. The caller owns the record, which shares no memory with other records of this
    * key.
    * @param binding the place of the record; undefined for a record without a proof
    */
@@ -57,7 +57,7 @@ export class DataRowKey {
 
 /**
  * Lets several records of one partition share a Data Row Key, within limits. Keyfold and Asherah can still open each
- * record by itself. An attacker who has the plaintext of that key can open all of them
+ * record by itself. An attacker who has the plaintext of that key can open all these records
  * (docs/explanation/threat-model.md). A new Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {
@@ -73,8 +73,8 @@ export class SharedDataRowKey {
   }
 
   /**
-   * Returns the key to seal the next payload with, and counts that payload. The key is new if a limit would be
-   * exceeded.
+   * Returns the key that seals the next payload, and counts the payload. The key is new if the old one would exceed a
+   * limit.
    * @param parent the Intermediate Key, which the caller has found usable
    * @param sizeBytes the size of the payload
    * @param nowMs the date of a new key

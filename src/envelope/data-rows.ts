@@ -20,7 +20,7 @@ export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyO
 
 /**
  * Opens a record with its Data Row Key.
- * @param binding the place that the caller expects; undefined if the record need not prove its place
+ * @param binding the place that the caller expects. Undefined if the record need not prove its place.
  * @returns the payload, which the caller owns
  * @throws KeyfoldError `RecordUnreadable` if the record was sealed for another place, or the payload does not open
  */

@@ -15,11 +15,11 @@ export class EnvelopeKey {
   parent: KeyStanding | undefined;
   /** When the plaintext was loaded or made, in milliseconds of the clock `ages`. */
   readonly loadedAtMs: number;
-  /** If the metastore is down, a key past its maximum age serves until this time of the clock `ages`. */
+  /** While the metastore is down, a key past its maximum age may serve until this time of the clock `ages`. */
   staleUntilMs = 0;
   readonly #secret: KeyObject;
 
-  /** Takes ownership of the bytes, and zeroes them before it returns. */
+  /** Takes ownership of the bytes, and zeroes them before returning. */
   constructor(bytes: Buffer, loadedAtMs: number, standing: KeyStanding, parent?: KeyStanding) {
     this.#secret = createSecretKey(bytes);
     bytes.fill(0);

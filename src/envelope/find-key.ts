@@ -15,15 +15,15 @@ export interface KeySearch<K> {
   /** Makes the key of a record. Returns undefined if that key may not seal. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
-   * Whether a key has reached its usage limit. Only this process knows that. An older key must not replace it, because
-   * other processes would continue to use the exhausted key, which is later.
+   * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key.
+   * Other processes would go on using the exhausted key, because its date is later.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
 
 /**
- * The key that may seal, if there is one. Otherwise the rows that were read, latest first, without rows that are dated
- * too far ahead.
+ * The key that may seal, if there is one. Otherwise the rows that were read, latest first. Rows that are dated too far
+ * ahead are omitted.
  */
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };
 
@@ -51,7 +51,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     if (unreadable === undefined) return { rows: [] };
     throw unreadable;
   }
-  // If the unreadable row were not dated too far ahead, `recent` would have thrown for it as `latest` did.
+  // Here the unreadable row is dated too far ahead. For any other date, `recent` would have thrown as `latest` did.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

@@ -17,7 +17,7 @@ import type { SystemKeys } from './system-keys.ts';
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
 /**
- * The process remembers for one second that a row is absent. A flood of records that name invented keys therefore costs
+ * How long the process remembers that a row is absent: one second. So a flood of records that name invented keys costs
  * few reads.
  */
 const ABSENT_TTL_MS = 1000;
@@ -75,7 +75,10 @@ export class IntermediateKeys {
     });
   }
 
-  /** Returns the cached key for sealing. If the result is undefined, no cached key may seal, so call {@link latest}. */
+  /**
+   * Returns the cached key for sealing. If the result is undefined, no cached key may seal, and callers must call
+   * {@link latest}.
+   */
   cachedLatest(id: KeyId): EnvelopeKey | undefined {
     const key = this.#cache.latest(id);
     return this.#counted(this.#maySeal(key, isFresh) ? key : undefined);
@@ -181,8 +184,8 @@ export class IntermediateKeys {
   }
 
   /**
-   * Whether the key and its System Key may seal, as far as this process knows, and whether that knowledge is recent
-   * enough.
+   * Whether the key and its System Key may seal, as far as this process knows, and whether it has read their rows
+   * recently.
    */
   #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
     if (key?.parent === undefined) return false;
@@ -206,7 +209,8 @@ export class IntermediateKeys {
     this.#throwIfBeforeMinimum(parentMeta);
     const parent = await this.#systemKeys.load(parentMeta, deadline, stale);
     if (parent !== undefined) return this.#open(record, parent);
-    // Replication keeps no order. The row of a new key may arrive before the row of the older System Key above it.
+    // Replication keeps no order. The row of a new key may arrive before the row of the older System Key above that
+    // key.
     for (const meta of [parentMeta, record]) this.#throwIfReplicating(meta);
     throw keyRowUnreadable(record, 'its System Key is absent');
   }

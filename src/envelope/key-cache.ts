@@ -12,17 +12,14 @@ export interface KeyCacheLimits {
   readonly evicted: () => void;
 }
 
-/**
- * An LRU cache of plaintext keys, with a limit on their number and their age. It does not decide whether a key may
- * seal: the callers do.
- */
+/** An LRU cache of plaintext keys, with limits on their number and age. Its callers decide whether a key may seal. */
 export class KeyCache {
   readonly #limits: KeyCacheLimits;
   readonly #now: Clock;
   /** All cached keys by name, the least recently used first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The last key of `#keys`. A hit on this key does not have to move it. */
+  /** The last key in `#keys`. The cache need not move that key after a hit. */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 
@@ -42,7 +39,7 @@ export class KeyCache {
     return this.#use(this.#find(id, created));
   }
 
-  /** The key that {@link putLatest} stored for this id; undefined if there is none or its maximum age is over. */
+  /** The key that {@link putLatest} stored for this ID. Undefined if there is none, or if its maximum age is over. */
   latest(id: KeyId): EnvelopeKey | undefined {
     return this.#use(this.#latest.get(id));
   }
@@ -130,7 +127,7 @@ export class KeyCache {
   }
 }
 
-/** Whether two keys of one id are the same key. The caller makes sure that their ids are equal. */
+/** Whether two keys with the same ID are the same key. The caller has compared the IDs. */
 function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
   return one?.standing.created === other.standing.created;
 }

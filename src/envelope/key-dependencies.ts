@@ -21,8 +21,8 @@ export interface KeyDependencies {
   /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;
   /**
-   * A clock for the ages of standings. When `now` steps back, this clock jumps ahead, so every key is read again before
-   * it seals.
+   * A clock for the ages of standings. It jumps ahead if `now` steps back, so that every key's row is read again before
+   * the key seals.
    */
   readonly checkAges: Clock;
   readonly events: EnvelopeEvents;
@@ -33,7 +33,7 @@ export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // Only tests pass a clock. The machine's monotonic clock would not agree with it.
+  // Only tests pass a clock, which would not agree with the machine's monotonic clock.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

@@ -3,8 +3,8 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /**
- * The last known state of a key. The key and all keys under it share one object, so that all of them know of a
- * revocation as soon as one load reads it.
+ * The last known state of a key. The key and all keys under it share one object. So when one load reads a revocation,
+ * all of them know of it.
  */
 export interface KeyStanding extends KeyMeta {
   /** Never changes from true to false: a revocation is final. */
@@ -80,8 +80,8 @@ export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: num
 }
 
 /**
- * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Otherwise every request would wait for the
- * metastore while it is down.
+ * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Without this, every request would wait for
+ * the metastore while it is down.
  */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;

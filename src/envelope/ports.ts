@@ -12,18 +12,19 @@ export interface EnvelopeKeyRecord extends KeyMeta {
    * none.
    */
   readonly proof?: Uint8Array | undefined;
-  /** True if an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
+  /** Whether an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
   readonly revoked: boolean;
 }
 
 /**
  * The store of key records. Reads must be strongly consistent. Every method throws `MetastoreUnavailable` if the store
- * fails, `KeyRowUnreadable` for a row that does not parse, and the reason of the deadline's signal if that aborts.
+ * fails, `KeyRowUnreadable` for a row that does not parse, and the reason of the deadline's signal if the signal
+ * aborts.
  */
 export interface Metastore {
-  /** Loads the record with exactly this id and creation time; undefined if there is none. */
+  /** Loads the record with exactly this ID and creation time. Undefined if there is none. */
   load(id: KeyId, created: EpochSeconds, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
-  /** Loads the record of this id with the latest creation time; undefined if there is none. */
+  /** Loads the record of this ID with the latest creation time. Undefined if there is none. */
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
    * Loads at most ten records of this id that were created up to `notAfter`, latest first. The list ends before the
@@ -35,7 +36,7 @@ export interface Metastore {
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**
    * Stores a new record, and never overwrites one.
-   * @returns `duplicate` if the store has a record of this id and creation time already
+   * @returns `duplicate` if the store already has a record with this ID and creation time
    * @throws KeyfoldError `MetastoreUnavailable`, after which the record may or may not have been stored
    */
   store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'>;
@@ -43,7 +44,7 @@ export interface Metastore {
 
 /**
  * The service that protects System Keys. Both methods throw `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, and
- * the reason of the deadline's signal if that aborts.
+ * the reason of the deadline's signal if the signal aborts.
  */
 export interface KeyManagementService {
   /** Wraps a System Key. The caller owns `key` and zeroes it afterwards. */
@@ -56,8 +57,8 @@ export interface KeyManagementService {
 }
 
 /**
- * A wrapped System Key, from a service that can also prove its row. If a service returns only the bytes, the System Key
- * itself proves the row. An attacker who knows an old System Key can forge such a proof.
+ * A wrapped System Key, from a service that can also prove the key's row. If a service returns only the bytes, the
+ * System Key itself proves the row. Then an attacker who knows an old System Key can forge a proof.
  */
 export interface Wrapped {
   readonly wrapped: Uint8Array;
@@ -65,8 +66,8 @@ export interface Wrapped {
 }
 
 /**
- * The basis for the proof of a System Key's row. Every {@link KeyManagementService.unwrap} of the key returns the same
- * one.
+ * The basis for the proof of a System Key's row. Every {@link KeyManagementService.unwrap} of the key must return the
+ * same basis.
  */
 export interface RowProofBasis {
   /** A key of 32 bytes that cannot be derived from the System Key. The caller zeroes it. */
@@ -85,7 +86,7 @@ export interface EnvelopeEvents {
   keyCreated(kind: KeyKind, key: KeyMeta): void;
   /** Called after a new key has replaced `key`. */
   keyRetired(kind: KeyKind, key: KeyMeta, why: Retirement): void;
-  /** Called for each look-up in a key cache (`hit` or `miss`), and when a full cache drops a key (`eviction`). */
+  /** Called for each lookup in a key cache (`hit` or `miss`), and when a full cache drops a key (`eviction`). */
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
   /** Called when an Intermediate Key is used although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;

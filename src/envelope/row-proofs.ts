@@ -22,8 +22,8 @@ export function checkRowProof(record: EnvelopeKeyRecord, expected: Uint8Array, m
 
 /**
  * Returns the correct proof for the row of a System Key.
- * @param systemKey the plaintext of the key. It proves the row if the KMS gives no basis.
- * @param basis the basis that the KMS gives. This function zeroes its key.
+ * @param systemKey the plaintext of the key, which proves the row if the KMS returns no basis
+ * @param basis the basis that the KMS returns. This function zeroes the key in it.
  */
 export function proofOfSystemKey(
   row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>,

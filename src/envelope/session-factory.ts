@@ -17,8 +17,8 @@ import { SystemKeys } from './system-keys.ts';
 /** The options of {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   /**
-   * `require`: every key row must have a valid proof. `verify`, the default: a key row may lack a proof, but a proof
-   * must be valid.
+   * Whether key rows need a proof. `require`: every key row must have a valid proof. `verify`, the default: a key row
+   * may have no proof, but a proof must be valid.
    */
   readonly keyRowProofs?: KeyRowProofs;
   readonly metastore: Metastore;
@@ -26,11 +26,11 @@ export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   /** The values that differ from the default policy. */
   readonly policy?: Partial<CryptoPolicy>;
   /**
-   * The current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB it must be the real time, because
-   * their clients compare deadlines with the real time.
+   * Returns the current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB, it must be the real
+   * time, because their clients compare deadlines with the real time.
    */
   readonly now?: Clock;
-  /** Listeners to the events of the key lifecycle, each of them optional. */
+  /** Listeners for the events of the key lifecycle, each of them optional. */
   readonly events?: Partial<EnvelopeEvents>;
 }
 
@@ -91,8 +91,8 @@ export class SessionFactory {
   }
 
   /**
-   * Loads the latest System Key of the service into the cache before the first request, which also warms up connections
-   * and code. Use it if no request waits for the start of the process. It never makes a key.
+   * Loads the latest System Key of the service into the cache before the first request. This also opens connections and
+   * compiles code. Use it if no request waits for the start of the process. It never makes a key.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError if the key could not be loaded. The next request tries again.
    */
@@ -115,8 +115,9 @@ export class SessionFactory {
   }
 
   /**
-   * Makes a session for one partition. A session is cheap, and needs no closing.
-   * @param keyUsed called for audits with the Intermediate Key of each record that is encrypted, decrypted or rewrapped
+   * Makes a session for one partition. Sessions are cheap, and need not be closed.
+   * @param keyUsed for audits: called with the Intermediate Key of each record that the session encrypts, decrypts or
+   * rewraps
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
    * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
    */

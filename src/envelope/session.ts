@@ -27,7 +27,7 @@ export interface SessionDependencies {
   readonly ages: Clock;
   /**
    * The shared Data Row Key of each Intermediate Key, if the policy allows sharing. The garbage collector frees it
-   * together with that key.
+   * together with the Intermediate Key.
    */
   readonly shared: WeakMap<EnvelopeKey, SharedDataRowKey>;
   readonly deadlines: RequestDeadlines;
@@ -35,7 +35,7 @@ export interface SessionDependencies {
   readonly events: Pick<EnvelopeEvents, 'openedUnbound'>;
 }
 
-/** Called with the id and the creation date of each Intermediate Key that the session uses. */
+/** Called with the ID and the creation date of each Intermediate Key that the session uses. */
 export type KeyUsed = (key: KeyMeta) => void;
 
 /** The optional parts of a session. */
@@ -60,7 +60,7 @@ const toJson: Seal<string> = (key, plaintext, binding) => key.sealToJson(plainte
 
 const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
 
-/** The limits on a Data Row Key that one request shares. They equal the limits on the size of a request. */
+/** The limits for a Data Row Key that one request shares. They equal the limits for the size of a request. */
 const REQUEST_BOUNDS: DataRowKeyBounds = {
   dataRowKeyMaxMessages: 1000,
   dataRowKeyMaxBytes: 64 * 1024 * 1024,
@@ -116,9 +116,9 @@ export class Session {
 
   /**
    * Makes a session of the same partition for the items of one request. Drop it when the request ends. If consecutive
-   * records have the same Data Row Key, the session opens that key once.
+   * records have the same Data Row Key, the session opens that key only once.
    * @param options `shareDataRowKey` says whether all new records share one Data Row Key, even if the policy does not
-   * allow sharing. That is faster, but an attacker who has the plaintext of that key can open all of them
+   * allow sharing. That is faster, but an attacker who has the plaintext of that key can open all these records
    * (docs/explanation/threat-model.md).
    * @throws TypeError if `shareDataRowKey` is not a boolean
    */
@@ -130,14 +130,14 @@ export class Session {
   }
 
   /**
-   * Encrypts a payload, which may be empty. The record holds the bytes at the time of the call, even if the caller
-   * overwrites them before the promise resolves.
+   * Encrypts a payload, which may be empty. The record contains the bytes as they are at the time of the call, even if
+   * the caller overwrites them before the promise resolves.
    * @param plaintext a Uint8Array of any realm, such as a Buffer. Encode text first: `Buffer.from(text)`.
    * @throws TypeError, before any key is touched, if `plaintext` is not a Uint8Array, if its buffer is detached, or if
    * it lies beyond the end of a buffer that was shrunk
    * @throws TypeError for limits of the wrong type
-   * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context and
-   * {@link ContextRules} require one
+   * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context and {@link
+   * ContextRules} require one
    * @throws KeyfoldError if no key to encrypt with can be loaded or made
    */
   async encrypt(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<DataRowRecord> {
@@ -153,8 +153,8 @@ export class Session {
    * Decrypts a record of this partition.
    * @returns the payload, which the caller owns
    * @throws TypeError, before any key is touched, if a member of the record or of the limits has the wrong type
-   * @throws KeyfoldError `ContextRequired`, before any key is touched, if the record has a proof but the session has no
-   * context, or {@link ContextRules} require one
+   * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context, and either the
+   * record has a proof or {@link ContextRules} require a context
    * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, is not bound to
    * the session's context, or its key is absent
    */
@@ -167,7 +167,7 @@ export class Session {
   }
 
   /**
-   * Whether a record opens under the keys of this partition, regardless of its context. It does not return the payload.
+   * Whether a record opens under the keys of this partition, whatever its context. It does not return the payload.
    * @throws the errors of {@link decrypt}, except `ContextRequired` and `RecordUnreadable`
    */
   async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
@@ -185,7 +185,7 @@ export class Session {
   }
 
   /**
-   * Decrypts a record from its JSON text. It throws the errors of {@link decrypt}, and also these:
+   * Decrypts a record from its JSON text. Besides the errors of {@link decrypt}, it throws these:
    * @throws TypeError if `text` is not a string
    * @throws KeyfoldError `InvalidRequest` if the text is not a record
    */
@@ -220,7 +220,7 @@ export class Session {
 
   /**
    * Decrypts a record to text. The record is a string: a compact record, or the JSON text of a record.
-   * @returns the text; for the record of a field (`kf1j.…`), the JSON text of its value
+   * @returns the text. For the record of a field (`kf1j.…`), this is the JSON text of the field's value.
    * @throws TypeError if `record` is not a string
    * @throws KeyfoldError `InvalidRequest` if the string is not a record
    * @throws KeyfoldError `RecordUnreadable` if {@link decrypt} would throw it, or if the payload is not UTF-8
@@ -237,10 +237,10 @@ export class Session {
 
   /**
    * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. It
-   * throws the errors of {@link decrypt} except `ContextRequired`, and does not notice a changed payload. A record
-   * keeps its proof, and a record without one does not get one. To bind such a record, decrypt it and encrypt it with a
+   * throws the errors of {@link decrypt} except `ContextRequired`, and does not notice if the payload was changed. A
+   * record keeps its proof. A record without a proof does not get one: to bind it, decrypt it and encrypt it with a
    * context.
-   * @returns the record. `rewrapped` is false if the record was already under that key. It is then unchanged.
+   * @returns the record. `rewrapped` is false if the record was already under that key, and is then unchanged.
    */
   async rewrap(
     record: DataRowRecord,
@@ -286,12 +286,12 @@ export class Session {
     return this.#unlessExhausted(cached, limits);
   }
 
-  /** Returns the key, or a promise of its successor if this seal retires the key at its usage limit. */
+  /** Returns the key. If this seal retires the key at its usage limit, returns a promise of the next key. */
   #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
 
-  /** Opens a record, and reports it if it opens without a proof although the call gave a context. */
+  /** Opens a record. Reports the record if it opens without a proof although the call gave a context. */
   #decrypt(parent: EnvelopeKey, record: DataRowRecord, binding: Binding | undefined): Buffer {
     const plaintext = this.#open(parent, record, binding);
     const { id, created } = parent.standing;
@@ -304,7 +304,7 @@ export class Session {
     return openDataRow(this.#dataRowKeyOf(record, parent), record, binding);
   }
 
-  /** The Data Row Key for a new record: a new key, unless the request or the policy shares one. */
+  /** The Data Row Key for a new record. It is new, unless the request or the policy shares one. */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);
@@ -359,7 +359,7 @@ export class Session {
     throw recordUnreadable('it names a key that is not of this partition');
   }
 
-  /** Retires a key at its usage limit, and returns its successor. */
+  /** Retires a key at its usage limit, and returns the next key. */
   #successorOf(key: EnvelopeKey, limits: RequestLimits): Promise<EnvelopeKey> {
     key.standing.exhausted = true;
     return this.#latestKey(limits);

@@ -13,7 +13,7 @@ export type StaleKey = () => EnvelopeKey | undefined;
 
 /** How long a read of the metastore may take if a stale key can serve instead. */
 const READ_TIMEOUT_MS = 1000;
-/** How long a stale key serves before the next attempt to read the metastore. */
+/** How long a stale key serves before the metastore is read again. */
 const EXTENSION_MS = 5000;
 
 /** Serves cached keys while the metastore is down, for as long as `staleGraceMs` of the {@link CryptoPolicy} allows. */
@@ -50,14 +50,14 @@ export class StaleIfError {
   }
 
   /**
-   * Returns the result of a load. If the load fails because the metastore is down, returns the stale key, which then
-   * serves for five more seconds.
+   * Returns the result of a load. If the load fails because the metastore is down, returns the stale key, which may
+   * then serve for five more seconds.
    */
   async orStale<T>(load: Promise<T>, stale: StaleKey): Promise<T | EnvelopeKey> {
     try {
       return await load;
     } catch (error) {
-      // Look up the stale key after the load, because the load may have found that the key is revoked.
+      // Look up the stale key only after the load, because the load may have found that the key is revoked.
       const key = stale();
       if (key === undefined || !(error instanceof KeyfoldError && error.code === 'MetastoreUnavailable')) throw error;
       key.staleUntilMs = this.#ages() + EXTENSION_MS;

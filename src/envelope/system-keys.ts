@@ -34,10 +34,11 @@ export class SystemKeys {
   readonly #dependencies: KeyDependencies;
   readonly #cache: KeyCache;
   /**
-   * The standing of each key, which stays longer than its plaintext, because the Intermediate Keys under it share it.
+   * The standing of each key. It stays longer than the plaintext of the key, because the Intermediate Keys under the
+   * key share it.
    */
   readonly #standings = new Map<string, KeyStanding>();
-  /** The rows of the keys that KMS is unwrapping. A load that starts during the unwrap uses the row from here. */
+  /** The rows of keys that KMS is unwrapping. A load that starts meanwhile takes the row from here. */
   readonly #unwrapping = new Map<string, EnvelopeKeyRecord>();
   readonly #staleIfError: StaleIfError;
   readonly #reads: SingleFlight<EnvelopeKeyRecord | undefined>;
@@ -130,8 +131,8 @@ export class SystemKeys {
   }
 
   /**
-   * Makes the next key if the newest one expires within `aheadMs`, or may not seal already.
-   * @returns the new key; undefined if it was not due, or if another process has just made it
+   * Makes the next key if the newest one expires within `aheadMs`, or already may not seal.
+   * @returns the new key. Undefined if it is not due yet, or if another process has just made it.
    */
   async createAhead(aheadMs: number, deadline: Deadline): Promise<KeyMeta | undefined> {
     const { policy, now } = this.#dependencies;
@@ -178,11 +179,11 @@ export class SystemKeys {
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    // New Intermediate Keys can use any key that may seal. Finding the very latest would cost another query.
+    // New Intermediate Keys can use any key that may seal. To find the very latest would take another query.
     return this.#putLatest(await this.#unwrap(record, deadline));
   }
 
-  /** @throws KeyfoldError `KeyRowUnreadable` if the key does not have 256 bits, or if the proof of its row fails */
+  /** @throws KeyfoldError `KeyRowUnreadable` if the key does not have 256 bits, or if the proof of its row is wrong */
   #check(record: EnvelopeKeyRecord, key: Buffer, basis: RowProofBasis | undefined): void {
     try {
       if (key.length !== KEY_BYTES) throw keyRowUnreadable(record, 'its key is not of 256 bits');

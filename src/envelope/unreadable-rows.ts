@@ -4,21 +4,21 @@ import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
 /**
- * How long an error is remembered. After an operator repairs a row, this is the longest wait until a process reads it
- * again.
+ * How long an error is remembered. After an operator has repaired a row, processes read it again after this time at the
+ * latest.
  */
 const TTL_MS = 5000;
 const MAX_ENTRIES = 1000;
 
 /**
- * Remembers the unreadable key rows of the last five seconds. Otherwise each request for such a row would read it again
- * and make KMS calls for each of its wraps.
+ * Remembers key rows that were unreadable in the last five seconds. Otherwise each request for such a row would read it
+ * again, and make KMS calls for each of its wraps.
  */
 export class UnreadableRows {
   readonly #memory: ShortMemory<KeyfoldError>;
   /**
-   * Errors that are already in the memory. The error of a System Key also fails the load of its Intermediate Keys. If
-   * that load remembered the error again, requests would fail for ten seconds.
+   * Errors that are already remembered. The error of a System Key also ends the load of its Intermediate Keys. If that
+   * load remembered the error again, requests would fail for ten seconds instead of five.
    */
   readonly #remembered = new WeakSet<KeyfoldError>();
 
@@ -28,7 +28,7 @@ export class UnreadableRows {
 
   /**
    * Calls `load`, unless the row of this key was unreadable within the last five seconds.
-   * @throws KeyfoldError `KeyRowUnreadable`, the remembered error, without calling `load`
+   * @throws KeyfoldError `KeyRowUnreadable` if the row was unreadable. This is the remembered error.
    * @throws whatever `load` throws
    */
   async unlessKnown<T>(key: KeyMeta, load: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 /**
- * Checks of the arguments that JavaScript callers pass to public functions. A wrong type is a TypeError that names the
- * parameter and does not show the value. The function itself refuses a wrong value of the right type, with an error
- * code.
+ * Checks of the arguments that JavaScript callers pass to public functions. A value of the wrong type causes a
+ * TypeError that names the parameter and does not show the value. If a value is wrong but has the right type, the
+ * function itself refuses it with an error code.
  */
 import { isUint8Array } from 'node:util/types';
 
@@ -16,13 +16,13 @@ export interface Type {
 export type Types<T> = { readonly [K in keyof T]-?: Type };
 
 export const STRING: Type = { called: 'a string', holds: (value) => typeof value === 'string' };
-/** Accepts NaN and the infinities. They are wrong values, but not of a wrong type. */
+/** Accepts NaN and the infinities. They are wrong values, but they do not have a wrong type. */
 export const NUMBER: Type = { called: 'a number', holds: (value) => typeof value === 'number' };
 export const BOOLEAN: Type = { called: 'a boolean', holds: (value) => typeof value === 'boolean' };
 export const FUNCTION: Type = { called: 'a function', holds: (value) => typeof value === 'function' };
 /**
- * An object with members. The check refuses arrays, Maps, Dates and other built-in objects, because their contents are
- * not members.
+ * An object with members. Arrays, Maps, Dates and other built-in objects are refused, because their contents are not
+ * members.
  */
 export const OBJECT: Type = {
   called: 'an object',
@@ -92,8 +92,8 @@ export function membersOf<T extends object>(given: unknown, name: string, types:
 }
 
 /**
- * As {@link membersOf}, for options.
- * @throws TypeError also for an unknown option, because Keyfold would otherwise ignore a misspelt option
+ * Like {@link membersOf}, for options.
+ * @throws TypeError for an unknown option too, because Keyfold would otherwise ignore a misspelt option
  */
 export function optionsOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
   const options = membersOf(given, name, types);
@@ -103,7 +103,7 @@ export function optionsOf<T extends object>(given: unknown, name: string, types:
 
 /**
  * Reads the members of an object with arbitrary names. It reads each member once.
- * @throws TypeError if a member is not of the type
+ * @throws TypeError if a member does not have this type
  */
 export function recordOf<T>(given: unknown, name: string, type: Type): Record<string, T> {
   check(given, name, OBJECT);
@@ -126,12 +126,12 @@ export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown,
   check(given, name, ARRAY);
   const { length } = given as readonly unknown[];
   const items: T[] = [];
-  // Check one item at a time. The first hole of a sparse array then ends the loop, even if the array is very long.
+  // Check one item at a time. Then the first hole of a sparse array ends the loop, even if the array is very long.
   for (let i = 0; i < length; i += 1) items.push(itemOf(read(given as readonly unknown[], i, name), `${name}[${i}]`));
   return items;
 }
 
-/** As {@link check}, but returns the value. {@link itemsOf} uses it. */
+/** Like {@link check}, but returns the value. {@link itemsOf} uses it. */
 export function checked(type: Type): (value: unknown, name: string) => unknown {
   return (value, name) => {
     check(value, name, type);
@@ -153,12 +153,12 @@ export function byteLengthOf(bytes: Uint8Array): number {
   return byteLength.call(bytes);
 }
 
-/** A Buffer over the true bytes of an array. It shares the memory of the array, and none of its properties. */
+/** A Buffer over the true bytes of an array. It shares the memory of the array, but none of its properties. */
 export function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(buffer.call(bytes), byteOffset.call(bytes), byteLength.call(bytes));
 }
 
-/** A view of part of the true bytes of an array. Faster than {@link viewOf}. */
+/** A view of a part of the true bytes of an array. It is faster than {@link viewOf}. */
 export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   return new Uint8Array(buffer.call(bytes), byteOffset.call(bytes) + start, end - start);
 }

@@ -20,7 +20,7 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
 };
 
 /**
- * Returns the defaults, with the given options in their place. If an option is undefined, its default remains.
+ * Returns the defaults, which the given options replace. If an option is undefined, its default stays.
  * @param name the name of the parameter with the given options, for error messages
  * @throws TypeError if an option has another type than its default, or has no default
  */
@@ -38,7 +38,7 @@ export function withDefaults<T extends object>(
 
 /**
  * Lists the faults of the options that are numbers. Empty if there are none.
- * @param defaults the defaults; an option is checked if its default is a number
+ * @param defaults the defaults. An option is checked if its default is a number.
  * @param mayBeZero the options that may be zero
  */
 export function numberFaults<T extends object>(
@@ -58,8 +58,8 @@ export function numberFaults<T extends object>(
 const LISTENER = optional(FUNCTION);
 
 /**
- * Returns the caller's listeners, with a no-op listener in place of each absent one. Other members are ignored, so that
- * one object can listen to the events of several ports.
+ * Returns the caller's listeners. If a listener is absent, one that does nothing takes its place. Other members are
+ * ignored, so that one object can listen to several ports.
  * @param silent a listener that does nothing, for every event
  * @param name the name of the parameter with the given listeners, for error messages
  * @throws TypeError if a listener is not a function

@@ -1,6 +1,6 @@
 /**
- * Characters that a terminal acts upon or does not show: control and format characters (including bidirectional ones),
- * line separators, lone surrogates, and all other characters that Unicode lets a terminal ignore.
+ * Matches characters that a terminal acts upon or does not show: control and format characters (including bidirectional
+ * ones), line separators, lone surrogates, and all other characters that Unicode lets a terminal ignore.
  */
 export const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 

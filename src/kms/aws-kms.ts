@@ -50,8 +50,8 @@ export interface AwsKmsOptions {
   readonly credentials?: Credentials;
   /**
    * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` retries by itself.
-   * `AwsKms` calls it once for each region. `AwsKms` closes no client. `timeouts.requestTimeoutMs` still limits each
-   * call, and connections from before a Lambda freeze are not used again. The client's own settings replace `endpoint`,
+   * `AwsKms` calls it once for each region, and closes no client. `timeouts.requestTimeoutMs` still limits each call,
+   * and connections from before a Lambda freeze are not used again. The client's own settings replace `endpoint`,
    * `credentials` and `timeouts.connectionTimeoutMs`, so callers cannot combine these with `clients`.
    * @example
    * clients: (region) => new KMSClient({ region, maxAttempts: 1, useFipsEndpoint: true })
@@ -202,9 +202,9 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   }
 
   /**
-   * Wraps a data key concurrently in every region except `maker`, the region that generated it. The result leaves out
-   * regions that fail. If `minimumWrappedRegions` is more than 1, the function retries failed regions until enough
-   * regions have wrapped it.
+   * Wraps a data key concurrently in every region except `maker`, the region that generated it. Regions that fail are
+   * not in the result. If `minimumWrappedRegions` is more than 1, the function retries failed regions until enough
+   * regions have wrapped the data key.
    * @throws KeyfoldError if fewer than `minimumWrappedRegions` regions have wrapped the data key
    */
   async #wrapInOthers(maker: KmsRegion, dataKey: Uint8Array, deadline: Deadline): Promise<RegionalKek[]> {
@@ -225,7 +225,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
         if (tried.size === others.length && wrappedRegions >= minimumWrappedRegions) enough.abort(deadlineExceeded());
       }
     };
-    // Each region gets half of the remaining time, so that a region that hangs does not make the whole wrap time out.
+    // Each region gets half of the remaining time. So a region that hangs does not make the whole wrap time out.
     const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
       withDeadline(limits, now, (half) => {

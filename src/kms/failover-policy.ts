@@ -13,7 +13,7 @@ export interface FailoverPolicy {
   readonly baseDelayMs: number;
   /** Upper bound of every delay between rounds. */
   readonly longestDelayMs: number;
-  /** Upper bound of every delay after throttling. The first such delay is at least about a sixth of this. */
+  /** Upper bound of every delay after throttling. The first such delay takes at least about a sixth of this. */
   readonly throttledDelayMs: number;
   /** About how long Keyfold tries a region last after its first failure. Each further failure doubles the time. */
   readonly firstCoolDownMs: number;
@@ -29,7 +29,7 @@ export interface FailoverPolicy {
 }
 
 /**
- * `npm run fleet` simulates outages. The numbers of rounds, delays and cool-downs were tuned with it: see
+ * These numbers of rounds, delays and cool-downs were tuned with `npm run fleet`, which simulates outages: see
  * docs/explanation/kms-failover.md.
  */
 const DEFAULTS: FailoverPolicy = {
@@ -45,7 +45,7 @@ const DEFAULTS: FailoverPolicy = {
 
 /**
  * Returns the default policy with `changes` applied.
- * @param regions number of regions with a KMS key
+ * @param regions the number of regions with a KMS key
  * @throws KeyfoldError `InvalidConfiguration`, with a list of every invalid setting
  */
 export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number): FailoverPolicy {

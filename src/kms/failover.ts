@@ -15,7 +15,7 @@ export interface FailoverDependencies {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** Events of a KMS, for an operator's logs and metrics. Answers to callers do not contain them. */
+/** Events of a KMS, for an operator's logs and metrics. They are never in answers to callers. */
 export interface KmsEvents {
   /** An attempt in a region has ended, with an answer or with a fault. */
   attempted(attempt: Attempt): void;
@@ -23,7 +23,7 @@ export interface KmsEvents {
   coolingDown(region: string, coolDownMs: number): void;
   /** A region other than the preferred one has answered a request. */
   failedOver(region: string): void;
-  /** A new System Key has no wrap by this region, so this region cannot unwrap it. */
+  /** A region has not wrapped a new System Key, so that region cannot unwrap it. */
   wrapMissing(region: string): void;
 }
 
@@ -36,8 +36,8 @@ export const NO_EVENTS: KmsEvents = {
 };
 
 /**
- * One attempt in one region. It makes one KMS call. If that region made several wraps of a System Key, it may make
- * several.
+ * One attempt in one region. It makes one KMS call. If the region has several wraps of a System Key, it may make
+ * several calls.
  */
 export interface Attempt {
   readonly region: string;
@@ -66,11 +66,11 @@ type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
 // The five constants below were tuned by simulating a fleet of processes: see docs/explanation/kms-failover.md.
 /**
- * After the first round, the probability of trying another region before the preferred one, if the preferred one
- * throttles.
+ * How likely a request, after the first round, tries another region before the preferred one, while the preferred
+ * region throttles.
  */
 const SPILL = 0.06;
-/** While the preferred region throttles, the longest delay is multiplied by this factor in each round. */
+/** While the preferred region throttles, each round multiplies the longest delay by this factor. */
 const THINNING = 0.84;
 /**
  * The shortest delay after throttling, as a share of the longest. The exponent makes short first delays more likely.
@@ -79,7 +79,7 @@ const FIRST_LEAST = 0.16;
 const FIRST_SKEW = 1.45;
 const LATER_LEAST = 0.125;
 
-/** No attempt begins with less time than this before the deadline. */
+/** No attempt begins if less time than this is left before the deadline. */
 const MIN_ATTEMPT_MS = 50;
 
 /**
@@ -165,7 +165,7 @@ export class Failover {
     } catch (error) {
       const latencyMs = elapsedSince(beganAtMs, now());
       const isRegionFault = error instanceof RegionFault;
-      // The deadline has passed. If the region was silent for LONG_ATTEMPT_MS, count it as unavailable.
+      // The deadline has passed. If the region has been silent for LONG_ATTEMPT_MS, count it as unavailable.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
       const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());
@@ -179,8 +179,8 @@ export class Failover {
   /**
    * Returns how long to wait before round `round + 1`, in milliseconds.
    * - If no region throttles, the delay is exponential with full jitter.
-   * - If the preferred region throttles, the fleet was probably throttled at the same moment. The delays spread the
-   *   fleet over seconds. They shrink with each round, because the load shrinks too.
+   * - If the preferred region throttles, the whole fleet was probably throttled at the same moment. The delays spread
+   *   the fleet over seconds. They shrink with each round, because the load shrinks too.
    * - If only another region throttles, the delay is between a third of `throttledDelayMs` and all of it.
    */
   #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
@@ -209,7 +209,7 @@ export class Failover {
     return true;
   }
 
-  /** Puts regions in a cool-down last. They stay in the list because every other region might fail. */
+  /** Puts regions in a cool-down at the end. They stay in the list, because every other region might fail. */
   #inOrder(regions: readonly KmsRegion[]): KmsRegion[] {
     const nowMs = this.#dependencies.now();
     const avoidedUntilMs = ({ region }: KmsRegion): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
@@ -218,8 +218,8 @@ export class Failover {
 
   /**
    * Returns the regions in the order of preference, because the preferred region may have recovered. If the preferred
-   * region throttles, a small share of the requests try it last. That uses the quota of the other regions, which may be
-   * ten times smaller, without exhausting it.
+   * region throttles, a small share of the requests try it last. That uses the quota of the other regions without
+   * exhausting it, because their quota may be ten times smaller.
    */
   #inLaterOrder(regions: readonly KmsRegion[], preferredFault: RegionFault | undefined): readonly KmsRegion[] {
     const triesOthersFirst = preferredFault?.faultClass === 'throttled' && this.#dependencies.random() < SPILL;
@@ -235,13 +235,14 @@ export class Failover {
   }
 }
 
-/** The milliseconds from `beganAtMs` to `nowMs`. It is 0 if the clock has stepped back in between. */
+/** The milliseconds from `beganAtMs` to `nowMs`. It is 0 if the clock has stepped back meanwhile. */
 function elapsedSince(beganAtMs: number, nowMs: number): number {
   return Math.max(0, nowMs - beganAtMs);
 }
 
 /**
- * Faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might have answered.
+ * Returns the faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might
+ * have answered.
  */
 function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];

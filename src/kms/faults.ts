@@ -42,12 +42,13 @@ const UNAVAILABLE = new Set([
   'RequestAbortedException',
 ]);
 /**
- * Errors of KMS for invalid parameters. The parameters of a Decrypt come from the key row, so such a row is corrupt.
+ * Errors of KMS for invalid parameters. The parameters of a Decrypt come from the key row, so they mean that the row is
+ * corrupt.
  */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
 /** Key states that an operator has set. Every other invalid state is temporary, such as a disconnected key store. */
 const OPERATOR_SET_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
-/** Errors whose message is kept because it names the principal, key or state that an operator must correct. */
+/** Errors whose message is kept, because it names the principal, key or state that an operator must correct. */
 const DETAILED_ERRORS = new Set([
   'AccessDeniedException',
   'DisabledException',
@@ -57,8 +58,8 @@ const DETAILED_ERRORS = new Set([
 const MAX_DETAIL = 400;
 
 /**
- * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message: if the SDK cannot parse an
- * answer, its error quotes the answer, and an answer can contain a key.
+ * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message. If the SDK cannot parse an
+ * answer, its error quotes the answer, which can contain a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
@@ -105,8 +106,8 @@ export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError 
 }
 
 /**
- * Builds the error of a request that failed because of these faults. Its message is `summary`, then the fault of each
- * region.
+ * Builds the error of a request that failed because of these faults. Its message is `summary`, followed by the fault of
+ * each region.
  */
 export function regionsFailed(faults: readonly RegionFault[], summary: string): KeyfoldError {
   const details = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');

@@ -34,7 +34,7 @@ export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
 
 /**
  * Decodes an envelope. Returns `undefined` if the bytes are not an envelope. Ignores unknown fields, malformed entries,
- * and entries that KMS would refuse because of their size.
+ * and entries that are too large for KMS.
  */
 export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
   const value = parse(bytes);
@@ -45,7 +45,7 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * Returns the envelope with `keks` instead of all earlier wraps by the same regions. Everything else stays unchanged,
+ * Returns the envelope with `keks` in place of all earlier wraps by the same regions. Everything else stays unchanged,
  * even unknown fields, because another reader may know them.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {

@@ -25,8 +25,8 @@ export function parseKmsArn(text: string): KmsArn | undefined {
 }
 
 /**
- * Describes the fault of an ARN that does not belong to the AWS partition of its region, because AWS refuses such an
- * ARN. Empty if there is no fault.
+ * Describes the fault of an ARN whose AWS partition is not that of its region, because AWS refuses such an ARN. Empty
+ * if there is no fault.
  */
 export function awsPartitionFaults(arn: string, region: string): string[] {
   const [, named] = arn.split(':');

@@ -9,8 +9,8 @@ export interface Wrap {
 
 /**
  * KMS in one region. A method throws a `RegionFault` if the region fails, and the deadline's reason if the deadline has
- * passed. Retries and failover are the caller's responsibility. The caller owns every buffer with a plaintext key and
- * must zero it.
+ * passed. Callers are responsible for retries and failover. The caller owns every buffer with a plaintext key and must
+ * zero it.
  */
 export interface KmsRegion {
   readonly region: string;
@@ -22,8 +22,8 @@ export interface KmsRegion {
   encrypt(plaintext: Uint8Array, deadline: Deadline): Promise<Wrap>;
   /**
    * Unwraps a data key.
-   * @param keyId a key ARN or an alias ARN. If it is a key ARN, KMS must confirm that it used this key. If `keyId` is
-   * `undefined`, KMS uses the key that the ciphertext names.
+   * @param keyId a key ARN or an alias ARN. If it is a key ARN, KMS must confirm that it has used this key. If `keyId`
+   * is `undefined`, KMS uses the key that the ciphertext names.
    */
   decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer>;
 }

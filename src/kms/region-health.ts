@@ -4,7 +4,7 @@ import type { FaultClass, RegionFault } from './faults.ts';
 /** The last known state of a region in this process. */
 export interface RegionState {
   readonly region: string;
-  /** How the last call ended. `unknown` until the first call ends. */
+  /** How the last call ended. `unknown` until the first call has ended. */
   readonly state: 'ok' | 'unknown' | FaultClass;
   /** When the last call ended, in milliseconds since 1970. Absent until the first call ends. */
   readonly atMs?: number;
@@ -55,16 +55,16 @@ export class RegionHealth {
   }
 
   /**
-   * Returns the time until which Keyfold tries the region last, in milliseconds since 1970. Returns 0 if there is no
-   * such time.
+   * Returns the time until which Keyfold tries the region last, in milliseconds since 1970, or 0 if Keyfold does not do
+   * so.
    */
   avoidedUntilMs(nowMs: number): number {
     return Math.max(endOf(this.#cooling, nowMs), endOf(this.#probed, nowMs));
   }
 
   /**
-   * Records the start of an attempt. If the region has failed before, this attempt alone tests it, and other requests
-   * still try the region last.
+   * Records the start of an attempt. If the region has failed before, this attempt alone tests the region, while other
+   * requests still try it last.
    */
   begin(nowMs: number): void {
     if (this.#failures > 0) this.#probed = { fromMs: nowMs, untilMs: nowMs + this.#policy.firstCoolDownMs };
@@ -81,8 +81,8 @@ export class RegionHealth {
   /**
    * Records a failure.
    * @param draw a random number from 0 up to 1, for the jitter of the cool-down
-   * @returns the length of the new cool-down in milliseconds. It is `undefined` if the region is already in a cool-down
-   * or if the fault does not cause one.
+   * @returns the length of the new cool-down in milliseconds. Undefined if the region is already in a cool-down, or if
+   * the fault does not start one.
    */
   failed(fault: RegionFault, nowMs: number, draw: number): number | undefined {
     const { faultClass, errorName } = fault;
@@ -90,8 +90,8 @@ export class RegionHealth {
     // Bytes that cannot be decrypted are a fault of the key row. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
-    // The test of the region has ended. From now on only the random cool-down counts. Otherwise all processes of a
-    // fleet would return to the region at the same time.
+    // The test of the region has ended, so only the random cool-down counts now. Otherwise all processes of a fleet
+    // would return to the region at the same time.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
       // The region has answered, so a cool-down would not help.

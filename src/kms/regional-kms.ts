@@ -58,8 +58,8 @@ export class RegionalKms implements KmsRegion {
         maxAttempts: 1,
         requestHandler: {
           connectionTimeout: timeouts.connectionTimeoutMs,
-          // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failed
-          // call would count against the region. A process makes so few calls that the cost is small.
+          // Each call opens a new connection. After a Lambda freeze, a kept connection could be dead, and the failed
+          // call would count against the region. A process makes so few calls that new connections cost little.
           httpAgent: { keepAlive: false },
           httpsAgent: { keepAlive: false },
         },
@@ -71,7 +71,7 @@ export class RegionalKms implements KmsRegion {
       const command = new GenerateDataKeyCommand({ KeyId: this.keyArn, KeySpec: 'AES_256' });
       const { Plaintext, CiphertextBlob, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
-        // After an abort no caller owns this plaintext, so throw here, which zeroes it.
+        // After an abort no caller owns this plaintext. So throw here, which zeroes it.
         abortSignal.throwIfAborted();
         if (plaintext.length !== KEY_BYTES) throw this.#incomplete('GenerateDataKey');
         const arn = this.#keyUsed('GenerateDataKey', this.keyArn, KeyId);
@@ -102,7 +102,7 @@ export class RegionalKms implements KmsRegion {
       const command = new DecryptCommand({ CiphertextBlob: wrapped, ...(keyId === undefined ? {} : { KeyId: keyId }) });
       const { Plaintext, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
-        // After an abort no caller owns this plaintext, so throw here, which zeroes it.
+        // After an abort no caller owns this plaintext. So throw here, which zeroes it.
         abortSignal.throwIfAborted();
         this.#keyUsed('Decrypt', keyId, KeyId);
         return plaintext;
@@ -137,14 +137,14 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Guards the agents of a caller's client against freezes. It does so before and after a call, because the first call
-   * makes the agents.
+   * Guards the agents of a caller's client against freezes. This happens before and after a call, because the first
+   * call makes the agents.
    */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);
   }
 
-  /** Loads new credentials. Ignores a failure, because the next attempt then reports the credentials error. */
+  /** Loads new credentials. A failure is ignored, because the next attempt will report it. */
   async #renewCredentials(deadline: Deadline): Promise<void> {
     const renewed = this.#client.config.credentials({ forceRefresh: true });
     await orAborted(renewed, deadline.signal).catch(() => {});

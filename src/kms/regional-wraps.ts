@@ -21,7 +21,7 @@ export function kekOf({ region }: KmsRegion, { arn, wrapped }: Wrap): RegionalKe
 }
 
 /**
- * Keyfold and Asherah write one wrap per region, and each wrap costs one or two KMS calls. Without this limit, a
+ * Keyfold and Asherah write one wrap per region, and each wrap takes one or two KMS calls. Without this limit, a
  * tampered row with thousands of wraps would cause thousands of calls.
  */
 const MAX_WRAPS_OF_A_REGION = 4;
@@ -49,14 +49,14 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
 }
 
 /**
- * A wrap by Keyfold names the ARN of the KMS key that made it. A wrap by Asherah may name an alias, and that alias may
- * now point to another key. For an alias, try the configured key, then let KMS find the key itself.
+ * The keys to try for a wrap. A wrap by Keyfold has the ARN of the KMS key that made it. A wrap by Asherah may name an
+ * alias, which may point to another key now. For an alias, try the configured key first, and then let KMS find the key.
  */
 function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
   return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];
 }
 
-/** Whether another wrap or another key of the same region might succeed after this error. */
+/** Whether another wrap or another key of the same region might still succeed after this error. */
 function isRefusal(error: unknown): boolean {
   return error instanceof RegionFault && (error.faultClass === 'misconfigured' || error.faultClass === 'corrupt');
 }

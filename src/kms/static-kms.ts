@@ -13,7 +13,7 @@ export interface LambdaEnvironment {
   readonly AWS_LAMBDA_FUNCTION_NAME?: string | undefined;
 }
 
-/** Seals System Keys with one master key instead of KMS, for tests and local runs. */
+/** Seals System Keys with a master key instead of KMS, for tests and local runs. */
 export class StaticKms implements KeyManagementService {
   readonly #masterKey: KeyObject;
 
@@ -33,7 +33,7 @@ export class StaticKms implements KeyManagementService {
     this.#masterKey = createSecretKey(masterKey);
   }
 
-  // The methods are async so that a failed check rejects the promise instead of throwing synchronously.
+  // The methods are async, so that a failed check rejects the promise and does not throw synchronously.
   async wrap(key: Uint8Array): Promise<Uint8Array> {
     check(key, 'key', BYTES);
     return seal(this.#masterKey, key);

@@ -8,7 +8,10 @@ import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion } from './kms-region.ts';
 import { kekOf, openIn, type OpenedWrap } from './regional-wraps.ts';
 
-/** The result of one region: the wrap that it decrypted, or the fault. Both are absent if the region has no wrap. */
+/**
+ * What one region has done: the wrap that it decrypted, or its fault. Both are absent if the envelope has no wrap for
+ * the region.
+ */
 interface Opening {
   readonly region: KmsRegion;
   readonly opened: OpenedWrap | undefined;
@@ -22,8 +25,8 @@ interface Opening {
  * - it has several wraps
  * - its wrap was made by a key other than the configured one
  *
- * A new wrap is used only after the region has decrypted it. If renewal fails in a region, its old wraps stay
- * unchanged.
+ * The result contains a new wrap only if the region has decrypted it. If the renewal fails in a region, the region's
+ * old wraps stay unchanged.
  */
 export async function renewWraps(
   wrapped: Uint8Array,
@@ -100,7 +103,7 @@ async function renewIn(
   return kek === undefined ? { report } : { report: { region: region.region, opens: true, renewed: true }, kek };
 }
 
-/** Whether an ARN names a KMS key. An alias ARN in a row does not tell which key made the wrap. */
+/** Whether an ARN names a KMS key. An alias ARN in a row does not say which key made the wrap. */
 function isKey(arn: string): boolean {
   return parseKmsArn(arn)?.kind === 'key';
 }

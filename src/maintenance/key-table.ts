@@ -21,8 +21,8 @@ export interface TablePlace {
 }
 
 /**
- * The key table as operator tools use it. Operators must see every row, so the methods return a row that does not parse
- * as a value. The metastore throws for such a row. Reads are strongly consistent. The methods throw
+ * The key table as operator tools use it. Operators must see every row, so the methods return a row even if it does not
+ * parse. The metastore would throw for such a row. Reads are strongly consistent. The methods throw
  * `MetastoreUnavailable` if the table fails.
  */
 export interface KeyTable {
@@ -31,12 +31,12 @@ export interface KeyTable {
    * @throws KeyfoldError `InvalidConfiguration` if neither Keyfold's settings nor the AWS SDK's settings name a region
    */
   place(): Promise<TablePlace>;
-  /** The row with this id and creation time, or the latest row of this id; undefined if there is none. */
+  /** The row with this ID and creation time, or the latest row of this ID. Undefined if there is none. */
   find(id: string, created: number | 'latest'): Promise<KeyRow | undefined>;
   /** Loads all rows of an id, latest first. If `id` is absent, loads all rows of the table, in no particular order. */
   list(id?: string): Promise<KeyRow[]>;
   /**
-   * Marks a key as revoked, and changes nothing else. It never creates a row.
+   * Marks a key as revoked, and changes nothing else. This never creates a row.
    * @throws KeyfoldError `MetastoreUnavailable`, after which the key may or may not be revoked
    */
   revoke(key: KeyMeta): Promise<'revoked' | 'absent'>;

@@ -31,7 +31,7 @@ export interface RowChecks {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** The rows of a restored backup. Every row must agree with them. Undefined if there is no backup to compare with. */
+  /** The rows of a restored backup, which every row must equal. Undefined if there is no backup to compare with. */
   readonly backup?: readonly KeyRow[] | undefined;
 }
 
@@ -40,10 +40,10 @@ const CONCURRENCY = 8;
 const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
- * Opens every key of a service and decides which rows may get a proof. It refuses the rows that an attacker who can
- * write to the table could have made. Such a row has a key that is also in another row, or is older than its System
- * Key, or was made after its System Key had expired.
- * @param rows of the whole table. The result has no rows of other services.
+ * Opens every key of a service and decides which rows may get a proof. It refuses rows that an attacker who can write
+ * to the table could have made. The key of such a row is in another row too, is older than its System Key, or was made
+ * after its System Key had expired.
+ * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
  * System Key
@@ -57,7 +57,7 @@ export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Pro
   return openings.map((opening) => judged(opening, opened, judging));
 }
 
-/** The clock, and the keys of the backup. */
+/** What the checks need: the clock, and the keys in the backup. */
 interface Judging {
   readonly now: Clock;
   readonly backup: OpenedKeys | undefined;

@@ -37,18 +37,18 @@ import { SystemKeys } from '../envelope/system-keys.ts';
 /** The part of a KMS that checks and renews the wraps of System Keys. */
 export interface WrapRenewer {
   /**
-   * Checks in each configured region that it opens a System Key, and makes the wraps that are missing or outdated. The
-   * report holds the new wraps, and the caller stores them.
+   * Checks that each configured region opens a System Key, and makes wraps that are missing or outdated. The report
+   * contains the new wraps, which the caller stores.
    * @throws the reason of the deadline's signal
    */
   renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport>;
 }
 
-/** The result of {@link WrapRenewer.renew}. */
+/** What {@link WrapRenewer.renew} returns. */
 export interface WrapReport {
   /** One entry for each configured region. */
   readonly regions: readonly RegionWrap[];
-  /** The wraps that must replace the stored ones; undefined if the stored wraps are up to date. */
+  /** The wraps that must replace the stored ones. Undefined if the stored wraps are up to date. */
   readonly renewed: Uint8Array | undefined;
   /** Why no region can ever open these bytes. Absent if the bytes are a wrap of this KMS. */
   readonly unreadable?: string;
@@ -110,7 +110,7 @@ export interface MaintenanceReport {
 
 /** A run makes the next System Key when this share of the current key's lifetime is left. */
 export const AHEAD_SHARE = 0.1;
-/** The number of attempts to renew a row, because other maintenance runs may change the row in between. */
+/** How often a run tries to renew a row, because other maintenance runs may change the row meanwhile. */
 const RENEW_ATTEMPTS = 3;
 /** How many keys a run checks at the same time. */
 const CONCURRENCY = 8;
@@ -131,8 +131,8 @@ const OPTIONS: Types<MaintenanceOptions> = {
 
 /**
  * Maintains the System Keys of one service and region suffix. A run renews their wraps, reports which regions can open
- * them, and makes the next System Key before the current one expires. Several runs may overlap, and a run may be
- * stopped at any time.
+ * the keys, and makes the next System Key before the current one expires. Several runs may overlap, and a run may end
+ * at any time.
  * @example
  * const maintenance = new SystemKeyMaintenance({ service: 'orders', product: 'shop', metastore, kms });
  * const { systemKeys } = await maintenance.run();
@@ -157,8 +157,8 @@ export class SystemKeyMaintenance {
   }
 
   /**
-   * Makes the next System Key if it is due, then checks every System Key. If one key fails, or the deadline passes, the
-   * report on that key has a `fault`; the run still reports on the others.
+   * Makes the next System Key if it is due, then checks every System Key. If a key fails, or if the deadline passes,
+   * the report on that key has a `fault`. The run still reports on all other keys.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError `MetastoreUnavailable`, or the reason of the deadline's signal, if the run cannot list the
    * keys

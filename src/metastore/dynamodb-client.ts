@@ -24,13 +24,13 @@ const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeo
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**
- * Set the value here, because the SDK's default depends on the client and the version. It determines how long a call
- * lasts during an outage.
+ * Set this number here, because the SDK's default depends on the client and on the version. It determines how long a
+ * call takes during an outage.
  */
 const MAX_ATTEMPTS = 3;
 /**
- * After this time without an answer, a connection from before a Lambda freeze counts as dead. DynamoDB answers within
- * about 10 milliseconds, so 1 second also allows for a process that is short of CPU time.
+ * A connection from before a Lambda freeze counts as dead if it brings no answer for this long. DynamoDB answers within
+ * about 10 milliseconds, so 1 second also suffices for a process that is short of CPU time.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
@@ -67,7 +67,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
       connectionTimeout: connectionTimeoutMs,
       requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
-      // `requestTimeout` only covers the wait for the head of an answer. `socketTimeout` also covers its body.
+      // `requestTimeout` covers only the wait for the beginning of an answer. `socketTimeout` also covers its body.
       socketTimeout: requestTimeoutMs,
       ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
     },
@@ -138,7 +138,7 @@ export async function unlessRefused<Done, Refused>(
     await write;
     return done;
   } catch (error) {
-    // Compare the name, because a caller's client may throw the class of another SDK version.
+    // Compare the name, because a caller's client may throw the class of another version of the SDK.
     if (errorNameOf(error) === 'ConditionalCheckFailedException') return refused;
     throw error;
   }

@@ -15,7 +15,7 @@ export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
-/** Whether a row with this id and time can exist. For an impossible key, DynamoDB answers with a validation error. */
+/** Whether a row with this ID and date can exist. DynamoDB answers an impossible key with a validation error. */
 export function isPossibleKey(id: string, created: number): boolean {
   return isPossibleKeyId(id) && Number.isSafeInteger(created);
 }
@@ -89,7 +89,7 @@ function bytes(value: AttributeValue | undefined): Buffer | undefined {
   return value?.S === undefined ? undefined : decodeBase64(value.S);
 }
 
-/** A proof of another type or length is malformed. If it counted as absent, an attacker could remove it. */
+/** A proof of the wrong type or length is malformed. If it counted as absent, an attacker could remove a proof. */
 function proofOf(value: AttributeValue): Buffer | undefined {
   return value.B?.length === PROOF_BYTES ? viewOf(value.B) : undefined;
 }

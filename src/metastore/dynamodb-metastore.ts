@@ -31,9 +31,9 @@ import {
 import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
-/** Events of a metastore, for an operator's logs and metrics. Answers to callers do not contain them. */
+/** Events of a metastore, for an operator's logs and metrics. They are never in answers to callers. */
 export interface MetastoreEvents {
-  /** A request has ended, after all its attempts. `errorName` is present if it failed. */
+  /** A request has ended, after all its attempts. `errorName` is absent if it succeeded. */
   metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;
 }
 
@@ -57,8 +57,8 @@ const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having()
 const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 
 /**
- * Equals the connection limit of the SDK's client. Without it, a batch of records with invented keys could start a
- * thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
+ * Equals the connection limit of the SDK's client. Without this limit, a batch of records with invented keys could
+ * start a thousand calls. The SDK would report those that wait for a connection as connection time-outs.
  */
 const MAX_CONCURRENT_CALLS = 50;
 
@@ -123,8 +123,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     );
     const rows = items.map(readKeyItem);
     const broken = rows.findIndex((row) => 'unreadable' in row);
-    // If the latest row is unreadable, decode it again to throw the reason. If a later row is unreadable, end the list
-    // before it, so that the row does not look absent.
+    // If the latest row is unreadable, decode it again, which throws the reason. If a later row in the list is
+    // unreadable, end the list before it, so that the row does not look absent.
     if (broken === 0) return items.map(decodeKeyItem);
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
@@ -206,8 +206,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   /**
-   * Guards the agents of a caller's client against freezes. It does so before and after a call, because the first call
-   * makes the agents.
+   * Guards the agents of a caller's client against freezes. This happens before and after a call, because the first
+   * call makes the agents.
    */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);

@@ -11,7 +11,9 @@ export interface DynamoDbMetastoreOptions {
   readonly endpoint?: string;
   /** Default: 1000 milliseconds. */
   readonly connectionTimeoutMs?: number;
-  /** Longest wait for the answer to one attempt, and longest pause within an answer. Default: 3000 milliseconds. */
+  /**
+   * The longest wait for the answer to one attempt, and the longest pause within an answer. Default: 3000 milliseconds.
+   */
   readonly requestTimeoutMs?: number;
   /** Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;

@@ -6,7 +6,7 @@ import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 
 /**
  * Keeps key records in the memory of this process, for tests and trials. When the process ends, the keys are lost, and
- * data that was encrypted with them cannot be decrypted.
+ * everything encrypted under them stays unreadable.
  */
 export class MemoryMetastore implements Metastore, SystemKeyStore {
   readonly #records = new Map<KeyId, Map<EpochSeconds, EnvelopeKeyRecord>>();

@@ -4,12 +4,12 @@ import { KeyfoldError } from '../errors.ts';
 import { isJsonObject } from '../input/json-object.ts';
 import { MAX_ENTRIES, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
 
-/** The JSON Schema of an object with 1 to 16 strings. Valibot would drop a member that is named `__proto__`. */
+/** The JSON Schema of an object with 1 to 16 strings. Valibot itself would drop a member with the name `__proto__`. */
 const STRINGS = {
   type: 'object',
   minProperties: 1,
   maxProperties: MAX_ENTRIES,
-  // Keyfold bounds texts in bytes of UTF-8, and a schema can only bound them in characters.
+  // Keyfold limits texts in bytes of UTF-8, but a schema can limit them only in characters.
   propertyNames: { minLength: 1, maxLength: 128 },
 } as const;
 
@@ -59,7 +59,7 @@ export function sessionIn(session: Session, context: unknown, place?: RecordPlac
   return entries === undefined ? session : session.withContext(entries, place);
 }
 
-/** The contexts of a request and of its items, in the form of the request. */
+/** The contexts of a request and of its items, as the request has them. */
 export function contextsIn(request: unknown): unknown[] {
   if (!isJsonObject(request)) return [];
   const { context, contextFrom, items } = request;

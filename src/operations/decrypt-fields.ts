@@ -27,7 +27,7 @@ export const decryptFieldsInput = v.strictObject({
   ...bindingEntries,
 });
 
-/** Decrypts the selected compact records of a document, or all of them. Replaces each with its plaintext value. */
+/** Decrypts the selected compact records of a document, or all of them, and replaces each with its plaintext value. */
 export const decryptFields: Operation = async (request, context) => {
   const { documentText, fields, all, allowMissing, ...binding } = parseInput(decryptFieldsInput, request.value);
   if ((fields === undefined) === (all === undefined)) {

@@ -9,7 +9,7 @@ import type { OperationContext, OperationRequest } from './operation.ts';
 export interface JsonDocument {
   readonly text: string;
   readonly root: JsonValue;
-  /** Whether the request contains it as `documentText`. If so, the answer also contains a `documentText`. */
+  /** Whether the request contains the document as `documentText`. If so, the answer also contains a `documentText`. */
   readonly asText: boolean;
 }
 
@@ -70,7 +70,7 @@ export function readDocument(request: OperationRequest, documentText: string | u
  * @param replacements in the order of the document
  */
 export function writeDocument({ text, root, asText }: JsonDocument, replacements: readonly Replacement[]): string {
-  // White space around the root belongs to a documentText, but not to a document.
+  // White space around the root is part of a documentText, but not of a document.
   const [start, end] = asText ? [0, text.length] : [root.start, root.end];
   const parts: string[] = [];
   let at = start;
@@ -83,7 +83,7 @@ export function writeDocument({ text, root, asText }: JsonDocument, replacements
 }
 
 /**
- * Reports the number of values that a request selects, and checks that number.
+ * Reports how many values a request selects, and checks that number.
  * @throws KeyfoldError `InvalidRequest` if there are more than `maxItems`
  */
 export function countValues(values: readonly JsonValue[], { maxItems, itemsCounted }: OperationContext): void {
@@ -101,7 +101,7 @@ function mustBeJson(text: string): void {
   }
 }
 
-/** Refuses lone surrogates. UTF-8 cannot encode them, so sealing would silently replace them with U+FFFD. */
+/** Refuses lone surrogates. UTF-8 cannot encode them, so encryption would silently replace them with U+FFFD. */
 function wellFormed(text: string): string {
   if (text.isWellFormed()) return text;
   throw new KeyfoldError('InvalidRequest', 'The document is not well-formed Unicode.');

@@ -65,8 +65,7 @@ export const encryptFields: Operation = async (request, context) => {
   const placeholders = values.map(({ value, text }): Replacement => {
     return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length, sessionOf !== undefined))}"`];
   });
-  // Checks the size of the answer before any key is touched, because a sealed one-byte value takes about 180
-  // characters.
+  // Check the size of the answer before any key is touched, because a sealed one-byte value takes about 180 characters.
   limitAnswer(writeDocument(document, placeholders), context);
 
   const sealed = await allEnded(
@@ -86,8 +85,8 @@ async function seal(text: Buffer, { session, limits }: OperationContext): Promis
 }
 
 /**
- * Whether a value is a compact record that this partition can decrypt at this place. Other values that look like a
- * record are encrypted like any other value.
+ * Whether a value is a compact record that this partition can decrypt at this place. If a value only looks like a
+ * record, it is encrypted like any other value.
  * @throws KeyfoldError `ContextRequired` for a bound record if the request has no context; `RecordUnreadable` for a
  * record of this partition that is bound to another place, or to none
  */
@@ -108,7 +107,7 @@ async function isSealed(
     if (!(error instanceof KeyfoldError)) throw error;
     const isBound = sealed.record.proof !== undefined;
     if (error.code !== 'RecordUnreadable' && !(error.code === 'ContextRequired' && isBound)) throw error;
-    // If the request has no context, a record without a proof that does not open here is not treated as a record.
+    // If the request has no context, and a record without a proof does not open, the value is not treated as a record.
     if (sessionOf === undefined && !isBound) return false;
     if (await session.opensUnbound(sealed.record, context.limits)) throw error;
     return false;

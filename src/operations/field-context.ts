@@ -35,8 +35,8 @@ interface BindingInput {
 export type FieldSession = (field: JsonValue, form: RecordForm) => Session;
 
 /**
- * Prepares the sessions of the fields of a document: each session is bound to the context of the request, to the
- * entries from the document, and to the path of the field.
+ * Prepares the sessions for the fields of a document. Each session is bound to the context of the request, to the
+ * entries from the document, and to the path of its field.
  * @param fields the fields that the request encrypts or decrypts
  * @returns undefined if the request has no context
  * @throws KeyfoldError `InvalidRequest`
@@ -58,7 +58,7 @@ export function fieldSessions(
   const read = entriesFrom(paths, given, document, locations);
   return (field, form) => {
     const location = locations.of.get(field) as FieldLocation;
-    // Object.fromEntries defines members, so `__proto__` is an ordinary name.
+    // Object.fromEntries defines members, so `__proto__` is an ordinary name here.
     const entries = Object.fromEntries([...fixed, ...read(location)]);
     return session.withContext(entries, { form, path: pathOf(location, bindPath) });
   };
@@ -70,7 +70,7 @@ function pathOf({ path, exactPath }: FieldLocation, bindPath: BindingInput['bind
 }
 
 /**
- * Prepares the entries of `contextFrom`. It reads an entry of the document once, and an entry of an array element once
+ * Prepares the entries of `contextFrom`. An entry of the document is read once, and an entry of an array element once
  * per element.
  */
 function entriesFrom(

@@ -4,9 +4,9 @@ import type { JsonValue } from './json-text.ts';
 export interface FieldLocation {
   /** The normalized path (RFC 9535, section 2.7). */
   readonly exactPath: string;
-  /** The same path with `*` for each index of an array, so that it stays the same if arrays are reordered. */
+  /** The same path with `*` for each array index, so that it stays the same if an array is reordered. */
   readonly path: string;
-  /** The element of the innermost array around the value; undefined if no array is around it. */
+  /** The element of the innermost array around the value. Undefined if the value is in no array. */
   readonly element: JsonValue | undefined;
 }
 

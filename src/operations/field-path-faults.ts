@@ -4,7 +4,7 @@ import { JsonPathError, parseJsonPath, type Segment, type Selector, type Slice }
 
 /**
  * Finds the reasons why no document can satisfy a list of paths. Empty if there are none.
- * @returns text to append to the name of the list
+ * @returns texts to append to the name of the list
  * @example fieldPathFaults(['$.a', '$.a']) // ['[1] repeats [0]']
  */
 export function fieldPathFaults(paths: readonly string[]): string[] {
@@ -19,7 +19,7 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
       faults.push(`[${i}] ${error.message}`);
     }
   }
-  // Pairs are checked only if every path parses, because their faults name positions in the list.
+  // Check pairs only if every path parses, because the faults name positions in the list.
   return faults.length > 0 ? faults : [...faultsOfEach(parsed), ...faultsOfPairs(parsed)];
 }
 
@@ -88,7 +88,8 @@ function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
 }
 
 /**
- * Whether one path selects a member of an object, and the other path selects an item, as if that object were an array.
+ * Whether one path selects a member of a value, as of an object, and the other an item of the same value, as of an
+ * array.
  */
 function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   for (const [i, segment] of a.entries()) {
@@ -109,7 +110,7 @@ function kindOf({ selectors }: Segment): 'object' | 'array' | undefined {
   return selectors.every(({ kind }) => kind === 'index' || kind === 'slice') ? 'array' : undefined;
 }
 
-/** No array of a request has more items than this. */
+/** No array in a request has more items than this. */
 const { values: MAX_ITEMS } = REQUEST_BOUNDS;
 
 function selectsNothing(selector: Selector): boolean {

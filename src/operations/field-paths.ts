@@ -64,7 +64,7 @@ export function readers(paths: readonly string[], member: string): ValueReader[]
 /** Returns the given values and all their descendants. */
 export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
   const all = new Set(values);
-  // Iterating a set also visits values that are added during the iteration.
+  // A loop over a Set also visits values that are added during the loop.
   for (const value of all) for (const child of childrenOf(value)) all.add(child);
   return all;
 }
@@ -79,7 +79,7 @@ function parsePath(text: string, index: number, member: string): Path {
 }
 
 /**
- * Selects the values of one path. If several selectors reach a value, it is visited once, because the values are in a
+ * Selects the values of one path. A value that several selectors reach is visited once, because the values are in a
  * set.
  */
 function follow({ segments }: Path, root: JsonValue, count: () => void): Set<JsonValue> {

@@ -36,13 +36,13 @@ export interface FieldBinding {
   /** Names the place of the document, such as its table and its id. */
   readonly context?: RecordContext;
   /**
-   * Reads entries of the context from the document, by JSONPath. A path that begins with `@` starts at the element of
-   * the innermost array around the field.
+   * Reads entries of the context from the document, by JSONPath. A path that begins with `@` starts at the innermost
+   * array element around the field.
    */
   readonly contextFrom?: Readonly<Record<string, string>>;
   /**
-   * With a context, a field is also bound to its path. The default leaves out array indexes, `exact` keeps them, and
-   * `none` leaves out the path.
+   * Whether a context also binds a field to its path. The default omits array indexes from the path, `exact` keeps
+   * them, and `none` does not bind to the path.
    */
   readonly bindPath?: 'exact' | 'none';
 }
@@ -61,7 +61,7 @@ export type FieldsToEncrypt = FieldSelection &
     readonly skipSealed?: boolean;
   };
 
-/** The values of a document that a request decrypts: selected ones, or every compact record. */
+/** The values of a document that a request decrypts: selected values, or every compact record. */
 export type FieldsToDecrypt = FieldSelection | (FieldBinding & { readonly all: true });
 
 /** The members that both operations on fields have in common. */
@@ -99,7 +99,7 @@ export const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = 
 /**
  * Makes the members of a request on a document. The document is always text, so that no parser on the way rounds a
  * number.
- * @param textOf writes a JavaScript value as JSON text; undefined if the value has no JSON form
+ * @param textOf writes a JavaScript value as JSON text. It returns undefined if the value has no JSON form.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, if the document has no JSON form, or
  * for a path that is not a string
  */
@@ -118,8 +118,7 @@ export function requestMembers(
 
 /**
  * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`.
- * Otherwise the service would seal the replacement, and the value would be lost. As usual, JSON.stringify omits
- * undefined members.
+ * Otherwise the service would seal the replacement, and the value would be lost. Undefined members are still omitted.
  */
 export function lossless(this: unknown, _name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
@@ -151,7 +150,7 @@ export const INEXACT = {
 /**
  * Checks that a parsed document agrees with its JSON text. It allows fractions, although `JSON.parse` rounds them. It
  * refuses numbers beyond `Number.MAX_SAFE_INTEGER`, and names with a backslash. `JSON.parse` of Node 24.21 may confuse
- * two names if one is written with a backslash. The name that it returns then contains a backslash.
+ * two names if one of them is written with a backslash. The name that it returns then contains a backslash.
  * @returns undefined if the document is exact
  */
 export function inexactnessOf(text: string, document: unknown): keyof typeof INEXACT | undefined {

@@ -13,7 +13,8 @@ export interface ItemOperation<Item> {
   /** The size of the item's plaintext in bytes. */
   sizeBytes(item: Item): number;
   /**
-   * Runs the operation. It takes ownership of the item and may free its buffers, so an item must not be run twice.
+   * Runs the operation. The operation takes ownership of the item and may free its buffers, so an item must not be run
+   * twice.
    * @returns the answer as JSON text
    */
   run(item: Item, context: OperationContext): Promise<string>;
@@ -53,12 +54,13 @@ export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v
 }
 
 /**
- * Makes the batch operation. Results are in the order of the items. A failed item has its error as its result and does
- * not fail the others. All items run concurrently, and items that need the same key share one load of it.
+ * Makes the batch operation. Results are in the order of the items. If an item fails, its result is its error, and the
+ * other items go on. All items run concurrently. Items that need the same key load it together, once.
  * @param more see {@link batchInput}
  */
 export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntries): Operation {
-  // This schema accepts any item. The code below parses each item by itself, so that a malformed item fails alone.
+  // This schema accepts any item. The code below parses each item by itself, so that only that item fails if it is
+  // malformed.
   const uncheckedItems = batchInput(v.unknown(), more);
   return async ({ value }, context) => {
     const { items, shareDataRowKey = false } = parseInput(uncheckedItems, value);

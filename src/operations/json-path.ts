@@ -27,8 +27,8 @@ export const MAX_PATH_LENGTH = 1000;
 const MAX_PATH_SELECTORS = 200;
 
 /**
- * A text is not a supported path. The message completes a sentence that begins with the path's name. It never quotes
- * the path.
+ * The error for a text that is not a supported path. The message completes a sentence that begins with the name of the
+ * path. It never quotes the path.
  */
 export class JsonPathError extends Error {
   override readonly name = 'JsonPathError';
@@ -57,7 +57,10 @@ const ESCAPED: ReadonlyMap<string, string> = new Map([
 ]);
 const HEX_DIGITS = 4;
 
-/** A parser with one method per grammar rule. It never recurses, because the grammar without filters has no nesting. */
+/**
+ * A parser with one method per grammar rule. No method is recursive, because the grammar without filters has no
+ * nesting.
+ */
 class PathParser {
   readonly #text: string;
   #at = 0;
@@ -173,7 +176,7 @@ class PathParser {
     return character;
   }
 
-  /** Reads the digits of a `\u` escape. A high surrogate must be followed by the escape of a low one. */
+  /** Reads the digits of a `\u` escape. After a high surrogate, the escape of a low one must follow. */
   #escapedCode(): string {
     const high = this.#hex();
     if (!isSurrogate(high)) return String.fromCharCode(high);

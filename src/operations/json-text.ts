@@ -27,9 +27,9 @@ export const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_
 const REST_OF_WORD = /[^\s,\]}]*/y;
 
 /**
- * Locates every value of a JSON text. A caller can then replace some values and keep the digits, order and white space
+ * Locates every value of a JSON text. So a caller can replace some values, and keep the digits, order and white space
  * of the rest.
- * @param text a text that `JSON.parse` accepts; this function does not check the syntax again
+ * @param text a text that `JSON.parse` accepts. This function does not check the syntax again.
  * @param bounds the bounds of a request by default
  * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text exceeds the bounds
  */
@@ -100,8 +100,9 @@ export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
 }
 
 /**
- * Parses a located value. `JSON.parse` of Node 24.21 can confuse a member name with one from an earlier text if either
- * name has a backslash in its value or its JSON text. This function parses each name alone, which avoids the confusion.
+ * Parses a located value. `JSON.parse` of Node 24.21 can take the name of a member for a name in an earlier text, if
+ * one of the two contains a backslash or is written with one. This function parses each name by itself, which avoids
+ * the bug.
  * @param primitive parses the text of a string, number or literal
  */
 export function valueOf(text: string, value: JsonValue, primitive: (source: string) => unknown = JSON.parse): unknown {
@@ -131,7 +132,7 @@ export function exactInteger(source: string): string | undefined {
   if (!Number.isSafeInteger(value)) return undefined;
   const [, , whole = '', fraction = '', exponent = '0'] = parts;
   const significant = (whole + fraction).replace(/0+$/, '');
-  // Number() rounds, so 1.00000000000000000001 would look like an integer.
+  // Number() rounds, so 1.00000000000000000001 would look like an integer otherwise.
   const lowestPlace = Number(exponent) + whole.length - significant.length;
   return /[1-9]/.test(significant) && lowestPlace < 0 ? undefined : String(value === 0 ? 0 : value);
 }

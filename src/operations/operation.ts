@@ -28,7 +28,7 @@ export interface OperationContext extends OperationLimits {
   readonly itemsFailed: (errors: readonly KeyfoldError[]) => void;
 }
 
-/** A request: its parsed value, and its JSON text. In the text, numbers have all their digits. */
+/** A request: its parsed value, and its JSON text. The text has all digits of the request's numbers. */
 export interface OperationRequest {
   /** The value from `JSON.parse`, or from a fast path that has read the body. */
   readonly value: unknown;
@@ -49,8 +49,8 @@ export interface OperationRequest {
 export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
 
 /**
- * JSON Schema for the base64 that `decodeBase64` accepts. Only the documentation uses it. `decodeBase64` checks
- * requests.
+ * The JSON Schema of the base64 that `decodeBase64` accepts. Only the documentation uses it, because `decodeBase64`
+ * itself checks requests.
  */
 export const BASE64 = {
   contentEncoding: 'base64',
@@ -82,7 +82,7 @@ export function limitPlaintext(sizesBytes: readonly number[], { plaintextLimitBy
 }
 
 /**
- * Checks that the door can return an answer. The caller may pass a placeholder of the same length.
+ * Checks that the door can return an answer. The caller may pass a placeholder that is as long as the answer.
  * @throws KeyfoldError `PayloadTooLarge`
  */
 export function limitAnswer(answer: string, { answerFits }: Pick<OperationContext, 'answerFits'>): void {
@@ -91,8 +91,8 @@ export function limitAnswer(answer: string, { answerFits }: Pick<OperationContex
 }
 
 /**
- * Waits until every promise has settled, and returns their values. `Promise.all` would reject early. Lambda would then
- * freeze the remaining work after the response, and resume it in a later invocation.
+ * Waits until every promise has settled, and returns their values. `Promise.all` would reject early. After the
+ * response, Lambda would freeze the remaining work, and resume it in a later invocation.
  * @throws the reason of the first rejected promise, in the order of `work`
  */
 export async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {

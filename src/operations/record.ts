@@ -13,7 +13,7 @@ export const recordEntry = v.unknown();
 
 const seconds = v.pipe(v.number(), v.safeInteger(), v.description('In seconds since 1970.'));
 
-/** Asherah's name for a key: its id, and when it was created. */
+/** How Asherah names a key: by its ID, and by when it was created. */
 export const keyMetaSchema = v.pipe(
   v.object({ KeyId: v.string(), Created: seconds }),
   v.description("The partition's Intermediate Key, which decrypts the Data Row Key."),
@@ -103,8 +103,8 @@ export function writeRecord(record: DataRowRecord, form: GivenForm): string {
 }
 
 /**
- * The size of a record's plaintext payload in bytes. Zero if the record is too short to decrypt, because a negative
- * size would raise the limit of other records.
+ * The size of a record's plaintext in bytes. Zero if the record is too short to decrypt, because a negative size would
+ * raise the limit for other records.
  */
 export function payloadBytes({ data }: DataRowRecord): number {
   return Math.max(0, data.length - SEAL_OVERHEAD_BYTES);

@@ -5,7 +5,7 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 
-/** Returns the text of a value that looks like a compact record. Undefined if it does not. */
+/** Returns the text of a value if it looks like a compact record. Otherwise undefined. */
 export function sealedTextOf(text: string, value: JsonValue): string | undefined {
   const string = stringOf(text, value);
   return string !== undefined && looksCompact(string) ? string : undefined;
@@ -13,7 +13,7 @@ export function sealedTextOf(text: string, value: JsonValue): string | undefined
 
 /**
  * Reads the compact record of a field.
- * @throws KeyfoldError `RecordUnreadable` if it is malformed. Every kind of damage to a record in a document has this
+ * @throws KeyfoldError `RecordUnreadable` if the record is malformed. All damage to a record in a document has this
  * code.
  */
 export function readSealedField(text: string): CompactRecord {
@@ -26,7 +26,7 @@ export function readSealedField(text: string): CompactRecord {
 
 /**
  * Decrypts a field.
- * @returns JSON text. If the record holds bytes, the text is a JSON string with their base64
+ * @returns JSON text. If the record holds bytes, it is a JSON string with the bytes in base64.
  * @throws KeyfoldError `RecordUnreadable`
  */
 export async function openField(
@@ -38,8 +38,8 @@ export async function openField(
 }
 
 /**
- * Checks that a payload is one JSON value, not nested deeper than `encrypt-fields` allows. The check is needed because
- * the label `kf1j.` is not authenticated: a caller can relabel encrypted bytes as a field.
+ * Checks that a payload is a single JSON value, and not nested deeper than `encrypt-fields` allows. The label `kf1j.`
+ * is not authenticated, so a caller can relabel encrypted bytes as a field.
  */
 function jsonTextOf(payload: Buffer): string {
   const text = utf8Of(payload);

@@ -58,8 +58,8 @@ export async function decryptBatch(
 /**
  * Moves several records to the latest Intermediate Key of the partition. Failed items are handled as in {@link
  * encryptBatch}.
- * @returns one result or error per record, in the same order. If a record did not have to move, its result has
- * `rewrapped: false`.
+ * @returns one result or error per record, in the same order. If a record need not move, its result has `rewrapped:
+ * false`.
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @example
  * for (const result of await rewrapBatch(session, records)) {
@@ -79,7 +79,7 @@ export async function rewrapBatch(
 }
 
 /**
- * Checks a record of an array. The check of a single record is separate, because it builds no names and runs for every
+ * Checks a record of an array. The check of a single record is separate, because it builds no names. It runs for every
  * decrypt.
  */
 function recordNamed(record: unknown, name: string): DataRowRecord {

@@ -17,7 +17,7 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
-/** The prefixes of records with a proof. Versions of Keyfold from before proofs refuse them. */
+/** The prefixes of records with a proof. Older versions of Keyfold, which do not know proofs, refuse them. */
 const BOUND_PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf2.', json: 'kf2j.' };
 const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;
@@ -27,16 +27,16 @@ const ID_AT = ID_LENGTH_AT + 2;
 const MAX_ID_BYTES = 0xff_ff;
 const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
-/** Whether a text begins like a compact record. The function does not check the rest. */
+/** Whether a text begins like a compact record. The rest of the text is not checked. */
 export function looksCompact(text: string): boolean {
   return labelOf(text) !== undefined;
 }
 
 /**
  * Writes a record as a short string, for a text column or a string field (docs/reference/formats.md). It is about half
- * as long as the base64 of the record's JSON. Only a proof authenticates the kind. A record without a proof has
- * Asherah's format, which does not contain the kind.
- * @returns the string; undefined for a record that has no compact form. Every record of Keyfold has one.
+ * as long as the base64 of the record's JSON. Only a proof authenticates the kind. Asherah's format, which a record
+ * without a proof has, does not contain the kind.
+ * @returns the string. Undefined if the record has no compact form. Every record of Keyfold has one.
  * @throws TypeError for a member of a wrong type, or an unknown kind
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {

@@ -17,8 +17,8 @@ import { PROOF_BYTES } from './record-proof.ts';
 import { cutPayload } from './fast-paths.ts';
 
 /**
- * A sealed payload together with its sealed Data Row Key, as callers store it. Do not trust the members of a record
- * before it has been opened, because an attacker could have written them.
+ * A sealed payload and its sealed Data Row Key, as callers store them. Until a record has been opened, do not trust its
+ * members, because an attacker could have written them.
  */
 export interface DataRowRecord {
   readonly key: {
@@ -87,7 +87,7 @@ export function encodeRecordKey({ created, encryptedKey, parent }: DataRowRecord
   return `{"Created":${created},"Key":"${base64(encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(parent.id)},"Created":${parent.created}}}`;
 }
 
-/** As {@link encodeDataRowRecord}, but takes the key as JSON text. */
+/** Like {@link encodeDataRowRecord}, but takes the key as JSON text. */
 export function encodeWithKey(keyText: string, data: Uint8Array, proof?: Uint8Array): string {
   const bound = proof === undefined ? '' : `,"Proof":"${base64(proof)}"`;
   return `{"Key":${keyText}${bound},"Data":"${base64(data)}"}`;

@@ -1,7 +1,7 @@
 /**
- * The fast paths around the JSON parser. `JSON.parse` takes half as long as sealing if a text is mostly the base64 of
- * one large payload. Each function here returns exactly the result of the plain way, or undefined. After undefined, the
- * caller uses the plain way, which also reports what is wrong with a text.
+ * The fast paths around the JSON parser. If most of a text is the base64 of a large payload, `JSON.parse` takes half as
+ * long as the encryption. Each function here returns exactly what the plain code returns, or undefined. After
+ * undefined, the caller uses the plain code, which also reports what is wrong with a text.
  *
  * These functions decode the payload. Strict base64 contains no character that JSON forbids or escapes, so they need
  * not search for such characters.
@@ -45,14 +45,16 @@ const RECORD_SUFFIX = '"}}';
 const DATA_PREFIX = ',"Data":"';
 const DATA_SUFFIX = '"}';
 
-/** Reads the body `{"plaintext":"…"}`. The plain way parses the JSON, refuses repeated names and decodes the base64. */
+/**
+ * Reads the body `{"plaintext":"…"}`. The plain code parses the JSON, refuses repeated names and decodes the base64.
+ */
 export function readPlaintextBody(text: string): PlaintextBody | undefined {
   if (!text.startsWith(PLAINTEXT_PREFIX)) return undefined;
   const plaintext = payloadAt(text, PLAINTEXT_PREFIX.length, PLAINTEXT_SUFFIX);
   return plaintext && new PlaintextBody(plaintext);
 }
 
-/** Reads the body `{"record":{"Key":…,"Data":"…"}}`. The plain way is the same as for {@link readPlaintextBody}. */
+/** Reads the body `{"record":{"Key":…,"Data":"…"}}`. The plain code is the same as for {@link readPlaintextBody}. */
 export function readRecordBody(text: string): RecordBody | undefined {
   const match = RECORD_PREFIX.exec(text);
   if (match === null) return undefined;
@@ -65,8 +67,8 @@ export function readRecordBody(text: string): RecordBody | undefined {
 }
 
 /**
- * Splits the text of a record into its payload and the value without the payload. The payload must be the last member.
- * The plain way parses the whole text and decodes its `Data`.
+ * Splits the text of a record into its payload and the value of the rest. The payload must be the last member. The
+ * plain code parses the whole text and decodes its `Data`.
  */
 export function cutPayload(text: string): { rest: Record<string, unknown>; data: Buffer } | undefined {
   const at = text.indexOf(DATA_PREFIX);
@@ -74,7 +76,7 @@ export function cutPayload(text: string): { rest: Record<string, unknown>; data:
   const data = payloadAt(text, at + DATA_PREFIX.length, DATA_SUFFIX);
   if (data === undefined) return undefined;
   try {
-    // If the shortened text is an object with a member, then the removed part was another member of the same object.
+    // If the shortened text is an object with a member, the part that was cut off was another member of that object.
     const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
     return Object.keys(rest).length > 0 ? { rest, data } : undefined;
   } catch {
@@ -82,7 +84,9 @@ export function cutPayload(text: string): { rest: Record<string, unknown>; data:
   }
 }
 
-/** Reads a JSON string that contains no escape. The plain way is `JSON.parse`. @param source valid JSON, with quotes */
+/**
+ * Reads a JSON string that contains no escape. The plain code is `JSON.parse`. @param source valid JSON, with quotes
+ */
 export function readUnescaped(source: string): string | undefined {
   return source.includes('\\') ? undefined : source.slice(1, -1);
 }
@@ -91,7 +95,7 @@ const [QUOTE, COLON] = [0x22, 0x3a];
 
 /**
  * Whether an object in a JSON text has two members of one name. `JSON.parse` drops repeated members, so such a text has
- * more names than its value. The plain way locates every value of the text, which takes three times as long. Returns
+ * more names than its value. The plain code locates every value of the text, which takes three times as long. Returns
  * undefined for a text with a backslash, because `JSON.parse` of Node 24.21 can confuse its names.
  * @param value the result of `JSON.parse` for the text
  */
@@ -100,16 +104,16 @@ export function hasRepeatedNames(text: string, value: unknown): boolean | undefi
 }
 
 /**
- * Whether a JSON text may have a number beyond `Number.MAX_SAFE_INTEGER`. Returns false if the text has neither sixteen
- * digits in a row nor an exponent. Few texts have either. The plain way checks every number of the parsed value.
+ * Whether a JSON text may contain a number beyond `Number.MAX_SAFE_INTEGER`. Returns false if the text has neither
+ * sixteen digits in a row nor an exponent, which is true of most texts. The plain code checks every number of the
+ * parsed value.
  */
 export function hasLargeNumber(text: string): false | undefined {
   return /\d{16}|\d[eE]\+?\d/.test(text) ? undefined : false;
 }
 
 /**
- * Decodes the base64 from `start` to the suffix. The text must end with that suffix. Undefined if it is not strict
- * base64.
+ * Decodes the base64 from `start` to the suffix, with which the text must end. Undefined if it is not strict base64.
  */
 function payloadAt(text: string, start: number, suffix: string): Buffer | undefined {
   const rest = text.slice(start);
@@ -129,7 +133,9 @@ function countMembers(value: unknown): number {
   return count;
 }
 
-/** Counts the member names in a JSON text without backslashes. Each is followed by a colon outside of a string. */
+/**
+ * Counts the names of members in a JSON text without backslashes. Each name is followed by a colon outside a string.
+ */
 function countNames(text: string): number {
   let count = 0;
   for (let at = 0; at < text.length; at += 1) {

@@ -65,8 +65,8 @@ export function keyName({ id, created }: KeyMeta): string {
 }
 
 /**
- * The names from which Keyfold builds key ids, as Asherah does. If two services share a table, at least one of the
- * names must differ.
+ * The names from which Keyfold builds key IDs, as Asherah does. Services that share a table must differ in at least one
+ * of them.
  */
 export interface ServiceNames {
   readonly service: string;
@@ -75,8 +75,8 @@ export interface ServiceNames {
   readonly regionSuffix?: string | undefined;
   /**
    * Allows names that make key ids ambiguous: an underscore in the service or product, or a product that looks like a
-   * region. Use it only for an existing Asherah table with such names. One service may then open the records of another
-   * service whose key ids look the same.
+   * region. Use it only for an existing Asherah table with such names. A service can then open the records of another
+   * service whose key IDs look the same.
    */
   readonly allowAmbiguousNames?: boolean | undefined;
 }
@@ -93,7 +93,7 @@ export const SERVICE_NAMES: Types<ServiceNames> = {
 const MAX_KEY_ID_BYTES = 2048;
 /** The form of a region name. The limits leave room for longer names than AWS has today. */
 const REGION = /^[a-z]{2,4}(?:-[a-z]{1,20}){1,2}-\d{1,2}$/;
-/** The longest partition that the HTTP API accepts. Its key id must fit into a row. */
+/** The longest partition over HTTP, in bytes. Its key ID must fit into a row. */
 const MAX_HTTP_PARTITION_BYTES = 128;
 const CONTROL = /\p{Cc}/u;
 
@@ -122,21 +122,22 @@ export function isRegionName(name: string): boolean {
   return REGION.test(name);
 }
 
-/** Whether a key id names a System Key or an Intermediate Key; undefined if it names neither. */
+/** Whether a key ID names a System Key or an Intermediate Key. Undefined if it names neither. */
 export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
   if (id.startsWith('_SK_')) return 'system';
   return id.startsWith('_IK_') ? 'intermediate' : undefined;
 }
 
 /**
- * The region suffix of a key id. Only processes of that region write the row and seal with the key. It is undefined if
- * the id has no suffix, or if it ends with the product of `names`, which may look like a region.
+ * The region suffix of a key id. Only processes of that region write the row and seal with the key. Undefined if the ID
+ * has no suffix, or if it ends with the product of `names`, which may look like a region.
  */
 export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
   if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;
   const parts = id.split('_').slice(1);
   const last = parts.at(-1) ?? '';
-  // Before the region, a System Key's id has a service and a product. An Intermediate Key's id has a partition, too.
+  // Before the region, the ID of a System Key has a service and a product. The ID of an Intermediate Key also has a
+  // partition.
   return parts.length >= (keyKindOf(id) === 'system' ? 4 : 5) && isRegionName(last) ? last : undefined;
 }
 

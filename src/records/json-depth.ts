@@ -9,7 +9,7 @@ export const MAX_JSON_DEPTH = 100;
 const [QUOTE, OPENING_BRACKET, CLOSING_BRACKET, OPENING_BRACE, CLOSING_BRACE] = [0x22, 0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * As `JSON.parse`, but checks the depth of a request first.
+ * Parses JSON like `JSON.parse`, but first checks the depth of a request.
  * @throws KeyfoldError `InvalidRequest` if the text is nested too deeply
  * @throws SyntaxError if the text is not JSON. Do not log this error: it quotes the text.
  */
@@ -22,7 +22,7 @@ export function parseRequestJson(text: string): unknown {
 
 /**
  * Whether a JSON text is nested deeper than {@link MAX_JSON_DEPTH}. It reads the text once, without recursion.
- * @param text JSON text. The answer for any other text is meaningless, so `JSON.parse` must check the syntax before or
+ * @param text JSON text. For any other text the result means nothing, so `JSON.parse` must check the syntax before or
  * after.
  */
 export function isNestedTooDeeply(text: string): boolean {

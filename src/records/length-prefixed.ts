@@ -1,11 +1,14 @@
-/** An unsigned integer of 4 bytes, big endian. */
+/** Encodes an unsigned integer in 4 bytes, big endian. */
 export function u32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(value);
   return bytes;
 }
 
-/** An integer of 8 bytes, big endian. A negative one, which no row should have, is its two's complement. */
+/**
+ * Encodes an integer in 8 bytes, big endian. A negative integer, which no row should have, becomes its two's
+ * complement.
+ */
 export function u64(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(8);
   bytes.writeBigInt64BE(BigInt(value));
@@ -13,8 +16,8 @@ export function u64(value: number): Buffer {
 }
 
 /**
- * Bytes, or text in UTF-8, after their length as {@link u32}. The prefix keeps the boundaries between concatenated
- * values.
+ * Encodes bytes, or text in UTF-8, after their length as {@link u32}. So the boundaries of concatenated values stay
+ * clear.
  */
 export function lengthPrefixed(value: Uint8Array | string): Buffer {
   const sizeBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;

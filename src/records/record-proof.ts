@@ -51,7 +51,7 @@ const MAX_NAME_BYTES = 128;
 const MAX_VALUE_BYTES = 1024;
 
 /**
- * Encodes the place of a record. Entries are ordered by the UTF-8 bytes of their names, and nothing is normalised.
+ * Encodes the place of a record. Entries are sorted by the UTF-8 bytes of their names, and nothing is normalised.
  * @throws TypeError if the context is not an object of strings, or the place has a member of a wrong type
  * @throws KeyfoldError `InvalidRequest` if the context has too few or too many entries, if a name or value is too long
  * or not well-formed Unicode, or if the path is not well-formed
@@ -81,13 +81,13 @@ interface Entry {
   readonly valueBytes: number;
 }
 
-/** Orders entries by the UTF-8 bytes of their names. For ASCII, JavaScript compares strings in the same order. */
+/** Sorts entries by the UTF-8 bytes of their names. For ASCII, JavaScript's own order of strings is the same. */
 function byNameBytes(a: Entry, b: Entry): number {
   const isAscii = a.nameBytes === a.name.length && b.nameBytes === b.name.length;
   return isAscii ? Number(a.name > b.name) * 2 - 1 : Buffer.from(a.name).compare(Buffer.from(b.name));
 }
 
-/** Writes everything into one buffer, because a buffer for each part would cost half as much as the proof itself. */
+/** Writes everything into one buffer. A buffer for each part would cost half as much as the proof itself. */
 function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
   const pathBytes = Buffer.byteLength(path);
   const size = entries.reduce((sum, { nameBytes, valueBytes }) => sum + 8 + nameBytes + valueBytes, 8 + pathBytes);
@@ -110,8 +110,8 @@ function writeText(bytes: Buffer, text: string, size: number, at: number): numbe
 
 /**
  * The proof that a record was sealed for its place: HKDF-Expand-SHA-256 under the Data Row Key, over the binding and
- * the last 28 bytes of the sealed payload. These bytes are its tag and nonce. GCM ties the rest of the payload to them,
- * so the cost does not depend on the payload's size (docs/reference/formats.md).
+ * the last 28 bytes of the sealed payload. These bytes are the tag and the nonce of the payload. GCM ties the rest of
+ * the payload to them, so the cost does not depend on the payload's size (docs/reference/formats.md).
  */
 export function recordProof(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): Buffer {
   const end = byteLengthOf(sealed);

@@ -1,6 +1,6 @@
 /** An attribute of an SQS message. */
 export interface MessageAttribute {
-  /** `String`, `Number` or `Binary`, optionally with a suffix of the sender such as `.gzip`. */
+  /** `String`, `Number` or `Binary`, with an optional suffix by the sender, such as `.gzip`. */
   readonly DataType: string;
   readonly StringValue?: string;
   readonly BinaryValue?: Uint8Array;
@@ -46,8 +46,8 @@ export function isSendable(message: OutgoingMessage): boolean {
 }
 
 /**
- * Whether an ARN and a URL name the same queue, by account and name. It does not compare the regions, because a process
- * uses only queues of its own region.
+ * Whether an ARN and a URL name the same queue, by account and name. Regions are not compared, because a process uses
+ * only queues in its own region.
  */
 export function isSameQueue(arn: string, url: string): boolean {
   const [, , , , account, name] = arn.split(':');

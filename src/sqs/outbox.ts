@@ -6,7 +6,7 @@ const MAX_ATTEMPTS = 5;
 /** The upper bound of the random delay before the first retry, in milliseconds. Each retry doubles it. */
 const FIRST_DELAY_MS = 50;
 
-/** SQS did not confirm a message. It may nevertheless have received the message. */
+/** The error for a message that SQS did not confirm. SQS may have received it nevertheless. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
   /** Whether the queue rejected the message's content, so that a retry cannot help. */
@@ -26,7 +26,7 @@ interface PendingMessage {
 
 /**
  * Sends messages to one queue, in batches as large as SQS accepts. To keep the order of a group, callers must wait for
- * `send` of one message before they send the next. As a result, no call contains two messages of a group.
+ * `send` of one message before they send the next. So no call contains two messages of the same group.
  */
 export class Outbox {
   readonly #queues: Queues;
@@ -42,12 +42,12 @@ export class Outbox {
   }
 
   /**
-   * Sends a message. It must be {@link isSendable}. The promise resolves when SQS has confirmed the message.
+   * Sends a message, which must be {@link isSendable}. The promise resolves when SQS has confirmed the message.
    * @throws NotSent if SQS has not confirmed the message
    */
   send(message: OutgoingMessage): Promise<void> {
     return new Promise((resolve, reject) => {
-      // Collect the messages of this turn of the event loop into one batch.
+      // Collect all messages of this turn of the event loop into one batch.
       if (this.#waiting.length === 0) setImmediate(() => this.#flush());
       this.#waiting.push({ message, resolve, reject });
     });

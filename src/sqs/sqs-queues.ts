@@ -15,7 +15,10 @@ import type { VisibilityChange, Queues, SendFault } from './queues.ts';
 const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
-/** SQS usually answers within tens of milliseconds. The limit is long enough for a process on an overloaded machine. */
+/**
+ * How long an answer may take after a freeze. SQS usually answers within tens of milliseconds, and a process on a busy
+ * machine may need longer.
+ */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 /** Limit of concurrent calls that change the visibility of messages. */
 const MAX_CONCURRENT_CALLS = 10;
@@ -25,7 +28,7 @@ export class SqsQueues implements Queues {
   readonly #client = new SQSClient({
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
-    // Do not compare checksums. A repeated result has new ciphertext, and a FIFO queue returns the checksum of the
+    // Do not compare checksums. A repeated result has a new ciphertext, and a FIFO queue returns the checksum of the
     // first message.
     md5: false,
     requestHandler: {
@@ -65,7 +68,7 @@ export class SqsQueues implements Queues {
         sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? faultOf('NoAnswer', true)),
       );
     } catch (error) {
-      // One invalid message can make SQS reject the whole call, so send each message on its own.
+      // One invalid message can make SQS reject the whole call, so send each message by itself.
       if (messages.length > 1 && isRefusal(error)) {
         return (await Promise.all(messages.map((message) => this.send(queueUrl, [message], signal)))).flat();
       }

@@ -9,16 +9,19 @@ import { isNestedTooDeeply } from '../../records/json-depth.ts';
 import { PROOF_BYTES } from '../../records/record-proof.ts';
 
 /**
- * The longest `key_record`, in characters: what TEXT holds in MySQL. A System Key with the wraps of 20 regions takes a
- * quarter of it.
+ * The longest `key_record` in characters, which is what TEXT holds in MySQL. A System Key with wraps for 20 regions
+ * takes a quarter of it.
  */
 export const MAX_KEY_RECORD_CHARACTERS = 65_535;
 
 /** A row of `encryption_key`, without its id. */
 export interface SqlKeyRow {
-  /** The column `created` in seconds since 1970; undefined if it is not a whole number of them. */
+  /** The column `created` in seconds since 1970. Undefined if it is not a whole number of seconds. */
   readonly created: number | undefined;
-  /** The column `key_record`, cut after {@link MAX_KEY_RECORD_CHARACTERS} and one more; null for SQL's NULL. */
+  /**
+   * The column `key_record`, but at most one character more than {@link MAX_KEY_RECORD_CHARACTERS}. Null for SQL's
+   * NULL.
+   */
   readonly text: string | null;
 }
 
@@ -69,13 +72,13 @@ export function readKeyRow(id: KeyId, row: SqlKeyRow): KeyRow {
   }
 }
 
-/** The text of a `key_record` that {@link decodeKeyRow} has read, with another sealed key. */
+/** Returns the text of a `key_record`, which {@link decodeKeyRow} has read, with another sealed key. */
 export function withKey(text: string, encryptedKey: Uint8Array): string {
   return JSON.stringify({ ...(JSON.parse(text) as JsonObject), Key: base64(encryptedKey) });
 }
 
 /**
- * Parses a `key_record` of bounded length and depth. The error of JSON.parse is dropped, because it quotes the text.
+ * Parses a `key_record` of limited length and depth. The error of JSON.parse is dropped, because it quotes the text.
  */
 function parsed(text: string | null): JsonObject | undefined {
   if (text === null || text.length > MAX_KEY_RECORD_CHARACTERS || isNestedTooDeeply(text)) return undefined;
@@ -103,7 +106,7 @@ function bytes(value: unknown): Buffer | undefined {
   return typeof value === 'string' ? decodeBase64(value) : undefined;
 }
 
-/** A proof of another type or length is malformed. If it counted as absent, an attacker could remove it. */
+/** A proof of the wrong type or length is malformed. If it counted as absent, an attacker could remove a proof. */
 function proofOf(value: unknown): Buffer | undefined {
   const proof = bytes(value);
   return proof?.length === PROOF_BYTES ? proof : undefined;

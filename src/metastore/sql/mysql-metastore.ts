@@ -26,12 +26,12 @@ export interface MySqlConnection {
 export interface MySqlMetastoreOptions {
   /** A pool that `createPool` of `mysql2/promise` 3 has made, to the primary server. The caller closes it. */
   readonly pool: MySqlPool;
-  /** The longest wait for one attempt of a query, of at most three. Default: 3000 milliseconds. */
+  /** How long one attempt of a query may take, out of at most three. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number;
 }
 
 const METHODS = having('getConnection', 'execute', 'query', 'end');
-/** A pool of `mysql2` itself has a method `promise`, and calls back instead of giving promises. */
+/** A pool of `mysql2` itself uses callbacks instead of promises, and has a method `promise`. */
 const POOL: Type = {
   called: 'a pool of mysql2/promise',
   holds: (value) => METHODS.holds(value) && typeof (value as { readonly promise?: unknown }).promise !== 'function',
@@ -40,8 +40,8 @@ const OPTIONS: Types<MySqlMetastoreOptions> = { pool: POOL, queryTimeoutMs: opti
 const DATABASE = 'MySQL';
 
 /**
- * Key records in a MySQL or MariaDB table with Asherah's schema, `encryption_key`. `created` holds the date in UTC as
- * the session's time zone writes it, as in Asherah, so that every client must use the same time zone: best, UTC.
+ * Key records in a MySQL or MariaDB table with Asherah's schema, `encryption_key`. As in Asherah, `created` holds the
+ * date in UTC, but written in the session's time zone. So all clients must use the same time zone, preferably UTC.
  * @example
  * import { createPool } from 'mysql2/promise';
  *
@@ -66,10 +66,10 @@ interface Query {
 
 type Row = readonly (string | null)[];
 
-/** Rows as arrays, whatever form of rows the caller's pool is set to. */
+/** Returns rows as arrays, whatever form the caller's pool is set to. */
 const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 
-/** A text's bytes in UTF-8, whatever the character sets of the column and of the connection are. */
+/** The bytes of a text in UTF-8, whatever the character sets of the column and the connection are. */
 const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
 
 // Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
@@ -77,10 +77,10 @@ const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
 const SELECT =
   `SELECT CAST(created AS CHAR), LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1}) ` +
   `FROM encryption_key WHERE ${OF_ID}`;
-/** Without the strict mode, a text that is too long would be cut. Without autocommit, a write would be lost. */
+/** Without strict mode, MySQL would cut a text that is too long. Without autocommit, a write would be lost. */
 const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
 const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
-/** `created` is set to itself, because a TIMESTAMP column may have ON UPDATE CURRENT_TIMESTAMP without saying so. */
+/** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
 const REPLACE =
   `UPDATE encryption_key SET key_record = ?, created = created WHERE ${OF_ID} AND created = ? ` +
   `AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
@@ -124,7 +124,9 @@ async function send(on: Pick<MySqlConnection, 'execute'>, query: Query): Promise
   return result;
 }
 
-/** Writes one row. Resolves with whether there was a row to write. @throws UnsafeSession if the server refused */
+/**
+ * Writes one row. Resolves to whether there was a row to write. @throws UnsafeSession if the server refused to write
+ */
 async function write(on: MySqlConnection, query: Query): Promise<boolean> {
   const { affectedRows } = (await send(on, query)) as { readonly affectedRows: number };
   if (affectedRows > 0) return true;
@@ -133,7 +135,7 @@ async function write(on: MySqlConnection, query: Query): Promise<boolean> {
   return false;
 }
 
-/** A session in which a write could be cut or lost. */
+/** The error for a session in which a write could be cut or lost. */
 class UnsafeSession extends Error {
   override readonly name = 'UnsafeSession';
 }
@@ -180,8 +182,8 @@ class Connections implements SqlPool<MySqlConnection> {
   }
 
   /**
-   * Stops the query of a connection. A proxy between can give ids of its own, which may be another connection's on the
-   * server, so that the query is looked at first.
+   * Stops the query of a connection. A proxy in between may use connection IDs of its own, which may belong to another
+   * connection on the server. So this checks the query first.
    */
   async #cancel(threadId: number): Promise<void> {
     const running = await send(this.#pool, {

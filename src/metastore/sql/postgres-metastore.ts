@@ -8,7 +8,7 @@ import { SqlMetastore, type SqlKeyTable, type SqlSelection } from './sql-metasto
 /** The part of a `Pool` of `pg` that Keyfold uses. */
 export interface PostgresPool {
   connect(): Promise<PostgresConnection>;
-  /** The signature only says that a pool has this method: Keyfold alone calls it. */
+  /** The signature says only that a pool has this method. Keyfold alone calls it. */
   query(query: never): Promise<unknown>;
 }
 
@@ -24,7 +24,7 @@ export interface PostgresConnection {
 export interface PostgresMetastoreOptions {
   /** A `Pool` of `pg` 8, to the primary server. The caller closes it. */
   readonly pool: PostgresPool;
-  /** The longest wait for one attempt of a query, of at most three. Default: 3000 milliseconds. */
+  /** How long one attempt of a query may take, out of at most three. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number;
 }
 
@@ -66,10 +66,10 @@ interface Answer {
   readonly rowCount: number | null;
 }
 
-/** Rows as arrays of PostgreSQL's texts, whatever parsers the caller has set. */
+/** Returns rows as arrays of PostgreSQL's texts, whatever parsers the caller has set. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
-// A collation could make other ids equal to this one. The second condition compares them byte by byte.
+// With some collations, other IDs equal this one. The second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
 const SELECT =
   `SELECT extract(epoch FROM created::timestamptz)::text, left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1}) ` +
@@ -113,7 +113,7 @@ class PostgresKeyTable implements SqlKeyTable {
   }
 }
 
-/** Whether a text has the one character that PostgreSQL's texts cannot hold. */
+/** Whether a text contains U+0000, the one character that PostgreSQL's texts cannot hold. */
 function hasNul(text: string): boolean {
   return text.includes('\0');
 }
@@ -125,8 +125,8 @@ function wholeSeconds(text: string | null | undefined): number | undefined {
 }
 
 /**
- * Stops the query of a connection. A pooler between can give ids of its own, which may be another connection's on the
- * server, so that the text of the query is compared, too.
+ * Stops the query of a connection. A pooler in between may use connection IDs of its own, which may belong to another
+ * connection on the server. So this also compares the text of the query.
  */
 const CANCEL =
   'SELECT pg_cancel_backend(pid) ' +
@@ -181,5 +181,8 @@ class Connections implements SqlPool<PostgresConnection> {
   }
 }
 
-/** A connection that breaks emits an error, which would end the process. The query on it fails with the same error. */
+/**
+ * Ignores the error that a broken connection emits, which would end the process. The query on the connection fails with
+ * the same error.
+ */
 function ignore(): void {}

@@ -3,16 +3,16 @@ import { invalidConfiguration } from '../../errors.ts';
 import { numberFaults } from '../../input/defaults.ts';
 import { databaseUnavailable, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 
-/** A pool of connections, of one driver. */
+/** A pool of connections of one driver. */
 export interface SqlPool<Connection> {
   acquire(): Promise<Connection>;
-  /** The driver's object that stays the same each time the pool gives this connection. */
+  /** The driver's object that stays the same each time the pool hands out this connection. */
   identityOf(connection: Connection): object;
-  /** Takes a connection back. */
+  /** Puts a connection back into the pool. */
   release(connection: Connection): void;
   /** Closes a connection on which no query runs. Does not throw. */
   close(connection: Connection): void;
-  /** Closes a connection that must not be used again, and asks the server to stop what it runs. Does not throw. */
+  /** Closes a connection that must not be used again, and asks the server to stop its query. Does not throw. */
   abandon(connection: Connection): void;
   faultOf(error: unknown): SqlFault;
 }
@@ -30,14 +30,14 @@ export class SqlConnections<Connection> {
   readonly #database: string;
   readonly #pool: SqlPool<Connection>;
   readonly #queryTimeoutMs: number;
-  /** When each idle connection went back to the pool, and after how many breaks of other connections. */
+  /** For each idle connection: when it became idle, and how many connections had broken by then. */
   readonly #idle = new WeakMap<object, { readonly sinceMs: number; readonly breaks: number }>();
-  /** The number of connections that have broken. Those that were idle at that time may be dead, too. */
+  /** The number of connections that have broken. Connections that were idle at that time may be dead as well. */
   #breaks = 0;
 
   /**
-   * @param database the product's name, for causes of errors
-   * @param queryTimeoutMs the longest wait for one attempt of a query. Default: 3000 milliseconds.
+   * @param database the name of the database product, for the causes of errors
+   * @param queryTimeoutMs how long one attempt of a query may take. Default: 3000 milliseconds.
    * @throws KeyfoldError `InvalidConfiguration` if no timer can count `queryTimeoutMs`
    */
   constructor(database: string, pool: SqlPool<Connection>, queryTimeoutMs = DEFAULTS.queryTimeoutMs) {
@@ -50,8 +50,8 @@ export class SqlConnections<Connection> {
   }
 
   /**
-   * Runs a query, again if its connection breaks, it takes too long, or the server asks for another attempt. A write
-   * that runs again may meet its own row.
+   * Runs a query. Repeats it if its connection breaks, if it takes too long, or if the server asks for another attempt.
+   * A repeated write may find the row that it has already written.
    * @throws KeyfoldError `MetastoreUnavailable`, `InvalidRequest` if a column cannot hold a value, or the reason of the
    * deadline's signal
    */
@@ -84,7 +84,7 @@ export class SqlConnections<Connection> {
     }
   }
 
-  /** Waits for a free connection. One that comes after the deadline goes back to the pool. */
+  /** Waits for a free connection. A connection that arrives after the deadline goes back to the pool. */
   async #next(signal: AbortSignal): Promise<Connection> {
     const acquired = this.#pool.acquire();
     try {
@@ -121,5 +121,5 @@ export class SqlConnections<Connection> {
   }
 }
 
-/** An attempt that took too long. */
+/** The fault of an attempt that took too long. */
 const NO_ANSWER: SqlFault = { name: 'NoAnswerInTime', doesNotFit: false, isBroken: true, isTransient: true };

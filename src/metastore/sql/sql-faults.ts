@@ -2,17 +2,17 @@ import { errorNameOf, KeyfoldError } from '../../errors.ts';
 
 /** What a failed query says about its connection and about another attempt. */
 export interface SqlFault {
-  /** The database's code of the error, or the system's. The error's text is left out, because it can quote values. */
+  /** The error code of the database or of the system. The text of the error is omitted, because it can quote values. */
   readonly name: string;
-  /** Whether a column cannot hold its value. */
+  /** Whether a value does not fit into its column. */
   readonly doesNotFit: boolean;
   /** Whether the connection is no longer usable. */
   readonly isBroken: boolean;
-  /** Whether another attempt may succeed at once. */
+  /** Whether another attempt may succeed immediately. */
   readonly isTransient: boolean;
 }
 
-/** The code of a driver's error, or its class. */
+/** The code of a driver's error. If it has none, the name of its class. */
 export function faultName(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);
@@ -25,7 +25,9 @@ export function databaseUnavailable(database: string, faultOrReason: string): Ke
   });
 }
 
-/** The error for a key that the table's columns cannot hold, such as one of a long partition. */
+/**
+ * The error for a key that does not fit into the columns of the table, for example because its partition is too long.
+ */
 export function rowDoesNotFit(): KeyfoldError {
   return new KeyfoldError(
     'InvalidRequest',

@@ -18,7 +18,7 @@ import { rowDoesNotFit } from './sql-faults.ts';
 /** Which rows of an id to read. */
 export interface SqlSelection {
   readonly id: string;
-  /** Only the row of this date, in seconds since 1970. */
+  /** Only the row with this date, in seconds since 1970. */
   readonly created?: number;
   /** Only rows up to this date, in seconds since 1970. */
   readonly notAfter?: number;
@@ -26,19 +26,17 @@ export interface SqlSelection {
   readonly limit?: number;
 }
 
-/**
- * Asherah's table `encryption_key` in one kind of database. The methods throw what those of {@link Metastore} throw.
- */
+/** Asherah's table `encryption_key` in one kind of database. The methods throw the same errors as {@link Metastore}. */
 export interface SqlKeyTable {
   /** Reads rows, latest first. */
   select(selection: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]>;
   /** @throws KeyfoldError `InvalidRequest` if a column cannot hold its value */
   insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'>;
-  /** Replaces the text of a row if it is still `from`. Resolves with whether it was. */
+  /** Replaces the text of a row if the text is still `from`. Resolves to whether it was. */
   replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean>;
 }
 
-/** The end of the year 9999. SQL's texts of later times differ by database, and no key has such a date. */
+/** The end of the year 9999. Databases write later times differently, and no key has such a date. */
 const LAST_SECOND = 253_402_300_799;
 const RECENT = 10;
 
@@ -78,7 +76,7 @@ export class SqlMetastore implements Metastore, SystemKeyStore {
     for (const row of rows) {
       const read = readKeyRow(id, row);
       if (!('unreadable' in read)) records.push(read);
-      // The list ends before an unreadable row, so that this row does not look absent. The latest row must be readable.
+      // End the list before an unreadable row, so that the row does not look absent. The latest row must be readable.
       else if (records.length === 0) decodeKeyRow(id, row);
       else break;
     }
