@@ -26,10 +26,10 @@ export interface Spread {
   readonly upper: number;
 }
 
-/** How long a comparison takes. */
+/** The duration of a comparison. */
 export interface RaceOptions {
   readonly rounds?: number;
-  /** How long the turn of each contestant takes in a round. */
+  /** The duration of each contestant's turn in a round. */
   readonly roundMs?: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The minimum cost of a record in Node: two GCM operations with KeyObjects, strict base64 and JSON. The floor has
- * neither a cache nor IDs, a policy or detailed errors.
+ * The minimum cost of a record in Node: two GCM operations with KeyObjects, strict base64 and JSON. The floor has no
+ * cache, no IDs, no policy and no detailed errors.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
 

@@ -100,7 +100,10 @@ function byCpu({ byCpu: value }: Figure): string {
   return value === undefined ? '' : `${short(value)}×`;
 }
 
-/** How many times as fast as each contestant Keyfold is. The table marks ratios that miss their budgets. */
+/**
+ * A table that shows how many times as fast as each contestant Keyfold is. The table marks ratios that miss their
+ * budgets.
+ */
 function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Verdict>): string {
   const parsed = figures.map((figure) => {
     const [, operation = '', contestant = '', size = ''] = /^(\w+) against (.*) ([\d.]+ \w+)$/.exec(figure.name) ?? [];

@@ -8,11 +8,11 @@ import { runbookOf } from './runbooks.ts';
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
-/** After how many hours without a run the maintenance counts as missing. It runs daily, but a run may be late. */
+/** If the last run was longer ago than this, the maintenance is missing. It runs daily, and a run may be late. */
 const HOURS_WITHOUT_MAINTENANCE = 26;
-/** From how many failed requests in five minutes on the service is at fault. */
+/** With this many failed requests in five minutes, the service is at fault. */
 const MANY = 10;
-/** Above which share of failed invocations the function is at fault, and not its callers. */
+/** If a larger share of the invocations fails, the function is at fault, and not its callers. */
 const MOST = 0.5;
 /**
  * Fires for two failovers within an hour. A warm process calls KMS once an hour, so even a small fleet without its

@@ -4,11 +4,11 @@ import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 export type Resources = Record<string, { Type: string; Properties: Record<string, unknown> } & Record<string, unknown>>;
 
 /**
- * After how many receives a message becomes a dead letter. Delays reach 15 minutes, so an outage of 18 hours produces
- * no dead letters.
+ * The number of receives after which a message becomes a dead letter. Delays reach 15 minutes, so an outage of 18 hours
+ * produces no dead letters.
  */
 const MAX_RECEIVE_COUNT = 100;
-/** How many times the function's time-out the queue hides a message, as Lambda recommends. */
+/** The queue hides a message for this many times the function's time-out, as Lambda recommends. */
 const VISIBILITY_PER_TIMEOUT = 6;
 /**
  * Keeps a queue when its stack is deleted, because the messages would be lost. A queue that could not be created has no

@@ -1,17 +1,22 @@
 /**
- * Draws random comments and test titles, and prints each with its place, so that a reader can rate it out of context.
+ * Draws random comments, test titles and sentences of the documents, and prints each with its place, so that a reader
+ * can rate it out of context.
  *
  * @example
- * npm run prose:draw -- --comments 60 --titles 60 --seed 7
+ * npm run prose:draw -- --comments 60 --titles 60 --sentences 60 --seed 7
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Seeded } from '../test/support/seeded.ts';
-import { proseFiles, proseOf, type Passage } from './prose/scan.ts';
+import { markdownFiles, markdownPassages } from './prose/markdown.ts';
+import { proseFiles, proseOf, ROOT, type Passage } from './prose/scan.ts';
 
 const { values } = parseArgs({
   options: {
     comments: { type: 'string', default: '60' },
     titles: { type: 'string', default: '60' },
+    sentences: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
   },
 });
@@ -30,6 +35,20 @@ show(
   tests.map(({ rows }) => random.of(rows)),
   Number(values.titles),
 );
+show('Sentences of the documents', markdownFiles().flatMap(sentencesOf), Number(values.sentences));
+
+/** The sentences of a document that have more than three words, without its headings and tables. */
+function sentencesOf(file: string): Passage[] {
+  const passages = markdownPassages(file, readFileSync(join(ROOT, file), 'utf8'));
+  return passages
+    .filter(({ text }) => !/^(?:#|\|)/.test(text))
+    .flatMap(({ text, line, lastLine }) =>
+      text
+        .split(/(?<=[.?!]\**) (?=[^a-z])/)
+        .filter((sentence) => sentence.split(' ').length > 3)
+        .map((sentence) => ({ file, line, lastLine, text: sentence })),
+    );
+}
 
 function show(heading: string, passages: readonly Passage[], count: number): void {
   console.log(`${heading}: ${count} of ${passages.length}, seed ${values.seed}\n`);

@@ -72,7 +72,7 @@ export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: V
   };
 }
 
-/** Retries by a strategy in the way of the SDK's retry middleware. */
+/** Retries as the SDK's retry middleware does, with the given strategy. */
 async function retried(strategy: Strategy, send: () => Promise<Buffer>): Promise<Buffer> {
   let token = await strategy.acquireInitialRetryToken('');
   for (;;) {

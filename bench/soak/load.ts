@@ -32,7 +32,7 @@ const POLICY = {
 const PARTITIONS = 100;
 const CONTAINERS = 6;
 const CALLERS = 24;
-/** By how much an answer may exceed its deadline. */
+/** The time by which an answer may miss its deadline. */
 const LATE_MS = 300;
 const MAX_REMEMBERED = 2000;
 

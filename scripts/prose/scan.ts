@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { parseSync, Visitor, type CallExpression, type Comment, type Expression } from 'oxc-parser';
+import { parseSync, Visitor, type CallExpression, type Comment, type Expression, type Node } from 'oxc-parser';
 
 /** The repository's folder. */
 export const ROOT = join(import.meta.dirname, '..', '..');
@@ -34,6 +34,8 @@ const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
 /** Comments that are instructions for a tool. */
 const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
 const TEST_FUNCTIONS = new Set(['describe', 'it', 'test']);
+/** The longest source text of a value that a title shows. */
+const MAX_SOURCE = 60;
 
 /** A comment, test title or message, with its first and last line. */
 export interface Passage {
@@ -130,9 +132,11 @@ function hasWords({ text }: Passage): boolean {
 }
 
 type Program = ReturnType<typeof parseSync>['program'];
+type Constants = ReadonlyMap<string, Node>;
 
 function titlesIn(program: Program, text: string, passageOf: PassageOf): Title[] {
   const titles: Title[] = [];
+  const constants = constantsIn(program);
   const chain: { readonly end: number; readonly title: string }[] = [];
   new Visitor({
     CallExpression(call) {
@@ -143,7 +147,7 @@ function titlesIn(program: Program, text: string, passageOf: PassageOf): Title[]
       if (title === undefined) return;
       while (chain.length > 0 && (chain.at(-1)?.end ?? 0) < call.start) chain.pop();
       const before = chain.map((suite) => `${suite.title} > `).join('');
-      const filled = filledIn(title, call.callee, text);
+      const filled = filledIn(title, call.callee, text, constants);
       const rows = filled.map((row) => passageOf(argument.start, argument.end, before + row));
       titles.push({ isSuite: name === 'describe', rows });
       chain.push({ end: call.end, title: filled[0] ?? title });
@@ -167,27 +171,59 @@ function literal(node: Expression, text: string): string | undefined {
   return isText ? text.slice(node.start + 1, node.end - 1) : undefined;
 }
 
-/** The title for each row of the table in `it.for(table)(title)`. Values that are not literals remain placeholders. */
-function filledIn(title: string, callee: Expression, text: string): string[] {
+/**
+ * The title for each row of the table in `it.for(table)(title)`. A value that is not a literal is shown as its source
+ * text. A placeholder remains if the table is not written in the file.
+ */
+function filledIn(title: string, callee: Expression, text: string, constants: Constants): string[] {
   const [argument] = callee.type === 'CallExpression' ? callee.arguments : [];
-  const table = argument?.type === 'TSAsExpression' ? argument.expression : argument;
-  if (table?.type !== 'ArrayExpression' || !/[%$]/.test(title)) return [title];
-  return table.elements.map((row) => {
-    if (row === null || row.type === 'SpreadElement') return title;
+  const table = withoutType(argument);
+  const rows = table?.type === 'Identifier' ? constants.get(table.name) : table;
+  if (rows?.type !== 'ArrayExpression' || !/[%$]/.test(title)) return [title];
+  const shown = (cell: Node | null | undefined): string | undefined => {
+    if (cell === undefined || cell === null) return undefined;
+    if (cell.type === 'Literal') return String(cell.value);
+    return abbreviated(text.slice(cell.start, cell.end));
+  };
+  return rows.elements.map((element, i) => {
+    const row = withoutType(element);
+    if (row === undefined || row.type === 'SpreadElement') return title;
     const cells = row.type === 'ArrayExpression' ? [...row.elements] : [row];
     const fields = row.type === 'ObjectExpression' ? row.properties : [];
     return title
-      .replaceAll(/%[sdifjo]/g, (placeholder) => {
-        const cell = cells.shift();
-        return (cell && 'value' in cell && cell.type === 'Literal' ? String(cell.value) : undefined) ?? placeholder;
-      })
+      .replaceAll('%#', String(i))
+      .replaceAll(/%(?:\.\d+)?[sdifjo]/g, (placeholder) => shown(cells.shift()) ?? placeholder)
       .replaceAll(/\$(\w+)/g, (placeholder, name: string) => {
+        if (/^\d+$/.test(name)) return shown(row.type === 'ArrayExpression' ? row.elements[Number(name)] : row) ?? name;
         const field = fields.find(
           (one) => one.type === 'Property' && one.key.type === 'Identifier' && one.key.name === name,
         );
-        return (field?.type === 'Property' ? literal(field.value, text) : undefined) ?? placeholder;
+        return shown(field?.type === 'Property' ? field.value : undefined) ?? placeholder;
       });
   });
+}
+
+/** A node of the syntax tree without `as const`, `as T` and `satisfies T`. */
+function withoutType(node: Node | null | undefined): Node | undefined {
+  const isTyped = node?.type === 'TSAsExpression' || node?.type === 'TSSatisfiesExpression';
+  return isTyped ? withoutType(node.expression) : (node ?? undefined);
+}
+
+function abbreviated(source: string): string {
+  const line = source.replaceAll(/\s+/g, ' ').replaceAll(/^'(.*)'$/g, '$1');
+  return line.length <= MAX_SOURCE ? line : `${line.slice(0, MAX_SOURCE)}…`;
+}
+
+/** The lists that a file assigns to constants, by name. */
+function constantsIn(program: Program): Constants {
+  const constants = new Map<string, Node>();
+  new Visitor({
+    VariableDeclarator({ id, init }) {
+      const value = withoutType(init);
+      if (id.type === 'Identifier' && value?.type === 'ArrayExpression') constants.set(id.name, value);
+    },
+  }).visit(program);
+  return constants;
 }
 
 function messagesIn(program: Program, passageOf: PassageOf): Passage[] {

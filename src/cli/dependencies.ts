@@ -31,7 +31,7 @@ export interface Caller {
 }
 
 /**
- * What the commands get from outside. src/cli/main.ts passes the environment of the process, and tests pass their own.
+ * The objects that the commands use. src/cli/main.ts passes the environment of the process, and tests pass their own.
  */
 export interface CliDependencies {
   readonly environment: Environment;

@@ -243,7 +243,7 @@ export class PartitionClient {
     const sent = requestMembers(request, (document) => jsonOf(document, 'request.document', lossless));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
-    // Which of these members is present determines the return types of the public methods.
+    // The return types of the public methods depend on which of these members the request has.
     return request.documentText === undefined ? (documentOf(text, answer.requestId) as never) : (text as never);
   }
 

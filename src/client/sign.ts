@@ -38,7 +38,7 @@ export interface RequestSigner {
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
   /** Makes the next call of `sign` ask the provider for new credentials. */
   renewCredentials(): void;
-  /** By how many milliseconds this machine's clock is behind that of AWS. 0 until `correctClock` corrects it. */
+  /** The lag of this machine's clock behind that of AWS, in milliseconds. 0 until `correctClock` corrects it. */
   readonly clockOffsetMs: number;
 }
 

@@ -6,7 +6,7 @@ import type { HttpRequest } from './http-event.ts';
 import { requestOf } from './json-request.ts';
 
 /**
- * How much of a body may be something other than the payload: the rest of the record, white space and unknown members.
+ * The space in a body for everything other than the payload: the rest of the record, white space and unknown members.
  */
 const BODY_ROOM_BYTES = 64 * 1024;
 /** Lambda's limit for an event. */

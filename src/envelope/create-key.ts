@@ -43,7 +43,7 @@ export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
   throw noUsableKey(source.id);
 }
 
-/** What {@link createKey} needs to make a key. */
+/** The arguments of {@link createKey}. */
 export interface NewKey {
   readonly kind: KeyKind;
   readonly id: KeyId;

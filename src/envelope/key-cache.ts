@@ -6,7 +6,7 @@ import type { Clock } from '../async/clock.ts';
 export interface KeyCacheLimits {
   readonly maxKeys: number;
   readonly maxAgeMs: number;
-  /** How much longer than `maxAgeMs` the cache keeps a key. Only {@link KeyCache.stale} returns such a key. */
+  /** The cache keeps a key for this long after `maxAgeMs`. Only {@link KeyCache.stale} returns such a key. */
   readonly graceMs: number;
   /** Called when the full cache drops a key. */
   readonly evicted: () => void;

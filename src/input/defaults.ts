@@ -20,7 +20,8 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
 };
 
 /**
- * Returns the defaults, which the given options replace. If an option is undefined, its default stays.
+ * Returns the defaults, with the given options in place of their defaults. If an option is undefined, its default
+ * stays.
  * @param name the name of the parameter with the given options, for error messages
  * @throws TypeError if an option has another type than its default, or has no default
  */

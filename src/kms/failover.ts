@@ -66,8 +66,7 @@ type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
 
 // The five constants below were tuned by simulating a fleet of processes: see docs/explanation/kms-failover.md.
 /**
- * How likely a request, after the first round, tries another region before the preferred one, while the preferred
- * region throttles.
+ * While the preferred region throttles, a request in a later round tries another region first with this probability.
  */
 const SPILL = 0.06;
 /** While the preferred region throttles, each round multiplies the longest delay by this factor. */

@@ -5,5 +5,5 @@ export function isTableName(text: string): boolean {
   return TABLE.test(text);
 }
 
-/** What the error says about any other text. */
+/** The error text for a text that is neither. */
 export const NO_TABLE_NAME = 'is neither the name nor the ARN of a DynamoDB table';

@@ -13,7 +13,7 @@ export const recordEntry = v.unknown();
 
 const seconds = v.pipe(v.number(), v.safeInteger(), v.description('In seconds since 1970.'));
 
-/** How Asherah names a key: by its ID, and by when it was created. */
+/** Asherah's name for a key: its ID and its creation time. */
 export const keyMetaSchema = v.pipe(
   v.object({ KeyId: v.string(), Created: seconds }),
   v.description("The partition's Intermediate Key, which decrypts the Data Row Key."),

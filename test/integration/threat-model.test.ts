@@ -52,7 +52,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
 
-  it('can do neither if keyRowProofs is "require", whether they omit the proof or copy one', async () => {
+  it('can neither move a key to another partition nor date it anew if keyRowProofs is "require"', async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };

@@ -40,7 +40,7 @@ const FOR_OTHER_PROPERTIES = [
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
 /**
  * For a KMS key that encrypts the functions' environment or the table. docs/reference/iam-and-stacks.md and
- * docs/how-to/replace-a-kms-key.md say which role needs them.
+ * docs/how-to/replace-a-kms-key.md say which role needs these permissions.
  */
 const FOR_OTHER_KEYS = /^kms:/;
 const PASSED = { 'iam:PassedToService': 'lambda.amazonaws.com' };

@@ -74,9 +74,22 @@ describe('the bundle of examples/lambda', () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const [, bundle] = codeBlocksOf('examples/lambda/README.md').filter(({ language }) => language === 'sh');
     const [, , entry = '', ...options] = wordsOf(bundle?.code ?? '');
-    expect(options).toEqual(['--bundle', '--platform=node', '--target=node24', '--outfile=function/index.cjs']);
+    expect(options).toEqual([
+      '--bundle',
+      '--platform=node',
+      '--target=node24',
+      '--minify',
+      '--outfile=function/index.cjs',
+    ]);
     const outfile = join(folder, 'index.cjs');
-    await build({ entryPoints: [join(ROOT, entry)], bundle: true, platform: 'node', target: 'node24', outfile });
+    await build({
+      entryPoints: [join(ROOT, entry)],
+      bundle: true,
+      platform: 'node',
+      target: 'node24',
+      minify: true,
+      outfile,
+    });
     await createTable(dynamoDb, 'Customers');
     const handler = 'index.handler';
     lambda = await EmulatedFunction.start({ taskRoot: folder, handler, name: 'cards', environment: env });

@@ -54,7 +54,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it('can read at any time if the alias of one region after the other moves, each followed by a maintenance', async () => {
+  it("can always read if the regions' aliases move one by one, with a maintenance after each move", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     for (const region of BOTH) {
@@ -65,7 +65,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('can read at any time if it gets the new key ARN of one region after the other, each after a maintenance', async () => {
+  it("can always read if it gets the regions' new key ARNs one by one, after a maintenance each time", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     const arns = world.arns(BOTH, 'old');
@@ -78,7 +78,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('with one region can read at any time if it has a second region for a time', async () => {
+  it('with one region can always read if it has a second region for a while', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);
@@ -111,7 +111,7 @@ it('Asherah Rust with a single KmsKeyId reads keys of two regions until its alia
 });
 
 /**
- * Which ARN a configuration has: the old key's, the new key's, or that of the alias that moves from one to the other.
+ * The ARN in a configuration: that of the old key, of the new key, or of the alias that moves from one to the other.
  */
 type Named = 'alias' | 'old' | 'next';
 

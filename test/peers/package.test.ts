@@ -42,12 +42,12 @@ async function outputOf(args: readonly string[], node: string = process.execPath
 }
 
 describe('the package', () => {
-  it('has no fault that publint finds', async () => {
+  it('has no problem that publint reports', async () => {
     const cli = toolFile('publint', 'src/cli.js');
     expect(await outputOf([cli, toolFile('keyfold', '.'), '--strict'])).toContain('All good!');
   });
 
-  it('has types that resolve as its code does, which attw checks', async () => {
+  it('has types that resolve as its code does, which attw confirms', async () => {
     const cli = toolFile('@arethetypeswrong/cli', 'dist/index.js');
     const output = await outputOf([cli, '--profile', 'esm-only', '--format', 'json', tarball]);
     expect(output).toContain('keyfold');

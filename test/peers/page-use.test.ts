@@ -42,7 +42,7 @@ async function isDone(name: RegExp): Promise<boolean> {
   return classes?.includes('done') === true;
 }
 
-it('the page begins with what Keyfold is', async () => {
+it('the page first says what Keyfold is', async () => {
   const text = await page.locator('body').innerText();
   expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(/^Keyfold\s+Keyfold is an encryption API for AWS Lambda\./);
 });
@@ -144,8 +144,8 @@ it('the page says "encrypt" and "decrypt" in every state', async () => {
 
 const why = (): Promise<string> => page.locator('.why').innerText();
 
-describe('a request that needs no key', () => {
-  it('is never shown as one that found its keys in memory', async () => {
+describe('the page, after a request that needs no key,', () => {
+  it('never says that it found keys in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
     await underTest.press('Encrypt', /^Invalid request/);
@@ -163,7 +163,7 @@ describe('a request that needs no key', () => {
     underTest.complaints.length = 0;
   });
 
-  it('looks different from one whose keys were in memory', async () => {
+  it('looks different than after a request whose keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
     expect(await why()).toBe('No call: the keys were in memory.');

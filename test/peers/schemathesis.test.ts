@@ -110,7 +110,7 @@ async function realRequests(): Promise<readonly Request[]> {
 }
 
 /**
- * What is wrong under a fault: undocumented answers, unexpected permanent failures, or the absence of the expected
+ * The problems found under a fault: undocumented answers, unexpected permanent failures, or the absence of the expected
  * failure.
  */
 async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly string[]> {

@@ -8,7 +8,7 @@ import { end } from './processes.ts';
 /** A request that is sent unchanged. */
 export type Request = readonly [operationId: string, partition: string, body: unknown];
 
-/** What a round has found. */
+/** The findings of a round. */
 interface Round {
   /** The answers that contradict the document. */
   readonly failures: readonly string[];

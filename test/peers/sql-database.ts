@@ -11,7 +11,7 @@ export type SqlKind = (typeof KINDS)[number];
 /** A metastore on a pool of its own. */
 export interface OpenMetastore {
   readonly metastore: PostgresMetastore | MySqlMetastore;
-  /** How often the metastore has taken a connection from its pool, which it does once for each query. */
+  /** The number of connections that the metastore has taken from its pool: one for each query. */
   readonly queries: () => number;
   readonly close: () => Promise<void>;
 }

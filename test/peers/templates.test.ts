@@ -36,10 +36,10 @@ describe('cfn-lint', () => {
 
   it.for([
     ['', {}],
-    [', every option the other way round', FLIPPED],
+    [' with every option reversed', FLIPPED],
     ...Object.entries(ENTRIES).map(([type, changed]) => [` with the entry ${type}`, changed] as const),
   ] as const)(
-    'finds nothing in the packaged app%s but dependencies that osls states without need',
+    'finds nothing in the packaged app%s except dependencies that osls states needlessly',
     async ([, changed]) => {
       const app = await packageExample(changed);
       const found = await lint('--ignore-checks', 'W3005', '--', app.template);

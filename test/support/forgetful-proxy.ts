@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** What a client gets if it sends on a forgotten connection: a reset, or no answer at all. */
+/** The effect of sending on a forgotten connection: a reset, or no answer at all. */
 export type Forgetting = 'reset' | 'silence';
 
 /** The connection of one client. */

@@ -12,7 +12,7 @@ export type Answer = 'ok' | FaultClass | (() => Promise<'ok' | FaultClass> | 'ok
 /** Fake regions that answer as a script says. Their clock moves only when a test moves it, or when code sleeps. */
 export class ScriptedRegions implements FailoverDependencies {
   readonly clock = new HandClock();
-  /** What every random number is. */
+  /** The value of every random number. */
   draw = 0.5;
   /** The answers of each region in their order. The last answer repeats. */
   answers: Record<string, readonly Answer[]> = {};

@@ -43,7 +43,7 @@ function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
 }
 
-/** What a call returns or resolves with, or its error. */
+/** The result of a call, or the error that it throws or rejects with. */
 async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown } | { readonly error: unknown }> {
   try {
     return { value: await call() };

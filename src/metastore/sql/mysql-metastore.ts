@@ -26,7 +26,7 @@ export interface MySqlConnection {
 export interface MySqlMetastoreOptions {
   /** A pool that `createPool` of `mysql2/promise` 3 has made, to the primary server. The caller closes it. */
   readonly pool: MySqlPool;
-  /** How long one attempt of a query may take, out of at most three. Default: 3000 milliseconds. */
+  /** The time limit for one attempt of a query. A query has at most three attempts. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number;
 }
 

@@ -24,7 +24,7 @@ export interface PostgresConnection {
 export interface PostgresMetastoreOptions {
   /** A `Pool` of `pg` 8, to the primary server. The caller closes it. */
   readonly pool: PostgresPool;
-  /** How long one attempt of a query may take, out of at most three. Default: 3000 milliseconds. */
+  /** The time limit for one attempt of a query. A query has at most three attempts. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number;
 }
 
@@ -69,7 +69,7 @@ interface Answer {
 /** Returns rows as arrays of PostgreSQL's texts, whatever parsers the caller has set. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
-// With some collations, other IDs equal this one. The second condition compares the IDs byte by byte.
+// Some collations consider other IDs equal to this one. The second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
 const SELECT =
   `SELECT extract(epoch FROM created::timestamptz)::text, left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1}) ` +

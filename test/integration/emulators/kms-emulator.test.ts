@@ -310,6 +310,16 @@ describe('KMS emulator: JSON protocol', () => {
       '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":["a"]}',
       'SerializationException',
     ],
+    [
+      'TrentService.Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":{"a":5}}',
+      'SerializationException',
+    ],
+    [
+      'TrentService.Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}',
+      'SerializationException',
+    ],
     ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}', 'SerializationException'],
     ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}', 'ValidationException'],
     ['TrentService.Encrypt', '[]', 'SerializationException'],
@@ -444,6 +454,13 @@ describe('KMS emulator: control API', () => {
       expect(() => emulator.setFault(region, { kind: 'down' })).toThrow(RangeError);
       const { regions } = (await (await control('/regions')).json()) as { regions: { region: string }[] };
       expect(regions.map((one) => one.region)).toEqual([REGION]);
+    },
+  );
+
+  it.for([`/regions/${REGION}/fault/`, '/regions/fault', '/faults/'])(
+    'the control API has no path %s',
+    async (path) => {
+      for (const method of ['PUT', 'DELETE']) expect((await control(path, { method })).status).toBe(404);
     },
   );
 

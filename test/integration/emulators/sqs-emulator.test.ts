@@ -64,7 +64,10 @@ describe('SQS emulator: queues', () => {
     [{ VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
     [{ VisibilityTimeout: '' }, 'InvalidAttributeValue'],
     [{ DelaySeconds: '1.5' }, 'InvalidAttributeValue'],
+    [{ DelaySeconds: '901' }, 'InvalidAttributeValue'],
     [{ MaximumMessageSize: '1023' }, 'InvalidAttributeValue'],
+    [{ MaximumMessageSize: '1048577' }, 'InvalidAttributeValue'],
+    [{ MessageRetentionPeriod: '1209601' }, 'InvalidAttributeValue'],
     [{ MessageRetentionPeriod: '59' }, 'InvalidAttributeValue'],
     [{ ReceiveMessageWaitTimeSeconds: '21' }, 'InvalidAttributeValue'],
     [{ ContentBasedDeduplication: 'true' }, 'InvalidAttributeValue'],
@@ -180,6 +183,25 @@ describe('SQS emulator: messages', () => {
     expect(answer.Successful?.map(({ Id }) => Id)).toEqual(['a']);
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'InvalidParameterValue' }]);
   });
+
+  it.for([
+    [{ timestamp: { DataType: 'Number', StringValue: '1493147359900' } }, '235c5c510d26fb653d073faed50ae77c'],
+    [
+      {
+        b: { DataType: 'Binary.png', BinaryValue: Buffer.from([0, 255]) },
+        a: { DataType: 'String', StringValue: 'é' },
+      },
+      'dbdafc6755cea9e8925faf9e6a917917',
+    ],
+  ] as const)(
+    'SendMessage and ReceiveMessage return the MD5 of the attributes %j',
+    async ([MessageAttributes, md5]) => {
+      const QueueUrl = queue();
+      expect(await send(QueueUrl, { MessageAttributes })).toMatchObject({ MD5OfMessageAttributes: md5 });
+      const command = new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'] });
+      expect((await client.send(command)).Messages).toMatchObject([{ MD5OfMessageAttributes: md5 }]);
+    },
+  );
 
   it('ReceiveMessage returns only the requested attributes', async () => {
     const QueueUrl = queue();

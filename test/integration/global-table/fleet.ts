@@ -9,7 +9,7 @@ import { REGIONS, type Region, type TwoRegions } from './two-regions.ts';
 export interface Process {
   readonly region: Region;
   readonly suffixed: boolean;
-  /** By how many milliseconds the process's clock is ahead of the true time. */
+  /** The process's clock is ahead of the true time by this many milliseconds. */
   readonly offsetMs: number;
   readonly service: SessionFactory;
 }
@@ -19,12 +19,12 @@ export const [LEGACY_REGION] = REGIONS;
 
 const PROCESSES_A_REGION = 3;
 const MAX_CLOCK_ERROR_MS = 20_000;
-/** After how many seals, on average, a key is retired. */
+/** The average number of seals after which a key is retired. */
 const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
 
-/** What a fleet is made of. */
+/** The parts of a fleet. */
 export interface FleetOptions {
   readonly world: TwoRegions;
   readonly ledger: Ledger;

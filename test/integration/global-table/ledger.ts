@@ -25,7 +25,7 @@ const ABSENCE_MS = 1000;
  */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** What the two replicas must contain. It follows only from the actions of processes, and the replicas are not read. */
+/** Computes what the two replicas must contain, from the actions of processes alone. It does not read the replicas. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;

@@ -44,7 +44,7 @@ export interface TwoRegionsOptions {
 /** The options of a process. */
 export interface ProcessOptions {
   readonly suffixed: boolean;
-  /** By how many milliseconds the process's clock is ahead of the true time. */
+  /** The process's clock is ahead of the true time by this many milliseconds. */
   readonly offsetMs?: number;
   readonly policy?: Partial<CryptoPolicy>;
 }

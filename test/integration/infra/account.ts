@@ -265,7 +265,7 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
   return result.overallResult === 'Allowed';
 }
 
-/** Returns all actions that a principal may perform on a target, each of which is simulated. */
+/** Simulates each action, and returns those that a principal may perform on a target. */
 export async function allowedOn(principal: Principal, target: Target): Promise<string[]> {
   const actions = actionsOn(target);
   const allowed = await Promise.all(actions.map((action) => isAllowed(principal, action, target)));

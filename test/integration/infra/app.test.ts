@@ -130,7 +130,7 @@ function daysKept(app: AppPackage): unknown[] {
   );
 }
 
-/** The codes in one of Keyfold's metrics for which an alarm fires. */
+/** The error codes that make an alarm fire, if one of Keyfold's metrics counts them. */
 function codesRungFor(metric: string): Set<unknown> {
   const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
     const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
@@ -216,7 +216,7 @@ describe('each function', () => {
     }
   });
 
-  it('of the API expects the same authorizer as its route', () => {
+  it('expects the same authorizer as its routes, if it has routes', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -231,7 +231,7 @@ describe('each function', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('has its own operations: seal and open share none, and together have all', () => {
+  it('has operations of its own, and seal and open together have every operation', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -312,7 +312,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('has a log group that outlives the stack, as every function has', () => {
+  it('has, like every function, a log group that outlives the stack', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(
@@ -419,7 +419,7 @@ describe('the alarms of the app', () => {
     expect(named.filter((page) => !existsSync(new URL(`../../../${page}`, import.meta.url)))).toEqual([]);
   });
 
-  it('have the number and the metrics for which docs/explanation/costs.md charges', () => {
+  it('are as many as docs/explanation/costs.md charges for, on as many metrics', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
     );
@@ -441,7 +441,7 @@ describe('the alarms of the app', () => {
     expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
   });
 
-  it('take missing data for healthy, except the alarm on the maintenance, which must run every 26 hours', () => {
+  it('treat missing data as healthy, except the alarm on the maintenance, which must run every 26 hours', () => {
     for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       const isMaintenance = id === 'MaintenanceMissingAlarm';
       expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
@@ -474,7 +474,7 @@ describe('the alarms of the app', () => {
   });
 
   it.for(['Seal', 'Open'])(
-    'fire if %s fails for a few callers and for them always, but not for mistakes of some callers',
+    'fire if %s always fails for a few callers, but not if some callers make mistakes',
     (name) => {
       const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
       const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
@@ -545,7 +545,7 @@ describe('the alarms of the app', () => {
     [100, 1],
     [10_000, 1],
   ] as const)(
-    'fire if a fleet at %i requests per second loses its preferred region, within %i hours',
+    'fire, for a fleet at %i requests per second that loses its preferred region, within %i hours',
     ([rate, hours]) => {
       const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
       const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;

@@ -200,7 +200,7 @@ async function runHere(args: readonly string[], variables: object): Promise<Ende
   }
 }
 
-/** The called services and commands in order. */
+/** The services and commands that were called, in order. */
 export function namesOf({ calls }: Outcome): string[] {
   return calls.map(({ name }) => name);
 }

@@ -152,7 +152,7 @@ describe('the change set', () => {
   });
 
   it.for(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable'])(
-    'may add a %s, or change one that stays the same resource',
+    'may add an %s, or change one without replacing it',
     async (type) => {
       const set = changes(['Add', type, 'True'], ['Modify', type, 'False']);
       const outcome = await cli.deploy(['keys', '--yes'], { ...stackIn('CREATE_COMPLETE'), ...set });
@@ -175,7 +175,7 @@ describe('the change set', () => {
   it.for([
     [{}, 'stack-create-complete'],
     [stackIn('UPDATE_COMPLETE'), 'stack-update-complete'],
-  ] as const)('is awaited if the stack is %o, with the waiter %s', async ([there, waiter]) => {
+  ] as const)('for the stack %o is awaited with the waiter %s', async ([there, waiter]) => {
     const outcome = await cli.deploy(
       ['roles', '--yes'],
       {
@@ -273,7 +273,7 @@ describe('a deploy script with --yes', () => {
     ['Remove', 'AWS::KMS::Alias', undefined],
     ['Modify', 'AWS::DynamoDB::GlobalTable', 'True'],
     ['Remove', 'AWS::DynamoDB::GlobalTable', undefined],
-  ] as const)('refuses the change %s of %s (replacement: %s)', async ([action, type, replacement]) => {
+  ] as const)('refuses the change: %s %s (replacement: %s)', async ([action, type, replacement]) => {
     const set = changes(
       ['Modify', 'AWS::SNS::Topic', 'True'],
       replacement === undefined ? [action, type] : [action, type, replacement],
@@ -567,19 +567,19 @@ describe('npm run deploy -- --yes', () => {
       { systemKeys: [], createFault: 'KmsMisconfigured: no region' },
       'KmsMisconfigured: no region',
     ],
-    ['there is none', { systemKeys: [] }, 'there is no System Key'],
+    ['there is no System Key', { systemKeys: [] }, 'there is no System Key'],
     [
-      'one cannot be read',
+      'a System Key cannot be read',
       { systemKeys: [{ ...key, regions: [], fault: 'MetastoreUnavailable: it' }] },
       'MetastoreUnavailable: it',
     ],
     [
-      'a region does not open one',
+      'a region does not open a System Key',
       { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] }] },
       'us-east-1 does not open or wrap it (AccessDenied)',
     ],
     [
-      'a region opens one and does not wrap it any more',
+      'a region opens a System Key but no longer wraps it',
       { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: true, fault: 'AccessDenied' }] }] },
       'us-east-1 does not open or wrap it (AccessDenied)',
     ],
@@ -725,7 +725,7 @@ describe('queue.kind', () => {
     ['roles', 'stand-in-input.fifo', 'standard'],
     ['app', 'stand-in-input', 'fifo'],
   ] as const)(
-    'cannot be changed by deploy %s while the queue %s exists (to %s), because its messages would stay behind',
+    'makes deploy %s fail if the queue %s exists and the new kind is %s, because messages would be stranded',
     async ([what, queue, kind]) => {
       const outcome = await deploy(what, app(queue), kind);
       expect(outcome.code).toBe(1);
@@ -734,7 +734,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('can become none only if the app loses the queue before the roles do', async () => {
+  it('can become "none" only if the app drops the queue before the roles do', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -765,7 +765,7 @@ describe('the parameters of a stack', () => {
     expect(east).toEqual(both);
   });
 
-  it('for the alarms make the script print which addresses are added and removed', async () => {
+  it('for the alarms are compared, and the script prints which addresses are added and removed', async () => {
     const alarmTopics = {
       'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
       'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',

@@ -353,12 +353,12 @@ describe('a deployment prefix', () => {
     ['keyfold-keys', 'the deployment keyfold makes names that begin with it'],
     ['keyfold-app-eu', 'the deployment keyfold makes names that begin with it'],
     ['keyfold*', 'it would match the names of other deployments'],
-  ] as const)('%s is refused, because %s', ([prefix]) => {
+  ] as const)('may not be %s, because %s', ([prefix]) => {
     expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
   });
 
-  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('%s is accepted', (prefix) => {
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('may be %s', (prefix) => {
     expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
   });

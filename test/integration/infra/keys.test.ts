@@ -22,7 +22,7 @@ function roles(parameters: Record<string, string>): Rendered {
   return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
 }
 
-/** Which key each alias points to. */
+/** The key to which each alias points. */
 function aliasesOf({ resources }: Rendered): Record<string, unknown> {
   const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
   return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
@@ -81,7 +81,7 @@ describe('the key stack', () => {
     }
   });
 
-  it('keeps the alias when it is deleted, so that records still decrypt', () => {
+  it('keeps its alias when the stack is deleted, so that records still decrypt', () => {
     expect(aliasesOf(keys())).toEqual({ 'alias/keyfold': 'Key' });
     expect(keys().resources['Alias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
     expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
@@ -157,7 +157,7 @@ describe('a stack refuses a value that could match several names', () => {
     },
   );
 
-  it('and an empty name of a key', () => {
+  it('as the name of a key: an empty text', () => {
     expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
     expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
   });
@@ -277,7 +277,7 @@ describe('replacing the KMS key', () => {
 });
 
 describe('the alarms of the key stack', () => {
-  it('report that a key or its material was disabled or deleted, and grants and changes of its policy', () => {
+  it('report a disabled or deleted key, deleted key material, grants, and changes of the key policy', () => {
     expect(patternOf('KeyTouched')).toEqual({
       source: ['aws.kms'],
       'detail-type': ['AWS API Call via CloudTrail'],
@@ -349,7 +349,7 @@ describe('the alarms of the key stack', () => {
     });
   });
 
-  it("may publish to the stack's topic, both by EventBridge and as alarms of the account", () => {
+  it("may publish to the stack's topic, through EventBridge or from the account's alarms", () => {
     const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
     expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
     expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [

@@ -213,7 +213,7 @@ describe('a row of the key table', () => {
     expect(asked.filter((_, i) => answers[i] !== isOurs)).toEqual([]);
   });
 
-  it('cannot be read by a call that names no row ID, or one of another service too', async () => {
+  it('cannot be read by a call that names no row ID, or that also names an ID of another service', async () => {
     const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
     for (const target of [tableAt(WEST), two]) {
       expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);

@@ -109,7 +109,7 @@ describe("Lambda's Invoke API in the local world", () => {
     ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
     ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
     ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
-  ] as const)('refuses %s as Lambda does', async ([, name, event, more, error, status]) => {
+  ] as const)('refuses, as Lambda does, %s', async ([, name, event, more, error, status]) => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({
       name: error,
       $metadata: { httpStatusCode: status },

@@ -67,7 +67,7 @@ describe('the processes of a fleet, by the model of costs,', () => {
   it.for([
     ['an encrypt', 1],
     ['a decrypt', 2],
-  ] as const)('read the key of a partition, if their first request is %s, %i time(s)', async ([first, reads]) => {
+  ] as const)('if their first request is %s, read the key of a partition %i time(s)', async ([first, reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
@@ -116,7 +116,7 @@ describe('a bill, by the model of costs,', () => {
     expect(bill['KMS keys']).toBe(6);
     // One unwrap per process and hour, some new keys, and 8 keys that the maintenance unwraps in two regions each day.
     expect(bill['KMS requests']).toBeCloseTo(((3000 + (1000 / 2160) * 2 + (1000 / 24) * 32) * 3) / 1e6);
-    // Twelve pairs and three System Keys per hour.
+    // In each hour, the processes meet twelve pairs and three System Keys.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
     // Each request writes 500 bytes of each kind.

@@ -42,7 +42,7 @@ const FLOOR = ['input', 'errors.ts'];
 /** The modules that the key lifecycle and all folders above it may import. */
 const CORE = [...FLOOR, 'crypto', 'async', 'records'];
 
-/** What each folder of src may import besides its own files: other folders of src, and packages. */
+/** The folders of src and the packages that each folder of src may import. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   input: ['node:util/types'],
   'errors.ts': ['input'],
@@ -138,7 +138,7 @@ function homeOf(file: string): string {
 
 describe('the source code', () => {
   it.for(filesOf('src').map((file) => relative(root, file)))(
-    '%s imports only modules that its folder may import',
+    'in %s imports only modules that the folder may import',
     (name) => {
       const file = join(root, name);
       const home = homeOf(file);

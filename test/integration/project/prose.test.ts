@@ -63,4 +63,11 @@ describe('the random draw of prose', () => {
       rows: [{ text: 'a key > is old (1)' }, { text: 'a key > is new (2)' }],
     });
   });
+
+  it('shows a value that is not a literal as its source text', () => {
+    const text =
+      "const ROWS = [[2 ** 31, { kind: 'a' }]] as const;\nit.for(ROWS)('case %# waits %i ms after %j', () => {});";
+    const [test] = proseOf('test/file.ts', text).titles;
+    expect(test?.rows.map((row) => row.text)).toEqual(["case 0 waits 2 ** 31 ms after { kind: 'a' }"]);
+  });
 });

@@ -11,7 +11,7 @@ export interface Arrivals {
   readonly kills: number;
 }
 
-/** What a test finds out once the function has processed all messages. */
+/** The results of a run, once the function has processed all messages. */
 export class Findings {
   /** Descriptions of lost, wrong or misordered messages. Empty if there are none. */
   readonly faults: string[] = [];

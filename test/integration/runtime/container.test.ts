@@ -172,7 +172,7 @@ describe('a function', () => {
     expect(() => buildMaintenance()).toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation, by the configured margin', () => {
+  it('for maintenance ends before its invocation does, with the configured margin', () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect(buildMaintenance().deadlineMarginMs).toBe(1234);

@@ -129,7 +129,7 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and tells the period', async () => {
+    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and reports the period', async () => {
       const [region] = REGIONS;
       const kms = client(region);
       const KeyId = await makeKey(region);

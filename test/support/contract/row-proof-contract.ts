@@ -45,7 +45,7 @@ const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({
   created: (row.created + seconds) as never,
 });
 
-/** How an attacker without a key may edit the row of an Intermediate Key and of a System Key. */
+/** The ways in which an attacker without a key may edit the row of an Intermediate Key and of a System Key. */
 const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>>> = {
   victim: {
     'a later date': (row) => later(row, 3600),
@@ -163,14 +163,14 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       },
     );
 
-    it('stop an attacker who lends a key to another partition, but only "require" does so if they strip the proof', async () => {
+    it('stop an attacker who lends a key to another partition (without a proof, only in the mode "require")', async () => {
       const lent = later({ ...rows.victim, id: rows.accomplice.id }, 60);
       await table.put({ ...lent, proof: undefined });
       expect(await opened('verify', 'accomplice', naming(lent))).toBe('payload');
       expect(await opened('require', 'accomplice', naming(lent))).toMatch(/it has no proof\.$/);
     });
 
-    it('stop an attacker who makes an old key seal again, but only "require" does so if they strip the proof', async () => {
+    it('stop an attacker who makes an old key seal again (without a proof, only in the mode "require")', async () => {
       clock.advance(80 * DAY_MS);
       const created = Math.floor(clock.nowMs / 1000) as never;
       const parent = { id: rows.system.id, created };

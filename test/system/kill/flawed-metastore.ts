@@ -2,7 +2,7 @@ import type { DynamoDbMetastore, Metastore, SystemKeyStore } from '../../../src/
 import { noDeadline } from '../../support/fakes.ts';
 import { HOME, type Flaw } from './job.ts';
 
-/** After how many milliseconds the late write happens. The caller receives its record before that. */
+/** The late write happens after this many milliseconds. The caller has its record by then. */
 const LATE_MS = 200;
 
 type Store = Metastore & SystemKeyStore;

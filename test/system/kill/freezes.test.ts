@@ -43,7 +43,7 @@ describe('a freeze of a process with TLS connections', () => {
     await rm(folder, { recursive: true });
   });
 
-  it.for(ROLES)('makes %s send no request on an old connection, and lose none', async (role) => {
+  it.for(ROLES)('does not make %s use an old connection or lose a request', async (role) => {
     const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {

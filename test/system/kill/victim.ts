@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import type { Job, Returned, Said } from './job.ts';
 import { startProxy, type KillPoint } from './proxy.ts';
 
-/** What a process needs besides its job. */
+/** The things that a process needs, besides its job. */
 export interface VictimDependencies {
   /** The addresses of the emulators. */
   readonly emulators: { readonly kms: string; readonly dynamoDb: string };

@@ -43,7 +43,7 @@ describe('a lost KMS region', () => {
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it('with its replica of the table leaves the other region, which serves with keys of its own suffix', async () => {
+  it('whose table replica is lost too does not stop the other region, whose keys have their own suffix', async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());

@@ -164,7 +164,7 @@ export class RunbookFixture {
   }
 }
 
-/** Whether, by a maintenance report, every region opens every System Key without a fault. */
+/** Whether a maintenance report says that every region opens every System Key without a fault. */
 export function isWell(report: MaintenanceReport): boolean {
   return report.systemKeys.every(
     ({ fault, regions }) =>

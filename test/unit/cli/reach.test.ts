@@ -6,12 +6,12 @@ import { MINUTE_MS } from '../../support/fakes.ts';
 const WRITTEN_AT = Date.UTC(2026, 0, 1);
 
 describe('a revocation', () => {
-  it('has reached every warm process one revokeCheckInterval after the write', () => {
+  it('reaches the last warm process one revokeCheckInterval after the write', () => {
     expect(latestBy(cryptoPolicy(), WRITTEN_AT)).toBe('2026-01-01T01:00:00.000Z');
     expect(latestBy(cryptoPolicy({ revokeCheckIntervalMs: 90_500 }), WRITTEN_AT)).toBe('2026-01-01T00:01:30.500Z');
   });
 
-  it('may reach warm processes later by staleGrace, as the text for the operator says', () => {
+  it('may take staleGrace longer, as the text for the operator says', () => {
     const bounds = { revokeCheckIntervalMs: 60 * MINUTE_MS, staleGraceMs: 15 * MINUTE_MS };
     expect(latestByInWords(bounds, WRITTEN_AT)).toBe(
       '2026-01-01T01:00:00.000Z: 60 min (revokeCheckInterval) after the write, plus staleGrace (15 min) while the metastore is down',

@@ -98,7 +98,7 @@ describe('PartitionClient', () => {
     ['request has no option field', { document: {}, fields: [], field: '$.card' }],
     ['request.document has no JSON form', { document: 5n, fields: [] }],
     ['request.document has no JSON form', { document: () => {}, fields: [] }],
-  ])('throws a TypeError for the request: %s', async ([name, request]) => {
+  ])('throws the TypeError "%s" for a wrong request', async ([name, request]) => {
     expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
   });
@@ -108,7 +108,7 @@ describe('PartitionClient', () => {
     ['options must be an object', new AbortController().signal],
     ['options.signal must be an AbortSignal', { signal: new AbortController() }],
     ['options has no option formt', { formt: 'compact' }],
-  ])('throws a TypeError for the options: %s', async ([name, options]) => {
+  ])('throws the TypeError "%s" for wrong options', async ([name, options]) => {
     expect(await refusalOf(unasked().encrypt(Buffer.from('x'), options as never))).toContain(name);
     expect(await refusalOf(unasked().decrypt('kf1.x', options as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields({ document: {}, all: true }, options as never))).toContain(name);
@@ -129,7 +129,7 @@ describe('new LambdaTransport', () => {
     ['options.client must be a LambdaClient', { functions: 'f', client: new KMSClient({}) }],
     ['options.credentials must be credentials', { functions: 'f', credentials: {} }],
     ['options must not have both client and credentials', { functions: 'f', client: LAMBDA, credentials: () => {} }],
-  ])('throws the TypeError: %s', ([message, options]) => {
+  ])('throws the TypeError "%s"', ([message, options]) => {
     expect(() => new LambdaTransport(options as never)).toThrow(TypeError);
     expect(() => new LambdaTransport(options as never)).toThrow(message);
   });
@@ -164,7 +164,7 @@ describe('new KeyfoldClient', () => {
     ['http.authorization must be a function', { http: { ...HTTP, credentials: undefined, authorization: 'Bearer x' } }],
     ['http must have credentials or authorization', { http: { endpoint: HTTP.endpoint, region: 'us-west-2' } }],
     ['options.lambda must be a LambdaTransport', { lambda: { functions: 'f' } }],
-  ])('throws the TypeError: %s', ([message, options]) => {
+  ])('throws the TypeError "%s"', ([message, options]) => {
     expect(() => new KeyfoldClient(options as never)).toThrow(TypeError);
     expect(() => new KeyfoldClient(options as never)).toThrow(message);
   });

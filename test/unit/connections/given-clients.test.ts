@@ -45,10 +45,7 @@ const invoke = (): Promise<unknown> =>
   );
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
-/**
- * Settings of an SDK client that sends requests to the stub. If its agent is guarded, the agent has another `free`
- * listener.
- */
+/** Settings of an SDK client that sends requests to the stub. A guarded agent has one more `free` listener. */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });
   const requestHandler = { httpAgent: agent };
@@ -166,7 +163,7 @@ describe('the adapter for', () => {
 });
 
 describe('an object of event listeners', () => {
-  it('may leave out listeners, and may have them as methods', async () => {
+  it('may lack listeners, and may have methods as listeners', async () => {
     class Listener {
       readonly regions: string[] = [];
       attempted({ region }: { readonly region: string }): void {

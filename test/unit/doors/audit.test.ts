@@ -195,7 +195,7 @@ it.for([
   ['null if there are no claims', JWT, {}, null],
   ['null without an authorizer', { kind: 'none' }, {}, null],
 ] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
-  'the audit names as the principal %s',
+  'the principal in the audit is %s',
   ([, auth, found, principal]) => {
     expect(principalOf(auth, found)).toBe(principal);
   },

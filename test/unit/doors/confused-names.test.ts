@@ -67,15 +67,15 @@ const NAMES = [
 
 describe('the direct door', () => {
   it.for([
-    ['of a line feed', '{"x":0,"\\n":1}'],
-    ['of a backslash', '{"x":0,"\\\\":1}'],
+    ['that is a line feed', '{"x":0,"\\n":1}'],
+    ['that is a backslash', '{"x":0,"\\\\":1}'],
     ['with an inner backslash', '{"x":0,"a\\\\b":1}'],
     ['with a quotation mark', '{"x":0,"\\"":1}'],
     ['with a control character', '{"x":0,"\\u0001":1}'],
-    ['of a high surrogate', '{"x":0,"\\ud800":1}'],
-    ['of a low surrogate', '{"x":0,"\\udfff":1}'],
-    ['of a line feed at depth', '[{"a":[{"x":0,"\\n":1}]}]'],
-    ['of a line feed in a selected field', '{"x":{"x":0,"\\n":1}}'],
+    ['that is a high surrogate', '{"x":0,"\\ud800":1}'],
+    ['that is a low surrogate', '{"x":0,"\\udfff":1}'],
+    ['that is a line feed deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
+    ['that is a line feed in a selected field', '{"x":{"x":0,"\\n":1}}'],
   ] as const)('refuses a document with a name %s, and points to documentText', async ([, document]) => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });

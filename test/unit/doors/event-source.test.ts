@@ -245,7 +245,7 @@ describe('the HTTP function, given an event of another source,', () => {
   it.for([
     ['a Lambda authorizer', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
-  ] as const)('answers %s in the HTTP format, with the request ID %s', async ([source, requestId]) => {
+  ] as const)('answers in the HTTP format if the source is %s, with the request ID %s', async ([source, requestId]) => {
     expect(await answer(source)).toMatchObject({
       statusCode: 400,
       headers: { 'content-type': 'application/problem+json' },
@@ -254,7 +254,7 @@ describe('the HTTP function, given an event of another source,', () => {
   });
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
-    'fails the invocation for %s, so that the event is not lost',
+    'fails if the source is %s, so that the event is not lost',
     async (source) => {
       await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
     },

@@ -87,7 +87,7 @@ describe('the OpenAPI document', () => {
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
-  it('is served only to authorized callers, as the health is', async () => {
+  it('is served only to authorized callers, as the health report is', async () => {
     const event: Event = {
       ...sampleEvent('api-health-iam'),
       routeKey: 'GET /v1/openapi.json',
@@ -121,7 +121,7 @@ describe('the OpenAPI document', () => {
     },
   );
 
-  it('promises Retry-After for exactly the answers that a retry may help', () => {
+  it('promises Retry-After only in answers after which a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {

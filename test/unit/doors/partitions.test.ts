@@ -76,10 +76,10 @@ describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(
 
 describe('a partition name that Asherah cannot have written', () => {
   it.for([
-    ['an empty one', '', 'The partition is empty.'],
+    ['an empty name', '', 'The partition is empty.'],
     ['a lone surrogate', 'a\ud800', 'The partition is not well-formed Unicode.'],
-    ['a byte too many', 'x'.repeat(MAX_BYTES + 1), 'The partition is too long'],
-    ['a byte too many in UTF-8', 'é'.repeat((MAX_BYTES + 1) / 2), 'The partition is too long'],
+    ['a name that is one byte too long', 'x'.repeat(MAX_BYTES + 1), 'The partition is too long'],
+    ['a name that is one byte too long in UTF-8', 'é'.repeat((MAX_BYTES + 1) / 2), 'The partition is too long'],
   ] as const)('is refused before any key is read: %s', async ([, partition, why]) => {
     const { error } = await openDirectDoor({ world })({ operation: 'encrypt', partition, plaintext: HELLO });
     expect(error?.errorType).toBe('InvalidRequest');

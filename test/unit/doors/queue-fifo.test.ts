@@ -75,10 +75,10 @@ describe('the function of a FIFO queue', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(6);
   });
 
-  it.for(['by KMS', 'by the output queue'])(
+  it.for(['in KMS', 'in the output queue'])(
     'returns a message that failed %s and the later messages of its group, but not other groups',
     async (who) => {
-      const byKms = who === 'by KMS';
+      const byKms = who === 'in KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
       queues.faultOf = (_, { groupId }) =>

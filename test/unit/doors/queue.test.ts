@@ -271,7 +271,7 @@ describe('a queue message that fails', () => {
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('with skipSealed has a value encrypted that only looks encrypted', async () => {
+  it('does not include one with skipSealed and a value that only looks encrypted', async () => {
     const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
@@ -380,7 +380,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('because it comes from the wrong kind of queue fails its whole batch, and nothing is sent', async () => {
+  it('from the wrong kind of queue fails its whole batch, and nothing is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);

@@ -348,7 +348,7 @@ describe('telemetry writes a log line or a metric for', () => {
     ]);
   });
 
-  it('calls of KMS and the metastore, of which it counts only the failed ones as failures', () => {
+  it('calls of KMS and the metastore, and counts only failed calls as failures', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.events.metastoreCalled('Query', 4, 'TimeoutError');
@@ -362,7 +362,7 @@ describe('telemetry writes a log line or a metric for', () => {
     ]);
   });
 
-  it('times, with their units', () => {
+  it('latencies and ages, with their units', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.maintained({ systemKeys: [WELL] });
@@ -483,7 +483,7 @@ describe('the log line of a failure', () => {
   });
 });
 
-describe('the age of the latest System Key', () => {
+describe('the metric SystemKeyAge', () => {
   const key = { id: 'k', created: 60, state: 'valid', regions: [] } as const;
 
   it.for([

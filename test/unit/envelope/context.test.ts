@@ -162,7 +162,7 @@ describe('requireContext', () => {
     ['seal', 'ContextRequired', 'ok'],
     ['always', 'ContextRequired', 'ContextRequired'],
   ] as const)(
-    'with the value %s, makes encrypt without a context end in %s, and decrypt in %s',
+    'set to "%s" makes encrypt without a context end with %s, and decrypt with %s',
     async ([requireContext, sealing, opening]) => {
       const world = new FakeDependencies();
       const record = await open({}, world).encrypt(SECRET);

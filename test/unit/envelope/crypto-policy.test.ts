@@ -85,14 +85,14 @@ describe('cryptoPolicy', () => {
   });
 
   it.for([async () => false, () => 'no', () => 0, () => undefined])(
-    'throws if wearsOut returns something other than a boolean: %s',
+    'rejects an answer from wearsOut that is not a boolean: %s',
     (wearsOut) => {
       const policy = cryptoPolicy({ wearsOut: wearsOut as never });
       expect(policy.wearsOut).toThrow('The answer of policy.wearsOut must be a boolean');
     },
   );
 
-  it.for([true, false])('accepts the answer %s of wearsOut', (answer) => {
+  it.for([true, false])('accepts the answer %s from wearsOut', (answer) => {
     expect(cryptoPolicy({ wearsOut: () => answer }).wearsOut()).toBe(answer);
   });
 

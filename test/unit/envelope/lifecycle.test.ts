@@ -235,7 +235,7 @@ describe('a process that loses the race to create a key', () => {
 });
 
 describe('a revocation', () => {
-  it('stops a warm process from encrypting under an Intermediate Key within the check interval', async () => {
+  it('keeps a warm process from encrypting under the revoked Intermediate Key after the check interval', async () => {
     const service = world.process();
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -246,7 +246,7 @@ describe('a revocation', () => {
     expect(await service.session('p').decrypt(before)).toEqual(PAYLOAD);
   });
 
-  it('stops a warm process within a second if the check interval is one second', async () => {
+  it('takes effect after one second if the check interval is one second', async () => {
     const service = world.process({ policy: { revokeCheckIntervalMs: 1000 } });
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -254,7 +254,7 @@ describe('a revocation', () => {
     expect((await service.session('p').encrypt(PAYLOAD)).key.parent).not.toEqual(before.key.parent);
   });
 
-  it('stops the Intermediate Keys under a System Key within one check interval, not two', async () => {
+  it('of a System Key takes effect for its Intermediate Keys after one check interval, not two', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('first').encrypt(PAYLOAD);
     world.clock.advance(50 * MINUTE_MS);
@@ -266,7 +266,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('stops a System Key for all partitions as soon as one of them reads its row', async () => {
+  it('of a System Key takes effect for all partitions as soon as one of them reads its row', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('is looked for with one read of each key row, and without a KMS call if no key is revoked', async () => {
+  it('is looked for with one read of each key row, and without a KMS call if there is none', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);
@@ -520,7 +520,7 @@ describe('events', () => {
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
   });
 
-  it('call keyUsed with the key of each record that a session encrypts, decrypts or rewraps', async () => {
+  it('pass keyUsed the key of each record that a session encrypts, decrypts or rewraps', async () => {
     const used: number[] = [];
     const session = world.process().session('p', ({ created }) => void used.push(created));
     const batch = session.batch({ shareDataRowKey: true });

@@ -120,7 +120,7 @@ describe('a record', () => {
     ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],
     ['record.key.parent.id', ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: 5 } }, data })],
     ['record.key.parent.created', ({ key, data }) => ({ key: { ...key, parent: { id: key.parent.id } }, data })],
-  ])('is rejected with a TypeError that names the member if its %s has the wrong type', async ([name, change]) => {
+  ])('is rejected with a TypeError that names %s if that has the wrong type', async ([name, change]) => {
     const broken = change(await session.encrypt(PAYLOAD)) as DataRowRecord;
     const message = new RegExp(`^${name.replaceAll('.', '\\.')} (?:must|cannot) be`);
     for (const work of [

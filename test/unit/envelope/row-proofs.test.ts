@@ -125,7 +125,7 @@ it('a proof of any length but 32 bytes is wrong in both modes', async () => {
 });
 
 describe('an attacker who knows an old System Key', () => {
-  it('can prove an Intermediate Key under it, but can date it anew only if the KMS has no data key', async () => {
+  it('can prove an Intermediate Key under that key, and can date it anew only if the KMS has no data key', async () => {
     const systemKey = aes.open(createSecretKey(Buffer.alloc(32, 7)), row('SK').encryptedKey) as Buffer;
     const { id, encryptedKey } = row('SK');
     const created = (row('SK').created + 3600) as never;

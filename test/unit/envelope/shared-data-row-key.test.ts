@@ -12,7 +12,7 @@ async function sealed(session: Session, count: number, sizeBytes = 1): Promise<D
   return records;
 }
 
-/** How many consecutive records share each Data Row Key. */
+/** The number of consecutive records that share each Data Row Key. */
 function runs(records: readonly DataRowRecord[]): number[] {
   const lengths: number[] = [];
   records.forEach(({ key }, i) => {

@@ -363,7 +363,7 @@ describe('a session whose clock has stepped back', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not start the grace of an outage of the metastore anew', async () => {
+  it('does not extend its grace during an outage of the metastore', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(70 * MINUTE_MS);

@@ -370,7 +370,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('does not take a key for the latest one because decrypt has loaded it', async () => {
+  it('does not treat a key as the latest just because decrypt has loaded it', async () => {
     const maker = world.process();
     const old = await maker.session('p').encrypt(PAYLOAD);
     // Another process has made a newer key. The old key may still seal, but is no longer the latest.

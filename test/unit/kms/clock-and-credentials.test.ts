@@ -43,7 +43,7 @@ async function regionOf(...answers: readonly StubAnswer[]): Promise<RegionalKms>
 
 const decrypt = (region: RegionalKms): Promise<Buffer> => region.decrypt(Buffer.from('wrap'), KEY, noDeadline());
 
-/** When a request was signed, by its header, in milliseconds since 1970. */
+/** The time at which a request was signed, according to its header, in milliseconds since 1970. */
 function signedAtMs(i: number): number {
   const [, y, mo, d, h, mi, s] =
     /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(String(stub.requests[i]?.headers['x-amz-date'])) ?? [];

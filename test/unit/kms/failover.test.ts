@@ -120,7 +120,7 @@ function firstDelayMs(draw: number): number {
 }
 
 describe('the random delay before a round', () => {
-  it.for(DRAWS)('(random value %d) has a limit that doubles each time, if no region throttles', async (draw) => {
+  it.for(DRAWS)('has a limit that doubles each time if no region throttles (random value %d)', async (draw) => {
     const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };
@@ -129,7 +129,7 @@ describe('the random delay before a round', () => {
   });
 
   it.for(DRAWS)(
-    '(random value %d) has a limit that shrinks to a third, if the preferred region throttles',
+    'has a limit that shrinks to a third if the preferred region throttles (random value %d)',
     async (draw) => {
       for (const elsewhere of [...PASSING, ...LASTING]) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 10 });
@@ -144,7 +144,7 @@ describe('the random delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    '(random value %d) is between a third and all of a fixed limit, if only another region throttles',
+    'is between a third and all of a fixed limit if only another region throttles (random value %d)',
     async (draw) => {
       for (const atHome of ['unavailable', ...LASTING] as const) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
@@ -224,17 +224,20 @@ describe('a request to a region that throttles', () => {
   });
 
   it.for([
-    [0, 'another region is tried first', 'west east south east'],
-    [0.06 - 2 ** -53, 'another region is tried first', 'west east south east'],
-    [0.06, 'only the preferred region is tried', 'west east south west'],
-    [JUST_UNDER_ONE, 'only the preferred region is tried', 'west east south west'],
-  ] as const)('and is preferred, in a later round with the random value %d: %s', async ([draw, , asked]) => {
-    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
-    regions.draw = draw;
-    regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
-    expect(await regions.request()).toBe('west throttled, east throttled, south throttled');
-    expect(regions.takeRequested()).toBe(asked);
-  });
+    [0, 'another region first', 'west east south east'],
+    [0.06 - 2 ** -53, 'another region first', 'west east south east'],
+    [0.06, 'only that region', 'west east south west'],
+    [JUST_UNDER_ONE, 'only that region', 'west east south west'],
+  ] as const)(
+    'in a later round with the random value %d tries %s, if that region is preferred',
+    async ([draw, , asked]) => {
+      const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+      regions.draw = draw;
+      regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
+      expect(await regions.request()).toBe('west throttled, east throttled, south throttled');
+      expect(regions.takeRequested()).toBe(asked);
+    },
+  );
 
   it('does not go on to less preferred regions in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });

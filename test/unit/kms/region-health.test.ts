@@ -47,7 +47,7 @@ describe('a region that failed', () => {
     expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
   });
 
-  it('is not tried last for longer because the clock stepped back', async () => {
+  it('is tried last no longer than its cool-down, even if the clock steps back', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'] };
     await regions.request();
@@ -92,7 +92,7 @@ describe('a cool-down', () => {
     [0, 2500],
     [0.5, 3750],
     [JUST_UNDER_ONE, 5000],
-  ] as const)('(random value %d) lasts %i ms, between half and all of its full length', async ([draw, ms]) => {
+  ] as const)('with the random value %d lasts %i ms, between half and all of its full length', async ([draw, ms]) => {
     const regions = scripted();
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };

@@ -18,7 +18,7 @@ const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
 
 let clock: HandClock;
 let metastore: MemoryMetastore;
-/** How many of the next renewals make a new wrap. */
+/** The number of the next renewals that make a new wrap. */
 let renewals: number;
 let kms: KeyManagementService & WrapRenewer;
 const fake = new FakeKms();

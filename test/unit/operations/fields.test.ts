@@ -68,7 +68,7 @@ describe('encrypt-fields', () => {
     await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
   });
 
-  it('returns a documentText for a documentText', async () => {
+  it('answers a documentText with a documentText', async () => {
     const { answer } = operate();
     const documentText = '{"a": 1.00, "b": 2.0}';
     const sealed = (await answer('encrypt-fields', { documentText, fields: ['$.a'] }))['documentText'] as string;
@@ -129,24 +129,27 @@ describe('encrypt-fields', () => {
     'KeyRowUnreadable',
     'KeyNotYetVisible',
     'DeadlineExceeded',
-  ] as const)('fails with %s under skipSealed if it cannot load the key of a record for that reason', async (code) => {
-    const world = new FakeDependencies();
-    const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
-    // The latest key is newer and in the cache, so encrypting needs no metastore call.
-    world.clock.advance(91 * DAY_MS);
-    const { ask } = operate(world.process());
-    await ask('encrypt-fields', { document: 2, fields: ['$'] });
-    world.metastore.interfere = (call) => {
-      if (call.startsWith('Get')) throw new KeyfoldError(code, 'out');
-    };
-    const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
-    expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
-    world.metastore.interfere = () => {};
-    // For a few seconds, the key cache does not read an unreadable row again.
-    world.clock.advance(5000);
-    const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
-    expect(skipped.document.a).toBe(document);
-  });
+  ] as const)(
+    'fails with %s if skipSealed is set and loading the key of a record fails with that code',
+    async (code) => {
+      const world = new FakeDependencies();
+      const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
+      // The latest key is newer and in the cache, so encrypting needs no metastore call.
+      world.clock.advance(91 * DAY_MS);
+      const { ask } = operate(world.process());
+      await ask('encrypt-fields', { document: 2, fields: ['$'] });
+      world.metastore.interfere = (call) => {
+        if (call.startsWith('Get')) throw new KeyfoldError(code, 'out');
+      };
+      const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
+      expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
+      world.metastore.interfere = () => {};
+      // For a few seconds, the key cache does not read an unreadable row again.
+      world.clock.advance(5000);
+      const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
+      expect(skipped.document.a).toBe(document);
+    },
+  );
 
   it('accepts a path that selects nothing only if allowMissing is true', async () => {
     const body = { document: { a: 1 }, fields: ['$.a', '$.b'] };

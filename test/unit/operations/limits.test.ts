@@ -36,13 +36,13 @@ describe('the plaintext limit', () => {
     ['encrypt', bytes(10), bytes(11)],
     ['encrypt-batch', { items: [bytes(4), bytes(6)] }, { items: [bytes(5), bytes(6)] }],
     ['encrypt-fields', { document: ['12345678'], fields: ['$[0]'] }, { document: ['123456789'], fields: ['$[0]'] }],
-  ] as const)('admits exactly its number of bytes in %s, and not one byte more', async ([operation, most, more]) => {
+  ] as const)('admits exactly the limit to %s, but not one byte more', async ([operation, most, more]) => {
     const { answer } = operate(new FakeDependencies().process(), { plaintextLimitBytes: 10 });
     await expect(answer(operation, most)).resolves.toBeTypeOf('object');
     expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
   });
 
-  it('admits exactly its number of bytes in decrypt and rewrap, and not one byte more', async () => {
+  it('admits exactly the limit to decrypt and rewrap, but not one byte more', async () => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const [most, more] = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(11))];
@@ -101,7 +101,7 @@ describe('the document of a request', () => {
     expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
   });
 
-  it('is refused for its nesting if it is a documentText that is nested too deeply', async () => {
+  it('is refused with a message about nesting if its documentText is nested too deeply', async () => {
     const documentText = nested(200);
     const error = await errorOf(operate().ask('encrypt-fields', { documentText, fields: ['$'] }));
     expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });
@@ -154,14 +154,14 @@ describe('parseJsonPath', () => {
   });
 
   it.for(['A', 'Z', 'a', 'z', '_', 'b0', 'b9', '\u0080', '\ud7ff', '\ue000', '\uffff', '\u{10000}'])(
-    'accepts the name %j without quotes',
+    'accepts the unquoted name %j',
     (name) => {
       expect(nameIn(`$.${name}`)).toEqual({ kind: 'name', name });
     },
   );
 
   it.for(['@', '[', '`', '{', '0', '9', '/', ':', '\u007f', '\ud800', '\udfff'])(
-    'refuses a name without quotes that begins with %j',
+    'refuses an unquoted name that begins with %j',
     (name) => {
       expect(() => parseJsonPath(`$.${name}`)).toThrow('is not a JSONPath');
     },

@@ -105,7 +105,7 @@ describe('the error message for a malformed request', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it.for(OPERATION_NAMES)('to %s arrives by a rejected promise, not by a throw', async (operation) => {
+  it.for(OPERATION_NAMES)('to %s comes from a rejected promise, and not from a throw', async (operation) => {
     const asked = operate().ask(operation, { [CANARY]: 1 });
     expect(await errorOf(asked)).toMatchObject({ code: 'InvalidRequest' });
   });
@@ -115,7 +115,7 @@ describe('the error message for a malformed request', () => {
     ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format, context.`],
     ['decrypt-batch', RECORD, WRAP_RECORD],
     ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
-  ] as const)('to %s names, as the result of the item, the fault in %j', async ([operation, item, detail]) => {
+  ] as const)('to %s names the fault in the item %j, in the result of that item', async ([operation, item, detail]) => {
     const { results } = await operate().answer(operation, { items: [item] });
     expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
   });

@@ -87,8 +87,8 @@ describe('a compact record', () => {
 
   it.for([
     ['another prefix', TEXT.replace('kf1', 'kf2')],
-    ['a text without a prefix', TEXT.slice(4)],
-    ['a prefix alone', 'kf1.'],
+    ['no prefix', TEXT.slice(4)],
+    ['only a prefix', 'kf1.'],
     ['padding', `${TEXT}=`],
     ['white space', `${TEXT}\n`],
     ['the alphabet of standard base64', TEXT.replaceAll('_', '/')],

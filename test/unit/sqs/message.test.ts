@@ -39,7 +39,7 @@ describe('an SQS queue', () => {
     [`${HOST}/111122223333/keyfold-output`, false],
     [`${HOST}/999922223333/keyfold-input`, false],
     [`${HOST}/111122223333/keyfold-input/x`, false],
-  ] as const)("isSameQueue compares the URL %s with the queue's ARN: %s", ([url, is]) => {
+  ] as const)('isSameQueue says whether the URL %s names the queue: %s', ([url, is]) => {
     expect(isSameQueue(ARN, url)).toBe(is);
   });
 
@@ -57,7 +57,7 @@ describe('an SQS queue', () => {
     ['/x/111122223333/in', false],
     ['/111122223333/in?x=1', false],
     ['/111122223333/in#x', false],
-  ] as const)('isQueueUrl decides on the path %s: %s', ([path, is]) => {
+  ] as const)("isQueueUrl says whether the path %s can be a queue's: %s", ([path, is]) => {
     expect(isQueueUrl(HOST + path)).toBe(is);
   });
 

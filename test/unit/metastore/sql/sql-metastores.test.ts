@@ -117,7 +117,7 @@ describe('a SQL metastore', () => {
     expect(isNamed).toBe(expected.code === 'MetastoreUnavailable');
   });
 
-  it('takes only a duplicate row for a duplicate, and no other error', async () => {
+  it('reports a duplicate only for a duplicate row, and not for another error', async () => {
     const { metastore } = failing('mysql', driverError({ code: 'ER_DUP_ENTRY', sqlState: '23000' }));
     expect(await metastore.store(keyRecord('_SK_a', 60), noDeadline())).toBe('duplicate');
     const other = failing('mysql', driverError({ code: 'ER_BAD_NULL_ERROR', sqlState: '23000' }));
