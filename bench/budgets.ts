@@ -22,6 +22,10 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     'a batch of 1,000 × 256 B that shares a Data Row Key against 1,000 calls': { atLeast: 2 },
     'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not': { atLeast: 1.7 },
   },
+  context: {
+    ...context('library', { '64 B': 1.5, '64 KiB': 1.05 }),
+    ...context('handler', { '64 B': 1.2, '64 KiB': 1.05 }),
+  },
   queue: {
     // Native keys live longer inside the queue door, which makes freeing them more expensive.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
@@ -64,5 +68,15 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
 function each(what: readonly string[], budget: (size: string) => Budget): Record<string, Budget> {
   return Object.fromEntries(
     what.flatMap((name) => SIZE_NAMES.map((size) => [`${name} ${size}`, budget(size)] as const)),
+  );
+}
+
+function context(subject: string, atMost: Readonly<Record<string, number>>): Record<string, Budget> {
+  return Object.fromEntries(
+    Object.entries(atMost).flatMap(([size, limit]) =>
+      ['encrypt', 'decrypt'].map((operation) => {
+        return [`${subject}: ${operation} ${size} with a context against without`, { atMost: limit }] as const;
+      }),
+    ),
   );
 }

@@ -79,7 +79,8 @@ function itemsOf(sizeBytes: number): { plaintext: string }[] {
   return Array.from({ length: ITEMS }, () => ({ plaintext: randomBytes(sizeBytes).toString('base64') }));
 }
 
-function openHandler(): (event: APIGatewayProxyEventV2) => Promise<Buffer> {
+/** Opens the HTTP door over a memory metastore. Returns a function that sends it an event. */
+export function openHandler(): (event: APIGatewayProxyEventV2) => Promise<Buffer> {
   const telemetry = createTelemetry('bench');
   const handler = httpDoor({
     keyfold: new SessionFactory({
@@ -104,11 +105,12 @@ function openHandler(): (event: APIGatewayProxyEventV2) => Promise<Buffer> {
 }
 
 /** Copies a string to bytes, because V8 concatenates a string only when its characters are read. */
-function flat(text = ''): Buffer {
+export function flat(text = ''): Buffer {
   return Buffer.from(text, 'latin1');
 }
 
-function eventOf(operation: string, body: object): APIGatewayProxyEventV2 {
+/** An event of API Gateway for an operation. */
+export function eventOf(operation: string, body: object): APIGatewayProxyEventV2 {
   const sample = readFileSync(new URL('../events/api-encrypt-iam.json', import.meta.url), 'utf8');
   const event = JSON.parse(sample) as APIGatewayProxyEventV2;
   const rawPath = `/v1/partitions/tenant-1/${operation}`;

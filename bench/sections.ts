@@ -4,6 +4,7 @@ import type { SectionResult } from './figures.ts';
 export const SECTIONS = {
   library: async () => (await import('./contestants.ts')).measureLibrary(),
   handler: async () => (await import('./handler.ts')).measureHandler(),
+  context: async () => (await import('./context.ts')).measureContext(),
   queue: async () => (await import('./queue.ts')).measureQueue(),
   'hostile input': async () => (await import('./hostile.ts')).measureHostileInput(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),

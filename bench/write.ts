@@ -23,6 +23,7 @@ const RESULTS = join(IMAGES, 'results.json');
 const TITLES: Readonly<Record<SectionName, string>> = {
   library: 'The warm library against the floor',
   handler: 'The HTTP handler',
+  context: 'A context of two entries',
   queue: 'The queue',
   'hostile input': 'Four times as much hostile input',
   contestants: 'Against the alternatives',

@@ -75,8 +75,7 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
     '--parameters',
     JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
   ]);
-  // The creation of a change set also fails if there is nothing to change. The status reason shows which of the two
-  // happened.
+  // The wait also fails if there is nothing to change. Only the status reason tells that case from a real failure.
   await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
   const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
   const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);

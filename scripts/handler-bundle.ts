@@ -12,6 +12,7 @@ import {
   NATIVE_SHA256,
   NEVER_LOADED,
   NO_ENDPOINT_CACHE,
+  ONE_EAGER_CHUNK,
   VERSION_ALONE,
 } from './handler-plugins.ts';
 import { writeLicences } from './third-party.ts';
@@ -56,6 +57,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
       ERRORS_BY_NAME,
       NO_ENDPOINT_CACHE,
       NATIVE_SHA256,
+      ONE_EAGER_CHUNK,
     ],
   });
   await mkdir(folder, { recursive: true });

@@ -1,6 +1,6 @@
 import type { AppConfig, KmsConfig } from './config/app-config.ts';
 import { readQueueConfig } from './config/queue-config.ts';
-import { readConfig } from './config/read-config.ts';
+import { readConfig, vaultReaderOf } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';
@@ -9,18 +9,23 @@ import { toKeyfoldError } from './doors/problem.ts';
 import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
+import { dryRunStore } from './maintenance/dry-run-store.ts';
+import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
+import type { KmsEvents } from './kms/failover.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
+import type { VaultKms } from './kms/vault/vault-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import { KeyNaming } from './records/ids.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
@@ -29,7 +34,7 @@ import { SqsQueues } from './sqs/sqs-queues.ts';
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildApi(): Promise<HttpDoorOptions> {
-  const config = readConfig(process.env);
+  const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   return { ...(await buildDoor(config)), auth: config.auth };
 }
 
@@ -38,8 +43,8 @@ export async function buildApi(): Promise<HttpDoorOptions> {
  * to invoke a function do not distinguish its operations.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildInvoke(): Promise<DoorOptions> {
-  return buildDoor(readConfig(process.env, ['OPERATIONS']));
+export async function buildInvoke(): Promise<DoorOptions> {
+  return buildDoor(readConfig(process.env, ['OPERATIONS'], await vaultReaderOf(process.env)));
 }
 
 /**
@@ -47,7 +52,7 @@ export function buildInvoke(): Promise<DoorOptions> {
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
-  const config = readQueueConfig(process.env);
+  const config = readQueueConfig(process.env, await vaultReaderOf(process.env));
   return { ...(await buildDoor(config)), queue: config.queue, queues: new SqsQueues() };
 }
 
@@ -55,40 +60,72 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  * Builds the dependencies of the schedule door, which maintains System Keys.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault
  */
-export function buildMaintenance(): ScheduleDoorOptions {
-  const { kms: kmsConfig, ...config } = readConfig(process.env);
-  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
+  const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   const telemetry = createTelemetry(config.names.service);
-  const { events } = telemetry;
-  const { names, policy } = config;
-  const { kind: _, ...kmsOptions } = kmsConfig;
-  const kms = new AwsKms({ ...kmsOptions, events });
-  const metastore = new DynamoDbMetastore({ ...config.metastore, events });
   return {
-    maintenance: new SystemKeyMaintenance({ ...names, policy, metastore, kms, events }),
+    maintenance: await openMaintenance(config, { events: telemetry.events }),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
 }
 
+async function openMaintenance(
+  { kms: kmsConfig, names, policy, metastore: options }: AppConfig,
+  { events, dryRun = false }: { readonly events?: Telemetry['events']; readonly dryRun?: boolean },
+): Promise<SystemKeyMaintenance> {
+  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  const listening = events === undefined ? {} : { events };
+  const kms = await openRegionalKms(kmsConfig, events);
+  const table = new DynamoDbMetastore({ ...options, ...listening });
+  const metastore = dryRun ? dryRunStore(table) : table;
+  return new SystemKeyMaintenance({ ...names, policy, metastore, kms, ...listening });
+}
+
 /** Opens what the operator's commands use. Opening makes no call. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
-  openKms: (config: KmsConfig): KeyManagementService => {
-    if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-    const { kind: _, ...options } = config;
-    return new AwsKms(options);
-  },
+  openKms,
+  openRotation: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<KeyRotation> =>
+    new KeyRotation({
+      naming: new KeyNaming(names),
+      policy,
+      keyRowProofs: proofs.keyRowProofs ?? 'verify',
+      kms: await openKms(kms),
+      metastore: new DynamoDbMetastore(metastore),
+      now: Date.now,
+    }),
+  openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
+    openMaintenance(config, { dryRun }),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };
+
+async function openKms(config: KmsConfig): Promise<KeyManagementService> {
+  if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
+  return openRegionalKms(config);
+}
+
+/** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */
+async function openRegionalKms(
+  config: Exclude<KmsConfig, { kind: 'static' }>,
+  events: Partial<KmsEvents> = {},
+): Promise<AwsKms | VaultKms> {
+  if (config.kind === 'aws') {
+    const { kind: _, ...options } = config;
+    return new AwsKms({ ...options, events });
+  }
+  const { kind: _, login, caFile, ...options } = config;
+  const { authOf, certificatesIn, VaultKms } = await import('./kms/vault/configured-vault.ts');
+  return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
+}
 
 /** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;
 
 async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {
   const telemetry = createTelemetry(config.names.service);
-  const { kms, regionStates } = buildKms(config, telemetry);
+  const { kms, regionStates } = await buildKms(config, telemetry);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
   const { names, policy, proofs } = config;
   const keyfold = new SessionFactory({ ...names, ...proofs, policy, metastore, kms, events: telemetry.events });
@@ -108,14 +145,13 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
   };
 }
 
-function buildKms(
+async function buildKms(
   { kms: config }: AppConfig,
   { events }: Telemetry,
-): { kms: KeyManagementService; regionStates: () => RegionState[] } {
+): Promise<{ kms: KeyManagementService; regionStates: () => RegionState[] }> {
   if (config.kind === 'static') {
     return { kms: new StaticKms(config.masterKey, process.env, config.override), regionStates: () => [] };
   }
-  const { kind: _, ...options } = config;
-  const kms = new AwsKms({ ...options, events });
+  const kms = await openRegionalKms(config, events);
   return { kms, regionStates: () => kms.regionStates() };
 }

@@ -30,7 +30,7 @@ export { KeyfoldError, type ErrorCode } from './errors.ts';
 export { AwsKms, type AwsKmsOptions } from './kms/aws-kms.ts';
 export type { FailoverPolicy } from './kms/failover-policy.ts';
 export type { Attempt, KmsEvents } from './kms/failover.ts';
-export type { FaultClass, KmsAction, RegionFault } from './kms/faults.ts';
+export type { FaultClass, KmsAction, RegionFault } from './kms/region-fault.ts';
 export type { RegionState } from './kms/region-health.ts';
 export type { KmsTimeouts } from './kms/regional-kms.ts';
 export { STATIC_KMS_OVERRIDE, type LambdaEnvironment } from './kms/static-kms.ts';

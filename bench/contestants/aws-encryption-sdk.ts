@@ -5,7 +5,13 @@ import type { Contestant } from './contestant.ts';
 export interface AwsEncryptionSdk {
   buildClient(): {
     encrypt(manager: object, plaintext: Buffer, options: object): Promise<{ result: Buffer }>;
-    decrypt(manager: object, sealed: Buffer): Promise<{ plaintext: Buffer }>;
+    decrypt(
+      manager: object,
+      sealed: Buffer,
+    ): Promise<{
+      plaintext: Buffer;
+      messageHeader: { readonly encryptionContext: Readonly<Record<string, string>> };
+    }>;
   };
   readonly AlgorithmSuiteIdentifier: Readonly<Record<string, number>>;
   readonly RawAesWrappingSuiteIdentifier: Readonly<Record<string, number>>;
@@ -19,8 +25,12 @@ const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
 /**
  * The AWS Encryption SDK with data key caching. `tuned` omits the ECDSA signature, which Keyfold's records do not have
  * either, and uses one frame for the whole payload. This is the SDK's fastest setting with key commitment.
+ * @param options `context` is the encryption context. The SDK leaves its comparison to the caller.
  */
-export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tuned: boolean }): Contestant<Buffer> {
+export function awsEncryptionSdk(
+  sdk: AwsEncryptionSdk,
+  { tuned, context }: { readonly tuned: boolean; readonly context?: Readonly<Record<string, string>> | undefined },
+): Contestant<Buffer> {
   const client = sdk.buildClient();
   const manager = new sdk.NodeCachingMaterialsManager({
     backingMaterials: new sdk.RawAesKeyringNode({
@@ -35,9 +45,19 @@ export function awsEncryptionSdk(sdk: AwsEncryptionSdk, { tuned }: { readonly tu
   const suiteId = sdk.AlgorithmSuiteIdentifier['ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY'];
   return {
     encrypt: async (plaintext) => {
-      const options = { plaintextLength: plaintext.length, ...(tuned && { suiteId, frameLength: plaintext.length }) };
+      const options = {
+        plaintextLength: plaintext.length,
+        ...(tuned && { suiteId, frameLength: plaintext.length }),
+        ...(context && { encryptionContext: context }),
+      };
       return (await client.encrypt(manager, plaintext, options)).result;
     },
-    decrypt: async (sealed) => (await client.decrypt(manager, sealed)).plaintext,
+    decrypt: async (sealed) => {
+      const { plaintext, messageHeader } = await client.decrypt(manager, sealed);
+      for (const name in context) {
+        if (messageHeader.encryptionContext[name] !== context[name]) throw new Error('another encryption context');
+      }
+      return plaintext;
+    },
   };
 }

@@ -3,7 +3,7 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { open } from '../../src/crypto/aead.ts';
 import type { KeyManagementService, Unwrapped } from '../../src/envelope/ports.ts';
 import type { Deadline } from '../../src/async/deadline.ts';
-import { everyRegionFailed, RegionFault } from '../../src/kms/faults.ts';
+import { everyRegionFailed, RegionFault } from '../../src/kms/region-fault.ts';
 import { decodeKekEnvelope } from '../../src/kms/kek-envelope.ts';
 import { rowProofKey } from '../../src/records/row-proof.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';

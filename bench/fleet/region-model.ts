@@ -1,6 +1,6 @@
 import { orAborted } from '../../src/async/deadline.ts';
 import type { Deadline } from '../../src/async/deadline.ts';
-import { RegionFault, type KmsAction } from '../../src/kms/faults.ts';
+import { RegionFault, type KmsAction } from '../../src/kms/region-fault.ts';
 import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';
 import type { VirtualClock } from './virtual-clock.ts';

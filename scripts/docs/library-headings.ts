@@ -7,11 +7,32 @@
 const GROUPS = new Set(['Accessors', 'Constructors', 'Get Signature', 'Methods']);
 const HEADING = /^(#+) (.*)$/;
 
-/** Turns headings of parts into labels, and lets each link of the page lead to the heading that it led to. */
-export function withUniqueHeadings(page: string): string {
-  const anchors = new Anchors();
-  const renamed = new Map<string, string>();
-  const taken = new Anchors();
+/** A page, and the new anchors of its headings by the old ones. */
+interface RenamedPage {
+  readonly text: string;
+  readonly anchors: ReadonlyMap<string, string>;
+}
+
+/**
+ * Turns headings of parts into labels, and lets each link between the pages lead to the heading that it led to.
+ * @param pages by their file names
+ */
+export function withUniqueHeadings(pages: Readonly<Record<string, string>>): Record<string, string> {
+  const renamed = new Map(Object.entries(pages).map(([name, page]) => [name, withLabels(page)]));
+  const linked = [...renamed].map(([name, { text }]) => {
+    const page = text.replaceAll(/\]\(([\w.-]*)#([^)]+)\)/g, (_, target: string, anchor: string) => {
+      const { anchors } = renamed.get(target === '' ? name : target) ?? {};
+      return `](${target}#${anchors?.get(anchor) ?? anchor})`;
+    });
+    return [name, page] as const;
+  });
+  return Object.fromEntries(linked);
+}
+
+function withLabels(page: string): RenamedPage {
+  const before = new Anchors();
+  const after = new Anchors();
+  const anchors = new Map<string, string>();
   let owner = '';
   let group = '';
   let isCode = false;
@@ -19,22 +40,22 @@ export function withUniqueHeadings(page: string): string {
     if (line.startsWith('```')) isCode = !isCode;
     const [, { length: level } = '', text = ''] = (!isCode && HEADING.exec(line)) || [];
     if (level === 0) return [line];
-    const before = anchors.of(text);
+    const anchor = before.of(text);
     if (level === 2) owner = text.replace(/^`abstract` /, '').replace(/\(\)$/, '');
     if (level === 3) group = text;
     const isMember = level === 4 && (/\)\??$/.test(text) || text === 'Constructor' || group === 'Accessors');
     if (level > 2 && !isMember) return GROUPS.has(text) ? [] : [`**${text}**`];
     const heading = isMember ? `${owner}.${text === 'Constructor' ? 'constructor()' : text}` : text;
-    renamed.set(before, taken.of(heading));
+    anchors.set(anchor, after.of(heading));
     return [`${'#'.repeat(Math.min(level, 3))} ${heading}`];
   });
-  return lines
+  const text = lines
     .join('\n')
-    .replaceAll(/\]\(#([^)]+)\)/g, (_, anchor: string) => `](#${renamed.get(anchor) ?? anchor})`)
     .replaceAll(
       /^(\*\*(?:Returns|Throws|Implementation of|Inherited from|Overrides)\*\*)\n\n(?!\||```|[-*] )/gm,
       '$1: ',
     );
+  return { text, anchors };
 }
 
 /** Names the anchors of a page's headings, as the usual forges do: a repeated heading gets a number. */

@@ -33,16 +33,15 @@ export async function libraryPages(root: string, tools: string): Promise<Pages> 
       entries: Object.fromEntries(entries.map(({ name, file }) => [name, file])),
     };
     await run(process.execPath, ['library.js', JSON.stringify(given)], tools);
+    const texts = entries.map(async ({ page }) => [page, await readFile(join(out, 'pages', page), 'utf8')] as const);
+    const made = withUniqueHeadings(Object.fromEntries(await Promise.all(texts)));
     const pages: Record<string, string> = {};
     const list: string[] = [];
     for (const { name, file, page } of entries) {
-      const text = await readFile(join(out, 'pages', page), 'utf8');
       const purpose = purposeOf(await readFile(file, 'utf8'));
       const heading = `# \`${name}\`\n\n${purpose}\n`;
-      pages[`${LIBRARY_FOLDER}/${page}`] = await formatted(
-        root,
-        withUniqueHeadings(text).replace(/^# .*\n/, () => heading),
-      );
+      const text = made[page]?.replace(/^# .*\n/, () => heading) ?? '';
+      pages[`${LIBRARY_FOLDER}/${page}`] = await formatted(root, text);
       list.push(`- [${name}](library/${page}): ${purpose.split(/(?<=\.)\s/)[0] ?? ''}`);
     }
     const before = await readFile(join(root, LIST), 'utf8');

@@ -9,11 +9,17 @@ export type RevokeOutcome =
 /** The outcome of an attempt to prove a row. After `attempting` or `failed`, the row may or may not have a proof. */
 export type ProveOutcome = 'attempting' | 'proven' | 'changed' | 'failed';
 
+/** The outcome of an attempt to rotate a key. After `attempting` or `failed`, there may or may not be a new key. */
+type RotateOutcome = 'attempting' | 'rotated' | 'raced' | 'failed';
+
+/** The outcome of a maintenance run. After `attempting` or `failed`, wraps may have been renewed. */
+type MaintainOutcome = 'attempting' | 'maintained' | 'would-maintain' | 'failed';
+
 /** One line of the audit, written as JSON: the caller, the action, the key, the time and the outcome. */
-interface AuditEntry {
+export interface AuditEntry {
   /** ISO 8601. */
   readonly time: string;
-  readonly action: 'keys revoke' | 'keys prove';
+  readonly action: 'keys revoke' | 'keys prove' | 'keys rotate' | 'maintain';
   readonly id: string;
   /** The key's creation time in seconds since 1970. `latest` if the command requested `latest` and no row was found. */
   readonly created: number | 'latest';
@@ -22,7 +28,7 @@ interface AuditEntry {
   readonly region: string;
   readonly caller: Caller;
   readonly dryRun: boolean;
-  readonly outcome: RevokeOutcome | ProveOutcome;
+  readonly outcome: RevokeOutcome | ProveOutcome | RotateOutcome | MaintainOutcome;
 }
 
 /** Writes one entry to the audit. */

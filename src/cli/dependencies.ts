@@ -1,7 +1,9 @@
-import type { Environment, KmsConfig } from '../config/app-config.ts';
+import type { AppConfig, Environment, KmsConfig } from '../config/app-config.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
+import type { KeyRotation } from '../maintenance/key-rotation.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
+import type { SystemKeyMaintenance } from '../maintenance/system-key-maintenance.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 
@@ -15,6 +17,11 @@ export interface Terminal {
    * @param colour the colour of the text, if standard output is a terminal with colours
    */
   out(text: string, colour?: Colour): void;
+  /**
+   * Shows a line on the terminal in place of the last status, or removes it if `text` is empty. Absent if standard
+   * error is not a terminal.
+   */
+  readonly status?: ((text: string) => void) | undefined;
   /** Writes an error or a note to standard error. */
   err(text: string): void;
   /**
@@ -40,9 +47,15 @@ export interface CliDependencies {
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
-  openKms(config: KmsConfig): KeyManagementService;
+  openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
+  openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
+  /**
+   * @param dryRun whether the maintenance writes nothing
+   * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
+   */
+  openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
   /** The version of Keyfold. */
   readonly version: string;
 }

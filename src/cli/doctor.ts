@@ -9,6 +9,8 @@ import { faultText } from '../connections/call-fault.ts';
 import { checkKmsRegion, type KmsRegionHealth } from './health/kms-health.ts';
 import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkTable, tableSilent } from './health/table-health.ts';
+import { minimumsOf } from './key-view.ts';
+import { checkVault } from './health/vault-health.ts';
 import { formatTable, printableJson } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 
@@ -26,7 +28,7 @@ const CREDENTIALS_LEFT_MS = 5 * 60_000;
  * @returns the exit code: 0 if all is well, 1 after a fault, 2 if a setting is wrong, 3 if there are only warnings
  */
 export async function doctor(
-  readConfig: () => AppConfig,
+  readConfig: () => Promise<AppConfig>,
   { json }: { readonly json: boolean },
   dependencies: CliDependencies,
 ): Promise<number> {
@@ -46,11 +48,11 @@ interface ServiceSettings {
 }
 
 async function settingsOrFaults(
-  readConfig: () => AppConfig,
+  readConfig: () => Promise<AppConfig>,
   dependencies: CliDependencies,
 ): Promise<ServiceSettings | { readonly faults: HealthCheck[] }> {
   try {
-    const config = readConfig();
+    const config = await readConfig();
     return { config, place: await dependencies.openTable(config.metastore).place() };
   } catch (error) {
     if (!(error instanceof KeyfoldError && error.code === 'InvalidConfiguration')) throw error;
@@ -67,10 +69,8 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const inspector = open();
   const credentials = await credentialsOf(inspector, now());
   if (credentials.state === 'fault') return [ok('settings', 'valid'), credentials];
-  const inspectors =
-    config.kms.kind === 'static'
-      ? []
-      : Object.entries(config.kms.keys).map(([region, arn]) => dependencies.inspectKms(region, arn));
+  const keys = config.kms.kind === 'aws' ? Object.entries(config.kms.keys) : [];
+  const inspectors = keys.map(([region, arn]) => dependencies.inspectKms(region, arn));
   const { regionSuffix } = config.names;
   const [regions, tableHealth] = await Promise.all([
     Promise.all(inspectors.map(checkKmsRegion)),
@@ -79,9 +79,10 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
   return [
     ok('settings', 'valid'),
+    ...minimumsOf(cryptoPolicy(config.policy)).map((says) => ok('minimum dates', says)),
     credentials,
     clockOf(offsets.find((offset) => offset !== undefined)),
-    ...kmsChecks(config, regions),
+    ...(await kmsChecks(config, regions, dependencies)),
     ...tableHealth.checks,
     ...(await systemKeyChecks(config, regions, tableHealth.answers, dependencies)),
   ];
@@ -108,8 +109,18 @@ function clockOf(offsetMs: number | undefined): HealthCheck {
   return fault(check, says, 'set the clock of this machine by NTP, and look for keys that it dated wrongly');
 }
 
-function kmsChecks(config: AppConfig, regions: readonly KmsRegionHealth[]): HealthCheck[] {
-  if (config.kms.kind === 'aws') return regions.flatMap(({ checks }) => checks);
+async function kmsChecks(
+  { kms }: AppConfig,
+  regions: readonly KmsRegionHealth[],
+  dependencies: CliDependencies,
+): Promise<HealthCheck[]> {
+  if (kms.kind === 'aws') return regions.flatMap(({ checks }) => checks);
+  if (kms.kind === 'vault') {
+    const { addresses } = kms;
+    const checkOne = async (address: string): Promise<HealthCheck> =>
+      checkVault(address, await dependencies.openKms({ ...kms, addresses: [address] }), dependencies.now);
+    return Promise.all(addresses.map(checkOne));
+  }
   const fix = 'set KEYFOLD_KMS_KEYS: a static key is for a developer’s machine only';
   return [warn('kms', 'a static master key wraps the System Keys', fix)];
 }
@@ -133,7 +144,7 @@ async function systemKeyChecks(
     const cause = error.cause instanceof Error ? error.cause.message : error.message;
     return [fault('system keys', cause, "allow dynamodb:Query on the service's rows, or docs/runbooks/table-lost.md")];
   }
-  const kms = dependencies.openKms(config.kms);
+  const kms = await dependencies.openKms(config.kms);
   const { keyRowProofs = 'verify' } = proofs;
   return checkSystemKeys(rows, { naming, policy, keyRowProofs, now, kms, regions });
 }

@@ -1,9 +1,21 @@
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { keyKindOf, type KeyMeta } from '../records/ids.ts';
+import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
 import { isoOf } from './text.ts';
+
+/** The states of a key row. */
+export const STATES = [
+  'valid',
+  'expired',
+  'before-minimum',
+  'before-opening-minimum',
+  'revoked',
+  'dated-ahead',
+  'unreadable',
+] as const;
 
 /** A key row as `--json` prints it. It never contains key bytes, sealed or not. */
 export interface KeyView {
@@ -12,8 +24,11 @@ export interface KeyView {
   /** The creation time in seconds since 1970. Null if the row's value is not an integer. */
   readonly created: number | null;
   readonly createdAt: string | null;
-  /** The state of this key alone. A valid Intermediate Key cannot seal if its System Key is expired or revoked. */
-  readonly state: 'valid' | 'expired' | 'before-minimum' | 'revoked' | 'dated-ahead' | 'unreadable';
+  /**
+   * The state of this key alone, except that a minimum date also looks at the date of its System Key. A valid
+   * Intermediate Key cannot seal if its System Key is expired or revoked.
+   */
+  readonly state: (typeof STATES)[number];
   readonly parent: KeyMeta | null;
   /** Why the row cannot be read. Absent if it can. */
   readonly unreadable?: string;
@@ -43,8 +58,29 @@ export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyVie
     createdAt: isoOf(created) ?? null,
   };
   if ('unreadable' in row) return { ...view, state: 'unreadable', parent: null, unreadable: row.unreadable };
-  const aged = retirementByDate(policy, row.created, nowMs) ?? 'valid';
-  return { ...view, state: row.revoked ? 'revoked' : aged, parent: row.parent ?? null };
+  return { ...view, state: stateOf(row, policy, nowMs), parent: row.parent ?? null };
+}
+
+function stateOf(
+  { created, parent, revoked }: EnvelopeKeyRecord,
+  policy: CryptoPolicy,
+  nowMs: number,
+): KeyView['state'] {
+  const earliest = Math.min(created, parent?.created ?? created);
+  if (earliest < policy.minOpeningCreated) return 'before-opening-minimum';
+  if (revoked) return 'revoked';
+  return earliest < policy.minSealingCreated ? 'before-minimum' : (retirementByDate(policy, created, nowMs) ?? 'valid');
+}
+
+/** Says which minimum dates the settings have, as whole sentences. */
+export function minimumsOf({ minSealingCreated, minOpeningCreated }: CryptoPolicy): string[] {
+  const sentences = [
+    [minSealingCreated, 'seal nothing new (KEYFOLD_MIN_SEALING_CREATED)'],
+    [minOpeningCreated, 'open nothing (KEYFOLD_MIN_OPENING_CREATED)'],
+  ] as const;
+  return sentences
+    .filter(([minimum]) => minimum > 0)
+    .map(([minimum, what]) => `Keys created before ${isoOf(minimum) ?? minimum} ${what}.`);
 }
 
 /**

@@ -1,19 +1,32 @@
-import { invalidConfiguration } from '../errors.ts';
+import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { KeyNaming } from '../records/ids.ts';
 import type { OperatorConfig } from '../config/operator-config.ts';
-import { viewOf, type KeyView } from './key-view.ts';
-import { formatTable, printableJson } from './text.ts';
+import type { KeyRow } from '../maintenance/key-table.ts';
+import { minimumsOf, viewOf, type KeyView } from './key-view.ts';
+import { formatRow, formatTable, printableJson, widthsOf } from './text.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** The rows to list: the service's System Keys, one partition's Intermediate Keys, or all rows of the table. */
+/** The rows to list, and the filters. */
 export interface ListRequest {
+  /** Lists a partition's Intermediate Keys instead of the service's System Keys. */
   readonly partition?: string | undefined;
+  /** Lists the Intermediate Keys of every partition of the service that begins with this text. */
+  readonly partitionPrefix?: string | undefined;
+  /** Lists all rows of the table. */
   readonly all: boolean;
+  /** Lists only keys in one of these states. Undefined for every state. */
+  readonly states?: readonly KeyView['state'][] | undefined;
+  /** Lists only keys that were created longer ago than this, in milliseconds. */
+  readonly olderThanMs?: number | undefined;
   readonly json: boolean;
 }
 
+/** The table's columns are as wide as the first rows need. The command does not wait for the others. */
+const ROWS_FOR_WIDTHS = 1000;
+
 /**
- * Runs `keys list`. Rows that cannot be read have the state `unreadable`.
+ * Runs `keys list`. Rows that cannot be read have the state `unreadable`. The command prints rows while it reads the
+ * table, so its memory does not grow with the table. It also says which minimum dates are set.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`
  */
@@ -22,43 +35,108 @@ export async function listKeys(
   config: OperatorConfig,
   dependencies: CliDependencies,
 ): Promise<void> {
-  const id = request.all ? undefined : idOf(request, config);
+  const { id, isWanted, called } = selectionOf(request, config);
   const table = dependencies.openTable(config.metastore);
   const { table: name, region } = await table.place();
-  const rows = await table.list(id);
-  const views = rows.map((row) => viewOf(row, config.policy, dependencies.now())).toSorted(byIdLatestFirst);
-  const { terminal } = dependencies;
-  // Print line by line, because a large table would exceed the maximum length of a string.
-  if (request.json) for (const line of jsonLines(views)) terminal.out(line);
-  else if (views.length > 0) for (const line of formatTable(HEADER, views.map(cellsOf))) terminal.out(line);
-  else terminal.err(`No rows of ${id ?? 'any id'} in table ${name} in ${region}.`);
+  const { now, terminal } = dependencies;
+  const nowMs = now();
+  const isListed = ({ state, created }: KeyView): boolean => {
+    if (request.states !== undefined && !request.states.includes(state)) return false;
+    return request.olderThanMs === undefined || (created !== null && created * 1000 < nowMs - request.olderThanMs);
+  };
+  async function* views(): AsyncGenerator<KeyView> {
+    for await (const rows of byId(table.scan(id))) {
+      for (const row of rows) {
+        const view = isWanted(row) ? viewOf(row, config.policy, nowMs) : undefined;
+        if (view !== undefined && isListed(view)) yield view;
+      }
+    }
+  }
+  const lines = request.json ? jsonLines(views()) : tableLines(views());
+  let isEmpty = true;
+  for await (const line of lines) {
+    terminal.out(line);
+    isEmpty = false;
+  }
+  if (isEmpty) terminal.err(`No rows of ${called} in table ${name} in ${region}.`);
+  for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
+}
+
+/** Yields the rows of each ID together, latest first. A scan returns the rows of an ID in a row, but oldest first. */
+async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
+  let group: KeyRow[] = [];
+  const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
+  for await (const row of rows) {
+    if (group.length > 0 && group[0]?.id !== row.id) {
+      yield sorted();
+      group = [];
+    }
+    group.push(row);
+  }
+  yield sorted();
 }
 
 /** Yields the lines of a JSON array with one row per line. */
-function* jsonLines(views: readonly KeyView[]): Iterable<string> {
-  yield views.length === 0 ? '[]' : '[';
-  for (const [i, view] of views.entries()) yield `  ${printableJson(view)}${i + 1 < views.length ? ',' : ''}`;
-  if (views.length > 0) yield ']';
+async function* jsonLines(views: AsyncIterable<KeyView>): AsyncGenerator<string> {
+  let previous: string | undefined;
+  for await (const view of views) {
+    yield previous === undefined ? '[' : `${previous},`;
+    previous = `  ${printableJson(view)}`;
+  }
+  if (previous === undefined) {
+    yield '[]';
+    return;
+  }
+  yield previous;
+  yield ']';
 }
 
 const HEADER = ['ID', 'KIND', 'CREATED', 'EPOCH', 'STATE', 'PARENT'];
+
+async function* tableLines(views: AsyncIterable<KeyView>): AsyncGenerator<string> {
+  let first: string[][] | undefined = [];
+  let widths: readonly number[] = [];
+  for await (const view of views) {
+    if (first === undefined) {
+      yield formatRow(cellsOf(view), widths);
+      continue;
+    }
+    first.push(cellsOf(view));
+    if (first.length < ROWS_FOR_WIDTHS) continue;
+    widths = widthsOf([HEADER, ...first]);
+    yield* formatTable(HEADER, first);
+    first = undefined;
+  }
+  if (first !== undefined && first.length > 0) yield* formatTable(HEADER, first);
+}
 
 function cellsOf({ id, kind, created, createdAt, state, parent }: KeyView): string[] {
   const parentName = parent === null ? '' : `${parent.id} ${parent.created}`;
   return [id, kind, createdAt ?? '?', String(created ?? '?'), state, parentName];
 }
 
-function idOf({ partition }: ListRequest, { names }: OperatorConfig): string {
+/** The rows that a request asks for, and what they are called. */
+interface Selection {
+  /** The id of the rows. Undefined if the command must read the whole table. */
+  readonly id: string | undefined;
+  readonly isWanted: (row: KeyRow) => boolean;
+  readonly called: string;
+}
+
+function selectionOf({ all, partition, partitionPrefix }: ListRequest, { names }: OperatorConfig): Selection {
+  if (all) return { id: undefined, isWanted: () => true, called: 'any id' };
   if (names === undefined) {
     throw invalidConfiguration([
       'set KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, to list the keys of a service; --all lists every row',
     ]);
   }
   const naming = new KeyNaming(names);
-  return partition === undefined ? naming.systemKeyId : naming.intermediateKeyId(naming.parsePartition(partition));
-}
-
-function byIdLatestFirst(a: KeyView, b: KeyView): number {
-  if (a.id !== b.id) return a.id < b.id ? -1 : 1;
-  return (b.created ?? 0) - (a.created ?? 0);
+  if (partitionPrefix !== undefined) {
+    if (partitionPrefix === '') throw new KeyfoldError('InvalidRequest', 'The prefix of the partitions is empty.');
+    const begin = `_IK_${partitionPrefix}`;
+    const isWanted = ({ id }: KeyRow): boolean => id.startsWith(begin) && naming.isIntermediateKey(id);
+    return { id: undefined, isWanted, called: `${begin}…` };
+  }
+  const id = partition === undefined ? naming.systemKeyId : naming.intermediateKeyId(naming.parsePartition(partition));
+  return { id, isWanted: () => true, called: id };
 }

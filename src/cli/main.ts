@@ -49,6 +49,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: {
     out: (text, colour) => void process.stdout.write(`${colour === undefined ? text : coloured(text, colour)}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
+    status: process.stderr.isTTY ? (text) => void process.stderr.write(`\r\x1b[K${text}`) : undefined,
     ask: process.stdin.isTTY ? ask : undefined,
   },
   caller: { user: userName(), host: hostname() },

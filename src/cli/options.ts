@@ -41,10 +41,13 @@ export function withCommonOptions(command: Command): Command {
     .option('--json', 'prints JSON');
 }
 
+export function withConfirmation(command: Command): Command {
+  return withWriteOptions(command).option('--yes', 'writes without asking for confirmation');
+}
+
 export function withWriteOptions(command: Command): Command {
   return command
     .option('--dry-run', 'shows what the command would do, and changes nothing')
-    .option('--yes', 'writes without asking for confirmation')
     .option('--reason <text>', 'a reason for the audit')
     .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error');
 }
@@ -55,4 +58,10 @@ export function overridesOf(options: CommonOptions): Overrides {
   return Object.fromEntries(
     names.flatMap((name) => (options[name] === undefined ? [] : [[SETTING_OF[name], options[name]]])),
   );
+}
+
+/** The members of a request that the options of a writing command give. */
+export function writeRequestOf(options: CommonOptions & WriteOptions) {
+  const { json = false, dryRun = false, yes = false, reason, auditFile } = options;
+  return { json, dryRun, yes, reason, auditFile };
 }

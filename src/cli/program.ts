@@ -1,14 +1,25 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { AppConfig } from '../config/app-config.ts';
 import { readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
-import { PREFIX, readConfig } from '../config/read-config.ts';
+import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
-import { overridesOf, withCommonOptions, withWriteOptions, type CommonOptions, type WriteOptions } from './options.ts';
+import {
+  overridesOf,
+  withCommonOptions,
+  withConfirmation,
+  withWriteOptions,
+  writeRequestOf,
+  type CommonOptions,
+  type WriteOptions,
+} from './options.ts';
+import { maintain } from './maintain.ts';
+import { STATES, type KeyView } from './key-view.ts';
 import { proveKeys } from './prove-keys.ts';
 import { revokeKey } from './revoke-key.ts';
+import { rotateKeys } from './rotate-keys.ts';
 import { showKey } from './show-key.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
@@ -26,9 +37,10 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     readOperatorConfig(dependencies.environment, overridesOf(options));
 
   /** The settings as a function of the service reads them. */
-  const serviceConfigOf = (options: CommonOptions): AppConfig => {
+  const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
     const overrides = Object.entries(overridesOf(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
-    return readConfig({ ...dependencies.environment, ...Object.fromEntries(overrides) });
+    const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
+    return readConfig(environment, [], await vaultReaderOf(environment));
   };
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
@@ -46,15 +58,30 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await doctor(() => serviceConfigOf(options), { json }, dependencies);
     });
 
+  withCommonOptions(withWriteOptions(program.command('maintain')))
+    .description('runs the scheduled maintenance now: renews wraps, and makes the next System Key if it is due')
+    .action(async (options: CommonOptions & WriteOptions) => {
+      exitCode = await maintain(writeRequestOf(options), await serviceConfigOf(options), dependencies);
+    });
+
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
 
   withCommonOptions(keys.command('list'))
     .description("lists the service's System Keys")
     .option('--partition <partition>', "lists a partition's Intermediate Keys instead")
-    .addOption(new Option('--all', 'lists every row of the table instead').conflicts('partition'))
-    .action(async (options: CommonOptions & { partition?: string; all?: true }) => {
-      const { partition, all = false, json = false } = options;
-      await listKeys({ partition, all, json }, configOf(options), dependencies);
+    .addOption(
+      new Option(
+        '--partition-prefix <text>',
+        'lists the Intermediate Keys of partitions that begin with a text',
+      ).conflicts('partition'),
+    )
+    .addOption(new Option('--all', 'lists every row of the table instead').conflicts(['partition', 'partitionPrefix']))
+    .addOption(new Option('--state <states...>', 'lists only keys in these states').choices(STATES))
+    .option('--older-than <duration>', 'lists only keys that are older, such as 90d or 12h', parseDuration)
+    .action(async (options: CommonOptions & ListOptions) => {
+      const { partition, partitionPrefix, all = false, state: states, olderThan: olderThanMs, json = false } = options;
+      const request = { partition, partitionPrefix, all, states, olderThanMs, json };
+      await listKeys(request, configOf(options), dependencies);
     });
 
   withCommonOptions(withKey(keys.command('show')))
@@ -64,20 +91,31 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await showKey({ id, created, region, json }, configOf(options), dependencies);
     });
 
-  withCommonOptions(withWriteOptions(withKey(keys.command('revoke'))))
+  withCommonOptions(withConfirmation(withKey(keys.command('revoke'))))
     .description('revokes a key for good: it seals nothing new, but old records still decrypt')
     .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & WriteOptions) => {
-      const { region, json = false, dryRun = false, yes = false, reason, auditFile } = options;
-      const request = { id, created, region, json, dryRun, yes, reason, auditFile };
+      const request = { ...writeRequestOf(options), id, created, region: options.region };
       exitCode = await revokeKey(request, configOf(options), dependencies);
     });
 
-  withCommonOptions(withWriteOptions(keys.command('prove')))
+  withCommonOptions(withWriteOptions(keys.command('rotate')))
+    .description('makes the next System Key now, and revokes nothing')
+    .option('--partition <partition>', "makes a partition's next Intermediate Key instead")
+    .addOption(
+      new Option('--all-partitions', "makes every partition's next Intermediate Key instead").conflicts('partition'),
+    )
+    .action(async (options: CommonOptions & WriteOptions & { partition?: string; allPartitions?: true }) => {
+      const { partition, allPartitions = false } = options;
+      const request = { ...writeRequestOf(options), partition, allPartitions };
+      exitCode = await rotateKeys(request, await serviceConfigOf(options), dependencies);
+    });
+
+  withCommonOptions(withConfirmation(keys.command('prove')))
     .description('adds proofs to the key rows that have none, after it has opened and checked every key')
-    .option('--against <table>', 'a table restored from a backup, with which every row must agree')
+    .option('--against <table>', 'a table restored from a backup, with which rows without a proof must agree')
     .action(async (options: CommonOptions & WriteOptions & { against?: string }) => {
-      const { region, json = false, dryRun = false, yes = false, reason, auditFile, against } = options;
-      const request = { against, region, json, dryRun, yes, reason, auditFile };
+      const { region, against } = options;
+      const request = { ...writeRequestOf(options), against, region };
       exitCode = await proveKeys(request, configOf(options), dependencies);
     });
 
@@ -87,6 +125,15 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   } catch (error) {
     return report(error, dependencies);
   }
+}
+
+interface ListOptions {
+  readonly partition?: string;
+  readonly partitionPrefix?: string;
+  readonly all?: true;
+  readonly state?: readonly KeyView['state'][];
+  /** In milliseconds. */
+  readonly olderThan?: number;
 }
 
 function withKey(command: Command): Command {
@@ -101,12 +148,23 @@ function parseCreated(text: string): number | 'latest' {
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
+const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
+
+/** Reads a duration such as `90d`. Returns milliseconds. */
+function parseDuration(text: string): number {
+  const [, count = '', unit = ''] = /^(\d{1,6})([dhms])$/.exec(text) ?? [];
+  const unitMs = UNIT_MS[unit];
+  if (unitMs === undefined) throw new InvalidArgumentError('It must be a number with d, h, m or s, such as 90d.');
+  return Number(count) * unitMs;
+}
+
 /** Wraps a terminal, so that hidden and control characters are escaped in every text. */
 function escapingTerminal(terminal: Terminal): Terminal {
   const { ask } = terminal;
   return {
     out: (text, colour) => terminal.out(printableLines(text), colour),
     err: (text) => terminal.err(printableLines(text)),
+    status: terminal.status && ((text) => terminal.status?.(printable(text))),
     ask: ask && ((question) => ask(printable(question))),
   };
 }

@@ -10,7 +10,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Options of `keys prove`. */
 export interface ProveRequest {
-  /** The name of a table that an operator restored from a backup. Every row must equal its row there. */
+  /** The name of a table that an operator restored from a backup. Rows without a proof must equal their rows there. */
   readonly against: string | undefined;
   readonly region: string | undefined;
   readonly dryRun: boolean;
@@ -45,7 +45,7 @@ export async function proveKeys(
   const { names, policy, metastore } = config;
   if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to prove its keys']);
   const { now, terminal } = dependencies;
-  const kms = dependencies.openKms(config.kms);
+  const kms = await dependencies.openKms(config.kms);
   const { against } = request;
   const rows = await dependencies.openTable(metastore).list();
   const backup = against && (await dependencies.openTable({ ...metastore, tableName: against }).list());

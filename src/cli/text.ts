@@ -5,16 +5,27 @@ const MAX_COLUMN_WIDTH = 120;
 
 /** Formats a table for an operator, as lines. Columns are as wide as their longest cell, up to 120 characters. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const lines = [header, ...rows].map((line) => line.map(printable));
-  const widths = header.map((_, column) =>
-    lines.reduce((width, line) => Math.max(width, Math.min(line[column]?.length ?? 0, MAX_COLUMN_WIDTH)), 0),
-  );
-  return lines.map((line) =>
-    line
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
+  const widths = widthsOf([header, ...rows]);
+  return [header, ...rows].map((row) => formatRow(row, widths));
+}
+
+/** The width of each column: that of its longest cell, up to 120 characters. */
+export function widthsOf(rows: readonly (readonly string[])[]): number[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) {
+      widths[i] = Math.max(widths[i] ?? 0, Math.min(printable(cell).length, MAX_COLUMN_WIDTH));
+    }
+  }
+  return widths;
+}
+
+/** Formats one row of a table. A longer cell overflows its column. */
+export function formatRow(row: readonly string[], widths: readonly number[]): string {
+  return row
+    .map((cell, i) => printable(cell).padEnd(widths[i] ?? 0))
+    .join('  ')
+    .trimEnd();
 }
 
 /** Formats names and values in two columns, one pair per line. */

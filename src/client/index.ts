@@ -19,9 +19,16 @@ export type {
   GivenDocument,
   SharingOptions,
 } from '../operations/fields-request.ts';
-export type { CallOptions, ContextOptions, DecryptOptions, PlaintextItem, RecordItem } from './partition.ts';
+export type {
+  CallOptions,
+  ContextOptions,
+  DecryptOptions,
+  PlaintextItem,
+  RecordItem,
+  RecordOptions,
+} from './call-options.ts';
 export type { RecordContext } from '../records/record-proof.ts';
-export type { PartitionClient, RecordOptions } from './partition.ts';
+export type { PartitionClient } from './partition.ts';
 export type { JsonRecord, KeyfoldRecord, MovedRecordOf, RecordFormat, RecordOf, Rewrapped } from './records.ts';
 export type { RetryPolicy } from './retry.ts';
 export type { Credentials, Identity } from '../connections/sdk-client.ts';

@@ -1,19 +1,4 @@
-import {
-  ABORT_SIGNAL,
-  ANYTHING,
-  BOOLEAN,
-  BYTES,
-  check,
-  isOf,
-  itemsOf,
-  OBJECT,
-  optional,
-  optionsOf,
-  recordOf,
-  STRING,
-  viewOf,
-  type Types,
-} from '../input/checks.ts';
+import { itemsOf, optionsOf } from '../input/checks.ts';
 import {
   readCompactRecord,
   readDocumentText,
@@ -35,7 +20,26 @@ import {
   type GivenDocument,
   type SharingOptions,
 } from '../operations/fields-request.ts';
-import type { RecordContext } from '../records/record-proof.ts';
+import {
+  BATCH_OPTIONS,
+  CALL_OPTIONS,
+  DECRYPT_OPTIONS,
+  ENCRYPT_OPTIONS,
+  isItem,
+  PLAINTEXT_ITEM,
+  plaintextMembers,
+  RECORD_ITEM,
+  RECORD_OPTIONS,
+  recordMembers,
+  withContext,
+  withFormat,
+  type CallOptions,
+  type ContextOptions,
+  type DecryptOptions,
+  type PlaintextItem,
+  type RecordItem,
+  type RecordOptions,
+} from './call-options.ts';
 import { documentOf } from './documents.ts';
 import { jsonOf } from './json.ts';
 import type { KeyfoldClientError } from './errors.ts';
@@ -50,57 +54,6 @@ import {
 import { withRetries, type RetryPolicy } from './retry.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
-/** Options of every call. */
-export interface CallOptions {
-  /** If it aborts, the call and its retries end, and the call throws the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Options of a call on a record that is bound to its place. */
-export interface ContextOptions {
-  /**
-   * Names the place of the record, such as `{ table: 'users', id: '42' }`. A record that was encrypted with a context
-   * decrypts only with the same context. Keyfold neither stores nor logs it.
-   */
-  readonly context?: RecordContext | undefined;
-}
-
-/** Options of `decrypt`. */
-export interface DecryptOptions extends CallOptions, ContextOptions {
-  /**
-   * The path of a field in its document, such as `$['items'][*]['ssn']`. Only the compact record of a field needs it.
-   */
-  readonly path?: string | undefined;
-}
-
-/** A payload of a batch with a context of its own. */
-export interface PlaintextItem extends ContextOptions {
-  readonly plaintext: Uint8Array;
-}
-
-/** A record of a batch with a context of its own. */
-export interface RecordItem extends ContextOptions {
-  readonly record: KeyfoldRecord;
-  readonly path?: string | undefined;
-}
-
-/** Options of a call that returns records. */
-export interface RecordOptions<Format extends RecordFormat> extends CallOptions {
-  /** `compact` for records as compact strings. Absent for JSON objects. */
-  readonly format?: Format;
-}
-
-const CALL_OPTIONS: Types<CallOptions> = { signal: optional(ABORT_SIGNAL) };
-const CONTEXT = optional(OBJECT);
-const RECORD_OPTIONS: Types<RecordOptions<RecordFormat>> = { ...CALL_OPTIONS, format: optional(STRING) };
-const ENCRYPT_OPTIONS: Types<RecordOptions<RecordFormat> & ContextOptions> = { ...RECORD_OPTIONS, context: CONTEXT };
-const DECRYPT_OPTIONS: Types<DecryptOptions> = { ...CALL_OPTIONS, context: CONTEXT, path: optional(STRING) };
-const PLAINTEXT_ITEM: Types<PlaintextItem> = { plaintext: BYTES, context: CONTEXT };
-const RECORD_ITEM: Types<RecordItem> = { record: ANYTHING, context: CONTEXT, path: optional(STRING) };
-const BATCH_OPTIONS: Types<RecordOptions<RecordFormat> & SharingOptions> = {
-  ...RECORD_OPTIONS,
-  shareDataRowKey: optional(BOOLEAN),
-};
 /**
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
@@ -255,35 +208,6 @@ export class PartitionClient {
     const call = { partition: this.partition, operation, members };
     return withRetries(this.#retry, signal, (attempt) => this.#transport.send(call, attempt));
   }
-}
-
-function plaintextMembers(plaintext: unknown, name: string, format: RecordFormat): ClientCall['members'] {
-  check(plaintext, name, BYTES);
-  return withFormat({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
-}
-
-/** Whether an item of a batch is an object with a payload or record, and with its context. */
-function isItem(item: unknown, member: string): boolean {
-  return isOf(OBJECT, item, 'item') && Object.hasOwn(item as object, member);
-}
-
-/** @throws TypeError if a value of the context is not a string */
-function withContext(
-  members: ClientCall['members'],
-  context: RecordContext | undefined,
-  name: string,
-): ClientCall['members'] {
-  return context === undefined
-    ? members
-    : { ...members, context: recordOf<string>(context, `${name}.context`, STRING) };
-}
-
-function recordMembers({ record, context, path }: RecordItem, name: string): ClientCall['members'] {
-  return withContext(path === undefined ? { record } : { record, path }, context, name);
-}
-
-function withFormat(members: ClientCall['members'], format: RecordFormat): ClientCall['members'] {
-  return format === undefined ? members : { ...members, format };
 }
 
 function recordReader<Format extends RecordFormat>(format: RecordFormat): Reader<RecordOf<Format>> {

@@ -1,25 +1,8 @@
-import { createHash, createHmac, type BinaryLike, type Hash, type Hmac } from 'node:crypto';
 import { partition } from '@aws-sdk/core/client';
 import { SignatureV4 } from '@smithy/signature-v4';
+import { Sha256 } from '../crypto/sha256.ts';
 import { isIdentity, type Credentials, type Identity } from '../connections/sdk-client.ts';
 import { dateOf, credentialsError } from './errors.ts';
-
-/** SHA-256, or HMAC-SHA-256 if there is a secret, as the SDK's signer expects it. The signer passes text and bytes. */
-class Sha256 {
-  readonly #hash: Hash | Hmac;
-
-  constructor(secret?: unknown) {
-    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret as BinaryLike);
-  }
-
-  update(data: unknown): void {
-    this.#hash.update(data as BinaryLike);
-  }
-
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
-}
 
 /** Signs requests. It can correct its clock and renew its credentials after AWS rejected a signature. */
 export interface RequestSigner {

@@ -7,11 +7,13 @@ import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts'
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
 import type { Settings } from './settings.ts';
+import type * as vaultConfig from './vault-config.ts';
+import type { AllSettings, VaultConfig } from './vault-config.ts';
 
 /** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The KMS that wraps System Keys: AWS KMS keys by region, or a static master key for local use. */
+/** The KMS that wraps System Keys: AWS KMS keys by region, Vault, or a static master key for local use. */
 export type KmsConfig =
   | {
       readonly kind: 'aws';
@@ -19,6 +21,7 @@ export type KmsConfig =
       readonly preferredRegion: string;
       readonly failover: Partial<Pick<FailoverPolicy, 'onKeyRefused' | 'minimumWrappedRegions'>>;
     }
+  | VaultConfig
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
 /**
@@ -83,13 +86,16 @@ export interface AppConfig {
   readonly door: DoorConfig;
 }
 
+/** The module that reads the settings of Vault. */
+export type VaultReader = typeof vaultConfig;
+
 /** Builds the configuration from checked settings. */
-export function configOf(settings: Settings, environment: Environment): AppConfig {
+export function configOf(settings: AllSettings, environment: Environment, vault?: VaultReader): AppConfig {
   return Object.freeze({
     names: namesOf(settings),
     policy: policyOf(settings),
     proofs: proofsOf(settings),
-    kms: kmsOf(settings, environment),
+    kms: kmsOf(settings, environment, vault),
     metastore: metastoreOf(settings),
     preloadSystemKey: settings.PRELOAD_SYSTEM_KEY,
     auth: authOf(settings),
@@ -108,7 +114,12 @@ export function namesOf(settings: Settings): ServiceNames {
 }
 
 /** Returns the KMS configuration. */
-export function kmsOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>, environment: Environment): KmsConfig {
+export function kmsOf(
+  settings: Omit<AllSettings, 'SERVICE' | 'PRODUCT'>,
+  environment: Environment,
+  vault?: VaultReader,
+): KmsConfig {
+  if (vault !== undefined && settings.KMS === 'vault') return vault.vaultOf(settings);
   const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
   if (masterKey !== undefined) {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };

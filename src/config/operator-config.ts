@@ -6,6 +6,7 @@ import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts'
 import { kmsOf, metastoreOf, policyOf, type Environment, type KmsConfig } from './app-config.ts';
 import { settingFaults, settingsOf, tableFaults } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
+import * as vault from './vault-config.ts';
 
 /** The settings for an operator's command. Most commands do not call KMS, so they require no KMS settings. */
 export interface OperatorConfig {
@@ -23,6 +24,7 @@ export type Overrides = Partial<Record<keyof Settings, string>>;
 /** The schema of the service's settings, none of which is required. */
 const operatorSchema = v.object({
   ...settingsSchema.entries,
+  ...vault.VAULT_ENTRIES,
   SERVICE: v.optional(settingsSchema.entries.SERVICE),
   PRODUCT: v.optional(settingsSchema.entries.PRODUCT),
 });
@@ -35,7 +37,10 @@ const operatorSchema = v.object({
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {
   const own = { ...settingsOf(environment), ...overrides };
   const { issues, output, success } = v.safeParse(operatorSchema, own);
-  const faults = [...settingFaults(own, issues), ...(success ? tableFaults(output, environment) : [])];
+  const faults = [
+    ...settingFaults(own, operatorSchema.entries, issues),
+    ...(success ? tableFaults(output, environment) : []),
+  ];
   if (!success || faults.length > 0) throw invalidConfiguration(faults);
   const { SERVICE: service, PRODUCT: product } = output;
   const names = service !== undefined && product !== undefined && { service, product };
@@ -45,6 +50,6 @@ export function readOperatorConfig(environment: Environment, overrides: Override
       : undefined,
     policy: cryptoPolicy(policyOf(output)),
     metastore: metastoreOf(output),
-    kms: kmsOf(output, environment),
+    kms: kmsOf(output, environment, vault),
   };
 }

@@ -4,8 +4,9 @@ import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { configOf, kmsOf, namesOf, type AppConfig, type Environment } from './app-config.ts';
+import { configOf, kmsOf, namesOf, type AppConfig, type Environment, type VaultReader } from './app-config.ts';
 import { REMOVED_SETTINGS, settingsSchema, type Settings } from './settings.ts';
+import type { AllSettings } from './vault-config.ts';
 
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
@@ -14,18 +15,38 @@ export const PREFIX = 'KEYFOLD_';
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
+const KMS_SETTINGS = [
+  'KMS',
+  'KMS_KEYS',
+  'PREFERRED_REGION',
+  'STATIC_MASTER_KEY_HEX',
+  'ON_KEY_REFUSED',
+  'MINIMUM_WRAPPED_REGIONS',
+] as const;
+
+/** Loads the reader of Vault's settings if `KEYFOLD_KMS=vault`. Other functions do not load its code. */
+export async function vaultReaderOf(environment: Environment): Promise<VaultReader | undefined> {
+  return environment[`${PREFIX}KMS`] === 'vault' ? import('./vault-config.ts') : undefined;
+}
+
 /**
  * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
+ * @param vault the answer of {@link vaultReaderOf}. Without a reader, every setting of Vault is a fault.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */
-export function readConfig(environment: Environment, required: readonly (keyof Settings)[] = []): AppConfig {
-  return configOf(checkedSettings(environment, required), environment);
+export function readConfig(
+  environment: Environment,
+  required: readonly (keyof Settings)[] = [],
+  vault?: VaultReader,
+): AppConfig {
+  return configOf(checkedSettings(environment, required, vault), environment, vault);
 }
 
 /**
  * Reads the settings. Checks each setting, and then the settings that depend on each other.
  * @param required see {@link readConfig}
+ * @param vault see {@link readConfig}
  * @param faultsOf returns further faults. It gets `areValid`, which tests whether each of the named settings is valid
  * on its own.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
@@ -33,22 +54,24 @@ export function readConfig(environment: Environment, required: readonly (keyof S
 export function checkedSettings(
   environment: Environment,
   required: readonly (keyof Settings)[],
+  vault: VaultReader | undefined,
   faultsOf: (settings: Settings, areValid: (names: readonly (keyof Settings)[]) => boolean) => string[] = () => [],
-): Settings {
+): AllSettings {
   const own = settingsOf(environment);
-  const parsed = v.safeParse(settingsSchema, own);
+  const entries: v.ObjectEntries = { ...settingsSchema.entries, ...vault?.VAULT_ENTRIES };
+  const parsed = v.safeParse(v.object(entries), own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
   // A check of several settings runs only if each of them is valid. Otherwise the same fault would appear twice.
-  const areValid = (names: readonly (keyof Settings)[]): boolean => !names.some((name) => broken.has(name));
-  const settings = parsed.output as Settings;
+  const areValid = (names: readonly string[]): boolean => !names.some((name) => broken.has(name));
+  const settings = parsed.output as AllSettings;
   const faults = [
-    ...settingFaults(own, parsed.issues),
+    ...settingFaults(own, entries, parsed.issues),
     ...required.filter((name) => own[name] === undefined).map((name) => `${PREFIX}${name} is not set`),
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES'])
       ? nameFaults(namesOf(settings))
       : []),
-    ...(areValid(['KMS_KEYS', 'PREFERRED_REGION', 'STATIC_MASTER_KEY_HEX', 'ON_KEY_REFUSED', 'MINIMUM_WRAPPED_REGIONS'])
-      ? kmsFaults(settings, environment)
+    ...(areValid([...KMS_SETTINGS, ...Object.keys(vault?.VAULT_ENTRIES ?? {})])
+      ? kmsFaults(settings, environment, vault)
       : []),
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
@@ -67,12 +90,13 @@ export function settingsOf(environment: Environment): Record<string, string | un
 }
 
 /** Describes every unknown, removed or invalid setting. The text never contains a value, which may be a key. */
-export function settingFaults(own: object, issues: readonly v.BaseIssue<unknown>[] = []): string[] {
-  const unknown = Object.keys(own).filter((name) => !Object.hasOwn(settingsSchema.entries, name));
+export function settingFaults(own: object, entries: object, issues: readonly v.BaseIssue<unknown>[] = []): string[] {
+  const unknown = Object.keys(own).filter((name) => !Object.hasOwn(entries, name));
   return [...unknown.map(describeUnknown), ...issues.map(describe)];
 }
 
 function describeUnknown(name: string): string {
+  if (name.startsWith('VAULT_')) return `${PREFIX}${name} is set without ${PREFIX}KMS=vault`;
   return REMOVED_SETTINGS.has(name)
     ? `${PREFIX}${name} is no longer a setting, because its value is now a constant: delete it`
     : `${PREFIX}${name} is not a setting`;
@@ -84,8 +108,9 @@ function describe(issue: v.BaseIssue<unknown>): string {
   return `${name} ${issue.message}`;
 }
 
-function kmsFaults(settings: Settings, environment: Environment): string[] {
-  const kms = kmsOf(settings, environment);
+function kmsFaults(settings: AllSettings, environment: Environment, vault: VaultReader | undefined): string[] {
+  const kms = kmsOf(settings, environment, vault);
+  if (kms.kind === 'vault') return vault?.vaultSettingFaults(settings) ?? [];
   if ((settings.KMS_KEYS === undefined) === (settings.STATIC_MASTER_KEY_HEX === undefined)) {
     return [`one of ${PREFIX}KMS_KEYS and ${PREFIX}STATIC_MASTER_KEY_HEX must be set, and not both`];
   }

@@ -11,14 +11,15 @@ import { isQueueUrl } from '../sqs/message.ts';
 
 const NO_DATE = 'is neither a date such as 2026-11-28T00:00:00Z nor whole seconds since 1970';
 const NO_STRINGS = 'is not a JSON array of strings';
-const text = v.pipe(v.string(), v.nonEmpty('is empty'));
+export const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 const count = v.pipe(v.string(), v.regex(/^[1-9]\d{0,14}$/, 'is not a positive whole number'), v.transform(Number));
 const countOrZero = v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,14})$/, 'is not a whole number'), v.transform(Number));
 const flag = v.pipe(
   v.picklist(['true', 'false'], 'is neither true nor false'),
   v.transform((value) => value === 'true'),
 );
-const list = v.pipe(text, v.transform(itemsOf));
+/** A comma-separated list. */
+export const list = v.pipe(text, v.transform(itemsOf));
 const operations = v.pipe(
   list,
   v.everyItem(isOperationName, 'lists an unknown operation'),
@@ -43,7 +44,7 @@ const partitions = v.pipe(
   ),
 );
 /**
- * The name of a JWT claim. It must not contain a backslash, because `JSON.parse` in Lambda can confuse names that do.
+ * The name of a JWT claim. It must not contain a backslash: `JSON.parse` in Lambda can confuse two names if one does.
  */
 const claimName = v.pipe(
   text,
@@ -66,7 +67,7 @@ const queueUrl = v.pipe(
 );
 /** The name or the ARN of a DynamoDB table. */
 const table = v.pipe(v.string(), v.check(isTableName, NO_TABLE_NAME));
-const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
+export const region = v.pipe(v.string(), v.check(isRegionName, 'is not the name of an AWS region'));
 const endpoint = v.pipe(
   v.string(),
   v.check(
@@ -107,12 +108,16 @@ const MAX_ITEMS = 1000;
 /** The longest deadline margin. An HTTP request has at most 28 s, so a longer margin would leave it no time. */
 const MAX_MARGIN_MS = 27_000;
 
-/** All settings, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends with its unit. */
+/**
+ * All settings but those of Vault, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends
+ * with its unit.
+ */
 export const settingsSchema = v.object({
   SERVICE: text,
   PRODUCT: text,
   ALLOW_AMBIGUOUS_NAMES: v.optional(flag),
   REGION_SUFFIX: v.optional(text),
+  KMS: v.optional(v.picklist(['aws', 'vault'], 'is neither aws nor vault')),
   KMS_KEYS: v.optional(regionMap),
   PREFERRED_REGION: v.optional(region),
   ON_KEY_REFUSED: v.optional(v.picklist(['failover', 'fail'], 'is neither failover nor fail')),

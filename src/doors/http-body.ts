@@ -1,5 +1,6 @@
 import { MIMEType } from 'node:util';
 import { decodeBase64 } from '../crypto/base64.ts';
+import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError } from '../errors.ts';
 import { base64Length } from '../operations/operation.ts';
 import type { HttpRequest } from './http-event.ts';
@@ -61,11 +62,9 @@ function checkEncoding(header = ''): void {
 function decode(base64: string): string {
   const bytes = decodeBase64(base64);
   if (bytes === undefined) throw invalid("The event's body is not base64, though isBase64Encoded says so.");
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw invalid('The body is not UTF-8.');
-  }
+  const text = utf8Of(bytes);
+  if (text === undefined) throw invalid('The body is not UTF-8.');
+  return text;
 }
 
 function unsupported(message: string): KeyfoldError {

@@ -73,7 +73,6 @@ export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecor
  * @throws TypeError if the value is not a whole number, because a search would not find a key with a fractional date
  */
 export function checkSeconds(value: number, name: string): void {
-  check(value, name, NUMBER);
   if (!Number.isSafeInteger(value)) throw new TypeError(`${name} must be a whole number of seconds.`);
 }
 

@@ -3,9 +3,10 @@ import { ShortMemory } from '../async/short-memory.ts';
 import { SingleFlight } from '../async/single-flight.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { KeyfoldError, keyRowUnreadable, recordUnreadable } from '../errors.ts';
-import { keyName, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
+import { keyName, metaOf, type KeyId, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import { createKey, findOrCreateKey } from './create-key.ts';
 import { EnvelopeKey } from './envelope-key.ts';
+import { findKey } from './find-key.ts';
 import { KeyCache } from './key-cache.ts';
 import type { KeyDependencies } from './key-dependencies.ts';
 import { isFresh, isInGrace, isRetired, refresh, retirementOf, standingOf, type KeyStanding } from './key-standing.ts';
@@ -93,6 +94,22 @@ export class IntermediateKeys {
     return this.#latest.run(id, deadline, (shared) =>
       this.#staleIfError.orStale(this.#findOrCreate(id, shared, stale), stale),
     );
+  }
+
+  /**
+   * Makes the next key of a partition, even if the newest one may still seal.
+   * @returns undefined if another process has just made one
+   */
+  async createNext(id: KeyId, deadline: Deadline): Promise<KeyMeta | undefined> {
+    const { metastore, now } = this.#dependencies;
+    const found = await findKey<EnvelopeKey>({
+      now,
+      latest: () => metastore.loadLatest(id, deadline),
+      recent: async (notAfter) => metastore.loadRecent?.(id, notAfter, deadline),
+      use: async () => undefined,
+    });
+    const made = 'rows' in found ? await this.#create(id, found.rows, deadline) : undefined;
+    return made instanceof EnvelopeKey ? metaOf(made.standing) : undefined;
   }
 
   async #loadToOpen(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {

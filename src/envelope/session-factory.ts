@@ -123,6 +123,8 @@ export class SessionFactory {
    */
   session(partition: string, keyUsed?: KeyUsed): Session {
     check(keyUsed, 'keyUsed', KEY_USED);
-    return new Session(this.#dependencies.naming.parsePartition(partition), this.#dependencies, { keyUsed });
+    const { naming } = this.#dependencies;
+    const parsed = naming.parsePartition(partition);
+    return new Session(parsed, naming.intermediateKeyId(parsed), this.#dependencies, { keyUsed });
   }
 }

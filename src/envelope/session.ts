@@ -42,7 +42,7 @@ export type KeyUsed = (key: KeyMeta) => void;
 interface SessionExtras {
   readonly keyUsed: KeyUsed | undefined;
   readonly batch?: BatchKeys | undefined;
-  readonly binding?: Binding;
+  readonly binding?: Binding | undefined;
 }
 
 /** The Data Row Keys that the items of one request share. */
@@ -78,9 +78,14 @@ export class Session {
   readonly #binding: Binding | undefined;
 
   /** Internal: call `SessionFactory.session` instead. */
-  constructor(partition: PartitionId, dependencies: SessionDependencies, { keyUsed, batch, binding }: SessionExtras) {
+  constructor(
+    partition: PartitionId,
+    keyId: KeyId,
+    dependencies: SessionDependencies,
+    { keyUsed, batch, binding }: SessionExtras,
+  ) {
     this.#partition = partition;
-    this.keyId = dependencies.naming.intermediateKeyId(partition);
+    this.keyId = keyId;
     this.#dependencies = dependencies;
     this.#keyUsed = keyUsed;
     this.#batch = batch;
@@ -110,8 +115,7 @@ export class Session {
    * const payload = await email.decryptJson(text);
    */
   withContext(context: RecordContext, place?: RecordPlace): Session {
-    const binding = bindingOf(context, place);
-    return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: this.#batch, binding });
+    return this.#with({ batch: this.#batch, binding: bindingOf(context, place) });
   }
 
   /**
@@ -125,8 +129,11 @@ export class Session {
   batch(options: { readonly shareDataRowKey: boolean }): Session {
     const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
     const sealing = shareDataRowKey ? new SharedDataRowKey(REQUEST_BOUNDS) : undefined;
-    const binding = this.#binding && { binding: this.#binding };
-    return new Session(this.#partition, this.#dependencies, { keyUsed: this.#keyUsed, batch: { sealing }, ...binding });
+    return this.#with({ batch: { sealing }, binding: this.#binding });
+  }
+
+  #with(extras: Omit<SessionExtras, 'keyUsed'>): Session {
+    return new Session(this.#partition, this.keyId, this.#dependencies, { keyUsed: this.#keyUsed, ...extras });
   }
 
   /**

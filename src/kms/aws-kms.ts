@@ -1,5 +1,4 @@
 import { createSecretKey } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { seal } from '../crypto/aead.ts';
 import {
   BYTES,
@@ -24,8 +23,15 @@ import type { Deadline } from '../async/deadline.ts';
 import type { WrapRenewer, WrapReport } from '../maintenance/system-key-maintenance.ts';
 import { rowProofKey } from '../records/row-proof.ts';
 import { failoverPolicy, type FailoverPolicy } from './failover-policy.ts';
-import { Failover, NO_EVENTS, type FailoverDependencies, type FirstAnswer, type KmsEvents } from './failover.ts';
-import { everyRegionFailed, RegionFault, regionsFailed } from './faults.ts';
+import {
+  Failover,
+  FAILOVER_DEPENDENCIES,
+  NO_EVENTS,
+  type FailoverDependencies,
+  type FirstAnswer,
+  type KmsEvents,
+} from './failover.ts';
+import { everyRegionFailed, RegionFault, regionsFailed } from './region-fault.ts';
 import { decodeKekEnvelope, encodeKekEnvelope, type RegionalKek } from './kek-envelope.ts';
 import { keyFaults, parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
@@ -84,13 +90,7 @@ const KMS_CLIENT = sdkClient('KMS', 'a KMSClient');
 const DEPENDENCIES = having('now', 'random', 'sleep', 'connect');
 
 const DEFAULT_DEPENDENCIES: KmsDependencies = {
-  now: Date.now,
-  random: Math.random,
-  sleep: (ms, signal) =>
-    sleep(ms, undefined, { signal }).catch((error: unknown) => {
-      signal.throwIfAborted();
-      throw error;
-    }),
+  ...FAILOVER_DEPENDENCIES,
   connect: (options) => new RegionalKms(options),
 };
 
@@ -111,7 +111,7 @@ const DEFAULT_DEPENDENCIES: KmsDependencies = {
 export class AwsKms implements KeyManagementService, WrapRenewer {
   /** The preferred region comes first. */
   readonly #regions: readonly KmsRegion[];
-  readonly #failover: Failover;
+  readonly #failover: Failover<KmsRegion>;
   readonly #policy: FailoverPolicy;
   readonly #events: KmsEvents;
   readonly #now: Clock;
@@ -227,7 +227,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     };
     // Each region gets half of the remaining time. So a region that hangs does not make the whole wrap time out.
     const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
-    const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap>> =>
+    const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap, KmsRegion>> =>
       withDeadline(limits, now, (half) => {
         const send = (r: KmsRegion): Promise<Wrap> => wrap(r, half);
         return this.#failover.firstAnswer([region], { action: 'Encrypt', deadline: half, send }, rounds);

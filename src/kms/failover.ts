@@ -1,9 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deadlineExceeded } from '../async/deadline.ts';
 import type { Clock } from '../async/clock.ts';
 import type { Deadline } from '../async/deadline.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
-import { RegionFault, type KmsAction } from './faults.ts';
-import type { KmsRegion } from './kms-region.ts';
+import { RegionFault, type KmsAction } from './region-fault.ts';
 import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
 
 /** The clock, randomness and sleep of {@link Failover}. Tests and simulations replace them. */
@@ -14,6 +14,17 @@ export interface FailoverDependencies {
   /** Resolves after `ms` milliseconds. If the signal is aborted first, rejects with the signal's reason. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
+
+/** The real clock, randomness and sleep. */
+export const FAILOVER_DEPENDENCIES: FailoverDependencies = {
+  now: Date.now,
+  random: Math.random,
+  sleep: (ms, signal) =>
+    sleep(ms, undefined, { signal }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw error;
+    }),
+};
 
 /** Events of a KMS, for an operator's logs and metrics. They are never in answers to callers. */
 export interface KmsEvents {
@@ -47,19 +58,25 @@ export interface Attempt {
   readonly fault?: RegionFault;
 }
 
+/** A region of AWS KMS, or an address of another KMS that is one of several. */
+export interface Region {
+  /** The name in events, faults and states. */
+  readonly region: string;
+}
+
 /** A request that any one region can answer. */
-export interface KmsRequest<T> {
+export interface KmsRequest<T, R extends Region> {
   readonly action: KmsAction;
   readonly deadline: Deadline;
   /** Sends the request to one region. Throws a `RegionFault` if the region fails. */
-  readonly send: (region: KmsRegion) => Promise<T>;
+  readonly send: (region: R) => Promise<T>;
 }
 
 /**
  * The answer of the first region that succeeds. If no region succeeds, the last fault of each region that was tried.
  */
-export type FirstAnswer<T> =
-  { readonly region: KmsRegion; readonly answer: T } | { readonly faults: readonly RegionFault[] };
+export type FirstAnswer<T, R extends Region> =
+  { readonly region: R; readonly answer: T } | { readonly faults: readonly RegionFault[] };
 
 /** The result of one attempt. */
 type Outcome<T> = { readonly answer: T } | { readonly fault: RegionFault };
@@ -87,19 +104,14 @@ const MIN_ATTEMPT_MS = 50;
 const LONG_ATTEMPT_MS = 500;
 
 /** Tries regions until one answers, and remembers which regions to try last. All retries of KMS calls happen here. */
-export class Failover {
+export class Failover<R extends Region> {
   readonly #health: ReadonlyMap<string, RegionHealth>;
   readonly #policy: FailoverPolicy;
   readonly #dependencies: FailoverDependencies;
   readonly #events: KmsEvents;
 
   /** @param regions in the order of preference */
-  constructor(
-    regions: readonly KmsRegion[],
-    policy: FailoverPolicy,
-    dependencies: FailoverDependencies,
-    events: KmsEvents,
-  ) {
+  constructor(regions: readonly R[], policy: FailoverPolicy, dependencies: FailoverDependencies, events: KmsEvents) {
     this.#health = new Map(regions.map(({ region }) => [region, new RegionHealth(region, policy)]));
     this.#policy = policy;
     this.#dependencies = dependencies;
@@ -120,15 +132,15 @@ export class Failover {
    * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
    */
   async firstAnswer<T>(
-    regions: readonly KmsRegion[],
-    request: KmsRequest<T>,
+    regions: readonly R[],
+    request: KmsRequest<T, R>,
     maxRounds = this.#policy.maxRounds,
-  ): Promise<FirstAnswer<T>> {
+  ): Promise<FirstAnswer<T, R>> {
     const { deadline } = request;
-    const faults = new Map<KmsRegion, RegionFault>();
+    const faults = new Map<R, RegionFault>();
     const [preferred] = regions;
     let retryable = regions;
-    let order: readonly KmsRegion[] = this.#inOrder(regions);
+    let order: readonly R[] = this.#inOrder(regions);
     for (let round = 1; ; round += 1) {
       for (const region of order) {
         if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
@@ -151,7 +163,7 @@ export class Failover {
    * Makes one attempt in one region.
    * @throws any error other than a `RegionFault`, such as the deadline's reason
    */
-  async #attempt<T>(region: KmsRegion, { action, send }: KmsRequest<T>): Promise<Outcome<T>> {
+  async #attempt<T>(region: R, { action, send }: KmsRequest<T, R>): Promise<Outcome<T>> {
     const health = this.#health.get(region.region);
     const { now, random } = this.#dependencies;
     const beganAtMs = now();
@@ -208,10 +220,10 @@ export class Failover {
     return true;
   }
 
-  /** Puts regions in a cool-down at the end. They stay in the list, because every other region might fail. */
-  #inOrder(regions: readonly KmsRegion[]): KmsRegion[] {
+  /** Moves regions in a cool-down to the end. It does not remove them, because every other region might fail. */
+  #inOrder(regions: readonly R[]): R[] {
     const nowMs = this.#dependencies.now();
-    const avoidedUntilMs = ({ region }: KmsRegion): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
+    const avoidedUntilMs = ({ region }: R): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
     return regions.toSorted((a, b) => avoidedUntilMs(a) - avoidedUntilMs(b));
   }
 
@@ -220,7 +232,7 @@ export class Failover {
    * region throttles, a small share of the requests try it last. That uses the quota of the other regions without
    * exhausting it, because their quota may be ten times smaller.
    */
-  #inLaterOrder(regions: readonly KmsRegion[], preferredFault: RegionFault | undefined): readonly KmsRegion[] {
+  #inLaterOrder(regions: readonly R[], preferredFault: RegionFault | undefined): readonly R[] {
     const triesOthersFirst = preferredFault?.faultClass === 'throttled' && this.#dependencies.random() < SPILL;
     return triesOthersFirst ? [...regions.slice(1), ...regions.slice(0, 1)] : regions;
   }
@@ -243,7 +255,7 @@ function elapsedSince(beganAtMs: number, nowMs: number): number {
  * Returns the faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might
  * have answered.
  */
-function outOfTime(faults: ReadonlyMap<KmsRegion, RegionFault>): { faults: readonly RegionFault[] } {
+function outOfTime(faults: ReadonlyMap<Region, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];
   if (!all.some(isTransient)) throw deadlineExceeded();
   return { faults: all };

@@ -1,5 +1,5 @@
 import type { FailoverPolicy } from './failover-policy.ts';
-import type { FaultClass, RegionFault } from './faults.ts';
+import type { FaultClass, RegionFault } from './region-fault.ts';
 
 /** The last known state of a region in this process. */
 export interface RegionState {

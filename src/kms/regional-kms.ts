@@ -5,7 +5,8 @@ import { KEY_BYTES } from '../crypto/random.ts';
 import { guardHandler } from '../connections/agents.ts';
 import type { Credentials, SdkClient } from '../connections/sdk-client.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
-import { classify, RegionFault, type KmsAction } from './faults.ts';
+import { classify } from './faults.ts';
+import { RegionFault, type KmsAction } from './region-fault.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 

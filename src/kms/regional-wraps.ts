@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { open } from '../crypto/aead.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
-import { RegionFault } from './faults.ts';
+import { RegionFault } from './region-fault.ts';
 import type { KekEnvelope, RegionalKek } from './kek-envelope.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';

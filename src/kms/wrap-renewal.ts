@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Deadline } from '../async/deadline.ts';
 import type { RegionWrap, WrapReport } from '../maintenance/system-key-maintenance.ts';
 import type { Failover } from './failover.ts';
-import { RegionFault } from './faults.ts';
+import { RegionFault } from './region-fault.ts';
 import { decodeKekEnvelope, replaceKeks, type KekEnvelope, type RegionalKek } from './kek-envelope.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion } from './kms-region.ts';
@@ -31,7 +31,7 @@ interface Opening {
 export async function renewWraps(
   wrapped: Uint8Array,
   regions: readonly KmsRegion[],
-  failover: Failover,
+  failover: Failover<KmsRegion>,
   deadline: Deadline,
 ): Promise<WrapReport> {
   const envelope = decodeKekEnvelope(wrapped);
@@ -65,7 +65,7 @@ export async function renewWraps(
 async function openAlone(
   region: KmsRegion,
   envelope: KekEnvelope,
-  failover: Failover,
+  failover: Failover<KmsRegion>,
   deadline: Deadline,
 ): Promise<Opening> {
   if (!envelope.kmsKeks.some((kek) => kek.region === region.region))
@@ -80,7 +80,7 @@ async function renewIn(
   { region, opened, fault }: Opening,
   envelope: KekEnvelope,
   dataKey: Buffer | undefined,
-  failover: Failover,
+  failover: Failover<KmsRegion>,
   deadline: Deadline,
 ): Promise<{ report: RegionWrap; kek?: RegionalKek }> {
   const report = { region: region.region, opens: opened !== undefined, renewed: false };

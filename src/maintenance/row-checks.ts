@@ -5,11 +5,11 @@ import { Semaphore } from '../async/semaphore.ts';
 import { checkedKms } from '../envelope/checked-ports.ts';
 import type { CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { EnvelopeKey } from '../envelope/envelope-key.ts';
-import { isDatedAhead, standingOf } from '../envelope/key-standing.ts';
+import { isDatedAhead, isExpired, standingOf } from '../envelope/key-standing.ts';
 import type { EnvelopeKeyRecord, KeyManagementService } from '../envelope/ports.ts';
 import { proofOfSystemKey } from '../envelope/row-proofs.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
-import { keyName, type KeyNaming } from '../records/ids.ts';
+import { keyName, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import type { KeyRow } from './key-table.ts';
 
 /** A row of the key table, and whether an operator may add a proof to it. */
@@ -18,7 +18,7 @@ export interface RowCheck {
   /**
    * - `proven`: its proof is valid.
    * - `provable`: it has no proof, and an operator may add `proof`.
-   * - `refused`: its proof is not valid, or the checks found a fault. `why` gives the reason.
+   * - `refused`: its proof is not valid, or it has none and the checks found a fault. `why` gives the reason.
    */
   readonly state: 'proven' | 'provable' | 'refused';
   readonly proof?: Buffer;
@@ -31,7 +31,7 @@ export interface RowChecks {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** The rows of a restored backup, which every row must equal. Undefined if there is no backup to compare with. */
+  /** The rows of a restored backup, which every row without a proof must equal. Undefined if there is no backup. */
   readonly backup?: readonly KeyRow[] | undefined;
 }
 
@@ -40,9 +40,9 @@ const CONCURRENCY = 8;
 const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
- * Opens every key of a service and decides which rows may get a proof. It refuses rows that an attacker who can write
- * to the table could have made. The key of such a row is in another row too, is older than its System Key, or was made
- * after its System Key had expired.
+ * Opens every key of a service and decides which rows may get a proof. A row that has a proof is judged by that proof
+ * alone. Of the rows without one, it refuses those that an attacker who can write to the table could have made. The key
+ * of such a row is in another row too, is older than its System Key, or was made after its System Key had expired.
  * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
@@ -53,14 +53,22 @@ export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Pro
   const openings = await openAll(rows, checks, opened);
   const kept = new OpenedKeys();
   if (checks.backup !== undefined) await openAll(checks.backup, checks, kept);
-  const judging = { now: checks.now, backup: checks.backup && kept };
-  return openings.map((opening) => judged(opening, opened, judging));
+  const refused = new Set<string>();
+  const judging = { now: checks.now, backup: checks.backup && kept, refused };
+  return openings.map((opening) => {
+    const check = judged(opening, opened, judging);
+    const { row, state } = check;
+    if (state === 'refused' && !('unreadable' in row)) refused.add(keyName(row));
+    return check;
+  });
 }
 
 /** What the checks need: the clock, and the keys in the backup. */
 interface Judging {
   readonly now: Clock;
   readonly backup: OpenedKeys | undefined;
+  /** The names of the keys whose rows are refused. System Keys are judged before the keys under them. */
+  readonly refused: ReadonlySet<string>;
 }
 
 async function openAll(rows: readonly KeyRow[], checks: RowChecks, opened: OpenedKeys): Promise<Opening[]> {
@@ -80,6 +88,8 @@ interface Opening {
   readonly key?: EnvelopeKey;
   readonly proof?: Buffer;
   readonly fault?: string;
+  /** Why the row may not get a proof, although its key opens. */
+  readonly doubt?: string | undefined;
 }
 
 /** Remembers the digest of each key, to find keys that are in several rows. */
@@ -120,14 +130,16 @@ function openIntermediateKey(
   if (row.parent === undefined) return { row, fault: 'it names no System Key' };
   const parent = parents.get(keyName(row.parent));
   if (parent === undefined) return { row, fault: 'its System Key is absent, or does not open' };
-  const { created } = parent.standing;
-  if (created > row.created) return { row, fault: 'its System Key is younger than the key' };
-  if (row.created * 1000 > created * 1000 + policy.expireAfterMs) {
-    return { row, fault: 'it was made after its System Key had expired' };
-  }
   const bytes = parent.open(row.encryptedKey);
   if (bytes === undefined) return { row, fault: 'its key does not open under its System Key' };
-  return keep(row, bytes, opened, () => parent.proofOfRow(row));
+  const doubt = whyUnlikely(row, parent.standing.created, policy);
+  return { ...keep(row, bytes, opened, () => parent.proofOfRow(row)), doubt };
+}
+
+/** Why no process can have made an Intermediate Key on this date under a System Key of that date. */
+function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
+  if (parentCreated > created) return 'its System Key is younger than the key';
+  return isExpired(policy, parentCreated, created * 1000) ? 'it was made after its System Key had expired' : undefined;
 }
 
 function keep(row: EnvelopeKeyRecord, bytes: Buffer, opened: OpenedKeys, proofOf: () => Buffer): Opening {
@@ -141,16 +153,19 @@ function keep(row: EnvelopeKeyRecord, bytes: Buffer, opened: OpenedKeys, proofOf
   }
 }
 
-function judged({ row, proof, fault }: Opening, opened: OpenedKeys, checks: Judging): RowCheck {
+function judged({ row, proof, fault, doubt }: Opening, opened: OpenedKeys, judging: Judging): RowCheck {
   if ('unreadable' in row || proof === undefined) return { row, state: 'refused', why: fault ?? 'it does not open' };
-  const why = whyRefused(row, opened, checks);
-  if (why !== undefined) return { row, state: 'refused', why };
-  if (row.proof === undefined) return { row, state: 'provable', proof };
-  const holds = Buffer.compare(row.proof, proof) === 0;
-  return holds ? { row, state: 'proven' } : { row, state: 'refused', why: 'its proof does not hold' };
+  if (row.proof !== undefined) {
+    const holds = Buffer.compare(row.proof, proof) === 0;
+    return holds ? { row, state: 'proven' } : { row, state: 'refused', why: 'its proof does not hold' };
+  }
+  const why = doubt ?? whyUnprovable(row, opened, judging);
+  return why === undefined ? { row, state: 'provable', proof } : { row, state: 'refused', why };
 }
 
-function whyRefused(row: EnvelopeKeyRecord, opened: OpenedKeys, { now, backup }: Judging): string | undefined {
+function whyUnprovable(row: EnvelopeKeyRecord, opened: OpenedKeys, judging: Judging): string | undefined {
+  const { now, backup, refused } = judging;
+  if (row.parent !== undefined && refused.has(keyName(row.parent))) return 'its System Key is refused';
   if (isDatedAhead(row.created, now())) return 'it is dated too far ahead';
   if (opened.isLent(row)) return 'its key stands in another row, too';
   if (backup === undefined) return undefined;

@@ -10,7 +10,6 @@ import {
   readLatest,
   readOne,
   revocationOf,
-  rowsFrom,
   rowsOf,
   unlessRefused,
 } from './dynamodb-client.ts';
@@ -46,13 +45,23 @@ export class DynamoDbKeyTable implements KeyTable {
   }
 
   async list(id?: string): Promise<KeyRow[]> {
-    if (id !== undefined && !isPossibleKey(id, 0)) return [];
+    const rows: KeyRow[] = [];
+    for await (const row of this.scan(id)) rows.push(row);
+    return rows;
+  }
+
+  async *scan(id?: string): AsyncGenerator<KeyRow> {
+    if (id !== undefined && !isPossibleKey(id, 0)) return;
     const config = { client: this.#client };
     const pages =
       id === undefined
         ? paginateScan(config, { TableName: this.#tableName, ConsistentRead: true })
         : paginateQuery(config, rowsOf(this.#tableName, id));
-    return this.#call(() => rowsFrom(pages));
+    for (;;) {
+      const page = await this.#call(() => pages.next());
+      if (page.done === true) return;
+      for (const item of page.value.Items ?? []) yield readKeyItem(item);
+    }
   }
 
   async revoke({ id, created }: KeyMeta): Promise<'revoked' | 'absent'> {

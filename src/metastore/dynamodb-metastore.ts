@@ -12,7 +12,7 @@ import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types }
 import { guardHandler } from '../connections/agents.ts';
 import { listening } from '../input/defaults.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
-import type { EpochSeconds, KeyId } from '../records/ids.ts';
+import { isPossibleKeyId, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -107,6 +107,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   async loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined> {
     check(id, 'id', STRING);
     checkDeadline(deadline);
+    if (!isPossibleKeyId(id)) return undefined;
     const command = readLatest(this.#tableName, id);
     const { Items } = await this.#call('Query', deadline, (abortSignal) => this.#client.send(command, { abortSignal }));
     const latest = Items?.[0];
@@ -117,6 +118,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     check(id, 'id', STRING);
     checkSeconds(notAfter, 'notAfter');
     checkDeadline(deadline);
+    if (!isPossibleKeyId(id)) return [];
     const command = readRecent(this.#tableName, id, notAfter);
     const { Items: items = [] } = await this.#call('Query', deadline, (abortSignal) =>
       this.#client.send(command, { abortSignal }),
@@ -145,6 +147,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   async rows(id: KeyId, deadline: Deadline): Promise<KeyRow[]> {
     check(id, 'id', STRING);
     checkDeadline(deadline);
+    if (!isPossibleKeyId(id)) return [];
     return this.#call('Query', deadline, (abortSignal) => rowsFrom(this.#pagesOf(id, abortSignal)));
   }
 
@@ -156,6 +159,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     const { id, created, encryptedKey: present } = checkedKeyRecord(record, 'record');
     check(encryptedKey, 'encryptedKey', BYTES);
     checkDeadline(deadline);
+    if (!isPossibleKeyId(id)) return 'changed';
     const command = new UpdateItemCommand({
       TableName: this.#tableName,
       Key: keyOfItem(id, created),

@@ -28,8 +28,9 @@ export const decryptOutput = v.strictObject({
 /** The operation `decrypt`: opens a record of the session's partition. */
 export const decrypt: ItemOperation<GivenRecord & { readonly context: unknown; readonly path: string | undefined }> = {
   parse: (value) => {
-    if (value instanceof RecordBody)
-      return { record: value.record, form: 'object', context: undefined, path: undefined };
+    if (value instanceof RecordBody) {
+      return { record: value.record, form: 'object', context: value.context, path: undefined };
+    }
     const { record, context, path } = parseInput(decryptInput, value);
     const given = readRecord(record);
     if (path === undefined || (context !== undefined && given.form === 'json')) return { ...given, context, path };
@@ -37,7 +38,7 @@ export const decrypt: ItemOperation<GivenRecord & { readonly context: unknown; r
   },
   sizeBytes: ({ record }) => payloadBytes(record),
   run: async ({ record, form, context, path }, { session, limits }) => {
-    const place = { form: form === 'object' ? 'bytes' : form, path } as const;
+    const place = form === 'json' ? { form, path } : undefined;
     const plaintext = await sessionIn(session, context, place).decrypt(record, limits);
     const answer = `{"plaintext":"${plaintext.toString('base64')}"}`;
     freeNow(record.data);

@@ -28,7 +28,7 @@ export const encryptOutput = v.strictObject({ record: recordSchema });
 /** The operation `encrypt`: seals a payload for the session's partition. */
 export const encrypt: ItemOperation<{ plaintext: Buffer; form: GivenForm; context: unknown }> = {
   parse: (value) => {
-    if (value instanceof PlaintextBody) return { plaintext: value.plaintext, form: 'object', context: undefined };
+    if (value instanceof PlaintextBody) return { plaintext: value.plaintext, form: 'object', context: value.context };
     const { plaintext, format, context } = parseInput(encryptInput, value);
     const bytes = decodeBase64(plaintext);
     if (bytes !== undefined) return { plaintext: bytes, form: format === undefined ? 'object' : 'bytes', context };

@@ -16,27 +16,46 @@ export interface FieldLocations {
   readonly outside: ReadonlySet<JsonValue>;
 }
 
-/** Locates values of a document. It visits each value once. */
+/** Locates values of a document. It visits each value once, and builds the paths of the given values only. */
 export function locateFields(root: JsonValue, fields: Iterable<JsonValue>): FieldLocations {
   const wanted = new Set(fields);
   const found = new Map<JsonValue, FieldLocation>();
   const outside = new Set<JsonValue>();
-  const visit = (value: JsonValue, at: FieldLocation): void => {
+  const steps: Step[] = [];
+  const visit = (value: JsonValue, element: JsonValue | undefined): void => {
     if (wanted.has(value)) {
-      found.set(value, at);
+      found.set(value, { exactPath: pathOf(steps, exactStep), path: pathOf(steps, anyIndexStep), element });
       return;
     }
     outside.add(value);
     for (const [name, member] of value.members ?? []) {
-      const step = `['${escaped(name)}']`;
-      visit(member, { exactPath: at.exactPath + step, path: at.path + step, element: at.element });
+      steps.push(name);
+      visit(member, element);
+      steps.pop();
     }
     for (const [i, item] of value.items?.entries() ?? []) {
-      visit(item, { exactPath: `${at.exactPath}[${i}]`, path: `${at.path}[*]`, element: item });
+      steps.push(i);
+      visit(item, item);
+      steps.pop();
     }
   };
-  visit(root, { exactPath: '$', path: '$', element: undefined });
+  visit(root, undefined);
   return { of: found, outside };
+}
+
+/** The name of a member, or the index of an item. */
+type Step = string | number;
+
+function pathOf(steps: readonly Step[], textOf: (step: Step) => string): string {
+  return `$${steps.map(textOf).join('')}`;
+}
+
+function exactStep(step: Step): string {
+  return typeof step === 'number' ? `[${step}]` : `['${escaped(step)}']`;
+}
+
+function anyIndexStep(step: Step): string {
+  return typeof step === 'number' ? '[*]' : exactStep(step);
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {

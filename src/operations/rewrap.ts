@@ -28,7 +28,8 @@ export const rewrapOutput = v.strictObject({
  */
 export const rewrap: ItemOperation<GivenRecord> = {
   parse: (value) => {
-    if (value instanceof RecordBody) return { record: value.record, form: 'object' };
+    // A context is no member of this request, so the schema refuses it.
+    if (value instanceof RecordBody && value.context === undefined) return { record: value.record, form: 'object' };
     const { record: given, format } = parseInput(rewrapInput, value);
     const { record, form } = readRecord(given);
     return { record, form: form === 'object' && format !== undefined ? 'bytes' : form };

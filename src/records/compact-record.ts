@@ -1,5 +1,6 @@
 import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
 import { decodeBase64Url } from '../crypto/base64.ts';
+import { utf8Of } from '../crypto/utf8.ts';
 import { byteLengthOf, check, oneOf, STRING, viewOf } from '../input/checks.ts';
 import { checkedRecord, type DataRowRecord } from './data-row-record.ts';
 import { KeyfoldError } from '../errors.ts';
@@ -107,11 +108,9 @@ function labelOf(text: string): { readonly kind: CompactKind; readonly bound: bo
 }
 
 function decodeId(bytes: Buffer): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw malformed("holds a key's id that is not UTF-8");
-  }
+  const id = utf8Of(bytes);
+  if (id === undefined) throw malformed("holds a key's id that is not UTF-8");
+  return id;
 }
 
 function malformed(what: string): KeyfoldError {

@@ -7,17 +7,20 @@
  * not search for such characters.
  */
 import { decodeBase64 } from '../crypto/base64.ts';
+import { PROOF_BYTES } from './record-proof.ts';
 
-/** The body of an encrypt request that has only a plaintext. */
+/** The body of an encrypt request that has only a plaintext, and perhaps a context. */
 export class PlaintextBody {
   readonly plaintext: Buffer;
+  readonly context: Strings | undefined;
 
-  constructor(plaintext: Buffer) {
+  constructor(plaintext: Buffer, context?: Strings) {
     this.plaintext = plaintext;
+    this.context = context;
   }
 }
 
-/** The body of a decrypt or rewrap request that has only a record, as a JSON object. */
+/** The body of a decrypt or rewrap request that has only a record, as a JSON object, and perhaps a context. */
 export class RecordBody {
   readonly record: {
     readonly key: {
@@ -25,45 +28,59 @@ export class RecordBody {
       readonly encryptedKey: Buffer;
       readonly parent: { readonly id: string; readonly created: number };
     };
+    readonly proof?: Buffer;
     readonly data: Buffer;
   };
+  readonly context: Strings | undefined;
 
-  constructor(record: RecordBody['record']) {
+  constructor(record: RecordBody['record'], context?: Strings) {
     this.record = record;
+    this.context = context;
   }
 }
 
+/** An object whose values are strings. */
+type Strings = Readonly<Record<string, string>>;
+
 const PLAINTEXT_PREFIX = '{"plaintext":"';
-const PLAINTEXT_SUFFIX = '"}';
 /**
  * Matches a body up to the payload, if its record has the layout that Keyfold and Asherah for Go write. Each member has
  * a fixed place, so no name is repeated.
  */
 const RECORD_PREFIX =
-  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},"Data":"/;
-const RECORD_SUFFIX = '"}}';
+  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/=]*)",)?"Data":"/;
+const CONTEXT_PREFIX = ',"context":';
+/** The length of the end of a body that is searched for a context. For a longer context, the plain code is used. */
+const MAX_CONTEXT_LENGTH = 512;
 const DATA_PREFIX = ',"Data":"';
 const DATA_SUFFIX = '"}';
 
 /**
- * Reads the body `{"plaintext":"…"}`. The plain code parses the JSON, refuses repeated names and decodes the base64.
+ * Reads the body `{"plaintext":"…"}`, perhaps with a context after the payload. The plain code parses the JSON, refuses
+ * repeated names and decodes the base64.
  */
 export function readPlaintextBody(text: string): PlaintextBody | undefined {
   if (!text.startsWith(PLAINTEXT_PREFIX)) return undefined;
-  const plaintext = payloadAt(text, PLAINTEXT_PREFIX.length, PLAINTEXT_SUFFIX);
-  return plaintext && new PlaintextBody(plaintext);
+  const payload = payloadWithContext(text, PLAINTEXT_PREFIX.length, '"');
+  return payload && new PlaintextBody(payload.bytes, payload.context);
 }
 
-/** Reads the body `{"record":{"Key":…,"Data":"…"}}`. The plain code is the same as for {@link readPlaintextBody}. */
+/**
+ * Reads the body `{"record":{"Key":…,"Data":"…"}}`, perhaps with a context after the record. The plain code is the same
+ * as for {@link readPlaintextBody}.
+ */
 export function readRecordBody(text: string): RecordBody | undefined {
   const match = RECORD_PREFIX.exec(text);
   if (match === null) return undefined;
-  const [before, created, key = '', id = '', parentCreated] = match;
+  const [before, created, key = '', id = '', parentCreated, proofText] = match;
   const encryptedKey = decodeBase64(key);
-  const data = payloadAt(text, before.length, RECORD_SUFFIX);
-  if (encryptedKey === undefined || data === undefined) return undefined;
-  const parent = { id, created: Number(parentCreated) };
-  return new RecordBody({ key: { created: Number(created), encryptedKey, parent }, data });
+  const proof = proofText === undefined ? undefined : decodeBase64(proofText);
+  const payload = payloadWithContext(text, before.length, '"}');
+  if (encryptedKey === undefined || payload === undefined) return undefined;
+  const recordKey = { created: Number(created), encryptedKey, parent: { id, created: Number(parentCreated) } };
+  const { bytes: data, context } = payload;
+  if (proofText === undefined) return new RecordBody({ key: recordKey, data }, context);
+  return proof?.length === PROOF_BYTES ? new RecordBody({ key: recordKey, proof, data }, context) : undefined;
 }
 
 /**
@@ -118,6 +135,42 @@ export function hasLargeNumber(text: string): false | undefined {
 function payloadAt(text: string, start: number, suffix: string): Buffer | undefined {
   const rest = text.slice(start);
   return rest.endsWith(suffix) ? decodeBase64(rest.slice(0, -suffix.length)) : undefined;
+}
+
+/**
+ * Decodes the base64 from `start` to the suffix, and reads the context after it. The text must end with a brace after
+ * the suffix or after the context.
+ */
+function payloadWithContext(
+  text: string,
+  start: number,
+  suffix: string,
+): { readonly bytes: Buffer; readonly context?: Strings } | undefined {
+  const tailAt = Math.max(start, text.length - MAX_CONTEXT_LENGTH);
+  const end = text.slice(tailAt).lastIndexOf(suffix + CONTEXT_PREFIX);
+  if (end < 0) {
+    const bytes = payloadAt(text, start, `${suffix}}`);
+    return bytes && { bytes };
+  }
+  const contextAt = tailAt + end + suffix.length + CONTEXT_PREFIX.length;
+  const context = text.endsWith('}') ? readStrings(text.slice(contextAt, -1)) : undefined;
+  const bytes = context && decodeBase64(text.slice(start, tailAt + end));
+  return bytes && { bytes, context };
+}
+
+/** Reads an object of strings. Undefined for any other text, and for an object in which a name is repeated. */
+function readStrings(text: string): Strings | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  if (hasRepeatedNames(text, value) !== false) return undefined;
+  const strings = value as Strings;
+  for (const name in strings) if (typeof strings[name] !== 'string') return undefined;
+  return strings;
 }
 
 /** Counts the members of all objects in a value. The parser has bounded the depth, so recursion is safe. */

@@ -1,10 +1,3 @@
-/** Encodes an unsigned integer in 4 bytes, big endian. */
-export function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
 /**
  * Encodes an integer in 8 bytes, big endian. A negative integer, which no row should have, becomes its two's
  * complement.
@@ -16,8 +9,8 @@ export function u64(value: number): Buffer {
 }
 
 /**
- * Encodes bytes, or text in UTF-8, after their length as {@link u32}. So the boundaries of concatenated values stay
- * clear.
+ * Encodes bytes, or text in UTF-8, after their length as 4 bytes, big endian. So the boundaries of concatenated values
+ * stay clear.
  */
 export function lengthPrefixed(value: Uint8Array | string): Buffer {
   const sizeBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;

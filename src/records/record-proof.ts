@@ -1,5 +1,5 @@
 import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
-import { expand32, isEqual, type SecretKey } from '../crypto/hkdf.ts';
+import { BLOCK_NUMBER, expand32, isEqual, type SecretKey } from '../crypto/hkdf.ts';
 import { KeyfoldError } from '../errors.ts';
 import {
   byteLengthOf,
@@ -13,7 +13,7 @@ import {
   STRING,
   type Types,
 } from '../input/checks.ts';
-import { lengthPrefixed, u32 } from './length-prefixed.ts';
+import { lengthPrefixed } from './length-prefixed.ts';
 
 /**
  * Names the place of a record, such as `{ table: 'users', id: '42' }`. It has 1 to 16 entries. A name has 1 to 128
@@ -33,7 +33,10 @@ export interface RecordPlace {
   readonly path?: string | undefined;
 }
 
-/** The form, the path and the context of a record, encoded for {@link recordProof}. */
+/**
+ * The form, the path and the context of a record, encoded for {@link recordProof}. The end has room for the last bytes
+ * of the sealed payload, which each proof overwrites.
+ */
 export type Binding = Buffer;
 
 export const PROOF_BYTES = 32;
@@ -43,7 +46,6 @@ const FORM: Readonly<Record<RecordForm, Buffer>> = {
   bytes: Buffer.concat([LABEL, lengthPrefixed('bytes')]),
   json: Buffer.concat([LABEL, lengthPrefixed('json')]),
 };
-const TAIL_LENGTH = u32(SEAL_OVERHEAD_BYTES);
 const PLACE: Types<RecordPlace> = { form: optional(oneOf('bytes', 'json')), path: optional(STRING) };
 
 export const MAX_ENTRIES = 16;
@@ -61,12 +63,13 @@ export function bindingOf(context: RecordContext, place?: RecordPlace): Binding 
   const { form = 'bytes', path = '' } = place === undefined ? {} : optionsOf(place, 'place', PLACE);
   const names = Object.keys(context);
   if (names.length === 0 || names.length > MAX_ENTRIES) throw invalid(`must have 1 to ${MAX_ENTRIES} entries`);
-  const entries = names.map((name): Entry => {
+  const entries: Entry[] = [];
+  for (const name of names) {
     const value = read(context, name, 'context') as string;
     if (typeof value !== 'string') throw new TypeError('context must have strings as its values.');
     const nameBytes = sizeOf(name, 1, MAX_NAME_BYTES, 'names');
-    return { name, nameBytes, value, valueBytes: sizeOf(value, 0, MAX_VALUE_BYTES, 'values') };
-  });
+    entries.push({ name, nameBytes, value, valueBytes: sizeOf(value, 0, MAX_VALUE_BYTES, 'values') });
+  }
   if (entries.length > 1) entries.sort(byNameBytes);
   if (!path.isWellFormed())
     throw new KeyfoldError('InvalidRequest', 'The path of a bound field must be well-formed Unicode.');
@@ -90,8 +93,9 @@ function byNameBytes(a: Entry, b: Entry): number {
 /** Writes everything into one buffer. A buffer for each part would cost half as much as the proof itself. */
 function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
   const pathBytes = Buffer.byteLength(path);
-  const size = entries.reduce((sum, { nameBytes, valueBytes }) => sum + 8 + nameBytes + valueBytes, 8 + pathBytes);
-  const bytes = Buffer.allocUnsafe(head.length + size);
+  let size = head.length + 4 + pathBytes + 4 + 4 + SEAL_OVERHEAD_BYTES + 1;
+  for (const { nameBytes, valueBytes } of entries) size += 8 + nameBytes + valueBytes;
+  const bytes = Buffer.allocUnsafe(size);
   bytes.set(head);
   let at = writeText(bytes, path, pathBytes, head.length);
   at = bytes.writeUInt32BE(entries.length, at);
@@ -99,6 +103,8 @@ function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
     at = writeText(bytes, name, nameBytes, at);
     at = writeText(bytes, value, valueBytes, at);
   }
+  at = bytes.writeUInt32BE(SEAL_OVERHEAD_BYTES, at);
+  bytes[at + SEAL_OVERHEAD_BYTES] = BLOCK_NUMBER;
   return bytes;
 }
 
@@ -115,7 +121,8 @@ function writeText(bytes: Buffer, text: string, size: number, at: number): numbe
  */
 export function recordProof(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): Buffer {
   const end = byteLengthOf(sealed);
-  return expand32(dataRowKey, binding, TAIL_LENGTH, partOf(sealed, end - SEAL_OVERHEAD_BYTES, end));
+  binding.set(partOf(sealed, end - SEAL_OVERHEAD_BYTES, end), binding.length - SEAL_OVERHEAD_BYTES - 1);
+  return expand32(dataRowKey, binding);
 }
 
 /** Whether a record was sealed for the place of `binding`. The comparison takes constant time. */

@@ -1,4 +1,4 @@
-import { expand32, type SecretKey } from '../crypto/hkdf.ts';
+import { blockOf, expand32, type SecretKey } from '../crypto/hkdf.ts';
 import type { KeyMeta } from './ids.ts';
 import { lengthPrefixed, u64 } from './length-prefixed.ts';
 
@@ -26,8 +26,7 @@ export function rowProof(
   kind: 'system' | 'intermediate',
   { id, created, parent, sealed }: ProvenRow,
 ): Buffer {
-  return expand32(
-    key,
+  const block = blockOf(
     LABEL,
     lengthPrefixed(kind),
     lengthPrefixed(id),
@@ -36,6 +35,7 @@ export function rowProof(
     u64(parent?.created ?? 0),
     lengthPrefixed(sealed),
   );
+  return expand32(key, block);
 }
 
 /**
@@ -45,5 +45,5 @@ export function rowProof(
  * @returns 32 bytes, which the caller zeroes
  */
 export function rowProofKey(dataKey: Uint8Array): Buffer {
-  return expand32(dataKey, KEY_LABEL);
+  return expand32(dataKey, blockOf(KEY_LABEL));
 }

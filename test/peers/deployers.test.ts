@@ -128,7 +128,7 @@ async function isAllowedOnAny(
   deployer: Principal = DEPLOYERS[name],
   targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
-  // The simulation rejects an action if it does not accept the type of the resource.
+  // The simulation rejects an action on a type of resource that the action does not accept.
   const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }

@@ -16,7 +16,14 @@ const LANGUAGES = join(EXAMPLES, 'languages');
 
 /** The Python environments. */
 export type PythonPeer =
-  'asherah-go' | 'asherah-rust' | 'checkov' | 'moto' | 'openapi-python-client' | 'powertools' | 'schemathesis';
+  | 'asherah-go'
+  | 'asherah-rust'
+  | 'checkov'
+  | 'moto'
+  | 'openapi-python-client'
+  | 'openbao'
+  | 'powertools'
+  | 'schemathesis';
 
 /** The path of Python in a peer's environment. */
 export function pythonOf(peer: PythonPeer): string {
@@ -36,6 +43,7 @@ export async function installPeers(): Promise<void> {
     installPython('checkov'),
     installPython('moto'),
     installPython('openapi-python-client'),
+    installPython('openbao'),
     installPython('powertools', join(EXAMPLES, 'powertools-data-masking', 'requirements.txt')),
     installPython('schemathesis'),
     installGenerators(),

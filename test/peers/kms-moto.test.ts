@@ -1,6 +1,6 @@
-import { kmsContract } from '../support/contract/kms-contract.ts';
+import { awsKmsContract } from '../support/contract/kms-contract.ts';
 import { AWS_ENVIRONMENT, startMoto } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);
 
-kmsContract('moto', startMoto, { keyStates: true, keyIdOnDecrypt: true, rotationPeriod: true });
+awsKmsContract('moto', startMoto, { keyStates: true, keyIdOnDecrypt: true, rotationPeriod: true });

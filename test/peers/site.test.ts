@@ -83,7 +83,8 @@ describe.for(CASES)('the site, $width pixels wide and $scheme,', ({ width, schem
   it('draws the diagrams of a page', async () => {
     const page = await open('explanation/how-it-works.html', width, scheme);
     await page.locator('.diagram svg').first().waitFor();
-    expect(await page.locator('.diagram pre').count()).toBe(0);
+    // The browser draws one diagram after the other.
+    await expect.poll(() => page.locator('.diagram pre').count(), { timeout: 20_000 }).toBe(0);
     await page.screenshot({ path: join(PEERS_FOLDER, 'screenshots', `site-${width}-${scheme}.png`) });
     await page.close();
   });

@@ -9,7 +9,8 @@ import {
 } from '../../src/index.ts';
 import { encodeKeyRecord } from '../../src/metastore/sql/key-record.ts';
 import { codeOf, errorOf, FakeKms, HandClock, noDeadline } from '../support/fakes.ts';
-import { keyRecord, LONG_ID, metastoreContract } from '../support/contract/metastore-contract.ts';
+import { keyRecord, LONG_ID } from '../../src/testing/key-record.ts';
+import { runMetastoreContracts } from '../support/contract/bind.ts';
 import { KINDS, startDatabase, type OpenMetastore, type SqlDatabase } from './sql-database.ts';
 
 const CACHES = 200;
@@ -32,7 +33,8 @@ describe.for(KINDS)('%s', (kind) => {
       one = database.open();
     });
     // Texts in PostgreSQL cannot contain U+0000.
-    metastoreContract(kind, () => one.metastore, isPostgres ? LONG_ID.replace('\0', '\u0001') : LONG_ID);
+    const longId = LONG_ID.replace('\0', '\u0001');
+    runMetastoreContracts(kind, () => one.metastore, isPostgres ? { longId } : {});
   });
 
   describe("with Asherah's schema", () => {

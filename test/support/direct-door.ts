@@ -9,7 +9,7 @@ import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 export interface Invoked {
   readonly payload?: string;
   readonly error?: { readonly errorType: string; readonly errorMessage: string; readonly trace: string[] };
-  /** What Lambda's runtime logs about an error by itself. */
+  /** The text that Lambda's runtime itself logs about an error. */
   readonly runtimeLog?: string;
 }
 

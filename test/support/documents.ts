@@ -30,6 +30,8 @@ export interface CodeBlock {
   readonly line: number;
   /** The word after the opening fence. Empty for a block that shows output. */
   readonly language: string;
+  /** The word after the language, if any: the block is a file of that name. */
+  readonly fileName: string;
   readonly code: string;
   /** The text of the nearest heading, or label in bold, above the block. */
   readonly heading: string;
@@ -39,13 +41,14 @@ export interface CodeBlock {
 export function codeBlocksOf(file: string): CodeBlock[] {
   const blocks: CodeBlock[] = [];
   let heading = '';
-  let open: { readonly line: number; readonly indent: number; readonly language: string; code: string[] } | undefined;
+  let open: (Pick<CodeBlock, 'line' | 'language' | 'fileName'> & { indent: number; code: string[] }) | undefined;
   for (const [index, line] of read(file).split('\n').entries()) {
-    const [, indent = '', language = ''] = /^( *)```(.*)$/.exec(line) ?? [undefined];
+    const [, indent = '', language = '', fileName = ''] = /^( *)```(\S*) ?(.*)$/.exec(line) ?? [undefined];
     const isFence = /^ *```/.test(line);
-    if (open === undefined && isFence) open = { line: index + 1, indent: indent.length, language, code: [] };
+    if (open === undefined && isFence) open = { line: index + 1, indent: indent.length, language, fileName, code: [] };
     else if (open !== undefined && isFence) {
-      blocks.push({ file, line: open.line, language: open.language, code: open.code.join('\n'), heading });
+      const { line: at, code, language: its, fileName: name } = open;
+      blocks.push({ file, line: at, language: its, fileName: name, code: code.join('\n'), heading });
       open = undefined;
     } else if (open === undefined) heading = /^(?:#+ |\*\*)(.*?)(?:\*\*)?$/.exec(line)?.[1] ?? heading;
     else open.code.push(line.slice(open.indent));
@@ -54,14 +57,16 @@ export function codeBlocksOf(file: string): CodeBlock[] {
 }
 
 /**
- * The commands in a shell block. Comments are removed, and a command that continues over several lines becomes one
- * text.
+ * The commands in a shell block. Comments are removed, and a command that continues over several lines, such as one
+ * with a here-document, becomes one text.
  */
 export function commandsOf(code: string): string[] {
   const commands: string[] = [];
   let current = '';
   for (const line of code.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
     current = current === '' ? line : `${current}\n${line}`;
+    const [, end] = /<<'(\w+)'$/m.exec(current) ?? [];
+    if (end !== undefined && line !== end) continue;
     // With an odd number of quotation marks, the command continues on the next line.
     if ((current.match(/'/g)?.length ?? 0) % 2 === 1) continue;
     commands.push(current.replace(/(?:^|\s+)# .*$/, '').trim());

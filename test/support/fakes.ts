@@ -10,29 +10,12 @@ import {
   type SessionFactoryOptions,
   type Unwrapped,
 } from '../../src/index.ts';
+import { HandClock, noDeadline } from '../../src/testing/index.ts';
 
-/** A clock that a test moves by hand. */
-export class HandClock {
-  nowMs: number;
-
-  constructor(nowMs = Date.UTC(2026, 10, 23, 12, 0, 30)) {
-    this.nowMs = nowMs;
-  }
-
-  readonly now = (): number => this.nowMs;
-
-  advance(ms: number): void {
-    this.nowMs += ms;
-  }
-}
+export { HandClock, noDeadline };
 
 export const MINUTE_MS = 60_000;
 export const DAY_MS = 86_400_000;
-
-/** A deadline that never expires. */
-export function noDeadline(): Deadline {
-  return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
-}
 
 /** What a fake does before it answers, such as throw or wait. */
 export type Interference = (call: string, deadline: Deadline) => Promise<void> | void;

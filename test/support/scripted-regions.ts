@@ -1,7 +1,7 @@
 import type { Deadline } from '../../src/index.ts';
 import { failoverPolicy, type FailoverPolicy } from '../../src/kms/failover-policy.ts';
 import { Failover, type Attempt, type FailoverDependencies, type KmsEvents } from '../../src/kms/failover.ts';
-import { RegionFault, type FaultClass } from '../../src/kms/faults.ts';
+import { RegionFault, type FaultClass } from '../../src/kms/region-fault.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { RegionState } from '../../src/kms/region-health.ts';
 import { HandClock, noDeadline } from './fakes.ts';
@@ -26,7 +26,7 @@ export class ScriptedRegions implements FailoverDependencies {
     wrapMissing: () => {},
   };
   readonly #regions: readonly KmsRegion[];
-  readonly #failover: Failover;
+  readonly #failover: Failover<KmsRegion>;
   #requested: string[] = [];
 
   /**

@@ -9,12 +9,15 @@ import * as client from '../../src/client/index.ts';
 import * as defaultCredentials from '../../src/client/default-credentials.ts';
 import * as lambda from '../../src/client/lambda.ts';
 import * as library from '../../src/index.ts';
+import * as vault from '../../src/kms/vault/index.ts';
+import * as testing from '../../src/testing/index.ts';
 import * as mysql from '../../src/metastore/sql/mysql-metastore.ts';
 import * as postgres from '../../src/metastore/sql/postgres-metastore.ts';
 import { hostile, withValueAt } from '../support/hostile.ts';
 import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
 import { LIBRARY, session } from '../support/public-functions.ts';
+import { TESTING, VAULT } from '../support/public-entries.ts';
 
 /** The names of a module's functions and classes, and of the methods of these classes and of the given objects. */
 function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
@@ -86,7 +89,11 @@ it('the property test covers every function that the package exports', () => {
     './client/lambda',
     './mysql',
     './postgres',
+    './testing',
+    './vault',
   ]);
+  expect(tested(VAULT).toSorted()).toEqual(namesOf(vault, {}).toSorted());
+  expect(tested(TESTING).toSorted()).toEqual(namesOf(testing, {}).toSorted());
   expect(tested(LIBRARY).toSorted()).toEqual(
     namesOf({ ...library, ...mysql, ...postgres }, { Session: session }).toSorted(),
   );
@@ -109,5 +116,17 @@ it.for(Object.keys(CLIENT))(
   "the client's %s either works or throws an error that names the bad argument",
   async (name) => {
     await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
+  },
+);
+it.for(Object.keys(VAULT))(
+  '%s of keyfold/vault either works or throws an error that names the bad argument',
+  async (name) => {
+    await fc.assert(await refusesOrHolds(VAULT, name), { numRuns: 100 });
+  },
+);
+it.for(Object.keys(TESTING))(
+  '%s of keyfold/testing either works or throws an error that names the bad argument',
+  async (name) => {
+    await fc.assert(await refusesOrHolds(TESTING, name), { numRuns: 100 });
   },
 );

@@ -15,7 +15,7 @@ import { fault, ok, skip, warn, type HealthCheck } from './check.ts';
 import type { KmsRegionHealth } from './kms-health.ts';
 
 const DAY_MS = 86_400_000;
-/** The maintenance runs daily. After a second day without a new System Key, it has failed. */
+/** The maintenance runs daily, so a System Key that is still missing after two days means that runs have failed. */
 const MAINTENANCE_SLACK_MS = 2 * DAY_MS;
 const MAINTAIN = 'keyfold maintain, and docs/runbooks/maintenance-fails.md';
 

@@ -1,7 +1,7 @@
 import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
-import { kmsContract } from '../../support/contract/kms-contract.ts';
+import { awsKmsContract } from '../../support/contract/kms-contract.ts';
 
-kmsContract('our emulator', async () => {
+awsKmsContract('our emulator', async () => {
   const { endpoint, close } = await startKmsEmulator();
   return { endpoint, stop: close };
 });

@@ -218,7 +218,29 @@ describe('SQS emulator: messages', () => {
       'InvalidAttributeName',
     );
     expect(await nameOf(client.send(receive({ ReceiveRequestAttemptId: 'x' })))).toBe('UnsupportedOperation');
-    expect(await nameOf(client.send(receive({ MaxNumberOfMessages: 11 })))).toBe('InvalidParameterValue');
+  });
+
+  it.for([
+    ['MaxNumberOfMessages', 1, 10],
+    ['VisibilityTimeout', 0, 43_200],
+    ['WaitTimeSeconds', 0, 20],
+  ] as const)('ReceiveMessage takes a %s from %i to %i', async ([name, min, max]) => {
+    const QueueUrl = queue();
+    const receive = async (value: number): Promise<string> => {
+      // A message ends a long poll at once.
+      await send(QueueUrl);
+      return nameOf(client.send(new ReceiveMessageCommand({ QueueUrl, [name]: value })));
+    };
+    for (const value of [min, max]) expect(await receive(value)).toBe('no error');
+    for (const value of [min - 1, max + 1]) expect(await receive(value)).toBe('InvalidParameterValue');
+  });
+
+  it('SendMessage takes a DelaySeconds from 0 to 900', async () => {
+    const QueueUrl = queue();
+    for (const DelaySeconds of [0, 900]) expect(await nameOf(send(QueueUrl, { DelaySeconds }))).toBe('no error');
+    for (const DelaySeconds of [-1, 901]) {
+      expect(await nameOf(send(QueueUrl, { DelaySeconds }))).toBe('InvalidParameterValue');
+    }
   });
 
   it('DeleteMessage refuses a malformed receipt handle', async () => {

@@ -37,9 +37,9 @@ export interface Outcome {
 export interface Cli {
   /** Runs `deploy/main.ts` in this process, with changes to the example deployment and to the environment. */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** Does the same in a child process, so that the output includes that of osls. */
+  /** Runs `deploy/main.ts` like {@link deploy}, but in a child process, so that the output includes that of osls. */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** Does the same with the text of a deployment file. */
+  /** Runs `deploy/main.ts` like {@link deploy}, with the text of a deployment file. */
   run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
   remove(): Promise<void>;
 }

@@ -281,7 +281,7 @@ async function aside<T>(work: Promise<T>): Promise<T> {
   return done;
 }
 
-/** The three queues. The calls of these clients are not recorded. */
+/** Opens clients for the three queues. The calls of these clients are not recorded. */
 function openQueues() {
   const input = sqs.ensureQueue('input');
   const { queueUrl: outputUrl } = sqs.ensureQueue('output');

@@ -1,10 +1,11 @@
 /**
- * Runs each operator's command on emulators and compares its calls with the table of permissions in
- * docs/reference/cli.md. The table must name every call and nothing more. IAM, the key policy and the table's policy
+ * Runs each operator's command on emulators and compares its calls with the permissions in
+ * docs/reference/cli.md. The page must name every call and nothing more. IAM, the key policy and the table's policy
  * together must allow these calls.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { read } from '../../support/documents.ts';
+import { noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
 import { isAllowed, KEYS, tableAt, WRITERS, type Principal } from './account.ts';
 
@@ -18,17 +19,19 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** The rows of the table: a command, and the IAM actions that it needs. */
 const [, SECTION = ''] = /^### Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
-const DOCUMENTED = [...SECTION.matchAll(/^\| `([a-z -]+)` +\|([^|]*)\|([^|]*)\|$/gm)].map(
-  ([, command = '', kms = '', dynamoDb = '']) => ({
-    command,
-    actions: [...actionsIn('kms', kms), ...actionsIn('dynamodb', dynamoDb)].toSorted(),
-  }),
-);
+/** The commands of the tables, and the IAM actions that each needs. */
+const DOCUMENTED = Object.entries(
+  Object.groupBy([...rowsOf('KMS'), ...rowsOf('DynamoDB')], ({ command }) => command),
+).map(([command, rows = []]) => ({ command, actions: rows.flatMap(({ actions }) => actions).toSorted() }));
 
-function actionsIn(service: string, cell: string): string[] {
-  return [...cell.matchAll(/`([A-Z]\w+)`/g)].map(([, action]) => `${service}:${action}`);
+/** The rows of one service's table. */
+function rowsOf(service: string): { command: string; actions: string[] }[] {
+  const [, table = ''] = new RegExp(`^\\| command +\\| ${service} +\\|$(.*?)^$`, 'ms').exec(SECTION) ?? [];
+  return [...table.matchAll(/^\| `([a-z -]+)` +\|(.*)\|$/gm)].map(([, command = '', cell = '']) => ({
+    command,
+    actions: [...cell.matchAll(/`(\w+)`/g)].map(([, action]) => `${service.toLowerCase()}:${action}`),
+  }));
 }
 
 const SYSTEM_KEY = '_SK_orders_shop';
@@ -42,12 +45,42 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
     ['keys', 'show', SYSTEM_KEY, 'latest'],
     ['keys', 'show', SYSTEM_KEY, String(created)],
   ],
+  'keys rotate': () => [
+    ['keys', 'rotate'],
+    ['keys', 'rotate', '--partition', 'tenant-1'],
+  ],
+  'keys rotate --all-partitions': () => [['keys', 'rotate', '--all-partitions']],
   'keys prove': () => [['keys', 'prove', '--yes']],
+  maintain: () => [['maintain'], ['maintain', '--service', 'unborn']],
   'keys revoke': () => [
     ['keys', 'revoke', '_IK_tenant-1_orders_shop', 'latest', '--dry-run'],
     ['keys', 'revoke', '_IK_tenant-1_orders_shop', String(created), '--yes'],
   ],
 };
+
+/** Changes the world so that a command makes calls that it rarely needs. */
+const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
+  'keys prove': async () => {
+    const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, noDeadline());
+    if (row !== undefined) await world.operator.put({ ...row, proof: undefined });
+  },
+  'keys rotate': () => overtake(['keys', 'rotate']),
+  maintain: async () => {
+    const west = JSON.stringify({ [WEST]: world.keys[WEST] });
+    await world.operator.keyfold(['keys', 'rotate'], { KEYFOLD_KMS_KEYS: west });
+    overtake(['maintain', '--service', 'unborn']);
+  },
+};
+
+/** Lets another process make a System Key just before the command does. */
+function overtake(args: readonly string[]): void {
+  let isOvertaken = false;
+  world.proxy.faultOf = (call) => {
+    if (call !== 'Put SK' || isOvertaken) return world.answerOf(call);
+    isOvertaken = true;
+    return { kind: 'overtaken', by: () => world.operator.keyfold(args, world.settings) };
+  };
+}
 
 const ITEM_ACTIONS = /^(?:Get|Put|Update|Delete)$/;
 
@@ -78,12 +111,7 @@ describe('the permissions of the commands in docs/reference/cli.md', () => {
   });
 
   it.for(DOCUMENTED)('are exactly the calls of $command, and suffice', async ({ command, actions }) => {
-    // A row without a proof, so that `keys prove` has one to write.
-    const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, {
-      atMs: Number.MAX_SAFE_INTEGER,
-      signal: new AbortController().signal,
-    });
-    if (command === 'keys prove' && row !== undefined) await world.operator.put({ ...row, proof: undefined });
+    await PREPARATIONS[command]?.();
     reset();
     for (const args of RUNS[command]?.() ?? []) {
       const { code, stderr } = await world.operator.keyfold(args, world.settings);

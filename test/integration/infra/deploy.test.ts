@@ -173,9 +173,9 @@ describe('the change set', () => {
   });
 
   it.for([
-    [{}, 'stack-create-complete'],
-    [stackIn('UPDATE_COMPLETE'), 'stack-update-complete'],
-  ] as const)('for the stack %o is awaited with the waiter %s', async ([there, waiter]) => {
+    ['a new stack', 'stack-create-complete', {}],
+    ['an existing stack', 'stack-update-complete', stackIn('UPDATE_COMPLETE')],
+  ] as const)('of %s is awaited with the waiter %s', async ([, waiter, there]) => {
     const outcome = await cli.deploy(
       ['roles', '--yes'],
       {

@@ -10,6 +10,7 @@ import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { HANDLERS } from '../../../scripts/handler-bundle.ts';
 import { licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
 import { startLocalApi } from '../../support/local-api.ts';
+import { StubVault } from '../../support/stub-vault.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -96,6 +97,7 @@ it("the CLI's bundle runs next to the package's other files, and names the Node 
 
 describe.each([
   ['static-kms', 60],
+  ['vault-kms', 120],
   ['http-client', 60],
   ['aws-kms', 400],
 ] as const)('a bundle that a user makes of test/integration/project/bundles/%s.ts', (name, limitKiB) => {
@@ -123,6 +125,10 @@ async function startWorld(
   if (name === 'http-client') {
     const api = await startLocalApi();
     return { env: { API_ENDPOINT: api.url }, stop: () => api.stop() };
+  }
+  if (name === 'vault-kms') {
+    const vault = await StubVault.start();
+    return { env: { VAULT_ADDRESS: vault.url }, stop: () => vault.stop() };
   }
   const [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDb('EncryptionKey', 0)]);
   await kms.ensureKey('us-west-2', 'alias/keyfold');

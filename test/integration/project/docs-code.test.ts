@@ -15,6 +15,7 @@ import { readStartOptions } from '../../../local/start-options.ts';
 import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
 /** The documents whose code is up to date. The CHANGELOG has code of earlier versions. */
@@ -67,6 +68,10 @@ declare const records: given.DataRowRecord[], replace: (record: given.DataRowRec
 const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
 declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
 declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
+const GIVEN_TO_AUTHORS = `${GIVEN}
+declare const MyKms: new (options: object) => given.KeyManagementService;
+declare const MyMetastore: new (options: object) => given.Metastore & given.SystemKeyStore;
+declare const options: object;`;
 
 /** The source of each entry of the package, by the name with which a program imports it. */
 const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
@@ -84,16 +89,19 @@ function moduleOf({ file, code }: CodeBlock): string {
   const imports = ENTRIES.filter(([entry]) => entry.includes('client') === file.includes('client')).map(
     ([entry, names]) => `import { ${names.filter((name) => words.has(name)).join(', ')} } from '${entry}';`,
   );
-  const own = code.match(/^import .*? from '(?!keyfold).*';$/gms) ?? [];
-  const body = code.replaceAll(/^import .*? from '.*';$/gms, '');
-  const given = file.includes('client') ? GIVEN_TO_CLIENTS : GIVEN;
+  const own = code.match(/^import [^;]*? from '(?!keyfold)[^']*';$/gm) ?? [];
+  const body = code.replaceAll(/^import [^;]*? from '[^']*';$/gm, '');
+  const given = file.includes('client') ? GIVEN_TO_CLIENTS : file.includes('testing') ? GIVEN_TO_AUTHORS : GIVEN;
   return `${[...imports, ...own, given].join('\n')}\nexport async function example() {\n${body}\n}\n`;
 }
 
 it('the code blocks in TypeScript compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
   // The other blocks on these pages are signatures, which a script writes from sources that compile.
-  const blocks = blocksIn('ts').filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
+  // Blocks with a file name import each other. docs-plug-ins.test.ts compiles and runs them.
+  const blocks = blocksIn('ts')
+    .filter(({ fileName }) => fileName === '')
+    .filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');
   try {
     for (const block of blocks) {
       await writeFile(join(folder, `${placeOf(block).replaceAll(/\W/g, '_')}.ts`), moduleOf(block));
@@ -121,7 +129,7 @@ describe('a shell command in the documents', () => {
 
   it('begins with a program that the reader has', () => {
     const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
-    const known = /^(?:aws|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|python3|sed|tee) /;
+    const known = /^(?:aws|bao|bash|cd|cp|curl|echo|git|mkdir|node|npm|npx|python3|sed|tee) /;
     expect(commands.length).toBeGreaterThan(100);
     expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
   });
@@ -165,6 +173,8 @@ describe('a shell command in the documents', () => {
         openKms: accepted,
         inspectTable: accepted,
         inspectKms: accepted,
+        openRotation: accepted,
+        openMaintenance: accepted,
         version: '0.0.0',
       };
       const code = await runCli(words, dependencies);
@@ -175,7 +185,7 @@ describe('a shell command in the documents', () => {
 
 it('the settings that the documents name exist', () => {
   const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
-  const known = new Set([...Object.keys(settingsSchema.entries), ...others]);
+  const known = new Set([...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES }), ...others]);
   const named = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );

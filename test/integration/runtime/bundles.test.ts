@@ -1,5 +1,5 @@
 /** Tests that bundles give the same answers as the source. They omit some code, and load some code late. */
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -14,6 +14,7 @@ import { loadedAtOnce } from '../../../scripts/loaded-at-once.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { request, sampleEvent } from '../../support/http-door.ts';
 import { startStub } from '../../support/stub-server.ts';
+import { StubVault } from '../../support/stub-vault.ts';
 import { EAST, WEST } from '../../support/wire-fixture.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -85,6 +86,40 @@ it('no bundle lacks a module, and the api bundle loads little code before its fi
       file,
     });
   }
+});
+
+it('seals with a System Key under Vault, whose code is loaded for that alone', async () => {
+  const vault = await StubVault.start();
+  const secretFile = join(folder, 'token');
+  await writeFile(secretFile, 'fixed\n');
+  const environment = {
+    ...newService(),
+    KEYFOLD_KMS_KEYS: undefined,
+    KEYFOLD_PREFERRED_REGION: undefined,
+    KEYFOLD_KMS: 'vault',
+    KEYFOLD_VAULT_ADDRESSES: vault.url,
+    KEYFOLD_VAULT_TRANSIT_KEY: 'keyfold',
+    KEYFOLD_VAULT_AUTH: 'token',
+    KEYFOLD_VAULT_SECRET_FILE: secretFile,
+  };
+  const { status, body } = await ask(start(environment), ENCRYPT);
+  expect(status).toBe(200);
+  const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
+  expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
+  // By AWS: the log-in is signed with the credentials of the function.
+  const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
+  const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
+  expect(again.status).toBe(200);
+  expect(vault.takePaths()).toEqual([
+    'transit/encrypt/keyfold',
+    'transit/decrypt/keyfold',
+    'auth/aws/login',
+    'transit/decrypt/keyfold',
+  ]);
+  for (const file of await loadedAtOnce(join(folder, 'api'))) {
+    expect(await readFile(join(folder, 'api', file), 'utf8')).not.toContain('x-vault-token');
+  }
+  await vault.stop();
 });
 
 it('the bundle encrypts and decrypts fields, and loads the OpenAPI document only on request', async () => {

@@ -1,4 +1,7 @@
 /** Tests what the container builds for each function from the environment. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';
@@ -9,6 +12,7 @@ import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
 import type { Telemetry } from '../../../src/doors/telemetry.ts';
 import { codeOf } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
+import { StubVault } from '../../support/stub-vault.ts';
 
 const WEST = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
 const EAST = 'arn:aws:kms:us-east-1:111122223333:alias/keyfold';
@@ -68,7 +72,7 @@ describe('telemetry receives the events of keys, KMS and the table', () => {
 
   it('from the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
-    const { maintenance, telemetry } = buildMaintenance();
+    const { maintenance, telemetry } = await buildMaintenance();
     const told = toldTo(telemetry as Telemetry);
     const { created } = await maintenance.run({ deadlineAtMs: Date.now() + 10_000 });
     expect(created).toMatchObject({ id: '_SK_maintained_product' });
@@ -86,6 +90,34 @@ function toldTo({ events }: Telemetry): () => string[] {
       .map((spy) => spy.getMockName())
       .toSorted();
 }
+
+it('the maintenance of a function with Vault makes a System Key ahead, and checks each address', async () => {
+  const [vault, dynamoDb] = [await StubVault.start(), await startDynamoDb('EncryptionKey', 0)];
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
+  await writeFile(join(folder, 'token'), 'fixed');
+  set({
+    AWS_REGION: 'us-west-2',
+    KEYFOLD_SERVICE: 'vaulted',
+    KEYFOLD_PRODUCT: 'product',
+    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
+    KEYFOLD_KMS: 'vault',
+    KEYFOLD_VAULT_ADDRESSES: vault.url,
+    KEYFOLD_VAULT_TRANSIT_KEY: 'keyfold',
+    KEYFOLD_VAULT_AUTH: 'token',
+    KEYFOLD_VAULT_SECRET_FILE: join(folder, 'token'),
+  });
+  const { maintenance } = await buildMaintenance();
+  const limits = { deadlineAtMs: Date.now() + 10_000 };
+  expect(await maintenance.run(limits)).toMatchObject({ created: { id: '_SK_vaulted_product' } });
+  const { systemKeys } = await maintenance.run(limits);
+  expect(systemKeys).toMatchObject([{ regions: [{ region: new URL(vault.url).host, opens: true, renewed: false }] }]);
+  const { health } = await buildApi();
+  expect(health()).toMatchObject({ kms: [{ region: new URL(vault.url).host, state: 'unknown' }] });
+  set({ KEYFOLD_VAULT_CA_FILE: join(folder, 'absent.pem') });
+  await expect(buildApi()).rejects.toThrow('the file that KEYFOLD_VAULT_CA_FILE names cannot be read');
+  await rm(folder, { recursive: true });
+  await Promise.all([vault.stop(), dynamoDb.close()]);
+});
 
 describe('a function', () => {
   it('reports the health of the table and of each KMS region, its own first, as unknown at the start', async () => {
@@ -146,7 +178,7 @@ describe('a function', () => {
 
   it('for direct invocation does not start without KEYFOLD_OPERATIONS', async () => {
     withStaticKey();
-    expect(() => buildInvoke()).toThrow('KEYFOLD_OPERATIONS');
+    await expect(buildInvoke()).rejects.toThrow('KEYFOLD_OPERATIONS');
     set({ KEYFOLD_OPERATIONS: 'encrypt' });
     expect((await buildInvoke()).config.serves.operations).toEqual(['encrypt']);
   });
@@ -167,14 +199,14 @@ describe('a function', () => {
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
   });
 
-  it('for maintenance does not start with a static master key, because such a key has no wraps', () => {
+  it('for maintenance does not start with a static master key, because such a key has no wraps', async () => {
     withStaticKey();
-    expect(() => buildMaintenance()).toThrow('a static master key has no wraps to maintain');
+    await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation does, with the configured margin', () => {
+  it('for maintenance ends before its invocation does, with the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
-    expect(buildMaintenance().deadlineMarginMs).toBe(1234);
+    expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);
   });
 });

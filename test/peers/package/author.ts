@@ -29,6 +29,8 @@ import { defaultCredentials } from 'keyfold/client/default-credentials';
 import { LambdaTransport } from 'keyfold/client/lambda';
 import { MySqlMetastore, type MySqlPool } from 'keyfold/mysql';
 import { PostgresMetastore, type PostgresPool } from 'keyfold/postgres';
+import { HandClock, kmsContract, metastoreContract, type ContractCase } from 'keyfold/testing';
+import { VaultKms, type VaultKmsOptions } from 'keyfold/vault';
 
 export class MapMetastore implements Metastore {
   readonly #rows = new Map<string, EnvelopeKeyRecord>();
@@ -86,6 +88,17 @@ export const maintained = (): SystemKeyMaintenance =>
     kms: new AwsKms({ keys: {}, preferredRegion: 'us-west-2', credentials: defaultCredentials() }),
     metastore: new DynamoDbMetastore({ events: { metastoreCalled: (action, ms) => void `${action} ${ms}` } }),
   });
+export const cases: ContractCase[] = [
+  ...kmsContract(() => new PlainKms()),
+  ...metastoreContract(async () => new MapMetastore()),
+];
+export const clock: () => number = new HandClock(0).now;
+const vaultOptions: VaultKmsOptions = {
+  addresses: ['https://vault.example.com'],
+  transitKey: 'keyfold',
+  auth: { method: 'aws', role: 'orders', credentials: defaultCredentials() },
+};
+export const vault: KeyManagementService = new VaultKms(vaultOptions);
 export const local = { kms: new StaticKms(new Uint8Array(32)), metastore: new MemoryMetastore() };
 export const byLambda: KeyfoldClientOptions = { lambda: new LambdaTransport({ functions: 'keyfold:live' }) };
 export const record = (): Promise<JsonRecord> => new KeyfoldClient(byLambda).partition('p').encrypt(Buffer.from('x'));

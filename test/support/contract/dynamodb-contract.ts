@@ -6,7 +6,8 @@ import { encodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-ite
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { codeOf, errorOf, noDeadline } from '../fakes.ts';
 import { keyTableContract } from './key-table-contract.ts';
-import { keyRecord, metastoreContract } from './metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
+import { runMetastoreContracts } from './bind.ts';
 import { storedProofsContract } from './stored-proofs-contract.ts';
 
 /** A running DynamoDB, real or emulated. */
@@ -36,7 +37,8 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
     });
     afterAll(() => server.stop());
 
-    metastoreContract(name, open);
+    const failing = { tableName: TABLE, region: REGION, endpoint: 'http://127.0.0.1:9' };
+    runMetastoreContracts(name, open, { openFailing: () => new DynamoDbMetastore(failing) });
 
     const put = async (item: KeyItem): Promise<void> => {
       const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });

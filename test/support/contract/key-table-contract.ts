@@ -3,7 +3,7 @@ import type { KeyTable } from '../../../src/maintenance/key-table.ts';
 import type { Metastore } from '../../../src/index.ts';
 import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { noDeadline } from '../fakes.ts';
-import { keyRecord } from './metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 
 /** One key table, as an operator, a metastore and a plain DynamoDB client use it. */
 export interface TableUnderTest {

@@ -21,6 +21,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { keyOf, wrappedBy } from '../kms.ts';
 import { errorOf, noDeadline } from '../fakes.ts';
+import { kmsContract } from '../../../src/testing/index.ts';
+import { runContract } from './bind.ts';
 
 /** A running KMS emulator. */
 export interface KmsUnderTest {
@@ -49,8 +51,15 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
+/** AwsKms at an endpoint where nothing listens. */
+function openFailing(): AwsKms {
+  const [region] = REGIONS;
+  const keys = { [region]: `arn:aws:kms:${region}:111122223333:alias/keyfold` };
+  return new AwsKms({ keys, preferredRegion: region, endpoint: 'http://127.0.0.1:9', failover: { maxRounds: 1 } });
+}
+
 /** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
-export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
+export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
     let aliases = 0;
@@ -86,6 +95,14 @@ export function kmsContract(name: string, start: () => Promise<KmsUnderTest>, la
 
     const kmsOver = (keys: Record<string, string>, preferredRegion: string = REGIONS[0]): AwsKms =>
       new AwsKms({ keys, preferredRegion, endpoint: server.endpoint });
+
+    let openAws: (() => AwsKms) | undefined;
+    const open = async (): Promise<AwsKms> => {
+      const keys = openAws === undefined ? await makeKeys() : {};
+      openAws ??= () => kmsOver(select(keys, 'alias', ...REGIONS));
+      return openAws();
+    };
+    runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
 
     it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
       const keys = await makeKeys();

@@ -204,7 +204,7 @@ function provenUnder(system: EnvelopeKeyRecord, row: EnvelopeKeyRecord): Envelop
   return { ...row, proof: rowProof(key, 'intermediate', { id, created, parent, sealed }) };
 }
 
-/** Matches the message that the proof of exactly this row is wrong. */
+/** Matches the error message for a wrong proof of exactly this row. */
 function refusal({ id, created }: KeyMeta): RegExp {
   return new RegExp(`^The key row ${id} created ${created} cannot be read: .*(proof|open)`);
 }

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   CreateAliasCommand,
   CreateKeyCommand,
@@ -19,6 +22,7 @@ import type { EnvelopeKeyRecord } from '../../../src/index.ts';
 import type { DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+import { StubVault } from '../../support/stub-vault.ts';
 
 let world: HealthyService;
 
@@ -85,6 +89,18 @@ describe('keyfold doctor', () => {
     const { stdout } = await world.operator.keyfold(['doctor'], world.settings);
     expect(stdout.trimEnd().split('\n')).toHaveLength(all.length + 1);
     expect(stdout).toMatch(/^STATE +CHECK +RESULT\nok +settings +valid\n/);
+  });
+
+  it('shows the minimum dates that are set', async () => {
+    const { code, all } = await examine({ KEYFOLD_MIN_OPENING_CREATED: '2020-01-01T00:00:00Z' });
+    expect(code).toBe(0);
+    expect(all.filter(({ check }) => check === 'minimum dates')).toEqual([
+      {
+        check: 'minimum dates',
+        state: 'ok',
+        says: 'Keys created before 2020-01-01T00:00:00.000Z open nothing (KEYFOLD_MIN_OPENING_CREATED).',
+      },
+    ]);
   });
 
   it('finds nothing before the first encrypt of a service', async () => {
@@ -391,6 +407,32 @@ describe('keyfold doctor', () => {
     expect(bad.map(({ fix }) => fix ?? '').join('\n')).toContain(fault.fix);
     for (const { state, fix } of bad) expect(fix === undefined).toBe(state === 'skip');
     expect(code).toBe(fault.code);
+  });
+
+  it('checks that each address of Vault wraps a key and opens it', async () => {
+    const [vault, another] = await Promise.all([StubVault.start(), StubVault.start()]);
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
+    await writeFile(join(folder, 'token'), 'fixed');
+    const settings = {
+      KEYFOLD_KMS_KEYS: undefined,
+      KEYFOLD_SERVICE: 'vaulted',
+      KEYFOLD_KMS: 'vault',
+      KEYFOLD_VAULT_ADDRESSES: `${vault.url},${another.url}`,
+      KEYFOLD_VAULT_TRANSIT_KEY: 'keyfold',
+      KEYFOLD_VAULT_AUTH: 'token',
+      KEYFOLD_VAULT_SECRET_FILE: join(folder, 'token'),
+    };
+    const { code, all } = await examine(settings);
+    expect({ code, states: new Set(all.map(({ state }) => state)) }).toEqual({ code: 0, states: new Set(['ok']) });
+    expect(all.map(({ check }) => check)).toEqual(
+      expect.arrayContaining([`vault ${vault.url} calls`, `vault ${another.url} calls`]),
+    );
+    await another.stop();
+    const { bad, ...run } = await examine(settings);
+    expect(bad).toMatchObject([{ check: `vault ${another.url} calls`, state: 'fault' }]);
+    expect(bad[0]?.fix).toContain('docs/how-to/use-vault.md');
+    expect(run.code).toBe(1);
+    await Promise.all([vault.stop(), rm(folder, { recursive: true })]);
   });
 
   it('stops after the credentials if this machine has none', async () => {

@@ -10,7 +10,7 @@ import { formatDuration, formatFields, formatTable, printable, printableJson } f
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 
 /**
  * Bidirectional and zero-width characters, C0 and C1 controls, line separators, a lone surrogate, a tag and a filler.
@@ -36,6 +36,9 @@ async function keyfold(
     place: async () => ({ table: `EncryptionKey${EVIL}`, region: 'us-west-2' }),
     find: async () => found()[0],
     list: async () => found(),
+    scan: async function* () {
+      yield* found();
+    },
     revoke: async () => 'revoked',
     prove: async () => 'proven',
   };
@@ -123,23 +126,23 @@ describe('a row ID with hidden characters', () => {
 });
 
 describe('keys list', () => {
-  it('sorts rows by ID, with the latest row of an ID first', async () => {
+  it('lists the rows of an ID together, with the latest row first', async () => {
     const rows = [
       keyRecord('_SK_b', 60),
+      keyRecord('_SK_b', 120),
       keyRecord('_SK_a', 60),
       { id: '_SK_a', created: undefined, unreadable: 'x' },
-      keyRecord('_SK_b', 120),
       keyRecord('_SK_a', 120),
     ];
     const { out } = await keyfold(['list', '--all', '--json'], rows);
     const listed = JSON.parse(out) as { id: string; created: number | null; createdAt: string | null }[];
-    expect(listed.map(({ createdAt }) => createdAt).slice(1, 3)).toEqual(['1970-01-01T00:01:00.000Z', null]);
+    expect(listed.map(({ createdAt }) => createdAt).slice(3)).toEqual(['1970-01-01T00:01:00.000Z', null]);
     expect(listed.map(({ id, created }) => `${id} ${created}`)).toEqual([
+      '_SK_b 120',
+      '_SK_b 60',
       '_SK_a 120',
       '_SK_a 60',
       '_SK_a null',
-      '_SK_b 120',
-      '_SK_b 60',
     ]);
     expect(JSON.parse((await keyfold(['list', '--all', '--json'], [])).out)).toEqual([]);
   });

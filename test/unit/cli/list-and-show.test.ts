@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
@@ -72,14 +72,15 @@ describe('keys list', () => {
   it('lists every row with --all, including unreadable rows and rows of other programs', async () => {
     const all = await rows('--all');
     expect(all).toHaveLength(9);
-    expect(all.filter((row) => row['state'] === 'unreadable')).toMatchObject([
+    const broken = all.filter((row) => row['state'] === 'unreadable');
+    expect(broken.toSorted((a, b) => String(a['id']).localeCompare(String(b['id'])))).toMatchObject([
+      { id: GUARD, kind: 'other', created: 0, unreadable: expect.stringContaining('KeyRecord.Key is missing') },
       {
         id: '_SK_broken_shop',
         kind: 'system',
         created: 60,
         unreadable: expect.stringContaining('KeyRecord is missing'),
       },
-      { id: GUARD, kind: 'other', created: 0, unreadable: expect.stringContaining('KeyRecord.Key is missing') },
     ]);
     const run = await world.keyfold(['keys', 'list', '--all']);
     expect(cells(run)).toContainEqual([GUARD, 'other', '1970-01-01T00:00:00.000Z', '0', 'unreadable']);
@@ -101,6 +102,39 @@ describe('keys list', () => {
       stdout: '',
       stderr: 'No rows of _SK_nobody_shop in table EncryptionKey in us-west-2.\n',
     });
+  });
+});
+
+function setting(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000', '');
+}
+
+describe('minimum dates', () => {
+  it('are shown by keys list, which marks the keys from before them', async () => {
+    const sealing = { KEYFOLD_MIN_SEALING_CREATED: setting(created) };
+    const run = await world.keyfold(['keys', 'list'], sealing);
+    expect(run.stderr).toBe(
+      `Keys created before ${new Date(created * 1000).toISOString()} seal nothing new (KEYFOLD_MIN_SEALING_CREATED).\n`,
+    );
+    expect(cells(run).map((line) => line[4])).toEqual(['STATE', 'valid', 'before-minimum', 'revoked']);
+    const opening = { KEYFOLD_MIN_OPENING_CREATED: setting(created) };
+    const { stdout, stderr } = await world.keyfold(['keys', 'list', '--json'], opening);
+    const states = (JSON.parse(stdout) as { state: string }[]).map(({ state }) => state);
+    expect(states).toEqual(['valid', 'before-opening-minimum', 'before-opening-minimum']);
+    expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
+  });
+
+  it("count for an Intermediate Key with its System Key's date too", async () => {
+    const id = '_IK_late_orders_shop';
+    await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
+    const stateWith = async (name: string): Promise<string> => {
+      const { stdout } = await world.keyfold(['keys', 'show', id, 'latest', '--json'], {
+        [name]: setting(created + 30),
+      });
+      return (JSON.parse(stdout) as { state: string }).state;
+    };
+    expect(await stateWith('KEYFOLD_MIN_SEALING_CREATED')).toBe('before-minimum');
+    expect(await stateWith('KEYFOLD_MIN_OPENING_CREATED')).toBe('before-opening-minimum');
   });
 });
 
@@ -186,6 +220,9 @@ describe('the keyfold command', () => {
   it.for([
     [['keys', 'list', '--all', '--partition', 'p'], 'cannot be used with option'],
     [['keys', 'list', '--partition', ''], 'The partition is empty'],
+    [['keys', 'list', '--partition-prefix', ''], 'The prefix of the partitions is empty'],
+    [['keys', 'list', '--state', 'old'], 'Allowed choices are valid, expired'],
+    [['keys', 'list', '--older-than', '90'], 'must be a number with d, h, m or s'],
     [['keys', 'list', '--nonsense'], 'unknown option'],
     [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
     [['keys', 'show', SYSTEM_KEY, '1.5'], 'must be epoch seconds or latest'],

@@ -40,6 +40,19 @@ async function outcomes(...options: string[]): Promise<{ code: number; rows: { o
   return { code, rows: rows.map(({ outcome, why }) => (why === undefined ? { outcome } : { outcome, why })) };
 }
 
+/** Adds a row without a proof under the System Key, made this long after it, and returns the refusals of a dry run. */
+async function refusalsOf(seconds: number): Promise<unknown[]> {
+  await unproven();
+  world.clock.advance(92 * DAY_MS);
+  const systemKey = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
+  const created = (system.created + seconds) as never;
+  const encryptedKey = aes.seal(systemKey, Buffer.alloc(32, 5));
+  await world.put({ ...intermediate, id: '_IK_late_orders_shop' as never, created, encryptedKey, proof: undefined });
+  const { rows } = await outcomes('--dry-run');
+  expect(rows).toHaveLength(3);
+  return rows.filter(({ outcome }) => outcome !== 'would-prove');
+}
+
 describe('keyfold keys prove', () => {
   it('adds the proof that a new row would have, and writes each change to the audit', async () => {
     await unproven();
@@ -91,29 +104,18 @@ describe('keyfold keys prove', () => {
   });
 
   it.for([
-    ['a System Key that is younger than the row', -3600, 'its System Key is younger than the key'],
+    ['a System Key that is younger than the row', -1, 'its System Key is younger than the key'],
     [
       'a System Key that had expired before the row was made',
-      91 * 86_400,
+      90 * 86_400 + 1,
       'it was made after its System Key had expired',
     ],
   ] as const)('refuses a row with %s', async ([, seconds, why]) => {
-    await unproven();
-    world.clock.advance(92 * DAY_MS);
-    const key = aes.open(
-      createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer),
-      intermediate.encryptedKey,
-    );
-    expect(key).toHaveLength(32);
-    const systemKey = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
-    const forged = {
-      ...intermediate,
-      created: (system.created + seconds) as never,
-      encryptedKey: aes.seal(systemKey, Buffer.alloc(32, 5)),
-    };
-    await world.put({ ...forged, proof: undefined });
-    const { rows } = await outcomes('--dry-run');
-    expect(rows.filter(({ outcome }) => outcome === 'refused')).toEqual([{ outcome: 'refused', why }]);
+    expect(await refusalsOf(seconds)).toEqual([{ outcome: 'refused', why }]);
+  });
+
+  it.for([0, 90 * 86_400])('accepts a row that was made %i seconds after its System Key', async (seconds) => {
+    expect(await refusalsOf(seconds)).toEqual([]);
   });
 
   it('refuses rows that are dated ahead or do not open', async () => {
@@ -141,6 +143,19 @@ describe('keyfold keys prove', () => {
     ]);
   });
 
+  it('refuses a row without a proof if its System Key is refused', async () => {
+    await world.put({ ...system, proof: Buffer.alloc(32) });
+    await world.put({ ...intermediate, proof: undefined });
+    expect(await outcomes('--yes')).toEqual({
+      code: 1,
+      rows: [
+        { outcome: 'refused', why: 'its proof does not hold' },
+        { outcome: 'refused', why: 'its System Key is refused' },
+      ],
+    });
+    expect((await row(intermediate.id, intermediate.created))?.proof).toBeUndefined();
+  });
+
   it('compares every row with a restored backup', async () => {
     await unproven();
     await world.createTable('Restored');
@@ -162,6 +177,29 @@ describe('keyfold keys prove', () => {
     const more = await outcomes('--against', 'Restored', '--dry-run');
     expect(more.rows.map(({ why }) => why)).toContain('the backup does not have it');
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
+  });
+
+  it('judges a row with a proof by its proof alone', async () => {
+    const proven = { outcome: 'proven' };
+    await world.createTable('Restored');
+    expect(await outcomes('--against', 'Restored', '--yes')).toEqual({ code: 0, rows: [proven, proven] });
+    world.clock.advance(-3_600_000);
+    expect(await outcomes('--dry-run')).toEqual({ code: 0, rows: [proven, proven] });
+    world.clock.advance(3_600_000);
+    await world.put({ ...intermediate, proof: undefined, id: '_IK_accomplice_orders_shop' as never });
+    const lent = { outcome: 'refused', why: 'its key stands in another row, too' };
+    expect(await outcomes('--dry-run')).toEqual({ code: 1, rows: expect.arrayContaining([proven, proven, lent]) });
+  });
+
+  it('does not refuse a proven row because the expiry was longer when its key was made', async () => {
+    world.clock.advance(DAY_MS / 2);
+    await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
+    const { code, stdout } = await world.keyfold(['keys', 'prove', '--json'], {
+      ...STATIC,
+      KEYFOLD_EXPIRE_AFTER_MS: String(DAY_MS / 4),
+    });
+    const rows = JSON.parse(stdout) as { outcome: string }[];
+    expect([code, rows.map(({ outcome }) => outcome)]).toEqual([0, ['proven', 'proven', 'proven']]);
   });
 
   it('changes no rows of other services', async () => {

@@ -7,7 +7,7 @@ import { runCli } from '../../../src/cli/program.ts';
 import type { KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture } from '../../support/operator.ts';
 

@@ -21,7 +21,7 @@ const file = new URL('../vectors/aes-256-gcm-wycheproof.json', import.meta.url);
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as Wycheproof;
 const key = createSecretKey(Buffer.alloc(32, 1));
 
-it.for(cases)('open returns the expected result for the Wycheproof case $id $result: $comment', (vector) => {
+it.for(cases)('open returns the result that Wycheproof expects in the case $id $result: $comment', (vector) => {
   const sealed = Buffer.from(vector.ciphertext + vector.tag + vector.nonce, 'hex');
   const opened = open(createSecretKey(Buffer.from(vector.key, 'hex')), sealed);
   expect(opened?.toString('hex')).toBe(vector.result === 'valid' ? vector.plaintext : undefined);

@@ -10,6 +10,7 @@ afterEach(() => vi.restoreAllMocks());
 describe('the direct door', () => {
   it.for([
     ['context', { operation: 'encrypt', plaintext: '', context: { 'a\nb': '1' } }],
+    ['context beside another', { operation: 'encrypt', plaintext: '', context: { id: '1', 'a\nb': '1', z: '1' } }],
     ['context of an item', { operation: 'encrypt-batch', items: [{ plaintext: '', context: { 'a"b': '1' } }] }],
     [
       'contextFrom',

@@ -6,8 +6,8 @@ import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts
 import { keyRowUnreadable } from '../../../src/errors.ts';
 import { metaOf } from '../../../src/records/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
-import { RegionFault } from '../../../src/kms/faults.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { RegionFault } from '../../../src/kms/region-fault.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { captureOutput } from '../../support/http-door.ts';
 
 const KEY = { id: '_IK_p_svc_prod', created: 60 } as never;

@@ -312,21 +312,18 @@ describe('decrypt', () => {
   );
 
   it.for([
-    { regionSuffix: 'us-west-2', ageMinutes: 14, code: 'KeyNotYetVisible' },
-    { regionSuffix: 'us-west-2', ageMinutes: 15, code: 'RecordUnreadable' },
-    { regionSuffix: 'us-west-2', ageMinutes: -14, code: 'KeyNotYetVisible' },
-    { regionSuffix: 'us-west-2', ageMinutes: -1000, code: 'RecordUnreadable' },
-    { regionSuffix: undefined, ageMinutes: 1, code: 'RecordUnreadable' },
-  ])(
-    'fails with $code if the absent key is $ageMinutes minutes old and the region suffix is $regionSuffix',
-    async (row) => {
-      const record = await world.process({ regionSuffix: row.regionSuffix }).session('p').encrypt(PAYLOAD);
-      world.metastore.rows.clear();
-      world.clock.nowMs = (record.key.parent.created + row.ageMinutes * 60) * 1000;
-      const work = world.process({ regionSuffix: row.regionSuffix }).session('p').decrypt(record);
-      expect(await codeOf(work)).toBe(row.code);
-    },
-  );
+    { regionSuffix: 'us-west-2', made: '14 minutes ago', ageMinutes: 14, code: 'KeyNotYetVisible' },
+    { regionSuffix: 'us-west-2', made: '15 minutes ago', ageMinutes: 15, code: 'RecordUnreadable' },
+    { regionSuffix: 'us-west-2', made: '14 minutes ahead of the clock', ageMinutes: -14, code: 'KeyNotYetVisible' },
+    { regionSuffix: 'us-west-2', made: '1000 minutes ahead of the clock', ageMinutes: -1000, code: 'RecordUnreadable' },
+    { regionSuffix: undefined, made: '1 minute ago', ageMinutes: 1, code: 'RecordUnreadable' },
+  ])('fails with $code for an absent key made $made, if the region suffix is $regionSuffix', async (row) => {
+    const record = await world.process({ regionSuffix: row.regionSuffix }).session('p').encrypt(PAYLOAD);
+    world.metastore.rows.clear();
+    world.clock.nowMs = (record.key.parent.created + row.ageMinutes * 60) * 1000;
+    const work = world.process({ regionSuffix: row.regionSuffix }).session('p').decrypt(record);
+    expect(await codeOf(work)).toBe(row.code);
+  });
 
   it('fails with KeyNotYetVisible if a new System Key may not have reached this region yet', async () => {
     const regionSuffix = 'us-west-2';

@@ -11,7 +11,7 @@ import {
   type EnvelopeKeyRecord,
   type SessionFactoryOptions,
 } from '../../../src/index.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached } from '../../support/hostile.ts';
 

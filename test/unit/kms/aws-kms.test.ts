@@ -6,7 +6,7 @@ import { keyOf, wrappedBy } from '../../support/kms.ts';
 import { seal } from '../../../src/crypto/aead.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
 import { NO_EVENTS } from '../../../src/kms/failover.ts';
-import type { RegionFault } from '../../../src/kms/faults.ts';
+import type { RegionFault } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
 
@@ -310,4 +310,9 @@ describe('the AwsKms constructor', () => {
   it('accepts a minimumWrappedRegions that equals the number of regions', () => {
     expect(open({ failover: { minimumWrappedRegions: 2 } })).toBeInstanceOf(AwsKms);
   });
+});
+
+it.for([null, 5, {}])('AwsKms refuses the dependencies %j with a TypeError that names them', (dependencies) => {
+  const options = { keys: { [WEST]: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' }, preferredRegion: WEST };
+  expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
 });

@@ -1,6 +1,6 @@
 /** Tests, over HTTP, what RegionalKms does if KMS refuses a signature because of the clock or the credentials. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { RegionFault } from '../../../src/kms/faults.ts';
+import { RegionFault } from '../../../src/kms/region-fault.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';

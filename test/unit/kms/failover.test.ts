@@ -1,7 +1,7 @@
 /** Tests Failover with a clock that the tests move. region-health.test.ts tests the health of regions. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FaultClass } from '../../../src/kms/faults.ts';
+import type { FaultClass } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
 
@@ -324,7 +324,7 @@ describe('an attempt that the deadline aborts', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('makes a request skip a region that refuses its key, by default', async () => {
+  it('by default makes a request skip a region that refuses the KMS key', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');

@@ -1,7 +1,8 @@
 /** Tests how Keyfold classifies an error of the SDK, and how much of its text Keyfold keeps. */
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
-import { classify, everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
+import { classify } from '../../../src/kms/faults.ts';
+import { everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/region-fault.ts';
 
 const REGION = 'us-west-2';
 

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { wrappedBy } from '../../support/kms.ts';
-import { RegionFault } from '../../../src/kms/faults.ts';
+import { RegionFault } from '../../../src/kms/region-fault.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { noDeadline } from '../../support/fakes.ts';
 

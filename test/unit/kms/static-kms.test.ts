@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { STATIC_KMS_OVERRIDE, StaticKms } from '../../../src/index.ts';
+import { kmsContract } from '../../../src/testing/index.ts';
+import { runContract } from '../../support/contract/bind.ts';
 
 const masterKey = Buffer.alloc(32, 7);
 const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'api' };
@@ -23,6 +25,15 @@ describe('StaticKms', () => {
     expect(await new StaticKms(masterKey, {}).unwrap(wrapped)).toEqual({
       unreadable: 'it does not open under the static master key',
     });
+  });
+
+  it.for(['wrap', 'unwrap'] as const)('%s rejects what is not bytes with a TypeError that names it', async (method) => {
+    const kms = new StaticKms(masterKey, {});
+    const named = method === 'wrap' ? /^key must be / : /^wrapped must be /;
+    for (const wrong of ['x'.repeat(60), undefined, [1], new Uint16Array(60)]) {
+      await expect(kms[method](wrong as never)).rejects.toThrow(TypeError);
+      await expect(kms[method](wrong as never)).rejects.toThrow(named);
+    }
   });
 
   it('does not start in Lambda without the override, which the error names', () => {
@@ -50,3 +61,8 @@ describe('StaticKms', () => {
     }
   });
 });
+
+runContract(
+  'StaticKms as a KMS',
+  kmsContract(() => new StaticKms(masterKey, {})),
+);

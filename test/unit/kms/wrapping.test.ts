@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineExceeded } from '../../../src/async/deadline.ts';
 import { keyOf, wrappedBy } from '../../support/kms.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
-import { RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/faults.ts';
+import { RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/region-fault.ts';
 import type { KmsRegion, Wrap } from '../../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../../src/kms/regional-kms.ts';
 import { codeOf, errorOf, HandClock, noDeadline } from '../../support/fakes.ts';

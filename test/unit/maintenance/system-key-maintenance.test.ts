@@ -10,7 +10,7 @@ import {
   type WrapRenewer,
 } from '../../../src/index.ts';
 import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, errorOf, FakeKms, HandClock, memoryService, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');

@@ -3,7 +3,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { DynamoDbMetastore } from '../../../src/index.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import type { MetastoreEvents } from '../../../src/metastore/dynamodb-metastore.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
 
 const { id, created } = keyRecord('_SK_x', 60);
@@ -53,7 +53,7 @@ it('the DynamoDB client ends a waiting call as soon as its signal aborts', async
   await Promise.all(calls);
 });
 
-it('the DynamoDB client measures the latency of a call from when it sends the call', async () => {
+it('the DynamoDB client measures the latency of a call from the moment of sending it', async () => {
   let nowMs = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
   const latenciesMs: number[] = [];

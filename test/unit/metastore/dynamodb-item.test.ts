@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeKeyItem, encodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 
 const parent = { id: '_SK_svc_prod', created: 60 } as never;
 const intermediate = keyRecord('_IK_p_svc_prod', 120, { parent, encryptedKey: Buffer.from('sealed') });

@@ -8,7 +8,7 @@ import { dynamoDbClient, readOne } from '../../../src/metastore/dynamodb-client.
 import { encodeKeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { dynamoDbContract } from '../../support/contract/dynamodb-contract.ts';
-import { keyRecord } from '../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 
 dynamoDbContract('dynalite', async () => {

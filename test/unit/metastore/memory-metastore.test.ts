@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { MemoryMetastore } from '../../../src/index.ts';
-import { metastoreContract } from '../../support/contract/metastore-contract.ts';
+import { runMetastoreContracts } from '../../support/contract/bind.ts';
 
-metastoreContract('memory', () => new MemoryMetastore());
+const shared = new MemoryMetastore();
+runMetastoreContracts('memory', () => shared);
 
 it.for([1.5, Number.NaN, 2 ** 53, '60'])(
   'the memory metastore refuses to load a row of the date %s',

@@ -21,7 +21,7 @@ async function sealed(operator: Operator, request: Answer, document: unknown = O
 }
 
 describe('encrypt and decrypt with a context', () => {
-  it.for([undefined, 'compact'])('work together in the format %s', async (format) => {
+  it.for([undefined, 'compact'])('succeed only if both use the same context, in the format %s', async (format) => {
     const { answer, ask } = operate();
     const { record } = await answer('encrypt', { plaintext: 'aGk=', context: HOME, ...(format && { format }) });
     expect(await answer('decrypt', { record, context: HOME })).toEqual({ plaintext: 'aGk=' });

@@ -32,6 +32,12 @@ describe('Session.encryptText', () => {
     },
   );
 
+  it.for([5, undefined, new Uint8Array(2), Object('x')])('refuses %s with a TypeError that names it', async (text) => {
+    const error = await errorOf(session.encryptText(text as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toMatch(/^text must be /);
+  });
+
   it('refuses a lone surrogate, because UTF-8 would replace it', async () => {
     expect(await errorOf(session.encryptText('a\ud800'))).toMatchObject({ code: 'InvalidRequest' });
   });

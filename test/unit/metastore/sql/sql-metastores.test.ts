@@ -4,7 +4,7 @@ import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts
 import { PostgresMetastore } from '../../../../src/metastore/sql/postgres-metastore.ts';
 import { decodeKeyRow, encodeKeyRecord, readKeyRow, withKey } from '../../../../src/metastore/sql/key-record.ts';
 import type { EnvelopeKeyRecord, KeyfoldError } from '../../../../src/index.ts';
-import { keyRecord } from '../../../support/contract/metastore-contract.ts';
+import { keyRecord } from '../../../../src/testing/key-record.ts';
 import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
 
 const FULL = keyRecord('_IK_a_svc_prod', 120, {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
 import { PostgresMetastore } from '../../../../src/metastore/sql/postgres-metastore.ts';
-import { keyRecord, LONG_ID } from '../../../support/contract/metastore-contract.ts';
+import { keyRecord, LONG_ID } from '../../../../src/testing/key-record.ts';
 import { codeOf, noDeadline } from '../../../support/fakes.ts';
 
 const KINDS = ['pg', 'mysql'] as const;

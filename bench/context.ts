@@ -1,0 +1,90 @@
+/** Benchmark section: the cost of a context of two entries, in the library, the handler and the AWS Encryption SDK. */
+import { randomBytes } from 'node:crypto';
+import { race, timesAsLong, type Task } from './compare.ts';
+import { awsEncryptionSdk, type AwsEncryptionSdk } from './contestants/aws-encryption-sdk.ts';
+import { installNpmContestants, requireNpmContestant } from './contestants/npm-packages.ts';
+import { SIZES, type Figure, type SectionResult } from './figures.ts';
+import { eventOf, flat, openHandler } from './handler.ts';
+import { openSession } from './keyfold.ts';
+
+const CONTEXT = { table: 'users', id: '42' };
+const CONTEXT_SIZES = ['64 B', '64 KiB'] as const;
+const OPERATIONS = ['encrypt', 'decrypt'] as const;
+const SDK = 'AWS Encryption SDK, tuned';
+/** The ratios are close to 1, so they need more rounds than others. */
+const ROUNDS = 61;
+
+/** A task with a context, and the same task without. */
+type Pair = Readonly<Record<'bound' | 'unbound', Task>>;
+type Pairs = Readonly<Record<(typeof OPERATIONS)[number], Pair>>;
+
+/** Measures how many times as long a call with a context takes. */
+export async function measureContext(): Promise<SectionResult> {
+  await installNpmContestants();
+  const subjects = [
+    ['library', await openLibrary()],
+    ['handler', openDoor()],
+    [SDK, openSdk()],
+  ] as const;
+  const figures: Figure[] = [];
+  for (const [name, pairsOf] of subjects) {
+    for (const size of CONTEXT_SIZES) {
+      const pairs = await pairsOf(randomBytes(SIZES[size]));
+      for (const operation of OPERATIONS) {
+        const { bound, unbound } = await race(pairs[operation], { rounds: ROUNDS });
+        const byCpu = timesAsLong(bound, unbound, 'cpuMs').value;
+        const title = `${name}: ${operation} ${size} with a context against without`;
+        figures.push({ name: title, ...timesAsLong(bound, unbound), byCpu, unit: '×' });
+      }
+    }
+  }
+  return { figures };
+}
+
+/** A new session with the context for each call, as for the rows of a table. */
+async function openLibrary(): Promise<(plaintext: Buffer) => Promise<Pairs>> {
+  const session = openSession();
+  return async (plaintext) => {
+    const record = await session.encryptToJson(plaintext);
+    const boundRecord = await session.withContext(CONTEXT).encryptToJson(plaintext);
+    return {
+      encrypt: {
+        bound: () => session.withContext(CONTEXT).encryptToJson(plaintext).then(flat),
+        unbound: () => session.encryptToJson(plaintext).then(flat),
+      },
+      decrypt: {
+        bound: () => session.withContext(CONTEXT).decryptJson(boundRecord),
+        unbound: () => session.decryptJson(record),
+      },
+    };
+  };
+}
+
+function openDoor(): (plaintext: Buffer) => Promise<Pairs> {
+  const send = openHandler();
+  return async (bytes) => {
+    const plaintext = bytes.toString('base64');
+    const encrypt = eventOf('encrypt', { plaintext });
+    const boundEncrypt = eventOf('encrypt', { plaintext, context: CONTEXT });
+    const recordOf = async (event: typeof encrypt) => JSON.parse((await send(event)).toString()) as object;
+    const decrypt = eventOf('decrypt', await recordOf(encrypt));
+    const boundDecrypt = eventOf('decrypt', { ...(await recordOf(boundEncrypt)), context: CONTEXT });
+    return {
+      encrypt: { bound: () => send(boundEncrypt), unbound: () => send(encrypt) },
+      decrypt: { bound: () => send(boundDecrypt), unbound: () => send(decrypt) },
+    };
+  };
+}
+
+function openSdk(): (plaintext: Buffer) => Promise<Pairs> {
+  const library = requireNpmContestant('@aws-crypto/client-node') as AwsEncryptionSdk;
+  const bound = awsEncryptionSdk(library, { tuned: true, context: CONTEXT });
+  const unbound = awsEncryptionSdk(library, { tuned: true });
+  return async (plaintext) => {
+    const [boundRecord, record] = [await bound.encrypt(plaintext), await unbound.encrypt(plaintext)];
+    return {
+      encrypt: { bound: () => bound.encrypt(plaintext), unbound: () => unbound.encrypt(plaintext) },
+      decrypt: { bound: () => bound.decrypt(boundRecord), unbound: () => unbound.decrypt(record) },
+    };
+  };
+}

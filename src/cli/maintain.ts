@@ -1,0 +1,65 @@
+import type { AppConfig } from '../config/app-config.ts';
+import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts';
+import { KeyNaming } from '../records/ids.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { formatTable, printableJson } from './text.ts';
+import { auditOf, type AuditedRequest } from './write-audit.ts';
+
+/** Options of `keyfold maintain`. */
+export interface MaintainRequest extends AuditedRequest {
+  readonly json: boolean;
+}
+
+/** A run by hand may take as long as the scheduled one. */
+const TIMEOUT_MS = 5 * 60_000;
+
+/**
+ * Runs `keyfold maintain`: the scheduled maintenance, now.
+ * @returns the exit code: a failure if a key has a fault, or if the next System Key could not be made
+ * @throws KeyfoldError if the run cannot list the keys
+ */
+export async function maintain(
+  request: MaintainRequest,
+  config: AppConfig,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { json, dryRun } = request;
+  const maintenance = await dependencies.openMaintenance(config, dryRun);
+  const place = await dependencies.openTable(config.metastore).place();
+  const record = await auditOf('maintain', request, place, dependencies);
+  const key = { id: new KeyNaming(config.names).systemKeyId, created: 'latest' } as const;
+  await record(key, 'attempting');
+  let report: MaintenanceReport;
+  try {
+    report = await maintenance.run({ deadlineAtMs: Date.now() + TIMEOUT_MS });
+  } catch (error) {
+    await record(key, 'failed');
+    throw error;
+  }
+  const isFaulty =
+    report.createFault !== undefined ||
+    report.systemKeys.some(({ fault, regions }) => fault !== undefined || regions.some((one) => one.fault));
+  const done = dryRun ? 'would-maintain' : 'maintained';
+  await record({ ...key, created: report.created?.created ?? 'latest' }, isFaulty ? 'failed' : done);
+  if (json) dependencies.terminal.out(printableJson(report, 2));
+  else for (const line of linesOf(report, dryRun)) dependencies.terminal.out(line);
+  return isFaulty ? EXIT.failed : EXIT.ok;
+}
+
+function* linesOf({ systemKeys, created, createFault }: MaintenanceReport, dryRun: boolean): Iterable<string> {
+  const cells = systemKeys.flatMap(({ created: date, state, regions, fault }) => {
+    const key = [String(date ?? '?'), state];
+    if (regions.length === 0) return [[...key, '', '', '', fault ?? '']];
+    return regions.map((one) => [
+      ...key,
+      one.region,
+      one.opens ? 'opens' : 'does not open',
+      one.renewed ? 'renewed' : '',
+      one.fault ?? fault ?? '',
+    ]);
+  });
+  if (cells.length > 0) yield* formatTable(['CREATED', 'STATE', 'REGION', 'OPENS', 'WRAP', 'FAULT'], cells);
+  if (created !== undefined) yield `Made the System Key ${created.id} ${created.created}.`;
+  if (createFault !== undefined) yield `The next System Key could not be made: ${createFault}`;
+  if (dryRun) yield 'Dry run: nothing was written.';
+}

@@ -1,0 +1,38 @@
+import type { CliDependencies } from './dependencies.ts';
+
+/** Work that takes less time shows no progress. */
+const SHOWN_AFTER_MS = 1000;
+const INTERVAL_MS = 250;
+
+/** The progress of a longer command. */
+export interface Progress {
+  /** Counts finished items. */
+  advance(count?: number): void;
+  /** Removes the progress from the terminal. */
+  end(): void;
+}
+
+/**
+ * Shows how many items are done and the rate, in one line of the terminal that is overwritten. Shows nothing if
+ * standard error is no terminal.
+ * @param items such as `rows`
+ * @param total the number of items. Undefined if it is unknown. If it is known, the line has the remaining time, too.
+ */
+export function progressOf(items: string, { terminal, now }: CliDependencies, total?: number): Progress {
+  const { status } = terminal;
+  const beganMs = now();
+  let done = 0;
+  let shownMs = beganMs + SHOWN_AFTER_MS - INTERVAL_MS;
+  return {
+    advance: (count = 1) => {
+      done += count;
+      const nowMs = now();
+      if (status === undefined || nowMs - shownMs < INTERVAL_MS) return;
+      shownMs = nowMs;
+      const rate = done / ((nowMs - beganMs) / 1000);
+      const left = total === undefined ? '' : ` of ${total}, ${Math.ceil((total - done) / rate)} s left`;
+      status(`${done} ${items}${left}, ${Math.round(rate)}/s`);
+    },
+    end: () => status?.(''),
+  };
+}

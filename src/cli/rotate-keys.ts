@@ -1,0 +1,100 @@
+import type { AppConfig } from '../config/app-config.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { KeyTable } from '../maintenance/key-table.ts';
+import { KeyNaming, type KeyId } from '../records/ids.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { progressOf } from './progress.ts';
+import { formatTable, printableJson } from './text.ts';
+import { auditOf, type AuditedRequest } from './write-audit.ts';
+
+/** Options of `keys rotate`. */
+export interface RotateRequest extends AuditedRequest {
+  /** Rotates the Intermediate Key of this partition instead of the System Key. */
+  readonly partition: string | undefined;
+  /** Rotates the Intermediate Keys of every partition instead. */
+  readonly allPartitions: boolean;
+  readonly json: boolean;
+}
+
+/** The outcome for one ID, as `--json` prints it. */
+interface RotationView {
+  readonly id: string;
+  /** The creation time of the new key in seconds since 1970. Null if this command made none. */
+  readonly created: number | null;
+  readonly outcome: 'rotated' | 'would-rotate' | 'raced' | 'failed';
+  readonly why?: string;
+}
+
+/**
+ * Runs `keys rotate`. It makes the next key of an ID, and revokes nothing. With `--all-partitions`, one partition that
+ * fails does not stop the others.
+ * @returns the exit code: a failure if a key could not be made
+ * @throws KeyfoldError `InvalidRequest` if the partition is invalid, or the error of the only rotation
+ */
+export async function rotateKeys(
+  request: RotateRequest,
+  config: AppConfig,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const naming = new KeyNaming(config.names);
+  const table = dependencies.openTable(config.metastore);
+  const place = await table.place();
+  const record = await auditOf('keys rotate', request, place, dependencies);
+  const rotation = await dependencies.openRotation(config);
+  const progress = progressOf('keys', dependencies);
+  const views: RotationView[] = [];
+  for await (const id of idsOf(request, naming, table)) {
+    if (request.dryRun) {
+      views.push({ id, created: null, outcome: 'would-rotate' });
+      continue;
+    }
+    await record({ id, created: 'latest' }, 'attempting');
+    try {
+      const made = await rotation.rotate(id);
+      const outcome = made === undefined ? 'raced' : 'rotated';
+      await record({ id, created: made?.created ?? 'latest' }, outcome);
+      views.push({ id, created: made?.created ?? null, outcome });
+    } catch (error) {
+      await record({ id, created: 'latest' }, 'failed');
+      if (!(error instanceof KeyfoldError) || !request.allPartitions) throw error;
+      views.push({ id, created: null, outcome: 'failed', why: `${error.code}: ${error.message}` });
+    }
+    progress.advance();
+  }
+  progress.end();
+  print(views, request, dependencies);
+  return views.some(({ outcome }) => outcome === 'failed') ? EXIT.failed : EXIT.ok;
+}
+
+async function* idsOf(
+  { partition, allPartitions }: RotateRequest,
+  naming: KeyNaming,
+  table: KeyTable,
+): AsyncGenerator<KeyId> {
+  if (partition !== undefined) yield naming.intermediateKeyId(naming.parsePartition(partition));
+  else if (allPartitions) yield* idsOfPartitions(naming, table);
+  else yield naming.systemKeyId;
+}
+
+/**
+ * The IDs of the Intermediate Keys that processes with this region suffix make. A scan returns the rows of an ID
+ * together.
+ */
+async function* idsOfPartitions(naming: KeyNaming, table: KeyTable): AsyncGenerator<KeyId> {
+  const suffix = naming.systemKeyId.slice('_SK'.length);
+  let last: string | undefined;
+  for await (const { id } of table.scan()) {
+    if (id === last || !naming.isIntermediateKey(id) || !id.endsWith(suffix)) continue;
+    last = id;
+    yield id;
+  }
+}
+
+function print(views: readonly RotationView[], { json }: RotateRequest, { terminal }: CliDependencies): void {
+  if (json) terminal.out(printableJson(views, 2));
+  else if (views.length === 0) terminal.err('The table has no Intermediate Key of this service.');
+  else {
+    const cells = views.map(({ id, created, outcome, why = '' }) => [id, String(created ?? ''), outcome, why]);
+    for (const line of formatTable(['ID', 'CREATED', 'OUTCOME', 'WHY'], cells)) terminal.out(line);
+  }
+}

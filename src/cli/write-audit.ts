@@ -1,0 +1,34 @@
+import { openAudit, type AuditEntry } from './audit.ts';
+import type { CliDependencies } from './dependencies.ts';
+import type { TablePlace } from '../maintenance/key-table.ts';
+
+/** The options of a command that writes, which the audit contains. */
+export interface AuditedRequest {
+  readonly dryRun: boolean;
+  readonly reason: string | undefined;
+  readonly auditFile: string | undefined;
+}
+
+/** A key that a command writes. */
+interface AuditedKey {
+  readonly id: string;
+  readonly created: AuditEntry['created'];
+}
+
+/**
+ * Opens the audit of one command.
+ * @returns a function that writes one line, before or after a write
+ */
+export async function auditOf(
+  action: AuditEntry['action'],
+  request: AuditedRequest,
+  place: TablePlace,
+  { terminal, now, caller }: CliDependencies,
+): Promise<(key: AuditedKey, outcome: AuditEntry['outcome']) => Promise<void>> {
+  const audit = await openAudit(request.auditFile, terminal);
+  const { reason = null, dryRun } = request;
+  return ({ id, created }, outcome) => {
+    const time = new Date(now()).toISOString();
+    return audit({ time, action, id, created, reason, ...place, caller, dryRun, outcome });
+  };
+}

@@ -1,0 +1,60 @@
+import { KeyfoldError } from '../errors.ts';
+
+/**
+ * What a failed call says about the region:
+ * - `throttled`: retry later
+ * - `unavailable`: try another region
+ * - `misconfigured`: an operator must act
+ * - `corrupt`: the bytes from the key row are bad
+ */
+export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrupt';
+
+/** The KMS actions that this service calls. */
+export type KmsAction = 'GenerateDataKey' | 'Encrypt' | 'Decrypt';
+
+/** A failure in one region. The error holds no bytes of any request or answer. */
+export class RegionFault extends Error {
+  override readonly name = 'RegionFault';
+  readonly region: string;
+  readonly action: KmsAction;
+  readonly faultClass: FaultClass;
+  /** The error name of KMS, a network error code, or a Keyfold name for an answer that Keyfold refuses. */
+  readonly errorName: string;
+
+  constructor(region: string, action: KmsAction, faultClass: FaultClass, errorName: string, detail?: string) {
+    super(`${action} in ${region}: ${faultClass} (${errorName})${detail === undefined ? '' : `: ${detail}`}`);
+    this.region = region;
+    this.action = action;
+    this.faultClass = faultClass;
+    this.errorName = errorName;
+  }
+}
+
+/** Builds the error of a request that no region answered. The error is retryable if any of the faults is transient. */
+export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError {
+  const classes = new Set(faults.map((fault) => fault.faultClass));
+  if (classes.has('unavailable')) return regionsFailed(faults, 'No KMS region answered');
+  if (!classes.has('throttled')) return regionsFailed(faults, 'Every KMS region refused');
+  const summary = classes.size === 1 ? 'KMS throttles in every region' : 'Every KMS region throttles or refuses';
+  return regionsFailed(faults, summary);
+}
+
+/**
+ * Builds the error of a request that failed because of these faults. Its message is `summary`, then the fault of each
+ * region.
+ */
+export function regionsFailed(faults: readonly RegionFault[], summary: string): KeyfoldError {
+  const details = faults.map((fault) => `${fault.region} ${fault.faultClass} (${fault.errorName})`).join(', ');
+  const classes = new Set(faults.map((fault) => fault.faultClass));
+  const transientCode = classes.has('unavailable') ? 'KmsUnavailable' : 'KmsThrottled';
+  const code = classes.has('unavailable') || classes.has('throttled') ? transientCode : 'KmsMisconfigured';
+  return new KeyfoldError(code, `${summary}: ${details}.`, { cause: new AggregateError(faults, 'KMS') });
+}
+
+/** The name of an error for a fault: its code, or its name. The message is left out, because it may quote an answer. */
+export function faultNameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'UnknownError';
+  const { code } = error as NodeJS.ErrnoException;
+  const name = typeof code === 'string' ? code : error.name;
+  return /^\w{1,64}$/.test(name) ? name : 'UnknownError';
+}

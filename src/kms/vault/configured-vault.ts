@@ -1,0 +1,37 @@
+import { readFile } from 'node:fs/promises';
+import { defaultProvider } from '@aws-sdk/credential-provider-node';
+import { invalidConfiguration } from '../../errors.ts';
+import type { VaultAuth, VaultSecret } from './vault-auth.ts';
+
+/** The container loads this module only if Vault is configured, so that other functions do not load its code. */
+export { VaultKms } from './vault-kms.ts';
+
+/** The log-in as the settings of a function tell it. Secrets are in files, because others can read the settings. */
+export interface VaultLogin {
+  readonly method: VaultAuth['method'];
+  /** The role; the role ID of AppRole. */
+  readonly role?: string | undefined;
+  readonly mount?: string | undefined;
+  /** The file with the token, the secret ID or the service account's token. It is read at each log-in. */
+  readonly secretFile?: string | undefined;
+  readonly region?: string | undefined;
+  readonly serverId?: string | undefined;
+}
+
+/** Converts the settings of a log-in to the option of `VaultKms`. */
+export function authOf(login: VaultLogin): VaultAuth {
+  const { method, role = '', mount, secretFile, region, serverId } = login;
+  const secret: VaultSecret | undefined = secretFile === undefined ? undefined : () => readFile(secretFile, 'utf8');
+  if (method === 'token') return { method, token: secret ?? '' };
+  if (method === 'approle') return { method, roleId: role, secretId: secret, mount };
+  if (method === 'kubernetes') return { method, role, jwt: secret, mount };
+  return { method, role, credentials: defaultProvider(), region, serverId, mount };
+}
+
+/** Reads the certificates of a file. @throws KeyfoldError `InvalidConfiguration` if the file cannot be read */
+export async function certificatesIn(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  return readFile(file, 'utf8').catch(() => {
+    throw invalidConfiguration(['the file that KEYFOLD_VAULT_CA_FILE names cannot be read']);
+  });
+}

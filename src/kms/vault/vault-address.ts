@@ -1,0 +1,127 @@
+import type { Clock } from '../../async/clock.ts';
+import { orAborted, type Deadline } from '../../async/deadline.ts';
+import { decodeBase64 } from '../../crypto/base64.ts';
+import { KeyfoldError } from '../../errors.ts';
+import { viewOf } from '../../input/checks.ts';
+import { membersOf } from '../../input/json-object.ts';
+import type { Region } from '../failover.ts';
+import { faultNameOf, RegionFault, type KmsAction } from '../region-fault.ts';
+import type { VaultAuth } from './vault-auth.ts';
+import { faultOf } from './vault-faults.ts';
+import { VaultHttp, type VaultAnswer } from './vault-http.ts';
+import { VaultToken } from './vault-token.ts';
+
+/** What the addresses of one Vault have in common. */
+export interface VaultSettings {
+  readonly transitKey: string;
+  readonly transitMount: string;
+  readonly namespace: string | undefined;
+  readonly auth: VaultAuth;
+  readonly ca: string | undefined;
+  readonly requestTimeoutMs: number;
+  readonly now: Clock;
+}
+
+/** The form of a ciphertext of transit. */
+const CIPHERTEXT = /^vault:v[1-9]\d{0,8}:[A-Za-z0-9+/]+={0,2}$/;
+/** The ciphertext of a System Key has about 90 characters. */
+const MAX_CIPHERTEXT_LENGTH = 1024;
+
+/** The text of bytes that are a ciphertext of transit. Undefined if they are not. */
+export function ciphertextOf(bytes: Uint8Array): string | undefined {
+  const text = viewOf(bytes).toString('latin1', 0, MAX_CIPHERTEXT_LENGTH + 1);
+  return isCiphertext(text) ? text : undefined;
+}
+
+function isCiphertext(text: unknown): text is string {
+  return typeof text === 'string' && text.length <= MAX_CIPHERTEXT_LENGTH && CIPHERTEXT.test(text);
+}
+
+/** The name of an address in events and errors: its host, with its path if it has one. */
+export function nameOf(address: string): string {
+  const { host, pathname } = new URL(address);
+  return `${host}${withoutSlashes(pathname)}`;
+}
+
+/** The transit engine at one address of Vault. A method throws a `RegionFault` if the address fails. */
+export class VaultAddress implements Region {
+  readonly region: string;
+  readonly #settings: VaultSettings;
+  readonly #http: VaultHttp;
+  readonly #token: VaultToken;
+
+  constructor(address: string, settings: VaultSettings) {
+    this.region = nameOf(address);
+    this.#settings = settings;
+    this.#http = new VaultHttp(withoutSlashes(address), settings.namespace, settings.ca);
+    this.#token = new VaultToken(this.region, settings.auth, this.#http, settings.now, settings.requestTimeoutMs);
+  }
+
+  /** Wraps a key. Returns the ciphertext, `vault:v1:…`. */
+  async encrypt(key: Uint8Array, deadline: Deadline): Promise<string> {
+    return this.#call('Encrypt', deadline, { plaintext: viewOf(key).toString('base64') }, ({ ciphertext }) =>
+      isCiphertext(ciphertext) ? ciphertext : undefined,
+    );
+  }
+
+  /** Unwraps a key. The caller owns the bytes and must zero them. */
+  async decrypt(ciphertext: string, deadline: Deadline): Promise<Buffer> {
+    return this.#call('Decrypt', deadline, { ciphertext }, ({ plaintext }) => {
+      const key = typeof plaintext === 'string' ? decodeBase64(plaintext) : undefined;
+      return key === undefined || key.length === 0 ? undefined : key;
+    });
+  }
+
+  /**
+   * Calls transit, with a log-in first if that is due. The time-out includes the log-in.
+   * @param read takes the result from the answer's data. It is not called after an abort, since no caller would own a
+   * key then.
+   */
+  async #call<T>(
+    action: 'Encrypt' | 'Decrypt',
+    deadline: Deadline,
+    body: object,
+    read: (data: Readonly<Record<string, unknown>>) => T | undefined,
+  ): Promise<T> {
+    const { requestTimeoutMs, now } = this.#settings;
+    const signal = AbortSignal.any([deadline.signal, AbortSignal.timeout(requestTimeoutMs)]);
+    const attempt = { atMs: Math.min(deadline.atMs, now() + requestTimeoutMs), signal };
+    const work = async (): Promise<T> => {
+      const answer = await this.#transit(action, body, attempt);
+      signal.throwIfAborted();
+      if (answer.status !== 200) throw faultOf(this.region, action, 'transit', answer);
+      const result = read(membersOf(answer.body['data']));
+      if (result === undefined) throw new RegionFault(this.region, action, 'unavailable', 'IncompleteAnswer');
+      return result;
+    };
+    try {
+      return await orAborted(work(), signal);
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      if (error instanceof RegionFault) throw error;
+      const isOver = signal.aborted || error instanceof KeyfoldError;
+      throw new RegionFault(this.region, action, 'unavailable', isOver ? 'NoAnswerInTime' : faultNameOf(error));
+    }
+  }
+
+  /** Sends a request, and once more with a new token if Vault refuses the token. */
+  async #transit(action: KmsAction, body: object, attempt: Deadline): Promise<VaultAnswer> {
+    const { transitMount, transitKey } = this.#settings;
+    const path = `${transitMount}/${action === 'Encrypt' ? 'encrypt' : 'decrypt'}/${transitKey}`;
+    const send = (token: string): Promise<VaultAnswer> =>
+      this.#http.post(path, token, Buffer.from(JSON.stringify(body)), attempt.signal);
+    const token = await this.#token.get(action, attempt);
+    const answer = await send(token);
+    if (answer.status !== 403) return answer;
+    // The token may have expired or been revoked before its time.
+    const another = await this.#token.get(action, attempt, token);
+    return another === token ? answer : send(another);
+  }
+}
+
+/** Removes trailing slashes. A regular expression would take quadratic time for an address of many slashes. */
+function withoutSlashes(address: string): string {
+  let end = address.length;
+  while (address[end - 1] === '/') end -= 1;
+  return address.slice(0, end);
+}

@@ -1,0 +1,46 @@
+import { RegionFault, type FaultClass, type KmsAction } from '../region-fault.ts';
+import type { VaultAnswer } from './vault-http.ts';
+
+/** Texts of Vault and OpenBao for a ciphertext that no version of the key can open. */
+const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base64/i;
+/** The ciphertext's version is below `min_decryption_version`, was trimmed, or is newer than the key. */
+const VERSION_REFUSED = /disallowed by policy|version is too new/i;
+const KEY_NOT_FOUND = /key not found/i;
+/** Answers of a node that is not the active one and does not forward requests. */
+const STANDBY = /not active|standby/i;
+
+/**
+ * Converts an answer of Vault that is not a success to a fault. The texts of the answer are not in the fault, because
+ * whatever answers at an address may repeat the request.
+ * @param step whether the answer is that to the request itself, or to a log-in before it
+ */
+export function faultOf(
+  region: string,
+  action: KmsAction,
+  step: 'transit' | 'login',
+  { status, body }: VaultAnswer,
+): RegionFault {
+  const { errors } = body;
+  const text = Array.isArray(errors) ? errors.filter((error) => typeof error === 'string').join(' ') : '';
+  const [faultClass, errorName] = classOf(status, text, step === 'login' ? 'login' : action);
+  return new RegionFault(region, action, faultClass, errorName);
+}
+
+function classOf(status: number, text: string, request: KmsAction | 'login'): [FaultClass, string] {
+  if (status === 429) return ['throttled', 'RateLimited'];
+  if (status === 503 && /sealed/i.test(text)) return ['unavailable', 'Sealed'];
+  const isRedirect = status >= 300 && status < 400;
+  if (isRedirect || status === 472 || status === 473 || (status >= 500 && STANDBY.test(text))) {
+    return ['unavailable', 'Standby'];
+  }
+  // 412: this replica has not yet seen the write that the token depends on.
+  if (status >= 500 || [408, 412, 425].includes(status)) return ['unavailable', `HttpStatus${status}`];
+  if (status < 400) return ['unavailable', 'IncompleteAnswer'];
+  if (request === 'login') return ['misconfigured', 'LoginRefused'];
+  if (status === 401 || status === 403) return ['misconfigured', 'PermissionDenied'];
+  if (status === 404) return ['misconfigured', 'NotFound'];
+  if (KEY_NOT_FOUND.test(text)) return ['misconfigured', 'KeyNotFound'];
+  if (VERSION_REFUSED.test(text)) return ['misconfigured', 'KeyVersionRefused'];
+  if (request === 'Decrypt' && status === 400 && CORRUPT.test(text)) return ['corrupt', 'InvalidCiphertext'];
+  return ['misconfigured', `HttpStatus${status}`];
+}

@@ -1,0 +1,120 @@
+import { checkDeadline, type Deadline } from '../../async/deadline.ts';
+import { BYTES, check, having } from '../../input/checks.ts';
+import { listening } from '../../input/defaults.ts';
+import { invalidConfiguration } from '../../errors.ts';
+import type { KeyManagementService, Unwrapped } from '../../envelope/ports.ts';
+import type { RegionWrap, WrapRenewer, WrapReport } from '../../maintenance/system-key-maintenance.ts';
+import { failoverPolicy } from '../failover-policy.ts';
+import { Failover, FAILOVER_DEPENDENCIES, NO_EVENTS, type FailoverDependencies, type KmsEvents } from '../failover.ts';
+import { everyRegionFailed } from '../region-fault.ts';
+import type { RegionState } from '../region-health.ts';
+import { ciphertextOf, VaultAddress } from './vault-address.ts';
+import { checkedVaultOptions, vaultFaults, type VaultKmsOptions } from './vault-options.ts';
+
+const DEPENDENCIES = having('now', 'random', 'sleep');
+const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
+
+/**
+ * Wraps System Keys with a key of the transit engine of HashiCorp Vault or OpenBao. The key never leaves Vault. A key
+ * row holds the ciphertext as Vault returns it, `vault:v1:…`, which Asherah's Rust core also reads and writes.
+ *
+ * Transit makes no data keys, so there is nothing besides the System Key to prove its row with. With `AwsKms`, an
+ * attacker who knows a System Key and can write to the table cannot give its row another date. With `VaultKms`, such an
+ * attacker can: the old key then seals new records until an operator revokes it.
+ *
+ * Keyfold never rewraps a key row. Do not raise `min_decryption_version` or trim the transit key beyond the version
+ * that wrapped a System Key. Its records cannot be opened until the version is allowed again. After trimming they never
+ * can.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises';
+ *
+ * const kms = new VaultKms({
+ *   addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
+ *   transitKey: 'keyfold',
+ *   auth: { method: 'approle', roleId: 'orders', secretId: () => readFile('/run/secrets/vault', 'utf8') },
+ * });
+ */
+export class VaultKms implements KeyManagementService, WrapRenewer {
+  /** The preferred address comes first. */
+  readonly #addresses: readonly VaultAddress[];
+  readonly #failover: Failover<VaultAddress>;
+  readonly #events: KmsEvents;
+
+  /**
+   * @param dependencies only tests and simulations pass these
+   * @throws TypeError that names an option of the wrong type or an unknown option
+   * @throws KeyfoldError `InvalidConfiguration`, with a list of every invalid option
+   */
+  constructor(options: VaultKmsOptions, dependencies: FailoverDependencies = FAILOVER_DEPENDENCIES) {
+    const given = checkedVaultOptions(options);
+    check(dependencies, 'dependencies', DEPENDENCIES);
+    const faults = vaultFaults(given);
+    if (faults.length > 0) throw invalidConfiguration(faults);
+    const { transitKey, transitMount, namespace, auth, ca, requestTimeoutMs, failover } = given;
+    const { now } = dependencies;
+    const settings = { transitKey, transitMount, namespace, auth, ca, requestTimeoutMs, now };
+    this.#addresses = given.addresses.map((address) => new VaultAddress(address, settings));
+    this.#events = listening(NO_EVENTS, given.events, 'options.events');
+    const policy = failoverPolicy(failover, this.#addresses.length);
+    this.#failover = new Failover(this.#addresses, policy, dependencies, this.#events);
+  }
+
+  /** Returns the last known state of each address, the preferred one first. Makes no call to Vault. */
+  regionStates(): RegionState[] {
+    return this.#failover.states();
+  }
+
+  async wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
+    check(key, 'key', BYTES);
+    checkDeadline(deadline);
+    const wrapped = await this.#failover.firstAnswer(this.#addresses, {
+      action: 'Encrypt',
+      deadline,
+      send: (address) => address.encrypt(key, deadline),
+    });
+    if ('faults' in wrapped) throw everyRegionFailed(wrapped.faults);
+    this.#noteFailover(wrapped.region);
+    return Buffer.from(wrapped.answer);
+  }
+
+  async unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped> {
+    check(wrapped, 'wrapped', BYTES);
+    checkDeadline(deadline);
+    const ciphertext = ciphertextOf(wrapped);
+    if (ciphertext === undefined) return { unreadable: NOT_WRAPPED };
+    const opened = await this.#failover.firstAnswer(this.#addresses, {
+      action: 'Decrypt',
+      deadline,
+      send: (address) => address.decrypt(ciphertext, deadline),
+    });
+    if ('answer' in opened) {
+      this.#noteFailover(opened.region);
+      return { key: opened.answer };
+    }
+    const { faults } = opened;
+    if (faults.some((fault) => fault.faultClass !== 'corrupt')) throw everyRegionFailed(faults);
+    return { unreadable: 'no version of the transit key opens it' };
+  }
+
+  /** Checks that every address opens a System Key. Makes no new wraps, because all addresses share the transit key. */
+  async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
+    check(wrapped, 'wrapped', BYTES);
+    checkDeadline(deadline);
+    const ciphertext = ciphertextOf(wrapped);
+    if (ciphertext === undefined) return { regions: [], renewed: undefined, unreadable: NOT_WRAPPED };
+    const openAt = async (address: VaultAddress): Promise<RegionWrap> => {
+      const send = (one: VaultAddress): Promise<Buffer> => one.decrypt(ciphertext, deadline);
+      const opened = await this.#failover.firstAnswer([address], { action: 'Decrypt', deadline, send }, 1);
+      if ('answer' in opened) opened.answer.fill(0);
+      const [fault] = 'faults' in opened ? opened.faults : [];
+      const state = { region: address.region, opens: 'answer' in opened, renewed: false };
+      return fault === undefined ? state : { ...state, fault: fault.message };
+    };
+    return { regions: await Promise.all(this.#addresses.map(openAt)), renewed: undefined };
+  }
+
+  #noteFailover(address: VaultAddress): void {
+    if (address !== this.#addresses[0]) this.#events.failedOver(address.region);
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * For authors of plug-ins: the contracts that a `KeyManagementService` and a `Metastore` must hold to, as cases for any
+ * test framework, and a clock that a test turns by hand.
+ * @example
+ * import test from 'node:test';
+ * import { kmsContract } from 'keyfold/testing';
+ *
+ * for (const { name, run } of kmsContract(() => new MyKms(options))) test(name, run);
+ */
+export type { ContractCase, ContractOptions, Opener } from './contract-case.ts';
+export { HandClock, noDeadline } from './hand-clock.ts';
+export { kmsContract } from './kms-contract.ts';
+export { metastoreContract, type MetastoreContractOptions } from './metastore-contract.ts';
+export { systemKeyStoreContract } from './system-key-store-contract.ts';

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import type { Metastore } from '../envelope/ports.ts';
+import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
+import { checkedOptions, type ContractCase, type Opener } from './contract-case.ts';
+import { noDeadline } from './hand-clock.ts';
+import { keyMeta, keyRecord } from './key-record.ts';
+import { mustEqual, mustKeep } from './metastore-contract.ts';
+
+const deadline = noDeadline();
+
+function bytesOf(created: number): Buffer {
+  return Buffer.alloc(1000, created);
+}
+
+/**
+ * The contract of a metastore that `SystemKeyMaintenance` can use, as cases that any test framework can run. Such a
+ * metastore also passes `metastoreContract`.
+ * @param open makes the plug-in. Each call stands for a process of its own on the same store.
+ * @example
+ * import { it } from 'vitest';
+ * import { systemKeyStoreContract } from 'keyfold/testing';
+ *
+ * for (const { name, run } of systemKeyStoreContract(() => new MyMetastore(options))) it(name, run);
+ * @throws TypeError if the argument is not a function
+ */
+export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>): ContractCase[] {
+  checkedOptions(open, {}, {});
+  return [
+    {
+      name: 'lists all rows of an ID, latest first',
+      run: async () => {
+        const metastore = await open();
+        const times = Array.from({ length: 30 }, (_, i) => 60 * (i + 1));
+        const stored = times.map((created) =>
+          metastore.store(keyRecord('_SK_rows', created, { encryptedKey: bytesOf(created) }), deadline),
+        );
+        await Promise.all(stored);
+        await metastore.store(keyRecord('_SK_rows_of_another', 60), deadline);
+        const rows = await metastore.rows(keyMeta('_SK_rows', 0).id, deadline);
+        assert.deepEqual(
+          rows.map((row) => row.created),
+          times.toReversed(),
+        );
+        const oldest = rows.at(-1);
+        assert.ok(oldest !== undefined && 'encryptedKey' in oldest, 'a row that parses is a record');
+        mustEqual(oldest, keyRecord('_SK_rows', 60, { encryptedKey: bytesOf(60) }));
+      },
+    },
+    {
+      name: 'replaces a sealed key only if it has not changed, and keeps the rest of the row',
+      run: async () => {
+        const metastore = await open();
+        const record = keyRecord('_SK_replace', 60, { revoked: true });
+        await metastore.store(record, deadline);
+        assert.equal(await metastore.replaceKey(record, Buffer.from('renewed'), deadline), 'replaced');
+        const renewed = { ...record, encryptedKey: Buffer.from('renewed') };
+        mustEqual(await metastore.load(record.id, record.created, deadline), renewed);
+        assert.equal(await metastore.replaceKey(record, Buffer.from('late'), deadline), 'changed');
+        mustEqual(await metastore.load(record.id, record.created, deadline), renewed);
+      },
+    },
+    {
+      name: 'copies the renewed key, so that a caller may overwrite the array later',
+      run: async () => {
+        const metastore = await open();
+        const record = keyRecord('_SK_copies', 60);
+        await metastore.store(record, deadline);
+        const renewed = Buffer.from('renewed');
+        assert.equal(await metastore.replaceKey(record, renewed, deadline), 'replaced');
+        renewed.fill(0);
+        const kept = await metastore.load(record.id, record.created, deadline);
+        assert.equal(Buffer.from(kept?.encryptedKey ?? []).toString(), 'renewed');
+      },
+    },
+    {
+      name: 'keeps each row as it was stored if a caller changes a row that it has listed',
+      run: async () => {
+        const metastore = await open();
+        const stored = keyRecord('_SK_listed', 60);
+        await metastore.store(stored, deadline);
+        await mustKeep(stored, async () => {
+          const [row] = await metastore.rows(stored.id, deadline);
+          assert.ok(row !== undefined && 'encryptedKey' in row, 'a row that parses is a record');
+          return row;
+        });
+      },
+    },
+    {
+      name: 'creates no row if the row whose key it should replace is absent',
+      run: async () => {
+        const metastore = await open();
+        const record = keyRecord('_SK_replace_absent', 60);
+        assert.equal(await metastore.replaceKey(record, Buffer.from('renewed'), deadline), 'changed');
+        assert.equal(await metastore.load(record.id, record.created, deadline), undefined);
+      },
+    },
+    {
+      name: 'accepts only one of many concurrent replacements of a key',
+      run: async () => {
+        const metastore = await open();
+        const record = keyRecord('_SK_replace_race', 60);
+        await metastore.store(record, deadline);
+        const outcomes = await Promise.all(
+          Array.from({ length: 10 }, (_, i) => metastore.replaceKey(record, Buffer.from(`new ${i}`), deadline)),
+        );
+        assert.equal(outcomes.filter((outcome) => outcome === 'replaced').length, 1);
+        const kept = await metastore.load(record.id, record.created, deadline);
+        assert.equal(Buffer.from(kept?.encryptedKey ?? []).toString(), `new ${outcomes.indexOf('replaced')}`);
+      },
+    },
+  ];
+}

@@ -1,0 +1,85 @@
+/** The examples of the pages about other key services and metastores compile, run, and pass the contracts. */
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startDynamoDb } from '../../../local/dynamodb.ts';
+import { settingsSchema } from '../../../src/config/settings.ts';
+import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
+import { StubVault } from '../../support/stub-vault.ts';
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, '..', '..', '..');
+const PAGES = ['write-a-kms-plug-in.md', 'write-a-metastore.md', 'use-vault.md'] as const;
+let folder: string;
+/** The files of each page's examples. */
+const examples: Record<string, string[]> = {};
+
+beforeAll(async () => {
+  // In the repository, because TypeScript and Node find their modules from there.
+  await mkdir(join(root, '.keyfold'), { recursive: true });
+  folder = await mkdtemp(join(root, '.keyfold', 'plug-ins-'));
+  for (const page of PAGES) examples[page] = await write(page);
+}, 60_000);
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Writes the examples of a page into files, by the names that follow the language of each block. */
+async function write(page: string): Promise<string[]> {
+  const text = await readFile(join(root, 'docs', 'how-to', page), 'utf8');
+  const blocks = [...text.matchAll(/^```ts (\S+)\n(.*?)^```$/gms)];
+  for (const [, name = '', code = ''] of blocks) {
+    const imports = code
+      .replaceAll("from 'keyfold'", `from '${join(root, 'src', 'index.ts')}'`)
+      .replaceAll("from 'keyfold/testing'", `from '${join(root, 'src', 'testing', 'index.ts')}'`)
+      .replaceAll("from 'keyfold/vault'", `from '${join(root, 'src', 'kms', 'vault', 'index.ts')}'`);
+    await writeFile(join(folder, name), imports);
+  }
+  return blocks.map(([, name = '']) => name);
+}
+
+it('the examples compile under the strict options of this repository', async () => {
+  const config = { extends: join(root, 'tsconfig.json'), include: [], files: Object.values(examples).flat() };
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  expect(await run(process.execPath, [tsc, '-p', folder])).toMatchObject({ stdout: '' });
+}, 60_000);
+
+describe.each([
+  ['write-a-kms-plug-in.md', 11],
+  ['write-a-metastore.md', 18],
+])('the example of docs/how-to/%s', (page, cases) => {
+  it('passes every case of the contract', async () => {
+    const names = examples[page] ?? [];
+    expect(names).toHaveLength(2);
+    const file = join(folder, names.find((name) => name.endsWith('.test.ts')) ?? '');
+    const { stdout } = await run(process.execPath, ['--no-warnings', '--test-reporter=tap', '--test', file]);
+    expect(stdout).toMatch(new RegExp(`^# pass ${cases}$`, 'm'));
+    expect(stdout).toMatch(/^# fail 0$/m);
+  }, 60_000);
+});
+
+describe('docs/how-to/use-vault.md', () => {
+  it('has an example that logs in, and encrypts', async () => {
+    const [name = ''] = examples['use-vault.md'] ?? [];
+    const [vault, dynamoDb] = await Promise.all([StubVault.start(), startDynamoDb('EncryptionKey', 0)]);
+    await writeFile(join(folder, 'secret-id'), 'secret\n');
+    const env = {
+      ...process.env,
+      VAULT_ADDRESSES: vault.url,
+      VAULT_ROLE_ID: 'orders',
+      VAULT_SECRET_ID_FILE: join(folder, 'secret-id'),
+      AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.endpoint,
+    };
+    expect(await run(process.execPath, [join(folder, name)], { env })).toEqual({ stdout: 'hello\n', stderr: '' });
+    expect(vault.requests[0]?.body).toEqual({ role_id: 'orders', secret_id: 'secret' });
+    await Promise.all([vault.stop(), dynamoDb.close()]);
+  }, 60_000);
+
+  it('names every setting of Vault, and no other than there are', async () => {
+    const text = await readFile(join(root, 'docs', 'how-to', 'use-vault.md'), 'utf8');
+    const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
+    expect(named).toEqual(expect.arrayContaining([...Object.keys(VAULT_ENTRIES), 'KMS']));
+    expect(Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES })).toEqual(expect.arrayContaining(named));
+  });
+});

@@ -1,0 +1,178 @@
+/** Tests VaultKms on a real OpenBao. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { VaultKms, type VaultKmsOptions } from '../../src/kms/vault/index.ts';
+import { kmsContract } from '../../src/testing/index.ts';
+import { runContract } from '../support/contract/bind.ts';
+import { codeOf, noDeadline } from '../support/fakes.ts';
+import { keyOf } from '../support/kms.ts';
+import { OpenBao, ROOT } from './openbao.ts';
+
+const KEY = Buffer.alloc(32, 9);
+const TOKEN = { method: 'token', token: ROOT } as const;
+
+let bao: OpenBao;
+let keys = 0;
+
+beforeAll(async () => {
+  bao = await OpenBao.start();
+});
+afterAll(() => bao.stop());
+
+async function makeKey(): Promise<string> {
+  const name = `key-${(keys += 1)}`;
+  await bao.write(`transit/keys/${name}`, {});
+  return name;
+}
+
+const open = (transitKey: string, changes: Partial<VaultKmsOptions> = {}): VaultKms =>
+  new VaultKms({ addresses: [bao.url], transitKey, auth: TOKEN, failover: { maxRounds: 1 }, ...changes });
+const wrap = (kms: VaultKms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
+const unwrap = (kms: VaultKms, wrapped: Uint8Array): Promise<unknown> => keyOf(kms.unwrap(wrapped, noDeadline()));
+
+runContract(
+  'VaultKms on OpenBao as a KMS',
+  kmsContract(() => open('contract'), { openFailing: () => open('contract', { addresses: ['http://127.0.0.1:9'] }) }),
+);
+
+describe('with the transit key', () => {
+  it('rotated, new wraps have the new version and old ones open', async () => {
+    const key = await makeKey();
+    const old = await wrap(open(key));
+    await bao.write(`transit/keys/${key}/rotate`, {});
+    const renewed = await wrap(open(key));
+    expect(Buffer.from(renewed).toString()).toMatch(/^vault:v2:/);
+    for (const wrapped of [old, renewed]) expect(await unwrap(open(key), wrapped)).toEqual(KEY);
+  });
+
+  it('restricted to later versions, an old wrap fails with KmsMisconfigured until the version is allowed again', async () => {
+    const key = await makeKey();
+    const old = await wrap(open(key));
+    await bao.write(`transit/keys/${key}/rotate`, {});
+    await bao.write(`transit/keys/${key}/config`, { min_decryption_version: 2 });
+    expect(await codeOf(unwrap(open(key), old))).toBe('KmsMisconfigured');
+    await bao.write(`transit/keys/${key}/config`, { min_decryption_version: 1 });
+    expect(await unwrap(open(key), old)).toEqual(KEY);
+  });
+
+  it('trimmed, an old wrap fails with KmsMisconfigured', async () => {
+    const key = await makeKey();
+    const old = await wrap(open(key));
+    await bao.write(`transit/keys/${key}/rotate`, {});
+    await bao.write(`transit/keys/${key}/config`, { min_decryption_version: 2, min_encryption_version: 2 });
+    await bao.write(`transit/keys/${key}/trim`, { min_available_version: 2 });
+    expect(await codeOf(unwrap(open(key), old))).toBe('KmsMisconfigured');
+    expect(await unwrap(open(key), await wrap(open(key)))).toEqual(KEY);
+  });
+
+  it('missing, or of another name, calls fail with KmsMisconfigured or the wrap is unreadable', async () => {
+    const [key, other] = [await makeKey(), await makeKey()];
+    const wrapped = await wrap(open(key));
+    expect(await codeOf(unwrap(open('no-such-key'), wrapped))).toBe('KmsMisconfigured');
+    expect(await codeOf(unwrap(open(key, { transitMount: 'no/such' }), wrapped))).toBe('KmsMisconfigured');
+    expect(await unwrap(open(other), wrapped)).toEqual({ unreadable: 'no version of the transit key opens it' });
+    const role = await bao.makeRole('no-key', 'not-made', {});
+    expect(await codeOf(wrap(open('not-made', { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
+  });
+
+  it('in a namespace, it is found there alone', async () => {
+    await bao.write('sys/namespaces/team', {});
+    await bao.write('sys/mounts/transit', { type: 'transit' }, 'team');
+    await bao.write('transit/keys/theirs', {}, 'team');
+    const wrapped = await wrap(open('theirs', { namespace: 'team' }));
+    expect(await unwrap(open('theirs', { namespace: 'team' }), wrapped)).toEqual(KEY);
+    expect(await codeOf(unwrap(open('theirs'), wrapped))).toBe('KmsMisconfigured');
+  });
+
+  it('a wrap with any changed character never opens to another key', async () => {
+    const key = await makeKey();
+    const text = Buffer.from(await wrap(open(key))).toString();
+    for (let at = 0; at < text.length; at += 7) {
+      const changed = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`;
+      const outcome = await unwrap(open(key), Buffer.from(changed)).catch((error: unknown) => error);
+      expect({ changed, opens: Buffer.isBuffer(outcome) }).toEqual({ changed, opens: false });
+    }
+  });
+});
+
+describe('with the token', () => {
+  it('expired while the process was frozen, the next call logs in again', async () => {
+    const key = await makeKey();
+    const role = await bao.makeRole('short', key, { token_ttl: '1s', token_max_ttl: '1s' });
+    const kms = open(key, { auth: { method: 'approle', ...role } });
+    const wrapped = await wrap(kms);
+    await sleep(2000);
+    expect(await unwrap(kms, wrapped)).toEqual(KEY);
+  });
+
+  it('of a log-in that works once, it is renewed', async () => {
+    const key = await makeKey();
+    const role = await bao.makeRole('once', key, { token_ttl: '4s', token_max_ttl: '60s', secret_id_num_uses: 1 });
+    const kms = open(key, { auth: { method: 'approle', ...role } });
+    const wrapped = await wrap(kms);
+    for (let i = 0; i < 2; i += 1) {
+      await sleep(3000);
+      expect(await unwrap(kms, wrapped)).toEqual(KEY);
+    }
+    expect(await codeOf(wrap(open(key, { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
+  });
+
+  it('revoked, the same attempt logs in again', async () => {
+    const key = await makeKey();
+    const role = await bao.makeRole('revoked', key, {});
+    const kms = open(key, { auth: { method: 'approle', ...role } });
+    const wrapped = await wrap(kms);
+    await bao.write('sys/leases/revoke-prefix/auth/approle', {});
+    expect(await unwrap(kms, wrapped)).toEqual(KEY);
+  });
+
+  it('wrong, calls fail with KmsMisconfigured', async () => {
+    const auth = { method: 'token', token: 'wrong' } as const;
+    expect(await codeOf(wrap(open(await makeKey(), { auth })))).toBe('KmsMisconfigured');
+  });
+});
+
+describe('with the server', () => {
+  it('sealed, calls fail with KmsUnavailable, and the same process goes on once it is unsealed', async () => {
+    const key = await makeKey();
+    const kms = open(key);
+    const wrapped = await wrap(kms);
+    await bao.write('sys/seal', {});
+    expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
+    expect(kms.regionStates()[0]?.lastFault?.errorName).toBe('Sealed');
+    await bao.unseal();
+    expect(await unwrap(kms, wrapped)).toEqual(KEY);
+  });
+
+  it('killed in mid-request, calls end with KmsUnavailable, or at another address', async () => {
+    const doomed = await OpenBao.start();
+    const key = await makeKey();
+    const alone = open(key, { addresses: [doomed.url], requestTimeoutMs: 60_000 });
+    const withAnother = open(key, { addresses: [doomed.url, bao.url], requestTimeoutMs: 60_000 });
+    // A stopped process still takes connections, so that the calls are under way when it is killed.
+    doomed.process.kill('SIGSTOP');
+    const calls = [codeOf(wrap(alone)), wrap(withAnother)] as const;
+    await sleep(200);
+    doomed.process.kill('SIGKILL');
+    expect(await calls[0]).toBe('KmsUnavailable');
+    expect(await unwrap(open(key), await calls[1])).toEqual(KEY);
+    await doomed.stop();
+  });
+});
+
+it('the commands of docs/how-to/use-vault.md make a role that VaultKms can use', async () => {
+  const server = await OpenBao.start({ prepared: false });
+  const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'how-to', 'use-vault.md'), 'utf8');
+  const [, commands = ''] = /^```sh\n(.*?)^```$/ms.exec(page) ?? [];
+  await server.run(commands);
+  const role = await server.roleOf('orders');
+  const kms = open('keyfold', { addresses: [server.url], auth: { method: 'approle', ...role } });
+  expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  await server.run('bao write -f transit/keys/keyfold/rotate');
+  expect(Buffer.from(await wrap(kms)).toString()).toMatch(/^vault:v2:/);
+  const misspelt = open('keyfolt', { addresses: [server.url], auth: { method: 'approle', ...role } });
+  expect(await codeOf(wrap(misspelt))).toBe('KmsMisconfigured');
+  await server.stop();
+});

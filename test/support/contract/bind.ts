@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import {
+  metastoreContract,
+  systemKeyStoreContract,
+  type ContractCase,
+  type MetastoreContractOptions,
+  type Opener,
+} from '../../../src/testing/index.ts';
+import { keyRecord, LONG_ID } from '../../../src/testing/key-record.ts';
+import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
+import { errorOf, noDeadline } from '../fakes.ts';
+
+/** Runs the cases of a contract as tests of a group. */
+export function runContract(title: string, cases: readonly ContractCase[]): void {
+  // oxlint-disable-next-line vitest/valid-title -- it is a string
+  describe(title, () => {
+    // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- the cases have titles and assertions
+    for (const { name, run } of cases) it(name, run);
+  });
+}
+
+/** Runs the contracts of a metastore that maintenance can use, too. */
+export function runMetastoreContracts(
+  name: string,
+  open: Opener<Metastore & SystemKeyStore>,
+  options?: MetastoreContractOptions,
+): void {
+  runContract(`${name} as a metastore`, metastoreContract(open, options));
+  runContract(`${name} as a store of System Keys`, systemKeyStoreContract(open));
+  idContract(name, open);
+}
+
+/** Tests how Keyfold's own metastores treat IDs that are wrong. */
+function idContract(name: string, open: Opener<Metastore & SystemKeyStore>): void {
+  const deadline = noDeadline();
+  const { created } = keyRecord('', 60);
+
+  it.for(['', `${LONG_ID}x`, '_SK_\ud800'])(`${name} finds no row of the ID %j, which no row can have`, async (id) => {
+    const metastore = await open();
+    const row = keyRecord(id, 60);
+    expect(await metastore.load(row.id, created, deadline)).toBeUndefined();
+    expect(await metastore.loadLatest(row.id, deadline)).toBeUndefined();
+    expect(await metastore.loadRecent?.(row.id, created, deadline)).toEqual([]);
+    expect(await metastore.rows(row.id, deadline)).toEqual([]);
+    expect(await metastore.replaceKey(row, Buffer.from('renewed'), deadline)).toBe('changed');
+  });
+
+  it.for([5, null, undefined, {}])(`${name} refuses the ID %j with a TypeError that names it`, async (id) => {
+    const metastore = await open();
+    const calls = [
+      () => metastore.load(id as never, created, deadline),
+      () => metastore.loadLatest(id as never, deadline),
+      () => metastore.loadRecent?.(id as never, created, deadline),
+      () => metastore.rows(id as never, deadline),
+    ];
+    for (const call of calls) {
+      const error = await errorOf(Promise.resolve(call()));
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^id must be /);
+    }
+  });
+}

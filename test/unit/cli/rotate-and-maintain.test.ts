@@ -1,0 +1,126 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { noDeadline } from '../../support/fakes.ts';
+import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+import type { CliRun } from '../../support/operator.ts';
+
+const SYSTEM_KEY = '_SK_orders_shop';
+const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
+
+let world: HealthyService;
+
+beforeEach(async () => {
+  world = await HealthyService.start();
+});
+afterEach(() => world.stop());
+
+async function keyfold(...args: string[]): Promise<CliRun & { audit: Record<string, unknown>[] }> {
+  const run = await world.operator.keyfold(args, world.settings);
+  const lines = run.stderr.split('\n').filter((line) => line.startsWith('{'));
+  return { ...run, audit: lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
+}
+
+async function keys(...args: string[]): Promise<{ id: string; created: number; state: string }[]> {
+  return JSON.parse((await keyfold('keys', 'list', '--json', ...args)).stdout) as never;
+}
+
+/** Seals a record in a cold process, and returns the date of its Intermediate Key and of that key's System Key. */
+async function sealedUnder(): Promise<{ intermediate: number; system: number | undefined }> {
+  const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
+  const { id, created } = record.key.parent;
+  const row = await world.operator.metastore.load(id as never, created as never, noDeadline());
+  return { intermediate: created, system: row?.parent?.created };
+}
+
+describe('keys rotate', () => {
+  it('makes the next System Key, and leaves the former one valid', async () => {
+    const before = await keys();
+    const { code, stdout, audit } = await keyfold('keys', 'rotate', '--json', '--reason', 'a drill');
+    const after = await keys();
+    expect(code).toBe(0);
+    expect(after.map(({ state }) => state)).toEqual(['valid', 'valid']);
+    expect(after[1]).toEqual(before[0]);
+    expect(JSON.parse(stdout)).toEqual([{ id: SYSTEM_KEY, created: after[0]?.created, outcome: 'rotated' }]);
+    expect(audit).toMatchObject([
+      { action: 'keys rotate', id: SYSTEM_KEY, created: 'latest', reason: 'a drill', outcome: 'attempting' },
+      { action: 'keys rotate', id: SYSTEM_KEY, created: after[0]?.created, reason: 'a drill', outcome: 'rotated' },
+    ]);
+  });
+
+  it("makes a partition's next key under the latest System Key, and processes seal under it", async () => {
+    const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('old'));
+    await keyfold('keys', 'rotate');
+    const { code } = await keyfold('keys', 'rotate', '--partition', 'tenant-1');
+    expect(code).toBe(0);
+    const [newest, former] = await keys('--partition', 'tenant-1');
+    expect(former?.state).toBe('valid');
+    expect(await sealedUnder()).toEqual({ intermediate: newest?.created, system: (await keys())[0]?.created });
+    expect(await world.sessions().session('tenant-1').decrypt(record)).toEqual(Buffer.from('old'));
+  });
+
+  it("makes every partition's next key, and none of another service", async () => {
+    await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
+    await world.operator.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
+    const { code, stdout, audit } = await keyfold('keys', 'rotate', '--all-partitions', '--json');
+    expect(code).toBe(0);
+    const rotated = (JSON.parse(stdout) as { id: string }[]).map(({ id }) => id).toSorted();
+    expect(rotated).toEqual([INTERMEDIATE_KEY, '_IK_tenant-2_orders_shop']);
+    expect(audit).toHaveLength(4);
+    expect(await keys('--partition', 'tenant-2')).toHaveLength(2);
+    expect(await keys('--partition', 'tenant-1', '--service', 'billing')).toHaveLength(1);
+  });
+
+  it('writes nothing in a dry run', async () => {
+    world.proxy.calls = [];
+    const { code, stdout } = await keyfold('keys', 'rotate', '--all-partitions', '--dry-run', '--json');
+    expect([code, JSON.parse(stdout)]).toEqual([0, [{ id: INTERMEDIATE_KEY, created: null, outcome: 'would-rotate' }]]);
+    expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
+  });
+
+  it('audits a failure, and says which partitions failed', async () => {
+    world.proxy.faultOf = (call) => (call === 'Put IK' ? { kind: 'error', name: 'Oops', status: 400 } : undefined);
+    const all = await keyfold('keys', 'rotate', '--all-partitions');
+    expect(all.code).toBe(1);
+    expect(all.stdout).toContain('MetastoreUnavailable');
+    const one = await keyfold('keys', 'rotate', '--partition', 'tenant-1');
+    expect(one).toMatchObject({ code: 1, audit: [{ outcome: 'attempting' }, { outcome: 'failed' }] });
+  });
+});
+
+describe('keyfold maintain', () => {
+  it('makes the first System Key of a service, and audits the run', async () => {
+    const { code, stdout, audit } = await keyfold('maintain', '--service', 'unborn', '--json');
+    expect(code).toBe(0);
+    const { created } = JSON.parse(stdout) as { created: { id: string; created: number } };
+    expect(created.id).toBe('_SK_unborn_shop');
+    expect(audit).toMatchObject([
+      { action: 'maintain', id: '_SK_unborn_shop', created: 'latest', outcome: 'attempting' },
+      { action: 'maintain', id: '_SK_unborn_shop', created: created.created, outcome: 'maintained' },
+    ]);
+  });
+
+  it('makes a missing wrap, which a dry run only reports', async () => {
+    const [key] = await keys();
+    const west = JSON.stringify({ [WEST]: world.keys[WEST] });
+    await world.operator.keyfold(['keys', 'rotate'], { KEYFOLD_KMS_KEYS: west });
+    const [lone] = await keys();
+    expect(lone?.created).not.toBe(key?.created);
+    const wrapsOf = async (): Promise<string[]> => {
+      const { stdout } = await keyfold('keys', 'show', SYSTEM_KEY, String(lone?.created), '--json');
+      return (JSON.parse(stdout) as { wraps: { region: string }[] }).wraps.map(({ region }) => region);
+    };
+    const dry = await keyfold('maintain', '--dry-run');
+    expect(dry.stdout).toMatch(new RegExp(`${EAST} +opens +renewed`));
+    expect(dry.stdout).toContain('Dry run: nothing was written.');
+    expect(await wrapsOf()).toEqual([WEST]);
+    expect((await keyfold('maintain')).code).toBe(0);
+    expect(await wrapsOf()).toEqual([WEST, EAST]);
+  });
+
+  it('fails if a region does not open a System Key', async () => {
+    world.kms.setFault(EAST, { kind: 'down' });
+    const { code, stdout, audit } = await keyfold('maintain');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(new RegExp(`${EAST} +does not open`));
+    expect(audit.at(-1)).toMatchObject({ outcome: 'failed' });
+  });
+});

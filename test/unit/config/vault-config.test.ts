@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import type { AppConfig, Environment } from '../../../src/config/app-config.ts';
+import { readConfig, vaultReaderOf } from '../../../src/config/read-config.ts';
+import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
+
+const minimal: Environment = {
+  KEYFOLD_SERVICE: 'svc',
+  KEYFOLD_PRODUCT: 'prod',
+  KEYFOLD_KMS: 'vault',
+  KEYFOLD_VAULT_ADDRESSES: 'https://vault-1.example.com:8200, https://vault-2.example.com:8200',
+  KEYFOLD_VAULT_TRANSIT_KEY: 'keyfold',
+  KEYFOLD_VAULT_ROLE: 'orders',
+  AWS_REGION: 'us-west-2',
+};
+
+async function configOf(changes: Environment = {}): Promise<AppConfig> {
+  const environment = { ...minimal, ...changes };
+  return readConfig(environment, [], await vaultReaderOf(environment));
+}
+
+async function faultsOf(changes: Environment): Promise<string[]> {
+  try {
+    await configOf(changes);
+  } catch (error) {
+    return (error as Error).message.split('\n- ').slice(1);
+  }
+  return [];
+}
+
+describe('the settings of Vault', () => {
+  it('log in with the IAM role of the function by default', async () => {
+    expect((await configOf()).kms).toMatchObject({
+      kind: 'vault',
+      addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
+      transitKey: 'keyfold',
+      login: { method: 'aws', role: 'orders' },
+      failover: {},
+    });
+  });
+
+  it('name a file for each secret, and are all read', async () => {
+    const { kms } = await configOf({
+      KEYFOLD_VAULT_TRANSIT_MOUNT: 'teams/transit',
+      KEYFOLD_VAULT_NAMESPACE: 'team/orders',
+      KEYFOLD_VAULT_CA_FILE: '/opt/ca.pem',
+      KEYFOLD_VAULT_AUTH: 'approle',
+      KEYFOLD_VAULT_AUTH_MOUNT: 'approle-eu',
+      KEYFOLD_VAULT_SECRET_FILE: '/run/secret-id',
+      KEYFOLD_ON_KEY_REFUSED: 'fail',
+    });
+    expect(kms).toMatchObject({
+      transitMount: 'teams/transit',
+      namespace: 'team/orders',
+      caFile: '/opt/ca.pem',
+      login: { method: 'approle', role: 'orders', mount: 'approle-eu', secretFile: '/run/secret-id' },
+      failover: { onKeyRefused: 'fail' },
+    });
+  });
+
+  it.each<[Environment, string[]]>([
+    [
+      { KEYFOLD_KMS: 'gcp' },
+      [
+        'KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault',
+        'KEYFOLD_VAULT_TRANSIT_KEY is set without KEYFOLD_KMS=vault',
+        'KEYFOLD_VAULT_ROLE is set without KEYFOLD_KMS=vault',
+        'KEYFOLD_KMS is neither aws nor vault',
+      ],
+    ],
+    [{ KEYFOLD_VAULT_ADDRESSES: undefined }, ['KEYFOLD_VAULT_ADDRESSES must be set with KEYFOLD_KMS=vault']],
+    [
+      { KEYFOLD_VAULT_ADDRESSES: 'http://vault.example.com' },
+      [
+        'KEYFOLD_VAULT_ADDRESSES lists an address that is no URL with https: (http: only for this machine) and without credentials',
+      ],
+    ],
+    [{ KEYFOLD_VAULT_ADDRESSES: 'https://a.x,https://a.x' }, ['KEYFOLD_VAULT_ADDRESSES lists an address twice']],
+    [{ KEYFOLD_VAULT_TRANSIT_KEY: '../keys' }, ['KEYFOLD_VAULT_TRANSIT_KEY is not the name of a key']],
+    [{ KEYFOLD_VAULT_NAMESPACE: '/team' }, ['KEYFOLD_VAULT_NAMESPACE is not a path of names']],
+    [{ KEYFOLD_VAULT_ROLE: undefined }, ['KEYFOLD_VAULT_ROLE must be set with KEYFOLD_VAULT_AUTH=aws']],
+    [
+      { KEYFOLD_VAULT_AUTH: 'token' },
+      [
+        'KEYFOLD_VAULT_SECRET_FILE must be set with KEYFOLD_VAULT_AUTH=token',
+        'KEYFOLD_VAULT_ROLE has no meaning with KEYFOLD_VAULT_AUTH=token',
+      ],
+    ],
+    [
+      { KEYFOLD_VAULT_AUTH: 'kubernetes', KEYFOLD_VAULT_SERVER_ID: 'vault' },
+      ['KEYFOLD_VAULT_SERVER_ID has no meaning with KEYFOLD_VAULT_AUTH=kubernetes'],
+    ],
+    [
+      { KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}' },
+      ['KEYFOLD_KMS_KEYS has no meaning with KEYFOLD_KMS=vault'],
+    ],
+    [
+      { KEYFOLD_KMS: undefined, KEYFOLD_VAULT_ROLE: undefined, KEYFOLD_VAULT_TRANSIT_KEY: undefined },
+      [
+        'KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault',
+        'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set, and not both',
+      ],
+    ],
+  ])('%j have these faults: %j', async (changes, faults) => {
+    expect(await faultsOf(changes)).toEqual(faults);
+  });
+
+  it.for(Object.keys(VAULT_ENTRIES))('have one fault if %s is empty', async (name) => {
+    expect(await faultsOf({ [`KEYFOLD_${name}`]: '' })).toEqual([
+      expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `)),
+    ]);
+  });
+});

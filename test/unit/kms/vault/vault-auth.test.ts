@@ -1,0 +1,190 @@
+import { createHash, createHmac } from 'node:crypto';
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Attempt } from '../../../../src/index.ts';
+import { FAILOVER_DEPENDENCIES } from '../../../../src/kms/failover.ts';
+import { VaultKms, type VaultAuth } from '../../../../src/kms/vault/index.ts';
+import { HandClock, noDeadline } from '../../../../src/testing/index.ts';
+import { errorOf } from '../../../support/fakes.ts';
+import { StubCluster, StubVault } from '../../../support/stub-vault.ts';
+
+const KEY = Buffer.alloc(32, 9);
+const HOUR_MS = 3_600_000;
+const APPROLE: VaultAuth = { method: 'approle', roleId: 'role-id', secretId: 'secret-id' };
+const IDENTITY = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'aws-secret', sessionToken: 'aws-session' };
+
+let cluster: StubCluster;
+let stub: StubVault;
+let clock: HandClock;
+let attempts: Attempt[];
+
+beforeEach(async () => {
+  cluster = new StubCluster();
+  stub = await StubVault.start(cluster);
+  clock = new HandClock();
+  attempts = [];
+});
+afterEach(() => stub.stop());
+
+function open(auth: VaultAuth): VaultKms {
+  const events = { attempted: (attempt: Attempt): void => void attempts.push(attempt) };
+  const options = { addresses: [stub.url], transitKey: 'keyfold', auth, failover: { maxRounds: 1 }, events };
+  return new VaultKms(options, { ...FAILOVER_DEPENDENCIES, now: clock.now });
+}
+
+const wrap = (kms: VaultKms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
+const ENCRYPT = 'transit/encrypt/keyfold';
+const LOGIN = 'auth/approle/login';
+const RENEW = 'auth/token/renew-self';
+
+describe('the log-in', () => {
+  it.each<[string, VaultAuth, string, object]>([
+    ['by AppRole', APPROLE, 'auth/approle/login', { role_id: 'role-id', secret_id: 'secret-id' }],
+    ['by AppRole without a secret ID', { method: 'approle', roleId: 'r' }, 'auth/approle/login', { role_id: 'r' }],
+    [
+      'by Kubernetes at another mount, with a token from a function',
+      { method: 'kubernetes', role: 'orders', jwt: async () => 'service.account.token\n', mount: 'clusters/eu' },
+      'auth/clusters/eu/login',
+      { role: 'orders', jwt: 'service.account.token' },
+    ],
+  ])('%s sends what Vault expects, once for many calls', async (_name, auth, path, body) => {
+    const kms = open(auth);
+    await Promise.all([wrap(kms), wrap(kms), wrap(kms)]);
+    await wrap(kms);
+    expect(stub.requests[0]).toMatchObject({ path: `/v1/${path}`, body });
+    expect(stub.requests[0]?.headers).not.toHaveProperty('x-vault-token');
+    expect(stub.requests[1]?.headers).toMatchObject({ 'x-vault-token': 'issued-1' });
+    expect(stub.takePaths()).toEqual([path, ENCRYPT, ENCRYPT, ENCRYPT, ENCRYPT]);
+  });
+
+  it.each([
+    [{}, 'sts.amazonaws.com', 'us-east-1'],
+    [{ region: 'eu-west-1' }, 'sts.eu-west-1.amazonaws.com', 'eu-west-1'],
+    [{ region: 'cn-north-1' }, 'sts.cn-north-1.amazonaws.com.cn', 'cn-north-1'],
+  ])('by AWS with %j signs GetCallerIdentity for %s', async (changes, host, region) => {
+    await wrap(
+      open({ method: 'aws', role: 'orders', credentials: async () => IDENTITY, serverId: 'vault', ...changes }),
+    );
+    const { path, body } = stub.requests[0] ?? {};
+    const text = (name: string): string => Buffer.from(String(body?.[name]), 'base64').toString();
+    expect([path, body?.['role'], body?.['iam_http_request_method']]).toEqual(['/v1/auth/aws/login', 'orders', 'POST']);
+    expect(text('iam_request_url')).toBe(`https://${host}/`);
+    expect(text('iam_request_body')).toBe('Action=GetCallerIdentity&Version=2011-06-15');
+    const headers = JSON.parse(text('iam_request_headers')) as Record<string, string>;
+    expect(headers).toMatchObject({
+      host,
+      'x-vault-aws-iam-server-id': 'vault',
+      'x-amz-security-token': 'aws-session',
+    });
+    expect(headers['authorization']).toContain('x-vault-aws-iam-server-id');
+    expect(headers['authorization']).toContain(signatureOf(headers, text('iam_request_body'), region));
+    expect(JSON.stringify(body)).not.toContain('aws-secret');
+  });
+
+  it.each<[string, VaultAuth]>([
+    ['AWS', { method: 'aws', role: 'r', credentials: () => Promise.reject(new Error('hush-hush')) }],
+    ['AWS without an identity', { method: 'aws', role: 'r', credentials: async () => ({}) as typeof IDENTITY }],
+    ['AppRole', { method: 'approle', roleId: 'r', secretId: () => Promise.reject(new Error('hush-hush')) }],
+    ['AppRole with an empty file', { method: 'approle', roleId: 'r', secretId: () => ' \n' }],
+    ['Kubernetes outside a pod', { method: 'kubernetes', role: 'r' }],
+    ['a token', { method: 'token', token: () => Promise.reject(new Error('hush-hush')) }],
+  ])('by %s fails with KmsMisconfigured if its function fails, and does not show why', async (_name, auth) => {
+    const error = await errorOf(wrap(open(auth)));
+    expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('NoCredentials') });
+    expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
+    expect(stub.requests).toEqual([]);
+  });
+
+  it('that Vault refuses fails with KmsMisconfigured, and shows no secret', async () => {
+    cluster.admits = false;
+    const error = await errorOf(wrap(open(APPROLE)));
+    expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('LoginRefused') });
+    expect(inspect([error, attempts], { depth: 10 })).not.toMatch(/secret-id|role-id/);
+  });
+
+  it('to a sealed Vault fails with KmsUnavailable', async () => {
+    await stub.befall('sealed');
+    expect(await errorOf(wrap(open(APPROLE)))).toMatchObject({ code: 'KmsUnavailable' });
+  });
+});
+
+describe('the token', () => {
+  it('is renewed when two thirds of its lease have passed', async () => {
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(0.6 * HOUR_MS);
+    await wrap(kms);
+    clock.advance(0.1 * HOUR_MS);
+    await wrap(kms);
+    clock.advance(0.6 * HOUR_MS);
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, ENCRYPT, RENEW, ENCRYPT, ENCRYPT]);
+  });
+
+  it('that expired while the process was frozen is replaced without being used', async () => {
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(2 * HOUR_MS);
+    cluster.tokens.clear();
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
+  });
+
+  it('is replaced if it cannot be renewed, or not for long', async () => {
+    cluster.renewedSeconds = 1200;
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(0.7 * HOUR_MS);
+    cluster.renewable = false;
+    await wrap(kms);
+    clock.advance(0.7 * HOUR_MS);
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
+  });
+
+  it('that Vault refuses before its time is replaced once, within the same attempt', async () => {
+    const kms = open(APPROLE);
+    await wrap(kms);
+    cluster.tokens.clear();
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, ENCRYPT, LOGIN, ENCRYPT]);
+    await stub.befall('403');
+    expect(await errorOf(wrap(kms))).toMatchObject({ code: 'KmsMisconfigured' });
+    expect(stub.takePaths()).toEqual([ENCRYPT, LOGIN, ENCRYPT]);
+  });
+
+  it('is replaced if the clock has stepped back behind the log-in', async () => {
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(-HOUR_MS);
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
+  });
+
+  it('of a function is asked for again after Vault has refused it, and a fixed one is not tried twice', async () => {
+    const tokens = ['old', 'fixed'];
+    await wrap(open({ method: 'token', token: () => tokens.shift() ?? '' }));
+    expect(stub.takePaths()).toEqual([ENCRYPT, ENCRYPT]);
+    expect(await errorOf(wrap(open({ method: 'token', token: 'old' })))).toMatchObject({ code: 'KmsMisconfigured' });
+    expect(stub.takePaths()).toEqual([ENCRYPT]);
+  });
+});
+
+/** The signature of a request by AWS Signature Version 4, computed from its specification. */
+function signatureOf(headers: Record<string, string>, body: string, region: string): string {
+  const [, names = ''] = /SignedHeaders=([^,]+)/.exec(headers['authorization'] ?? '') ?? [];
+  const canonicalHeaders = names.split(';').map((name) => `${name}:${headers[name]}\n`);
+  const canonical = ['POST', '/', '', canonicalHeaders.join(''), names, hash(body)].join('\n');
+  const date = headers['x-amz-date'] ?? '';
+  const scope = [date.slice(0, 8), region, 'sts', 'aws4_request'];
+  const key = scope.reduce<string | Buffer>(hmac, `AWS4${IDENTITY.secretAccessKey}`);
+  return hmac(key, ['AWS4-HMAC-SHA256', date, scope.join('/'), hash(canonical)].join('\n')).toString('hex');
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
+}

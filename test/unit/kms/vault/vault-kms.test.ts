@@ -1,0 +1,200 @@
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Attempt } from '../../../../src/index.ts';
+import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.ts';
+import { kmsContract } from '../../../../src/testing/index.ts';
+import { runContract } from '../../../support/contract/bind.ts';
+import { errorOf, noDeadline } from '../../../support/fakes.ts';
+import { startStub } from '../../../support/stub-server.ts';
+import { StubCluster, StubVault } from '../../../support/stub-vault.ts';
+
+const KEY = Buffer.alloc(32, 9);
+const TOKEN = { method: 'token', token: 'fixed' } as const;
+
+let cluster: StubCluster;
+let stub: StubVault;
+let attempts: Attempt[];
+
+beforeEach(async () => {
+  cluster = new StubCluster();
+  stub = await StubVault.start(cluster);
+  attempts = [];
+});
+afterEach(() => stub.stop());
+
+const options = (changes: Partial<VaultKmsOptions> = {}): VaultKmsOptions => ({
+  addresses: [stub.url],
+  transitKey: 'keyfold',
+  auth: TOKEN,
+  failover: { maxRounds: 1 },
+  events: { attempted: (attempt) => void attempts.push(attempt) },
+  ...changes,
+});
+const open = (changes: Partial<VaultKmsOptions> = {}): VaultKms => new VaultKms(options(changes));
+const wrapped = async (kms = open()): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
+
+describe('VaultKms', () => {
+  runContract(
+    'as a KMS',
+    kmsContract(() => open(), { openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }) }),
+  );
+
+  it('stores the ciphertext of Vault as it is', async () => {
+    const bytes = await wrapped();
+    expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
+    expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: KEY });
+  });
+
+  it('sends the key, its mount, the namespace and the token as Vault expects them', async () => {
+    await wrapped(open({ transitMount: 'teams/transit', namespace: 'team/orders' }));
+    const [request] = stub.requests;
+    expect(request?.path).toBe('/v1/teams/transit/encrypt/keyfold');
+    expect(request?.headers).toMatchObject({
+      'x-vault-token': 'fixed',
+      'x-vault-namespace': 'team/orders',
+      'x-vault-request': 'true',
+    });
+    expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
+  });
+
+  it('reports bytes that are not a ciphertext of transit as unreadable, without a call', async () => {
+    const text = Buffer.from(await wrapped()).toString();
+    stub.requests.length = 0;
+    const foreign = [
+      '',
+      'vault:',
+      'vault:v0:AAAA',
+      'vault:v1:',
+      'vault:v1:?',
+      ` ${text}`,
+      `${text}\n`,
+      'x'.repeat(2e6),
+    ];
+    for (const one of foreign) {
+      expect(await open().unwrap(Buffer.from(one), noDeadline())).toEqual({
+        unreadable: 'it is not wrapped by the transit engine of Vault',
+      });
+    }
+    expect(stub.requests).toEqual([]);
+  });
+
+  it('reports a ciphertext that no key version opens as unreadable, after every address has refused it', async () => {
+    const other = await StubVault.start(cluster);
+    const foreign = Buffer.from(new StubCluster().encrypt(KEY.toString('base64')));
+    expect(await open({ addresses: [stub.url, other.url] }).unwrap(foreign, noDeadline())).toEqual({
+      unreadable: 'no version of the transit key opens it',
+    });
+    expect([stub.requests.length, other.requests.length]).toEqual([1, 1]);
+    await other.stop();
+  });
+
+  it('ends with the reason of the deadline when the deadline passes during a call', async () => {
+    await stub.befall('hang');
+    const controller = new AbortController();
+    const wrapping = open().wrap(KEY, { atMs: Number.MAX_SAFE_INTEGER, signal: controller.signal });
+    const reason = new Error('the caller has gone');
+    setImmediate(() => controller.abort(reason));
+    expect(await errorOf(wrapping)).toBe(reason);
+  });
+
+  it.each([
+    ['with a status of success and no data', 200, '{}'],
+    ['with a ciphertext of another form', 200, '{"data":{"ciphertext":"sealed"}}'],
+    ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
+    ['with 204', 204, ''],
+  ])('takes an answer %s for an outage', async (_name, status, body) => {
+    const odd = await startStub({ status, body });
+    expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({ code: 'KmsUnavailable' });
+    await odd.stop();
+  });
+
+  it('maintenance sees which addresses open a System Key, and makes no new wrap', async () => {
+    const other = await StubVault.start(cluster);
+    const kms = open({ addresses: [stub.url, other.url] });
+    const bytes = await wrapped();
+    await other.befall('sealed');
+    expect(await kms.renew(bytes, noDeadline())).toEqual({
+      regions: [
+        { region: hostOf(stub.url), opens: true, renewed: false },
+        {
+          region: hostOf(other.url),
+          opens: false,
+          renewed: false,
+          fault: `Decrypt in ${hostOf(other.url)}: unavailable (Sealed)`,
+        },
+      ],
+      renewed: undefined,
+    });
+    expect(await kms.renew(Buffer.from('x'), noDeadline())).toMatchObject({
+      regions: [],
+      unreadable: expect.any(String),
+    });
+    expect(kms.regionStates().map(({ state }) => state)).toEqual(['ok', 'unavailable']);
+    await other.stop();
+  });
+
+  it('shows no token, key or text of an answer in its errors and events', async () => {
+    const echo = await startStub(({ headers, body }) => ({
+      status: 403,
+      body: JSON.stringify({ errors: [`${String(headers['x-vault-token'])} ${body}`] }),
+    }));
+    const error = await errorOf(wrapped(open({ addresses: [echo.url] })));
+    const told = inspect([error, attempts], { depth: 10 });
+    expect(told).toContain('PermissionDenied');
+    for (const secret of ['fixed', KEY.toString('base64')]) expect(told).not.toContain(secret);
+    await echo.stop();
+  });
+});
+
+describe('the options of VaultKms', () => {
+  it.each([
+    [{ addresses: [] }, 'addresses is empty'],
+    [{ addresses: ['http://vault.example.com:8200'] }, 'addresses[0] must begin with https:'],
+    [{ addresses: ['https://a.example.com', 'ftp://x'] }, 'addresses[1] is not a URL'],
+    [{ addresses: ['https://user:pass@vault.example.com'] }, 'addresses[0] has a query, a fragment or credentials'],
+    [{ addresses: ['https://a.example.com', 'https://a.example.com/'] }, 'addresses names one address twice'],
+    [{ transitKey: '../sys/seal' }, 'transitKey is not the name of a key'],
+    [{ transitKey: '' }, 'transitKey is not the name of a key'],
+    [{ transitMount: '/transit/' }, 'transitMount is not a path'],
+    [{ transitMount: '..' }, 'transitMount is not a path'],
+    [{ namespace: 'a\r\nb' }, 'namespace is not a path'],
+    [{ ca: 'hello' }, 'ca holds no certificate in PEM'],
+    [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be a positive whole number'],
+    [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than'],
+    [{ failover: { onKeyRefused: 'x' } }, 'onKeyRefused must be'],
+    [{ failover: { minimumWrappedRegions: 1 } }, 'options.failover has no option minimumWrappedRegions'],
+    [{ auth: { method: 'ldap' } }, "options.auth.method must be 'token' or 'approle' or 'kubernetes' or 'aws'"],
+    [{ auth: { method: 'token' } }, 'options.auth.token must be a string or a function'],
+    [{ auth: { method: 'token', token: 'a b' } }, 'auth.token is empty or has other characters'],
+    [{ auth: { method: 'token', token: 'x', mount: 'x' } }, 'options.auth has no option mount'],
+    [{ auth: { method: 'approle', roleId: '' } }, 'auth.roleId is empty'],
+    [{ auth: { method: 'approle', roleId: 'r', mount: '../x' } }, 'auth.mount is not a path'],
+    [{ auth: { method: 'kubernetes', role: 'r', jwt: '' } }, 'auth.jwt is empty'],
+    [{ auth: { method: 'aws', role: 'r' } }, 'options.auth.credentials must be credentials'],
+    [
+      { auth: { method: 'aws', role: 'r', region: 'x.evil/', credentials: async () => ({}) } },
+      'auth.region is not the name of an AWS region',
+    ],
+  ])('%j fails with: %s', (changes, message) => {
+    expect(messageOf(changes)).toContain(message);
+  });
+
+  it('never appear in the error with their values', () => {
+    const secrets = { auth: { method: 'token', token: 'se cret' }, addresses: ['https://u:secretpw@h'], ca: 'private' };
+    expect(messageOf(secrets)).not.toMatch(/se cret|secretpw|private/);
+  });
+});
+
+function hostOf(url: string): string {
+  return new URL(url).host;
+}
+
+/** The message of the error that options with these changes cause. */
+function messageOf(changes: object): string {
+  try {
+    open(changes);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'none';
+}
