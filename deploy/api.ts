@@ -94,8 +94,8 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       HttpApiLogGroup: {
         DeletionPolicy: 'RetainExceptOnCreate',
         UpdateReplacePolicy: 'Retain',
-        // A log group with another name would take a place in a resource policy of the account, which has room for about
-        // thirty.
+        // A log group with another name would take a place in a resource policy of the account. The policy has room for
+        // about thirty.
         Properties: { LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app` },
       },
     },
