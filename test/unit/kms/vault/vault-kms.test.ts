@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Attempt } from '../../../../src/index.ts';
+import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.ts';
 import { kmsContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
@@ -55,6 +55,21 @@ describe('VaultKms', () => {
       'x-vault-request': 'true',
     });
     expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
+  });
+
+  it('unwraps a System Key once for any number of partitions of a process', async () => {
+    const metastore = new MemoryMetastore();
+    const process = (): SessionFactory =>
+      new SessionFactory({ service: 'svc', product: 'prod', kms: open(), metastore });
+    const first = process();
+    const partitions = Array.from({ length: 100 }, (_, i) => `tenant-${i}`);
+    const records = await Promise.all(
+      partitions.map(async (name) => [name, await first.session(name).encrypt(KEY)] as const),
+    );
+    expect(stub.takePaths()).toEqual(['transit/encrypt/keyfold']);
+    const second = process();
+    await Promise.all(records.map(([name, record]) => second.session(name).decrypt(record)));
+    expect(stub.takePaths()).toEqual(['transit/decrypt/keyfold']);
   });
 
   it('reports bytes that are not a ciphertext of transit as unreadable, without a call', async () => {
