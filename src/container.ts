@@ -95,6 +95,14 @@ export const operatorAdapters = {
       metastore: new DynamoDbMetastore(metastore),
       now: Date.now,
     }),
+  openSessions: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<SessionFactory> =>
+    new SessionFactory({
+      ...names,
+      ...(proofs.keyRowProofs !== undefined && { keyRowProofs: proofs.keyRowProofs }),
+      policy,
+      kms: await openKms(kms),
+      metastore: new DynamoDbMetastore(metastore),
+    }),
   openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
     openMaintenance(config, { dryRun }),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),

@@ -28,7 +28,7 @@ const RUNS: readonly (readonly string[])[] = [
 /**
  * Runs the CLI on a key table.
  * @returns for each run its arguments, its exit code and the JSON that it prints, the audit included, without dates and
- * names of this machine. Other texts may change.
+ * without names that exist only on this machine. The output that is not JSON is left out, because it may change.
  */
 export async function observeCli(endpoint: string): Promise<string[]> {
   const { stdout } = await keyfold(endpoint, ['keys', 'list', '--all', '--json']);

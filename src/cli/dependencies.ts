@@ -1,4 +1,6 @@
+import type { Readable } from 'node:stream';
 import type { AppConfig, Environment, KmsConfig } from '../config/app-config.ts';
+import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyRotation } from '../maintenance/key-rotation.ts';
@@ -43,6 +45,7 @@ export interface Caller {
 export interface CliDependencies {
   readonly environment: Environment;
   readonly terminal: Terminal;
+  readonly stdin: Readable;
   readonly caller: Caller;
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
@@ -50,6 +53,8 @@ export interface CliDependencies {
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
+  /** Opens the sessions of a service that needs no context. */
+  openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
   openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
    * @param dryRun whether the maintenance writes nothing

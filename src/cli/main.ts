@@ -46,6 +46,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
+  stdin: process.stdin,
   terminal: {
     out: (text, colour) => void process.stdout.write(`${colour === undefined ? text : coloured(text, colour)}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),

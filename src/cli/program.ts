@@ -4,6 +4,7 @@ import { readOperatorConfig, type OperatorConfig } from '../config/operator-conf
 import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
+import { inspectRecord } from './inspect-record.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
 import {
@@ -19,8 +20,10 @@ import { maintain } from './maintain.ts';
 import { STATES, type KeyView } from './key-view.ts';
 import { proveKeys } from './prove-keys.ts';
 import { revokeKey } from './revoke-key.ts';
+import { retireCheck } from './retire-check.ts';
 import { rotateKeys } from './rotate-keys.ts';
 import { showKey } from './show-key.ts';
+import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
 
@@ -64,6 +67,27 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await maintain(writeRequestOf(options), await serviceConfigOf(options), dependencies);
     });
 
+  withCommonOptions(program.command('inspect'))
+    .description('explains a record: its keys, dates and sizes, but never its data')
+    .argument('<record>', 'a record, a file with one, or - for standard input')
+    .option('--chain', 'looks up the key rows that the record needs')
+    .action(async (source: string, options: CommonOptions & { chain?: true }) => {
+      const { chain = false, json = false } = options;
+      exitCode = await inspectRecord({ source, chain, json }, configOf(options), dependencies);
+    });
+
+  withCommonOptions(program.command('verify'))
+    .description('opens every record of a JSON Lines file, and counts those that do not open')
+    .argument('<file>', 'a file with a record in each line, or - for standard input')
+    .option('--field <name>', 'the member of each line that holds the record; default: the line is the record')
+    .option('--id <name>', 'the member of each line that names the row; default: the number of the line')
+    .option('--report <file>', 'writes the counts to a file, for keys retire-check')
+    .action(async (source: string, options: CommonOptions & { field?: string; id?: string; report?: string }) => {
+      const { field, id: idField, report: reportFile, json = false } = options;
+      const request = { source, field, idField, reportFile, json };
+      exitCode = await verifyRecords(request, await serviceConfigOf(options), dependencies);
+    });
+
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
 
   withCommonOptions(keys.command('list'))
@@ -96,6 +120,14 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & WriteOptions) => {
       const request = { ...writeRequestOf(options), id, created, region: options.region };
       exitCode = await revokeKey(request, configOf(options), dependencies);
+    });
+
+  withCommonOptions(withKey(keys.command('retire-check')))
+    .description('says whether any known record is still under a key')
+    .requiredOption('--report <files...>', 'the reports of keyfold verify on every place with records')
+    .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & { report: string[] }) => {
+      const { region, report: reports, json = false } = options;
+      exitCode = await retireCheck({ id, created, region, reports, json }, configOf(options), dependencies);
     });
 
   withCommonOptions(withWriteOptions(keys.command('rotate')))

@@ -41,12 +41,12 @@ export interface DecryptOptions extends CallOptions, ContextOptions {
   readonly path?: string | undefined;
 }
 
-/** A payload of a batch with a context of its own. */
+/** A payload in a batch, with its own context. */
 export interface PlaintextItem extends ContextOptions {
   readonly plaintext: Uint8Array;
 }
 
-/** A record of a batch with a context of its own. */
+/** A record in a batch, with its own context. */
 export interface RecordItem extends ContextOptions {
   readonly record: KeyfoldRecord;
   readonly path?: string | undefined;

@@ -199,9 +199,19 @@ export class KeyNaming {
    * Whether `id` names an Intermediate Key of this service, of any partition, with any region suffix or without one.
    */
   isIntermediateKey(id: string): id is KeyId {
+    return this.partitionOf(id) !== undefined;
+  }
+
+  /**
+   * The partition that an Intermediate Key's ID names, for any region suffix or none. Undefined if the ID is not of
+   * this service.
+   */
+  partitionOf(id: string): PartitionId | undefined {
     const regionAt = id.lastIndexOf('_');
     const unsuffixed = !id.endsWith(this.#base) && REGION.test(id.slice(regionAt + 1)) ? id.slice(0, regionAt) : id;
-    return id.startsWith('_IK_') && unsuffixed.endsWith(this.#base) && unsuffixed.length > 4 + this.#base.length;
+    const isOurs = id.startsWith('_IK_') && unsuffixed.endsWith(this.#base);
+    const partition = unsuffixed.slice('_IK_'.length, -this.#base.length);
+    return isOurs && isPartition(partition) ? partition : undefined;
   }
 }
 

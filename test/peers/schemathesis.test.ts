@@ -130,7 +130,7 @@ it('every answer to a generated request is documented while KMS and DynamoDB wor
   }
 });
 
-it('a real record decrypts, and a generated one fails only because of the caller', async () => {
+it('a real record decrypts, and a generated one fails with an error that blames the caller', async () => {
   await mustBeWell();
   expect(await complaints('nothing')).toEqual([]);
 });

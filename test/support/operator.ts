@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { execFile } from 'node:child_process';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -55,7 +56,7 @@ export class OperatorFixture {
   }
 
   /** Runs the CLI in this process, without a terminal. */
-  async keyfold(args: readonly string[], environment: Environment = {}): Promise<CliRun> {
+  async keyfold(args: readonly string[], environment: Environment = {}, stdin = ''): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
       environment: { ...process.env, ...this.settings(), ...environment },
@@ -67,6 +68,7 @@ export class OperatorFixture {
       now: this.clock.now,
       ...operatorAdapters,
       version: '0.0.0',
+      stdin: Readable.from([Buffer.from(stdin)]),
     });
     return { code, ...said };
   }

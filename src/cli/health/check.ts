@@ -35,7 +35,7 @@ export function skip(check: string, says: string): HealthCheck {
   return { check, state: 'skip', says };
 }
 
-/** The actions of AWS that a check calls, and where. */
+/** The AWS action that a check calls, and the service that answers. */
 export interface CheckedCall {
   readonly check: string;
   /** Such as `kms:DescribeKey`. */
@@ -45,9 +45,9 @@ export interface CheckedCall {
 }
 
 /**
- * The check of a call that failed for a reason that has nothing to do with the key or the table: permissions,
- * credentials, the network or throttling. Undefined for another reason.
- * @param matters whether Keyfold itself makes the call. If only the doctor does, a refusal is a warning.
+ * Explains why a call failed, if the key or the table is not the cause: permissions, credentials, the network or
+ * throttling. Undefined for every other cause.
+ * @param matters whether Keyfold makes this call too. If only the doctor makes it, missing permission is a warning.
  */
 export function failedCall(
   { check, action, service }: CheckedCall,

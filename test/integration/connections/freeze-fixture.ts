@@ -82,7 +82,7 @@ export class FreezeFixture {
     return Math.max(...this.proxies.map(({ open }) => open));
   }
 
-  /** Adds up a counter of all proxies. */
+  /** Returns the sum of a counter over all proxies. */
   count(what: 'opened' | 'late' | 'held'): number {
     return this.proxies.reduce((sum, proxy) => sum + proxy[what], 0);
   }

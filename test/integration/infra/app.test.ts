@@ -541,12 +541,12 @@ describe('the alarms of the app', () => {
   });
 
   it.for([
-    [1, 12],
-    [100, 1],
-    [10_000, 1],
+    [1, '12 hours', 12],
+    [100, 'an hour', 1],
+    [10_000, 'an hour', 1],
   ] as const)(
-    'fire, for a fleet at %i requests per second that loses its preferred region, within %i hours',
-    ([rate, hours]) => {
+    'fire, for a fleet at %i requests per second that loses its preferred region, within %s',
+    ([rate, , hours]) => {
       const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
       const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
       expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);

@@ -3,7 +3,11 @@
  * docs/reference/cli.md. The page must name every call and nothing more. IAM, the key policy and the table's policy
  * together must allow these calls.
  */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeDataRowRecord } from '../../../src/index.ts';
 import { read } from '../../support/documents.ts';
 import { noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
@@ -11,13 +15,27 @@ import { isAllowed, KEYS, tableAt, WRITERS, type Principal } from './account.ts'
 
 let world: HealthyService;
 let created: number;
+/** A record of the service. */
+let record: string;
+let folder: string;
 
 beforeAll(async () => {
   world = await HealthyService.start();
-  const { key } = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
-  created = key.parent.created;
+  const sealed = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
+  ({ created } = sealed.key.parent);
+  record = encodeDataRowRecord(sealed);
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-permissions-'));
+  await writeFile(join(folder, 'rows'), record);
+  await writeFile(join(folder, 'empty'), '');
+  // The System Key of another service, which sealed nothing.
+  await world.operator.put({ id: GONE as never, created: 60 as never, encryptedKey: Buffer.alloc(60), revoked: true });
+  const verifying = ['verify', join(folder, 'empty'), '--service', 'gone', '--report', join(folder, 'report')];
+  await world.operator.keyfold(verifying, world.settings);
 });
-afterAll(() => world.stop());
+afterAll(async () => {
+  await world.stop();
+  await rm(folder, { recursive: true });
+});
 
 const [, SECTION = ''] = /^### Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
 /** The commands of the tables, and the IAM actions that each needs. */
@@ -35,6 +53,7 @@ function rowsOf(service: string): { command: string; actions: string[] }[] {
 }
 
 const SYSTEM_KEY = '_SK_orders_shop';
+const GONE = '_SK_gone_shop';
 
 /** The command lines that together make every call of a command. */
 const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
@@ -51,6 +70,11 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   ],
   'keys rotate --all-partitions': () => [['keys', 'rotate', '--all-partitions']],
   'keys prove': () => [['keys', 'prove', '--yes']],
+  'keys retire-check': () => [
+    ['keys', 'retire-check', GONE, '60', '--service', 'gone', '--report', join(folder, 'report')],
+  ],
+  'inspect --chain': () => [['inspect', record, '--chain']],
+  verify: () => [['verify', join(folder, 'rows')]],
   maintain: () => [['maintain'], ['maintain', '--service', 'unborn']],
   'keys revoke': () => [
     ['keys', 'revoke', '_IK_tenant-1_orders_shop', 'latest', '--dry-run'],

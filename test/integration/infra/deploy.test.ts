@@ -195,7 +195,7 @@ describe('the change set', () => {
 });
 
 describe('a stack in an unknown state', () => {
-  it.for(['keys', 'app'])('stops deploy %s', async (what) => {
+  it.for(['keys', 'app'])('stops the script deploy %s', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation describe-stacks': 'AccessDenied: not authorized \n',

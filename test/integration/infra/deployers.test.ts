@@ -167,17 +167,17 @@ describe('the deploying role', () => {
   });
 
   it.for([
-    ['api', 'apigateway.amazonaws.com', true],
-    ['maintenance', 'events.amazonaws.com', true],
-    ['api', '444455556666', false],
-    ['api', '*', false],
-    ['maintenance', 's3.amazonaws.com', false],
-    ['open', 'apigateway.amazonaws.com', false],
-    ['open', '444455556666', false],
-    ['seal', 'events.amazonaws.com', false],
-  ] as const)('for the app may let %s be invoked by %s: %s', async ([name, by, may]) => {
+    ['may', 'api', 'apigateway.amazonaws.com'],
+    ['may', 'maintenance', 'events.amazonaws.com'],
+    ['may not', 'api', '444455556666'],
+    ['may not', 'api', '*'],
+    ['may not', 'maintenance', 's3.amazonaws.com'],
+    ['may not', 'open', 'apigateway.amazonaws.com'],
+    ['may not', 'open', '444455556666'],
+    ['may not', 'seal', 'events.amazonaws.com'],
+  ] as const)('for the app %s let the function %s be invoked by %s', async ([may, name, by]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
-    expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may);
+    expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may === 'may');
   });
 
   it.for([
@@ -191,15 +191,18 @@ describe('the deploying role', () => {
   });
 
   it.for([
-    ['tableAndRoles', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', true],
-    ['app', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com', true],
-    ['app', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
-    ['app', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com', false],
-  ] as const)('for %s may create the service-linked role of %s for %s: %s', async ([name, folder, service, may]) => {
-    const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
-    const target = at(arn, { 'iam:AWSServiceName': service });
-    expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may);
-  });
+    ['tableAndRoles', 'may', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
+    ['app', 'may', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com'],
+    ['app', 'may not', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
+    ['app', 'may not', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
+  ] as const)(
+    'for %s %s create a service-linked role in the folder of %s for %s',
+    async ([name, may, folder, service]) => {
+      const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
+      const target = at(arn, { 'iam:AWSServiceName': service });
+      expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may === 'may');
+    },
+  );
 
   describe('for the keys', () => {
     const everybodyWhomIamAllows = {
@@ -226,13 +229,21 @@ describe('the deploying role', () => {
     });
 
     it.for([
-      [true, 'while it creates them', { 'aws:TagKeys': ['Classification'] }],
-      [true, 'with tags of CloudFormation too', { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] }],
-      [false, 'with other tags', { 'aws:TagKeys': ['Team'] }],
-      [false, 'that belong to others', { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] }],
-    ] as const)('may tag keys: %s (%s)', async ([may, , context]) => {
+      ['may', 'while it creates them', { 'aws:TagKeys': ['Classification'] }],
+      [
+        'may',
+        'with tags of CloudFormation too',
+        { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] },
+      ],
+      ['may not', 'with other tags', { 'aws:TagKeys': ['Team'] }],
+      [
+        'may not',
+        'that belong to others',
+        { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] },
+      ],
+    ] as const)('%s tag keys %s', async ([may, , context]) => {
       const copied = Object.fromEntries(Object.entries(context).map(([name, values]) => [name, [...values]]));
-      expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may);
+      expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may === 'may');
     });
   });
 
@@ -292,14 +303,14 @@ describe('the deploying role', () => {
   });
 
   it.for([
-    ['iam:CreateRole', true],
-    ['iam:PutRolePolicy', true],
-    ['iam:PutRolePermissionsBoundary', true],
-    ['iam:DeleteRolePermissionsBoundary', false],
-  ] as const)('may perform %s only on a role with the required permissions boundary: %s', async ([action, withIt]) => {
+    ['iam:CreateRole', 'only on a role that has it'],
+    ['iam:PutRolePolicy', 'only on a role that has it'],
+    ['iam:PutRolePermissionsBoundary', 'only on a role that has it'],
+    ['iam:DeleteRolePermissionsBoundary', 'on no role'],
+  ] as const)('may, if a permissions boundary is required, perform %s %s', async ([action, where]) => {
     const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
     const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
-    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(withIt);
+    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(where !== 'on no role');
     expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
     expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);

@@ -176,30 +176,30 @@ it.for(['7', '29', '30'])(
 );
 
 describe('a row of the key table', () => {
-  const ids: readonly (readonly [id: string, isOurs: boolean])[] = [
-    ['_SK_orders_shop', true],
-    ['_SK_orders_shop_us-west-2', true],
-    ['_SK_orders_shop_us-gov-west-1', true],
-    ['_IK_tenant-1_orders_shop', true],
+  const ids: readonly (readonly [id: string, can: 'can' | 'cannot'])[] = [
+    ['_SK_orders_shop', 'can'],
+    ['_SK_orders_shop_us-west-2', 'can'],
+    ['_SK_orders_shop_us-gov-west-1', 'can'],
+    ['_IK_tenant-1_orders_shop', 'can'],
     // A record may name keys of any region. If IAM refused to read them, the refusal would look like an outage.
-    ['_IK_tenant-1_orders_shop_eu-north-1', true],
-    ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', true],
+    ['_IK_tenant-1_orders_shop_eu-north-1', 'can'],
+    ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', 'can'],
     // Another service, with a partition that looks like the end of one of ours. IAM cannot distinguish them, as
     // docs/reference/iam-and-stacks.md explains.
-    ['_IK_x_orders_shop_a-b-c_billing_shop', true],
-    ['_SK_orders_shop2', false],
-    ['_SK_orders_shop2_us-west-2', false],
-    ['_SK_orders_', false],
-    ['_SK_my_orders_shop', false],
-    ['_SK_billing_shop', false],
-    ['_SK_billing_orders_shop', false],
-    ['_IK_tenant-1_billing_shop', false],
-    ['_IK_tenant-1_orders_shop_billing_shop', false],
-    ['_IK_tenant-1_orders_shopping', false],
-    ['_IK_tenant-1_orders_shop_extra', false],
-    ['__asherah_internal_config_drift_guard_v1__:x', false],
+    ['_IK_x_orders_shop_a-b-c_billing_shop', 'can'],
+    ['_SK_orders_shop2', 'cannot'],
+    ['_SK_orders_shop2_us-west-2', 'cannot'],
+    ['_SK_orders_', 'cannot'],
+    ['_SK_my_orders_shop', 'cannot'],
+    ['_SK_billing_shop', 'cannot'],
+    ['_SK_billing_orders_shop', 'cannot'],
+    ['_IK_tenant-1_billing_shop', 'cannot'],
+    ['_IK_tenant-1_orders_shop_billing_shop', 'cannot'],
+    ['_IK_tenant-1_orders_shopping', 'cannot'],
+    ['_IK_tenant-1_orders_shop_extra', 'cannot'],
+    ['__asherah_internal_config_drift_guard_v1__:x', 'cannot'],
   ];
-  it.for(ids)('with the ID %s can be read by a function: %s', async ([id, isOurs]) => {
+  it.for(ids)('with the ID %s %s be read by a function', async ([id, can]) => {
     const asked = Object.entries({
       api: ['GetItem', 'Query', 'PutItem'],
       seal: ['GetItem', 'Query', 'PutItem'],
@@ -210,7 +210,7 @@ describe('a row of the key table', () => {
       actions.map((action) => [name as keyof typeof USERS, `dynamodb:${action}`] as const),
     );
     const answers = await Promise.all(asked.map(([name, action]) => isAllowed(USERS[name], action, tableAt(WEST, id))));
-    expect(asked.filter((_, i) => answers[i] !== isOurs)).toEqual([]);
+    expect(asked.filter((_, i) => answers[i] !== (can === 'can'))).toEqual([]);
   });
 
   it('cannot be read by a call that names no row ID, or that also names an ID of another service', async () => {
@@ -341,17 +341,17 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
   const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies: [JSON.parse(block)] };
 
   it.for([
-    ['$default/POST/v1/partitions/tenant-1/encrypt', true],
-    ['$default/GET/v1/health', true],
-    ['$default/POST/v1/partitions/tenant-1/decrypt', false],
-    ['$default/POST/v1/partitions/tenant-2/encrypt', false],
-    ['prod/POST/v1/partitions/tenant-1/encrypt', false],
-    ['POST/v1/partitions/tenant-1/encrypt', false],
-  ] as const)('is accepted by IAM, and its answer for %s is %s', async ([path, may]) => {
+    ['lets callers', '$default/POST/v1/partitions/tenant-1/encrypt'],
+    ['lets callers', '$default/GET/v1/health'],
+    ['does not let callers', '$default/POST/v1/partitions/tenant-1/decrypt'],
+    ['does not let callers', '$default/POST/v1/partitions/tenant-2/encrypt'],
+    ['does not let callers', 'prod/POST/v1/partitions/tenant-1/encrypt'],
+    ['does not let callers', 'POST/v1/partitions/tenant-1/encrypt'],
+  ] as const)('is accepted by IAM, and %s invoke %s', async ([lets, path]) => {
     expect(
       await isAllowed(caller, 'execute-api:Invoke', {
         arn: `arn:aws:execute-api:us-west-2:111122223333:abc123/${path}`,
       }),
-    ).toBe(may);
+    ).toBe(lets === 'lets callers');
   });
 });

@@ -6,7 +6,14 @@ import { describe, expect, it } from 'vitest';
 const root = join(import.meta.dirname, '..', '..', '..');
 
 /** Node modules that only the operator's commands may import. */
-const OF_A_TERMINAL = ['node:events', 'node:fs/promises', 'node:os', 'node:readline/promises', 'node:util'];
+const OF_A_TERMINAL = [
+  'node:events',
+  'node:fs/promises',
+  'node:os',
+  'node:readline/promises',
+  'node:stream',
+  'node:util',
+];
 /** Modules with which the client signs HTTP requests and classifies signing errors. */
 const TO_SIGN = [
   '@aws-sdk/core/client',

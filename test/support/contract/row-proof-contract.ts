@@ -148,7 +148,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     it.for(each('system'))('make Keyfold refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
       const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
       await replace(rows.system, edited);
-      // The attacker knows the System Key and proves the Intermediate Key anew, and must still fail.
+      // The attacker knows the System Key, and gives the Intermediate Key a new proof. The attack must still fail.
       const { id, created } = edited;
       await table.put(provenUnder(rows.system, { ...rows.victim, parent: { id, created } }));
       expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
@@ -197,7 +197,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
 
 let services = 0;
 
-/** The row with the proof that an attacker who knows the System Key gives it. */
+/** Gives a row the proof that an attacker who knows the System Key can compute. */
 function provenUnder(system: EnvelopeKeyRecord, row: EnvelopeKeyRecord): EnvelopeKeyRecord {
   const key = createSecretKey(aes.open(createSecretKey(MASTER), system.encryptedKey) as Buffer);
   const { id, created, parent, encryptedKey: sealed } = row;

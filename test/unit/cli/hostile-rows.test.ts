@@ -2,6 +2,7 @@
  * Tests the output for key rows that an attacker wrote. Such rows must neither control the operator's terminal nor hide
  * other rows.
  */
+import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
@@ -58,6 +59,7 @@ async function keyfold(
     ...operatorAdapters,
     openTable: () => table,
     version: '0.0.0',
+    stdin: Readable.from([]),
   });
   return { code, out: out.join('\n'), all: all.join('\n') };
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -219,6 +220,7 @@ async function atTerminal(
     caller: { user: 'somebody', host: 'somewhere' },
     now: Date.now,
     version: '0.0.0',
+    stdin: Readable.from([]),
     ...operatorAdapters,
     openTable: (options) => {
       opened.push(options);

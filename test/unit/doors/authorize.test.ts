@@ -226,9 +226,9 @@ describe('the scopes of a token', () => {
   });
 });
 
-describe("a token's scope allows the single and the batch request of", () => {
+describe("a token's scope", () => {
   const scopes = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
-  it.for(OPERATION_NAMES)('%s', async (operation) => {
+  it.for(OPERATION_NAMES)('allows the single and the batch form of the operation: %s', async (operation) => {
     const passed: string[] = [];
     for (const scope of scopes) {
       if ((await attempt(JWT, claims({ scope }), 'tenant-1', operation)) !== '403') passed.push(scope);

@@ -100,6 +100,9 @@ it.for([
   [true, '['.repeat(101) + ']'.repeat(101)],
   [false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
   [true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
-] as const)('isNestedTooDeeply counts only the brackets outside strings (case %#): %s', ([isTooDeep, text]) => {
-  expect(isNestedTooDeeply(text)).toBe(isTooDeep);
-});
+] as const)(
+  'isNestedTooDeeply counts only the brackets outside strings, and returns %s (case %#)',
+  ([isTooDeep, text]) => {
+    expect(isNestedTooDeeply(text)).toBe(isTooDeep);
+  },
+);

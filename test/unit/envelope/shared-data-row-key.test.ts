@@ -100,7 +100,7 @@ describe('a Data Row Key', () => {
     expect(new Set(records.map(({ key }) => key.parent.created)).size).toBe(2);
   });
 
-  it('decrypts each of the records that share it by itself, and each has its own nonce', async () => {
+  it('decrypts each record that shares it independently, and each record has its own nonce', async () => {
     const world = new FakeDependencies();
     const records = await sealed(world.process().session('p').batch({ shareDataRowKey: true }), 3);
     expect(new Set(records.map(({ data }) => Buffer.from(data.slice(-12)).toString('hex'))).size).toBe(3);

@@ -118,7 +118,7 @@ it('a plaintext from a refused key is zeroed', async () => {
   }
 });
 
-it('decrypt sends a wrap as long as KMS accepts', async () => {
+it('decrypt sends even the longest wrap that KMS accepts', async () => {
   answer = WHOLE;
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });

@@ -187,11 +187,11 @@ function decodePlainly(text: string): unknown {
   return dataRowRecordFromValue(JSON.parse(text));
 }
 
-it('the fast path of a record decodes to the same record as JSON.parse, or fails with the same error', () => {
+it('the fast path for records decodes to the same record as JSON.parse, or fails with the same error', () => {
   expect(compare(anyText, decodeIfCut, decodePlainly, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 
-it('the fast path of a string returns the same text as JSON.parse', () => {
+it('the fast path for strings returns the same text as JSON.parse', () => {
   const source = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), crooked).map((text) => JSON.stringify(text));
   expect(compare(source, readUnescaped, (text) => JSON.parse(text))).toBeGreaterThan(ENOUGH);
 });

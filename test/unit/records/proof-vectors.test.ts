@@ -36,7 +36,7 @@ const { recordProofs, rowProofs } = JSON.parse(readFileSync(file, 'utf8')) as {
 const bytes = (hex = ''): Buffer => Buffer.from(hex, 'hex');
 
 it.for(recordProofs)(
-  'recordProof computes the vector "$name"',
+  'recordProof computes the proof of the vector "$name"',
   ({ dataRowKey, form, path, context, sealed, proof }) => {
     const binding = bindingOf(context, { form, path });
     expect(recordProof(createSecretKey(bytes(dataRowKey)), binding, bytes(sealed)).toString('hex')).toBe(proof);

@@ -18,7 +18,7 @@ const contexts = fc
   .map((entries) => entries);
 
 describe('recordProof', () => {
-  it('computes the published vector', () => {
+  it('computes the published proof', () => {
     const place = { form: 'json', path: "$['items'][*]['ssn']" } as const;
     expect(proofOf({ table: 'users', id: '42' }, place)).toBe(
       '5e5b114310507263eaf49e99b7a1f5b0ded6515cbf0a6673290251db4862c911',

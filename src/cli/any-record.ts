@@ -1,0 +1,39 @@
+import { decodeCompactRecord, looksCompact, type CompactKind } from '../records/compact-record.ts';
+import { dataRowRecordFromValue, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
+
+/** A record that was read from one of its forms. */
+export interface AnyRecord {
+  /** Asherah's JSON object, or the compact form of bytes or of a document's field. */
+  readonly form: 'object' | CompactKind;
+  readonly record: DataRowRecord;
+}
+
+/**
+ * Reads a record in any form: a compact string, JSON text, a JSON object, or an answer of the API with the member
+ * `record`.
+ * @param value text, or a value that `JSON.parse` made
+ * @throws KeyfoldError `InvalidRequest`. The error does not quote the record.
+ */
+export function readAnyRecord(value: unknown): AnyRecord {
+  if (typeof value === 'string') {
+    const text = value.trim();
+    if (looksCompact(text)) {
+      const { kind, record } = decodeCompactRecord(text);
+      return { form: kind, record };
+    }
+    const parsed = parseJson(text);
+    return parsed === undefined ? { form: 'object', record: decodeDataRowRecord(text) } : readAnyRecord(parsed);
+  }
+  if (typeof value === 'object' && value !== null && 'record' in value) return readAnyRecord(value.record);
+  return { form: 'object', record: dataRowRecordFromValue(value) };
+}
+
+/** Parses JSON. Undefined if the text is not JSON, or only JSON of a string that is no compact record. */
+function parseJson(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'string' && !looksCompact(value.trim()) ? undefined : value;
+  } catch {
+    return undefined;
+  }
+}

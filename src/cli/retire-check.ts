@@ -1,0 +1,107 @@
+import type { OperatorConfig } from '../config/operator-config.ts';
+import { invalidConfiguration } from '../errors.ts';
+import type { KeyTable } from '../maintenance/key-table.ts';
+import { keyKindOf, keyName, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { textOf } from './input.ts';
+import { viewOf } from './key-view.ts';
+import { openTableOf, type KeyRequest } from './one-key.ts';
+import { parseRecordReport, type RecordReport } from './record-report.ts';
+import { printableJson } from './text.ts';
+
+/** Options of `keys retire-check`. */
+export interface RetireRequest extends KeyRequest {
+  /** The files that `keyfold verify --report` wrote. Together they must cover every place with records. */
+  readonly reports: readonly string[];
+  readonly json: boolean;
+}
+
+/** The answer as `--json` prints it. */
+interface RetireView {
+  readonly id: string;
+  readonly created: number | 'latest';
+  /** `unknown` if a record could still be under the key for one of the reasons in `why`. */
+  readonly outcome: 'retired' | 'in-use' | 'unknown';
+  /** The known records under the key. */
+  readonly records: number;
+  readonly why: readonly string[];
+}
+
+/**
+ * Runs `keys retire-check`. It says whether any known record is still under a key. It changes nothing.
+ * @returns the exit code: a success only if the key is retired
+ * @throws KeyfoldError `InvalidRequest` for a file that is not a report, `MetastoreUnavailable`
+ */
+export async function retireCheck(
+  request: RetireRequest,
+  config: OperatorConfig,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { names } = config;
+  if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to check their keys']);
+  const reports: RecordReport[] = [];
+  for (const file of request.reports) reports.push(parseRecordReport(await textOf(file, dependencies), file));
+  const table = openTableOf(request, config, dependencies);
+  const row = await table.find(request.id, request.created);
+  const why: string[] = [];
+  let records = 0;
+  if (row === undefined || row.created === undefined) why.push('there is no such key row');
+  else {
+    const key = { id: row.id, created: row.created } as KeyMeta;
+    const under = await keysUnder(key, table);
+    for (const report of reports) {
+      for (const one of report.keys)
+        if (under.has(keyName({ id: one.id as KeyId, created: one.created as EpochSeconds }))) records += one.records;
+    }
+    const { state } = viewOf(row, config.policy, dependencies.now());
+    if (state === 'valid') why.push('it still seals: revoke it, or wait until it expires');
+    why.push(...reports.flatMap((report) => faultsOf(report, { ...names, endsAtMs: endOf(key, state, config) })));
+  }
+  const { id, created } = request;
+  const outcome = records > 0 ? 'in-use' : why.length > 0 ? 'unknown' : 'retired';
+  print({ id, created, outcome, records, why }, request.json, reports, dependencies);
+  return outcome === 'retired' ? EXIT.ok : EXIT.failed;
+}
+
+/** The names of the key itself, and for a System Key of every Intermediate Key under it. */
+async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Set<string>> {
+  const names = new Set([keyName(key)]);
+  if (keyKindOf(key.id) !== 'system') return names;
+  for await (const row of table.scan()) {
+    if ('unreadable' in row || row.parent === undefined) continue;
+    if (keyName(row.parent) === keyName(key)) names.add(keyName(row));
+  }
+  return names;
+}
+
+/** When the key stopped sealing, in milliseconds since 1970; undefined if only its revocation stopped it. */
+function endOf({ created }: KeyMeta, state: string, { policy }: OperatorConfig): number | undefined {
+  return state === 'expired' ? created * 1000 + policy.expireAfterMs : undefined;
+}
+
+function faultsOf(
+  report: RecordReport,
+  { service, product, endsAtMs }: { service: string; product: string; endsAtMs: number | undefined },
+): string[] {
+  const { source, startedAt, malformed } = report;
+  const faults: string[] = [];
+  if (report.service !== service || report.product !== product)
+    faults.push(`the report on ${source} is of the service ${report.service} and the product ${report.product}`);
+  if (malformed > 0) faults.push(`${source} has ${malformed} records that do not parse, so their keys are unknown`);
+  if (endsAtMs !== undefined && Date.parse(startedAt) < endsAtMs)
+    faults.push(`the report on ${source} began before the key expired`);
+  return faults;
+}
+
+function print(view: RetireView, json: boolean, reports: readonly RecordReport[], { terminal }: CliDependencies): void {
+  if (json) {
+    terminal.out(printableJson(view, 2));
+    return;
+  }
+  const { outcome, records, why } = view;
+  const total = reports.reduce((sum, report) => sum + report.records, 0);
+  if (outcome === 'retired') terminal.out(`Retired: none of ${total} known records is under it.`);
+  if (outcome === 'in-use') terminal.out(`In use: ${records} of ${total} known records are under it.`);
+  if (outcome === 'unknown') terminal.out('Not known to be retired.');
+  for (const reason of why) terminal.out(`- ${reason}`);
+}

@@ -1,0 +1,171 @@
+import { writeFile } from 'node:fs/promises';
+import type { AppConfig } from '../config/app-config.ts';
+import type { SessionFactory } from '../envelope/session-factory.ts';
+import { KeyfoldError } from '../errors.ts';
+import type { DataRowRecord } from '../records/data-row-record.ts';
+import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
+import { readAnyRecord } from './any-record.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { linesOf } from './input.ts';
+import { progressOf } from './progress.ts';
+import type { RecordReport } from './record-report.ts';
+import { formatFields, formatTable, printableJson } from './text.ts';
+
+/** Options of `keyfold verify`. */
+export interface VerifyRequest {
+  /** A file of JSON Lines, or `-` for standard input. */
+  readonly source: string;
+  /** The member of each line that holds the record. Undefined if the line is the record. */
+  readonly field: string | undefined;
+  /** The member of each line that names the row. Undefined to name rows by their line number, from 1. */
+  readonly idField: string | undefined;
+  /** A file for the report, which `keys retire-check` reads. */
+  readonly reportFile: string | undefined;
+  readonly json: boolean;
+}
+
+/** The records that are opened at the same time. */
+const BATCH = 256;
+
+/** One line of the source. */
+interface Row {
+  readonly id: string;
+  readonly record: DataRowRecord | undefined;
+}
+
+/**
+ * Runs `keyfold verify`: opens every record of a source, and zeroes the plaintext at once. It prints each record that
+ * does not open, and a summary.
+ * @returns the exit code: a failure if a record cannot be read
+ * @throws KeyfoldError the error of KMS or of the metastore, because it is then unknown whether a record opens
+ */
+export async function verifyRecords(
+  request: VerifyRequest,
+  config: AppConfig,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { terminal, now } = dependencies;
+  const startedAt = new Date(now()).toISOString();
+  const verifier = new Verifier(config, await dependencies.openSessions(config));
+  const progress = progressOf('records', dependencies);
+  const flush = async (rows: readonly Row[]): Promise<void> => {
+    const codes = await Promise.all(rows.map((row) => verifier.verify(row)));
+    for (const [i, code] of codes.entries()) {
+      const row = rows[i]?.id ?? '';
+      if (code === undefined) continue;
+      terminal.out(request.json ? printableJson({ row, code }) : `unreadable  ${row}  ${code}`);
+    }
+    progress.advance(rows.length);
+  };
+  let line = 0;
+  let batch: Row[] = [];
+  for await (const text of await linesOf(request.source, dependencies)) {
+    line += 1;
+    if (text.trim() === '') continue;
+    batch.push(rowOf(text, line, request));
+    if (batch.length < BATCH) continue;
+    await flush(batch);
+    batch = [];
+  }
+  await flush(batch);
+  progress.end();
+  const { service, product } = config.names;
+  const report = { kind: 'keyfold-records', source: request.source, startedAt, service, product } as const;
+  const whole: RecordReport = { ...report, ...verifier.counts() };
+  if (request.reportFile !== undefined)
+    await writeFile(request.reportFile, `${printableJson(whole, 2)}\n`, { mode: 0o600 });
+  if (request.json) terminal.out(printableJson(whole));
+  else terminal.out(textOfReport(whole));
+  return whole.unreadable > 0 ? EXIT.failed : EXIT.ok;
+}
+
+/** Opens records and counts them. */
+class Verifier {
+  readonly #keyfold: Pick<SessionFactory, 'session'>;
+  readonly #naming: KeyNaming;
+  readonly #keys = new Map<string, { readonly id: string; readonly created: number; records: number }>();
+  #opens = 0;
+  #needsContext = 0;
+  #unreadable = 0;
+  #malformed = 0;
+
+  constructor(config: AppConfig, keyfold: Pick<SessionFactory, 'session'>) {
+    this.#keyfold = keyfold;
+    this.#naming = new KeyNaming(config.names);
+  }
+
+  /** @returns the error code if the record cannot be read; undefined if it opens or needs its context */
+  async verify({ id, record }: Row): Promise<string | undefined> {
+    if (record === undefined) {
+      this.#malformed += 1;
+      this.#unreadable += 1;
+      return 'InvalidRequest';
+    }
+    this.#count(record.key.parent as KeyMeta);
+    try {
+      const partition = this.#naming.partitionOf(record.key.parent.id);
+      if (partition === undefined) throw new KeyfoldError('RecordUnreadable', 'It is of another service.');
+      const plaintext = await this.#keyfold.session(partition).decrypt(record);
+      plaintext.fill(0);
+      this.#opens += 1;
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof KeyfoldError)) throw error;
+      if (error.code === 'ContextRequired') {
+        this.#needsContext += 1;
+        return undefined;
+      }
+      if (error.retryable || error.code === 'KmsMisconfigured')
+        throw new KeyfoldError(error.code, `Row ${id}: ${error.message}`, { cause: error.cause });
+      this.#unreadable += 1;
+      return error.code;
+    }
+  }
+
+  counts(): Pick<RecordReport, 'records' | 'opens' | 'needsContext' | 'unreadable' | 'malformed' | 'keys'> {
+    const [opens, needsContext, unreadable] = [this.#opens, this.#needsContext, this.#unreadable];
+    const records = opens + needsContext + unreadable;
+    return { records, opens, needsContext, unreadable, malformed: this.#malformed, keys: [...this.#keys.values()] };
+  }
+
+  #count({ id, created }: KeyMeta): void {
+    const name = keyName({ id, created });
+    const known = this.#keys.get(name);
+    if (known === undefined) this.#keys.set(name, { id, created, records: 1 });
+    else known.records += 1;
+  }
+}
+
+function rowOf(text: string, line: number, { field, idField }: VerifyRequest): Row {
+  let id = `line ${line}`;
+  try {
+    const value: unknown = JSON.parse(text);
+    const named = memberOf(value, idField);
+    if (typeof named === 'string' || typeof named === 'number') id = String(named);
+    return { id, record: readAnyRecord(field === undefined ? value : memberOf(value, field)).record };
+  } catch {
+    // The reason stays out, because the error of JSON.parse quotes the line.
+    return { id, record: undefined };
+  }
+}
+
+function memberOf(value: unknown, name: string | undefined): unknown {
+  if (name === undefined || typeof value !== 'object' || value === null) return undefined;
+  return Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
+}
+
+/** The keys that the text shows. `--json` and `--report` have all of them. */
+const SHOWN_KEYS = 50;
+
+function textOfReport({ records, opens, needsContext, unreadable, keys }: RecordReport): string {
+  const summary = formatFields([
+    ['records', String(records)],
+    ['open', String(opens)],
+    ['need a context', String(needsContext)],
+    ['unreadable', String(unreadable)],
+  ]);
+  const largest = keys.toSorted((a, b) => b.records - a.records).slice(0, SHOWN_KEYS);
+  const rows = largest.map((key) => [key.id, String(key.created), String(key.records)]);
+  const more = keys.length > SHOWN_KEYS ? [`and ${keys.length - SHOWN_KEYS} keys more`] : [];
+  return [summary, ...formatTable(['KEY', 'CREATED', 'RECORDS'], rows), ...more].join('\n');
+}

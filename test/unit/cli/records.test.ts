@@ -1,0 +1,251 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
+import { DAY_MS } from '../../support/fakes.ts';
+import { HealthyService } from '../../support/healthy-service.ts';
+import type { CliRun } from '../../support/operator.ts';
+
+const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
+const SYSTEM_KEY = '_SK_orders_shop';
+const PLAINTEXT = 'CANARY-plaintext';
+
+let folder: string;
+let world: HealthyService;
+let record: DataRowRecord;
+let created: number;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-records-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+beforeEach(async () => {
+  world = await HealthyService.start();
+  record = await world.sessions().session('tenant-1').encrypt(Buffer.from(PLAINTEXT));
+  ({ created } = record.key.parent);
+});
+afterEach(() => world.stop());
+
+function keyfold(args: readonly string[], stdin?: string): Promise<CliRun> {
+  return world.operator.keyfold(args, world.settings, stdin);
+}
+
+async function fileOf(name: string, lines: readonly string[]): Promise<string> {
+  const file = join(folder, name);
+  await writeFile(file, lines.map((line) => `${line}\n`).join(''));
+  return file;
+}
+
+const compact = (of = record): string => encodeCompactRecord(of, 'bytes') ?? '';
+
+describe('keyfold inspect', () => {
+  it('explains a record in every form, from an argument, a file or standard input', async () => {
+    const expected = {
+      form: 'object',
+      intermediateKey: { id: INTERMEDIATE_KEY, created, createdAt: new Date(created * 1000).toISOString() },
+      partition: 'tenant-1',
+      dataRowKey: { created: record.key.created, createdAt: new Date(record.key.created * 1000).toISOString() },
+      bound: false,
+      sealedBytes: record.data.length,
+      plaintextBytes: PLAINTEXT.length,
+    };
+    const json = encodeDataRowRecord(record);
+    const file = await fileOf('record.json', [`{"record":${json}}`]);
+    const runs: [string[], string | undefined, string][] = [
+      [[json], undefined, 'object'],
+      [[file], undefined, 'object'],
+      [['-'], json, 'object'],
+      [[compact()], undefined, 'bytes'],
+      [['-'], `"${compact()}"\n`, 'bytes'],
+      [[encodeCompactRecord(record, 'json') ?? ''], undefined, 'json'],
+    ];
+    for (const [args, stdin, form] of runs) {
+      const { code, stdout } = await keyfold(['inspect', '--json', ...args], stdin);
+      expect([code, JSON.parse(stdout)]).toEqual([0, { ...expected, form }]);
+    }
+  });
+
+  it('says whether a record is bound to a context, and looks its key rows up', async () => {
+    const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
+    const { code, stdout } = await keyfold(['inspect', compact(bound), '--chain']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('bound: it opens only with its context');
+    expect(stdout).toContain(`${INTERMEDIATE_KEY} ${created}`);
+    expect(stdout).toMatch(/wrapped in us-east-1 +arn:aws:kms:us-east-1/);
+    const chain = JSON.parse((await keyfold(['inspect', compact(), '--chain', '--json'])).stdout) as {
+      chain: object[];
+    };
+    expect(chain.chain).toMatchObject([
+      { id: INTERMEDIATE_KEY, state: 'valid' },
+      { id: SYSTEM_KEY, state: 'valid', kms: 'aws' },
+    ]);
+  });
+
+  it('fails if a key row of the record is absent', async () => {
+    const lost = { ...record, key: { ...record.key, parent: { id: INTERMEDIATE_KEY, created: 60 } } };
+    const { code, stdout } = await keyfold(['inspect', compact(lost), '--chain']);
+    expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
+  });
+
+  it.for([
+    ['no record', '{"Key":"CANARY"}', 'The record is malformed'],
+    ['text', 'kf1.CANARY!', 'record'],
+    ['a file that does not exist', '/nowhere/CANARY', 'The file /nowhere/CANARY cannot be read: ENOENT'],
+  ] as const)('refuses %s', async ([, source, says]) => {
+    const { code, stderr } = await keyfold(['inspect', source]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+  });
+});
+
+/** The results of `verify --json`: the unreadable rows, and the counts. */
+async function verified(...args: string[]): Promise<{ code: number; rows: object[]; counts: Record<string, unknown> }> {
+  const { code, stdout } = await keyfold(['verify', '--json', ...args]);
+  const lines = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { code, rows: lines.slice(0, -1), counts: lines.at(-1) ?? {} };
+}
+
+describe('keyfold verify', () => {
+  it('counts the records that open, need a context, and cannot be read, and the keys that they name', async () => {
+    const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
+    const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
+    const broken = { ...record, data: Buffer.alloc(60) };
+    const lost = { ...record, key: { ...record.key, parent: { id: INTERMEDIATE_KEY, created: 60 } } };
+    const foreign = { ...record, key: { ...record.key, parent: { id: '_IK_tenant-1_billing_shop', created } } };
+    const file = await fileOf('rows.jsonl', [
+      encodeDataRowRecord(record),
+      `"${compact(other)}"`,
+      '',
+      encodeDataRowRecord(bound),
+      encodeDataRowRecord(broken),
+      encodeDataRowRecord(lost),
+      encodeDataRowRecord(foreign),
+      '{"Key":"CANARY"',
+    ]);
+    const { code, rows, counts } = await verified(file);
+    expect(code).toBe(1);
+    expect(rows).toEqual([
+      { row: 'line 5', code: 'RecordUnreadable' },
+      { row: 'line 6', code: 'RecordUnreadable' },
+      { row: 'line 7', code: 'RecordUnreadable' },
+      { row: 'line 8', code: 'InvalidRequest' },
+    ]);
+    expect(counts).toMatchObject({ records: 7, opens: 2, needsContext: 1, unreadable: 4, malformed: 1 });
+    expect(counts['keys']).toEqual([
+      { id: INTERMEDIATE_KEY, created, records: 3 },
+      { id: '_IK_tenant-2_orders_shop', created: other.key.parent.created, records: 1 },
+      { id: INTERMEDIATE_KEY, created: 60, records: 1 },
+      { id: '_IK_tenant-1_billing_shop', created, records: 1 },
+    ]);
+  });
+
+  it('reads the record and the name of a row from members of the line', async () => {
+    const file = await fileOf('named.jsonl', [
+      JSON.stringify({ pk: 'customer-1', card: compact() }),
+      JSON.stringify({ pk: 'customer-2', card: 'CANARY' }),
+      JSON.stringify({ pk: 'customer-3' }),
+    ]);
+    const { rows, counts } = await verified(file, '--field', 'card', '--id', 'pk');
+    expect(rows).toEqual([
+      { row: 'customer-2', code: 'InvalidRequest' },
+      { row: 'customer-3', code: 'InvalidRequest' },
+    ]);
+    expect(counts).toMatchObject({ opens: 1, unreadable: 2 });
+  });
+
+  it('reads standard input, and shows neither plaintext nor lines', async () => {
+    const { code, stdout, stderr } = await keyfold(['verify', '-'], `${compact()}\n"${compact()}"\nCANARY\n`);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/unreadable {2}line 1 {2}InvalidRequest\nunreadable {2}line 3/);
+    expect(stdout).toMatch(/records +3\nopen +1\n/);
+    expect(stdout + stderr).not.toContain('CANARY');
+  });
+
+  it('stops if KMS is down, because a record is then not known to be unreadable', async () => {
+    for (const region of Object.keys(world.keys)) {
+      world.kms.setFault(region, { kind: 'error', name: 'DisabledException' });
+    }
+    const file = await fileOf('one.jsonl', [encodeDataRowRecord(record)]);
+    const { code, stdout, stderr } = await keyfold(['verify', file]);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toContain('Row line 1: Every KMS region refused');
+  });
+
+  it('keeps every batch in order, and uses one look-up for a thousand records', async () => {
+    const lines = Array.from({ length: 1000 }, (_, i) => (i % 300 === 299 ? '{}' : encodeDataRowRecord(record)));
+    world.proxy.calls = [];
+    const { rows, counts } = await verified(await fileOf('many.jsonl', lines));
+    expect(counts).toMatchObject({ records: 1000, opens: 997, unreadable: 3 });
+    expect(rows.map((row) => (row as { row: string }).row)).toEqual(['line 300', 'line 600', 'line 900']);
+    expect(world.proxy.calls).toEqual(['Get IK', 'Get SK']);
+  });
+});
+
+/** Verifies the lines, and returns the file of the report. */
+async function report(name: string, lines: readonly string[]): Promise<string> {
+  const file = join(folder, name);
+  await keyfold(['verify', await fileOf(`${name}.jsonl`, lines), '--report', file]);
+  return file;
+}
+
+/** The exit code and the answer of `keys retire-check`. */
+async function check(id: string, date: number, ...reports: string[]): Promise<object> {
+  const { code, stdout } = await keyfold(['keys', 'retire-check', id, String(date), '--report', ...reports, '--json']);
+  const { outcome, records, why } = JSON.parse(stdout) as { outcome: string; records: number; why: string[] };
+  return { code, outcome, records, why };
+}
+
+describe('keys retire-check', () => {
+  it('finds the records under an Intermediate Key, and under every key of a System Key', async () => {
+    const used = await report('used', [encodeDataRowRecord(record), encodeDataRowRecord(record)]);
+    const none = await report('none', []);
+    const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
+    for (const [id, date] of [
+      [INTERMEDIATE_KEY, created],
+      [SYSTEM_KEY, systemKey.created],
+    ] as const) {
+      await keyfold(['keys', 'revoke', id, String(date), '--yes']);
+      expect(await check(id, date, used, none)).toEqual({ code: 1, outcome: 'in-use', records: 2, why: [] });
+      expect(await check(id, date, none)).toEqual({ code: 0, outcome: 'retired', records: 0, why: [] });
+    }
+  });
+
+  it('does not call a key retired that still seals, or that does not exist', async () => {
+    const none = await report('none', []);
+    expect(await check(INTERMEDIATE_KEY, created, none)).toEqual({
+      code: 1,
+      outcome: 'unknown',
+      records: 0,
+      why: ['it still seals: revoke it, or wait until it expires'],
+    });
+    expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
+  });
+
+  it('does not trust a report from before the key expired, of another service, or with lines that do not parse', async () => {
+    const early = await report('early', []);
+    const malformed = await report('malformed', ['{}']);
+    const foreign = join(folder, 'foreign');
+    await writeFile(foreign, (await readFile(early, 'utf8')).replace('"orders"', '"billing"'));
+    world.operator.clock.advance(91 * DAY_MS);
+    const late = await report('late', []);
+    expect(await check(INTERMEDIATE_KEY, created, late)).toMatchObject({ code: 0, outcome: 'retired' });
+    for (const [file, why] of [
+      [early, 'began before the key expired'],
+      [malformed, 'has 1 records that do not parse'],
+      [foreign, 'is of the service billing'],
+    ] as const) {
+      const found = await check(INTERMEDIATE_KEY, created, late, file);
+      expect(found).toMatchObject({ code: 1, outcome: 'unknown' });
+      expect(JSON.stringify(found)).toContain(why);
+    }
+  });
+
+  it('refuses a file that is no report', async () => {
+    const file = await fileOf('other.json', ['{"kind":"CANARY"}']);
+    const { code, stderr } = await keyfold(['keys', 'retire-check', SYSTEM_KEY, '60', '--report', file]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is not a report of keyfold verify')]);
+  });
+});
