@@ -1,5 +1,6 @@
 import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { alarm, oneMetric, ownMetric, shareOf, type Ring, type Which } from './alarm.ts';
+import { apiMetrics } from './api.ts';
 import { queueNamesOf, type Deployment, type FunctionName } from './deployment.ts';
 import type { Resources } from './queues.ts';
 import { runbookOf } from './runbooks.ts';
@@ -122,6 +123,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const given = alarmTopics[region];
   const topic = given ?? { Ref: 'AlarmTopic' };
   const queues = queueNamesOf(deployment);
+  const api = apiMetrics(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
   // AWS reports the metrics of these alarms all the time, so the end of such an alarm is a real recovery.
   const ends = { OKActions: [topic] };
@@ -146,7 +148,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       'The HTTP API has failed most requests for a quarter of an hour, be it before they reach the function',
       topic,
       { least: MOST, ...FOR_LONG },
-      shareOf('AWS/ApiGateway', ['5xx', 'Count'], { ApiId: { Ref: 'HttpApi' } }, FOR_LONG),
+      shareOf(api.namespace, api.names, api.dimensions, FOR_LONG),
     ),
     SystemKeyOld: alarm(
       'The latest System Key may not seal any more, and the maintenance has not made the next one',

@@ -1,14 +1,9 @@
 import { partition } from '@aws-sdk/core/client';
 import { alarmResources } from './alarms.ts';
+import { apiParts } from './api.ts';
 import { dashboardResources } from './dashboard.ts';
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
-
-/**
- * The scopes that a route requires. API Gateway accepts a token with any of them. The function then checks the scope
- * for the operation.
- */
-const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 
 /**
  * The operations of the two functions for direct invocation. The two share a handler, and IAM decides which callers may
@@ -21,10 +16,10 @@ const OPERATIONS = {
 
 /** The values of `custom` in serverless.yml, for one region of a deployment. */
 export function appValues(deployment: Deployment, region: string): Record<string, unknown> {
-  const { http, prefix, regions, functions } = deployment;
+  const { prefix, regions, functions } = deployment;
   if (!regions.includes(region))
     throw new Error(`${region} is not among the regions of the deployment: ${regions.join(', ')}`);
-  const isJwt = http.auth === 'jwt';
+  const { resources, outputs, extensions, ...api } = apiParts(deployment, region);
   return {
     prefix,
     region,
@@ -38,25 +33,17 @@ export function appValues(deployment: Deployment, region: string): Record<string
     environment: environmentOf(deployment, region),
     apiEnvironment: apiEnvironmentOf(deployment),
     operations: OPERATIONS,
-    authorizers: isJwt
-      ? {
-          token: {
-            type: 'jwt',
-            identitySource: '$request.header.Authorization',
-            issuerUrl: http.issuer,
-            audience: http.audience,
-          },
-        }
-      : {},
-    authorizer: isJwt ? { name: 'token', type: 'jwt', scopes: SCOPES } : { type: 'aws_iam' },
-    throttling: { ThrottlingRateLimit: http.requestsPerSecond, ThrottlingBurstLimit: http.burst },
+    architecture: deployment.architecture,
+    api,
     queueFunctions: queueFunctions(deployment),
+    outputs,
     resources: {
+      ...resources,
       ...queueResources(deployment),
       ...alarmResources(deployment, region),
       ...dashboardResources(deployment, region),
     },
-    extensions: functionExtensions(deployment, region),
+    extensions: { ...functionExtensions(deployment, region), ...extensions },
   };
 }
 

@@ -18,6 +18,10 @@ const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
+const CERTIFICATE = /^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate\/[0-9a-f-]{36}$/;
+const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
+/** An asterisk is not one, since any page could then send what a browser has. */
+const ORIGIN = /^https:\/\/(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?$/;
 const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 const whole = (least: number, most: number) =>
   v.pipe(
@@ -132,6 +136,39 @@ export const deploymentSchema = v.strictObject({
     }),
     {},
   ),
+  api: v.optional(
+    v.strictObject({
+      type: v.optional(
+        v.picklist(['http', 'rest', 'private', 'functionUrl'], 'is none of http, rest, private and functionUrl'),
+        'http',
+      ),
+      domain: v.optional(
+        v.strictObject({
+          name: v.pipe(v.string(), v.regex(DOMAIN, 'is no domain')),
+          certificates: v.record(REGION, arn(CERTIFICATE, 'is no ARN of a certificate')),
+        }),
+      ),
+      cors: v.optional(
+        v.strictObject({
+          origins: v.pipe(
+            v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is no https origin'))),
+            v.minLength(1, 'must have at least one entry'),
+          ),
+        }),
+      ),
+      vpcEndpoints: v.optional(
+        v.record(
+          REGION,
+          v.pipe(
+            v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is no id of a VPC endpoint'))),
+            v.minLength(1, 'must have at least one entry'),
+          ),
+        ),
+      ),
+    }),
+    {},
+  ),
+  architecture: v.optional(v.picklist(['arm64', 'x86_64'], 'is neither arm64 nor x86_64'), 'arm64'),
   functions: v.optional(
     v.strictObject({
       api: functionOf(29, 29),

@@ -8,6 +8,7 @@ import { readQueueConfig } from '../src/config/queue-config.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { KeyfoldError } from '../src/errors.ts';
 import { environmentsOf } from './app.ts';
+import { apiFaults } from './api-faults.ts';
 import { faultsForAws } from './aws-faults.ts';
 import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
@@ -48,7 +49,12 @@ export async function readDeployment(file: string): Promise<Deployment> {
   const parsed = v.safeParse(deploymentSchema, given);
   const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
   const faults = parsed.success
-    ? [...faultsBetween(parsed.output), ...faultsForAws(parsed.output), ...settingFaults(parsed.output)]
+    ? [
+        ...faultsBetween(parsed.output),
+        ...apiFaults(parsed.output),
+        ...faultsForAws(parsed.output),
+        ...settingFaults(parsed.output),
+      ]
     : issues;
   if (!parsed.success || faults.length > 0)
     throw new Error(`${file} does not do:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
@@ -62,7 +68,12 @@ function told({ type, expected, message }: v.BaseIssue<unknown>): string {
 
 function faultsBetween(deployment: Deployment): string[] {
   const { http, regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
-  const ofJwt = { issuer: http.issuer, audience: http.audience, partitionsClaim: http.partitionsClaim };
+  const isRest = deployment.api.type === 'rest' || deployment.api.type === 'private';
+  const ofJwt = {
+    issuer: http.issuer,
+    ...(!isRest && { audience: http.audience }),
+    partitionsClaim: http.partitionsClaim,
+  };
   const onlyOfJwt = {
     partitionLists: http.partitionLists,
     partitionWildcards: http.partitionWildcards,

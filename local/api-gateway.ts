@@ -4,7 +4,12 @@ import type { IncomingMessage } from 'node:http';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 
 /** The routes that API Gateway is configured with. All other requests have the route key `$default`. */
-const ROUTES = ['POST /v1/partitions/{partition}/{operation}', 'GET /v1/health', 'GET /v1/openapi.json'];
+const ROUTES = [
+  'POST /v1/partitions/{partition}/{operation}',
+  'GET /v1/health',
+  'GET /v1/ready',
+  'GET /v1/openapi.json',
+];
 const TEXT_TYPE = /^(?:text\/|application\/(?:[\w.-]+\+)?json|application\/javascript|application\/xml)/;
 
 /**

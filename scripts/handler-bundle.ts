@@ -9,6 +9,7 @@ import {
   BUILT_INS,
   ERRORS_BY_NAME,
   LAMBDA_CREDENTIALS,
+  NATIVE_SHA256,
   NEVER_LOADED,
   NO_ENDPOINT_CACHE,
   ONE_EAGER_CHUNK,
@@ -55,6 +56,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
       VERSION_ALONE,
       ERRORS_BY_NAME,
       NO_ENDPOINT_CACHE,
+      NATIVE_SHA256,
       ONE_EAGER_CHUNK,
     ],
   });

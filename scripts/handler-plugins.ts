@@ -133,6 +133,16 @@ export const NO_ENDPOINT_CACHE: Plugin = {
   },
 };
 
+/** Removes the SDK's own SHA-256, which it would use if `node:crypto` had none. */
+export const NATIVE_SHA256: Plugin = {
+  name: 'native-sha256',
+  setup: (bundler) => {
+    bundler.onLoad({ filter: /@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/ }, () => ({
+      contents: 'export class Sha256Js {}',
+    }));
+  },
+};
+
 /** The modules that a start loads: what the files of handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/schedule'];
 /** The modules that load on demand and use code that a start has loaded. */

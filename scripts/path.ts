@@ -60,7 +60,7 @@ async function send(handler: HttpHandler, operation: string, body: object): Prom
   const context = { awsRequestId: 'path', getRemainingTimeInMillis: () => 30_000 } as unknown as Context;
   const write = process.stdout.write.bind(process.stdout);
   process.stdout.write = () => true;
-  const { statusCode, body: answer = '' } = await handler(event, context).finally(() => (process.stdout.write = write));
+  const { statusCode, body: answer } = await handler(event, context).finally(() => (process.stdout.write = write));
   if (statusCode !== 200) throw new Error(`the function answered ${statusCode}: ${answer}`);
   return JSON.parse(answer) as Record<string, unknown>;
 }

@@ -24,6 +24,7 @@ const RETRYABLE = {
   KmsMisconfigured: false,
   KeyRowUnreadable: false,
   MetastoreUnavailable: true,
+  NotReady: true,
   DeadlineExceeded: true,
   Internal: false,
 } as const satisfies Record<string, boolean>;

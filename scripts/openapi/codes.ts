@@ -21,6 +21,7 @@ const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   KmsMisconfigured: 'every region of KMS refused',
   KeyRowUnreadable: 'a row of the key table does not parse, or its key opens nowhere',
   MetastoreUnavailable: 'DynamoDB does not answer, or refuses',
+  NotReady: 'the latest System Key does not open, or the table does not answer',
   DeadlineExceeded: 'there was no time left',
   Internal: 'anything else; no detail goes out',
 };

@@ -44,6 +44,7 @@ export function openApiDocument(): Part {
       OPERATION_NAMES.map((name) => [`/v1/partitions/{partition}/${name}`, pathOf(name, responses)]),
     ),
     '/v1/health': { get: health(responses) },
+    '/v1/ready': { get: ready(responses) },
     '/v1/openapi.json': { get: ownDocument(responses) },
   };
   return {
@@ -52,8 +53,13 @@ export function openApiDocument(): Part {
     servers: [
       {
         url: 'https://{api}.execute-api.{region}.amazonaws.com',
-        description: 'An HTTP API of API Gateway.',
+        description: 'An HTTP API of API Gateway. A REST API has its stage behind this.',
         variables: { api: { default: 'abc123' }, region: { default: 'us-west-2' } },
+      },
+      {
+        url: 'https://{id}.lambda-url.{region}.on.aws',
+        description: 'A function URL. Its signatures are for the service lambda.',
+        variables: { id: { default: 'abc123' }, region: { default: 'us-west-2' } },
       },
       { url: 'http://127.0.0.1:8080', description: 'npm start' },
     ],
@@ -66,14 +72,16 @@ export function openApiDocument(): Part {
           type: 'apiKey',
           in: 'header',
           name: 'Authorization',
-          description: 'AWS Signature Version 4 for execute-api. A policy on the path says who may do what.',
+          description:
+            'AWS Signature Version 4 for execute-api, where a policy on the path says who may do what, or for lambda.',
           'x-amazon-apigateway-authtype': 'awsSigv4',
         },
         jwt: {
           type: 'http',
           scheme: 'bearer',
           bearerFormat: 'JWT',
-          description: 'A token with the scope of the operation, and a claim that names the partition.',
+          description:
+            'A token with the scope of the operation, and a claim that names the partition; or what a Lambda authorizer takes.',
         },
       },
       parameters: {
@@ -126,6 +134,16 @@ function health(responses: Responses): Part {
     summary: 'The last known state of the KMS regions and the metastore. Makes no call.',
     tags: ['Service'],
     responses: { 200: success('As last seen.', refTo('Health'), example), ...responses.ofFailures([]) },
+  };
+}
+
+function ready(responses: Responses): Part {
+  return {
+    operationId: 'ready',
+    summary: 'Whether requests can be served: the latest System Key opens, and the table answers.',
+    description: 'A process checks this at most once in five seconds, and answers from the last check until then.',
+    tags: ['Service'],
+    responses: { 200: success('They can.', refTo('Ready'), { ready: true }), ...responses.ofFailures(['NotReady']) },
   };
 }
 

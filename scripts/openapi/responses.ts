@@ -87,7 +87,7 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 
 function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
   const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
-  const { body = '' } = problemResponse(error, 'JKJaXmPLvHcESHA=');
+  const { body } = problemResponse(error, 'JKJaXmPLvHcESHA=');
   // The service draws the time for a retry at random. In the document it must not change.
   return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

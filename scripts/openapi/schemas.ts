@@ -81,6 +81,7 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     ContextFrom: contextFromSchema,
     BindPath: bindPathSchema,
     ...OPERATION_SCHEMAS,
+    Ready: v.strictObject({ ready: v.literal(true) }),
     Health: v.strictObject({ kms: v.array(regionHealth), metastore: metastoreHealth }),
     RegionHealth: regionHealth,
     RegionState: regionState,

@@ -25,22 +25,33 @@ export type KmsConfig =
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
 /**
- * How HTTP callers are authorized: by IAM signatures, by a JWT whose claim lists partitions, or not at all. Lambda
- * refuses `none`.
+ * How HTTP callers are authorized: by IAM signatures, by a JWT whose claim lists partitions, by a Lambda authorizer
+ * whose context does, or not at all. Lambda refuses `none`.
  */
-export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | { readonly kind: 'none' };
+export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | AuthorizerConfig | { readonly kind: 'none' };
 
-/** How the function reads the claims of a token. */
-export interface JwtConfig {
-  readonly kind: 'jwt';
-  /** The name of the claim that grants partitions. */
-  readonly partitionsClaim: string;
-  /** Whether the claim may list several partitions. Otherwise its whole text is one partition. */
+/** How the text that grants partitions is read. */
+export interface GrantRules {
+  /** Whether the text may list several partitions. If not, its whole text is one partition. */
   readonly partitionLists?: boolean | undefined;
   /** Whether `team-*` grants every partition that begins with `team-`. */
   readonly partitionWildcards?: boolean | undefined;
+}
+
+/** How the claims of a token are read. */
+export interface JwtConfig extends GrantRules {
+  readonly kind: 'jwt';
+  /** The name of the claim that grants partitions. */
+  readonly partitionsClaim: string;
   /** The name of the claim that holds the scopes, as text or an array. The default is `scope`. */
   readonly scopeClaim?: string | undefined;
+}
+
+/**
+ * How the context of a Lambda authorizer is read. Its `partitions` and `scope` grant what those claims of a token do.
+ */
+export interface AuthorizerConfig extends GrantRules {
+  readonly kind: 'authorizer';
 }
 
 /**
@@ -157,14 +168,13 @@ function proofsOf(settings: Settings): ProofRules {
 
 function authOf(settings: Settings): AuthConfig {
   const { AUTH: kind } = settings;
-  if (kind !== 'jwt') return { kind };
-  return {
-    kind,
-    partitionsClaim: settings.JWT_PARTITIONS_CLAIM ?? '',
+  const rules = {
     partitionLists: settings.JWT_PARTITION_LISTS,
     partitionWildcards: settings.JWT_PARTITION_WILDCARDS,
-    scopeClaim: settings.JWT_SCOPE_CLAIM,
   };
+  if (kind === 'authorizer') return { kind, ...rules };
+  if (kind !== 'jwt') return { kind };
+  return { kind, ...rules, partitionsClaim: settings.JWT_PARTITIONS_CLAIM ?? '', scopeClaim: settings.JWT_SCOPE_CLAIM };
 }
 
 function doorOf(settings: Settings): DoorConfig {

@@ -11,12 +11,9 @@ import type { AllSettings } from './vault-config.ts';
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-const JWT_SETTINGS = [
-  'JWT_PARTITIONS_CLAIM',
-  'JWT_PARTITION_LISTS',
-  'JWT_PARTITION_WILDCARDS',
-  'JWT_SCOPE_CLAIM',
-] as const;
+/** The settings of tokens alone, and those that the context of a Lambda authorizer is read by too. */
+const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
+const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
 const KMS_SETTINGS = [
   'KMS',
@@ -79,7 +76,7 @@ export function checkedSettings(
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
-    ...(areValid(['AUTH', ...JWT_SETTINGS]) ? authFaults(settings, environment) : []),
+    ...(areValid(['AUTH', ...CLAIM_SETTINGS, ...GRANT_SETTINGS]) ? authFaults(settings, environment) : []),
     ...faultsOf(settings, areValid),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
@@ -174,8 +171,13 @@ function authFaults(settings: Settings, environment: Environment): string[] {
       ? [`${PREFIX}JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both`]
       : [];
   }
-  const idle = JWT_SETTINGS.filter((name) => settings[name] !== undefined);
-  if (idle.length > 0) return idle.map((name) => `${PREFIX}${name} is set without ${PREFIX}AUTH=jwt`);
+  const idle = [
+    ...CLAIM_SETTINGS.filter((name) => settings[name] !== undefined).map((name) => [name, 'jwt']),
+    ...(auth === 'authorizer' ? [] : GRANT_SETTINGS)
+      .filter((name) => settings[name] !== undefined)
+      .map((name) => [name, 'jwt or authorizer']),
+  ];
+  if (idle.length > 0) return idle.map(([name, kinds]) => `${PREFIX}${name} is set without ${PREFIX}AUTH=${kinds}`);
   const inLambda = environment['AWS_LAMBDA_FUNCTION_NAME'] !== undefined;
   return auth === 'none' && inLambda
     ? [`${PREFIX}AUTH=none would let anyone call, so it is not allowed in Lambda`]

@@ -143,7 +143,7 @@ export const settingsSchema = v.object({
   DATA_ROW_KEY_MAX_MESSAGES: v.optional(v.pipe(count, v.maxValue(MAX_NONCES, `is more than ${MAX_NONCES}`))),
   DATA_ROW_KEY_MAX_AGE_MS: v.optional(count),
   PRELOAD_SYSTEM_KEY: v.optional(flag, 'false'),
-  AUTH: v.optional(v.picklist(['iam', 'jwt', 'none'], 'is none of iam, jwt, none'), 'iam'),
+  AUTH: v.optional(v.picklist(['iam', 'jwt', 'authorizer', 'none'], 'is none of iam, jwt, authorizer, none'), 'iam'),
   JWT_PARTITIONS_CLAIM: v.optional(claimName),
   JWT_PARTITION_LISTS: v.optional(flag),
   JWT_PARTITION_WILDCARDS: v.optional(flag),

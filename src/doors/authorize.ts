@@ -1,23 +1,28 @@
-import type { AuthConfig, JwtConfig } from '../config/app-config.ts';
+import type { AuthConfig, AuthorizerConfig, GrantRules, JwtConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { isJsonObject, membersOf, type JsonObject } from '../input/json-object.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
+import type { HttpRequest } from './http-event.ts';
 
 const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
 
+/** What an event calls each configured kind of authorizer. */
+const NAME_IN_EVENT = { iam: 'iam', jwt: 'jwt', authorizer: 'lambda' } as const;
+
 /**
  * Checks that the request came through the configured kind of authorizer, and only through that kind.
- * @param authorizer `requestContext.authorizer` of the event
- * @returns the fields that the authorizer passed on: the ARN of the IAM caller, or the claims of a token
+ * @returns the fields that the authorizer passed on: the IAM caller's ARN, the claims of a token, or the context of a
+ * Lambda authorizer
  * @throws KeyfoldError `Unauthenticated`
  */
-export function authenticate(auth: AuthConfig, authorizer: unknown): JsonObject {
-  const kinds = membersOf(authorizer);
-  const { length } = Object.keys(kinds);
-  if (auth.kind === 'none' && length === 0) return {};
-  const found = kinds[auth.kind];
-  if (length === 1 && isJsonObject(found)) return found;
+export function authenticate(auth: AuthConfig, { authorizer, isFunctionUrl }: HttpRequest): JsonObject {
+  const { length } = Object.keys(authorizer);
+  // The only authorizer that a function URL can have is IAM.
+  const isPossible = !isFunctionUrl || auth.kind === 'iam';
+  if (auth.kind === 'none' && length === 0 && isPossible) return {};
+  const found = auth.kind === 'none' ? undefined : authorizer[NAME_IN_EVENT[auth.kind]];
+  if (length === 1 && isJsonObject(found) && isPossible) return found;
   throw new KeyfoldError(
     'Unauthenticated',
     'The request has not passed the authorizer that this API is configured with.',
@@ -26,29 +31,43 @@ export function authenticate(auth: AuthConfig, authorizer: unknown): JsonObject 
 
 /**
  * Checks that the caller may run this operation on this partition. With IAM, API Gateway has already checked the path
- * against the caller's policy. With JWT, this function checks the token's scope and partition claims.
+ * against the caller's policy. Otherwise this function checks the scope and the partitions, which are in the claims of
+ * a token or in the context of a Lambda authorizer.
  * @param found the result of {@link authenticate}
  * @throws KeyfoldError `Forbidden`
  */
 export function authorize(auth: AuthConfig, found: JsonObject, partition: string, operation: OperationName): void {
-  if (auth.kind !== 'jwt') return;
-  const claims = membersOf(found['claims']);
+  if (auth.kind !== 'jwt' && auth.kind !== 'authorizer') return;
+  const [scopes, partitions] = grantedBy(auth, found);
   const scope = `keyfold/${ACTION_OF[operation]}`;
-  if (!entriesOf(claims[auth.scopeClaim ?? 'scope'])?.includes(scope)) {
-    throw new KeyfoldError('Forbidden', `The token lacks the scope ${scope}.`);
+  if (!entriesOf(scopes)?.includes(scope)) {
+    throw new KeyfoldError('Forbidden', `The caller lacks the scope ${scope}.`);
   }
-  if (!grantsOf(auth, claims[auth.partitionsClaim]).some((grant) => isGranted(grant, partition))) {
-    throw new KeyfoldError('Forbidden', 'The token does not grant this partition.');
+  if (!grantsOf(auth, partitions).some((grant) => isGranted(grant, partition))) {
+    throw new KeyfoldError('Forbidden', 'The caller is not granted this partition.');
   }
+}
+
+/** The values that grant scopes and partitions. The context of a Lambda authorizer has fixed names for them. */
+function grantedBy(auth: JwtConfig | AuthorizerConfig, found: JsonObject): [scopes: unknown, partitions: unknown] {
+  if (auth.kind === 'authorizer') return [found['scope'], textOfContext(found['partitions'])];
+  const claims = membersOf(found['claims']);
+  return [claims[auth.scopeClaim ?? 'scope'], claims[auth.partitionsClaim]];
+}
+
+/** A number in the context of a Lambda authorizer as text, as REST APIs pass it on. Other values stay as they are. */
+function textOfContext(value: unknown): unknown {
+  return Number.isSafeInteger(value) ? String(value) : value;
 }
 
 /**
  * Names the caller for the audit. With IAM, the name is the ARN that signed the request. With JWT, it is
- * `issuer#subject`. Null if the authorizer passed on neither.
+ * `issuer#subject`. With a Lambda authorizer, it is its `principalId`. Null if the authorizer passed on no such name.
  * @param found the result of {@link authenticate}
  */
 export function principalOf(auth: AuthConfig, found: JsonObject): string | null {
   if (auth.kind === 'iam') return asText(found['userArn']);
+  if (auth.kind === 'authorizer') return asText(found['principalId']);
   const { iss, sub } = membersOf(found['claims']);
   const subject = asText(sub);
   return subject === null ? null : `${asText(iss) ?? ''}#${subject}`;
@@ -63,7 +82,7 @@ function asText(value: unknown): string | null {
  * and wildcards count only if the settings allow them. If one entry of a claim is invalid, the claim grants nothing.
  */
 function grantsOf(
-  { partitionLists = false, partitionWildcards = false }: JwtConfig,
+  { partitionLists = false, partitionWildcards = false }: GrantRules,
   claim: unknown,
 ): readonly string[] {
   const entries = partitionLists ? (entriesOf(claim) ?? []) : [claim];

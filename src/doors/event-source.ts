@@ -1,4 +1,4 @@
-import type { APIGatewayProxyEventV2, SQSEvent } from 'aws-lambda';
+import type { SQSEvent } from 'aws-lambda';
 import { KeyfoldError } from '../errors.ts';
 import { isJsonObject, membersOf } from '../input/json-object.ts';
 
@@ -7,33 +7,9 @@ export function unexpectedEvent(expected: string): KeyfoldError {
   return new KeyfoldError('InvalidRequest', `This function expects ${expected}; this event is something else.`);
 }
 
-/** Whether an event is a request of an API Gateway HTTP API in payload format 2.0. */
-export function isFromGateway(event: unknown): event is APIGatewayProxyEventV2 {
-  const { version, type, routeKey, rawPath, headers, pathParameters, requestContext } = membersOf(event);
-  const { http, domainName } = membersOf(requestContext);
-  const { partition, operation } = membersOf(pathParameters);
-  return (
-    version === '2.0' &&
-    // Events for a Lambda authorizer differ from requests only by their member `type`.
-    type === undefined &&
-    typeof routeKey === 'string' &&
-    typeof rawPath === 'string' &&
-    isJsonObject(headers) &&
-    // Check only the headers and parameters that a door reads, because this runs for every request.
-    isTextOrAbsent(headers['content-type']) &&
-    isTextOrAbsent(headers['content-encoding']) &&
-    isTextOrAbsent(partition) &&
-    isTextOrAbsent(operation) &&
-    typeof membersOf(http)['method'] === 'string' &&
-    typeof domainName === 'string' &&
-    // Events of a function URL differ only by their domain name.
-    !domainName.includes('.lambda-url.')
-  );
-}
-
 /**
- * Whether an event is an HTTP request of any kind, for example from a function URL, a REST API or a load balancer. Such
- * a sender reads an HTTP response.
+ * Whether an event is an HTTP request of any kind, for example from an API, a function URL or a load balancer. Such a
+ * sender reads an HTTP response.
  */
 export function isRequest(event: unknown): boolean {
   return isJsonObject(membersOf(event)['requestContext']);
@@ -65,8 +41,4 @@ export function isFromSchedule(event: unknown): boolean {
     return detailType === undefined || detailType === 'Scheduled Event';
   }
   return isJsonObject(event) && Object.keys(event).length === 0;
-}
-
-function isTextOrAbsent(value: unknown): boolean {
-  return typeof value === 'string' || value === undefined;
 }

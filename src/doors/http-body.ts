@@ -1,9 +1,9 @@
 import { MIMEType } from 'node:util';
-import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { decodeBase64 } from '../crypto/base64.ts';
 import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError } from '../errors.ts';
 import { base64Length } from '../operations/operation.ts';
+import type { HttpRequest } from './http-event.ts';
 
 const JSON_TYPE = 'application/json';
 
@@ -12,11 +12,11 @@ const JSON_TYPE = 'application/json';
  * @param limitBytes the largest body that is accepted, after base64 decoding
  * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
-export function readBodyText({ headers, body, isBase64Encoded }: APIGatewayProxyEventV2, limitBytes: number): string {
+export function readBodyText({ headers, body, isBase64Encoded }: HttpRequest, limitBytes: number): string {
   checkType(headers['content-type']);
   checkEncoding(headers['content-encoding']);
-  // API Gateway omits the body of an empty request. Events written by hand may have null.
-  const given: unknown = body ?? '';
+  // An empty request has no body in payload format 2.0, and null in 1.0.
+  const given = body ?? '';
   if (typeof given !== 'string') throw invalid("The event's body must be text: the JSON as a string.");
   if (given === '') throw invalid('The request has no body: send a JSON object.');
   if (given.length > (isBase64Encoded ? base64Length(limitBytes) : limitBytes)) {

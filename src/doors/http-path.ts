@@ -1,7 +1,7 @@
-import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { KeyfoldError } from '../errors.ts';
 import { HTTP_PARTITION, NO_HTTP_PARTITION } from '../operations/http-partition.ts';
 import { isOperationName, type OperationName } from '../operations/operation-name.ts';
+import { withoutEncodedAt, type HttpRequest } from './http-event.ts';
 
 /** The partition and the operation that an HTTP request names. */
 export interface Target {
@@ -15,34 +15,48 @@ export interface Target {
  * part instead.
  */
 const PATH =
-  /^((?:\/(?!\.{1,2}\/|v1\/partitions\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|openapi\.json|partitions\/[^/]+\/[^/]+))$/;
+  /^((?:\/(?!\.{1,2}\/|v1\/partitions\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|ready|openapi\.json|partitions\/[^/]+\/[^/]+))$/;
+
+const PARTITIONS = '/v1/partitions/';
 
 const NOT_LITERAL =
   'The path must be /v1/partitions/PARTITION/OPERATION, spelled out without percent-encoding; %40 for @ is allowed.';
 
 /**
  * Returns a request's path without the stage or the base path of a custom domain. Undefined if Keyfold has no such
- * path. On API Gateway's own domain, only the stage may precede the path.
+ * path. On any domain of AWS, only the stage may precede the path.
  */
-export function pathOf({ rawPath, requestContext }: APIGatewayProxyEventV2): string | undefined {
-  const { stage, apiId, domainName } = requestContext;
-  const [, base = '', path] = PATH.exec(rawPath) ?? [];
-  const isOwnDomain = domainName.startsWith(`${apiId}.execute-api.`);
-  return base === '' || base === `/${stage}` || !isOwnDomain ? path : undefined;
+export function pathOf({ path: sent, base: { stage, isCustomDomain } }: HttpRequest): string | undefined {
+  const [, base = '', path] = PATH.exec(sent) ?? [];
+  return base === '' || base === `/${stage}` || isCustomDomain ? path : undefined;
 }
 
 /** The methods of a Keyfold path, as the value of an Allow header. */
 export function methodsOf(path: string): string {
-  return path.startsWith('/v1/partitions/') ? 'POST' : 'GET, HEAD';
+  return path.startsWith(PARTITIONS) ? 'POST' : 'GET, HEAD';
 }
 
 /**
- * Reads the partition and the operation from the path parameters, which API Gateway has matched and authorized.
+ * Reads the partition and the operation of a request. They come from the parameters of the route, which API Gateway has
+ * matched and authorized. If the route has none, such as `$default` or `/{proxy+}`, they come from the path within the
+ * API.
+ * @returns undefined if the path does not name a partition and an operation
  * @throws KeyfoldError `NotFound` for an unknown operation
  */
-export function readTarget({ pathParameters }: APIGatewayProxyEventV2): Target {
-  const { partition = '', operation = '' } = pathParameters ?? {};
+export function readTarget(request: HttpRequest): Target | undefined {
+  const named = request.matched ?? partsOf(request);
+  if (named === undefined) return undefined;
+  const { partition, operation } = named;
   if (!isOperationName(operation)) throw new KeyfoldError('NotFound', 'The path names an unknown operation.');
+  return { partition, operation };
+}
+
+/** The partition and the operation in a literal path. The path within the API must begin with `/v1`. */
+function partsOf(request: HttpRequest): HttpRequest['matched'] {
+  const path = literalPathOf(request);
+  if (path === undefined || request.pathInApi === undefined) return undefined;
+  if (path !== withoutEncodedAt(request.pathInApi) || !path.startsWith(PARTITIONS)) return undefined;
+  const [partition = '', operation = ''] = path.slice(PARTITIONS.length).split('/');
   return { partition, operation };
 }
 
@@ -51,8 +65,13 @@ export function readTarget({ pathParameters }: APIGatewayProxyEventV2): Target {
  * IAM policy on the path would not match a percent-encoded spelling.
  * @throws KeyfoldError `InvalidRequest`
  */
-export function checkTarget(event: APIGatewayProxyEventV2, { partition, operation }: Target): void {
+export function checkTarget(request: HttpRequest, { partition, operation }: Target): void {
   if (!HTTP_PARTITION.test(partition)) throw new KeyfoldError('InvalidRequest', NO_HTTP_PARTITION);
-  if (pathOf(event)?.replaceAll('%40', '@') === `/v1/partitions/${partition}/${operation}`) return;
+  if (literalPathOf(request) === `${PARTITIONS}${partition}/${operation}`) return;
   throw new KeyfoldError('InvalidRequest', NOT_LITERAL);
+}
+
+function literalPathOf(request: HttpRequest): string | undefined {
+  const path = pathOf(request);
+  return path && withoutEncodedAt(path);
 }

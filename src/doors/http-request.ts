@@ -1,8 +1,8 @@
-import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { readPlaintextBody, readRecordBody } from '../records/fast-paths.ts';
 import { ACTION_OF, type OperationName } from '../operations/operation-name.ts';
 import { base64Length, type OperationRequest } from '../operations/operation.ts';
 import { readBodyText } from './http-body.ts';
+import type { HttpRequest } from './http-event.ts';
 import { requestOf } from './json-request.ts';
 
 /**
@@ -24,12 +24,8 @@ const FAST_PATHS: Readonly<Partial<Record<OperationName, (text: string) => unkno
  * @param limitBytes the largest body that is accepted, after base64 decoding
  * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
-export function readBody(
-  event: APIGatewayProxyEventV2,
-  operation: OperationName,
-  limitBytes: number,
-): OperationRequest {
-  const text = readBodyText(event, limitBytes);
+export function readBody(request: HttpRequest, operation: OperationName, limitBytes: number): OperationRequest {
+  const text = readBodyText(request, limitBytes);
   const value = FAST_PATHS[operation]?.(text);
   return value === undefined ? requestOf(text) : { value, text: () => text };
 }

@@ -1,18 +1,22 @@
 import middy, { type MiddlewareObj } from '@middy/core';
-import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../errors.ts';
+import type { JsonObject } from '../input/json-object.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
 import { audited, type AuditSubject } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
-import { isFromGateway, isRequest, unexpectedEvent } from './event-source.ts';
+import { isRequest, unexpectedEvent } from './event-source.ts';
 import { doorHandler, FailedInvocation, type Handler } from './handler.ts';
-import { checkTarget, methodsOf, pathOf, readTarget } from './http-path.ts';
+import type { HttpRequest } from './http-event.ts';
+import { checkTarget, methodsOf, pathOf, readTarget, type Target } from './http-path.ts';
 import { bodyLimitBytes, readBody } from './http-request.ts';
+import { httpRequestOf } from './payload-formats.ts';
 import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
-import { problemResponse } from './problem.ts';
+import { problemResponse, type HttpAnswer } from './problem.ts';
+import { readiness } from './readiness.ts';
 
-/** The longest time for a request, in milliseconds. API Gateway gives up after 30 s. */
+/** The longest that a request may take. HTTP APIs give up after 30 s, and REST APIs after 29 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
  * The most bytes that a UTF-16 code unit can take in an answer. UTF-8 takes up to three bytes, and an escaped quotation
@@ -27,59 +31,80 @@ export interface HttpDoorOptions extends DoorOptions {
   readonly health: () => unknown;
 }
 
-/** A Lambda handler for API Gateway HTTP APIs with payload format 2.0. */
-export type HttpHandler = Handler<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>;
+/** An event that the door serves. Others are refused. */
+type HttpEvent = APIGatewayProxyEventV2 | APIGatewayProxyEvent;
+
+/** A Lambda handler for HTTP APIs, REST APIs and function URLs. */
+export type HttpHandler = Handler<HttpEvent, HttpAnswer>;
+
+/** The answer to a GET request, as JSON text. */
+type Resource = (context: Context) => Promise<string>;
+
+const EXPECTED =
+  'requests of an API Gateway HTTP API (payload format 2.0 or 1.0), of a REST API, or of a function URL with AWS_IAM';
 
 /**
- * Creates the HTTP door. The door uses the route and the path parameters that API Gateway has matched, because API
- * Gateway authorized exactly those. It refuses a request if the path spells them differently.
+ * Creates the HTTP door. It reads the partition and the operation from the parameters of the route if there are any,
+ * because those are what API Gateway authorized. Otherwise, as behind `$default` or `/{proxy+}`, it reads them from the
+ * literal path. It refuses a request whose path spells them differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
-  return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>({ timeoutEarlyInMillis: 0 })
+  const ready = readiness((limits) => options.keyfold.checkSystemKey(limits), options.now);
+  const resources: Readonly<Record<string, Resource>> = {
+    '/v1/health': async () => JSON.stringify(options.health()),
+    '/v1/ready': async (context) => {
+      await ready(remainingMs(context) - options.config.deadlineMarginMs);
+      return '{"ready":true}';
+    },
+    '/v1/openapi.json': openApiText,
+  };
+  return middy<HttpEvent, HttpAnswer>({ timeoutEarlyInMillis: 0 })
     .use(PROBLEMS)
-    .handler(doorHandler(options.telemetry, (event, context) => route(options, event, context)));
+    .handler(
+      doorHandler(options.telemetry, async (event, context) => {
+        const request = await httpRequestOf(event);
+        if (request === undefined) throw unexpectedEvent(EXPECTED);
+        return inFormOf(request, await route(options, resources, request, context));
+      }),
+    );
+}
+
+/** Adds what payload format 1.0 has in an answer besides. */
+function inFormOf({ saysBase64 }: HttpRequest, answer: HttpAnswer): HttpAnswer {
+  return saysBase64 ? { ...answer, isBase64Encoded: false } : answer;
 }
 
 async function route(
   options: HttpDoorOptions,
-  event: APIGatewayProxyEventV2,
+  resources: Readonly<Record<string, Resource>>,
+  request: HttpRequest,
   context: Context,
-): Promise<APIGatewayProxyStructuredResultV2> {
-  if (!isFromGateway(event)) throw unexpectedEvent('requests of an API Gateway HTTP API, payload format 2.0');
-  const found = authenticate(options.auth, (event.requestContext as { authorizer?: unknown }).authorizer);
-  switch (event.routeKey) {
-    case 'POST /v1/partitions/{partition}/{operation}':
-      return operate(options, event, context, found);
-    case 'GET /v1/health':
-      return json(JSON.stringify(options.health()));
-    case 'GET /v1/openapi.json':
-      return json(await openApiText());
-    default:
-      return answerUnmatched(options, event, context);
+): Promise<HttpAnswer> {
+  const found = authenticate(options.auth, request);
+  const { method } = request;
+  const target = method === 'POST' ? readTarget(request) : undefined;
+  if (target !== undefined) return operate(options, request, target, context, found);
+  const { pathInApi = '' } = request;
+  const path = Object.hasOwn(resources, pathInApi) ? pathInApi : (pathOf(request) ?? '');
+  const resource = Object.hasOwn(resources, path) ? resources[path] : undefined;
+  if (path === '' || (resource === undefined && method === 'POST')) {
+    throw new KeyfoldError('NotFound', 'The API has no such path.');
   }
-}
-
-/** Answers a request that matches no route of API Gateway: a HEAD request, a wrong method or an unknown path. */
-async function answerUnmatched(
-  options: HttpDoorOptions,
-  event: APIGatewayProxyEventV2,
-  context: Context,
-): Promise<APIGatewayProxyStructuredResultV2> {
-  const path = pathOf(event);
-  if (path === undefined) throw new KeyfoldError('NotFound', 'The API has no such path.');
-  const routeKey = `GET ${path}`;
-  const isHead = event.requestContext.http.method === 'HEAD' && methodsOf(path).includes('HEAD');
-  if (isHead) return { ...(await route(options, { ...event, routeKey }, context)), body: '' };
-  throw new KeyfoldError('MethodNotAllowed', `This path supports only ${methodsOf(path)}.`);
+  if (resource === undefined || (method !== 'GET' && method !== 'HEAD')) {
+    throw new KeyfoldError('MethodNotAllowed', `This path supports only ${methodsOf(path)}.`);
+  }
+  const answer = json(await resource(context));
+  return method === 'HEAD' ? { ...answer, body: '' } : answer;
 }
 
 async function operate(
   options: HttpDoorOptions,
-  event: APIGatewayProxyEventV2,
+  request: HttpRequest,
+  target: Target,
   context: Context,
-  found: Readonly<Record<string, unknown>>,
-): Promise<APIGatewayProxyStructuredResultV2> {
-  const { partition, operation } = readTarget(event);
+  found: JsonObject,
+): Promise<HttpAnswer> {
+  const { partition, operation } = target;
   const principal = principalOf(options.auth, found);
   // An invalid partition name may be any text, so the audit omits the name.
   const named = HTTP_PARTITION.test(partition) ? partition : '';
@@ -92,12 +117,16 @@ async function operate(
   };
   return audited(options.telemetry, subject, async (trail) => {
     authorize(options.auth, found, partition, operation);
-    checkTarget(event, { partition, operation });
-    const request = readBody(event, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
-    trail.requestRead(request.value);
-    const remainingMs = Math.min(context.getRemainingTimeInMillis(), MAX_ANSWER_MS);
-    return json(await perform(options, { partition, operation, request }, { remainingMs, answerFits, trail }));
+    checkTarget(request, target);
+    const body = readBody(request, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    trail.requestRead(body.value);
+    const call = { partition, operation, request: body };
+    return json(await perform(options, call, { remainingMs: remainingMs(context), answerFits, trail }));
   });
+}
+
+function remainingMs(context: Context): number {
+  return Math.min(context.getRemainingTimeInMillis(), MAX_ANSWER_MS);
 }
 
 /**
@@ -113,19 +142,25 @@ function answerFits(answer: string): boolean {
  * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
  * a response. For any other event the invocation must fail, because its sender would take a response for a success.
  */
-const PROBLEMS: MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2> = {
-  onError: (request) => {
-    const { error, event, context } = request;
+const PROBLEMS: MiddlewareObj<HttpEvent, HttpAnswer> = {
+  onError: async (failed) => {
+    const { error, event, context } = failed;
     if (!(error instanceof FailedInvocation) || !isRequest(event)) return;
-    const response = problemResponse(error.reason, event.requestContext.requestId ?? context.awsRequestId);
-    request.response = { ...response, headers: { ...response.headers, ...hintsOf(error.reason, event) } };
+    const { requestId } = event.requestContext;
+    const problem = problemResponse(error.reason, typeof requestId === 'string' ? requestId : context.awsRequestId);
+    const request = await httpRequestOf(event);
+    if (request === undefined) failed.response = problem;
+    else failed.response = inFormOf(request, withHints(problem, error.reason, request));
   },
 };
 
-/** Headers that list what the client may use instead (RFC 9110, 15.5.6 and 15.5.16). */
-function hintsOf({ code }: KeyfoldError, event: APIGatewayProxyEventV2): Record<string, string> {
-  if (code === 'MethodNotAllowed') return { allow: methodsOf(pathOf(event) ?? '') };
-  return code === 'UnsupportedMediaType' ? { accept: 'application/json', 'accept-encoding': 'identity' } : {};
+/** Adds the headers that list what the client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
+function withHints(problem: HttpAnswer, { code }: KeyfoldError, request: HttpRequest): HttpAnswer {
+  const hints = {
+    ...(code === 'MethodNotAllowed' && { allow: methodsOf(pathOf(request) ?? '') }),
+    ...(code === 'UnsupportedMediaType' && { accept: 'application/json', 'accept-encoding': 'identity' }),
+  };
+  return { ...problem, headers: { ...problem.headers, ...hints } };
 }
 
 /** Returns the OpenAPI document. It is loaded on the first request for it, to keep cold starts short. */
@@ -134,7 +169,7 @@ async function openApiText(): Promise<string> {
   return JSON.stringify(document);
 }
 
-function json(body: string): APIGatewayProxyStructuredResultV2 {
+function json(body: string): HttpAnswer {
   return {
     statusCode: 200,
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },

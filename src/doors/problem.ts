@@ -1,5 +1,13 @@
-import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
+
+/** The answer to an HTTP request, in the form that HTTP APIs, REST APIs and function URLs have in common. */
+export interface HttpAnswer {
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** Set for payload format 1.0. */
+  readonly isBase64Encoded?: false;
+}
 
 /** The HTTP status (RFC 9110) and the problem title of each error code. */
 const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
@@ -21,6 +29,7 @@ const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
   KmsMisconfigured: [500, 'KMS misconfigured'],
   KeyRowUnreadable: [500, 'Key row unreadable'],
   MetastoreUnavailable: [503, 'Metastore unavailable'],
+  NotReady: [503, 'Not ready'],
   DeadlineExceeded: [504, 'Deadline exceeded'],
   Internal: [500, 'Internal error'],
 };
@@ -42,7 +51,7 @@ export function toKeyfoldError(thrown: unknown): KeyfoldError {
 }
 
 /** Writes an error as a problem document (RFC 9457). If the error is retryable, a jittered Retry-After is included. */
-export function problemResponse(error: KeyfoldError, requestId: string): APIGatewayProxyStructuredResultV2 {
+export function problemResponse(error: KeyfoldError, requestId: string): HttpAnswer {
   const { code, message: detail } = error;
   const [status, title] = PROBLEMS[code];
   const problem = { type: `urn:keyfold:error:${code}`, title, status, code, detail, requestId };

@@ -39,6 +39,7 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   KmsMisconfigured: 'retry',
   KeyRowUnreadable: 'retry',
   MetastoreUnavailable: 'retry',
+  NotReady: 'retry',
   DeadlineExceeded: 'retry',
   Internal: 'retry',
 };

@@ -97,9 +97,10 @@ function needsOperator(error: Error): boolean {
  */
 function reasonsOf(error: KeyfoldError): string[] {
   const reasons: string[] = [];
+  let isInternal = error.code === 'Internal';
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
-    if (error.code !== 'Internal') reasons.push(cause.message);
-    else reasons.push(`${cause.name}${framesOf(cause)}`);
+    reasons.push(isInternal ? `${cause.name}${framesOf(cause)}` : cause.message);
+    isInternal ||= cause instanceof KeyfoldError && cause.code === 'Internal';
   }
   return reasons;
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../async/clock.ts';
-import { checkLimits, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { checkLimits, orAborted, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
@@ -99,6 +99,19 @@ export class SessionFactory {
   async preload(limits: RequestLimits = {}): Promise<void> {
     checkLimits(limits);
     await withDeadline(limits, this.#dependencies.now, (deadline) => this.#systemKeys.preload(deadline));
+  }
+
+  /**
+   * Checks that the latest System Key of the service opens. It reads the key's row from the metastore and unwraps it
+   * with the KMS, whatever the cache holds. It makes no key.
+   * @throws TypeError for limits of the wrong type
+   * @throws KeyfoldError if the metastore or the KMS fails, or `KeyNotYetVisible` if the service has no System Key yet
+   */
+  async checkSystemKey(limits: RequestLimits = {}): Promise<void> {
+    checkLimits(limits);
+    await withDeadline(limits, this.#dependencies.now, (deadline) =>
+      orAborted(this.#systemKeys.checkLatest(deadline), deadline.signal),
+    );
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { Deadline } from '../async/deadline.ts';
 import { SingleFlight } from '../async/single-flight.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
-import { keyRowUnreadable } from '../errors.ts';
+import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
 import { keyName, metaOf, type KeyId, type KeyMeta } from '../records/ids.ts';
 import { createKey, findOrCreateKey } from './create-key.ts';
 import { EnvelopeKey } from './envelope-key.ts';
@@ -112,6 +112,22 @@ export class SystemKeys {
   /** Loads the newest key that may seal into the cache, if there is one. It never makes a key. */
   async preload(deadline: Deadline): Promise<void> {
     await findKey({ ...this.#search(deadline), use: (record) => this.#usable(record, deadline) });
+  }
+
+  /**
+   * Unwraps the newest key with KMS, and discards it.
+   * @throws KeyfoldError if that fails, or `KeyNotYetVisible` if there is no key
+   */
+  async checkLatest(deadline: Deadline): Promise<void> {
+    const { metastore, kms } = this.#dependencies;
+    const record = await metastore.loadLatest(this.#id, deadline);
+    if (record === undefined) {
+      throw new KeyfoldError('KeyNotYetVisible', 'The service has no System Key yet. The first encrypt makes one.');
+    }
+    const unwrapped = await kms.unwrap(record.encryptedKey, deadline);
+    if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
+    this.#check(record, unwrapped.key, unwrapped.rowProof);
+    unwrapped.key.fill(0);
   }
 
   /**

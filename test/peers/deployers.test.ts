@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expanded, isAllowed, KEYS, type Principal, REST, type Target, WEST } from '../integration/infra/account.ts';
 import { DEPLOYERS, type Deployers } from '../integration/infra/deployers.ts';
-import { FLIPPED, packageExample } from '../integration/infra/package.ts';
+import { ENTRIES, FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { ACCOUNT, templateOf } from '../integration/infra/template.ts';
 import { pythonOf } from './install.ts';
 
@@ -28,6 +28,8 @@ const FOR_OTHER_PROPERTIES = [
   /^s3:(?:Put|Delete)(?:Accelerate|Analytics|IntelligentTiering|Inventory|Lifecycle|Metrics|ObjectAcl|ObjectLock|Replication)/,
   /^s3:UpdateBucketMetadata/,
   /^sns:PutDataProtectionPolicy$/,
+  // Of mutual TLS.
+  /^apigateway:(?:AddCertificateTo|RemoveCertificateFrom)Domain$/,
   /^lambda:GetLayerVersion$/,
   // Keyfold never disables a key's rotation.
   /^kms:DisableKeyRotation$/,
@@ -48,7 +50,7 @@ function arn(service: string, name: string, context: Target['context'] = {}): Ta
 }
 
 /** The resources of the stacks by deploying role. Some types of resources have no name. */
-const TARGETS: Record<Exclude<keyof Deployers, 'app'>, readonly Target[]> = {
+const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readonly Target[]> = {
   keys: [
     KEYS['the key'],
     arn('kms', 'alias/keyfold'),
@@ -91,6 +93,15 @@ const TARGETS: Record<Exclude<keyof Deployers, 'app'>, readonly Target[]> = {
   ],
 };
 
+/** What the entries besides an HTTP API have. */
+const ENTRY_TARGETS: readonly Target[] = [
+  { arn: `arn:aws:apigateway:${WEST}::/restapis` },
+  { arn: `arn:aws:apigateway:${WEST}::/restapis/1` },
+  { arn: `arn:aws:apigateway:${WEST}::/domainnames` },
+  arn('lambda', 'function:keyfold-api', { 'lambda:FunctionUrlAuthType': 'AWS_IAM' }),
+  arn('logs', 'log-group:/aws/vendedlogs/rest-api/keyfold-app'),
+];
+
 const SCHEMAS = `
 import json, sys
 from pathlib import Path
@@ -115,13 +126,24 @@ async function isAllowedOnAny(
   name: keyof typeof TARGETS,
   action: string,
   deployer: Principal = DEPLOYERS[name],
+  targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
   // The simulation rejects an action on a type of resource that the action does not accept.
-  const answers = TARGETS[name].map((target) => isAllowed(deployer, action, target).catch(() => false));
+  const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }
 
-describe('the policy of a deploying role', () => {
+/** The actions of these patterns, without those that only properties of other templates ask for. */
+async function neededOf(patterns: readonly string[], left: readonly RegExp[]): Promise<string[]> {
+  const actions = (
+    await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
+  ).flat();
+  return [...new Set(actions)].filter(
+    (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
+  );
+}
+
+describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
   const types: Partial<Record<keyof typeof TARGETS, string[]>> = {
     keys: typesOf(templateOf('keys').Resources),
     tableAndRoles: [...typesOf(templateOf('table').Resources), ...typesOf(templateOf('roles').Resources)],
@@ -140,12 +162,7 @@ describe('the policy of a deploying role', () => {
     'for %s allows what CloudFormation needs for each resource, but not to delete data',
     async ([name, left]) => {
       const patterns = Object.values(await asked(types[name] ?? [])).flat();
-      const actions = (
-        await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
-      ).flat();
-      const needed = [...new Set(actions)].filter(
-        (action) => ![...FOR_OTHER_PROPERTIES, ...left].some((pattern) => pattern.test(action)),
-      );
+      const needed = await neededOf(patterns, left);
       expect(needed.length).toBeGreaterThan(10);
       const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
       expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
@@ -158,4 +175,20 @@ describe('the policy of a deploying role', () => {
       ]);
     },
   );
+
+  it('for other entries allows, together with the policies of the app, what CloudFormation needs for each resource', async () => {
+    const found: string[] = [];
+    for (const changed of Object.values(ENTRIES)) {
+      const app = await packageExample(changed);
+      found.push(...typesOf(app.resources));
+      await app.remove();
+    }
+    const needed = await neededOf(Object.values(await asked(found)).flat(), [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS]);
+    expect(needed).toContain('lambda:CreateFunctionUrlConfig');
+    const targets = [...TARGETS.appWithRetention, ...ENTRY_TARGETS];
+    const allowed = await Promise.all(
+      needed.map((action) => isAllowedOnAny('appWithRetention', action, DEPLOYERS.appWithEntries, targets)),
+    );
+    expect(needed.filter((action, i) => !allowed[i] && !DELETES_LOGS_AND_QUEUES.test(action))).toEqual([]);
+  });
 });

@@ -28,6 +28,11 @@ interface Packaged {
   readonly Environment: { readonly Variables: Readonly<Record<string, string | { readonly Ref: string }>> };
 }
 
+type Members = Readonly<Record<string, unknown>>;
+
+const JWT = { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants' };
+const AUTHORIZER = { KEYFOLD_AUTH: 'authorizer' };
+
 const root = join(import.meta.dirname, '..', '..');
 const run = promisify(execFile);
 
@@ -140,7 +145,48 @@ describe('the packaged function, cold and then warm,', () => {
     for (const _ of ['cold', 'warm']) expect(await open.invoke(asked)).toEqual({ plaintext: 'aGVsbG8=' });
   });
 
-  it('seal encrypts single payloads, batches and documents by direct invocation', async () => {
+  it.for([
+    ['api-encrypt-proxy', {}],
+    ['api-encrypt-default', {}],
+    ['api-encrypt-jwt', JWT],
+    ['api-encrypt-authorizer', AUTHORIZER],
+    ['http1-encrypt-iam', {}],
+    ['http1-encrypt-default', {}],
+    ['http1-encrypt-jwt', JWT],
+    ['http1-encrypt-authorizer', AUTHORIZER],
+    ['rest-encrypt-iam', {}],
+    ['rest-encrypt-proxy', {}],
+    ['rest-encrypt-cognito', JWT],
+    ['rest-encrypt-authorizer', AUTHORIZER],
+    ['url-encrypt-iam', {}],
+  ] as const)('the api answers the event %s', async ([name, environment]) => {
+    const api = await cold('api', environment);
+    const event = await sample(name);
+    for (const _ of ['cold', 'warm']) {
+      const answer = (await api.invoke(event)) as { isBase64Encoded?: boolean };
+      expect(answer).toMatchObject({ statusCode: 200, body: expect.stringContaining('"record"') });
+      expect(answer.isBase64Encoded).toBe('resource' in event ? false : undefined);
+    }
+    const { authorizer: _authorizer, identity: _identity, ...context } = event['requestContext'] as Members;
+    expect(await overHttp(api, { ...event, requestContext: context })).toMatchObject({ status: 401 });
+  });
+
+  it('the api is ready once there is a System Key, and says why it is not', async () => {
+    const api = await cold('api');
+    expect(await overHttp(api, await sample('api-ready-iam'))).toMatchObject({
+      status: 503,
+      body: { code: 'NotReady', detail: expect.stringContaining('no System Key yet') },
+    });
+    await overHttp(api, await sample('api-encrypt-iam'));
+    const other = await cold('api');
+    const ready = await sample('rest-ready-iam');
+    kms.resetCalls();
+    expect(await overHttp(other, ready)).toEqual({ status: 200, body: { ready: true } });
+    for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'down' });
+    expect(await overHttp(await cold('api'), ready)).toMatchObject({ status: 503, body: { code: 'NotReady' } });
+  });
+
+  it('the one that seals takes single payloads, batches and documents by direct invocation', async () => {
     const seal = await cold('seal');
     expect(await seal.invoke(await sample('invoke-encrypt'))).toMatchObject({ record: { Key: {} } });
     const batch = (await seal.invoke(await sample('invoke-encrypt-batch'))) as { results: unknown[] };

@@ -7,7 +7,7 @@ import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GetKeyPolicyCommand, GetKeyRotationStatusCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FLIPPED, packageExample } from '../integration/infra/package.ts';
+import { ENTRIES, FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { ACCOUNT, render, templateOf } from '../integration/infra/template.ts';
 import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
@@ -37,6 +37,7 @@ describe('cfn-lint', () => {
   it.for([
     ['', {}],
     [' with every option reversed', FLIPPED],
+    ...Object.entries(ENTRIES).map(([type, changed]) => [` with the entry ${type}`, changed] as const),
   ] as const)(
     'finds nothing in the packaged app%s except dependencies that osls states needlessly',
     async ([, changed]) => {

@@ -71,7 +71,7 @@ export function openDoor(
     health: options.health ?? (() => ({ kms: [], metastore: { state: 'unknown' } })),
   });
   return async (event, context = lambdaContext()) => {
-    const { statusCode = 0, headers = {}, body = '' } = await handler(event, context);
+    const { statusCode, headers, body } = await handler(event, context);
     const answer = {
       status: statusCode,
       headers: headers as Record<string, string>,

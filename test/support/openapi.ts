@@ -42,17 +42,15 @@ ajv.addSchema(document, DOCUMENT_URL);
  * check paths that the document lacks.
  * @throws Error if the answer differs from the document
  */
-export function mustConform(
-  { routeKey, pathParameters, requestContext }: Event,
-  { status, headers, body }: Answer,
-): void {
+export function mustConform(event: Event, { status, headers, body }: Answer): void {
   // A HEAD request is answered like the documented GET, but without a body.
-  if (requestContext.http.method === 'HEAD' && status === 200) return;
-  const path = routeKey.replace(/^\w+ /, '').replace('{operation}', pathParameters?.['operation'] ?? '');
-  const method = routeKey.startsWith('POST ') ? 'post' : 'get';
-  const operation = PATHS[path]?.[method];
+  if (methodOf(event) === 'HEAD' && status === 200) return;
+  const method = methodOf(event).toLowerCase();
+  const path = documentedPathOf(event);
+  // A catch-all route also accepts paths that the API does not have.
+  const operation = status === 404 ? undefined : PATHS[path]?.[method];
   if (operation === undefined) {
-    if (status < 400) throw new Error(`${routeKey} is answered, and the document does not know it`);
+    if (status < 400) throw new Error(`${path} is answered, and the document does not know it`);
     mustFit('#/components/schemas/Problem', body);
     mustBeProblem(status, body);
     return;
@@ -70,7 +68,28 @@ export function mustConform(
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/** Checks what the document's descriptions say about problems, because all errors have the same schema. */
+/** The event of a REST API, or of payload format 1.0, has other names than {@link Event}. */
+function methodOf(event: Event): string {
+  return (event as { httpMethod?: string }).httpMethod ?? event.requestContext.http.method;
+}
+
+/** The path as the document has it. A route that is not a catch-all names it. */
+function documentedPathOf({ routeKey, rawPath, pathParameters, ...rest }: Event): string {
+  const { resource = routeKey, path = rawPath } = rest as { resource?: string; path?: string };
+  const route = resource.replace(/^\w+ /, '');
+  if (!isCatchAll(route)) return route.replace('{operation}', pathParameters?.['operation'] ?? '');
+  const [, name = '', operation] = /\/v1\/([\w.]+)(?:\/[^/]+(\/[^/]+))?$/.exec(path) ?? [];
+  return operation === undefined ? `/v1/${name}` : `/v1/${name}/{partition}${operation}`;
+}
+
+function isCatchAll(route: string): boolean {
+  return route === '$default' || route.endsWith('+}');
+}
+
+/**
+ * Checks what the document's descriptions say about problems, because all errors have the same schema.
+ * @param response the documented response of the operation, if the document has the operation
+ */
 function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {
   const missing = ['type', 'title', 'status', 'code', 'detail', 'requestId'].filter((name) => !(name in body));
   if (missing.length > 0) throw new Error(`a problem has no ${missing.join()}`);

@@ -159,6 +159,13 @@ export const LIBRARY: PublicFunctions = {
     holds: serves,
   },
   'SessionFactory.preload': { args: () => [limits()], call: (given: never) => factory.preload(given) },
+  'SessionFactory.checkSystemKey': {
+    args: async () => {
+      await factory.session('p').encrypt(HELLO);
+      return [limits()];
+    },
+    call: (given: never) => factory.checkSystemKey(given),
+  },
   'SessionFactory.session': {
     args: () => ['p', noop],
     call: (...args: [never, never]) => factory.session(...args),

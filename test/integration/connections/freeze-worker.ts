@@ -45,7 +45,7 @@ async function api(): Promise<Serve> {
     each(requests, async (i) => {
       // A new partition has no cached key, so the handler reads and writes DynamoDB.
       const { statusCode, body } = await handler(encryptEvent(`${process.pid}-${round}-${i}`), context);
-      return statusCode === 200 ? 'ok' : String(body);
+      return statusCode === 200 ? 'ok' : body;
     });
 }
 

@@ -112,6 +112,30 @@ describe('the deploying role', () => {
     },
   );
 
+  it.for([
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/restapis`)],
+    ['apigateway:PATCH', at(`arn:aws:apigateway:${WEST}::/restapis/abc123/stages/live`)],
+    ['apigateway:UpdateRestApiPolicy', at(`arn:aws:apigateway:${WEST}::/restapis/abc123`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/domainnames`)],
+    ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
+    ['lambda:DeleteFunctionUrlConfig', ofLambda('keyfold-api')],
+    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
+  ] as const)(
+    'for the app may deploy other entries than an HTTP API only with a policy of their own: %s',
+    async ([action, target]) => {
+      expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
+      expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
+    },
+  );
+
+  it.for([
+    ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' })],
+    ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
+    ['lambda:AddPermission', at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' })],
+  ] as const)('for other entries may not perform %s', async ([action, target]) => {
+    expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
+  });
+
   it('for the app may manage functions, queues, logs and alarms with its own names', async () => {
     const deployment = await readDeployment(EXAMPLE);
     const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
@@ -309,6 +333,7 @@ describe('the deploying role', () => {
       AppPolicy: 'Deploys ${Prefix}-app with the roles that there are, and has its maintenance run',
       AppQueuesAndLogsPolicy:
         'Deploys the queues, logs, alarms and schedule of ${Prefix}-app; deletes no queue and no log',
+      AppEntriesPolicy: 'Deploys the REST API, the function URL and the domain of ${Prefix}-app',
       AppRetentionPolicy: 'Sets how long the logs and queues of ${Prefix}-app keep what is in them',
       EncryptPolicy: 'Encrypts under alias/${Name}',
       DecryptPolicy: 'Decrypts under alias/${Name} and the keys that it pointed to',

@@ -2,8 +2,10 @@
 import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
-/** The stacks that each role deploys. */
-export type Deployers = Readonly<Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention', Principal>>;
+/** Who deploys what. */
+export type Deployers = Readonly<
+  Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention' | 'appWithEntries', Principal>
+>;
 
 /** The deploying roles for the given parameters of the template, by what each role deploys. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
@@ -18,6 +20,7 @@ export function deployersOf(parameters: Readonly<Record<string, string>>): Deplo
     tableAndRoles: deployer(other, 'TableAndRolesPolicy'),
     app: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy'),
     appWithRetention: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy', 'AppRetentionPolicy'),
+    appWithEntries: deployer(other, 'AppPolicy', 'AppQueuesAndLogsPolicy', 'AppRetentionPolicy', 'AppEntriesPolicy'),
   };
 }
 

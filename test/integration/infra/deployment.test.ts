@@ -322,6 +322,8 @@ describe('deploy.yml', () => {
     expect(await readDeployment(file)).toEqual({
       ...least,
       prefix: 'keyfold',
+      api: { type: 'http' },
+      architecture: 'arm64',
       alarmTopics: {},
       tableName: 'EncryptionKey',
       tableWriters: [],

@@ -60,6 +60,31 @@ export const FLIPPED = {
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 
+const CERTIFICATE = 'certificate/00000000-0000-0000-0000-000000000001';
+const DOMAIN = {
+  name: 'keyfold.example.com',
+  certificates: {
+    'us-west-2': `arn:aws:acm:us-west-2:111122223333:${CERTIFICATE}`,
+    'us-east-1': `arn:aws:acm:us-east-1:111122223333:${CERTIFICATE}`,
+  },
+};
+const CORS = { origins: ['https://app.example.com'] };
+/** Tokens of a Cognito user pool, which an API of any type but a function URL can check. */
+export const COGNITO = {
+  auth: 'jwt',
+  issuer: 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_Example01',
+  partitionsClaim: 'tenant',
+};
+const VPC_ENDPOINTS = { 'us-west-2': ['vpce-0123456789abcdef0'], 'us-east-1': ['vpce-0123456789abcdef1'] };
+
+/** The example with each type of entry. */
+export const ENTRIES = {
+  http: { api: { type: 'http', domain: DOMAIN, cors: CORS }, architecture: 'x86_64' },
+  rest: { api: { type: 'rest', domain: DOMAIN }, http: COGNITO },
+  private: { api: { type: 'private', vpcEndpoints: VPC_ENDPOINTS } },
+  functionUrl: { api: { type: 'functionUrl', cors: CORS } },
+} as const;
+
 /** Packages the example, with some changes, for a region. Builds dist/ first if it is missing. */
 export async function packageExample(changed: object, region = 'us-west-2'): Promise<AppPackage> {
   if (!existsSync(join(root, 'dist', 'handlers', 'api'))) {

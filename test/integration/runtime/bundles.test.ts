@@ -12,7 +12,7 @@ import { bundleHandler } from '../../../scripts/handler-bundle.ts';
 import { KEPT_ERRORS } from '../../../scripts/handler-plugins.ts';
 import { loadedAtOnce } from '../../../scripts/loaded-at-once.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
-import { request } from '../../support/http-door.ts';
+import { request, sampleEvent } from '../../support/http-door.ts';
 import { startStub } from '../../support/stub-server.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 import { EAST, WEST } from '../../support/wire-fixture.ts';
@@ -132,10 +132,16 @@ it('the bundle encrypts and decrypts fields, and loads the OpenAPI document only
   });
   const opened = await ask(one, request('decrypt-fields', { document: sealed.body['document'], all: true }));
   expect(opened).toEqual({ status: 200, body: { document } });
-  expect(await ask(one, { ...ENCRYPT, routeKey: 'GET /v1/openapi.json' })).toMatchObject({
+  const openApi = { ...sampleEvent('api-health-iam'), rawPath: '/v1/openapi.json', routeKey: 'GET /v1/openapi.json' };
+  expect(await ask(one, openApi)).toMatchObject({
     status: 200,
     body: { openapi: expect.stringMatching(/^3\.1/) },
   });
+});
+
+it('the bundle loads the code for REST APIs on their first request', async () => {
+  const one = start(newService());
+  expect(await ask(one, sampleEvent('rest-encrypt-iam'))).toMatchObject({ status: 200 });
 });
 
 it("the bundles keep every error class of the SDK that our code or the SDK's retries look for", async () => {

@@ -257,10 +257,9 @@ describe('keyfold partitions erase', () => {
 
   it('gets no new key from keys rotate', async () => {
     await erase(BEGIN);
-    const rotate = (...options: string[]) => world.keyfold(['keys', 'rotate', ...options], STATIC);
-    const { code, stderr } = await rotate('--partition', 'tenant-1');
+    const { code, stderr } = await world.keyfold(['keys', 'rotate', '--partition', 'tenant-1'], STATIC);
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('erased the keys') as string });
-    const all = await rotate('--all-partitions', '--json');
+    const all = await world.keyfold(['keys', 'rotate', '--all-partitions', '--json'], STATIC);
     const outcomes = (JSON.parse(all.stdout) as { id: string; outcome: string }[]).map(({ id, outcome }) => [
       id,
       outcome,

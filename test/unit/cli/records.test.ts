@@ -27,7 +27,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-function keyfold(args: readonly string[], stdin?: string): Promise<CliRun> {
+function keyfold(args: readonly string[], stdin = ''): Promise<CliRun> {
   return world.operator.keyfold(args, world.settings, { stdin });
 }
 

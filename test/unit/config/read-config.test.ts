@@ -48,6 +48,22 @@ describe('readConfig', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
+  it('returns the rules of grants with AUTH=authorizer', () => {
+    const settings = {
+      KEYFOLD_AUTH: 'authorizer',
+      KEYFOLD_JWT_PARTITION_LISTS: 'true',
+      KEYFOLD_JWT_PARTITION_WILDCARDS: 'false',
+    };
+    expect(readConfig({ ...minimal, ...settings }).auth).toStrictEqual({
+      kind: 'authorizer',
+      partitionLists: true,
+      partitionWildcards: false,
+    });
+    expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'authorizer', AWS_LAMBDA_FUNCTION_NAME: 'api' }).auth.kind).toBe(
+      'authorizer',
+    );
+  });
+
   it('returns no JWT settings unless AUTH is jwt', () => {
     expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
   });
@@ -199,7 +215,7 @@ describe('readConfig', () => {
       'KEYFOLD_TABEL is not a setting',
       'KEYFOLD_MAX_ROUNDS is no longer a setting, because its value is now a constant: delete it',
       'KEYFOLD_EXPIRE_AFTER_MS is not a positive whole number',
-      'KEYFOLD_AUTH is none of iam, jwt, none',
+      'KEYFOLD_AUTH is none of iam, jwt, authorizer, none',
       'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304',
       expect.stringContaining('the service holds an underscore'),
       expect.stringContaining('the product is shaped like a region'),
@@ -225,6 +241,14 @@ describe('readConfig', () => {
     [{ KEYFOLD_JWT_PARTITION_LISTS: 'true' }, 'KEYFOLD_JWT_PARTITION_LISTS is set without KEYFOLD_AUTH=jwt'],
     [{ KEYFOLD_JWT_PARTITION_WILDCARDS: 'false' }, 'JWT_PARTITION_WILDCARDS is set without KEYFOLD_AUTH=jwt'],
     [{ KEYFOLD_JWT_SCOPE_CLAIM: 'scp' }, 'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt'],
+    [
+      { KEYFOLD_AUTH: 'authorizer', KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' },
+      'KEYFOLD_JWT_PARTITIONS_CLAIM is set without KEYFOLD_AUTH=jwt',
+    ],
+    [
+      { KEYFOLD_AUTH: 'authorizer', KEYFOLD_JWT_SCOPE_CLAIM: 'x' },
+      'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt',
+    ],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
     [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: '' }, 'KEYFOLD_JWT_SCOPE_CLAIM is empty'],
     [

@@ -245,6 +245,7 @@ describe('an HTTP request', () => {
       const event = request('encrypt', { plaintext: HELLO });
       event.routeKey = '$default';
       event.requestContext.stage = 'live';
+      event.requestContext.http.method = 'PUT';
       event.rawPath = path;
       const answer = await openDoor()(event);
       expect(answer.status).toBe(status);
@@ -326,10 +327,11 @@ describe('an HTTP request', () => {
     ['KmsMisconfigured', 500, 'KMS misconfigured'],
     ['KeyRowUnreadable', 500, 'Key row unreadable'],
     ['MetastoreUnavailable', 503, 'Metastore unavailable'],
+    ['NotReady', 503, 'Not ready'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
   ] as const)('that fails with %s is answered with %i and the title "%s"', ([code, status, title]) => {
-    const { statusCode, headers, body = '' } = problemResponse(new KeyfoldError(code, 'why'), 'r');
+    const { statusCode, headers, body } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
     const type = `urn:keyfold:error:${code}`;

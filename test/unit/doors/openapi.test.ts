@@ -73,8 +73,12 @@ describe('the OpenAPI example', () => {
 describe('the OpenAPI document', () => {
   it('has every operation, and the other routes of the door', async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
-    expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/openapi.json']);
-    const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
+    expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/ready', '/v1/openapi.json']);
+    const event: Event = {
+      ...sampleEvent('api-health-iam'),
+      routeKey: 'GET /v1/openapi.json',
+      rawPath: '/v1/openapi.json',
+    };
     expect((await send(event)).body).toEqual(document);
   });
 
@@ -84,7 +88,11 @@ describe('the OpenAPI document', () => {
   });
 
   it('is served only to authorized callers, as the health report is', async () => {
-    const event: Event = { ...sampleEvent('api-health-iam'), routeKey: 'GET /v1/openapi.json' };
+    const event: Event = {
+      ...sampleEvent('api-health-iam'),
+      routeKey: 'GET /v1/openapi.json',
+      rawPath: '/v1/openapi.json',
+    };
     delete event.requestContext.authorizer;
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });

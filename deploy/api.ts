@@ -1,0 +1,158 @@
+import type { Deployment } from './deployment.ts';
+import type { Resources } from './queues.ts';
+import { restResources, SCOPES } from './rest-api.ts';
+
+/** The headers that a browser must be allowed to send: those of a signature, of a token and of a JSON body. */
+const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
+
+/** The routes of an HTTP API. The last one is for all other requests, so that the function can say what is wrong. */
+const ROUTES: readonly (readonly [method: string, path: string])[] = [
+  ['POST', '/v1/partitions/{partition}/{operation}'],
+  ['GET', '/v1/health'],
+  ['GET', '/v1/ready'],
+  ['GET', '/v1/openapi.json'],
+  ['*', '*'],
+];
+
+/** The entry of a region, as serverless.yml has it. */
+export interface ApiParts {
+  /** The events of the function. Empty if the entry is not an HTTP API. */
+  readonly events: readonly object[];
+  readonly authorizers: object;
+  readonly cors: object | false;
+  readonly resources: Resources;
+  readonly outputs: Readonly<Record<string, { readonly Value: unknown }>>;
+  /** Overrides of the resources that osls makes for an HTTP API. */
+  readonly extensions: Readonly<Record<string, object>>;
+}
+
+/** The entry of a deployment in a region: an HTTP API, a REST API or a function URL. */
+export function apiParts(deployment: Deployment, region: string): ApiParts {
+  const { type } = deployment.api;
+  if (type === 'http') return httpApi(deployment, region);
+  const none = { events: [], authorizers: {}, cors: false, extensions: {} } as const;
+  if (type === 'functionUrl') {
+    return { ...none, resources: functionUrl(deployment), outputs: output('ApiUrl', 'FunctionUrl', 'FunctionUrl') };
+  }
+  const domain = domainResources(deployment, region, { Ref: 'RestApi' }, { Ref: 'RestStage' });
+  return { ...none, resources: { ...restResources(deployment, region), ...domain.resources }, outputs: domain.outputs };
+}
+
+/** The metrics of failed and of all requests, for the alarm on the entry: their namespace, names and dimensions. */
+export function apiMetrics({ api, prefix }: Deployment): {
+  readonly namespace: string;
+  readonly names: readonly [failed: string, all: string];
+  readonly dimensions: Readonly<Record<string, string | { readonly Ref: string }>>;
+} {
+  const { type } = api;
+  if (type === 'functionUrl') {
+    const dimensions = { FunctionName: `${prefix}-api` };
+    return { namespace: 'AWS/Lambda', names: ['Url5xxCount', 'UrlRequestCount'], dimensions };
+  }
+  const namespace = 'AWS/ApiGateway';
+  if (type === 'http') return { namespace, names: ['5xx', 'Count'], dimensions: { ApiId: { Ref: 'HttpApi' } } };
+  return { namespace, names: ['5XXError', 'Count'], dimensions: { ApiName: prefix } };
+}
+
+function httpApi(deployment: Deployment, region: string): ApiParts {
+  const { http, api } = deployment;
+  const isJwt = http.auth === 'jwt';
+  const authorizer = isJwt ? { name: 'token', type: 'jwt', scopes: SCOPES } : { type: 'aws_iam' };
+  const token = {
+    type: 'jwt',
+    identitySource: '$request.header.Authorization',
+    issuerUrl: http.issuer,
+    audience: http.audience,
+  };
+  const { resources, outputs } = domainResources(deployment, region, { Ref: 'HttpApi' }, { Ref: 'HttpApiStage' });
+  return {
+    events: [
+      ...ROUTES.map(([method, path]) => ({ httpApi: { method, path, authorizer } })),
+      // API Gateway answers a preflight by itself, but only on a route that has no authorizer.
+      ...(api.cors === undefined ? [] : [{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]),
+    ],
+    authorizers: isJwt ? { token } : {},
+    cors: api.cors !== undefined && {
+      allowedOrigins: api.cors.origins,
+      allowedHeaders: CORS_HEADERS,
+      allowedMethods: ['GET', 'POST'],
+      exposedResponseHeaders: ['retry-after'],
+    },
+    resources,
+    outputs,
+    extensions: {
+      HttpApiStage: {
+        Properties: {
+          DefaultRouteSettings: {
+            DetailedMetricsEnabled: true,
+            ThrottlingRateLimit: http.requestsPerSecond,
+            ThrottlingBurstLimit: http.burst,
+          },
+        },
+      },
+      // No other log shows which requests the authorizer refused.
+      HttpApiLogGroup: {
+        DeletionPolicy: 'RetainExceptOnCreate',
+        UpdateReplacePolicy: 'Retain',
+        // A log group with another name would take a place in a resource policy of the account. The policy has room for
+        // about thirty.
+        Properties: { LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app` },
+      },
+    },
+  };
+}
+
+/** The function URL. Callers of the same account need no permission of the function, and no others have one. */
+function functionUrl({ api }: Deployment): Resources {
+  return {
+    FunctionUrl: {
+      Type: 'AWS::Lambda::Url',
+      Properties: {
+        AuthType: 'AWS_IAM',
+        TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
+        ...(api.cors !== undefined && {
+          Cors: {
+            AllowOrigins: api.cors.origins,
+            AllowHeaders: CORS_HEADERS,
+            AllowMethods: ['GET', 'POST'],
+            ExposeHeaders: ['retry-after'],
+          },
+        }),
+      },
+    },
+  };
+}
+
+/** The custom domain of an API, and its target for DNS. Empty if the deployment has none. */
+function domainResources(
+  { api }: Deployment,
+  region: string,
+  ApiId: object,
+  Stage: object,
+): Pick<ApiParts, 'resources' | 'outputs'> {
+  if (api.domain === undefined) return { resources: {}, outputs: {} };
+  const CertificateArn = api.domain.certificates[region];
+  return {
+    resources: {
+      ApiDomain: {
+        Type: 'AWS::ApiGatewayV2::DomainName',
+        Properties: {
+          DomainName: api.domain.name,
+          DomainNameConfigurations: [{ CertificateArn, EndpointType: 'REGIONAL', SecurityPolicy: 'TLS_1_2' }],
+        },
+      },
+      ApiDomainMapping: {
+        Type: 'AWS::ApiGatewayV2::ApiMapping',
+        Properties: { DomainName: { Ref: 'ApiDomain' }, ApiId, Stage },
+      },
+    },
+    outputs: {
+      ...output('ApiDomainTarget', 'ApiDomain', 'RegionalDomainName'),
+      ...output('ApiDomainZone', 'ApiDomain', 'RegionalHostedZoneId'),
+    },
+  };
+}
+
+function output(name: string, resource: string, attribute: string): ApiParts['outputs'] {
+  return { [name]: { Value: { 'Fn::GetAtt': [resource, attribute] } } };
+}

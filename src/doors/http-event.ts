@@ -1,0 +1,80 @@
+import { membersOf, type JsonObject } from '../input/json-object.ts';
+
+/** An HTTP request as the door reads it, whatever event it came in. */
+export interface HttpRequest {
+  readonly method: string;
+  /** The path that the client sent. It begins with the stage or the base path of a custom domain, if there is one. */
+  readonly path: string;
+  /** The path within the API, which policies are about. Undefined if the event does not say where it begins. */
+  readonly pathInApi: string | undefined;
+  /** What API Gateway found in a route with `{partition}` and `{operation}`. Undefined for every other route. */
+  readonly matched: { readonly partition: string; readonly operation: string } | undefined;
+  /** What may precede the Keyfold path: the stage, or on a custom domain any base path. */
+  readonly base: { readonly stage: string; readonly isCustomDomain: boolean };
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: unknown;
+  readonly isBase64Encoded: boolean;
+  /** What the authorizers passed on, by the kind of authorizer: `iam`, `jwt` or `lambda`. */
+  readonly authorizer: JsonObject;
+  readonly isFunctionUrl: boolean;
+  /** Whether the answer must say that its body is not in base64, as payload format 1.0 has it. */
+  readonly saysBase64: boolean;
+}
+
+/** The headers that the door reads. The others are not checked, because every request passes here. */
+export const READ_HEADERS = ['content-type', 'content-encoding'] as const;
+
+/**
+ * Finds the path within the API. A route with parameters says it exactly: the route with its parameters filled in. For
+ * the route `$default` it is what follows the stage, and on a custom domain the whole path.
+ * @returns undefined if the parameters are not texts
+ */
+export function routeOf(
+  route: string,
+  pathParameters: unknown,
+  path: string,
+  { stage, isCustomDomain: isCustom }: HttpRequest['base'],
+): Pick<HttpRequest, 'pathInApi' | 'matched'> | undefined {
+  const parameters = membersOf(pathParameters);
+  const { partition, operation } = parameters;
+  if (!isTextOrAbsent(partition) || !isTextOrAbsent(operation)) return undefined;
+  if (route.startsWith('/')) {
+    const isExact = route.includes('{partition}') && route.includes('{operation}');
+    const matched = isExact ? { partition: partition ?? '', operation: operation ?? '' } : undefined;
+    return { pathInApi: filledIn(route, parameters), matched };
+  }
+  const prefix = isCustom || stage === '$default' ? '' : `/${stage}`;
+  return { pathInApi: path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined, matched: undefined };
+}
+
+/** A route with its parameters in their places. Undefined if one of them is missing. */
+function filledIn(route: string, parameters: JsonObject): string | undefined {
+  let isComplete = true;
+  const path = route.replaceAll(/\{([^{}]*?)\+?\}/g, (_, name: string) => {
+    const value = parameters[name];
+    isComplete &&= typeof value === 'string';
+    return String(value);
+  });
+  return isComplete ? path : undefined;
+}
+
+/** Whether a domain is not API Gateway's own, nor that of an interface endpoint of a VPC. */
+export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
+  if (typeof domainName !== 'string') return false;
+  const [first = '', second = ''] = domainName.split('.');
+  const isOwn = first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-');
+  return !(isOwn && second === 'execute-api');
+}
+
+/** A path with its `%40` as `@`, which is the only percent-encoding that Keyfold reads. */
+export function withoutEncodedAt(path: string): string {
+  return path.replaceAll('%40', '@');
+}
+
+export function areTexts(...values: readonly unknown[]): boolean {
+  return values.every((value) => typeof value === 'string');
+}
+
+export function isTextOrAbsent(value: unknown): value is string | undefined {
+  return typeof value === 'string' || value === undefined;
+}

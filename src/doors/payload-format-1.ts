@@ -1,0 +1,78 @@
+import { isJsonObject, membersOf, type JsonObject } from '../input/json-object.ts';
+import {
+  areTexts,
+  isCustomDomain,
+  isTextOrAbsent,
+  READ_HEADERS,
+  routeOf,
+  withoutEncodedAt,
+  type HttpRequest,
+} from './http-event.ts';
+
+/** The stage of API Gateway's console, whose test requests pass no authorizer. */
+const TEST_STAGE = 'test-invoke-stage';
+
+/**
+ * Reads the request of a REST API, or of an HTTP API with payload format 1.0.
+ * @returns undefined if the event is of another kind
+ */
+export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
+  const { version, resource, path, httpMethod, pathParameters, body, isBase64Encoded } = event;
+  const context = membersOf(event['requestContext']);
+  const { stage, apiId, domainName } = context;
+  if (version !== undefined && version !== '1.0') return undefined;
+  if (!areTexts(resource, path, httpMethod, stage, apiId)) return undefined;
+  const headers = READ_HEADERS.map((name) => [name, headerOf(event, name)] as const);
+  if (!headers.every(([, value]) => isTextOrAbsent(value))) return undefined;
+  const base = { stage: stage as string, isCustomDomain: isCustomDomain(domainName, apiId) };
+  const sent = longerOf(path as string, context['path'] ?? path);
+  if (sent === undefined) return undefined;
+  const route = routeOf(resource as string, pathParameters, sent, base);
+  if (route === undefined) return undefined;
+  return {
+    ...route,
+    method: httpMethod as string,
+    path: sent,
+    base,
+    headers: Object.fromEntries(headers) as HttpRequest['headers'],
+    body,
+    isBase64Encoded: isBase64Encoded === true,
+    authorizer: authorizerOf(context),
+    isFunctionUrl: false,
+    saysBase64: true,
+  };
+}
+
+/**
+ * The path with the stage or base path, of the two that payload format 1.0 has: a REST API leaves the stage out of one.
+ * @returns undefined if one does not end with the other, such as if only one is decoded
+ */
+function longerOf(path: string, pathOfContext: unknown): string | undefined {
+  if (typeof pathOfContext !== 'string') return undefined;
+  const isLonger = pathOfContext.length >= path.length;
+  const [longer, shorter] = isLonger ? [pathOfContext, path] : [path, pathOfContext];
+  return withoutEncodedAt(longer).endsWith(withoutEncodedAt(shorter)) ? longer : undefined;
+}
+
+/** The values of a header of payload format 1.0, which has names as the client wrote them. */
+function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unknown {
+  const given = Object.entries({ ...membersOf(headers), ...membersOf(multiValueHeaders) });
+  const values = given.flatMap(([given_, value]) => (given_.toLowerCase() === name ? value : []));
+  if (values.length === 0) return undefined;
+  return values.every((value) => typeof value === 'string') ? values.join(',') : null;
+}
+
+/**
+ * Sorts out what payload format 1.0 has of authorizers. It has the IAM caller under `identity`, the claims of a token
+ * under `claims`, and what a Lambda authorizer returned beside each other.
+ */
+function authorizerOf({ authorizer, identity, stage }: JsonObject): JsonObject {
+  const { userArn } = membersOf(identity);
+  const given = Object.entries(membersOf(authorizer)).filter(([, value]) => value !== null && value !== undefined);
+  const context = Object.fromEntries(given);
+  const isToken = isJsonObject(context['claims']) && given.every(([name]) => name === 'claims' || name === 'scopes');
+  return {
+    ...(typeof userArn === 'string' && stage !== TEST_STAGE && { iam: identity }),
+    ...(given.length > 0 && { [isToken ? 'jwt' : 'lambda']: context }),
+  };
+}

@@ -1,0 +1,41 @@
+import type { Clock } from '../async/clock.ts';
+import { KeyfoldError } from '../errors.ts';
+import { toKeyfoldError } from './problem.ts';
+
+/** How long the result of a check holds, in milliseconds. */
+const RESULT_AGE_MS = 5000;
+/** The longest that a check may take. */
+const CHECK_TIMEOUT_MS = 5000;
+
+/** Resolves if Keyfold can serve requests. `remainingMs` is the time that the caller has left. */
+export type Readiness = (remainingMs: number) => Promise<void>;
+
+/**
+ * Makes a check of whether Keyfold can serve requests. Concurrent callers share one check, and later callers its result
+ * for five seconds, so that callers cannot load KMS and the table by checking often.
+ * @param check throws if Keyfold cannot serve requests; `deadlineAtMs` is when it must have ended
+ */
+export function readiness(check: (limits: { deadlineAtMs: number }) => Promise<void>, now: Clock): Readiness {
+  let running: Promise<void> | undefined;
+  let last: { readonly atMs: number; readonly failure: KeyfoldError | undefined } | undefined;
+  const run = async (remainingMs: number): Promise<void> => {
+    const deadlineAtMs = now() + Math.min(remainingMs, CHECK_TIMEOUT_MS);
+    const failure = await check({ deadlineAtMs }).then(() => undefined, notReady);
+    last = { atMs: now(), failure };
+    running = undefined;
+  };
+  return async (remainingMs) => {
+    // The absolute value is taken because a clock may be set back.
+    if (last === undefined || Math.abs(now() - last.atMs) >= RESULT_AGE_MS) {
+      running ??= run(remainingMs);
+      await running;
+    }
+    if (last?.failure !== undefined) throw last.failure;
+  };
+}
+
+/** The error of a failed check. Its detail has the code of the failure, which the log has as its reason too. */
+function notReady(thrown: unknown): KeyfoldError {
+  const cause = toKeyfoldError(thrown);
+  return new KeyfoldError('NotReady', `Keyfold cannot serve requests now: ${cause.code}. ${cause.message}`, { cause });
+}

@@ -1,0 +1,207 @@
+/** Every kind of event over HTTP: what it is answered, which paths it may have, and whom its authorizer names. */
+import { readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AuthConfig } from '../../../src/config/app-config.ts';
+import { httpDoor } from '../../../src/doors/http.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
+import { captureOutput, DOOR_CONFIG, lambdaContext, sampleEvent } from '../../support/http-door.ts';
+import { format1, outcomeOf, SERVED } from '../../support/http-entries.ts';
+
+const IAM: AuthConfig = { kind: 'iam' };
+const JWT: AuthConfig = { kind: 'jwt', partitionsClaim: 'tenants' };
+const AUTHORIZER: AuthConfig = { kind: 'authorizer' };
+const NONE: AuthConfig = { kind: 'none' };
+const KINDS = [IAM, JWT, AUTHORIZER, NONE];
+
+const ARN = 'arn:aws:sts::111122223333:assumed-role/client/session';
+const COGNITO = 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_example#client-1';
+
+/** Each sample that encrypts: the authorizer that it has passed, and its principal in the audit. */
+const SAMPLES = [
+  ['api-encrypt-iam', IAM, ARN],
+  ['api-encrypt-context-iam', IAM, ARN],
+  ['api-encrypt-jwt', JWT, 'https://issuer.example#client-1'],
+  ['api-encrypt-authorizer', AUTHORIZER, 'client-1'],
+  ['api-encrypt-proxy', IAM, ARN],
+  ['api-encrypt-default', IAM, ARN],
+  ['http1-encrypt-iam', IAM, ARN],
+  ['http1-encrypt-jwt', JWT, 'https://issuer.example#client-1'],
+  ['http1-encrypt-authorizer', AUTHORIZER, 'client-1'],
+  ['http1-encrypt-default', IAM, ARN],
+  ['rest-encrypt-iam', IAM, ARN],
+  ['rest-encrypt-cognito', JWT, COGNITO],
+  ['rest-encrypt-authorizer', AUTHORIZER, 'client-1'],
+  ['rest-encrypt-proxy', IAM, ARN],
+  ['url-encrypt-iam', IAM, ARN],
+] as const;
+
+let output: ReturnType<typeof captureOutput>;
+
+beforeEach(() => {
+  output = captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe('the samples in events/', () => {
+  it.for(SAMPLES)('%s is served, and its audit line names its principal', async ([name, auth, principal]) => {
+    expect(await outcomeOf(sampleEvent(name), auth)).toBe(SERVED);
+    const audits = output.lines().filter(({ message }) => message === 'audit');
+    expect(audits).toMatchObject([{ result: 'ok', principal, partition: 'tenant-1', operation: 'encrypt' }]);
+  });
+
+  it.for(SAMPLES)('%s is 401 if another authorizer is configured, or if it has passed none', async ([name, auth]) => {
+    for (const other of KINDS.filter(({ kind }) => kind !== auth.kind)) {
+      expect(await outcomeOf(sampleEvent(name), other)).toBe('401');
+    }
+    const event = sampleEvent(name);
+    delete event.requestContext.authorizer;
+    delete (event.requestContext as { identity?: unknown }).identity;
+    for (const any of [IAM, JWT, AUTHORIZER]) expect(await outcomeOf(event, any)).toBe('401');
+  });
+
+  it('that encrypt are all in this list', () => {
+    const names = readdirSync(new URL('../../../events', import.meta.url)).map((file) => file.replace('.json', ''));
+    const encrypting = names.filter((name) => /^(?:api|http1|rest|url)-encrypt-/.test(name));
+    expect(encrypting.toSorted()).toEqual(SAMPLES.map(([name]) => name).toSorted());
+  });
+});
+
+describe('an authorizer', () => {
+  it('of a function URL must be IAM: without authorization it is refused even if the settings ask for none', async () => {
+    const event = sampleEvent('url-encrypt-iam');
+    delete event.requestContext.authorizer;
+    for (const auth of KINDS) expect(await outcomeOf(event, auth)).toBe('401');
+  });
+
+  it('of a REST API has not been passed by a test in the console', async () => {
+    const event = format1('rest-encrypt-iam');
+    event.requestContext['stage'] = 'test-invoke-stage';
+    event.requestContext['path'] = event.path;
+    expect(await outcomeOf(event)).toBe('401');
+  });
+
+  it.for([
+    ['claims beside an IAM caller, by iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
+    ['claims beside an IAM caller, by jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
+    ['a context beside an IAM caller, by authorizer', 'rest-encrypt-iam', AUTHORIZER, { partitions: 'tenant-1' }],
+    ['claims that a Lambda authorizer returned', 'rest-encrypt-cognito', JWT, 'add principalId'],
+    ['claims as text', 'rest-encrypt-cognito', JWT, { claims: '{"sub":"a"}' }],
+    ['a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
+    ['nothing but null', 'http1-encrypt-jwt', JWT, { claims: null, scopes: null }],
+    ['nothing but null, by authorizer', 'http1-encrypt-jwt', AUTHORIZER, { claims: null, scopes: null }],
+  ] as const)('of payload format 1.0 is not %s', async ([, name, auth, given]) => {
+    const event = format1(name);
+    const { authorizer } = event.requestContext;
+    event.requestContext.authorizer =
+      given === 'add principalId' ? { ...(authorizer as object), principalId: 'a' } : given;
+    expect(await outcomeOf(event, auth)).toBe('401');
+  });
+
+  it('of an HTTP API may pass on the scopes of its route beside the claims', async () => {
+    const event = format1('http1-encrypt-jwt');
+    (event.requestContext.authorizer as Record<string, unknown>)['scopes'] = ['keyfold/encrypt'];
+    expect(await outcomeOf(event, JWT)).toBe(SERVED);
+  });
+});
+
+describe('the context of a Lambda authorizer grants', () => {
+  const LISTS: AuthConfig = { ...AUTHORIZER, partitionLists: true };
+  const WILDCARDS: AuthConfig = { ...AUTHORIZER, partitionWildcards: true };
+  const scope = 'keyfold/encrypt';
+  it.for([
+    ['its one partition', AUTHORIZER, { partitions: 'tenant-1', scope }, SERVED],
+    ['no other partition', AUTHORIZER, { partitions: 'tenant-2', scope }, '403'],
+    ['nothing without partitions', AUTHORIZER, { scope }, '403'],
+    ['nothing without a scope', AUTHORIZER, { partitions: 'tenant-1' }, '403'],
+    [
+      'nothing by the scope of another operation',
+      AUTHORIZER,
+      { partitions: 'tenant-1', scope: 'keyfold/decrypt' },
+      '403',
+    ],
+    ['nothing by a boolean', AUTHORIZER, { partitions: true, scope }, '403'],
+    ['nothing by a scope that is a boolean', AUTHORIZER, { partitions: 'tenant-1', scope: true }, '403'],
+    ['nothing by a list, which the settings do not allow', AUTHORIZER, { partitions: 'a tenant-1', scope }, '403'],
+    ['nothing by a star, which the settings do not allow', AUTHORIZER, { partitions: '*', scope }, '403'],
+    ['the partitions of a list, if the settings allow lists', LISTS, { partitions: 'a tenant-1', scope }, SERVED],
+    ['the partitions of a prefix, if the settings allow it', WILDCARDS, { partitions: 'tenant-*', scope }, SERVED],
+    ['nothing by the names of a token', AUTHORIZER, { tenants: 'tenant-1', scp: scope, claims: scope }, '403'],
+  ] as const)('%s', async ([, auth, context, outcome]) => {
+    const event = sampleEvent('api-encrypt-authorizer');
+    event.requestContext.authorizer = { lambda: context };
+    expect(await outcomeOf(event, auth)).toBe(outcome);
+    for (const name of ['rest-encrypt-authorizer', 'http1-encrypt-authorizer'] as const) {
+      const flat = format1(name);
+      flat.requestContext.authorizer = { ...context, principalId: 'client-1', integrationLatency: 12 };
+      expect(await outcomeOf(flat, auth)).toBe(outcome);
+    }
+  });
+
+  it.for([
+    [42, '42', SERVED],
+    [42, '43', '403'],
+    [2 ** 53, '9007199254740992', '403'],
+    [1.5, '1.5', '403'],
+  ] as const)('by the number %d the partition %s: %s', async ([partitions, partition, outcome]) => {
+    const event = sampleEvent('api-encrypt-authorizer');
+    event.requestContext.authorizer = { lambda: { partitions, scope } };
+    event.rawPath = `/v1/partitions/${partition}/encrypt`;
+    event.pathParameters = { partition, operation: 'encrypt' };
+    expect(await outcomeOf(event, AUTHORIZER)).toBe(outcome);
+  });
+});
+
+describe('payload format 1.0', () => {
+  it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
+    'has an answer that is not in base64: %s',
+    async (name) => {
+      const world = new FakeDependencies();
+      const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };
+      const handler = httpDoor({ ...options, telemetry: createTelemetry('svc'), auth: IAM });
+      const event = format1(name);
+      expect(await handler(event, lambdaContext())).toEqual({
+        statusCode: 200,
+        headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+        body: expect.stringContaining('"record"') as string,
+        isBase64Encoded: false,
+      });
+      Object.assign(event, { body: null });
+      expect(await handler(event, lambdaContext())).toMatchObject({
+        statusCode: 400,
+        headers: { 'content-type': 'application/problem+json' },
+        body: expect.stringContaining(event.requestContext.requestId) as string,
+        isBase64Encoded: false,
+      });
+    },
+  );
+
+  it('has binary bodies in base64', async () => {
+    const event = format1('rest-encrypt-iam');
+    event.body = Buffer.from(event.body ?? '').toString('base64');
+    event.isBase64Encoded = true;
+    expect(await outcomeOf(event)).toBe(SERVED);
+    event.body = '{}';
+    expect(await outcomeOf(event)).toBe('400');
+  });
+
+  it.for([
+    ['a name in any case', { 'CONTENT-type': ['application/json'] }, SERVED],
+    ['two types, of which the last would do', { 'Content-Type': ['text/plain', 'application/json'] }, '415'],
+    ['two spellings of a name', { 'Content-Type': ['text/plain'], 'content-type': ['application/json'] }, '415'],
+    ['an encoding', { 'Content-Type': ['application/json'], 'Content-Encoding': ['gzip'] }, '415'],
+    ['no type', {}, '415'],
+  ] as const)('has headers with %s', async ([, headers, outcome]) => {
+    const event = format1('rest-encrypt-iam');
+    Object.assign(event, { headers: null, multiValueHeaders: headers });
+    expect(await outcomeOf(event)).toBe(outcome);
+  });
+
+  it('has headers of one value each if it has no other', async () => {
+    const event = format1('rest-encrypt-iam');
+    event.multiValueHeaders = null;
+    expect(await outcomeOf(event)).toBe(SERVED);
+  });
+});

@@ -1,0 +1,272 @@
+/** The paths that each kind of HTTP event may have, behind exact routes and behind catch-all routes. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { httpDoor } from '../../../src/doors/http.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
+import {
+  captureOutput,
+  DOOR_CONFIG,
+  lambdaContext,
+  openDoor,
+  sampleEvent,
+  type Event,
+} from '../../support/http-door.ts';
+import { format1, outcomeOf, SERVED, type Format1 } from '../../support/http-entries.ts';
+
+const IAM = { kind: 'iam' } as const;
+const AUTHORIZER = { kind: 'authorizer' } as const;
+const ARN = 'arn:aws:sts::111122223333:assumed-role/client/session';
+
+let output: ReturnType<typeof captureOutput>;
+
+beforeEach(() => {
+  output = captureOutput();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** Sets the path that a client sent, as each kind of event has it. */
+const SENT: Readonly<Record<string, (path: string) => Event>> = {
+  'an exact route of an HTTP API': (path) => {
+    const event = sampleEvent('api-encrypt-iam');
+    event.rawPath = event.requestContext.http.path = path;
+    return event;
+  },
+  'ANY /{proxy+} of an HTTP API': (path) => {
+    const event = sampleEvent('api-encrypt-proxy');
+    event.rawPath = event.requestContext.http.path = path;
+    event.pathParameters = { proxy: path.slice(1) };
+    return event;
+  },
+  '$default of an HTTP API': (path) => {
+    const event = sampleEvent('api-encrypt-default');
+    event.rawPath = event.requestContext.http.path = path;
+    return event;
+  },
+  '$default of payload format 1.0': (path) => {
+    const event = format1('http1-encrypt-default');
+    event.path = path;
+    event.requestContext['path'] = path;
+    return event;
+  },
+  'an exact route of a REST API': (path) => {
+    const event = format1('rest-encrypt-iam');
+    event.path = path;
+    event.requestContext['path'] = `/live${path}`;
+    return event;
+  },
+  'ANY /{proxy+} of a REST API': (path) => {
+    const event = format1('rest-encrypt-proxy');
+    event.path = path;
+    event.requestContext['path'] = `/live${path}`;
+    event.pathParameters = { proxy: path.slice(1) };
+    return event;
+  },
+  'a function URL': (path) => {
+    const event = sampleEvent('url-encrypt-iam');
+    event.rawPath = event.requestContext.http.path = path;
+    return event;
+  },
+};
+
+const HOSTILE = [
+  '/v1/partitions/tenant%2D1/encrypt',
+  '/v1/partitions/tenant-1%2Fencrypt',
+  '/v1%2Fpartitions%2Ftenant-1%2Fencrypt',
+  '/v1/partitions/tenant-1/%65ncrypt',
+  '/%761/partitions/tenant-1/encrypt',
+  '/v1/partitions/tenant-1%2540/encrypt',
+  '/v1//partitions/tenant-1/encrypt',
+  '//v1/partitions/tenant-1/encrypt',
+  '/v1/partitions//tenant-1/encrypt',
+  '/v1/partitions/tenant-1//encrypt',
+  '/v1/partitions/tenant-1/encrypt/',
+  '/v1/partitions/./tenant-1/encrypt',
+  '/v1/partitions/tenant-2/../tenant-1/encrypt',
+  '/v1/partitions/tenant-2/%2e%2e/tenant-1/encrypt',
+  '/./v1/partitions/tenant-1/encrypt',
+  '/../v1/partitions/tenant-1/encrypt',
+  '/v1/partitions/tenant-1/encrypt;x',
+  '/v1/partitions/tenant-1/encrypt?x',
+  '/v1/partitions/tenant-1/encrypt\n',
+  '/v1/partitions/tenant-1\\encrypt',
+  '/V1/partitions/tenant-1/encrypt',
+  '/other/v1/partitions/tenant-1/encrypt',
+  '/v1/partitions/tenant-2/encrypt/v1/partitions/tenant-1/encrypt',
+  '/v1/partitions/tenant-2/v1/partitions/tenant-1/encrypt',
+  'v1/partitions/tenant-1/encrypt',
+  '',
+];
+
+describe.each(Object.keys(SENT))('%s', (kind) => {
+  const at = (path: string): Event => SENT[kind]?.(path) as Event;
+
+  it('serves the literal path', async () => {
+    expect(await outcomeOf(at('/v1/partitions/tenant-1/encrypt'))).toBe(SERVED);
+  });
+
+  it.for(HOSTILE)('refuses the path %j, and touches no key', async (path) => {
+    expect(await outcomeOf(at(path))).toMatch(/^4(?:00|04)$/);
+  });
+
+  it('takes %40 for @', async () => {
+    const event = at('/v1/partitions/a%40b.c/encrypt');
+    if (event.pathParameters?.['partition'] !== undefined) event.pathParameters['partition'] = 'a@b.c';
+    expect(await outcomeOf(event)).toBe(SERVED);
+  });
+});
+
+describe('a catch-all route', () => {
+  const CATCH_ALL = Object.keys(SENT).filter((kind) => !kind.startsWith('an exact'));
+  const PATH = '/v1/partitions/tenant-1/encrypt';
+
+  it.for(CATCH_ALL)('has the partition of the path in the audit: %s', async (kind) => {
+    await openDoor()(SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event);
+    const audits = output.lines().filter(({ message }) => message === 'audit');
+    expect(audits).toMatchObject([{ partition: 'tenant-7', principal: ARN, result: 'ok' }]);
+  });
+
+  it.for(CATCH_ALL)('authorizes the partition of the path: %s', async (kind) => {
+    const event = SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event;
+    const scope = 'keyfold/encrypt';
+    const context = { partitions: 'tenant-1', scope };
+    delete (event.requestContext as { identity?: unknown }).identity;
+    event.requestContext.authorizer = 'resource' in event ? context : { lambda: context };
+    expect(await outcomeOf(event, AUTHORIZER)).toBe(kind === 'a function URL' ? '401' : '403');
+  });
+
+  it.for(CATCH_ALL)(
+    'answers 404 for an operation that does not exist, and 405 for another method: %s',
+    async (kind) => {
+      expect(await outcomeOf(SENT[kind]?.('/v1/partitions/tenant-1/toString') as Event)).toBe('404');
+      const event = SENT[kind]?.(PATH) as Event & Partial<Format1>;
+      if (event.httpMethod === undefined) event.requestContext.http.method = 'PUT';
+      else event.httpMethod = 'PUT';
+      const { status, headers } = await openDoor()(event);
+      expect([status, headers['allow']]).toEqual([405, 'POST']);
+    },
+  );
+
+  it.for(CATCH_ALL)('serves what needs no partition, and HEAD of it without a body: %s', async (kind) => {
+    for (const path of ['/v1/health', '/v1/openapi.json']) {
+      for (const method of ['GET', 'HEAD']) {
+        const event = SENT[kind]?.(path) as Event & Partial<Format1>;
+        if (event.httpMethod === undefined) event.requestContext.http.method = method;
+        else event.httpMethod = method;
+        const { status, body } = await openDoor()(event);
+        expect([status, body === undefined]).toEqual([200, method === 'HEAD']);
+      }
+    }
+  });
+
+  it.for([
+    ['live', `/live${PATH}`, SERVED],
+    ['live', PATH, '404'],
+    ['live', `/live/live${PATH}`, '404'],
+    // The path within the API is /partitions/tenant-1/encrypt, and a policy on /v1/partitions does not cover it.
+    ['v1', PATH, '404'],
+    ['v1', `/v1${PATH}`, SERVED],
+    ['partitions', `/partitions${PATH}`, SERVED],
+    ['partitions', PATH, '404'],
+  ] as const)('with the stage %s takes the path %s: %s', async ([stage, path, outcome]) => {
+    for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
+      const event = SENT[kind]?.(path) as Event;
+      event.requestContext.stage = stage;
+      expect(await outcomeOf(event)).toBe(outcome);
+    }
+  });
+
+  it.for([
+    ['v1', PATH, 'partitions/tenant-1/encrypt', '404'],
+    ['v1', `/v1${PATH}`, PATH.slice(1), SERVED],
+    ['live', `/live${PATH}`, PATH.slice(1), SERVED],
+    ['live', `/live/other${PATH}`, `other${PATH}`, '404'],
+    ['live', `/live${PATH}`, 'v1/partitions/tenant-2/encrypt', '404'],
+  ] as const)('{proxy+} with the stage %s, at %s with %s: %s', async ([stage, path, proxy, outcome]) => {
+    for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
+      const event = SENT[kind]?.(path) as Event & Partial<Format1>;
+      event.requestContext.stage = stage;
+      event.pathParameters = { proxy };
+      if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
+      expect(await outcomeOf(event)).toBe(outcome);
+    }
+  });
+
+  it.for([
+    ['/keys', `/keys${PATH}`, PATH.slice(1), SERVED],
+    ['/keys/v2', `/keys/v2${PATH}`, PATH.slice(1), SERVED],
+    ['none', PATH, PATH.slice(1), SERVED],
+    ['/v1', PATH, 'partitions/tenant-1/encrypt', '404'],
+    ['/keys, and more of the path before it', `/keys/more${PATH}`, `more${PATH}`, '404'],
+    [
+      '/keys, and another tenant before it',
+      `/keys/v1/partitions/tenant-2/x${PATH}`,
+      `v1/partitions/tenant-2/x${PATH}`,
+      '404',
+    ],
+    ['of another tenant', `/v1/partitions/tenant-2/encrypt${PATH}`, PATH.slice(1), '404'],
+    ['with a dot segment', `/keys/..${PATH}`, PATH.slice(1), '404'],
+    ['with an empty segment', `/keys/${PATH}`, PATH.slice(1), '404'],
+  ] as const)(
+    '{proxy+} on a custom domain with the base path %s, at %s with %s: %s',
+    async ([, path, proxy, outcome]) => {
+      for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
+        const event = SENT[kind]?.(path) as Event & Partial<Format1>;
+        event.requestContext.domainName = 'keyfold.example.com';
+        event.pathParameters = { proxy };
+        if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
+        expect(await outcomeOf(event)).toBe(outcome);
+      }
+    },
+  );
+
+  it('$default on a custom domain takes no base path, because the event does not say where it ends', async () => {
+    for (const [path, outcome] of [
+      [PATH, SERVED],
+      [`/keys${PATH}`, '404'],
+    ] as const) {
+      const event = SENT['$default of an HTTP API']?.(path) as Event;
+      event.requestContext.domainName = 'keyfold.example.com';
+      expect(await outcomeOf(event)).toBe(outcome);
+    }
+  });
+
+  it.for([
+    ['/v1/{proxy+}', { proxy: 'partitions/tenant-1/encrypt' }],
+    ['/v1/partitions/{partition}/{proxy+}', { partition: 'tenant-1', proxy: 'encrypt' }],
+    ['/v1/partitions/tenant-1/{operation}', { operation: 'encrypt' }],
+    ['/v1/partitions/tenant-1/encrypt', {}],
+  ] as const)('may be the route %s', async ([route, parameters]) => {
+    const event = sampleEvent('api-encrypt-iam');
+    event.routeKey = `POST ${route}`;
+    event.pathParameters = parameters;
+    const world = new FakeDependencies();
+    const telemetry = createTelemetry('svc');
+    const options = {
+      keyfold: world.process(),
+      now: world.clock.now,
+      telemetry,
+      config: DOOR_CONFIG,
+      health: () => ({}),
+    };
+    const handler = httpDoor({ ...options, auth: IAM });
+    expect((await handler(event, lambdaContext())).statusCode).toBe(200);
+    event.pathParameters = { ...parameters, proxy: 'x', partition: 'tenant-2', operation: 'decrypt' };
+    const isLiteral = route.endsWith('/encrypt');
+    expect((await handler(event, lambdaContext())).statusCode).toBe(isLiteral ? 200 : 404);
+  });
+});
+
+describe('a private REST API', () => {
+  it.for([
+    'abc123-vpce-0123456789abcdef0.execute-api.us-west-2.amazonaws.com',
+    'vpce-0123456789abcdef0-abcdefgh.execute-api.us-west-2.vpce.amazonaws.com',
+  ])('is served at %s, where only its stage may precede the path', async (domain) => {
+    const event = format1('rest-encrypt-iam');
+    event.requestContext.domainName = domain;
+    expect(await outcomeOf(event)).toBe(SERVED);
+    event.requestContext['path'] = '/other/v1/partitions/tenant-1/encrypt';
+    expect(await outcomeOf(event)).toBe('400');
+  });
+});
