@@ -49,7 +49,8 @@ function builtInModule(name: string): string {
 /**
  * Removes the SDK's credential providers that do not exist in Lambda: SSO, profiles, processes, web identities and the
  * metadata of EC2. In Lambda, credentials are in the environment or at the URL in AWS_CONTAINER_CREDENTIALS_FULL_URI,
- * so the providers for these two stay. If neither finds credentials, the chain fails.
+ * so the providers for these two stay. If neither finds credentials, the chain fails. Lambda sets AWS_REGION, so no
+ * function asks the metadata of EC2 for its region either.
  */
 export const LAMBDA_CREDENTIALS: Plugin = {
   name: 'lambda-credentials',
@@ -68,6 +69,9 @@ export const LAMBDA_CREDENTIALS: Plugin = {
         export { absent as fromInstanceMetadata, absent as fromContainerMetadata };
         export const ENV_CMDS_FULL_URI = 'AWS_CONTAINER_CREDENTIALS_FULL_URI';
         export const ENV_CMDS_RELATIVE_URI = 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI';`,
+    }));
+    bundler.onLoad({ filter: /\/regionConfig\/getInstanceMetadataRegion\.js$/ }, () => ({
+      contents: 'export const getInstanceMetadataRegion = async () => undefined;',
     }));
   },
 };
@@ -147,7 +151,7 @@ export const NATIVE_SHA256: Plugin = {
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/schedule'];
 /** The modules that load on demand and use code that a start has loaded. */
 const LAZY =
-  /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
+  /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 
 /**
  * Keeps the code that a start loads in one chunk. esbuild puts what lazy and eager code share into chunks of their own,

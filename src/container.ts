@@ -6,7 +6,7 @@ import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { toKeyfoldError } from './doors/problem.ts';
-import { createTelemetry, type Telemetry } from './doors/telemetry.ts';
+import { createMaintenanceTelemetry, createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration } from './errors.ts';
 import type { ErasureTables } from './maintenance/erasure-table.ts';
 import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
@@ -65,7 +65,7 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
  */
 export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
-  const telemetry = createTelemetry(config.names.service);
+  const telemetry = createMaintenanceTelemetry(config.names.service);
   return {
     maintenance: await openMaintenance(config, { events: telemetry.events }),
     telemetry,

@@ -9,8 +9,16 @@ import { MetricBuffer } from './metric-buffer.ts';
 import { requestLog, type RequestLog } from './request-log.ts';
 
 /** The log and the metrics of a process. They never contain plaintext or key bytes. */
-export interface Telemetry extends AuditLog, InvocationLog, RequestLog, MaintenanceLog {
+export interface Telemetry extends AuditLog, InvocationLog, RequestLog {
   readonly events: CoreEvents;
+}
+
+/** The telemetry of the function that runs the maintenance. */
+export interface MaintenanceTelemetry extends Telemetry, MaintenanceLog {}
+
+interface Outputs {
+  readonly logger: Logger;
+  readonly metrics: MetricBuffer;
 }
 
 /**
@@ -18,12 +26,26 @@ export interface Telemetry extends AuditLog, InvocationLog, RequestLog, Maintena
  * @param service the name of the service in every log line and metric
  */
 export function createTelemetry(service: string): Telemetry {
-  const logger = new Logger({ serviceName: service, jsonReplacerFn: withoutHidden });
-  const metrics = new MetricBuffer(new Metrics({ namespace: 'Keyfold', serviceName: service }));
+  return telemetryOf(service, openOutputs(service));
+}
+
+/** Creates the telemetry of a process that runs the maintenance. The other functions do not load this code. */
+export function createMaintenanceTelemetry(service: string): MaintenanceTelemetry {
+  const outputs = openOutputs(service);
+  return { ...telemetryOf(service, outputs), ...maintenanceLog(outputs.logger, outputs.metrics) };
+}
+
+function openOutputs(service: string): Outputs {
+  return {
+    logger: new Logger({ serviceName: service, jsonReplacerFn: withoutHidden }),
+    metrics: new MetricBuffer(new Metrics({ namespace: 'Keyfold', serviceName: service })),
+  };
+}
+
+function telemetryOf(service: string, { logger, metrics }: Outputs): Telemetry {
   const isSilent = logger.getLevelName() === 'SILENT';
   return {
     ...requestLog(logger, metrics),
-    ...maintenanceLog(logger, metrics),
     events: coreEvents(logger, metrics),
     begin: (invocation) => logger.addContext(invocation),
     audited: (entry) => {

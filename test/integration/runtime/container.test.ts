@@ -9,7 +9,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-e
 import { buildApi, buildInvoke, buildMaintenance, buildQueue } from '../../../src/container.ts';
 import { SessionFactory } from '../../../src/index.ts';
 import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
-import type { Telemetry } from '../../../src/doors/telemetry.ts';
+import type { MaintenanceTelemetry, Telemetry } from '../../../src/doors/telemetry.ts';
 import { codeOf } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { StubVault } from '../../support/stub-vault.ts';
@@ -73,7 +73,7 @@ describe('telemetry receives the events of keys, KMS and the table', () => {
   it('from the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = await buildMaintenance();
-    const told = toldTo(telemetry as Telemetry);
+    const told = toldTo(telemetry as MaintenanceTelemetry);
     const { created } = await maintenance.run({ deadlineAtMs: Date.now() + 10_000 });
     expect(created).toMatchObject({ id: '_SK_maintained_product' });
     expect((created?.created ?? 1) % 60).toBe(0);

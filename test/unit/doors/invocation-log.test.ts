@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
-import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
+import { createMaintenanceTelemetry, type MaintenanceTelemetry } from '../../../src/doors/telemetry.ts';
 import { scheduleDoor } from '../../../src/doors/schedule.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext, request } from '../../support/http-door.ts';
@@ -22,13 +22,13 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-function optionsOf(telemetry: Telemetry): Parameters<typeof directDoor>[0] {
+function optionsOf(telemetry: MaintenanceTelemetry): Parameters<typeof directDoor>[0] {
   const { events } = telemetry;
   const world = new FakeDependencies();
   return { keyfold: world.process({ events }), now: world.clock.now, telemetry, config: DOOR_CONFIG };
 }
 
-const DOORS: readonly (readonly [string, unknown, (telemetry: Telemetry) => Door])[] = [
+const DOORS: readonly (readonly [string, unknown, (telemetry: MaintenanceTelemetry) => Door])[] = [
   [
     'HTTP',
     request('encrypt', { plaintext: '' }),
@@ -66,7 +66,7 @@ it.for(DOORS)(
   "the door for %s logs a successful operation with the invocation's ID, and writes its metrics",
   async (door) => {
     const [, event, open] = door;
-    await open(createTelemetry('svc'))(event as never, lambdaContext());
+    await open(createMaintenanceTelemetry('svc'))(event as never, lambdaContext());
     expect(output.lines()).toContainEqual(
       expect.objectContaining({ message: 'key created', function_request_id: 'aws-request' }),
     );
@@ -75,7 +75,7 @@ it.for(DOORS)(
 );
 
 it.for(DOORS)("the door for %s logs a refused request with the invocation's ID, and counts it", async ([, , open]) => {
-  const refused = open(createTelemetry('svc'))({ other: true } as never, lambdaContext());
+  const refused = open(createMaintenanceTelemetry('svc'))({ other: true } as never, lambdaContext());
   await expect(refused).rejects.toThrow(/This function expects/);
   expect(output.lines()).toContainEqual(
     expect.objectContaining({
@@ -97,7 +97,9 @@ it.for(DOORS)(
     context.getRemainingTimeInMillis = () => {
       throw new TypeError('CANARY is not a function');
     };
-    const failed = await open(createTelemetry('svc'))(event as never, context).catch((error: unknown) => error);
+    const failed = await open(createMaintenanceTelemetry('svc'))(event as never, context).catch(
+      (error: unknown) => error,
+    );
     // Lambda returns the name, the message and the stack of an error. It logs the error's own properties and its cause.
     const { name: errorType, stack = '', cause, statusCode } = failed as Error & { readonly statusCode?: number };
     const shown = { errorType, lines: stack.split('\n').length, own: Object.keys(failed as Error), cause };

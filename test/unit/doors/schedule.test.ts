@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { ScheduledEvent } from 'aws-lambda';
 import { afterEach, expect, it, vi } from 'vitest';
 import { scheduleDoor, type ScheduleDoorOptions } from '../../../src/doors/schedule.ts';
-import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { createMaintenanceTelemetry } from '../../../src/doors/telemetry.ts';
 import { KeyfoldError, type MaintenanceReport, type RegisteredErasure } from '../../../src/index.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { captureOutput, lambdaContext } from '../../support/http-door.ts';
@@ -15,7 +15,7 @@ afterEach(() => vi.restoreAllMocks());
 
 /** A door to a fake maintenance that ends in the given way. */
 function doorTo(run: ScheduleDoorOptions['maintenance']['run']): () => Promise<MaintenanceReport> {
-  const telemetry = createTelemetry('svc');
+  const telemetry = createMaintenanceTelemetry('svc');
   const handler = scheduleDoor({ maintenance: { run } as never, telemetry, deadlineMarginMs: 500 });
   return () => handler(event, lambdaContext(10_000));
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AuditEntry } from '../../../src/doors/audit.ts';
 import type { MessageOutcome } from '../../../src/doors/message-outcome.ts';
-import { createTelemetry, type Telemetry } from '../../../src/doors/telemetry.ts';
+import { createMaintenanceTelemetry, type MaintenanceTelemetry } from '../../../src/doors/telemetry.ts';
 import { keyRowUnreadable } from '../../../src/errors.ts';
 import { metaOf } from '../../../src/records/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
@@ -22,11 +22,11 @@ const AUDITED: AuditEntry = {
   context: false,
 };
 let output: ReturnType<typeof captureOutput>;
-let telemetry: Telemetry;
+let telemetry: MaintenanceTelemetry;
 
 beforeEach(() => {
   output = captureOutput();
-  telemetry = createTelemetry('svc');
+  telemetry = createMaintenanceTelemetry('svc');
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -174,7 +174,7 @@ describe('the metrics', () => {
 
   it('of the cache are written once a minute, even without requests', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
-    telemetry = createTelemetry('svc');
+    telemetry = createMaintenanceTelemetry('svc');
     for (let i = 0; i < 3; i += 1) {
       telemetry.events.cacheUsed('intermediate', 'hit');
       telemetry.flush();
@@ -320,15 +320,17 @@ describe('telemetry writes a log line or a metric for', () => {
       },
       { code: 'KeyRowUnreadable', RequestErrors: 1 },
     ],
-  ] as readonly (readonly [string, (telemetry: Telemetry) => void, object | undefined, object | undefined])[])(
-    '%s',
-    ([, happen, line, metric]) => {
-      happen(telemetry);
-      expect(logged()).toEqual(line === undefined ? [] : [line]);
-      telemetry.flush();
-      expect(metrics()).toEqual(metric === undefined ? [] : [{ service: 'svc', ...metric }]);
-    },
-  );
+  ] as readonly (readonly [
+    string,
+    (telemetry: MaintenanceTelemetry) => void,
+    object | undefined,
+    object | undefined,
+  ])[])('%s', ([, happen, line, metric]) => {
+    happen(telemetry);
+    expect(logged()).toEqual(line === undefined ? [] : [line]);
+    telemetry.flush();
+    expect(metrics()).toEqual(metric === undefined ? [] : [{ service: 'svc', ...metric }]);
+  });
 
   it.for([
     ['misconfigured', 'ERROR'],
