@@ -2,6 +2,7 @@ import { paginateScan, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
+import { keyKindOf } from '../records/ids.ts';
 import { dynamoDbClient, metastoreUnavailable } from './dynamodb-client.ts';
 import { encodeKeyItem, isPossibleKey, type KeyItem } from './dynamodb-item.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
@@ -98,7 +99,11 @@ function sqlSource(called: string, table: SqlPages, close: () => Promise<void>):
   return {
     called: async () => called,
     rows: async function* () {
-      for await (const row of keyRowsOf(table)) yield sourceRowOf(row);
+      for await (const row of keyRowsOf(table)) {
+        // Asherah Rust keeps a row that describes its configuration. With another metastore, it refuses to start if it
+        // finds that row.
+        if (keyKindOf(row.id) !== undefined) yield sourceRowOf(row);
+      }
     },
     close,
   };

@@ -9,7 +9,7 @@ import type { SqlTableOptions } from './sql-connections.ts';
 /** The part of a pool of `mysql2/promise` that Keyfold uses. */
 export interface MySqlPool {
   getConnection(): Promise<MySqlConnection>;
-  /** The signature only says that a pool has this method: Keyfold alone calls it. */
+  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
   execute(query: never): Promise<unknown>;
 }
 

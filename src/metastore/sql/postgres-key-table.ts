@@ -9,7 +9,7 @@ import type { SqlTableOptions } from './sql-connections.ts';
 /** The part of a `Pool` of `pg` that Keyfold uses. */
 export interface PostgresPool {
   connect(): Promise<PostgresConnection>;
-  /** The signature says only that a pool has this method. Keyfold alone calls it. */
+  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
   query(query: never): Promise<unknown>;
 }
 
