@@ -8,7 +8,7 @@ import { SqlMetastore, type SqlKeyTable, type SqlSelection } from './sql-metasto
 /** The part of a pool of `mysql2/promise` that Keyfold uses. */
 export interface MySqlPool {
   getConnection(): Promise<MySqlConnection>;
-  /** The signature only says that a pool has this method: Keyfold alone calls it. */
+  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
   execute(query: never): Promise<unknown>;
 }
 
