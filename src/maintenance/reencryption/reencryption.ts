@@ -16,7 +16,7 @@ export interface Checkpoint {
 /** A row that could not be done. */
 export interface QuarantinedRow {
   readonly row: string;
-  /** Why: the code of an error, or `ChangedTooOften` if other writers changed the row before each attempt to write it. */
+  /** An error's code, or `ChangedTooOften` if other writers changed the row before each attempt to write it. */
   readonly code: ErrorCode | 'ChangedTooOften';
 }
 

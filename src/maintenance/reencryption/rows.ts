@@ -76,8 +76,8 @@ export function naming(
   const { partitionField, contextFrom } = names;
   const partition = partitionField === undefined ? names.partition : (textOf(partitionField) ?? '');
   if (names.context === undefined && contextFrom === undefined) return { partition, context: undefined };
-  // Object.fromEntries defines members, so `__proto__` is an ordinary name here. A missing text is refused later, by its
-  // type, so that only this row fails.
+  // Object.fromEntries defines members, so `__proto__` is an ordinary name here. If a text is missing, the entry is no
+  // string, and so only this row fails.
   const read = Object.entries(contextFrom ?? {}).map(([name, field]) => [name, textOf(field) as string] as const);
   return { partition, context: Object.fromEntries([...Object.entries(names.context ?? {}), ...read]) };
 }

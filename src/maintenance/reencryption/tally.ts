@@ -1,7 +1,7 @@
 import { keyName, type KeyMeta } from '../../records/ids.ts';
 
 /** How many records name one Intermediate Key. */
-export interface KeyCount {
+interface KeyCount {
   readonly id: string;
   readonly created: number;
   readonly records: number;

@@ -67,7 +67,7 @@ export class Verbs {
   readonly #since: number;
 
   /**
-   * @param startedAtMs when the run began. `reseal` leaves a record alone that was sealed after it under the latest key.
+   * @param startedAtMs when the run began. `reseal` leaves alone what was sealed under the latest key after that.
    */
   constructor(options: VerbOptions, dependencies: VerbDependencies, startedAtMs: number) {
     this.#options = options;

@@ -38,7 +38,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const [, SECTION = ''] = /^### Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
+const [, SECTION = ''] = /^## Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
 /** The commands of the tables, and the IAM actions that each needs. */
 const DOCUMENTED = Object.entries(
   Object.groupBy([...rowsOf('KMS'), ...rowsOf('DynamoDB')], ({ command }) => command),

@@ -82,7 +82,7 @@ async function rotate(partition = 'tenant-1'): Promise<number> {
 describe('keyfold reencrypt on a file of JSON Lines', () => {
   it('rewraps records in every form, keeps all other text, and puts what does not open into quarantine', async () => {
     const records = await Promise.all([seal(), seal(), seal(), seal('other', 'tenant-2')]);
-    const [one, two, three, other] = records as [DataRowRecord, DataRowRecord, DataRowRecord, DataRowRecord];
+    const [one, two, three, other] = records;
     const document = await encryptFields(session(), {
       documentText: '{"n":12345678901234567890,"card":"x"}',
       fields: ['$.card'],
@@ -234,11 +234,9 @@ describe('keyfold reencrypt on a file of JSON Lines', () => {
     world.operator.adapters.openRows = async (rows) => {
       const inner = await openRows(rows);
       return {
-        ...{
-          replace: inner.replace.bind(inner),
-          reread: inner.reread.bind(inner),
-          position: inner.position.bind(inner),
-        },
+        replace: (row, cells) => inner.replace(row, cells),
+        reread: (row) => inner.reread(row),
+        position: () => inner.position(),
         pages: async function* (from) {
           for await (const page of inner.pages(from)) {
             pages += 1;
