@@ -74,8 +74,23 @@ interface ReencryptAuditLine extends RunAuditLine {
   readonly outcome: ReencryptOutcome;
 }
 
+/** The outcome of `table import` or `table copy`. After `attempting` or `failed`, some rows may have been added. */
+export type TransferOutcome = 'attempting' | 'transferred' | 'failed';
+
+/** A line about rows that a command adds to the table from another store. */
+interface TransferAuditLine extends AuditLine {
+  readonly action: 'table import' | 'table copy';
+  /** The source of the rows. */
+  readonly from: string;
+  /** The number of rows that the table did not have when the line was written. */
+  readonly missing: number;
+  /** The number of rows that this run has added. */
+  readonly added: number;
+  readonly outcome: TransferOutcome;
+}
+
 /** One line of the audit, written as JSON. */
-type AuditEntry = KeyAuditLine | EraseAuditLine | ReencryptAuditLine;
+type AuditEntry = KeyAuditLine | EraseAuditLine | ReencryptAuditLine | TransferAuditLine;
 
 /** Writes one entry to the audit. */
 export type Audit = (entry: AuditEntry) => Promise<void>;
