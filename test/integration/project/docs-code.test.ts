@@ -181,6 +181,8 @@ describe('a shell command in the documents', () => {
         openRotation: accepted,
         openSessions: accepted,
         openMaintenance: accepted,
+        openRows: accepted,
+        openCiphertexts: accepted,
         version: '0.0.0',
         stdin: Readable.from([]),
       };
