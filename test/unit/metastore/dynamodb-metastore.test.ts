@@ -120,7 +120,7 @@ it('DynamoDbMetastore retries as often after an outage as before', async () => {
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('DynamoDbMetastore rejects with the reason of the deadline if the deadline has passed', async () => {
+it("DynamoDbMetastore rejects with the deadline's abort reason if the deadline has passed", async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -183,7 +183,7 @@ it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
 });
 
-it('DynamoDbMetastore emits an event for each call, and keeps the last state and the last failure', async () => {
+it('DynamoDbMetastore emits an event for each call, and remembers the last state and the last failure', async () => {
   let isDown = false;
   const { requests } = await open(() =>
     isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
@@ -216,7 +216,7 @@ it('DynamoDbMetastore emits an event for each call, and keeps the last state and
   expect(requests).toHaveLength(4);
 });
 
-it('DynamoDbMetastore is unavailable if it has not answered by the deadline', async () => {
+it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));

@@ -74,7 +74,7 @@ describe('encrypt and decrypt with a context', () => {
     ]);
   });
 
-  it('open the record of one field if the request gives its path', async () => {
+  it('open the record of a single field if the request gives its path', async () => {
     const operator = operate();
     const { items } = await sealed(operator, { context: HOME });
     const record = items[0]?.ssn;
@@ -94,7 +94,7 @@ describe('encrypt and decrypt with a context', () => {
 });
 
 describe('the fields of a document with a context', () => {
-  it('still open after members and array items are put in another order', async () => {
+  it('still open after members and array items are reordered', async () => {
     const operator = operate();
     const { id, items } = await sealed(operator, { context: HOME });
     const reordered = { items: items.toReversed(), id };
@@ -118,7 +118,7 @@ describe('the fields of a document with a context', () => {
     expect(opened['document']).toEqual({ a: 2, b: 1 });
   });
 
-  it('are bound to their indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
+  it('are also bound to their array indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
     const operator = operate();
     const exact = { context: HOME, bindPath: 'exact' };
     const document = await sealed(operator, exact);
@@ -133,7 +133,7 @@ describe('the fields of a document with a context', () => {
     expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
   });
 
-  it('take values of their context from the document and from the element around them', async () => {
+  it('take context values from the document and from the array element that contains them', async () => {
     const operator = operate();
     const from = { contextFrom: { id: '$.id', line: '@.line' }, context: { table: 'orders' } };
     const document = await sealed(operator, from);
@@ -188,7 +188,7 @@ describe('the fields of a document with a context', () => {
     ['a path with a filter', { id: '$.items[?@.ssn == 1].line' }],
     ['no path', { id: 7 }],
     ['no entries', {}],
-    ['a name that stands in context, too', { table: '$.id' }],
+    ['a name that is also in context', { table: '$.id' }],
   ])('are not encrypted if contextFrom has %s', async ([, contextFrom]) => {
     const { ask } = operate();
     const document = `{"id":1,"none":null,"half":0.5,"big":9007199254740993,"sealed":"kf1j.x",${JSON.stringify(ORDER).slice(1)}`;
@@ -197,7 +197,7 @@ describe('the fields of a document with a context', () => {
     expect(await codeOf(ask('encrypt-fields', body))).toBe('InvalidRequest');
   });
 
-  it('are not encrypted if contextFrom has a path from the element and a field is in no array', async () => {
+  it('are not encrypted if contextFrom has a path from the array element and a field is not in an array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
