@@ -7,25 +7,25 @@ export function apiFaults({ api, http, regions }: Deployment): string[] {
   const { domain, vpcEndpoints } = api;
   return [
     ...(domain !== undefined && (api.type === 'private' || api.type === 'functionUrl')
-      ? [`api.domain is there with api.type ${api.type}, which has none`]
+      ? [`api.domain is set with api.type ${api.type}, which has no domain`]
       : []),
     ...(domain === undefined ? [] : regionFaults('api.domain.certificates', domain.certificates, regions)),
     ...Object.entries(domain?.certificates ?? {})
       .filter(([region, certificate]) => certificate.split(':')[3] !== region)
-      .map(([region]) => `api.domain.certificates.${region} is of another region`),
-    ...(api.cors !== undefined && isRest ? [`api.cors is there with api.type ${api.type}, which has none`] : []),
+      .map(([region]) => `api.domain.certificates.${region} is in another region`),
+    ...(api.cors !== undefined && isRest ? [`api.cors is set with api.type ${api.type}, which has no CORS`] : []),
     ...((vpcEndpoints === undefined) === (api.type === 'private')
-      ? [`api.vpcEndpoints is ${vpcEndpoints === undefined ? 'not there with' : 'there without'} api.type private`]
+      ? [`api.vpcEndpoints is ${vpcEndpoints === undefined ? 'missing with' : 'set without'} api.type private`]
       : []),
     ...(vpcEndpoints === undefined ? [] : regionFaults('api.vpcEndpoints', vpcEndpoints, regions)),
     ...(api.type === 'functionUrl' && http.auth !== 'iam'
       ? ['http.auth is not iam, and a function URL has no other authorizer']
       : []),
     ...(isRest && http.auth === 'jwt' && !USER_POOL.test(http.issuer ?? '')
-      ? [`http.issuer is no Cognito user pool, and an API of the type ${api.type} checks no other tokens`]
+      ? [`http.issuer is not a Cognito user pool, and an API of the type ${api.type} accepts no other tokens`]
       : []),
     ...(isRest && http.audience !== undefined
-      ? [`http.audience is there with api.type ${api.type}, which does not check it`]
+      ? [`http.audience is set with api.type ${api.type}, which does not check it`]
       : []),
   ];
 }

@@ -1,14 +1,17 @@
 import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
-const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
+const REGION = v.pipe(v.string(), v.check(isRegionName, 'is not a region'));
 /**
  * IAM allows a comma in a name. CloudFormation separates the names in a list parameter by commas, so this schema
  * refuses a comma.
  */
 const ROLE = v.pipe(
   v.string(),
-  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
+  v.regex(
+    /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/,
+    'is not the ARN of a role or user, or its name has a comma',
+  ),
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /**
@@ -26,7 +29,7 @@ const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, 
 const whole = (least: number, most: number) =>
   v.pipe(
     v.number(),
-    v.integer('is no whole number'),
+    v.integer('is not a whole number'),
     v.minValue(least, `is below ${least}`),
     v.maxValue(most, `is above ${most}`),
   );
@@ -36,7 +39,7 @@ const whole = (least: number, most: number) =>
  */
 const keyNameSchema = v.pipe(
   v.string(),
-  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
+  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is not a valid key name'),
 );
 /**
  * The prefix of a deployment's stacks. Names that CloudFormation generates begin with the name of the stack, in lower
@@ -45,9 +48,12 @@ const keyNameSchema = v.pipe(
  */
 const prefixSchema = v.pipe(
   v.string(),
-  v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'is not up to sixteen small letters, digits and hyphens'),
-  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
-  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins as no S3 bucket may'),
+  v.regex(
+    /^[a-z][a-z0-9-]{0,15}$/,
+    'must be one to sixteen lower-case letters, digits and hyphens, and begin with a letter',
+  ),
+  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, 'looks like the name of a stack: leave out -keys, -roles and -app'),
+  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins with a prefix that S3 reserves'),
 );
 const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /**
@@ -72,7 +78,7 @@ const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2
  */
 const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
 const applicationLevelFault =
-  `is none of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
+  `must be one of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
   '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
@@ -92,38 +98,41 @@ const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
 
 /** The schema of deploy.yml. */
 export const deploymentSchema = v.strictObject({
-  account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
+  account: v.pipe(v.string('is not text: put it in quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
   prefix: v.optional(prefixSchema, 'keyfold'),
   service: namePart,
   product: namePart,
-  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
+  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four regions')),
   classification: v.pipe(
     v.string(),
-    v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
+    v.regex(
+      /^[a-z][a-z0-9-]{0,39}$/,
+      'must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ),
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'must have at least one entry')),
-  alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
-  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
+  alarmEmail: v.optional(v.pipe(v.string(), v.email('is not an email address'))),
+  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is not the ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
   tableName: v.optional(
-    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
+    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not a valid table name')),
     'EncryptionKey',
   ),
   tableKeyName: v.optional(keyNameSchema),
-  tableWriters: v.optional(v.array(arn(WRITER, 'is no role, or has a comma in its name')), []),
-  permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
+  tableWriters: v.optional(v.array(arn(WRITER, 'is not the ARN of a role or user, or its name has a comma')), []),
+  permissionsBoundary: v.optional(arn(POLICY, 'is not the ARN of a policy')),
   regionSuffix: v.optional(v.boolean(), true),
   http: v.optional(
     v.strictObject({
       auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
       issuer: v.optional(
-        v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
+        v.pipe(v.string(), v.url('is not a URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is not an https URL')),
       ),
       audience: v.optional(
         v.pipe(
           v.array(text),
           v.minLength(1, 'must have at least one entry'),
-          v.maxLength(50, 'names more than API Gateway takes, 50'),
+          v.maxLength(50, 'names more than 50 entries, the maximum of API Gateway'),
         ),
       ),
       partitionsClaim: v.optional(text),
@@ -139,19 +148,19 @@ export const deploymentSchema = v.strictObject({
   api: v.optional(
     v.strictObject({
       type: v.optional(
-        v.picklist(['http', 'rest', 'private', 'functionUrl'], 'is none of http, rest, private and functionUrl'),
+        v.picklist(['http', 'rest', 'private', 'functionUrl'], 'must be http, rest, private or functionUrl'),
         'http',
       ),
       domain: v.optional(
         v.strictObject({
-          name: v.pipe(v.string(), v.regex(DOMAIN, 'is no domain')),
-          certificates: v.record(REGION, arn(CERTIFICATE, 'is no ARN of a certificate')),
+          name: v.pipe(v.string(), v.regex(DOMAIN, 'is not a domain name')),
+          certificates: v.record(REGION, arn(CERTIFICATE, 'is not the ARN of a certificate')),
         }),
       ),
       cors: v.optional(
         v.strictObject({
           origins: v.pipe(
-            v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is no https origin'))),
+            v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is not an https origin'))),
             v.minLength(1, 'must have at least one entry'),
           ),
         }),
@@ -160,7 +169,7 @@ export const deploymentSchema = v.strictObject({
         v.record(
           REGION,
           v.pipe(
-            v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is no id of a VPC endpoint'))),
+            v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is not the ID of a VPC endpoint'))),
             v.minLength(1, 'must have at least one entry'),
           ),
         ),
@@ -181,7 +190,7 @@ export const deploymentSchema = v.strictObject({
   ),
   queue: v.optional(
     v.strictObject({
-      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'is none of none, standard and fifo'), 'none'),
+      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'must be none, standard or fifo'), 'none'),
       fields: v.optional(v.array(text)),
       operations: v.optional(v.array(text)),
       batchSize: v.optional(whole(1, 10_000), 10),
@@ -191,16 +200,16 @@ export const deploymentSchema = v.strictObject({
     }),
     {},
   ),
-  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
+  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is not the ARN of a KMS key')), {}),
   tracing: v.optional(v.boolean(), false),
   logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
   applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),
-  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `is none of ${SYSTEM_LEVELS.join(', ')}`)),
-  logRetentionDays: v.optional(v.picklist(RETENTIONS, `is none of ${RETENTIONS.join(', ')}`), 365),
+  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `must be one of ${SYSTEM_LEVELS.join(', ')}`)),
+  logRetentionDays: v.optional(v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`), 365),
   settings: v.optional(
     v.record(
-      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is no setting')),
-      v.string('is no text: put it into quotes'),
+      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is not a setting')),
+      v.string('is not text: put it in quotes'),
     ),
     {},
   ),

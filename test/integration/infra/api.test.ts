@@ -204,32 +204,35 @@ describe('api.cors', () => {
 describe('deploy.yml', () => {
   const [west, east] = [{ 'us-west-2': ENDPOINTS['us-west-2'] }, DOMAIN.certificates['us-east-1']];
   it.for([
-    [{ api: { type: 'alb' } }, 'api.type is none of http, rest, private and functionUrl'],
+    [{ api: { type: 'alb' } }, 'api.type must be http, rest, private or functionUrl'],
     [{ architecture: 'x86' }, 'architecture is neither arm64 nor x86_64'],
-    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is no https origin'],
-    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is no https origin'],
-    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is no https origin'],
+    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is not an https origin'],
+    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is not an https origin'],
+    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is not an https origin'],
     [{ api: { cors: { origins: [] } } }, 'api.cors.origins must have at least one entry'],
-    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is no domain'],
+    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is not a domain name'],
     [
       { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },
-      'api.domain.certificates.us-west-2 is of another region',
+      'api.domain.certificates.us-west-2 is in another region',
     ],
     [
       { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
       'api.domain.certificates has no entry for us-west-2',
     ],
-    [{ api: { type: 'functionUrl', domain: DOMAIN } }, 'api.domain is there with api.type functionUrl, which has none'],
+    [
+      { api: { type: 'functionUrl', domain: DOMAIN } },
+      'api.domain is set with api.type functionUrl, which has no domain',
+    ],
     [
       { api: { type: 'private', domain: DOMAIN, vpcEndpoints: ENDPOINTS } },
-      'api.domain is there with api.type private, which has none',
+      'api.domain is set with api.type private, which has no domain',
     ],
     [
       { api: { type: 'rest', cors: { origins: ['https://a.example'] } } },
-      'api.cors is there with api.type rest, which has none',
+      'api.cors is set with api.type rest, which has no CORS',
     ],
-    [{ api: { type: 'private' } }, 'api.vpcEndpoints is not there with api.type private'],
-    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is there without api.type private'],
+    [{ api: { type: 'private' } }, 'api.vpcEndpoints is missing with api.type private'],
+    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is set without api.type private'],
     [{ api: { type: 'private', vpcEndpoints: west } }, 'api.vpcEndpoints has no entry for us-east-1'],
     [
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'eu-west-1': ['vpce-01234567'] } } },
@@ -237,7 +240,7 @@ describe('deploy.yml', () => {
     ],
     [
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': ['vpc-1'] } } },
-      'api.vpcEndpoints.us-east-1.0 is no id of a VPC endpoint',
+      'api.vpcEndpoints.us-east-1.0 is not the ID of a VPC endpoint',
     ],
     [
       { api: { type: 'functionUrl' }, http: { ...COGNITO, audience: ['a'] } },
@@ -245,11 +248,11 @@ describe('deploy.yml', () => {
     ],
     [
       { api: { type: 'rest' }, http: { ...COGNITO, issuer: 'https://login.example.com/' } },
-      'http.issuer is no Cognito user pool, and an API of the type rest checks no other tokens',
+      'http.issuer is not a Cognito user pool, and an API of the type rest accepts no other tokens',
     ],
     [
       { api: { type: 'rest' }, http: { ...COGNITO, audience: ['a'] } },
-      'http.audience is there with api.type rest, which does not check it',
+      'http.audience is set with api.type rest, which does not check it',
     ],
   ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
     expect(await faultsOf(changed)).toEqual([fault]);
