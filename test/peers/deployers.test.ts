@@ -93,7 +93,7 @@ const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readon
   ],
 };
 
-/** What the entries besides an HTTP API have. */
+/** The resources of every entry that is not an HTTP API. */
 const ENTRY_TARGETS: readonly Target[] = [
   { arn: `arn:aws:apigateway:${WEST}::/restapis` },
   { arn: `arn:aws:apigateway:${WEST}::/restapis/1` },

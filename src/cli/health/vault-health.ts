@@ -9,7 +9,7 @@ const TIMEOUT_MS = 10_000;
 const FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
 
 /**
- * Checks that the Vault server at one address wraps a key and unwraps it again.
+ * Checks that Vault wraps a key at one address, and unwraps it there again.
  * @param kms a KMS that has only this address
  */
 export async function checkVault(address: string, kms: KeyManagementService, now: Clock): Promise<HealthCheck> {
