@@ -15,6 +15,11 @@ const ORDER = {
 };
 const SSNS = ['$.items[*].ssn'];
 
+/** A document whose one field is below names of this many characters. */
+function nested(characters: number): Answer {
+  return { ['n'.repeat(characters - 1)]: [{ s: 2 }] };
+}
+
 async function sealed(operator: Operator, request: Answer, document: unknown = ORDER): Promise<typeof ORDER> {
   const answer = await operator.answer('encrypt-fields', { document, fields: SSNS, ...request });
   return answer['document'] as typeof ORDER;
@@ -205,7 +210,6 @@ describe('the fields of a document with a context', () => {
   it('are refused before any key is touched if the names above them have more than 4,096 characters', async () => {
     const world = new FakeDependencies();
     const { answer, ask } = operate(world.process());
-    const named = (length: number): Answer => ({ ['n'.repeat(length - 1)]: [{ s: 2 }] });
     const fields = ['$.*[0].s'];
     for (const [length, bindPath] of [
       [4096, undefined],
@@ -213,10 +217,10 @@ describe('the fields of a document with a context', () => {
       [4097, 'none'],
     ] as const) {
       const request = { fields, context: HOME, ...(bindPath && { bindPath }) };
-      const { document } = await answer('encrypt-fields', { ...request, document: named(length) });
-      expect(await answer('decrypt-fields', { ...request, document })).toEqual({ document: named(length) });
+      const { document } = await answer('encrypt-fields', { ...request, document: nested(length) });
+      expect(await answer('decrypt-fields', { ...request, document })).toEqual({ document: nested(length) });
     }
-    const { document } = await answer('encrypt-fields', { fields, document: named(4097) });
+    const { document } = await answer('encrypt-fields', { fields, document: nested(4097) });
     world.log.take();
     for (const request of [{ context: HOME }, { context: HOME, bindPath: 'exact' }]) {
       const refused = { code: 'InvalidRequest', message: expect.stringContaining('at most 4096 characters') as string };
