@@ -128,7 +128,10 @@ describe('the log-in', () => {
   ])('by AWS fails with KmsUnavailable if its function cannot be asked now: %j', async (fault) => {
     const credentials = (): Promise<never> => Promise.reject(fault);
     const error = await errorOf(wrap(open({ method: 'aws', role: 'r', credentials })));
-    expect(error).toMatchObject({ code: 'KmsUnavailable', message: expect.stringContaining('NoCredentials') as string });
+    expect(error).toMatchObject({
+      code: 'KmsUnavailable',
+      message: expect.stringContaining('NoCredentials') as string,
+    });
     expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
   });
 
