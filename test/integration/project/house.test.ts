@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   async: FLOOR,
   records: [...FLOOR, 'crypto'],
   envelope: [...CORE, 'node:crypto'],
-  maintenance: [...CORE, 'connections', 'envelope', 'node:crypto'],
+  maintenance: [...CORE, 'connections', 'envelope', 'operations', 'node:crypto', 'node:timers/promises'],
   connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: [
     ...CORE,
@@ -77,8 +77,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:https',
     '@smithy/signature-v4',
   ],
-  metastore: [...CORE, 'envelope', 'maintenance', 'connections', '@aws-sdk/client-dynamodb'],
+  metastore: [...CORE, 'envelope', 'maintenance', 'connections', 'node:util', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
+  rows: [
+    ...CORE,
+    'maintenance',
+    'operations',
+    'connections',
+    'metastore',
+    'node:fs/promises',
+    '@aws-sdk/client-dynamodb',
+  ],
   sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: [...CORE, 'operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
   doors: [
@@ -105,6 +114,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'connections',
     'kms',
     'metastore',
+    'rows',
     'commander',
     // package.json, which has the version.
     '..',
@@ -123,11 +133,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:timers/promises',
   ],
   testing: [...CORE, 'envelope', 'maintenance', 'kms', 'metastore', 'node:assert/strict', 'node:util/types'],
-  'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'sqs'],
+  'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'rows', 'sqs'],
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
 const ADAPTERS =
-  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
+  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|DynamoDbRows|JsonLinesRows|KmsCiphertexts|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
