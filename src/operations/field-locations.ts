@@ -22,8 +22,8 @@ export interface FieldLocations {
 }
 
 /**
- * The most characters of the names above a bound field. Each field has a path of its own, so a thousand fields below one
- * long name would need a thousand times its memory.
+ * The most characters of the names above a bound field. Each field has a path of its own. So a thousand fields below
+ * one long name would need a thousand times its memory.
  */
 const MAX_NAME_CHARACTERS = 4096;
 

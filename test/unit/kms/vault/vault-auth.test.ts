@@ -26,6 +26,11 @@ beforeEach(async () => {
 });
 afterEach(() => stub.stop());
 
+/** The text of Vault for an error of STS. */
+function stsError(code: string): string {
+  return `received error code 403 from STS: <ErrorResponse><Error><Code>${code}</Code></Error></ErrorResponse>`;
+}
+
 function open(auth: VaultAuth): VaultKms {
   const events = { attempted: (attempt: Attempt): void => void attempts.push(attempt) };
   const options = { addresses: [stub.url], transitKey: 'keyfold', auth, failover: { maxRounds: 1 }, events };
@@ -101,9 +106,6 @@ describe('the log-in', () => {
     expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('LoginRefused') });
     expect(inspect([error, attempts], { depth: 10 })).not.toMatch(/secret-id|role-id/);
   });
-
-  const stsError = (code: string): string =>
-    `received error code 403 from STS: <ErrorResponse><Error><Type>Sender</Type><Code>${code}</Code></Error></ErrorResponse>`;
 
   // The texts are those of path_login.go of Vault's AWS auth method.
   it.for([
