@@ -175,21 +175,21 @@ describe('the source code', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, and contain no condition', () => {
+  it('has handlers that import only the container and a door, and contain no conditions', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
     }
   });
 
-  it('has a client that imports only types and a few listed files of the service', () => {
+  it('has a client that imports only types and a few listed files from the service', () => {
     for (const file of filesOf('src/client')) {
       const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
       expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
     }
   });
 
-  it('makes adapters only in the container and in the testing kit, and reads the environment only in the container and two entries', () => {
+  it('creates adapters only in the container and the testing kit, and reads the environment only in the container and two entry files', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     const others = files.filter((file) => homeOf(file) !== 'testing');
     for (const file of others) expect(ADAPTERS.test(codeOf(file))).toBe(false);
@@ -197,7 +197,7 @@ describe('the source code', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('of the CLI uses the process, the container and the streams only in its entry file', () => {
+  it('uses the container and the process in the CLI only in its entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);
