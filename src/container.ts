@@ -56,7 +56,11 @@ export async function buildInvoke(): Promise<DoorOptions> {
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
   const config = readQueueConfig(process.env, await vaultReaderOf(process.env));
-  return { ...(await buildDoor(config)), queue: config.queue, queues: new SqsQueues() };
+  return {
+    ...(await buildDoor(config)),
+    queue: config.queue,
+    queues: new SqsQueues({ useQueueUrlAsEndpoint: !config.queue.isOnAws }),
+  };
 }
 
 /**

@@ -9,6 +9,8 @@ import type { Settings } from './settings.ts';
 export interface QueueConfig {
   readonly outputUrl: string;
   readonly deadLetterUrl: string;
+  /** Whether both URLs have a host of SQS, for which the SDK can choose the endpoint. */
+  readonly isOnAws: boolean;
   /** The JSONPaths for messages without `fields`. Undefined if every message must have its own. */
   readonly fields: readonly string[] | undefined;
   /**
@@ -54,6 +56,7 @@ export function readQueueConfig(
     queue: {
       outputUrl: settings.OUTPUT_QUEUE_URL ?? '',
       deadLetterUrl: settings.DEAD_LETTER_QUEUE_URL ?? '',
+      isOnAws: QUEUE_URLS.every((name) => QUEUE_HOST.test(hostOf(settings[name]))),
       fields: settings.FIELDS,
       retryDelaySeconds: RETRY_DELAY_SECONDS,
       longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
@@ -80,10 +83,13 @@ const QUEUE_HOST =
  */
 function regionFaults(settings: Settings, environment: Environment): string[] {
   return QUEUE_URLS.filter((name) => {
-    const { hostname } = new URL(settings[name] ?? 'https://none');
-    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostname) ?? [];
+    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostOf(settings[name])) ?? [];
     return ofLegacyHost !== undefined && ofLegacyHost !== (environment['AWS_REGION'] ?? ofLegacyHost);
   }).map((name) => `${PREFIX}${name} is the URL of a queue in another region than the function`);
+}
+
+function hostOf(url = 'https://none'): string {
+  return new URL(url).hostname;
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
