@@ -20,6 +20,7 @@ export function appValues(deployment: Deployment, region: string): Record<string
   if (!regions.includes(region))
     throw new Error(`${region} is not among the regions of the deployment: ${regions.join(', ')}`);
   const { resources, outputs, extensions, ...api } = apiParts(deployment, region);
+  const vpc = vpcOf(deployment, region);
   return {
     prefix,
     region,
@@ -30,12 +31,14 @@ export function appValues(deployment: Deployment, region: string): Record<string
     logging: loggingOf(deployment),
     tracing: deployment.tracing ? 'Active' : 'PassThrough',
     functions,
+    vpc,
+    environmentKey: deployment.environmentKeys[region],
     environment: environmentOf(deployment, region),
     apiEnvironment: apiEnvironmentOf(deployment),
     operations: OPERATIONS,
     architecture: deployment.architecture,
     api,
-    queueFunctions: queueFunctions(deployment),
+    queueFunctions: queueFunctions(deployment, vpc),
     outputs,
     resources: {
       ...resources,
@@ -43,19 +46,21 @@ export function appValues(deployment: Deployment, region: string): Record<string
       ...alarmResources(deployment, region),
       ...dashboardResources(deployment, region),
     },
-    extensions: { ...functionExtensions(deployment, region), ...extensions },
+    extensions: { ...functionExtensions(deployment), ...extensions },
   };
 }
 
 /** The settings that all functions of a region share. */
 export function environmentOf(deployment: Deployment, region: string): Record<string, string> {
-  const { regions, regionSuffix } = deployment;
+  const { endpoints, regions, regionSuffix } = deployment;
   return {
     KEYFOLD_SERVICE: deployment.service,
     KEYFOLD_PRODUCT: deployment.product,
     KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(regions.map((one) => [one, aliasArnOf(deployment, one)]))),
     KEYFOLD_TABLE: deployment.tableName,
     ...(regionSuffix && { KEYFOLD_REGION_SUFFIX: region }),
+    ...(endpoints.fips && { AWS_USE_FIPS_ENDPOINT: 'true' }),
+    ...(endpoints.dualStack && { AWS_USE_DUALSTACK_ENDPOINT: 'true' }),
     ...deployment.settings,
   };
 }
@@ -96,6 +101,17 @@ export function environmentsOf(deployment: Deployment, region: string): Record<s
   };
 }
 
+/** The network of the functions of a region, in the form that osls expects. False if they have none of their own. */
+function vpcOf({ endpoints, vpc }: Deployment, region: string): object | false {
+  const network = vpc?.[region];
+  if (network === undefined) return false;
+  return {
+    subnetIds: network.subnets,
+    securityGroupIds: network.securityGroups,
+    ...(endpoints.dualStack && { ipv6AllowedForDualStack: true }),
+  };
+}
+
 /** The logging configuration of the functions, in the form that osls expects. */
 function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): Record<string, string> {
   return {
@@ -106,14 +122,12 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
 }
 
 /** Overrides properties of the generated functions that cannot be omitted through osls's own options. */
-function functionExtensions({ functions, queue, environmentKeys }: Deployment, region: string): Record<string, object> {
-  const KmsKeyArn = environmentKeys[region];
+function functionExtensions({ functions, queue }: Deployment): Record<string, object> {
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');
   return Object.fromEntries(
     there.flatMap(([name, { reservedConcurrency }]) => {
       const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
       const Properties = {
-        ...(KmsKeyArn !== undefined && { KmsKeyArn }),
         ...(reservedConcurrency !== null && { ReservedConcurrentExecutions: reservedConcurrency }),
       };
       return [

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { appChanges, requireQueueOfApp } from './app-stack.ts';
+import { appChanges, requireRightsOfApp } from './app-stack.ts';
 import { requireAccount, requireAdministrator } from './aws.ts';
 import {
   deleteUnmade,
@@ -51,7 +51,7 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   if (stacksOf === undefined) await deployApps(deployment, file, intent);
   else {
     for (const stack of stacksOf(deployment)) {
-      if (what === 'roles') await requireQueueOfApp(deployment, stack.region);
+      if (what === 'roles') await requireRightsOfApp(deployment, stack.region);
       if (what === 'table') await requireFirstRegion(stack, deployment.regions);
       await deployStack(stack, intent);
     }

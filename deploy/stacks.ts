@@ -58,7 +58,7 @@ export const REPLICAS = ['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'] a
 
 /** The stacks of the functions' roles, one per region. */
 export function roleStacks(deployment: Deployment): Stack[] {
-  const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing } = deployment;
+  const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing, vpc } = deployment;
   const queues = queueNamesOf(deployment);
   return regions.map((region) => ({
     name: stackOf(deployment, 'roles'),
@@ -75,6 +75,7 @@ export function roleStacks(deployment: Deployment): Stack[] {
       InputQueueName: queues?.input ?? '',
       ...(queues !== undefined && { OutputQueueName: queues.output, DeadLetterQueueName: queues.deadLetters }),
       Tracing: String(tracing),
+      InVpc: String(vpc !== undefined),
       PermissionsBoundaryArn: permissionsBoundary ?? '',
     },
     isKept: false,

@@ -1,5 +1,5 @@
 import type { AppConfig, KmsConfig } from './config/app-config.ts';
-import { readQueueConfig } from './config/queue-config.ts';
+import { areQueuesOfAws, readQueueConfig } from './config/queue-config.ts';
 import { readConfig, vaultReaderOf } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
@@ -59,7 +59,7 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
   return {
     ...(await buildDoor(config)),
     queue: config.queue,
-    queues: new SqsQueues({ useQueueUrlAsEndpoint: !config.queue.isOnAws }),
+    queues: new SqsQueues({ useQueueUrlAsEndpoint: !areQueuesOfAws(config.queue) }),
   };
 }
 

@@ -9,8 +9,6 @@ import type { Settings } from './settings.ts';
 export interface QueueConfig {
   readonly outputUrl: string;
   readonly deadLetterUrl: string;
-  /** Whether both URLs have a host of SQS, for which the SDK can choose the endpoint. */
-  readonly isOnAws: boolean;
   /** The JSONPaths for messages without `fields`. Undefined if every message must have its own. */
   readonly fields: readonly string[] | undefined;
   /**
@@ -56,7 +54,6 @@ export function readQueueConfig(
     queue: {
       outputUrl: settings.OUTPUT_QUEUE_URL ?? '',
       deadLetterUrl: settings.DEAD_LETTER_QUEUE_URL ?? '',
-      isOnAws: QUEUE_URLS.every((name) => QUEUE_HOST.test(hostOf(settings[name]))),
       fields: settings.FIELDS,
       retryDelaySeconds: RETRY_DELAY_SECONDS,
       longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
@@ -77,6 +74,11 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
  */
 const QUEUE_HOST =
   /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
+
+/** Whether both queues have a host of SQS in their URLs, for which the SDK can choose the endpoint. */
+export function areQueuesOfAws({ outputUrl, deadLetterUrl }: QueueConfig): boolean {
+  return [outputUrl, deadLetterUrl].every((url) => QUEUE_HOST.test(hostOf(url)));
+}
 
 /**
  * Checks that the queues are in the function's region, because SQS refuses a request that is signed for another region.

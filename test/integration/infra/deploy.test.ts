@@ -6,6 +6,7 @@ import { yamlParse } from 'yaml-cfn';
 import { environmentOf } from '../../../deploy/app.ts';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { packageFolder } from '../../../deploy/package.ts';
+import { VPC } from './package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 
 let cli: Cli;
@@ -751,6 +752,18 @@ describe('queue.kind', () => {
   });
 });
 
+it('the roles keep the rights to network interfaces while the deployed app is in a VPC', async () => {
+  const inVpc = { ApiLambdaFunction: { Type: 'AWS::Lambda::Function', Properties: { VpcConfig: {} } } };
+  const deployed = { 'cloudformation get-template': { TemplateBody: { Resources: inVpc } } };
+  const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']), ...deployed };
+  const early = await cli.deploy(['roles', '--yes'], given);
+  expect(early).toMatchObject({ code: 1 });
+  expect(early.said).toContain('the app in us-west-2 is in a VPC: run deploy before deploy:roles');
+  const kept = await cli.deploy(['roles', '--yes'], given, { vpc: VPC });
+  expect(kept).toMatchObject({ code: 0 });
+  expect(parametersOf(kept)).toMatchObject([{ InVpc: 'true' }, { InVpc: 'true' }]);
+});
+
 describe('the parameters of a stack', () => {
   it('come from the deployment, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
@@ -806,6 +819,7 @@ describe('the parameters of a stack', () => {
       OutputQueueName: 'keyfold-output.fifo',
       DeadLetterQueueName: 'keyfold-dead-letters.fifo',
       Tracing: 'true',
+      InVpc: 'false',
       Service: 'orders',
       Product: 'shop',
       PermissionsBoundaryArn: '',
@@ -851,6 +865,7 @@ describe('the parameters of a stack', () => {
       TableKeyName: 'table',
       InputQueueName: '',
       Tracing: 'false',
+      InVpc: 'false',
       PermissionsBoundaryArn: '',
     });
   });

@@ -120,6 +120,17 @@ describe('the deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:DeleteFunctionUrlConfig', ofLambda('keyfold-api')],
     ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/usageplans`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/apikeys`)],
+    ['lambda:PublishVersion', ofLambda('keyfold-seal')],
+    ['lambda:CreateAlias', ofLambda('keyfold-open')],
+    ['lambda:PutProvisionedConcurrencyConfig', ofLambda('keyfold-api:provisioned')],
+    ['lambda:DeleteFunction', ofLambda('keyfold-api:7')],
+    [
+      'lambda:AddPermission',
+      at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': 'apigateway.amazonaws.com' }),
+    ],
+    ['ec2:DescribeSubnets', at('*')],
   ] as const)(
     'for the app may deploy other entries than an HTTP API only with a policy of their own: %s',
     async ([action, target]) => {
@@ -132,6 +143,10 @@ describe('the deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' })],
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:AddPermission', at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' })],
+    ['lambda:AddPermission', at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': '444455556666' })],
+    ['lambda:CreateAlias', ofLambda('keyfold-maintenance')],
+    ['lambda:PublishVersion', ofLambda('keyfold-eu-seal')],
+    ['ec2:CreateNetworkInterface', at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`)],
   ] as const)('for other entries may not perform %s', async ([action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });

@@ -66,7 +66,7 @@ function withVariable(characters: number, regions: string[]): object {
 
 /** The function of the queue, as osls reads it. */
 async function queueFunctionOf(queue: object): Promise<object> {
-  return queueFunctions(await read({ queue }));
+  return queueFunctions(await read({ queue }), false);
 }
 
 /** A function with the default options. */
@@ -81,6 +81,7 @@ describe('a number in deploy.yml', () => {
       [`functions.${name}.timeoutSeconds`, 1, name === 'api' ? 29 : 900] as const,
     ]),
     ['functions.seal.reservedConcurrency', 1, 100_000],
+    ['functions.open.provisionedConcurrency', 0, 100_000],
     ['http.requestsPerSecond', 1, 100_000],
     ['http.burst', 1, 100_000],
     ['queue.batchSize', 1, 10_000],
@@ -231,6 +232,11 @@ describe('a combination of options in deploy.yml', () => {
         { http: { [name]: (JWT as Readonly<Record<string, unknown>>)[name] } },
       ],
     ]),
+    ['http.scopeClaim is there without http.auth jwt', { http: { auth: 'authorizer', scopeClaim: 'scp' } }],
+    ...['partitionLists', 'partitionWildcards'].map((name): [string, object] => [
+      `http.${name} is there without http.auth jwt or authorizer`,
+      { http: { [name]: true } },
+    ]),
     ['queue.fields is there without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
     ['queue.batchSize is above 10 of a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
     [
@@ -323,6 +329,7 @@ describe('deploy.yml', () => {
       ...least,
       prefix: 'keyfold',
       api: { type: 'http' },
+      endpoints: { fips: false, dualStack: false },
       architecture: 'arm64',
       alarmTopics: {},
       tableName: 'EncryptionKey',
@@ -330,9 +337,9 @@ describe('deploy.yml', () => {
       regionSuffix: true,
       http: { auth: 'iam', requestsPerSecond: 1000, burst: 500 },
       functions: {
-        api: functionWith(29),
-        seal: functionWith(30),
-        open: functionWith(30),
+        api: { ...functionWith(29), provisionedConcurrency: 0 },
+        seal: { ...functionWith(30), provisionedConcurrency: 0 },
+        open: { ...functionWith(30), provisionedConcurrency: 0 },
         queue: functionWith(120),
         maintenance: functionWith(300),
       },

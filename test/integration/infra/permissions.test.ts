@@ -306,6 +306,39 @@ it('the roles have a permissions boundary if the stack sets one', () => {
   expect(boundOf({})).toEqual(Array.from({ length: 5 }, () => undefined));
 });
 
+describe('in a VPC', () => {
+  const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
+  const { resources } = render('roles', WEST, { ...given, InVpc: 'true' });
+  const role: Principal = {
+    arn: `arn:aws:iam::111122223333:role/keyfold-roles-ApiRole-1`,
+    policies: [resources['NetworkPolicy']?.Properties['PolicyDocument']],
+  };
+  const network = `arn:aws:ec2:${WEST}:111122223333:network-interface/eni-1`;
+
+  it.for([
+    ['ec2:CreateNetworkInterface', network],
+    ['ec2:DeleteNetworkInterface', network],
+    ['ec2:AssignPrivateIpAddresses', network],
+    ['ec2:DescribeNetworkInterfaces', '*'],
+    ['ec2:DescribeSubnets', '*'],
+  ] as const)('Lambda may call %s in the name of a role, and the code of a function may not', async ([action, arn]) => {
+    const context = { 'lambda:SourceFunctionArn': `arn:aws:lambda:${WEST}:111122223333:function:keyfold-api` };
+    expect(await isAllowed(role, action, { arn })).toBe(true);
+    expect(await isAllowed(role, action, { arn, context })).toBe(false);
+  });
+
+  it('every role has these permissions, and outside a VPC none has them', () => {
+    expect(resources['NetworkPolicy']?.Properties['Roles']).toEqual([
+      'ApiRole',
+      'SealRole',
+      'OpenRole',
+      'MaintenanceRole',
+      'QueueRole',
+    ]);
+    expect(JSON.stringify(render('roles', WEST, given))).not.toContain('ec2:');
+  });
+});
+
 /** The actions that a template's statements allow or deny. */
 function actionsIn(node: unknown): string[] {
   if (typeof node !== 'object' || node === null) return [];

@@ -92,6 +92,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       OutputQueueName: 'out',
       DeadLetterQueueName: 'dead',
       Tracing: 'true',
+      InVpc: 'true',
       PermissionsBoundaryArn: `arn:aws:iam::${ACCOUNT}:policy/bounds`,
     },
   ],
