@@ -10,7 +10,7 @@ const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
 /** An asterisk is not one, since any page could then send what a browser has. */
 const ORIGIN = /^https:\/\/(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?$/;
 
-/** The options `http`: who may call, and how often. */
+/** The options `http`: the authorizer and the limits of all callers. */
 export const httpOptions = v.optional(
   v.strictObject({
     auth: v.optional(v.picklist(['iam', 'jwt', 'authorizer'], 'is none of iam, jwt and authorizer'), 'iam'),

@@ -1,4 +1,4 @@
-/** Who may call a REST API, and how often. */
+/** The policy of a REST API, and its usage plans. */
 import type { Deployment } from './deployment.ts';
 import type { Resources } from './queues.ts';
 
@@ -35,7 +35,7 @@ export function callerStatement({ principal, partitions }: NonNullable<Deploymen
   };
 }
 
-/** Usage plans, each with one API key. A key limits how often its holder may call, and lets nobody in. */
+/** Usage plans, each with one API key. A key limits how often its holder may call, and authorizes no request. */
 export function usagePlans({ api, prefix }: Deployment): Resources {
   const plans = Object.entries(api.usagePlans ?? {}).map(([name, { requestsPerSecond, burst, requestsPerDay }]) => ({
     [`UsagePlan${name}`]: {

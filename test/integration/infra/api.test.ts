@@ -302,7 +302,7 @@ describe('provisioned concurrency', () => {
         expect(JSON.stringify(app.resources[name])).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
         expect(JSON.stringify(app.resources[name]?.Properties)).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
       }
-      const [version = ''] = Object.keys(app.resources).filter((name) => name.startsWith('ApiLambdaVersion'));
+      const version = Object.keys(app.resources).find((name) => name.startsWith('ApiLambdaVersion'));
       expect(Properties?.['FunctionVersion']).toEqual({ 'Fn::GetAtt': [version, 'Version'] });
       expect(Object.keys(app.resources).filter((name) => /^(?:Seal|Open)(?:LambdaVersion|Prov)/.test(name))).toEqual(
         [],

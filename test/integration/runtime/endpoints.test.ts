@@ -77,9 +77,8 @@ async function hostsOf(name: string, environment: Readonly<Record<string, string
   return hosts;
 }
 
-/** A message that has no retry, so that it goes to the dead letters, and one that returns to its queue. */
-function queueEvent(): object {
-  const message = (messageId: string, body: string): object => ({
+function messageOf(messageId: string, body: string): object {
+  return {
     messageId,
     receiptHandle: 'handle',
     body,
@@ -88,9 +87,13 @@ function queueEvent(): object {
     eventSource: 'aws:sqs',
     eventSourceARN: `arn:aws:sqs:${WEST}:111122223333:in`,
     awsRegion: WEST,
-  });
-  return { Records: [message('1', 'no JSON'), message('2', '{"partition":"tenant-1","document":{"card":"1"}}')] };
+  };
 }
+
+/** A message that has no retry, so that it goes to the dead letters, and one that returns to its queue. */
+const QUEUE_EVENT = {
+  Records: [messageOf('1', 'no JSON'), messageOf('2', '{"partition":"tenant-1","document":{"card":"1"}}')],
+};
 
 const FIPS = { AWS_USE_FIPS_ENDPOINT: 'true' };
 const DUAL_STACK = { AWS_USE_DUALSTACK_ENDPOINT: 'true' };
@@ -113,6 +116,6 @@ describe.for(KINDS)('with %s', ([, environment, suffix, domain]) => {
   it('the queue bundle also calls only that of SQS, whatever the host in the URLs of the queues', async () => {
     const urls = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead` };
     const fields = { KEYFOLD_FIELDS: '["$.card"]' };
-    expect(await hostsOf('queue', { ...environment, ...urls, ...fields }, queueEvent())).toEqual([...all, host('sqs')]);
+    expect(await hostsOf('queue', { ...environment, ...urls, ...fields }, QUEUE_EVENT)).toEqual([...all, host('sqs')]);
   });
 });
