@@ -15,6 +15,7 @@ import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
+import type { RowTransfer } from './maintenance/row-transfer.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
@@ -28,6 +29,8 @@ import { DynamoDbErasureTables } from './metastore/dynamodb-erasure-tables.ts';
 import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import { DynamoDbRowTransfer } from './metastore/dynamodb-row-transfer.ts';
+import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
@@ -95,6 +98,10 @@ export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
   openErasureTables: (options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>
     new DynamoDbErasureTables(options, names),
+  openImport: async (url: string, target: DynamoDbMetastoreOptions): Promise<RowTransfer> =>
+    new DynamoDbRowTransfer(await openSqlSource(url), target),
+  openCopy: (source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer =>
+    new DynamoDbRowTransfer(new DynamoDbSource(source), target),
   openKms,
   openRotation: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<KeyRotation> =>
     new KeyRotation({

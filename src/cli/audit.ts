@@ -56,8 +56,23 @@ interface EraseAuditLine extends AuditLine {
   readonly outcome: EraseOutcome;
 }
 
+/** The outcome of `table import` or `table copy`. After `attempting` or `failed`, some rows may have been added. */
+export type TransferOutcome = 'attempting' | 'transferred' | 'failed';
+
+/** A line about rows that a command adds to the table from another store. */
+interface TransferAuditLine extends AuditLine {
+  readonly action: 'table import' | 'table copy';
+  /** The source of the rows. */
+  readonly from: string;
+  /** The number of rows that the table did not have when the line was written. */
+  readonly missing: number;
+  /** The number of rows that this run has added. */
+  readonly added: number;
+  readonly outcome: TransferOutcome;
+}
+
 /** One line of the audit, written as JSON. */
-type AuditEntry = KeyAuditLine | EraseAuditLine;
+type AuditEntry = KeyAuditLine | EraseAuditLine | TransferAuditLine;
 
 /** Writes one entry to the audit. */
 export type Audit = (entry: AuditEntry) => Promise<void>;

@@ -6,6 +6,7 @@ import type { ErasureTables } from '../maintenance/erasure-table.ts';
 import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyRotation } from '../maintenance/key-rotation.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
+import type { RowTransfer } from '../maintenance/row-transfer.ts';
 import type { SystemKeyMaintenance } from '../maintenance/system-key-maintenance.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
@@ -52,6 +53,13 @@ export interface CliDependencies {
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables;
+  /**
+   * Opens the transfer of the rows of a SQL database.
+   * @param url the address of the database, with the password
+   * @throws KeyfoldError `InvalidConfiguration` if the URL names no such database, or if its driver is not installed
+   */
+  openImport(url: string, target: DynamoDbMetastoreOptions): Promise<RowTransfer>;
+  openCopy(source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;

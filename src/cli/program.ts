@@ -24,6 +24,7 @@ import { revokeKey } from './revoke-key.ts';
 import { retireCheck } from './retire-check.ts';
 import { rotateKeys } from './rotate-keys.ts';
 import { showKey } from './show-key.ts';
+import { addTableCommands } from './table-commands.ts';
 import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
@@ -179,6 +180,8 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       const request = { partition, step, waitSeconds, ...flags, confirm, reason, auditFile };
       exitCode = await erasePartition(request, configOf(options), dependencies);
     });
+
+  addTableCommands(program, configOf, dependencies, (code) => (exitCode = code));
 
   try {
     await program.parseAsync(argv, { from: 'user' });

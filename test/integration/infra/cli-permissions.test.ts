@@ -29,6 +29,9 @@ beforeAll(async () => {
   await writeFile(join(folder, 'empty'), '');
   // The System Key of another service, which sealed nothing.
   await world.operator.put({ id: GONE as never, created: 60 as never, encryptedKey: Buffer.alloc(60), revoked: true });
+  await world.operator.createTable('Former');
+  const former = { id: FORMER as never, created: 60 as never, encryptedKey: Buffer.alloc(60), revoked: false };
+  await world.operator.put(former, 'Former');
   const verifying = ['verify', join(folder, 'empty'), '--service', 'gone', '--report', join(folder, 'report')];
   await world.operator.keyfold(verifying, world.settings);
 });
@@ -37,7 +40,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const [, SECTION = ''] = /^### Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
+const [, SECTION = ''] = /^## Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
 /** The commands of the tables, and the IAM actions that each needs. */
 const DOCUMENTED = Object.entries(
   Object.groupBy([...rowsOf('KMS'), ...rowsOf('DynamoDB')], ({ command }) => command),
@@ -54,6 +57,7 @@ function rowsOf(service: string): { command: string; actions: string[] }[] {
 
 const SYSTEM_KEY = '_SK_orders_shop';
 const GONE = '_SK_gone_shop';
+const FORMER = '_SK_former_shop';
 
 /** The command lines that together make every call of a command. */
 const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
@@ -76,6 +80,7 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   'inspect --chain': () => [['inspect', record, '--chain']],
   verify: () => [['verify', join(folder, 'rows')]],
   maintain: () => [['maintain'], ['maintain', '--service', 'unborn']],
+  'table copy': () => [['table', 'copy', '--from', 'Former', '--yes']],
   'keys revoke': () => [
     ['keys', 'revoke', '_IK_tenant-1_orders_shop', 'latest', '--dry-run'],
     ['keys', 'revoke', '_IK_tenant-1_orders_shop', String(created), '--yes'],

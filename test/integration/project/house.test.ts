@@ -77,7 +77,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:https',
     '@smithy/signature-v4',
   ],
-  metastore: [...CORE, 'envelope', 'maintenance', 'connections', '@aws-sdk/client-dynamodb'],
+  metastore: [...CORE, 'envelope', 'maintenance', 'connections', 'node:util', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
   sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: [...CORE, 'operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],

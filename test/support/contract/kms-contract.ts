@@ -51,13 +51,6 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
-/** AwsKms at an endpoint where nothing listens. */
-function openFailing(): AwsKms {
-  const [region] = REGIONS;
-  const keys = { [region]: `arn:aws:kms:${region}:111122223333:alias/keyfold` };
-  return new AwsKms({ keys, preferredRegion: region, endpoint: 'http://127.0.0.1:9', failover: { maxRounds: 1 } });
-}
-
 /** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
 export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
@@ -96,12 +89,18 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     const kmsOver = (keys: Record<string, string>, preferredRegion: string = REGIONS[0]): AwsKms =>
       new AwsKms({ keys, preferredRegion, endpoint: server.endpoint });
 
-    let openAws: (() => AwsKms) | undefined;
-    const open = async (): Promise<AwsKms> => {
-      const keys = openAws === undefined ? await makeKeys() : {};
-      openAws ??= () => kmsOver(select(keys, 'alias', ...REGIONS));
-      return openAws();
-    };
+    let aliasArns: Promise<Record<string, string>> | undefined;
+    const openKeys = (): Promise<Record<string, string>> =>
+      (aliasArns ??= makeKeys().then((keys) => select(keys, 'alias', ...REGIONS)));
+    const open = async (): Promise<AwsKms> => kmsOver(await openKeys());
+    /** AwsKms with the same keys, at an endpoint where nothing listens. */
+    const openFailing = async (): Promise<AwsKms> =>
+      new AwsKms({
+        keys: await openKeys(),
+        preferredRegion: REGIONS[0],
+        endpoint: 'http://127.0.0.1:9',
+        failover: { maxRounds: 1 },
+      });
     runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
 
     it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
