@@ -1,4 +1,5 @@
 import type { Deployment } from './deployment.ts';
+import { KEPT_LOG, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
 import { ALIAS_NAME, API_ALIAS, restResources, SCOPES } from './rest-api.ts';
 
@@ -89,11 +90,13 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       },
       // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
-        DeletionPolicy: 'RetainExceptOnCreate',
-        UpdateReplacePolicy: 'Retain',
+        ...KEPT_LOG,
         // A log group with another name would take a place in a resource policy of the account. The policy has room for
         // about thirty.
-        Properties: { LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app` },
+        Properties: {
+          LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app`,
+          ...logKeyOf(deployment, region),
+        },
       },
     },
   };

@@ -3,6 +3,7 @@ import { alarmResources } from './alarms.ts';
 import { apiParts } from './api.ts';
 import { dashboardResources } from './dashboard.ts';
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
+import { KEPT_LOG, logKeyOf } from './logs.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
 /**
@@ -33,6 +34,8 @@ export function appValues(deployment: Deployment, region: string): Record<string
     functions,
     vpc,
     environmentKey: deployment.environmentKeys[region],
+    storageKey: deployment.storageKeys[region],
+    bucketEncryption: deployment.storageKeys[region] === undefined ? 'AES256' : 'aws:kms',
     environment: environmentOf(deployment, region),
     apiEnvironment: apiEnvironmentOf(deployment),
     operations: OPERATIONS,
@@ -46,7 +49,7 @@ export function appValues(deployment: Deployment, region: string): Record<string
       ...alarmResources(deployment, region),
       ...dashboardResources(deployment, region),
     },
-    extensions: { ...functionExtensions(deployment), ...extensions },
+    extensions: { ...functionExtensions(deployment, region), ...bucketExtension(deployment, region), ...extensions },
   };
 }
 
@@ -122,7 +125,8 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
 }
 
 /** Overrides properties of the generated functions that cannot be omitted through osls's own options. */
-function functionExtensions({ functions, queue }: Deployment): Record<string, object> {
+function functionExtensions(deployment: Deployment, region: string): Record<string, object> {
+  const { functions, queue } = deployment;
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');
   return Object.fromEntries(
     there.flatMap(([name, { reservedConcurrency }]) => {
@@ -132,11 +136,19 @@ function functionExtensions({ functions, queue }: Deployment): Record<string, ob
       };
       return [
         [`${id}LambdaFunction`, { Properties }],
-        // The log contains the audit, so it outlives the stack.
-        [`${id}LogGroup`, { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }],
+        [`${id}LogGroup`, { ...KEPT_LOG, Properties: logKeyOf(deployment, region) }],
       ];
     }),
   );
+}
+
+/** A customer's key for the bucket of the functions' code. */
+function bucketExtension({ storageKeys }: Deployment, region: string): Record<string, object> {
+  const KMSMasterKeyID = storageKeys[region];
+  if (KMSMasterKeyID === undefined) return {};
+  const rule = { ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID }, BucketKeyEnabled: true };
+  const BucketEncryption = { ServerSideEncryptionConfiguration: [rule] };
+  return { ServerlessDeploymentBucket: { Properties: { BucketEncryption } } };
 }
 
 function aliasArnOf(deployment: Deployment, region: string): string {

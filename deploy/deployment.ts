@@ -10,6 +10,14 @@ const ROLE = v.pipe(
   v.string(),
   v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
 );
+/** A role or a user, or another account as a whole. */
+const PRINCIPAL = v.pipe(
+  v.string(),
+  v.regex(
+    /^arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)(?:\/[\w+=.@-]+)+)$/,
+    'is no role, user or root of an account',
+  ),
+);
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /**
  * The ARN of a user or a role. An asterisk at the end matches every role with that prefix, because CloudFormation adds
@@ -100,6 +108,13 @@ export const deploymentSchema = v.strictObject({
     v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'must have at least one entry')),
+  strictKeys: v.optional(
+    v.strictObject({
+      encrypt: v.optional(v.array(PRINCIPAL), []),
+      decrypt: v.optional(v.array(PRINCIPAL), []),
+      grant: v.optional(v.array(ROLE), []),
+    }),
+  ),
   alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
   alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
@@ -142,6 +157,7 @@ export const deploymentSchema = v.strictObject({
     {},
   ),
   environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
+  storageKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
   tracing: v.optional(v.boolean(), false),
   logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
   applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),

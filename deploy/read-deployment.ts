@@ -76,7 +76,7 @@ function faultsBetween(deployment: Deployment): string[] {
   };
   const ofGrants = { partitionLists: http.partitionLists, partitionWildcards: http.partitionWildcards };
   const queueShare = deployment.functions.queue.reservedConcurrency;
-  const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys };
+  const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys, storageKeys: deployment.storageKeys };
   return [
     ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
     ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),

@@ -3,11 +3,14 @@ import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
 import { ASSUMED } from '../../../scripts/costs/given.ts';
+import { alarmResources } from '../../../deploy/alarms.ts';
+import { apiParts } from '../../../deploy/api.ts';
 import { packageFolder } from '../../../deploy/package.ts';
+import { readDeployment } from '../../../deploy/read-deployment.ts';
 import { readQueueConfig, type QueueConfig } from '../../../src/config/queue-config.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
-import { namesOf as commandsOf, startCli } from './aws-cli.ts';
+import { EXAMPLE, namesOf as commandsOf, startCli } from './aws-cli.ts';
 import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
 import { templateOf } from './template.ts';
 
@@ -238,6 +241,29 @@ describe('each function', () => {
     expect([...seal, ...open].toSorted()).toEqual([...OPERATION_NAMES].toSorted());
     expect(open.every((operation) => operation.startsWith('decrypt'))).toBe(true);
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
+  });
+
+  it("has its logs, its topic and its code under a customer's key, if there is one", async () => {
+    const KmsKeyId = FLIPPED.storageKeys['us-west-2'];
+    const logs = ofType(flipped, 'AWS::Logs::LogGroup');
+    expect(logs.map(([id]) => id).toSorted()).toEqual(
+      [...FUNCTIONS.map((name) => `${name}LogGroup`), 'HttpApiLogGroup'].toSorted(),
+    );
+    for (const [id, { Properties }] of logs) expect([id, Properties['KmsKeyId']]).toEqual([id, KmsKeyId]);
+    expect(flipped.resources['ServerlessDeploymentBucket']?.Properties['BucketEncryption']).toEqual({
+      ServerSideEncryptionConfiguration: [
+        {
+          ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: KmsKeyId },
+          BucketKeyEnabled: true,
+        },
+      ],
+    });
+    const deployment = await readDeployment(EXAMPLE);
+    const keyed = { ...deployment, storageKeys: FLIPPED.storageKeys };
+    expect(alarmResources(keyed, 'us-west-2')['AlarmTopic']?.Properties).toMatchObject({ KmsMasterKeyId: KmsKeyId });
+    const { resources } = apiParts({ ...keyed, api: { type: 'rest' } }, 'us-west-2');
+    expect(resources['RestApiLogGroup']?.Properties).toMatchObject({ KmsKeyId });
+    expect(JSON.stringify(example.resources)).not.toMatch(/KmsKeyId|KmsMasterKeyId|"aws:kms"/);
   });
 
   it("may have tracing, a customer's key for its environment, and reserved concurrency", () => {

@@ -15,6 +15,8 @@ beforeEach(async () => {
 });
 afterEach(() => cli.remove());
 
+const ADMINISTRATOR = 'arn:aws:iam::111122223333:role/key-administrator';
+
 const ABSENT = {
   'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist',
   'cloudformation get-template': 'Stack with id keyfold-app does not exist',
@@ -773,6 +775,8 @@ describe('the parameters of a stack', () => {
       AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
       AlarmEmail: 'security@example.com',
       AlarmTopicArn: '',
+      IamDecides: 'true',
+      TopicKeyArn: '',
     };
     expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
     expect(east).toEqual(both);
@@ -803,6 +807,45 @@ describe('the parameters of a stack', () => {
       KeyStanding: { UsePreviousValue: true },
     });
     expect(west).not.toHaveProperty('Gone');
+  });
+
+  it("for strict keys name the functions' roles of all regions, and say where there are none yet", async () => {
+    const strict = {
+      administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
+      strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
+    };
+    const roles = (region: string): object => ({
+      Stacks: [
+        {
+          StackStatus: 'UPDATE_COMPLETE',
+          Outputs: ['Api', 'Open'].map((name) => ({
+            OutputKey: `${name}RoleArn`,
+            OutputValue: `arn:aws:iam::111122223333:role/${region}-${name}`,
+          })),
+        },
+      ],
+    });
+    const absent = 'Stack with id keyfold-roles does not exist';
+    const deploy = (...stacks: unknown[]): Promise<Outcome> =>
+      cli.deploy(['keys'], { 'cloudformation describe-stacks': [...stacks, absent], ...changes() }, strict);
+    const outcome = await deploy(roles('west'), roles('east'));
+    const named = {
+      IamDecides: 'false',
+      EncryptingPrincipalArns: 'arn:aws:iam::111122223333:role/west-Api,arn:aws:iam::111122223333:role/east-Api',
+      DecryptingPrincipalArns: [
+        'arn:aws:iam::111122223333:role/west-Api',
+        'arn:aws:iam::111122223333:role/west-Open',
+        'arn:aws:iam::111122223333:role/east-Api',
+        'arn:aws:iam::111122223333:role/east-Open',
+        'arn:aws:iam::444455556666:root',
+      ].join(','),
+      GrantingPrincipalArns: 'arn:aws:iam::111122223333:role/granter',
+    };
+    expect(parametersOf(outcome)).toMatchObject([named, named]);
+    expect(outcome.said).not.toContain('deploy:keys again');
+    const first = await deploy();
+    expect(parametersOf(first)[0]).toMatchObject({ IamDecides: 'false', EncryptingPrincipalArns: '' });
+    expect(first.said).toContain('keyfold-roles is not in us-west-2 yet: run deploy:keys again after deploy:roles');
   });
 
   it('for the roles name the resources of the app', async () => {

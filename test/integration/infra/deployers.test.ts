@@ -86,6 +86,7 @@ describe('the deploying role', () => {
     ['app', 'logs:DeleteLogStream', at(`${audit.arn}:log-stream:1`)],
     ['appWithRetention', 'sqs:DeleteQueue', queue],
     ['appWithRetention', 'logs:DeleteLogGroup', audit],
+    ['app', 'logs:DisassociateKmsKey', audit],
     ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
   ] as const)('for %s may not perform %s', async ([name, action, target]) => {

@@ -237,6 +237,30 @@ describe('a combination of options in deploy.yml', () => {
       `http.${name} is there without http.auth jwt or authorizer`,
       { http: { [name]: true } },
     ]),
+    [
+      'administrators has one entry with strictKeys: if that role is deleted, only the root user can correct the key',
+      { strictKeys: {} },
+    ],
+    [
+      'strictKeys.encrypt.1 is an administrator, and those cannot use the keys',
+      { strictKeys: { encrypt: [`${ROLES}/app`, `${ROLES}/key-administrator`] } },
+    ],
+    [
+      'strictKeys.decrypt.0 is this account, in which IAM would decide again',
+      { strictKeys: { decrypt: ['arn:aws:iam::111122223333:root'] } },
+    ],
+    [
+      'strictKeys.grant.0 is of the partition aws-cn, and us-west-2 of aws',
+      { strictKeys: { grant: ['arn:aws-cn:iam::111122223333:role/granter'] } },
+    ],
+    [
+      'storageKeys.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      { storageKeys: { 'us-west-2': 'arn:aws:kms:us-east-1:111122223333:key/1' } },
+    ],
+    [
+      'storageKeys names eu-west-1, which is not among the regions',
+      { storageKeys: { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' } },
+    ],
     ['queue.fields is there without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
     ['queue.batchSize is above 10 of a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
     [
@@ -262,6 +286,13 @@ describe('a combination of options in deploy.yml', () => {
   });
 
   it.for<[what: string, changed: object]>([
+    [
+      'keys with named users and two administrators',
+      {
+        administrators: [`${ROLES}/key-administrator`, `${ROLES}/second`],
+        strictKeys: { encrypt: [`${ROLES}/app`], decrypt: ['arn:aws:iam::444455556666:root'], grant: [`${ROLES}/g`] },
+      },
+    ],
     ['one region without its suffix in key ids', { regions: ['us-west-2'], regionSuffix: false }],
     ['a FIFO queue read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
     ['a standard queue read in batches of more', { queue: { kind: 'standard', batchSize: 11 } }],
@@ -351,6 +382,7 @@ describe('deploy.yml', () => {
         oldestMessageSeconds: 3600,
       },
       environmentKeys: {},
+      storageKeys: {},
       tracing: false,
       logFormat: 'text',
       logRetentionDays: 365,

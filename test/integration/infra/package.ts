@@ -57,6 +57,7 @@ export const FLIPPED = {
   systemLogLevel: 'WARN',
   alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
   environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001' },
+  storageKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000002' },
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 

@@ -10,6 +10,8 @@ import {
   OUTSIDERS,
   type Principal,
   REST,
+  STRICT,
+  strictKey,
   tableAt,
   type Target,
   USERS,
@@ -162,6 +164,64 @@ describe('IAM, asked about every action of KMS, DynamoDB, SQS and Lambda on any 
 describe('IAM and the key policy, asked about every KMS action on a key,', { timeout: 60_000 }, () => {
   it.for(Object.entries(OUTSIDERS))('allow %s only what the key policy grants', async ([name, principal]) => {
     expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
+  });
+});
+
+describe('a key whose policy names its users', () => {
+  const powerful = OUTSIDERS['a role whom IAM allows everything'];
+  const named = (arn: string, policies = powerful.policies): Principal => ({ arn, policies });
+  const GRANT = ['kms:DescribeKey', 'kms:ListGrants', 'kms:RevokeGrant'];
+
+  it('cannot be used by IAM policies alone, whatever they allow', async () => {
+    for (const name of ['a role whom IAM allows everything', "another account's third role"] as const) {
+      expect([name, await allowedOn(OUTSIDERS[name], strictKey())]).toEqual([name, []]);
+    }
+    for (const [name, user] of Object.entries(USERS)) {
+      const unnamed = { ...user, arn: `arn:aws:iam::111122223333:role/unnamed-${name}` };
+      expect([name, await allowedOn(unnamed, strictKey())]).toEqual([name, []]);
+    }
+  });
+
+  it('is used by the principals that it names, without any policy of IAM', async () => {
+    const use = ['kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY];
+    expect(await allowedOn(named(STRICT.both, []), strictKey())).toEqual([...DECRYPT, ...use].toSorted());
+    expect(await allowedOn(named(STRICT.decrypts, []), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
+    expect(await allowedOn(named(STRICT.decrypts), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
+  });
+
+  it('stays manageable by its administrators, and the root user can correct its policy', async () => {
+    for (const name of ['a key administrator without IAM', 'a key administrator whom IAM allows everything'] as const) {
+      expect(await allowedOn(OUTSIDERS[name], strictKey())).toEqual(ADMINISTER);
+    }
+    const correct = ['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:PutKeyPolicy'];
+    expect(await allowedOn(OUTSIDERS['the root user'], strictKey())).toEqual(correct);
+  });
+
+  it.for([
+    [true, ['Decrypt']],
+    [true, ['Encrypt', 'GenerateDataKey', 'Decrypt', 'DescribeKey', 'RetireGrant']],
+    [false, ['Decrypt', 'CreateGrant']],
+    [false, ['ReEncryptFrom']],
+    [false, []],
+  ] as const)('lets a named principal grant: %s, the operations %j', async ([may, operations]) => {
+    const target = strictKey(operations.length > 0 ? { 'kms:GrantOperations': [...operations] } : {});
+    expect(await isAllowed(named(STRICT.grants, []), 'kms:CreateGrant', target)).toBe(may);
+    expect(await isAllowed(powerful, 'kms:CreateGrant', target)).toBe(false);
+    expect(await allowedOn(named(STRICT.grants, []), strictKey())).toEqual(GRANT);
+  });
+
+  it('that encrypts a table can be used and granted only through DynamoDB', async () => {
+    const via = { ViaServices: `dynamodb.${WEST}.amazonaws.com` };
+    const asked = { 'kms:ViaService': via.ViaServices, 'kms:GrantIsForAWSResource': 'true' };
+    const operations = { 'kms:GrantOperations': ['Decrypt', 'CreateGrant'] };
+    expect(await allowedOn(named(STRICT.both), strictKey({}, via))).toEqual([]);
+    expect(await allowedOn(named(STRICT.decrypts), strictKey(asked, via))).toEqual([...DECRYPT, 'kms:DescribeKey']);
+    expect(await allowedOn(named(STRICT.grants), strictKey(operations, via))).toEqual(GRANT);
+    expect(await allowedOn(named(STRICT.grants), strictKey({ ...operations, ...asked }, via))).toEqual([
+      'kms:CreateGrant',
+      ...GRANT,
+    ]);
+    expect(await allowedOn(powerful, strictKey(asked, via))).toEqual([]);
   });
 });
 
