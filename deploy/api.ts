@@ -132,7 +132,7 @@ function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'
   return { AuthorizerSourceArn: { Value: { 'Fn::Sub': arn } } };
 }
 
-/** The function URL. Callers of the same account need no permission of the function, and no others have one. */
+/** The function URL. Callers in the same account need no permission on the function, and no other caller has one. */
 function functionUrl({ api, functions }: Deployment): Resources {
   const isWarm = functions.api.provisionedConcurrency > 0;
   return {

@@ -15,7 +15,9 @@ export const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 export const ALIAS_NAME = 'provisioned';
 export const API_ALIAS = 'ApiProvConcLambdaAlias';
 
-/** An access log without the path, which names a partition. The audit has that. */
+/**
+ * The format of the access log. It leaves out the path, which names a partition, because the audit has the partition.
+ */
 const LOG_FORMAT = {
   requestId: '$context.requestId',
   lambdaRequestId: '$context.integration.requestId',

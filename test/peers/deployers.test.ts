@@ -29,7 +29,7 @@ const FOR_OTHER_PROPERTIES = [
   /^s3:(?:Put|Delete)(?:Accelerate|Analytics|IntelligentTiering|Inventory|Lifecycle|Metrics|ObjectAcl|ObjectLock|Replication)/,
   /^s3:UpdateBucketMetadata/,
   /^sns:PutDataProtectionPolicy$/,
-  // Of mutual TLS.
+  // For mutual TLS.
   /^apigateway:(?:AddCertificateTo|RemoveCertificateFrom)Domain$/,
   /^lambda:GetLayerVersion$/,
   // Keyfold never disables a key's rotation.
@@ -94,7 +94,7 @@ const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readon
   ],
 };
 
-/** What the entries besides an HTTP API have. */
+/** The resources of every entry that is not an HTTP API. */
 const ENTRY_TARGETS: readonly Target[] = [
   { arn: `arn:aws:apigateway:${WEST}::/restapis` },
   { arn: `arn:aws:apigateway:${WEST}::/restapis/1` },
@@ -145,7 +145,7 @@ async function neededOf(patterns: readonly string[], left: readonly RegExp[]): P
   );
 }
 
-describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
+describe('the deployment policy', () => {
   const types: Partial<Record<keyof typeof TARGETS, string[]>> = {
     keys: typesOf(templateOf('keys').Resources),
     tableAndRoles: [...typesOf(templateOf('table').Resources), ...typesOf(templateOf('roles').Resources)],
@@ -179,7 +179,7 @@ describe('the policy allows what CloudFormation asks for of each kind of resourc
   );
 
   it(
-    'for other entries allows, together with the policies of the app, what CloudFormation needs for each resource',
+    "for other entry points allows, together with the app's policies, what CloudFormation needs for each resource",
     {
       timeout: 300_000,
     },

@@ -62,14 +62,14 @@ async function snapshotOf(changed: object): Promise<string | undefined> {
 }
 
 describe('api.type', () => {
-  it('http has routes of an HTTP API, each with its authorizer, and makes nothing else', async () => {
+  it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
     const parts = await partsOf({});
     expect(parts.events).toHaveLength(5);
     expect(JSON.stringify(parts.events).match(/"type":"aws_iam"/g)).toHaveLength(5);
     expect([parts.resources, parts.outputs, parts.cors]).toEqual([{}, {}, false]);
   });
 
-  it('rest has a REST API with one route for everything, by IAM', async () => {
+  it('"rest" creates a REST API with one catch-all route and IAM authorization', async () => {
     const parts = await partsOf({ api: { type: 'rest' } });
     expect([parts.events, parts.extensions, parts.cors]).toEqual([[], {}, false]);
     expect(typesOf(parts)).toEqual([
@@ -92,7 +92,7 @@ describe('api.type', () => {
     expect(JSON.stringify(propertiesOf(parts, 'RestPermission')['SourceArn'])).toContain('${RestApi}/*');
   });
 
-  it('rest is throttled, and logs who was turned away without the path, into what stays', async () => {
+  it('"rest" throttles requests, and logs them without their path to a log group that outlives the stack', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: { requestsPerSecond: 7, burst: 3 }, tracing: true });
     const { MethodSettings, AccessLogSetting, TracingEnabled } = propertiesOf(parts, 'RestStage');
     expect(MethodSettings).toMatchObject([
@@ -107,14 +107,14 @@ describe('api.type', () => {
     });
   });
 
-  it('rest has a new deployment whenever the API changes, and the same one otherwise', async () => {
+  it('"rest" creates a new deployment only if the API changes', async () => {
     const rest = await snapshotOf({ api: { type: 'rest' } });
     expect(await snapshotOf({ api: { type: 'rest' }, logRetentionDays: 90 })).toBe(rest);
     expect(await snapshotOf({ api: { type: 'rest' }, http: COGNITO })).not.toBe(rest);
     expect(await snapshotOf(ENTRIES.private)).not.toBe(rest);
   });
 
-  it('rest may go by the tokens of a Cognito user pool', async () => {
+  it('"rest" can authorize callers by tokens from a Cognito user pool', async () => {
     const parts = await partsOf(ENTRIES.rest);
     expect(propertiesOf(parts, 'RestAuthorizer')).toMatchObject({
       Type: 'COGNITO_USER_POOLS',
@@ -127,7 +127,7 @@ describe('api.type', () => {
     });
   });
 
-  it('http may go by a Lambda authorizer, whose owner learns from an output what it must let in', async () => {
+  it('"http" can have a Lambda authorizer, and an output says which source the authorizer must allow', async () => {
     const parts = await partsOf({ http: { ...AUTHORIZER, authorizerCacheSeconds: 60 } });
     expect(JSON.stringify(parts.events).match(/{"name":"own","type":"request"}/g)).toHaveLength(5);
     expect(parts.authorizers).toEqual({
@@ -144,7 +144,7 @@ describe('api.type', () => {
     expect(JSON.stringify(parts.outputs['AuthorizerSourceArn'])).toContain(':${HttpApi}/authorizers/*');
   });
 
-  it('rest may go by a Lambda authorizer, whose answers are not cached by default', async () => {
+  it('"rest" can have a Lambda authorizer, whose answers are not cached by default', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: AUTHORIZER });
     expect(propertiesOf(parts, 'RestMethod')).toMatchObject({
       AuthorizationType: 'CUSTOM',
@@ -156,22 +156,25 @@ describe('api.type', () => {
     expect(JSON.stringify(parts.outputs['AuthorizerSourceArn'])).toContain(':${RestApi}/authorizers/*');
   });
 
-  it.for(['http', 'rest'] as const)('%s expects of the function what its authorizer grants', async (type) => {
-    const deployment = await read({ api: { type }, http: { ...AUTHORIZER, partitionLists: true } });
-    const { api } = environmentsOf(deployment, WEST);
-    expect(readConfig({ ...api, AWS_REGION: WEST, AWS_LAMBDA_FUNCTION_NAME: 'keyfold' }).auth).toEqual({
-      kind: 'authorizer',
-      partitionLists: true,
-      partitionWildcards: undefined,
-    });
-  });
+  it.for(['http', 'rest'] as const)(
+    '"%s" with a Lambda authorizer configures the function for its context',
+    async (type) => {
+      const deployment = await read({ api: { type }, http: { ...AUTHORIZER, partitionLists: true } });
+      const { api } = environmentsOf(deployment, WEST);
+      expect(readConfig({ ...api, AWS_REGION: WEST, AWS_LAMBDA_FUNCTION_NAME: 'keyfold' }).auth).toEqual({
+        kind: 'authorizer',
+        partitionLists: true,
+        partitionWildcards: undefined,
+      });
+    },
+  );
 
-  it('private lets a Lambda authorizer decide on what comes through its VPC endpoints', async () => {
+  it('"private" lets a Lambda authorizer decide on calls through its VPC endpoints', async () => {
     const { Policy } = propertiesOf(await partsOf({ ...ENTRIES.private, http: AUTHORIZER }), 'RestApi');
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('private denies what comes through another VPC endpoint, and with IAM allows nothing by itself', async () => {
+  it('"private" denies calls through other VPC endpoints, and allows other calls itself only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -187,7 +190,7 @@ describe('api.type', () => {
     expect(tokens['Policy']).toEqual({ Version: '2012-10-17', Statement: [deny, allow] });
   });
 
-  it('functionUrl has a URL by IAM, which no other account may call', async () => {
+  it('"functionUrl" creates a function URL with IAM authorization, and no permission for other accounts', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl' } });
     expect(typesOf(parts)).toEqual(['Lambda::Url']);
     expect(propertiesOf(parts, 'FunctionUrl')).toEqual({
@@ -202,7 +205,7 @@ describe('api.type', () => {
     ['rest', 'AWS/ApiGateway', ['5XXError', 'Count'], [{ Name: 'ApiName', Value: 'keyfold' }]],
     ['private', 'AWS/ApiGateway', ['5XXError', 'Count'], [{ Name: 'ApiName', Value: 'keyfold' }]],
     ['functionUrl', 'AWS/Lambda', ['Url5xxCount', 'UrlRequestCount'], [{ Name: 'FunctionName', Value: 'keyfold-api' }]],
-  ] as const)('%s has an alarm on the share of failed requests', async ([type, namespace, names, dimensions]) => {
+  ] as const)('"%s" creates an alarm on the share of failed requests', async ([type, namespace, names, dimensions]) => {
     const { ApiCannotServeAlarm } = alarmResources(await read(ENTRIES[type]), WEST);
     const { Metrics } = (ApiCannotServeAlarm?.Properties ?? {}) as { Metrics: { MetricStat?: { Metric: object } }[] };
     expect(Metrics.flatMap(({ MetricStat }) => MetricStat?.Metric ?? [])).toEqual(
@@ -329,7 +332,7 @@ describe('api.domain', () => {
     ['http', 'HttpApi', 'HttpApiStage'],
     ['rest', 'RestApi', 'RestStage'],
   ] as const)(
-    'of an API of the type %s is mapped to its stage, and the outputs have its target',
+    'maps the domain to the stage of an API of the type "%s", and puts its DNS target into the outputs',
     async ([type, api, stage]) => {
       const parts = await partsOf({ api: { type, domain: DOMAIN } });
       expect(propertiesOf(parts, 'ApiDomain')).toEqual({
@@ -347,20 +350,20 @@ describe('api.domain', () => {
 describe('api.cors', () => {
   const cors = { origins: ['https://app.example.com'] };
 
-  it('of an HTTP API allows the origins, and a preflight alone passes no authorizer', async () => {
+  it('allows the origins on an HTTP API, where only preflight requests need no authorization', async () => {
     const parts = await partsOf({ api: { cors } });
     expect(parts.cors).toMatchObject({ allowedOrigins: cors.origins, allowedMethods: ['GET', 'POST'] });
     const open = parts.events.filter((event) => !JSON.stringify(event).includes('aws_iam'));
     expect(open).toEqual([{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]);
   });
 
-  it('of a function URL allows the origins', async () => {
+  it('allows the origins on a function URL', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl', cors } });
     expect(propertiesOf(parts, 'FunctionUrl')['Cors']).toMatchObject({ AllowOrigins: cors.origins });
   });
 });
 
-describe('deploy.yml is refused', () => {
+describe('deploy.yml', () => {
   const authorizer = AUTHORIZER.authorizers[WEST];
   const { callers } = ENTRIES.restWithCallers.api;
   const [{ principal } = { principal: '' }] = callers;
@@ -490,7 +493,7 @@ describe('deploy.yml is refused', () => {
       'functions.api.provisionedConcurrency is above its reservedConcurrency',
     ],
     [{ functions: { queue: { provisionedConcurrency: 1 } } }, 'functions.queue.provisionedConcurrency is no option'],
-  ] as const)('with %j: %s', async ([changed, fault]) => {
+  ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
     expect(await faultsOf(changed)).toEqual([fault]);
   });
 });
