@@ -96,11 +96,13 @@ function strictKeyFaults({ account, administrators, regions: [first = ''], stric
           'administrators has one entry with strictKeys: if that role is deleted, only the root user can correct the key',
         ]
       : []),
-    ...named.flatMap(([option, arn]) => [
-      ...partitionFault(option, arn.split(':')[1] ?? '', first),
-      ...(administrators.includes(arn) ? [`${option} is an administrator, and those cannot use the keys`] : []),
-      ...(arn.endsWith(`:${account}:root`) ? [`${option} is this account, in which IAM would decide again`] : []),
-    ]),
+    ...named.flatMap(([option, arn]) => partitionFault(option, arn.split(':')[1] ?? '', first)),
+    ...named
+      .filter(([, arn]) => administrators.includes(arn))
+      .map(([option]) => `${option} is an administrator, and those cannot use the keys`),
+    ...named
+      .filter(([, arn]) => arn.endsWith(`:${account}:root`))
+      .map(([option]) => `${option} is this account, in which IAM would decide again`),
   ];
 }
 

@@ -12,7 +12,7 @@ import { readDeployment } from '../../../deploy/read-deployment.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
 import { EXAMPLE } from './aws-cli.ts';
 import { isAllowed } from './account.ts';
-import { AUTHORIZER, COGNITO, ENTRIES, FLIPPED, packageExample, VPC } from './package.ts';
+import { AUTHORIZER, COGNITO, ENTRIES, VPC } from './package.ts';
 
 const WEST = 'us-west-2';
 const ACCOUNT = '111122223333';
@@ -282,49 +282,6 @@ describe('api.usagePlans', () => {
       });
     }
   });
-});
-
-describe('provisioned concurrency', () => {
-  it.for([
-    ['http', 'ApiLambdaPermissionHttpApi', 'HttpApiIntegrationApi'],
-    ['rest', 'RestPermission', 'RestMethod'],
-    ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
-  ] as const)(
-    'of the api function is used by callers of an entry of the type %s',
-    { timeout: 60_000 },
-    async ([type, one, other]) => {
-      const functions = { api: { provisionedConcurrency: 2 } };
-      const app = await packageExample({ api: { type }, functions });
-      await app.remove();
-      const { Properties } = app.resources['ApiProvConcLambdaAlias'] ?? {};
-      expect(Properties).toMatchObject({
-        Name: 'provisioned',
-        ProvisionedConcurrencyConfig: { ProvisionedConcurrentExecutions: 2 },
-      });
-      for (const name of [one, other]) {
-        expect(JSON.stringify(app.resources[name])).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
-        expect(JSON.stringify(app.resources[name]?.Properties)).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
-      }
-      const version = Object.keys(app.resources).find((name) => name.startsWith('ApiLambdaVersion'));
-      expect(Properties?.['FunctionVersion']).toEqual({ 'Fn::GetAtt': [version, 'Version'] });
-      expect(Object.keys(app.resources).filter((name) => /^(?:Seal|Open)(?:LambdaVersion|Prov)/.test(name))).toEqual(
-        [],
-      );
-    },
-  );
-
-  it('has a new version if the network or the key of the environment changes, though the code does not', async () => {
-    const versions = await [{}, { vpc: VPC }, { environmentKeys: FLIPPED.environmentKeys }].reduce<Promise<string[]>>(
-      async (before, changed) => {
-        const found = await before;
-        const app = await packageExample({ ...changed, functions: { seal: { provisionedConcurrency: 1 } } });
-        await app.remove();
-        return [...found, ...Object.keys(app.resources).filter((name) => name.startsWith('SealLambdaVersion'))];
-      },
-      Promise.resolve([]),
-    );
-    expect(new Set(versions).size).toBe(3);
-  }, 60_000);
 });
 
 describe('api.domain', () => {

@@ -11,7 +11,7 @@ import { readQueueConfig, type QueueConfig } from '../../../src/config/queue-con
 import { readConfig } from '../../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
 import { EXAMPLE, namesOf as commandsOf, startCli } from './aws-cli.ts';
-import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { documentedMetrics, FLIPPED, packageExample, VPC, type AppPackage, type AppResource } from './package.ts';
 import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
@@ -624,6 +624,49 @@ describe('the dashboard of the app', () => {
     );
     expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(documented));
   });
+});
+
+describe('provisioned concurrency', () => {
+  it.for([
+    ['http', 'ApiLambdaPermissionHttpApi', 'HttpApiIntegrationApi'],
+    ['rest', 'RestPermission', 'RestMethod'],
+    ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
+  ] as const)(
+    'of the api function is used by callers of an entry of the type %s',
+    { timeout: 60_000 },
+    async ([type, one, other]) => {
+      const functions = { api: { provisionedConcurrency: 2 } };
+      const app = await packageExample({ api: { type }, functions });
+      await app.remove();
+      const { Properties } = app.resources['ApiProvConcLambdaAlias'] ?? {};
+      expect(Properties).toMatchObject({
+        Name: 'provisioned',
+        ProvisionedConcurrencyConfig: { ProvisionedConcurrentExecutions: 2 },
+      });
+      for (const name of [one, other]) {
+        expect(JSON.stringify(app.resources[name])).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
+        expect(JSON.stringify(app.resources[name]?.Properties)).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
+      }
+      const version = Object.keys(app.resources).find((name) => name.startsWith('ApiLambdaVersion'));
+      expect(Properties?.['FunctionVersion']).toEqual({ 'Fn::GetAtt': [version, 'Version'] });
+      expect(Object.keys(app.resources).filter((name) => /^(?:Seal|Open)(?:LambdaVersion|Prov)/.test(name))).toEqual(
+        [],
+      );
+    },
+  );
+
+  it('has a new version if the network or the key of the environment changes, though the code does not', async () => {
+    const versions = await [{}, { vpc: VPC }, { environmentKeys: FLIPPED.environmentKeys }].reduce<Promise<string[]>>(
+      async (before, changed) => {
+        const found = await before;
+        const app = await packageExample({ ...changed, functions: { seal: { provisionedConcurrency: 1 } } });
+        await app.remove();
+        return [...found, ...Object.keys(app.resources).filter((name) => name.startsWith('SealLambdaVersion'))];
+      },
+      Promise.resolve([]),
+    );
+    expect(new Set(versions).size).toBe(3);
+  }, 60_000);
 });
 
 describe('npm run deploy without --yes', () => {

@@ -769,6 +769,21 @@ it('the roles keep the rights to network interfaces while the deployed app is in
   expect(parametersOf(kept)).toMatchObject([{ InVpc: 'true' }, { InVpc: 'true' }]);
 });
 
+/** An answer for the stack of the roles in a region. */
+function rolesIn(region: string): object {
+  return {
+    Stacks: [
+      {
+        StackStatus: 'UPDATE_COMPLETE',
+        Outputs: ['Api', 'Open'].map((name) => ({
+          OutputKey: `${name}RoleArn`,
+          OutputValue: `arn:aws:iam::111122223333:role/${region}-${name}`,
+        })),
+      },
+    ],
+  };
+}
+
 describe('the stack parameters', () => {
   it('come from deploy.yml, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
@@ -817,21 +832,10 @@ describe('the stack parameters', () => {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
     };
-    const roles = (region: string): object => ({
-      Stacks: [
-        {
-          StackStatus: 'UPDATE_COMPLETE',
-          Outputs: ['Api', 'Open'].map((name) => ({
-            OutputKey: `${name}RoleArn`,
-            OutputValue: `arn:aws:iam::111122223333:role/${region}-${name}`,
-          })),
-        },
-      ],
-    });
     const absent = 'Stack with id keyfold-roles does not exist';
     const deploy = (...stacks: unknown[]): Promise<Outcome> =>
       cli.deploy(['keys'], { 'cloudformation describe-stacks': [...stacks, absent], ...changes() }, strict);
-    const outcome = await deploy(roles('west'), roles('east'));
+    const outcome = await deploy(rolesIn('west'), rolesIn('east'));
     const named = {
       IamDecides: 'false',
       EncryptingPrincipalArns: 'arn:aws:iam::111122223333:role/west-Api,arn:aws:iam::111122223333:role/east-Api',
