@@ -15,9 +15,12 @@ import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
+import type { RowSource } from './maintenance/reencryption/rows.ts';
+import type { CiphertextOpener } from './maintenance/reencryption/verbs.ts';
 import type { RowTransfer } from './maintenance/row-transfer.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
+import { KmsCiphertexts } from './kms/kms-ciphertexts.ts';
 import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
 import type { KmsEvents } from './kms/failover.ts';
 import type { RegionState } from './kms/region-health.ts';
@@ -32,6 +35,9 @@ import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { DynamoDbRowTransfer } from './metastore/dynamodb-row-transfer.ts';
 import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
+import { DynamoDbRows } from './rows/dynamodb-rows.ts';
+import { JsonLinesRows } from './rows/json-lines.ts';
+import type { RowsOptions } from './rows/rows-options.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
@@ -118,6 +124,10 @@ export const operatorAdapters = {
     }),
   openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
     openMaintenance(config, { dryRun }),
+  openRows: async (options: RowsOptions): Promise<RowSource> =>
+    options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now),
+  openCiphertexts: (region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener =>
+    new KmsCiphertexts(region, encryptionContext),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };

@@ -10,7 +10,10 @@ import type { RowTransfer } from '../maintenance/row-transfer.ts';
 import type { SystemKeyMaintenance } from '../maintenance/system-key-maintenance.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
+import type { RowSource } from '../maintenance/reencryption/rows.ts';
+import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
 import type { ServiceNames } from '../records/ids.ts';
+import type { RowsOptions } from '../rows/rows-options.ts';
 
 /** A colour of a text on a terminal. */
 export type Colour = 'green' | 'yellow' | 'red' | 'dim';
@@ -72,6 +75,9 @@ export interface CliDependencies {
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
   openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
+  openRows(options: RowsOptions): Promise<RowSource>;
+  /** Opens what `Encrypt` of AWS KMS made in a region, with an encryption context or without one. */
+  openCiphertexts(region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener;
   /** The version of Keyfold. */
   readonly version: string;
 }
