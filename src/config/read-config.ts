@@ -11,7 +11,7 @@ import type { AllSettings } from './vault-config.ts';
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-/** The settings of tokens alone, and those that the context of a Lambda authorizer is read by too. */
+/** The settings that apply only to tokens, and those that also apply to the context of a Lambda authorizer. */
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
@@ -32,7 +32,7 @@ export async function vaultReaderOf(environment: Environment): Promise<VaultRead
 /**
  * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
- * @param vault the answer of {@link vaultReaderOf}. Without a reader, every setting of Vault is a fault.
+ * @param vault the answer of {@link vaultReaderOf}. Without a reader, every Vault setting is refused.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */
 export function readConfig(

@@ -9,8 +9,8 @@ const TIMEOUT_MS = 10_000;
 const FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
 
 /**
- * Checks that Vault wraps a key at one address, and opens it again.
- * @param kms of this address alone
+ * Checks that Vault wraps a key at one address, and unwraps it there again.
+ * @param kms a KMS that has only this address
  */
 export async function checkVault(address: string, kms: KeyManagementService, now: Clock): Promise<HealthCheck> {
   const check = `vault ${address} calls`;
