@@ -25,7 +25,7 @@ export type FunctionKms =
   | VaultConfig
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
 
-/** The KMS that wraps System Keys. Only an operator's commands use an HSM, because no HSM is where a function runs. */
+/** The KMS that wraps System Keys. Only an operator's commands use an HSM. */
 export type KmsConfig = FunctionKms | Pkcs11Config;
 
 /**

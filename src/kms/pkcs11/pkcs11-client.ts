@@ -7,8 +7,8 @@ import type { Region } from '../failover.ts';
 import { faultNameOf, RegionFault, type KmsAction } from '../region-fault.ts';
 import type { TokenFault } from './pkcs11-faults.ts';
 import type { CheckedPkcs11Options } from './pkcs11-options.ts';
-import { Pkcs11Thread } from './pkcs11-thread.ts';
-import type { TokenAnswer, TokenCall } from './pkcs11-token.ts';
+import { threadOf } from './pkcs11-thread.ts';
+import type { TokenAnswer, TokenCall, TokenSettings } from './pkcs11-token.ts';
 import type { Pkcs11Wrap } from './pkcs11-wrap.ts';
 
 /** One token. A method throws a `RegionFault` if the token fails. */
@@ -17,7 +17,8 @@ export class Pkcs11Client implements Region {
   readonly #pin: CheckedPkcs11Options['pin'];
   readonly #timeoutMs: number;
   readonly #now: Clock;
-  readonly #thread: Pkcs11Thread;
+  readonly #library: string;
+  readonly #settings: TokenSettings;
   readonly #logIns: SingleFlight<void>;
   /** The last PIN, if the token has refused it. */
   #refusedPin: string | undefined;
@@ -28,7 +29,8 @@ export class Pkcs11Client implements Region {
     this.#pin = pin;
     this.#timeoutMs = requestTimeoutMs;
     this.#now = now;
-    this.#thread = new Pkcs11Thread({ library, tokenLabel, keyLabel, mechanism });
+    this.#library = library;
+    this.#settings = { tokenLabel, keyLabel, mechanism };
     this.#logIns = new SingleFlight(requestTimeoutMs, now);
   }
 
@@ -56,10 +58,10 @@ export class Pkcs11Client implements Region {
     const signal = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#timeoutMs)]);
     const attempt = { atMs: Math.min(deadline.atMs, this.#now() + this.#timeoutMs), signal };
     try {
-      const answer = this.#checked(action, await this.#thread.ask(call, signal));
+      const answer = this.#checked(action, await this.#ask(call, signal));
       if (answer.op !== 'disconnected') return answer;
       await this.#logIns.run('log-in', attempt, (flight) => this.#logIn(action, flight.signal));
-      const second = this.#checked(action, await this.#thread.ask(call, signal));
+      const second = this.#checked(action, await this.#ask(call, signal));
       if (second.op !== 'disconnected') return second;
       throw this.#fault(action, second.fault ?? UNEXPECTED);
     } catch (error) {
@@ -74,7 +76,7 @@ export class Pkcs11Client implements Region {
   async #logIn(action: KmsAction, signal: AbortSignal): Promise<void> {
     const pin = await this.#askedPin(action, signal);
     if (pin === this.#refusedPin) throw this.#fault(action, PIN_REFUSED);
-    const answer = await this.#thread.ask({ op: 'connect', pin }, signal);
+    const answer = await this.#ask({ op: 'connect', pin }, signal);
     this.#refusedPin = answer.op === 'failed' && answer.fault.errorName === PIN_REFUSED.errorName ? pin : undefined;
     this.#checked(action, answer);
   }
@@ -85,6 +87,10 @@ export class Pkcs11Client implements Region {
     const pin: unknown = await orAborted(asked, signal).catch(() => signal.throwIfAborted());
     if (typeof pin === 'string' && pin !== '') return pin;
     throw this.#fault(action, { faultClass: 'misconfigured', errorName: 'NoPin' });
+  }
+
+  #ask(call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
+    return threadOf(this.#library).ask(this.#settings, call, signal);
   }
 
   #checked(action: KmsAction, answer: TokenAnswer): TokenAnswer {

@@ -1,4 +1,4 @@
-/** The part of the package `pkcs11js` that Keyfold uses. The package is an optional peer, so its types may be absent. */
+/** The part of `pkcs11js` that Keyfold uses. The package is an optional peer, so its own types may be absent. */
 
 /** A handle of a slot, a session or an object. */
 export type Handle = Buffer;
@@ -22,6 +22,7 @@ export interface Pkcs11 {
   C_GetTokenInfo(slot: Handle): { readonly label: string };
   C_GetMechanismInfo(slot: Handle, mechanism: number): { readonly flags: number };
   C_OpenSession(slot: Handle, flags: number): Handle;
+  C_CloseSession(session: Handle): void;
   C_Login(session: Handle, userType: number, pin: string): void;
   C_FindObjectsInit(session: Handle, template: readonly Attribute[]): void;
   C_FindObjects(session: Handle, max: number): Handle[];

@@ -22,7 +22,7 @@ const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY']);
 /** The PIN, the key or the mechanism is not what Keyfold needs. */
 const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
-/** Libraries answer with one of these if they cannot open bytes. SoftHSM answers with the first, as for other faults. */
+/** Libraries answer with one of these if they cannot open bytes. SoftHSM uses the first one for other faults, too. */
 const PERHAPS_CORRUPT =
   /^CKR_(?:GENERAL_ERROR|FUNCTION_FAILED|ARGUMENTS_BAD|DEVICE_ERROR|(?:ENCRYPTED_)?DATA_|WRAPPED_KEY_|SIGNATURE_)/;
 

@@ -22,8 +22,9 @@ const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
  * key never leaves the HSM. Install the package `pkcs11js` 2 beside Keyfold.
  *
  * The calls of the library block, so they run in a thread of their own, one at a time over one session. A process makes
- * one call to load its System Key, whatever the number of partitions. After a failure, the session is opened anew and
- * the library is initialized again. No other part of the process may use the same library.
+ * one call to load its System Key, whatever the number of partitions. After a failure, Keyfold finalizes the library
+ * and initializes it again, because some libraries look for tokens only then. So no other part of the process may use
+ * the same library.
  *
  * An attacker who knows a System Key and can write to the table can give its row another date, as with
  * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms` they cannot.

@@ -10,7 +10,6 @@ import {
   CKA_VALUE,
   CKA_VALUE_LEN,
   CKF_ENCRYPT_AND_DECRYPT,
-  CKF_OS_LOCKING_OK,
   CKF_SERIAL_SESSION,
   CKF_WRAP_AND_UNWRAP,
   CKK_AES,
@@ -22,15 +21,14 @@ import {
   type Handle,
   type Mechanism,
   type Pkcs11,
-  type Pkcs11Driver,
 } from './pkcs11-driver.ts';
 import { codeOf, isPerhapsCorrupt, TokenError, tokenFaultOf, type TokenFault } from './pkcs11-faults.ts';
+import { unlessAlready, type Pkcs11Library } from './pkcs11-library.ts';
 import { MECHANISMS, type Pkcs11Mechanism } from './pkcs11-options.ts';
 import { NONCE_BYTES, TAG_BYTES, type Pkcs11Wrap } from './pkcs11-wrap.ts';
 
-/** What the worker thread must know. */
+/** What the worker thread must know of a token. */
 export interface TokenSettings {
-  readonly library: string;
   readonly tokenLabel: string;
   /** The label of the key that wraps. */
   readonly keyLabel: string;
@@ -59,6 +57,8 @@ interface Session {
   /** The keys that were found, by their labels. */
   readonly keys: Map<string, Handle>;
   readonly mechanism: Pkcs11Mechanism;
+  /** The session is over if the library has another one. */
+  readonly generation: number;
 }
 
 /** The attributes of a System Key while it is an object of the session. */
@@ -78,24 +78,19 @@ const MORE_BYTES = 64;
  */
 export class Pkcs11Token {
   readonly #settings: TokenSettings;
-  readonly #loadDriver: () => Pkcs11Driver;
-  #driver: Pkcs11Driver | undefined;
-  #hsm: Pkcs11 | undefined;
-  /** Whether this object has initialized the library, and not another part of the process. */
-  #hasInitialized = false;
-  #session: Session | undefined;
+  readonly #library: Pkcs11Library;
+  #lastSession: Session | undefined;
 
-  /** @param loadDriver loads `pkcs11js`. Throws if it is not installed. */
-  constructor(settings: TokenSettings, loadDriver: () => Pkcs11Driver) {
+  constructor(settings: TokenSettings, library: Pkcs11Library) {
     this.#settings = settings;
-    this.#loadDriver = loadDriver;
+    this.#library = library;
   }
 
   /** Does what the main thread asks for. Never throws. */
   answer(call: TokenCall): TokenAnswer {
     try {
       if (call.op === 'connect') {
-        this.#session ??= this.#connect(call.pin);
+        if (this.#session === undefined) this.#connect(call.pin);
         return { op: 'connected' };
       }
       const session = this.#session;
@@ -106,59 +101,28 @@ export class Pkcs11Token {
       const fault = tokenFaultOf(error);
       if (fault.faultClass === 'corrupt' || fault.faultClass === 'misconfigured') return { op: 'failed', fault };
       const wasConnected = this.#session !== undefined;
-      this.#disconnect();
+      this.#library.restart();
       return wasConnected ? { op: 'disconnected', fault } : { op: 'failed', fault };
     }
   }
 
-  #connect(pin: string): Session {
-    const hsm = this.#load();
+  get #session(): Session | undefined {
+    return this.#lastSession?.generation === this.#library.generation ? this.#lastSession : undefined;
+  }
+
+  #connect(pin: string): void {
+    const hsm = this.#library.open();
+    const slot = this.#slotIn(hsm);
+    const handle = hsm.C_OpenSession(slot, CKF_SERIAL_SESSION);
     try {
-      this.#initialize(hsm);
-      const slot = this.#slotIn(hsm);
-      const handle = hsm.C_OpenSession(slot, CKF_SERIAL_SESSION);
       unlessAlready('CKR_USER_ALREADY_LOGGED_IN', () => hsm.C_Login(handle, CKU_USER, pin));
-      const session = { hsm, handle, keys: new Map<string, Handle>(), mechanism: this.#mechanismOf(hsm, slot) };
+      const { generation } = this.#library;
+      const session = { hsm, handle, keys: new Map(), mechanism: this.#mechanismOf(hsm, slot), generation };
       keyIn(session, this.#settings.keyLabel);
-      return session;
+      this.#lastSession = session;
     } catch (error) {
-      this.#disconnect();
+      hsm.C_CloseSession(handle);
       throw error;
-    }
-  }
-
-  #load(): Pkcs11 {
-    if (this.#hsm !== undefined) return this.#hsm;
-    try {
-      this.#driver ??= this.#loadDriver();
-    } catch {
-      throw new TokenError('misconfigured', 'DriverNotInstalled');
-    }
-    const hsm = new this.#driver.PKCS11();
-    try {
-      hsm.load(this.#settings.library);
-    } catch {
-      throw new TokenError('misconfigured', 'LibraryNotLoaded');
-    }
-    return (this.#hsm = hsm);
-  }
-
-  #initialize(hsm: Pkcs11): void {
-    if (this.#hasInitialized) return;
-    this.#hasInitialized = unlessAlready('CKR_CRYPTOKI_ALREADY_INITIALIZED', () =>
-      hsm.C_Initialize({ flags: CKF_OS_LOCKING_OK }),
-    );
-  }
-
-  /** Ends the session. Some libraries look for tokens only when they are initialized, so the library starts anew. */
-  #disconnect(): void {
-    this.#session = undefined;
-    if (!this.#hasInitialized) return;
-    this.#hasInitialized = false;
-    try {
-      this.#hsm?.C_Finalize();
-    } catch {
-      // Another part of the process has done it.
     }
   }
 
@@ -182,13 +146,22 @@ export class Pkcs11Token {
     try {
       const { mechanism } = session;
       const wrap = { mechanism, keyLabel, bytes: this.#seal(session, mechanism, keyIn(session, keyLabel), key) };
-      const opened = this.#open(session, wrap);
-      const isSame = opened.length === key.length && timingSafeEqual(opened, key);
-      opened.fill(0);
-      if (!isSame) throw new TokenError('misconfigured', 'WrapDoesNotOpen');
+      if (!this.#opensTo(session, wrap, key)) throw new TokenError('misconfigured', 'WrapDoesNotOpen');
       return wrap;
     } finally {
       key.fill(0);
+    }
+  }
+
+  #opensTo(session: Session, wrap: Pkcs11Wrap, key: Buffer): boolean {
+    try {
+      const opened = this.#open(session, wrap);
+      const isSame = opened.length === key.length && timingSafeEqual(opened, key);
+      opened.fill(0);
+      return isSame;
+    } catch (error) {
+      if (isPerhapsCorrupt(error)) return false;
+      throw error;
     }
   }
 
@@ -196,12 +169,20 @@ export class Pkcs11Token {
     try {
       return this.#open(session, wrap);
     } catch (error) {
-      // If the token opens what it has just wrapped, the bytes are the cause.
-      if (isPerhapsCorrupt(error)) {
-        this.#wrap(session, randomKeyBytes());
+      if (isPerhapsCorrupt(error) && this.#works(session)) {
         throw new TokenError('corrupt', codeOf(error) ?? 'UnknownError');
       }
       throw error;
+    }
+  }
+
+  /** Whether the token opens what it has just wrapped. If it does, bytes that it does not open are the cause. */
+  #works(session: Session): boolean {
+    try {
+      this.#wrap(session, randomKeyBytes());
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -238,7 +219,7 @@ export class Pkcs11Token {
   }
 
   #gcm(nonce: Buffer): Mechanism {
-    const type = this.#driver?.CK_PARAMS_AES_GCM;
+    const type = this.#library.gcmParameters;
     const parameter = { type, iv: nonce, ivBits: NONCE_BYTES * 8, tagBits: TAG_BYTES * 8 };
     return { mechanism: CKM.CKM_AES_GCM, parameter };
   }
@@ -275,17 +256,6 @@ function hasMechanism(hsm: Pkcs11, slot: Handle, mechanism: Pkcs11Mechanism): bo
     return (hsm.C_GetMechanismInfo(slot, CKM[mechanism]).flags & needed) === needed;
   } catch (error) {
     if (codeOf(error) === 'CKR_MECHANISM_INVALID') return false;
-    throw error;
-  }
-}
-
-/** Makes a call. Returns false if it fails with this code, which means that it was made before. */
-function unlessAlready(code: string, call: () => void): boolean {
-  try {
-    call();
-    return true;
-  } catch (error) {
-    if (codeOf(error) === code) return false;
     throw error;
   }
 }

@@ -2,11 +2,13 @@
 import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Pkcs11Driver } from './pkcs11-driver.ts';
+import { Pkcs11Library } from './pkcs11-library.ts';
 import { Pkcs11Token, type TokenAnswer, type TokenCall, type TokenSettings } from './pkcs11-token.ts';
 
-/** A call, as the main thread sends it. */
+/** A call to a token, as the main thread sends it. */
 export interface CallMessage {
   readonly id: number;
+  readonly settings: TokenSettings;
   readonly call: TokenCall;
 }
 
@@ -16,13 +18,22 @@ export interface AnswerMessage {
   readonly answer: TokenAnswer;
 }
 
-const token = new Pkcs11Token(
-  workerData as TokenSettings,
+const library = new Pkcs11Library(
+  workerData as string,
   () => createRequire(import.meta.url)('pkcs11js') as Pkcs11Driver,
 );
+/** The tokens, by their settings. */
+const tokens = new Map<string, Pkcs11Token>();
 
-parentPort?.on('message', ({ id, call }: CallMessage) => {
-  const answer = token.answer(call);
+function tokenOf(settings: TokenSettings): Pkcs11Token {
+  const name = JSON.stringify(settings);
+  const token = tokens.get(name) ?? new Pkcs11Token(settings, library);
+  tokens.set(name, token);
+  return token;
+}
+
+parentPort?.on('message', ({ id, settings, call }: CallMessage) => {
+  const answer = tokenOf(settings).answer(call);
   // This copies the bytes.
   parentPort?.postMessage({ id, answer } satisfies AnswerMessage);
   if (call.op === 'wrap') call.key.fill(0);
