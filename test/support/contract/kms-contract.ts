@@ -51,13 +51,6 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
-/** AwsKms at an endpoint where nothing listens. */
-function openFailing(): AwsKms {
-  const [region] = REGIONS;
-  const keys = { [region]: `arn:aws:kms:${region}:111122223333:alias/keyfold` };
-  return new AwsKms({ keys, preferredRegion: region, endpoint: 'http://127.0.0.1:9', failover: { maxRounds: 1 } });
-}
-
 /** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
 export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
@@ -96,12 +89,18 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     const kmsOver = (keys: Record<string, string>, preferredRegion: string = REGIONS[0]): AwsKms =>
       new AwsKms({ keys, preferredRegion, endpoint: server.endpoint });
 
-    let openAws: (() => AwsKms) | undefined;
-    const open = async (): Promise<AwsKms> => {
-      const keys = openAws === undefined ? await makeKeys() : {};
-      openAws ??= () => kmsOver(select(keys, 'alias', ...REGIONS));
-      return openAws();
-    };
+    let aliasArns: Promise<Record<string, string>> | undefined;
+    const openKeys = (): Promise<Record<string, string>> =>
+      (aliasArns ??= makeKeys().then((keys) => select(keys, 'alias', ...REGIONS)));
+    const open = async (): Promise<AwsKms> => kmsOver(await openKeys());
+    /** AwsKms with the same keys, at an endpoint where nothing listens. */
+    const openFailing = async (): Promise<AwsKms> =>
+      new AwsKms({
+        keys: await openKeys(),
+        preferredRegion: REGIONS[0],
+        endpoint: 'http://127.0.0.1:9',
+        failover: { maxRounds: 1 },
+      });
     runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
 
     it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
@@ -123,7 +122,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       );
     });
 
-    it('lets AwsKms unwrap a key even if its alias has moved to a new key since', async () => {
+    it('lets AwsKms unwrap a key even if its alias has since moved to a new key', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
@@ -160,7 +159,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect((await status()).KeyRotationEnabled).toBe(false);
     });
 
-    it('answers with the ARN of the key if a request names an ARN, an ID or an alias', async () => {
+    it("returns the key's ARN if a request names an ARN, an ID or an alias", async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);
@@ -194,7 +193,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('refuses a ciphertext of another region, and one that is garbage', async () => {
+    it('refuses a ciphertext from another region, and one that is garbage', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),
