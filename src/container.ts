@@ -172,7 +172,7 @@ async function openRegionalKms(
   return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
 }
 
-/** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
+/** The longest time that a starting process waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;
 
 async function buildDoor(config: AppConfig<FunctionKms>): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {

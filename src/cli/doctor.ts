@@ -20,7 +20,7 @@ const HSM_FIX = 'docs/how-to/use-an-hsm.md#if-something-goes-wrong';
 /** The exit code of `keyfold doctor` if a check warns and none has found a fault. */
 const WARNED = 3;
 
-/** Beyond this difference, AWS refuses some signatures after a while, and keys get wrong dates. */
+/** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
 const MAX_CLOCK_OFFSET_MS = 60_000;
 /** Credentials that end sooner may end during a longer command. */
 const CREDENTIALS_LEFT_MS = 5 * 60_000;

@@ -21,7 +21,7 @@ import type { VaultConfig } from './vault-config.ts';
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-/** The settings of tokens alone, and those that the context of a Lambda authorizer is read by too. */
+/** The settings that apply only to tokens, and those that also apply to the context of a Lambda authorizer. */
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
@@ -42,8 +42,7 @@ export async function vaultReaderOf(environment: Environment): Promise<AnyKmsRea
 /**
  * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
- * @param reader reads the settings of the KMS, if it is not AWS KMS. Without a reader, every setting of Vault is a
- * fault.
+ * @param reader reads the settings of a KMS other than AWS KMS. Without a reader, every Vault setting is refused.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */
 export function readConfig<Kms extends KmsConfig = FunctionKms>(

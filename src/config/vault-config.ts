@@ -66,7 +66,7 @@ const OF_OTHER_KMS = [
 
 type Name = keyof VaultSettings;
 
-/** What each log-in needs, and what it may have, besides the settings that all have. */
+/** The settings that each way to log in requires, and those that it accepts. */
 const LOGINS: Readonly<
   Record<VaultLogin['method'], { readonly needs: readonly Name[]; readonly may: readonly Name[] }>
 > = {

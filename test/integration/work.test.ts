@@ -16,7 +16,7 @@ import { parseKmsArn } from '../../src/kms/key-arn.ts';
 import { readKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { selectValues, withDescendants } from '../../src/operations/field-paths.ts';
 import { parseJsonPath } from '../../src/operations/json-path.ts';
-import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
+import { exactInteger, locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
 /** The factor by which the work may exceed twice the work for the smaller input. */
@@ -119,6 +119,8 @@ describe('a document of twice the size', () => {
     [
       ...texts,
       ...depths,
+      shape('with zeros in a number of a context', repeated('0', '0.', '1'), exactInteger),
+      shape('with zeros at the end of a number of a context', repeated('0', '1.'), exactInteger),
       shape('with numbers, when it is returned as a value,', repeated('1e2,', '[', '1]'), (text) =>
         documentOf(text, undefined),
       ),

@@ -14,7 +14,7 @@ const SOFTHSM = join(PEERS_FOLDER, 'softhsm');
 const LIMITED = join(PEERS_FOLDER, 'limited-hsm', 'limited-hsm.so');
 const VERSIONS = join(import.meta.dirname, 'pkcs11js.json');
 
-/** Where Node finds `pkcs11js`. */
+/** The folder in which Node finds `pkcs11js`. */
 export const DRIVER_PATH = join(PEERS_FOLDER, 'pkcs11js', 'node_modules');
 
 /** The PIN of every token. */

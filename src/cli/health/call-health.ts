@@ -8,10 +8,10 @@ import { fault, ok, type HealthCheck } from './check.ts';
 const TIMEOUT_MS = 10_000;
 
 /**
- * Checks that a key service wraps a key, and opens it again.
+ * Checks that a key service wraps a key, and unwraps it again.
  * @param check the name of the check
  * @param kms of one address of Vault, or of one token
- * @param fix where the operator reads what to do
+ * @param fix the page that tells the operator what to do
  */
 export async function checkCalls(
   check: string,

@@ -70,7 +70,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-kms',
     '@aws-sdk/core/client',
     '@smithy/core/retry',
-    // What VaultKms needs besides.
+    // The further modules that VaultKms needs.
     '@aws-sdk/credential-provider-node',
     'node:fs/promises',
     'node:http',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../src/kms/pkcs11/index.ts';
 
-/** Where Node finds the stand-in for `pkcs11js`. */
+/** The folder in which Node finds the stand-in for `pkcs11js`. */
 export const FAKE_DRIVER_PATH = import.meta.dirname;
 
 export const [GCM, KEY_WRAP_PAD] = [0x1087, 0x210a];
