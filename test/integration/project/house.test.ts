@@ -76,6 +76,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:http',
     'node:https',
     '@smithy/signature-v4',
+    // What Pkcs11Kms needs besides.
+    'node:module',
+    'node:path',
+    'node:worker_threads',
   ],
   metastore: [...CORE, 'envelope', 'maintenance', 'connections', 'node:util', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
@@ -137,7 +141,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
 const ADAPTERS =
-  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|DynamoDbRows|JsonLinesRows|KmsCiphertexts|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
+  /new (?:AwsKms|Pkcs11Kms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|DynamoDbRows|JsonLinesRows|KmsCiphertexts|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
