@@ -421,7 +421,7 @@ describe('deploy.yml', () => {
           'api.callers.0.partitions.0 is not a valid partition',
         ] as const,
     ),
-    [{ api: { type: 'rest', callers: [{ principal }] } }, 'api.callers.0.partitions is not there'],
+    [{ api: { type: 'rest', callers: [{ principal }] } }, 'api.callers.0.partitions is missing'],
     [
       { api: { usagePlans: { busy: { requestsPerSecond: 1, burst: 1 } } } },
       'api.usagePlans is set with api.type http, which has none: only REST APIs do',
