@@ -156,6 +156,16 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 2 });
   });
 
+  it('reads lines of any length and with either line ending, and the last one without an ending', async () => {
+    const large = await world.sessions().session('tenant-1').encryptToJson(Buffer.alloc(600_000));
+    const file = join(folder, 'endings.jsonl');
+    await writeFile(file, `${large}\r\n\n${encodeDataRowRecord(record)}\r\n${large}\n"${compact()}"`);
+    const run = await keyfold(['verify', file, '--json']);
+    expect(JSON.parse(run.stdout)).toMatchObject({ records: 4, opens: 4 });
+    const fromInput = await keyfold(['verify', '-', '--json'], await readFile(file, 'utf8'));
+    expect(JSON.parse(fromInput.stdout)).toMatchObject({ records: 4, opens: 4 });
+  });
+
   it('reads standard input, and shows neither plaintext nor lines', async () => {
     const { code, stdout, stderr } = await keyfold(['verify', '-'], `${compact()}\n"${compact()}"\nCANARY\n`);
     expect(code).toBe(1);
