@@ -88,6 +88,16 @@ describe('keyfold inspect', () => {
     expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
   });
 
+  it('refuses an answer of the API within another one, however deep', async () => {
+    const nested = (depth: number): string =>
+      '{"record":'.repeat(depth) + encodeDataRowRecord(record) + '}'.repeat(depth);
+    expect((await keyfold(['inspect', '-'], nested(1))).code).toBe(0);
+    for (const depth of [2, 100_000]) {
+      const { code, stderr } = await keyfold(['inspect', '-'], nested(depth));
+      expect([code, stderr]).toEqual([2, expect.stringContaining('The record is malformed')]);
+    }
+  });
+
   it.for([
     ['no record', '{"Key":"CANARY"}', 'The record is malformed'],
     ['text', 'kf1.CANARY!', 'record'],
