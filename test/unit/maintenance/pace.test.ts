@@ -2,7 +2,7 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import { Pace } from '../../../src/maintenance/reencryption/pace.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
-const { sleep } = vi.hoisted(() => ({ sleep: vi.fn(async () => {}) }));
+const { sleep } = vi.hoisted(() => ({ sleep: vi.fn<(ms: number) => Promise<void>>(async () => {}) }));
 vi.mock('node:timers/promises', () => ({ setTimeout: sleep }));
 
 beforeEach(() => {
@@ -11,7 +11,7 @@ beforeEach(() => {
 
 /** The waits so far, in milliseconds. */
 function waits(): unknown[] {
-  return sleep.mock.calls.map(([ms]: unknown[]) => ms);
+  return sleep.mock.calls.map(([ms]) => ms);
 }
 
 it('a pace makes each spending wait until the earlier ones are paid off', async () => {

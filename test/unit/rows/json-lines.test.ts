@@ -32,6 +32,11 @@ async function replaced(text: string): Promise<{ readonly text: string; readonly
   return { text: written, ids };
 }
 
+/** A line that is longer than a chunk of the file. */
+function long(name: string): string {
+  return `{"r":"old","pad":"${name.repeat(300_000)}"}\n`;
+}
+
 describe('JsonLinesRows', () => {
   it.for([
     ['{"r":"old"}\n', '{"r":"new"}\n'],
@@ -43,7 +48,6 @@ describe('JsonLinesRows', () => {
   });
 
   it('reads lines that are longer than a chunk', async () => {
-    const long = (name: string): string => `{"r":"old","pad":"${name.repeat(300_000)}"}\n`;
     const { text, ids } = await replaced(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`);
     expect(ids).toEqual(['line 1', 'line 2', 'line 3', 'line 4']);
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
