@@ -74,6 +74,8 @@ async function bundlePackage(): Promise<void> {
     chunkNames: 'chunks/[name]-[hash]',
     splitting: true,
     metafile: true,
+    // A CDK app has its own copies, and its constructs must be of the same classes.
+    external: ['aws-cdk-lib', 'constructs'],
     plugins: [SIGNING_ALONE, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
     outdir,
   });
