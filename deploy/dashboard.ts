@@ -66,6 +66,13 @@ const OWN: readonly (readonly [string, readonly (readonly [string, readonly stri
       ['SystemKeysDatedAhead', [], 'Maximum'],
     ],
   ],
+  [
+    'Erasures',
+    [
+      ['ErasuresDue', [], 'Maximum'],
+      ['ErasureMarksIgnored', [], 'Sum'],
+    ],
+  ],
   ['Records that opened with a context, but are bound to none', [['UnboundOpened', [], 'Sum']]],
   ['Age of the latest System Key, in seconds', [['SystemKeyAge', [], 'Maximum']]],
 ];

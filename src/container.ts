@@ -15,8 +15,12 @@ import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
 import type { KeyManagementService } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
+import type { RowSource } from './maintenance/reencryption/rows.ts';
+import type { CiphertextOpener } from './maintenance/reencryption/verbs.ts';
+import type { RowTransfer } from './maintenance/row-transfer.ts';
 import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
+import { KmsCiphertexts } from './kms/kms-ciphertexts.ts';
 import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
 import type { KmsEvents } from './kms/failover.ts';
 import type { RegionState } from './kms/region-health.ts';
@@ -28,7 +32,12 @@ import { DynamoDbErasureTables } from './metastore/dynamodb-erasure-tables.ts';
 import { DynamoDbInspector } from './metastore/dynamodb-inspector.ts';
 import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
+import { DynamoDbRowTransfer } from './metastore/dynamodb-row-transfer.ts';
+import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
+import { DynamoDbRows } from './rows/dynamodb-rows.ts';
+import { JsonLinesRows } from './rows/json-lines.ts';
+import type { RowsOptions } from './rows/rows-options.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
 /**
@@ -91,6 +100,10 @@ export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
   openErasureTables: (options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>
     new DynamoDbErasureTables(options, names),
+  openImport: async (url: string, target: DynamoDbMetastoreOptions): Promise<RowTransfer> =>
+    new DynamoDbRowTransfer(await openSqlSource(url), target),
+  openCopy: (source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer =>
+    new DynamoDbRowTransfer(new DynamoDbSource(source), target),
   openKms,
   openRotation: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<KeyRotation> =>
     new KeyRotation({
@@ -111,6 +124,10 @@ export const operatorAdapters = {
     }),
   openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
     openMaintenance(config, { dryRun }),
+  openRows: async (options: RowsOptions): Promise<RowSource> =>
+    options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now),
+  openCiphertexts: (region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener =>
+    new KmsCiphertexts(region, encryptionContext),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };

@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts';
 
 /** The time limit of a piece of work, and the signal that ends it early. */
 export interface Deadline {
-  /** The end of the work, on the scale of {@link Clock}. */
+  /** When the work must have ended, in milliseconds since 1970, as {@link Clock} counts them. */
   readonly atMs: number;
   /**
    * Aborts when the time is over, or when no caller waits for the work any more. The work then throws the signal's

@@ -22,15 +22,22 @@ type MaintainOutcome = 'attempting' | 'maintained' | 'would-maintain' | 'failed'
 export type EraseOutcome =
   'attempting' | 'begun' | 'cancelled' | 'deleted' | 'incomplete' | 'would-write' | 'refused' | 'declined' | 'failed';
 
-/** What every line of the audit says: the caller, the time, the table and the reason. */
-interface AuditLine {
+/** The outcome of a re-encryption. After `attempting` or `failed`, some rows may be written. */
+export type ReencryptOutcome = 'attempting' | 'done' | 'would-write' | 'failed';
+
+/** What every line of the audit says: the caller, the time and the reason. */
+interface RunAuditLine {
   /** ISO 8601. */
   readonly time: string;
   readonly reason: string | null;
-  readonly table: string;
-  readonly region: string;
   readonly caller: Caller;
   readonly dryRun: boolean;
+}
+
+/** What a line about the key table says besides. */
+interface AuditLine extends RunAuditLine {
+  readonly table: string;
+  readonly region: string;
 }
 
 /** A line about one key. */
@@ -56,8 +63,34 @@ interface EraseAuditLine extends AuditLine {
   readonly outcome: EraseOutcome;
 }
 
+/** A line about a re-encryption. The counts are those of all runs from the first checkpoint on. */
+interface ReencryptAuditLine extends RunAuditLine {
+  readonly action: 'reencrypt';
+  readonly source: string;
+  readonly verb: string;
+  readonly rows: number;
+  readonly written: number;
+  readonly quarantined: number;
+  readonly outcome: ReencryptOutcome;
+}
+
+/** The outcome of `table import` or `table copy`. After `attempting` or `failed`, some rows may have been added. */
+export type TransferOutcome = 'attempting' | 'transferred' | 'failed';
+
+/** A line about rows that a command adds to the table from another store. */
+interface TransferAuditLine extends AuditLine {
+  readonly action: 'table import' | 'table copy';
+  /** The source of the rows. */
+  readonly from: string;
+  /** The number of rows that the table did not have when the line was written. */
+  readonly missing: number;
+  /** The number of rows that this run has added. */
+  readonly added: number;
+  readonly outcome: TransferOutcome;
+}
+
 /** One line of the audit, written as JSON. */
-type AuditEntry = KeyAuditLine | EraseAuditLine;
+type AuditEntry = KeyAuditLine | EraseAuditLine | ReencryptAuditLine | TransferAuditLine;
 
 /** Writes one entry to the audit. */
 export type Audit = (entry: AuditEntry) => Promise<void>;

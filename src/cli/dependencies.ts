@@ -6,10 +6,14 @@ import type { ErasureTables } from '../maintenance/erasure-table.ts';
 import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyRotation } from '../maintenance/key-rotation.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
+import type { RowTransfer } from '../maintenance/row-transfer.ts';
 import type { SystemKeyMaintenance } from '../maintenance/system-key-maintenance.ts';
 import type { Clock } from '../async/clock.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
+import type { RowSource } from '../maintenance/reencryption/rows.ts';
+import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
 import type { ServiceNames } from '../records/ids.ts';
+import type { RowsOptions } from '../rows/rows-options.ts';
 
 /** A colour of a text on a terminal. */
 export type Colour = 'green' | 'yellow' | 'red' | 'dim';
@@ -52,6 +56,13 @@ export interface CliDependencies {
   readonly now: Clock;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables;
+  /**
+   * Opens the transfer of the rows of a SQL database.
+   * @param url the address of the database, with the password
+   * @throws KeyfoldError `InvalidConfiguration` if the URL names no such database, or if its driver is not installed
+   */
+  openImport(url: string, target: DynamoDbMetastoreOptions): Promise<RowTransfer>;
+  openCopy(source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer;
   /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
@@ -64,6 +75,9 @@ export interface CliDependencies {
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
   openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
+  openRows(options: RowsOptions): Promise<RowSource>;
+  /** Opens what `Encrypt` of AWS KMS made in a region, with an encryption context or without one. */
+  openCiphertexts(region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener;
   /** The version of Keyfold. */
   readonly version: string;
 }

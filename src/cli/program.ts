@@ -20,10 +20,13 @@ import {
 import { maintain } from './maintain.ts';
 import { STATES, type KeyView } from './key-view.ts';
 import { proveKeys } from './prove-keys.ts';
+import { reencrypt } from './reencrypt.ts';
+import { reencryptRequestOf, withReencryptOptions, type ReencryptOptions } from './reencrypt-options.ts';
 import { revokeKey } from './revoke-key.ts';
 import { retireCheck } from './retire-check.ts';
 import { rotateKeys } from './rotate-keys.ts';
 import { showKey } from './show-key.ts';
+import { addTableCommands } from './table-commands.ts';
 import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
@@ -89,6 +92,15 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await verifyRecords(request, await serviceConfigOf(options), dependencies);
     });
 
+  withReencryptOptions(program.command('reencrypt'))
+    .description(
+      'moves the records of a source to the latest keys, seals them anew, seals plaintexts, or opens records',
+    )
+    .action(async (source: string, options: ReencryptOptions) => {
+      const config = await serviceConfigOf(options);
+      exitCode = await reencrypt(reencryptRequestOf(source, options, config), config, dependencies);
+    });
+
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');
 
   withCommonOptions(keys.command('list'))
@@ -125,7 +137,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
 
   withCommonOptions(withKey(keys.command('retire-check')))
     .description('says whether any known record is still under a key')
-    .requiredOption('--report <files...>', 'the reports of keyfold verify on every place with records')
+    .requiredOption('--report <files...>', 'the reports of keyfold verify or reencrypt on every place with records')
     .action(async (id: string, created: KeyRequest['created'], options: CommonOptions & { report: string[] }) => {
       const { region, report: reports, json = false } = options;
       exitCode = await retireCheck({ id, created, region, reports, json }, configOf(options), dependencies);
@@ -179,6 +191,8 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       const request = { partition, step, waitSeconds, ...flags, confirm, reason, auditFile };
       exitCode = await erasePartition(request, configOf(options), dependencies);
     });
+
+  addTableCommands(program, configOf, dependencies, (code) => (exitCode = code));
 
   try {
     await program.parseAsync(argv, { from: 'user' });

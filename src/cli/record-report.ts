@@ -1,7 +1,8 @@
 import { KeyfoldError } from '../errors.ts';
+import { formatTable } from './text.ts';
 
-/** What `keyfold verify` found in a source. */
-export interface RecordReport {
+/** The keys that the records of a source name. `keyfold verify` and `keyfold reencrypt` report them. */
+export interface KeyReport {
   readonly kind: 'keyfold-records';
   readonly source: string;
   /** ISO 8601. */
@@ -9,23 +10,27 @@ export interface RecordReport {
   readonly service: string;
   readonly product: string;
   readonly records: number;
-  readonly opens: number;
-  /** Records that are bound to a context, which the command does not know. */
-  readonly needsContext: number;
-  readonly unreadable: number;
-  /** The unreadable records that do not parse, so that their key is unknown. */
+  /** The records that do not parse, so that their key is unknown. */
   readonly malformed: number;
   /** How many records name each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];
 }
 
+/** What `keyfold verify` found in a source. */
+export interface RecordReport extends KeyReport {
+  readonly opens: number;
+  /** Records that are bound to a context, which the command does not know. */
+  readonly needsContext: number;
+  readonly unreadable: number;
+}
+
 /**
- * Parses the file that `keyfold verify --report` wrote.
+ * Parses the file that `keyfold verify --report` or `keyfold reencrypt --report` wrote.
  * @throws KeyfoldError `InvalidRequest` if the text is anything else
  */
-export function parseRecordReport(text: string, file: string): RecordReport {
+export function parseRecordReport(text: string, file: string): KeyReport {
   try {
-    const report = JSON.parse(text) as RecordReport;
+    const report = JSON.parse(text) as KeyReport;
     const isReport =
       report.kind === 'keyfold-records' &&
       !Number.isNaN(Date.parse(report.startedAt)) &&
@@ -35,5 +40,16 @@ export function parseRecordReport(text: string, file: string): RecordReport {
   } catch {
     // Falls through to the error below.
   }
-  throw new KeyfoldError('InvalidRequest', `The file ${file} is not a report of keyfold verify.`);
+  throw new KeyfoldError('InvalidRequest', `The file ${file} is not a report of keyfold verify or reencrypt.`);
+}
+
+/** The keys that the text shows. `--json` and `--report` have all of them. */
+const SHOWN_KEYS = 50;
+
+/** Formats how many records name each key, the most first. */
+export function formatKeys(keys: KeyReport['keys']): string[] {
+  const largest = keys.toSorted((a, b) => b.records - a.records).slice(0, SHOWN_KEYS);
+  const rows = largest.map((key) => [key.id, String(key.created), String(key.records)]);
+  const more = keys.length > SHOWN_KEYS ? [`and ${keys.length - SHOWN_KEYS} keys more`] : [];
+  return [...formatTable(['KEY', 'CREATED', 'RECORDS'], rows), ...more];
 }

@@ -6,12 +6,15 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 import { textOf } from './input.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
-import { parseRecordReport, type RecordReport } from './record-report.ts';
+import { parseRecordReport, type KeyReport } from './record-report.ts';
 import { printableJson } from './text.ts';
 
 /** Options of `keys retire-check`. */
 export interface RetireRequest extends KeyRequest {
-  /** The files that `keyfold verify --report` wrote. Together they must cover every place with records. */
+  /**
+   * The files that `keyfold verify` or `keyfold reencrypt` wrote with `--report`. Together they must cover every place
+   * with records.
+   */
   readonly reports: readonly string[];
   readonly json: boolean;
 }
@@ -39,7 +42,7 @@ export async function retireCheck(
 ): Promise<number> {
   const { names } = config;
   if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to check their keys']);
-  const reports: RecordReport[] = [];
+  const reports: KeyReport[] = [];
   for (const file of request.reports) reports.push(parseRecordReport(await textOf(file, dependencies), file));
   const table = openTableOf(request, config, dependencies);
   const row = await table.find(request.id, request.created);
@@ -80,7 +83,7 @@ function endOf({ created }: KeyMeta, state: string, { policy }: OperatorConfig):
 }
 
 function faultsOf(
-  report: RecordReport,
+  report: KeyReport,
   { service, product, endsAtMs }: { service: string; product: string; endsAtMs: number | undefined },
 ): string[] {
   const { source, startedAt, malformed } = report;
@@ -93,7 +96,7 @@ function faultsOf(
   return faults;
 }
 
-function print(view: RetireView, json: boolean, reports: readonly RecordReport[], { terminal }: CliDependencies): void {
+function print(view: RetireView, json: boolean, reports: readonly KeyReport[], { terminal }: CliDependencies): void {
   if (json) {
     terminal.out(printableJson(view, 2));
     return;

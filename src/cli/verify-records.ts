@@ -8,8 +8,8 @@ import { readAnyRecord } from './any-record.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { linesOf } from './input.ts';
 import { progressOf } from './progress.ts';
-import type { RecordReport } from './record-report.ts';
-import { formatFields, formatTable, printableJson } from './text.ts';
+import { formatKeys, type RecordReport } from './record-report.ts';
+import { formatFields, printableJson } from './text.ts';
 
 /** Options of `keyfold verify`. */
 export interface VerifyRequest {
@@ -154,9 +154,6 @@ function memberOf(value: unknown, name: string | undefined): unknown {
   return Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
 }
 
-/** The keys that the text shows. `--json` and `--report` have all of them. */
-const SHOWN_KEYS = 50;
-
 function textOfReport({ records, opens, needsContext, unreadable, keys }: RecordReport): string {
   const summary = formatFields([
     ['records', String(records)],
@@ -164,8 +161,5 @@ function textOfReport({ records, opens, needsContext, unreadable, keys }: Record
     ['need a context', String(needsContext)],
     ['unreadable', String(unreadable)],
   ]);
-  const largest = keys.toSorted((a, b) => b.records - a.records).slice(0, SHOWN_KEYS);
-  const rows = largest.map((key) => [key.id, String(key.created), String(key.records)]);
-  const more = keys.length > SHOWN_KEYS ? [`and ${keys.length - SHOWN_KEYS} keys more`] : [];
-  return [summary, ...formatTable(['KEY', 'CREATED', 'RECORDS'], rows), ...more].join('\n');
+  return [summary, ...formatKeys(keys)].join('\n');
 }

@@ -72,7 +72,7 @@ export class RegionalKms implements KmsRegion {
       const command = new GenerateDataKeyCommand({ KeyId: this.keyArn, KeySpec: 'AES_256' });
       const { Plaintext, CiphertextBlob, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
-        // After an abort no caller owns this plaintext. So throw here, which zeroes it.
+        // After an abort, no caller owns this plaintext. Throw here, so that zeroedOnThrow zeroes it.
         abortSignal.throwIfAborted();
         if (plaintext.length !== KEY_BYTES) throw this.#incomplete('GenerateDataKey');
         const arn = this.#keyUsed('GenerateDataKey', this.keyArn, KeyId);
@@ -103,7 +103,7 @@ export class RegionalKms implements KmsRegion {
       const command = new DecryptCommand({ CiphertextBlob: wrapped, ...(keyId === undefined ? {} : { KeyId: keyId }) });
       const { Plaintext, KeyId } = await this.#client.send(command, { abortSignal });
       return zeroedOnThrow(Plaintext, (plaintext) => {
-        // After an abort no caller owns this plaintext. So throw here, which zeroes it.
+        // After an abort, no caller owns this plaintext. Throw here, so that zeroedOnThrow zeroes it.
         abortSignal.throwIfAborted();
         this.#keyUsed('Decrypt', keyId, KeyId);
         return plaintext;

@@ -41,7 +41,7 @@ export async function openField(
  * Checks that a payload is a single JSON value, and not nested deeper than `encrypt-fields` allows. The label `kf1j.`
  * is not authenticated, so a caller can relabel encrypted bytes as a field.
  */
-function jsonTextOf(payload: Buffer): string {
+export function jsonTextOf(payload: Buffer): string {
   const text = utf8Of(payload);
   if (text === undefined || !isJson(text)) throw recordUnreadable('the payload is not the text of a JSON value');
   if (isNestedTooDeeply(text)) throw recordUnreadable('the payload is nested too deeply for a field');

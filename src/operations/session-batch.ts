@@ -6,7 +6,7 @@ import { checkedRecord, type DataRowRecord } from '../records/data-row-record.ts
 import { eachItem } from './each-item.ts';
 import type { SharingOptions } from './fields-request.ts';
 
-/** A session of `SessionFactory.session`. */
+/** A session that `SessionFactory.session` has returned. */
 export const SESSION: Type = { ...having('encrypt', 'decrypt', 'rewrap', 'batch'), called: 'a Session' };
 const SHARING = optional(BOOLEAN);
 

@@ -187,7 +187,7 @@ function countMembers(value: unknown): number {
 }
 
 /**
- * Counts the names of members in a JSON text without backslashes. Each name is followed by a colon outside a string.
+ * Counts the names of members in a JSON text without backslashes: a colon outside a string follows each name.
  */
 function countNames(text: string): number {
   let count = 0;

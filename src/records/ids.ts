@@ -17,7 +17,7 @@ export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
  * @throws TypeError if the ID is not a string
  * @throws KeyfoldError `InvalidRequest` for any other text
  * @example
- * const ID = parseKeyId(row.ID);
+ * const id = parseKeyId(row.id);
  */
 export function parseKeyId(id: string): KeyId {
   check(id, 'id', STRING);

@@ -49,13 +49,13 @@ async function run(world: WireFixture, settings: Record<string, unknown>): Promi
   return JSON.parse(stdout);
 }
 
-describe.concurrent('after an answer, a process has no timer left and ends by itself', () => {
+describe.concurrent('after a request, a process has no timer left and exits by itself', () => {
   it.for([
     ['the preferred region hangs', [WEST], undefined, undefined, 'ok'],
-    ['every region of KMS hangs', [WEST, EAST], undefined, undefined, 'KmsUnavailable'],
-    ['every region of KMS hangs until the deadline', [WEST, EAST], undefined, 1500, 'DeadlineExceeded'],
+    ['every KMS region hangs', [WEST, EAST], undefined, undefined, 'KmsUnavailable'],
+    ['every KMS region hangs until the deadline', [WEST, EAST], undefined, 1500, 'DeadlineExceeded'],
     ['DynamoDB hangs', [], 'hang', undefined, 'MetastoreUnavailable'],
-    ['DynamoDB stalls in mid-answer', [], 'stall', undefined, 'MetastoreUnavailable'],
+    ['DynamoDB stalls in the middle of its response', [], 'stall', undefined, 'MetastoreUnavailable'],
     ['DynamoDB hangs until the deadline', [], 'hang', 1500, 'DeadlineExceeded'],
   ] as const)('if %s', async ([name, regions, metastore, deadlineMs, outcome]) => {
     const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);

@@ -1,5 +1,6 @@
 /**
- * Tests the behaviour that docs/how-to/move-from-asherah.md describes for each Asherah, on a table shared with Keyfold.
+ * Tests the behaviour that docs/how-to/move-from-asherah.md describes for each implementation of Asherah, on a table
+ * that it shares with Keyfold.
  */
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -143,7 +143,7 @@ async function neededOf(patterns: readonly string[], left: readonly RegExp[]): P
   );
 }
 
-describe('the policy allows what CloudFormation asks for of each kind of resource', () => {
+describe('the deployment policy', () => {
   const types: Partial<Record<keyof typeof TARGETS, string[]>> = {
     keys: typesOf(templateOf('keys').Resources),
     tableAndRoles: [...typesOf(templateOf('table').Resources), ...typesOf(templateOf('roles').Resources)],
@@ -176,7 +176,7 @@ describe('the policy allows what CloudFormation asks for of each kind of resourc
     },
   );
 
-  it('for other entries allows, together with the policies of the app, what CloudFormation needs for each resource', async () => {
+  it("for other entry points allows, together with the app's policies, what CloudFormation needs for each resource", async () => {
     const found: string[] = [];
     for (const changed of Object.values(ENTRIES)) {
       const app = await packageExample(changed);

@@ -34,6 +34,8 @@ interface OperatorOptions {
 export class OperatorFixture {
   /** The clock of the service processes, and of the CLI when it runs in this process. */
   readonly clock = new HandClock(Date.now());
+  /** What the CLI opens, when it runs in this process. */
+  readonly adapters: { openRows: CliDependencies['openRows'] } = { openRows: operatorAdapters.openRows };
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
 
@@ -84,6 +86,7 @@ export class OperatorFixture {
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,
       ...operatorAdapters,
+      ...this.adapters,
       version: '0.0.0',
       openErasureTables: openTables,
       stdin: Readable.from([Buffer.from(stdin)]),

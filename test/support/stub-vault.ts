@@ -38,8 +38,8 @@ export class StubCluster {
   renewable = true;
   /** The lease of a renewal, if it is not that of a log-in. */
   renewedSeconds: number | undefined;
-  /** Whether a log-in succeeds. */
-  admits = true;
+  /** Why a log-in fails. Undefined if it succeeds. */
+  loginRefusal: string | undefined;
   readonly #key = randomBytes(32);
   #issued = 0;
 
@@ -141,7 +141,8 @@ export class StubVault {
     if (this.#fault === 'standby') return refusal(307);
     if (this.#fault === '429') return refusal(429, 'request path "transit": rate limit quota exceeded');
     if (path.endsWith('/login')) {
-      return cluster.admits ? [200, { auth: cluster.issue() }] : refusal(400, 'invalid role or secret ID');
+      const why = cluster.loginRefusal;
+      return why === undefined ? [200, { auth: cluster.issue() }] : refusal(400, why);
     }
     if (this.#fault === '403' || !cluster.tokens.has(String(headers['x-vault-token']))) {
       return refusal(403, 'permission denied');

@@ -1,3 +1,4 @@
+import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 import type { Clock } from '../../async/clock.ts';
 import { orAborted } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
@@ -108,11 +109,17 @@ export class VaultToken {
 
   /** What a caller's function finds. Its own error is left out, because it may quote a secret. */
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
-    return orAborted(finding, signal).catch(() => {
+    return orAborted(finding, signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw new RegionFault(this.#region, action, 'misconfigured', 'NoCredentials');
+      throw new RegionFault(this.#region, action, isPassing(error) ? 'unavailable' : 'misconfigured', 'NoCredentials');
     });
   }
+}
+
+/** Whether a later call of a function that finds credentials may succeed, as the AWS SDK judges its error. */
+function isPassing(thrown: unknown): boolean {
+  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
+  return isThrottlingError(error) || isTransientError(error);
 }
 
 /** The lease of the token in an answer, in milliseconds. 0 if it does not say, or does not expire. */

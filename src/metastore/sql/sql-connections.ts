@@ -17,6 +17,14 @@ export interface SqlPool<Connection> {
   faultOf(error: unknown): SqlFault;
 }
 
+/** How to reach a table. */
+export interface SqlTableOptions {
+  /** How long one attempt of a query may take. Default: 3000 milliseconds. */
+  readonly queryTimeoutMs?: number | undefined;
+  /** The address of the server, for the causes of errors, such as ` at 127.0.0.1:5432`. */
+  readonly at?: string;
+}
+
 const DEFAULTS = { queryTimeoutMs: 3000 };
 const MAX_ATTEMPTS = 3;
 /**

@@ -60,14 +60,14 @@ async function snapshotOf(changed: object): Promise<string | undefined> {
 }
 
 describe('api.type', () => {
-  it('http has routes of an HTTP API, each with its authorizer, and makes nothing else', async () => {
+  it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
     const parts = await partsOf({});
     expect(parts.events).toHaveLength(5);
     expect(JSON.stringify(parts.events).match(/"type":"aws_iam"/g)).toHaveLength(5);
     expect([parts.resources, parts.outputs, parts.cors]).toEqual([{}, {}, false]);
   });
 
-  it('rest has a REST API with one route for everything, by IAM', async () => {
+  it('"rest" creates a REST API with one catch-all route and IAM authorization', async () => {
     const parts = await partsOf({ api: { type: 'rest' } });
     expect([parts.events, parts.extensions, parts.cors]).toEqual([[], {}, false]);
     expect(typesOf(parts)).toEqual([
@@ -90,7 +90,7 @@ describe('api.type', () => {
     expect(JSON.stringify(propertiesOf(parts, 'RestPermission')['SourceArn'])).toContain('${RestApi}/*');
   });
 
-  it('rest is throttled, and logs who was turned away without the path, into what stays', async () => {
+  it('"rest" throttles requests, and logs them without their path to a log group that outlives the stack', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: { requestsPerSecond: 7, burst: 3 }, tracing: true });
     const { MethodSettings, AccessLogSetting, TracingEnabled } = propertiesOf(parts, 'RestStage');
     expect(MethodSettings).toMatchObject([
@@ -105,14 +105,14 @@ describe('api.type', () => {
     });
   });
 
-  it('rest has a new deployment whenever the API changes, and the same one otherwise', async () => {
+  it('"rest" creates a new deployment only if the API changes', async () => {
     const rest = await snapshotOf({ api: { type: 'rest' } });
     expect(await snapshotOf({ api: { type: 'rest' }, logRetentionDays: 90 })).toBe(rest);
     expect(await snapshotOf({ api: { type: 'rest' }, http: COGNITO })).not.toBe(rest);
     expect(await snapshotOf(ENTRIES.private)).not.toBe(rest);
   });
 
-  it('rest may go by the tokens of a Cognito user pool', async () => {
+  it('"rest" can authorize callers by tokens from a Cognito user pool', async () => {
     const parts = await partsOf(ENTRIES.rest);
     expect(propertiesOf(parts, 'RestAuthorizer')).toMatchObject({
       Type: 'COGNITO_USER_POOLS',
@@ -125,7 +125,7 @@ describe('api.type', () => {
     });
   });
 
-  it('private denies what comes through another VPC endpoint, and with IAM allows nothing by itself', async () => {
+  it('"private" denies calls through other VPC endpoints, and allows other calls itself only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -141,7 +141,7 @@ describe('api.type', () => {
     expect(tokens['Policy']).toEqual({ Version: '2012-10-17', Statement: [deny, allow] });
   });
 
-  it('functionUrl has a URL by IAM, which no other account may call', async () => {
+  it('"functionUrl" creates a function URL with IAM authorization, and no permission for other accounts', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl' } });
     expect(typesOf(parts)).toEqual(['Lambda::Url']);
     expect(propertiesOf(parts, 'FunctionUrl')).toEqual({
@@ -156,7 +156,7 @@ describe('api.type', () => {
     ['rest', 'AWS/ApiGateway', ['5XXError', 'Count'], [{ Name: 'ApiName', Value: 'keyfold' }]],
     ['private', 'AWS/ApiGateway', ['5XXError', 'Count'], [{ Name: 'ApiName', Value: 'keyfold' }]],
     ['functionUrl', 'AWS/Lambda', ['Url5xxCount', 'UrlRequestCount'], [{ Name: 'FunctionName', Value: 'keyfold-api' }]],
-  ] as const)('%s has an alarm on the share of failed requests', async ([type, namespace, names, dimensions]) => {
+  ] as const)('"%s" creates an alarm on the share of failed requests', async ([type, namespace, names, dimensions]) => {
     const { ApiCannotServeAlarm } = alarmResources(await read(ENTRIES[type]), WEST);
     const { Metrics } = (ApiCannotServeAlarm?.Properties ?? {}) as { Metrics: { MetricStat?: { Metric: object } }[] };
     expect(Metrics.flatMap(({ MetricStat }) => MetricStat?.Metric ?? [])).toEqual(
@@ -170,7 +170,7 @@ describe('api.domain', () => {
     ['http', 'HttpApi', 'HttpApiStage'],
     ['rest', 'RestApi', 'RestStage'],
   ] as const)(
-    'of an API of the type %s is mapped to its stage, and the outputs have its target',
+    'maps the domain to the stage of an API of the type "%s", and puts its DNS target into the outputs',
     async ([type, api, stage]) => {
       const parts = await partsOf({ api: { type, domain: DOMAIN } });
       expect(propertiesOf(parts, 'ApiDomain')).toEqual({
@@ -188,20 +188,20 @@ describe('api.domain', () => {
 describe('api.cors', () => {
   const cors = { origins: ['https://app.example.com'] };
 
-  it('of an HTTP API allows the origins, and a preflight alone passes no authorizer', async () => {
+  it('allows the origins on an HTTP API, where only preflight requests need no authorization', async () => {
     const parts = await partsOf({ api: { cors } });
     expect(parts.cors).toMatchObject({ allowedOrigins: cors.origins, allowedMethods: ['GET', 'POST'] });
     const open = parts.events.filter((event) => !JSON.stringify(event).includes('aws_iam'));
     expect(open).toEqual([{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]);
   });
 
-  it('of a function URL allows the origins', async () => {
+  it('allows the origins on a function URL', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl', cors } });
     expect(propertiesOf(parts, 'FunctionUrl')['Cors']).toMatchObject({ AllowOrigins: cors.origins });
   });
 });
 
-describe('deploy.yml is refused', () => {
+describe('deploy.yml', () => {
   const [west, east] = [{ 'us-west-2': ENDPOINTS['us-west-2'] }, DOMAIN.certificates['us-east-1']];
   it.for([
     [{ api: { type: 'alb' } }, 'api.type is none of http, rest, private and functionUrl'],
@@ -251,7 +251,7 @@ describe('deploy.yml is refused', () => {
       { api: { type: 'rest' }, http: { ...COGNITO, audience: ['a'] } },
       'http.audience is there with api.type rest, which does not check it',
     ],
-  ] as const)('with %j: %s', async ([changed, fault]) => {
+  ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
     expect(await faultsOf(changed)).toEqual([fault]);
   });
 });

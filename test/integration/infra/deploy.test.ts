@@ -83,7 +83,7 @@ describe('the change set', () => {
     ['keys', 'keyfold-keys'],
     ['table', 'keyfold-table'],
     ['roles', 'keyfold-roles'],
-  ] as const)('of the %s has its own template, and may change IAM resources', async ([what, name]) => {
+  ] as const)('for the %s uses its own template, and may change IAM resources', async ([what, name]) => {
     const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
     expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
     const [template] = optionOf(outcome, 'create-change-set', '--template-body');
@@ -93,7 +93,7 @@ describe('the change set', () => {
     expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
   });
 
-  it('creates a stack that is missing or was only planned, and updates any other stack', async () => {
+  it('creates a stack that does not exist or was only planned, and updates any other stack', async () => {
     const typeWith = async (there: Answers): Promise<unknown[]> => {
       const outcome = await cli.deploy(['roles'], { ...ABSENT, ...there, ...changes() }, { regions: ['us-west-2'] });
       return [
@@ -126,14 +126,17 @@ describe('the change set', () => {
   it.for([
     [{ Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
     [{ Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
-  ] as const)('is deleted, and the script fails, if CloudFormation cannot create it: %o', async ([set, said]) => {
-    const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
-    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
-    expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
-    expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
-  });
+  ] as const)(
+    'is deleted, and the script fails, if CloudFormation cannot create the change set: %o',
+    async ([set, said]) => {
+      const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
+      const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
+      expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
+      expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+    },
+  );
 
-  it('is printed with each change, and says whether the change replaces the resource', async () => {
+  it('is printed with its changes, each of which says whether it replaces the resource', async () => {
     const outcome = await cli.deploy(['roles'], {
       ...ABSENT,
       ...stackIn('CREATE_COMPLETE'),
@@ -161,7 +164,7 @@ describe('the change set', () => {
     },
   );
 
-  it('is executed under its own name, by which its failure events are found', async () => {
+  it('is executed with its own name as the request token, so that the script finds its failure events', async () => {
     const planned = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
     const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
@@ -175,7 +178,7 @@ describe('the change set', () => {
   it.for([
     ['a new stack', 'stack-create-complete', {}],
     ['an existing stack', 'stack-update-complete', stackIn('UPDATE_COMPLETE')],
-  ] as const)('of %s is awaited with the waiter %s', async ([, waiter, there]) => {
+  ] as const)('for %s is awaited with the waiter %s', async ([, waiter, there]) => {
     const outcome = await cli.deploy(
       ['roles', '--yes'],
       {
@@ -195,7 +198,7 @@ describe('the change set', () => {
 });
 
 describe('a stack in an unknown state', () => {
-  it.for(['keys', 'app'])('stops the script deploy %s', async (what) => {
+  it.for(['keys', 'app'])('stops "deploy %s"', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation describe-stacks': 'AccessDenied: not authorized \n',
@@ -208,7 +211,7 @@ describe('a stack in an unknown state', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
   });
 
-  it.for(['roles', 'app'])('stops deploy %s if it is the stack of the app', async (what) => {
+  it.for(['roles', 'app'])('stops "deploy %s" if it is the app\'s stack', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation get-template': 'AccessDenied: not authorized',
@@ -233,7 +236,7 @@ describe('a deploy script without --yes', () => {
 });
 
 describe('a deploy script with --yes', () => {
-  it('executes the change sets, waits for them, and protects the stack of the keys from termination', async () => {
+  it('executes the change sets, waits for them, and turns on termination protection for the key stack', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
     const done = outcome.calls.filter(({ name }) => /execute|termination/.test(name));
@@ -253,14 +256,14 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('protects an unchanged stack too, because an earlier run may have stopped before that step', async () => {
+  it('also turns on termination protection for an unchanged stack, because an earlier run may have stopped before that step', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
   });
 
-  it('does not protect the roles, because a later run can create them again', async () => {
+  it('does not turn on termination protection for the roles, because a later run can create them again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
     expect(outcome.code).toBe(0);
     expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
@@ -285,7 +288,7 @@ describe('a deploy script with --yes', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('refuses to remove a replica of the table, although CloudFormation calls this a modification', async () => {
+  it('refuses to remove a replica of the table, although CloudFormation reports this as a modification', async () => {
     const Parameters = [{ ParameterKey: 'ReplicaRegion1', ParameterValue: 'eu-west-1' }];
     const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'CREATE_COMPLETE', Parameters }] } };
     const outcome = await cli.deploy(['table', '--yes'], {
@@ -306,7 +309,7 @@ describe('a deploy script with --yes', () => {
     },
   );
 
-  it('accepts a replica that moves to another parameter, and an empty parameter', async () => {
+  it('accepts a replica region that moves to another parameter, and accepts an empty parameter', async () => {
     const there = stackIn(
       'CREATE_COMPLETE',
       ['TableName', 'EncryptionKey'],
@@ -331,7 +334,7 @@ describe('a failure in CloudFormation', () => {
   const planned = changes(['Add', 'AWS::KMS::Key']);
   const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
 
-  it('is reported with its first event, and the next region stays unchanged', async () => {
+  it('is reported with the first failure event, and the next region stays unchanged', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...ABSENT,
       ...planned,
@@ -484,7 +487,7 @@ describe('a failure in CloudFormation', () => {
 describe('version 1 of the AWS CLI', () => {
   const fails = { 'sts get-caller-identity': 'Unknown options: --no-cli-pager' };
 
-  it.for(['keys', 'table', 'roles', 'app'])('is named as the cause if deploy %s fails', async (stack) => {
+  it.for(['keys', 'table', 'roles', 'app'])('is named as the cause if "deploy %s" fails', async (stack) => {
     const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
@@ -523,7 +526,7 @@ describe('npm run deploy -- --yes', () => {
     );
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
 
-  it('deploys the app, and ends once every region opens every System Key, even the new one', async () => {
+  it('deploys the app, and succeeds once every region can unwrap every System Key, including the new one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     const outcome = await deploy(made, opened);
     expect(outcome.said).toContain('stand-in-app in us-west-2: done');
@@ -674,7 +677,7 @@ describe('npm run deploy without --yes', () => {
   const prefix = 'stand-in';
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
-  it('lists the properties that change, but not the new location of the code', async () => {
+  it('lists the properties that change, but omits the new location of the code', async () => {
     const before = {
       Seal: withCode('yesterday', 1024),
       Open: withCode('yesterday', 1024),
@@ -725,7 +728,7 @@ describe('queue.kind', () => {
     ['roles', 'stand-in-input.fifo', 'standard'],
     ['app', 'stand-in-input', 'fifo'],
   ] as const)(
-    'makes deploy %s fail if the queue %s exists and the new kind is %s, because messages would be stranded',
+    'makes "deploy %s" fail if the queue %s exists and the new kind is %s, because messages would be left behind',
     async ([what, queue, kind]) => {
       const outcome = await deploy(what, app(queue), kind);
       expect(outcome.code).toBe(1);
@@ -734,7 +737,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('can become "none" only if the app drops the queue before the roles do', async () => {
+  it('can change to "none" only if the app is deployed without the queue before the roles are', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -744,15 +747,15 @@ describe('queue.kind', () => {
     expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
   });
 
-  it('may stay the same, and may be set for a new queue', async () => {
+  it('can stay the same, and can be set for a new queue', async () => {
     expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
     expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
     expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
   });
 });
 
-describe('the parameters of a stack', () => {
-  it('come from the deployment, and only the first region creates the policies', async () => {
+describe('the stack parameters', () => {
+  it('come from deploy.yml, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
     const both = {
       Name: 'keyfold',
@@ -765,7 +768,7 @@ describe('the parameters of a stack', () => {
     expect(east).toEqual(both);
   });
 
-  it('for the alarms are compared, and the script prints which addresses are added and removed', async () => {
+  it("include the alarm email address and the region's alarm topic", async () => {
     const alarmTopics = {
       'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
       'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
@@ -777,7 +780,7 @@ describe('the parameters of a stack', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their values if the deployment does not set them, for example the key behind an alias', async () => {
+  it('keep their values if deploy.yml does not set them, as with the key behind an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -792,7 +795,7 @@ describe('the parameters of a stack', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it('for the roles name the resources of the app', async () => {
+  it("give the roles stack the names of the app's resources", async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
@@ -815,7 +818,7 @@ describe('the parameters of a stack', () => {
     expect(bound).toMatchObject({ PermissionsBoundaryArn: permissionsBoundary });
   });
 
-  it('contain the names that the deployment gives its keys and its table', async () => {
+  it('contain the key and table names from deploy.yml', async () => {
     const named = {
       prefix: 'trial',
       keyName: 'orders',
@@ -855,7 +858,7 @@ describe('the parameters of a stack', () => {
     });
   });
 
-  it('for the table name the roles that may write to it', async () => {
+  it('give the table stack the roles that may write to the table', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
@@ -882,7 +885,7 @@ describe('a deploy script', () => {
     ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
     ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
   ] as const)(
-    'refuses to create keys as %s, because KMS would lock it out if only %s administers them',
+    'refuses to create keys as %s, because KMS would lock that caller out if only %s administers them',
     async ([caller, administrator]) => {
       const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
       expect(outcome.code).toBe(1);
@@ -900,7 +903,7 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
-  it('accepts any credentials for the roles and the table, which no key policy locks up', async () => {
+  it('accepts any credentials for the roles and the table, because they have no key policy that could lock the caller out', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/deployer/somebody');
     for (const [what, type] of [
       ['table', 'AWS::DynamoDB::GlobalTable'],
@@ -911,19 +914,19 @@ describe('a deploy script', () => {
     }
   });
 
-  it('accepts any credentials if it only prints its plan', async () => {
+  it('accepts any credentials without --yes', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
   });
 
-  it('refuses the example while it is unchanged', async () => {
+  it('refuses to use deploy.example.yml as it is', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('there is no deploy.yml');
   });
 
-  it('reports all faults of a deployment at once', async () => {
+  it('reports all errors in deploy.yml at once', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -953,7 +956,7 @@ describe('a deploy script', () => {
     ['tableKeyName', '*'],
     ['tableKeyName', 'keyfold-table-next-2'],
   ] as const)(
-    'refuses the %s %s, because policies would match it to the keys of other deployments',
+    'refuses the %s %s, because policies could match the keys of other deployments',
     async ([option, name]) => {
       const outcome = await cli.deploy(['keys'], {}, { [option]: name });
       expect(outcome).toMatchObject({ code: 1, calls: [] });
@@ -972,7 +975,7 @@ describe('a deploy script', () => {
     },
   );
 
-  it('refuses settings with which no function would start', async () => {
+  it('refuses settings that would prevent the functions from starting', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -1001,14 +1004,14 @@ describe('a deploy script', () => {
     }
   });
 
-  it('refuses settings for claims if callers have no tokens', async () => {
+  it('refuses settings for token claims unless http.auth is "jwt"', async () => {
     const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
     const outcome = await cli.deploy(['keys'], {}, { http });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
   });
 
-  it('refuses a claim for scopes, because API Gateway does not check it', async () => {
+  it('refuses a scope claim that API Gateway does not check', async () => {
     const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
@@ -1021,12 +1024,12 @@ describe('a deploy script', () => {
       'KEYFOLD_FIELDS has 101 paths',
     ],
     [
-      'fields of which one is inside another',
+      'a field inside another field',
       { queue: { kind: 'fifo', fields: ['$.a', '$.a.b'] } },
       'KEYFOLD_FIELDS[1] selects only values inside',
     ],
     [
-      'more settings than Lambda takes',
+      'more bytes of settings than Lambda accepts',
       { queue: { kind: 'standard', fields: ['a', 'b', 'c', 'd', 'e'].map((f) => `$.${f.repeat(900)}`) } },
       'and Lambda takes 4096',
     ],
@@ -1040,19 +1043,19 @@ describe('a deploy script', () => {
       { settings: { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '4' } },
       'minimumWrappedRegions is 4',
     ],
-    ['a region that is none', { regions: ['us-west-2', 'us-east'] }, 'is no region'],
+    ['an invalid region', { regions: ['us-west-2', 'us-east'] }, 'is no region'],
     [
-      'an alarm topic that is none',
+      'an invalid alarm topic',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2' } },
       'is no ARN of a standard SNS topic',
     ],
     [
-      'an alarm topic of another region',
+      'an alarm topic in another region',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
       'alarmTopics.us-west-2 is in us-east-1',
     ],
     [
-      'a key that is none',
+      'an invalid key ARN',
       { environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/x' } },
       'is no ARN of a KMS key',
     ],
@@ -1062,31 +1065,31 @@ describe('a deploy script', () => {
       'is no https address',
     ],
     [
-      'an alarm that comes too late',
+      'an alarm that would fire too late',
       { queue: { kind: 'standard', retentionDays: 2, oldestMessageSeconds: 172_800 } },
       'queue.oldestMessageSeconds is not below',
     ],
     [
-      'operations without a queue',
+      'queue operations without a queue',
       { queue: { operations: ['encrypt-fields'] } },
       'queue.operations is there without a queue.kind',
     ],
     [
-      'a log level without the audit',
+      'a log level that suppresses the audit',
       { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
       'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
     ],
     [
-      'functions without metrics',
+      'a setting that turns metrics off',
       { settings: { POWERTOOLS_METRICS_DISABLED: 'true' } },
       'settings.POWERTOOLS_METRICS_DISABLED can turn the metrics off',
     ],
     [
-      'functions without metrics, for development',
+      'a development setting that turns metrics off',
       { settings: { POWERTOOLS_DEV: '1' } },
       'settings.POWERTOOLS_DEV can turn the metrics off',
     ],
-    ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
+    ['a table name with a line break', { tableName: 'Keys\n' }, 'is no name of a table'],
   ] as const)('refuses %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
@@ -1210,13 +1213,13 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses what AWS would refuse: %s', async ([fault, changed]) => {
+  ])('refuses options that AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
-  it('refuses to deploy the app if osls does not know the endpoint of S3', async () => {
+  it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
     const outcome = await cli.deploy(['app'], ABSENT, changed);

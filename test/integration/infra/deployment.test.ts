@@ -94,7 +94,7 @@ describe('a number in deploy.yml', () => {
     expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
   });
 
-  it('for queue.oldestMessageSeconds must be at least one minute and below the retention of the queue', async () => {
+  it("for queue.oldestMessageSeconds must be at least one minute and less than the queue's retention period", async () => {
     expect(await faultsOf(withQueue(2, 60))).toEqual([]);
     expect(await faultsOf(withQueue(2, 59))).toEqual(['- queue.oldestMessageSeconds is below 60']);
     expect(await faultsOf(withQueue(2, 172_799))).toEqual([]);
@@ -211,7 +211,7 @@ describe('a text in deploy.yml', () => {
     'DEAD_LETTER_QUEUE_URL',
     'STATIC_MASTER_KEY_HEX',
     'STATIC_KMS_OVERRIDE',
-  ])('for settings.KEYFOLD_%s is refused, because another option sets it', async (name) => {
+  ])('for settings.KEYFOLD_%s is refused, because another option sets that variable', async (name) => {
     expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
       `- settings.KEYFOLD_${name} is said elsewhere in the file, or must not be set`,
     );
@@ -256,17 +256,17 @@ describe('a combination of options in deploy.yml', () => {
   });
 
   it.for<[what: string, changed: object]>([
-    ['one region without its suffix in key ids', { regions: ['us-west-2'], regionSuffix: false }],
+    ['one region without a region suffix in key IDs', { regions: ['us-west-2'], regionSuffix: false }],
     ['a FIFO queue read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
-    ['a standard queue read in batches of more', { queue: { kind: 'standard', batchSize: 11 } }],
+    ['a standard queue read in batches of more than ten', { queue: { kind: 'standard', batchSize: 11 } }],
     [
-      'as much concurrency as the queue has',
+      "as much reserved concurrency as the queue's maximum concurrency",
       { functions: { queue: { reservedConcurrency: 10 } }, queue: { kind: 'standard', maximumConcurrency: 10 } },
     ],
-    ['little concurrency without a queue', { functions: { queue: { reservedConcurrency: 1 } }, queue: {} }],
-    ['fields of a FIFO queue', { queue: { kind: 'fifo', fields: ['$.card'] } }],
+    ['a low reserved concurrency without a queue', { functions: { queue: { reservedConcurrency: 1 } }, queue: {} }],
+    ['fields for a FIFO queue', { queue: { kind: 'fifo', fields: ['$.card'] } }],
     [
-      'a topic in each region without an address',
+      'an alarm topic in each region and no email address',
       {
         alarmEmail: undefined,
         alarmTopics: {
@@ -276,7 +276,7 @@ describe('a combination of options in deploy.yml', () => {
       },
     ],
     [
-      'a margin just below the time of a function',
+      "a deadline margin just below a function's time-out",
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '1999' } },
     ],
   ])('is accepted: %s', async ([, changed]) => {
@@ -285,14 +285,14 @@ describe('a combination of options in deploy.yml', () => {
 });
 
 describe('the size limits of AWS', () => {
-  it.for(['administrators', 'tableWriters'])('allow %s at most 4096 characters in all', async (option) => {
+  it.for(['administrators', 'tableWriters'])('allow at most 4096 characters for all %s together', async (option) => {
     expect(await faultsOf(withArns(option, 4096))).toEqual([]);
     expect(await faultsOf(withArns(option, 4097))).toEqual([
       `- ${option} have 4097 characters together, and CloudFormation takes 4096`,
     ]);
   });
 
-  it('allow a function 4096 bytes of variables, in the region where the variables are longest', async () => {
+  it('allow a function 4096 bytes of environment variables, even in the region with the longest variables', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
     // The API has one variable more than most functions. Only seal has longer variables, because its list of operations
     // is longer.
@@ -351,7 +351,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('stops a deployment of the app to a region that it does not name', async () => {
+  it('stops the app from being deployed to a region that the file does not name', async () => {
     const deployment = await read({});
     expect(appValues(deployment, 'us-east-1')).toMatchObject({ region: 'us-east-1', stack: 'keyfold-app' });
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
@@ -372,7 +372,7 @@ describe('deploy.yml', () => {
     expect(await queueFunctionOf({ kind: 'none' })).toEqual({});
   });
 
-  it('names the keys, by default after the prefix', async () => {
+  it('sets the names of the keys, which by default come from the prefix', async () => {
     expect(keyNameOf(await read({ prefix: 'trial' }))).toBe('trial');
     expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
   });
@@ -385,7 +385,7 @@ describe('deploy.yml', () => {
     await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
   });
 
-  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even a missing one', ({ onTestFinished }) => {
+  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even one that does not exist', ({ onTestFinished }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {

@@ -152,21 +152,27 @@ function inOrder(expected: Allowed): Allowed {
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-describe('IAM, asked about every action of KMS, DynamoDB, SQS and Lambda on any resource,', { timeout: 60_000 }, () => {
-  it.for(Object.entries(USERS))('allows %s only the actions that the role needs', async ([name, principal]) => {
-    const expected = FOR_USERS[name as keyof typeof USERS];
-    expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
-  });
+describe('IAM', { timeout: 60_000 }, () => {
+  it.for(Object.entries(USERS))(
+    'allows %s only the KMS, DynamoDB, SQS and Lambda actions that it needs, on any resource',
+    async ([name, principal]) => {
+      const expected = FOR_USERS[name as keyof typeof USERS];
+      expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
+    },
+  );
 });
 
-describe('IAM and the key policy, asked about every KMS action on a key,', { timeout: 60_000 }, () => {
-  it.for(Object.entries(OUTSIDERS))('allow %s only what the key policy grants', async ([name, principal]) => {
-    expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
-  });
+describe('IAM and the key policy together', { timeout: 60_000 }, () => {
+  it.for(Object.entries(OUTSIDERS))(
+    'allow %s only the KMS actions that the key policy grants',
+    async ([name, principal]) => {
+      expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
+    },
+  );
 });
 
 it.for(['7', '29', '30'])(
-  'a key administrator may schedule a deletion only with a wait of thirty days or more: %s',
+  'a key administrator may schedule a deletion only with a waiting period of at least thirty days: %s',
   async (days) => {
     const key = KEYS['the key'];
     const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
@@ -213,7 +219,7 @@ describe('a row of the key table', () => {
     expect(asked.filter((_, i) => answers[i] !== (can === 'can'))).toEqual([]);
   });
 
-  it('of the register of erasures can be read by the maintenance alone', async () => {
+  it('in the erasure register can be read only by the maintenance', async () => {
     for (const id of ['_EP_orders_shop', '_EP_orders_shop_us-west-2', '_EP_billing_shop', '_EP_orders_shopping']) {
       for (const [name, user] of Object.entries(USERS)) {
         const isReader = name === 'maintenance' && id.replace('_us-west-2', '') === '_EP_orders_shop';
@@ -225,7 +231,7 @@ describe('a row of the key table', () => {
     }
   });
 
-  it('cannot be read by a call that names no row ID, or that also names an ID of another service', async () => {
+  it("cannot be read by a call that names no row ID, or that also names another service's ID", async () => {
     const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
     for (const target of [tableAt(WEST), two]) {
       expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);
@@ -264,7 +270,7 @@ describe('a write to the key table', () => {
     },
   );
 
-  it('is allowed to each function that creates keys', async () => {
+  it('is allowed for each function that creates keys', async () => {
     for (const name of ['api', 'seal', 'queue', 'maintenance'] as const) {
       expect([name, await writesOf(USERS[name], WEST)]).toEqual([
         name,
@@ -273,13 +279,13 @@ describe('a write to the key table', () => {
     }
   });
 
-  it('is allowed to an AWS service', async () => {
+  it('is allowed for an AWS service', async () => {
     const ofAws = { ...tableAt(WEST, '_SK_orders_shop') };
     const target = { ...ofAws, context: { ...ofAws.context, 'aws:PrincipalIsAWSService': 'true' } };
     expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
   });
 
-  it('is refused to administrators, who may read, back up and restore the table and change its policy', async () => {
+  it('is refused for administrators, who may still scan, back up and restore the table and change its policy', async () => {
     const powerful = OUTSIDERS['a role whom IAM allows everything'];
     for (const action of [
       'CreateBackup',
@@ -314,7 +320,7 @@ function actionsIn(node: unknown): string[] {
   );
 }
 
-it('wildcards in the policies match only read actions, with a few exceptions in a list', async () => {
+it('wildcards in the policies match only read actions, except for the actions that this test lists', async () => {
   const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
   const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
   const actions = (await Promise.all(wild.map(expanded))).flat();

@@ -119,7 +119,7 @@ function textOf(part: object): string {
   return `${text.replaceAll(lists, (_, items: string) => `[${items.trim().replaceAll(/\s*\n\s*/g, ' ')}]`)}\n`;
 }
 
-it.for(STACKS)('the %s stack with the %s resources equals its reviewed file', async ([stack, how, parameters]) => {
+it.for(STACKS)('the %s stack equals its reviewed file (resources: %s)', async ([stack, how, parameters]) => {
   await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
 });
 

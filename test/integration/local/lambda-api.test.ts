@@ -68,7 +68,7 @@ describe("Lambda's Invoke API in the local world", () => {
     });
   });
 
-  it('says why a function does not start', async () => {
+  it('reports why a function does not start', async () => {
     const failed = await invoke('keyfold-broken', HELLO);
     expect(failed.FunctionError).toBe('Unhandled');
     expect(payloadOf(failed)).toMatchObject({

@@ -38,7 +38,7 @@ async function write(page: string): Promise<string[]> {
   return blocks.map(([, name = '']) => name);
 }
 
-it('the examples compile under the strict options of this repository', async () => {
+it("the examples compile with this repository's strict compiler options", async () => {
   const config = { extends: join(root, 'tsconfig.json'), include: [], files: Object.values(examples).flat() };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -49,7 +49,7 @@ describe.each([
   ['write-a-kms-plug-in.md', 11],
   ['write-a-metastore.md', 18],
 ])('the example of docs/how-to/%s', (page, cases) => {
-  it('passes every case of the contract', async () => {
+  it('has an example that passes every case of the contract', async () => {
     const names = examples[page] ?? [];
     expect(names).toHaveLength(2);
     const file = join(folder, names.find((name) => name.endsWith('.test.ts')) ?? '');
@@ -60,7 +60,7 @@ describe.each([
 });
 
 describe('docs/how-to/use-vault.md', () => {
-  it('has an example that logs in, and encrypts', async () => {
+  it('has an example that logs in and encrypts', async () => {
     const [name = ''] = examples['use-vault.md'] ?? [];
     const [vault, dynamoDb] = await Promise.all([StubVault.start(), startDynamoDb('EncryptionKey', 0)]);
     await writeFile(join(folder, 'secret-id'), 'secret\n');
@@ -76,7 +76,7 @@ describe('docs/how-to/use-vault.md', () => {
     await Promise.all([vault.stop(), dynamoDb.close()]);
   }, 60_000);
 
-  it('names every setting of Vault, and no other than there are', async () => {
+  it('names every Vault setting, and no setting that does not exist', async () => {
     const text = await readFile(join(root, 'docs', 'how-to', 'use-vault.md'), 'utf8');
     const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
     expect(named).toEqual(expect.arrayContaining([...Object.keys(VAULT_ENTRIES), 'KMS']));

@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   async: FLOOR,
   records: [...FLOOR, 'crypto'],
   envelope: [...CORE, 'node:crypto'],
-  maintenance: [...CORE, 'connections', 'envelope', 'node:crypto'],
+  maintenance: [...CORE, 'connections', 'envelope', 'operations', 'node:crypto', 'node:timers/promises'],
   connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
   kms: [
     ...CORE,
@@ -77,8 +77,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:https',
     '@smithy/signature-v4',
   ],
-  metastore: [...CORE, 'envelope', 'maintenance', 'connections', '@aws-sdk/client-dynamodb'],
+  metastore: [...CORE, 'envelope', 'maintenance', 'connections', 'node:util', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
+  rows: [
+    ...CORE,
+    'maintenance',
+    'operations',
+    'connections',
+    'metastore',
+    'node:fs/promises',
+    '@aws-sdk/client-dynamodb',
+  ],
   sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: [...CORE, 'operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
   doors: [
@@ -105,6 +114,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'connections',
     'kms',
     'metastore',
+    'rows',
     'commander',
     // package.json, which has the version.
     '..',
@@ -124,11 +134,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:timers/promises',
   ],
   testing: [...CORE, 'envelope', 'maintenance', 'kms', 'metastore', 'node:assert/strict', 'node:util/types'],
-  'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'sqs'],
+  'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'rows', 'sqs'],
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
 const ADAPTERS =
-  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
+  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|DynamoDbRows|JsonLinesRows|KmsCiphertexts|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
@@ -166,21 +176,21 @@ describe('the source code', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, and contain no condition', () => {
+  it('has handlers that import only the container and a door, and contain no conditions', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
     }
   });
 
-  it('has a client that imports only types and a few listed files of the service', () => {
+  it('has a client that imports only types and a few listed files from the service', () => {
     for (const file of filesOf('src/client')) {
       const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
       expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
     }
   });
 
-  it('makes adapters only in the container and in the testing kit, and reads the environment only in the container and two entries', () => {
+  it('creates adapters only in the container and the testing kit, and reads the environment only in the container and two entry files', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     const others = files.filter((file) => homeOf(file) !== 'testing');
     for (const file of others) expect(ADAPTERS.test(codeOf(file))).toBe(false);
@@ -188,7 +198,7 @@ describe('the source code', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('of the CLI uses the process, the container and the streams only in its entry file', () => {
+  it('uses the container and the process in the CLI only in its entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

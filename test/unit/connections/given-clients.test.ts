@@ -113,10 +113,10 @@ describe('DynamoDbMetastore, with credentials or a client of the caller,', () =>
   it("calls the caller's client, and guards its agent against freezes", async () => {
     const { agent, settings } = settingsOfCaller();
     const listeners = agent.listenerCount('free');
-    const metastore = new DynamoDbMetastore({ client: new DynamoDBClient(settings), tableName: 'T' });
+    const metastore = new DynamoDbMetastore({ client: new DynamoDBClient(settings), tableName: 'Keys' });
     await load(metastore);
     await load(metastore);
-    expect(JSON.parse(stub.requests[0]?.body ?? '')).toMatchObject({ TableName: 'T' });
+    expect(JSON.parse(stub.requests[0]?.body ?? '')).toMatchObject({ TableName: 'Keys' });
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
     expect(agent.listenerCount('free')).toBe(listeners + 1);
   });

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { close, listen } from '../../../emulators/listen.ts';
@@ -163,6 +164,22 @@ it.for([
   [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than 2147483647'],
 ] as const)('DynamoDbMetastore refuses the options %j', ([options, fault]) => {
   expect(() => new DynamoDbMetastore(options)).toThrow(fault);
+});
+
+it.for(['', 'ab', 'Keys\n', '../keys'])('DynamoDbMetastore refuses the table %j also with a client', (tableName) => {
+  const client = new DynamoDBClient({});
+  const error = expect.objectContaining({ code: 'InvalidConfiguration' }) as Error;
+  expect(() => new DynamoDbMetastore({ client, tableName })).toThrow(error);
+});
+
+it.for([
+  ['an empty ID', ''],
+  ['an ID of 2,049 bytes', 'x'.repeat(2049)],
+  ['an ID with a lone surrogate', '\ud800'],
+] as const)('DynamoDbMetastore does not store a row with %s', async ([, bad]) => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  expect(await codeOf(metastore.store(keyRecord(bad, 60), noDeadline()))).toBe('InvalidRequest');
+  expect(requests).toEqual([]);
 });
 
 it('DynamoDbKeyTable lists all pages with consistent reads', async () => {

@@ -15,6 +15,11 @@ const ORDER = {
 };
 const SSNS = ['$.items[*].ssn'];
 
+/** A document whose one field is below names of this many characters. */
+function nested(characters: number): Answer {
+  return { ['n'.repeat(characters - 1)]: [{ s: 2 }] };
+}
+
 async function sealed(operator: Operator, request: Answer, document: unknown = ORDER): Promise<typeof ORDER> {
   const answer = await operator.answer('encrypt-fields', { document, fields: SSNS, ...request });
   return answer['document'] as typeof ORDER;
@@ -202,6 +207,29 @@ describe('the fields of a document with a context', () => {
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
 
+  it('are refused before any key is touched if the names above them have more than 4,096 characters', async () => {
+    const world = new FakeDependencies();
+    const { answer, ask } = operate(world.process());
+    const fields = ['$.*[0].s'];
+    for (const [length, bindPath] of [
+      [4096, undefined],
+      [4096, 'exact'],
+      [4097, 'none'],
+    ] as const) {
+      const request = { fields, context: HOME, ...(bindPath && { bindPath }) };
+      const { document } = await answer('encrypt-fields', { ...request, document: nested(length) });
+      expect(await answer('decrypt-fields', { ...request, document })).toEqual({ document: nested(length) });
+    }
+    const { document } = await answer('encrypt-fields', { fields, document: nested(4097) });
+    world.log.take();
+    for (const request of [{ context: HOME }, { context: HOME, bindPath: 'exact' }]) {
+      const refused = { code: 'InvalidRequest', message: expect.stringContaining('at most 4096 characters') as string };
+      expect(await errorOf(ask('encrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
+      expect(await errorOf(ask('decrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
+    }
+    expect(world.log.take()).toEqual([]);
+  });
+
   it('are not encrypted if bindPath is given without a context', async () => {
     const request = { document: { s: 2 }, fields: ['$.s'], bindPath: 'none' };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
@@ -288,6 +316,13 @@ describe('exactInteger', () => {
       expect(exactInteger(source)).toBeUndefined();
     },
   );
+
+  it('reads a number with very many zeros within the time of a test', () => {
+    const zeros = '0'.repeat(100_000);
+    for (const source of [`0.${zeros}1`, `1.${zeros}1`, `0.${zeros}1e-1`]) {
+      expect(exactInteger(source)).toBeUndefined();
+    }
+  });
 
   it.for([
     ['-0', '0'],

@@ -26,6 +26,11 @@ beforeEach(async () => {
 });
 afterEach(() => stub.stop());
 
+/** The text of Vault for an error of STS. */
+function stsError(code: string): string {
+  return `received error code 403 from STS: <ErrorResponse><Error><Code>${code}</Code></Error></ErrorResponse>`;
+}
+
 function open(auth: VaultAuth): VaultKms {
   const events = { attempted: (attempt: Attempt): void => void attempts.push(attempt) };
   const options = { addresses: [stub.url], transitKey: 'keyfold', auth, failover: { maxRounds: 1 }, events };
@@ -96,10 +101,40 @@ describe('the log-in', () => {
   });
 
   it('that Vault refuses fails with KmsMisconfigured, and shows no secret', async () => {
-    cluster.admits = false;
+    cluster.loginRefusal = 'invalid role or secret ID';
     const error = await errorOf(wrap(open(APPROLE)));
     expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('LoginRefused') });
     expect(inspect([error, attempts], { depth: 10 })).not.toMatch(/secret-id|role-id/);
+  });
+
+  // The texts are those of path_login.go of Vault's AWS auth method.
+  it.for([
+    ['KmsUnavailable', 'StsRefused', stsError('SignatureDoesNotMatch')],
+    ['KmsUnavailable', 'StsRefused', stsError('ExpiredToken')],
+    ['KmsUnavailable', 'StsUnavailable', stsError('Throttling')],
+    ['KmsUnavailable', 'StsUnavailable', 'received error code 503 from STS: <html>'],
+    ['KmsUnavailable', 'StsUnavailable', 'received error code 429 from STS: '],
+    ['KmsUnavailable', 'StsUnavailable', 'error making request: Post "https://sts.amazonaws.com/": EOF'],
+    ['KmsMisconfigured', 'LoginRefused', stsError('AccessDenied')],
+    ['KmsMisconfigured', 'LoginRefused', 'received error code 400 from STS: '],
+  ])('by AWS fails with %s (%s) if Vault says that it %s', async ([code, name, text]) => {
+    cluster.loginRefusal = `error making upstream request: ${text}`;
+    const error = await errorOf(wrap(open({ method: 'aws', role: 'orders', credentials: IDENTITY })));
+    expect(error).toMatchObject({ code, message: expect.stringContaining(`(${name})`) as string });
+  });
+
+  it.for([
+    Object.assign(new Error('hush-hush'), { code: 'ECONNRESET' }),
+    Object.assign(new Error('hush-hush'), { name: 'ThrottlingException' }),
+    Object.assign(new Error('hush-hush'), { $metadata: { httpStatusCode: 503 } }),
+  ])('by AWS fails with KmsUnavailable if its function cannot be asked now: %j', async (fault) => {
+    const credentials = (): Promise<never> => Promise.reject(fault);
+    const error = await errorOf(wrap(open({ method: 'aws', role: 'r', credentials })));
+    expect(error).toMatchObject({
+      code: 'KmsUnavailable',
+      message: expect.stringContaining('NoCredentials') as string,
+    });
+    expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
   });
 
   it('to a sealed Vault fails with KmsUnavailable', async () => {

@@ -86,6 +86,8 @@ describe('a SQL metastore', () => {
     ['pg', { code: '57P01' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
     ['pg', { code: 'EPIPE' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
     ['pg', { code: '40001' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 }],
+    ['pg', { code: '25006' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
+    ['pg', { code: '25P02' }, { code: 'MetastoreUnavailable', queries: 1, destroyed: 0 }],
     ['pg', { code: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
     [
       'mysql',
@@ -102,6 +104,10 @@ describe('a SQL metastore', () => {
       { code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
       { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 },
     ],
+    ...(['ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE'] as const).map(
+      (code) =>
+        ['mysql', { code, sqlState: 'HY000' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }] as const,
+    ),
     ['mysql', { code: 'ER_DATA_TOO_LONG', sqlState: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
   ] as const;
 

@@ -1,0 +1,50 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { KeyfoldError } from '../errors.ts';
+import type { Checkpoint } from '../maintenance/reencryption/reencryption.ts';
+
+/** The content of a checkpoint file. */
+export interface SavedRun extends Checkpoint {
+  /** What the run does, as text. Only the same run goes on from it. */
+  readonly run: string;
+  /** When the run began, in milliseconds since 1970. */
+  readonly startedAtMs: number;
+}
+
+/**
+ * Reads the checkpoint of an earlier run.
+ * @param run what this run does
+ * @returns undefined if there is no such file
+ * @throws KeyfoldError `InvalidRequest` if the file is of another run, or no checkpoint
+ */
+export async function readCheckpoint(file: string, run: string): Promise<SavedRun | undefined> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException): undefined => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new KeyfoldError('InvalidRequest', `The file ${file} cannot be read: ${error.code ?? 'unknown'}.`);
+  });
+  const saved = text === undefined ? undefined : parsed(text, file);
+  if (saved === undefined || saved.run === run) return saved;
+  throw new KeyfoldError('InvalidRequest', `The checkpoint ${file} is of another run. Name another file.`);
+}
+
+/** Writes a checkpoint. A kill during the write leaves the last checkpoint as it was. */
+export async function writeCheckpoint(file: string, saved: SavedRun): Promise<void> {
+  const next = `${file}.next`;
+  await writeFile(next, `${JSON.stringify(saved)}\n`, { mode: 0o600, flush: true });
+  await rename(next, file);
+}
+
+/** Removes the checkpoint of a run that is done. */
+export function removeCheckpoint(file: string): Promise<void> {
+  return rm(file, { force: true });
+}
+
+function parsed(text: string, file: string): SavedRun {
+  try {
+    const saved = JSON.parse(text) as SavedRun;
+    if (typeof saved.run === 'string' && Number.isSafeInteger(saved.startedAtMs) && Array.isArray(saved.counts.keys))
+      return saved;
+  } catch {
+    // Falls through to the error below.
+  }
+  throw new KeyfoldError('InvalidRequest', `The file ${file} is not a checkpoint of keyfold reencrypt.`);
+}

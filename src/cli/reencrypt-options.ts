@@ -1,0 +1,145 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { AppConfig } from '../config/app-config.ts';
+import { KeyfoldError } from '../errors.ts';
+import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/content.ts';
+import type { FieldNames } from '../maintenance/reencryption/rows.ts';
+import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
+import type { RowsOptions } from '../rows/rows-options.ts';
+import {
+  withCommonOptions,
+  withWriteOptions,
+  writeRequestOf,
+  type CommonOptions,
+  type WriteOptions,
+} from './options.ts';
+import type { ReencryptRequest } from './reencrypt.ts';
+
+/** The options of `keyfold reencrypt`. */
+export interface ReencryptOptions extends CommonOptions, Omit<WriteOptions, 'yes'> {
+  readonly verb: Verb;
+  readonly quarantine: string;
+  readonly field?: string[];
+  readonly id?: string;
+  readonly partition?: string;
+  readonly partitionField?: string;
+  readonly context?: Readonly<Record<string, string>>;
+  readonly contextFrom?: Readonly<Record<string, string>>;
+  readonly fields?: string[];
+  readonly form: RecordForm;
+  readonly plaintext: PlaintextForm;
+  readonly from?: 'kms';
+  readonly kmsRegion?: string;
+  readonly kmsContext?: Readonly<Record<string, string>>;
+  readonly output?: string;
+  readonly checkpoint?: string;
+  readonly report?: string;
+  readonly rate?: number;
+  readonly readUnits?: number;
+  readonly writeUnits?: number;
+  readonly sourceRegion?: string;
+  readonly sourceEndpoint?: string;
+}
+
+/** Adds the options of `keyfold reencrypt` to its command. */
+export function withReencryptOptions(command: Command): Command {
+  return withCommonOptions(withWriteOptions(command))
+    .argument('<source>', 'dynamodb:TABLE, or a file of JSON Lines')
+    .addOption(new Option('--verb <verb>', 'what to do with each record').choices(VERBS).makeOptionMandatory())
+    .requiredOption('--quarantine <file>', 'appends the rows that cannot be done to a file')
+    .option('--field <names...>', 'the fields that hold records; default for a file: the line is the record')
+    .option('--id <name>', 'in a file, the member that names the row; default: the number of the line')
+    .option('--partition <partition>', 'the partition of every row; required to seal')
+    .addOption(new Option('--partition-field <name>', 'the field that names the partition').conflicts('partition'))
+    .option('--context <name=value...>', 'entries of the context that are the same in every row', collectPairs)
+    .option('--context-from <name=field...>', 'entries of the context, and the fields that hold them', collectPairs)
+    .option('--fields <paths...>', 'with --verb seal, the JSONPaths of the values to seal in a document')
+    .addOption(
+      new Option('--form <form>', 'with --verb seal, the form of new records').choices(RECORD_FORMS).default('compact'),
+    )
+    .addOption(
+      new Option('--plaintext <form>', 'with --verb seal or open, the form of plaintexts in text fields')
+        .choices(PLAINTEXT_FORMS)
+        .default('text'),
+    )
+    .addOption(new Option('--from <origin>', 'with --verb seal, opens ciphertexts of KMS first').choices(['kms']))
+    .option('--kms-region <region>', 'with --from kms, the region of the ciphertexts')
+    .option('--kms-context <name=value...>', 'with --from kms, the encryption context of the ciphertexts', collectPairs)
+    .option('--output <file>', 'the file that is written in place of a source that is a file')
+    .option('--checkpoint <file>', 'keeps the progress in a file, from which a run that was killed goes on')
+    .option('--report <file>', 'writes the counts to a file, for keys retire-check')
+    .option('--rate <rows>', 'the highest number of rows per second', positive)
+    .option('--read-units <units>', 'the most read capacity units of DynamoDB per second', positive)
+    .option('--write-units <units>', 'the most write capacity units of DynamoDB per second', positive)
+    .option('--source-region <region>', "the region of a source in DynamoDB; default: the key table's")
+    .option('--source-endpoint <url>', "the endpoint of a source in DynamoDB; default: the key table's");
+}
+
+/**
+ * Builds the request of `keyfold reencrypt`.
+ * @throws KeyfoldError `InvalidRequest` if options are missing, or do not go together
+ */
+export function reencryptRequestOf(source: string, options: ReencryptOptions, config: AppConfig): ReencryptRequest {
+  const { verb, form, plaintext, fields: paths, from, kmsRegion, kmsContext } = options;
+  const { partition, partitionField, context, contextFrom, field } = options;
+  const isBound = context !== undefined || contextFrom !== undefined;
+  if (verb === 'seal' && partition === undefined && partitionField === undefined)
+    throw invalid('--verb seal needs --partition or --partition-field');
+  if (verb !== 'seal' && (paths !== undefined || from !== undefined))
+    throw invalid('--fields and --from go with --verb seal');
+  if (verb === 'rewrap' && isBound) throw invalid('--verb rewrap needs no context');
+  if (isBound && field !== undefined && field.length > 1)
+    throw invalid('a context goes with one --field, because a field needs a context of its own');
+  if (from === 'kms' && kmsRegion === undefined) throw invalid('--from kms needs --kms-region');
+  const { json, dryRun, reason, auditFile } = writeRequestOf(options);
+  return {
+    source,
+    verb,
+    form,
+    plaintext,
+    paths,
+    rows: rowsOf(source, options, config),
+    ciphertexts: kmsRegion === undefined ? undefined : { region: kmsRegion, encryptionContext: kmsContext },
+    quarantineFile: options.quarantine,
+    checkpointFile: options.checkpoint,
+    reportFile: options.report,
+    rate: options.rate,
+    json,
+    dryRun,
+    reason,
+    auditFile,
+  };
+}
+
+function rowsOf(source: string, options: ReencryptOptions, { metastore }: AppConfig): RowsOptions {
+  const { partition, partitionField, context, contextFrom, field } = options;
+  const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
+  const [kind, name] = /^(dynamodb):(.+)$/.exec(source)?.slice(1) ?? [];
+  if (kind !== 'dynamodb' || name === undefined) {
+    const { id: idField, output, dryRun = false } = options;
+    if (output === undefined && !dryRun) throw invalid('a file needs --output');
+    return { kind: 'file', file: source, output: dryRun ? undefined : output, fields: field, idField, ...names };
+  }
+  if (field === undefined) throw invalid('a table needs --field');
+  const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
+  const table = { tableName: name, ...(region && { region }), ...(endpoint && { endpoint }) };
+  const { readUnits, writeUnits } = options;
+  return { kind, table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
+}
+
+/** Collects `NAME=VALUE` texts into an object. */
+function collectPairs(text: string, known: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be NAME=VALUE.');
+  // Object.fromEntries defines members, so `__proto__` is an ordinary name here.
+  return Object.fromEntries([...Object.entries(known), [text.slice(0, at), text.slice(at + 1)]]);
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError('It must be a positive number.');
+}
+
+function invalid(what: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The options do not go together: ${what}.`);
+}

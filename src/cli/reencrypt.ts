@@ -1,0 +1,141 @@
+import { appendFile, writeFile } from 'node:fs/promises';
+import type { AppConfig } from '../config/app-config.ts';
+import { Reencryption, type Checkpoint } from '../maintenance/reencryption/reencryption.ts';
+import type { Counts } from '../maintenance/reencryption/tally.ts';
+import { Verbs, type VerbOptions } from '../maintenance/reencryption/verbs.ts';
+import { KeyNaming } from '../records/ids.ts';
+import type { RowsOptions } from '../rows/rows-options.ts';
+import { openAudit, type ReencryptOutcome } from './audit.ts';
+import { readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { progressOf } from './progress.ts';
+import { formatKeys, type KeyReport } from './record-report.ts';
+import { formatFields, printableJson } from './text.ts';
+
+/** Options of `keyfold reencrypt`. */
+export interface ReencryptRequest extends VerbOptions {
+  /** The source as the operator named it. */
+  readonly source: string;
+  readonly rows: RowsOptions;
+  /** The ciphertexts of KMS that `seal` opens first. Undefined if it seals plaintexts. */
+  readonly ciphertexts:
+    { readonly region: string; readonly encryptionContext: Readonly<Record<string, string>> | undefined } | undefined;
+  readonly quarantineFile: string;
+  readonly checkpointFile: string | undefined;
+  readonly reportFile: string | undefined;
+  /** The highest number of rows per second. */
+  readonly rate: number | undefined;
+  readonly dryRun: boolean;
+  readonly reason: string | undefined;
+  readonly auditFile: string | undefined;
+  readonly json: boolean;
+}
+
+/** The report, as `--json` prints it and `--report` writes it. */
+type ReencryptReport = KeyReport & Counts & { readonly verb: string; readonly dryRun: boolean };
+
+/**
+ * Runs `keyfold reencrypt`: re-encrypts the rows of a source. It goes on from a checkpoint if there is one.
+ * @returns the exit code: a failure if a row is in quarantine
+ * @throws KeyfoldError `InvalidRequest` for a file that is wrong, or the error of KMS or of the metastore
+ * @throws SourceFault if the source fails
+ */
+export async function reencrypt(
+  request: ReencryptRequest,
+  config: AppConfig,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { now, terminal } = dependencies;
+  const { checkpointFile, quarantineFile, dryRun, rate } = request;
+  const run = identityOf(request);
+  const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
+  const startedAtMs = saved?.startedAtMs ?? now();
+  const record = await auditOf(request, dependencies);
+  const { region, encryptionContext } = request.ciphertexts ?? {};
+  const ciphertexts = region === undefined ? undefined : dependencies.openCiphertexts(region, encryptionContext);
+  const keyfold = await dependencies.openSessions(config);
+  const verbs = new Verbs(request, { keyfold, naming: new KeyNaming(config.names), ciphertexts }, startedAtMs);
+  await appendFile(quarantineFile, '', { mode: 0o600 });
+  const progress = progressOf('rows', dependencies);
+  const save = async (checkpoint: Checkpoint): Promise<void> => {
+    if (checkpointFile !== undefined) await writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
+  };
+  const source = await dependencies.openRows(request.rows);
+  const reencryption = new Reencryption({
+    source,
+    verbs,
+    quarantine: (row) => appendFile(quarantineFile, `${printableJson(row)}\n`),
+    save,
+    advanced: (rows) => progress.advance(rows),
+    dryRun,
+    rate,
+    now,
+  });
+  await record('attempting', saved?.counts);
+  const { counts } = await reencryption.run(saved).catch(async (error: unknown) => {
+    await record('failed');
+    throw error;
+  });
+  progress.end();
+  await record(dryRun ? 'would-write' : 'done', counts);
+  const { service, product } = config.names;
+  const startedAt = new Date(startedAtMs).toISOString();
+  const { source: name, verb } = request;
+  const report = {
+    kind: 'keyfold-records',
+    source: name,
+    verb,
+    dryRun,
+    startedAt,
+    service,
+    product,
+    ...counts,
+  } as const;
+  if (request.reportFile !== undefined)
+    await writeFile(request.reportFile, `${printableJson(report, 2)}\n`, { mode: 0o600 });
+  if (checkpointFile !== undefined) await removeCheckpoint(checkpointFile);
+  terminal.out(request.json ? printableJson(report) : textOf(report, quarantineFile));
+  return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
+}
+
+/** What a run does. A checkpoint of another run must not be used. */
+function identityOf({ source, rows, verb, form, plaintext, paths, dryRun }: ReencryptRequest): string {
+  const { fields, partition, partitionField, context, contextFrom } = rows;
+  const names = { fields, partition, partitionField, context, contextFrom };
+  return JSON.stringify({ source, verb, form, plaintext, paths, dryRun, ...names });
+}
+
+async function auditOf(
+  { source, verb, reason, auditFile, dryRun }: ReencryptRequest,
+  { terminal, now, caller }: CliDependencies,
+): Promise<(outcome: ReencryptOutcome, counts?: Counts) => Promise<void>> {
+  const audit = await openAudit(auditFile, terminal);
+  return (outcome, counts) => {
+    const { rows = 0, written = 0, quarantined = 0 } = counts ?? {};
+    const time = new Date(now()).toISOString();
+    const counted = { rows, written, quarantined };
+    return audit({
+      time,
+      action: 'reencrypt',
+      source,
+      verb,
+      reason: reason ?? null,
+      caller,
+      dryRun,
+      ...counted,
+      outcome,
+    });
+  };
+}
+
+function textOf(report: ReencryptReport, quarantineFile: string): string {
+  const { rows, written, unchanged, quarantined, skipped, dryRun, keys } = report;
+  const summary = formatFields([
+    ['rows', String(rows)],
+    [dryRun ? 'would be written' : 'written', String(written)],
+    ['unchanged', String(unchanged)],
+    ['in quarantine', quarantined === 0 ? '0' : `${quarantined}: see ${quarantineFile}`],
+    ['skipped', String(skipped)],
+  ]);
+  return [summary, ...formatKeys(keys)].join('\n');
+}

@@ -1,0 +1,112 @@
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
+import type { RowTransfer, TransferredRow } from '../maintenance/row-transfer.ts';
+import { openAudit, type TransferOutcome } from './audit.ts';
+import { EXIT, type CliDependencies } from './dependencies.ts';
+import { progressOf } from './progress.ts';
+import { formatFields, formatRow, printableJson } from './text.ts';
+import type { AuditedRequest } from './write-audit.ts';
+
+/** Options of `table import` and `table copy`. */
+export interface TransferRequest extends AuditedRequest {
+  readonly action: 'table import' | 'table copy';
+  /** Adds the rows without asking for confirmation. */
+  readonly yes: boolean;
+  readonly json: boolean;
+}
+
+type Outcome = TransferredRow['outcome'];
+/** How many rows of the source have each outcome. */
+type Counts = Readonly<Record<Outcome, number>>;
+
+/**
+ * Runs `table import` or `table copy`. It compares the source with the table, asks for confirmation, adds the rows that
+ * are missing, and compares again. A run that was interrupted can be repeated.
+ * @param target the key table that gets the rows
+ * @returns the exit code: a failure if a row of the source is not in the table afterwards, or if the operator declines
+ * @throws KeyfoldError `MetastoreUnavailable` of the source or the table
+ */
+export async function transferRows(
+  request: TransferRequest,
+  transfer: RowTransfer,
+  target: DynamoDbMetastoreOptions,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { terminal, now, caller } = dependencies;
+  const { action, reason = null, dryRun } = request;
+  const place = await dependencies.openTable(target).place();
+  const from = await transfer.from();
+  if (dryRun) return finish(request, transfer, dependencies);
+  const before = await survey(transfer.compare(), dependencies);
+  const plan = `${sumOf(before)} rows of ${from}, of which ${before.missing} are missing in ${place.table} in ${place.region}`;
+  if (before.missing === 0) return finish(request, transfer, dependencies);
+  // With --json, standard output must contain only JSON.
+  if (request.json) terminal.err(`${plan}.`);
+  else terminal.out(`${plan}.`);
+  if (!request.yes && !(await isConfirmed(before.missing, dependencies))) {
+    terminal.err('keyfold: not confirmed: nothing was written; --yes goes ahead');
+    return EXIT.failed;
+  }
+  const audit = await openAudit(request.auditFile, terminal);
+  const record = (outcome: TransferOutcome, { missing, added }: Counts): Promise<void> => {
+    const time = new Date(now()).toISOString();
+    return audit({ time, action, from, reason, ...place, caller, dryRun, missing, added, outcome });
+  };
+  await record('attempting', before);
+  try {
+    await record('transferred', await survey(transfer.add(), dependencies, sumOf(before)));
+  } catch (error) {
+    await record('failed', before);
+    throw error;
+  }
+  return finish(request, transfer, dependencies);
+}
+
+/** Compares for the last time, and prints the rows of which an operator must know. */
+async function finish(
+  { json, dryRun }: TransferRequest,
+  transfer: RowTransfer,
+  dependencies: CliDependencies,
+): Promise<number> {
+  const { terminal } = dependencies;
+  const show = (row: TransferredRow): void => {
+    const { id, created, outcome, why = '' } = row;
+    if (json) terminal.out(printableJson({ ...row, created: created ?? null }));
+    else terminal.out(formatRow([outcome, id, String(created ?? '?'), why], [10, 0, 0, 0]), 'red');
+  };
+  const counts = await survey(transfer.compare(), dependencies, undefined, show);
+  const { same, missing, differs, erased, unreadable } = counts;
+  const report = { rows: sumOf(counts), same, missing, differs, erased, unreadable };
+  if (json) terminal.out(printableJson({ dryRun, ...report }));
+  else terminal.out(formatFields(Object.entries(report).map(([name, count]) => [name, String(count)])));
+  return same === report.rows || (dryRun && same + missing === report.rows) ? EXIT.ok : EXIT.failed;
+}
+
+/**
+ * Counts the rows of a transfer.
+ * @param show gets the rows that cannot be added
+ */
+async function survey(
+  rows: AsyncIterable<TransferredRow>,
+  dependencies: CliDependencies,
+  total?: number,
+  show?: (row: TransferredRow) => void,
+): Promise<Counts> {
+  const counts = { same: 0, missing: 0, added: 0, differs: 0, erased: 0, unreadable: 0 };
+  const progress = progressOf('rows', dependencies, total);
+  for await (const row of rows) {
+    counts[row.outcome] += 1;
+    if (row.outcome === 'differs' || row.outcome === 'erased' || row.outcome === 'unreadable') show?.(row);
+    progress.advance();
+  }
+  progress.end();
+  return counts;
+}
+
+function sumOf(counts: Counts): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}
+
+async function isConfirmed(count: number, { terminal }: CliDependencies): Promise<boolean> {
+  if (terminal.ask === undefined) return false;
+  return (await terminal.ask(`Type yes to add ${count} ${count === 1 ? 'row' : 'rows'}: `)).trim() === 'yes';
+}

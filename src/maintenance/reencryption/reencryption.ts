@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../../async/clock.ts';
+import { KeyfoldError, type ErrorCode } from '../../errors.ts';
+import { allEnded } from '../../operations/operation.ts';
+import { Pace } from './pace.ts';
+import { SourceFault, type Position, type Row, type RowSource } from './rows.ts';
+import { Tally, type Counts } from './tally.ts';
+import { keysOf, type Verbs } from './verbs.ts';
+
+/** Where a run stopped, and what it had counted by then. It is JSON. */
+export interface Checkpoint {
+  readonly position: Position;
+  readonly counts: Counts;
+}
+
+/** A row that could not be done. */
+export interface QuarantinedRow {
+  readonly row: string;
+  /** An error's code, or `ChangedTooOften` if other writers changed the row before each attempt to write it. */
+  readonly code: ErrorCode | 'ChangedTooOften';
+}
+
+/** The parts of a run. */
+export interface ReencryptionOptions {
+  readonly source: RowSource;
+  readonly verbs: Pick<Verbs, 'apply'>;
+  /** Keeps a row that could not be done. When it resolves, the row must survive a kill of the process. */
+  readonly quarantine: (row: QuarantinedRow) => Promise<void>;
+  /** Called about every two seconds, and when the run stops at its time limit. */
+  readonly save: (checkpoint: Checkpoint) => Promise<void>;
+  /** Called with the number of finished rows. */
+  readonly advanced?: (rows: number) => void;
+  /** Whether nothing is written. */
+  readonly dryRun?: boolean;
+  /** The highest number of rows per second. Undefined for no limit. */
+  readonly rate?: number | undefined;
+  readonly now: Clock;
+}
+
+/** The rows that are worked on at the same time. They wait for the source most of the time. */
+const CONCURRENCY = 64;
+const SAVE_INTERVAL_MS = 2000;
+/** The waits before further attempts add up to about half a minute. After that, the run stops. */
+const MAX_ATTEMPTS = 9;
+/** How often a row is read again because another writer has changed it. */
+const MAX_REREADS = 100;
+const FIRST_WAIT_MS = 100;
+const MAX_WAIT_MS = 10_000;
+
+/** Re-encrypts the rows of a source. The rows can be written by others meanwhile, also by another run. */
+export class Reencryption {
+  readonly #options: ReencryptionOptions;
+  readonly #pace: Pace | undefined;
+
+  constructor(options: ReencryptionOptions) {
+    const { rate, now } = options;
+    this.#options = options;
+    this.#pace = rate === undefined ? undefined : new Pace(rate, now);
+  }
+
+  /**
+   * Re-encrypts all rows from a checkpoint on.
+   * @param from where an earlier run stopped. Undefined to begin with the first row.
+   * @param untilMs when to stop after the page that is worked on, in milliseconds since 1970
+   * @returns the counts, and the position to go on from. The position is undefined if all rows are done.
+   * @throws KeyfoldError the error of KMS or of the metastore if it lasts, because it says nothing about a row
+   * @throws SourceFault if the source fails for about half a minute, or refuses the calls
+   */
+  async run(
+    from?: Checkpoint,
+    untilMs = Number.POSITIVE_INFINITY,
+  ): Promise<{ readonly counts: Counts; readonly position: Position | undefined }> {
+    const { source, save, now } = this.#options;
+    const tally = new Tally(from?.counts);
+    let savedMs = now();
+    for await (const rows of source.pages(from?.position)) {
+      await this.#page(rows, tally);
+      const nowMs = now();
+      if (nowMs < untilMs && nowMs - savedMs < SAVE_INTERVAL_MS) continue;
+      const position = await source.position();
+      await save({ position, counts: tally.counts() });
+      savedMs = nowMs;
+      if (nowMs >= untilMs) return { counts: tally.counts(), position };
+    }
+    return { counts: tally.counts(), position: undefined };
+  }
+
+  async #page(rows: readonly Row[], tally: Tally): Promise<void> {
+    const remaining = rows.values();
+    let hasFailed = false;
+    const lane = async (): Promise<void> => {
+      for (const row of remaining) {
+        if (hasFailed) return;
+        await this.#pace?.spend(1);
+        await this.#row(row, tally);
+        this.#options.advanced?.(1);
+      }
+    };
+    const failing = (error: unknown): never => {
+      hasFailed = true;
+      throw error;
+    };
+    // Wait for every lane, so that no row is written after the run has ended.
+    await allEnded(Array.from({ length: Math.min(CONCURRENCY, rows.length) }, () => lane().catch(failing)));
+  }
+
+  async #row(given: Row, tally: Tally): Promise<void> {
+    const { source, verbs, dryRun = false } = this.#options;
+    let row: Row | undefined = given;
+    for (let reads = 0; row !== undefined && row.cells.size > 0; reads += 1) {
+      const current: Row = row;
+      try {
+        const { cells, keys } = await retried(() => verbs.apply(current));
+        const replaced = cells.size === 0 || dryRun ? 'written' : await retried(() => source.replace(current, cells));
+        if (replaced === 'written') {
+          tally.count(cells.size === 0 ? 'unchanged' : 'written', dryRun ? keysOf(current) : keys);
+          return;
+        }
+      } catch (error) {
+        if (!(error instanceof KeyfoldError) || isOfTheRun(error)) throw error;
+        await this.#quarantine(current, error.code, tally);
+        return;
+      }
+      // Another writer has changed the row.
+      if (reads === MAX_REREADS) {
+        await this.#quarantine(current, 'ChangedTooOften', tally);
+        return;
+      }
+      row = await retried(() => source.reread(current));
+    }
+    tally.count('skipped', []);
+  }
+
+  async #quarantine(row: Row, code: QuarantinedRow['code'], tally: Tally): Promise<void> {
+    await this.#options.quarantine({ row: row.id, code });
+    tally.count('quarantined', keysOf(row));
+  }
+}
+
+/** Whether an error stops the run, because it says nothing about the row. */
+function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
+  return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
+}
+
+/** Tries work again while its error may pass. */
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const mayPass = error instanceof SourceFault ? error.mayPass : error instanceof KeyfoldError && error.retryable;
+      if (!mayPass || attempt === MAX_ATTEMPTS) throw error;
+      await sleep(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2));
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import type { RecordContext } from '../../records/record-proof.ts';
+
+/** The value of one field of a row: a text, the JSON text of any other value, or bytes. */
+export type Cell =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'json'; readonly text: string }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
+
+/** The cells that a run writes, by the names of their fields. */
+export type Cells = ReadonlyMap<string, Cell>;
+
+/** A cell that was read. `unreadable` if the field holds something else. */
+export type ReadCell = Cell | { readonly kind: 'unreadable' };
+
+/** A row as it was read. */
+export interface Row {
+  /** Names the row in the quarantine. */
+  readonly id: string;
+  /** The cells by the names of their fields. A field that the row lacks is absent. */
+  readonly cells: ReadonlyMap<string, ReadCell>;
+  /** The partition that the row or the operator names. Undefined if only the record names it. */
+  readonly partition: string | undefined;
+  /** The context of the row's records. Undefined if they have none. */
+  readonly context: RecordContext | undefined;
+}
+
+/** A place in a source from which a later run goes on. It is JSON, which only its source reads. */
+export type Position = Readonly<Record<string, unknown>>;
+
+/** Rows whose records are re-encrypted: a DynamoDB table, a file, or a table of PostgreSQL. */
+export interface RowSource<R extends Row = Row> {
+  /**
+   * Reads the rows page by page. The caller asks for the next page after it has finished all rows of the last one.
+   * @param from a {@link position} of an earlier run. Undefined to begin with the first row.
+   */
+  pages(from: Position | undefined): AsyncIterable<readonly R[]>;
+  /**
+   * Writes cells of a row if the row still is as it was read.
+   * @returns `changed` if another writer has changed or removed the row. Nothing is written then.
+   */
+  replace(row: R, cells: Cells): Promise<'written' | 'changed'>;
+  /** Reads a row again. Undefined if it is gone. */
+  reread(row: R): Promise<R | undefined>;
+  /** Makes all writes durable. Returns the position after the last page whose rows are finished. */
+  position(): Promise<Position>;
+}
+
+/** The names of the fields that a source reads. */
+export interface FieldNames {
+  /** The fields that hold records, or that hold plaintext to seal. */
+  readonly fields: readonly string[];
+  /** The field that names the partition. */
+  readonly partitionField: string | undefined;
+  /** The partition of every row, if no field names it. */
+  readonly partition: string | undefined;
+  /** The entries of the context that are the same in every row. */
+  readonly context: RecordContext | undefined;
+  /** The entries of the context that fields hold: the field by the name of the entry. */
+  readonly contextFrom: Readonly<Record<string, string>> | undefined;
+}
+
+/** The fields besides the cells, whose texts name the partition and the context. */
+export function namingFields({ partitionField, contextFrom = {} }: FieldNames): string[] {
+  const named = [...(partitionField === undefined ? [] : [partitionField]), ...Object.values(contextFrom)];
+  return [...new Set(named)];
+}
+
+/**
+ * The partition and the context of a row.
+ * @param textOf returns the text of a field. Undefined if the row lacks the field, or holds no text or number there.
+ */
+export function naming(
+  names: FieldNames,
+  textOf: (field: string) => string | undefined,
+): Pick<Row, 'partition' | 'context'> {
+  const { partitionField, contextFrom } = names;
+  const partition = partitionField === undefined ? names.partition : (textOf(partitionField) ?? '');
+  if (names.context === undefined && contextFrom === undefined) return { partition, context: undefined };
+  // Object.fromEntries defines members, so `__proto__` is an ordinary name here. If a text is missing, the entry is no
+  // string, and so only this row fails.
+  const read = Object.entries(contextFrom ?? {}).map(([name, field]) => [name, textOf(field) as string] as const);
+  return { partition, context: Object.fromEntries([...Object.entries(names.context ?? {}), ...read]) };
+}
+
+/** The error for a source that failed, which says nothing about a row. */
+export class SourceFault extends Error {
+  override readonly name = 'SourceFault';
+  /** Whether another attempt may succeed. */
+  readonly mayPass: boolean;
+
+  constructor(message: string, mayPass: boolean) {
+    super(message);
+    this.mayPass = mayPass;
+  }
+}

@@ -1,0 +1,39 @@
+import { locateValues, type JsonValue } from '../../operations/json-text.ts';
+import { withDescendants } from '../../operations/field-paths.ts';
+import { readSealedField, sealedTextOf } from '../../operations/sealed-field.ts';
+import type { JsonDocument } from '../../operations/document.ts';
+import type { CompactRecord } from '../../records/compact-record.ts';
+
+/** A sealed field of a document: its place in the text, and its record. */
+export interface SealedField extends CompactRecord {
+  readonly value: JsonValue;
+}
+
+/** Locates the values of a document. */
+export function documentOf(text: string): JsonDocument {
+  return { text, root: locateValues(text), asText: true };
+}
+
+/**
+ * Finds the compact records of a document, in the order of its text.
+ * @throws KeyfoldError `RecordUnreadable` if one of them is malformed
+ */
+export function sealedFieldsOf({ text, root }: JsonDocument): SealedField[] {
+  const fields: SealedField[] = [];
+  for (const value of withDescendants([root])) {
+    const compact = sealedTextOf(text, value);
+    if (compact !== undefined) fields.push({ value, ...readSealedField(compact) });
+  }
+  return fields.toSorted((a, b) => a.value.start - b.value.start);
+}
+
+/** Replaces values of a text, which are in the order of the text. */
+export function spliced(text: string, replacements: readonly (readonly [value: JsonValue, text: string])[]): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (const [value, replacement] of replacements) {
+    parts.push(text.slice(at, value.start), replacement);
+    at = value.end;
+  }
+  return parts.join('') + text.slice(at);
+}

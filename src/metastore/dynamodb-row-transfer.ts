@@ -1,0 +1,107 @@
+import { isDeepStrictEqual } from 'node:util';
+import { GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
+import type { RowTransfer, TransferredRow } from '../maintenance/row-transfer.ts';
+import { readLatest, unlessRefused } from './dynamodb-client.ts';
+import { readKeyItem, wholeNumber, type KeyItem } from './dynamodb-item.ts';
+import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
+import { Replica } from './dynamodb-replica.ts';
+import type { KeyRowSource, SourceRow } from './key-row-sources.ts';
+
+/** The rows that are compared or added at the same time. */
+const BATCH = 32;
+
+/** Adds the rows of a source to a DynamoDB table. */
+export class DynamoDbRowTransfer implements RowTransfer {
+  readonly #source: KeyRowSource;
+  readonly #target: Replica;
+
+  constructor(source: KeyRowSource, target: DynamoDbMetastoreOptions) {
+    this.#source = source;
+    this.#target = new Replica(target);
+  }
+
+  from(): Promise<string> {
+    return this.#source.called();
+  }
+
+  compare(): AsyncIterable<TransferredRow> {
+    return this.#each((item) => this.#compare(item));
+  }
+
+  add(): AsyncIterable<TransferredRow> {
+    return this.#each(async (item) => {
+      const found = await this.#compare(item);
+      return found.outcome === 'missing' ? this.#add(item) : found;
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#source.close();
+  }
+
+  async *#each(work: (item: KeyItem) => Promise<Result>): AsyncGenerator<TransferredRow> {
+    const one = async (row: SourceRow): Promise<TransferredRow> => {
+      if ('unreadable' in row) return { id: row.id, created: row.created, outcome: 'unreadable', why: row.unreadable };
+      const { item } = row;
+      return { id: item['Id']?.S ?? '', created: wholeNumber(item['Created']), ...(await work(item)) };
+    };
+    let batch: SourceRow[] = [];
+    for await (const row of this.#source.rows()) {
+      batch.push(row);
+      if (batch.length < BATCH) continue;
+      yield* await Promise.all(batch.map(one));
+      batch = [];
+    }
+    yield* await Promise.all(batch.map(one));
+  }
+
+  async #compare(item: KeyItem): Promise<Result> {
+    const key = { Id: item['Id'], Created: item['Created'] } as KeyItem;
+    const { Item: present } = await this.#target.send((client, TableName) =>
+      client.send(new GetItemCommand({ TableName, Key: key, ConsistentRead: true })),
+    );
+    if (present === undefined) return (await this.#isErased(item)) ? ERASED : { outcome: 'missing' };
+    const why = differenceOf(item, present);
+    return why === undefined ? { outcome: 'same' } : { outcome: 'differs', why };
+  }
+
+  /**
+   * Whether the target has a tombstone for the row's ID. A row that also has the mark is not refused, because it opens
+   * nothing.
+   */
+  async #isErased(item: KeyItem): Promise<boolean> {
+    if (item['Erased'] !== undefined) return false;
+    const id = item['Id']?.S ?? '';
+    const { Items: rows = [] } = await this.#target.send((client, tableName) => client.send(readLatest(tableName, id)));
+    return rows[0]?.['Erased'] !== undefined;
+  }
+
+  async #add(item: KeyItem): Promise<Result> {
+    const condition = 'attribute_not_exists(Id)';
+    const isAdded = await this.#target.send((client, TableName) => {
+      const command = new PutItemCommand({ TableName, Item: item, ConditionExpression: condition });
+      return unlessRefused(client.send(command), true, false);
+    });
+    return isAdded ? { outcome: 'added' } : this.#compare(item);
+  }
+}
+
+type Result = Pick<TransferredRow, 'outcome' | 'why'>;
+
+const ERASED: Result = { outcome: 'erased', why: 'the partition is erased in the target' };
+
+/** Says what the target's row lacks. Undefined if the row holds all that the source's row holds. */
+function differenceOf(source: KeyItem, target: KeyItem): string | undefined {
+  const [from, to] = [readKeyItem(source), readKeyItem(target)];
+  if ('unreadable' in from || 'unreadable' in to) {
+    return isDeepStrictEqual(source, target) ? undefined : 'one of the two rows is unreadable';
+  }
+  const isSame = (read: (row: EnvelopeKeyRecord) => unknown): boolean => isDeepStrictEqual(read(from), read(to));
+  if (!isSame(({ encryptedKey }) => encryptedKey)) return 'its key differs';
+  if (!isSame(({ parent }) => parent)) return 'its System Key differs';
+  if (from.revoked && !to.revoked) return 'it is revoked in the source only';
+  if (from.proof !== undefined && !isSame(({ proof }) => proof)) return 'its proof differs';
+  if (from.erased !== undefined && !isSame(({ erased }) => erased)) return 'its mark of an erasure differs';
+  return undefined;
+}

@@ -1,0 +1,201 @@
+import type { Deadline } from '../../async/deadline.ts';
+import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
+import { SqlConnections, type SqlPool } from './sql-connections.ts';
+import { faultName, type SqlFault } from './sql-faults.ts';
+import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
+import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
+import type { SqlTableOptions } from './sql-connections.ts';
+
+/** The part of a pool of `mysql2/promise` that Keyfold uses. */
+export interface MySqlPool {
+  getConnection(): Promise<MySqlConnection>;
+  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
+  execute(query: never): Promise<unknown>;
+}
+
+/** The part of a connection of a {@link MySqlPool} that Keyfold uses. */
+export interface MySqlConnection {
+  execute(query: never): Promise<unknown>;
+  release(): void;
+  destroy(): void;
+  readonly threadId: number | null;
+  /** The driver's connection without promises, which stays the same between uses. */
+  readonly connection?: object;
+}
+
+/** One query, in the driver's form. */
+interface Query {
+  readonly sql: string;
+  readonly values: readonly (string | number)[];
+}
+
+type Row = readonly (string | null)[];
+
+/** Returns rows as arrays, whatever form the caller's pool is set to. */
+const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
+
+/** The bytes of a text in UTF-8, whatever the character sets of the column and the connection are. */
+const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
+
+// Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
+const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
+const COLUMNS = `CAST(created AS CHAR), LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1})`;
+const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
+const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption_key`;
+/** The first condition alone lets the server begin in the middle of the primary key. */
+const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
+/** Without strict mode, MySQL would cut a text that is too long. Without autocommit, a write would be lost. */
+const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
+const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
+/** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
+const REPLACE =
+  `UPDATE encryption_key SET key_record = ?, created = created WHERE ${OF_ID} AND created = ? ` +
+  `AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
+
+/** Asherah's table in MySQL or MariaDB. */
+export class MySqlKeyTable implements SqlKeyTable, SqlPages {
+  readonly #connections: SqlConnections<MySqlConnection>;
+
+  constructor(pool: MySqlPool, { queryTimeoutMs, at = '' }: SqlTableOptions) {
+    this.#connections = new SqlConnections(`MySQL${at}`, new Connections(pool), queryTimeoutMs);
+  }
+
+  async select({ id, created, notAfter, limit }: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]> {
+    const date = created ?? notAfter;
+    const dated = date === undefined ? '' : ` AND created ${created === undefined ? '<=' : '='} ?`;
+    const sql = `${SELECT}${dated} ORDER BY created DESC${limit === undefined ? '' : ` LIMIT ${limit}`}`;
+    const query = { sql, values: date === undefined ? [id, id] : [id, id, timestampOf(date)] };
+    const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
+    return rows.map(([timestamp, text]) => ({ created: secondsOf(timestamp), text: text ?? null }));
+  }
+
+  async insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
+    return this.#connections.run(async (on) => {
+      try {
+        await write(on, { sql: INSERT, values: [id, timestampOf(created), text] });
+        return 'stored';
+      } catch (error) {
+        if (faultName(error) === 'ER_DUP_ENTRY') return 'duplicate';
+        throw error;
+      }
+    }, deadline);
+  }
+
+  async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
+    const query = { sql: REPLACE, values: [to, id, id, timestampOf(created), from] };
+    return this.#connections.run((on) => write(on, query), deadline);
+  }
+
+  async page(after: SqlCursor | undefined, limit: number, deadline: Deadline): Promise<SqlPageRow[]> {
+    const sql = `${SELECT_ALL} ${after === undefined ? '' : AFTER} ORDER BY id, created LIMIT ${limit}`;
+    const query = { sql, values: after === undefined ? [] : [after.id, after.id, after.date] };
+    const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
+    return rows.map(([timestamp, text, id]) => ({
+      id: id ?? '',
+      date: timestamp ?? '',
+      created: secondsOf(timestamp),
+      text: text ?? null,
+    }));
+  }
+}
+
+async function send(on: Pick<MySqlConnection, 'execute'>, query: Query): Promise<unknown> {
+  const [result] = (await on.execute({ ...query, ...AS_ARRAYS } as never)) as [unknown];
+  return result;
+}
+
+/**
+ * Writes one row. Resolves to whether there was a row to write. @throws UnsafeSession if the server refused to write
+ */
+async function write(on: MySqlConnection, query: Query): Promise<boolean> {
+  const { affectedRows } = (await send(on, query)) as { readonly affectedRows: number };
+  if (affectedRows > 0) return true;
+  const safe = await send(on, { sql: `SELECT 1 FROM DUAL WHERE ${IS_SAFE}`, values: [] });
+  if ((safe as Row[]).length === 0) throw new UnsafeSession();
+  return false;
+}
+
+/** The error for a session in which a write could be cut or lost. */
+class UnsafeSession extends Error {
+  override readonly name = 'UnsafeSession';
+}
+
+/** The text of a date in UTC, which the server reads in the session's time zone. */
+function timestampOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+function secondsOf(timestamp: string | null | undefined): number | undefined {
+  if (typeof timestamp !== 'string' || !/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.0+)?$/.test(timestamp)) return undefined;
+  const ms = Date.parse(`${timestamp.slice(0, 19).replace(' ', 'T')}Z`);
+  return Number.isNaN(ms) ? undefined : ms / 1000;
+}
+
+class Connections implements SqlPool<MySqlConnection> {
+  readonly #pool: MySqlPool;
+
+  constructor(pool: MySqlPool) {
+    this.#pool = pool;
+  }
+
+  acquire(): Promise<MySqlConnection> {
+    return this.#pool.getConnection();
+  }
+
+  /** The driver wraps its connection in a new object for each use. */
+  identityOf(connection: MySqlConnection): object {
+    return connection.connection ?? connection;
+  }
+
+  release(connection: MySqlConnection): void {
+    connection.release();
+  }
+
+  close(connection: MySqlConnection): void {
+    connection.destroy();
+  }
+
+  abandon(connection: MySqlConnection): void {
+    const { threadId } = connection;
+    this.close(connection);
+    if (typeof threadId === 'number') this.#cancel(threadId).catch(() => {});
+  }
+
+  /**
+   * Stops the query of a connection. A proxy in between may use connection IDs of its own, which may belong to another
+   * connection on the server. So this checks the query first.
+   */
+  async #cancel(threadId: number): Promise<void> {
+    const running = await send(this.#pool, {
+      sql: "SELECT 1 FROM information_schema.processlist WHERE id = ? AND info LIKE '%encryption_key%'",
+      values: [threadId],
+    });
+    if ((running as Row[]).length > 0) await send(this.#pool, { sql: `KILL QUERY ${threadId}`, values: [] });
+  }
+
+  faultOf(error: unknown): SqlFault {
+    const name = faultName(error);
+    const { sqlState, fatal } = error as { readonly sqlState?: unknown; readonly fatal?: unknown };
+    const isBroken = typeof sqlState !== 'string' || fatal === true || GONE.has(name);
+    const isUnsafe = error instanceof UnsafeSession;
+    return {
+      name: isUnsafe ? 'the session must have autocommit and a strict sql_mode' : name,
+      doesNotFit:
+        typeof sqlState === 'string' && (sqlState.startsWith('22') || name === 'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD'),
+      isBroken: isBroken && !isUnsafe,
+      isTransient: (isBroken && !isUnsafe) || name === 'ER_LOCK_DEADLOCK',
+    };
+  }
+}
+
+/**
+ * After these errors, the connection is of no use. The server ends it, or the server is read-only: after a failover, a
+ * new connection leads to the new primary server.
+ */
+const GONE: ReadonlySet<string> = new Set([
+  'ER_SERVER_SHUTDOWN',
+  'ER_CONNECTION_KILLED',
+  'ER_NEW_ABORTING_CONNECTION',
+  'ER_OPTION_PREVENTS_STATEMENT',
+  'ER_READ_ONLY_MODE',
+]);

@@ -1,0 +1,169 @@
+import type { Deadline } from '../../async/deadline.ts';
+import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
+import { SqlConnections, type SqlPool } from './sql-connections.ts';
+import { faultName, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
+import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
+import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
+import type { SqlTableOptions } from './sql-connections.ts';
+
+/** The part of a `Pool` of `pg` that Keyfold uses. */
+export interface PostgresPool {
+  connect(): Promise<PostgresConnection>;
+  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
+  query(query: never): Promise<unknown>;
+}
+
+/** The part of a connection of a {@link PostgresPool} that Keyfold uses. */
+export interface PostgresConnection {
+  query(query: never): Promise<unknown>;
+  release(destroy?: boolean): void;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  removeListener(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+/** One query, in the driver's form. */
+interface Query {
+  readonly text: string;
+  readonly values: readonly string[];
+}
+
+/** The driver's answer to a query. */
+interface Answer {
+  readonly rows: readonly (readonly (string | null)[])[];
+  readonly rowCount: number | null;
+}
+
+/** Returns rows as arrays of PostgreSQL's texts, whatever parsers the caller has set. */
+const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
+
+// Some collations consider other IDs equal to this one. The second condition compares the IDs byte by byte.
+const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
+const COLUMNS = `extract(epoch FROM created::timestamptz)::text, left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;
+const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
+const SELECT_ALL = `SELECT ${COLUMNS}, id::text, created::text FROM encryption_key`;
+const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
+const INSERT =
+  'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
+const REPLACE =
+  `UPDATE encryption_key SET key_record = $4 WHERE ${OF_ID} AND created = to_timestamp($2) ` +
+  'AND key_record::text = $3';
+
+/** Asherah's table in PostgreSQL. */
+export class PostgresKeyTable implements SqlKeyTable, SqlPages {
+  readonly #connections: SqlConnections<PostgresConnection>;
+
+  constructor(pool: PostgresPool, { queryTimeoutMs, at = '' }: SqlTableOptions) {
+    this.#connections = new SqlConnections(`PostgreSQL${at}`, new Connections(pool), queryTimeoutMs);
+  }
+
+  async select({ id, created, notAfter, limit }: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]> {
+    if (hasNul(id)) return [];
+    const date = created ?? notAfter;
+    const dated = date === undefined ? '' : ` AND created ${created === undefined ? '<=' : '='} to_timestamp($2)`;
+    const text = `${SELECT}${dated} ORDER BY created DESC${limit === undefined ? '' : ` LIMIT ${limit}`}`;
+    const { rows } = await this.#send({ text, values: date === undefined ? [id] : [id, String(date)] }, deadline);
+    return rows.map(([seconds, record]) => ({ created: wholeSeconds(seconds), text: record ?? null }));
+  }
+
+  async insert(id: string, created: number, record: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
+    if (hasNul(id)) throw rowDoesNotFit();
+    const { rowCount } = await this.#send({ text: INSERT, values: [id, String(created), record] }, deadline);
+    return rowCount === 1 ? 'stored' : 'duplicate';
+  }
+
+  async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
+    const { rowCount } = await this.#send({ text: REPLACE, values: [id, String(created), from, to] }, deadline);
+    return rowCount === 1;
+  }
+
+  async page(after: SqlCursor | undefined, limit: number, deadline: Deadline): Promise<SqlPageRow[]> {
+    const text = `${SELECT_ALL}${after === undefined ? '' : ' WHERE (id, created) > ($1, $2)'} ${IN_ORDER} ${limit}`;
+    const { rows } = await this.#send({ text, values: after === undefined ? [] : [after.id, after.date] }, deadline);
+    return rows.map(([seconds, record, id, date]) => ({
+      id: id ?? '',
+      date: date ?? '',
+      created: wholeSeconds(seconds),
+      text: record ?? null,
+    }));
+  }
+
+  #send(query: Query, deadline: Deadline): Promise<Answer> {
+    const sent = { ...query, ...AS_TEXT } as never;
+    return this.#connections.run(async (connection) => (await connection.query(sent)) as Answer, deadline);
+  }
+}
+
+/** Whether a text contains U+0000, the one character that PostgreSQL's texts cannot hold. */
+function hasNul(text: string): boolean {
+  return text.includes('\0');
+}
+
+/** The seconds of `extract(epoch …)`: a decimal number, or `Infinity`. */
+function wholeSeconds(text: string | null | undefined): number | undefined {
+  const seconds = typeof text === 'string' ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(seconds) ? seconds : undefined;
+}
+
+/**
+ * Stops the query of a connection. A pooler in between may use connection IDs of its own, which may belong to another
+ * connection on the server. So this also compares the text of the query.
+ */
+const CANCEL =
+  'SELECT pg_cancel_backend(pid) ' +
+  "FROM pg_stat_activity WHERE pid = $1 AND usename = current_user AND state = 'active' AND query LIKE '%encryption_key%'";
+
+class Connections implements SqlPool<PostgresConnection> {
+  readonly #pool: PostgresPool;
+
+  constructor(pool: PostgresPool) {
+    this.#pool = pool;
+  }
+
+  async acquire(): Promise<PostgresConnection> {
+    const connection = await this.#pool.connect();
+    connection.on('error', ignore);
+    return connection;
+  }
+
+  identityOf(connection: PostgresConnection): object {
+    return connection;
+  }
+
+  release(connection: PostgresConnection): void {
+    connection.removeListener('error', ignore);
+    connection.release();
+  }
+
+  close(connection: PostgresConnection): void {
+    connection.release(true);
+  }
+
+  abandon(connection: PostgresConnection): void {
+    const { processID } = connection as { readonly processID?: number | null };
+    this.close(connection);
+    if (typeof processID !== 'number') return;
+    const query = { text: CANCEL, values: [String(processID)] } as never;
+    this.#pool.query(query).catch(ignore);
+  }
+
+  faultOf(error: unknown): SqlFault {
+    const name = faultName(error);
+    const isState = /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
+    // 08: connection exception. 57P01 to 57P05: the server has ended the connection. 25006: the server is read-only.
+    // After a failover, a new connection leads to the new primary server.
+    const isBroken = !isState || name.startsWith('08') || name.startsWith('57P') || name === '25006';
+    // 40001: serialization failure. 40P01: deadlock.
+    return {
+      name,
+      doesNotFit: isState && name.startsWith('22'),
+      isBroken,
+      isTransient: isBroken || name === '40001' || name === '40P01',
+    };
+  }
+}
+
+/**
+ * Ignores the error that a broken connection emits, which would end the process. The query on the connection fails with
+ * the same error.
+ */
+function ignore(): void {}

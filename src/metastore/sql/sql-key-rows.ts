@@ -1,0 +1,37 @@
+import { withDeadline, type Deadline } from '../../async/deadline.ts';
+import type { KeyRow } from '../../maintenance/key-table.ts';
+import type { KeyId } from '../../records/ids.ts';
+import { readKeyRow, type SqlKeyRow } from './key-record.ts';
+
+/** The place of a row in the order of the primary key. */
+export interface SqlCursor {
+  readonly id: string;
+  /** The column `created` as the database writes it. */
+  readonly date: string;
+}
+
+/** A row with its ID and its place. */
+export type SqlPageRow = SqlKeyRow & SqlCursor;
+
+/** A table that is read page by page, in the order of its primary key. */
+export interface SqlPages {
+  /** The first rows after a place, or the first rows of the table. */
+  page(after: SqlCursor | undefined, limit: number, deadline: Deadline): Promise<SqlPageRow[]>;
+}
+
+const ROWS_PER_PAGE = 500;
+
+/**
+ * Reads all rows of a table page by page, so that a table of any size fits into memory.
+ * @throws KeyfoldError `MetastoreUnavailable`
+ */
+export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {
+  let last: SqlCursor | undefined;
+  do {
+    const rows: SqlPageRow[] = await withDeadline({}, Date.now, (deadline) =>
+      table.page(last, ROWS_PER_PAGE, deadline),
+    );
+    for (const row of rows) yield readKeyRow(row.id as KeyId, row);
+    last = rows.length < ROWS_PER_PAGE ? undefined : rows.at(-1);
+  } while (last !== undefined);
+}

@@ -1,0 +1,48 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import type { Cell, ReadCell } from '../maintenance/reencryption/rows.ts';
+import { locateValues, stringOf, type JsonValue } from '../operations/json-text.ts';
+
+/** Reads an attribute. A map or a list is read as its JSON text, in which numbers keep their digits. */
+export function cellOfAttribute(attribute: AttributeValue): ReadCell {
+  if (attribute.S !== undefined) return { kind: 'text', text: attribute.S };
+  if (attribute.B !== undefined) return { kind: 'bytes', bytes: attribute.B };
+  const text = jsonOf(attribute);
+  return text === undefined ? { kind: 'unreadable' } : { kind: 'json', text };
+}
+
+/** Writes a cell as an attribute. */
+export function attributeOfCell(cell: Cell): AttributeValue {
+  if (cell.kind === 'text') return { S: cell.text };
+  if (cell.kind === 'bytes') return { B: cell.bytes };
+  return attributeOf(cell.text, locateValues(cell.text));
+}
+
+/** The JSON text of an attribute. Undefined for bytes and sets, which JSON lacks. */
+function jsonOf({ S, N, BOOL, NULL, L, M }: AttributeValue): string | undefined {
+  if (S !== undefined) return JSON.stringify(S);
+  if (N !== undefined) return N;
+  if (BOOL !== undefined) return String(BOOL);
+  if (NULL !== undefined) return 'null';
+  if (L !== undefined) {
+    const items = L.map(jsonOf);
+    return items.includes(undefined) ? undefined : `[${items.join(',')}]`;
+  }
+  if (M === undefined) return undefined;
+  const members = Object.entries(M).map(([name, value]) => [name, jsonOf(value)] as const);
+  if (members.some(([, text]) => text === undefined)) return undefined;
+  return `{${members.map(([name, text]) => `${JSON.stringify(name)}:${text ?? ''}`).join(',')}}`;
+}
+
+function attributeOf(text: string, value: JsonValue): AttributeValue {
+  const { members, items, start, end } = value;
+  if (members !== undefined) {
+    // Object.fromEntries defines members, so `__proto__` is an ordinary member.
+    return { M: Object.fromEntries(Array.from(members, ([name, member]) => [name, attributeOf(text, member)])) };
+  }
+  if (items !== undefined) return { L: items.map((item) => attributeOf(text, item)) };
+  const string = stringOf(text, value);
+  if (string !== undefined) return { S: string };
+  const word = text.slice(start, end);
+  if (word === 'null') return { NULL: true };
+  return word === 'true' || word === 'false' ? { BOOL: word === 'true' } : { N: word };
+}

@@ -1,0 +1,288 @@
+import { copyFile, open, rename, rm, stat, truncate, type FileHandle } from 'node:fs/promises';
+import { utf8Of } from '../crypto/utf8.ts';
+import { KeyfoldError } from '../errors.ts';
+import {
+  naming,
+  type Cell,
+  type ReadCell,
+  type Cells,
+  type FieldNames,
+  type Position,
+  type Row,
+  type RowSource,
+} from '../maintenance/reencryption/rows.ts';
+import { spliced } from '../maintenance/reencryption/sealed-fields.ts';
+import { exactInteger, locateValues, stringOf, type JsonValue } from '../operations/json-text.ts';
+
+/** The options of {@link JsonLinesRows}. */
+export interface JsonLinesOptions extends Omit<FieldNames, 'fields'> {
+  /** The file that is read. */
+  readonly file: string;
+  /** The file that is written when all lines are done. Undefined in a dry run. */
+  readonly output: string | undefined;
+  /** The members of each line that hold records. Undefined if the line itself is the record. */
+  readonly fields: readonly string[] | undefined;
+  /** The member of each line that names the row. Undefined to name rows by their line number, from 1. */
+  readonly idField: string | undefined;
+}
+
+/** A line of the file. */
+interface Line extends Row {
+  readonly bytes: Buffer;
+  /** The text of the line, and its members. Undefined if it is not a JSON object. */
+  readonly json: { readonly text: string; readonly members: ReadonlyMap<string, JsonValue> } | undefined;
+  /** The line that replaces this one, without its line feed. */
+  replacement: string | undefined;
+}
+
+/** The size of the file, and when it was changed. */
+interface FileState {
+  readonly size: number;
+  readonly changedMs: number;
+}
+
+/** The end of what is done, in bytes of both files and in lines. */
+interface Place {
+  input: number;
+  output: number;
+  line: number;
+}
+
+const CHUNK_BYTES = 256 * 1024;
+const PAGE_LINES = 1024;
+const LINE_FEED = 0x0a;
+/** The cell of a line that is a record itself. */
+const WHOLE_LINE = '';
+
+/**
+ * The lines of a JSON Lines file. The result is another file, which gets its name when it is complete. All text outside
+ * the changed members stays as it is.
+ */
+export class JsonLinesRows implements RowSource<Line> {
+  readonly #options: JsonLinesOptions;
+  readonly #place: Place = { input: 0, output: 0, line: 0 };
+  #source: FileState = { size: 0, changedMs: 0 };
+  #page: readonly Line[] = [];
+  #partial: { readonly name: string; readonly file: FileHandle } | undefined;
+
+  constructor(options: JsonLinesOptions) {
+    this.#options = options;
+  }
+
+  async *pages(from: Position | undefined): AsyncGenerator<readonly Line[]> {
+    const { file, output } = this.#options;
+    this.#source = await statOf(file);
+    if (from === undefined) await this.#begin();
+    else await this.#goOn(from);
+    const input = await open(file);
+    try {
+      for await (const lines of this.#linesFrom(input)) {
+        this.#page = lines.map(({ bytes, line }) => this.#lineOf(bytes, line));
+        yield this.#page;
+        await this.#writePage();
+      }
+      await this.#mustBeUnchanged();
+      await this.#partial?.file.sync();
+    } finally {
+      await input.close();
+      await this.#partial?.file.close();
+    }
+    if (this.#partial !== undefined && output !== undefined) await rename(this.#partial.name, output);
+  }
+
+  async replace(line: Line, cells: Cells): Promise<'written'> {
+    const { json } = line;
+    const whole = cells.get(WHOLE_LINE);
+    if (whole !== undefined) line.replacement = jsonOf(whole);
+    else if (json !== undefined) {
+      const changes = [...cells].map(([field, cell]) => [json.members.get(field) as JsonValue, jsonOf(cell)] as const);
+      line.replacement = spliced(
+        json.text,
+        changes.toSorted(([a], [b]) => a.start - b.start),
+      );
+    }
+    return 'written';
+  }
+
+  /** No other writer changes a line. */
+  async reread(line: Line): Promise<Line> {
+    return line;
+  }
+
+  async position(): Promise<Position> {
+    await this.#writePage();
+    await this.#partial?.file.datasync();
+    return { ...this.#place, ...this.#source, partial: this.#partial?.name };
+  }
+
+  async #begin(): Promise<void> {
+    const { output } = this.#options;
+    if (output === undefined) return;
+    const isFree = await stat(output).then(
+      () => false,
+      () => true,
+    );
+    if (!isFree) throw new KeyfoldError('InvalidRequest', `The file ${output} already exists.`);
+    await this.#open(partialOf(output));
+  }
+
+  /** Goes on with a copy of what an earlier run has written, because that run may still be alive. */
+  async #goOn(from: Position): Promise<void> {
+    const { file, output } = this.#options;
+    const {
+      input,
+      output: written,
+      line,
+      size,
+      changedMs,
+      partial,
+    } = from as unknown as Place & FileState & { readonly partial?: string };
+    if (size !== this.#source.size || changedMs !== this.#source.changedMs) throw changed(file);
+    Object.assign(this.#place, { input, output: written, line });
+    if (output === undefined || partial === undefined) return;
+    const name = partialOf(output);
+    await copyFile(partial, name).catch((): never => {
+      throw new KeyfoldError('InvalidRequest', `The checkpoint names the file ${partial}, which cannot be read.`);
+    });
+    await truncate(name, written);
+    await this.#open(name);
+    await rm(partial, { force: true });
+  }
+
+  async #open(name: string): Promise<void> {
+    this.#partial = { name, file: await open(name, 'a', 0o600) };
+  }
+
+  /** Writes the lines of the page whose rows are done. */
+  async #writePage(): Promise<void> {
+    const page = this.#page;
+    this.#page = [];
+    const [lineFeed, parts] = [Buffer.from('\n'), [] as Buffer[]];
+    for (const { bytes, replacement } of page) {
+      this.#place.line += 1;
+      this.#place.input += bytes.length;
+      parts.push(...(replacement === undefined ? [bytes] : [Buffer.from(replacement), lineFeed]));
+    }
+    const written = Buffer.concat(parts);
+    await this.#partial?.file.appendFile(written);
+    this.#place.output += written.length;
+  }
+
+  /** Reads pages of lines. Each line has its line feed. */
+  async *#linesFrom(file: FileHandle): AsyncGenerator<{ bytes: Buffer; line: number }[]> {
+    let { input: at, line } = this.#place;
+    let rest = Buffer.alloc(0);
+    let lines: { bytes: Buffer; line: number }[] = [];
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+      const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+      let start = 0;
+      // The rest of the last chunk has no line feed.
+      for (let end = bytes.indexOf(LINE_FEED, rest.length); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
+        line += 1;
+        lines.push({ bytes: bytes.subarray(start, end + 1), line });
+        start = end + 1;
+        if (lines.length < PAGE_LINES) continue;
+        yield lines;
+        lines = [];
+      }
+      rest = bytes.subarray(start);
+      if (lines.length > 0) yield lines;
+      lines = [];
+    }
+    if (rest.length > 0) yield [{ bytes: rest, line: line + 1 }];
+  }
+
+  #lineOf(bytes: Buffer, number: number): Line {
+    const { fields, idField } = this.#options;
+    const text = utf8Of(bytes)?.trim();
+    const numbered = { id: `line ${number}`, bytes, replacement: undefined };
+    const none = { partition: undefined, context: undefined, json: undefined };
+    // An empty line has no cell, so it stays as it is.
+    if (text === '') return { ...numbered, ...none, cells: new Map() };
+    const located = text === undefined ? undefined : locatedIn(text);
+    if (text === undefined || located === undefined)
+      return { ...numbered, ...none, cells: new Map([[WHOLE_LINE, UNREADABLE]]) };
+    const { members = new Map<string, JsonValue>() } = located;
+    const textOf = (field: string): string | undefined => scalarOf(text, members.get(field));
+    const id = (idField === undefined ? undefined : textOf(idField)) ?? numbered.id;
+    const row = {
+      ...numbered,
+      id,
+      json: { text, members },
+      ...naming({ ...this.#options, fields: fields ?? [] }, textOf),
+    };
+    if (fields === undefined) return { ...row, cells: new Map([[WHOLE_LINE, cellOf(text, located)]]) };
+    const cells = fields.flatMap((field) => {
+      const value = members.get(field);
+      return value === undefined || isNull(text, value) ? [] : [[field, cellOf(text, value)] as const];
+    });
+    return { ...row, cells: new Map(cells) };
+  }
+
+  async #mustBeUnchanged(): Promise<void> {
+    const { file } = this.#options;
+    const { size, changedMs } = await statOf(file);
+    if (size !== this.#source.size || changedMs !== this.#source.changedMs) throw changed(file);
+  }
+}
+
+const UNREADABLE: ReadCell = { kind: 'unreadable' };
+
+/** Locates the values of a line. Undefined if the line is not JSON, or too large or too deep. */
+function locatedIn(text: string): JsonValue | undefined {
+  try {
+    JSON.parse(text);
+    return locateValues(text);
+  } catch {
+    // The reason stays out, because the error of JSON.parse quotes the line.
+    return undefined;
+  }
+}
+
+function cellOf(text: string, value: JsonValue): Cell {
+  const string = stringOf(text, value);
+  return string === undefined
+    ? { kind: 'json', text: text.slice(value.start, value.end) }
+    : { kind: 'text', text: string };
+}
+
+/** The JSON text of a cell. Bytes are written in base64. */
+function jsonOf(cell: Cell): string {
+  switch (cell.kind) {
+    case 'json':
+      return cell.text;
+    case 'text':
+      return JSON.stringify(cell.text);
+    case 'bytes':
+    default:
+      return JSON.stringify(Buffer.from(cell.bytes).toString('base64'));
+  }
+}
+
+function scalarOf(text: string, value: JsonValue | undefined): string | undefined {
+  return value && (stringOf(text, value) ?? exactInteger(text.slice(value.start, value.end)));
+}
+
+function isNull(text: string, { start, end }: JsonValue): boolean {
+  return text.slice(start, end) === 'null';
+}
+
+/** Each run writes a file of its own, so that two runs do no harm. */
+function partialOf(output: string): string {
+  return `${output}.${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}.partial`;
+}
+
+async function statOf(file: string): Promise<FileState> {
+  const { size, mtimeMs } = await stat(file).catch((error: NodeJS.ErrnoException): never => {
+    throw new KeyfoldError('InvalidRequest', `The file ${file} cannot be read: ${error.code ?? 'unknown'}.`);
+  });
+  return { size, changedMs: mtimeMs };
+}
+
+function changed(file: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The file ${file} has changed since the run began. Begin again.`);
+}

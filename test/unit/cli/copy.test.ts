@@ -1,0 +1,219 @@
+import { PutItemCommand, DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DynamoDbMetastore, SessionFactory, StaticKms, type DataRowRecord } from '../../../src/index.ts';
+import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
+import { OperatorFixture, type CliRun } from '../../support/operator.ts';
+
+const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: Buffer.alloc(32, 7).toString('hex') };
+const OLD = 'EncryptionKey';
+const NEW = 'Copied';
+const COPY = ['table', 'copy', '--from', OLD, '--table', NEW];
+const PAYLOAD = Buffer.from('payload');
+
+let world: OperatorFixture;
+let records: DataRowRecord[];
+let proxy: DynamoDbProxy;
+
+beforeEach(async () => {
+  world = await OperatorFixture.start();
+  await world.createTable(NEW);
+  records = [];
+  for (const i of Array.from({ length: 40 }).keys()) {
+    records.push(await world.service().session(`tenant-${i}`).encrypt(PAYLOAD));
+  }
+  proxy = await DynamoDbProxy.start(world.endpoint);
+});
+afterEach(async () => {
+  await proxy.stop();
+  await world.stop();
+});
+
+function copy(options: readonly string[], more: Parameters<OperatorFixture['keyfold']>[2] = {}): Promise<CliRun> {
+  const operator = OperatorFixture.at(proxy.endpoint);
+  return operator.keyfold([...COPY, ...options], {}, more);
+}
+
+function importFrom(url: string | undefined): Promise<CliRun> {
+  return world.keyfold(['table', 'import'], { DATABASE_URL: url });
+}
+
+/** The objects that `--json` prints, one in each line. */
+function linesOf({ stdout }: CliRun): Record<string, unknown>[] {
+  return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
+}
+
+/** The rows of a table as DynamoDB has them, sorted. */
+async function itemsOf(table: string): Promise<KeyItem[]> {
+  const client = new DynamoDBClient({ endpoint: world.endpoint, region: 'us-west-2' });
+  const { Items: items = [] } = await client.send(new ScanCommand({ TableName: table }));
+  return items.toSorted((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)));
+}
+
+async function put(item: KeyItem, table: string): Promise<void> {
+  const client = new DynamoDBClient({ endpoint: world.endpoint, region: 'us-west-2' });
+  await client.send(new PutItemCommand({ TableName: table, Item: item }));
+}
+
+/** How many records a cold process opens on the copied table. */
+async function opens(): Promise<number> {
+  const metastore = new DynamoDbMetastore({ endpoint: world.endpoint, region: 'us-west-2', tableName: NEW });
+  const kms = new StaticKms(Buffer.alloc(32, 7), {});
+  const keyfold = new SessionFactory({ service: 'orders', product: 'shop', kms, metastore });
+  const opened = await Promise.allSettled(records.map((record, i) => keyfold.session(`tenant-${i}`).decrypt(record)));
+  return opened.filter(({ status }) => status === 'fulfilled').length;
+}
+
+describe('keyfold table copy', () => {
+  it('adds every row as it is, with unknown attributes, unreadable rows and the marks of an erasure', async () => {
+    await put({ Id: { S: 'guard' }, Created: { N: '1' }, Anything: { SS: ['a', 'b'] } }, OLD);
+    const [item = {}] = await itemsOf(OLD);
+    await put({ ...item, Note: { S: 'kept' } }, OLD);
+    const erasing = ['partitions', 'erase', 'tenant-7', '--reason', 'x', '--confirm', 'tenant-7'];
+    expect((await world.keyfold(erasing, STATIC)).code).toBe(0);
+    const run = await copy(['--yes', '--json']);
+    const rows = (await itemsOf(OLD)).length;
+    expect(linesOf(run)).toEqual([
+      { dryRun: false, rows, same: rows, missing: 0, differs: 0, erased: 0, unreadable: 0 },
+    ]);
+    expect(run.code).toBe(0);
+    expect(await itemsOf(NEW)).toEqual(await itemsOf(OLD));
+    expect(await opens()).toBe(39);
+  });
+
+  it('writes one audit line before it adds rows and one after', async () => {
+    const { stderr } = await copy(['--yes', '--reason', 'new account']);
+    const audit = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const line = {
+      action: 'table copy',
+      from: `DynamoDB table ${OLD} in us-west-2`,
+      table: NEW,
+      region: 'us-west-2',
+      reason: 'new account',
+      dryRun: false,
+    };
+    expect(audit).toMatchObject([
+      { ...line, outcome: 'attempting', missing: 41, added: 0 },
+      { ...line, outcome: 'transferred', missing: 0, added: 41 },
+    ]);
+  });
+
+  it('writes nothing in a dry run, without a confirmation, or after an answer that is not yes', async () => {
+    const dry = await copy(['--dry-run', '--json']);
+    expect([dry.code, linesOf(dry)]).toMatchObject([0, [{ dryRun: true, rows: 41, missing: 41, same: 0 }]]);
+    expect((await copy([])).code).toBe(1);
+    const questions: string[] = [];
+    const asked = (answer: string) => (question: string) => (questions.push(question), Promise.resolve(answer));
+    expect((await copy([], { ask: asked('no') })).code).toBe(1);
+    expect(await itemsOf(NEW)).toEqual([]);
+    expect((await copy([], { ask: asked('yes') })).code).toBe(0);
+    expect(questions).toEqual(['Type yes to add 41 rows: ', 'Type yes to add 41 rows: ']);
+    expect(await opens()).toBe(40);
+  });
+
+  it('goes on where a run was interrupted', async () => {
+    let puts = 0;
+    proxy.faultOf = (call) => {
+      if (!call.startsWith('Put')) return undefined;
+      puts += 1;
+      return puts > 20 ? { kind: 'error', name: 'ResourceNotFoundException', status: 400 } : undefined;
+    };
+    const broken = await copy(['--yes']);
+    expect([broken.code, broken.stderr]).toEqual([1, expect.stringContaining('"outcome":"failed"') as string]);
+    expect((await itemsOf(NEW)).length).toBe(20);
+    proxy.faultOf = () => undefined;
+    proxy.calls = [];
+    expect((await copy(['--yes'])).code).toBe(0);
+    expect(proxy.calls.filter((call) => call.startsWith('Put'))).toHaveLength(21);
+    expect(await opens()).toBe(40);
+  });
+
+  it('overwrites no row, and names each row that differs', async () => {
+    await copy(['--yes']);
+    const { id, created } = records[0]?.key.parent ?? { id: '', created: 0 };
+    const at = (name: string): KeyItem => ({ Id: { S: name }, Created: { N: String(created) } });
+    const own = (await itemsOf(OLD)).find((item) => item['Id']?.S === id) ?? {};
+    const record = own['KeyRecord']?.M ?? {};
+    const others: readonly KeyItem[] = [
+      { ...own, KeyRecord: { M: { ...record, Key: { S: Buffer.alloc(60).toString('base64') } } } },
+      {
+        ...own,
+        KeyRecord: { M: { ...record, ParentKeyMeta: { M: { KeyId: { S: '_SK_x' }, Created: { N: '60' } } } } },
+      },
+      { ...own, Proof: { B: new Uint8Array(32) } },
+      { ...own, KeyRecord: { S: 'x' } },
+      { ...own, KeyRecord: { M: { ...record, Revoked: { BOOL: true } } } },
+    ];
+    const found: unknown[] = [];
+    for (const item of others) {
+      await put(item, NEW);
+      const run = await copy(['--yes', '--json']);
+      found.push([run.code, ...linesOf(run).slice(0, -1)]);
+      expect((await itemsOf(NEW)).find((row) => row['Id']?.S === id)).toEqual(item);
+    }
+    const differs = (why: string) => [1, { id, created, outcome: 'differs', why }];
+    // A key that was revoked in the target only stays revoked there.
+    expect(found).toEqual([
+      differs('its key differs'),
+      differs('its System Key differs'),
+      differs('its proof differs'),
+      differs('one of the two rows is unreadable'),
+      [0],
+    ]);
+    await put(own, NEW);
+    await put({ ...own, KeyRecord: { M: { ...record, Revoked: { BOOL: true } } } }, OLD);
+    expect(linesOf(await copy(['--json']))[0]).toEqual(differs('it is revoked in the source only')[1]);
+    expect((await copy([])).stdout).toContain(`differs     ${id}`);
+    await put({ ...at(id), ...own, Erased: { M: {} } }, OLD);
+    expect(linesOf(await copy(['--json']))[0]).toMatchObject({ why: 'its mark of an erasure differs' });
+  });
+
+  it('does not bring back the keys of a partition that is erased in the target', async () => {
+    await copy(['--yes']);
+    const erasing = ['partitions', 'erase', 'tenant-7', '--reason', 'x', '--confirm', 'tenant-7', '--table', NEW];
+    expect((await world.keyfold(erasing, STATIC)).code).toBe(0);
+    world.clock.advance(8 * 86_400_000);
+    expect((await world.keyfold([...erasing, '--finish'], STATIC)).code).toBe(0);
+    const rows = await itemsOf(NEW);
+    const run = await copy(['--yes', '--json']);
+    expect(linesOf(run)).toMatchObject([
+      { id: '_IK_tenant-7_orders_shop', outcome: 'erased', why: 'the partition is erased in the target' },
+      { rows: 41, same: 40, erased: 1 },
+    ]);
+    expect(run.code).toBe(1);
+    expect(await itemsOf(NEW)).toEqual(rows);
+  });
+
+  it('keeps the row of another process that adds it first', async () => {
+    const [first = {}] = await itemsOf(OLD);
+    const theirs = { ...first, KeyRecord: { M: { ...first['KeyRecord']?.M, Key: { S: 'AAAA' } } } };
+    let isOvertaken = false;
+    proxy.faultOf = (call) => {
+      if (isOvertaken || !call.startsWith('Put')) return undefined;
+      isOvertaken = true;
+      return { kind: 'overtaken', by: () => put(theirs, NEW) };
+    };
+    const run = await copy(['--yes', '--json']);
+    expect([run.code, linesOf(run)[0]]).toMatchObject([1, { outcome: 'differs', why: 'its key differs' }]);
+    expect(await itemsOf(NEW)).toContainEqual(theirs);
+  });
+
+  it('refuses to copy a table to itself, and names a table that does not exist', async () => {
+    const self = await copy(['--table', OLD]);
+    expect([self.code, self.stderr]).toEqual([2, expect.stringContaining('cannot be copied to itself') as string]);
+    const absent = await copy(['--from', 'NoSuchTable']);
+    expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining('NoSuchTable') as string]);
+  });
+
+  it('fails without DATABASE_URL, or with one that names no SQL database, and does not show it', async () => {
+    expect(await importFrom(undefined)).toMatchObject({ code: 2, stderr: expect.stringContaining('set DATABASE_URL') });
+    for (const url of ['postgres://', 'sqlite://u:secret@h/d', 'u:secret@h', 'https://u:secret@h']) {
+      const { code, stderr } = await importFrom(url);
+      expect([code, stderr]).toEqual([2, expect.stringContaining('DATABASE_URL must begin with postgres://')]);
+      expect(stderr).not.toContain('secret');
+    }
+  });
+});

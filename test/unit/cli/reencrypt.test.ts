@@ -1,0 +1,336 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CreateTableCommand,
+  DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  type AttributeValue,
+} from '@aws-sdk/client-dynamodb';
+import { EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
+import type { Session } from '../../../src/envelope/session.ts';
+import { decryptFields, encryptFields } from '../../../src/operations/session-fields.ts';
+import { readAnyRecord } from '../../../src/cli/any-record.ts';
+import { HealthyService, WEST } from '../../support/healthy-service.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import type { CliRun } from '../../support/operator.ts';
+
+const PLAINTEXT = 'CANARY-plaintext';
+
+let folder: string;
+let world: HealthyService;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-reencrypt-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+beforeEach(async () => {
+  world = await HealthyService.start();
+});
+afterEach(async () => {
+  await world.stop();
+  for (const name of await readdir(folder)) await rm(join(folder, name));
+});
+
+const at = (name: string): string => join(folder, name);
+
+/** Runs the command with a quarantine file. */
+function reencrypt(source: string, ...options: string[]): Promise<CliRun> {
+  return world.operator.keyfold(['reencrypt', source, '--quarantine', at('quarantine'), ...options], world.settings);
+}
+
+async function countsOf(run: Promise<CliRun>, expectedCode = 0): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await run;
+  expect({ code, stderr }).toEqual({ code: expectedCode, stderr: expect.any(String) as string });
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+async function write(name: string, lines: readonly string[]): Promise<string> {
+  await writeFile(at(name), lines.map((line) => `${line}\n`).join(''));
+  return at(name);
+}
+
+async function linesOf(name: string): Promise<string[]> {
+  return (await readFile(at(name), 'utf8')).split('\n').slice(0, -1);
+}
+
+const session = (partition = 'tenant-1'): Session => world.sessions().session(partition);
+const compact = (record: DataRowRecord): string => encodeCompactRecord(record, 'bytes') ?? '';
+const seal = (text = PLAINTEXT, partition = 'tenant-1'): Promise<DataRowRecord> =>
+  session(partition).encrypt(Buffer.from(text));
+
+async function open(value: unknown, partition = 'tenant-1'): Promise<string> {
+  return (await session(partition).decrypt(readAnyRecord(value).record)).toString();
+}
+
+const keyOf = (value: unknown): number => readAnyRecord(value).record.key.parent.created;
+
+/** Makes the next Intermediate Key of a partition, so that older records are under an older key. */
+async function rotate(partition = 'tenant-1'): Promise<number> {
+  world.operator.clock.advance(120_000);
+  const { stdout } = await world.operator.keyfold(
+    ['keys', 'rotate', '--partition', partition, '--json'],
+    world.settings,
+  );
+  return (JSON.parse(stdout) as { created: number }[])[0]?.created ?? 0;
+}
+
+describe('keyfold reencrypt on a file of JSON Lines', () => {
+  it('rewraps records in every form, keeps all other text, and puts what does not open into quarantine', async () => {
+    const records = await Promise.all([seal(), seal(), seal(), seal('other', 'tenant-2')]);
+    const [one, two, three, other] = records;
+    const document = await encryptFields(session(), {
+      documentText: '{"n":12345678901234567890,"card":"x"}',
+      fields: ['$.card'],
+    });
+    const created = await rotate();
+    const source = await write('rows', [
+      `{ "id": 1, "n": 12345678901234567890, "r": ${encodeDataRowRecord(one)} }`,
+      `{"id":2,"r":"${compact(two)}"}`,
+      `{"id":3,"r":${JSON.stringify(encodeDataRowRecord(three))}}`,
+      '',
+      `{"id":4,"r":"${compact(other)}"}`,
+      `{"id":5,"r":${document}}`,
+      '{"id":6,"r":"kf1.CANARY"}',
+      `{"id":7,"r":"${compact({ ...one, key: { ...one.key, encryptedKey: Buffer.alloc(60) } })}"}`,
+      '{"id":8,"r":null}',
+      '{"id":9',
+    ]);
+    const counts = await countsOf(
+      reencrypt(source, '--verb', 'rewrap', '--field', 'r', '--id', 'id', '--output', at('out'), '--json'),
+      1,
+    );
+    expect(counts).toMatchObject({ rows: 8, written: 4, unchanged: 1, quarantined: 3, skipped: 2, malformed: 2 });
+    expect(counts['keys']).toEqual(
+      expect.arrayContaining([{ id: '_IK_tenant-1_orders_shop', created, records: 4 }]) as unknown,
+    );
+    const before = await linesOf('rows');
+    const after = await linesOf('out');
+    expect(after.length).toBe(before.length);
+    expect(after.map((line, i) => line === before[i])).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+      false,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(after[0]).toMatch(/^\{ "id": 1, "n": 12345678901234567890, "r": \{"Key":/);
+    for (const line of after.slice(0, 3)) {
+      const { r } = JSON.parse(line) as { r: unknown };
+      expect([keyOf(r), await open(r)]).toEqual([created, PLAINTEXT]);
+    }
+    expect(after[5]).toContain('"n":12345678901234567890');
+    const { r } = JSON.parse(after[5] ?? '') as { r: object };
+    expect(await decryptFields(session(), { documentText: JSON.stringify(r), all: true })).toContain('"card":"x"');
+    const quarantined = (await linesOf('quarantine')).map((line) => JSON.parse(line) as object);
+    expect(quarantined).toHaveLength(3);
+    expect(quarantined).toEqual(
+      expect.arrayContaining([
+        { row: '6', code: 'InvalidRequest' },
+        { row: '7', code: 'RecordUnreadable' },
+        { row: 'line 10', code: 'InvalidRequest' },
+      ]),
+    );
+  });
+
+  it('reseals a record with a fresh Data Row Key and a context, and leaves alone what the run has resealed', async () => {
+    const source = await write('rows', [`{"id":"7","r":"${compact(await seal())}"}`]);
+    const options = ['--verb', 'reseal', '--field', 'r', '--context', 'table=users', '--context-from', 'row=id'];
+    await countsOf(reencrypt(source, ...options, '--output', at('out'), '--json'));
+    const [line = ''] = await linesOf('out');
+    const { r } = JSON.parse(line) as { r: string };
+    const before = readAnyRecord((JSON.parse((await linesOf('rows'))[0] ?? '') as { r: string }).r).record;
+    const { record } = readAnyRecord(r);
+    expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
+    const bound = session().withContext({ row: '7', table: 'users' });
+    expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
+    // A record that is bound to the context already is opened with it.
+    const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
+    expect(again).toMatchObject({ rows: 1, quarantined: 0 });
+    const moved = await countsOf(
+      reencrypt(at('out'), '--verb', 'reseal', '--field', 'r', '--output', at('none'), '--json'),
+      1,
+    );
+    expect([moved, await linesOf('quarantine')]).toMatchObject([
+      { quarantined: 1 },
+      ['{"row":"line 1","code":"ContextRequired"}'],
+    ]);
+  });
+
+  it('seals plaintexts and opens them again, and a second run changes nothing', async () => {
+    const source = await write('rows', [
+      '{"t":"tenant-1","v":"héllo"}',
+      '{"t":"tenant-2","v":{"a":1.50}}',
+      '{"v":"x"}',
+    ]);
+    const sealing = ['--verb', 'seal', '--field', 'v', '--partition-field', 't', '--json'];
+    const counts = await countsOf(reencrypt(source, ...sealing, '--output', at('sealed')), 1);
+    expect(counts).toMatchObject({ rows: 3, written: 2, quarantined: 1, records: 2 });
+    const sealed = (await linesOf('sealed')).map((line) => JSON.parse(line) as { v: string });
+    expect(await open(sealed[0]?.v)).toBe('héllo');
+    expect(sealed[1]?.v).toMatch(/^kf1j\./);
+    expect(await countsOf(reencrypt(at('sealed'), ...sealing, '--output', at('twice')), 1)).toMatchObject({
+      written: 0,
+      unchanged: 2,
+    });
+    const opening = ['--verb', 'open', '--field', 'v', '--json'];
+    const opened = await countsOf(reencrypt(at('sealed'), ...opening, '--output', at('open')));
+    expect(opened).toMatchObject({ written: 2, unchanged: 1, keys: [] });
+    expect(await linesOf('open')).toEqual(await linesOf('rows'));
+  });
+
+  it('seals fields of documents that are whole lines, and ciphertexts of KMS', async () => {
+    const source = await write('rows', ['{"t":"tenant-1","card":"4111"}']);
+    const fields = ['--verb', 'seal', '--partition-field', 't', '--fields', '$.card', '--output', at('out')];
+    await countsOf(reencrypt(source, ...fields, '--json'));
+    const [line = ''] = await linesOf('out');
+    expect(line).toMatch(/^\{"t":"tenant-1","card":"kf1j\./);
+    expect(await decryptFields(session(), { documentText: line, all: true })).toBe('{"t":"tenant-1","card":"4111"}');
+
+    const client = new KMSClient({ region: WEST, credentials: LOCAL_CREDENTIALS, endpoint: world.kms.endpoint });
+    const EncryptionContext = { app: 'shop' };
+    const command = new EncryptCommand({ KeyId: world.keys[WEST], Plaintext: Buffer.from('old'), EncryptionContext });
+    const ciphertext = Buffer.from((await client.send(command)).CiphertextBlob ?? []).toString('base64');
+    const old = await write('old', [`{"v":"${ciphertext}"}`, `{"v":"${Buffer.alloc(80).toString('base64')}"}`]);
+    const from = ['--from', 'kms', '--kms-region', WEST, '--kms-context', 'app=shop', '--partition', 'tenant-1'];
+    const sealing = ['--verb', 'seal', '--field', 'v', ...from, '--output', at('new'), '--json'];
+    expect(await countsOf(reencrypt(old, ...sealing), 1)).toMatchObject({ written: 1, quarantined: 1 });
+    expect(await open((JSON.parse((await linesOf('new'))[0] ?? '') as { v: string }).v)).toBe('old');
+  });
+
+  it('in a dry run counts the rows that it would write and the keys as they are, and writes nothing', async () => {
+    const record = await seal();
+    await rotate();
+    const source = await write('rows', [encodeDataRowRecord(record)]);
+    const counts = await countsOf(reencrypt(source, '--verb', 'rewrap', '--dry-run', '--json'));
+    expect(counts).toMatchObject({ written: 1, dryRun: true });
+    expect(counts['keys']).toEqual([{ ...record.key.parent, records: 1 }]);
+    expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
+  });
+
+  it('goes on from a checkpoint, and refuses one of another run or of a changed file', async () => {
+    const record = await seal();
+    await rotate();
+    const text = encodeDataRowRecord(record);
+    const source = await write(
+      'rows',
+      Array.from({ length: 3000 }, () => text),
+    );
+    const options = ['--verb', 'rewrap', '--output', at('out'), '--checkpoint', at('checkpoint'), '--json'];
+    // The clock of the test advances during each page, so that the run saves a checkpoint after it.
+    let pages = 0;
+    const { clock } = world.operator;
+    const isKilled = (): boolean => pages > 1;
+    const { openRows } = world.operator.adapters;
+    world.operator.adapters.openRows = async (rows) => {
+      const inner = await openRows(rows);
+      return {
+        replace: (row, cells) => inner.replace(row, cells),
+        reread: (row) => inner.reread(row),
+        position: () => inner.position(),
+        pages: async function* (from) {
+          for await (const page of inner.pages(from)) {
+            pages += 1;
+            clock.advance(5000);
+            if (isKilled()) throw new Error('killed');
+            yield page;
+          }
+        },
+      };
+    };
+    expect(await reencrypt(source, ...options)).toMatchObject({ code: 1 });
+    world.operator.adapters.openRows = openRows;
+    const saved = JSON.parse(await readFile(at('checkpoint'), 'utf8')) as { counts: { rows: number } };
+    expect(saved.counts.rows).toBeGreaterThan(0);
+    expect(saved.counts.rows).toBeLessThan(3000);
+    expect(await reencrypt(source, ...options, '--form', 'json')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('is of another run') as string,
+    });
+    expect(await countsOf(reencrypt(source, ...options))).toMatchObject({ rows: 3000, written: 3000, records: 3000 });
+    expect(await linesOf('out')).toHaveLength(3000);
+    expect(existsSync(at('checkpoint'))).toBe(false);
+    expect(await readdir(folder)).toEqual(['out', 'quarantine', 'rows']);
+  });
+});
+
+describe('keyfold reencrypt on a DynamoDB table', () => {
+  const TableName = 'Customers';
+  let client: DynamoDBClient;
+
+  beforeEach(async () => {
+    client = new DynamoDBClient({ endpoint: world.proxy.endpoint, region: WEST, credentials: LOCAL_CREDENTIALS });
+    await client.send(
+      new CreateTableCommand({
+        TableName,
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+        KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+      }),
+    );
+  });
+  afterEach(() => client.destroy());
+
+  const put = (id: string, item: Record<string, AttributeValue>): Promise<unknown> =>
+    client.send(new PutItemCommand({ TableName, Item: { id: { S: id }, ...item } }));
+  const get = async (id: string): Promise<Record<string, AttributeValue>> =>
+    (await client.send(new GetItemCommand({ TableName, Key: { id: { S: id } } }))).Item ?? {};
+
+  it('rewraps attributes that hold JSON text or a compact string', async () => {
+    const record = await seal();
+    await put('json', { r: { S: encodeDataRowRecord(record) } });
+    await put('compact', { r: { S: compact(record) } });
+    await put('none', { other: { S: 'x' } });
+    await put('set', { r: { SS: ['CANARY'] } });
+    const created = await rotate();
+    const options = ['--verb', 'rewrap', '--field', 'r', '--json'];
+    const counts = await countsOf(reencrypt(`dynamodb:${TableName}`, ...options), 1);
+    expect(counts).toMatchObject({ written: 2, quarantined: 1, skipped: 1 });
+    expect(counts['keys']).toEqual([{ id: '_IK_tenant-1_orders_shop', created, records: 2 }]);
+    expect(await linesOf('quarantine')).toEqual([
+      JSON.stringify({ row: JSON.stringify({ id: 'set' }), code: 'InvalidRequest' }),
+    ]);
+    for (const id of ['json', 'compact']) {
+      const text = (await get(id))['r']?.S ?? '';
+      expect([keyOf(text), await open(text)]).toEqual([created, PLAINTEXT]);
+    }
+    const again = await countsOf(reencrypt(`dynamodb:${TableName}`, ...options), 1);
+    expect(again).toMatchObject({ written: 0, unchanged: 2 });
+  });
+
+  it('reads a row again that a writer has changed, and loses no write', async () => {
+    await put('a', { r: { S: compact(await seal('old')) } });
+    const newer = compact(await seal('newer'));
+    const created = await rotate();
+    let isOvertaken = false;
+    world.proxy.faultOf = (call) => {
+      if (!call.startsWith('Update') || isOvertaken) return world.answerOf(call);
+      isOvertaken = true;
+      return { kind: 'overtaken', by: () => put('a', { r: { S: newer } }) };
+    };
+    const counts = await countsOf(reencrypt(`dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r', '--json'));
+    expect(counts).toMatchObject({ rows: 1, written: 1 });
+    const text = (await get('a'))['r']?.S ?? '';
+    expect([isOvertaken, keyOf(text), await open(text)]).toEqual([true, created, 'newer']);
+  });
+});
+
+it.for([
+  ['seal without a partition', ['--verb', 'seal', '--output', 'x'], '--verb seal needs --partition'],
+  ['a file without an output', ['--verb', 'rewrap'], 'a file needs --output'],
+  ['a context for several fields', ['--verb', 'open', '--field', 'a', 'b', '--context', 'a=b'], 'one --field'],
+  ['a context to rewrap', ['--verb', 'rewrap', '--context', 'a=b', '--output', 'x'], 'needs no context'],
+  ['ciphertexts without a region', ['--verb', 'seal', '--partition', 'p', '--from', 'kms'], '--kms-region'],
+] as const)('refuses %s', async ([, options, says]) => {
+  const { code, stderr } = await reencrypt('rows', ...options);
+  expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+});
