@@ -23,7 +23,8 @@ for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
   // The examples in doc comments may import packages.
   for (const [, specifier = ''] of text.replace(/\/\*\*.*?\*\//gs, '').matchAll(/\b(?:from|import)\b\(? ?'([^']+)'/g)) {
     if (specifier.startsWith('.')) pending.push(join(file, '..', specifier.replace(/\.ts$/, '.d.ts')));
-    else if (!/^node:|^(?:aws-cdk-lib|constructs)(?:\/|$)/.test(specifier)) throw new Error(`${file} imports ${specifier}`);
+    else if (!/^node:|^(?:aws-cdk-lib|constructs)(?:\/|$)/.test(specifier))
+      throw new Error(`${file} imports ${specifier}`);
   }
   await writeFile(file, text.replaceAll(/(\b(?:from|import)\b\(? ?'\.[^']*)\.ts'/g, "$1.js'"));
 }

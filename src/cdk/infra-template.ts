@@ -18,8 +18,8 @@ export interface Given {
 }
 
 /**
- * A template of infra/ as a stack that is nested into the caller's. CloudFormation applies the template's own rules, and
- * an option that changes reaches a deployed stack, which a changed default of a parameter would not.
+ * A template of infra/ as a stack that is nested into the caller's. CloudFormation applies the template's own rules.
+ * An option that changes reaches a deployed stack, which a changed default of a parameter would not.
  */
 export class InfraTemplate {
   readonly #stack: NestedStack;

@@ -20,7 +20,10 @@ export interface SymmetricKeyProps {
    * the policies for all. If it is missing, no policy is made.
    */
   readonly policyRegions?: readonly string[] | undefined;
-  /** The only services that may use the key, such as `dynamodb.us-west-2.amazonaws.com`. Leave it out for Keyfold's key. */
+  /**
+   * The only services that may use the key, such as `dynamodb.us-west-2.amazonaws.com`. Leave it out for Keyfold's key,
+   * because the functions call KMS directly.
+   */
   readonly viaServices?: readonly string[] | undefined;
   /** Principals of other accounts that may encrypt. */
   readonly encryptingPrincipals?: readonly string[] | undefined;
