@@ -1,7 +1,7 @@
 import type { Deployment } from './deployment.ts';
 import { USER_POOL } from './rest-api.ts';
 
-/** The faults of the options of an API that do not go together. */
+/** Describes the options of an API that cannot be combined. */
 export function apiFaults({ api, http, regions }: Deployment): string[] {
   const isRest = api.type === 'rest' || api.type === 'private';
   const { domain, vpcEndpoints } = api;

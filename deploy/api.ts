@@ -102,7 +102,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
   };
 }
 
-/** The function URL. Callers of the same account need no permission of the function, and no others have one. */
+/** The function URL. Callers in the same account need no permission on the function, and no other caller has one. */
 function functionUrl({ api }: Deployment): Resources {
   return {
     FunctionUrl: {

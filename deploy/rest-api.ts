@@ -12,7 +12,9 @@ export const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 const STAGE = 'live';
 const API = { Ref: 'RestApi' };
 
-/** An access log without the path, which names a partition. The audit has that. */
+/**
+ * The format of the access log. It leaves out the path, which names a partition, because the audit has the partition.
+ */
 const LOG_FORMAT = {
   requestId: '$context.requestId',
   lambdaRequestId: '$context.integration.requestId',
@@ -101,8 +103,9 @@ function apiAndPolicy({ api, http, prefix }: Deployment, region: string): Resour
 }
 
 /**
- * Denies requests that come through any other VPC endpoint. With IAM the policy allows nothing: API Gateway takes an
- * Allow here for one of the caller's, so every principal of the account could do everything. With tokens it must allow.
+ * Denies requests that come through any other VPC endpoint. With IAM, the policy allows nothing: API Gateway would
+ * treat an Allow here like one in the caller's own policy, so every principal of the account could call every route.
+ * With tokens, the policy must allow requests.
  */
 function endpointPolicy(endpoints: readonly string[] | undefined, auth: Deployment['http']['auth']): object {
   const all = { Principal: '*', Action: 'execute-api:Invoke', Resource: 'execute-api:/*' };

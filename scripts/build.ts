@@ -20,6 +20,8 @@ const outdir = process.argv[2] ?? join(root, 'dist');
 const SEPARATE = [
   'envelope/session-factory',
   'kms/aws-kms',
+  // The thread of Pkcs11Kms.
+  'kms/pkcs11/pkcs11-worker',
   'kms/static-kms',
   'maintenance/system-key-maintenance',
   'metastore/dynamodb-metastore',
@@ -74,8 +76,6 @@ async function bundlePackage(): Promise<void> {
     chunkNames: 'chunks/[name]-[hash]',
     splitting: true,
     metafile: true,
-    // A CDK app has its own copies, and its constructs must be of the same classes.
-    external: ['aws-cdk-lib', 'constructs'],
     plugins: [SIGNING_ALONE, VERSION_ALONE, ERRORS_BY_NAME, NO_ENDPOINT_CACHE],
     outdir,
   });

@@ -29,7 +29,7 @@ export const COMMON: BuildOptions = {
   target: 'node24',
   mainFields: ['module', 'main'],
   // Optional peers of the package. Only the CLI loads them.
-  external: ['pg', 'mysql2/promise'],
+  external: ['pg', 'mysql2/promise', 'aws-cdk-lib', 'constructs'],
   logLevel: 'warning',
 };
 

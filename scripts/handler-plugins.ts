@@ -147,9 +147,9 @@ export const NATIVE_SHA256: Plugin = {
   },
 };
 
-/** The modules that a start loads: what the files of handlers/ import. */
+/** The modules that a process loads when it starts: those that the files of handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/schedule'];
-/** The modules that load on demand and use code that a start has loaded. */
+/** The modules that a process loads on demand, and that use code which it loaded when it started. */
 const LAZY =
   /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 

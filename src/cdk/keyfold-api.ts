@@ -32,8 +32,8 @@ export interface KeyfoldApiProps {
 
 /**
  * Keyfold's functions `api`, `seal`, `open` and `maintenance`, with their roles, the HTTP API, alarms and dashboard. It
- * is `infra/roles.yml` and the packaged app as nested stacks, without the queue, which {@link KeyfoldQueue} adds. A stack
- * can have one.
+ * is `infra/roles.yml` and the packaged app as nested stacks, without the queue, which {@link KeyfoldQueue} adds. A
+ * stack can have one.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';

@@ -28,7 +28,7 @@ export function readAnyRecord(value: unknown): AnyRecord {
   return { form: 'object', record: dataRowRecordFromValue(value) };
 }
 
-/** Parses JSON. Undefined if the text is not JSON, or only JSON of a string that is no compact record. */
+/** Parses JSON. Undefined for text that is not JSON, and for a JSON string that is not a compact record. */
 function parseJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);

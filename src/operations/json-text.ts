@@ -27,8 +27,8 @@ export const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_
 const REST_OF_WORD = /[^\s,\]}]*/y;
 
 /**
- * Locates every value of a JSON text. So a caller can replace some values, and keep the digits, order and white space
- * of the rest.
+ * Locates every value of a JSON text, so that a caller can replace some values and keep the digits, order and white
+ * space of the rest.
  * @param text a text that `JSON.parse` accepts. This function does not check the syntax again.
  * @param bounds the bounds of a request by default
  * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text exceeds the bounds

@@ -28,7 +28,7 @@ const FOR_OTHER_PROPERTIES = [
   /^s3:(?:Put|Delete)(?:Accelerate|Analytics|IntelligentTiering|Inventory|Lifecycle|Metrics|ObjectAcl|ObjectLock|Replication)/,
   /^s3:UpdateBucketMetadata/,
   /^sns:PutDataProtectionPolicy$/,
-  // Of mutual TLS.
+  // For mutual TLS.
   /^apigateway:(?:AddCertificateTo|RemoveCertificateFrom)Domain$/,
   /^lambda:GetLayerVersion$/,
   // Keyfold never disables a key's rotation.
@@ -93,7 +93,7 @@ const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readon
   ],
 };
 
-/** What the entries besides an HTTP API have. */
+/** The resources of every entry that is not an HTTP API. */
 const ENTRY_TARGETS: readonly Target[] = [
   { arn: `arn:aws:apigateway:${WEST}::/restapis` },
   { arn: `arn:aws:apigateway:${WEST}::/restapis/1` },

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** What an address of Vault can suffer. */
+/** The faults that an address of Vault can have. */
 export const VAULT_FAULTS = [
   'refuse',
   'hang',
@@ -21,7 +21,7 @@ export const VAULT_FAULTS = [
 ] as const;
 export type VaultFault = (typeof VAULT_FAULTS)[number];
 
-/** A request as it came. */
+/** A request as it arrived. */
 export interface VaultRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -98,7 +98,7 @@ export class StubVault {
     return new StubVault(server, await listen(server, 0), cluster);
   }
 
-  /** Makes the address suffer a fault, or recover. */
+  /** Gives the address a fault, or ends its fault. */
   async befall(fault: VaultFault | undefined): Promise<void> {
     if (this.#fault === 'refuse') await listen(this.#server, this.#port);
     this.#fault = fault;

@@ -2,7 +2,7 @@ import { signatureFaultNamed } from '../../connections/signature-fault.ts';
 import { RegionFault, type FaultClass, type KmsAction } from '../region-fault.ts';
 import type { VaultAnswer } from './vault-http.ts';
 
-/** Texts of Vault and OpenBao for a ciphertext that no version of the key can open. */
+/** What Vault and OpenBao say about a ciphertext that no version of the key can open. */
 const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base64/i;
 /** The ciphertext's version is below `min_decryption_version`, was trimmed, or is newer than the key. */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
@@ -18,7 +18,7 @@ const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;
 /**
  * Converts an answer of Vault that is not a success to a fault. The texts of the answer are not in the fault, because
  * whatever answers at an address may repeat the request.
- * @param step whether the answer is that to the request itself, or to a log-in before it
+ * @param step whether Vault answered the request itself, or a log-in before it
  */
 export function faultOf(
   region: string,

@@ -1,4 +1,4 @@
-/** Holds the policy of the how-to page against the calls that `keyfold partitions erase` makes. */
+/** Compares the policy on the how-to page with the calls that `keyfold partitions erase` makes. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';

@@ -10,6 +10,7 @@ import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { HANDLERS } from '../../../scripts/handler-bundle.ts';
 import { licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
 import { startLocalApi } from '../../support/local-api.ts';
+import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 const run = promisify(execFile);
@@ -93,6 +94,37 @@ it("the CLI's bundle starts with a Node shebang line, and runs", async () => {
   const args = ['keys', 'list', '--all', '--json', '--endpoint', dynamoDb.endpoint];
   expect(await run(process.execPath, [cli, ...args])).toEqual({ stdout: '[]\n', stderr: '' });
   await dynamoDb.close();
+});
+
+it('Pkcs11Kms finds its thread in the package, as a program and as the CLI load it', async () => {
+  const token = new FakeToken();
+  const dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  const program = `
+    import { noDeadline } from 'keyfold/testing';
+    import { Pkcs11Kms } from 'keyfold/pkcs11';
+    const [library, tokenLabel] = [${JSON.stringify(token.library)}, 'production'];
+    const kms = new Pkcs11Kms({ library, tokenLabel, keyLabels: ['keyfold'], pin: () => '1234' });
+    console.log(Buffer.from(await kms.wrap(Buffer.alloc(32), noDeadline())).toString());
+  `;
+  await writeFile(join(folder, 'pin'), '1234\n');
+  const env = {
+    ...process.env,
+    NODE_PATH: FAKE_DRIVER_PATH,
+    KEYFOLD_SERVICE: 'orders',
+    KEYFOLD_PRODUCT: 'shop',
+    KEYFOLD_KMS: 'pkcs11',
+    KEYFOLD_PKCS11_LIBRARY: token.library,
+    KEYFOLD_PKCS11_TOKEN_LABEL: 'production',
+    KEYFOLD_PKCS11_KEY_LABELS: 'keyfold',
+    KEYFOLD_PKCS11_PIN_FILE: join(folder, 'pin'),
+    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
+  };
+  const asProgram = run(process.execPath, ['--input-type=module', '--eval', program], { cwd: folder, env });
+  expect((await asProgram).stdout).toMatch(/^pkcs11:gcm:keyfold:/);
+  const asCli = run(process.execPath, [join(dist, 'cli.js'), 'maintain', '--json'], { cwd: folder, env });
+  expect(JSON.parse((await asCli).stdout)).toMatchObject({ created: { id: '_SK_orders_shop' } });
+  await dynamoDb.close();
+  token.remove();
 });
 
 describe.each([

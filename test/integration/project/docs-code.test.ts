@@ -16,6 +16,7 @@ import { readStartOptions } from '../../../local/start-options.ts';
 import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import { PKCS11_ENTRIES } from '../../../src/config/pkcs11-config.ts';
 import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
@@ -196,9 +197,12 @@ describe('a shell command in the documents', () => {
 
 it('every setting that the documents name exists', () => {
   const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
-  const known = new Set([...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES }), ...others]);
+  const known = new Set([
+    ...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES, ...PKCS11_ENTRIES }),
+    ...others,
+  ]);
   const named = DOCUMENTS.flatMap((file) =>
-    [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
+    [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z\d_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );
   // The page about upgrades names settings that no longer exist.
   const wrong = named.filter(

@@ -6,12 +6,14 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { settingsSchema } from '../../../src/config/settings.ts';
+import { PKCS11_ENTRIES } from '../../../src/config/pkcs11-config.ts';
 import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
+import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
-const PAGES = ['write-a-kms-plug-in.md', 'write-a-metastore.md', 'use-vault.md'] as const;
+const PAGES = ['write-a-kms-plug-in.md', 'write-a-metastore.md', 'use-vault.md', 'use-an-hsm.md'] as const;
 let folder: string;
 /** The files of each page's examples. */
 const examples: Record<string, string[]> = {};
@@ -32,6 +34,7 @@ async function write(page: string): Promise<string[]> {
     const imports = code
       .replaceAll("from 'keyfold'", `from '${join(root, 'src', 'index.ts')}'`)
       .replaceAll("from 'keyfold/testing'", `from '${join(root, 'src', 'testing', 'index.ts')}'`)
+      .replaceAll("from 'keyfold/pkcs11'", `from '${join(root, 'src', 'kms', 'pkcs11', 'index.ts')}'`)
       .replaceAll("from 'keyfold/vault'", `from '${join(root, 'src', 'kms', 'vault', 'index.ts')}'`);
     await writeFile(join(folder, name), imports);
   }
@@ -81,5 +84,30 @@ describe('docs/how-to/use-vault.md', () => {
     const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
     expect(named).toEqual(expect.arrayContaining([...Object.keys(VAULT_ENTRIES), 'KMS']));
     expect(Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES })).toEqual(expect.arrayContaining(named));
+  });
+});
+
+describe('docs/how-to/use-an-hsm.md', () => {
+  it('has an example that logs in, and encrypts', async () => {
+    const [name = ''] = examples['use-an-hsm.md'] ?? [];
+    const [token, dynamoDb] = [new FakeToken(), await startDynamoDb('EncryptionKey', 0)];
+    await writeFile(join(folder, 'pin'), '1234\n');
+    const env = {
+      ...process.env,
+      NODE_PATH: FAKE_DRIVER_PATH,
+      HSM_LIBRARY: token.library,
+      HSM_PIN_FILE: join(folder, 'pin'),
+      AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.endpoint,
+    };
+    expect(await run(process.execPath, [join(folder, name)], { env })).toEqual({ stdout: 'hello\n', stderr: '' });
+    expect(token.takeCalls().filter((call) => call === 'C_Login')).toHaveLength(1);
+    await dynamoDb.close();
+    token.remove();
+  }, 60_000);
+
+  it('names every setting of an HSM, and no other than there are', async () => {
+    const text = await readFile(join(root, 'docs', 'how-to', 'use-an-hsm.md'), 'utf8');
+    const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
+    expect(named.toSorted()).toEqual(Object.keys(PKCS11_ENTRIES).toSorted());
   });
 });

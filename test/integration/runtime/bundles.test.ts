@@ -106,7 +106,7 @@ it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   expect(status).toBe(200);
   const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
   expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
-  // By AWS: the log-in is signed with the credentials of the function.
+  // The log-in method `aws`: the function's credentials sign the log-in.
   const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
   const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
   expect(again.status).toBe(200);

@@ -22,6 +22,7 @@ import type { EnvelopeKeyRecord } from '../../../src/index.ts';
 import type { DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 let world: HealthyService;
@@ -433,6 +434,37 @@ describe('keyfold doctor', () => {
     expect(bad[0]?.fix).toContain('docs/how-to/use-vault.md');
     expect(run.code).toBe(1);
     await Promise.all([vault.stop(), rm(folder, { recursive: true })]);
+  });
+
+  it('checks that an HSM wraps a key and opens it, and says what the settings lack', async () => {
+    process.env['NODE_PATH'] = FAKE_DRIVER_PATH;
+    const token = new FakeToken();
+    const pinFile = `${token.library}.pin`;
+    await writeFile(pinFile, '1234\n');
+    const settings = {
+      KEYFOLD_KMS_KEYS: undefined,
+      KEYFOLD_SERVICE: 'in-hsm',
+      KEYFOLD_KMS: 'pkcs11',
+      KEYFOLD_PKCS11_LIBRARY: token.library,
+      KEYFOLD_PKCS11_TOKEN_LABEL: 'production',
+      KEYFOLD_PKCS11_KEY_LABELS: 'keyfold',
+      KEYFOLD_PKCS11_PIN_FILE: pinFile,
+    };
+    const { code, all } = await examine(settings);
+    expect({ code, states: new Set(all.map(({ state }) => state)) }).toEqual({ code: 0, states: new Set(['ok']) });
+    expect(all.map(({ check }) => check)).toContain('hsm production calls');
+    token.set({ keys: [] });
+    token.loseSessions();
+    const { bad, ...run } = await examine(settings);
+    expect(bad).toMatchObject([
+      { check: 'hsm production calls', state: 'fault', says: expect.stringContaining('KeyNotFound') },
+    ]);
+    expect(bad[0]?.fix).toContain('docs/how-to/use-an-hsm.md');
+    expect(run.code).toBe(1);
+    const incomplete = await examine({ ...settings, KEYFOLD_PKCS11_PIN_FILE: undefined });
+    expect(incomplete.code).toBe(2);
+    expect(incomplete.bad).toMatchObject([{ says: 'KEYFOLD_PKCS11_PIN_FILE must be set with KEYFOLD_KMS=pkcs11' }]);
+    token.remove();
   });
 
   it('stops after the credentials if this machine has none', async () => {

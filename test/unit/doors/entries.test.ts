@@ -1,4 +1,7 @@
-/** Every kind of event over HTTP: what it is answered, which paths it may have, and whom its authorizer names. */
+/**
+ * Tests every kind of event over HTTP: its answer, the paths that it may have, and the caller that its authorizer
+ * names.
+ */
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AuthConfig } from '../../../src/config/app-config.ts';
