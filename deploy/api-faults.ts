@@ -2,7 +2,8 @@ import type { Deployment } from './deployment.ts';
 import { USER_POOL } from './rest-api.ts';
 
 /** Describes the options of an API that cannot be combined. */
-export function apiFaults({ api, http, regions }: Deployment): string[] {
+export function apiFaults(deployment: Deployment): string[] {
+  const { api, http, regions } = deployment;
   const isRest = api.type === 'rest' || api.type === 'private';
   const { domain, vpcEndpoints } = api;
   return [
@@ -27,11 +28,54 @@ export function apiFaults({ api, http, regions }: Deployment): string[] {
     ...(isRest && http.audience !== undefined
       ? [`http.audience is there with api.type ${api.type}, which does not check it`]
       : []),
+    ...authorizerFaults(http, regions),
+    ...callerFaults(deployment),
+    ...(api.usagePlans !== undefined && !isRest
+      ? [`api.usagePlans is there with api.type ${api.type}, which has none: only REST APIs do`]
+      : []),
   ];
 }
 
+/** A Lambda authorizer must be in the region of its API. Its account may be another. */
+function authorizerFaults(
+  { auth, authorizers, authorizerCacheSeconds }: Deployment['http'],
+  regions: string[],
+): string[] {
+  if (auth !== 'authorizer') {
+    return Object.entries({ authorizers, authorizerCacheSeconds })
+      .filter(([, value]) => value !== undefined)
+      .map(([name]) => `http.${name} is there without http.auth authorizer`);
+  }
+  if (authorizers === undefined) return ['http.authorizers is not there with http.auth authorizer'];
+  return [
+    ...regionFaults('http.authorizers', authorizers, regions),
+    ...Object.entries(authorizers)
+      .filter(([region, arn]) => arn.split(':')[3] !== region)
+      .map(([region]) => `http.authorizers.${region} is of another region`),
+  ];
+}
+
+/** Callers of other accounts. Only a policy of the entry can let them in, and only IAM knows their accounts. */
+function callerFaults({ account, api, http }: Deployment): string[] {
+  const { callers = [], type } = api;
+  if (callers.length === 0) return [];
+  if (type === 'http' || type === 'functionUrl') {
+    return [`api.callers is there with api.type ${type}: let them assume a role of this account, or use a REST API`];
+  }
+  if (http.auth !== 'iam') return ['api.callers is there without http.auth iam'];
+  return callers.flatMap(({ principal }, i) =>
+    principal.split(':')[4] === account
+      ? [`api.callers.${i} is of the deployment's own account, where the policy of the caller is enough`]
+      : [],
+  );
+}
+
 /** A map by region must have an entry for each region of the deployment, and for no other. */
-function regionFaults(option: string, map: Readonly<Record<string, unknown>>, regions: readonly string[]): string[] {
+export function regionFaults(
+  option: string,
+  map: Readonly<Record<string, unknown>>,
+  regions: readonly string[],
+): string[] {
   return [
     ...regions.filter((region) => map[region] === undefined).map((region) => `${option} has no entry for ${region}`),
     ...Object.keys(map)

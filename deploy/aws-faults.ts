@@ -16,6 +16,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...accountFaults(deployment),
     ...logFaults(deployment),
     ...tableKeyFaults(deployment),
+    ...strictKeyFaults(deployment),
     ...parameterFaults(deployment),
     ...environmentFaults(deployment),
   ];
@@ -29,8 +30,8 @@ function partitionFaults({ regions }: Deployment): string[] {
 }
 
 /** A resource that a function or an alarm uses must be in the same region. */
-function regionalFaults({ alarmTopics, environmentKeys }: Deployment): string[] {
-  return Object.entries({ alarmTopics, environmentKeys }).flatMap(([option, map]) =>
+function regionalFaults({ alarmTopics, environmentKeys, storageKeys }: Deployment): string[] {
+  return Object.entries({ alarmTopics, environmentKeys, storageKeys }).flatMap(([option, map]) =>
     Object.entries(map).flatMap(([region, arn]) => {
       const [, name = '', , where = ''] = arn.split(':');
       if (where !== region) return [`${option}.${region} is in ${where}: AWS takes one of the same region alone`];
@@ -80,6 +81,28 @@ function tableKeyFaults(deployment: Deployment): string[] {
   if (deployment.tableKeyName !== keyNameOf(deployment)) return [];
   return [
     "tableKeyName is the name of the functions' keys, which DynamoDB may not use: the table needs a key of its own",
+  ];
+}
+
+/** With strict keys only the named principals use the keys, and only the administrators can correct the key policy. */
+function strictKeyFaults({ account, administrators, regions: [first = ''], strictKeys }: Deployment): string[] {
+  if (strictKeys === undefined) return [];
+  const named = Object.entries(strictKeys).flatMap(([list, arns]) =>
+    arns.map((arn, i) => [`strictKeys.${list}.${i}`, arn] as const),
+  );
+  return [
+    ...(administrators.length < 2
+      ? [
+          'administrators has one entry with strictKeys: if that role is deleted, only the root user can correct the key',
+        ]
+      : []),
+    ...named.flatMap(([option, arn]) => partitionFault(option, arn.split(':')[1] ?? '', first)),
+    ...named
+      .filter(([, arn]) => administrators.includes(arn))
+      .map(([option]) => `${option} is an administrator, and those cannot use the keys`),
+    ...named
+      .filter(([, arn]) => arn.endsWith(`:${account}:root`))
+      .map(([option]) => `${option} is this account, in which IAM would decide again`),
   ];
 }
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { isRegionName } from '../src/records/ids.ts';
+import { apiOptions, httpOptions } from './entry-options.ts';
+import { arn, REGION, text, whole } from './option-types.ts';
 
-const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 /**
  * IAM allows a comma in a name. CloudFormation separates the names in a list parameter by commas, so this schema
  * refuses a comma.
@@ -9,6 +9,14 @@ const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 const ROLE = v.pipe(
   v.string(),
   v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
+);
+/** A role or a user, or another account as a whole. */
+const PRINCIPAL = v.pipe(
+  v.string(),
+  v.regex(
+    /^arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)(?:\/[\w+=.@-]+)+)$/,
+    'is no role, user or root of an account',
+  ),
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /**
@@ -18,18 +26,6 @@ const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
-const CERTIFICATE = /^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate\/[0-9a-f-]{36}$/;
-const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
-/** An asterisk is not allowed, because it would let every web page send requests with the credentials of a browser. */
-const ORIGIN = /^https:\/\/(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?$/;
-const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
-const whole = (least: number, most: number) =>
-  v.pipe(
-    v.number(),
-    v.integer('is no whole number'),
-    v.minValue(least, `is below ${least}`),
-    v.maxValue(most, `is above ${most}`),
-  );
 /**
  * The name of the KMS keys, as in keys.yml. Roles and policies also match the aliases NAME-next-N and NAME-retired-N.
  * So a name must not have such an ending, and must not contain a wildcard.
@@ -49,7 +45,6 @@ const prefixSchema = v.pipe(
   v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
   v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins as no S3 bucket may'),
 );
-const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /**
  * A part of key IDs: the service or the product. It is also a metric dimension, so it must be ASCII without quotation
  * marks. IAM policies use it in the pattern for a service's rows. There, an asterisk, a question mark or a dollar sign
@@ -77,17 +72,28 @@ const applicationLevelFault =
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
 /**
- * The schema for the limits of one function. If `reservedConcurrency` is null, the function shares the concurrency of
- * the account.
+ * The limits of one function. If `reservedConcurrency` is null, the function shares the concurrency of the account.
  */
-const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
+const limitsOf = (timeoutSeconds: number, mostSeconds: number) => ({
+  memoryMb: v.optional(whole(128, 10_240), 1024),
+  timeoutSeconds: v.optional(whole(1, mostSeconds), timeoutSeconds),
+  reservedConcurrency: v.optional(v.nullable(whole(1, 100_000)), null),
+});
+const functionOf = (timeoutSeconds: number) => v.optional(v.strictObject(limitsOf(timeoutSeconds, 900)), {});
+/** A function whose callers wait. If it has provisioned concurrency, they use its alias `provisioned`. */
+const promptFunctionOf = (timeoutSeconds: number, mostSeconds: number) =>
   v.optional(
     v.strictObject({
-      memoryMb: v.optional(whole(128, 10_240), 1024),
-      timeoutSeconds: v.optional(whole(1, mostSeconds), timeoutSeconds),
-      reservedConcurrency: v.optional(v.nullable(whole(1, 100_000)), null),
+      ...limitsOf(timeoutSeconds, mostSeconds),
+      provisionedConcurrency: v.optional(whole(0, 100_000), 0),
     }),
     {},
+  );
+const idsOf = (kind: string, most: number) =>
+  v.pipe(
+    v.array(v.pipe(v.string(), v.regex(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `is no id of a ${kind}`))),
+    v.minLength(1, 'must have at least one entry'),
+    v.maxLength(most, `names more than Lambda takes, ${most}`),
   );
 
 /** The schema of deploy.yml. */
@@ -102,6 +108,13 @@ export const deploymentSchema = v.strictObject({
     v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'must have at least one entry')),
+  strictKeys: v.optional(
+    v.strictObject({
+      encrypt: v.optional(v.array(PRINCIPAL), []),
+      decrypt: v.optional(v.array(PRINCIPAL), []),
+      grant: v.optional(v.array(ROLE), []),
+    }),
+  ),
   alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
   alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
@@ -113,69 +126,21 @@ export const deploymentSchema = v.strictObject({
   tableWriters: v.optional(v.array(arn(WRITER, 'is no role, or has a comma in its name')), []),
   permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
   regionSuffix: v.optional(v.boolean(), true),
-  http: v.optional(
-    v.strictObject({
-      auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
-      issuer: v.optional(
-        v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
-      ),
-      audience: v.optional(
-        v.pipe(
-          v.array(text),
-          v.minLength(1, 'must have at least one entry'),
-          v.maxLength(50, 'names more than API Gateway takes, 50'),
-        ),
-      ),
-      partitionsClaim: v.optional(text),
-      partitionLists: v.optional(v.boolean()),
-      partitionWildcards: v.optional(v.boolean()),
-      // API Gateway reads the scopes of a token only from these two claims.
-      scopeClaim: v.optional(v.picklist(['scope', 'scp'], 'is neither scope nor scp')),
-      requestsPerSecond: v.optional(whole(1, 100_000), 1000),
-      burst: v.optional(whole(1, 100_000), 500),
-    }),
-    {},
-  ),
-  api: v.optional(
-    v.strictObject({
-      type: v.optional(
-        v.picklist(['http', 'rest', 'private', 'functionUrl'], 'is none of http, rest, private and functionUrl'),
-        'http',
-      ),
-      domain: v.optional(
-        v.strictObject({
-          name: v.pipe(v.string(), v.regex(DOMAIN, 'is no domain')),
-          certificates: v.record(REGION, arn(CERTIFICATE, 'is no ARN of a certificate')),
-        }),
-      ),
-      cors: v.optional(
-        v.strictObject({
-          origins: v.pipe(
-            v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is no https origin'))),
-            v.minLength(1, 'must have at least one entry'),
-          ),
-        }),
-      ),
-      vpcEndpoints: v.optional(
-        v.record(
-          REGION,
-          v.pipe(
-            v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is no id of a VPC endpoint'))),
-            v.minLength(1, 'must have at least one entry'),
-          ),
-        ),
-      ),
-    }),
+  http: httpOptions,
+  api: apiOptions,
+  vpc: v.optional(v.record(REGION, v.strictObject({ subnets: idsOf('subnet', 16), securityGroups: idsOf('sg', 5) }))),
+  endpoints: v.optional(
+    v.strictObject({ fips: v.optional(v.boolean(), false), dualStack: v.optional(v.boolean(), false) }),
     {},
   ),
   architecture: v.optional(v.picklist(['arm64', 'x86_64'], 'is neither arm64 nor x86_64'), 'arm64'),
   functions: v.optional(
     v.strictObject({
-      api: functionOf(29, 29),
-      seal: functionOf(30, 900),
-      open: functionOf(30, 900),
-      queue: functionOf(120, 900),
-      maintenance: functionOf(300, 900),
+      api: promptFunctionOf(29, 29),
+      seal: promptFunctionOf(30, 900),
+      open: promptFunctionOf(30, 900),
+      queue: functionOf(120),
+      maintenance: functionOf(300),
     }),
     {},
   ),
@@ -192,6 +157,7 @@ export const deploymentSchema = v.strictObject({
     {},
   ),
   environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
+  storageKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
   tracing: v.optional(v.boolean(), false),
   logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
   applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),

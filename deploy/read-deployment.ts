@@ -8,7 +8,7 @@ import { readQueueConfig } from '../src/config/queue-config.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { KeyfoldError } from '../src/errors.ts';
 import { environmentsOf } from './app.ts';
-import { apiFaults } from './api-faults.ts';
+import { apiFaults, regionFaults } from './api-faults.ts';
 import { faultsForAws } from './aws-faults.ts';
 import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
@@ -74,13 +74,9 @@ function faultsBetween(deployment: Deployment): string[] {
     ...(!isRest && { audience: http.audience }),
     partitionsClaim: http.partitionsClaim,
   };
-  const onlyOfJwt = {
-    partitionLists: http.partitionLists,
-    partitionWildcards: http.partitionWildcards,
-    scopeClaim: http.scopeClaim,
-  };
+  const ofGrants = { partitionLists: http.partitionLists, partitionWildcards: http.partitionWildcards };
   const queueShare = deployment.functions.queue.reservedConcurrency;
-  const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys };
+  const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys, storageKeys: deployment.storageKeys };
   return [
     ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
     ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),
@@ -90,9 +86,12 @@ function faultsBetween(deployment: Deployment): string[] {
     ...Object.entries(ofJwt)
       .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
       .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'not there with' : 'there without'} http.auth jwt`),
-    ...Object.entries(onlyOfJwt)
-      .filter(([, value]) => value !== undefined && http.auth !== 'jwt')
-      .map(([name]) => `http.${name} is there without http.auth jwt`),
+    ...(http.scopeClaim !== undefined && http.auth !== 'jwt' ? ['http.scopeClaim is there without http.auth jwt'] : []),
+    ...Object.entries(ofGrants)
+      .filter(([, value]) => value !== undefined && http.auth === 'iam')
+      .map(([name]) => `http.${name} is there without http.auth jwt or authorizer`),
+    ...(deployment.vpc === undefined ? [] : regionFaults('vpc', deployment.vpc, regions)),
+    ...concurrencyFaults(deployment),
     ...Object.entries(perRegion).flatMap(([name, map]) =>
       Object.keys(map)
         .filter((region) => !regions.includes(region))
@@ -122,6 +121,16 @@ function faultsBetween(deployment: Deployment): string[] {
       ? []
       : [`settings.POWERTOOLS_LOG_LEVEL is none of ${LOG_LEVELS.join(', ')}: there might be no audit`]),
   ];
+}
+
+/** The provisioned concurrency of a function is a part of its reserved concurrency. */
+function concurrencyFaults({ functions: { api, seal, open } }: Deployment): string[] {
+  return Object.entries({ api, seal, open })
+    .filter(
+      ([, { provisionedConcurrency, reservedConcurrency }]) =>
+        provisionedConcurrency > (reservedConcurrency ?? Infinity),
+    )
+    .map(([name]) => `functions.${name}.provisionedConcurrency is above its reservedConcurrency`);
 }
 
 /**

@@ -6,6 +6,7 @@ import { yamlParse } from 'yaml-cfn';
 import { environmentOf } from '../../../deploy/app.ts';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { packageFolder } from '../../../deploy/package.ts';
+import { VPC } from './package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 
 let cli: Cli;
@@ -13,6 +14,8 @@ beforeEach(async () => {
   cli = await startCli();
 });
 afterEach(() => cli.remove());
+
+const ADMINISTRATOR = 'arn:aws:iam::111122223333:role/key-administrator';
 
 const ABSENT = {
   'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist',
@@ -754,6 +757,33 @@ describe('queue.kind', () => {
   });
 });
 
+it('the roles keep the rights to network interfaces while the deployed app is in a VPC', async () => {
+  const inVpc = { ApiLambdaFunction: { Type: 'AWS::Lambda::Function', Properties: { VpcConfig: {} } } };
+  const deployed = { 'cloudformation get-template': { TemplateBody: { Resources: inVpc } } };
+  const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']), ...deployed };
+  const early = await cli.deploy(['roles', '--yes'], given);
+  expect(early).toMatchObject({ code: 1 });
+  expect(early.said).toContain('the app in us-west-2 is in a VPC: run deploy before deploy:roles');
+  const kept = await cli.deploy(['roles', '--yes'], given, { vpc: VPC });
+  expect(kept).toMatchObject({ code: 0 });
+  expect(parametersOf(kept)).toMatchObject([{ InVpc: 'true' }, { InVpc: 'true' }]);
+});
+
+/** An answer for the stack of the roles in a region. */
+function rolesIn(region: string): object {
+  return {
+    Stacks: [
+      {
+        StackStatus: 'UPDATE_COMPLETE',
+        Outputs: ['Api', 'Open'].map((name) => ({
+          OutputKey: `${name}RoleArn`,
+          OutputValue: `arn:aws:iam::111122223333:role/${region}-${name}`,
+        })),
+      },
+    ],
+  };
+}
+
 describe('the stack parameters', () => {
   it('come from deploy.yml, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
@@ -763,6 +793,8 @@ describe('the stack parameters', () => {
       AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
       AlarmEmail: 'security@example.com',
       AlarmTopicArn: '',
+      IamDecides: 'true',
+      TopicKeyArn: '',
     };
     expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
     expect(east).toEqual(both);
@@ -795,6 +827,34 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
+  it("for strict keys name the functions' roles of all regions, and the script says which region has none yet", async () => {
+    const strict = {
+      administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
+      strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
+    };
+    const absent = 'Stack with id keyfold-roles does not exist';
+    const deploy = (...stacks: unknown[]): Promise<Outcome> =>
+      cli.deploy(['keys'], { 'cloudformation describe-stacks': [...stacks, absent], ...changes() }, strict);
+    const outcome = await deploy(rolesIn('west'), rolesIn('east'));
+    const named = {
+      IamDecides: 'false',
+      EncryptingPrincipalArns: 'arn:aws:iam::111122223333:role/west-Api,arn:aws:iam::111122223333:role/east-Api',
+      DecryptingPrincipalArns: [
+        'arn:aws:iam::111122223333:role/west-Api',
+        'arn:aws:iam::111122223333:role/west-Open',
+        'arn:aws:iam::111122223333:role/east-Api',
+        'arn:aws:iam::111122223333:role/east-Open',
+        'arn:aws:iam::444455556666:root',
+      ].join(','),
+      GrantingPrincipalArns: 'arn:aws:iam::111122223333:role/granter',
+    };
+    expect(parametersOf(outcome)).toMatchObject([named, named]);
+    expect(outcome.said).not.toContain('deploy:keys again');
+    const first = await deploy();
+    expect(parametersOf(first)[0]).toMatchObject({ IamDecides: 'false', EncryptingPrincipalArns: '' });
+    expect(first.said).toContain('keyfold-roles is not in us-west-2 yet: run deploy:keys again after deploy:roles');
+  });
+
   it("give the roles stack the names of the app's resources", async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
@@ -809,6 +869,7 @@ describe('the stack parameters', () => {
       OutputQueueName: 'keyfold-output.fifo',
       DeadLetterQueueName: 'keyfold-dead-letters.fifo',
       Tracing: 'true',
+      InVpc: 'false',
       Service: 'orders',
       Product: 'shop',
       PermissionsBoundaryArn: '',
@@ -854,6 +915,7 @@ describe('the stack parameters', () => {
       TableKeyName: 'table',
       InputQueueName: '',
       Tracing: 'false',
+      InVpc: 'false',
       PermissionsBoundaryArn: '',
     });
   });

@@ -66,7 +66,7 @@ function withVariable(characters: number, regions: string[]): object {
 
 /** The function of the queue, as osls reads it. */
 async function queueFunctionOf(queue: object): Promise<object> {
-  return queueFunctions(await read({ queue }));
+  return queueFunctions(await read({ queue }), false);
 }
 
 /** A function with the default options. */
@@ -81,6 +81,7 @@ describe('a number in deploy.yml', () => {
       [`functions.${name}.timeoutSeconds`, 1, name === 'api' ? 29 : 900] as const,
     ]),
     ['functions.seal.reservedConcurrency', 1, 100_000],
+    ['functions.open.provisionedConcurrency', 0, 100_000],
     ['http.requestsPerSecond', 1, 100_000],
     ['http.burst', 1, 100_000],
     ['queue.batchSize', 1, 10_000],
@@ -231,6 +232,35 @@ describe('a combination of options in deploy.yml', () => {
         { http: { [name]: (JWT as Readonly<Record<string, unknown>>)[name] } },
       ],
     ]),
+    ['http.scopeClaim is there without http.auth jwt', { http: { auth: 'authorizer', scopeClaim: 'scp' } }],
+    ...['partitionLists', 'partitionWildcards'].map((name): [string, object] => [
+      `http.${name} is there without http.auth jwt or authorizer`,
+      { http: { [name]: true } },
+    ]),
+    [
+      'administrators has one entry with strictKeys: if that role is deleted, only the root user can correct the key',
+      { strictKeys: {} },
+    ],
+    [
+      'strictKeys.encrypt.1 is an administrator, and those cannot use the keys',
+      { strictKeys: { encrypt: [`${ROLES}/app`, `${ROLES}/key-administrator`] } },
+    ],
+    [
+      'strictKeys.decrypt.0 is this account, in which IAM would decide again',
+      { strictKeys: { decrypt: ['arn:aws:iam::111122223333:root'] } },
+    ],
+    [
+      'strictKeys.grant.0 is of the partition aws-cn, and us-west-2 of aws',
+      { strictKeys: { grant: ['arn:aws-cn:iam::111122223333:role/granter'] } },
+    ],
+    [
+      'storageKeys.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      { storageKeys: { 'us-west-2': 'arn:aws:kms:us-east-1:111122223333:key/1' } },
+    ],
+    [
+      'storageKeys names eu-west-1, which is not among the regions',
+      { storageKeys: { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' } },
+    ],
     ['queue.fields is there without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
     ['queue.batchSize is above 10 of a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
     [
@@ -256,6 +286,13 @@ describe('a combination of options in deploy.yml', () => {
   });
 
   it.for<[what: string, changed: object]>([
+    [
+      'keys with named users and two administrators',
+      {
+        administrators: [`${ROLES}/key-administrator`, `${ROLES}/second`],
+        strictKeys: { encrypt: [`${ROLES}/app`], decrypt: ['arn:aws:iam::444455556666:root'], grant: [`${ROLES}/g`] },
+      },
+    ],
     ['one region without a region suffix in key IDs', { regions: ['us-west-2'], regionSuffix: false }],
     ['a FIFO queue read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
     ['a standard queue read in batches of more than ten', { queue: { kind: 'standard', batchSize: 11 } }],
@@ -323,6 +360,7 @@ describe('deploy.yml', () => {
       ...least,
       prefix: 'keyfold',
       api: { type: 'http' },
+      endpoints: { fips: false, dualStack: false },
       architecture: 'arm64',
       alarmTopics: {},
       tableName: 'EncryptionKey',
@@ -330,9 +368,9 @@ describe('deploy.yml', () => {
       regionSuffix: true,
       http: { auth: 'iam', requestsPerSecond: 1000, burst: 500 },
       functions: {
-        api: functionWith(29),
-        seal: functionWith(30),
-        open: functionWith(30),
+        api: { ...functionWith(29), provisionedConcurrency: 0 },
+        seal: { ...functionWith(30), provisionedConcurrency: 0 },
+        open: { ...functionWith(30), provisionedConcurrency: 0 },
         queue: functionWith(120),
         maintenance: functionWith(300),
       },
@@ -344,6 +382,7 @@ describe('deploy.yml', () => {
         oldestMessageSeconds: 3600,
       },
       environmentKeys: {},
+      storageKeys: {},
       tracing: false,
       logFormat: 'text',
       logRetentionDays: 365,

@@ -39,6 +39,11 @@ async function fileOf(name: string, lines: readonly string[]): Promise<string> {
 
 const compact = (of = record): string => encodeCompactRecord(of, 'bytes') ?? '';
 
+/** An answer of the API with the record, within as many others. */
+function nested(depth: number): string {
+  return '{"record":'.repeat(depth) + encodeDataRowRecord(record) + '}'.repeat(depth);
+}
+
 describe('keyfold inspect', () => {
   it('explains a record in every form, from an argument, a file or standard input', async () => {
     const expected = {
@@ -86,6 +91,14 @@ describe('keyfold inspect', () => {
     const lost = { ...record, key: { ...record.key, parent: { id: INTERMEDIATE_KEY, created: 60 } } };
     const { code, stdout } = await keyfold(['inspect', compact(lost), '--chain']);
     expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
+  });
+
+  it('refuses an answer of the API within another one, however deep', async () => {
+    expect((await keyfold(['inspect', '-'], nested(1))).code).toBe(0);
+    for (const depth of [2, 100_000]) {
+      const { code, stderr } = await keyfold(['inspect', '-'], nested(depth));
+      expect([code, stderr]).toEqual([2, expect.stringContaining('The record is malformed')]);
+    }
   });
 
   it.for([

@@ -106,6 +106,15 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).not.toContain('Put SK');
   });
 
+  it('gives its calls at most five seconds, or less if less is left', async () => {
+    const lefts: number[] = [];
+    world.metastore.interfere = (_call, { atMs }) => void lefts.push(atMs - world.clock.now());
+    for (const remainingMs of [30_000, 3000]) {
+      await openDoor({ world })(sampleEvent('api-ready-iam'), lambdaContext(remainingMs));
+    }
+    expect(lefts).toEqual([5000, 2500]);
+  });
+
   it('is 503 if the table does not answer within the time of the invocation', async () => {
     world.metastore.interfere = () => new Promise(() => {});
     const { status, body } = await openDoor({ world })(sampleEvent('api-ready-iam'), lambdaContext(530));

@@ -137,6 +137,20 @@ describe('the log-in', () => {
     expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
   });
 
+  it.for([undefined, '', 'hush\nhush', 'hush hush', 7])(
+    'that Vault answers with the token %j fails with KmsUnavailable, and does not show the token',
+    async (client_token) => {
+      cluster.issue = () => ({ client_token, lease_duration: 60, renewable: true });
+      const error = await errorOf(wrap(open(APPROLE)));
+      expect(error).toMatchObject({
+        code: 'KmsUnavailable',
+        message: expect.stringContaining('(IncompleteAnswer)') as string,
+      });
+      expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush');
+      expect(stub.takePaths()).toEqual([LOGIN]);
+    },
+  );
+
   it('to a sealed Vault fails with KmsUnavailable', async () => {
     await stub.befall('sealed');
     expect(await errorOf(wrap(open(APPROLE)))).toMatchObject({ code: 'KmsUnavailable' });

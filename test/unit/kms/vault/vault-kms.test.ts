@@ -123,6 +123,20 @@ describe('VaultKms', () => {
     await odd.stop();
   });
 
+  it.for([
+    ['IncompleteAnswer', { plaintext: '' }],
+    ['IncompleteAnswer', { plaintext: 'no base64' }],
+    ['IncompleteAnswer', { plaintext: 7 }],
+    ['IncompleteAnswer', {}],
+    ['AnswerTooLong', { plaintext: 'A'.repeat(70_000) }],
+  ] as const)('fails with %s if an answer has the wrong data', async ([name, data]) => {
+    const bytes = await wrapped();
+    const odd = await startStub({ status: 200, body: JSON.stringify({ data }) });
+    const error = await errorOf(open({ addresses: [odd.url] }).unwrap(bytes, noDeadline()));
+    expect(error).toMatchObject({ code: 'KmsUnavailable', message: expect.stringContaining(`(${name})`) as string });
+    await odd.stop();
+  });
+
   it('maintenance sees which addresses open a System Key, and makes no new wrap', async () => {
     const other = await StubVault.start(cluster);
     const kms = open({ addresses: [stub.url, other.url] });

@@ -4,7 +4,7 @@ import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
 import { PostgresMetastore } from '../../../../src/metastore/sql/postgres-metastore.ts';
 import { keyRecord, LONG_ID } from '../../../../src/testing/key-record.ts';
-import { codeOf, noDeadline } from '../../../support/fakes.ts';
+import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
 
 const KINDS = ['pg', 'mysql'] as const;
 type Kind = (typeof KINDS)[number];
@@ -294,5 +294,23 @@ describe.for(KINDS)('the connections of a pool of %s', (kind) => {
     await metastore.loadLatest(RECORD.id, noDeadline());
     const cancels = pool.sent.filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text));
     expect(cancels.map(({ values }) => values)).toEqual(kind === 'pg' ? [['7']] : [[7], []]);
+  });
+});
+
+describe('a metastore on mysql', () => {
+  it.for(['store', 'replaceKey'] as const)('fails at %s if its session could lose or cut a row', async (method) => {
+    const metastore = pool.metastore('mysql');
+    pool.answers = ({ text }) => {
+      if (!text.startsWith('SELECT')) return written('mysql', 0);
+      return text.startsWith('SELECT 1') ? [] : rowsOf('mysql', [[60, TEXT]]);
+    };
+    const work =
+      method === 'store'
+        ? metastore.store(RECORD, noDeadline())
+        : metastore.replaceKey(RECORD, Buffer.from('new'), noDeadline());
+    const error = await errorOf(work);
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+    expect(String((error as Error).cause)).toContain('must have autocommit and a strict sql_mode');
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([false]);
   });
 });
