@@ -37,6 +37,7 @@ import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
 import { DynamoDbRows } from './rows/dynamodb-rows.ts';
 import { JsonLinesRows } from './rows/json-lines.ts';
+import { openPostgresRows } from './rows/open-postgres.ts';
 import type { RowsOptions } from './rows/rows-options.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
@@ -124,8 +125,10 @@ export const operatorAdapters = {
     }),
   openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
     openMaintenance(config, { dryRun }),
-  openRows: async (options: RowsOptions): Promise<RowSource> =>
-    options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now),
+  openRows: async (options: RowsOptions): Promise<RowSource> => {
+    if (options.kind === 'postgres') return openPostgresRows(options.url, options);
+    return options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now);
+  },
   openCiphertexts: (region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener =>
     new KmsCiphertexts(region, encryptionContext),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),

@@ -86,6 +86,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'connections',
     'metastore',
     'node:fs/promises',
+    'pg',
     '@aws-sdk/client-dynamodb',
   ],
   sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],

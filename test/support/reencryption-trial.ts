@@ -1,0 +1,247 @@
+/** Re-encrypts the rows of a store while a writer changes them, by several runs at once that are killed at random. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { DynamoDbMetastore, encodeCompactRecord, SessionFactory, StaticKms } from '../../src/index.ts';
+import { decodeCompactRecord } from '../../src/records/compact-record.ts';
+import { ROOT } from './documents.ts';
+
+/** The table with the rows: an ID and a text in each. */
+export interface TrialStore {
+  /** The source as the command names it. */
+  readonly source: string;
+  /** More variables of the environment of the command. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Adds rows. */
+  add(rows: readonly (readonly [id: string, text: string])[]): Promise<void>;
+  /** Replaces the text of a row. */
+  write(id: string, text: string): Promise<void>;
+  read(): AsyncIterable<readonly [id: string, text: string]>;
+}
+
+interface TrialOptions {
+  readonly rows: number;
+  /** Bounds each run, so that it lasts long enough to be killed. */
+  readonly rate: number;
+  /** How often each run is killed. */
+  readonly kills: number;
+  /** The longest time from the first checkpoint, or from the start of a run that goes on from one, to the kill. */
+  readonly killWithinMs: number;
+}
+
+/** What a trial has seen, for its report. */
+export interface TrialResult {
+  readonly rows: number;
+  readonly poison: number;
+  readonly kills: number;
+  /** The writes of the other writer while the runs were at work. */
+  readonly writes: number;
+  readonly seconds: number;
+}
+
+const MASTER_KEY_HEX = '07'.repeat(32);
+const NAMES = { service: 'orders', product: 'shop' };
+const PARTITIONS = 10;
+const RUNS = 2;
+const HOUR_MS = 3_600_000;
+/** Every hundredth row cannot be done. */
+const POISON_EVERY = 100;
+
+/** Makes a service process with a cold cache. Keys that it makes are as old as its clock says. */
+function service(keyTable: string, ageMs = 0): SessionFactory {
+  return new SessionFactory({
+    ...NAMES,
+    kms: new StaticKms(Buffer.from(MASTER_KEY_HEX, 'hex'), {}),
+    metastore: new DynamoDbMetastore({ endpoint: keyTable, region: 'us-west-2' }),
+    now: () => Date.now() - ageMs,
+  });
+}
+
+/**
+ * Runs a trial and checks its end: every good row is under the new key and holds what was written last, and exactly the
+ * poison rows are in quarantine, unchanged.
+ * @param keyTable the endpoint of the DynamoDB with the key table
+ */
+export async function tryReencryption(
+  store: TrialStore,
+  keyTable: string,
+  { rows, rate, kills, killWithinMs }: TrialOptions,
+): Promise<TrialResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-trial-'));
+  try {
+    const poison = await fill(store, keyTable, rows);
+    const startedMs = Date.now();
+    const environment = {
+      ...process.env,
+      KEYFOLD_SERVICE: NAMES.service,
+      KEYFOLD_PRODUCT: NAMES.product,
+      KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER_KEY_HEX,
+      KEYFOLD_DYNAMODB_ENDPOINT: keyTable,
+      AWS_REGION: 'us-west-2',
+      ...store.environment,
+    };
+    const rotating = keyfold(['keys', 'rotate', '--all-partitions', '--json'], environment);
+    const rotated = JSON.parse(await rotating.stdout) as { created: number }[];
+    expect(rotated).toHaveLength(PARTITIONS);
+    const newest = Math.max(...rotated.map(({ created }) => created));
+
+    const writer = startWriter(store, keyTable, rows);
+    const killed = await Promise.all(
+      Array.from({ length: RUNS }, (_, i) => {
+        const [checkpoint, quarantine] = [join(folder, `checkpoint-${i}`), join(folder, `quarantine-${i}`)];
+        const args = ['reencrypt', store.source, '--field', 'card', '--verb', 'rewrap', '--rate', String(rate)];
+        args.push('--quarantine', quarantine, '--checkpoint', checkpoint, '--json');
+        return runKilled(args, environment, checkpoint, { kills, killWithinMs });
+      }),
+    );
+    const versions = await writer.stop();
+    await checkEnd(store, keyTable, { poison, versions, newest });
+    for (let i = 0; i < RUNS; i += 1) await checkQuarantine(join(folder, `quarantine-${i}`), poison);
+    const writes = [...versions.values()].reduce((sum, version) => sum + version, 0);
+    const seconds = Math.round((Date.now() - startedMs) / 1000);
+    return { rows, poison: poison.size, kills: killed.reduce((sum, one) => sum + one, 0), writes, seconds };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const partitionOf = (i: number): string => `tenant-${i % PARTITIONS}`;
+const isPoison = (i: number): boolean => i % POISON_EVERY === 7;
+const plaintextOf = (i: number, version: number): string => `row ${i} version ${version}`;
+
+async function sealed(keyfold: SessionFactory, i: number, version: number): Promise<string> {
+  const record = await keyfold.session(partitionOf(i)).encrypt(Buffer.from(plaintextOf(i, version)));
+  return encodeCompactRecord(record, 'bytes') ?? '';
+}
+
+/** Fills the store with records under a key of an hour ago. Returns the poison rows and their texts. */
+async function fill(store: TrialStore, keyTable: string, rows: number): Promise<Map<string, string>> {
+  const before = service(keyTable, HOUR_MS);
+  const poison = new Map<string, string>();
+  for (let from = 0; from < rows; from += 1000) {
+    const batch = await Promise.all(
+      Array.from({ length: Math.min(1000, rows - from) }, async (_, offset) => {
+        const i = from + offset;
+        const text = await sealed(before, i, 0);
+        if (!isPoison(i)) return [String(i), text] as const;
+        const bad = poisoned(text, i);
+        poison.set(String(i), bad);
+        return [String(i), bad] as const;
+      }),
+    );
+    await store.add(batch);
+  }
+  return poison;
+}
+
+/** Breaks a record in one of three ways. */
+function poisoned(text: string, i: number): string {
+  const way = Math.floor(i / POISON_EVERY) % 3;
+  if (way === 0) return 'no record';
+  if (way === 1) return text.slice(0, 100);
+  const { record } = decodeCompactRecord(text);
+  const key = { ...record.key, encryptedKey: Buffer.alloc(60) };
+  return encodeCompactRecord({ ...record, key }, 'bytes') ?? '';
+}
+
+/** Overwrites random good rows with new versions, without a condition, until it is stopped. */
+function startWriter(store: TrialStore, keyTable: string, rows: number): { stop: () => Promise<Map<number, number>> } {
+  const keyfold = service(keyTable);
+  const versions = new Map<number, number>();
+  let isStopped = false;
+  const work = async (lane: number): Promise<void> => {
+    while (!isStopped) {
+      // Each lane has rows of its own, so that the last write of a row is known.
+      const i = Math.floor(Math.random() * (rows / 4)) * 4 + lane;
+      if (i >= rows || isPoison(i)) continue;
+      const version = (versions.get(i) ?? 0) + 1;
+      await store.write(String(i), await sealed(keyfold, i, version));
+      versions.set(i, version);
+    }
+  };
+  const lanes = Promise.all([0, 1, 2, 3].map(work));
+  return {
+    stop: async () => {
+      isStopped = true;
+      await lanes;
+      return versions;
+    },
+  };
+}
+
+function keyfold(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { child: ChildProcess; stdout: Promise<string>; stderr: () => string } {
+  const child = spawn(process.execPath, ['src/cli/main.ts', ...args], { cwd: ROOT, env });
+  const said = { out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (said.err += chunk.toString()));
+  return { child, stdout: once(child, 'close').then(() => said.out), stderr: () => said.err };
+}
+
+/**
+ * Starts a command again and again. It is killed at random after its first checkpoint, until it may finish.
+ * @returns how often it was killed
+ */
+async function runKilled(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  checkpoint: string,
+  { kills, killWithinMs }: Pick<TrialOptions, 'kills' | 'killWithinMs'>,
+): Promise<number> {
+  let killed = 0;
+  for (;;) {
+    const { child, stdout, stderr } = keyfold(args, environment);
+    if (killed < kills) {
+      const hasSaved = async (): Promise<void> => {
+        while (child.exitCode === null && !existsSync(checkpoint)) await sleep(20);
+      };
+      await hasSaved();
+      await Promise.race([stdout, sleep(Math.random() * killWithinMs)]);
+      child.kill('SIGKILL');
+    }
+    const out = await stdout;
+    if (child.signalCode === 'SIGKILL') {
+      killed += 1;
+      continue;
+    }
+    // The code is 1 because of the rows in quarantine.
+    expect([child.exitCode, stderr()]).toEqual([1, expect.stringContaining('"outcome":"done"')]);
+    expect(JSON.parse(out)).toMatchObject({ verb: 'rewrap', skipped: 0 });
+    return killed;
+  }
+}
+
+async function checkEnd(
+  store: TrialStore,
+  keyTable: string,
+  end: { poison: ReadonlyMap<string, string>; versions: ReadonlyMap<number, number>; newest: number },
+): Promise<void> {
+  const reader = service(keyTable);
+  const wrong: string[] = [];
+  for await (const [id, text] of store.read()) {
+    const bad = end.poison.get(id);
+    if (bad !== undefined) {
+      if (text !== bad) wrong.push(`the poison row ${id} was changed`);
+      continue;
+    }
+    const { record } = decodeCompactRecord(text);
+    const plaintext = (await reader.session(partitionOf(Number(id))).decrypt(record)).toString();
+    if (plaintext !== plaintextOf(Number(id), end.versions.get(Number(id)) ?? 0))
+      wrong.push(`a write to ${id} is lost`);
+    if (record.key.parent.created < end.newest - 120) wrong.push(`the row ${id} is under the old key`);
+  }
+  expect(wrong).toEqual([]);
+}
+
+async function checkQuarantine(file: string, poison: ReadonlyMap<string, string>): Promise<void> {
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+  const ids = lines.map((line) => (JSON.parse((JSON.parse(line) as { row: string }).row) as { id: string }).id);
+  expect([...new Set(ids)].toSorted()).toEqual([...poison.keys()].toSorted());
+}
