@@ -1,5 +1,5 @@
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
-import { PostgresRows, type PostgresRowsOptions, type RowsPool } from './postgres-rows.ts';
+import { PostgresRows, type PostgresRowsOptions } from './postgres-rows.ts';
 import type { RowSource } from '../maintenance/reencryption/rows.ts';
 
 const CONNECTIONS = 8;
@@ -28,5 +28,5 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
   });
   // The query on a broken connection fails with the same error. Without a listener, Node would end the process.
   pool.on('error', () => {});
-  return new PostgresRows(options, pool as unknown as RowsPool);
+  return new PostgresRows(options, pool);
 }

@@ -4,6 +4,7 @@ import {
   DynamoDBClient,
   PutItemCommand,
   paginateScan,
+  type AttributeValue,
 } from '@aws-sdk/client-dynamodb';
 import { Pool } from 'pg';
 import { createKeyTable } from '../../local/dynamodb.ts';
@@ -24,6 +25,10 @@ const TableName = 'Customers';
 /** The most items of one request. */
 const BATCH_ITEMS = 25;
 
+function itemOf(id: string, text: string): Record<string, AttributeValue> {
+  return { id: { S: id }, card: { S: text } };
+}
+
 /** Starts DynamoDB Local with the key table and a table with rows. */
 export async function startDynamoDbStore(): Promise<ServedStore & { readonly client: DynamoDBClient }> {
   const server = await startDynamoDbLocal();
@@ -38,7 +43,6 @@ export async function startDynamoDbStore(): Promise<ServedStore & { readonly cli
       KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
     }),
   );
-  const itemOf = (id: string, text: string) => ({ id: { S: id }, card: { S: text } });
   return {
     client,
     keyTable: endpoint,

@@ -38,7 +38,6 @@ interface TrialOptions {
 export interface TrialResult {
   readonly rows: number;
   readonly poison: number;
-  readonly kills: number;
   /** The writes of the other writer while the runs were at work. */
   readonly writes: number;
   readonly seconds: number;
@@ -49,6 +48,8 @@ const NAMES = { service: 'orders', product: 'shop' };
 const PARTITIONS = 10;
 const RUNS = 2;
 const HOUR_MS = 3_600_000;
+/** The writer must leave the emulator time for the runs. */
+const WRITE_PAUSE_MS = 5;
 /** Every hundredth row cannot be done. */
 const POISON_EVERY = 100;
 
@@ -63,51 +64,74 @@ function service(keyTable: string, ageMs = 0): SessionFactory {
 }
 
 /**
- * Runs a trial and checks its end: every good row is under the new key and holds what was written last, and exactly the
- * poison rows are in quarantine, unchanged.
+ * Tries two runs of the command at once, each of which is killed at random and goes on from its checkpoint.
  * @param keyTable the endpoint of the DynamoDB with the key table
  */
 export async function tryReencryption(
   store: TrialStore,
   keyTable: string,
-  { rows, rate, kills, killWithinMs }: TrialOptions,
-): Promise<TrialResult> {
+  { rows, rate, ...ends }: TrialOptions,
+): Promise<TrialResult & { readonly kills: number }> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-trial-'));
+  let kills = 0;
   try {
-    const poison = await fill(store, keyTable, rows);
-    const startedMs = Date.now();
-    const environment = {
-      ...process.env,
-      KEYFOLD_SERVICE: NAMES.service,
-      KEYFOLD_PRODUCT: NAMES.product,
-      KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER_KEY_HEX,
-      KEYFOLD_DYNAMODB_ENDPOINT: keyTable,
-      AWS_REGION: 'us-west-2',
-      ...store.environment,
-    };
-    const rotating = keyfold(['keys', 'rotate', '--all-partitions', '--json'], environment);
-    const rotated = JSON.parse(await rotating.stdout) as { created: number }[];
-    expect(rotated).toHaveLength(PARTITIONS);
-    const newest = Math.max(...rotated.map(({ created }) => created));
-
-    const writer = startWriter(store, keyTable, rows);
-    const killed = await Promise.all(
-      Array.from({ length: RUNS }, (_, i) => {
+    const result = await trial(store, keyTable, rows, async (environment) => {
+      const runs = Array.from({ length: RUNS }, async (_, i) => {
         const [checkpoint, quarantine] = [join(folder, `checkpoint-${i}`), join(folder, `quarantine-${i}`)];
         const args = ['reencrypt', store.source, '--field', 'card', '--verb', 'rewrap', '--rate', String(rate)];
         args.push('--quarantine', quarantine, '--checkpoint', checkpoint, '--json');
-        return runKilled(args, environment, checkpoint, { kills, killWithinMs });
-      }),
-    );
-    const versions = await writer.stop();
-    await checkEnd(store, keyTable, { poison, versions, newest });
-    for (let i = 0; i < RUNS; i += 1) await checkQuarantine(join(folder, `quarantine-${i}`), poison);
-    const writes = [...versions.values()].reduce((sum, version) => sum + version, 0);
-    const seconds = Math.round((Date.now() - startedMs) / 1000);
-    return { rows, poison: poison.size, kills: killed.reduce((sum, one) => sum + one, 0), writes, seconds };
+        kills += await runKilled(args, environment, checkpoint, ends);
+        const lines = (await readFile(quarantine, 'utf8')).trimEnd().split('\n');
+        return lines.map((line) => (JSON.parse(line) as { row: string }).row);
+      });
+      return Promise.all(runs);
+    });
+    return { ...result, kills };
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/**
+ * Fills a store, makes new keys, and checks the end of the runs: every good row is under a new key and holds what was
+ * written last, and exactly the poison rows are in quarantine, unchanged.
+ * @param work does the runs with the environment of an operator. It returns the quarantine of each run, as its rows.
+ */
+export async function trial(
+  store: TrialStore,
+  keyTable: string,
+  rows: number,
+  work: (environment: NodeJS.ProcessEnv) => Promise<string[][]>,
+): Promise<TrialResult> {
+  const poison = await fill(store, keyTable, rows);
+  const environment = {
+    ...process.env,
+    KEYFOLD_SERVICE: NAMES.service,
+    KEYFOLD_PRODUCT: NAMES.product,
+    KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER_KEY_HEX,
+    KEYFOLD_DYNAMODB_ENDPOINT: keyTable,
+    AWS_REGION: 'us-west-2',
+    ...store.environment,
+  };
+  const rotating = keyfold(['keys', 'rotate', '--all-partitions', '--json'], environment);
+  const printed = await rotating.stdout;
+  expect(rotating.stderr()).not.toContain('keyfold:');
+  const rotated = JSON.parse(printed) as { created: number }[];
+  expect(rotated).toHaveLength(PARTITIONS);
+  const oldest = Math.min(...rotated.map(({ created }) => created));
+
+  const startedMs = Date.now();
+  const writer = startWriter(store, keyTable, rows);
+  const quarantines = await work(environment);
+  const seconds = Math.round((Date.now() - startedMs) / 1000);
+  const versions = await writer.stop();
+  await checkEnd(store, keyTable, { poison, versions, oldest });
+  for (const lines of quarantines) {
+    const ids = lines.map((row) => (JSON.parse(row) as { id: string }).id);
+    expect([...new Set(ids)].toSorted()).toEqual([...poison.keys()].toSorted());
+  }
+  const writes = [...versions.values()].reduce((sum, version) => sum + version, 0);
+  return { rows, poison: poison.size, writes, seconds };
 }
 
 const partitionOf = (i: number): string => `tenant-${i % PARTITIONS}`;
@@ -162,9 +186,12 @@ function startWriter(store: TrialStore, keyTable: string, rows: number): { stop:
       const version = (versions.get(i) ?? 0) + 1;
       await store.write(String(i), await sealed(keyfold, i, version));
       versions.set(i, version);
+      await sleep(WRITE_PAUSE_MS);
     }
   };
   const lanes = Promise.all([0, 1, 2, 3].map(work));
+  // If the trial fails, its store stops before the writer does.
+  lanes.catch(() => {});
   return {
     stop: async () => {
       isStopped = true;
@@ -221,7 +248,7 @@ async function runKilled(
 async function checkEnd(
   store: TrialStore,
   keyTable: string,
-  end: { poison: ReadonlyMap<string, string>; versions: ReadonlyMap<number, number>; newest: number },
+  end: { poison: ReadonlyMap<string, string>; versions: ReadonlyMap<number, number>; oldest: number },
 ): Promise<void> {
   const reader = service(keyTable);
   const wrong: string[] = [];
@@ -235,13 +262,7 @@ async function checkEnd(
     const plaintext = (await reader.session(partitionOf(Number(id))).decrypt(record)).toString();
     if (plaintext !== plaintextOf(Number(id), end.versions.get(Number(id)) ?? 0))
       wrong.push(`a write to ${id} is lost`);
-    if (record.key.parent.created < end.newest - 120) wrong.push(`the row ${id} is under the old key`);
+    if (record.key.parent.created < end.oldest) wrong.push(`the row ${id} is under the old key`);
   }
   expect(wrong).toEqual([]);
-}
-
-async function checkQuarantine(file: string, poison: ReadonlyMap<string, string>): Promise<void> {
-  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
-  const ids = lines.map((line) => (JSON.parse((JSON.parse(line) as { row: string }).row) as { id: string }).id);
-  expect([...new Set(ids)].toSorted()).toEqual([...poison.keys()].toSorted());
 }
