@@ -25,7 +25,7 @@ const STOP_BEFORE_END_MS = 60_000;
 
 /**
  * Creates the door for the workers of a state machine. A worker re-encrypts a segment of a table, stops before its
- * time limit, and returns where the next worker goes on.
+ * time limit, and returns the event of the next worker.
  */
 export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, ReencryptAnswer> {
   const { keyfold, naming, telemetry, now } = options;

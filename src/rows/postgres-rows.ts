@@ -93,14 +93,14 @@ export class PostgresRows implements RowSource<TableRow> {
 
   async #describe(): Promise<void> {
     const columns = await this.#send(
-      'SELECT attname, format_type(atttypid, NULL) FROM pg_attribute ' +
-        'WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped',
+      'SELECT attname, format_type(atttypid, NULL) ' +
+        'FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped',
       [this.#table],
     );
     this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
     const key = await this.#send(
       'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) ' +
-        'WHERE i.indrelid = $1::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)',
+        'AND i.indrelid = $1::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)',
       [this.#table],
     );
     this.#key = key.rows.map(([name]) => name ?? '');
