@@ -123,6 +123,18 @@ export const ERRORS_BY_NAME: Plugin = {
   },
 };
 
+/** Removes the descriptions of schemas. Only the OpenAPI document has them, and a handler loads that as a file. */
+export const NO_DESCRIPTIONS: Plugin = {
+  name: 'no-descriptions',
+  setup: (bundler) => {
+    bundler.onLoad({ filter: /\/src\/operations\/[\w-]+\.ts$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      const contents = text.replaceAll(/\bv\.description\(\s*(?:'[^'\\]*'|"[^"\\]*"),?\s*\)/g, "v.description('')");
+      return { contents, loader: 'ts' };
+    });
+  },
+};
+
 /** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which no function uses. */
 export const NO_ENDPOINT_CACHE: Plugin = {
   name: 'no-endpoint-cache',
@@ -147,9 +159,9 @@ export const NATIVE_SHA256: Plugin = {
   },
 };
 
-/** The modules that a start loads: what the files of handlers/ import. */
+/** The modules that a process loads when it starts: those that the files of handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/schedule'];
-/** The modules that load on demand and use code that a start has loaded. */
+/** The modules that a process loads on demand, and that use code which it loaded when it started. */
 const LAZY =
   /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 

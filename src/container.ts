@@ -1,5 +1,6 @@
-import type { AppConfig, KmsConfig } from './config/app-config.ts';
-import { readQueueConfig } from './config/queue-config.ts';
+import type { AppConfig, FunctionKms, KmsConfig } from './config/app-config.ts';
+import type { Pkcs11Config } from './config/pkcs11-config.ts';
+import { areQueuesOfAws, readQueueConfig } from './config/queue-config.ts';
 import { readConfig, vaultReaderOf } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
@@ -19,13 +20,14 @@ import { SessionFactory } from './envelope/session-factory.ts';
 import type { RowSource } from './maintenance/reencryption/rows.ts';
 import type { CiphertextOpener } from './maintenance/reencryption/verbs.ts';
 import type { RowTransfer } from './maintenance/row-transfer.ts';
-import { SystemKeyMaintenance } from './maintenance/system-key-maintenance.ts';
+import { SystemKeyMaintenance, type WrapRenewer } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import { KmsCiphertexts } from './kms/kms-ciphertexts.ts';
 import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
 import type { KmsEvents } from './kms/failover.ts';
 import type { RegionState } from './kms/region-health.ts';
 import { StaticKms } from './kms/static-kms.ts';
+import type { Pkcs11Kms } from './kms/pkcs11/pkcs11-kms.ts';
 import type { VaultKms } from './kms/vault/vault-kms.ts';
 import type { DynamoDbMetastoreOptions } from './metastore/dynamodb-options.ts';
 import { DynamoDbErasureRegister } from './metastore/dynamodb-erasure-register.ts';
@@ -68,7 +70,11 @@ export async function buildInvoke(): Promise<DoorOptions> {
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
   const config = readQueueConfig(process.env, await vaultReaderOf(process.env));
-  return { ...(await buildDoor(config)), queue: config.queue, queues: new SqsQueues() };
+  return {
+    ...(await buildDoor(config)),
+    queue: config.queue,
+    queues: new SqsQueues({ useQueueUrlAsEndpoint: !areQueuesOfAws(config.queue) }),
+  };
 }
 
 /**
@@ -79,7 +85,7 @@ export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   const telemetry = createMaintenanceTelemetry(config.names.service);
   return {
-    maintenance: await openMaintenance(config, { events: telemetry.events }),
+    maintenance: openMaintenance(config, await openMaintainable(config.kms, telemetry.events), telemetry.events),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
@@ -132,13 +138,19 @@ function regionOf({
   return { ...(region !== undefined && { region }), ...(endpoint !== undefined && { endpoint }) };
 }
 
-async function openMaintenance(
-  { kms: kmsConfig, names, policy, metastore: options }: AppConfig,
-  { events, dryRun = false }: { readonly events?: Telemetry['events']; readonly dryRun?: boolean },
-): Promise<SystemKeyMaintenance> {
-  if (kmsConfig.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+/** @throws KeyfoldError `InvalidConfiguration` if a static master key is configured */
+async function openMaintainable(config: FunctionKms, events?: Telemetry['events']): Promise<AwsKms | VaultKms> {
+  if (config.kind === 'static') throw invalidConfiguration(['a static master key has no wraps to maintain']);
+  return openRegionalKms(config, events);
+}
+
+function openMaintenance(
+  { names, policy, metastore: options }: AppConfig,
+  kms: KeyManagementService & WrapRenewer,
+  events?: Telemetry['events'],
+  dryRun = false,
+): SystemKeyMaintenance {
   const listening = events === undefined ? {} : { events };
-  const kms = await openRegionalKms(kmsConfig, events);
   const table = new DynamoDbMetastore({ ...options, ...listening });
   const metastore = dryRun ? dryRunStore(table) : table;
   const erasures = new DynamoDbErasureRegister(options, names);
@@ -172,8 +184,11 @@ export const operatorAdapters = {
       kms: await openKms(kms),
       metastore: new DynamoDbMetastore(metastore),
     }),
-  openMaintenance: (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> =>
-    openMaintenance(config, { dryRun }),
+  openMaintenance: async (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> => {
+    const { kms } = config;
+    const opened = kms.kind === 'pkcs11' ? await openHsm(kms) : await openMaintainable(kms);
+    return openMaintenance(config, opened, undefined, dryRun);
+  },
   openRows: async (options: RowsOptions): Promise<RowSource> => {
     if (options.kind === 'postgres') return openPostgresRows(options.url, options);
     return options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now);
@@ -186,12 +201,22 @@ export const operatorAdapters = {
 
 async function openKms(config: KmsConfig): Promise<KeyManagementService> {
   if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);
-  return openRegionalKms(config);
+  return config.kind === 'pkcs11' ? openHsm(config) : openRegionalKms(config);
+}
+
+/** Opens an HSM, for an operator's commands only. */
+async function openHsm(config: Pkcs11Config): Promise<Pkcs11Kms> {
+  const { kind: _, pinFile, ...options } = config;
+  const [{ Pkcs11Kms }, { readFile }] = await Promise.all([
+    import('./kms/pkcs11/index.ts'),
+    import('node:fs/promises'),
+  ]);
+  return new Pkcs11Kms({ ...options, pin: async () => (await readFile(pinFile, 'utf8')).trim() });
 }
 
 /** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */
 async function openRegionalKms(
-  config: Exclude<KmsConfig, { kind: 'static' }>,
+  config: Exclude<FunctionKms, { kind: 'static' }>,
   events: Partial<KmsEvents> = {},
 ): Promise<AwsKms | VaultKms> {
   if (config.kind === 'aws') {
@@ -203,10 +228,10 @@ async function openRegionalKms(
   return new VaultKms({ ...options, auth: authOf(login), ca: await certificatesIn(caFile), events });
 }
 
-/** The longest that a start waits for the System Key. Lambda allows ten seconds for the whole start. */
+/** The longest time that a starting process waits for the System Key. Lambda allows ten seconds for the whole start. */
 const PRELOAD_TIMEOUT_MS = 5000;
 
-async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {
+async function buildDoor(config: AppConfig<FunctionKms>): Promise<DoorOptions & Pick<HttpDoorOptions, 'health'>> {
   const telemetry = createTelemetry(config.names.service);
   const { kms, regionStates } = await buildKms(config, telemetry);
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
@@ -229,7 +254,7 @@ async function buildDoor(config: AppConfig): Promise<DoorOptions & Pick<HttpDoor
 }
 
 async function buildKms(
-  { kms: config }: AppConfig,
+  { kms: config }: AppConfig<FunctionKms>,
   { events }: Telemetry,
 ): Promise<{ kms: KeyManagementService; regionStates: () => RegionState[] }> {
   if (config.kind === 'static') {

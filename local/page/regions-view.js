@@ -85,7 +85,7 @@ function matches(ours, fault) {
   return Object.entries(ours).every(([name, value]) => fault[name] === value);
 }
 
-/** The state in which the process believes a region to be. The process learns it only from its own requests. */
+/** The state of a region, as the process sees it. The process knows only what its own requests have shown. */
 function seenBy(health) {
   if (health === undefined || health.state === 'unknown') return 'The process has not called it yet.';
   const spared = health.avoidedUntilMs > Date.now() ? `, tried last until ${clock(health.avoidedUntilMs)}` : '';

@@ -18,7 +18,7 @@ export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock
   // The latest time that was read since the last step back.
   let highestMs = lastMs;
   let lastMonotonicMs = monotonic?.() ?? 0;
-  // The lag of the ages behind the monotonic clock.
+  // How far the ages are behind the monotonic clock.
   let behindMs = 0;
   let agedMs = 0;
   return () => {

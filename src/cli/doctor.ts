@@ -7,17 +7,20 @@ import { KeyNaming } from '../records/ids.ts';
 import { fault, ok, skip, warn, type HealthCheck } from './health/check.ts';
 import { faultText } from '../connections/call-fault.ts';
 import { checkKmsRegion, type KmsRegionHealth } from './health/kms-health.ts';
+import { checkCalls } from './health/call-health.ts';
 import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkTable, tableSilent } from './health/table-health.ts';
 import { minimumsOf } from './key-view.ts';
-import { checkVault } from './health/vault-health.ts';
 import { formatTable, printableJson } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
+
+const VAULT_FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
+const HSM_FIX = 'docs/how-to/use-an-hsm.md#if-something-goes-wrong';
 
 /** The exit code of `keyfold doctor` if a check warns and none has found a fault. */
 const WARNED = 3;
 
-/** Beyond this difference, AWS refuses some signatures after a while, and keys get wrong dates. */
+/** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
 const MAX_CLOCK_OFFSET_MS = 60_000;
 /** Credentials that end sooner may end during a longer command. */
 const CREDENTIALS_LEFT_MS = 5 * 60_000;
@@ -117,9 +120,15 @@ async function kmsChecks(
   if (kms.kind === 'aws') return regions.flatMap(({ checks }) => checks);
   if (kms.kind === 'vault') {
     const { addresses } = kms;
-    const checkOne = async (address: string): Promise<HealthCheck> =>
-      checkVault(address, await dependencies.openKms({ ...kms, addresses: [address] }), dependencies.now);
+    const checkOne = async (address: string): Promise<HealthCheck> => {
+      const opened = await dependencies.openKms({ ...kms, addresses: [address] });
+      return checkCalls(`vault ${address} calls`, opened, VAULT_FIX, dependencies.now);
+    };
     return Promise.all(addresses.map(checkOne));
+  }
+  if (kms.kind === 'pkcs11') {
+    const opened = await dependencies.openKms(kms);
+    return [await checkCalls(`hsm ${kms.tokenLabel} calls`, opened, HSM_FIX, dependencies.now)];
   }
   const fix = 'set KEYFOLD_KMS_KEYS: a static key is for a developer’s machine only';
   return [warn('kms', 'a static master key wraps the System Keys', fix)];

@@ -7,14 +7,14 @@ import { formatFields, formatTable, isoOf } from './text.ts';
 /** A copy of the keys outside the rows. `unknown`: the copies of a replica cannot be listed, and `text` says why. */
 export type CopyView = KeyCopy | { readonly kind: 'unknown'; readonly region: string; readonly text: string };
 
-/** The rows that one replica has of the partition. */
+/** The partition's rows in one replica. */
 interface ReplicaView {
   readonly region: string;
   readonly rows: number;
   readonly tombstones: number;
 }
 
-/** What `--status` knows beside the rows in their own regions. */
+/** What `--status` shows besides the rows in their own regions. */
 export interface StatusFacts {
   readonly replicas: readonly ReplicaView[];
   readonly copies: readonly CopyView[];

@@ -74,7 +74,7 @@ function stateOf(
   return earliest < policy.minSealingCreated ? 'before-minimum' : (retirementByDate(policy, created, nowMs) ?? 'valid');
 }
 
-/** Says which minimum dates the settings have, as whole sentences. */
+/** Describes the minimum dates in the settings, one sentence for each. */
 export function minimumsOf({ minSealingCreated, minOpeningCreated }: CryptoPolicy): string[] {
   const sentences = [
     [minSealingCreated, 'seal nothing new (KEYFOLD_MIN_SEALING_CREATED)'],

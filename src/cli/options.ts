@@ -60,7 +60,7 @@ export function overridesOf(options: CommonOptions): Overrides {
   );
 }
 
-/** The members of a request that the options of a writing command give. */
+/** Returns the members of a request that come from the options of a writing command. */
 export function writeRequestOf(options: CommonOptions & WriteOptions) {
   const { json = false, dryRun = false, yes = false, reason, auditFile } = options;
   return { json, dryRun, yes, reason, auditFile };

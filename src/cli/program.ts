@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { AppConfig } from '../config/app-config.ts';
-import { readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
+import type { AppConfig, KmsConfig } from '../config/app-config.ts';
+import { hsmReaderOf, readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
 import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
@@ -47,7 +47,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
     const overrides = Object.entries(overridesOf(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
     const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
-    return readConfig(environment, [], await vaultReaderOf(environment));
+    return readConfig<KmsConfig>(environment, [], hsmReaderOf(environment) ?? (await vaultReaderOf(environment)));
   };
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');

@@ -6,15 +6,16 @@ import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import type { OperationName } from '../operations/operation-name.ts';
 import type { OperationLimits } from '../operations/operation.ts';
+import type { KmsReader } from './kms-reader.ts';
+import type { Pkcs11Config, Pkcs11Settings } from './pkcs11-config.ts';
 import type { Settings } from './settings.ts';
-import type * as vaultConfig from './vault-config.ts';
-import type { AllSettings, VaultConfig } from './vault-config.ts';
+import type { VaultConfig, VaultSettings } from './vault-config.ts';
 
 /** Environment variables, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The KMS that wraps System Keys: AWS KMS keys by region, Vault, or a static master key for local use. */
-export type KmsConfig =
+/** The KMS of a function: AWS KMS keys by region, Vault, or a static master key for local use. */
+export type FunctionKms =
   | {
       readonly kind: 'aws';
       readonly keys: Readonly<Record<string, string>>;
@@ -23,6 +24,9 @@ export type KmsConfig =
     }
   | VaultConfig
   | { readonly kind: 'static'; readonly masterKey: Buffer; readonly override: string | undefined };
+
+/** The KMS that wraps System Keys. Only an operator's commands use an HSM. */
+export type KmsConfig = FunctionKms | Pkcs11Config;
 
 /**
  * How HTTP callers are authorized: by IAM signatures, by a JWT whose claim lists partitions, by a Lambda authorizer
@@ -73,12 +77,12 @@ export interface DoorConfig extends OperationLimits {
 /** The rules for proofs of records and of key rows. */
 type ProofRules = Pick<SessionFactoryOptions, keyof ContextRules | 'keyRowProofs'>;
 
-/** The checked configuration of a function. */
-export interface AppConfig {
+/** The checked configuration of a service. */
+export interface AppConfig<Kms = KmsConfig> {
   readonly names: ServiceNames;
   readonly policy: Partial<CryptoPolicy>;
   readonly proofs: ProofRules;
-  readonly kms: KmsConfig;
+  readonly kms: Kms;
   readonly metastore: DynamoDbMetastoreOptions;
   /** Whether a process loads the System Key before its first request. */
   readonly preloadSystemKey: boolean;
@@ -86,16 +90,23 @@ export interface AppConfig {
   readonly door: DoorConfig;
 }
 
-/** The module that reads the settings of Vault. */
-export type VaultReader = typeof vaultConfig;
+/** The settings that every KMS has, with those of the KMS that is read. */
+export type AllSettings = Settings & Partial<VaultSettings & Pkcs11Settings>;
+
+/** Reads the settings of one of these kinds of KMS. */
+export type AnyKmsReader<Kms extends KmsConfig> = KmsReader<Kms, VaultSettings & Pkcs11Settings>;
 
 /** Builds the configuration from checked settings. */
-export function configOf(settings: AllSettings, environment: Environment, vault?: VaultReader): AppConfig {
+export function configOf<Kms extends KmsConfig>(
+  settings: AllSettings,
+  environment: Environment,
+  reader?: AnyKmsReader<Kms>,
+): AppConfig<FunctionKms | Kms> {
   return Object.freeze({
     names: namesOf(settings),
     policy: policyOf(settings),
     proofs: proofsOf(settings),
-    kms: kmsOf(settings, environment, vault),
+    kms: kmsOf(settings, environment, reader),
     metastore: metastoreOf(settings),
     preloadSystemKey: settings.PRELOAD_SYSTEM_KEY,
     auth: authOf(settings),
@@ -114,12 +125,12 @@ export function namesOf(settings: Settings): ServiceNames {
 }
 
 /** Returns the KMS configuration. */
-export function kmsOf(
+export function kmsOf<Kms extends KmsConfig>(
   settings: Omit<AllSettings, 'SERVICE' | 'PRODUCT'>,
   environment: Environment,
-  vault?: VaultReader,
-): KmsConfig {
-  if (vault !== undefined && settings.KMS === 'vault') return vault.vaultOf(settings);
+  reader?: AnyKmsReader<Kms>,
+): FunctionKms | Kms {
+  if (reader !== undefined && settings.KMS === reader.kind) return reader.configOf(settings);
   const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
   if (masterKey !== undefined) {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };

@@ -4,9 +4,10 @@ import { invalidConfiguration } from '../errors.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import { kmsOf, metastoreOf, policyOf, type Environment, type KmsConfig } from './app-config.ts';
-import { settingFaults, settingsOf, tableFaults } from './read-config.ts';
+import { PREFIX, settingFaults, settingsOf, tableFaults } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
-import * as vault from './vault-config.ts';
+import { pkcs11Reader } from './pkcs11-config.ts';
+import { vaultReader } from './vault-config.ts';
 
 /** The settings for an operator's command. Most commands do not call KMS, so they require no KMS settings. */
 export interface OperatorConfig {
@@ -22,12 +23,16 @@ export interface OperatorConfig {
 export type Overrides = Partial<Record<keyof Settings, string>>;
 
 /** The schema of the service's settings, none of which is required. */
-const operatorSchema = v.object({
+const OPTIONAL_ENTRIES = {
   ...settingsSchema.entries,
-  ...vault.VAULT_ENTRIES,
   SERVICE: v.optional(settingsSchema.entries.SERVICE),
   PRODUCT: v.optional(settingsSchema.entries.PRODUCT),
-});
+};
+
+/** Reads the settings of an HSM if `KEYFOLD_KMS=pkcs11`. The functions have no HSM. */
+export function hsmReaderOf(environment: Environment): typeof pkcs11Reader | undefined {
+  return environment[`${PREFIX}KMS`] === pkcs11Reader.kind ? pkcs11Reader : undefined;
+}
 
 /**
  * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. If the command has the
@@ -36,6 +41,8 @@ const operatorSchema = v.object({
  */
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {
   const own = { ...settingsOf(environment), ...overrides };
+  const reader = hsmReaderOf(environment) ?? vaultReader;
+  const operatorSchema = v.object({ ...OPTIONAL_ENTRIES, ...reader.entries });
   const { issues, output, success } = v.safeParse(operatorSchema, own);
   const faults = [
     ...settingFaults(own, operatorSchema.entries, issues),
@@ -50,6 +57,6 @@ export function readOperatorConfig(environment: Environment, overrides: Override
       : undefined,
     policy: cryptoPolicy(policyOf(output)),
     metastore: metastoreOf(output),
-    kms: kmsOf(output, environment, vault),
+    kms: kmsOf<KmsConfig>(output, environment, reader),
   };
 }

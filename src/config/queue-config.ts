@@ -1,7 +1,7 @@
 import { fieldPathFaults } from '../operations/field-path-faults.ts';
 import { isOnFields, type OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
-import { configOf, type AppConfig, type Environment, type VaultReader } from './app-config.ts';
+import { configOf, type AppConfig, type Environment, type FunctionKms, type AnyKmsReader } from './app-config.ts';
 import { checkedSettings, PREFIX } from './read-config.ts';
 import type { Settings } from './settings.ts';
 
@@ -35,19 +35,19 @@ const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 
 /**
  * Reads the configuration of a function that serves a queue (docs/reference/queue.md).
- * @param vault see `readConfig`
+ * @param reader see `readConfig`
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
  */
 export function readQueueConfig(
   environment: Environment,
-  vault?: VaultReader,
-): AppConfig & { readonly queue: QueueConfig } {
-  const settings = checkedSettings(environment, QUEUE_URLS, vault, (read, areValid) => [
+  reader?: AnyKmsReader<FunctionKms>,
+): AppConfig<FunctionKms> & { readonly queue: QueueConfig } {
+  const settings = checkedSettings(environment, QUEUE_URLS, reader, (read, areValid) => [
     ...(areValid(QUEUE_URLS) ? [...queueFaults(read), ...regionFaults(read, environment)] : []),
     ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
     ...(areValid(['FIELDS', 'OPERATIONS']) ? uselessFieldsFaults(read) : []),
   ]);
-  const { door, ...config } = configOf(settings, environment, vault);
+  const { door, ...config } = configOf(settings, environment, reader);
   return {
     ...config,
     door: { ...door, serves: { ...door.serves, operations: door.serves.operations ?? DEFAULT_OPERATIONS } },
@@ -75,15 +75,23 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
 const QUEUE_HOST =
   /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
 
+/** Whether both queues have a host of SQS in their URLs, for which the SDK can choose the endpoint. */
+export function areQueuesOfAws({ outputUrl, deadLetterUrl }: QueueConfig): boolean {
+  return [outputUrl, deadLetterUrl].every((url) => QUEUE_HOST.test(hostOf(url)));
+}
+
 /**
  * Checks that the queues are in the function's region, because SQS refuses a request that is signed for another region.
  */
 function regionFaults(settings: Settings, environment: Environment): string[] {
   return QUEUE_URLS.filter((name) => {
-    const { hostname } = new URL(settings[name] ?? 'https://none');
-    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostname) ?? [];
+    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostOf(settings[name])) ?? [];
     return ofLegacyHost !== undefined && ofLegacyHost !== (environment['AWS_REGION'] ?? ofLegacyHost);
   }).map((name) => `${PREFIX}${name} is the URL of a queue in another region than the function`);
+}
+
+function hostOf(url = 'https://none'): string {
+  return new URL(url).hostname;
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {

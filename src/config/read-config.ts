@@ -4,14 +4,24 @@ import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { configOf, kmsOf, namesOf, type AppConfig, type Environment, type VaultReader } from './app-config.ts';
+import {
+  configOf,
+  kmsOf,
+  namesOf,
+  type AllSettings,
+  type AppConfig,
+  type Environment,
+  type FunctionKms,
+  type KmsConfig,
+  type AnyKmsReader,
+} from './app-config.ts';
 import { REMOVED_SETTINGS, settingsSchema, type Settings } from './settings.ts';
-import type { AllSettings } from './vault-config.ts';
+import type { VaultConfig } from './vault-config.ts';
 
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-/** The settings of tokens alone, and those that the context of a Lambda authorizer is read by too. */
+/** The settings that apply only to tokens, and those that also apply to the context of a Lambda authorizer. */
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
@@ -25,28 +35,28 @@ const KMS_SETTINGS = [
 ] as const;
 
 /** Loads the reader of Vault's settings if `KEYFOLD_KMS=vault`. Other functions do not load its code. */
-export async function vaultReaderOf(environment: Environment): Promise<VaultReader | undefined> {
-  return environment[`${PREFIX}KMS`] === 'vault' ? import('./vault-config.ts') : undefined;
+export async function vaultReaderOf(environment: Environment): Promise<AnyKmsReader<VaultConfig> | undefined> {
+  return environment[`${PREFIX}KMS`] === 'vault' ? (await import('./vault-config.ts')).vaultReader : undefined;
 }
 
 /**
  * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
- * @param vault the answer of {@link vaultReaderOf}. Without a reader, every setting of Vault is a fault.
+ * @param reader reads the settings of a KMS other than AWS KMS. Without a reader, every Vault setting is refused.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
  */
-export function readConfig(
+export function readConfig<Kms extends KmsConfig = FunctionKms>(
   environment: Environment,
   required: readonly (keyof Settings)[] = [],
-  vault?: VaultReader,
-): AppConfig {
-  return configOf(checkedSettings(environment, required, vault), environment, vault);
+  reader?: AnyKmsReader<Kms>,
+): AppConfig<FunctionKms | Kms> {
+  return configOf(checkedSettings(environment, required, reader), environment, reader);
 }
 
 /**
  * Reads the settings. Checks each setting, and then the settings that depend on each other.
  * @param required see {@link readConfig}
- * @param vault see {@link readConfig}
+ * @param reader see {@link readConfig}
  * @param faultsOf returns further faults. It gets `areValid`, which tests whether each of the named settings is valid
  * on its own.
  * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
@@ -54,11 +64,11 @@ export function readConfig(
 export function checkedSettings(
   environment: Environment,
   required: readonly (keyof Settings)[],
-  vault: VaultReader | undefined,
+  reader: AnyKmsReader<KmsConfig> | undefined,
   faultsOf: (settings: Settings, areValid: (names: readonly (keyof Settings)[]) => boolean) => string[] = () => [],
 ): AllSettings {
   const own = settingsOf(environment);
-  const entries: v.ObjectEntries = { ...settingsSchema.entries, ...vault?.VAULT_ENTRIES };
+  const entries: v.ObjectEntries = { ...settingsSchema.entries, ...reader?.entries };
   const parsed = v.safeParse(v.object(entries), own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
   // A check of several settings runs only if each of them is valid. Otherwise the same fault would appear twice.
@@ -70,8 +80,8 @@ export function checkedSettings(
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'ALLOW_AMBIGUOUS_NAMES'])
       ? nameFaults(namesOf(settings))
       : []),
-    ...(areValid([...KMS_SETTINGS, ...Object.keys(vault?.VAULT_ENTRIES ?? {})])
-      ? kmsFaults(settings, environment, vault)
+    ...(areValid([...KMS_SETTINGS, ...Object.keys(reader?.entries ?? {})])
+      ? kmsFaults(settings, environment, reader)
       : []),
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
@@ -108,9 +118,13 @@ function describe(issue: v.BaseIssue<unknown>): string {
   return `${name} ${issue.message}`;
 }
 
-function kmsFaults(settings: AllSettings, environment: Environment, vault: VaultReader | undefined): string[] {
-  const kms = kmsOf(settings, environment, vault);
-  if (kms.kind === 'vault') return vault?.vaultSettingFaults(settings) ?? [];
+function kmsFaults(
+  settings: AllSettings,
+  environment: Environment,
+  reader: AnyKmsReader<KmsConfig> | undefined,
+): string[] {
+  const kms = kmsOf(settings, environment, reader);
+  if (kms.kind === 'vault' || kms.kind === 'pkcs11') return reader?.faultsOf(settings) ?? [];
   if ((settings.KMS_KEYS === undefined) === (settings.STATIC_MASTER_KEY_HEX === undefined)) {
     return [`one of ${PREFIX}KMS_KEYS and ${PREFIX}STATIC_MASTER_KEY_HEX must be set, and not both`];
   }

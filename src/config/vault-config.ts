@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { VaultLogin } from '../kms/vault/configured-vault.ts';
 import { addressFault, isName, isPathSegments } from '../kms/vault/vault-path.ts';
+import type { KmsReader } from './kms-reader.ts';
 import { list, region, text, type Settings } from './settings.ts';
 
 /** Vault or OpenBao, whose transit engine wraps System Keys. */
@@ -52,10 +53,7 @@ export const VAULT_ENTRIES = {
   VAULT_SERVER_ID: v.optional(printable),
 };
 
-type VaultSettings = v.InferOutput<v.ObjectSchema<typeof VAULT_ENTRIES, undefined>>;
-
-/** The settings that every KMS has, with those of Vault if they are read. */
-export type AllSettings = Settings & Partial<VaultSettings>;
+export type VaultSettings = v.InferOutput<v.ObjectSchema<typeof VAULT_ENTRIES, undefined>>;
 
 /** The settings of the other kinds of KMS. */
 const OF_OTHER_KMS = [
@@ -68,7 +66,7 @@ const OF_OTHER_KMS = [
 
 type Name = keyof VaultSettings;
 
-/** What each log-in needs, and what it may have, besides the settings that all have. */
+/** The settings that each way to log in requires, and those that it accepts. */
 const LOGINS: Readonly<
   Record<VaultLogin['method'], { readonly needs: readonly Name[]; readonly may: readonly Name[] }>
 > = {
@@ -85,8 +83,7 @@ const LOGIN_SETTINGS: readonly Name[] = [
   'VAULT_SERVER_ID',
 ];
 
-/** Returns the configuration of Vault. */
-export function vaultOf(settings: Omit<AllSettings, 'SERVICE' | 'PRODUCT'>): VaultConfig {
+function vaultOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'> & Partial<VaultSettings>): VaultConfig {
   const { ON_KEY_REFUSED: onKeyRefused } = settings;
   return {
     kind: 'vault',
@@ -107,9 +104,8 @@ export function vaultOf(settings: Omit<AllSettings, 'SERVICE' | 'PRODUCT'>): Vau
   };
 }
 
-/** Lists the settings that are missing with `KEYFOLD_KMS=vault`, and those that have no meaning with it. */
-export function vaultSettingFaults(settings: AllSettings): string[] {
-  const isSet = (name: keyof AllSettings): boolean => settings[name] !== undefined;
+function vaultSettingFaults(settings: Settings & Partial<VaultSettings>): string[] {
+  const isSet = (name: keyof typeof settings): boolean => settings[name] !== undefined;
   const method = settings.VAULT_AUTH ?? 'aws';
   const { needs, may } = LOGINS[method];
   const needed: readonly Name[] = ['VAULT_ADDRESSES', 'VAULT_TRANSIT_KEY'];
@@ -123,3 +119,11 @@ export function vaultSettingFaults(settings: AllSettings): string[] {
     ...idle.map((name) => `KEYFOLD_${name} has no meaning with KEYFOLD_VAULT_AUTH=${method}`),
   ];
 }
+
+/** Reads the settings of `KEYFOLD_KMS=vault`. */
+export const vaultReader: KmsReader<VaultConfig, VaultSettings> = {
+  kind: 'vault',
+  entries: VAULT_ENTRIES,
+  configOf: vaultOf,
+  faultsOf: vaultSettingFaults,
+};

@@ -7,7 +7,10 @@ export interface HttpRequest {
   readonly path: string;
   /** The path within the API, which policies are about. Undefined if the event does not say where it begins. */
   readonly pathInApi: string | undefined;
-  /** What API Gateway found in a route with `{partition}` and `{operation}`. Undefined for every other route. */
+  /**
+   * The values that API Gateway found for a route's `{partition}` and `{operation}`. Undefined for a route without
+   * them.
+   */
   readonly matched: { readonly partition: string; readonly operation: string } | undefined;
   /** What may precede the Keyfold path: the stage, or on a custom domain any base path. */
   readonly base: { readonly stage: string; readonly isCustomDomain: boolean };
@@ -25,8 +28,8 @@ export interface HttpRequest {
 export const READ_HEADERS = ['content-type', 'content-encoding'] as const;
 
 /**
- * Finds the path within the API. A route with parameters says it exactly: the route with its parameters filled in. For
- * the route `$default` it is what follows the stage, and on a custom domain the whole path.
+ * Finds the path within the API. If the route has parameters, this is the route with their values filled in. For the
+ * route `$default`, it is what follows the stage, or the whole path on a custom domain.
  * @returns undefined if the parameters are not texts
  */
 export function routeOf(
@@ -58,7 +61,7 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
   return isComplete ? path : undefined;
 }
 
-/** Whether a domain is not API Gateway's own, nor that of an interface endpoint of a VPC. */
+/** Whether a domain belongs neither to API Gateway nor to an interface endpoint of a VPC. */
 export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
   if (typeof domainName !== 'string') return false;
   const [first = '', second = ''] = domainName.split('.');

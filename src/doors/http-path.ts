@@ -24,7 +24,7 @@ const NOT_LITERAL =
 
 /**
  * Returns a request's path without the stage or the base path of a custom domain. Undefined if Keyfold has no such
- * path. On any domain of AWS, only the stage may precede the path.
+ * path. On AWS's own domains, only the stage may precede the path.
  */
 export function pathOf({ path: sent, base: { stage, isCustomDomain } }: HttpRequest): string | undefined {
   const [, base = '', path] = PATH.exec(sent) ?? [];

@@ -69,7 +69,7 @@ export function httpDoor(options: HttpDoorOptions): HttpHandler {
     );
 }
 
-/** Adds what payload format 1.0 has in an answer besides. */
+/** Adds the members that only answers in payload format 1.0 have. */
 function inFormOf({ saysBase64 }: HttpRequest, answer: HttpAnswer): HttpAnswer {
   return saysBase64 ? { ...answer, isBase64Encoded: false } : answer;
 }

@@ -30,7 +30,7 @@ const FLUSH_INTERVAL_MS = 60_000;
 export class MetricBuffer {
   readonly #metrics: Metrics;
   readonly #series = new Map<string, Series>();
-  /** Counts that change with every request. To log them after each invocation would be too much. */
+  /** Counts that change with every request. Writing them after each invocation would cost too much. */
   readonly #tallies = new Map<string, number>();
   #writtenAtMs = Date.now();
 

@@ -44,8 +44,9 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
 }
 
 /**
- * The path with the stage or base path, of the two that payload format 1.0 has: a REST API leaves the stage out of one.
- * @returns undefined if one does not end with the other, such as if only one is decoded
+ * Returns the longer of the two paths in payload format 1.0, which begins with the stage or base path. A REST API
+ * leaves the stage out of the other.
+ * @returns undefined if the longer does not end with the shorter, for example because only one of them is decoded
  */
 function longerOf(path: string, pathOfContext: unknown): string | undefined {
   if (typeof pathOfContext !== 'string') return undefined;
@@ -54,7 +55,7 @@ function longerOf(path: string, pathOfContext: unknown): string | undefined {
   return withoutEncodedAt(longer).endsWith(withoutEncodedAt(shorter)) ? longer : undefined;
 }
 
-/** The values of a header of payload format 1.0, which has names as the client wrote them. */
+/** The values of a header. Payload format 1.0 keeps the names as the client wrote them. */
 function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unknown {
   const given = Object.entries({ ...membersOf(headers), ...membersOf(multiValueHeaders) });
   const values = given.flatMap(([given_, value]) => (given_.toLowerCase() === name ? value : []));
@@ -63,8 +64,8 @@ function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unk
 }
 
 /**
- * Sorts out what payload format 1.0 has of authorizers. It has the IAM caller under `identity`, the claims of a token
- * under `claims`, and what a Lambda authorizer returned beside each other.
+ * Tells apart what the authorizers passed on in payload format 1.0. The IAM caller is under `identity`, and the claims
+ * of a token are under `claims`. The values of a Lambda authorizer stand beside those two.
  */
 function authorizerOf({ authorizer, identity, stage }: JsonObject): JsonObject {
   const { userArn } = membersOf(identity);

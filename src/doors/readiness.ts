@@ -2,7 +2,7 @@ import type { Clock } from '../async/clock.ts';
 import { KeyfoldError } from '../errors.ts';
 import { toKeyfoldError } from './problem.ts';
 
-/** How long the result of a check holds, in milliseconds. */
+/** How long the result of a check is reused, in milliseconds. */
 const RESULT_AGE_MS = 5000;
 /** The longest that a check may take. */
 const CHECK_TIMEOUT_MS = 5000;
@@ -34,7 +34,7 @@ export function readiness(check: (limits: { deadlineAtMs: number }) => Promise<v
   };
 }
 
-/** The error of a failed check. Its detail has the code of the failure, which the log has as its reason too. */
+/** The error of a failed check. Its detail names the error code of the failure. So does the reason in the log. */
 function notReady(thrown: unknown): KeyfoldError {
   const cause = toKeyfoldError(thrown);
   return new KeyfoldError('NotReady', `Keyfold cannot serve requests now: ${cause.code}. ${cause.message}`, { cause });

@@ -19,8 +19,8 @@ import type { SystemKeys } from './system-keys.ts';
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
 /**
- * How long the process remembers that a row is absent: one second. So a flood of records that name invented keys costs
- * few reads.
+ * How long the process remembers that a row is absent: one second, so that a flood of records that name invented keys
+ * costs few reads.
  */
 const ABSENT_TTL_MS = 1000;
 const MAX_ABSENT = 10_000;

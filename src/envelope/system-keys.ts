@@ -179,7 +179,7 @@ export class SystemKeys {
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    // New Intermediate Keys can use any key that may seal. To find the very latest would take another query.
+    // New Intermediate Keys can use any key that may seal. Finding the very latest would take another query.
     return this.#putLatest(await this.#unwrap(record, deadline));
   }
 

@@ -126,7 +126,7 @@ export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown,
   check(given, name, ARRAY);
   const { length } = given as readonly unknown[];
   const items: T[] = [];
-  // Check one item at a time. Then the first hole of a sparse array ends the loop, even if the array is very long.
+  // Check one item at a time, so that the first hole of a sparse array ends the loop, even if the array is very long.
   for (let i = 0; i < length; i += 1) items.push(itemOf(read(given as readonly unknown[], i, name), `${name}[${i}]`));
   return items;
 }

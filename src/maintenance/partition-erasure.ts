@@ -185,7 +185,7 @@ export class PartitionErasure {
     return entries.find(({ erase }) => erase === erasure?.erase);
   }
 
-  /** The number of key rows and of tombstones of the partition that each replica has. */
+  /** How many key rows and tombstones of the partition each replica has. */
   async replicas({ ids, regions }: ErasureState): Promise<{ region: string; rows: number; tombstones: number }[]> {
     const { tables } = this.#options;
     const counts = [];

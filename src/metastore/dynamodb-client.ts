@@ -42,9 +42,11 @@ const ANSWER_AFTER_FREEZE_MS = 1000;
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {
   const { tableName = 'EncryptionKey', region, endpoint, credentials, client: given } = options;
+  const tableFaults = isTableName(tableName) ? [] : [`tableName ${NO_TABLE_NAME}`];
   if (given !== undefined) {
     const both = OWN_SETTINGS.find((setting) => options[setting] !== undefined);
     if (both !== undefined) throw new TypeError(`options must not have both client and ${both}.`);
+    if (tableFaults.length > 0) throw invalidConfiguration(tableFaults);
     return { tableName, client: given as unknown as DynamoDBClient };
   }
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options };
@@ -52,7 +54,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
   const faults = [
     ...numberFaults(timeouts, DEFAULT_TIMEOUTS),
     ...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']),
-    ...(isTableName(tableName) ? [] : [`tableName ${NO_TABLE_NAME}`]),
+    ...tableFaults,
     ...(region === undefined || isRegionName(region) ? [] : ['region is not the name of an AWS region']),
     ...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`),
   ];

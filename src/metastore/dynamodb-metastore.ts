@@ -12,7 +12,7 @@ import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types }
 import { guardHandler } from '../connections/agents.ts';
 import { listening } from '../input/defaults.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
-import { isPossibleKeyId, type EpochSeconds, type KeyId } from '../records/ids.ts';
+import { impossibleKeyId, isPossibleKeyId, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -131,9 +131,11 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
 
+  /** @throws KeyfoldError `InvalidRequest`, besides the errors of {@link Metastore}, for an ID that no row can have */
   async store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'> {
     const given = checkedKeyRecord(record, 'record');
     checkDeadline(deadline);
+    if (!isPossibleKeyId(given.id)) throw impossibleKeyId();
     const command = new PutItemCommand({
       TableName: this.#tableName,
       Item: encodeKeyItem(given),

@@ -5,7 +5,7 @@ import { looksCompact } from '../records/compact-record.ts';
 import type { RecordContext, RecordForm } from '../records/record-proof.ts';
 import { contextEntry, contextFromEntry, stringsOf } from './context.ts';
 import type { JsonDocument } from './document.ts';
-import { locateFields, type FieldLocation, type FieldLocations } from './field-locations.ts';
+import { locateFields, type BindPath, type FieldLocation, type FieldLocations } from './field-locations.ts';
 import { readers, type ValueReader } from './field-paths.ts';
 import { exactInteger, stringOf, type JsonValue } from './json-text.ts';
 
@@ -28,7 +28,7 @@ export const bindingEntries = {
 interface BindingInput {
   readonly context?: unknown;
   readonly contextFrom?: unknown;
-  readonly bindPath?: 'exact' | 'none' | undefined;
+  readonly bindPath?: BindPath;
 }
 
 /** Returns the session for the place of a field. */
@@ -54,19 +54,14 @@ export function fieldSessions(
     throw new KeyfoldError('InvalidRequest', 'bindPath must come with context or contextFrom.');
   }
   const fixed = given === undefined ? [] : Object.entries(given);
-  const locations = locateFields(document.root, fields);
+  const locations = locateFields(document.root, fields, bindPath);
   const read = entriesFrom(paths, given, document, locations);
   return (field, form) => {
     const location = locations.of.get(field) as FieldLocation;
     // Object.fromEntries defines members, so `__proto__` is an ordinary name here.
     const entries = Object.fromEntries([...fixed, ...read(location)]);
-    return session.withContext(entries, { form, path: pathOf(location, bindPath) });
+    return session.withContext(entries, { form, path: location.path });
   };
-}
-
-function pathOf({ path, exactPath }: FieldLocation, bindPath: BindingInput['bindPath']): string {
-  if (bindPath === 'none') return '';
-  return bindPath === 'exact' ? exactPath : path;
 }
 
 /**

@@ -1,10 +1,15 @@
+import { KeyfoldError } from '../errors.ts';
 import type { JsonValue } from './json-text.ts';
+
+/**
+ * How a field is bound to its path. `exact` keeps the indexes of arrays, and `none` means no path. Undefined: each
+ * index is `*`, so that the path stays the same if an array is reordered.
+ */
+export type BindPath = 'exact' | 'none' | undefined;
 
 /** The place of a value in a document. */
 export interface FieldLocation {
-  /** The normalized path (RFC 9535, section 2.7). */
-  readonly exactPath: string;
-  /** The same path with `*` for each array index, so that it stays the same if an array is reordered. */
+  /** The normalized path (RFC 9535, section 2.7). Empty for `none`. */
   readonly path: string;
   /** The element of the innermost array around the value. Undefined if the value is in no array. */
   readonly element: JsonValue | undefined;
@@ -16,21 +21,39 @@ export interface FieldLocations {
   readonly outside: ReadonlySet<JsonValue>;
 }
 
-/** Locates values of a document. It visits each value once, and builds the paths of the given values only. */
-export function locateFields(root: JsonValue, fields: Iterable<JsonValue>): FieldLocations {
+/**
+ * The most characters of the names above a bound field. Each field has a path of its own. So a thousand fields below
+ * one long name would need a thousand times its memory.
+ */
+const MAX_NAME_CHARACTERS = 4096;
+
+/**
+ * Locates values of a document. It visits each value once, and builds the paths of the given values only.
+ * @throws KeyfoldError `InvalidRequest` if the names above a value are too long for its path
+ */
+export function locateFields(root: JsonValue, fields: Iterable<JsonValue>, bindPath: BindPath): FieldLocations {
   const wanted = new Set(fields);
+  const stepText = bindPath === 'exact' ? exactStep : anyIndexStep;
   const found = new Map<JsonValue, FieldLocation>();
   const outside = new Set<JsonValue>();
   const steps: Step[] = [];
+  let nameCharacters = 0;
+  const path = (): string => {
+    if (bindPath === 'none') return '';
+    if (nameCharacters > MAX_NAME_CHARACTERS) throw namesTooLong();
+    return `$${steps.map(stepText).join('')}`;
+  };
   const visit = (value: JsonValue, element: JsonValue | undefined): void => {
     if (wanted.has(value)) {
-      found.set(value, { exactPath: pathOf(steps, exactStep), path: pathOf(steps, anyIndexStep), element });
+      found.set(value, { path: path(), element });
       return;
     }
     outside.add(value);
     for (const [name, member] of value.members ?? []) {
       steps.push(name);
+      nameCharacters += name.length;
       visit(member, element);
+      nameCharacters -= name.length;
       steps.pop();
     }
     for (const [i, item] of value.items?.entries() ?? []) {
@@ -46,8 +69,11 @@ export function locateFields(root: JsonValue, fields: Iterable<JsonValue>): Fiel
 /** The name of a member, or the index of an item. */
 type Step = string | number;
 
-function pathOf(steps: readonly Step[], textOf: (step: Step) => string): string {
-  return `$${steps.map(textOf).join('')}`;
+function namesTooLong(): KeyfoldError {
+  return new KeyfoldError(
+    'InvalidRequest',
+    `The names above a field have more than ${MAX_NAME_CHARACTERS} characters.`,
+  );
 }
 
 function exactStep(step: Step): string {

@@ -88,8 +88,8 @@ function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
 }
 
 /**
- * Whether one path selects a member of a value, as of an object, and the other an item of the same value, as of an
- * array.
+ * Whether one path selects a member of a value, which must then be an object, and the other path an item of the same
+ * value, which must then be an array.
  */
 function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   for (const [i, segment] of a.entries()) {

@@ -27,8 +27,8 @@ export const REQUEST_BOUNDS: JsonBounds = { subject: 'request', depth: MAX_JSON_
 const REST_OF_WORD = /[^\s,\]}]*/y;
 
 /**
- * Locates every value of a JSON text. So a caller can replace some values, and keep the digits, order and white space
- * of the rest.
+ * Locates every value of a JSON text, so that a caller can replace some values and keep the digits, order and white
+ * space of the rest.
  * @param text a text that `JSON.parse` accepts. This function does not check the syntax again.
  * @param bounds the bounds of a request by default
  * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text exceeds the bounds
@@ -131,10 +131,17 @@ export function exactInteger(source: string): string | undefined {
   const value = Number(source);
   if (!Number.isSafeInteger(value)) return undefined;
   const [, , whole = '', fraction = '', exponent = '0'] = parts;
-  const significant = (whole + fraction).replace(/0+$/, '');
+  const significant = withoutZeros(whole + fraction);
   // Number() rounds, so 1.00000000000000000001 would look like an integer otherwise.
   const lowestPlace = Number(exponent) + whole.length - significant.length;
   return /[1-9]/.test(significant) && lowestPlace < 0 ? undefined : String(value === 0 ? 0 : value);
+}
+
+/** Removes zeros at the end. A regular expression would take quadratic time for many zeros before another digit. */
+function withoutZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === '0') end -= 1;
+  return digits.slice(0, end);
 }
 
 function stringAt(text: string, { start, end }: { readonly start: number; readonly end: number }): string {

@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import type { Clock } from '../async/clock.ts';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { mayPass } from '../connections/retries.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { Pace } from '../maintenance/reencryption/pace.ts';
 import {
@@ -47,9 +48,8 @@ const PAGE_ITEMS = 1000;
 /** No caller waits for a run, so it can wait for a busy table. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** Errors after which another attempt may succeed, after the attempts of the SDK. */
-const PASSING =
-  /^(?:ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded|InternalServerError|ServiceUnavailable|TransactionConflictException|ReplicatedWriteConflictException|TimeoutError|E[A-Z]+)$/;
+/** Errors of concurrent writers, after which another attempt may succeed. */
+const CONFLICTS = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
 
 /** The items of a DynamoDB table, or of one segment of it. */
 export class DynamoDbRows implements RowSource<ItemRow> {
@@ -204,7 +204,10 @@ export class DynamoDbRows implements RowSource<ItemRow> {
       if (error instanceof KeyfoldError) throw error;
       const fault = callFaultOf(error);
       const { tableName } = this.#options.table;
-      throw new SourceFault(`The table ${tableName} fails: ${faultText(fault)}`, PASSING.test(fault.name));
+      throw new SourceFault(
+        `The table ${tableName} fails: ${faultText(fault)}`,
+        CONFLICTS.has(fault.name) || mayPass(error),
+      );
     }
   }
 }

@@ -33,7 +33,7 @@ const rowOf = ({ key }: DataRowRecord): EnvelopeKeyRecord => {
 };
 
 describe('an attacker who can write to the table', () => {
-  it('can make a partition decrypt a record of another partition, if they can also rewrite the record', async () => {
+  it("can make one partition decrypt another partition's record if they can also rewrite the record", async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
@@ -44,7 +44,7 @@ describe('an attacker who can write to the table', () => {
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can date an old key anew, so that it is the latest again', async () => {
+  it('can give an old key a new date, so that it becomes the latest key again', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -53,7 +53,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'y')).key.parent.created).toBe(created);
   });
 
-  it('can take an erasure back before the rows are deleted, and put the marks of a cancelled one back', async () => {
+  it('can undo an erasure before the rows are deleted, and can restore the marks of a cancelled erasure', async () => {
     const record = await seal('p', 'x');
     const before = new Map(world.metastore.rows);
     const erasure = erasureOf(world.metastore.rows, world.clock.now);
@@ -67,7 +67,7 @@ describe('an attacker who can write to the table', () => {
     expect(await codeOf(open('p', record))).toBe('PartitionErased');
   });
 
-  it('can neither move a key to another partition nor date it anew if keyRowProofs is "require"', async () => {
+  it('can neither move a key to another partition nor change its date if keyRowProofs is "require"', async () => {
     const victim = await seal('victim', 'secret');
     const own = rowOf(await seal('accomplice', 'x'));
     const parent = { id: own.id, created: (own.created + 60) as EnvelopeKeyRecord['created'] };
@@ -104,13 +104,13 @@ const balanceOf = (id: string, version = '1'): Session =>
   world.process().session('p').withContext({ table: 'balances', id, version });
 
 describe('an attacker who can write records', () => {
-  it('can replace a record by another or an older one of the same partition, if it has no context', async () => {
+  it('can replace a record by another record of the same partition if the records have no context', async () => {
     const balances = { alice: await seal('p', '10'), bob: await seal('p', '1000') };
     balances.alice = balances.bob;
     expect(await open('p', balances.alice)).toBe('1000');
   });
 
-  it('cannot replace a record by another one if the reader gives the context of the row', async () => {
+  it("cannot replace a record by another one if the reader gives the row's context", async () => {
     const [alice, bob] = [await balanceOf('alice').encrypt(Buffer.from('10')), await seal('p', '1000')];
     const bound = await balanceOf('bob').encrypt(Buffer.from('1000'));
     for (const record of [bob, bound, { ...bound, proof: undefined }, { ...bound, proof: alice.proof }]) {
@@ -125,7 +125,7 @@ describe('an attacker who can write records', () => {
     expect(await codeOf(balanceOf('alice', '2').decrypt(older))).toBe('RecordUnreadable');
   });
 
-  it('can strip the proof of a record, which then opens for callers who give no context', async () => {
+  it('can strip the proof from a record, which then opens for callers who give no context', async () => {
     const record = await balanceOf('alice').encrypt(Buffer.from('10'));
     expect(await codeOf(open('p', record))).toBe('ContextRequired');
     expect(await open('p', { key: record.key, data: record.data })).toBe('10');
@@ -143,7 +143,7 @@ describe('an attacker who can write records', () => {
   });
 });
 
-describe('an attacker who controls the value of a field and has a sealed value of the partition', () => {
+describe("an attacker who controls a field's value and has a sealed value from the same partition", () => {
   let operator: Operator;
   let stolen: unknown;
 
@@ -166,7 +166,7 @@ describe('an attacker who controls the value of a field and has a sealed value o
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets only the same text back if encrypt-fields sealed the field', async () => {
+  it('gets back only the sealed value itself if encrypt-fields sealed the field', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

@@ -16,7 +16,7 @@ import { parseKmsArn } from '../../src/kms/key-arn.ts';
 import { readKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { selectValues, withDescendants } from '../../src/operations/field-paths.ts';
 import { parseJsonPath } from '../../src/operations/json-path.ts';
-import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
+import { exactInteger, locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
 /** The factor by which the work may exceed twice the work for the smaller input. */
@@ -72,24 +72,24 @@ function pathOf(name: string, part: string, before = '$', behind = ''): Shape<un
 
 describe('a path of twice the length', () => {
   const shapes = [
-    pathOf('of names', '.a'),
-    pathOf('of names in quotes', "['a']"),
-    pathOf('of descendants', '..*'),
-    pathOf('of indexes', '1,', '$[', '1]'),
-    pathOf('of slices', '::-1,', '$[', '1]'),
-    pathOf('of one long name', 'a', '$.'),
-    pathOf('of escapes', '\\u0061', '$["', '"]'),
-    pathOf('of surrogate pairs', '\\ud83d\\udd11', '$["', '"]'),
-    pathOf('of backslashes without an end', '\\\\', '$["'),
-    pathOf('of a string without an end', 'a', "$['"),
-    pathOf('of white space', ' ', '$', '.a'),
-    pathOf('of white space within brackets', ' ', '$[0', ''),
-    pathOf('of digits', '1', '$['),
-    pathOf('of brackets', '[', '$'),
-    pathOf('of dots', '.', '$'),
-    pathOf('of commas', ',', '$[0'),
-    pathOf('of nested calls in a filter', 'f(', '$[?', '@.a'),
-    pathOf('of parentheses in a filter', '(', '$[?'),
+    pathOf('with names', '.a'),
+    pathOf('with quoted names', "['a']"),
+    pathOf('with descendant segments', '..*'),
+    pathOf('with indexes', '1,', '$[', '1]'),
+    pathOf('with slices', '::-1,', '$[', '1]'),
+    pathOf('with one long name', 'a', '$.'),
+    pathOf('with escapes', '\\u0061', '$["', '"]'),
+    pathOf('with surrogate pairs', '\\ud83d\\udd11', '$["', '"]'),
+    pathOf('with backslashes in an unterminated string', '\\\\', '$["'),
+    pathOf('with an unterminated string', 'a', "$['"),
+    pathOf('with white space', ' ', '$', '.a'),
+    pathOf('with white space in brackets', ' ', '$[0', ''),
+    pathOf('with digits', '1', '$['),
+    pathOf('with brackets', '[', '$'),
+    pathOf('with dots', '.', '$'),
+    pathOf('with commas', ',', '$[0'),
+    pathOf('with nested calls in a filter', 'f(', '$[?', '@.a'),
+    pathOf('with parentheses in a filter', '(', '$[?'),
   ];
   twice(shapes, 40);
 });
@@ -97,26 +97,33 @@ describe('a path of twice the length', () => {
 describe('a document of twice the size', () => {
   const document = (name: string, input: (n: number) => string): Shape<unknown> => shape(name, input, locateValues);
   const texts = [
-    document('of numbers', repeated('1,', '[', '1]')),
-    document('of members', (n) =>
+    document('with numbers', repeated('1,', '[', '1]')),
+    document('with members', (n) =>
       JSON.stringify(Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i]))),
     ),
-    document('of one long string', repeated('a', '"', '"')),
-    document('of backslashes', repeated('\\\\', '"', '"')),
-    document('of escaped quotes', repeated('\\"', '"', '"')),
-    document('of white space', repeated(' ', '[', ']')),
-    document('of digits', repeated('1')),
-    document('of brackets', repeated('[')),
-    document('of lists ninety deep', (n) => `[${`${'['.repeat(90)}${']'.repeat(90)},`.repeat(Math.ceil(n / 90))}1]`),
+    document('with one long string', repeated('a', '"', '"')),
+    document('with backslashes', repeated('\\\\', '"', '"')),
+    document('with escaped quotes', repeated('\\"', '"', '"')),
+    document('with white space', repeated(' ', '[', ']')),
+    document('with digits', repeated('1')),
+    document('with brackets', repeated('[')),
+    document(
+      'with lists that are nested ninety deep',
+      (n) => `[${`${'['.repeat(90)}${']'.repeat(90)},`.repeat(Math.ceil(n / 90))}1]`,
+    ),
   ];
   const depths = texts.map(({ name, input }) =>
-    shape(`${name}, whose depth is looked at`, input as (n: number) => string, isNestedTooDeeply),
+    shape(`${name}, when its depth is checked,`, input as (n: number) => string, isNestedTooDeeply),
   );
   twice(
     [
       ...texts,
       ...depths,
-      shape('of numbers, in an answer', repeated('1e2,', '[', '1]'), (text) => documentOf(text, undefined)),
+      shape('with zeros in a number of a context', repeated('0', '0.', '1'), exactInteger),
+      shape('with zeros at the end of a number of a context', repeated('0', '1.'), exactInteger),
+      shape('with numbers, when it is returned as a value,', repeated('1e2,', '[', '1]'), (text) =>
+        documentOf(text, undefined),
+      ),
     ],
     300,
   );
@@ -138,18 +145,18 @@ describe('paths through a document of twice the size', () => {
   const select = (name: string, path: string, input: (n: number) => JsonValue): Shape<unknown> =>
     shape(name, input, (root: JsonValue) => selectValues(root, [path], { allowMissing: true }));
   const shapes = [
-    select('by name', '$[*].b.a', wide),
-    select('by descendants', '$..a', wide),
-    select('by descendants of descendants', '$..*..*..*', wide),
-    select('by descendants of descendants, nested', '$..a..a..a', deep),
-    select('by descendants that none has, nested', '$..a..x..a', deep),
-    select('by all, many times over', '$[*,*,*,*,*]', flat),
-    select('by one index, many times over', '$[0,0,-1,0,0]', flat),
-    select('by slices of all', '$[::1,::-1,0:9007199254740991]', flat),
-    select('by slices of nothing', '$[9007199254740991:,::0,5:1]', flat),
-    select('by slices of huge steps', '$[::9007199254740991,::-9007199254740991]', flat),
-    shape('all of it, nested', deep, (root: JsonValue) => withDescendants([root])),
-    shape('all of it', wide, (root: JsonValue) => withDescendants([root])),
+    select('that select by name', '$[*].b.a', wide),
+    select('that select descendants', '$..a', wide),
+    select('that select descendants of descendants', '$..*..*..*', wide),
+    select('that select nested descendants of descendants', '$..a..a..a', deep),
+    select('that select nested descendants, of which none matches,', '$..a..x..a', deep),
+    select('that select every value many times', '$[*,*,*,*,*]', flat),
+    select('that select one index many times', '$[0,0,-1,0,0]', flat),
+    select('that select slices with every value', '$[::1,::-1,0:9007199254740991]', flat),
+    select('that select empty slices', '$[9007199254740991:,::0,5:1]', flat),
+    select('that select slices with huge steps', '$[::9007199254740991,::-9007199254740991]', flat),
+    shape('that visit every nested value', deep, (root: JsonValue) => withDescendants([root])),
+    shape('that visit every value', wide, (root: JsonValue) => withDescendants([root])),
   ];
   twice(shapes, 450);
 });
@@ -158,7 +165,14 @@ describe('a path of twice the length through one document', () => {
   const root = locateValues(`[${`${'{"a":'.repeat(50)}1${'}'.repeat(50)},`.repeat(5)}0]`);
   const through = (name: string, part: string, before = '$', behind = ''): Shape<unknown> =>
     shape(name, repeated(part, before, behind), (path: string) => selectValues(root, [path], { allowMissing: true }));
-  twice([through('of descendants', '..*'), through('of unions', '*,', '$..[', '*]'), through('of names', '..a')], 10);
+  twice(
+    [
+      through('with descendant segments', '..*'),
+      through('with unions', '*,', '$..[', '*]'),
+      through('with names', '..a'),
+    ],
+    10,
+  );
 
   it('is refused after the same number of steps for any document', async () => {
     const large = locateValues(`[${'[1],'.repeat(40_000)}0]`);
@@ -192,18 +206,18 @@ describe('a record of twice the size', () => {
     shape('with many payloads', repeated(',"Data":"x"', '{"a":1', '}'), decodeDataRowRecord),
     shape('with many members', repeated('"a":1,', '{', '"Data":""}'), decodeDataRowRecord),
     shape('in its compact form', (n) => `kf1.${base64(n)}`, decodeCompactRecord),
-    shape('in its compact form, with what is no base64', (n) => `kf1.${base64(n)}=`, decodeCompactRecord),
+    shape('in its compact form, with invalid base64,', (n) => `kf1.${base64(n)}=`, decodeCompactRecord),
     shape('in base64', base64, decodeBase64),
     shape('in base64 with padding', repeated('='), decodeBase64),
     shape('in base64url', base64, decodeBase64Url),
-    shape('with a long id', repeated('a', '_IK_a_s_p_'), isOurs),
-    shape('with an id of many hyphens', repeated('-a', '_IK_a_s_p_us', '-1x'), isOurs),
-    shape('with an id of one long region', repeated('a', '_SK_s_p_us-', '-1'), isOurs),
-    shape('with an id of underscores', repeated('_', '_IK_'), regionOfKeyId),
-    shape('of a long partition', repeated('a'), isPartition),
-    shape('of a partition of controls', repeated('\u0001'), isPartition),
+    shape('with a long ID', repeated('a', '_IK_a_s_p_'), isOurs),
+    shape('whose ID has many hyphens', repeated('-a', '_IK_a_s_p_us', '-1x'), isOurs),
+    shape('whose ID has one long region', repeated('a', '_SK_s_p_us-', '-1'), isOurs),
+    shape('whose ID consists of underscores', repeated('_', '_IK_'), regionOfKeyId),
+    shape('for a partition with a long name', repeated('a'), isPartition),
+    shape('for a partition whose name consists of control characters', repeated('\u0001'), isPartition),
     shape(
-      'in an event of many members',
+      'in an event with many members',
       (n) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${i}`, i])),
       (event) => readInvocation({ value: event, text: () => '' }),
     ),
@@ -226,18 +240,18 @@ describe('a key row of twice the size', () => {
     Buffer.from(JSON.stringify({ encryptedKey: 'AAAA', kmsKeks: Array.from({ length: n }, () => kek) }));
   const shapes = [
     shape('with more wraps', envelope, decodeKekEnvelope),
-    shape('with more wraps, written again', envelope, (bytes) => replaceKeks(bytes, [])),
-    shape('of nested lists', (n) => Buffer.from('['.repeat(n)), decodeKekEnvelope),
+    shape('with more wraps, when it is encoded again,', envelope, (bytes) => replaceKeks(bytes, [])),
+    shape('that consists of nested lists', (n) => Buffer.from('['.repeat(n)), decodeKekEnvelope),
     shape('with a longer key and more attributes', item, readKeyItem),
     shape('with a longer ARN', repeated('a', 'arn:aws:kms:us-west-2:111122223333:key/', '!'), parseKmsArn),
-    shape('with an ARN of hyphens', repeated('-', 'arn:aws'), parseKmsArn),
+    shape('with an ARN that consists of hyphens', repeated('-', 'arn:aws'), parseKmsArn),
     shape(
-      'in a list for an operator',
+      'that is printed as a table',
       (n) => Array.from({ length: n }, (_, i) => [`${i}`, 'x'.repeat(i)]),
       (rows) => formatTable(['ID', 'X'], rows),
     ),
     shape(
-      'in JSON for an operator',
+      'that is printed as JSON',
       (n) => '\u202e'.repeat(n),
       (text) => printableJson(text),
     ),

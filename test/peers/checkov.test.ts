@@ -53,7 +53,7 @@ interface Report {
   readonly results: { readonly failed_checks: readonly { readonly check_id: string; readonly resource: string }[] };
 }
 
-it('checkov finds nothing in the templates but the findings that we have accepted', async () => {
+it('checkov reports nothing about the templates except the findings that we have accepted', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-checkov-'));
   const infra = join(import.meta.dirname, '..', '..', 'infra');
   const example = await packageExample({});

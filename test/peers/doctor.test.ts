@@ -78,21 +78,21 @@ async function findings(environment: Record<string, string> = {}): Promise<{ cod
   return { code, found: checks.filter(({ state }) => state !== 'ok').map(({ check, state }) => `${state} ${check}`) };
 }
 
-it('the doctor finds no fault in a healthy service', async () => {
+it('keyfold doctor finds no fault in a healthy service', async () => {
   expect(await findings()).toEqual({ code: 0, found: [] });
 });
 
 it.for([
   ['recovery', () => setRecovery(false), () => setRecovery(true)],
   ['deletion', () => setProtection(false), () => setProtection(true)],
-] as const)('the doctor finds a table without %s protection', async ([setting, plant, heal]) => {
+] as const)('keyfold doctor reports a table without %s protection', async ([setting, plant, heal]) => {
   await plant();
   expect(await findings()).toEqual({ code: 3, found: [`warn table ${setting}`] });
   await heal();
   expect(await findings()).toEqual({ code: 0, found: [] });
 });
 
-it('the doctor finds a KMS key that is not rotated, and one that is disabled', async () => {
+it('keyfold doctor reports a KMS key that is not rotated, and one that is disabled', async () => {
   const kms = kmsIn(EAST);
   const KeyId = keyIds[EAST];
   await kms.send(new DisableKeyRotationCommand({ KeyId }));

@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => moto.stop());
 
-it('an erasure is complete when no recovery and no backup is left', async () => {
+it('an erasure is complete once neither point-in-time recovery nor a backup can bring the rows back', async () => {
   const client = new DynamoDBClient({ endpoint: moto.endpoint, region: AWS_ENVIRONMENT.AWS_REGION });
   const recover = (PointInTimeRecoveryEnabled: boolean): Promise<unknown> => {
     const PointInTimeRecoverySpecification = { PointInTimeRecoveryEnabled };

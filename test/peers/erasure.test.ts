@@ -60,7 +60,7 @@ async function isRefused(work: ReturnType<Asherah['decrypt']>): Promise<boolean>
 }
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
-  it('reads a tombstone as a revoked key: it opens marked keys, and makes a new key that Keyfold never uses', async () => {
+  it('treats a tombstone as a revoked key, still opens marked keys, and creates a new key that Keyfold never uses', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     // A key of two hours ago, so that Asherah's new key gets another date.
     const old = await table.keyfold({ offsetMs: -7_200_000 }).session('tenant').encryptToJson(PAYLOAD);
@@ -84,7 +84,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(await table.keyfold().session('other').decryptJson(other)).toEqual(PAYLOAD);
   });
 
-  it('makes a new key for an erased partition, which Keyfold still refuses, and which can be erased again', async () => {
+  it('creates a new key for an erased partition, which Keyfold still refuses and an operator can erase again', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     const old = await table.keyfold({ offsetMs: -7_200_000 }).session('tenant').encryptToJson(PAYLOAD);
     const { erase, clock } = operatorOf(table);

@@ -20,7 +20,7 @@ import { pythonOf } from './install.ts';
 import { AWS_ENVIRONMENT } from './processes.ts';
 
 const run = promisify(execFile);
-const READMES = ['lambda', 'fastify', 'middy', 'sqs-to-dynamodb', 'powertools-data-masking'];
+const READMES = ['lambda', 'fastify', 'middy', 'sqs-to-dynamodb', 'powertools-data-masking', 'aws-encryption-sdk'];
 
 let world: LocalProcess;
 /** The variables that examples/README.md exports, with the addresses of this local world. */

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
 import { installGenerators } from './generators.ts';
 import { installLambdaRuntime } from './lambda-runtime.ts';
+import { installHsm } from './softhsm.ts';
 import { installOnce, PEERS_FOLDER } from './peers-folder.ts';
 
 const run = promisify(execFile);
@@ -53,7 +54,8 @@ export async function installPeers(): Promise<void> {
     installAsherahJava(),
     installAsherahGo(),
     installBrowser(),
-    installDatabases(),
+    installDebian('databases', 'debian-packages.txt'),
+    installDebian('softhsm', 'debian-softhsm.txt').then(installHsm),
     installLambdaRuntime(),
   ]);
 }
@@ -119,10 +121,10 @@ async function installJars(peer: string, pom = join(import.meta.dirname, `${peer
   });
 }
 
-/** Downloads Debian's packages of the databases and unpacks them, without installing them into the system. */
-async function installDatabases(): Promise<void> {
-  const packages = join(import.meta.dirname, 'debian-packages.txt');
-  await installOnce('databases', packages, async (folder) => {
+/** Downloads the Debian packages of a list and unpacks them, without installing them into the system. */
+async function installDebian(peer: string, list: string): Promise<void> {
+  const packages = join(import.meta.dirname, list);
+  await installOnce(peer, packages, async (folder) => {
     const names = (await readFile(packages, 'utf8')).trim().split('\n');
     await run('apt-get', ['download', ...names], { cwd: folder });
     const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));

@@ -31,7 +31,7 @@ afterAll(() => dynamoDb.stop());
 
 const CASES = ASHERAHS.flatMap((core) => [false, true].map((regionSuffix) => ({ core, regionSuffix })));
 
-describe.for(CASES)('Keyfold and Asherah $core, with the region suffix $regionSuffix,', ({ core, regionSuffix }) => {
+describe.for(CASES)('Keyfold and Asherah $core (region suffix: $regionSuffix)', ({ core, regionSuffix }) => {
   it("read each other's records under keys that Asherah created", async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();
@@ -54,7 +54,7 @@ describe.for(CASES)('Keyfold and Asherah $core, with the region suffix $regionSu
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(Buffer.alloc(0));
   });
 
-  it('read records from before the other of them rotated the keys', async () => {
+  it('read records that were encrypted before the other one rotated the keys', async () => {
     const { asherah, keyfold } = await together();
     const ours = await keyfold({ offsetMs: -100 * DAY_MS })
       .session('tenant')
@@ -75,7 +75,7 @@ describe.for(CASES)('Keyfold and Asherah $core, with the region suffix $regionSu
   });
 
   it.for(['intermediate', 'system'] as const)(
-    'use a new %s key after one is revoked, and still read the old records',
+    'use a new %s key after the old one is revoked, and still read old records',
     async (kind) => {
       const table = await together();
       const { asherah, keyfold } = table;
@@ -110,7 +110,7 @@ describe.for(CASES)('Keyfold and Asherah $core, with the region suffix $regionSu
     expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
   });
 
-  it('read a field that Keyfold has encrypted, after the documented conversion to a record', async () => {
+  it('read a field that Keyfold has encrypted, once it is converted to a record as documented', async () => {
     const { asherah, keyfold } = await together();
     const { ask } = operate(keyfold());
     const number = '12345678901234567890.0';

@@ -38,7 +38,7 @@ describe.for([
   afterAll(() => Promise.all([kms.stop(), dynamoDb.stop(), proxy.stop()]));
 
   it.for(CASES)(
-    "lets Asherah $core and Keyfold read each other's keys in each of $regions, with ARNs of $named",
+    "lets Asherah $core and Keyfold read each other's keys in each of $regions, with $named ARNs",
     async ({ core, regions, named }) => {
       const made = regions.map(async (region) => [region, await makeKey(region, named)] as const);
       const keys = Object.fromEntries(await Promise.all(made));

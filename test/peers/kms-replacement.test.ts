@@ -40,7 +40,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     { regions: BOTH, moved: [EAST], configured: 'alias', before: true, after: true },
     { regions: BOTH, moved: [EAST], configured: 'old', before: true, after: true },
   ] as const)(
-    'with keys in $regions, of which those in $moved are replaced, reads again after a maintenance (configured: $configured)',
+    'can read after a maintenance run if the keys in $moved of $regions are replaced (configured key: $configured)',
     async ({ regions, moved, configured, before, after }) => {
       for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
         const world = await setUp(core, regions);
@@ -54,7 +54,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it("can always read if the regions' aliases move one by one, with a maintenance after each move", async () => {
+  it("can always read if the regions' aliases move one by one, with a maintenance run after each move", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     for (const region of BOTH) {
@@ -65,7 +65,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it("can always read if it gets the regions' new key ARNs one by one, after a maintenance each time", async () => {
+  it("can always read if it gets the regions' new key ARNs one by one, each after a maintenance run", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     const arns = world.arns(BOTH, 'old');
@@ -78,7 +78,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('with one region can always read if it has a second region for a while', async () => {
+  it('with one region can always read if it is given a second region during the move', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);
@@ -91,14 +91,14 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
-it('Asherah Rust with a single KmsKeyId creates System Keys to which a maintenance adds a second region', async () => {
+it('Asherah Rust with a single KmsKeyId can read System Keys after the maintenance has added a wrap for a second region', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('asherah', [WEST]);
   await world.maintain(BOTH);
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);
 });
 
-it('Asherah Rust with a single KmsKeyId reads keys of two regions until its alias moves to another key', async () => {
+it('Asherah Rust with a single KmsKeyId reads System Keys with wraps for two regions until its alias moves to another key', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('keyfold', BOTH);
   expect(await world.reads(record, [WEST], 'alias')).toBe(true);

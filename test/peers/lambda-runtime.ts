@@ -57,7 +57,7 @@ async function installClient(folder: string, version: string): Promise<void> {
 }
 
 /** The folder that contains `include/node`. If undefined, node-gyp downloads the headers. */
-function headersOfThisNode(): string | undefined {
+export function headersOfThisNode(): string | undefined {
   const home = dirname(dirname(process.execPath));
   return existsSync(join(home, 'include', 'node', 'node_api.h')) ? home : undefined;
 }

@@ -61,7 +61,7 @@ it.for(PROGRAMS.filter(([file]) => /http/i.test(file)))('the program %s signs it
   expect(stderr).toContain('Forbidden');
 });
 
-it.for(PROGRAMS)("the program %s fails with the error's code if KMS refuses", async ([, command]) => {
+it.for(PROGRAMS)('the program %s reports the error code if KMS refuses the request', async ([, command]) => {
   const faults = ['us-west-2', 'us-east-1'].map((region) => `${world.url}/local/regions/${region}/fault`);
   const body = JSON.stringify({ kind: 'error', name: 'DisabledException', status: 400 });
   for (const fault of faults) await fetch(fault, { method: 'PUT', body });

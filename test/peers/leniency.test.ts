@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.stop());
 
 describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
-  it('ignore unknown members of a record at every level', async () => {
+  it('ignore unknown members at every level of a record', async () => {
     const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await asherah();
     const session = keyfold().session('tenant');
@@ -37,7 +37,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     }
   });
 
-  it('ignore unknown attributes of key rows, at every level and of every type', async () => {
+  it('ignore unknown attributes of every type at every level of a key row', async () => {
     const { asherah, keyfold, change, metastore } = await shareTable(dynamoDb.endpoint, { core });
     const record = await keyfold().session('tenant').encryptToJson(PAYLOAD);
     const intermediate = decodeDataRowRecord(record).key.parent as KeyMeta;

@@ -33,7 +33,7 @@ export class OpenBao {
     process.once('exit', this.#endOnExit);
   }
 
-  /** Starts a server. Unless it is to be `prepared` by the caller, it has a transit engine and AppRole. */
+  /** Starts a server. If `prepared` is true, as by default, it has a transit engine and AppRole. */
   static async start({ prepared = true }: { readonly prepared?: boolean } = {}): Promise<OpenBao> {
     const bao = new OpenBao(await freePort(), await mkdtemp(join(tmpdir(), 'keyfold-openbao-')));
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;

@@ -42,12 +42,12 @@ async function outputOf(args: readonly string[], node: string = process.execPath
 }
 
 describe('the package', () => {
-  it('has no problem that publint reports', async () => {
+  it('has no problem that publint would report', async () => {
     const cli = toolFile('publint', 'src/cli.js');
     expect(await outputOf([cli, toolFile('keyfold', '.'), '--strict'])).toContain('All good!');
   });
 
-  it('has types that resolve as its code does, which attw confirms', async () => {
+  it('has types that resolve in the same way as its code, according to attw', async () => {
     const cli = toolFile('@arethetypeswrong/cli', 'dist/index.js');
     const output = await outputOf([cli, '--profile', 'esm-only', '--format', 'json', tarball]);
     expect(output).toContain('keyfold');
@@ -68,7 +68,7 @@ describe.each(['typescript-5.6', 'typescript-5.9', 'typescript'])(
       ['node16', 'node16'],
       ['nodenext', 'nodenext'],
       ['esnext', 'bundler'],
-    ])('compile with module %s and moduleResolution %s, without skipLibCheck', async (module, moduleResolution) => {
+    ])('compile without skipLibCheck, with module %s and moduleResolution %s', async (module, moduleResolution) => {
       await copyFile(join(import.meta.dirname, 'package', 'author.ts'), join(PROJECT, 'author.ts'));
       const config = join(PROJECT, `tsconfig-${compiler}-${moduleResolution}.json`);
       const options = { module, moduleResolution, target: 'es2022', strict: true, noEmit: true, types: ['node'] };

@@ -47,7 +47,7 @@ it('the page first says what Keyfold is', async () => {
   expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(/^Keyfold\s+Keyfold is an encryption API for AWS Lambda\./);
 });
 
-it('the page shows a result and its cost at 1280 by 800 pixels without scrolling', async () => {
+it('the page shows a result and its cost without scrolling at 1280 by 800 pixels', async () => {
   await underTest.press('Encrypt', /^Encrypted: [1-9]/);
   expect(await page.locator('.calls li').count()).toBeGreaterThan(4);
   for (const part of ['#record', '#last-status', '.tally', '.why', '.calls'])
@@ -70,7 +70,7 @@ it('the page scrolls to the result on a narrow screen', async () => {
 });
 
 describe('each step on the page', () => {
-  it('runs by one click on its text', async () => {
+  it('runs with one click on its text', async () => {
     await page.getByLabel('Fields of a JSON document').check();
     await step(/^Encrypt Creates/);
     expect(await underTest.said(/^Encrypted/)).toBe('Encrypted: 2 KMS calls, 4 DynamoDB calls.');
@@ -87,7 +87,7 @@ describe('each step on the page', () => {
     expect(await isDone(/Replace a tenant's key/)).toBe(true);
   });
 
-  it('encrypts what a later step needs, if nothing has', async () => {
+  it('encrypts first if it needs a record and there is none', async () => {
     await step(/Lose a KMS region/);
     await underTest.said(/^Decrypted/);
     expect(await page.locator('#opened').innerText()).toBe('4111 1111 1111 1111');
@@ -144,7 +144,7 @@ it('the page says "encrypt" and "decrypt" in every state', async () => {
 
 const why = (): Promise<string> => page.locator('.why').innerText();
 
-describe('the page, after a request that needs no key,', () => {
+describe('the page, after a request that needs no key', () => {
   it('never says that it found keys in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
@@ -163,14 +163,14 @@ describe('the page, after a request that needs no key,', () => {
     underTest.complaints.length = 0;
   });
 
-  it('looks different than after a request whose keys were in memory', async () => {
+  it('does not look as it does after a request whose keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
     expect(await why()).toBe('No call: the keys were in memory.');
   });
 });
 
-it('the page shows that it is busy while regions hang, and ends their faults at once', async () => {
+it('the page shows that it is busy while regions hang, and can end their faults at once', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   for (const region of ['us-west-2', 'us-east-1']) {
     await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');
@@ -239,7 +239,7 @@ it('the page asks before it revokes a key', async () => {
   await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
 });
 
-it('the page has links only to pages on this machine', async () => {
+it('the page links only to pages on this machine', async () => {
   const links = await page.locator('a[href^="/"]').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
   expect(links.length).toBeGreaterThan(2);
   for (const link of links) expect([link, (await fetch(world.url + link)).status]).toEqual([link, 200]);

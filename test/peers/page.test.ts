@@ -77,7 +77,7 @@ describe('a text on the page', () => {
     expect(await page.locator('main img, main script').count()).toBe(0);
   });
 
-  it('does not decrypt if the record was changed, or for another partition', async () => {
+  it('does not decrypt if the record was changed or the partition is another one', async () => {
     await press('Encrypt', /^Encrypted/);
     const box = page.getByLabel('Encrypted record');
     const record = await box.inputValue();
@@ -137,7 +137,7 @@ describe('a context on the page', () => {
 describe('the fields of a document on the page', () => {
   beforeEach(() => page.getByLabel('Fields of a JSON document').check());
 
-  it('decrypt with all digits of the document unchanged', async () => {
+  it('decrypt without a change to any digit in the document', async () => {
     const document = '{ "id": 12345678901234567890, "rest": [98765432109876543210, 1.0, -0], "a\\u0062": null }';
     await page.getByLabel('Document', { exact: true }).fill(document);
     await page.getByLabel('Fields, one JSONPath per line').fill('$.id\n\n  $.ab ');
@@ -174,7 +174,7 @@ describe('the fields of a document on the page', () => {
 });
 
 describe('the parts of a record on the page', () => {
-  it('are explained for each byte and each key, even for the regions that wrap the System Key', async () => {
+  it('are explained byte by byte and key by key, down to the regions that wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);
     const record = JSON.parse(await page.getByLabel('Encrypted record').inputValue()) as { Data: string };
@@ -250,7 +250,7 @@ describe.each([
   [360, 'light'],
   [360, 'dark'],
 ] as const)('the page at %i pixels in %s mode', (width, scheme) => {
-  it('has no fault that axe finds, and does not scroll sideways', async () => {
+  it('has no accessibility fault that axe reports, and does not scroll sideways', async () => {
     await page.context().close();
     await open(width, scheme);
     const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');

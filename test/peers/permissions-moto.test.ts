@@ -141,26 +141,29 @@ async function refusedOf(role: string): Promise<string[]> {
   return refused;
 }
 
-describe('under enforced policies, the role of', () => {
+describe('with enforced policies', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
-  it('open may neither wrap a key nor write to the table', async () => {
+  it('the role of Open may neither wrap a key nor write to the table', async () => {
     expect(await refusedOf('Open')).toEqual(['GenerateDataKey', 'Encrypt', 'PutItem']);
   });
 
-  it.for(['Api', 'Seal', 'Maintenance'])('%s may make every call that creates a key', async (role) => {
-    expect(await refusedOf(role)).toEqual([]);
-  });
+  it.for(['Api', 'Seal', 'Maintenance'])(
+    'the role of %s may make every call that creating a key needs',
+    async (role) => {
+      expect(await refusedOf(role)).toEqual([]);
+    },
+  );
 
-  it('Seal may not create a KMS key', async () => {
+  it('the role of Seal may not create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);
   });
 });
 
-it('the queues of the packaged app deploy without a change', async () => {
+it('the queues in the packaged app can be deployed unchanged', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');

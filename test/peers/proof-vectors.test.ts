@@ -51,7 +51,7 @@ it.for(CHANGES)('a program in Python computes another proof if %s becomes %s', a
 });
 
 it.for(['bytes', 'json'] as const)(
-  'the Python program in docs/reference/formats.md opens a bound %s record',
+  'the Python program in docs/reference/formats.md opens a %s record that is bound to a context',
   async (kind) => {
     const page = await readFile(join(FOLDER, '..', '..', 'docs', 'reference', 'formats.md'), 'utf8');
     const [, program = ''] = /```python\n(.*?)```/s.exec(page) ?? [];

@@ -49,7 +49,7 @@ function prove({ tableName }: SharedTable, ...options: string[]): Promise<CliRun
 }
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
-  it('opens records that Keyfold bound to a context, and encrypts under rows that have proofs', async () => {
+  it('opens records that Keyfold bound to a context, and encrypts under keys whose rows have proofs', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     const bound = table.keyfold().session('tenant').withContext(HOME);
     const ours = await bound.encryptToJson(PAYLOAD);
@@ -95,7 +95,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(String(await peer.decrypt('tenant', opened[1] ?? ''))).toBe('"4111"');
   });
 
-  it('writes rows that Keyfold refuses in the mode "require" until keyfold keys prove has run', async () => {
+  it('writes rows that Keyfold refuses with keyRowProofs "require" until keyfold keys prove has run', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await table.asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);

@@ -24,7 +24,7 @@ describe('while KMS is down and the function is killed', { timeout: TIMEOUT_MS }
     // each event here has at most one message of a group, and there is only one reader.
     { kind: 'fifo', usual: 300, receivedAtOnce: 1, environments: 1 },
   ] as const)(
-    'the $kind queue gets a result for every valid message, and only invalid messages become dead letters',
+    'every valid message in the $kind queue gets a result, and only invalid messages become dead letters',
     async (ordeal) => {
       const { endpoint } = sqs;
       const messages = Number(wanted ?? ordeal.usual);

@@ -126,8 +126,8 @@ function kmsCalls(): number[] {
   return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
 }
 
-describe('the packaged function, cold and then warm,', () => {
-  it('api encrypts over HTTP, and open decrypts what api has encrypted', async () => {
+describe('when packaged, cold and then warm,', () => {
+  it('the api function encrypts over HTTP, and the open function decrypts the record', async () => {
     const api = await cold('api');
     const event = await sample('api-encrypt-iam');
     const sealed = await overHttp(api, event);
@@ -159,7 +159,7 @@ describe('the packaged function, cold and then warm,', () => {
     ['rest-encrypt-cognito', JWT],
     ['rest-encrypt-authorizer', AUTHORIZER],
     ['url-encrypt-iam', {}],
-  ] as const)('the api answers the event %s', async ([name, environment]) => {
+  ] as const)('the api function answers the event %s', async ([name, environment]) => {
     const api = await cold('api', environment);
     const event = await sample(name);
     for (const _ of ['cold', 'warm']) {
@@ -171,7 +171,7 @@ describe('the packaged function, cold and then warm,', () => {
     expect(await overHttp(api, { ...event, requestContext: context })).toMatchObject({ status: 401 });
   });
 
-  it('the api is ready once there is a System Key, and says why it is not', async () => {
+  it('the api function is ready once there is a System Key, and otherwise says why it is not', async () => {
     const api = await cold('api');
     expect(await overHttp(api, await sample('api-ready-iam'))).toMatchObject({
       status: 503,
@@ -186,7 +186,7 @@ describe('the packaged function, cold and then warm,', () => {
     expect(await overHttp(await cold('api'), ready)).toMatchObject({ status: 503, body: { code: 'NotReady' } });
   });
 
-  it('the one that seals takes single payloads, batches and documents by direct invocation', async () => {
+  it('the seal function encrypts payloads, batches and documents by direct invocation', async () => {
     const seal = await cold('seal');
     expect(await seal.invoke(await sample('invoke-encrypt'))).toMatchObject({ record: { Key: {} } });
     const batch = (await seal.invoke(await sample('invoke-encrypt-batch'))) as { results: unknown[] };
@@ -196,7 +196,7 @@ describe('the packaged function, cold and then warm,', () => {
     });
   });
 
-  it('queue encrypts messages, and sends them to the output queue', async () => {
+  it('the queue function encrypts messages, and sends them to the output queue', async () => {
     const queue = await cold('queue');
     for (const _ of ['cold', 'warm']) {
       expect(await queue.invoke(await sample('queue-standard'))).toEqual({ batchItemFailures: [] });
@@ -208,7 +208,7 @@ describe('the packaged function, cold and then warm,', () => {
     }
   });
 
-  it('maintenance maintains the System Key on its schedule', async () => {
+  it('the maintenance function maintains the System Key on its schedule', async () => {
     await overHttp(await cold('api'), await sample('api-encrypt-iam'));
     const maintenance = await cold('maintenance');
     for (const _ of ['cold', 'warm']) {
@@ -218,7 +218,7 @@ describe('the packaged function, cold and then warm,', () => {
   });
 });
 
-it('while the preferred region is down, a warm function needs no KMS, and a cold one uses another region', async () => {
+it('while the preferred region is down, a warm function needs no KMS call, and a cold function uses another region', async () => {
   const event = await sample('api-encrypt-iam');
   const warm = await cold('api');
   const { body: sealed } = await overHttp(warm, event);
@@ -239,8 +239,8 @@ it('while the preferred region is down, a warm function needs no KMS, and a cold
   expect(kmsCalls()).toEqual([1, 0]);
 });
 
-describe('a direct invocation that fails returns nothing but the code of the error', () => {
-  it('for unsupported operations, unreadable records and an outage', async () => {
+describe('a direct invocation that fails', () => {
+  it('returns only the error code for unsupported operations, unreadable records and an outage', async () => {
     const open = await cold('open');
     const encrypt = await sample('invoke-encrypt');
     expect(await open.invoke(encrypt)).toMatchObject({ errorType: 'Forbidden' });
@@ -272,14 +272,14 @@ function hasAuditAndMetrics(lines: readonly Record<string, unknown>[]): [audit: 
   return [audits.length, metrics.length > 0];
 }
 
-describe('the log has all audit lines and metrics', () => {
+describe('the log', () => {
   const formats = [
     { AWS_LAMBDA_LOG_FORMAT: 'Text' },
     ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),
   ];
   const ours = ['TRACE', 'INFO', 'CRITICAL'].map((level) => ({ POWERTOOLS_LOG_LEVEL: level }));
   it.for([...formats, ...ours.map((level) => ({ ...formats[3], ...level })), ...ours])(
-    'with the settings %j',
+    'has all audit lines and metrics with the settings %j',
     async (further: Readonly<Record<string, string>>) => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');
@@ -296,8 +296,8 @@ describe('the log has all audit lines and metrics', () => {
   );
 });
 
-describe('a misconfigured function does not start, and reports all its faults in one message:', () => {
-  it.each(NAMES)('%s', async (name) => {
+describe('a misconfigured function', () => {
+  it.each(NAMES)('does not start, and reports all its configuration errors in one message (%s)', async (name) => {
     const one = await begin(name, {
       AWS_REGION: WEST,
       KEYFOLD_TABEL: 'mistyped',

@@ -130,26 +130,29 @@ it('every answer to a generated request is documented while KMS and DynamoDB wor
   }
 });
 
-it('a real record decrypts, and a generated one fails with an error that blames the caller', async () => {
+it('a real record decrypts, and a generated one fails with a client error', async () => {
   await mustBeWell();
   expect(await complaints('nothing')).toEqual([]);
 });
 
-it.for(KMS_FAULTS)('every answer is documented while KMS %s', async ([, fault, expected]) => {
+it.for(KMS_FAULTS)('every answer to a generated request is documented while KMS %s', async ([, fault, expected]) => {
   api.kms.setFault('us-west-2', fault);
   expect(await complaints(expected)).toEqual([]);
 });
 
-it.for(DYNAMODB_FAULTS)('every answer is documented while DynamoDB %s', async ([, fault, expected]) => {
-  proxy.faultOf = () => fault;
-  expect(await complaints(expected)).toEqual([]);
-});
+it.for(DYNAMODB_FAULTS)(
+  'every answer to a generated request is documented while DynamoDB %s',
+  async ([, fault, expected]) => {
+    proxy.faultOf = () => fault;
+    expect(await complaints(expected)).toEqual([]);
+  },
+);
 
 async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('the check finds an undocumented answer, here with', () => {
+describe('the check', () => {
   let folder: string;
 
   beforeAll(async () => {
@@ -165,7 +168,7 @@ describe('the check finds an undocumented answer, here with', () => {
     ['another status', (text: string) => text.replaceAll('"200":', '"201":')],
     ['another type', (text: string) => text.replaceAll('"application/json":', '"application/cbor":')],
     ['another header', (text: string) => text.replaceAll('"const": "no-store"', '"const": "public"')],
-  ] as const)('%s', async ([, change]) => {
+  ] as const)('finds an undocumented answer with %s', async ([, change]) => {
     const document = join(folder, 'openapi.json');
     await writeFile(document, change(await readFile(DOCUMENT, 'utf8')));
     const other = startRounds(document, api.url);

@@ -69,7 +69,7 @@ function noteForeign(url: string): void {
 
 const CASES = [390, 1280].flatMap((width) => (['light', 'dark'] as const).map((scheme) => ({ width, scheme })));
 
-describe.for(CASES)('the site, $width pixels wide and $scheme,', ({ width, scheme }) => {
+describe.for(CASES)('the site with a width of $width pixels and the $scheme color scheme', ({ width, scheme }) => {
   it.for(['', 'reference/configuration.html', 'runbooks/', 'reference/library/keyfold.html'])(
     'shows the page "%s" without a horizontal scroll bar',
     async (path) => {
@@ -80,7 +80,7 @@ describe.for(CASES)('the site, $width pixels wide and $scheme,', ({ width, schem
     },
   );
 
-  it('draws the diagrams of a page', async () => {
+  it('draws the diagrams on a page', async () => {
     const page = await open('explanation/how-it-works.html', width, scheme);
     await page.locator('.diagram svg').first().waitFor();
     // The browser draws one diagram after the other.
@@ -90,7 +90,7 @@ describe.for(CASES)('the site, $width pixels wide and $scheme,', ({ width, schem
   });
 });
 
-it('the site finds a page by search, and its links lead from folder to folder', async () => {
+it("the site's search finds a page, and its links work from one folder to another", async () => {
   const page = await open('reference/http.html');
   await page.getByRole('button', { name: 'Search' }).first().click();
   await page.locator('.VPLocalSearchBox input').fill('revoke');

@@ -38,7 +38,7 @@ export interface SqlDatabase {
   /** Runs a statement as an operator would. Its parameters are `$1` or `?`. */
   run(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
   connect(): Promise<OperatorConnection>;
-  /** Creates the table anew, by default with the schema in Asherah's documentation. */
+  /** Drops the table and creates it again, by default with the schema in Asherah's documentation. */
   createTable(types?: { readonly id?: string; readonly created?: string; readonly keyRecord?: string }): Promise<void>;
   /** Sets the time zone for sessions that begin later. */
   setTimeZone(zone: string): Promise<void>;

@@ -40,7 +40,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(Object.values(databases).map((database) => database.stop())));
 
 describe.for(CASES)('Keyfold and Asherah $core on $kind (time zone $zone, $types)', ({ core, kind, zone, types }) => {
-  it("read each other's records under keys that Asherah made", async () => {
+  it("read each other's records under keys that Asherah created", async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);
@@ -51,7 +51,7 @@ describe.for(CASES)('Keyfold and Asherah $core on $kind (time zone $zone, $types
     expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
   });
 
-  it("read each other's records under keys that Keyfold made, with their proofs", async () => {
+  it("read each other's records under keys that Keyfold created, with their proofs", async () => {
     const { asherah, keyfold, metastore } = await together();
     const ours = await keyfold().session('tenant').encrypt(PAYLOAD);
     const { id, created } = ours.key.parent as KeyMeta;
@@ -64,7 +64,7 @@ describe.for(CASES)('Keyfold and Asherah $core on $kind (time zone $zone, $types
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(Buffer.alloc(0));
   });
 
-  it('read what was encrypted before the other of them rotated the keys', async () => {
+  it('read records that were encrypted before the other one rotated the keys', async () => {
     const { asherah, keyfold } = await together();
     const ours = await keyfold(-100 * DAY_MS)
       .session('tenant')
@@ -82,7 +82,7 @@ describe.for(CASES)('Keyfold and Asherah $core on $kind (time zone $zone, $types
     }
   });
 
-  it('write one date in UTC into the column and the key record', async () => {
+  it('write the same date, in UTC, into the column and into the key record', async () => {
     const { asherah, metastore } = await together();
     await using peer = await asherah();
     const { id, created } = decodeDataRowRecord(await peer.encrypt('tenant', PAYLOAD)).key.parent as KeyMeta;

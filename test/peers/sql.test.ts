@@ -43,7 +43,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
     beforeEach(() => database.createTable());
 
-    it('200 caches that encrypt for a new partition at once make one row of each key, and each opens every record', async () => {
+    it('stores one row per key if 200 caches encrypt for a new partition at once, and each cache can open every record', async () => {
       const clock = new HandClock();
       const kms = new FakeKms();
       const { metastore } = database.open({ connections: 50, queryTimeoutMs: 60_000 });
@@ -60,7 +60,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('takes one query for a known partition, and one query and one insert for a new partition', async () => {
+    it('needs one query for a known partition, and one query and one insert for a new partition', async () => {
       const kms = new FakeKms();
       const factoryOf = ({ metastore }: OpenMetastore): SessionFactory =>
         new SessionFactory({ ...NAMES, metastore, kms });
@@ -75,7 +75,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(counted.queries() - before).toBe(3);
     });
 
-    it('distinguishes IDs that collations consider equal', async () => {
+    it('distinguishes IDs that a collation considers equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
       // The dates differ by one second, because the primary key of a table with such a collation takes the IDs for
@@ -91,7 +91,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('finds and stores nothing for an ID or a date that no row can have', async () => {
+    it('finds and stores no row with an ID or a date that no row can have', async () => {
       const { metastore } = one;
       for (const id of ['', 'a'.repeat(2049), 'a\ud800', 'a\0']) {
         const row = keyRecord(id, 60);
@@ -171,7 +171,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
 
-    it('opens new connections after a restart of the server, without an error', async () => {
+    it('opens new connections without an error after the server restarts', async () => {
       const { metastore } = database.open({ connections: 4 });
       const row = keyRecord('_SK_restart', 60);
       await metastore.store(row, deadline);
@@ -182,7 +182,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
 
     it.for(['deadline', 'query timeout'] as const)(
-      'stops a write on the server at its %s, and needs only one connection of the pool afterwards',
+      "stops a write on the server at the write's %s, and then needs only one of the pool's connections",
       async (limit) => {
         const row = keyRecord('_SK_slow', 60);
         const blocker = await holdRow(row);
@@ -204,7 +204,7 @@ describe.for(KINDS)('%s', (kind) => {
       },
     );
 
-    it('gives back a connection that the pool grants after the deadline', async () => {
+    it('returns a connection to the pool if the pool provides it after the deadline', async () => {
       const row = keyRecord('_SK_queue', 60);
       const blocker = await holdRow(row);
       const { metastore } = database.open({ connections: 1 });
@@ -217,7 +217,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.loadLatest(row.id, deadline)).toEqual(row);
     });
 
-    it('names a row that it cannot read, shows nothing of the row, and reads the other rows', async () => {
+    it('names a row that it cannot read, shows no part of its content, and reads the other rows', async () => {
       const { metastore } = one;
       const good = keyRecord('_SK_poison', 120, { proof: Buffer.alloc(32, 1) });
       const text = encodeKeyRecord(good);
@@ -321,7 +321,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('works with the rights that the documents grant, and not without any of them', async () => {
+    it('works with the rights that the documents grant, each of which it needs', async () => {
       const grants = isPostgres
         ? [
             'CREATE ROLE service LOGIN',
@@ -356,7 +356,7 @@ describe.for(KINDS)('%s', (kind) => {
 
     // PostgreSQL has neither setting. A test that is not registered does not count as skipped.
     it.for(isPostgres ? [] : ["sql_mode = ''", 'autocommit = 0'])(
-      'refuses to write in a session with %s, because that could cut or lose the row',
+      'refuses to write in a session with %s, because the row could be truncated or lost',
       async (setting) => {
         const { metastore, close } = database.open({ connections: 1, setting });
         const row = keyRecord('_SK_unsafe', 60);

@@ -30,7 +30,7 @@ async function lint(...args: string[]): Promise<{ code: number; said: string }> 
 describe('cfn-lint', () => {
   it('finds the templates', () => expect(templates).toEqual(expect.arrayContaining(['keys.yml', 'table.yml'])));
 
-  it.for(templates)('finds nothing to report in %s', async (name) => {
+  it.for(templates)('reports nothing about %s', async (name) => {
     expect(await lint(join(infra, name))).toEqual({ code: 0, said: '' });
   });
 
@@ -39,7 +39,7 @@ describe('cfn-lint', () => {
     [' with every option reversed', FLIPPED],
     ...Object.entries(ENTRIES).map(([type, changed]) => [` with the entry ${type}`, changed] as const),
   ] as const)(
-    'finds nothing in the packaged app%s except dependencies that osls states needlessly',
+    'reports nothing about the packaged app%s except redundant dependencies that osls writes',
     async ([, changed]) => {
       const app = await packageExample(changed);
       const found = await lint('--ignore-checks', 'W3005', '--', app.template);
@@ -48,12 +48,12 @@ describe('cfn-lint', () => {
     },
   );
 
-  it('reports a fault that the test has planted', async () => {
+  it('reports an error that this test adds', async () => {
     expect(await lint(join(import.meta.dirname, 'browser-packages.json'))).not.toMatchObject({ code: 0 });
   });
 });
 
-it('the app can be packaged for an AWS partition that osls does not know', async () => {
+it('the app can be packaged for an AWS partition that osls does not support', async () => {
   const region = 'eusc-de-east-1';
   const administrators = [`arn:aws-eusc:iam::${ACCOUNT}:role/key-administrator`];
   const app = await packageExample({ regions: [region], administrators }, region);
@@ -92,6 +92,7 @@ describe('on moto', () => {
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
       DecryptingPrincipalArns: 'arn:aws:iam::444455556666:root',
+      GrantingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/granter`,
       KeyRegions: 'us-west-2,us-east-1',
     };
     const template = templateOf('keys');

@@ -37,8 +37,8 @@ runContract(
   kmsContract(() => open('contract'), { openFailing: () => open('contract', { addresses: ['http://127.0.0.1:9'] }) }),
 );
 
-describe('with the transit key', () => {
-  it('rotated, new wraps have the new version and old ones open', async () => {
+describe('VaultKms with a transit key', () => {
+  it('wraps with the new version after a rotation, and still unwraps old wraps', async () => {
     const key = await makeKey();
     const old = await wrap(open(key));
     await bao.write(`transit/keys/${key}/rotate`, {});
@@ -47,7 +47,7 @@ describe('with the transit key', () => {
     for (const wrapped of [old, renewed]) expect(await unwrap(open(key), wrapped)).toEqual(KEY);
   });
 
-  it('restricted to later versions, an old wrap fails with KmsMisconfigured until the version is allowed again', async () => {
+  it('throws KmsMisconfigured for an old wrap while min_decryption_version forbids the version of the wrap', async () => {
     const key = await makeKey();
     const old = await wrap(open(key));
     await bao.write(`transit/keys/${key}/rotate`, {});
@@ -57,7 +57,7 @@ describe('with the transit key', () => {
     expect(await unwrap(open(key), old)).toEqual(KEY);
   });
 
-  it('trimmed, an old wrap fails with KmsMisconfigured', async () => {
+  it('throws KmsMisconfigured for an old wrap after the version of the wrap is trimmed', async () => {
     const key = await makeKey();
     const old = await wrap(open(key));
     await bao.write(`transit/keys/${key}/rotate`, {});
@@ -67,7 +67,7 @@ describe('with the transit key', () => {
     expect(await unwrap(open(key), await wrap(open(key)))).toEqual(KEY);
   });
 
-  it('missing, or of another name, calls fail with KmsMisconfigured or the wrap is unreadable', async () => {
+  it('throws KmsMisconfigured if the key does not exist, and reports a wrap by another key as unreadable', async () => {
     const [key, other] = [await makeKey(), await makeKey()];
     const wrapped = await wrap(open(key));
     expect(await codeOf(unwrap(open('no-such-key'), wrapped))).toBe('KmsMisconfigured');
@@ -77,7 +77,7 @@ describe('with the transit key', () => {
     expect(await codeOf(wrap(open('not-made', { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
   });
 
-  it('in a namespace, it is found there alone', async () => {
+  it('finds a key in a namespace only with that namespace', async () => {
     await bao.write('sys/namespaces/team', {});
     await bao.write('sys/mounts/transit', { type: 'transit' }, 'team');
     await bao.write('transit/keys/theirs', {}, 'team');
@@ -86,7 +86,7 @@ describe('with the transit key', () => {
     expect(await codeOf(unwrap(open('theirs'), wrapped))).toBe('KmsMisconfigured');
   });
 
-  it('a wrap with any changed character never opens to another key', async () => {
+  it('never unwraps a wrap with a changed character', async () => {
     const key = await makeKey();
     const text = Buffer.from(await wrap(open(key))).toString();
     for (let at = 0; at < text.length; at += 7) {
@@ -97,8 +97,8 @@ describe('with the transit key', () => {
   });
 });
 
-describe('with the token', () => {
-  it('expired while the process was frozen, the next call logs in again', async () => {
+describe('VaultKms with a token', () => {
+  it('logs in again if the token expired while the process was frozen', async () => {
     const key = await makeKey();
     const role = await bao.makeRole('short', key, { token_ttl: '1s', token_max_ttl: '1s' });
     const kms = open(key, { auth: { method: 'approle', ...role } });
@@ -107,7 +107,7 @@ describe('with the token', () => {
     expect(await unwrap(kms, wrapped)).toEqual(KEY);
   });
 
-  it('of a log-in that works once, it is renewed', async () => {
+  it('renews the token if the secret ID works for only one log-in', async () => {
     const key = await makeKey();
     const role = await bao.makeRole('once', key, { token_ttl: '4s', token_max_ttl: '60s', secret_id_num_uses: 1 });
     const kms = open(key, { auth: { method: 'approle', ...role } });
@@ -119,7 +119,7 @@ describe('with the token', () => {
     expect(await codeOf(wrap(open(key, { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
   });
 
-  it('revoked, the same attempt logs in again', async () => {
+  it('logs in again within the same attempt if the token was revoked', async () => {
     const key = await makeKey();
     const role = await bao.makeRole('revoked', key, {});
     const kms = open(key, { auth: { method: 'approle', ...role } });
@@ -128,14 +128,14 @@ describe('with the token', () => {
     expect(await unwrap(kms, wrapped)).toEqual(KEY);
   });
 
-  it('wrong, calls fail with KmsMisconfigured', async () => {
+  it('throws KmsMisconfigured if the token is wrong', async () => {
     const auth = { method: 'token', token: 'wrong' } as const;
     expect(await codeOf(wrap(open(await makeKey(), { auth })))).toBe('KmsMisconfigured');
   });
 });
 
-describe('with the server', () => {
-  it('sealed, calls fail with KmsUnavailable, and the same process goes on once it is unsealed', async () => {
+describe('VaultKms with a server', () => {
+  it('throws KmsUnavailable while the server is sealed, and works again once it is unsealed', async () => {
     const key = await makeKey();
     const kms = open(key);
     const wrapped = await wrap(kms);
@@ -146,7 +146,7 @@ describe('with the server', () => {
     expect(await unwrap(kms, wrapped)).toEqual(KEY);
   });
 
-  it('killed in mid-request, calls end with KmsUnavailable, or at another address', async () => {
+  it('throws KmsUnavailable if the server is killed during a request, or succeeds at another address', async () => {
     const doomed = await OpenBao.start();
     const key = await makeKey();
     const alone = open(key, { addresses: [doomed.url], requestTimeoutMs: 60_000 });
@@ -162,7 +162,7 @@ describe('with the server', () => {
   });
 });
 
-it('the commands of docs/how-to/use-vault.md make a role that VaultKms can use', async () => {
+it('the commands of docs/how-to/use-vault.md create a role that VaultKms can use', async () => {
   const server = await OpenBao.start({ prepared: false });
   const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'how-to', 'use-vault.md'), 'utf8');
   const [, commands = ''] = /^```sh\n(.*?)^```$/ms.exec(page) ?? [];

@@ -2,7 +2,7 @@ import type { AuthConfig } from '../../src/config/app-config.ts';
 import { FakeDependencies } from './fakes.ts';
 import { openDoor, sampleEvent, type Event } from './http-door.ts';
 
-/** A sample of payload format 1.0, as a test changes it. */
+/** A sample event in payload format 1.0, which a test may change. */
 export interface Format1 {
   resource: string;
   path: string;

@@ -1,9 +1,11 @@
 import { expect } from 'vitest';
 import { MemoryMetastore, StaticKms, type Deadline } from '../../src/index.ts';
+import * as hsm from '../../src/kms/pkcs11/index.ts';
 import * as vault from '../../src/kms/vault/index.ts';
 import * as testing from '../../src/testing/index.ts';
 import type { PublicFunctions } from './public-function.ts';
 
+const { Pkcs11Kms } = hsm;
 const { VaultKms } = vault;
 const { HandClock } = testing;
 
@@ -51,6 +53,40 @@ export const VAULT: PublicFunctions = {
   'VaultKms.renew': {
     args: () => [wrapped(), deadline()],
     call: (...args: [never, never]) => kms.renew(...args),
+  },
+};
+
+const hsmOptions = (): hsm.Pkcs11KmsOptions => ({
+  library: '/absent/libpkcs11.so',
+  tokenLabel: 'production',
+  keyLabels: ['keyfold'],
+  pin: () => '1234',
+  mechanism: 'CKM_AES_GCM',
+  requestTimeoutMs: 5000,
+  events: { attempted: noop, coolingDown: noop, failedOver: noop, wrapMissing: noop },
+});
+const hsmKms = new Pkcs11Kms(hsmOptions());
+const hsmWrapped = (): Buffer => Buffer.from(`pkcs11:gcm:keyfold:${'A'.repeat(80)}`);
+
+/** The functions of `keyfold/pkcs11`. */
+export const PKCS11: PublicFunctions = {
+  'new Pkcs11Kms': {
+    args: () => [hsmOptions()],
+    call: (options: never) => new Pkcs11Kms(options),
+    holds: (made: hsm.Pkcs11Kms) => expect(made.regionStates()).not.toEqual([]),
+  },
+  'Pkcs11Kms.regionStates': { args: () => [], call: () => hsmKms.regionStates() },
+  'Pkcs11Kms.wrap': {
+    args: () => [Buffer.alloc(32, 5), deadline()],
+    call: (...args: [never, never]) => hsmKms.wrap(...args),
+  },
+  'Pkcs11Kms.unwrap': {
+    args: () => [hsmWrapped(), deadline()],
+    call: (...args: [never, never]) => hsmKms.unwrap(...args),
+  },
+  'Pkcs11Kms.renew': {
+    args: () => [hsmWrapped(), deadline()],
+    call: (...args: [never, never]) => hsmKms.renew(...args),
   },
 };
 

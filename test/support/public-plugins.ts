@@ -141,7 +141,7 @@ export const PLUGINS: PublicFunctions = {
     call: (options: never) => new DynamoDbMetastore(options),
   },
   'new DynamoDbMetastore with a client': {
-    args: () => [{ tableName: 'T', client: new DynamoDBClient({}) }],
+    args: () => [{ tableName: 'Keys', client: new DynamoDBClient({}) }],
     call: (options: never) => new DynamoDbMetastore(options),
   },
   ...metastoreCases('DynamoDbMetastore', dynamo, overDeadline),

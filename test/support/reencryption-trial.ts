@@ -138,8 +138,8 @@ const partitionOf = (i: number): string => `tenant-${i % PARTITIONS}`;
 const isPoison = (i: number): boolean => i % POISON_EVERY === 7;
 const plaintextOf = (i: number, version: number): string => `row ${i} version ${version}`;
 
-async function sealed(keyfold: SessionFactory, i: number, version: number): Promise<string> {
-  const record = await keyfold.session(partitionOf(i)).encrypt(Buffer.from(plaintextOf(i, version)));
+async function sealed(sessions: SessionFactory, i: number, version: number): Promise<string> {
+  const record = await sessions.session(partitionOf(i)).encrypt(Buffer.from(plaintextOf(i, version)));
   return encodeCompactRecord(record, 'bytes') ?? '';
 }
 
@@ -175,16 +175,16 @@ function poisoned(text: string, i: number): string {
 
 /** Overwrites random good rows with new versions, without a condition, until it is stopped. */
 function startWriter(store: TrialStore, keyTable: string, rows: number): { stop: () => Promise<Map<number, number>> } {
-  const keyfold = service(keyTable);
+  const sessions = service(keyTable);
   const versions = new Map<number, number>();
-  let isStopped = false;
+  const stopping = new AbortController();
   const work = async (lane: number): Promise<void> => {
-    while (!isStopped) {
+    while (!stopping.signal.aborted) {
       // Each lane has rows of its own, so that the last write of a row is known.
       const i = Math.floor(Math.random() * (rows / 4)) * 4 + lane;
       if (i >= rows || isPoison(i)) continue;
       const version = (versions.get(i) ?? 0) + 1;
-      await store.write(String(i), await sealed(keyfold, i, version));
+      await store.write(String(i), await sealed(sessions, i, version));
       versions.set(i, version);
       await sleep(WRITE_PAUSE_MS);
     }
@@ -194,7 +194,7 @@ function startWriter(store: TrialStore, keyTable: string, rows: number): { stop:
   lanes.catch(() => {});
   return {
     stop: async () => {
-      isStopped = true;
+      stopping.abort();
       await lanes;
       return versions;
     },

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** What an address of Vault can suffer. */
+/** The faults that an address of Vault can have. */
 export const VAULT_FAULTS = [
   'refuse',
   'hang',
@@ -21,7 +21,7 @@ export const VAULT_FAULTS = [
 ] as const;
 export type VaultFault = (typeof VAULT_FAULTS)[number];
 
-/** A request as it came. */
+/** A request as it arrived. */
 export interface VaultRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -38,8 +38,8 @@ export class StubCluster {
   renewable = true;
   /** The lease of a renewal, if it is not that of a log-in. */
   renewedSeconds: number | undefined;
-  /** Whether a log-in succeeds. */
-  admits = true;
+  /** Why a log-in fails. Undefined if it succeeds. */
+  loginRefusal: string | undefined;
   readonly #key = randomBytes(32);
   #issued = 0;
 
@@ -98,7 +98,7 @@ export class StubVault {
     return new StubVault(server, await listen(server, 0), cluster);
   }
 
-  /** Makes the address suffer a fault, or recover. */
+  /** Gives the address a fault, or ends its fault. */
   async befall(fault: VaultFault | undefined): Promise<void> {
     if (this.#fault === 'refuse') await listen(this.#server, this.#port);
     this.#fault = fault;
@@ -141,7 +141,8 @@ export class StubVault {
     if (this.#fault === 'standby') return refusal(307);
     if (this.#fault === '429') return refusal(429, 'request path "transit": rate limit quota exceeded');
     if (path.endsWith('/login')) {
-      return cluster.admits ? [200, { auth: cluster.issue() }] : refusal(400, 'invalid role or secret ID');
+      const why = cluster.loginRefusal;
+      return why === undefined ? [200, { auth: cluster.issue() }] : refusal(400, why);
     }
     if (this.#fault === '403' || !cluster.tokens.has(String(headers['x-vault-token']))) {
       return refusal(403, 'permission denied');

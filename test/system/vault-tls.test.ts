@@ -24,7 +24,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('VaultKms trusts the private authority that it is given, and without it refuses the connection', async () => {
+it('VaultKms trusts the private certificate authority in its options, and refuses the connection without that option', async () => {
   const stub = await StubVault.start();
   const front = await startTlsFront(Number(new URL(stub.url).port), certificate);
   const options = {

@@ -9,6 +9,7 @@ import * as client from '../../src/client/index.ts';
 import * as defaultCredentials from '../../src/client/default-credentials.ts';
 import * as lambda from '../../src/client/lambda.ts';
 import * as library from '../../src/index.ts';
+import * as pkcs11 from '../../src/kms/pkcs11/index.ts';
 import * as vault from '../../src/kms/vault/index.ts';
 import * as testing from '../../src/testing/index.ts';
 import * as mysql from '../../src/metastore/sql/mysql-metastore.ts';
@@ -17,7 +18,7 @@ import { hostile, withValueAt } from '../support/hostile.ts';
 import { CLIENT, tenant } from '../support/public-client.ts';
 import { isNamed, type PublicFunctions } from '../support/public-function.ts';
 import { LIBRARY, session } from '../support/public-functions.ts';
-import { TESTING, VAULT } from '../support/public-entries.ts';
+import { PKCS11, TESTING, VAULT } from '../support/public-entries.ts';
 
 /** The names of a module's functions and classes, and of the methods of these classes and of the given objects. */
 function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
@@ -84,14 +85,18 @@ it('the property test covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual([
     '.',
+    // test/peers/cdk.test.ts covers the constructs, which need a package of the app.
+    './cdk',
     './client',
     './client/default-credentials',
     './client/lambda',
     './mysql',
+    './pkcs11',
     './postgres',
     './testing',
     './vault',
   ]);
+  expect(tested(PKCS11).toSorted()).toEqual(namesOf(pkcs11, {}).toSorted());
   expect(tested(VAULT).toSorted()).toEqual(namesOf(vault, {}).toSorted());
   expect(tested(TESTING).toSorted()).toEqual(namesOf(testing, {}).toSorted());
   expect(tested(LIBRARY).toSorted()).toEqual(
@@ -116,6 +121,12 @@ it.for(Object.keys(CLIENT))(
   "the client's %s either works or throws an error that names the bad argument",
   async (name) => {
     await fc.assert(await refusesOrHolds(CLIENT, name), { numRuns: 100 });
+  },
+);
+it.for(Object.keys(PKCS11))(
+  '%s of keyfold/pkcs11 either works or throws an error that names the bad argument',
+  async (name) => {
+    await fc.assert(await refusesOrHolds(PKCS11, name), { numRuns: 100 });
   },
 );
 it.for(Object.keys(VAULT))(

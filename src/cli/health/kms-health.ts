@@ -6,7 +6,7 @@ import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts'
 /** Above this latency, a region is close to Keyfold's time-out of 2 seconds. */
 const SLOW_MS = 1000;
 
-/** The checks of one KMS region, and what other checks need of them. */
+/** The checks of one KMS region, and the facts that other checks need from them. */
 export interface KmsRegionHealth {
   readonly inspector: KmsInspector;
   readonly checks: readonly HealthCheck[];

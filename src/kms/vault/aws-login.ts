@@ -17,7 +17,7 @@ const BODY = 'Action=GetCallerIdentity&Version=2011-06-15';
 /**
  * A signed request to AWS STS that proves the identity of this process, in the form in which Vault's auth method `aws`
  * takes it. Vault sends the request to STS. The secret key is not in it.
- * @throws TypeError if the function of the credentials returns something else
+ * @throws TypeError if the credential provider returns anything else
  */
 export async function signedIdentity(login: AwsLogin, now: Date): Promise<object> {
   const { region = 'us-east-1', serverId, credentials } = login;

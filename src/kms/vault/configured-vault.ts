@@ -6,10 +6,13 @@ import type { VaultAuth, VaultSecret } from './vault-auth.ts';
 /** The container loads this module only if Vault is configured, so that other functions do not load its code. */
 export { VaultKms } from './vault-kms.ts';
 
-/** The log-in as the settings of a function tell it. Secrets are in files, because others can read the settings. */
+/**
+ * How to log in, as a function's settings describe it. Secrets are in files, because other people can read the
+ * settings.
+ */
 export interface VaultLogin {
   readonly method: VaultAuth['method'];
-  /** The role; the role ID of AppRole. */
+  /** The role, or the role ID for AppRole. */
   readonly role?: string | undefined;
   readonly mount?: string | undefined;
   /** The file with the token, the secret ID or the service account's token. It is read at each log-in. */

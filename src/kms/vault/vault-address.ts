@@ -22,12 +22,12 @@ export interface VaultSettings {
   readonly now: Clock;
 }
 
-/** The form of a ciphertext of transit. */
+/** The form of a transit ciphertext. */
 const CIPHERTEXT = /^vault:v[1-9]\d{0,8}:[A-Za-z0-9+/]+={0,2}$/;
 /** The ciphertext of a System Key has about 90 characters. */
 const MAX_CIPHERTEXT_LENGTH = 1024;
 
-/** The text of bytes that are a ciphertext of transit. Undefined if they are not. */
+/** The text of a transit ciphertext. Undefined for bytes that are not one. */
 export function ciphertextOf(bytes: Uint8Array): string | undefined {
   const text = viewOf(bytes).toString('latin1', 0, MAX_CIPHERTEXT_LENGTH + 1);
   return isCiphertext(text) ? text : undefined;

@@ -1,7 +1,8 @@
+import { signatureFaultNamed } from '../../connections/signature-fault.ts';
 import { RegionFault, type FaultClass, type KmsAction } from '../region-fault.ts';
 import type { VaultAnswer } from './vault-http.ts';
 
-/** Texts of Vault and OpenBao for a ciphertext that no version of the key can open. */
+/** What Vault and OpenBao say about a ciphertext that no version of the key can open. */
 const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base64/i;
 /** The ciphertext's version is below `min_decryption_version`, was trimmed, or is newer than the key. */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
@@ -9,10 +10,15 @@ const KEY_NOT_FOUND = /key not found/i;
 /** Answers of a node that is not the active one and does not forward requests. */
 const STANDBY = /not active|standby/i;
 
+/** Vault's texts for a log-in by AWS if it has not reached STS, and for the answer of STS if it is an error. */
+const STS_NOT_REACHED = /error making request/i;
+const STS_STATUS = /received error code (\d{3}) from STS/i;
+const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;
+
 /**
  * Converts an answer of Vault that is not a success to a fault. The texts of the answer are not in the fault, because
  * whatever answers at an address may repeat the request.
- * @param step whether the answer is that to the request itself, or to a log-in before it
+ * @param step whether Vault answered the request itself, or a log-in before it
  */
 export function faultOf(
   region: string,
@@ -36,11 +42,21 @@ function classOf(status: number, text: string, request: KmsAction | 'login'): [F
   // 412: this replica has not yet seen the write that the token depends on.
   if (status >= 500 || [408, 412, 425].includes(status)) return ['unavailable', `HttpStatus${status}`];
   if (status < 400) return ['unavailable', 'IncompleteAnswer'];
-  if (request === 'login') return ['misconfigured', 'LoginRefused'];
+  if (request === 'login') return classOfLogin(text);
   if (status === 401 || status === 403) return ['misconfigured', 'PermissionDenied'];
   if (status === 404) return ['misconfigured', 'NotFound'];
   if (KEY_NOT_FOUND.test(text)) return ['misconfigured', 'KeyNotFound'];
   if (VERSION_REFUSED.test(text)) return ['misconfigured', 'KeyVersionRefused'];
   if (request === 'Decrypt' && status === 400 && CORRUPT.test(text)) return ['corrupt', 'InvalidCiphertext'];
   return ['misconfigured', `HttpStatus${status}`];
+}
+
+/** A log-in by AWS also depends on STS, on the clock of this machine and on credentials that expire. */
+function classOfLogin(text: string): [FaultClass, string] {
+  const [, status = 400] = STS_STATUS.exec(text) ?? [];
+  const [, error = ''] = STS_ERROR.exec(text) ?? [];
+  if (Number(status) === 429 || Number(status) >= 500 || error === 'Throttling' || STS_NOT_REACHED.test(text)) {
+    return ['unavailable', 'StsUnavailable'];
+  }
+  return signatureFaultNamed(error) === undefined ? ['misconfigured', 'LoginRefused'] : ['unavailable', 'StsRefused'];
 }

@@ -36,7 +36,7 @@ export class VaultHttp {
       accept: 'application/json',
       'content-type': 'application/json',
       'user-agent': 'keyfold',
-      // A Vault Agent can require this header, which a forged request of a browser does not have.
+      // A Vault Agent can require this header, because a forged request from a browser lacks it.
       'x-vault-request': 'true',
       ...(namespace !== undefined && { 'x-vault-namespace': namespace }),
     };
@@ -44,7 +44,7 @@ export class VaultHttp {
 
   /**
    * Sends a request. Does not follow redirects, because the token must go to configured addresses only.
-   * @param body is zeroed once the answer is there
+   * @param body is zeroed once the answer has arrived
    * @throws Error of Node if the connection fails, if the answer is too long, or if the signal aborts
    */
   async post(path: string, token: string | undefined, body: Buffer, signal: AbortSignal): Promise<VaultAnswer> {
@@ -62,7 +62,7 @@ export class VaultHttp {
   }
 }
 
-/** Reads the JSON of an answer, which may contain a key: the bytes that were read are zeroed. */
+/** Reads the JSON of an answer, and zeroes the bytes that it has read, because they may contain a key. */
 async function jsonOf(answer: IncomingMessage): Promise<JsonObject> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;

@@ -18,7 +18,7 @@ import { nameOf } from './vault-address.ts';
 import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
 import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
-/** How addresses of Vault are retried. The policy of AWS regions, but without the number of wraps. */
+/** How Keyfold retries the addresses of Vault: as it retries AWS regions, but without a number of wraps. */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 
 /** Options of {@link VaultKms}. */

@@ -1,3 +1,4 @@
+import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 import type { Clock } from '../../async/clock.ts';
 import { orAborted } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
@@ -71,7 +72,7 @@ export class VaultToken {
 
   /**
    * Renews a token. If Vault does not answer, the token still serves until it expires.
-   * @returns undefined if the token cannot be renewed, or not for long: the caller then logs in
+   * @returns undefined if Vault does not renew the token, or only for a short time. The caller then logs in again.
    */
   async #renew(held: Token, { signal }: Deadline): Promise<Token | undefined> {
     if (!held.renewable) return undefined;
@@ -106,16 +107,24 @@ export class VaultToken {
     return { value, sinceMs, leaseMs, firstLeaseMs: leaseMs, renewable: renewable === true };
   }
 
-  /** What a caller's function finds. Its own error is left out, because it may quote a secret. */
+  /** Calls the caller's function. If it fails, its error is left out, because it may quote a secret. */
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
-    return orAborted(finding, signal).catch(() => {
+    return orAborted(finding, signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw new RegionFault(this.#region, action, 'misconfigured', 'NoCredentials');
+      throw new RegionFault(this.#region, action, isPassing(error) ? 'unavailable' : 'misconfigured', 'NoCredentials');
     });
   }
 }
 
-/** The lease of the token in an answer, in milliseconds. 0 if it does not say, or does not expire. */
+/** Whether a later call of a function that finds credentials may succeed, as the AWS SDK judges its error. */
+function isPassing(thrown: unknown): boolean {
+  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
+  return isThrottlingError(error) || isTransientError(error);
+}
+
+/**
+ * The lease of the token in an answer, in milliseconds. 0 if the answer names none, or if the token does not expire.
+ */
 function leaseOf({ body }: VaultAnswer): number {
   const { lease_duration: seconds } = membersOf(body['auth']);
   return typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : 0;

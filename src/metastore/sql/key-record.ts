@@ -72,7 +72,7 @@ export function readKeyRow(id: KeyId, row: SqlKeyRow): KeyRow {
   }
 }
 
-/** Returns the text of a `key_record`, which {@link decodeKeyRow} has read, with another sealed key. */
+/** Replaces the sealed key in the text of a `key_record` that {@link decodeKeyRow} has read. */
 export function withKey(text: string, encryptedKey: Uint8Array): string {
   return JSON.stringify({ ...(JSON.parse(text) as JsonObject), Key: base64(encryptedKey) });
 }

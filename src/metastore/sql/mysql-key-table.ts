@@ -188,5 +188,14 @@ class Connections implements SqlPool<MySqlConnection> {
   }
 }
 
-/** The server ends the connection after these errors. */
-const GONE: ReadonlySet<string> = new Set(['ER_SERVER_SHUTDOWN', 'ER_CONNECTION_KILLED', 'ER_NEW_ABORTING_CONNECTION']);
+/**
+ * After these errors, the connection is of no use. The server ends it, or the server is read-only: after a failover, a
+ * new connection leads to the new primary server.
+ */
+const GONE: ReadonlySet<string> = new Set([
+  'ER_SERVER_SHUTDOWN',
+  'ER_CONNECTION_KILLED',
+  'ER_NEW_ABORTING_CONNECTION',
+  'ER_OPTION_PREVENTS_STATEMENT',
+  'ER_READ_ONLY_MODE',
+]);

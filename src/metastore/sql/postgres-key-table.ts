@@ -149,8 +149,9 @@ class Connections implements SqlPool<PostgresConnection> {
   faultOf(error: unknown): SqlFault {
     const name = faultName(error);
     const isState = /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
-    // 08: connection exception. 57P01 to 57P05: the server has ended the connection.
-    const isBroken = !isState || name.startsWith('08') || name.startsWith('57P');
+    // 08: connection exception. 57P01 to 57P05: the server has ended the connection. 25006: the server is read-only.
+    // After a failover, a new connection leads to the new primary server.
+    const isBroken = !isState || name.startsWith('08') || name.startsWith('57P') || name === '25006';
     // 40001: serialization failure. 40P01: deadlock.
     return {
       name,

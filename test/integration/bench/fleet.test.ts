@@ -15,7 +15,7 @@ import { noDeadline } from '../../support/fakes.ts';
 const storm = coldStart('storm', 200, 40, 1);
 
 describe('the model of a KMS region', () => {
-  it('admits its quota each second, and throttles the rest', async () => {
+  it('admits as many calls per second as its quota, and throttles the rest', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     let admitted = 0;
@@ -31,7 +31,7 @@ describe('the model of a KMS region', () => {
     expect(admitted).toBeLessThanOrEqual(511);
   });
 
-  it('does not answer before the time-out if the region hangs', async () => {
+  it("does not answer before the caller's time-out if the region hangs", async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     model.condition = { kind: 'hangs' };
@@ -58,7 +58,7 @@ describe('a simulated fleet', () => {
     expect(attempts).toBeGreaterThan(wishes.length);
   });
 
-  it('gets a worse report for a worse policy', async () => {
+  it('is reported as worse if its retry policy is worse', async () => {
     const worse = await sendFleet(storm, 'keyfold', 3, { maxRounds: 50, longestDelayMs: 1, baseDelayMs: 1 });
     const asherah = measure(await sendFleet(storm, 'asherah', 3));
     const sdk = measure(await sendFleet(storm, 'sdk', 3));

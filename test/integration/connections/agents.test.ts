@@ -26,7 +26,7 @@ it('guardHandler guards each agent of a client only once', () => {
 });
 
 it.for([undefined, {}, { httpHandlerConfigs: () => undefined }, { httpHandlerConfigs: () => ({ httpAgent: {} }) }])(
-  'guardHandler ignores the request handler %o, which has no agents',
+  'guardHandler ignores a request handler without agents: %o',
   (handler) => {
     expect(() => guardHandler(handler)).not.toThrow();
   },

@@ -27,7 +27,7 @@ async function held(answers: number): Promise<void> {
   while (world.count('held') < answers) await sleep(5);
 }
 
-describe.for(ROLES)('a process in the role %s', (role) => {
+describe.for(ROLES)('a process with the role %s', (role) => {
   it('uses no connection from before a freeze, and loses no request', async () => {
     const process = await start(role);
     const lateBefore = world.count('late');
@@ -70,9 +70,9 @@ describe.for([
   ['queue', /SendMessageBatch/],
   ['direct', /./],
   ['HTTP', /./],
-] as const)('a process in the role %s, frozen while it waits for the answer to %s,', ([role, hold]) => {
+] as const)('a process with the role %s that is frozen while it waits for the answer to %s', ([role, hold]) => {
   it.for([
-    ['nothing', false],
+    ['no part', false],
     ['all but the last byte', true],
   ] as const)('repeats the request on a new connection if %s of the answer has arrived', async ([, isTruncating]) => {
     // The result must come before SQS's request timeout of 5 s, which would hide a missing guard.

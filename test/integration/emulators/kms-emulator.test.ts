@@ -75,7 +75,7 @@ describe('KMS emulator: keys', () => {
     }
   });
 
-  it('a key is disabled after its deletion was scheduled and cancelled', async () => {
+  it('a key stays disabled after its scheduled deletion is cancelled', async () => {
     const { DeletionDate } = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn }));
     expect(((DeletionDate?.getTime() ?? 0) - Date.now()) / 86_400_000).toBeCloseTo(30, 1);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('KMSInvalidStateException');
@@ -223,19 +223,30 @@ describe('KMS emulator: keys', () => {
     expect(outcomes.indexOf('LimitExceededException')).toBe(25);
   });
 
+  it('a key that is pending deletion is not rotated, and is rotated again after the deletion is cancelled', async () => {
+    const KeyId = keyArn;
+    const isRotated = async (): Promise<unknown> =>
+      (await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).KeyRotationEnabled;
+    await kms.send(new EnableKeyRotationCommand({ KeyId }));
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId }));
+    expect(await isRotated()).toBe(false);
+    await kms.send(new CancelKeyDeletionCommand({ KeyId }));
+    expect(await isRotated()).toBe(true);
+  });
+
   it('a key can have an empty description', async () => {
     const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: '' }));
     expect(KeyMetadata?.Description).toBe('');
   });
 
-  it('a key is gone after its deletion date', async () => {
+  it('a key no longer exists after its deletion date', async () => {
     await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
     vi.useRealTimers();
   });
 
-  it('ListAliases returns pages, and a deleted alias no longer points to its key', async () => {
+  it('ListAliases returns its results in pages, and a deleted alias no longer points to its key', async () => {
     for (const n of [1, 2]) await kms.send(new CreateAliasCommand({ AliasName: `alias/n${n}`, TargetKeyId: keyArn }));
     const first = await kms.send(new ListAliasesCommand({ Limit: 2 }));
     expect(first.Aliases?.map(({ AliasName }) => AliasName)).toEqual(['alias/n1', 'alias/n2']);
@@ -294,7 +305,7 @@ function call(target: string, body: string): Promise<Response> {
 }
 
 describe('KMS emulator: JSON protocol', () => {
-  it('every answer and every error has its own request ID', async () => {
+  it('every response, also an error, has its own request ID', async () => {
     const { $metadata } = await kms.send(new ListAliasesCommand({}));
     const error: unknown = await kms.send(new ListKeysCommand({})).catch((e: unknown) => e);
     const ids = [$metadata.requestId, (error as { $metadata: { requestId?: string } }).$metadata.requestId];
@@ -332,14 +343,14 @@ describe('KMS emulator: JSON protocol', () => {
     expect(await answer.json()).toMatchObject({ __type: name });
   });
 
-  it('a member that is null counts as absent', async () => {
+  it('a member with the value null counts as absent', async () => {
     const body = '{"KeyId":"alias/test","Plaintext":"eA==","GrantTokens":null}';
     expect((await call('TrentService.Encrypt', body)).status).toBe(200);
   });
 });
 
 describe('KMS emulator: data file', () => {
-  it('the data file has the next change even if a write failed before', async () => {
+  it('after a failed write, the next change is still written to the data file', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
     const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
     const create = (): Promise<string> => nameOf(client(REGION, 'local', kept.endpoint).send(new CreateKeyCommand({})));
@@ -375,20 +386,20 @@ describe('KMS emulator: faults', () => {
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
   });
 
-  it('the fault "reset" closes the connection in the middle of the answer', async () => {
+  it('the fault "reset" closes the connection in the middle of the response', async () => {
     emulator.setFault(REGION, { kind: 'reset' });
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).not.toBe('no error');
     expect(emulator.calls().at(-1)).toMatchObject({ action: 'Encrypt', outcome: 'reset' });
   });
 
-  it('a fault with a list of actions affects only these actions', async () => {
+  it('a fault with a list of actions affects only those actions', async () => {
     emulator.setFault(REGION, { kind: 'down', actions: ['GenerateDataKey'] });
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
     const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
     expect(await nameOf(kms.send(command))).not.toBe('no error');
   });
 
-  it('a delayed call is not made if its client has disconnected', async () => {
+  it('a delayed call is not executed if its client has disconnected', async () => {
     emulator.setFault(REGION, { kind: 'latency', ms: 400 });
     const impatient = client(REGION, 'local', emulator.endpoint, 200);
     expect(await nameOf(impatient.send(new CreateKeyCommand({})))).toBe('TimeoutError');
@@ -398,7 +409,7 @@ describe('KMS emulator: faults', () => {
     expect(regions[0]?.keys).toHaveLength(1);
   });
 
-  it('the fault "throttle" admits some calls, and refuses the rest', async () => {
+  it('the fault "throttle" lets some calls through, and refuses the rest', async () => {
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 2 });
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
     expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
@@ -464,7 +475,7 @@ describe('KMS emulator: control API', () => {
     },
   );
 
-  it('the emulator refuses a request from a web page of another origin', async () => {
+  it('the emulator refuses a request from a web page with another origin', async () => {
     const headers = { origin: 'https://example.com' };
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });
     expect(answer.status).toBe(403);

@@ -15,7 +15,7 @@ it.for([
     (endpoint: string) =>
       new SQSClient({ endpoint, region, credentials }).send(new CreateQueueCommand({ QueueName: 'q' })),
   ],
-] as const)('emulators/%s/main.ts prints its endpoint, answers a call, and ends on SIGTERM', async ([name, call]) => {
+] as const)('emulators/%s/main.ts prints its endpoint, answers a call, and exits on SIGTERM', async ([name, call]) => {
   const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
   const child = spawn(process.execPath, [file, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
@@ -25,7 +25,7 @@ it.for([
   expect(await ended).toEqual([0, null]);
 });
 
-it.for(['65536', '0x10', '-1'])('an emulator refuses to start with the port %s', async (port) => {
+it.for(['65536', '0x10', '-1'])('an emulator refuses to start on the port %s', async (port) => {
   const file = join(import.meta.dirname, '..', '..', '..', 'emulators', 'sqs', 'main.ts');
   const child = spawn(process.execPath, [file, `--port=${port}`], { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(child, 'exit');

@@ -75,7 +75,7 @@ describe('SQS emulator: queues', () => {
     [{ RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
     [{ RedrivePolicy: '{"maxReceiveCount":5,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
   ] as [Record<string, string>, string][])(
-    'CreateQueue and SetQueueAttributes refuse %j with %s',
+    'CreateQueue and SetQueueAttributes refuse the attributes %j with the error %s',
     async ([attributes, name]) => {
       const QueueUrl = queue();
       expect(await nameOf(create('refused', attributes))).toBe(name);
@@ -98,7 +98,7 @@ describe('SQS emulator: queues', () => {
     },
     { ReceiveMessageWaitTimeSeconds: '0' },
     { ReceiveMessageWaitTimeSeconds: '20' },
-  ] as Record<string, string>[])('SetQueueAttributes accepts the limits %j', async (attributes) => {
+  ] as Record<string, string>[])('SetQueueAttributes accepts attributes at their limits: %j', async (attributes) => {
     const QueueUrl = queue();
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
     const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
@@ -122,13 +122,13 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(command))).toBe('MissingParameter');
   });
 
-  it('CreateQueue refuses an existing name with different attributes', async () => {
+  it('CreateQueue refuses the name of an existing queue if the attributes differ', async () => {
     await create('twice', { VisibilityTimeout: '7' });
     expect(await nameOf(create('twice', { VisibilityTimeout: '7' }))).toBe('no error');
     expect(await nameOf(create('twice', { VisibilityTimeout: '8' }))).toBe('QueueNameExists');
   });
 
-  it('a changed attribute takes effect at once, and other accounts cannot find the queue', async () => {
+  it('a changed attribute takes effect at once, and no other account can find the queue', async () => {
     const QueueUrl = queue();
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
@@ -165,16 +165,16 @@ describe('SQS emulator: messages', () => {
     [attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }), 'InvalidParameterValue'],
     [attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }), 'UnsupportedOperation'],
     [{ MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } }, 'InvalidParameterValue'],
-  ] as const)('SendMessage refuses %j with %s', async ([more, name]) => {
+  ] as const)('SendMessage refuses a message with %j, with the error %s', async ([more, name]) => {
     expect(await nameOf(send(queue(), more as Partial<SendMessageCommandInput>))).toBe(name);
   });
 
-  it('SendMessage to a FIFO queue refuses DelaySeconds', async () => {
+  it('SendMessage refuses DelaySeconds for a FIFO queue', async () => {
     const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
     expect(await nameOf(send(queue({}, true), { ...more, DelaySeconds: 1 }))).toBe('InvalidParameterValue');
   });
 
-  it('an invalid entry of a batch fails without affecting the others', async () => {
+  it('an invalid entry in a batch fails without affecting the other entries', async () => {
     const Entries = [
       { Id: 'a', MessageBody: 'x' },
       { Id: 'b', MessageBody: '' },
@@ -224,7 +224,7 @@ describe('SQS emulator: messages', () => {
     ['MaxNumberOfMessages', 1, 10],
     ['VisibilityTimeout', 0, 43_200],
     ['WaitTimeSeconds', 0, 20],
-  ] as const)('ReceiveMessage takes a %s from %i to %i', async ([name, min, max]) => {
+  ] as const)('ReceiveMessage accepts a %s from %i to %i, and no other value', async ([name, min, max]) => {
     const QueueUrl = queue();
     const receive = async (value: number): Promise<string> => {
       // A message ends a long poll at once.
@@ -235,7 +235,7 @@ describe('SQS emulator: messages', () => {
     for (const value of [min - 1, max + 1]) expect(await receive(value)).toBe('InvalidParameterValue');
   });
 
-  it('SendMessage takes a DelaySeconds from 0 to 900', async () => {
+  it('SendMessage accepts a DelaySeconds from 0 to 900, and no other value', async () => {
     const QueueUrl = queue();
     for (const DelaySeconds of [0, 900]) expect(await nameOf(send(QueueUrl, { DelaySeconds }))).toBe('no error');
     for (const DelaySeconds of [-1, 901]) {
@@ -246,6 +246,18 @@ describe('SQS emulator: messages', () => {
   it('DeleteMessage refuses a malformed receipt handle', async () => {
     const command = new DeleteMessageCommand({ QueueUrl: queue(), ReceiptHandle: 'x' });
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
+  });
+
+  it('DeleteMessage accepts the handle of a deleted message only at the queue of that message', async () => {
+    const [QueueUrl, other] = [queue(), queue()];
+    await send(QueueUrl);
+    const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
+    const remove = (from: string): Promise<string> =>
+      nameOf(client.send(new DeleteMessageCommand({ QueueUrl: from, ReceiptHandle: message?.ReceiptHandle })));
+    expect(await remove(other)).toBe('ReceiptHandleIsInvalid');
+    expect(await remove(QueueUrl)).toBe('no error');
+    expect(await remove(other)).toBe('ReceiptHandleIsInvalid');
+    expect(await remove(QueueUrl)).toBe('no error');
   });
 
   it('the unsupported action PurgeQueue is refused', async () => {
@@ -268,7 +280,7 @@ describe('SQS emulator: JSON protocol', () => {
     ['ListQueues', [], 'not a JSON object'],
     ['ListQueues', 5, 'not a JSON object'],
     ['ListQueues', null, 'not a JSON object'],
-  ] as const)('%s is refused with the invalid body %j', async ([action, members, fault]) => {
+  ] as const)('%s refuses the invalid body %j', async ([action, members, fault]) => {
     const { queueUrl } = sqs.ensureQueue('letters');
     const headers = { 'x-amz-target': `AmazonSQS.${action}` };
     const answer = await fetch(queueUrl, { method: 'POST', headers, body: JSON.stringify(members) });
@@ -288,7 +300,7 @@ function post(form: Record<string, string>, signed = true): Promise<Response> {
 }
 
 describe('SQS emulator: query protocol of older AWS CLIs', () => {
-  it('a message with attributes is sent and received in XML', async () => {
+  it('SendMessage and ReceiveMessage return their results in XML', async () => {
     const QueueUrl = queue();
     const sent = await post({
       Action: 'SendMessage',
@@ -311,7 +323,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     );
   });
 
-  it('each failed entry of a batch is reported', async () => {
+  it('SendMessageBatch reports each failed entry', async () => {
     const entry = 'SendMessageBatchRequestEntry';
     const answer = await post({
       Action: 'SendMessageBatch',
@@ -338,7 +350,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [{ Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' }, 'AWS.SimpleQueueService.UnsupportedOperation'],
-  ] as const)('the request %j is answered with the code %s and a request ID', async ([form, code]) => {
+  ] as const)('the request %j fails with the code %s, and the response has a request ID', async ([form, code]) => {
     const answer = await post(form);
     expect(answer.status).toBe(400);
     const xml = await answer.text();
@@ -346,7 +358,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(xml).toContain(`<RequestId>${answer.headers.get('x-amzn-requestid')}</RequestId>`);
   });
 
-  it('an unsigned request is answered in JSON', async () => {
+  it('the emulator answers an unsigned request in JSON', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
     expect(answer.headers.get('x-amzn-requestid')).toMatch(/^[\da-f-]{36}$/);

@@ -59,8 +59,8 @@ async function seals(world: TwoRegions, at: Region): Promise<string> {
   );
 }
 
-describe('an erasure on a Global Table with lag', () => {
-  it('marks each row in its own region, also one that has not arrived in the region of the operator', async () => {
+describe('an erasure on a Global Table with replication lag', () => {
+  it("marks each row in the region of that row, even before the row is replicated to the operator's region", async () => {
     const { world, erasure, opens } = await open();
     const before = await erasure().read();
     expect(before.rows.map(({ region }) => region).toSorted()).toEqual([EAST, WEST]);
@@ -78,7 +78,7 @@ describe('an erasure on a Global Table with lag', () => {
     expect(replicas).toEqual(REGIONS.map((region) => ({ region, rows: 2, tombstones: 2 })));
   });
 
-  it('deletes in each region, and waits for every replica', async () => {
+  it('deletes each row in the region of that row, and counts the rows that replicas still have', async () => {
     const { world, erasure, opens, others } = await open();
     const begun = await erasure().begin(await erasure().read(), WAIT_SECONDS);
     await world.wait(DAY_MS);
@@ -103,7 +103,7 @@ describe('an erasure on a Global Table with lag', () => {
     }
   });
 
-  it('stays in force in a region whose replica is cut off, by the tombstone of that region', async () => {
+  it('takes effect even in a region whose replica is cut off, because each region has its own tombstone', async () => {
     const { world, erasure, opens } = await open();
     world.table.cut();
     await erasure().begin(await erasure().read(), WAIT_SECONDS);
@@ -114,7 +114,7 @@ describe('an erasure on a Global Table with lag', () => {
     expect(await opens(EAST, WEST)).toBe('PartitionErased');
   });
 
-  it('opens and seals again in both regions after it is cancelled', async () => {
+  it('no longer prevents opening or sealing in either region after it is cancelled', async () => {
     const { world, erasure, opens } = await open();
     await erasure().begin(await erasure().read(), WAIT_SECONDS);
     await world.wait(LAG_MS);

@@ -87,7 +87,7 @@ describe('the Global Table emulator', () => {
   });
 });
 
-describe('a key that another region has made', () => {
+describe('a key created in another region', () => {
   it('makes decrypt fail with a retryable error until the key has been replicated', async () => {
     const record = await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     const reader = world.process(EAST, { suffixed: true });
@@ -97,15 +97,15 @@ describe('a key that another region has made', () => {
   });
 });
 
-describe('two regions that each create a key in the same minute', () => {
+describe('two regions that create a key in the same minute', () => {
   it.for([
     {
       suffixed: false,
       expected: ['RecordUnreadable', 'RecordUnreadable', 'opened', 'opened'],
-      lose: 'lose one of the keys',
+      lose: 'lose one of the two keys',
     },
-    { suffixed: true, expected: ['opened', 'opened', 'opened', 'opened'], lose: 'lose no key' },
-  ])('$lose if region suffixes are $suffixed', async ({ suffixed, expected }) => {
+    { suffixed: true, expected: ['opened', 'opened', 'opened', 'opened'], lose: 'lose neither key' },
+  ])('$lose with regionSuffix $suffixed', async ({ suffixed, expected }) => {
     const encrypt = (region: Region) => world.process(region, { suffixed }).session('p').encrypt(PAYLOAD);
     const records = await Promise.all(REGIONS.map(encrypt));
     await world.wait(LAG_MS);
@@ -117,14 +117,14 @@ describe('two regions that each create a key in the same minute', () => {
 });
 
 describe('a revocation and a wrap renewal at the same time', () => {
-  it('both take effect if one replica receives both', async () => {
+  it('both take effect if the same replica receives both', async () => {
     const key = await keyToRenew(true);
     await Promise.all([world.maintain(WEST, true), world.keyTables[WEST].revoke(key)]);
     const both = { revoked: true, regions: [WEST, EAST] };
     expect(await states(key)).toEqual([both, both]);
   });
 
-  it('undo each other in two replicas, so only one region may write to a row', async () => {
+  it('undo each other if two replicas receive them, so only one region may write to a row', async () => {
     const key = await keyToRenew(false);
     await world.keyTables[WEST].revoke(key);
     await world.maintain(EAST, false);

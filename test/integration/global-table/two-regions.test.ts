@@ -15,24 +15,24 @@ beforeAll(async () => {
 afterAll(() => Promise.all([emulators.dynamoDb.close(), emulators.kms.close()]));
 
 describe(
-  'two regions on a Global Table, with rotations, revocations and network failures,',
+  'two regions on a Global Table under rotations, revocations and network failures',
   {
     timeout: 60_000,
   },
   () => {
-    it.for(SEEDS)('lose no record and no revocation if they have region suffixes (seed %i)', async (seed) => {
+    it.for(SEEDS)('lose no record and no revocation with region suffixes (seed %i)', async (seed) => {
       const { log, lost } = await run(emulators, seed, true);
       for (const what of Object.keys(log.counts)) counted.add(what);
       expect(log.faults, `seed ${seed}, whose last steps were\n${log.tail()}\n`).toEqual([]);
       expect(lost).toEqual([]);
     });
 
-    it('produce every required event in at least one run', () => {
+    it('encounter every required event in at least one run', () => {
       expect(TOLD.filter((what) => !counted.has(what))).toEqual([]);
     });
 
     it.for(SEEDS)(
-      'lose records without region suffixes, which shows that the test can fail (seed %i)',
+      'lose records without region suffixes, which proves that this test can fail (seed %i)',
       async (seed) => {
         const { lost } = await run(emulators, seed, false);
         expect(lost).not.toEqual([]);

@@ -3,12 +3,15 @@ import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
 import { ASSUMED } from '../../../scripts/costs/given.ts';
+import { alarmResources } from '../../../deploy/alarms.ts';
+import { apiParts } from '../../../deploy/api.ts';
 import { packageFolder } from '../../../deploy/package.ts';
+import { readDeployment } from '../../../deploy/read-deployment.ts';
 import { readQueueConfig, type QueueConfig } from '../../../src/config/queue-config.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
-import { namesOf as commandsOf, startCli } from './aws-cli.ts';
-import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { EXAMPLE, namesOf as commandsOf, startCli } from './aws-cli.ts';
+import { documentedMetrics, FLIPPED, packageExample, VPC, type AppPackage, type AppResource } from './package.ts';
 import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
@@ -154,7 +157,7 @@ function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConf
 }
 
 describe('each function', () => {
-  it.for(FUNCTIONS)('has its role from the stack of roles: %s', (name) => {
+  it.for(FUNCTIONS)('has its role from the roles stack: %s', (name) => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
@@ -163,7 +166,7 @@ describe('each function', () => {
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('has only that role, and the package creates no role', () => {
+  it('has no other role, because the package creates none', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -216,7 +219,7 @@ describe('each function', () => {
     }
   });
 
-  it('expects the same authorizer as its routes, if it has routes', () => {
+  it('is configured for the same authorizer as its routes, if it has routes', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -227,11 +230,11 @@ describe('each function', () => {
     });
   });
 
-  it('may have further settings', () => {
+  it('gets the extra settings in deploy.yml', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('has operations of its own, and seal and open together have every operation', () => {
+  it('has its own operations, and seal and open together cover every operation', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -240,7 +243,30 @@ describe('each function', () => {
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
   });
 
-  it("may have tracing, a customer's key for its environment, and reserved concurrency", () => {
+  it('can have a customer managed key for its logs, the topic of its alarms and its code', async () => {
+    const KmsKeyId = FLIPPED.storageKeys['us-west-2'];
+    const logs = ofType(flipped, 'AWS::Logs::LogGroup');
+    expect(logs.map(([id]) => id).toSorted()).toEqual(
+      [...FUNCTIONS.map((name) => `${name}LogGroup`), 'HttpApiLogGroup'].toSorted(),
+    );
+    for (const [id, { Properties }] of logs) expect([id, Properties['KmsKeyId']]).toEqual([id, KmsKeyId]);
+    expect(flipped.resources['ServerlessDeploymentBucket']?.Properties['BucketEncryption']).toEqual({
+      ServerSideEncryptionConfiguration: [
+        {
+          ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: KmsKeyId },
+          BucketKeyEnabled: true,
+        },
+      ],
+    });
+    const deployment = await readDeployment(EXAMPLE);
+    const keyed = { ...deployment, storageKeys: FLIPPED.storageKeys };
+    expect(alarmResources(keyed, 'us-west-2')['AlarmTopic']?.Properties).toMatchObject({ KmsMasterKeyId: KmsKeyId });
+    const { resources } = apiParts({ ...keyed, api: { type: 'rest' } }, 'us-west-2');
+    expect(resources['RestApiLogGroup']?.Properties).toMatchObject({ KmsKeyId });
+    expect(JSON.stringify(example.resources)).not.toMatch(/KmsKeyId|KmsMasterKeyId|"aws:kms"/);
+  });
+
+  it('can have tracing, a customer managed key for its environment variables, and reserved concurrency', () => {
     for (const name of FUNCTIONS) {
       expect(functionOf(flipped, name)).toMatchObject({
         TracingConfig: { Mode: 'Active' },
@@ -255,7 +281,7 @@ describe('each function', () => {
 });
 
 describe('the HTTP API', () => {
-  it('has the four routes and one for all else, each of them with an authorizer', () => {
+  it('has four routes and a catch-all route, each with an authorizer', () => {
     const routes = ofType(example, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties);
     expect(routes.map(({ RouteKey }) => RouteKey as string)).toEqual([
       'POST /v1/partitions/{partition}/{operation}',
@@ -267,7 +293,7 @@ describe('the HTTP API', () => {
     for (const route of routes) expect(route['AuthorizationType']).toBe('AWS_IAM');
   });
 
-  it('accepts only tokens with an issuer, an audience and a scope, if the deployment names them', () => {
+  it('accepts only tokens with the issuer, audience and scope that deploy.yml names', () => {
     const [[id, authorizer] = []] = ofType(flipped, 'AWS::ApiGatewayV2::Authorizer');
     expect(authorizer?.Properties).toMatchObject({
       AuthorizerType: 'JWT',
@@ -281,7 +307,7 @@ describe('the HTTP API', () => {
     }
   });
 
-  it('may invoke only its own function, and the schedule only the maintenance function', () => {
+  it('may invoke only the api function, and the schedule may invoke only the maintenance function', () => {
     const permissions = ofType(example, 'AWS::Lambda::Permission').map(([, { Properties }]) => Properties);
     expect(permissions).toHaveLength(2);
     const [ofApi, ofSchedule] = ['Api', 'Maintenance'].map((name) =>
@@ -300,7 +326,7 @@ describe('the HTTP API', () => {
     }
   });
 
-  it('is throttled, and logs the callers that it refuses without the path of the request', () => {
+  it('throttles requests, and logs refused callers without the path of the request', () => {
     const { DefaultRouteSettings, AccessLogSettings } = example.resources['HttpApiStage']?.Properties ?? {};
     expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 1000, ThrottlingBurstLimit: 500 });
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
@@ -326,7 +352,7 @@ describe('the HTTP API', () => {
 });
 
 describe('the queues of the app', () => {
-  it("hide a message for six times the function's time-out, and deliver it up to a hundred times", () => {
+  it("hide a message for six times the function's time-out, and deliver it at most a hundred times", () => {
     for (const app of [example, flipped]) {
       const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
         app.resources['InputQueue']?.Properties ?? {};
@@ -337,7 +363,7 @@ describe('the queues of the app', () => {
     }
   });
 
-  it('keep dead letters for fourteen days, because SQS counts from the first send', () => {
+  it('keep dead letters for fourteen days, because SQS counts from the time the message was first sent', () => {
     expect(daysKept(example)).toEqual([14, 14, 14]);
     expect(daysKept(flipped)).toEqual([2, 2, 14]);
   });
@@ -354,7 +380,7 @@ describe('the queues of the app', () => {
     }
   });
 
-  it('are polled with the configured concurrency, and the function reports failures per message', () => {
+  it('are polled with the configured concurrency, and the function reports each failed message separately', () => {
     const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
     expect(mapping?.Properties).toMatchObject({
       EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
@@ -380,7 +406,7 @@ describe('the queues of the app', () => {
 });
 
 describe('the alarms of the app', () => {
-  it('watch metrics that the code writes, with all dimensions', () => {
+  it('watch only metrics that the code writes, with all their dimensions', () => {
     const alarms = ofType(example, 'AWS::CloudWatch::Alarm');
     const own = alarms.flatMap(([, { Properties }]) => ownMetrics(Properties)) as [string, string[]][];
     for (const [metric, dimensions] of own) expect([metric, dimensions]).toEqual([metric, documented.get(metric)]);
@@ -400,13 +426,13 @@ describe('the alarms of the app', () => {
     ]);
   });
 
-  it('fire when the System Key reaches the maximum age of the deployment', () => {
+  it('fire when the System Key reaches the maximum age in deploy.yml', () => {
     const [byDefault, shorter] = [example, flipped].map(({ resources }) => resources['SystemKeyOldAlarm']?.Properties);
     expect(byDefault).toMatchObject({ MetricName: 'SystemKeyAge', Statistic: 'Maximum', Threshold: 90 * 86_400 });
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
-  it('name a runbook that exists', () => {
+  it('each name a runbook that exists', () => {
     const alarms = [...ofType(example, 'AWS::CloudWatch::Alarm'), ...ofType(flipped, 'AWS::CloudWatch::Alarm')];
     const texts = alarms.map(([, { Properties }]) => Properties['AlarmDescription'] as string);
     texts.push(
@@ -419,7 +445,7 @@ describe('the alarms of the app', () => {
     expect(named.filter((page) => !existsSync(new URL(`../../../${page}`, import.meta.url)))).toEqual([]);
   });
 
-  it('are as many as docs/explanation/costs.md charges for, on as many metrics', () => {
+  it('watch as many metrics as docs/explanation/costs.md assumes for the bill', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
     );
@@ -441,7 +467,7 @@ describe('the alarms of the app', () => {
     expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
   });
 
-  it('treat missing data as healthy, except the alarm on the maintenance, which must run every 26 hours', () => {
+  it('treat missing data as healthy, except the alarm that fires if the maintenance has not run for 26 hours', () => {
     for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       const isMaintenance = id === 'MaintenanceMissingAlarm';
       expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
@@ -449,7 +475,7 @@ describe('the alarms of the app', () => {
     }
   });
 
-  it('report a missing maintenance after its first run, but not in a new deployment', () => {
+  it('fire if the maintenance stops running, but not in a new deployment that has not run it yet', () => {
     expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
       // A new alarm is in the state INSUFFICIENT_DATA. Only a change from that state sends a notification.
       TreatMissingData: 'missing',
@@ -462,7 +488,7 @@ describe('the alarms of the app', () => {
     });
   });
 
-  it('also report a recovery, unless they count failures', () => {
+  it('also notify of a recovery, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -474,7 +500,7 @@ describe('the alarms of the app', () => {
   });
 
   it.for(['Seal', 'Open'])(
-    'fire if %s always fails for a few callers, but not if some callers make mistakes',
+    'fire if most calls to %s fail, even if there are few calls, but not if some callers make mistakes',
     (name) => {
       const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
       const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
@@ -496,7 +522,7 @@ describe('the alarms of the app', () => {
     },
   );
 
-  it('ring for every code of a failure that is not its caller’s, of requests and of messages that come back', () => {
+  it('fire on every error code that is not the caller’s fault, for requests and for messages that are retried', () => {
     // Functions do not start with the first, which their own alarms tell of. The second goes to a monitor, which asked.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
@@ -520,7 +546,7 @@ describe('the alarms of the app', () => {
     );
   });
 
-  it('fire if a message has to wait longer than the deployment allows', () => {
+  it('fire if a message waits longer than deploy.yml allows', () => {
     const [byDefault, own] = [example, flipped].map(({ resources }) => resources['MessagesAgingAlarm']?.Properties);
     expect(byDefault).toMatchObject({ Threshold: 3600, Statistic: 'Maximum' });
     expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
@@ -531,7 +557,7 @@ describe('the alarms of the app', () => {
     expect(days).toEqual([7, 1]);
   });
 
-  it('fire if a few requests get no answer for fifteen minutes', () => {
+  it('fire if a few requests remain unanswered in each of three five-minute periods', () => {
     const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
       (name) => example.resources[`${name}Alarm`]?.Properties,
     );
@@ -545,7 +571,7 @@ describe('the alarms of the app', () => {
     [100, 'an hour', 1],
     [10_000, 'an hour', 1],
   ] as const)(
-    'fire, for a fleet at %i requests per second that loses its preferred region, within %s',
+    'fire if a fleet with %i requests per second loses its preferred region, within %s',
     ([rate, , hours]) => {
       const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
       const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
@@ -558,7 +584,7 @@ describe('the alarms of the app', () => {
   it.for(
     ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
   )(
-    'include %s, which fires within ten minutes if one message, first tried at second %i, keeps returning',
+    'include %s, which fires within ten minutes if one message keeps returning (first attempt at second %i)',
     ([name, start]) => {
       const { Properties } = example.resources[`${name}Alarm`] as AppResource;
       const { EvaluationPeriods, DatapointsToAlarm } = Properties;
@@ -572,7 +598,7 @@ describe('the alarms of the app', () => {
     },
   );
 
-  it('notify a topic of the stack, or the topic that the deployment names', () => {
+  it("notify a topic of the app's stack, or the topic that deploy.yml names", () => {
     for (const [, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       expect(Properties['AlarmActions']).toEqual([{ Ref: 'AlarmTopic' }]);
     }
@@ -598,6 +624,49 @@ describe('the dashboard of the app', () => {
     );
     expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(documented));
   });
+});
+
+describe('provisioned concurrency', () => {
+  it.for([
+    ['http', 'ApiLambdaPermissionHttpApi', 'HttpApiIntegrationApi'],
+    ['rest', 'RestPermission', 'RestMethod'],
+    ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
+  ] as const)(
+    'of the api function is used by callers of an entry of the type %s',
+    { timeout: 60_000 },
+    async ([type, one, other]) => {
+      const functions = { api: { provisionedConcurrency: 2 } };
+      const app = await packageExample({ api: { type }, functions });
+      await app.remove();
+      const { Properties } = app.resources['ApiProvConcLambdaAlias'] ?? {};
+      expect(Properties).toMatchObject({
+        Name: 'provisioned',
+        ProvisionedConcurrencyConfig: { ProvisionedConcurrentExecutions: 2 },
+      });
+      for (const name of [one, other]) {
+        expect(JSON.stringify(app.resources[name])).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
+        expect(JSON.stringify(app.resources[name]?.Properties)).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
+      }
+      const version = Object.keys(app.resources).find((name) => name.startsWith('ApiLambdaVersion'));
+      expect(Properties?.['FunctionVersion']).toEqual({ 'Fn::GetAtt': [version, 'Version'] });
+      expect(Object.keys(app.resources).filter((name) => /^(?:Seal|Open)(?:LambdaVersion|Prov)/.test(name))).toEqual(
+        [],
+      );
+    },
+  );
+
+  it('has a new version if the network or the key of the environment changes, though the code does not', async () => {
+    const versions = await [{}, { vpc: VPC }, { environmentKeys: FLIPPED.environmentKeys }].reduce<Promise<string[]>>(
+      async (before, changed) => {
+        const found = await before;
+        const app = await packageExample({ ...changed, functions: { seal: { provisionedConcurrency: 1 } } });
+        await app.remove();
+        return [...found, ...Object.keys(app.resources).filter((name) => name.startsWith('SealLambdaVersion'))];
+      },
+      Promise.resolve([]),
+    );
+    expect(new Set(versions).size).toBe(3);
+  }, 60_000);
 });
 
 describe('npm run deploy without --yes', () => {

@@ -167,8 +167,8 @@ const PLAINTEXT = { plaintext: 'aGVsbG8=' };
  */
 const RACE = { retry: 3 };
 
-describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
-  it('that seal makes when it creates keys, reads keys of other processes, encrypts, and rewraps while a region is down', async () => {
+describe('each role', { timeout: 60_000 }, () => {
+  it('allows exactly the calls that seal makes when it creates keys, reads keys of other processes, encrypts, and rewraps while a region is down', async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
     const cold = start('invoke', operations);
@@ -180,7 +180,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it('that open makes when it preloads a System Key, and reads records of other functions while a region is down', async () => {
+  it('allows exactly the calls that open makes when it preloads a System Key, and reads records of other functions while a region is down', async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -202,7 +202,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it('that open makes when it reads records of another region, and records with absent keys', async () => {
+  it("allows exactly the calls that open makes when it reads another region's records, and records with absent keys", async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
@@ -220,7 +220,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toMatchObject({ refused: [] });
   });
 
-  it('that the API makes when it encrypts, decrypts and rewraps', async () => {
+  it('allows exactly the calls that the API makes when it encrypts, decrypts and rewraps', async () => {
     const api = start('api');
     const { record: one } = await send(api, 'encrypt', PLAINTEXT);
     const cold = start('api');
@@ -229,7 +229,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('that the API makes when it loses the race to create a key', RACE, async () => {
+  it('allows exactly the calls that the API makes when it loses the race to create a key', RACE, async () => {
     let raced = false;
     proxy.faultOf = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
@@ -242,7 +242,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
   });
 
   it(
-    'that the maintenance makes when it creates the first key, renews wraps, or loses a race to another maintenance',
+    'allows exactly the calls that the maintenance makes when it creates a key, renews wraps, or loses a race to another run',
     RACE,
     async () => {
       await maintain();
@@ -259,7 +259,7 @@ describe('the role allows exactly the calls', { timeout: 60_000 }, () => {
     },
   );
 
-  it("that the queue's function and its poller make for results, dead letters, and returned or deleted messages", async () => {
+  it('allows exactly the calls that the queue function and its poller make for results, dead letters and messages', async () => {
     const queues = openQueues();
     expect(await queues.take('encrypt', PLAINTEXT)).toBe(0);
     const { record: one } = await queues.result();

@@ -144,11 +144,11 @@ function operatorWith(actions: readonly string[]): Principal {
 }
 
 describe('the permissions of the commands in docs/reference/cli.md', () => {
-  it('name every command of this test', () => {
+  it('cover exactly the commands that this test runs', () => {
     expect(DOCUMENTED.map(({ command }) => command).toSorted()).toEqual(Object.keys(RUNS).toSorted());
   });
 
-  it.for(DOCUMENTED)('are exactly the calls of $command, and suffice', async ({ command, actions }) => {
+  it.for(DOCUMENTED)('allow exactly the calls that $command makes', async ({ command, actions }) => {
     await PREPARATIONS[command]?.();
     reset();
     for (const args of RUNS[command]?.() ?? []) {

@@ -6,6 +6,7 @@ import { yamlParse } from 'yaml-cfn';
 import { environmentOf } from '../../../deploy/app.ts';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { packageFolder } from '../../../deploy/package.ts';
+import { VPC } from './package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 
 let cli: Cli;
@@ -13,6 +14,8 @@ beforeEach(async () => {
   cli = await startCli();
 });
 afterEach(() => cli.remove());
+
+const ADMINISTRATOR = 'arn:aws:iam::111122223333:role/key-administrator';
 
 const ABSENT = {
   'cloudformation describe-stacks': 'Stack with id keyfold-keys does not exist',
@@ -83,7 +86,7 @@ describe('the change set', () => {
     ['keys', 'keyfold-keys'],
     ['table', 'keyfold-table'],
     ['roles', 'keyfold-roles'],
-  ] as const)('of the %s has its own template, and may change IAM resources', async ([what, name]) => {
+  ] as const)('for the %s uses its own template, and may change IAM resources', async ([what, name]) => {
     const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
     expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
     const [template] = optionOf(outcome, 'create-change-set', '--template-body');
@@ -93,7 +96,7 @@ describe('the change set', () => {
     expect(capabilities).toEqual(['CAPABILITY_IAM', 'CAPABILITY_NAMED_IAM']);
   });
 
-  it('creates a stack that is missing or was only planned, and updates any other stack', async () => {
+  it('creates a stack that does not exist or was only planned, and updates any other stack', async () => {
     const typeWith = async (there: Answers): Promise<unknown[]> => {
       const outcome = await cli.deploy(['roles'], { ...ABSENT, ...there, ...changes() }, { regions: ['us-west-2'] });
       return [
@@ -126,14 +129,17 @@ describe('the change set', () => {
   it.for([
     [{ Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
     [{ Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
-  ] as const)('is deleted, and the script fails, if CloudFormation cannot create it: %o', async ([set, said]) => {
-    const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
-    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
-    expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
-    expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
-  });
+  ] as const)(
+    'is deleted, and the script fails, if CloudFormation cannot create the change set: %o',
+    async ([set, said]) => {
+      const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
+      const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
+      expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
+      expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+    },
+  );
 
-  it('is printed with each change, and says whether the change replaces the resource', async () => {
+  it('is printed with its changes, each of which says whether it replaces the resource', async () => {
     const outcome = await cli.deploy(['roles'], {
       ...ABSENT,
       ...stackIn('CREATE_COMPLETE'),
@@ -161,7 +167,7 @@ describe('the change set', () => {
     },
   );
 
-  it('is executed under its own name, by which its failure events are found', async () => {
+  it('is executed with its own name as the request token, so that the script finds its failure events', async () => {
     const planned = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
     const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
@@ -175,7 +181,7 @@ describe('the change set', () => {
   it.for([
     ['a new stack', 'stack-create-complete', {}],
     ['an existing stack', 'stack-update-complete', stackIn('UPDATE_COMPLETE')],
-  ] as const)('of %s is awaited with the waiter %s', async ([, waiter, there]) => {
+  ] as const)('for %s is awaited with the waiter %s', async ([, waiter, there]) => {
     const outcome = await cli.deploy(
       ['roles', '--yes'],
       {
@@ -195,7 +201,7 @@ describe('the change set', () => {
 });
 
 describe('a stack in an unknown state', () => {
-  it.for(['keys', 'app'])('stops the script deploy %s', async (what) => {
+  it.for(['keys', 'app'])('stops "deploy %s"', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation describe-stacks': 'AccessDenied: not authorized \n',
@@ -208,7 +214,7 @@ describe('a stack in an unknown state', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
   });
 
-  it.for(['roles', 'app'])('stops deploy %s if it is the stack of the app', async (what) => {
+  it.for(['roles', 'app'])('stops "deploy %s" if it is the app\'s stack', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation get-template': 'AccessDenied: not authorized',
@@ -233,7 +239,7 @@ describe('a deploy script without --yes', () => {
 });
 
 describe('a deploy script with --yes', () => {
-  it('executes the change sets, waits for them, and protects the stack of the keys from termination', async () => {
+  it('executes the change sets, waits for them, and turns on termination protection for the key stack', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
     const done = outcome.calls.filter(({ name }) => /execute|termination/.test(name));
@@ -253,14 +259,14 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('protects an unchanged stack too, because an earlier run may have stopped before that step', async () => {
+  it('also turns on termination protection for an unchanged stack, because an earlier run may have stopped before that step', async () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
   });
 
-  it('does not protect the roles, because a later run can create them again', async () => {
+  it('does not turn on termination protection for the roles, because a later run can create them again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
     expect(outcome.code).toBe(0);
     expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
@@ -285,7 +291,7 @@ describe('a deploy script with --yes', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('refuses to remove a replica of the table, although CloudFormation calls this a modification', async () => {
+  it('refuses to remove a replica of the table, although CloudFormation reports this as a modification', async () => {
     const Parameters = [{ ParameterKey: 'ReplicaRegion1', ParameterValue: 'eu-west-1' }];
     const there = { 'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'CREATE_COMPLETE', Parameters }] } };
     const outcome = await cli.deploy(['table', '--yes'], {
@@ -306,7 +312,7 @@ describe('a deploy script with --yes', () => {
     },
   );
 
-  it('accepts a replica that moves to another parameter, and an empty parameter', async () => {
+  it('accepts a replica region that moves to another parameter, and accepts an empty parameter', async () => {
     const there = stackIn(
       'CREATE_COMPLETE',
       ['TableName', 'EncryptionKey'],
@@ -331,7 +337,7 @@ describe('a failure in CloudFormation', () => {
   const planned = changes(['Add', 'AWS::KMS::Key']);
   const FAILED = 'Waiter StackCreateComplete failed: matched expected path: "ROLLBACK_COMPLETE"';
 
-  it('is reported with its first event, and the next region stays unchanged', async () => {
+  it('is reported with the first failure event, and the next region stays unchanged', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...ABSENT,
       ...planned,
@@ -484,7 +490,7 @@ describe('a failure in CloudFormation', () => {
 describe('version 1 of the AWS CLI', () => {
   const fails = { 'sts get-caller-identity': 'Unknown options: --no-cli-pager' };
 
-  it.for(['keys', 'table', 'roles', 'app'])('is named as the cause if deploy %s fails', async (stack) => {
+  it.for(['keys', 'table', 'roles', 'app'])('is named as the cause if "deploy %s" fails', async (stack) => {
     const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
@@ -523,7 +529,7 @@ describe('npm run deploy -- --yes', () => {
     );
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
 
-  it('deploys the app, and ends once every region opens every System Key, even the new one', async () => {
+  it('deploys the app, and succeeds once every region can unwrap every System Key, including the new one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     const outcome = await deploy(made, opened);
     expect(outcome.said).toContain('stand-in-app in us-west-2: done');
@@ -674,7 +680,7 @@ describe('npm run deploy without --yes', () => {
   const prefix = 'stand-in';
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
-  it('lists the properties that change, but not the new location of the code', async () => {
+  it('lists the properties that change, but omits the new location of the code', async () => {
     const before = {
       Seal: withCode('yesterday', 1024),
       Open: withCode('yesterday', 1024),
@@ -725,7 +731,7 @@ describe('queue.kind', () => {
     ['roles', 'stand-in-input.fifo', 'standard'],
     ['app', 'stand-in-input', 'fifo'],
   ] as const)(
-    'makes deploy %s fail if the queue %s exists and the new kind is %s, because messages would be stranded',
+    'makes "deploy %s" fail if the queue %s exists and the new kind is %s, because messages would be left behind',
     async ([what, queue, kind]) => {
       const outcome = await deploy(what, app(queue), kind);
       expect(outcome.code).toBe(1);
@@ -734,7 +740,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('can become "none" only if the app drops the queue before the roles do', async () => {
+  it('can change to "none" only if the app is deployed without the queue before the roles are', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -744,15 +750,42 @@ describe('queue.kind', () => {
     expect(await deploy('roles', app(), 'none')).toMatchObject({ code: 0 });
   });
 
-  it('may stay the same, and may be set for a new queue', async () => {
+  it('can stay the same, and can be set for a new queue', async () => {
     expect(await deploy('roles', app('stand-in-input'), 'standard')).toMatchObject({ code: 0 });
     expect(await deploy('roles', app(), 'fifo')).toMatchObject({ code: 0 });
     expect(namesOf(await deploy('app', app('stand-in-input'), 'standard'))).toContain('osls deploy');
   });
 });
 
-describe('the parameters of a stack', () => {
-  it('come from the deployment, and only the first region creates the policies', async () => {
+it('the roles keep the rights to network interfaces while the deployed app is in a VPC', async () => {
+  const inVpc = { ApiLambdaFunction: { Type: 'AWS::Lambda::Function', Properties: { VpcConfig: {} } } };
+  const deployed = { 'cloudformation get-template': { TemplateBody: { Resources: inVpc } } };
+  const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']), ...deployed };
+  const early = await cli.deploy(['roles', '--yes'], given);
+  expect(early).toMatchObject({ code: 1 });
+  expect(early.said).toContain('the app in us-west-2 is in a VPC: run deploy before deploy:roles');
+  const kept = await cli.deploy(['roles', '--yes'], given, { vpc: VPC });
+  expect(kept).toMatchObject({ code: 0 });
+  expect(parametersOf(kept)).toMatchObject([{ InVpc: 'true' }, { InVpc: 'true' }]);
+});
+
+/** An answer for the stack of the roles in a region. */
+function rolesIn(region: string): object {
+  return {
+    Stacks: [
+      {
+        StackStatus: 'UPDATE_COMPLETE',
+        Outputs: ['Api', 'Open'].map((name) => ({
+          OutputKey: `${name}RoleArn`,
+          OutputValue: `arn:aws:iam::111122223333:role/${region}-${name}`,
+        })),
+      },
+    ],
+  };
+}
+
+describe('the stack parameters', () => {
+  it('come from deploy.yml, and only the first region creates the policies', async () => {
     const [west, east] = parametersOf(await cli.deploy(['keys'], { ...ABSENT, ...changes() }));
     const both = {
       Name: 'keyfold',
@@ -760,12 +793,14 @@ describe('the parameters of a stack', () => {
       AdministratorArns: 'arn:aws:iam::111122223333:role/key-administrator',
       AlarmEmail: 'security@example.com',
       AlarmTopicArn: '',
+      IamDecides: 'true',
+      TopicKeyArn: '',
     };
     expect(west).toEqual({ ...both, KeyRegions: 'us-west-2,us-east-1' });
     expect(east).toEqual(both);
   });
 
-  it('for the alarms are compared, and the script prints which addresses are added and removed', async () => {
+  it("include the alarm email address and the region's alarm topic", async () => {
     const alarmTopics = {
       'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall',
       'us-east-1': 'arn:aws:sns:us-east-1:111122223333:oncall',
@@ -777,7 +812,7 @@ describe('the parameters of a stack', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their values if the deployment does not set them, for example the key behind an alias', async () => {
+  it('keep their values if deploy.yml does not set them, as with the key behind an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -792,7 +827,35 @@ describe('the parameters of a stack', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it('for the roles name the resources of the app', async () => {
+  it("for strict keys name the functions' roles of all regions, and the script says which region has none yet", async () => {
+    const strict = {
+      administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
+      strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
+    };
+    const absent = 'Stack with id keyfold-roles does not exist';
+    const deploy = (...stacks: unknown[]): Promise<Outcome> =>
+      cli.deploy(['keys'], { 'cloudformation describe-stacks': [...stacks, absent], ...changes() }, strict);
+    const outcome = await deploy(rolesIn('west'), rolesIn('east'));
+    const named = {
+      IamDecides: 'false',
+      EncryptingPrincipalArns: 'arn:aws:iam::111122223333:role/west-Api,arn:aws:iam::111122223333:role/east-Api',
+      DecryptingPrincipalArns: [
+        'arn:aws:iam::111122223333:role/west-Api',
+        'arn:aws:iam::111122223333:role/west-Open',
+        'arn:aws:iam::111122223333:role/east-Api',
+        'arn:aws:iam::111122223333:role/east-Open',
+        'arn:aws:iam::444455556666:root',
+      ].join(','),
+      GrantingPrincipalArns: 'arn:aws:iam::111122223333:role/granter',
+    };
+    expect(parametersOf(outcome)).toMatchObject([named, named]);
+    expect(outcome.said).not.toContain('deploy:keys again');
+    const first = await deploy();
+    expect(parametersOf(first)[0]).toMatchObject({ IamDecides: 'false', EncryptingPrincipalArns: '' });
+    expect(first.said).toContain('keyfold-roles is not in us-west-2 yet: run deploy:keys again after deploy:roles');
+  });
+
+  it("give the roles stack the names of the app's resources", async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
@@ -806,6 +869,7 @@ describe('the parameters of a stack', () => {
       OutputQueueName: 'keyfold-output.fifo',
       DeadLetterQueueName: 'keyfold-dead-letters.fifo',
       Tracing: 'true',
+      InVpc: 'false',
       Service: 'orders',
       Product: 'shop',
       PermissionsBoundaryArn: '',
@@ -815,7 +879,7 @@ describe('the parameters of a stack', () => {
     expect(bound).toMatchObject({ PermissionsBoundaryArn: permissionsBoundary });
   });
 
-  it('contain the names that the deployment gives its keys and its table', async () => {
+  it('contain the key and table names from deploy.yml', async () => {
     const named = {
       prefix: 'trial',
       keyName: 'orders',
@@ -851,11 +915,12 @@ describe('the parameters of a stack', () => {
       TableKeyName: 'table',
       InputQueueName: '',
       Tracing: 'false',
+      InVpc: 'false',
       PermissionsBoundaryArn: '',
     });
   });
 
-  it('for the table name the roles that may write to it', async () => {
+  it('give the table stack the roles that may write to the table', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
@@ -869,7 +934,7 @@ describe('a deploy script', () => {
   it('refuses credentials from another account', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
     expect(outcome).toMatchObject({ code: 1 });
-    expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
+    expect(outcome.said).toContain('account 999999999999; the deployment is in 111122223333');
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 
@@ -882,7 +947,7 @@ describe('a deploy script', () => {
     ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
     ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
   ] as const)(
-    'refuses to create keys as %s, because KMS would lock it out if only %s administers them',
+    'refuses to create keys as %s, because KMS would lock that caller out if only %s administers them',
     async ([caller, administrator]) => {
       const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
       expect(outcome.code).toBe(1);
@@ -900,7 +965,7 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
-  it('accepts any credentials for the roles and the table, which no key policy locks up', async () => {
+  it('accepts any credentials for the roles and the table, because they have no key policy that could lock the caller out', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/deployer/somebody');
     for (const [what, type] of [
       ['table', 'AWS::DynamoDB::GlobalTable'],
@@ -911,19 +976,19 @@ describe('a deploy script', () => {
     }
   });
 
-  it('accepts any credentials if it only prints its plan', async () => {
+  it('accepts any credentials without --yes', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/reader/somebody');
     const outcome = await cli.deploy(['keys'], { ...caller, ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
     expect(outcome.code).toBe(0);
   });
 
-  it('refuses the example while it is unchanged', async () => {
+  it('refuses to use deploy.example.yml as it is', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('there is no deploy.yml');
   });
 
-  it('reports all faults of a deployment at once', async () => {
+  it('reports all errors in deploy.yml at once', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -937,11 +1002,11 @@ describe('a deploy script', () => {
       },
     );
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    expect(outcome.said).toContain('account is no text: put it into quotes');
-    expect(outcome.said).toContain('regions.1 is no region');
-    expect(outcome.said).toContain('service is not there');
-    expect(outcome.said).toContain('queue.kind is none of none, standard and fifo');
-    expect(outcome.said).toContain('colour is no option');
+    expect(outcome.said).toContain('account is not text: put it in quotes');
+    expect(outcome.said).toContain('regions.1 is not a region');
+    expect(outcome.said).toContain('service is missing');
+    expect(outcome.said).toContain('queue.kind must be none, standard or fifo');
+    expect(outcome.said).toContain('colour is not an option');
   });
 
   it.for([
@@ -953,11 +1018,11 @@ describe('a deploy script', () => {
     ['tableKeyName', '*'],
     ['tableKeyName', 'keyfold-table-next-2'],
   ] as const)(
-    'refuses the %s %s, because policies would match it to the keys of other deployments',
+    'refuses the %s %s, because policies could match the keys of other deployments',
     async ([option, name]) => {
       const outcome = await cli.deploy(['keys'], {}, { [option]: name });
       expect(outcome).toMatchObject({ code: 1, calls: [] });
-      expect(outcome.said).toContain(`${option} is no name of a key`);
+      expect(outcome.said).toContain(`${option} is not a valid key name`);
     },
   );
 
@@ -966,13 +1031,13 @@ describe('a deploy script', () => {
     async (prefix) => {
       const refused = await cli.deploy(['keys'], {}, { prefix });
       expect(refused).toMatchObject({ code: 1, calls: [] });
-      expect(refused.said).toContain('prefix is no name of a key, and keyName is not there');
+      expect(refused.said).toContain('prefix is not a valid key name, and keyName is missing');
       const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
       expect(named.code).toBe(0);
     },
   );
 
-  it('refuses settings with which no function would start', async () => {
+  it('refuses settings that would prevent the functions from starting', async () => {
     const outcome = await cli.deploy(
       ['keys'],
       {},
@@ -1001,14 +1066,14 @@ describe('a deploy script', () => {
     }
   });
 
-  it('refuses settings for claims if callers have no tokens', async () => {
+  it('refuses settings for token claims unless http.auth is "jwt"', async () => {
     const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
     const outcome = await cli.deploy(['keys'], {}, { http });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
+    for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is set without http.auth jwt`);
   });
 
-  it('refuses a claim for scopes, because API Gateway does not check it', async () => {
+  it('refuses a scope claim that API Gateway does not check', async () => {
     const outcome = await cli.deploy(['keys'], {}, { http: { auth: 'jwt', scopeClaim: 'permissions' } });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain('http.scopeClaim is neither scope nor scp');
@@ -1021,14 +1086,14 @@ describe('a deploy script', () => {
       'KEYFOLD_FIELDS has 101 paths',
     ],
     [
-      'fields of which one is inside another',
+      'a field inside another field',
       { queue: { kind: 'fifo', fields: ['$.a', '$.a.b'] } },
       'KEYFOLD_FIELDS[1] selects only values inside',
     ],
     [
-      'more settings than Lambda takes',
+      'more bytes of settings than Lambda accepts',
       { queue: { kind: 'standard', fields: ['a', 'b', 'c', 'd', 'e'].map((f) => `$.${f.repeat(900)}`) } },
-      'and Lambda takes 4096',
+      'but Lambda accepts only 4096',
     ],
     [
       'a deadline margin that leaves no time',
@@ -1040,53 +1105,53 @@ describe('a deploy script', () => {
       { settings: { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '4' } },
       'minimumWrappedRegions is 4',
     ],
-    ['a region that is none', { regions: ['us-west-2', 'us-east'] }, 'is no region'],
+    ['an invalid region', { regions: ['us-west-2', 'us-east'] }, 'is not a region'],
     [
-      'an alarm topic that is none',
+      'an invalid alarm topic',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2' } },
-      'is no ARN of a standard SNS topic',
+      'is not the ARN of a standard SNS topic',
     ],
     [
-      'an alarm topic of another region',
+      'an alarm topic in another region',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
       'alarmTopics.us-west-2 is in us-east-1',
     ],
     [
-      'a key that is none',
+      'an invalid key ARN',
       { environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/x' } },
-      'is no ARN of a KMS key',
+      'is not the ARN of a KMS key',
     ],
     [
       'an issuer without TLS',
       { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['x'], partitionsClaim: 't' } },
-      'is no https address',
+      'is not an https URL',
     ],
     [
-      'an alarm that comes too late',
+      'an alarm that would fire too late',
       { queue: { kind: 'standard', retentionDays: 2, oldestMessageSeconds: 172_800 } },
       'queue.oldestMessageSeconds is not below',
     ],
     [
-      'operations without a queue',
+      'queue operations without a queue',
       { queue: { operations: ['encrypt-fields'] } },
-      'queue.operations is there without a queue.kind',
+      'queue.operations is set without a queue.kind',
     ],
     [
-      'a log level without the audit',
+      'a log level that suppresses the audit',
       { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
-      'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
+      'settings.POWERTOOLS_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: otherwise there might be no audit',
     ],
     [
-      'functions without metrics',
+      'a setting that turns metrics off',
       { settings: { POWERTOOLS_METRICS_DISABLED: 'true' } },
-      'settings.POWERTOOLS_METRICS_DISABLED can turn the metrics off',
+      'settings.POWERTOOLS_METRICS_DISABLED can turn off the metrics',
     ],
     [
-      'functions without metrics, for development',
+      'a development setting that turns metrics off',
       { settings: { POWERTOOLS_DEV: '1' } },
-      'settings.POWERTOOLS_DEV can turn the metrics off',
+      'settings.POWERTOOLS_DEV can turn off the metrics',
     ],
-    ['a table of more than one line', { tableName: 'Keys\n' }, 'is no name of a table'],
+    ['a table name with a line break', { tableName: 'Keys\n' }, 'is not a valid table name'],
   ] as const)('refuses %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
@@ -1106,54 +1171,54 @@ describe('a deploy script', () => {
       },
     );
     expect(outcome.said).toContain('functions.queue.reservedConcurrency is below queue.maximumConcurrency');
-    expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
+    expect(outcome.said).toContain('http.audience is missing with http.auth jwt');
     expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
-    expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');
+    expect(outcome.said).toContain('settings.KEYFOLD_AUTH is set elsewhere');
   });
 
   it.for<[fault: string, changed: object]>([
     [
-      'regions are of several partitions of AWS (aws, aws-cn), which share nothing',
+      'regions are in several AWS partitions (aws, aws-cn), which share nothing',
       { regions: ['us-west-2', 'cn-north-1'] },
     ],
     [
-      'regions are of several partitions of AWS (aws, aws-eusc), which share nothing',
+      'regions are in several AWS partitions (aws, aws-eusc), which share nothing',
       { regions: ['eu-central-1', 'eusc-de-east-1'], alarmTopics: {} },
     ],
     [
-      'administrators.0 is of the partition aws, and us-gov-west-1 of aws-us-gov',
+      'administrators.0 is in the partition aws, but us-gov-west-1 is in aws-us-gov',
       { regions: ['us-gov-west-1', 'us-gov-east-1'] },
     ],
     [
-      'administrators.1 is of account 444455556666, and the deployment of 111122223333',
+      'administrators.1 is in account 444455556666, but the deployment is in 111122223333',
       { administrators: [`${ROLES}/key-administrator`, 'arn:aws:iam::444455556666:role/key-administrator'] },
     ],
     [
-      'tableWriters.0 is of account 444455556666, and the deployment of 111122223333',
+      'tableWriters.0 is in account 444455556666, but the deployment is in 111122223333',
       { tableWriters: ['arn:aws:iam::444455556666:role/key-revoker'] },
     ],
     [
-      'permissionsBoundary is of account 444455556666, and the deployment of 111122223333',
+      'permissionsBoundary is in account 444455556666, but the deployment is in 111122223333',
       { permissionsBoundary: 'arn:aws:iam::444455556666:policy/bounds' },
     ],
     [
-      'alarmTopics.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      'alarmTopics.us-west-2 is in us-east-1: AWS accepts only one in the same region',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
     ],
     [
-      'alarmTopics.us-west-2 is of the partition aws-cn, and us-west-2 of aws',
+      'alarmTopics.us-west-2 is in the partition aws-cn, but us-west-2 is in aws',
       { alarmTopics: { 'us-west-2': 'arn:aws-cn:sns:us-west-2:111122223333:oncall' } },
     ],
     [
-      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+      'alarmTopics.us-west-2 is not the ARN of a standard SNS topic',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall.fifo' } },
     ],
     [
-      'environmentKeys.us-east-1 is in us-west-2: AWS takes one of the same region alone',
+      'environmentKeys.us-east-1 is in us-west-2: AWS accepts only one in the same region',
       { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-west-2:111122223333:key/1' } },
     ],
     [
-      'environmentKeys.us-east-1 is no ARN of a KMS key',
+      'environmentKeys.us-east-1 is not the ARN of a KMS key',
       { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-east-1:111122223333:banana' } },
     ],
     [
@@ -1166,10 +1231,10 @@ describe('a deploy script', () => {
       },
     ],
     ['the variables of the function api are ', { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } }],
-    ['systemLogLevel is there without logFormat json', { systemLogLevel: 'WARN' }],
-    ['applicationLogLevel is there without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
+    ['systemLogLevel is set without logFormat json', { systemLogLevel: 'WARN' }],
+    ['applicationLogLevel is set without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
     [
-      'applicationLogLevel is none of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
+      'applicationLogLevel must be one of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
       { logFormat: 'json', applicationLogLevel: 'WARN' },
     ],
     ['service holds a character that is not ASCII', { service: 'café' }],
@@ -1178,28 +1243,34 @@ describe('a deploy script', () => {
     ['service begins with a colon', { service: ':orders' }],
     ['service is longer than 255 characters', { service: 's'.repeat(256) }],
     [
-      'http.issuer is no https address',
+      'http.issuer is not an https URL',
       { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['a'], partitionsClaim: 'p' } },
     ],
-    ['prefix begins as no S3 bucket may', { prefix: 'xn--keyfold' }],
-    ['settings.POWERTOOLS_A-B is no setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
+    ['prefix begins with a prefix that S3 reserves', { prefix: 'xn--keyfold' }],
+    ['settings.POWERTOOLS_A-B is not a setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'keyfold' }],
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
-    ['tableWriters.0 is no role', { tableWriters: ['*'] }],
-    ['tableWriters.0 is no role, or has a comma in its name', { tableWriters: [`${ROLES}/revoker,restorer`] }],
-    ['administrators.0 is no role, or has a comma in its name', { administrators: [`${ROLES}/keys,all`] }],
-    ['administrators.0 is no role', { administrators: [`${ROLES}/keys/`] }],
-    ['administrators.0 is no role', { administrators: [`${ROLES}//keys`] }],
+    ['tableWriters.0 is not the ARN of a role or user', { tableWriters: ['*'] }],
     [
-      'administrators have 4391 characters together, and CloudFormation takes 4096',
+      'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
+      { tableWriters: [`${ROLES}/revoker,restorer`] },
+    ],
+    [
+      'administrators.0 is not the ARN of a role or user, or its name has a comma',
+      { administrators: [`${ROLES}/keys,all`] },
+    ],
+    ['administrators.0 is not the ARN of a role or user', { administrators: [`${ROLES}/keys/`] }],
+    ['administrators.0 is not the ARN of a role or user', { administrators: [`${ROLES}//keys`] }],
+    [
+      'administrators have 4391 characters together, but CloudFormation accepts only 4096',
       { administrators: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-administrator-${'x'.repeat(8)}-${10 + i}`) },
     ],
     [
-      'tableWriters have 4175 characters together, and CloudFormation takes 4096',
+      'tableWriters have 4175 characters together, but CloudFormation accepts only 4096',
       { tableWriters: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-revoker-${'x'.repeat(11)}-${10 + i}`) },
     ],
     [
-      'http.audience names more than API Gateway takes, 50',
+      'http.audience names more than 50 entries, the maximum of API Gateway',
       {
         http: {
           auth: 'jwt',
@@ -1209,14 +1280,14 @@ describe('a deploy script', () => {
         },
       },
     ],
-    ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses what AWS would refuse: %s', async ([fault, changed]) => {
+    ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
+  ])('refuses options that AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
-  it('refuses to deploy the app if osls does not know the endpoint of S3', async () => {
+  it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
     const outcome = await cli.deploy(['app'], ABSENT, changed);

@@ -44,7 +44,7 @@ describe('the deploying role', () => {
   );
 
   it.for(Object.entries(DEPLOYERS))(
-    'for %s may not use the key, and may not let others use it',
+    'for %s may neither use the key nor grant others the use of it',
     async ([, deployer]) => {
       for (const action of [
         'kms:Decrypt',
@@ -86,6 +86,7 @@ describe('the deploying role', () => {
     ['app', 'logs:DeleteLogStream', at(`${audit.arn}:log-stream:1`)],
     ['appWithRetention', 'sqs:DeleteQueue', queue],
     ['appWithRetention', 'logs:DeleteLogGroup', audit],
+    ['app', 'logs:DisassociateKmsKey', audit],
     ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
   ] as const)('for %s may not perform %s', async ([name, action, target]) => {
@@ -120,8 +121,19 @@ describe('the deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:DeleteFunctionUrlConfig', ofLambda('keyfold-api')],
     ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/usageplans`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/apikeys`)],
+    ['lambda:PublishVersion', ofLambda('keyfold-seal')],
+    ['lambda:CreateAlias', ofLambda('keyfold-open')],
+    ['lambda:PutProvisionedConcurrencyConfig', ofLambda('keyfold-api:provisioned')],
+    ['lambda:DeleteFunction', ofLambda('keyfold-api:7')],
+    [
+      'lambda:AddPermission',
+      at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': 'apigateway.amazonaws.com' }),
+    ],
+    ['ec2:DescribeSubnets', at('*')],
   ] as const)(
-    'for the app may deploy other entries than an HTTP API only with a policy of their own: %s',
+    'for the app needs a separate policy to deploy entry points other than an HTTP API: %s',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
       expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
@@ -132,11 +144,15 @@ describe('the deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' })],
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:AddPermission', at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' })],
-  ] as const)('for other entries may not perform %s', async ([action, target]) => {
+    ['lambda:AddPermission', at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': '444455556666' })],
+    ['lambda:CreateAlias', ofLambda('keyfold-maintenance')],
+    ['lambda:PublishVersion', ofLambda('keyfold-eu-seal')],
+    ['ec2:CreateNetworkInterface', at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`)],
+  ] as const)('for other entry points may not perform %s', async ([action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });
 
-  it('for the app may manage functions, queues, logs and alarms with its own names', async () => {
+  it('for the app may manage the functions, queues, logs and alarms that are named after the app', async () => {
     const deployment = await readDeployment(EXAMPLE);
     const alarms = Object.values(alarmResources(deployment, WEST)).flatMap(({ Properties }) => Properties['AlarmName']);
     const names = alarms.filter((name) => name !== undefined);
@@ -175,7 +191,7 @@ describe('the deploying role', () => {
     ['may not', 'open', 'apigateway.amazonaws.com'],
     ['may not', 'open', '444455556666'],
     ['may not', 'seal', 'events.amazonaws.com'],
-  ] as const)('for the app %s let the function %s be invoked by %s', async ([may, name, by]) => {
+  ] as const)('for the app %s permit the function %s to be invoked by %s', async ([may, name, by]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may === 'may');
   });
@@ -186,7 +202,7 @@ describe('the deploying role', () => {
     ['tableAndRoles', 'keyfold-table'],
     ['tableAndRoles', 'keyfold-roles'],
     ['app', 'keyfold-app'],
-  ] as const)('for %s may continue a failed rollback of %s', async ([name, of]) => {
+  ] as const)('for %s may resume a failed rollback of the stack %s', async ([name, of]) => {
     expect(await isAllowed(DEPLOYERS[name], 'cloudformation:ContinueUpdateRollback', stack(of))).toBe(true);
   });
 
@@ -196,7 +212,7 @@ describe('the deploying role', () => {
     ['app', 'may not', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
     ['app', 'may not', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
   ] as const)(
-    'for %s %s create a service-linked role in the folder of %s for %s',
+    'for %s %s create a service-linked role under the path of %s for %s',
     async ([name, may, folder, service]) => {
       const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
       const target = at(arn, { 'iam:AWSServiceName': service });
@@ -216,7 +232,7 @@ describe('the deploying role', () => {
       policy: everybodyWhomIamAllows,
     });
 
-    it('may create keys, even if AWS does not mark the call as one of CloudFormation', async () => {
+    it('may create keys, even if the call is not marked as coming from CloudFormation', async () => {
       for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
         const asked = at('*', {
           ...via,
@@ -232,7 +248,7 @@ describe('the deploying role', () => {
       ['may', 'while it creates them', { 'aws:TagKeys': ['Classification'] }],
       [
         'may',
-        'with tags of CloudFormation too',
+        'with additional CloudFormation tags',
         { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] },
       ],
       ['may not', 'with other tags', { 'aws:TagKeys': ['Team'] }],
@@ -247,11 +263,11 @@ describe('the deploying role', () => {
     });
   });
 
-  it("for tableAndRoles may add a replica, and may read the account's limits for it", async () => {
+  it("for tableAndRoles may read the account's limits, as adding a replica requires", async () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 
-  it("for the app may tag the app's stack through its change set, but no other stack", async () => {
+  it("for the app may tag the app's stack through that stack's change set, but no other stack", async () => {
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -282,7 +298,7 @@ describe('the deploying role', () => {
       ['DELETE', api('/1/integrations/2')],
       ['POST', api('/1/authorizers')],
       ['GET', api('/1/routes/2')],
-    ] as const)('may manage the API of the app: %s', async ([verb, target]) => {
+    ] as const)("may manage the app's API: %s", async ([verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(true);
     });
 
@@ -303,9 +319,9 @@ describe('the deploying role', () => {
   });
 
   it.for([
-    ['iam:CreateRole', 'only on a role that has it'],
-    ['iam:PutRolePolicy', 'only on a role that has it'],
-    ['iam:PutRolePermissionsBoundary', 'only on a role that has it'],
+    ['iam:CreateRole', 'only on a role with that boundary'],
+    ['iam:PutRolePolicy', 'only on a role with that boundary'],
+    ['iam:PutRolePermissionsBoundary', 'only on a role with that boundary'],
     ['iam:DeleteRolePermissionsBoundary', 'on no role'],
   ] as const)('may, if a permissions boundary is required, perform %s %s', async ([action, where]) => {
     const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
@@ -318,7 +334,7 @@ describe('the deploying role', () => {
 
   // CloudFormation replaces a policy if its description changes. With an explicit name, that would fail because the
   // name is taken.
-  it('has policies whose description stays the same if they get explicit names', () => {
+  it('has policies that keep their descriptions if they get explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
@@ -342,27 +358,30 @@ describe('the deploying role', () => {
     });
   });
 
-  it.for(['keys', 'app'] as const)('for %s may read all alarms', async (name) => {
-    const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
-    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
-    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
-  });
+  it.for(['keys', 'app'] as const)(
+    "for %s may read all alarms, but may not change other services' alarms",
+    async (name) => {
+      const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
+      expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
+      expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
+    },
+  );
 
   it('for the app may invoke the maintenance', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
 
-  it('for the keys is an administrator of the keys', () => {
+  it('for keys is one of the key administrators', () => {
     expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
   });
 });
 
 describe('a deployment prefix', () => {
   it.for([
-    ['Keyfold', 'the name of a bucket has only small letters'],
-    ['k'.repeat(17), 'CloudFormation would cut the names that begin with it'],
-    ['keyfold-keys', 'the deployment keyfold makes names that begin with it'],
-    ['keyfold-app-eu', 'the deployment keyfold makes names that begin with it'],
+    ['Keyfold', 'the name of an S3 bucket must be in lower case'],
+    ['k'.repeat(17), 'CloudFormation would truncate the names that begin with it'],
+    ['keyfold-keys', 'the deployment "keyfold" creates resources with names that begin with it'],
+    ['keyfold-app-eu', 'the deployment "keyfold" creates resources with names that begin with it'],
     ['keyfold*', 'it would match the names of other deployments'],
   ] as const)('may not be %s, because %s', ([prefix]) => {
     expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
@@ -443,7 +462,7 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
       ],
     ],
   ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
-    'for %s are all allowed by the policy for %s',
+    'for %s are all allowed by the policy for deploying %s',
     async ([what, name, situations, commands]) => {
       const calls: Outcome['calls'][number][] = [];
       for (const answers of situations) {

@@ -1,4 +1,4 @@
-/** Holds the policy of the how-to page against the calls that `keyfold partitions erase` makes. */
+/** Compares the policy on the how-to page with the calls that `keyfold partitions erase` makes. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
@@ -43,7 +43,7 @@ async function operator(): Promise<{ principal: Principal; actions: string[] }> 
 }
 
 it(
-  'the policy of the how-to page allows exactly the calls of keyfold partitions erase',
+  'the policy in the how-to page allows exactly the calls that keyfold partitions erase makes',
   { timeout: 60_000 },
   async () => {
     const keys = await ensureKeys(kms, [WEST, EAST]);

@@ -96,7 +96,7 @@ describe('the key stack', () => {
     ]);
   });
 
-  it('requires a service of ViaServices only if that parameter is set', () => {
+  it('requires calls to come through one of ViaServices only if that parameter is set', () => {
     expect(JSON.stringify(policyOf(keys()))).not.toContain('kms:ViaService');
     const via = { 'kms:ViaService': ['dynamodb.us-west-2.amazonaws.com'] };
     const others = `arn:aws:iam::444455556666:root`;
@@ -121,12 +121,45 @@ describe('the key stack', () => {
     ]);
     const theirs = 'arn:aws:iam::444455556666:role/reader';
     expect(policyOf(keys({ DecryptingPrincipalArns: theirs })).at(-1)).toMatchObject({
-      Sid: 'OtherAccountsDecrypt',
+      Sid: 'NamedPrincipalsDecrypt',
       Principal: { AWS: [theirs] },
     });
   });
 
-  it('creates the policies in one region, for the regions in its parameters', () => {
+  it('with named users has no statement that lets IAM policies alone allow the use of the key', () => {
+    const named = keys({
+      IamDecides: 'false',
+      ViaServices: 'dynamodb.us-west-2.amazonaws.com',
+      EncryptingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/app`,
+      DecryptingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/app`,
+      GrantingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/granter`,
+    });
+    const ofTheAccount = policyOf(named).filter((one) => JSON.stringify(one).includes(`:${ACCOUNT}:root"`));
+    expect(ofTheAccount).toMatchObject([
+      {
+        Sid: 'TheAccountsRootUserMendsThisPolicy',
+        Action: ['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:PutKeyPolicy'],
+        Condition: { StringEquals: { 'aws:PrincipalType': 'Account' } },
+      },
+    ]);
+    expect(policyOf(named).map(({ Sid }) => Sid)).toEqual([
+      'TheAccountsRootUserMendsThisPolicy',
+      'AdministratorsAdminister',
+      'AdministratorsScheduleDeletionInThirtyDays',
+      'NamedPrincipalsEncrypt',
+      'NamedPrincipalsDecrypt',
+      'NamedPrincipalsGrantTheUse',
+      'NamedPrincipalsRevokeGrants',
+    ]);
+  });
+
+  it('encrypts its topic with a customer managed key if a parameter names one', () => {
+    const TopicKeyArn = `arn:aws:kms:${REGION}:${ACCOUNT}:key/1`;
+    expect(keys({ TopicKeyArn }).resources['AlarmTopic']?.Properties).toMatchObject({ KmsMasterKeyId: TopicKeyArn });
+    expect(keys().resources['AlarmTopic']?.Properties).not.toMatchObject({ KmsMasterKeyId: expect.anything() });
+  });
+
+  it('creates the policies in one region only, for all regions in its parameters', () => {
     expect(Object.keys(keys().resources).filter((name) => name.endsWith('Policy'))).toEqual(['AlarmTopicPolicy']);
     const { resources } = keys({ KeyRegions: 'us-west-2, us-east-1' });
     const names = Object.values(resources).map(({ Properties }) => Properties['ManagedPolicyName']);
@@ -146,7 +179,7 @@ describe('the key stack', () => {
 
 describe('a stack refuses a value that could match several names', () => {
   it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])(
-    'as the name of a key: %s',
+    'as a key name: %s',
     (name) => {
       expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
       for (const parameter of ['KeyName', 'TableKeyName']) {
@@ -157,7 +190,7 @@ describe('a stack refuses a value that could match several names', () => {
     },
   );
 
-  it('as the name of a key: an empty text', () => {
+  it('as a key name: an empty string', () => {
     expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
     expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
   });
@@ -171,7 +204,7 @@ describe('a stack refuses a value that could match several names', () => {
     },
   );
 
-  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])(
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns', 'GrantingPrincipalArns'])(
     'as the parameter %s',
     (parameter) => {
       for (const arn of [
@@ -188,7 +221,7 @@ describe('a stack refuses a value that could match several names', () => {
     },
   );
 
-  it('as the name of a service', () => {
+  it('as a service name', () => {
     for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
       expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
     }
@@ -234,7 +267,7 @@ describe('replacing the KMS key', () => {
     expect(aliasesOf(keys({ ...successor, KeyStanding: 'retired' }))).toEqual({ 'alias/keyfold-retired-2': 'Key' });
   });
 
-  it('works as docs/how-to/replace-a-kms-key.md says, whatever the name of the deployment', () => {
+  it('works as docs/how-to/replace-a-kms-key.md says, with any deployment name', () => {
     const stacks = new Map<string, Record<string, string>>([['keyfold-keys', { Name: 'orders' }]]);
     const steps = documentedSteps({ name: 'orders', admin: ADMINISTRATOR, topic: TOPIC, key2: SUCCESSOR });
     const aliases = steps.map(({ stack, parameters }) => {
@@ -250,7 +283,7 @@ describe('replacing the KMS key', () => {
     expect(stacks.get('keyfold-keys-2')).toMatchObject({ AdministratorArns: ADMINISTRATOR, AlarmTopicArn: TOPIC });
   });
 
-  it('keeps the alias of a retired key, and drops it if that key serves again', () => {
+  it('keeps the alias of a retired key, and deletes the alias of a next key when that key becomes current', () => {
     const { Resources } = templateOf('keys');
     expect(Resources['RetiredAlias']).toMatchObject({
       DeletionPolicy: 'RetainExceptOnCreate',
@@ -267,7 +300,7 @@ describe('replacing the KMS key', () => {
     expect(own.outputs).not.toHaveProperty('KeyArn');
   });
 
-  it('is refused with parameters that leave the alias without a key, or with two', () => {
+  it('is refused if its parameters would leave the alias without a key or with two keys', () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
     }
@@ -349,7 +382,7 @@ describe('the alarms of the key stack', () => {
     });
   });
 
-  it("may publish to the stack's topic, through EventBridge or from the account's alarms", () => {
+  it("may publish to the stack's topic, both through EventBridge and from CloudWatch", () => {
     const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
     expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
     expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [

@@ -10,6 +10,8 @@ import {
   OUTSIDERS,
   type Principal,
   REST,
+  STRICT,
+  strictKey,
   tableAt,
   type Target,
   USERS,
@@ -152,21 +154,85 @@ function inOrder(expected: Allowed): Allowed {
   return Object.fromEntries(entries.filter(([, actions]) => actions.length > 0));
 }
 
-describe('IAM, asked about every action of KMS, DynamoDB, SQS and Lambda on any resource,', { timeout: 60_000 }, () => {
-  it.for(Object.entries(USERS))('allows %s only the actions that the role needs', async ([name, principal]) => {
-    const expected = FOR_USERS[name as keyof typeof USERS];
-    expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
-  });
+describe('IAM', { timeout: 60_000 }, () => {
+  it.for(Object.entries(USERS))(
+    'allows %s only the KMS, DynamoDB, SQS and Lambda actions that it needs, on any resource',
+    async ([name, principal]) => {
+      const expected = FOR_USERS[name as keyof typeof USERS];
+      expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
+    },
+  );
 });
 
-describe('IAM and the key policy, asked about every KMS action on a key,', { timeout: 60_000 }, () => {
-  it.for(Object.entries(OUTSIDERS))('allow %s only what the key policy grants', async ([name, principal]) => {
-    expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
+describe('IAM and the key policy together', { timeout: 60_000 }, () => {
+  it.for(Object.entries(OUTSIDERS))(
+    'allow %s only the KMS actions that the key policy grants',
+    async ([name, principal]) => {
+      expect(await allowed(principal, KEYS)).toEqual(inOrder(FOR_OUTSIDERS[name as keyof typeof OUTSIDERS]));
+    },
+  );
+});
+
+describe('a key whose policy names its users', () => {
+  const powerful = OUTSIDERS['a role whom IAM allows everything'];
+  const named = (arn: string, policies = powerful.policies): Principal => ({ arn, policies });
+  const GRANT = ['kms:DescribeKey', 'kms:ListGrants', 'kms:RevokeGrant'];
+
+  it('cannot be used by IAM policies alone, whatever they allow', async () => {
+    for (const name of ['a role whom IAM allows everything', "another account's third role"] as const) {
+      expect([name, await allowedOn(OUTSIDERS[name], strictKey())]).toEqual([name, []]);
+    }
+    for (const [name, user] of Object.entries(USERS)) {
+      const unnamed = { ...user, arn: `arn:aws:iam::111122223333:role/unnamed-${name}` };
+      expect([name, await allowedOn(unnamed, strictKey())]).toEqual([name, []]);
+    }
+  });
+
+  it('is used by the principals that it names, without any policy of IAM', async () => {
+    const use = ['kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY];
+    expect(await allowedOn(named(STRICT.both, []), strictKey())).toEqual([...DECRYPT, ...use].toSorted());
+    expect(await allowedOn(named(STRICT.decrypts, []), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
+    expect(await allowedOn(named(STRICT.decrypts), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
+  });
+
+  it('stays manageable by its administrators, and the root user can correct its policy', async () => {
+    for (const name of ['a key administrator without IAM', 'a key administrator whom IAM allows everything'] as const) {
+      expect(await allowedOn(OUTSIDERS[name], strictKey())).toEqual(ADMINISTER);
+    }
+    const correct = ['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:PutKeyPolicy'];
+    expect(await allowedOn(OUTSIDERS['the root user'], strictKey())).toEqual(correct);
+  });
+
+  it.for([
+    [true, ['Decrypt']],
+    [true, ['Encrypt', 'GenerateDataKey', 'Decrypt', 'DescribeKey', 'RetireGrant']],
+    [false, ['Decrypt', 'CreateGrant']],
+    [false, ['ReEncryptFrom']],
+    [false, []],
+  ] as const)('lets a named principal grant: %s, the operations %j', async ([may, operations]) => {
+    const target = strictKey(operations.length > 0 ? { 'kms:GrantOperations': [...operations] } : {});
+    expect(await isAllowed(named(STRICT.grants, []), 'kms:CreateGrant', target)).toBe(may);
+    expect(await isAllowed(powerful, 'kms:CreateGrant', target)).toBe(false);
+    expect(await allowedOn(named(STRICT.grants, []), strictKey())).toEqual(GRANT);
+  });
+
+  it('that encrypts a table can be used and granted only through DynamoDB', async () => {
+    const via = { ViaServices: `dynamodb.${WEST}.amazonaws.com` };
+    const asked = { 'kms:ViaService': via.ViaServices, 'kms:GrantIsForAWSResource': 'true' };
+    const operations = { 'kms:GrantOperations': ['Decrypt', 'CreateGrant'] };
+    expect(await allowedOn(named(STRICT.both), strictKey({}, via))).toEqual([]);
+    expect(await allowedOn(named(STRICT.decrypts), strictKey(asked, via))).toEqual([...DECRYPT, 'kms:DescribeKey']);
+    expect(await allowedOn(named(STRICT.grants), strictKey(operations, via))).toEqual(GRANT);
+    expect(await allowedOn(named(STRICT.grants), strictKey({ ...operations, ...asked }, via))).toEqual([
+      'kms:CreateGrant',
+      ...GRANT,
+    ]);
+    expect(await allowedOn(powerful, strictKey(asked, via))).toEqual([]);
   });
 });
 
 it.for(['7', '29', '30'])(
-  'a key administrator may schedule a deletion only with a wait of thirty days or more: %s',
+  'a key administrator may schedule a deletion only with a waiting period of at least thirty days: %s',
   async (days) => {
     const key = KEYS['the key'];
     const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
@@ -213,7 +279,7 @@ describe('a row of the key table', () => {
     expect(asked.filter((_, i) => answers[i] !== (can === 'can'))).toEqual([]);
   });
 
-  it('of the register of erasures can be read by the maintenance alone', async () => {
+  it('in the erasure register can be read only by the maintenance', async () => {
     for (const id of ['_EP_orders_shop', '_EP_orders_shop_us-west-2', '_EP_billing_shop', '_EP_orders_shopping']) {
       for (const [name, user] of Object.entries(USERS)) {
         const isReader = name === 'maintenance' && id.replace('_us-west-2', '') === '_EP_orders_shop';
@@ -225,7 +291,7 @@ describe('a row of the key table', () => {
     }
   });
 
-  it('cannot be read by a call that names no row ID, or that also names an ID of another service', async () => {
+  it("cannot be read by a call that names no row ID, or that also names another service's ID", async () => {
     const two = { ...tableAt(WEST), context: { 'dynamodb:LeadingKeys': ['_SK_orders_shop', '_SK_billing_shop'] } };
     for (const target of [tableAt(WEST), two]) {
       expect(await isAllowed(USERS.maintenance, 'dynamodb:Query', target)).toBe(false);
@@ -264,7 +330,7 @@ describe('a write to the key table', () => {
     },
   );
 
-  it('is allowed to each function that creates keys', async () => {
+  it('is allowed for each function that creates keys', async () => {
     for (const name of ['api', 'seal', 'queue', 'maintenance'] as const) {
       expect([name, await writesOf(USERS[name], WEST)]).toEqual([
         name,
@@ -273,13 +339,13 @@ describe('a write to the key table', () => {
     }
   });
 
-  it('is allowed to an AWS service', async () => {
+  it('is allowed for an AWS service', async () => {
     const ofAws = { ...tableAt(WEST, '_SK_orders_shop') };
     const target = { ...ofAws, context: { ...ofAws.context, 'aws:PrincipalIsAWSService': 'true' } };
     expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
   });
 
-  it('is refused to administrators, who may read, back up and restore the table and change its policy', async () => {
+  it('is refused for administrators, who may still scan, back up and restore the table and change its policy', async () => {
     const powerful = OUTSIDERS['a role whom IAM allows everything'];
     for (const action of [
       'CreateBackup',
@@ -306,6 +372,39 @@ it('the roles have a permissions boundary if the stack sets one', () => {
   expect(boundOf({})).toEqual(Array.from({ length: 5 }, () => undefined));
 });
 
+describe('in a VPC', () => {
+  const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
+  const { resources } = render('roles', WEST, { ...given, InVpc: 'true' });
+  const role: Principal = {
+    arn: `arn:aws:iam::111122223333:role/keyfold-roles-ApiRole-1`,
+    policies: [resources['NetworkPolicy']?.Properties['PolicyDocument']],
+  };
+  const network = `arn:aws:ec2:${WEST}:111122223333:network-interface/eni-1`;
+
+  it.for([
+    ['ec2:CreateNetworkInterface', network],
+    ['ec2:DeleteNetworkInterface', network],
+    ['ec2:AssignPrivateIpAddresses', network],
+    ['ec2:DescribeNetworkInterfaces', '*'],
+    ['ec2:DescribeSubnets', '*'],
+  ] as const)('Lambda may call %s in the name of a role, and the code of a function may not', async ([action, arn]) => {
+    const context = { 'lambda:SourceFunctionArn': `arn:aws:lambda:${WEST}:111122223333:function:keyfold-api` };
+    expect(await isAllowed(role, action, { arn })).toBe(true);
+    expect(await isAllowed(role, action, { arn, context })).toBe(false);
+  });
+
+  it('every role has these permissions, and outside a VPC none has them', () => {
+    expect(resources['NetworkPolicy']?.Properties['Roles']).toEqual([
+      'ApiRole',
+      'SealRole',
+      'OpenRole',
+      'MaintenanceRole',
+      'QueueRole',
+    ]);
+    expect(JSON.stringify(render('roles', WEST, given))).not.toContain('ec2:');
+  });
+});
+
 /** The actions that a template's statements allow or deny. */
 function actionsIn(node: unknown): string[] {
   if (typeof node !== 'object' || node === null) return [];
@@ -314,7 +413,7 @@ function actionsIn(node: unknown): string[] {
   );
 }
 
-it('wildcards in the policies match only read actions, with a few exceptions in a list', async () => {
+it('wildcards in the policies match only read actions, except for the actions that this test lists', async () => {
   const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
   const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
   const actions = (await Promise.all(wild.map(expanded))).flat();

@@ -107,8 +107,8 @@ function tableCalls(): { action: string; table: string }[] {
 }
 
 /** The different calls to each table. */
-function calledOn(table: string): string[] {
-  const calls = tableCalls().filter((call) => call.table === table);
+function calledOn(name: string): string[] {
+  const calls = tableCalls().filter((call) => call.table === name);
   return [...new Set(calls.map(({ action }) => action))].toSorted();
 }
 

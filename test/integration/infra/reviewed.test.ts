@@ -24,6 +24,8 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
       DecryptingPrincipalArns: 'arn:aws:iam::444455556666:role/reader',
+      GrantingPrincipalArns: `${ROLE}/granter`,
+      TopicKeyArn: `arn:aws:kms:us-west-2:${ACCOUNT}:key/3`,
       KeyRegions: 'us-west-2,us-east-1',
       KeyStanding: 'retired',
       AliasTargetArn: `arn:aws:kms:us-west-2:${ACCOUNT}:key/2`,
@@ -49,6 +51,18 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       AdministratorArns: `${ROLE}/key-administrator`,
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:root',
       AlarmTopicArn: `arn:aws:sns:us-west-2:${ACCOUNT}:oncall`,
+    },
+  ],
+  [
+    'keys',
+    'strict',
+    {
+      Classification: 'confidential',
+      AdministratorArns: `${ROLE}/key-administrator,${ROLE}/second-administrator`,
+      IamDecides: 'false',
+      EncryptingPrincipalArns: `${ROLE}/keyfold-roles-ApiRole-1`,
+      DecryptingPrincipalArns: `${ROLE}/keyfold-roles-ApiRole-1,${ROLE}/keyfold-roles-OpenRole-1`,
+      GrantingPrincipalArns: `${ROLE}/granter`,
     },
   ],
   ['table', 'least', { Classification: 'confidential' }],
@@ -92,6 +106,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       OutputQueueName: 'out',
       DeadLetterQueueName: 'dead',
       Tracing: 'true',
+      InVpc: 'true',
       PermissionsBoundaryArn: `arn:aws:iam::${ACCOUNT}:policy/bounds`,
     },
   ],
@@ -153,7 +168,7 @@ function textOf(part: object): string {
   return `${text.replaceAll(lists, (_, items: string) => `[${items.trim().replaceAll(/\s*\n\s*/g, ' ')}]`)}\n`;
 }
 
-it.for(STACKS)('the %s stack with the %s resources equals its reviewed file', async ([stack, how, parameters]) => {
+it.for(STACKS)('the %s stack equals its reviewed file (resources: %s)', async ([stack, how, parameters]) => {
   await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
 });
 

@@ -15,15 +15,15 @@ function table(parameters: Record<string, string> = {}) {
 }
 
 describe('the table stack', () => {
-  it('has the key table with the keys that the code reads, billed on demand', () => {
+  it('has the key table with the primary key that the code uses, and bills it on demand', () => {
     expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 
-  it('keeps the table when it is deleted', () => {
+  it('keeps the table when the stack is deleted', () => {
     expect(table()).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
   });
 
-  it('has a protected replica with point-in-time recovery in its own region and in each other region', () => {
+  it('has a protected replica with point-in-time recovery in each region', () => {
     expect(table().replicas.map(({ Region }) => Region)).toEqual([REGION]);
     const { replicas } = table({
       ReplicaRegion1: 'us-east-1',
@@ -42,7 +42,7 @@ describe('the table stack', () => {
     expect(table({ ReplicaRegion2: 'eu-west-1' }).replicas.map(({ Region }) => Region)).toEqual([REGION, 'eu-west-1']);
   });
 
-  it("encrypts the table with a key of each region behind one alias, or with DynamoDB's own key", () => {
+  it("encrypts each replica under its region's key behind a common alias, or under DynamoDB's own key", () => {
     expect(table().Properties).toMatchObject({ SSESpecification: { SSEEnabled: false } });
     const own = table({ EncryptionKeyName: 'keyfold-table', ReplicaRegion1: 'us-east-1' });
     expect(own.Properties).toMatchObject({ SSESpecification: { SSEEnabled: true, SSEType: 'KMS' } });

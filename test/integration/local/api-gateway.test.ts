@@ -35,7 +35,7 @@ function send(
 }
 
 it.for([
-  ['a byte that is not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
+  ['bytes that are not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
   ['a byte order mark', `\ufeff${BODY}`, {}, 400, /byte order mark/],
   ['UTF-16', Buffer.from(BODY, 'utf16le'), {}, 400, /not JSON|not UTF-8/],
   ['nothing', '', {}, 400, /no body/],
@@ -43,7 +43,7 @@ it.for([
   ['a charset that is not UTF-8', BODY, { 'content-type': 'application/json; charset=latin1' }, 415, /UTF-8/],
   ['another type', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
 ] as const)(
-  'the local gateway passes on a body with %s, and the handler refuses the request',
+  'the local gateway passes on a body with %s, which the handler refuses',
   async ([, body, headers, status, detail]) => {
     expect(await send(body, headers)).toMatchObject({ status, detail: expect.stringMatching(detail) as string });
   },
@@ -55,12 +55,12 @@ it('the local gateway accepts a content type with an empty parameter, and %40 fo
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
 });
 
-it('the answer to HEAD /v1/health has no body', async () => {
+it('the local gateway answers HEAD /v1/health without a body', async () => {
   const answer = await send('', {}, { method: 'HEAD', path: '/v1/health' });
   expect([answer.status, answer.text]).toEqual([200, '']);
 });
 
-it('the answer to a request with the wrong method names the allowed method', async () => {
+it('the local gateway names the allowed method in the answer to a request with the wrong method', async () => {
   const answer = await send(BODY, {}, { method: 'PUT' });
   expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
 });

@@ -5,7 +5,7 @@ import { LocalFunction } from '../../../local/local-function.ts';
 const HANDLER = "export const handler = async (event) => event === 'never' ? new Promise(() => {}) : event;";
 const ECHO = `data:text/javascript,${encodeURIComponent(HANDLER)}`;
 
-it('recycle makes the events of the old environment fail, but not those of the new one', async () => {
+it('recycle makes events in the old environment fail, but not events in the new one', async () => {
   const echo = new LocalFunction(ECHO, {});
   expect(await echo.invoke('warm', 1000)).toBe('warm');
   const recycled = echo.recycle();

@@ -79,7 +79,7 @@ describe('the page', () => {
   });
 
   it.for(['/page/', '/page/none.js', '/page/../start.ts', '/page/%2e%2e/start.ts', '/page/index.html'])(
-    'answers %s with 404',
+    'has no file at %s',
     async (path) => {
       expect(await statusOf('GET', path, {})).toBe(404);
     },
@@ -97,14 +97,11 @@ describe('the routes under /local/', () => {
     ['POST', '/local/maintenance'],
   ] as const;
 
-  it.for(routes)(
-    "answer %s %s with a refusal if the origin or the host name is not this machine's",
-    async ([method, path]) => {
-      expect(await statusOf(method, path, { origin: 'https://example.com' })).toBe(403);
-      expect(await statusOf(method, path, { origin: 'null' })).toBe(403);
-      expect(await statusOf(method, path, { host: 'example.com' })).toBe(403);
-    },
-  );
+  it.for(routes)("refuse %s %s if the origin or host name is not this machine's", async ([method, path]) => {
+    expect(await statusOf(method, path, { origin: 'https://example.com' })).toBe(403);
+    expect(await statusOf(method, path, { origin: 'null' })).toBe(403);
+    expect(await statusOf(method, path, { host: 'example.com' })).toBe(403);
+  });
 
   it('refuse a fault for a region that does not exist', async () => {
     const put = { method: 'PUT', body: '{"kind":"down"}' };
@@ -171,7 +168,7 @@ describe('the call journal on the page', () => {
     expect((await get<State>('/local/state')).regions[0]).toMatchObject({ fault: null });
   });
 
-  it('shows a call that the client abandoned', async () => {
+  it('shows a call that the client aborted', async () => {
     const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     await fetch(fault, { method: 'PUT', body: '{"kind":"latency","ms":20000}' });

@@ -45,7 +45,7 @@ it('a FIFO queue keeps only one of two results with the same deduplication ID', 
   expect(received.map(({ Body }) => Body)).toEqual(['sealed', 'another']);
 });
 
-it('a standard queue delivers several messages of a group at a time', async () => {
+it('a standard queue delivers several messages of a group at the same time', async () => {
   const received = await sentTo('fair', [{ body: '1', groupId: 'a' }, { body: '2', groupId: 'a' }, { body: '3' }]);
   expect(received.map(({ Body, Attributes }) => [Body, Attributes?.MessageGroupId])).toEqual([
     ['1', 'a'],

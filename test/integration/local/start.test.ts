@@ -71,7 +71,7 @@ it('the commands that npm start prints encrypt, decrypt, and decrypt again while
   await rm(folder, { recursive: true });
 });
 
-it("one function opens the records of another if both are invoked through Lambda's Invoke API", async () => {
+it("one function decrypts another function's records when both are invoked through Lambda's Invoke API", async () => {
   const { greeting } = await start();
   const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
   const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
@@ -90,7 +90,7 @@ it("one function opens the records of another if both are invoked through Lambda
   lambda.destroy();
 });
 
-it('the result of a message in the input queue arrives in the output queue', async () => {
+it('the result for a message in the input queue arrives in the output queue', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
   const answer = JSON.parse(await paste(commandOf(greeting, 4), folder)) as { Messages: { Body: string }[] };
@@ -121,7 +121,7 @@ it('POST /local/maintenance runs the daily maintenance', async () => {
   await rm(folder, { recursive: true });
 });
 
-it('a record opens after a restart with the same data folder', async () => {
+it('a record decrypts after a restart with the same data folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', join(folder, 'data'));
   expect(first.greeting).toContain('are kept in');
@@ -132,7 +132,7 @@ it('a record opens after a restart with the same data folder', async () => {
   await rm(folder, { recursive: true });
 });
 
-it('a data folder is locked by one process at a time, and free once that process is killed', async () => {
+it('a data folder is locked by one process at a time, and unlocked when that process is killed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', folder);
   const second = await said('--data', folder);
@@ -157,11 +157,11 @@ it.for([
   [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
   [['--data='], '--data must name a folder'],
   [['--colour', 'red'], "Unknown option '--colour'"],
-] as const)('npm start refuses the arguments %j, and says why', ([args, reason]) => {
+] as const)('npm start refuses the arguments %j, and prints the reason', ([args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
 });
 
-it('npm start takes a free port if the given port is in use', async () => {
+it('npm start uses a free port if the given port is in use', async () => {
   const taken = createServer();
   const port = await listen(taken, 0);
   const { greeting } = await start('--port', String(port));
@@ -170,7 +170,7 @@ it('npm start takes a free port if the given port is in use', async () => {
   await close(taken);
 });
 
-it('the terminal shows one line per request, with the code of an error, and no JSON', async () => {
+it('the terminal shows each request in one line, with any error code but without JSON', async () => {
   const world = await start();
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });

@@ -10,6 +10,7 @@ import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { HANDLERS } from '../../../scripts/handler-bundle.ts';
 import { licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
 import { startLocalApi } from '../../support/local-api.ts';
+import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 const run = promisify(execFile);
@@ -27,7 +28,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-it("a handler's bundle handles a sample event without other files, but not without its settings", async () => {
+it("a handler's bundle handles a sample event without other files, but does not start without its settings", async () => {
   const invoke = `
     import { handler } from ${JSON.stringify(join(dist, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
@@ -64,7 +65,7 @@ it('the bundle for direct invocation does not start without its operations', asy
   await run(process.execPath, [invoke], { env: { ...env, KEYFOLD_OPERATIONS: 'encrypt' } });
 });
 
-it('the files of the client contain neither code that handles keys nor an SDK client', async () => {
+it("the client's files contain neither code that handles keys nor an SDK client", async () => {
   const texts = await closureOf(join(dist, 'client', 'index.js'));
   const sources = texts.join('\n').matchAll(/^\/\/ (?:signing:)?(src\/[\w-]+|node_modules\/(?:@[\w-]+\/)?[\w-]+)/gm);
   const homes = new Set(Array.from(sources, ([, home = '']) => home));
@@ -86,7 +87,7 @@ it('the files of the client contain neither code that handles keys nor an SDK cl
   ]);
 });
 
-it("the CLI's bundle runs next to the package's other files, and names the Node version that it needs", async () => {
+it("the CLI's bundle starts with a Node shebang line, and runs", async () => {
   const cli = join(dist, 'cli.js');
   expect(await readFile(cli, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
   const dynamoDb = await startDynamoDb('EncryptionKey', 0);
@@ -95,12 +96,43 @@ it("the CLI's bundle runs next to the package's other files, and names the Node 
   await dynamoDb.close();
 });
 
+it('Pkcs11Kms finds its thread in the package, as a program and as the CLI load it', async () => {
+  const token = new FakeToken();
+  const dynamoDb = await startDynamoDb('EncryptionKey', 0);
+  const program = `
+    import { noDeadline } from 'keyfold/testing';
+    import { Pkcs11Kms } from 'keyfold/pkcs11';
+    const [library, tokenLabel] = [${JSON.stringify(token.library)}, 'production'];
+    const kms = new Pkcs11Kms({ library, tokenLabel, keyLabels: ['keyfold'], pin: () => '1234' });
+    console.log(Buffer.from(await kms.wrap(Buffer.alloc(32), noDeadline())).toString());
+  `;
+  await writeFile(join(folder, 'pin'), '1234\n');
+  const env = {
+    ...process.env,
+    NODE_PATH: FAKE_DRIVER_PATH,
+    KEYFOLD_SERVICE: 'orders',
+    KEYFOLD_PRODUCT: 'shop',
+    KEYFOLD_KMS: 'pkcs11',
+    KEYFOLD_PKCS11_LIBRARY: token.library,
+    KEYFOLD_PKCS11_TOKEN_LABEL: 'production',
+    KEYFOLD_PKCS11_KEY_LABELS: 'keyfold',
+    KEYFOLD_PKCS11_PIN_FILE: join(folder, 'pin'),
+    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
+  };
+  const asProgram = run(process.execPath, ['--input-type=module', '--eval', program], { cwd: folder, env });
+  expect((await asProgram).stdout).toMatch(/^pkcs11:gcm:keyfold:/);
+  const asCli = run(process.execPath, [join(dist, 'cli.js'), 'maintain', '--json'], { cwd: folder, env });
+  expect(JSON.parse((await asCli).stdout)).toMatchObject({ created: { id: '_SK_orders_shop' } });
+  await dynamoDb.close();
+  token.remove();
+});
+
 describe.each([
   ['static-kms', 60],
   ['vault-kms', 120],
   ['http-client', 60],
   ['aws-kms', 400],
-] as const)('a bundle that a user makes of test/integration/project/bundles/%s.ts', (name, limitKiB) => {
+] as const)('a bundle that a user builds from test/integration/project/bundles/%s.ts', (name, limitKiB) => {
   let world: Awaited<ReturnType<typeof startWorld>>;
   beforeAll(async () => {
     world = await startWorld(name);
@@ -154,7 +186,7 @@ async function closureOf(entry: string): Promise<string[]> {
 }
 
 describe('what the package ships', () => {
-  it('contains the licence of each package inside it', async () => {
+  it('contains the licence of each package that is bundled in it', async () => {
     for (const shipped of [dist, ...HANDLERS.map((name) => join(dist, 'handlers', name))]) {
       const text = await readFile(join(shipped, LICENCES_FILE), 'utf8');
       expect(text).toMatch(/^@aws-sdk\/client-dynamodb \d+\.\d+\.\d+ \(Apache-2\.0\)$/m);
@@ -178,7 +210,7 @@ describe('what the package ships', () => {
     );
   });
 
-  it('cannot be built if a package has no licence text', async () => {
+  it('cannot be built if a bundled package has no licence text', async () => {
     const silent = join(folder, 'silent');
     await mkdir(silent);
     await writeFile(join(silent, 'package.json'), '{"name":"silent","version":"1.0.0","license":"MIT"}');

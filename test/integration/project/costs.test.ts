@@ -25,8 +25,8 @@ const SMALL: Assumptions = {
   olderKeyReadsPerPair: 0,
 };
 
-describe('the processes of a fleet, by the model of costs,', () => {
-  it('are as many as concurrent requests in the busiest second, with a margin for random peaks', () => {
+describe('the processes of a fleet in the cost model', () => {
+  it('number as many as there are concurrent requests at the peak, plus a margin for random bursts', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
     // 100 requests per second on average, three times as many at the peak, 5 ms each: 1.5 concurrent requests, plus 4
     // √1.5 = 4.9.
@@ -35,7 +35,7 @@ describe('the processes of a fleet, by the model of costs,', () => {
     expect(processesFor(10_000, ASSUMED)).toBe(199);
   });
 
-  it('meet each partition at random', () => {
+  it('serve requests of randomly chosen partitions', () => {
     expect(pairsMetBy(2, 4)).toBeCloseTo(1.75);
     expect(pairsMetBy(0, 4)).toBe(0);
     expect(pairsMetBy(1, 1)).toBe(1);
@@ -67,7 +67,7 @@ describe('the processes of a fleet, by the model of costs,', () => {
   it.for([
     ['an encrypt', 1],
     ['a decrypt', 2],
-  ] as const)('if their first request is %s, read the key of a partition %i time(s)', async ([first, reads]) => {
+  ] as const)("that first serve %s read a partition's key %i time(s)", async ([first, reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
@@ -79,8 +79,8 @@ describe('the processes of a fleet, by the model of costs,', () => {
   });
 });
 
-describe('a bill, by the model of costs,', () => {
-  it('charges each tier for its share of the use', () => {
+describe('a bill in the cost model', () => {
+  it('applies to each price tier only the usage in that tier', () => {
     const tiers = [{ upTo: 10, price: 1 }, { upTo: 30, price: 0.5 }, { price: 0.1 }];
     expect(tiered(0, tiers)).toBe(0);
     expect(tiered(4, tiers)).toBe(4);
@@ -88,7 +88,7 @@ describe('a bill, by the model of costs,', () => {
     expect(tiered(130, tiers)).toBeCloseTo(30);
   });
 
-  it('equals a calculation by hand', () => {
+  it('matches a calculation by hand', () => {
     const byHand: Assumptions = {
       ...SMALL,
       hoursInMonth: 1000,
@@ -126,7 +126,7 @@ describe('a bill, by the model of costs,', () => {
     expect(naiveKmsOf(1000, PRICES, byHand)).toBeCloseTo(3600 * 3);
   });
 
-  it('in docs/explanation/costs.md is current', async () => {
+  it('matches the tables in docs/explanation/costs.md', async () => {
     const root = join(import.meta.dirname, '..', '..', '..');
     const check = promisify(execFile)(process.execPath, ['scripts/costs.ts', '--check'], { cwd: root });
     await expect(check).resolves.toMatchObject({ stderr: '' });

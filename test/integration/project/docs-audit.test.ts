@@ -26,7 +26,7 @@ function namesIn(query: string): string[] {
 }
 
 describe('the audit line in docs/reference/audit.md', () => {
-  it('has the fields of the table, and the example has all of them but the field for queues', () => {
+  it('has exactly the fields in the table, except that the example omits the queue field', () => {
     expect(Object.keys(JSON.parse(line) as object)).toEqual(fields.filter((name) => name !== 'messageId'));
   });
 
@@ -34,12 +34,12 @@ describe('the audit line in docs/reference/audit.md', () => {
     expect(Buffer.byteLength(line)).toBe(ASSUMED.auditLineBytes);
   });
 
-  it.for(queries)('has every field that this query reads: %s', (query) => {
+  it.for(queries)('has every field that the example query reads: %s', (query) => {
     expect(fields).toEqual(expect.arrayContaining(namesIn(query)));
     expect(namesIn(query)).toContain('message');
   });
 
-  it('has seven example queries', () => {
+  it('comes with seven example queries', () => {
     expect(queries).toHaveLength(7);
   });
 });

@@ -16,6 +16,7 @@ import { readStartOptions } from '../../../local/start-options.ts';
 import { EXIT, type CliDependencies } from '../../../src/cli/dependencies.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { REMOVED_SETTINGS, settingsSchema } from '../../../src/config/settings.ts';
+import { PKCS11_ENTRIES } from '../../../src/config/pkcs11-config.ts';
 import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
@@ -34,16 +35,16 @@ const withPlaces = (language: string): (readonly [string, string])[] =>
  */
 const LANGUAGES = new Set(['', 'js', 'json', 'mermaid', 'sh', 'ts', 'yaml', 'go', 'java', 'python', 'sql']);
 
-it('every code block of the documents is in a language that a test covers', () => {
+it('every code block in the documents is in a language that a test covers', () => {
   expect(BLOCKS.length).toBeGreaterThan(100);
   expect(BLOCKS.filter(({ language }) => !LANGUAGES.has(language)).map(placeOf)).toEqual([]);
 });
 
-it.for(withPlaces('json'))('the code block at %s is JSON', ([, code]) => {
+it.for(withPlaces('json'))('the code block at %s is valid JSON', ([, code]) => {
   expect(() => JSON.parse(code) as unknown).not.toThrow();
 });
 
-it.for(withPlaces('yaml'))('the code block at %s has options of deploy.yml', ([, code]) => {
+it.for(withPlaces('yaml'))('the code block at %s has only valid options of deploy.yml', ([, code]) => {
   const example = yamlParse(read('deploy.example.yml')) as object;
   const parsed = v.safeParse(deploymentSchema, { ...example, ...(yamlParse(code) as object) });
   expect(parsed.issues?.map(({ message, path }) => [message, path?.map(({ key }) => key)])).toBeUndefined();
@@ -96,7 +97,7 @@ function moduleOf({ file, code }: CodeBlock): string {
   return `${[...imports, ...own, given].join('\n')}\nexport async function example() {\n${body}\n}\n`;
 }
 
-it('the code blocks in TypeScript compile', async () => {
+it('the TypeScript code blocks compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
   // The other blocks on these pages are signatures, which a script writes from sources that compile.
   // Blocks with a file name import each other. docs-plug-ins.test.ts compiles and runs them.
@@ -194,11 +195,14 @@ describe('a shell command in the documents', () => {
   );
 });
 
-it('the settings that the documents name exist', () => {
+it('every setting that the documents name exists', () => {
   const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
-  const known = new Set([...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES }), ...others]);
+  const known = new Set([
+    ...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES, ...PKCS11_ENTRIES }),
+    ...others,
+  ]);
   const named = DOCUMENTS.flatMap((file) =>
-    [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
+    [...read(file).matchAll(/\bKEYFOLD_([A-Z][A-Z\d_]*[A-Z])\b/g)].map(([, name = '']) => [file, name] as const),
   );
   // The page about upgrades names settings that no longer exist.
   const wrong = named.filter(

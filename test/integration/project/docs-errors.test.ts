@@ -36,20 +36,20 @@ function entryOf(code: string): string {
   );
 }
 
-it('the test finds the error codes in the source', () => {
+it('this test finds the error codes in the source', () => {
   expect(service.length).toBeGreaterThanOrEqual(18);
   expect(service.filter((code) => !isErrorCode(code))).toEqual([]);
   expect(transport.length).toBeGreaterThanOrEqual(12);
 });
 
 describe('docs/reference/errors.md', () => {
-  it('has the status of each code of the service, and says whether a retry may help', () => {
+  it('gives the status of each service error code, and says whether a retry may help', () => {
     const expected = service.map((code) => [code, [String(statusOf(code)), isRetryable(code) ? 'yes' : 'no']]);
     const rows = Object.entries(rowsOf(ofService)).map(([code, cells]) => [code, cells.slice(0, 2)]);
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
   });
 
-  it('says for each code of the client whether the client retries', () => {
+  it('says for each client error code whether the client retries', () => {
     const expected = transport.map((code) => [code, new KeyfoldTransportError(code, '').retryable ? 'yes' : 'no']);
     const rows = Object.entries(rowsOf(ofClient)).map(([code, [retry]]) => [code, retry]);
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
@@ -57,7 +57,7 @@ describe('docs/reference/errors.md', () => {
 });
 
 describe('docs/how-to/troubleshoot.md', () => {
-  it.for([...new Set([...service, ...transport])])('explains %s in four parts', (code) => {
+  it.for([...new Set([...service, ...transport])])('explains the error code %s in four parts', (code) => {
     for (const part of ['**Means**', '**Usual causes**', '**Look at**', '**Do**']) {
       expect(entryOf(code)).toContain(part);
     }

@@ -54,11 +54,11 @@ describe('docs/reference/direct-invocation.md', () => {
     ([, event = '', result = '']) => [event, result] as const,
   );
 
-  it('has a table of events', () => {
+  it('has a table of example events', () => {
     expect(rows.length).toBe(4);
   });
 
-  it.for(rows)('shows for %s the answer that Keyfold gives: %s', async ([event, result]) => {
+  it.for(rows)('shows the actual answer to the event %s: %s', async ([event, result]) => {
     const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });
     const record = await world.process().session('tenant-1').encryptToJson(Buffer.from('hello'));
@@ -73,7 +73,7 @@ describe('docs/reference/direct-invocation.md', () => {
     );
   });
 
-  it('shows the failure that Lambda returns if KMS is down in every region', async () => {
+  it('shows the actual error that Lambda returns if KMS is down in every region', async () => {
     const keys: Record<string, string> = {};
     for (const region of ['us-west-2', 'us-east-1']) {
       keys[region] = (await emulator.ensureKey(region, 'alias/keyfold')).aliasArn;
@@ -114,7 +114,7 @@ function shapeOf(value: unknown): unknown {
 }
 
 describe('docs/reference/queue.md', () => {
-  it('shows a real message and its result', async () => {
+  it('shows an actual message and its result', async () => {
     const queues = new FakeQueues();
     expect(await openQueueDoor({ queues })([queueRecord('m', blockOf(queue, 'json'))])).toEqual([]);
     const [, result = ''] = /The result is the operation's answer, here `(.*?)`/.exec(queue) ?? [];
@@ -126,7 +126,7 @@ describe('docs/reference/queue.md', () => {
 });
 
 describe('docs/reference/cli.md', () => {
-  it('shows a real report that names the regions that open each System Key', async () => {
+  it('shows an actual report of the regions that can unwrap each System Key', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
     const kms = new AwsKms({ keys: { 'us-west-2': aliasArn }, preferredRegion: 'us-west-2', endpoint });

@@ -44,14 +44,14 @@ function faultOf(file: string, target: string): string | undefined {
   return `${file}: ${target} names no heading`;
 }
 
-describe('the links of the documents', () => {
-  it('lead to files and headings that exist', () => {
+describe('the links in the documents', () => {
+  it('point to files and headings that exist', () => {
     const faults = MARKDOWN.flatMap((file) => targetsOf(file).map((target) => faultOf(file, target)));
     expect(faults.filter((fault) => fault !== undefined)).toEqual([]);
     expect(faults.length).toBeGreaterThan(300);
   });
 
-  it('count as dead if a file, a heading or the case of a letter differs', () => {
+  it('count as broken if the file, the heading or the case of a letter is wrong', () => {
     expect(faultOf('docs/README.md', 'tutorial/deploy.md#one-region')).toBeUndefined();
     expect(faultOf('docs/README.md', '#how-to-guides')).toBeUndefined();
     expect(faultOf('docs/README.md', 'tutorial/nothing.md')).toContain('does not exist');
@@ -74,7 +74,7 @@ it('every page of the documents can be reached from docs/README.md', () => {
   expect(MARKDOWN.filter((file) => file.startsWith('docs/') && !reached.has(file))).toEqual([]);
 });
 
-it('code, templates and scripts name documents that exist', () => {
+it('code, templates and scripts name only documents that exist', () => {
   const files = repositoryFiles().filter((path) => /\.(?:[cm]?[jt]s|css|html|json|py|toml|xml|ya?ml)$/.test(path));
   const sources = files.filter((path) => path !== 'package-lock.json' && !path.startsWith('docs/'));
   const named = sources.flatMap((file) =>
@@ -87,7 +87,7 @@ it('code, templates and scripts name documents that exist', () => {
   );
 });
 
-it('the documents name files and folders that exist', () => {
+it('the documents name only files and folders that exist', () => {
   const folders = 'bench|deploy|emulators|events|examples|handlers|infra|local|scripts|src|test|tools';
   const named = MARKDOWN.filter((file) => file !== 'CHANGELOG.md').flatMap((file) =>
     [...read(file).matchAll(new RegExp(`\`((?:${folders})/[\\w./-]+)\``, 'g'))].map(

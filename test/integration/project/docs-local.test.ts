@@ -32,10 +32,13 @@ describe('docs/reference/local-world.md', () => {
   it.for([
     ["KMS's action", KMS_ACTIONS],
     ["SQS's action", ACTIONS],
-  ] as const)('lists the actions and their members under %s', ([header, actions]) => {
-    const members = Object.entries(actions).map(([name, action]) => [name, action.members]);
-    expect(rows(header)).toEqual(Object.fromEntries(members));
-  });
+  ] as const)(
+    "lists the emulator's actions and their members in the table with the heading “%s”",
+    ([header, actions]) => {
+      const members = Object.entries(actions).map(([name, action]) => [name, action.members]);
+      expect(rows(header)).toEqual(Object.fromEntries(members));
+    },
+  );
 
   it('lists the attributes of SQS queues and messages', () => {
     expect(rows('attributes of')).toEqual({
@@ -45,7 +48,7 @@ describe('docs/reference/local-world.md', () => {
     });
   });
 
-  it('names the version and the actions of dynalite', () => {
+  it("names dynalite's version and actions", () => {
     const folder = join(root, 'node_modules', 'dynalite');
     const [, section = ''] = text.split('\n## DynamoDB\n');
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };

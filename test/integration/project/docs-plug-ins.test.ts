@@ -6,12 +6,14 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { settingsSchema } from '../../../src/config/settings.ts';
+import { PKCS11_ENTRIES } from '../../../src/config/pkcs11-config.ts';
 import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
+import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
-const PAGES = ['write-a-kms-plug-in.md', 'write-a-metastore.md', 'use-vault.md'] as const;
+const PAGES = ['write-a-kms-plug-in.md', 'write-a-metastore.md', 'use-vault.md', 'use-an-hsm.md'] as const;
 let folder: string;
 /** The files of each page's examples. */
 const examples: Record<string, string[]> = {};
@@ -32,13 +34,14 @@ async function write(page: string): Promise<string[]> {
     const imports = code
       .replaceAll("from 'keyfold'", `from '${join(root, 'src', 'index.ts')}'`)
       .replaceAll("from 'keyfold/testing'", `from '${join(root, 'src', 'testing', 'index.ts')}'`)
+      .replaceAll("from 'keyfold/pkcs11'", `from '${join(root, 'src', 'kms', 'pkcs11', 'index.ts')}'`)
       .replaceAll("from 'keyfold/vault'", `from '${join(root, 'src', 'kms', 'vault', 'index.ts')}'`);
     await writeFile(join(folder, name), imports);
   }
   return blocks.map(([, name = '']) => name);
 }
 
-it('the examples compile under the strict options of this repository', async () => {
+it("the examples compile with this repository's strict compiler options", async () => {
   const config = { extends: join(root, 'tsconfig.json'), include: [], files: Object.values(examples).flat() };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -48,7 +51,7 @@ it('the examples compile under the strict options of this repository', async () 
 describe.each([
   ['write-a-kms-plug-in.md', 11],
   ['write-a-metastore.md', 18],
-])('the example of docs/how-to/%s', (page, cases) => {
+])('the example in docs/how-to/%s', (page, cases) => {
   it('passes every case of the contract', async () => {
     const names = examples[page] ?? [];
     expect(names).toHaveLength(2);
@@ -60,7 +63,7 @@ describe.each([
 });
 
 describe('docs/how-to/use-vault.md', () => {
-  it('has an example that logs in, and encrypts', async () => {
+  it('has an example that logs in and encrypts', async () => {
     const [name = ''] = examples['use-vault.md'] ?? [];
     const [vault, dynamoDb] = await Promise.all([StubVault.start(), startDynamoDb('EncryptionKey', 0)]);
     await writeFile(join(folder, 'secret-id'), 'secret\n');
@@ -76,10 +79,35 @@ describe('docs/how-to/use-vault.md', () => {
     await Promise.all([vault.stop(), dynamoDb.close()]);
   }, 60_000);
 
-  it('names every setting of Vault, and no other than there are', async () => {
+  it('names every Vault setting, and no setting that does not exist', async () => {
     const text = await readFile(join(root, 'docs', 'how-to', 'use-vault.md'), 'utf8');
     const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
     expect(named).toEqual(expect.arrayContaining([...Object.keys(VAULT_ENTRIES), 'KMS']));
     expect(Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES })).toEqual(expect.arrayContaining(named));
+  });
+});
+
+describe('docs/how-to/use-an-hsm.md', () => {
+  it('has an example that logs in, and encrypts', async () => {
+    const [name = ''] = examples['use-an-hsm.md'] ?? [];
+    const [token, dynamoDb] = [new FakeToken(), await startDynamoDb('EncryptionKey', 0)];
+    await writeFile(join(folder, 'pin'), '1234\n');
+    const env = {
+      ...process.env,
+      NODE_PATH: FAKE_DRIVER_PATH,
+      HSM_LIBRARY: token.library,
+      HSM_PIN_FILE: join(folder, 'pin'),
+      AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.endpoint,
+    };
+    expect(await run(process.execPath, [join(folder, name)], { env })).toEqual({ stdout: 'hello\n', stderr: '' });
+    expect(token.takeCalls().filter((call) => call === 'C_Login')).toHaveLength(1);
+    await dynamoDb.close();
+    token.remove();
+  }, 60_000);
+
+  it('names every setting of an HSM, and no other than there are', async () => {
+    const text = await readFile(join(root, 'docs', 'how-to', 'use-an-hsm.md'), 'utf8');
+    const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
+    expect(named.toSorted()).toEqual(Object.keys(PKCS11_ENTRIES).toSorted());
   });
 });

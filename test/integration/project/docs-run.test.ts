@@ -117,7 +117,7 @@ it.for(others)('the curl commands of %s succeed', async (file) => {
   expect(outcomes.length).toBeGreaterThan(0);
 });
 
-it('the program of docs/tutorial/first-dynamodb-table.md prints what the page shows', async () => {
+it('the program in docs/tutorial/first-dynamodb-table.md prints what the page shows', async () => {
   const blocks = codeBlocksOf('docs/tutorial/first-dynamodb-table.md');
   const program = blocks.find(({ language }) => language === 'js')?.code ?? '';
   const library = JSON.stringify(join(ROOT, 'src/index.ts'));
@@ -135,7 +135,7 @@ it('the program of docs/tutorial/first-dynamodb-table.md prints what the page sh
   expect(blocks.some(({ code }) => code.endsWith('opened: 4111 1111 1111 1111'))).toBe(true);
 });
 
-it('the program in the README runs by itself, and prints what the README says', async () => {
+it('the program in the README runs as it is, and prints what the README says', async () => {
   const block = codeBlocksOf('README.md').find(({ language }) => language === 'ts');
   const file = join(folder, 'example.ts');
   await writeFile(file, block?.code.replace("'keyfold'", JSON.stringify(join(ROOT, 'src/index.ts'))) ?? '');

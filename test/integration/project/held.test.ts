@@ -6,7 +6,7 @@ import { KeyfoldError } from '../../../src/index.ts';
 const output = new OutputLines();
 afterEach(() => output.release());
 
-it('npm run held records each log line and metric of a function once, without values of a request', () => {
+it('npm run held records each kind of log line and metric once, without values from a request', () => {
   output.capture();
   const telemetry = createTelemetry('svc');
   for (const id of ['a', 'b']) {

@@ -70,12 +70,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-kms',
     '@aws-sdk/core/client',
     '@smithy/core/retry',
-    // What VaultKms needs besides.
+    // The further modules that VaultKms needs.
     '@aws-sdk/credential-provider-node',
     'node:fs/promises',
     'node:http',
     'node:https',
     '@smithy/signature-v4',
+    // What Pkcs11Kms needs besides.
+    'node:module',
+    'node:path',
+    'node:worker_threads',
   ],
   metastore: [...CORE, 'envelope', 'maintenance', 'connections', 'node:util', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
@@ -122,6 +126,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '..',
     ...OF_A_TERMINAL,
   ],
+  cdk: ['input', 'node:fs', 'node:os', 'node:path', 'aws-cdk-lib', 'aws-cdk-lib/', 'constructs'],
   client: [
     ...CORE,
     'connections',
@@ -139,7 +144,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };
 const ADAPTERS =
-  /new (?:AwsKms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|DynamoDbRows|JsonLinesRows|KmsCiphertexts|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
+  /new (?:AwsKms|Pkcs11Kms|VaultKms|StaticKms|DynamoDbMetastore|DynamoDbKeyTable|DynamoDbInspector|DynamoDbRows|JsonLinesRows|KmsCiphertexts|AwsKmsInspector|MemoryMetastore|MySqlMetastore|PostgresMetastore|SqsQueues)\(/;
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
@@ -177,21 +182,21 @@ describe('the source code', () => {
     },
   );
 
-  it('has handlers that import only the container and a door, and contain no condition', () => {
+  it('has handlers that import only the container and a door, and contain no conditions', () => {
     for (const file of filesOf('handlers')) {
       expect(importsOf(file).filter((home) => !['container.ts', 'doors'].includes(home))).toEqual([]);
       expect(readFileSync(file, 'utf8')).not.toMatch(/\bif\b|\?/);
     }
   });
 
-  it('has a client that imports only types and a few listed files of the service', () => {
+  it('has a client that imports only types and a few listed files from the service', () => {
     for (const file of filesOf('src/client')) {
       const runs = readFileSync(file, 'utf8').matchAll(/(?:import|export) (?!type )[^;]*? from '\.\.\/([^']+)'/g);
       expect(SHARED_WITH_CLIENT).toEqual(expect.arrayContaining([...runs].map(([, path]) => path)));
     }
   });
 
-  it('makes adapters only in the container and in the testing kit, and reads the environment only in the container and two entries', () => {
+  it('creates adapters only in the container and the testing kit, and reads the environment only in the container and two entry files', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     const others = files.filter((file) => homeOf(file) !== 'testing');
     for (const file of others) expect(ADAPTERS.test(codeOf(file))).toBe(false);
@@ -199,7 +204,7 @@ describe('the source code', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('of the CLI uses the process, the container and the streams only in its entry file', () => {
+  it('uses the container and the process in the CLI only in its entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

@@ -13,6 +13,8 @@ interface Package {
   readonly link?: boolean;
   readonly hasInstallScript?: boolean;
   readonly optional?: boolean;
+  /** Whether the package is a part of the file of the package above it, whose SHA-512 covers it. */
+  readonly inBundle?: boolean;
   readonly dev?: boolean;
 }
 
@@ -39,8 +41,8 @@ describe('the lock file', () => {
   it("has the exact version and the SHA-512 of every package except this repository's own", () => {
     expect(installed.filter(([, { link }]) => link).map(([path]) => path)).toEqual(['node_modules/pinned-node']);
     const unlocked = installed.filter(
-      ([, { link, integrity = '', version = '' }]) =>
-        link !== true && !(integrity.startsWith('sha512-') && /^\d+\.\d+\.\d+/.test(version)),
+      ([, { link, inBundle, integrity = '', version = '' }]) =>
+        link !== true && inBundle !== true && !(integrity.startsWith('sha512-') && /^\d+\.\d+\.\d+/.test(version)),
     );
     expect(unlocked).toEqual([]);
   });
@@ -59,7 +61,7 @@ describe('the lock file', () => {
     expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
   });
 
-  it('is that of a package without pre and post scripts, because npm would not run them', () => {
+  it('belongs to a package without pre and post scripts, which npm would not run', () => {
     const names = Object.keys(manifest.scripts);
     const hooks = names.filter(
       (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),
@@ -77,7 +79,7 @@ describe('the pinned Node version', () => {
     }
   });
 
-  it('runs every TypeScript script and the tests', () => {
+  it('runs all TypeScript scripts and the tests', () => {
     const commands = Object.values(manifest.scripts).flatMap((script) => script.split(' && '));
     const ours = commands.filter((command) => /\.(?:ts|mjs)\b/.test(command));
     expect(ours.filter((command) => !command.startsWith('pinned-node '))).toEqual([]);
@@ -94,7 +96,7 @@ describe('the pinned Node version', () => {
     expect(await once(child, 'exit')).toEqual([5, null]);
   });
 
-  it('gives way to the installed Node on a platform for which npm has no build', async () => {
+  it('is replaced by the installed Node on a platform for which npm has no build', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const alone = join(folder, 'pinned-node.mjs');
     await cp(launcher, alone);

@@ -4,9 +4,9 @@ import { proseOf } from '../../../scripts/prose/scan.ts';
 
 const WIDE = 'x '.repeat(60).concat('x');
 
-describe('the check of the prose', () => {
+describe('the prose check', () => {
   it.for([
-    ['a banned phrase in a comment of two lines', '/** For\n * whoever reads it. */'],
+    ['a banned phrase that spans two lines of a comment', '/** For\n * whoever reads it. */'],
     ['a banned phrase across two line comments', '// The caller is\n// told of it.'],
     ['a banned phrase in a test title', "it('is fixed by whoever is next', () => {});"],
     ['a banned phrase in a row of a table', "it.for([['by nobody']] as const)('is read %s', () => {});"],
@@ -35,26 +35,26 @@ describe('the check of the prose', () => {
     expect(faultsIn(file, text)).toHaveLength(1);
   });
 
-  it('finds wide lines of Markdown, except in code, tables and links', () => {
+  it('finds Markdown lines that are too long, except in code, tables and links', () => {
     const text = [WIDE, '```', WIDE, '```', `| ${WIDE} |`, `[a](b) ${WIDE}`, 'short'].join('\n');
     expect(markdownFaultsIn('README.md', text)).toEqual(['README.md:1: 121 columns']);
   });
 
   it.for([
-    ['a paragraph of two lines', 'The caller is\ntold of it.', 1],
+    ['a paragraph with two lines', 'The caller is\ntold of it.', 1],
     ['an item of a list', 'A list:\n- one\n- for whoever reads it', 3],
     ['a cell of a table', '| a | b |\n| - | - |\n| nobody | reads |', 3],
   ] as const)('finds a banned phrase in %s of Markdown', ([, text, line]) => {
     expect(markdownFaultsIn('README.md', text)).toEqual([expect.stringContaining(`README.md:${line}: "`)]);
   });
 
-  it('accepts a banned phrase in the code of Markdown', () => {
+  it('accepts a banned phrase in Markdown code', () => {
     expect(markdownFaultsIn('README.md', 'The user `nobody`.\n\n```\nnobody\n```')).toEqual([]);
   });
 });
 
-describe('the random draw of prose', () => {
-  it('includes each test with the titles of its suites and the rows of its table', () => {
+describe('the random prose draw', () => {
+  it('includes each test with its suite titles and table rows', () => {
     const text = "describe('a key', () => {\n  it.for([['old', 1], ['new', 2]] as const)('is %s (%i)', () => {});\n});";
     const [suite, test] = proseOf('test/file.ts', text).titles;
     expect(suite).toMatchObject({ isSuite: true, rows: [{ text: 'a key', line: 1 }] });
@@ -69,5 +69,10 @@ describe('the random draw of prose', () => {
       "const ROWS = [[2 ** 31, { kind: 'a' }]] as const;\nit.for(ROWS)('case %# waits %i ms after %j', () => {});";
     const [test] = proseOf('test/file.ts', text).titles;
     expect(test?.rows.map((row) => row.text)).toEqual(["case 0 waits 2 ** 31 ms after { kind: 'a' }"]);
+  });
+
+  it('shows a string in quotes for %j and %o, but not for %s', () => {
+    const [test] = proseOf('test/file.ts', "it.for([['', 'a', 'b']])('reads %j, %o and %s', () => {});").titles;
+    expect(test?.rows.map((row) => row.text)).toEqual(['reads "", "a" and b']);
   });
 });

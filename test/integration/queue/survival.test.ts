@@ -11,7 +11,7 @@ afterAll(() => sqs.close());
 
 describe.concurrent('while KMS is down and the queue function is killed', { timeout: 120_000 }, () => {
   it.for(['standard', 'fifo'] as const)(
-    'every valid message of a %s queue gets a result, and only invalid ones become dead letters',
+    'every valid message in a %s queue gets a result, and only invalid messages become dead letters',
     async (kind) => {
       const findings = await liveThrough({ endpoint: sqs.endpoint, kind, messages: 200, seed: kind.length });
       expect(findings.faults).toEqual([]);

@@ -88,7 +88,7 @@ it('no bundle lacks a module, and the api bundle loads little code before its fi
   }
 });
 
-it('seals with a System Key under Vault, whose code is loaded for that alone', async () => {
+it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   const vault = await StubVault.start();
   const secretFile = join(folder, 'token');
   await writeFile(secretFile, 'fixed\n');
@@ -106,7 +106,7 @@ it('seals with a System Key under Vault, whose code is loaded for that alone', a
   expect(status).toBe(200);
   const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
   expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
-  // By AWS: the log-in is signed with the credentials of the function.
+  // The log-in method `aws`: the function's credentials sign the log-in.
   const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
   const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
   expect(again.status).toBe(200);
@@ -144,7 +144,7 @@ it('the bundle loads the code for REST APIs on their first request', async () =>
   expect(await ask(one, sampleEvent('rest-encrypt-iam'))).toMatchObject({ status: 200 });
 });
 
-it("the bundles keep every error class of the SDK that our code or the SDK's retries look for", async () => {
+it("the bundles contain every SDK error class that our code or the SDK's retries depend on", async () => {
   const files = await readdir(join(root, 'src'), { recursive: true });
   const texts = await Promise.all(
     files.filter((file) => file.endsWith('.ts')).map((file) => readFile(join(root, 'src', file), 'utf8')),
@@ -167,12 +167,15 @@ it.each([
   ['ThrottlingException', 400, 503, 'KmsThrottled'],
   ['KMSInternalException', 500, 503, 'KmsUnavailable'],
   ['DependencyTimeoutException', 503, 503, 'KmsUnavailable'],
-])('an error whose class is not in the bundle is recognised by its name: %s', async (name, kmsStatus, status, code) => {
-  for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
-  // The margin leaves three seconds for the invocation, so that the test need not wait for many rounds.
-  const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
-  expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
-});
+])(
+  'an error is recognised by its name if its class is not in the bundle: %s',
+  async (name, kmsStatus, status, code) => {
+    for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
+    // The margin leaves three seconds for the invocation, so that the test need not wait for many rounds.
+    const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
+    expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
+  },
+);
 
 // If a new minute begins during the test, each process makes its own key and there is no race.
 it("a process that loses the race to create a key uses the winner's key", { retry: 2 }, async () => {
@@ -189,7 +192,7 @@ it("a process that loses the race to create a key uses the winner's key", { retr
   expect(await ask(second, request('decrypt', sealed.body))).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
 });
 
-it('credentials come from the environment, or from a URL that Lambda sets there', async () => {
+it('credentials come from the URL that Lambda sets in the environment if the environment contains none', async () => {
   const inEnvironment = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const expiration = new Date(Date.now() + 3_600_000).toISOString();
   const given = { AccessKeyId: 'fromtheurl', SecretAccessKey: 'secret', Token: 'token', Expiration: expiration };
@@ -206,7 +209,7 @@ it('credentials come from the environment, or from a URL that Lambda sets there'
   await stub.stop();
 });
 
-it('a request without credentials fails at once, without a search for other credentials', async () => {
+it('a request without credentials fails at once instead of looking for other credentials', async () => {
   const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const answer = await ask(start({ ...newService(), ...none }), ENCRYPT);
   expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });

@@ -43,7 +43,7 @@ afterEach(() => {
 const withKms = (): void => set({ KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': WEST, 'us-east-1': EAST }) });
 const withStaticKey = (): void => set({ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) });
 
-describe('telemetry receives the events of keys, KMS and the table', () => {
+describe('telemetry', () => {
   let dynamoDb: LocalDynamoDb;
   let kms: KmsEmulator;
 
@@ -60,7 +60,7 @@ describe('telemetry receives the events of keys, KMS and the table', () => {
     set(functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }));
   });
 
-  it('from a function that encrypts', async () => {
+  it('receives the key, KMS and table events of a function that encrypts', async () => {
     const { keyfold, telemetry, now } = await buildApi();
     const told = toldTo(telemetry);
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
@@ -70,7 +70,7 @@ describe('telemetry receives the events of keys, KMS and the table', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('from the maintenance', async () => {
+  it('receives the key, KMS and table events of the maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = await buildMaintenance();
     const told = toldTo(telemetry as MaintenanceTelemetry);
@@ -91,7 +91,7 @@ function toldTo({ events }: Telemetry): () => string[] {
       .toSorted();
 }
 
-it('the maintenance of a function with Vault makes a System Key ahead, and checks each address', async () => {
+it('with Vault, the maintenance creates a System Key ahead of time, and checks each address', async () => {
   const [vault, dynamoDb] = [await StubVault.start(), await startDynamoDb('EncryptionKey', 0)];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
   await writeFile(join(folder, 'token'), 'fixed');
@@ -120,7 +120,7 @@ it('the maintenance of a function with Vault makes a System Key ahead, and check
 });
 
 describe('a function', () => {
-  it('reports the health of the table and of each KMS region, its own first, as unknown at the start', async () => {
+  it('reports at its start that the health of the table and of each KMS region is unknown', async () => {
     withKms();
     const { health } = await buildApi();
     expect(health()).toEqual({
@@ -151,7 +151,7 @@ describe('a function', () => {
     expect(preload.mock.calls).toEqual([[{ deadlineAtMs: Date.now() + 5000 }]]);
   });
 
-  it('runs with a static master key in Lambda only if a setting confirms that the key protects nothing', async () => {
+  it('accepts a static master key in Lambda only if a setting confirms that this key protects nothing', async () => {
     withStaticKey();
     set({ AWS_LAMBDA_FUNCTION_NAME: 'api', KEYFOLD_AUTH: 'iam' });
     await expect(buildApi()).rejects.toThrow('a static master key protects nothing in Lambda');
@@ -199,12 +199,12 @@ describe('a function', () => {
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
   });
 
-  it('for maintenance does not start with a static master key, because such a key has no wraps', async () => {
+  it('for maintenance does not start with a static master key, because System Keys then have no wraps to renew', async () => {
     withStaticKey();
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation does, with the configured margin', async () => {
+  it('for maintenance ends before its invocation times out, by the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

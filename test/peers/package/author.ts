@@ -28,6 +28,7 @@ import { KeyfoldClient, type JsonRecord, type KeyfoldClientOptions } from 'keyfo
 import { defaultCredentials } from 'keyfold/client/default-credentials';
 import { LambdaTransport } from 'keyfold/client/lambda';
 import { MySqlMetastore, type MySqlPool } from 'keyfold/mysql';
+import { Pkcs11Kms, type Pkcs11KmsOptions } from 'keyfold/pkcs11';
 import { PostgresMetastore, type PostgresPool } from 'keyfold/postgres';
 import { HandClock, kmsContract, metastoreContract, type ContractCase } from 'keyfold/testing';
 import { VaultKms, type VaultKmsOptions } from 'keyfold/vault';
@@ -99,6 +100,13 @@ const vaultOptions: VaultKmsOptions = {
   auth: { method: 'aws', role: 'orders', credentials: defaultCredentials() },
 };
 export const vault: KeyManagementService = new VaultKms(vaultOptions);
+const hsmOptions: Pkcs11KmsOptions = {
+  library: '/opt/hsm/lib/libpkcs11.so',
+  tokenLabel: 'production',
+  keyLabels: ['keyfold'],
+  pin: () => process.env['PIN'] ?? '',
+};
+export const hsm: KeyManagementService = new Pkcs11Kms(hsmOptions);
 export const local = { kms: new StaticKms(new Uint8Array(32)), metastore: new MemoryMetastore() };
 export const byLambda: KeyfoldClientOptions = { lambda: new LambdaTransport({ functions: 'keyfold:live' }) };
 export const record = (): Promise<JsonRecord> => new KeyfoldClient(byLambda).partition('p').encrypt(Buffer.from('x'));

@@ -35,15 +35,18 @@ function idContract(name: string, open: Opener<Metastore & SystemKeyStore>): voi
   const deadline = noDeadline();
   const { created } = keyRecord('', 60);
 
-  it.for(['', `${LONG_ID}x`, '_SK_\ud800'])(`${name} finds no row of the ID %j, which no row can have`, async (id) => {
-    const metastore = await open();
-    const row = keyRecord(id, 60);
-    expect(await metastore.load(row.id, created, deadline)).toBeUndefined();
-    expect(await metastore.loadLatest(row.id, deadline)).toBeUndefined();
-    expect(await metastore.loadRecent?.(row.id, created, deadline)).toEqual([]);
-    expect(await metastore.rows(row.id, deadline)).toEqual([]);
-    expect(await metastore.replaceKey(row, Buffer.from('renewed'), deadline)).toBe('changed');
-  });
+  it.for(['', `${LONG_ID}x`, '_SK_\ud800'])(
+    `${name} finds no row with the ID %j, which no row can have`,
+    async (id) => {
+      const metastore = await open();
+      const row = keyRecord(id, 60);
+      expect(await metastore.load(row.id, created, deadline)).toBeUndefined();
+      expect(await metastore.loadLatest(row.id, deadline)).toBeUndefined();
+      expect(await metastore.loadRecent?.(row.id, created, deadline)).toEqual([]);
+      expect(await metastore.rows(row.id, deadline)).toEqual([]);
+      expect(await metastore.replaceKey(row, Buffer.from('renewed'), deadline)).toBe('changed');
+    },
+  );
 
   it.for([5, null, undefined, {}])(`${name} refuses the ID %j with a TypeError that names it`, async (id) => {
     const metastore = await open();

@@ -23,7 +23,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       client = open();
     });
 
-    it('decrypts a record of either format to the payload that it encrypted', async () => {
+    it('decrypts a record in either format to the payload that was encrypted', async () => {
       const tenant = client.partition('tenant-1');
       const record = await tenant.encrypt(HELLO);
       expectTypeOf(record).toEqualTypeOf<JsonRecord>();
@@ -35,7 +35,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.decrypt(compact)).toEqual(new Uint8Array(HELLO));
     });
 
-    it('encrypts an empty payload, and one of a megabyte', async () => {
+    it('encrypts an empty payload and a payload of one megabyte', async () => {
       const tenant = client.partition('tenant-1');
       for (const payload of [new Uint8Array(), new Uint8Array(1_048_576).fill(0xa7)]) {
         const opened = await tenant.decrypt(await tenant.encrypt(payload));
@@ -43,7 +43,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       }
     });
 
-    it('encrypts only the part of a buffer that a view shows', async () => {
+    it('encrypts only the part of a buffer that a view covers', async () => {
       const tenant = client.partition('tenant-1');
       const opened = await tenant.decrypt(await tenant.encrypt(new Uint8Array(HELLO).subarray(1, 3)));
       expect(Buffer.from(opened).toString()).toBe('el');
@@ -93,7 +93,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('1000') as string });
     });
 
-    it('encrypts and decrypts the fields of a document that is a value', async () => {
+    it('encrypts and decrypts the fields of a document given as a value', async () => {
       const tenant = client.partition('tenant-1');
       const document = { id: 7, card: { no: '4111', cvc: 123.5 }, ['__proto__x']: null };
       const sealed = await tenant.encryptFields({ document, fields: ['$.card'] });
@@ -107,7 +107,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptFields({ document, fields: ['$.cart'], allowMissing: true })).toEqual(document);
     });
 
-    it('encrypts and decrypts the fields of a document that is a text, without losing digits', async () => {
+    it('encrypts and decrypts the fields of a document given as text, without losing digits', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.card'] });
       expectTypeOf(sealed).toEqualTypeOf<string>();
@@ -165,7 +165,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(tenant.decryptFields(moved))).toMatchObject({ code: 'RecordUnreadable' });
     });
 
-    it("throws an error with Keyfold's code, its detail, and whether a retry may help", async () => {
+    it("throws an error with Keyfold's code, the detail, and whether a retry may help", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));
       expect(error).toMatchObject({
@@ -178,7 +178,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(isErrorCode(error.code)).toBe(true);
     });
 
-    it('ends an aborted call with the reason of its signal', async () => {
+    it("rejects an aborted call with the signal's abort reason", async () => {
       const reason = new Error('the caller has gone');
       const tenant = client.partition('tenant-1');
       await expect(tenant.encrypt(HELLO, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);

@@ -21,7 +21,7 @@ const REGION = 'us-west-2';
 
 /** Tests the contracts of the metastore and of the key table over HTTP, and more of DynamoDB's behaviour. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
-  describe(`on ${name}`, () => {
+  describe(`DynamoDbMetastore on ${name}`, () => {
     let server: DynamoDbUnderTest;
     const deadline = noDeadline();
     const optionsOf = (tableName: string): DynamoDbMetastoreOptions => ({
@@ -55,7 +55,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().load(record.id, record.created, deadline)).toEqual(record);
     });
 
-    it('loads recent rows up to a row that does not parse, and throws if that row is the latest', async () => {
+    it('returns recent rows up to the first that does not parse, and throws if that row is the latest', async () => {
       const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
       for (const row of rows) await put(encodeKeyItem(row));
       const [oldest, broken, newest] = rows;
@@ -90,7 +90,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(metastore.state).not.toHaveProperty('lastError');
     });
 
-    it('names a row that does not parse in its error, and never reports the row as absent', async () => {
+    it('names a row that does not parse in the error, and never reports it as absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
       const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];

@@ -27,7 +27,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect(await table.find('_SK_fin', 'latest')).toBeUndefined();
     });
 
-    it('lists only the rows of the given id, latest first', async () => {
+    it('lists only the rows with the given ID, latest first', async () => {
       const { table, metastore } = open();
       for (const created of [9, 1000, 200]) await metastore.store(keyRecord('_SK_list', created), deadline);
       await metastore.store(keyRecord('_SK_list_us-east-1', 5), deadline);

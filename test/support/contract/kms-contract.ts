@@ -122,7 +122,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       );
     });
 
-    it('lets AwsKms unwrap a key even if its alias has moved to a new key since', async () => {
+    it('lets AwsKms unwrap a key even if its alias has since moved to a new key', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
@@ -159,7 +159,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect((await status()).KeyRotationEnabled).toBe(false);
     });
 
-    it('answers with the ARN of the key if a request names an ARN, an ID or an alias', async () => {
+    it("returns the key's ARN if a request names an ARN, an ID or an alias", async () => {
       const [region] = REGIONS;
       const { key = '', alias = '' } = (await makeKeys())[region] ?? {};
       const kms = client(region);
@@ -193,7 +193,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('refuses a ciphertext of another region, and one that is garbage', async () => {
+    it('refuses a ciphertext from another region, and one that is garbage', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),

@@ -128,7 +128,7 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       rows = { system, laterSystem, victim, laterVictim, accomplice };
     });
 
-    it.for(MODES)('hold, in the mode %s, for rows that Keyfold wrote, even after a revocation', async (mode) => {
+    it.for(MODES)('are valid in the mode "%s" for rows that Keyfold wrote, even after a revocation', async (mode) => {
       expect(Object.values(rows).map(({ proof }) => (proof as Uint8Array).length)).toEqual([32, 32, 32, 32, 32]);
       expect(await opened(mode, 'victim', record)).toBe('payload');
       for (const row of [rows.victim, rows.system]) await replace(row, { ...row, revoked: true });
@@ -138,14 +138,17 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     const each = (kind: keyof typeof EDITS): (readonly [Mode, string])[] =>
       MODES.flatMap((mode) => Object.keys(EDITS[kind]).map((what) => [mode, what] as const));
 
-    it.for(each('victim'))('make Keyfold refuse, in the mode %s, an Intermediate Key with %s', async ([mode, what]) => {
-      const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
-      await replace(rows.victim, edited);
-      const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
-      expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
-    });
+    it.for(each('victim'))(
+      'make Keyfold refuse, in the mode "%s", an Intermediate Key with %s',
+      async ([mode, what]) => {
+        const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
+        await replace(rows.victim, edited);
+        const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
+        expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
+      },
+    );
 
-    it.for(each('system'))('make Keyfold refuse, in the mode %s, a System Key with %s', async ([mode, what]) => {
+    it.for(each('system'))('make Keyfold refuse, in the mode "%s", a System Key with %s', async ([mode, what]) => {
       const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
       await replace(rows.system, edited);
       // The attacker knows the System Key, and gives the Intermediate Key a new proof. The attack must still fail.
@@ -163,14 +166,14 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       },
     );
 
-    it('stop an attacker who lends a key to another partition (without a proof, only in the mode "require")', async () => {
+    it('stop an attacker who gives a key to another partition (without a proof, only in the mode "require")', async () => {
       const lent = later({ ...rows.victim, id: rows.accomplice.id }, 60);
       await table.put({ ...lent, proof: undefined });
       expect(await opened('verify', 'accomplice', naming(lent))).toBe('payload');
       expect(await opened('require', 'accomplice', naming(lent))).toMatch(/it has no proof\.$/);
     });
 
-    it('stop an attacker who makes an old key seal again (without a proof, only in the mode "require")', async () => {
+    it('stop an attacker who puts an old key back into use (without a proof, only in the mode "require")', async () => {
       clock.advance(80 * DAY_MS);
       const created = Math.floor(clock.nowMs / 1000) as never;
       const parent = { id: rows.system.id, created };

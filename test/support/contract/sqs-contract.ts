@@ -125,7 +125,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await receive(QueueUrl))).toEqual(['three']);
     });
 
-    it('waits for a message in a long poll', async () => {
+    it('waits for a message during a long poll', async () => {
       const QueueUrl = await create();
       const waiting = receive(QueueUrl, { WaitTimeSeconds: 10 });
       await sleep(200);
@@ -133,7 +133,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await waiting)).toEqual(['late']);
     });
 
-    it('delivers the messages of a group in order, and no others until they are deleted', async () => {
+    it("delivers a group's messages in order, and delivers the next only after the earlier ones are deleted", async () => {
       const QueueUrl = await createFifo();
       await sendInGroups(QueueUrl, 'a1', 'a2', 'b1', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: 2 });
@@ -148,7 +148,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     });
 
     const mostOfGroup = lacks.orderOfReturn === true ? 1 : 2;
-    it(`delivers a group in order again after ${mostOfGroup} of its messages were hidden for the same time`, async () => {
+    it(`delivers a group in order again after ${mostOfGroup} of its messages were returned`, async () => {
       const QueueUrl = await createFifo({ VisibilityTimeout: '60' });
       await sendInGroups(QueueUrl, 'a1', 'a2', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: mostOfGroup });

@@ -79,7 +79,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       keyRowProofs,
     });
 
-  describe(`the attributes of key rows in ${name}`, () => {
+  describe(`the stored attributes of key rows in ${name}`, () => {
     let record: DataRowRecord;
     let rows: Record<'intermediate' | 'system', KeyItem>;
 
@@ -102,7 +102,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       Object.keys(MALFORMED).map((what) => [kind, what] as const),
     );
 
-    it.for(each)('make the %s key unreadable in each mode if Proof is %s', async ([kind, what]) => {
+    it.for(each)('make the %s key unreadable in both modes if Proof is %s', async ([kind, what]) => {
       const refusals = await refusalWith({ ...rows[kind], Proof: MALFORMED[what] as AttributeValue }, rows[kind]);
       const message = expect.stringMatching(/: Proof is missing or malformed\.$/) as string;
       expect(refusals).toMatchObject([
@@ -112,7 +112,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     });
 
     it.for(['intermediate', 'system'] as const)(
-      'make the %s key unreadable in each mode if KeyRecord.Created differs from Created',
+      'make the %s key unreadable in both modes if KeyRecord.Created differs from Created',
       async (kind) => {
         const inner = rows[kind]['KeyRecord']?.M ?? {};
         for (const Created of [{ N: '60' }, { S: String(inner['Created']?.N) }, { NULL: true as const }]) {
@@ -127,7 +127,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       },
     );
 
-    it('are read again after the edits are undone', async () => {
+    it('can be read again after the edits are undone', async () => {
       expect(await process('require').session('p').decrypt(record)).toEqual(PAYLOAD);
     });
   });
@@ -153,7 +153,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     const strict = (of: KeyManagementService, service = NAMES.service): SessionFactory =>
       new SessionFactory({ ...NAMES, service, metastore: metastore(), kms: of, keyRowProofs: 'require' });
 
-    it('hold after the maintenance renews the wraps, and after the CLI revokes the key', async () => {
+    it('stay valid after the maintenance renews the wraps, and after the CLI revokes the key', async () => {
       const record = await strict(kms(WEST)).session('p').encrypt(PAYLOAD);
       const intermediate = await rowOf(record.key.parent as KeyMeta);
       const system = await rowOf(intermediate.parent as KeyMeta);
@@ -184,7 +184,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       expect(successor.created).toBeGreaterThan(record.key.parent.created);
     });
 
-    it('stop an attacker who knows a System Key from dating the key anew', async () => {
+    it("stop an attacker who knows a System Key from changing the key's date", async () => {
       const known: Buffer[] = [];
       const real = kms(WEST);
       const spied: KeyManagementService = {

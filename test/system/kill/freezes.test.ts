@@ -43,7 +43,7 @@ describe('a freeze of a process with TLS connections', () => {
     await rm(folder, { recursive: true });
   });
 
-  it.for(ROLES)('does not make %s use an old connection or lose a request', async (role) => {
+  it.for(ROLES)('never makes %s use an old connection or lose a request', async (role) => {
     const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {
@@ -60,27 +60,21 @@ describe('a freeze of a process with TLS connections', () => {
   });
 
   // A client of the caller waits for the time-out of the attempt.
-  describe.for(ROLES.filter((role) => !role.includes('caller')))(
-    'a freeze of %s in the middle of a TLS handshake',
-    (role) => {
-      it.for([
-        ['nothing', false],
-        ['all but the last byte', true],
-      ] as const)(
-        'makes the process open a new connection after %s of the answer has arrived',
-        async ([, isTruncating]) => {
-          const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
-          for (const proxy of world.proxies) proxy.hold = /./s;
-          const underWay = process.serve(8);
-          while (world.count('held') === 0) await sleep(5);
-          const thawed = process.freeze(300);
-          for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-          await thawed;
-          expect(await underWay).toEqual(allWell(8));
-        },
-      );
-    },
-  );
+  describe.for(ROLES.filter((role) => !role.includes('caller')))('during the TLS handshake of %s', (role) => {
+    it.for([
+      ['no part', false],
+      ['all but the last byte', true],
+    ] as const)('makes the process open a new connection if %s of the answer has arrived', async ([, isTruncating]) => {
+      const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+      for (const proxy of world.proxies) proxy.hold = /./s;
+      const underWay = process.serve(8);
+      while (world.count('held') === 0) await sleep(5);
+      const thawed = process.freeze(300);
+      for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+      await thawed;
+      expect(await underWay).toEqual(allWell(8));
+    });
+  });
 });
 
 describe('a freeze of a process with plain HTTP connections', () => {
@@ -89,7 +83,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
   });
   afterAll(() => world.stop());
 
-  it.for(ROLES)('of 0.1 to 11 seconds makes %s lose no request', async (role) => {
+  it.for(ROLES)('for 0.1 to 11 seconds makes %s lose no request', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const [ms, forgetting] of [

@@ -32,9 +32,9 @@ async function kill(
   return { ...death, faults: aftermath.faults, keys };
 }
 
-describe('a process that is killed while', () => {
+describe('a process', () => {
   it.for(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
-    '%s loses no record that it returned, and other processes go on',
+    'loses no record that it returned, and stops no other process, if it is killed while %s',
     { timeout: 120_000 },
     async ([, scenario]) => {
       const past = await scenario.past(world);

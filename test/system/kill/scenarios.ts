@@ -33,25 +33,25 @@ const A_NEW_SYSTEM_KEY = [`Encrypt ${DUBLIN}`, `Encrypt ${EAST}`, `GenerateDataK
 /** The scenarios of the kill test. */
 export const SCENARIOS: readonly Scenario[] = [
   {
-    name: 'making the first System Key and Intermediate Keys',
+    name: 'creating the first System Key and Intermediate Keys',
     task: ENCRYPT,
     past: () => Promise.resolve({ rows: [], returned: [], opensIn: REGIONS }),
     steps: [...A_NEW_SYSTEM_KEY, 'PutItem', 'PutItem', 'PutItem', 'Query', 'Query', 'Query'],
   },
   {
-    name: 'making Intermediate Keys under a System Key that is there',
+    name: 'creating Intermediate Keys under an existing System Key',
     task: ENCRYPT,
     past: (world) => pastOf(world, { ageMs: 0, partitions: ['other'] }),
     steps: [`Decrypt ${HOME}`, 'PutItem', 'PutItem', 'Query', 'Query', 'Query'],
   },
   {
-    name: 'making the keys that follow expired ones',
+    name: 'replacing expired keys',
     task: ENCRYPT,
     past: (world) => pastOf(world, { ageMs: 91 * DAY_MS, partitions: ['p', 'q'] }),
     steps: [...A_NEW_SYSTEM_KEY, 'PutItem', 'PutItem', 'PutItem', 'Query', 'Query', 'Query'],
   },
   {
-    name: 'maintaining a System Key that lacks a wrap, has an outdated one and needs a successor',
+    name: 'maintaining a System Key that lacks one wrap, has an outdated wrap, and needs a successor',
     task: 'maintenance',
     past: async (world) => {
       // The wrap names another key than the alias does now, as after the alias was moved.

@@ -13,7 +13,7 @@ const list = read('README.md');
 /** The texts in backquotes. */
 const quoted = [...all.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
 
-it('docs/runbooks/README.md names every page of the runbooks', () => {
+it('docs/runbooks/README.md names every runbook', () => {
   expect(pages.length).toBeGreaterThanOrEqual(8);
   for (const page of pages) expect(list).toContain(`](${page})`);
 });
@@ -26,7 +26,7 @@ describe.for(pages)('%s', (page) => {
   });
 });
 
-it('the runbooks name only metrics and alarms in docs/reference/metrics.md', () => {
+it('the runbooks name only metrics and alarms that docs/reference/metrics.md lists', () => {
   const metrics = readFileSync(join(root, 'docs', 'reference', 'metrics.md'), 'utf8');
   const named = quoted.filter((text) =>
     /^(?:Kms(?!Throttled|Misconfigured|Unavailable)|Metastore(?!Unavailable)|SystemKeys|StaleServes|RequestErrors|KeysRetired|WrapsRenewed|Messages|MaintenanceMissing)/.test(
@@ -37,7 +37,7 @@ it('the runbooks name only metrics and alarms in docs/reference/metrics.md', () 
   for (const metric of named) expect(metrics).toContain(`\`${metric}\``);
 });
 
-it('the runbooks name a test for each page, and no test that is missing', () => {
+it('each runbook names a test, and every named test exists', () => {
   const tests = quoted.filter((text) => text.startsWith('test/') && text.endsWith('.ts'));
   const walks = readdirSync(import.meta.dirname).filter((name) => /(?<!document)\.test\.ts$/.test(name));
   expect(tests).toEqual(expect.arrayContaining(walks.map((name) => `test/system/runbooks/${name}`)));

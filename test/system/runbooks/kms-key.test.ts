@@ -93,7 +93,7 @@ describe('a KMS key whose deletion is scheduled', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it('is replaced behind its alias, and the maintenance renews the wraps with the key of another region', async () => {
+  it("is replaced behind its alias, and the maintenance renews the wraps by means of another region's key", async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));
@@ -111,7 +111,7 @@ describe('a KMS key whose deletion is scheduled', () => {
 });
 
 describe('a compromised KMS key', () => {
-  it('is replaced, its System Keys are revoked, and sensitive records are encrypted again', async () => {
+  it('is replaced behind its alias, after which System Keys are revoked and sensitive records are encrypted again', async () => {
     const record = await world.encrypt('tenant-1', 'secret');
     const { old, fresh } = await replaceKey(WEST);
 

@@ -43,7 +43,7 @@ describe('a lost KMS region', () => {
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it('whose table replica is lost too does not stop the other region, whose keys have their own suffix', async () => {
+  it("does not stop the other region even if its table replica is lost too, because each region's keys have their own suffix", async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());
@@ -58,7 +58,7 @@ describe('a lost KMS region', () => {
 });
 
 describe('an exhausted KMS quota', () => {
-  it('is reported, does not affect warm processes, and makes cold ones use another region', async () => {
+  it('is reported, does not affect warm processes, and makes cold processes use another region', async () => {
     const warm = world.seal();
     const record = await world.encrypt('tenant-1', 'before', warm);
     for (const region of [WEST, EAST]) world.kms.setFault(region, { kind: 'throttle', perSecond: 0 });

@@ -43,7 +43,7 @@ const rowOf = (rows: readonly Row[], idBegins: string): Row => {
 const keyOf = ({ Id, Created }: Row): Row => ({ Id: Id ?? { S: '' }, Created: Created ?? { N: '0' } });
 
 describe('a lost key table', () => {
-  it('that is restored under another name decrypts records from before the restore point, and none from after it', async () => {
+  it('can be restored under another name, after which only records from before the restore point decrypt', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const after = await world.encrypt('tenant-2', 'a partition made after the restore point');
@@ -65,7 +65,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-2', anew, world.open(RESTORED))).toBe(saved);
   });
 
-  it('that is restored from before a renewal of wraps needs the old KMS key once more', async () => {
+  it('needs the old KMS key again if it is restored to a point before a wrap renewal', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const olds: [string, string][] = [];
@@ -92,7 +92,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('gets later keys back from a replica, but loses later revocations until they are repeated', async () => {
+  it('gets later keys back from a replica, but lacks later revocations until they are repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();
@@ -116,7 +116,7 @@ describe('a lost key table', () => {
 });
 
 describe('corrupted rows of the key table', () => {
-  it('are listed as unreadable, and are replaced one by one from a restored table', async () => {
+  it('are listed as unreadable, and can be replaced one by one from a restored table', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     await world.restore('EncryptionKey-restored', await world.rows());
     const damaged = rowOf(await world.rows(), '_IK_tenant-1');
@@ -135,7 +135,7 @@ describe('corrupted rows of the key table', () => {
     expect(JSON.stringify(await world.keyfold(['keys', 'list', '--all']))).not.toContain('unreadable');
   });
 
-  it('of a System Key make every record under that key unreadable until they are restored', async () => {
+  it("make every record under a System Key unreadable until that key's row is restored", async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const row = rowOf(await world.rows(), '_SK_');
     await world.operator().send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key: keyOf(row) }));

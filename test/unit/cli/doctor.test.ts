@@ -22,6 +22,7 @@ import type { EnvelopeKeyRecord } from '../../../src/index.ts';
 import type { DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 let world: HealthyService;
@@ -66,7 +67,7 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
 }
 
 describe('keyfold doctor', () => {
-  it('finds nothing on a healthy service, and prints one line for each check', async () => {
+  it('finds no fault in a healthy service, and prints one line for each check', async () => {
     const { code, all } = await examine();
     expect({ code, states: new Set(all.map(({ state }) => state)) }).toEqual({ code: 0, states: new Set(['ok']) });
     expect(all.map(({ check }) => check)).toEqual([
@@ -103,11 +104,11 @@ describe('keyfold doctor', () => {
     ]);
   });
 
-  it('finds nothing before the first encrypt of a service', async () => {
+  it("finds no fault before a service's first encrypt", async () => {
     expect(await examine({ KEYFOLD_SERVICE: 'unborn' })).toMatchObject({ code: 0, bad: [] });
   });
 
-  it('writes nothing', async () => {
+  it('writes nothing to the table', async () => {
     world.proxy.calls = [];
     await examine();
     expect(world.proxy.calls.filter((call) => /Put|Update|Delete/.test(call))).toEqual([]);
@@ -133,7 +134,7 @@ describe('keyfold doctor', () => {
       fix: 'docs/reference/configuration.md',
       code: 2,
     },
-    'no KMS key': {
+    'that no KMS key is set': {
       plant: () => undefined,
       environment: () => ({ KEYFOLD_KMS_KEYS: undefined }),
       found: [['settings', 'fault', 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set']],
@@ -336,7 +337,7 @@ describe('keyfold doctor', () => {
       fix: 'docs/runbooks/row-dated-ahead.md',
       code: 1,
     },
-    'a System Key without a wrap of a region': {
+    "a System Key that lacks one region's wrap": {
       plant: async () => {
         await putKeks((keks) => keks.filter(({ region }) => region === WEST));
       },
@@ -353,7 +354,7 @@ describe('keyfold doctor', () => {
       fix: 'keyfold maintain',
       code: 1,
     },
-    'a wrap by the KMS key before the alias was moved': {
+    'a wrap by the KMS key that the alias pointed to before': {
       plant: () =>
         inKms(EAST, async (client, KeyId) => {
           await client.send(new CreateAliasCommand({ AliasName: 'alias/keyfold-retired-1', TargetKeyId: KeyId }));
@@ -399,7 +400,7 @@ describe('keyfold doctor', () => {
     },
   };
 
-  it.for(Object.entries(faults))('finds %s, and says how to correct it', async ([, fault]) => {
+  it.for(Object.entries(faults))('reports %s, and says how to correct the problem', async ([, fault]) => {
     await fault.plant();
     const { code, bad } = await examine(fault.environment?.());
     expect(bad.map(({ check, state }) => [check, state])).toEqual(fault.found.map(([check, state]) => [check, state]));
@@ -409,7 +410,7 @@ describe('keyfold doctor', () => {
     expect(code).toBe(fault.code);
   });
 
-  it('checks that each address of Vault wraps a key and opens it', async () => {
+  it('checks that Vault wraps and unwraps a key at each address', async () => {
     const [vault, another] = await Promise.all([StubVault.start(), StubVault.start()]);
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
     await writeFile(join(folder, 'token'), 'fixed');
@@ -435,7 +436,38 @@ describe('keyfold doctor', () => {
     await Promise.all([vault.stop(), rm(folder, { recursive: true })]);
   });
 
-  it('stops after the credentials if this machine has none', async () => {
+  it('checks that an HSM wraps and unwraps a key, and says which settings are missing', async () => {
+    process.env['NODE_PATH'] = FAKE_DRIVER_PATH;
+    const token = new FakeToken();
+    const pinFile = `${token.library}.pin`;
+    await writeFile(pinFile, '1234\n');
+    const settings = {
+      KEYFOLD_KMS_KEYS: undefined,
+      KEYFOLD_SERVICE: 'in-hsm',
+      KEYFOLD_KMS: 'pkcs11',
+      KEYFOLD_PKCS11_LIBRARY: token.library,
+      KEYFOLD_PKCS11_TOKEN_LABEL: 'production',
+      KEYFOLD_PKCS11_KEY_LABELS: 'keyfold',
+      KEYFOLD_PKCS11_PIN_FILE: pinFile,
+    };
+    const { code, all } = await examine(settings);
+    expect({ code, states: new Set(all.map(({ state }) => state)) }).toEqual({ code: 0, states: new Set(['ok']) });
+    expect(all.map(({ check }) => check)).toContain('hsm production calls');
+    token.set({ keys: [] });
+    token.loseSessions();
+    const { bad, ...run } = await examine(settings);
+    expect(bad).toMatchObject([
+      { check: 'hsm production calls', state: 'fault', says: expect.stringContaining('KeyNotFound') },
+    ]);
+    expect(bad[0]?.fix).toContain('docs/how-to/use-an-hsm.md');
+    expect(run.code).toBe(1);
+    const incomplete = await examine({ ...settings, KEYFOLD_PKCS11_PIN_FILE: undefined });
+    expect(incomplete.code).toBe(2);
+    expect(incomplete.bad).toMatchObject([{ says: 'KEYFOLD_PKCS11_PIN_FILE must be set with KEYFOLD_KMS=pkcs11' }]);
+    token.remove();
+  });
+
+  it('stops after the check of the credentials if this machine has none', async () => {
     const none = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_CONFIG_FILE: '/dev/null' };
     const files = { AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_ENDPOINT_URL_KMS: world.kms.endpoint };
     const run = await world.operator.keyfoldProcess(['doctor', '--json'], { ...world.settings, ...none, ...files });
@@ -455,7 +487,7 @@ describe('keyfold doctor', () => {
   });
 });
 
-it('keyfold --version prints the version of the package', async () => {
+it("keyfold --version prints the package's version", async () => {
   const { code, stdout } = await world.operator.keyfoldProcess(['--version']);
   expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
 });

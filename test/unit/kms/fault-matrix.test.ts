@@ -20,7 +20,7 @@ const SLACK_MS = 5000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
 /** The longest total of all delays. There is a delay before each round except the first. */
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long a cell watches for calls that go on after the answer. */
+/** How long a cell waits after the answer, to see whether the process makes further calls. */
 const AFTERMATH_MS = 300;
 
 const PLACES = { preferred: [WEST], other: [EAST], all: [WEST, EAST] } as const;
@@ -146,7 +146,7 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
   }
 }
 
-describe.concurrent('requests with a new and a known System Key, cold and warm,', () => {
+describe.concurrent('requests with a new and a known System Key, cold and warm', () => {
   it.for(MATRIX)(
     'under the KMS fault %s in these regions: %s, end with %s, %s, %s and %s',
     async ([fault, place, ...expected]) => {
@@ -156,7 +156,7 @@ describe.concurrent('requests with a new and a known System Key, cold and warm,'
   );
 });
 
-it('the matrix has each fault in each place once', () => {
+it('the matrix has each fault in each place exactly once', () => {
   const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
   expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
 });

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { close, listen } from '../../../emulators/listen.ts';
@@ -120,7 +121,7 @@ it('DynamoDbMetastore retries as often after an outage as before', async () => {
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('DynamoDbMetastore rejects with the reason of the deadline if the deadline has passed', async () => {
+it("DynamoDbMetastore rejects with the deadline's abort reason if the deadline has passed", async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -165,6 +166,25 @@ it.for([
   expect(() => new DynamoDbMetastore(options)).toThrow(fault);
 });
 
+it.for(['', 'ab', 'Keys\n', '../keys'])(
+  'DynamoDbMetastore refuses the table name %j even if it is given a client',
+  (tableName) => {
+    const client = new DynamoDBClient({});
+    const error = expect.objectContaining({ code: 'InvalidConfiguration' }) as Error;
+    expect(() => new DynamoDbMetastore({ client, tableName })).toThrow(error);
+  },
+);
+
+it.for([
+  ['an empty ID', ''],
+  ['an ID of 2,049 bytes', 'x'.repeat(2049)],
+  ['an ID with a lone surrogate', '\ud800'],
+] as const)('DynamoDbMetastore does not store a row with %s', async ([, bad]) => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  expect(await codeOf(metastore.store(keyRecord(bad, 60), noDeadline()))).toBe('InvalidRequest');
+  expect(requests).toEqual([]);
+});
+
 it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   const { requests } = await open(() => {
     const more = requests.length % 2 === 1 ? { LastEvaluatedKey: { Id: { S: 'a' }, Created: { N: '1' } } } : {};
@@ -183,7 +203,7 @@ it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
 });
 
-it('DynamoDbMetastore emits an event for each call, and keeps the last state and the last failure', async () => {
+it('DynamoDbMetastore emits an event for each call, and remembers the last state and the last failure', async () => {
   let isDown = false;
   const { requests } = await open(() =>
     isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
@@ -216,7 +236,7 @@ it('DynamoDbMetastore emits an event for each call, and keeps the last state and
   expect(requests).toHaveLength(4);
 });
 
-it('DynamoDbMetastore is unavailable if it has not answered by the deadline', async () => {
+it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));

@@ -6,25 +6,30 @@ import { KeyfoldError } from '../../errors.ts';
 import { fault, ok, type HealthCheck } from './check.ts';
 
 const TIMEOUT_MS = 10_000;
-const FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
 
 /**
- * Checks that Vault wraps a key at one address, and opens it again.
- * @param kms of this address alone
+ * Checks that a key service wraps a key, and unwraps it again.
+ * @param check the name of the check
+ * @param kms of one address of Vault, or of one token
+ * @param fix the page that tells the operator what to do
  */
-export async function checkVault(address: string, kms: KeyManagementService, now: Clock): Promise<HealthCheck> {
-  const check = `vault ${address} calls`;
+export async function checkCalls(
+  check: string,
+  kms: KeyManagementService,
+  fix: string,
+  now: Clock,
+): Promise<HealthCheck> {
   const startedMs = now();
   try {
     const answer = await withDeadline({ deadlineAtMs: startedMs + TIMEOUT_MS }, now, async (deadline) => {
       const wrapped = await kms.wrap(randomKeyBytes(), deadline);
       return kms.unwrap('wrapped' in wrapped ? wrapped.wrapped : wrapped, deadline);
     });
-    if (!('key' in answer)) return fault(check, `the wrap does not open: ${answer.unreadable}`, FIX);
+    if (!('key' in answer)) return fault(check, `the wrap does not open: ${answer.unreadable}`, fix);
     answer.key.fill(0);
     return ok(check, `encrypt and decrypt ${now() - startedMs} ms`);
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    return fault(check, error.message, FIX);
+    return fault(check, error.message, fix);
   }
 }

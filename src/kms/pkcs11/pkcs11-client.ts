@@ -1,0 +1,107 @@
+import type { Clock } from '../../async/clock.ts';
+import { orAborted, type Deadline } from '../../async/deadline.ts';
+import { SingleFlight } from '../../async/single-flight.ts';
+import { KeyfoldError } from '../../errors.ts';
+import { viewOf } from '../../input/checks.ts';
+import type { Region } from '../failover.ts';
+import { faultNameOf, RegionFault, type KmsAction } from '../region-fault.ts';
+import type { TokenFault } from './pkcs11-faults.ts';
+import type { CheckedPkcs11Options } from './pkcs11-options.ts';
+import { threadOf } from './pkcs11-thread.ts';
+import type { TokenAnswer, TokenCall, TokenSettings } from './pkcs11-token.ts';
+import type { Pkcs11Wrap } from './pkcs11-wrap.ts';
+
+/** One token. A method throws a `RegionFault` if the token fails. */
+export class Pkcs11Client implements Region {
+  readonly region: string;
+  readonly #pin: CheckedPkcs11Options['pin'];
+  readonly #timeoutMs: number;
+  readonly #now: Clock;
+  readonly #library: string;
+  readonly #settings: TokenSettings;
+  readonly #logIns: SingleFlight<void>;
+  /** The last PIN, if the token has refused it. */
+  #refusedPin: string | undefined;
+
+  constructor({ library, tokenLabel, keyLabels, pin, mechanism, requestTimeoutMs }: CheckedPkcs11Options, now: Clock) {
+    const [keyLabel = ''] = keyLabels;
+    this.region = tokenLabel;
+    this.#pin = pin;
+    this.#timeoutMs = requestTimeoutMs;
+    this.#now = now;
+    this.#library = library;
+    this.#settings = { tokenLabel, keyLabel, mechanism };
+    this.#logIns = new SingleFlight(requestTimeoutMs, now);
+  }
+
+  async wrap(key: Uint8Array, deadline: Deadline): Promise<Pkcs11Wrap> {
+    // The thread gets a copy of these bytes alone, and not of the memory around them.
+    const copy = Uint8Array.from(viewOf(key));
+    try {
+      const answer = await this.#call('Encrypt', { op: 'wrap', key: copy }, deadline);
+      if (answer.op !== 'wrapped') throw this.#fault('Encrypt', UNEXPECTED);
+      return { ...answer.wrap, bytes: Buffer.from(answer.wrap.bytes) };
+    } finally {
+      copy.fill(0);
+    }
+  }
+
+  /** Unwraps a key. The caller owns the bytes and must zero them. */
+  async unwrap(wrap: Pkcs11Wrap, deadline: Deadline): Promise<Buffer> {
+    const answer = await this.#call('Decrypt', { op: 'unwrap', ...wrap }, deadline);
+    if (answer.op !== 'unwrapped') throw this.#fault('Decrypt', UNEXPECTED);
+    return viewOf(answer.key);
+  }
+
+  /** Makes a call, with a log-in if there is no session or if the call finds that the session has ended. */
+  async #call(action: KmsAction, call: TokenCall, deadline: Deadline): Promise<TokenAnswer> {
+    const signal = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#timeoutMs)]);
+    const attempt = { atMs: Math.min(deadline.atMs, this.#now() + this.#timeoutMs), signal };
+    try {
+      const answer = this.#checked(action, await this.#ask(call, signal));
+      if (answer.op !== 'disconnected') return answer;
+      await this.#logIns.run('log-in', attempt, (flight) => this.#logIn(action, flight.signal));
+      const second = this.#checked(action, await this.#ask(call, signal));
+      if (second.op !== 'disconnected') return second;
+      throw this.#fault(action, second.fault ?? UNEXPECTED);
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      if (error instanceof RegionFault) throw error;
+      const isOver = signal.aborted || error instanceof KeyfoldError;
+      const errorName = isOver ? 'NoAnswerInTime' : faultNameOf(error);
+      throw this.#fault(action, { faultClass: 'unavailable', errorName });
+    }
+  }
+
+  async #logIn(action: KmsAction, signal: AbortSignal): Promise<void> {
+    const pin = await this.#askedPin(action, signal);
+    if (pin === this.#refusedPin) throw this.#fault(action, PIN_REFUSED);
+    const answer = await this.#ask({ op: 'connect', pin }, signal);
+    this.#refusedPin = answer.op === 'failed' && answer.fault.errorName === PIN_REFUSED.errorName ? pin : undefined;
+    this.#checked(action, answer);
+  }
+
+  /** The PIN of the caller's function. The function's own error is left out, because it may quote the PIN. */
+  async #askedPin(action: KmsAction, signal: AbortSignal): Promise<string> {
+    const asked = Promise.resolve().then(() => this.#pin());
+    const pin: unknown = await orAborted(asked, signal).catch(() => signal.throwIfAborted());
+    if (typeof pin === 'string' && pin !== '') return pin;
+    throw this.#fault(action, { faultClass: 'misconfigured', errorName: 'NoPin' });
+  }
+
+  #ask(call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
+    return threadOf(this.#library).ask(this.#settings, call, signal);
+  }
+
+  #checked(action: KmsAction, answer: TokenAnswer): TokenAnswer {
+    if (answer.op === 'failed') throw this.#fault(action, answer.fault);
+    return answer;
+  }
+
+  #fault(action: KmsAction, { faultClass, errorName }: TokenFault): RegionFault {
+    return new RegionFault(this.region, action, faultClass, errorName);
+  }
+}
+
+const UNEXPECTED: TokenFault = { faultClass: 'unavailable', errorName: 'UnexpectedAnswer' };
+const PIN_REFUSED: TokenFault = { faultClass: 'misconfigured', errorName: 'CKR_PIN_INCORRECT' };

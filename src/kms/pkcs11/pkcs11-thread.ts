@@ -1,0 +1,73 @@
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { orAborted } from '../../async/deadline.ts';
+import { faultNameOf } from '../region-fault.ts';
+import type { TokenAnswer, TokenCall, TokenSettings } from './pkcs11-token.ts';
+import type { AnswerMessage, CallMessage } from './pkcs11-worker.ts';
+
+/** The threads of this process, by the path of their library. */
+const THREADS = new Map<string, Pkcs11Thread>();
+
+/**
+ * Returns the thread of a library. All tokens of the library share it, because the library has one state for the whole
+ * process, and no call may be in progress while it is initialized anew.
+ */
+export function threadOf(library: string): Pkcs11Thread {
+  const thread = THREADS.get(library) ?? new Pkcs11Thread(library);
+  THREADS.set(library, thread);
+  return thread;
+}
+
+/** Sends calls to a thread of its own, which starts with the first call. It does not keep the process alive. */
+class Pkcs11Thread {
+  readonly #library: string;
+  readonly #waiting = new Map<number, (answer: TokenAnswer) => void>();
+  #worker: Worker | undefined;
+  #calls = 0;
+
+  constructor(library: string) {
+    this.#library = library;
+  }
+
+  /**
+   * Makes a call. The thread makes one call at a time, and does not end a call whose caller has left.
+   * @throws the signal's reason if the signal aborts first. A key that comes later is zeroed.
+   */
+  async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
+    signal.throwIfAborted();
+    const worker = (this.#worker ??= this.#start());
+    const id = (this.#calls += 1);
+    const answered = new Promise<TokenAnswer>((resolve) => {
+      this.#waiting.set(id, (answer) => {
+        if (signal.aborted && answer.op === 'unwrapped') answer.key.fill(0);
+        resolve(answer);
+      });
+    });
+    worker.ref();
+    worker.postMessage({ id, settings, call } satisfies CallMessage);
+    return orAborted(answered, signal);
+  }
+
+  #start(): Worker {
+    // In the package, the bundled worker is beside the bundle of this file.
+    const file = new URL(`pkcs11-worker${extname(import.meta.url)}`, import.meta.url);
+    // Node's own options may be such as forbid a file, for example `--input-type`.
+    const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });
+    let errorName = 'ThreadEnded';
+    worker.on('message', ({ id, answer }: AnswerMessage) => this.#settle(id, answer));
+    // An error ends the thread, for example if a bundle lacks its file. The next call starts another thread.
+    worker.once('error', (error) => (errorName = faultNameOf(error)));
+    worker.once('exit', () => {
+      this.#worker = undefined;
+      const fault = { faultClass: 'unavailable', errorName } as const;
+      for (const id of this.#waiting.keys()) this.#settle(id, { op: 'failed', fault });
+    });
+    return worker;
+  }
+
+  #settle(id: number, answer: TokenAnswer): void {
+    this.#waiting.get(id)?.(answer);
+    this.#waiting.delete(id);
+    if (this.#waiting.size === 0) this.#worker?.unref();
+  }
+}

@@ -1,0 +1,261 @@
+import { timingSafeEqual } from 'node:crypto';
+import { fillRandom, KEY_BYTES, randomKeyBytes } from '../../crypto/random.ts';
+import {
+  CKA_CLASS,
+  CKA_EXTRACTABLE,
+  CKA_KEY_TYPE,
+  CKA_LABEL,
+  CKA_SENSITIVE,
+  CKA_TOKEN,
+  CKA_VALUE,
+  CKA_VALUE_LEN,
+  CKF_ENCRYPT_AND_DECRYPT,
+  CKF_SERIAL_SESSION,
+  CKF_WRAP_AND_UNWRAP,
+  CKK_AES,
+  CKK_GENERIC_SECRET,
+  CKM,
+  CKO_SECRET_KEY,
+  CKU_USER,
+  type Attribute,
+  type Handle,
+  type Mechanism,
+  type Pkcs11,
+} from './pkcs11-driver.ts';
+import { codeOf, isPerhapsCorrupt, TokenError, tokenFaultOf, type TokenFault } from './pkcs11-faults.ts';
+import { unlessAlready, type Pkcs11Library } from './pkcs11-library.ts';
+import { MECHANISMS, type Pkcs11Mechanism } from './pkcs11-options.ts';
+import { NONCE_BYTES, TAG_BYTES, type Pkcs11Wrap } from './pkcs11-wrap.ts';
+
+/** What the worker thread must know of a token. */
+export interface TokenSettings {
+  readonly tokenLabel: string;
+  /** The label of the key that wraps. */
+  readonly keyLabel: string;
+  /** If undefined, the token decides. */
+  readonly mechanism: Pkcs11Mechanism | undefined;
+}
+
+/** What the main thread asks for. */
+export type TokenCall =
+  | { readonly op: 'connect'; readonly pin: string }
+  | { readonly op: 'wrap'; readonly key: Uint8Array }
+  | ({ readonly op: 'unwrap' } & Pkcs11Wrap);
+
+export type TokenAnswer =
+  | { readonly op: 'connected' }
+  | { readonly op: 'wrapped'; readonly wrap: Pkcs11Wrap }
+  | { readonly op: 'unwrapped'; readonly key: Buffer }
+  /** There is no session. The main thread must connect. `fault` is what ended the session. */
+  | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
+  | { readonly op: 'failed'; readonly fault: TokenFault };
+
+/** A log-in at the token. */
+interface Session {
+  readonly hsm: Pkcs11;
+  readonly handle: Handle;
+  /** The keys that were found, by their labels. */
+  readonly keys: Map<string, Handle>;
+  readonly mechanism: Pkcs11Mechanism;
+  /** The session is over if the library has another one. */
+  readonly generation: number;
+}
+
+/** The attributes of a System Key while it is an object of the session. */
+const SESSION_KEY: readonly Attribute[] = [
+  { type: CKA_CLASS, value: CKO_SECRET_KEY },
+  { type: CKA_KEY_TYPE, value: CKK_GENERIC_SECRET },
+  { type: CKA_TOKEN, value: false },
+  { type: CKA_SENSITIVE, value: false },
+  { type: CKA_EXTRACTABLE, value: true },
+];
+/** Room for what a mechanism adds. */
+const MORE_BYTES = 64;
+
+/**
+ * One token, over one session. All methods of a PKCS#11 library block, so it runs in a thread of its own, which makes
+ * one call at a time. A second session would never be in use.
+ */
+export class Pkcs11Token {
+  readonly #settings: TokenSettings;
+  readonly #library: Pkcs11Library;
+  #lastSession: Session | undefined;
+
+  constructor(settings: TokenSettings, library: Pkcs11Library) {
+    this.#settings = settings;
+    this.#library = library;
+  }
+
+  /** Does what the main thread asks for. Never throws. */
+  answer(call: TokenCall): TokenAnswer {
+    try {
+      if (call.op === 'connect') {
+        if (this.#session === undefined) this.#connect(call.pin);
+        return { op: 'connected' };
+      }
+      const session = this.#session;
+      if (session === undefined) return { op: 'disconnected', fault: undefined };
+      if (call.op === 'wrap') return { op: 'wrapped', wrap: this.#wrap(session, Buffer.from(call.key)) };
+      return { op: 'unwrapped', key: this.#unwrap(session, call) };
+    } catch (error) {
+      const fault = tokenFaultOf(error);
+      if (fault.faultClass === 'corrupt' || fault.faultClass === 'misconfigured') return { op: 'failed', fault };
+      const wasConnected = this.#session !== undefined;
+      this.#library.restart();
+      return wasConnected ? { op: 'disconnected', fault } : { op: 'failed', fault };
+    }
+  }
+
+  get #session(): Session | undefined {
+    return this.#lastSession?.generation === this.#library.generation ? this.#lastSession : undefined;
+  }
+
+  #connect(pin: string): void {
+    const hsm = this.#library.open();
+    const slot = this.#slotIn(hsm);
+    const handle = hsm.C_OpenSession(slot, CKF_SERIAL_SESSION);
+    try {
+      unlessAlready('CKR_USER_ALREADY_LOGGED_IN', () => hsm.C_Login(handle, CKU_USER, pin));
+      const { generation } = this.#library;
+      const session = { hsm, handle, keys: new Map(), mechanism: this.#mechanismOf(hsm, slot), generation };
+      keyIn(session, this.#settings.keyLabel);
+      this.#lastSession = session;
+    } catch (error) {
+      hsm.C_CloseSession(handle);
+      throw error;
+    }
+  }
+
+  #slotIn(hsm: Pkcs11): Handle {
+    for (const slot of hsm.C_GetSlotList(true)) {
+      if (hsm.C_GetTokenInfo(slot).label.trimEnd() === this.#settings.tokenLabel) return slot;
+    }
+    throw new TokenError('unavailable', 'TokenNotFound');
+  }
+
+  #mechanismOf(hsm: Pkcs11, slot: Handle): Pkcs11Mechanism {
+    const { mechanism } = this.#settings;
+    const found = MECHANISMS.find((each) => (mechanism ?? each) === each && hasMechanism(hsm, slot, each));
+    if (found === undefined) throw new TokenError('misconfigured', 'MechanismNotFound');
+    return found;
+  }
+
+  /** Wraps a key, and checks that it opens again. Some HSMs replace the nonce of GCM by one that is not returned. */
+  #wrap(session: Session, key: Buffer): Pkcs11Wrap {
+    const { keyLabel } = this.#settings;
+    try {
+      const { mechanism } = session;
+      const wrap = { mechanism, keyLabel, bytes: this.#seal(session, mechanism, keyIn(session, keyLabel), key) };
+      if (!this.#opensTo(session, wrap, key)) throw new TokenError('misconfigured', 'WrapDoesNotOpen');
+      return wrap;
+    } finally {
+      key.fill(0);
+    }
+  }
+
+  #opensTo(session: Session, wrap: Pkcs11Wrap, key: Buffer): boolean {
+    try {
+      const opened = this.#open(session, wrap);
+      const isSame = opened.length === key.length && timingSafeEqual(opened, key);
+      opened.fill(0);
+      return isSame;
+    } catch (error) {
+      if (isPerhapsCorrupt(error)) return false;
+      throw error;
+    }
+  }
+
+  #unwrap(session: Session, wrap: Pkcs11Wrap): Buffer {
+    try {
+      return this.#open(session, wrap);
+    } catch (error) {
+      if (isPerhapsCorrupt(error) && this.#works(session)) {
+        throw new TokenError('corrupt', codeOf(error) ?? 'UnknownError');
+      }
+      throw error;
+    }
+  }
+
+  /** Whether the token opens what it has just wrapped. If it does, bytes that it does not open are the cause. */
+  #works(session: Session): boolean {
+    try {
+      this.#wrap(session, randomKeyBytes());
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #seal({ hsm, handle }: Session, mechanism: Pkcs11Mechanism, key: Handle, plaintext: Buffer): Buffer {
+    const out = Buffer.alloc(plaintext.length + MORE_BYTES);
+    if (mechanism === 'CKM_AES_GCM') {
+      const nonce = Buffer.alloc(NONCE_BYTES);
+      fillRandom(nonce, 0, NONCE_BYTES);
+      hsm.C_EncryptInit(handle, this.#gcm(nonce), key);
+      return Buffer.concat([nonce, hsm.C_Encrypt(handle, plaintext, out)]);
+    }
+    const object = hsm.C_CreateObject(handle, [...SESSION_KEY, { type: CKA_VALUE, value: plaintext }]);
+    try {
+      return Buffer.from(hsm.C_WrapKey(handle, { mechanism: CKM[mechanism] }, key, object, out));
+    } finally {
+      hsm.C_DestroyObject(handle, object);
+    }
+  }
+
+  #open(session: Session, { mechanism, keyLabel, bytes }: Pkcs11Wrap): Buffer {
+    const { hsm, handle } = session;
+    const key = keyIn(session, keyLabel);
+    if (mechanism === 'CKM_AES_GCM') {
+      hsm.C_DecryptInit(handle, this.#gcm(bytes.subarray(0, NONCE_BYTES)), key);
+      return hsm.C_Decrypt(handle, bytes.subarray(NONCE_BYTES), Buffer.alloc(bytes.length));
+    }
+    const object = hsm.C_UnwrapKey(handle, { mechanism: CKM[mechanism] }, key, bytes, SESSION_KEY);
+    try {
+      const [attribute] = hsm.C_GetAttributeValue(handle, object, [{ type: CKA_VALUE }]);
+      return attribute?.value ?? Buffer.alloc(0);
+    } finally {
+      hsm.C_DestroyObject(handle, object);
+    }
+  }
+
+  #gcm(nonce: Buffer): Mechanism {
+    const type = this.#library.gcmParameters;
+    const parameter = { type, iv: nonce, ivBits: NONCE_BYTES * 8, tagBits: TAG_BYTES * 8 };
+    return { mechanism: CKM.CKM_AES_GCM, parameter };
+  }
+}
+
+/** Finds the key with a label. @throws TokenError if there is none, more than one, or one that can leave the token */
+function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
+  const known = keys.get(label);
+  if (known !== undefined) return known;
+  hsm.C_FindObjectsInit(handle, [
+    { type: CKA_CLASS, value: CKO_SECRET_KEY },
+    { type: CKA_KEY_TYPE, value: CKK_AES },
+    { type: CKA_LABEL, value: label },
+  ]);
+  const found = hsm.C_FindObjects(handle, 2);
+  hsm.C_FindObjectsFinal(handle);
+  const [key] = found;
+  if (key === undefined) throw new TokenError('misconfigured', 'KeyNotFound');
+  if (found.length > 1) throw new TokenError('misconfigured', 'LabelOfTwoKeys');
+  const [extractable, length] = hsm.C_GetAttributeValue(handle, key, [
+    { type: CKA_EXTRACTABLE },
+    { type: CKA_VALUE_LEN },
+  ]);
+  if (extractable?.value[0] !== 0) throw new TokenError('misconfigured', 'KeyExtractable');
+  // The value is a number in the form of the machine. Of the lengths of AES keys, only 32 has this byte.
+  if (length === undefined || !length.value.includes(KEY_BYTES)) throw new TokenError('misconfigured', 'KeyTooShort');
+  keys.set(label, key);
+  return key;
+}
+
+function hasMechanism(hsm: Pkcs11, slot: Handle, mechanism: Pkcs11Mechanism): boolean {
+  const needed = mechanism === 'CKM_AES_GCM' ? CKF_ENCRYPT_AND_DECRYPT : CKF_WRAP_AND_UNWRAP;
+  try {
+    return (hsm.C_GetMechanismInfo(slot, CKM[mechanism]).flags & needed) === needed;
+  } catch (error) {
+    if (codeOf(error) === 'CKR_MECHANISM_INVALID') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,41 @@
+/** The thread in which the calls of a PKCS#11 library block. */
+import { createRequire } from 'node:module';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Pkcs11Driver } from './pkcs11-driver.ts';
+import { Pkcs11Library } from './pkcs11-library.ts';
+import { Pkcs11Token, type TokenAnswer, type TokenCall, type TokenSettings } from './pkcs11-token.ts';
+
+/** A call to a token, as the main thread sends it. */
+export interface CallMessage {
+  readonly id: number;
+  readonly settings: TokenSettings;
+  readonly call: TokenCall;
+}
+
+/** The answer to the call with this number. */
+export interface AnswerMessage {
+  readonly id: number;
+  readonly answer: TokenAnswer;
+}
+
+const library = new Pkcs11Library(
+  workerData as string,
+  () => createRequire(import.meta.url)('pkcs11js') as Pkcs11Driver,
+);
+/** The tokens, by their settings. */
+const tokens = new Map<string, Pkcs11Token>();
+
+function tokenOf(settings: TokenSettings): Pkcs11Token {
+  const name = JSON.stringify(settings);
+  const token = tokens.get(name) ?? new Pkcs11Token(settings, library);
+  tokens.set(name, token);
+  return token;
+}
+
+parentPort?.on('message', ({ id, settings, call }: CallMessage) => {
+  const answer = tokenOf(settings).answer(call);
+  // This copies the bytes.
+  parentPort?.postMessage({ id, answer } satisfies AnswerMessage);
+  if (call.op === 'wrap') call.key.fill(0);
+  if (answer.op === 'unwrapped') answer.key.fill(0);
+});

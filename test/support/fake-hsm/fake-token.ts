@@ -1,0 +1,72 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../src/kms/pkcs11/index.ts';
+
+/** The folder in which Node finds the stand-in for `pkcs11js`. */
+export const FAKE_DRIVER_PATH = import.meta.dirname;
+
+export const [GCM, KEY_WRAP_PAD] = [0x1087, 0x210a];
+
+/** The state of a token. `faults` are by the name of a call: a code, milliseconds to wait, or `exit`. */
+export interface TokenState {
+  readonly tokens: readonly string[];
+  readonly pin: string;
+  readonly mechanisms: readonly number[];
+  readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
+  readonly faults?: Readonly<Record<string, string | number>>;
+  /** Another number ends every session. */
+  readonly epoch: number;
+  /** Whether the token replaces the nonce of GCM by one of its own. */
+  readonly ignoresNonce?: boolean;
+  /** The code for bytes that do not open. */
+  readonly corrupt?: string;
+}
+
+/** A token of the stand-in. */
+export class FakeToken {
+  readonly library: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'keyfold-token-'));
+  #state: TokenState = {
+    tokens: ['other', 'production'],
+    pin: '1234',
+    mechanisms: [GCM, KEY_WRAP_PAD],
+    keys: [{ label: 'keyfold' }, { label: 'older key' }],
+    epoch: 0,
+  };
+
+  constructor() {
+    this.library = join(this.#folder, 'token.json');
+    this.set({});
+  }
+
+  /** Changes the state, from the next call on. */
+  set(changes: Partial<TokenState>): void {
+    this.#state = { ...this.#state, ...changes };
+    writeFileSync(this.library, JSON.stringify(this.#state));
+    writeFileSync(`${this.library}.calls`, '', { flag: 'a' });
+  }
+
+  /** Ends every session, as a token does that is pulled and put back. */
+  loseSessions(): void {
+    this.set({ epoch: this.#state.epoch + 1 });
+  }
+
+  /** The calls since the last time. */
+  takeCalls(): string[] {
+    const calls = readFileSync(`${this.library}.calls`, 'utf8').trim().split('\n');
+    writeFileSync(`${this.library}.calls`, '');
+    return calls.filter((call) => call !== '');
+  }
+
+  /** Opens the token. Waits between retries take no time. */
+  open(changes: Partial<Pkcs11KmsOptions> = {}): Pkcs11Kms {
+    const options = { tokenLabel: 'production', keyLabels: ['keyfold'], pin: () => '1234', ...changes };
+    const dependencies = { now: Date.now, random: Math.random, sleep: async () => {} };
+    return new Pkcs11Kms({ library: this.library, ...options }, dependencies);
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+}

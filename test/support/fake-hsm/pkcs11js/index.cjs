@@ -1,0 +1,167 @@
+/**
+ * A stand-in for `pkcs11js`, for faults that no real token makes at will. A "library" is a JSON file with the state of
+ * one token, which a test writes and this module reads at each call. The names of the calls go to a file beside it.
+ */
+const { createCipheriv, createDecipheriv, createHash } = require('node:crypto');
+const { appendFileSync, readFileSync } = require('node:fs');
+
+const CKM_AES_GCM = 0x1087;
+const [CKA_LABEL, CKA_VALUE, CKA_EXTRACTABLE, CKA_VALUE_LEN] = [3, 0x11, 0x162, 0x161];
+
+class PKCS11 {
+  #objects = new Map();
+  #operation;
+  #epoch;
+  #found = [];
+
+  load(path) {
+    this.path = path;
+    this.#call('load');
+  }
+
+  C_Initialize() {
+    this.#epoch = JSON.parse(readFileSync(this.path, 'utf8')).epoch;
+    this.#call('C_Initialize');
+  }
+
+  C_Finalize() {
+    this.#call('C_Finalize');
+  }
+
+  C_GetSlotList() {
+    return this.#call('C_GetSlotList').tokens.map((label) => Buffer.from(label));
+  }
+
+  C_GetTokenInfo(slot) {
+    return { label: slot.toString().padEnd(32) };
+  }
+
+  C_GetMechanismInfo(_slot, mechanism) {
+    const { mechanisms } = this.#call('C_GetMechanismInfo');
+    if (!mechanisms.includes(mechanism)) throw new Error('CKR_MECHANISM_INVALID');
+    return { flags: mechanism === CKM_AES_GCM ? 0x300 : 0x60000 };
+  }
+
+  C_OpenSession() {
+    this.#call('C_OpenSession');
+    return Buffer.from('session');
+  }
+
+  C_CloseSession() {
+    this.#call('C_CloseSession');
+  }
+
+  C_Login(_session, _user, pin) {
+    const { pin: right } = this.#call('C_Login');
+    if (pin !== right) throw new Error('CKR_PIN_INCORRECT');
+  }
+
+  C_FindObjectsInit(_session, template) {
+    const { value: label } = template.find(({ type }) => type === CKA_LABEL);
+    this.#found = this.#call('C_FindObjectsInit').keys.filter((key) => key.label === label);
+  }
+
+  C_FindObjects(_session, max) {
+    return this.#found.slice(0, max).map((key) => this.#add(key));
+  }
+
+  C_FindObjectsFinal() {}
+
+  C_GetAttributeValue(_session, object, template) {
+    const { value, extractable = false, bits = 256 } = this.#objects.get(object.toString());
+    const length = Buffer.alloc(8);
+    length.writeUInt32LE(bits / 8);
+    const values = {
+      [CKA_VALUE]: value,
+      [CKA_EXTRACTABLE]: Buffer.from([Number(extractable)]),
+      [CKA_VALUE_LEN]: length,
+    };
+    return template.map(({ type }) => ({ type, value: values[type] }));
+  }
+
+  C_CreateObject(_session, template) {
+    this.#call('C_CreateObject');
+    return this.#add({ value: Buffer.from(template.find(({ type }) => type === CKA_VALUE).value) });
+  }
+
+  C_DestroyObject(_session, object) {
+    this.#objects.delete(object.toString());
+    this.#call('C_DestroyObject');
+  }
+
+  C_EncryptInit(_session, mechanism, key) {
+    this.#operation = this.#gcm(this.#call('C_EncryptInit'), mechanism, key);
+  }
+
+  C_Encrypt(_session, data) {
+    this.#call('C_Encrypt');
+    const { key, iv, ignoresNonce } = this.#operation;
+    const cipher = createCipheriv('aes-256-gcm', key, ignoresNonce ? Buffer.alloc(12, 1) : iv);
+    return Buffer.concat([cipher.update(data), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  C_DecryptInit(_session, mechanism, key) {
+    this.#operation = this.#gcm(this.#call('C_DecryptInit'), mechanism, key);
+  }
+
+  C_Decrypt(_session, data) {
+    const { corrupt = 'CKR_GENERAL_ERROR' } = this.#call('C_Decrypt');
+    const decipher = createDecipheriv('aes-256-gcm', this.#operation.key, this.#operation.iv);
+    decipher.setAuthTag(data.subarray(-16));
+    const opened = decipher.update(data.subarray(0, -16));
+    try {
+      decipher.final();
+    } catch {
+      throw new Error(corrupt);
+    }
+    return opened;
+  }
+
+  C_WrapKey(_session, _mechanism, wrapping, key) {
+    this.#call('C_WrapKey');
+    const cipher = createCipheriv('id-aes256-wrap-pad', this.#keyOf(wrapping), Buffer.from('a65959a6', 'hex'));
+    return Buffer.concat([cipher.update(this.#objects.get(key.toString()).value), cipher.final()]);
+  }
+
+  C_UnwrapKey(_session, _mechanism, unwrapping, wrapped) {
+    const { corrupt = 'CKR_GENERAL_ERROR' } = this.#call('C_UnwrapKey');
+    const decipher = createDecipheriv('id-aes256-wrap-pad', this.#keyOf(unwrapping), Buffer.from('a65959a6', 'hex'));
+    try {
+      return this.#add({ value: Buffer.concat([decipher.update(wrapped), decipher.final()]) });
+    } catch {
+      throw new Error(corrupt);
+    }
+  }
+
+  #gcm({ ignoresNonce = false }, { parameter }, key) {
+    return { key: this.#keyOf(key), iv: Buffer.from(parameter.iv), ignoresNonce };
+  }
+
+  #keyOf(handle) {
+    const { label } = this.#objects.get(handle.toString());
+    return createHash('sha256').update(label).digest();
+  }
+
+  #add(object) {
+    const handle = `object-${this.#objects.size + 1}`;
+    this.#objects.set(handle, object);
+    return Buffer.from(handle);
+  }
+
+  /** Notes a call, waits if the state says so, and throws the code that the state has for it. */
+  #call(name) {
+    appendFileSync(`${this.path}.calls`, `${name}\n`);
+    const state = JSON.parse(readFileSync(this.path, 'utf8'));
+    const fault = state.faults?.[name];
+    if (typeof fault === 'number') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault);
+    if (fault === 'exit') process.exit();
+    if (typeof fault === 'string') throw new Error(fault);
+    // A token that was pulled and put back has no sessions. Tokens are looked for when the library is initialized.
+    if (!['load', 'C_Initialize', 'C_Finalize'].includes(name) && state.epoch !== this.#epoch) {
+      throw new Error('CKR_SESSION_HANDLE_INVALID');
+    }
+    return state;
+  }
+}
+
+module.exports = { PKCS11, CK_PARAMS_AES_GCM: 3 };

@@ -1,0 +1,310 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { KeyfoldError, MemoryMetastore, SessionFactory } from '../../../../src/index.ts';
+import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
+import { kmsContract } from '../../../../src/testing/index.ts';
+import { runContract } from '../../../support/contract/bind.ts';
+import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
+import { FAKE_DRIVER_PATH, FakeToken, GCM, KEY_WRAP_PAD } from '../../../support/fake-hsm/fake-token.ts';
+import { keyOf } from '../../../support/kms.ts';
+
+const KEY = Buffer.alloc(32, 9);
+let token: FakeToken;
+
+beforeEach(() => {
+  process.env['NODE_PATH'] = FAKE_DRIVER_PATH;
+  token = new FakeToken();
+});
+afterEach(() => token.remove());
+
+const wrap = (kms: Pkcs11Kms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
+const textOf = async (kms: Pkcs11Kms): Promise<string> => Buffer.from(await wrap(kms)).toString();
+const unwrap = (kms: Pkcs11Kms, wrapped: Uint8Array): Promise<unknown> => keyOf(kms.unwrap(wrapped, noDeadline()));
+const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
+const count = (calls: readonly string[], name: string): number => calls.filter((call) => call === name).length;
+
+describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('with the mechanism %s', (mechanism) => {
+  runContract(
+    'Pkcs11Kms as a KMS',
+    kmsContract(() => token.open({ mechanism }), {
+      openFailing: () => token.open({ mechanism, tokenLabel: 'absent' }),
+    }),
+  );
+
+  it('bytes that were changed are unreadable, whatever code the library has for them', async () => {
+    const kms = token.open({ mechanism });
+    const [, , , base64 = ''] = (await textOf(kms)).split(':');
+    const bytes = Buffer.from(base64, 'base64');
+    bytes[20] = (bytes[20] ?? 0) ^ 1;
+    const changed = Buffer.from(
+      `pkcs11:${mechanism === 'CKM_AES_GCM' ? 'gcm' : 'kwp'}:keyfold:${bytes.toString('base64')}`,
+    );
+    const codes = ['CKR_GENERAL_ERROR', 'CKR_ENCRYPTED_DATA_INVALID', 'CKR_WRAPPED_KEY_INVALID', 'CKR_FUNCTION_FAILED'];
+    for (const corrupt of codes) {
+      token.set({ corrupt });
+      expect(await unwrap(kms, changed)).toEqual({ unreadable: 'the key of the token does not open it' });
+    }
+    expect(count(token.takeCalls(), 'C_Login')).toBe(1);
+  });
+});
+
+describe('the mechanism', () => {
+  it.each([
+    [[GCM, KEY_WRAP_PAD], /^pkcs11:gcm:keyfold:[A-Za-z0-9+/]{80}$/],
+    [[KEY_WRAP_PAD], /^pkcs11:kwp:keyfold:[A-Za-z0-9+/]{54}==$/],
+  ])('is the first that a token with %j has', async (mechanisms, form) => {
+    token.set({ mechanisms });
+    expect(await textOf(token.open())).toMatch(form);
+  });
+
+  it('of a wrap opens it, whatever the mechanism of new wraps', async () => {
+    const wrapped = await wrap(token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' }));
+    expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
+  });
+
+  it('must not replace the nonce, because the wrap would never open', async () => {
+    token.set({ ignoresNonce: true });
+    const kms = token.open();
+    expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'WrapDoesNotOpen' });
+  });
+
+  it('with GCM has another nonce for each wrap', async () => {
+    const kms = token.open();
+    expect(await textOf(kms)).not.toBe(await textOf(kms));
+  });
+});
+
+describe('the keys', () => {
+  it('after the first only unwrap', async () => {
+    const old = await wrap(token.open({ keyLabels: ['older key'] }));
+    expect(Buffer.from(old).toString()).toMatch(/^pkcs11:gcm:older%20key:/);
+    const kms = token.open({ keyLabels: ['keyfold', 'older key'] });
+    expect(await unwrap(kms, old)).toEqual(KEY);
+    expect(await textOf(kms)).toMatch(/^pkcs11:gcm:keyfold:/);
+  });
+
+  it('that are not in keyLabels do not unwrap, even if a row names them', async () => {
+    const wrapped = await wrap(token.open({ keyLabels: ['older key'] }));
+    token.takeCalls();
+    const error = await errorOf(unwrap(token.open(), wrapped));
+    expect(error).toMatchObject({ code: 'KmsMisconfigured' });
+    expect(token.takeCalls()).toEqual([]);
+  });
+
+  it.each([
+    ['KeyNotFound', []],
+    ['LabelOfTwoKeys', [{ label: 'keyfold' }, { label: 'keyfold' }]],
+    ['KeyExtractable', [{ label: 'keyfold', extractable: true }]],
+    ['KeyTooShort', [{ label: 'keyfold', bits: 128 }]],
+  ])('cause the fault %s if they are %j', async (errorName, keys) => {
+    token.set({ keys });
+    const kms = token.open();
+    expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    expect(faultOf(kms)).toMatchObject({ errorName });
+  });
+});
+
+describe('the log-in', () => {
+  it('happens once for a process, and a load unwraps once for a hundred concurrent requests', async () => {
+    const metastore = new MemoryMetastore();
+    let pins = 0;
+    const pin = (): string => {
+      pins += 1;
+      return '1234';
+    };
+    const start = (): SessionFactory =>
+      new SessionFactory({ service: 'svc', product: 'prod', metastore, kms: token.open({ pin }) });
+    const record = await start().session('tenant').encrypt(KEY);
+    expect([count(token.takeCalls(), 'C_Login'), pins]).toEqual([1, 1]);
+    const keyfold = start();
+    const opened = Array.from({ length: 100 }, () => keyfold.session('tenant').decrypt(record));
+    expect(new Set((await Promise.all(opened)).map(String))).toEqual(new Set([String(KEY)]));
+    const calls = token.takeCalls();
+    expect([count(calls, 'C_Decrypt'), count(calls, 'C_Login'), pins]).toEqual([1, 0, 1]);
+  });
+
+  it('does not send a PIN again that the token has refused', async () => {
+    let pin = 'wrong';
+    const kms = token.open({ pin: async () => pin });
+    for (let i = 0; i < 3; i += 1) expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'CKR_PIN_INCORRECT' });
+    expect(count(token.takeCalls(), 'C_Login')).toBe(1);
+    pin = '1234';
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+    expect(count(token.takeCalls(), 'C_Login')).toBe(1);
+  });
+
+  it.each([
+    ['throws', () => Promise.reject(new Error('no 1234'))],
+    [
+      'throws at once',
+      () => {
+        throw new Error('no 1234');
+      },
+    ],
+    ['returns nothing', () => ''],
+    ['returns a number', () => 1234 as never],
+  ])('fails with KmsMisconfigured if the function of the PIN %s, and does not show why', async (_, pin) => {
+    const kms = token.open({ pin });
+    const error = (await errorOf(wrap(kms))) as KeyfoldError;
+    expect(error.code).toBe('KmsMisconfigured');
+    expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
+  });
+
+  it('happens again after the token was pulled and put back', async () => {
+    const kms = token.open();
+    const wrapped = await wrap(kms);
+    token.takeCalls();
+    token.loseSessions();
+    expect(await unwrap(kms, wrapped)).toEqual(KEY);
+    const calls = token.takeCalls();
+    expect([count(calls, 'C_Finalize'), count(calls, 'C_Initialize'), count(calls, 'C_Login')]).toEqual([1, 1, 1]);
+  });
+
+  it('accepts a library that the process has initialized, and a token at which it is logged in', async () => {
+    token.set({ faults: { C_Initialize: 'CKR_CRYPTOKI_ALREADY_INITIALIZED', C_Login: 'CKR_USER_ALREADY_LOGGED_IN' } });
+    const kms = token.open();
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  });
+
+  it('ends the session if the key is not as it must be, so that no session is lost', async () => {
+    token.set({ keys: [] });
+    expect(await codeOf(wrap(token.open()))).toBe('KmsMisconfigured');
+    const calls = token.takeCalls();
+    expect([count(calls, 'C_OpenSession'), count(calls, 'C_CloseSession')]).toEqual([1, 1]);
+  });
+});
+
+describe('the fault', () => {
+  it.each([
+    ['C_OpenSession', 'CKR_SESSION_COUNT', 'KmsThrottled'],
+    ['C_Encrypt', 'CKR_DEVICE_MEMORY', 'KmsThrottled'],
+    ['C_Login', 'CKR_PIN_LOCKED', 'KmsMisconfigured'],
+    ['C_Login', 'CKR_USER_PIN_NOT_INITIALIZED', 'KmsMisconfigured'],
+    ['C_EncryptInit', 'CKR_KEY_FUNCTION_NOT_PERMITTED', 'KmsMisconfigured'],
+    ['C_EncryptInit', 'CKR_MECHANISM_PARAM_INVALID', 'KmsMisconfigured'],
+    ['C_EncryptInit', 'CKR_KEY_HANDLE_INVALID', 'KmsUnavailable'],
+    ['C_GetSlotList', 'CKR_DEVICE_REMOVED', 'KmsUnavailable'],
+    ['C_Initialize', 'CKR_GENERAL_ERROR', 'KmsUnavailable'],
+    ['C_Encrypt', 'CKR_DEVICE_ERROR', 'KmsUnavailable'],
+    ['C_Encrypt', 'CKR_VENDOR_DEFINED', 'KmsUnavailable'],
+  ])('%s: %s ends in %s', async (call, code, expected) => {
+    token.set({ faults: { [call]: code } });
+    const kms = token.open();
+    expect(await codeOf(wrap(kms))).toBe(expected);
+    expect(faultOf(kms)).toMatchObject({ errorName: code });
+    token.set({ faults: {} });
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  });
+
+  it('of a library that cannot be loaded ends in KmsMisconfigured', async () => {
+    token.set({ faults: { load: '/opt/hsm/lib.so: cannot open shared object file' } });
+    const kms = token.open();
+    const error = (await errorOf(wrap(kms))) as KeyfoldError;
+    expect(error).toMatchObject({ code: 'KmsMisconfigured' });
+    expect(faultOf(kms)).toMatchObject({ errorName: 'LibraryNotLoaded' });
+  });
+
+  it('of a missing pkcs11js ends in KmsMisconfigured', async () => {
+    process.env['NODE_PATH'] = '';
+    const kms = token.open();
+    expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'DriverNotInstalled' });
+  });
+
+  it('of a token that fails for all bytes is no fault of the bytes', async () => {
+    const kms = token.open();
+    const wrapped = await wrap(kms);
+    token.set({ faults: { C_Decrypt: 'CKR_GENERAL_ERROR' } });
+    expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
+  });
+
+  it('of a token that does not answer ends the call in time, and not the calls after it', async () => {
+    const kms = token.open({ requestTimeoutMs: 300 });
+    const wrapped = await wrap(kms);
+    token.set({ faults: { C_DecryptInit: 1500 } });
+    expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'NoAnswerInTime' });
+    token.set({ faults: {} });
+    // The thread is still in the call that has been given up.
+    await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
+  });
+
+  it('of a thread that ends ends in KmsUnavailable, and the next call starts another one', async () => {
+    const kms = token.open();
+    token.set({ faults: { C_EncryptInit: 'exit' } });
+    expect(await codeOf(wrap(kms))).toBe('KmsUnavailable');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'ThreadEnded' });
+    token.set({ faults: {} });
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  });
+
+  it('of a caller whose deadline comes during a call is the reason of the signal', async () => {
+    const kms = token.open();
+    const wrapped = await wrap(kms);
+    token.set({ faults: { C_DecryptInit: 1000 } });
+    const reason = new KeyfoldError('DeadlineExceeded', 'Over.');
+    const controller = new AbortController();
+    const call = errorOf(kms.unwrap(wrapped, { ...noDeadline(), signal: controller.signal }));
+    await sleep(50);
+    controller.abort(reason);
+    expect(await call).toBe(reason);
+  });
+});
+
+describe('maintenance', () => {
+  it('reports whether the token opens a System Key, and makes no new wraps', async () => {
+    const kms = token.open();
+    const wrapped = await wrap(kms);
+    const region = 'production';
+    expect(await kms.renew(wrapped, noDeadline())).toEqual({
+      regions: [{ region, opens: true, renewed: false }],
+      renewed: undefined,
+    });
+    token.set({ tokens: [] });
+    token.loseSessions();
+    const { regions } = await kms.renew(wrapped, noDeadline());
+    expect(regions).toMatchObject([{ region, opens: false, fault: expect.stringContaining('TokenNotFound') }]);
+    const foreign = await kms.renew(Buffer.from('vault:v1:AAAA'), noDeadline());
+    expect(foreign).toEqual({ regions: [], renewed: undefined, unreadable: expect.stringContaining('not wrapped') });
+  });
+});
+
+describe('the options', () => {
+  const valid: Pkcs11KmsOptions = { library: '/l.so', tokenLabel: 't', keyLabels: ['k'], pin: () => '1' };
+
+  it.each([
+    [{ library: '' }, 'library is not the path'],
+    [{ tokenLabel: ' x' }, 'tokenLabel must have 1 to 32'],
+    [{ tokenLabel: 'x'.repeat(33) }, 'tokenLabel must have 1 to 32'],
+    [{ keyLabels: [] }, 'keyLabels is empty'],
+    [{ keyLabels: ['a', 'a'] }, 'keyLabels names one key twice'],
+    [{ keyLabels: ['a', 'ä'] }, 'keyLabels[1] must have 1 to 128'],
+    [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be'],
+    [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs'],
+  ])('%j are refused with InvalidConfiguration', (changes, text) => {
+    expect(() => new Pkcs11Kms({ ...valid, ...changes })).toThrow(
+      expect.objectContaining({ code: 'InvalidConfiguration', message: expect.stringContaining(text) }),
+    );
+  });
+
+  it.each([
+    [{ pin: '1234' }, 'options.pin must be a function'],
+    [{ keyLabels: 'k' }, 'options.keyLabels must be an array'],
+    [{ mechanism: 'CKM_AES_CBC' }, "options.mechanism must be 'CKM_AES_GCM' or 'CKM_AES_KEY_WRAP_PAD'"],
+    [{ pinFile: 'x' }, 'options has no option pinFile'],
+  ])('%j are refused with a TypeError that shows no value', (changes, text) => {
+    expect(() => new Pkcs11Kms({ ...valid, ...changes } as never)).toThrow(
+      expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(text) }),
+    );
+  });
+
+  it('of any length up to the limits make wraps that are read again', async () => {
+    const label = '%:é'.replace('é', '~').repeat(42);
+    token.set({ keys: [{ label }] });
+    const kms = token.open({ keyLabels: [label] });
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  });
+});
