@@ -16,6 +16,16 @@ export default defineConfig({
       { extends: true, test: { name: 'system', include: ['test/system/**/*.test.ts'], ...SLOW } },
       {
         extends: true,
+        test: {
+          name: 'long',
+          include: ['test/long/**/*.test.ts'],
+          globalSetup: ['test/peers/setup.ts'],
+          ...SLOW,
+          testTimeout: 1_800_000,
+        },
+      },
+      {
+        extends: true,
         test: { name: 'peers', include: ['test/peers/**/*.test.ts'], globalSetup: ['test/peers/setup.ts'], ...SLOW },
       },
     ],
