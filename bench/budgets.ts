@@ -30,6 +30,12 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     // Native keys live longer inside the queue door, which makes freeing them more expensive.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
   },
+  verify: Object.fromEntries(
+    ['64 B', '1 KiB', '64 KiB'].map((size) => [
+      `records of ${size} a second, as a share of decryptJson's`,
+      { atLeast: 0.5 },
+    ]),
+  ),
   // Four times the input should take four times as long, plus garbage collection. Quadratic growth would take 16 times.
   'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),
   contestants: {

@@ -6,6 +6,7 @@ export const SECTIONS = {
   handler: async () => (await import('./handler.ts')).measureHandler(),
   context: async () => (await import('./context.ts')).measureContext(),
   queue: async () => (await import('./queue.ts')).measureQueue(),
+  verify: async () => (await import('./verify.ts')).measureVerify(),
   'hostile input': async () => (await import('./hostile.ts')).measureHostileInput(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),
   calls: async () => (await import('./calls.ts')).countCalls(),

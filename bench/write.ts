@@ -25,6 +25,7 @@ const TITLES: Readonly<Record<SectionName, string>> = {
   handler: 'The HTTP handler',
   context: 'A context of two entries',
   queue: 'The queue',
+  verify: '`keyfold verify` on a file',
   'hostile input': 'Four times as much hostile input',
   contestants: 'Against the alternatives',
   calls: 'Calls to KMS and DynamoDB',

@@ -118,7 +118,7 @@ export function functionsOf({ queue }: Deployment): FunctionName[] {
 
 /** The alarms of a region, with a topic for them if the deployment does not name one. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
-  const { alarmEmail, alarmTopics, prefix, queue, service, settings } = deployment;
+  const { alarmTopics, prefix, queue, service, settings } = deployment;
   const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
   const given = alarmTopics[region];
   const topic = given ?? { Ref: 'AlarmTopic' };
@@ -207,7 +207,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
     ];
   });
   return {
-    ...(given === undefined && topicResources(prefix, alarmEmail)),
+    ...(given === undefined && topicResources(deployment, region)),
     ...(Object.fromEntries(named) as Resources),
   };
 }
@@ -239,7 +239,8 @@ function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Res
   };
 }
 
-function topicResources(prefix: string, email: string | undefined): Resources {
+function topicResources({ alarmEmail, prefix, storageKeys }: Deployment, region: string): Resources {
+  const KmsMasterKeyId = storageKeys[region];
   const Statement = {
     Sid: 'AlarmsOfThisAccountTell',
     Effect: 'Allow',
@@ -253,7 +254,8 @@ function topicResources(prefix: string, email: string | undefined): Resources {
       Type: 'AWS::SNS::Topic',
       Properties: {
         DisplayName: `Keyfold ${prefix}`,
-        ...(email !== undefined && { Subscription: [{ Protocol: 'email', Endpoint: email }] }),
+        ...(KmsMasterKeyId !== undefined && { KmsMasterKeyId }),
+        ...(alarmEmail !== undefined && { Subscription: [{ Protocol: 'email', Endpoint: alarmEmail }] }),
       },
     },
     AlarmTopicPolicy: {

@@ -1,6 +1,7 @@
 import type { Deployment } from './deployment.ts';
+import { KEPT_LOG, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
-import { restResources, SCOPES } from './rest-api.ts';
+import { ALIAS_NAME, API_ALIAS, restResources, SCOPES } from './rest-api.ts';
 
 /** The headers that a browser must be allowed to send: those of a signature, of a token and of a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
@@ -35,7 +36,11 @@ export function apiParts(deployment: Deployment, region: string): ApiParts {
     return { ...none, resources: functionUrl(deployment), outputs: output('ApiUrl', 'FunctionUrl', 'FunctionUrl') };
   }
   const domain = domainResources(deployment, region, { Ref: 'RestApi' }, { Ref: 'RestStage' });
-  return { ...none, resources: { ...restResources(deployment, region), ...domain.resources }, outputs: domain.outputs };
+  return {
+    ...none,
+    resources: { ...restResources(deployment, region), ...domain.resources },
+    outputs: { ...domain.outputs, ...authorizerOutput(deployment, 'RestApi') },
+  };
 }
 
 /** The metrics of failed and of all requests, for the alarm on the entry: their namespace, names and dimensions. */
@@ -56,14 +61,7 @@ export function apiMetrics({ api, prefix }: Deployment): {
 
 function httpApi(deployment: Deployment, region: string): ApiParts {
   const { http, api } = deployment;
-  const isJwt = http.auth === 'jwt';
-  const authorizer = isJwt ? { name: 'token', type: 'jwt', scopes: SCOPES } : { type: 'aws_iam' };
-  const token = {
-    type: 'jwt',
-    identitySource: '$request.header.Authorization',
-    issuerUrl: http.issuer,
-    audience: http.audience,
-  };
+  const { authorizer, authorizers } = httpAuthorizer(deployment, region);
   const { resources, outputs } = domainResources(deployment, region, { Ref: 'HttpApi' }, { Ref: 'HttpApiStage' });
   return {
     events: [
@@ -71,7 +69,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       // API Gateway answers a preflight by itself, but only on a route that has no authorizer.
       ...(api.cors === undefined ? [] : [{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]),
     ],
-    authorizers: isJwt ? { token } : {},
+    authorizers,
     cors: api.cors !== undefined && {
       allowedOrigins: api.cors.origins,
       allowedHeaders: CORS_HEADERS,
@@ -79,7 +77,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       exposedResponseHeaders: ['retry-after'],
     },
     resources,
-    outputs,
+    outputs: { ...outputs, ...authorizerOutput(deployment, 'HttpApi') },
     extensions: {
       HttpApiStage: {
         Properties: {
@@ -92,24 +90,59 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       },
       // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
-        DeletionPolicy: 'RetainExceptOnCreate',
-        UpdateReplacePolicy: 'Retain',
+        ...KEPT_LOG,
         // A log group with another name would take a place in a resource policy of the account. The policy has room for
         // about thirty.
-        Properties: { LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app` },
+        Properties: {
+          LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app`,
+          ...logKeyOf(deployment, region),
+        },
       },
     },
   };
 }
 
+/** The authorizer of each route, and its definition, in the form that osls expects. */
+function httpAuthorizer({ http }: Deployment, region: string): { authorizer: object; authorizers: object } {
+  const identitySource = '$request.header.Authorization';
+  if (http.auth === 'jwt') {
+    const token = { type: 'jwt', identitySource, issuerUrl: http.issuer, audience: http.audience };
+    return { authorizer: { name: 'token', type: 'jwt', scopes: SCOPES }, authorizers: { token } };
+  }
+  if (http.auth === 'authorizer') {
+    const own = {
+      type: 'request',
+      functionArn: http.authorizers?.[region],
+      identitySource,
+      payloadVersion: '2.0',
+      enableSimpleResponses: true,
+      resultTtlInSeconds: http.authorizerCacheSeconds ?? 0,
+      // The owner of the authorizer lets this API invoke it. A deployment has no right to say so.
+      managedExternally: true,
+    };
+    return { authorizer: { name: 'own', type: 'request' }, authorizers: { own } };
+  }
+  return { authorizer: { type: 'aws_iam' }, authorizers: {} };
+}
+
+/** The source that a Lambda authorizer must let invoke it. */
+function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'] {
+  if (http.auth !== 'authorizer') return {};
+  const arn = `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${${api}}/authorizers/*`;
+  return { AuthorizerSourceArn: { Value: { 'Fn::Sub': arn } } };
+}
+
 /** The function URL. Callers in the same account need no permission on the function, and no other caller has one. */
-function functionUrl({ api }: Deployment): Resources {
+function functionUrl({ api, functions }: Deployment): Resources {
+  const isWarm = functions.api.provisionedConcurrency > 0;
   return {
     FunctionUrl: {
       Type: 'AWS::Lambda::Url',
+      ...(isWarm && { DependsOn: API_ALIAS }),
       Properties: {
         AuthType: 'AWS_IAM',
         TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
+        ...(isWarm && { Qualifier: ALIAS_NAME }),
         ...(api.cors !== undefined && {
           Cors: {
             AllowOrigins: api.cors.origins,

@@ -14,15 +14,18 @@ interface Resource {
 }
 
 /**
- * Prevents an update of the roles that would remove the permissions for a queue that the deployed app still has.
+ * Prevents an update of the roles that would remove permissions that the deployed app still needs: those for its queue,
+ * and those for the network interfaces of its functions.
  * @throws Error that says what to do first
  */
-export async function requireQueueOfApp(deployment: Deployment, region: string): Promise<void> {
+export async function requireRightsOfApp(deployment: Deployment, region: string): Promise<void> {
   const before = await deployedResources(deployment, region);
   requireSameKind(deployment, region, before);
   const queue = before['InputQueue']?.Properties?.['QueueName'];
   if (queue !== undefined && queueNamesOf(deployment) === undefined)
     throw new Error(`the app in ${region} has the queue ${queue as string}: run deploy before deploy:roles`);
+  if (before['ApiLambdaFunction']?.Properties?.['VpcConfig'] !== undefined && deployment.vpc === undefined)
+    throw new Error(`the app in ${region} is in a VPC: run deploy before deploy:roles`);
 }
 
 /**

@@ -3,6 +3,7 @@ import { alarmResources } from './alarms.ts';
 import { apiParts } from './api.ts';
 import { dashboardResources } from './dashboard.ts';
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
+import { KEPT_LOG, logKeyOf } from './logs.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
 /**
@@ -20,6 +21,7 @@ export function appValues(deployment: Deployment, region: string): Record<string
   if (!regions.includes(region))
     throw new Error(`${region} is not among the regions of the deployment: ${regions.join(', ')}`);
   const { resources, outputs, extensions, ...api } = apiParts(deployment, region);
+  const vpc = vpcOf(deployment, region);
   return {
     prefix,
     region,
@@ -30,12 +32,16 @@ export function appValues(deployment: Deployment, region: string): Record<string
     logging: loggingOf(deployment),
     tracing: deployment.tracing ? 'Active' : 'PassThrough',
     functions,
+    vpc,
+    environmentKey: deployment.environmentKeys[region],
+    storageKey: deployment.storageKeys[region],
+    bucketEncryption: deployment.storageKeys[region] === undefined ? 'AES256' : 'aws:kms',
     environment: environmentOf(deployment, region),
     apiEnvironment: apiEnvironmentOf(deployment),
     operations: OPERATIONS,
     architecture: deployment.architecture,
     api,
-    queueFunctions: queueFunctions(deployment),
+    queueFunctions: queueFunctions(deployment, vpc),
     outputs,
     resources: {
       ...resources,
@@ -43,19 +49,21 @@ export function appValues(deployment: Deployment, region: string): Record<string
       ...alarmResources(deployment, region),
       ...dashboardResources(deployment, region),
     },
-    extensions: { ...functionExtensions(deployment, region), ...extensions },
+    extensions: { ...functionExtensions(deployment, region), ...bucketExtension(deployment, region), ...extensions },
   };
 }
 
 /** The settings that all functions of a region share. */
 export function environmentOf(deployment: Deployment, region: string): Record<string, string> {
-  const { regions, regionSuffix } = deployment;
+  const { endpoints, regions, regionSuffix } = deployment;
   return {
     KEYFOLD_SERVICE: deployment.service,
     KEYFOLD_PRODUCT: deployment.product,
     KEYFOLD_KMS_KEYS: JSON.stringify(Object.fromEntries(regions.map((one) => [one, aliasArnOf(deployment, one)]))),
     KEYFOLD_TABLE: deployment.tableName,
     ...(regionSuffix && { KEYFOLD_REGION_SUFFIX: region }),
+    ...(endpoints.fips && { AWS_USE_FIPS_ENDPOINT: 'true' }),
+    ...(endpoints.dualStack && { AWS_USE_DUALSTACK_ENDPOINT: 'true' }),
     ...deployment.settings,
   };
 }
@@ -96,6 +104,17 @@ export function environmentsOf(deployment: Deployment, region: string): Record<s
   };
 }
 
+/** The network of the functions of a region, in the form that osls expects. False if they have none of their own. */
+function vpcOf({ endpoints, vpc }: Deployment, region: string): object | false {
+  const network = vpc?.[region];
+  if (network === undefined) return false;
+  return {
+    subnetIds: network.subnets,
+    securityGroupIds: network.securityGroups,
+    ...(endpoints.dualStack && { ipv6AllowedForDualStack: true }),
+  };
+}
+
 /** The logging configuration of the functions, in the form that osls expects. */
 function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): Record<string, string> {
   return {
@@ -106,23 +125,30 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
 }
 
 /** Overrides properties of the generated functions that cannot be omitted through osls's own options. */
-function functionExtensions({ functions, queue, environmentKeys }: Deployment, region: string): Record<string, object> {
-  const KmsKeyArn = environmentKeys[region];
+function functionExtensions(deployment: Deployment, region: string): Record<string, object> {
+  const { functions, queue } = deployment;
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');
   return Object.fromEntries(
     there.flatMap(([name, { reservedConcurrency }]) => {
       const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
       const Properties = {
-        ...(KmsKeyArn !== undefined && { KmsKeyArn }),
         ...(reservedConcurrency !== null && { ReservedConcurrentExecutions: reservedConcurrency }),
       };
       return [
         [`${id}LambdaFunction`, { Properties }],
-        // The log contains the audit, so it outlives the stack.
-        [`${id}LogGroup`, { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }],
+        [`${id}LogGroup`, { ...KEPT_LOG, Properties: logKeyOf(deployment, region) }],
       ];
     }),
   );
+}
+
+/** A customer's key for the bucket of the functions' code. */
+function bucketExtension({ storageKeys }: Deployment, region: string): Record<string, object> {
+  const KMSMasterKeyID = storageKeys[region];
+  if (KMSMasterKeyID === undefined) return {};
+  const rule = { ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID }, BucketKeyEnabled: true };
+  const BucketEncryption = { ServerSideEncryptionConfiguration: [rule] };
+  return { ServerlessDeploymentBucket: { Properties: { BucketEncryption } } };
 }
 
 function aliasArnOf(deployment: Deployment, region: string): string {

@@ -16,6 +16,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...accountFaults(deployment),
     ...logFaults(deployment),
     ...tableKeyFaults(deployment),
+    ...strictKeyFaults(deployment),
     ...parameterFaults(deployment),
     ...environmentFaults(deployment),
   ];
@@ -25,15 +26,15 @@ export function faultsForAws(deployment: Deployment): string[] {
 function partitionFaults({ regions }: Deployment): string[] {
   const names = new Set(regions.map((region) => partition(region).name));
   if (names.size <= 1) return [];
-  return [`regions are of several partitions of AWS (${[...names].join(', ')}), which share nothing`];
+  return [`regions are in several AWS partitions (${[...names].join(', ')}), which share nothing`];
 }
 
 /** A resource that a function or an alarm uses must be in the same region. */
-function regionalFaults({ alarmTopics, environmentKeys }: Deployment): string[] {
-  return Object.entries({ alarmTopics, environmentKeys }).flatMap(([option, map]) =>
+function regionalFaults({ alarmTopics, environmentKeys, storageKeys }: Deployment): string[] {
+  return Object.entries({ alarmTopics, environmentKeys, storageKeys }).flatMap(([option, map]) =>
     Object.entries(map).flatMap(([region, arn]) => {
       const [, name = '', , where = ''] = arn.split(':');
-      if (where !== region) return [`${option}.${region} is in ${where}: AWS takes one of the same region alone`];
+      if (where !== region) return [`${option}.${region} is in ${where}: AWS accepts only one in the same region`];
       return partitionFault(`${option}.${region}`, name, region);
     }),
   );
@@ -56,20 +57,20 @@ function accountFaults({
     const [, name = '', , , owner = ''] = arn.split(':');
     const isOurs = owner === account || (option === 'permissionsBoundary' && owner === 'aws');
     const faults = partitionFault(option, name, first);
-    return isOurs ? faults : [`${option} is of account ${owner}, and the deployment of ${account}`, faults].flat();
+    return isOurs ? faults : [`${option} is in account ${owner}, but the deployment is in ${account}`, faults].flat();
   });
 }
 
 function partitionFault(option: string, name: string, region: string): string[] {
   const expected = partition(region).name;
-  return name === expected ? [] : [`${option} is of the partition ${name}, and ${region} of ${expected}`];
+  return name === expected ? [] : [`${option} is in the partition ${name}, but ${region} is in ${expected}`];
 }
 
 function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): string[] {
   if (logFormat === 'json') return [];
   return Object.entries({ applicationLogLevel, systemLogLevel })
     .filter(([, level]) => level !== undefined)
-    .map(([option]) => `${option} is there without logFormat json, with which alone Lambda has levels`);
+    .map(([option]) => `${option} is set without logFormat json, without which Lambda has no log levels`);
 }
 
 /**
@@ -83,13 +84,35 @@ function tableKeyFaults(deployment: Deployment): string[] {
   ];
 }
 
+/** With strict keys only the named principals use the keys, and only the administrators can correct the key policy. */
+function strictKeyFaults({ account, administrators, regions: [first = ''], strictKeys }: Deployment): string[] {
+  if (strictKeys === undefined) return [];
+  const named = Object.entries(strictKeys).flatMap(([list, arns]) =>
+    arns.map((arn, i) => [`strictKeys.${list}.${i}`, arn] as const),
+  );
+  return [
+    ...(administrators.length < 2
+      ? [
+          'administrators has one entry with strictKeys: if that role is deleted, only the root user can correct the key',
+        ]
+      : []),
+    ...named.flatMap(([option, arn]) => partitionFault(option, arn.split(':')[1] ?? '', first)),
+    ...named
+      .filter(([, arn]) => administrators.includes(arn))
+      .map(([option]) => `${option} is an administrator, and those cannot use the keys`),
+    ...named
+      .filter(([, arn]) => arn.endsWith(`:${account}:root`))
+      .map(([option]) => `${option} is this account, in which IAM would decide again`),
+  ];
+}
+
 /** Each of these lists becomes one parameter of a stack, so it must not be too long. */
 function parameterFaults({ administrators, tableWriters }: Deployment): string[] {
   return Object.entries({ administrators, tableWriters })
     .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)
     .map(
       ([option, arns]) =>
-        `${option} have ${arns.join(',').length} characters together, and CloudFormation takes ${MAX_PARAMETER_CHARACTERS}`,
+        `${option} have ${arns.join(',').length} characters together, but CloudFormation accepts only ${MAX_PARAMETER_CHARACTERS}`,
     );
 }
 
@@ -105,6 +128,6 @@ function environmentFaults(deployment: Deployment): string[] {
     .filter(([, bytes]) => bytes > MAX_ENVIRONMENT_BYTES)
     .map(
       ([name, bytes]) =>
-        `the variables of the function ${name} are ${bytes} bytes, and Lambda takes ${MAX_ENVIRONMENT_BYTES}: shorten settings or queue.fields`,
+        `the variables of the function ${name} are ${bytes} bytes, but Lambda accepts only ${MAX_ENVIRONMENT_BYTES}: shorten settings or queue.fields`,
     );
 }

@@ -21,6 +21,7 @@ interface Change {
 interface Deployed {
   readonly StackId: string;
   readonly StackStatus: string;
+  readonly Outputs?: readonly { readonly OutputKey: string; readonly OutputValue: string }[];
   readonly Parameters?: readonly { readonly ParameterKey: string; readonly ParameterValue: string }[];
 }
 
@@ -207,7 +208,8 @@ export async function requireFirstRegion({ name, region }: Stack, regions: reado
   }
 }
 
-async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'>): Promise<Deployed | undefined> {
+/** The deployed stack. Undefined if there is none. */
+export async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'>): Promise<Deployed | undefined> {
   const answer = await aws<{ Stacks: Deployed[] }>(region, 'cloudformation', 'describe-stacks', [
     '--stack-name',
     name,

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { appChanges, requireQueueOfApp } from './app-stack.ts';
+import { appChanges, requireRightsOfApp } from './app-stack.ts';
 import { requireAccount, requireAdministrator } from './aws.ts';
 import {
   deleteUnmade,
@@ -13,13 +13,14 @@ import {
   type Intent,
 } from './change-set.ts';
 import { stackOf, type Deployment } from './deployment.ts';
+import { functionRolesOf } from './function-roles.ts';
 import { maintain } from './maintenance.ts';
 import { deployPackage, packageApp, packageFolder, requireOslsPartition } from './package.ts';
 import { deploymentFile, readDeployment } from './read-deployment.ts';
 import { keyStacks, roleStacks, tableStacks, type Stack } from './stacks.ts';
 
-const STACKS: Readonly<Record<string, (deployment: Deployment) => Stack[]>> = {
-  keys: keyStacks,
+const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) => Stack[] | Promise<Stack[]>>> = {
+  keys: async (deployment, intent) => keyStacks(deployment, await functionRolesOf(deployment, intent)),
   table: tableStacks,
   roles: roleStacks,
 };
@@ -50,8 +51,8 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   const intent = { isMeant: values.yes, tell };
   if (stacksOf === undefined) await deployApps(deployment, file, intent);
   else {
-    for (const stack of stacksOf(deployment)) {
-      if (what === 'roles') await requireQueueOfApp(deployment, stack.region);
+    for (const stack of await stacksOf(deployment, intent)) {
+      if (what === 'roles') await requireRightsOfApp(deployment, stack.region);
       if (what === 'table') await requireFirstRegion(stack, deployment.regions);
       await deployStack(stack, intent);
     }

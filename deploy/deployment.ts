@@ -1,14 +1,25 @@
 import * as v from 'valibot';
-import { isRegionName } from '../src/records/ids.ts';
+import { apiOptions, httpOptions } from './entry-options.ts';
+import { arn, REGION, text, whole } from './option-types.ts';
 
-const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
 /**
  * IAM allows a comma in a name. CloudFormation separates the names in a list parameter by commas, so this schema
  * refuses a comma.
  */
 const ROLE = v.pipe(
   v.string(),
-  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
+  v.regex(
+    /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/,
+    'is not the ARN of a role or user, or its name has a comma',
+  ),
+);
+/** A role or a user, or another account as a whole. */
+const PRINCIPAL = v.pipe(
+  v.string(),
+  v.regex(
+    /^arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)(?:\/[\w+=.@-]+)+)$/,
+    'is not the ARN of a role, a user or the root of an account',
+  ),
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 /**
@@ -18,25 +29,13 @@ const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
 const WRITER = /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)\/[\w+=.@/-]+\*?$/;
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/;
-const CERTIFICATE = /^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate\/[0-9a-f-]{36}$/;
-const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
-/** An asterisk is not allowed, because it would let every web page send requests with the credentials of a browser. */
-const ORIGIN = /^https:\/\/(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?$/;
-const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
-const whole = (least: number, most: number) =>
-  v.pipe(
-    v.number(),
-    v.integer('is no whole number'),
-    v.minValue(least, `is below ${least}`),
-    v.maxValue(most, `is above ${most}`),
-  );
 /**
  * The name of the KMS keys, as in keys.yml. Roles and policies also match the aliases NAME-next-N and NAME-retired-N.
  * So a name must not have such an ending, and must not contain a wildcard.
  */
 const keyNameSchema = v.pipe(
   v.string(),
-  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
+  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is not a valid key name'),
 );
 /**
  * The prefix of a deployment's stacks. Names that CloudFormation generates begin with the name of the stack, in lower
@@ -45,11 +44,13 @@ const keyNameSchema = v.pipe(
  */
 const prefixSchema = v.pipe(
   v.string(),
-  v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'is not up to sixteen small letters, digits and hyphens'),
-  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
-  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins as no S3 bucket may'),
+  v.regex(
+    /^[a-z][a-z0-9-]{0,15}$/,
+    'must be one to sixteen lower-case letters, digits and hyphens, and begin with a letter',
+  ),
+  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, 'looks like the name of a stack: leave out -keys, -roles and -app'),
+  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins with a prefix that S3 reserves'),
 );
-const text = v.pipe(v.string(), v.nonEmpty('is empty'));
 /**
  * A part of key IDs: the service or the product. It is also a metric dimension, so it must be ASCII without quotation
  * marks. IAM policies use it in the pattern for a service's rows. There, an asterisk, a question mark or a dollar sign
@@ -72,116 +73,89 @@ const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2
  */
 const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
 const applicationLevelFault =
-  `is none of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
+  `must be one of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
   '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
 /**
- * The schema for the limits of one function. If `reservedConcurrency` is null, the function shares the concurrency of
- * the account.
+ * The limits of one function. If `reservedConcurrency` is null, the function shares the concurrency of the account.
  */
-const functionOf = (timeoutSeconds: number, mostSeconds: number) =>
+const limitsOf = (timeoutSeconds: number, mostSeconds: number) => ({
+  memoryMb: v.optional(whole(128, 10_240), 1024),
+  timeoutSeconds: v.optional(whole(1, mostSeconds), timeoutSeconds),
+  reservedConcurrency: v.optional(v.nullable(whole(1, 100_000)), null),
+});
+const functionOf = (timeoutSeconds: number) => v.optional(v.strictObject(limitsOf(timeoutSeconds, 900)), {});
+/** A function whose callers wait. If it has provisioned concurrency, they use its alias `provisioned`. */
+const promptFunctionOf = (timeoutSeconds: number, mostSeconds: number) =>
   v.optional(
     v.strictObject({
-      memoryMb: v.optional(whole(128, 10_240), 1024),
-      timeoutSeconds: v.optional(whole(1, mostSeconds), timeoutSeconds),
-      reservedConcurrency: v.optional(v.nullable(whole(1, 100_000)), null),
+      ...limitsOf(timeoutSeconds, mostSeconds),
+      provisionedConcurrency: v.optional(whole(0, 100_000), 0),
     }),
     {},
+  );
+const idsOf = (kind: string, most: number) =>
+  v.pipe(
+    v.array(v.pipe(v.string(), v.regex(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `is not the ID of a ${kind}`))),
+    v.minLength(1, 'must have at least one entry'),
+    v.maxLength(most, `names more than Lambda takes, ${most}`),
   );
 
 /** The schema of deploy.yml. */
 export const deploymentSchema = v.strictObject({
-  account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
+  account: v.pipe(v.string('is not text: put it in quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
   prefix: v.optional(prefixSchema, 'keyfold'),
   service: namePart,
   product: namePart,
-  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
+  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four regions')),
   classification: v.pipe(
     v.string(),
-    v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
+    v.regex(
+      /^[a-z][a-z0-9-]{0,39}$/,
+      'must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ),
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'must have at least one entry')),
-  alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
-  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
+  strictKeys: v.optional(
+    v.strictObject({
+      encrypt: v.optional(v.array(PRINCIPAL), []),
+      decrypt: v.optional(v.array(PRINCIPAL), []),
+      grant: v.optional(v.array(ROLE), []),
+    }),
+  ),
+  alarmEmail: v.optional(v.pipe(v.string(), v.email('is not an email address'))),
+  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is not the ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
   tableName: v.optional(
-    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
+    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not a valid table name')),
     'EncryptionKey',
   ),
   tableKeyName: v.optional(keyNameSchema),
-  tableWriters: v.optional(v.array(arn(WRITER, 'is no role, or has a comma in its name')), []),
-  permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
+  tableWriters: v.optional(v.array(arn(WRITER, 'is not the ARN of a role or user, or its name has a comma')), []),
+  permissionsBoundary: v.optional(arn(POLICY, 'is not the ARN of a policy')),
   regionSuffix: v.optional(v.boolean(), true),
-  http: v.optional(
-    v.strictObject({
-      auth: v.optional(v.picklist(['iam', 'jwt'], 'is neither iam nor jwt'), 'iam'),
-      issuer: v.optional(
-        v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address')),
-      ),
-      audience: v.optional(
-        v.pipe(
-          v.array(text),
-          v.minLength(1, 'must have at least one entry'),
-          v.maxLength(50, 'names more than API Gateway takes, 50'),
-        ),
-      ),
-      partitionsClaim: v.optional(text),
-      partitionLists: v.optional(v.boolean()),
-      partitionWildcards: v.optional(v.boolean()),
-      // API Gateway reads the scopes of a token only from these two claims.
-      scopeClaim: v.optional(v.picklist(['scope', 'scp'], 'is neither scope nor scp')),
-      requestsPerSecond: v.optional(whole(1, 100_000), 1000),
-      burst: v.optional(whole(1, 100_000), 500),
-    }),
-    {},
-  ),
-  api: v.optional(
-    v.strictObject({
-      type: v.optional(
-        v.picklist(['http', 'rest', 'private', 'functionUrl'], 'is none of http, rest, private and functionUrl'),
-        'http',
-      ),
-      domain: v.optional(
-        v.strictObject({
-          name: v.pipe(v.string(), v.regex(DOMAIN, 'is no domain')),
-          certificates: v.record(REGION, arn(CERTIFICATE, 'is no ARN of a certificate')),
-        }),
-      ),
-      cors: v.optional(
-        v.strictObject({
-          origins: v.pipe(
-            v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is no https origin'))),
-            v.minLength(1, 'must have at least one entry'),
-          ),
-        }),
-      ),
-      vpcEndpoints: v.optional(
-        v.record(
-          REGION,
-          v.pipe(
-            v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is no id of a VPC endpoint'))),
-            v.minLength(1, 'must have at least one entry'),
-          ),
-        ),
-      ),
-    }),
+  http: httpOptions,
+  api: apiOptions,
+  vpc: v.optional(v.record(REGION, v.strictObject({ subnets: idsOf('subnet', 16), securityGroups: idsOf('sg', 5) }))),
+  endpoints: v.optional(
+    v.strictObject({ fips: v.optional(v.boolean(), false), dualStack: v.optional(v.boolean(), false) }),
     {},
   ),
   architecture: v.optional(v.picklist(['arm64', 'x86_64'], 'is neither arm64 nor x86_64'), 'arm64'),
   functions: v.optional(
     v.strictObject({
-      api: functionOf(29, 29),
-      seal: functionOf(30, 900),
-      open: functionOf(30, 900),
-      queue: functionOf(120, 900),
-      maintenance: functionOf(300, 900),
+      api: promptFunctionOf(29, 29),
+      seal: promptFunctionOf(30, 900),
+      open: promptFunctionOf(30, 900),
+      queue: functionOf(120),
+      maintenance: functionOf(300),
     }),
     {},
   ),
   queue: v.optional(
     v.strictObject({
-      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'is none of none, standard and fifo'), 'none'),
+      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'must be none, standard or fifo'), 'none'),
       fields: v.optional(v.array(text)),
       operations: v.optional(v.array(text)),
       batchSize: v.optional(whole(1, 10_000), 10),
@@ -191,16 +165,17 @@ export const deploymentSchema = v.strictObject({
     }),
     {},
   ),
-  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
+  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is not the ARN of a KMS key')), {}),
+  storageKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is not the ARN of a KMS key')), {}),
   tracing: v.optional(v.boolean(), false),
   logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
   applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),
-  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `is none of ${SYSTEM_LEVELS.join(', ')}`)),
-  logRetentionDays: v.optional(v.picklist(RETENTIONS, `is none of ${RETENTIONS.join(', ')}`), 365),
+  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `must be one of ${SYSTEM_LEVELS.join(', ')}`)),
+  logRetentionDays: v.optional(v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`), 365),
   settings: v.optional(
     v.record(
-      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is no setting')),
-      v.string('is no text: put it into quotes'),
+      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is not a setting')),
+      v.string('is not text: put it in quotes'),
     ),
     {},
   ),

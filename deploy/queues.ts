@@ -17,7 +17,7 @@ const VISIBILITY_PER_TIMEOUT = 6;
 const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' };
 
 /** The function for the queue, in the form that osls expects. Empty if the deployment has no queue. */
-export function queueFunctions(deployment: Deployment): Record<string, object> {
+export function queueFunctions(deployment: Deployment, vpc: object | false): Record<string, object> {
   const { queue, prefix, functions } = deployment;
   if (queue.kind === 'none') return {};
   return {
@@ -28,6 +28,7 @@ export function queueFunctions(deployment: Deployment): Record<string, object> {
       package: { patterns: ['dist/handlers/queue/**'] },
       memorySize: functions.queue.memoryMb,
       timeout: functions.queue.timeoutSeconds,
+      vpc,
       environment: {
         KEYFOLD_OUTPUT_QUEUE_URL: { Ref: 'OutputQueue' },
         KEYFOLD_DEAD_LETTER_QUEUE_URL: { Ref: 'DeadLetterQueue' },

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { partition } from '@aws-sdk/core/client';
 import type { Deployment } from './deployment.ts';
+import { KEPT_LOG, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
+import { API, callerStatement, endpointStatements, STAGE, usagePlans } from './rest-callers.ts';
 
 /** The issuer of a Cognito user pool, which is the only one whose tokens a REST API checks by itself. */
 export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\/([\w-]+_[0-9A-Za-z]+)$/;
@@ -9,8 +11,9 @@ export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?
 /** The scopes of a route. API Gateway accepts any of them. The function then checks the scope of the operation. */
 export const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 
-const STAGE = 'live';
-const API = { Ref: 'RestApi' };
+/** What osls calls the alias of the api function's version that has provisioned concurrency, and its logical name. */
+export const ALIAS_NAME = 'provisioned';
+export const API_ALIAS = 'ApiProvConcLambdaAlias';
 
 /**
  * The format of the access log. It leaves out the path, which names a partition, because the audit has the partition.
@@ -26,10 +29,15 @@ const LOG_FORMAT = {
   latencyMs: '$context.responseLatency',
 };
 
+/** The ARN of what callers of the API invoke: the function, or its alias if that has provisioned concurrency. */
+function apiFunction({ api }: Deployment['functions']): object {
+  return api.provisionedConcurrency > 0 ? { Ref: API_ALIAS } : { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] };
+}
+
 /** A REST API with one route for everything, because the function routes and authorizes by itself. */
 export function restResources(deployment: Deployment, region: string): Resources {
   const { prefix, http, logRetentionDays, tracing } = deployment;
-  const parts = { ...apiAndPolicy(deployment, region), ...routes(deployment) };
+  const parts = { ...apiAndPolicy(deployment, region), ...routes(deployment, region) };
   // A deployment is a snapshot of the API, so its name changes whenever the API does.
   const snapshot = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 12);
   return {
@@ -66,14 +74,17 @@ export function restResources(deployment: Deployment, region: string): Resources
     // No other log shows which requests the authorizer refused.
     RestApiLogGroup: {
       Type: 'AWS::Logs::LogGroup',
-      DeletionPolicy: 'RetainExceptOnCreate',
-      UpdateReplacePolicy: 'Retain',
-      Properties: { LogGroupName: `/aws/vendedlogs/rest-api/${prefix}-app`, RetentionInDays: logRetentionDays },
+      ...KEPT_LOG,
+      Properties: {
+        LogGroupName: `/aws/vendedlogs/rest-api/${prefix}-app`,
+        RetentionInDays: logRetentionDays,
+        ...logKeyOf(deployment, region),
+      },
     },
     RestPermission: {
       Type: 'AWS::Lambda::Permission',
       Properties: {
-        FunctionName: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
+        FunctionName: apiFunction(deployment.functions),
         Action: 'lambda:InvokeFunction',
         Principal: 'apigateway.amazonaws.com',
         SourceArn: {
@@ -81,12 +92,17 @@ export function restResources(deployment: Deployment, region: string): Resources
         },
       },
     },
+    ...usagePlans(deployment),
   };
 }
 
 function apiAndPolicy({ api, http, prefix }: Deployment, region: string): Resources {
   const isPrivate = api.type === 'private';
   const endpoints = api.vpcEndpoints?.[region];
+  const statements = [
+    ...(isPrivate ? endpointStatements(endpoints, http.auth) : []),
+    ...(api.callers ?? []).map(callerStatement),
+  ];
   return {
     RestApi: {
       Type: 'AWS::ApiGateway::RestApi',
@@ -96,31 +112,16 @@ function apiAndPolicy({ api, http, prefix }: Deployment, region: string): Resour
           Types: [isPrivate ? 'PRIVATE' : 'REGIONAL'],
           ...(isPrivate && { VpcEndpointIds: endpoints }),
         },
-        ...(isPrivate && { Policy: endpointPolicy(endpoints, http.auth) }),
+        ...(statements.length > 0 && { Policy: { Version: '2012-10-17', Statement: statements } }),
       },
     },
   };
 }
 
-/**
- * Denies requests that come through any other VPC endpoint. With IAM, the policy allows nothing: API Gateway would
- * treat an Allow here like one in the caller's own policy, so every principal of the account could call every route.
- * With tokens, the policy must allow requests.
- */
-function endpointPolicy(endpoints: readonly string[] | undefined, auth: Deployment['http']['auth']): object {
-  const all = { Principal: '*', Action: 'execute-api:Invoke', Resource: 'execute-api:/*' };
-  return {
-    Version: '2012-10-17',
-    Statement: [
-      { Effect: 'Deny', ...all, Condition: { StringNotEquals: { 'aws:SourceVpce': endpoints } } },
-      ...(auth === 'jwt' ? [{ Effect: 'Allow', ...all }] : []),
-    ],
-  };
-}
-
-function routes({ account, http }: Deployment): Resources {
-  const [, poolRegion = '', pool = ''] = USER_POOL.exec(http.issuer ?? '') ?? [];
-  const isJwt = http.auth === 'jwt';
+function routes(deployment: Deployment, region: string): Resources {
+  const { api, functions, http } = deployment;
+  const target = functions.api.provisionedConcurrency > 0 ? `\${${API_ALIAS}}` : '${ApiLambdaFunction.Arn}';
+  const authorizer = authorizerOf(deployment, region);
   return {
     RestResource: {
       Type: 'AWS::ApiGateway::Resource',
@@ -136,34 +137,53 @@ function routes({ account, http }: Deployment): Resources {
         RestApiId: API,
         ResourceId: { Ref: 'RestResource' },
         HttpMethod: 'ANY',
-        ...(isJwt
-          ? {
-              AuthorizationType: 'COGNITO_USER_POOLS',
-              AuthorizerId: { Ref: 'RestAuthorizer' },
-              AuthorizationScopes: SCOPES,
-            }
-          : { AuthorizationType: 'AWS_IAM' }),
+        ...AUTHORIZATIONS[http.auth],
+        ...(api.usagePlans !== undefined && { ApiKeyRequired: true }),
         Integration: {
           Type: 'AWS_PROXY',
           IntegrationHttpMethod: 'POST',
           Uri: {
-            'Fn::Sub':
-              'arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${ApiLambdaFunction.Arn}/invocations',
+            'Fn::Sub': `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${target}/invocations`,
           },
         },
       },
     },
-    ...(isJwt && {
+    ...(authorizer !== undefined && {
       RestAuthorizer: {
         Type: 'AWS::ApiGateway::Authorizer',
-        Properties: {
-          RestApiId: API,
-          Name: 'token',
-          Type: 'COGNITO_USER_POOLS',
-          IdentitySource: 'method.request.header.Authorization',
-          ProviderARNs: [`arn:${partition(poolRegion).name}:cognito-idp:${poolRegion}:${account}:userpool/${pool}`],
-        },
+        Properties: { RestApiId: API, IdentitySource: 'method.request.header.Authorization', ...authorizer },
       },
     }),
   };
+}
+
+/** How the method authorizes callers, by `http.auth`. */
+const AUTHORIZATIONS = {
+  iam: { AuthorizationType: 'AWS_IAM' },
+  jwt: {
+    AuthorizationType: 'COGNITO_USER_POOLS',
+    AuthorizerId: { Ref: 'RestAuthorizer' },
+    AuthorizationScopes: SCOPES,
+  },
+  authorizer: { AuthorizationType: 'CUSTOM', AuthorizerId: { Ref: 'RestAuthorizer' } },
+};
+
+function authorizerOf({ account, http }: Deployment, region: string): object | undefined {
+  if (http.auth === 'jwt') {
+    const [, poolRegion = '', pool = ''] = USER_POOL.exec(http.issuer ?? '') ?? [];
+    const arn = `arn:${partition(poolRegion).name}:cognito-idp:${poolRegion}:${account}:userpool/${pool}`;
+    return { Name: 'token', Type: 'COGNITO_USER_POOLS', ProviderARNs: [arn] };
+  }
+  if (http.auth === 'authorizer') {
+    const own = http.authorizers?.[region];
+    return {
+      Name: 'own',
+      Type: 'REQUEST',
+      AuthorizerResultTtlInSeconds: http.authorizerCacheSeconds ?? 0,
+      AuthorizerUri: {
+        'Fn::Sub': `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${own}/invocations`,
+      },
+    };
+  }
+  return undefined;
 }

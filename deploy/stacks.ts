@@ -12,9 +12,18 @@ export interface Stack {
   readonly isKept: boolean;
 }
 
-/** The stacks of the keys, one per region. The first of them also contains the policies of the account. */
-export function keyStacks(deployment: Deployment): Stack[] {
-  const { administrators, alarmEmail, alarmTopics, classification, regions } = deployment;
+/** The functions' roles of all regions. The function `open` alone does not encrypt. */
+export interface FunctionRoles {
+  readonly encrypt: readonly string[];
+  readonly decrypt: readonly string[];
+}
+
+/**
+ * The stacks of the keys, one per region. The first of them also contains the policies of the account. With strict
+ * keys, each key names the functions' roles of every region, because each region wraps under the keys of all.
+ */
+export function keyStacks(deployment: Deployment, roles: FunctionRoles): Stack[] {
+  const { administrators, alarmEmail, alarmTopics, classification, regions, storageKeys, strictKeys } = deployment;
   return regions.map((region, i) => ({
     name: stackOf(deployment, 'keys'),
     region,
@@ -23,8 +32,15 @@ export function keyStacks(deployment: Deployment): Stack[] {
       Name: keyNameOf(deployment),
       Classification: classification,
       AdministratorArns: administrators.join(','),
+      IamDecides: String(strictKeys === undefined),
+      ...(strictKeys !== undefined && {
+        EncryptingPrincipalArns: [...roles.encrypt, ...strictKeys.encrypt].join(','),
+        DecryptingPrincipalArns: [...roles.decrypt, ...strictKeys.decrypt].join(','),
+        GrantingPrincipalArns: strictKeys.grant.join(','),
+      }),
       AlarmEmail: alarmEmail ?? '',
       AlarmTopicArn: alarmTopics[region] ?? '',
+      TopicKeyArn: storageKeys[region] ?? '',
       ...(i === 0 && { KeyRegions: regions.join(',') }),
     },
     isKept: true,
@@ -58,7 +74,7 @@ export const REPLICAS = ['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'] a
 
 /** The stacks of the functions' roles, one per region. */
 export function roleStacks(deployment: Deployment): Stack[] {
-  const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing } = deployment;
+  const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing, vpc } = deployment;
   const queues = queueNamesOf(deployment);
   return regions.map((region) => ({
     name: stackOf(deployment, 'roles'),
@@ -75,6 +91,7 @@ export function roleStacks(deployment: Deployment): Stack[] {
       InputQueueName: queues?.input ?? '',
       ...(queues !== undefined && { OutputQueueName: queues.output, DeadLetterQueueName: queues.deadLetters }),
       Tracing: String(tracing),
+      InVpc: String(vpc !== undefined),
       PermissionsBoundaryArn: permissionsBoundary ?? '',
     },
     isKept: false,

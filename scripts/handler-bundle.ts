@@ -28,8 +28,8 @@ export const COMMON: BuildOptions = {
   platform: 'node',
   target: 'node24',
   mainFields: ['module', 'main'],
-  // Optional peers of the package. Only the CLI loads them.
-  external: ['pg', 'mysql2/promise'],
+  // Optional peers of the package. Only the CLI and keyfold/cdk load them.
+  external: ['pg', 'mysql2/promise', 'aws-cdk-lib', 'constructs'],
   logLevel: 'warning',
 };
 

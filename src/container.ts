@@ -1,6 +1,6 @@
 import type { AppConfig, FunctionKms, KmsConfig } from './config/app-config.ts';
 import type { Pkcs11Config } from './config/pkcs11-config.ts';
-import { readQueueConfig } from './config/queue-config.ts';
+import { areQueuesOfAws, readQueueConfig } from './config/queue-config.ts';
 import { readConfig, vaultReaderOf } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
@@ -67,7 +67,11 @@ export async function buildInvoke(): Promise<DoorOptions> {
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
   const config = readQueueConfig(process.env, await vaultReaderOf(process.env));
-  return { ...(await buildDoor(config)), queue: config.queue, queues: new SqsQueues() };
+  return {
+    ...(await buildDoor(config)),
+    queue: config.queue,
+    queues: new SqsQueues({ useQueueUrlAsEndpoint: !areQueuesOfAws(config.queue) }),
+  };
 }
 
 /**

@@ -102,12 +102,9 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   GetKeyRotationStatus: {
     members: ['KeyId'],
     perform: (store, place, input) => {
-      const { keyId, rotationDays } = store.findOwn(place, input.keyId());
-      return {
-        KeyId: keyId,
-        KeyRotationEnabled: rotationDays !== undefined,
-        ...(rotationDays !== undefined && { RotationPeriodInDays: rotationDays }),
-      };
+      const { keyId, rotationDays, state } = store.findOwn(place, input.keyId());
+      const KeyRotationEnabled = rotationDays !== undefined && state !== 'PendingDeletion';
+      return { KeyId: keyId, KeyRotationEnabled, ...(KeyRotationEnabled && { RotationPeriodInDays: rotationDays }) };
     },
   },
   RotateKeyOnDemand: {

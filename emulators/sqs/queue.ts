@@ -21,9 +21,6 @@ export interface Message extends Content {
 }
 
 const DEDUPLICATION_MS = 5 * 60_000;
-/** The format of receipt handles. */
-const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
-
 /**
  * A standard or FIFO queue. While a message of a group is in flight, a FIFO queue delivers no other message of that
  * group.
@@ -37,6 +34,8 @@ export class Queue {
   /** The messages by message ID, in the order in which they were sent. */
   readonly #messages = new Map<string, Message>();
   readonly #byHandle = new Map<string, Message>();
+  /** Begins every receipt handle of this queue, so that other handles can be refused even if the message is gone. */
+  readonly #handlePrefix = `${randomUUID()}/`;
   /**
    * Messages that were sent to a FIFO queue, by deduplication ID. They stay here after deletion, to detect duplicates.
    */
@@ -135,7 +134,7 @@ export class Queue {
       message.receiveCount += 1;
       message.firstReceivedAtMs ??= nowMs;
       message.hiddenUntilMs = nowMs + visibilitySeconds * 1000;
-      message.receiptHandle = randomUUID();
+      message.receiptHandle = this.#handlePrefix + randomUUID();
       this.#byHandle.set(message.receiptHandle, message);
       received.push(message);
     }
@@ -144,7 +143,7 @@ export class Queue {
 
   /** Deletes the message that was received with this handle. Does nothing if the message is gone already. */
   delete(receiptHandle: string): void {
-    if (!UUID.test(receiptHandle)) throw invalidHandle();
+    if (!receiptHandle.startsWith(this.#handlePrefix)) throw invalidHandle();
     const message = this.#byHandle.get(receiptHandle);
     if (message === undefined) return;
     if (this.isFifo && !isInFlight(message, receiptHandle)) throw invalid('The receipt handle has expired.');

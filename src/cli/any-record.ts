@@ -15,6 +15,11 @@ export interface AnyRecord {
  * @throws KeyfoldError `InvalidRequest`. The error does not quote the record.
  */
 export function readAnyRecord(value: unknown): AnyRecord {
+  return readNested(value, true);
+}
+
+/** @param mayWrap whether the value may be an answer of the API, which holds no other answer */
+function readNested(value: unknown, mayWrap: boolean): AnyRecord {
   if (typeof value === 'string') {
     const text = value.trim();
     if (looksCompact(text)) {
@@ -22,9 +27,10 @@ export function readAnyRecord(value: unknown): AnyRecord {
       return { form: kind, record };
     }
     const parsed = parseJson(text);
-    return parsed === undefined ? { form: 'object', record: decodeDataRowRecord(text) } : readAnyRecord(parsed);
+    return parsed === undefined ? { form: 'object', record: decodeDataRowRecord(text) } : readNested(parsed, mayWrap);
   }
-  if (typeof value === 'object' && value !== null && 'record' in value) return readAnyRecord(value.record);
+  const isAnswer = mayWrap && typeof value === 'object' && value !== null && 'record' in value;
+  if (isAnswer) return readNested(value.record, false);
   return { form: 'object', record: dataRowRecordFromValue(value) };
 }
 

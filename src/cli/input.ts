@@ -1,5 +1,4 @@
 import { open, readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline/promises';
 import { KeyfoldError } from '../errors.ts';
 import type { CliDependencies } from './dependencies.ts';
 
@@ -11,11 +10,34 @@ export async function textOf(source: string, { stdin }: CliDependencies): Promis
   return Buffer.concat(chunks).toString('utf8');
 }
 
+const LINE_FEED = 0x0a;
+const CHUNK_BYTES = 262_144;
+
 /** The lines of a file, or of standard input for `-`. @throws KeyfoldError `InvalidRequest` if there is no such file */
 export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string>> {
-  if (source === '-') return createInterface({ input: stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  if (source === '-') return linesIn(stdin);
   const file = await open(source).catch(noSuchFile(source));
-  return file.readLines();
+  return linesIn(file.createReadStream({ highWaterMark: CHUNK_BYTES }));
+}
+
+/**
+ * Splits a stream into lines, and reads no further before they are taken. `readline` reads 1,024 lines ahead, which can
+ * be gigabytes of large records.
+ */
+async function* linesIn(stream: AsyncIterable<unknown>): AsyncGenerator<string> {
+  let begun: Buffer[] = [];
+  for await (const given of stream) {
+    const chunk = given as Buffer;
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
+      const last = chunk.subarray(start, end);
+      yield (begun.length === 0 ? last : Buffer.concat([...begun, last])).toString();
+      begun = [];
+      start = end + 1;
+    }
+    if (start < chunk.length) begun.push(chunk.subarray(start));
+  }
+  if (begun.length > 0) yield Buffer.concat(begun).toString();
 }
 
 function noSuchFile(source: string): (error: unknown) => never {

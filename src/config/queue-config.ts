@@ -75,15 +75,23 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
 const QUEUE_HOST =
   /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
 
+/** Whether both queues have a host of SQS in their URLs, for which the SDK can choose the endpoint. */
+export function areQueuesOfAws({ outputUrl, deadLetterUrl }: QueueConfig): boolean {
+  return [outputUrl, deadLetterUrl].every((url) => QUEUE_HOST.test(hostOf(url)));
+}
+
 /**
  * Checks that the queues are in the function's region, because SQS refuses a request that is signed for another region.
  */
 function regionFaults(settings: Settings, environment: Environment): string[] {
   return QUEUE_URLS.filter((name) => {
-    const { hostname } = new URL(settings[name] ?? 'https://none');
-    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostname) ?? [];
+    const [, region, ofLegacyHost = region] = QUEUE_HOST.exec(hostOf(settings[name])) ?? [];
     return ofLegacyHost !== undefined && ofLegacyHost !== (environment['AWS_REGION'] ?? ofLegacyHost);
   }).map((name) => `${PREFIX}${name} is the URL of a queue in another region than the function`);
+}
+
+function hostOf(url = 'https://none'): string {
+  return new URL(url).hostname;
 }
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {

@@ -1,14 +1,16 @@
 import { DecryptCommand, KMSClient } from '@aws-sdk/client-kms';
+import { keptConnections } from '../connections/agents.ts';
+import { retriesOf } from '../connections/retries.ts';
 import { recordUnreadable } from '../errors.ts';
 import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
 import { classify } from './faults.ts';
-import { regionsFailed } from './region-fault.ts';
+import { RegionFault, regionsFailed } from './region-fault.ts';
 
 /** Standard retries bridge the throttling of a run with many rows. */
-const CLIENT = {
-  maxAttempts: 5,
-  requestHandler: { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true },
-};
+const MAX_ATTEMPTS = 5;
+const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
+const ANSWER_AFTER_FREEZE_MS = 1000;
+
 /** Opens ciphertexts that `Encrypt` of AWS KMS made in one region. */
 export class KmsCiphertexts implements CiphertextOpener {
   readonly #region: string;
@@ -19,7 +21,13 @@ export class KmsCiphertexts implements CiphertextOpener {
   constructor(region: string, encryptionContext: Readonly<Record<string, string>> | undefined) {
     this.#region = region;
     this.#encryptionContext = encryptionContext;
-    this.#client = new KMSClient({ region, ...CLIENT });
+    this.#client = new KMSClient({
+      region,
+      maxAttempts: MAX_ATTEMPTS,
+      retryStrategy: retriesOf(MAX_ATTEMPTS),
+      // Unlike a service, a run makes a call for each row, so it keeps connections.
+      requestHandler: { ...TIMEOUTS, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
+    });
   }
 
   async open(ciphertext: Uint8Array): Promise<Uint8Array> {
@@ -29,10 +37,12 @@ export class KmsCiphertexts implements CiphertextOpener {
         CiphertextBlob: ciphertext,
         ...(EncryptionContext && { EncryptionContext }),
       });
-      const { Plaintext = new Uint8Array() } = await this.#client.send(command);
-      return Plaintext;
+      const { Plaintext } = await this.#client.send(command);
+      // KMS encrypts no empty plaintext. If the row got an empty payload instead, its data would be lost.
+      if (Plaintext !== undefined && Plaintext.length > 0) return Plaintext;
+      throw new RegionFault(this.#region, 'Decrypt', 'unavailable', 'IncompleteAnswer');
     } catch (error) {
-      const fault = classify(this.#region, 'Decrypt', error);
+      const fault = error instanceof RegionFault ? error : classify(this.#region, 'Decrypt', error);
       if (fault.faultClass === 'corrupt') throw recordUnreadable('KMS refuses the ciphertext');
       throw regionsFailed([fault], 'KMS does not open a ciphertext');
     }

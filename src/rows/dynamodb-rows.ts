@@ -7,6 +7,7 @@ import {
   type DynamoDBClient,
   type ScanCommandOutput,
 } from '@aws-sdk/client-dynamodb';
+import { isServerError, isThrottlingError, isTransientError } from '@smithy/core/retry';
 import type { Clock } from '../async/clock.ts';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
@@ -45,9 +46,8 @@ interface ItemRow extends Row {
 /** Small pages lose little if a run is killed. With 64 writes at a time, a page takes well under a second. */
 const PAGE_ITEMS = 1000;
 
-/** Errors after which another attempt may succeed, after the attempts of the SDK. */
-const PASSING =
-  /^(?:ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded|InternalServerError|ServiceUnavailable|TransactionConflictException|ReplicatedWriteConflictException|TimeoutError|E[A-Z]+)$/;
+/** Errors of concurrent writers, after which another attempt may succeed. */
+const CONFLICTS = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
 
 /** The items of a DynamoDB table, or of one segment of it. */
 export class DynamoDbRows implements RowSource<ItemRow> {
@@ -196,9 +196,15 @@ export class DynamoDbRows implements RowSource<ItemRow> {
       if (error instanceof KeyfoldError) throw error;
       const fault = callFaultOf(error);
       const { tableName } = this.#options.table;
-      throw new SourceFault(`The table ${tableName} fails: ${faultText(fault)}`, PASSING.test(fault.name));
+      throw new SourceFault(`The table ${tableName} fails: ${faultText(fault)}`, mayPass(error));
     }
   }
+}
+
+/** Whether another attempt may succeed, after the attempts of the SDK, which judges errors in the same way. */
+function mayPass(thrown: unknown): boolean {
+  const error = thrown as Parameters<typeof isTransientError>[0];
+  return isThrottlingError(error) || isTransientError(error) || isServerError(error) || CONFLICTS.has(error.name);
 }
 
 /** Makes placeholders for the names of attributes, which could be reserved words. */

@@ -31,7 +31,7 @@ interface Line extends Row {
   readonly bytes: Buffer;
   /** The text of the line, and its members. Undefined if it is not a JSON object. */
   readonly json: { readonly text: string; readonly members: ReadonlyMap<string, JsonValue> } | undefined;
-  /** The line that replaces this one, without its line feed. */
+  /** The JSON text that replaces this one, without the white space around it. */
   replacement: string | undefined;
 }
 
@@ -157,11 +157,11 @@ export class JsonLinesRows implements RowSource<Line> {
   async #writePage(): Promise<void> {
     const page = this.#page;
     this.#page = [];
-    const [lineFeed, parts] = [Buffer.from('\n'), [] as Buffer[]];
+    const parts: Buffer[] = [];
     for (const { bytes, replacement } of page) {
       this.#place.line += 1;
       this.#place.input += bytes.length;
-      parts.push(...(replacement === undefined ? [bytes] : [Buffer.from(replacement), lineFeed]));
+      parts.push(replacement === undefined ? bytes : Buffer.from(around(bytes, replacement)));
     }
     const written = Buffer.concat(parts);
     await this.#partial?.file.appendFile(written);
@@ -171,29 +171,30 @@ export class JsonLinesRows implements RowSource<Line> {
   /** Reads pages of lines. Each line has its line feed. */
   async *#linesFrom(file: FileHandle): AsyncGenerator<{ bytes: Buffer; line: number }[]> {
     let { input: at, line } = this.#place;
-    let rest = Buffer.alloc(0);
+    // The parts of a line whose end is not read yet. They are joined once, or a long line would take quadratic time.
+    let parts: Buffer[] = [];
     let lines: { bytes: Buffer; line: number }[] = [];
     for (;;) {
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
       const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, at);
       if (bytesRead === 0) break;
       at += bytesRead;
-      const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+      const bytes = chunk.subarray(0, bytesRead);
       let start = 0;
-      // The rest of the last chunk has no line feed.
-      for (let end = bytes.indexOf(LINE_FEED, rest.length); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
+      for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
         line += 1;
-        lines.push({ bytes: bytes.subarray(start, end + 1), line });
+        lines.push({ bytes: Buffer.concat([...parts, bytes.subarray(start, end + 1)]), line });
+        parts = [];
         start = end + 1;
         if (lines.length < PAGE_LINES) continue;
         yield lines;
         lines = [];
       }
-      rest = bytes.subarray(start);
+      if (start < bytesRead) parts.push(bytes.subarray(start));
       if (lines.length > 0) yield lines;
       lines = [];
     }
-    if (rest.length > 0) yield [{ bytes: rest, line: line + 1 }];
+    if (parts.length > 0) yield [{ bytes: Buffer.concat(parts), line: line + 1 }];
   }
 
   #lineOf(bytes: Buffer, number: number): Line {
@@ -231,6 +232,13 @@ export class JsonLinesRows implements RowSource<Line> {
 }
 
 const UNREADABLE: ReadCell = { kind: 'unreadable' };
+
+/** A replacement with the white space and the line feed of the line that it replaces. */
+function around(bytes: Buffer, replacement: string): string {
+  const text = bytes.toString();
+  const start = text.length - text.trimStart().length;
+  return text.slice(0, start) + replacement + text.slice(text.trimEnd().length);
+}
 
 /** Locates the values of a line. Undefined if the line is not JSON, or too large or too deep. */
 function locatedIn(text: string): JsonValue | undefined {

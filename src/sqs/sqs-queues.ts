@@ -23,24 +23,39 @@ const ANSWER_AFTER_FREEZE_MS = 1000;
 /** Limit of concurrent calls that change the visibility of messages. */
 const MAX_CONCURRENT_CALLS = 10;
 
+/** Options of {@link SqsQueues}. */
+export interface SqsQueuesOptions {
+  /**
+   * Whether each call goes to the host of the queue's URL, such as a VPC endpoint. Otherwise the SDK chooses the
+   * endpoint, which is a FIPS or dual-stack endpoint if the environment asks for one. The URLs that SQS returns name
+   * neither.
+   */
+  readonly useQueueUrlAsEndpoint: boolean;
+}
+
 /** Queues of Amazon SQS. The SDK's standard mode retries throttling, 5xx statuses and network errors. */
 export class SqsQueues implements Queues {
-  readonly #client = new SQSClient({
-    maxAttempts: MAX_ATTEMPTS,
-    retryStrategy: retriesOf(MAX_ATTEMPTS),
-    // Do not compare checksums. A repeated result has a new ciphertext, and a FIFO queue returns the checksum of the
-    // first message.
-    md5: false,
-    requestHandler: {
-      connectionTimeout: CONNECTION_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      throwOnRequestTimeout: true,
-      socketTimeout: REQUEST_TIMEOUT_MS,
-      ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
-    },
-  });
+  readonly #client: SQSClient;
   /** Queue URLs keyed by ARN, because an SQS event contains only the queue's ARN. */
   readonly #urls = new Map<string, Promise<string>>();
+
+  constructor({ useQueueUrlAsEndpoint }: SqsQueuesOptions = { useQueueUrlAsEndpoint: true }) {
+    this.#client = new SQSClient({
+      useQueueUrlAsEndpoint,
+      maxAttempts: MAX_ATTEMPTS,
+      retryStrategy: retriesOf(MAX_ATTEMPTS),
+      // Do not compare checksums. A repeated result has a new ciphertext, and a FIFO queue returns the checksum of the
+      // first message.
+      md5: false,
+      requestHandler: {
+        connectionTimeout: CONNECTION_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        throwOnRequestTimeout: true,
+        socketTimeout: REQUEST_TIMEOUT_MS,
+        ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
+      },
+    });
+  }
 
   async send(
     queueUrl: string,

@@ -92,6 +92,7 @@ describe('on moto', () => {
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
       EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
       DecryptingPrincipalArns: 'arn:aws:iam::444455556666:root',
+      GrantingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/granter`,
       KeyRegions: 'us-west-2,us-east-1',
     };
     const template = templateOf('keys');

@@ -6,6 +6,7 @@ export class Pace {
   readonly #perSecond: number;
   readonly #now: Clock;
   #freeAtMs = 0;
+  #lastMs = 0;
 
   constructor(perSecond: number, now: Clock) {
     this.#perSecond = perSecond;
@@ -15,6 +16,9 @@ export class Pace {
   /** Spends an amount, and resolves when what was spent before is paid off. */
   async spend(amount: number): Promise<void> {
     const nowMs = this.#now();
+    // If the clock steps back, the old end would lie as far ahead as the step.
+    if (nowMs < this.#lastMs) this.#freeAtMs = nowMs;
+    this.#lastMs = nowMs;
     const atMs = Math.max(this.#freeAtMs, nowMs);
     this.#freeAtMs = atMs + (amount / this.#perSecond) * 1000;
     if (atMs > nowMs) await sleep(atMs - nowMs);

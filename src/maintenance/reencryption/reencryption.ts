@@ -76,7 +76,8 @@ export class Reencryption {
     for await (const rows of source.pages(from?.position)) {
       await this.#page(rows, tally);
       const nowMs = now();
-      if (nowMs < untilMs && nowMs - savedMs < SAVE_INTERVAL_MS) continue;
+      // The absolute value is taken because a clock may be set back.
+      if (nowMs < untilMs && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
       const position = await source.position();
       await save({ position, counts: tally.counts() });
       savedMs = nowMs;

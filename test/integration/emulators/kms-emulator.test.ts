@@ -223,6 +223,17 @@ describe('KMS emulator: keys', () => {
     expect(outcomes.indexOf('LimitExceededException')).toBe(25);
   });
 
+  it('a key that is pending deletion is not rotated, and is rotated again after the deletion is cancelled', async () => {
+    const KeyId = keyArn;
+    const isRotated = async (): Promise<unknown> =>
+      (await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).KeyRotationEnabled;
+    await kms.send(new EnableKeyRotationCommand({ KeyId }));
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId }));
+    expect(await isRotated()).toBe(false);
+    await kms.send(new CancelKeyDeletionCommand({ KeyId }));
+    expect(await isRotated()).toBe(true);
+  });
+
   it('a key can have an empty description', async () => {
     const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: '' }));
     expect(KeyMetadata?.Description).toBe('');

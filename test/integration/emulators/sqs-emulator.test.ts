@@ -248,6 +248,18 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
+  it('DeleteMessage accepts the handle of a deleted message only at the queue of that message', async () => {
+    const [QueueUrl, other] = [queue(), queue()];
+    await send(QueueUrl);
+    const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
+    const remove = (from: string): Promise<string> =>
+      nameOf(client.send(new DeleteMessageCommand({ QueueUrl: from, ReceiptHandle: message?.ReceiptHandle })));
+    expect(await remove(other)).toBe('ReceiptHandleIsInvalid');
+    expect(await remove(QueueUrl)).toBe('no error');
+    expect(await remove(other)).toBe('ReceiptHandleIsInvalid');
+    expect(await remove(QueueUrl)).toBe('no error');
+  });
+
   it('the unsupported action PurgeQueue is refused', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
   });

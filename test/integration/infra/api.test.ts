@@ -6,11 +6,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { apiParts, type ApiParts } from '../../../deploy/api.ts';
-import { appValues } from '../../../deploy/app.ts';
+import { appValues, environmentsOf } from '../../../deploy/app.ts';
 import type { Deployment } from '../../../deploy/deployment.ts';
 import { readDeployment } from '../../../deploy/read-deployment.ts';
+import { readConfig } from '../../../src/config/read-config.ts';
 import { EXAMPLE } from './aws-cli.ts';
-import { COGNITO, ENTRIES } from './package.ts';
+import { isAllowed } from './account.ts';
+import { AUTHORIZER, COGNITO, ENTRIES, VPC } from './package.ts';
 
 const WEST = 'us-west-2';
 const ACCOUNT = '111122223333';
@@ -125,6 +127,53 @@ describe('api.type', () => {
     });
   });
 
+  it('"http" can have a Lambda authorizer, and an output says which source the authorizer must allow', async () => {
+    const parts = await partsOf({ http: { ...AUTHORIZER, authorizerCacheSeconds: 60 } });
+    expect(JSON.stringify(parts.events).match(/{"name":"own","type":"request"}/g)).toHaveLength(5);
+    expect(parts.authorizers).toEqual({
+      own: {
+        type: 'request',
+        functionArn: AUTHORIZER.authorizers[WEST],
+        identitySource: '$request.header.Authorization',
+        payloadVersion: '2.0',
+        enableSimpleResponses: true,
+        resultTtlInSeconds: 60,
+        managedExternally: true,
+      },
+    });
+    expect(JSON.stringify(parts.outputs['AuthorizerSourceArn'])).toContain(':${HttpApi}/authorizers/*');
+  });
+
+  it('"rest" can have a Lambda authorizer, whose answers are not cached by default', async () => {
+    const parts = await partsOf({ api: { type: 'rest' }, http: AUTHORIZER });
+    expect(propertiesOf(parts, 'RestMethod')).toMatchObject({
+      AuthorizationType: 'CUSTOM',
+      AuthorizerId: { Ref: 'RestAuthorizer' },
+    });
+    const authorizer = propertiesOf(parts, 'RestAuthorizer');
+    expect(authorizer).toMatchObject({ Type: 'REQUEST', AuthorizerResultTtlInSeconds: 0 });
+    expect(JSON.stringify(authorizer['AuthorizerUri'])).toContain(`/functions/${AUTHORIZER.authorizers[WEST]}/inv`);
+    expect(JSON.stringify(parts.outputs['AuthorizerSourceArn'])).toContain(':${RestApi}/authorizers/*');
+  });
+
+  it.for(['http', 'rest'] as const)(
+    '"%s" with a Lambda authorizer configures the function for its context',
+    async (type) => {
+      const deployment = await read({ api: { type }, http: { ...AUTHORIZER, partitionLists: true } });
+      const { api } = environmentsOf(deployment, WEST);
+      expect(readConfig({ ...api, AWS_REGION: WEST, AWS_LAMBDA_FUNCTION_NAME: 'keyfold' }).auth).toEqual({
+        kind: 'authorizer',
+        partitionLists: true,
+        partitionWildcards: undefined,
+      });
+    },
+  );
+
+  it('"private" lets a Lambda authorizer decide on calls through its VPC endpoints', async () => {
+    const { Policy } = propertiesOf(await partsOf({ ...ENTRIES.private, http: AUTHORIZER }), 'RestApi');
+    expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
+  });
+
   it('"private" denies calls through other VPC endpoints, and allows other calls itself only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
@@ -165,6 +214,76 @@ describe('api.type', () => {
   });
 });
 
+describe('api.callers', () => {
+  const CALLER = 'arn:aws:iam::444455556666:role/orders';
+  const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
+
+  /** Whether the API's policy lets a role of another account through, if IAM there allows it everything. */
+  async function isLetIn(path: string, arn: string = CALLER, via?: string): Promise<boolean> {
+    const { Policy } = propertiesOf(
+      await partsOf(
+        via === undefined
+          ? ENTRIES.restWithCallers
+          : { api: { ...ENTRIES.private.api, callers: ENTRIES.restWithCallers.api.callers } },
+      ),
+      'RestApi',
+    );
+    const target = `arn:aws:execute-api:${WEST}:${ACCOUNT}:abc123`;
+    // API Gateway puts the ARN of the API in front of a path that begins so.
+    const policy = JSON.parse(JSON.stringify(Policy).replaceAll('execute-api:/', `${target}/`)) as unknown;
+    const context = via === undefined ? {} : { 'aws:SourceVpce': via };
+    return isAllowed({ arn, policies: [everything] }, 'execute-api:Invoke', {
+      arn: `${target}/live/${path}`,
+      policy,
+      context,
+    });
+  }
+
+  it.for([
+    [true, 'POST/v1/partitions/tenant-1/encrypt'],
+    [true, 'POST/v1/partitions/team-7/decrypt-batch'],
+    [true, 'GET/v1/ready'],
+    [false, 'POST/v1/partitions/tenant-2/encrypt'],
+    [false, 'POST/v1/partitions/tenant-10/encrypt'],
+    [false, 'POST/v1/partitions/team/encrypt'],
+  ] as const)('lets a role of another account in: %s, for %s', async ([may, path]) => {
+    expect(await isLetIn(path)).toBe(may);
+  });
+
+  it('lets in no other role of that account, and of an account of which the root is named every role', async () => {
+    const path = 'POST/v1/partitions/tenant-1/encrypt';
+    expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
+    expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
+  });
+
+  it('of a private API come through its VPC endpoints alone', async () => {
+    const path = 'POST/v1/partitions/tenant-1/encrypt';
+    expect(await isLetIn(path, CALLER, ENDPOINTS[WEST][0])).toBe(true);
+    expect(await isLetIn(path, CALLER, 'vpce-01234567')).toBe(false);
+  });
+});
+
+describe('api.usagePlans', () => {
+  it('limits the holder of each API key, without which no request passes', async () => {
+    const parts = await partsOf(ENTRIES.restWithCallers);
+    expect(propertiesOf(parts, 'RestMethod')).toMatchObject({ AuthorizationType: 'AWS_IAM', ApiKeyRequired: true });
+    expect(propertiesOf(parts, 'UsagePlanbusy')).toEqual({
+      UsagePlanName: 'keyfold-busy',
+      ApiStages: [{ ApiId: { Ref: 'RestApi' }, Stage: { Ref: 'RestStage' } }],
+      Throttle: { RateLimit: 20, BurstLimit: 10 },
+      Quota: { Limit: 100_000, Period: 'DAY' },
+    });
+    expect(propertiesOf(parts, 'UsagePlanothers')).not.toHaveProperty('Quota');
+    for (const name of ['busy', 'others']) {
+      expect(propertiesOf(parts, `ApiKey${name}`)).toEqual({ Name: `keyfold-${name}`, Enabled: true });
+      expect(propertiesOf(parts, `UsagePlanKey${name}`)).toMatchObject({
+        KeyId: { Ref: `ApiKey${name}` },
+        UsagePlanId: { Ref: `UsagePlan${name}` },
+      });
+    }
+  });
+});
+
 describe('api.domain', () => {
   it.for([
     ['http', 'HttpApi', 'HttpApiStage'],
@@ -202,34 +321,40 @@ describe('api.cors', () => {
 });
 
 describe('deploy.yml', () => {
+  const authorizer = AUTHORIZER.authorizers[WEST];
+  const { callers } = ENTRIES.restWithCallers.api;
+  const [{ principal } = { principal: '' }] = callers;
   const [west, east] = [{ 'us-west-2': ENDPOINTS['us-west-2'] }, DOMAIN.certificates['us-east-1']];
   it.for([
-    [{ api: { type: 'alb' } }, 'api.type is none of http, rest, private and functionUrl'],
+    [{ api: { type: 'alb' } }, 'api.type must be http, rest, private or functionUrl'],
     [{ architecture: 'x86' }, 'architecture is neither arm64 nor x86_64'],
-    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is no https origin'],
-    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is no https origin'],
-    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is no https origin'],
+    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is not an https origin'],
+    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is not an https origin'],
+    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is not an https origin'],
     [{ api: { cors: { origins: [] } } }, 'api.cors.origins must have at least one entry'],
-    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is no domain'],
+    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is not a domain name'],
     [
       { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },
-      'api.domain.certificates.us-west-2 is of another region',
+      'api.domain.certificates.us-west-2 is in another region',
     ],
     [
       { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
       'api.domain.certificates has no entry for us-west-2',
     ],
-    [{ api: { type: 'functionUrl', domain: DOMAIN } }, 'api.domain is there with api.type functionUrl, which has none'],
+    [
+      { api: { type: 'functionUrl', domain: DOMAIN } },
+      'api.domain is set with api.type functionUrl, which has no domain',
+    ],
     [
       { api: { type: 'private', domain: DOMAIN, vpcEndpoints: ENDPOINTS } },
-      'api.domain is there with api.type private, which has none',
+      'api.domain is set with api.type private, which has no domain',
     ],
     [
       { api: { type: 'rest', cors: { origins: ['https://a.example'] } } },
-      'api.cors is there with api.type rest, which has none',
+      'api.cors is set with api.type rest, which has no CORS',
     ],
-    [{ api: { type: 'private' } }, 'api.vpcEndpoints is not there with api.type private'],
-    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is there without api.type private'],
+    [{ api: { type: 'private' } }, 'api.vpcEndpoints is missing with api.type private'],
+    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is set without api.type private'],
     [{ api: { type: 'private', vpcEndpoints: west } }, 'api.vpcEndpoints has no entry for us-east-1'],
     [
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'eu-west-1': ['vpce-01234567'] } } },
@@ -237,7 +362,7 @@ describe('deploy.yml', () => {
     ],
     [
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': ['vpc-1'] } } },
-      'api.vpcEndpoints.us-east-1.0 is no id of a VPC endpoint',
+      'api.vpcEndpoints.us-east-1.0 is not the ID of a VPC endpoint',
     ],
     [
       { api: { type: 'functionUrl' }, http: { ...COGNITO, audience: ['a'] } },
@@ -245,15 +370,112 @@ describe('deploy.yml', () => {
     ],
     [
       { api: { type: 'rest' }, http: { ...COGNITO, issuer: 'https://login.example.com/' } },
-      'http.issuer is no Cognito user pool, and an API of the type rest checks no other tokens',
+      'http.issuer is not a Cognito user pool, and an API of the type rest accepts no other tokens',
     ],
     [
       { api: { type: 'rest' }, http: { ...COGNITO, audience: ['a'] } },
-      'http.audience is there with api.type rest, which does not check it',
+      'http.audience is set with api.type rest, which does not check it',
+    ],
+    [{ http: { auth: 'cognito' } }, 'http.auth must be iam, jwt or authorizer'],
+    [{ http: { auth: 'authorizer' } }, 'http.authorizers is missing with http.auth authorizer'],
+    [
+      { http: { ...AUTHORIZER, authorizers: { 'us-west-2': authorizer } } },
+      'http.authorizers has no entry for us-east-1',
+    ],
+    [
+      { http: { ...AUTHORIZER, authorizers: { ...AUTHORIZER.authorizers, 'us-east-1': authorizer } } },
+      'http.authorizers.us-east-1 is in another region',
+    ],
+    [
+      { http: { ...AUTHORIZER, authorizers: { 'us-west-2': 'authorizer', 'us-east-1': authorizer } } },
+      'http.authorizers.us-west-2 is not the ARN of a Lambda function',
+    ],
+    [{ http: { ...AUTHORIZER, authorizerCacheSeconds: 3601 } }, 'http.authorizerCacheSeconds is above 3600'],
+    [{ http: { authorizers: AUTHORIZER.authorizers } }, 'http.authorizers is set without http.auth authorizer'],
+    [{ http: { authorizerCacheSeconds: 0 } }, 'http.authorizerCacheSeconds is set without http.auth authorizer'],
+    [
+      { api: { type: 'functionUrl' }, http: AUTHORIZER },
+      'http.auth is not iam, and a function URL has no other authorizer',
+    ],
+    [
+      { api: { callers } },
+      'api.callers is set with api.type http: let them assume a role of this account, or use a REST API',
+    ],
+    [
+      { api: { type: 'functionUrl', callers } },
+      'api.callers is set with api.type functionUrl: let them assume a role of this account, or use a REST API',
+    ],
+    [{ api: { type: 'rest', callers }, http: COGNITO }, 'api.callers is set without http.auth iam'],
+    [
+      { api: { type: 'rest', callers: [{ principal: `arn:aws:iam::${ACCOUNT}:role/a`, partitions: ['a'] }] } },
+      "api.callers.0 is in the deployment's own account, where the caller's own policy is enough",
+    ],
+    [
+      { api: { type: 'rest', callers: [{ principal: '*', partitions: ['a'] }] } },
+      'api.callers.0.principal is not the ARN of a role, a user or the root of an account',
+    ],
+    ...['', 'a*b', '${aws:x}', 'a/b', 'a?', 'ü', 'a'.repeat(129)].map(
+      (partition) =>
+        [
+          { api: { type: 'rest', callers: [{ principal, partitions: [partition] }] } },
+          'api.callers.0.partitions.0 is not a valid partition',
+        ] as const,
+    ),
+    [{ api: { type: 'rest', callers: [{ principal }] } }, 'api.callers.0.partitions is missing'],
+    [
+      { api: { usagePlans: { busy: { requestsPerSecond: 1, burst: 1 } } } },
+      'api.usagePlans is set with api.type http, which has none: only REST APIs do',
+    ],
+    [
+      { api: { type: 'rest', usagePlans: { 'a-b': { requestsPerSecond: 1, burst: 1 } } } },
+      'api.usagePlans.a-b must have only letters and digits, and begin with a letter',
+    ],
+    [
+      { api: { type: 'rest', usagePlans: { busy: { requestsPerSecond: 10_001, burst: 1 } } } },
+      'api.usagePlans.busy.requestsPerSecond is above 10000',
+    ],
+    [{ vpc: { 'us-west-2': VPC['us-west-2'] } }, 'vpc has no entry for us-east-1'],
+    [
+      { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-1'], securityGroups: ['sg-01234567'] } } },
+      'vpc.us-east-1.subnets.0 is not the ID of a subnet',
+    ],
+    [
+      { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-01234567'], securityGroups: [] } } },
+      'vpc.us-east-1.securityGroups must have at least one entry',
+    ],
+    [
+      { vpc: { ...VPC, 'us-east-1': { subnets: Array(17).fill('subnet-01234567'), securityGroups: ['sg-01234567'] } } },
+      'vpc.us-east-1.subnets names more than Lambda takes, 16',
+    ],
+    [{ endpoints: { fips: 'yes' } }, 'endpoints.fips is not boolean'],
+    [
+      { functions: { api: { provisionedConcurrency: 3, reservedConcurrency: 2 } } },
+      'functions.api.provisionedConcurrency is above its reservedConcurrency',
+    ],
+    [
+      { functions: { queue: { provisionedConcurrency: 1 } } },
+      'functions.queue.provisionedConcurrency is not an option',
     ],
   ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
     expect(await faultsOf(changed)).toEqual([fault]);
   });
+});
+
+it('the functions are in the VPC of deploy.yml, and call the endpoints that it asks for', async () => {
+  const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
+  const vpc = {
+    subnetIds: VPC[WEST].subnets,
+    securityGroupIds: VPC[WEST].securityGroups,
+    ipv6AllowedForDualStack: true,
+  };
+  expect(appValues(deployment, WEST)).toMatchObject({ vpc, queueFunctions: { queue: { vpc } } });
+  expect(environmentsOf(deployment, WEST)['seal']).toMatchObject({
+    AWS_USE_FIPS_ENDPOINT: 'true',
+    AWS_USE_DUALSTACK_ENDPOINT: 'true',
+  });
+  const usual = await read({ vpc: VPC });
+  expect(appValues(usual, WEST)['vpc']).not.toHaveProperty('ipv6AllowedForDualStack');
+  expect(JSON.stringify(environmentsOf(usual, WEST))).not.toMatch(/FIPS|DUALSTACK/);
 });
 
 it('the functions run on the architecture of deploy.yml', async () => {

@@ -3,12 +3,15 @@ import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
 import { ASSUMED } from '../../../scripts/costs/given.ts';
+import { alarmResources } from '../../../deploy/alarms.ts';
+import { apiParts } from '../../../deploy/api.ts';
 import { packageFolder } from '../../../deploy/package.ts';
+import { readDeployment } from '../../../deploy/read-deployment.ts';
 import { readQueueConfig, type QueueConfig } from '../../../src/config/queue-config.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
-import { namesOf as commandsOf, startCli } from './aws-cli.ts';
-import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
+import { EXAMPLE, namesOf as commandsOf, startCli } from './aws-cli.ts';
+import { documentedMetrics, FLIPPED, packageExample, VPC, type AppPackage, type AppResource } from './package.ts';
 import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
@@ -238,6 +241,29 @@ describe('each function', () => {
     expect([...seal, ...open].toSorted()).toEqual([...OPERATION_NAMES].toSorted());
     expect(open.every((operation) => operation.startsWith('decrypt'))).toBe(true);
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
+  });
+
+  it('can have a customer managed key for its logs, the topic of its alarms and its code', async () => {
+    const KmsKeyId = FLIPPED.storageKeys['us-west-2'];
+    const logs = ofType(flipped, 'AWS::Logs::LogGroup');
+    expect(logs.map(([id]) => id).toSorted()).toEqual(
+      [...FUNCTIONS.map((name) => `${name}LogGroup`), 'HttpApiLogGroup'].toSorted(),
+    );
+    for (const [id, { Properties }] of logs) expect([id, Properties['KmsKeyId']]).toEqual([id, KmsKeyId]);
+    expect(flipped.resources['ServerlessDeploymentBucket']?.Properties['BucketEncryption']).toEqual({
+      ServerSideEncryptionConfiguration: [
+        {
+          ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: KmsKeyId },
+          BucketKeyEnabled: true,
+        },
+      ],
+    });
+    const deployment = await readDeployment(EXAMPLE);
+    const keyed = { ...deployment, storageKeys: FLIPPED.storageKeys };
+    expect(alarmResources(keyed, 'us-west-2')['AlarmTopic']?.Properties).toMatchObject({ KmsMasterKeyId: KmsKeyId });
+    const { resources } = apiParts({ ...keyed, api: { type: 'rest' } }, 'us-west-2');
+    expect(resources['RestApiLogGroup']?.Properties).toMatchObject({ KmsKeyId });
+    expect(JSON.stringify(example.resources)).not.toMatch(/KmsKeyId|KmsMasterKeyId|"aws:kms"/);
   });
 
   it('can have tracing, a customer managed key for its environment variables, and reserved concurrency', () => {
@@ -598,6 +624,49 @@ describe('the dashboard of the app', () => {
     );
     expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(documented));
   });
+});
+
+describe('provisioned concurrency', () => {
+  it.for([
+    ['http', 'ApiLambdaPermissionHttpApi', 'HttpApiIntegrationApi'],
+    ['rest', 'RestPermission', 'RestMethod'],
+    ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
+  ] as const)(
+    'of the api function is used by callers of an entry of the type %s',
+    { timeout: 60_000 },
+    async ([type, one, other]) => {
+      const functions = { api: { provisionedConcurrency: 2 } };
+      const app = await packageExample({ api: { type }, functions });
+      await app.remove();
+      const { Properties } = app.resources['ApiProvConcLambdaAlias'] ?? {};
+      expect(Properties).toMatchObject({
+        Name: 'provisioned',
+        ProvisionedConcurrencyConfig: { ProvisionedConcurrentExecutions: 2 },
+      });
+      for (const name of [one, other]) {
+        expect(JSON.stringify(app.resources[name])).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
+        expect(JSON.stringify(app.resources[name]?.Properties)).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
+      }
+      const version = Object.keys(app.resources).find((name) => name.startsWith('ApiLambdaVersion'));
+      expect(Properties?.['FunctionVersion']).toEqual({ 'Fn::GetAtt': [version, 'Version'] });
+      expect(Object.keys(app.resources).filter((name) => /^(?:Seal|Open)(?:LambdaVersion|Prov)/.test(name))).toEqual(
+        [],
+      );
+    },
+  );
+
+  it('has a new version if the network or the key of the environment changes, though the code does not', async () => {
+    const versions = await [{}, { vpc: VPC }, { environmentKeys: FLIPPED.environmentKeys }].reduce<Promise<string[]>>(
+      async (before, changed) => {
+        const found = await before;
+        const app = await packageExample({ ...changed, functions: { seal: { provisionedConcurrency: 1 } } });
+        await app.remove();
+        return [...found, ...Object.keys(app.resources).filter((name) => name.startsWith('SealLambdaVersion'))];
+      },
+      Promise.resolve([]),
+    );
+    expect(new Set(versions).size).toBe(3);
+  }, 60_000);
 });
 
 describe('npm run deploy without --yes', () => {

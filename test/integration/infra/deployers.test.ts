@@ -86,6 +86,7 @@ describe('the deploying role', () => {
     ['app', 'logs:DeleteLogStream', at(`${audit.arn}:log-stream:1`)],
     ['appWithRetention', 'sqs:DeleteQueue', queue],
     ['appWithRetention', 'logs:DeleteLogGroup', audit],
+    ['app', 'logs:DisassociateKmsKey', audit],
     ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
   ] as const)('for %s may not perform %s', async ([name, action, target]) => {
@@ -120,6 +121,17 @@ describe('the deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:DeleteFunctionUrlConfig', ofLambda('keyfold-api')],
     ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/usageplans`)],
+    ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/apikeys`)],
+    ['lambda:PublishVersion', ofLambda('keyfold-seal')],
+    ['lambda:CreateAlias', ofLambda('keyfold-open')],
+    ['lambda:PutProvisionedConcurrencyConfig', ofLambda('keyfold-api:provisioned')],
+    ['lambda:DeleteFunction', ofLambda('keyfold-api:7')],
+    [
+      'lambda:AddPermission',
+      at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': 'apigateway.amazonaws.com' }),
+    ],
+    ['ec2:DescribeSubnets', at('*')],
   ] as const)(
     'for the app needs a separate policy to deploy entry points other than an HTTP API: %s',
     async ([action, target]) => {
@@ -132,6 +144,10 @@ describe('the deploying role', () => {
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' })],
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:AddPermission', at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' })],
+    ['lambda:AddPermission', at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': '444455556666' })],
+    ['lambda:CreateAlias', ofLambda('keyfold-maintenance')],
+    ['lambda:PublishVersion', ofLambda('keyfold-eu-seal')],
+    ['ec2:CreateNetworkInterface', at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`)],
   ] as const)('for other entry points may not perform %s', async ([action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });
@@ -342,11 +358,14 @@ describe('the deploying role', () => {
     });
   });
 
-  it.for(['keys', 'app'] as const)('for %s may read all alarms, and change none of other services', async (name) => {
-    const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
-    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
-    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
-  });
+  it.for(['keys', 'app'] as const)(
+    "for %s may read all alarms, but may not change other services' alarms",
+    async (name) => {
+      const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
+      expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
+      expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
+    },
+  );
 
   it('for the app may invoke the maintenance', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);

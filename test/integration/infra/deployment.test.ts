@@ -66,7 +66,7 @@ function withVariable(characters: number, regions: string[]): object {
 
 /** The function of the queue, as osls reads it. */
 async function queueFunctionOf(queue: object): Promise<object> {
-  return queueFunctions(await read({ queue }));
+  return queueFunctions(await read({ queue }), false);
 }
 
 /** A function with the default options. */
@@ -81,6 +81,7 @@ describe('a number in deploy.yml', () => {
       [`functions.${name}.timeoutSeconds`, 1, name === 'api' ? 29 : 900] as const,
     ]),
     ['functions.seal.reservedConcurrency', 1, 100_000],
+    ['functions.open.provisionedConcurrency', 0, 100_000],
     ['http.requestsPerSecond', 1, 100_000],
     ['http.burst', 1, 100_000],
     ['queue.batchSize', 1, 10_000],
@@ -91,7 +92,7 @@ describe('a number in deploy.yml', () => {
     expect(await faultsOf(withOption(path, most))).toEqual([]);
     expect(await faultsOf(withOption(path, least - 1))).toEqual([`- ${path} is below ${least}`]);
     expect(await faultsOf(withOption(path, most + 1))).toEqual([`- ${path} is above ${most}`]);
-    expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
+    expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is not a whole number`]);
   });
 
   it("for queue.oldestMessageSeconds must be at least one minute and less than the queue's retention period", async () => {
@@ -143,44 +144,60 @@ describe('a text in deploy.yml', () => {
   it.for([
     ['account', '1111222233334', 'account is not twelve digits'],
     ['account', '11112222333', 'account is not twelve digits'],
-    ['classification', 'c'.repeat(41), 'classification is not up to forty small letters, digits and hyphens'],
-    ['classification', '', 'classification is not up to forty small letters, digits and hyphens'],
-    ['keyName', 'k'.repeat(61), 'keyName is no name of a key'],
-    ['keyName', '1keyfold', 'keyName is no name of a key'],
-    ['tableName', 'ab', 'tableName is no name of a table'],
-    ['tableName', 'T'.repeat(256), 'tableName is no name of a table'],
-    ['prefix', 'sthree-keyfold', 'prefix begins as no S3 bucket may'],
-    ['prefix', 'amzn-s3-demo-k', 'prefix begins as no S3 bucket may'],
-    ['prefix', 'team-roles', "prefix reads as a stack's name: leave out -keys, -roles and -app"],
+    [
+      'classification',
+      'c'.repeat(41),
+      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ],
+    [
+      'classification',
+      '',
+      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ],
+    ['keyName', 'k'.repeat(61), 'keyName is not a valid key name'],
+    ['keyName', '1keyfold', 'keyName is not a valid key name'],
+    ['tableName', 'ab', 'tableName is not a valid table name'],
+    ['tableName', 'T'.repeat(256), 'tableName is not a valid table name'],
+    ['prefix', 'sthree-keyfold', 'prefix begins with a prefix that S3 reserves'],
+    ['prefix', 'amzn-s3-demo-k', 'prefix begins with a prefix that S3 reserves'],
+    ['prefix', 'team-roles', 'prefix looks like the name of a stack: leave out -keys, -roles and -app'],
     ['regions', [], 'regions names no region'],
-    ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'], 'regions names more than four'],
-    ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names one twice'],
+    [
+      'regions',
+      ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'],
+      'regions names more than four regions',
+    ],
+    ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names a region twice'],
     ['administrators', [], 'administrators must have at least one entry'],
-    ['alarmEmail', 'security', 'alarmEmail is no address'],
-    ['tableWriters', [`${ROLES}/billing-*-roles`], 'tableWriters.0 is no role, or has a comma in its name'],
+    ['alarmEmail', 'security', 'alarmEmail is not an email address'],
+    [
+      'tableWriters',
+      [`${ROLES}/billing-*-roles`],
+      'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
+    ],
     [
       'alarmTopics',
       { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(257)}` },
-      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+      'alarmTopics.us-west-2 is not the ARN of a standard SNS topic',
     ],
     [
       'environmentKeys',
       { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(65)}` },
-      'environmentKeys.us-west-2 is no ARN of a KMS key',
+      'environmentKeys.us-west-2 is not the ARN of a KMS key',
     ],
     [
       'environmentKeys',
       { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' },
       'environmentKeys names eu-west-1, which is not among the regions',
     ],
-    ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is no setting'],
-    ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is no text: put it into quotes'],
+    ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is not a setting'],
+    ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is not text: put it in quotes'],
     ...['SILENT', ' SILENT ', 'silent', 'LOUD', 'toString', ''].map(
       (level) =>
         [
           'settings',
           { POWERTOOLS_LOG_LEVEL: level },
-          'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
+          'settings.POWERTOOLS_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: otherwise there might be no audit',
         ] as const,
     ),
     ['http', { ...JWT, audience: [] }, 'http.audience must have at least one entry'],
@@ -188,7 +205,7 @@ describe('a text in deploy.yml', () => {
     [
       'logRetentionDays',
       7,
-      'logRetentionDays is none of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
+      'logRetentionDays must be one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
@@ -213,7 +230,7 @@ describe('a text in deploy.yml', () => {
     'STATIC_KMS_OVERRIDE',
   ])('for settings.KEYFOLD_%s is refused, because another option sets that variable', async (name) => {
     expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
-      `- settings.KEYFOLD_${name} is said elsewhere in the file, or must not be set`,
+      `- settings.KEYFOLD_${name} is set elsewhere in the file, or must not be set`,
     );
   });
 });
@@ -225,23 +242,52 @@ describe('a combination of options in deploy.yml', () => {
       { regions: ['us-west-2', 'us-east-1'], regionSuffix: false },
     ],
     ...['issuer', 'audience', 'partitionsClaim'].flatMap((name): [string, object][] => [
-      [`http.${name} is not there with http.auth jwt`, { http: { ...JWT, [name]: undefined } }],
+      [`http.${name} is missing with http.auth jwt`, { http: { ...JWT, [name]: undefined } }],
       [
-        `http.${name} is there without http.auth jwt`,
+        `http.${name} is set without http.auth jwt`,
         { http: { [name]: (JWT as Readonly<Record<string, unknown>>)[name] } },
       ],
     ]),
-    ['queue.fields is there without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
-    ['queue.batchSize is above 10 of a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
+    ['http.scopeClaim is set without http.auth jwt', { http: { auth: 'authorizer', scopeClaim: 'scp' } }],
+    ...['partitionLists', 'partitionWildcards'].map((name): [string, object] => [
+      `http.${name} is set without http.auth jwt or authorizer`,
+      { http: { [name]: true } },
+    ]),
     [
-      'functions.queue.reservedConcurrency is below queue.maximumConcurrency: what is throttled counts as tried',
+      'administrators has one entry with strictKeys: if that role is deleted, only the root user can correct the key',
+      { strictKeys: {} },
+    ],
+    [
+      'strictKeys.encrypt.1 is an administrator, and those cannot use the keys',
+      { strictKeys: { encrypt: [`${ROLES}/app`, `${ROLES}/key-administrator`] } },
+    ],
+    [
+      'strictKeys.decrypt.0 is this account, in which IAM would decide again',
+      { strictKeys: { decrypt: ['arn:aws:iam::111122223333:root'] } },
+    ],
+    [
+      'strictKeys.grant.0 is in the partition aws-cn, but us-west-2 is in aws',
+      { strictKeys: { grant: ['arn:aws-cn:iam::111122223333:role/granter'] } },
+    ],
+    [
+      'storageKeys.us-west-2 is in us-east-1: AWS accepts only one in the same region',
+      { storageKeys: { 'us-west-2': 'arn:aws:kms:us-east-1:111122223333:key/1' } },
+    ],
+    [
+      'storageKeys names eu-west-1, which is not among the regions',
+      { storageKeys: { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' } },
+    ],
+    ['queue.fields is set without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
+    ['queue.batchSize is above 10, the maximum for a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
+    [
+      'functions.queue.reservedConcurrency is below queue.maximumConcurrency: a throttled message would count as tried',
       {
         functions: { queue: { reservedConcurrency: 9 } },
         queue: { kind: 'standard', maximumConcurrency: 10 },
       },
     ],
     [
-      'alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms',
+      'alarmEmail is missing, and alarmTopics lacks a region: some alarms would notify no address',
       {
         alarmEmail: undefined,
         alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
@@ -256,6 +302,13 @@ describe('a combination of options in deploy.yml', () => {
   });
 
   it.for<[what: string, changed: object]>([
+    [
+      'keys with named users and two administrators',
+      {
+        administrators: [`${ROLES}/key-administrator`, `${ROLES}/second`],
+        strictKeys: { encrypt: [`${ROLES}/app`], decrypt: ['arn:aws:iam::444455556666:root'], grant: [`${ROLES}/g`] },
+      },
+    ],
     ['one region without a region suffix in key IDs', { regions: ['us-west-2'], regionSuffix: false }],
     ['a FIFO queue read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
     ['a standard queue read in batches of more than ten', { queue: { kind: 'standard', batchSize: 11 } }],
@@ -288,7 +341,7 @@ describe('the size limits of AWS', () => {
   it.for(['administrators', 'tableWriters'])('allow at most 4096 characters for all %s together', async (option) => {
     expect(await faultsOf(withArns(option, 4096))).toEqual([]);
     expect(await faultsOf(withArns(option, 4097))).toEqual([
-      `- ${option} have 4097 characters together, and CloudFormation takes 4096`,
+      `- ${option} have 4097 characters together, but CloudFormation accepts only 4096`,
     ]);
   });
 
@@ -303,7 +356,7 @@ describe('the size limits of AWS', () => {
     const room = 4096 - Buffer.byteLength(JSON.stringify(variables));
     expect(await faultsOf(withVariable(room, ['us-west-2']))).toEqual([]);
     expect(await faultsOf(withVariable(room + 1, ['us-west-2']))).toEqual([
-      '- the variables of the function seal are 4097 bytes, and Lambda takes 4096: shorten settings or queue.fields',
+      '- the variables of the function seal are 4097 bytes, but Lambda accepts only 4096: shorten settings or queue.fields',
     ]);
     // The name of the first region is two letters longer than that of the second.
     const [long, short] = ['ap-southeast-1', 'us-west-2'];
@@ -323,6 +376,7 @@ describe('deploy.yml', () => {
       ...least,
       prefix: 'keyfold',
       api: { type: 'http' },
+      endpoints: { fips: false, dualStack: false },
       architecture: 'arm64',
       alarmTopics: {},
       tableName: 'EncryptionKey',
@@ -330,9 +384,9 @@ describe('deploy.yml', () => {
       regionSuffix: true,
       http: { auth: 'iam', requestsPerSecond: 1000, burst: 500 },
       functions: {
-        api: functionWith(29),
-        seal: functionWith(30),
-        open: functionWith(30),
+        api: { ...functionWith(29), provisionedConcurrency: 0 },
+        seal: { ...functionWith(30), provisionedConcurrency: 0 },
+        open: { ...functionWith(30), provisionedConcurrency: 0 },
         queue: functionWith(120),
         maintenance: functionWith(300),
       },
@@ -344,6 +398,7 @@ describe('deploy.yml', () => {
         oldestMessageSeconds: 3600,
       },
       environmentKeys: {},
+      storageKeys: {},
       tracing: false,
       logFormat: 'text',
       logRetentionDays: 365,
@@ -380,9 +435,9 @@ describe('deploy.yml', () => {
   it('is named in the error if it is missing or is not YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
-    await expect(readDeployment(file)).rejects.toThrow(`${file} is no YAML: `);
+    await expect(readDeployment(file)).rejects.toThrow(`${file} is not YAML: `);
     const missing = join(folder, 'missing.yml');
-    await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
+    await expect(readDeployment(missing)).rejects.toThrow(`${missing} does not exist: copy deploy.example.yml`);
   });
 
   it('is not read if KEYFOLD_DEPLOY_FILE names another file, even one that does not exist', ({ onTestFinished }) => {

@@ -121,9 +121,42 @@ describe('the key stack', () => {
     ]);
     const theirs = 'arn:aws:iam::444455556666:role/reader';
     expect(policyOf(keys({ DecryptingPrincipalArns: theirs })).at(-1)).toMatchObject({
-      Sid: 'OtherAccountsDecrypt',
+      Sid: 'NamedPrincipalsDecrypt',
       Principal: { AWS: [theirs] },
     });
+  });
+
+  it('with named users has no statement that lets IAM policies alone allow the use of the key', () => {
+    const named = keys({
+      IamDecides: 'false',
+      ViaServices: 'dynamodb.us-west-2.amazonaws.com',
+      EncryptingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/app`,
+      DecryptingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/app`,
+      GrantingPrincipalArns: `arn:aws:iam::${ACCOUNT}:role/granter`,
+    });
+    const ofTheAccount = policyOf(named).filter((one) => JSON.stringify(one).includes(`:${ACCOUNT}:root"`));
+    expect(ofTheAccount).toMatchObject([
+      {
+        Sid: 'TheAccountsRootUserMendsThisPolicy',
+        Action: ['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:PutKeyPolicy'],
+        Condition: { StringEquals: { 'aws:PrincipalType': 'Account' } },
+      },
+    ]);
+    expect(policyOf(named).map(({ Sid }) => Sid)).toEqual([
+      'TheAccountsRootUserMendsThisPolicy',
+      'AdministratorsAdminister',
+      'AdministratorsScheduleDeletionInThirtyDays',
+      'NamedPrincipalsEncrypt',
+      'NamedPrincipalsDecrypt',
+      'NamedPrincipalsGrantTheUse',
+      'NamedPrincipalsRevokeGrants',
+    ]);
+  });
+
+  it('encrypts its topic with a customer managed key if a parameter names one', () => {
+    const TopicKeyArn = `arn:aws:kms:${REGION}:${ACCOUNT}:key/1`;
+    expect(keys({ TopicKeyArn }).resources['AlarmTopic']?.Properties).toMatchObject({ KmsMasterKeyId: TopicKeyArn });
+    expect(keys().resources['AlarmTopic']?.Properties).not.toMatchObject({ KmsMasterKeyId: expect.anything() });
   });
 
   it('creates the policies in one region only, for all regions in its parameters', () => {
@@ -171,7 +204,7 @@ describe('a stack refuses a value that could match several names', () => {
     },
   );
 
-  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns'])(
+  it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns', 'GrantingPrincipalArns'])(
     'as the parameter %s',
     (parameter) => {
       for (const arn of [

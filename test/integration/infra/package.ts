@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { yamlParse } from 'yaml-cfn';
-import { APP_TEMPLATE, packageApp } from '../../../deploy/package.ts';
+import { APP_TEMPLATE, describePackage, packageApp } from '../../../deploy/package.ts';
+import { readDeployment } from '../../../deploy/read-deployment.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -57,6 +58,7 @@ export const FLIPPED = {
   systemLogLevel: 'WARN',
   alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
   environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001' },
+  storageKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000002' },
   settings: { KEYFOLD_ON_KEY_REFUSED: 'fail', KEYFOLD_EXPIRE_AFTER_MS: '2592000000' },
 };
 
@@ -77,12 +79,37 @@ export const COGNITO = {
 };
 const VPC_ENDPOINTS = { 'us-west-2': ['vpce-0123456789abcdef0'], 'us-east-1': ['vpce-0123456789abcdef1'] };
 
-/** The example with each type of entry. */
+/** A Lambda authorizer in each region. Its account may be another. */
+export const AUTHORIZER = {
+  auth: 'authorizer',
+  authorizers: {
+    'us-west-2': 'arn:aws:lambda:us-west-2:444455556666:function:authorizer:live',
+    'us-east-1': 'arn:aws:lambda:us-east-1:444455556666:function:authorizer',
+  },
+} as const;
+export const VPC = {
+  'us-west-2': { subnets: ['subnet-0123456789abcdef0', 'subnet-01234567'], securityGroups: ['sg-0123456789abcdef0'] },
+  'us-east-1': { subnets: ['subnet-0123456789abcdef1'], securityGroups: ['sg-0123456789abcdef1'] },
+};
+const CALLERS = [
+  { principal: 'arn:aws:iam::444455556666:role/orders', partitions: ['tenant-1', 'team-*'] },
+  { principal: 'arn:aws:iam::555566667777:root', partitions: ['*'] },
+];
+const USAGE_PLANS = {
+  busy: { requestsPerSecond: 20, burst: 10, requestsPerDay: 100_000 },
+  others: { requestsPerSecond: 200, burst: 100 },
+};
+const WARM = { functions: { api: { provisionedConcurrency: 2 }, seal: { provisionedConcurrency: 1 } } };
+
+/** The example with each type of entry, and with the options that only some types have. */
 export const ENTRIES = {
   http: { api: { type: 'http', domain: DOMAIN, cors: CORS }, architecture: 'x86_64' },
+  httpWithAuthorizer: { http: { ...AUTHORIZER, authorizerCacheSeconds: 60 }, vpc: VPC, ...WARM },
   rest: { api: { type: 'rest', domain: DOMAIN }, http: COGNITO },
+  restWithCallers: { api: { type: 'rest', callers: CALLERS, usagePlans: USAGE_PLANS }, ...WARM },
+  restWithAuthorizer: { api: { type: 'rest' }, http: AUTHORIZER, endpoints: { fips: true, dualStack: true }, vpc: VPC },
   private: { api: { type: 'private', vpcEndpoints: VPC_ENDPOINTS } },
-  functionUrl: { api: { type: 'functionUrl', cors: CORS } },
+  functionUrl: { api: { type: 'functionUrl', cors: CORS }, ...WARM },
 } as const;
 
 /** Packages the example, with some changes, for a region. Builds dist/ first if it is missing. */
@@ -95,6 +122,7 @@ export async function packageExample(changed: object, region = 'us-west-2'): Pro
   const example = yamlParse(readFileSync(join(root, 'deploy.example.yml'), 'utf8')) as object;
   await writeFile(file, JSON.stringify({ ...example, ...changed }));
   const artefacts = await packageApp(file, region, join(folder, 'package'));
+  await describePackage(await readDeployment(file), region, join(folder, 'package'));
   const template = join(folder, 'package', APP_TEMPLATE);
   const zips = artefacts.map(({ name }) => name).filter((name) => name.endsWith('.zip'));
   return {

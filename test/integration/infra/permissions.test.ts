@@ -10,6 +10,8 @@ import {
   OUTSIDERS,
   type Principal,
   REST,
+  STRICT,
+  strictKey,
   tableAt,
   type Target,
   USERS,
@@ -171,6 +173,64 @@ describe('IAM and the key policy together', { timeout: 60_000 }, () => {
   );
 });
 
+describe('a key whose policy names its users', () => {
+  const powerful = OUTSIDERS['a role whom IAM allows everything'];
+  const named = (arn: string, policies = powerful.policies): Principal => ({ arn, policies });
+  const GRANT = ['kms:DescribeKey', 'kms:ListGrants', 'kms:RevokeGrant'];
+
+  it('cannot be used by IAM policies alone, whatever they allow', async () => {
+    for (const name of ['a role whom IAM allows everything', "another account's third role"] as const) {
+      expect([name, await allowedOn(OUTSIDERS[name], strictKey())]).toEqual([name, []]);
+    }
+    for (const [name, user] of Object.entries(USERS)) {
+      const unnamed = { ...user, arn: `arn:aws:iam::111122223333:role/unnamed-${name}` };
+      expect([name, await allowedOn(unnamed, strictKey())]).toEqual([name, []]);
+    }
+  });
+
+  it('is used by the principals that it names, without any policy of IAM', async () => {
+    const use = ['kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY];
+    expect(await allowedOn(named(STRICT.both, []), strictKey())).toEqual([...DECRYPT, ...use].toSorted());
+    expect(await allowedOn(named(STRICT.decrypts, []), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
+    expect(await allowedOn(named(STRICT.decrypts), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
+  });
+
+  it('stays manageable by its administrators, and the root user can correct its policy', async () => {
+    for (const name of ['a key administrator without IAM', 'a key administrator whom IAM allows everything'] as const) {
+      expect(await allowedOn(OUTSIDERS[name], strictKey())).toEqual(ADMINISTER);
+    }
+    const correct = ['kms:DescribeKey', 'kms:GetKeyPolicy', 'kms:PutKeyPolicy'];
+    expect(await allowedOn(OUTSIDERS['the root user'], strictKey())).toEqual(correct);
+  });
+
+  it.for([
+    [true, ['Decrypt']],
+    [true, ['Encrypt', 'GenerateDataKey', 'Decrypt', 'DescribeKey', 'RetireGrant']],
+    [false, ['Decrypt', 'CreateGrant']],
+    [false, ['ReEncryptFrom']],
+    [false, []],
+  ] as const)('lets a named principal grant: %s, the operations %j', async ([may, operations]) => {
+    const target = strictKey(operations.length > 0 ? { 'kms:GrantOperations': [...operations] } : {});
+    expect(await isAllowed(named(STRICT.grants, []), 'kms:CreateGrant', target)).toBe(may);
+    expect(await isAllowed(powerful, 'kms:CreateGrant', target)).toBe(false);
+    expect(await allowedOn(named(STRICT.grants, []), strictKey())).toEqual(GRANT);
+  });
+
+  it('that encrypts a table can be used and granted only through DynamoDB', async () => {
+    const via = { ViaServices: `dynamodb.${WEST}.amazonaws.com` };
+    const asked = { 'kms:ViaService': via.ViaServices, 'kms:GrantIsForAWSResource': 'true' };
+    const operations = { 'kms:GrantOperations': ['Decrypt', 'CreateGrant'] };
+    expect(await allowedOn(named(STRICT.both), strictKey({}, via))).toEqual([]);
+    expect(await allowedOn(named(STRICT.decrypts), strictKey(asked, via))).toEqual([...DECRYPT, 'kms:DescribeKey']);
+    expect(await allowedOn(named(STRICT.grants), strictKey(operations, via))).toEqual(GRANT);
+    expect(await allowedOn(named(STRICT.grants), strictKey({ ...operations, ...asked }, via))).toEqual([
+      'kms:CreateGrant',
+      ...GRANT,
+    ]);
+    expect(await allowedOn(powerful, strictKey(asked, via))).toEqual([]);
+  });
+});
+
 it.for(['7', '29', '30'])(
   'a key administrator may schedule a deletion only with a waiting period of at least thirty days: %s',
   async (days) => {
@@ -310,6 +370,39 @@ it('the roles have a permissions boundary if the stack sets one', () => {
     );
   expect(boundOf({ PermissionsBoundaryArn: boundary })).toEqual(Array.from({ length: 5 }, () => boundary));
   expect(boundOf({})).toEqual(Array.from({ length: 5 }, () => undefined));
+});
+
+describe('in a VPC', () => {
+  const given = { KeyRegions: WEST, Service: 'orders', Product: 'shop', InputQueueName: 'input' };
+  const { resources } = render('roles', WEST, { ...given, InVpc: 'true' });
+  const role: Principal = {
+    arn: `arn:aws:iam::111122223333:role/keyfold-roles-ApiRole-1`,
+    policies: [resources['NetworkPolicy']?.Properties['PolicyDocument']],
+  };
+  const network = `arn:aws:ec2:${WEST}:111122223333:network-interface/eni-1`;
+
+  it.for([
+    ['ec2:CreateNetworkInterface', network],
+    ['ec2:DeleteNetworkInterface', network],
+    ['ec2:AssignPrivateIpAddresses', network],
+    ['ec2:DescribeNetworkInterfaces', '*'],
+    ['ec2:DescribeSubnets', '*'],
+  ] as const)('Lambda may call %s in the name of a role, and the code of a function may not', async ([action, arn]) => {
+    const context = { 'lambda:SourceFunctionArn': `arn:aws:lambda:${WEST}:111122223333:function:keyfold-api` };
+    expect(await isAllowed(role, action, { arn })).toBe(true);
+    expect(await isAllowed(role, action, { arn, context })).toBe(false);
+  });
+
+  it('every role has these permissions, and outside a VPC none has them', () => {
+    expect(resources['NetworkPolicy']?.Properties['Roles']).toEqual([
+      'ApiRole',
+      'SealRole',
+      'OpenRole',
+      'MaintenanceRole',
+      'QueueRole',
+    ]);
+    expect(JSON.stringify(render('roles', WEST, given))).not.toContain('ec2:');
+  });
 });
 
 /** The actions that a template's statements allow or deny. */

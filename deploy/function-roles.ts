@@ -1,0 +1,21 @@
+import { deployedOf, type Intent } from './change-set.ts';
+import { stackOf, type Deployment } from './deployment.ts';
+import type { FunctionRoles } from './stacks.ts';
+
+/**
+ * The functions' roles, which a strict key names. They are empty if IAM decides who uses the keys, and in a region
+ * without roles: a first deployment makes the keys before the roles.
+ */
+export async function functionRolesOf(deployment: Deployment, { tell }: Intent): Promise<FunctionRoles> {
+  if (deployment.strictKeys === undefined) return { encrypt: [], decrypt: [] };
+  const name = stackOf(deployment, 'roles');
+  const roles: (readonly [output: string, arn: string])[] = [];
+  for (const region of deployment.regions) {
+    const { Outputs = [] } = (await deployedOf({ name, region })) ?? {};
+    const found = Outputs.filter(({ OutputKey }) => OutputKey.endsWith('RoleArn'));
+    if (found.length === 0) tell(`${name} is not in ${region} yet: run deploy:keys again after deploy:roles`);
+    roles.push(...found.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue] as const));
+  }
+  const arns = roles.map(([, arn]) => arn);
+  return { encrypt: arns.filter((_, i) => roles[i]?.[0] !== 'OpenRoleArn'), decrypt: arns };
+}

@@ -1,0 +1,14 @@
+/** The memory of commands that read many rows. `npm run test:long` does the same with 1,000,000 rows. */
+import { expect, it } from 'vitest';
+import { memoryOfKeysList, memoryOfVerify } from '../support/live-memory.ts';
+
+/** A command that kept its rows would hold more than this for 90,000 rows. */
+const NOISE_MIB = 8;
+
+it.for([
+  ['verify', memoryOfVerify],
+  ['keys list', memoryOfKeysList],
+] as const)('keyfold %s holds no more memory for 100,000 rows than for 10,000', async ([, memoryOf]) => {
+  const few = await memoryOf(10_000);
+  expect(await memoryOf(100_000)).toBeLessThan(few + NOISE_MIB);
+});

@@ -1,0 +1,52 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { KmsCiphertexts } from '../../../src/kms/kms-ciphertexts.ts';
+import { errorOf } from '../../support/fakes.ts';
+import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
+
+let stub: StubServer | undefined;
+
+beforeEach(() => {
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'a');
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 's');
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await stub?.stop();
+});
+
+const answer = (body: object, status = 200): StubAnswer => ({ status, body: JSON.stringify(body) });
+
+/** Opens a ciphertext at a KMS with these answers. */
+async function open(...answers: readonly StubAnswer[]): Promise<Uint8Array> {
+  stub = await startStub(...answers);
+  vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
+  return new KmsCiphertexts('us-west-2', { purpose: 'test' }).open(Buffer.from('ciphertext'));
+}
+
+describe('KmsCiphertexts', () => {
+  it('returns the plaintext of KMS, also after throttling', async () => {
+    const throttled = answer({ __type: 'ThrottlingException' }, 400);
+    const opened = await open(throttled, answer({ Plaintext: Buffer.from('secret').toString('base64') }));
+    expect(Buffer.from(opened).toString()).toBe('secret');
+    expect(JSON.parse(stub?.requests.at(-1)?.body ?? '')).toEqual({
+      CiphertextBlob: Buffer.from('ciphertext').toString('base64'),
+      EncryptionContext: { purpose: 'test' },
+    });
+  });
+
+  it.for([{}, { Plaintext: '' }, { Plaintext: null }])(
+    'fails with KmsUnavailable for the answer %j, so that no row loses its data',
+    async (body) => {
+      const error = await errorOf(open(answer(body)));
+      const message = expect.stringContaining('IncompleteAnswer') as string;
+      expect(error).toMatchObject({ code: 'KmsUnavailable', message });
+    },
+  );
+
+  it.for([
+    ['RecordUnreadable', 'InvalidCiphertextException'],
+    ['KmsMisconfigured', 'AccessDeniedException'],
+  ])('fails with %s if KMS answers %s', async ([code, name]) => {
+    expect(await errorOf(open(answer({ __type: name }, 400)))).toMatchObject({ code });
+  });
+});

@@ -1,0 +1,36 @@
+import { beforeEach, expect, it, vi } from 'vitest';
+import { Pace } from '../../../src/maintenance/reencryption/pace.ts';
+import { HandClock } from '../../../src/testing/hand-clock.ts';
+
+const { sleep } = vi.hoisted(() => ({ sleep: vi.fn<(ms: number) => Promise<void>>(async () => {}) }));
+vi.mock('node:timers/promises', () => ({ setTimeout: sleep }));
+
+beforeEach(() => {
+  sleep.mockClear();
+});
+
+/** The waits so far, in milliseconds. */
+function waits(): unknown[] {
+  return sleep.mock.calls.map(([ms]) => ms);
+}
+
+it('a pace makes each spending wait until the earlier ones are paid off', async () => {
+  const clock = new HandClock();
+  const pace = new Pace(10, clock.now);
+  for (const amount of [5, 1, 1]) await pace.spend(amount);
+  expect(waits()).toEqual([500, 600]);
+  clock.advance(700);
+  await pace.spend(1);
+  expect(waits()).toHaveLength(2);
+});
+
+it('a pace does not wait for the time that its clock has stepped back', async () => {
+  const clock = new HandClock();
+  const pace = new Pace(10, clock.now);
+  await pace.spend(5);
+  clock.advance(-3_600_000);
+  await pace.spend(1);
+  expect(waits()).toEqual([]);
+  await pace.spend(1);
+  expect(waits()).toEqual([100]);
+});
