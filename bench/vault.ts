@@ -13,8 +13,8 @@ const TRANSIT_KEY = 'bench';
 const HEADERS = { 'x-vault-token': ROOT };
 
 /**
- * Measures on a real OpenBao, over kept connections. A load is a decrypt in a process without keys: it reads two rows in
- * memory, unwraps the System Key and opens a record. An unwrap is its call of Vault alone.
+ * Measures on a real OpenBao, over kept connections. A load is a decrypt in a process without keys: it reads two rows
+ * in memory, unwraps the System Key and opens a record. An unwrap is its call to Vault alone.
  */
 export async function measureVault(): Promise<SectionResult> {
   await installPython('openbao');
