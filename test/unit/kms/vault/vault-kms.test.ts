@@ -145,7 +145,7 @@ describe('VaultKms', () => {
     ['IncompleteAnswer', { plaintext: 7 }],
     ['IncompleteAnswer', {}],
     ['AnswerTooLong', { plaintext: 'A'.repeat(70_000) }],
-  ] as const)('fails with %s if an answer has the wrong data', async ([name, data]) => {
+  ] as const)('throws KmsUnavailable (%s) if an answer has invalid data', async ([name, data]) => {
     const bytes = await wrapped();
     const odd = await startStub({ status: 200, body: JSON.stringify({ data }) });
     const error = await errorOf(open({ addresses: [odd.url] }).unwrap(bytes, noDeadline()));
