@@ -8,30 +8,30 @@ export function apiFaults(deployment: Deployment): string[] {
   const { domain, vpcEndpoints } = api;
   return [
     ...(domain !== undefined && (api.type === 'private' || api.type === 'functionUrl')
-      ? [`api.domain is there with api.type ${api.type}, which has none`]
+      ? [`api.domain is set with api.type ${api.type}, which has no domain`]
       : []),
     ...(domain === undefined ? [] : regionFaults('api.domain.certificates', domain.certificates, regions)),
     ...Object.entries(domain?.certificates ?? {})
       .filter(([region, certificate]) => certificate.split(':')[3] !== region)
-      .map(([region]) => `api.domain.certificates.${region} is of another region`),
-    ...(api.cors !== undefined && isRest ? [`api.cors is there with api.type ${api.type}, which has none`] : []),
+      .map(([region]) => `api.domain.certificates.${region} is in another region`),
+    ...(api.cors !== undefined && isRest ? [`api.cors is set with api.type ${api.type}, which has no CORS`] : []),
     ...((vpcEndpoints === undefined) === (api.type === 'private')
-      ? [`api.vpcEndpoints is ${vpcEndpoints === undefined ? 'not there with' : 'there without'} api.type private`]
+      ? [`api.vpcEndpoints is ${vpcEndpoints === undefined ? 'missing with' : 'set without'} api.type private`]
       : []),
     ...(vpcEndpoints === undefined ? [] : regionFaults('api.vpcEndpoints', vpcEndpoints, regions)),
     ...(api.type === 'functionUrl' && http.auth !== 'iam'
       ? ['http.auth is not iam, and a function URL has no other authorizer']
       : []),
     ...(isRest && http.auth === 'jwt' && !USER_POOL.test(http.issuer ?? '')
-      ? [`http.issuer is no Cognito user pool, and an API of the type ${api.type} checks no other tokens`]
+      ? [`http.issuer is not a Cognito user pool, and an API of the type ${api.type} accepts no other tokens`]
       : []),
     ...(isRest && http.audience !== undefined
-      ? [`http.audience is there with api.type ${api.type}, which does not check it`]
+      ? [`http.audience is set with api.type ${api.type}, which does not check it`]
       : []),
     ...authorizerFaults(http, regions),
     ...callerFaults(deployment),
     ...(api.usagePlans !== undefined && !isRest
-      ? [`api.usagePlans is there with api.type ${api.type}, which has none: only REST APIs do`]
+      ? [`api.usagePlans is set with api.type ${api.type}, which has none: only REST APIs do`]
       : []),
   ];
 }
@@ -44,14 +44,14 @@ function authorizerFaults(
   if (auth !== 'authorizer') {
     return Object.entries({ authorizers, authorizerCacheSeconds })
       .filter(([, value]) => value !== undefined)
-      .map(([name]) => `http.${name} is there without http.auth authorizer`);
+      .map(([name]) => `http.${name} is set without http.auth authorizer`);
   }
-  if (authorizers === undefined) return ['http.authorizers is not there with http.auth authorizer'];
+  if (authorizers === undefined) return ['http.authorizers is missing with http.auth authorizer'];
   return [
     ...regionFaults('http.authorizers', authorizers, regions),
     ...Object.entries(authorizers)
       .filter(([region, arn]) => arn.split(':')[3] !== region)
-      .map(([region]) => `http.authorizers.${region} is of another region`),
+      .map(([region]) => `http.authorizers.${region} is in another region`),
   ];
 }
 
@@ -60,12 +60,12 @@ function callerFaults({ account, api, http }: Deployment): string[] {
   const { callers = [], type } = api;
   if (callers.length === 0) return [];
   if (type === 'http' || type === 'functionUrl') {
-    return [`api.callers is there with api.type ${type}: let them assume a role of this account, or use a REST API`];
+    return [`api.callers is set with api.type ${type}: let them assume a role of this account, or use a REST API`];
   }
-  if (http.auth !== 'iam') return ['api.callers is there without http.auth iam'];
+  if (http.auth !== 'iam') return ['api.callers is set without http.auth iam'];
   return callers.flatMap(({ principal }, i) =>
     principal.split(':')[4] === account
-      ? [`api.callers.${i} is of the deployment's own account, where the policy of the caller is enough`]
+      ? [`api.callers.${i} is in the deployment's own account, where the caller's own policy is enough`]
       : [],
   );
 }

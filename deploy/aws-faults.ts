@@ -26,7 +26,7 @@ export function faultsForAws(deployment: Deployment): string[] {
 function partitionFaults({ regions }: Deployment): string[] {
   const names = new Set(regions.map((region) => partition(region).name));
   if (names.size <= 1) return [];
-  return [`regions are of several partitions of AWS (${[...names].join(', ')}), which share nothing`];
+  return [`regions are in several AWS partitions (${[...names].join(', ')}), which share nothing`];
 }
 
 /** A resource that a function or an alarm uses must be in the same region. */
@@ -34,7 +34,7 @@ function regionalFaults({ alarmTopics, environmentKeys, storageKeys }: Deploymen
   return Object.entries({ alarmTopics, environmentKeys, storageKeys }).flatMap(([option, map]) =>
     Object.entries(map).flatMap(([region, arn]) => {
       const [, name = '', , where = ''] = arn.split(':');
-      if (where !== region) return [`${option}.${region} is in ${where}: AWS takes one of the same region alone`];
+      if (where !== region) return [`${option}.${region} is in ${where}: AWS accepts only one in the same region`];
       return partitionFault(`${option}.${region}`, name, region);
     }),
   );
@@ -57,20 +57,20 @@ function accountFaults({
     const [, name = '', , , owner = ''] = arn.split(':');
     const isOurs = owner === account || (option === 'permissionsBoundary' && owner === 'aws');
     const faults = partitionFault(option, name, first);
-    return isOurs ? faults : [`${option} is of account ${owner}, and the deployment of ${account}`, faults].flat();
+    return isOurs ? faults : [`${option} is in account ${owner}, but the deployment is in ${account}`, faults].flat();
   });
 }
 
 function partitionFault(option: string, name: string, region: string): string[] {
   const expected = partition(region).name;
-  return name === expected ? [] : [`${option} is of the partition ${name}, and ${region} of ${expected}`];
+  return name === expected ? [] : [`${option} is in the partition ${name}, but ${region} is in ${expected}`];
 }
 
 function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deployment): string[] {
   if (logFormat === 'json') return [];
   return Object.entries({ applicationLogLevel, systemLogLevel })
     .filter(([, level]) => level !== undefined)
-    .map(([option]) => `${option} is there without logFormat json, with which alone Lambda has levels`);
+    .map(([option]) => `${option} is set without logFormat json, without which Lambda has no log levels`);
 }
 
 /**
@@ -112,7 +112,7 @@ function parameterFaults({ administrators, tableWriters }: Deployment): string[]
     .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)
     .map(
       ([option, arns]) =>
-        `${option} have ${arns.join(',').length} characters together, and CloudFormation takes ${MAX_PARAMETER_CHARACTERS}`,
+        `${option} have ${arns.join(',').length} characters together, but CloudFormation accepts only ${MAX_PARAMETER_CHARACTERS}`,
     );
 }
 
@@ -128,6 +128,6 @@ function environmentFaults(deployment: Deployment): string[] {
     .filter(([, bytes]) => bytes > MAX_ENVIRONMENT_BYTES)
     .map(
       ([name, bytes]) =>
-        `the variables of the function ${name} are ${bytes} bytes, and Lambda takes ${MAX_ENVIRONMENT_BYTES}: shorten settings or queue.fields`,
+        `the variables of the function ${name} are ${bytes} bytes, but Lambda accepts only ${MAX_ENVIRONMENT_BYTES}: shorten settings or queue.fields`,
     );
 }

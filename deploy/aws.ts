@@ -42,7 +42,7 @@ async function cliVersion(): Promise<string | undefined> {
 export async function requireAccount(account: string, region: string): Promise<string> {
   const caller = await aws<{ Account: string; Arn: string }>(region, 'sts', 'get-caller-identity', []);
   if (caller.Account === account) return caller.Arn;
-  throw new Error(`these are credentials of account ${caller.Account}; the deployment is of ${account}`);
+  throw new Error(`these are credentials of account ${caller.Account}; the deployment is in ${account}`);
 }
 
 /**

@@ -8,14 +8,17 @@ import { arn, REGION, text, whole } from './option-types.ts';
  */
 const ROLE = v.pipe(
   v.string(),
-  v.regex(/^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/, 'is no role, or has a comma in its name'),
+  v.regex(
+    /^arn:aws[a-z-]*:iam::\d{12}:(?:role|user)(?:\/[\w+=.@-]+)+$/,
+    'is not the ARN of a role or user, or its name has a comma',
+  ),
 );
 /** A role or a user, or another account as a whole. */
 const PRINCIPAL = v.pipe(
   v.string(),
   v.regex(
     /^arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)(?:\/[\w+=.@-]+)+)$/,
-    'is no role, user or root of an account',
+    'is not the ARN of a role, a user or the root of an account',
   ),
 );
 const POLICY = /^arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy\/[\w+=,.@/-]+$/;
@@ -32,7 +35,7 @@ const KMS_KEY = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]{1,64}$/
  */
 const keyNameSchema = v.pipe(
   v.string(),
-  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is no name of a key'),
+  v.regex(/^(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59}$/, 'is not a valid key name'),
 );
 /**
  * The prefix of a deployment's stacks. Names that CloudFormation generates begin with the name of the stack, in lower
@@ -41,9 +44,12 @@ const keyNameSchema = v.pipe(
  */
 const prefixSchema = v.pipe(
   v.string(),
-  v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'is not up to sixteen small letters, digits and hyphens'),
-  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, "reads as a stack's name: leave out -keys, -roles and -app"),
-  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins as no S3 bucket may'),
+  v.regex(
+    /^[a-z][a-z0-9-]{0,15}$/,
+    'must be one to sixteen lower-case letters, digits and hyphens, and begin with a letter',
+  ),
+  v.regex(/^(?!.*-(?:keys|roles|app)(?:-|$))/, 'looks like the name of a stack: leave out -keys, -roles and -app'),
+  v.regex(/^(?!xn--|sthree-|amzn-s3-demo-)/, 'begins with a prefix that S3 reserves'),
 );
 /**
  * A part of key IDs: the service or the product. It is also a metric dimension, so it must be ASCII without quotation
@@ -67,7 +73,7 @@ const RETENTIONS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2
  */
 const APPLICATION_LEVELS = ['TRACE', 'DEBUG', 'INFO'] as const;
 const applicationLevelFault =
-  `is none of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
+  `must be one of ${APPLICATION_LEVELS.join(', ')}: above INFO Lambda drops the audit and the metrics ` +
   '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
@@ -91,21 +97,24 @@ const promptFunctionOf = (timeoutSeconds: number, mostSeconds: number) =>
   );
 const idsOf = (kind: string, most: number) =>
   v.pipe(
-    v.array(v.pipe(v.string(), v.regex(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `is no id of a ${kind}`))),
+    v.array(v.pipe(v.string(), v.regex(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `is not the ID of a ${kind}`))),
     v.minLength(1, 'must have at least one entry'),
     v.maxLength(most, `names more than Lambda takes, ${most}`),
   );
 
 /** The schema of deploy.yml. */
 export const deploymentSchema = v.strictObject({
-  account: v.pipe(v.string('is no text: put it into quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
+  account: v.pipe(v.string('is not text: put it in quotes'), v.regex(/^\d{12}$/, 'is not twelve digits')),
   prefix: v.optional(prefixSchema, 'keyfold'),
   service: namePart,
   product: namePart,
-  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four')),
+  regions: v.pipe(v.array(REGION), v.minLength(1, 'names no region'), v.maxLength(4, 'names more than four regions')),
   classification: v.pipe(
     v.string(),
-    v.regex(/^[a-z][a-z0-9-]{0,39}$/, 'is not up to forty small letters, digits and hyphens'),
+    v.regex(
+      /^[a-z][a-z0-9-]{0,39}$/,
+      'must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ),
   ),
   administrators: v.pipe(v.array(ROLE), v.minLength(1, 'must have at least one entry')),
   strictKeys: v.optional(
@@ -115,16 +124,16 @@ export const deploymentSchema = v.strictObject({
       grant: v.optional(v.array(ROLE), []),
     }),
   ),
-  alarmEmail: v.optional(v.pipe(v.string(), v.email('is no address'))),
-  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is no ARN of a standard SNS topic')), {}),
+  alarmEmail: v.optional(v.pipe(v.string(), v.email('is not an email address'))),
+  alarmTopics: v.optional(v.record(REGION, arn(TOPIC, 'is not the ARN of a standard SNS topic')), {}),
   keyName: v.optional(keyNameSchema),
   tableName: v.optional(
-    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is no name of a table')),
+    v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_.-]{3,255}$/, 'is not a valid table name')),
     'EncryptionKey',
   ),
   tableKeyName: v.optional(keyNameSchema),
-  tableWriters: v.optional(v.array(arn(WRITER, 'is no role, or has a comma in its name')), []),
-  permissionsBoundary: v.optional(arn(POLICY, 'is no ARN of a policy')),
+  tableWriters: v.optional(v.array(arn(WRITER, 'is not the ARN of a role or user, or its name has a comma')), []),
+  permissionsBoundary: v.optional(arn(POLICY, 'is not the ARN of a policy')),
   regionSuffix: v.optional(v.boolean(), true),
   http: httpOptions,
   api: apiOptions,
@@ -146,7 +155,7 @@ export const deploymentSchema = v.strictObject({
   ),
   queue: v.optional(
     v.strictObject({
-      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'is none of none, standard and fifo'), 'none'),
+      kind: v.optional(v.picklist(['none', 'standard', 'fifo'], 'must be none, standard or fifo'), 'none'),
       fields: v.optional(v.array(text)),
       operations: v.optional(v.array(text)),
       batchSize: v.optional(whole(1, 10_000), 10),
@@ -156,17 +165,17 @@ export const deploymentSchema = v.strictObject({
     }),
     {},
   ),
-  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
-  storageKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is no ARN of a KMS key')), {}),
+  environmentKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is not the ARN of a KMS key')), {}),
+  storageKeys: v.optional(v.record(REGION, arn(KMS_KEY, 'is not the ARN of a KMS key')), {}),
   tracing: v.optional(v.boolean(), false),
   logFormat: v.optional(v.picklist(['text', 'json'], 'is neither text nor json'), 'text'),
   applicationLogLevel: v.optional(v.picklist(APPLICATION_LEVELS, applicationLevelFault)),
-  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `is none of ${SYSTEM_LEVELS.join(', ')}`)),
-  logRetentionDays: v.optional(v.picklist(RETENTIONS, `is none of ${RETENTIONS.join(', ')}`), 365),
+  systemLogLevel: v.optional(v.picklist(SYSTEM_LEVELS, `must be one of ${SYSTEM_LEVELS.join(', ')}`)),
+  logRetentionDays: v.optional(v.picklist(RETENTIONS, `must be one of ${RETENTIONS.join(', ')}`), 365),
   settings: v.optional(
     v.record(
-      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is no setting')),
-      v.string('is no text: put it into quotes'),
+      v.pipe(v.string(), v.regex(/^(?:KEYFOLD|POWERTOOLS)_[A-Z0-9_]+$/, 'is not a setting')),
+      v.string('is not text: put it in quotes'),
     ),
     {},
   ),

@@ -13,15 +13,17 @@ const ORIGIN = /^https:\/\/(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?$/;
 /** The options `http`: the authorizer and the limits of all callers. */
 export const httpOptions = v.optional(
   v.strictObject({
-    auth: v.optional(v.picklist(['iam', 'jwt', 'authorizer'], 'is none of iam, jwt and authorizer'), 'iam'),
-    authorizers: v.optional(v.record(REGION, arn(FUNCTION, 'is no ARN of a Lambda function'))),
+    auth: v.optional(v.picklist(['iam', 'jwt', 'authorizer'], 'must be iam, jwt or authorizer'), 'iam'),
+    authorizers: v.optional(v.record(REGION, arn(FUNCTION, 'is not the ARN of a Lambda function'))),
     authorizerCacheSeconds: v.optional(whole(0, 3600)),
-    issuer: v.optional(v.pipe(v.string(), v.url('is no URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is no https address'))),
+    issuer: v.optional(
+      v.pipe(v.string(), v.url('is not a URL'), v.regex(/^https:\/\/[^?#\s]+$/, 'is not an https URL')),
+    ),
     audience: v.optional(
       v.pipe(
         v.array(text),
         v.minLength(1, 'must have at least one entry'),
-        v.maxLength(50, 'names more than API Gateway takes, 50'),
+        v.maxLength(50, 'names more than 50 entries, the maximum of API Gateway'),
       ),
     ),
     partitionsClaim: v.optional(text),
@@ -39,19 +41,19 @@ export const httpOptions = v.optional(
 export const apiOptions = v.optional(
   v.strictObject({
     type: v.optional(
-      v.picklist(['http', 'rest', 'private', 'functionUrl'], 'is none of http, rest, private and functionUrl'),
+      v.picklist(['http', 'rest', 'private', 'functionUrl'], 'must be http, rest, private or functionUrl'),
       'http',
     ),
     domain: v.optional(
       v.strictObject({
-        name: v.pipe(v.string(), v.regex(DOMAIN, 'is no domain')),
-        certificates: v.record(REGION, arn(CERTIFICATE, 'is no ARN of a certificate')),
+        name: v.pipe(v.string(), v.regex(DOMAIN, 'is not a domain name')),
+        certificates: v.record(REGION, arn(CERTIFICATE, 'is not the ARN of a certificate')),
       }),
     ),
     cors: v.optional(
       v.strictObject({
         origins: v.pipe(
-          v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is no https origin'))),
+          v.array(v.pipe(v.string(), v.regex(ORIGIN, 'is not an https origin'))),
           v.minLength(1, 'must have at least one entry'),
         ),
       }),
@@ -60,7 +62,7 @@ export const apiOptions = v.optional(
       v.record(
         REGION,
         v.pipe(
-          v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is no id of a VPC endpoint'))),
+          v.array(v.pipe(v.string(), v.regex(/^vpce-[0-9a-f]{8,17}$/, 'is not the ID of a VPC endpoint'))),
           v.minLength(1, 'must have at least one entry'),
         ),
       ),
@@ -69,9 +71,9 @@ export const apiOptions = v.optional(
       v.pipe(
         v.array(
           v.strictObject({
-            principal: arn(CALLER, 'is no role, user or root of an account'),
+            principal: arn(CALLER, 'is not the ARN of a role, a user or the root of an account'),
             partitions: v.pipe(
-              v.array(v.pipe(v.string(), v.regex(GRANTED_PARTITION, 'is no partition'))),
+              v.array(v.pipe(v.string(), v.regex(GRANTED_PARTITION, 'is not a valid partition'))),
               v.minLength(1, 'must have at least one entry'),
             ),
           }),
@@ -81,7 +83,10 @@ export const apiOptions = v.optional(
     ),
     usagePlans: v.optional(
       v.record(
-        v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9]{0,39}$/, 'is no name of letters and digits')),
+        v.pipe(
+          v.string(),
+          v.regex(/^[A-Za-z][A-Za-z0-9]{0,39}$/, 'must have only letters and digits, and begin with a letter'),
+        ),
         v.strictObject({
           requestsPerSecond: whole(1, 10_000),
           burst: whole(1, 5000),

@@ -2,14 +2,14 @@ import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
 /** The name of a region. */
-export const REGION = v.pipe(v.string(), v.check(isRegionName, 'is no region'));
+export const REGION = v.pipe(v.string(), v.check(isRegionName, 'is not a region'));
 /** A text of this form. */
 export const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 /** A whole number between two limits. */
 export const whole = (least: number, most: number) =>
   v.pipe(
     v.number(),
-    v.integer('is no whole number'),
+    v.integer('is not a whole number'),
     v.minValue(least, `is below ${least}`),
     v.maxValue(most, `is above ${most}`),
   );

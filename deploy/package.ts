@@ -1,12 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { partition } from '@aws-sdk/core/client';
 import { aws } from './aws.ts';
 import type { Deployment } from './deployment.ts';
+import { roleStacks } from './stacks.ts';
 
 const root = join(import.meta.dirname, '..');
 const run = promisify(execFile);
@@ -58,6 +59,13 @@ export async function packageApp(file: string, region: string, folder: string): 
   return Promise.all(
     files.toSorted().map(async (name) => ({ name, sizeBytes: (await stat(join(folder, name))).size })),
   );
+}
+
+/** Writes into a package what `keyfold/cdk` needs besides: its account and region, and the parameters of roles.yml. */
+export async function describePackage(deployment: Deployment, region: string, folder: string): Promise<void> {
+  const roles = roleStacks(deployment).find((stack) => stack.region === region)?.parameters;
+  const described = { account: deployment.account, region, roles };
+  await writeFile(join(folder, 'stacks.json'), `${JSON.stringify(described, undefined, 2)}\n`);
 }
 
 /**

@@ -38,13 +38,13 @@ export function deploymentFile(): string {
  */
 export async function readDeployment(file: string): Promise<Deployment> {
   const content = await readFile(file, 'utf8').catch(() => {
-    throw new Error(`${file} is not there: copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)`);
+    throw new Error(`${file} does not exist: copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)`);
   });
   let given: unknown;
   try {
     given = yamlParse(content);
   } catch (error) {
-    throw new Error(`${file} is no YAML: ${error instanceof Error ? error.message : ''}`, { cause: error });
+    throw new Error(`${file} is not YAML: ${error instanceof Error ? error.message : ''}`, { cause: error });
   }
   const parsed = v.safeParse(deploymentSchema, given);
   const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
@@ -57,12 +57,12 @@ export async function readDeployment(file: string): Promise<Deployment> {
       ]
     : issues;
   if (!parsed.success || faults.length > 0)
-    throw new Error(`${file} does not do:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
+    throw new Error(`${file} is not valid:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
   return parsed.output;
 }
 
 function told({ type, expected, message }: v.BaseIssue<unknown>): string {
-  if (type === 'strict_object') return expected === 'never' ? 'is no option' : 'is not there';
+  if (type === 'strict_object') return expected === 'never' ? 'is not an option' : 'is missing';
   return message.startsWith('Invalid') ? `is not ${expected ?? 'right'}` : message;
 }
 
@@ -78,18 +78,18 @@ function faultsBetween(deployment: Deployment): string[] {
   const queueShare = deployment.functions.queue.reservedConcurrency;
   const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys, storageKeys: deployment.storageKeys };
   return [
-    ...(new Set(regions).size < regions.length ? ['regions names one twice'] : []),
-    ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is no name of a key, and keyName is not there']),
+    ...(new Set(regions).size < regions.length ? ['regions names a region twice'] : []),
+    ...(isKeyName(keyNameOf(deployment)) ? [] : ['prefix is not a valid key name, and keyName is missing']),
     ...(regions.length > 1 && !regionSuffix
       ? ['regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)']
       : []),
     ...Object.entries(ofJwt)
       .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
-      .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'not there with' : 'there without'} http.auth jwt`),
-    ...(http.scopeClaim !== undefined && http.auth !== 'jwt' ? ['http.scopeClaim is there without http.auth jwt'] : []),
+      .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'missing with' : 'set without'} http.auth jwt`),
+    ...(http.scopeClaim !== undefined && http.auth !== 'jwt' ? ['http.scopeClaim is set without http.auth jwt'] : []),
     ...Object.entries(ofGrants)
       .filter(([, value]) => value !== undefined && http.auth === 'iam')
-      .map(([name]) => `http.${name} is there without http.auth jwt or authorizer`),
+      .map(([name]) => `http.${name} is set without http.auth jwt or authorizer`),
     ...(deployment.vpc === undefined ? [] : regionFaults('vpc', deployment.vpc, regions)),
     ...concurrencyFaults(deployment),
     ...Object.entries(perRegion).flatMap(([name, map]) =>
@@ -101,25 +101,29 @@ function faultsBetween(deployment: Deployment): string[] {
       ? ['queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm']
       : []),
     ...(queue.kind === 'none' && queue.operations !== undefined
-      ? ['queue.operations is there without a queue.kind']
+      ? ['queue.operations is set without a queue.kind']
       : []),
     ...(alarmEmail === undefined && regions.some((region) => alarmTopics[region] === undefined)
-      ? ['alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms']
+      ? ['alarmEmail is missing, and alarmTopics lacks a region: some alarms would notify no address']
       : []),
-    ...(queue.kind === 'fifo' && queue.batchSize > 10 ? ['queue.batchSize is above 10 of a FIFO queue'] : []),
+    ...(queue.kind === 'fifo' && queue.batchSize > 10
+      ? ['queue.batchSize is above 10, the maximum for a FIFO queue']
+      : []),
     ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency
-      ? ['functions.queue.reservedConcurrency is below queue.maximumConcurrency: what is throttled counts as tried']
+      ? [
+          'functions.queue.reservedConcurrency is below queue.maximumConcurrency: a throttled message would count as tried',
+        ]
       : []),
-    ...(queue.kind === 'none' && queue.fields !== undefined ? ['queue.fields is there without a queue.kind'] : []),
+    ...(queue.kind === 'none' && queue.fields !== undefined ? ['queue.fields is set without a queue.kind'] : []),
     ...Object.keys(settings)
       .filter((name) => DERIVED.test(name))
-      .map((name) => `settings.${name} is said elsewhere in the file, or must not be set`),
+      .map((name) => `settings.${name} is set elsewhere in the file, or must not be set`),
     ...Object.keys(settings)
       .filter((name) => METRICS_OFF.test(name))
-      .map((name) => `settings.${name} can turn the metrics off, by which the alarms go`),
+      .map((name) => `settings.${name} can turn off the metrics, on which the alarms depend`),
     ...(LOG_LEVELS.includes(settings['POWERTOOLS_LOG_LEVEL'] ?? 'INFO')
       ? []
-      : [`settings.POWERTOOLS_LOG_LEVEL is none of ${LOG_LEVELS.join(', ')}: there might be no audit`]),
+      : [`settings.POWERTOOLS_LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}: otherwise there might be no audit`]),
   ];
 }
 

@@ -11,6 +11,7 @@ import {
   LAMBDA_CREDENTIALS,
   NATIVE_SHA256,
   NEVER_LOADED,
+  NO_DESCRIPTIONS,
   NO_ENDPOINT_CACHE,
   ONE_EAGER_CHUNK,
   VERSION_ALONE,
@@ -28,8 +29,8 @@ export const COMMON: BuildOptions = {
   platform: 'node',
   target: 'node24',
   mainFields: ['module', 'main'],
-  // Optional peers of the package. Only the CLI loads them.
-  external: ['pg', 'mysql2/promise'],
+  // Optional peers of the package. Only the CLI and keyfold/cdk load them.
+  external: ['pg', 'mysql2/promise', 'aws-cdk-lib', 'constructs'],
   logLevel: 'warning',
 };
 
@@ -57,6 +58,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
       NEVER_LOADED,
       VERSION_ALONE,
       ERRORS_BY_NAME,
+      NO_DESCRIPTIONS,
       NO_ENDPOINT_CACHE,
       NATIVE_SHA256,
       ONE_EAGER_CHUNK,

@@ -180,9 +180,10 @@ function filledIn(title: string, callee: Expression, text: string, constants: Co
   const table = withoutType(argument);
   const rows = table?.type === 'Identifier' ? constants.get(table.name) : table;
   if (rows?.type !== 'ArrayExpression' || !/[%$]/.test(title)) return [title];
-  const shown = (cell: Node | null | undefined): string | undefined => {
+  const shown = (cell: Node | null | undefined, isQuoted = false): string | undefined => {
     if (cell === undefined || cell === null) return undefined;
-    if (cell.type === 'Literal') return String(cell.value);
+    if (cell.type === 'Literal')
+      return isQuoted && typeof cell.value === 'string' ? JSON.stringify(cell.value) : String(cell.value);
     return abbreviated(text.slice(cell.start, cell.end));
   };
   return rows.elements.map((element, i) => {
@@ -192,7 +193,10 @@ function filledIn(title: string, callee: Expression, text: string, constants: Co
     const fields = row.type === 'ObjectExpression' ? row.properties : [];
     return title
       .replaceAll('%#', String(i))
-      .replaceAll(/%(?:\.\d+)?[sdifjo]/g, (placeholder) => shown(cells.shift()) ?? placeholder)
+      .replaceAll(
+        /%(?:\.\d+)?[sdifjo]/g,
+        (placeholder) => shown(cells.shift(), /[jo]$/.test(placeholder)) ?? placeholder,
+      )
       .replaceAll(/\$(\w+)/g, (placeholder, name: string) => {
         if (/^\d+$/.test(name)) return shown(row.type === 'ArrayExpression' ? row.elements[Number(name)] : row) ?? name;
         const field = fields.find(

@@ -7,9 +7,9 @@ import {
   type DynamoDBClient,
   type ScanCommandOutput,
 } from '@aws-sdk/client-dynamodb';
-import { isServerError, isThrottlingError, isTransientError } from '@smithy/core/retry';
 import type { Clock } from '../async/clock.ts';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { mayPass } from '../connections/retries.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { Pace } from '../maintenance/reencryption/pace.ts';
 import {
@@ -196,15 +196,12 @@ export class DynamoDbRows implements RowSource<ItemRow> {
       if (error instanceof KeyfoldError) throw error;
       const fault = callFaultOf(error);
       const { tableName } = this.#options.table;
-      throw new SourceFault(`The table ${tableName} fails: ${faultText(fault)}`, mayPass(error));
+      throw new SourceFault(
+        `The table ${tableName} fails: ${faultText(fault)}`,
+        CONFLICTS.has(fault.name) || mayPass(error),
+      );
     }
   }
-}
-
-/** Whether another attempt may succeed, after the attempts of the SDK, which judges errors in the same way. */
-function mayPass(thrown: unknown): boolean {
-  const error = thrown as Parameters<typeof isTransientError>[0];
-  return isThrottlingError(error) || isTransientError(error) || isServerError(error) || CONFLICTS.has(error.name);
 }
 
 /** Makes placeholders for the names of attributes, which could be reserved words. */

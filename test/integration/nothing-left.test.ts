@@ -49,7 +49,7 @@ async function run(world: WireFixture, settings: Record<string, unknown>): Promi
   return JSON.parse(stdout);
 }
 
-describe.concurrent('after a request, a process has no timer left and exits by itself', () => {
+describe.concurrent('a process', () => {
   it.for([
     ['the preferred region hangs', [WEST], undefined, undefined, 'ok'],
     ['every KMS region hangs', [WEST, EAST], undefined, undefined, 'KmsUnavailable'],
@@ -57,21 +57,24 @@ describe.concurrent('after a request, a process has no timer left and exits by i
     ['DynamoDB hangs', [], 'hang', undefined, 'MetastoreUnavailable'],
     ['DynamoDB stalls in the middle of its response', [], 'stall', undefined, 'MetastoreUnavailable'],
     ['DynamoDB hangs until the deadline', [], 'hang', 1500, 'DeadlineExceeded'],
-  ] as const)('if %s', async ([name, regions, metastore, deadlineMs, outcome]) => {
-    const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
-    const service = name.replaceAll(' ', '-');
-    const world = await WireFixture.start({ dynamoDb: proxy.endpoint, service });
-    for (const region of regions) world.setFault(region, { kind: 'hang' });
-    proxy.faultOf = () => metastore && { kind: metastore };
-    try {
-      // A short time-out for faults that end only by a time-out. Other requests succeed, or end by their deadline.
-      const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
-      const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
-      const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };
-      expect(await run(world, settings)).toEqual({ outcome, timers: [] });
-    } finally {
-      await world.stop();
-      await proxy.stop();
-    }
-  });
+  ] as const)(
+    'has no timer left after a request, and exits by itself, if %s',
+    async ([name, regions, metastore, deadlineMs, outcome]) => {
+      const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
+      const service = name.replaceAll(' ', '-');
+      const world = await WireFixture.start({ dynamoDb: proxy.endpoint, service });
+      for (const region of regions) world.setFault(region, { kind: 'hang' });
+      proxy.faultOf = () => metastore && { kind: metastore };
+      try {
+        // A short time-out for faults that end only by a time-out. Other requests succeed, or end by their deadline.
+        const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
+        const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
+        const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };
+        expect(await run(world, settings)).toEqual({ outcome, timers: [] });
+      } finally {
+        await world.stop();
+        await proxy.stop();
+      }
+    },
+  );
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
@@ -16,11 +16,12 @@ function exampleOf(file: string): string {
   return codeBlocksOf(file).find(({ language }) => language === 'ts')?.code ?? '';
 }
 
-it('a project that installs the package can compile the examples in the documents, and run two of them and the CLI', async () => {
+it('a project that installs the package can compile the examples in the documents, and run three of them and the CLI', async () => {
   const examples = {
     'readme.ts': exampleOf('README.md'),
     'example.ts': exampleOf('docs/how-to/use-the-library.md'),
     'client.ts': exampleOf('docs/reference/client.md'),
+    'cdk.ts': exampleOf('docs/how-to/deploy-with-the-cdk.md'),
   };
   for (const example of Object.values(examples)) expect(example).toContain("from 'keyfold");
 
@@ -36,8 +37,12 @@ it('a project that installs the package can compile the examples in the document
 
   const brought = await readdir(join(folder, 'node_modules'));
   expect(brought).toContain('keyfold');
-  expect(brought.filter((name) => /^(?:pinned-)?node\b/.test(name))).toEqual([]);
+  expect(brought.filter((name) => /^(?:pinned-)?node\b|^aws-cdk-lib$|^constructs$/.test(name))).toEqual([]);
 
+  // The user of keyfold/cdk has the CDK.
+  for (const name of ['aws-cdk-lib', 'constructs']) {
+    await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  }
   const tsc = join(root, 'node_modules', '.bin', 'tsc');
   const types = ['--typeRoots', join(root, 'node_modules', '@types'), '--types', 'node'];
   const options = [
@@ -64,4 +69,13 @@ it('a project that installs the package can compile the examples in the document
   const listed = await run(keyfold, ['keys', 'list', '--service', 'orders', '--product', 'shop', '--json'], { env });
   expect(JSON.parse(listed.stdout)).toMatchObject([{ id: '_SK_orders_shop', state: 'valid' }]);
   await Promise.all([kms.close(), dynamoDb.close()]);
+
+  const deployFile = join(root, 'deploy.example.yml');
+  await run(process.execPath, ['scripts/package.ts'], { cwd: root, env: { ...env, KEYFOLD_DEPLOY_FILE: deployFile } });
+  const cdk = examples['cdk.ts'].replace('../keyfold/', `${root}/`);
+  await writeFile(join(folder, 'cdk.ts'), cdk);
+  const out = join(folder, 'cdk.out');
+  await run(process.execPath, ['cdk.ts'], { cwd: folder, env: { ...env, CDK_OUTDIR: out } });
+  const { artifacts } = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8')) as { artifacts: object };
+  expect(Object.keys(artifacts)).toEqual(expect.arrayContaining(['keyfold-us-west-2', 'keyfold-us-east-1']));
 });

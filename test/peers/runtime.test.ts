@@ -126,8 +126,8 @@ function kmsCalls(): number[] {
   return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
 }
 
-describe('the packaged functions, cold and then warm', () => {
-  it('encrypt over HTTP in api, and decrypt in open what api has encrypted', async () => {
+describe('when packaged, cold and then warm,', () => {
+  it('the api function encrypts over HTTP, and the open function decrypts the record', async () => {
     const api = await cold('api');
     const event = await sample('api-encrypt-iam');
     const sealed = await overHttp(api, event);
@@ -159,7 +159,7 @@ describe('the packaged functions, cold and then warm', () => {
     ['rest-encrypt-cognito', JWT],
     ['rest-encrypt-authorizer', AUTHORIZER],
     ['url-encrypt-iam', {}],
-  ] as const)('answer the event %s in api', async ([name, environment]) => {
+  ] as const)('the api function answers the event %s', async ([name, environment]) => {
     const api = await cold('api', environment);
     const event = await sample(name);
     for (const _ of ['cold', 'warm']) {
@@ -171,7 +171,7 @@ describe('the packaged functions, cold and then warm', () => {
     expect(await overHttp(api, { ...event, requestContext: context })).toMatchObject({ status: 401 });
   });
 
-  it('report in api that they are ready once there is a System Key, and before that, why they are not', async () => {
+  it('the api function is ready once there is a System Key, and otherwise says why it is not', async () => {
     const api = await cold('api');
     expect(await overHttp(api, await sample('api-ready-iam'))).toMatchObject({
       status: 503,
@@ -186,7 +186,7 @@ describe('the packaged functions, cold and then warm', () => {
     expect(await overHttp(await cold('api'), ready)).toMatchObject({ status: 503, body: { code: 'NotReady' } });
   });
 
-  it('encrypt payloads, batches and documents by direct invocation in seal', async () => {
+  it('the seal function encrypts payloads, batches and documents by direct invocation', async () => {
     const seal = await cold('seal');
     expect(await seal.invoke(await sample('invoke-encrypt'))).toMatchObject({ record: { Key: {} } });
     const batch = (await seal.invoke(await sample('invoke-encrypt-batch'))) as { results: unknown[] };
@@ -196,7 +196,7 @@ describe('the packaged functions, cold and then warm', () => {
     });
   });
 
-  it('encrypt messages in queue, and send them to the output queue', async () => {
+  it('the queue function encrypts messages, and sends them to the output queue', async () => {
     const queue = await cold('queue');
     for (const _ of ['cold', 'warm']) {
       expect(await queue.invoke(await sample('queue-standard'))).toEqual({ batchItemFailures: [] });
@@ -208,7 +208,7 @@ describe('the packaged functions, cold and then warm', () => {
     }
   });
 
-  it('maintain the System Key in maintenance, on its schedule', async () => {
+  it('the maintenance function maintains the System Key on its schedule', async () => {
     await overHttp(await cold('api'), await sample('api-encrypt-iam'));
     const maintenance = await cold('maintenance');
     for (const _ of ['cold', 'warm']) {
@@ -218,7 +218,7 @@ describe('the packaged functions, cold and then warm', () => {
   });
 });
 
-it('while the preferred region is down, a warm function needs no KMS, and a cold one uses another region', async () => {
+it('while the preferred region is down, a warm function needs no KMS call, and a cold function uses another region', async () => {
   const event = await sample('api-encrypt-iam');
   const warm = await cold('api');
   const { body: sealed } = await overHttp(warm, event);
@@ -239,8 +239,8 @@ it('while the preferred region is down, a warm function needs no KMS, and a cold
   expect(kmsCalls()).toEqual([1, 0]);
 });
 
-describe('a direct invocation that fails returns nothing but the code of the error', () => {
-  it('for unsupported operations, unreadable records and an outage', async () => {
+describe('a direct invocation that fails', () => {
+  it('returns only the error code for unsupported operations, unreadable records and an outage', async () => {
     const open = await cold('open');
     const encrypt = await sample('invoke-encrypt');
     expect(await open.invoke(encrypt)).toMatchObject({ errorType: 'Forbidden' });

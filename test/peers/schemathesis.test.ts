@@ -152,7 +152,7 @@ async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('the check finds an undocumented answer, here with', () => {
+describe('the check', () => {
   let folder: string;
 
   beforeAll(async () => {
@@ -168,7 +168,7 @@ describe('the check finds an undocumented answer, here with', () => {
     ['another status', (text: string) => text.replaceAll('"200":', '"201":')],
     ['another type', (text: string) => text.replaceAll('"application/json":', '"application/cbor":')],
     ['another header', (text: string) => text.replaceAll('"const": "no-store"', '"const": "public"')],
-  ] as const)('%s', async ([, change]) => {
+  ] as const)('finds an undocumented answer with %s', async ([, change]) => {
     const document = join(folder, 'openapi.json');
     await writeFile(document, change(await readFile(DOCUMENT, 'utf8')));
     const other = startRounds(document, api.url);

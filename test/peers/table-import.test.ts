@@ -75,7 +75,7 @@ const CASES = [
 ] as const;
 
 describe.for(CASES)('Asherah $core on $kind ($zone, $types)', ({ core, kind, zone, types }) => {
-  it('moves to DynamoDB, where Keyfold opens its records, and Asherah opens those of both', async () => {
+  it("can move its key table to DynamoDB, where Keyfold opens Asherah's records, and Asherah opens its own and Keyfold's", async () => {
     const database = databases[kind];
     await database.setTimeZone(zone);
     await database.createTable(types);
@@ -133,7 +133,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     return records;
   }
 
-  it('adds every row of a table of several pages, with only the calls that the page on the CLI names', async () => {
+  it('adds every row of a table with several pages, and makes only the calls that the CLI page lists', async () => {
     const records = await fill();
     const run = await tableImport(kind, '--yes');
     expect([run.code, reportOf(run)]).toMatchObject([0, { rows: ROWS, same: ROWS }]);
@@ -143,7 +143,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     }
   });
 
-  it('names a row that it cannot read, and adds the others', async () => {
+  it('names a row that it cannot read, and adds the other rows', async () => {
     const database = databases[kind];
     await database.createTable();
     const { metastore, close } = database.open();
@@ -157,7 +157,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     expect([run.code, reportOf(run)]).toMatchObject([1, { rows: 2, same: 1, unreadable: 1 }]);
   });
 
-  it('adds no row if the session has another time zone than the one in which the rows were written', async () => {
+  it("adds no row if the session's time zone differs from the one in which the rows were written", async () => {
     const database = databases[kind];
     await database.setTimeZone(kind === 'PostgreSQL' ? 'Asia/Kolkata' : '+05:30');
     await database.createTable();
@@ -171,7 +171,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     expect(await target.metastore.rows('_SK_svc_prod' as never, noDeadline())).toEqual([]);
   });
 
-  it('names the address of a database that does not answer, goes on after its return, and never shows the URL', async () => {
+  it('names the address of a database that does not answer, continues once it answers again, and never shows the URL', async () => {
     await fill();
     const { server } = databases[kind];
     let puts = 0;

@@ -85,6 +85,8 @@ it('the property test covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual([
     '.',
+    // test/peers/cdk.test.ts covers the constructs, which need a package of the app.
+    './cdk',
     './client',
     './client/default-credentials',
     './client/lambda',

@@ -326,32 +326,35 @@ describe('deploy.yml', () => {
   const [{ principal } = { principal: '' }] = callers;
   const [west, east] = [{ 'us-west-2': ENDPOINTS['us-west-2'] }, DOMAIN.certificates['us-east-1']];
   it.for([
-    [{ api: { type: 'alb' } }, 'api.type is none of http, rest, private and functionUrl'],
+    [{ api: { type: 'alb' } }, 'api.type must be http, rest, private or functionUrl'],
     [{ architecture: 'x86' }, 'architecture is neither arm64 nor x86_64'],
-    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is no https origin'],
-    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is no https origin'],
-    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is no https origin'],
+    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is not an https origin'],
+    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is not an https origin'],
+    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is not an https origin'],
     [{ api: { cors: { origins: [] } } }, 'api.cors.origins must have at least one entry'],
-    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is no domain'],
+    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is not a domain name'],
     [
       { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },
-      'api.domain.certificates.us-west-2 is of another region',
+      'api.domain.certificates.us-west-2 is in another region',
     ],
     [
       { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
       'api.domain.certificates has no entry for us-west-2',
     ],
-    [{ api: { type: 'functionUrl', domain: DOMAIN } }, 'api.domain is there with api.type functionUrl, which has none'],
+    [
+      { api: { type: 'functionUrl', domain: DOMAIN } },
+      'api.domain is set with api.type functionUrl, which has no domain',
+    ],
     [
       { api: { type: 'private', domain: DOMAIN, vpcEndpoints: ENDPOINTS } },
-      'api.domain is there with api.type private, which has none',
+      'api.domain is set with api.type private, which has no domain',
     ],
     [
       { api: { type: 'rest', cors: { origins: ['https://a.example'] } } },
-      'api.cors is there with api.type rest, which has none',
+      'api.cors is set with api.type rest, which has no CORS',
     ],
-    [{ api: { type: 'private' } }, 'api.vpcEndpoints is not there with api.type private'],
-    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is there without api.type private'],
+    [{ api: { type: 'private' } }, 'api.vpcEndpoints is missing with api.type private'],
+    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is set without api.type private'],
     [{ api: { type: 'private', vpcEndpoints: west } }, 'api.vpcEndpoints has no entry for us-east-1'],
     [
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'eu-west-1': ['vpce-01234567'] } } },
@@ -359,7 +362,7 @@ describe('deploy.yml', () => {
     ],
     [
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': ['vpc-1'] } } },
-      'api.vpcEndpoints.us-east-1.0 is no id of a VPC endpoint',
+      'api.vpcEndpoints.us-east-1.0 is not the ID of a VPC endpoint',
     ],
     [
       { api: { type: 'functionUrl' }, http: { ...COGNITO, audience: ['a'] } },
@@ -367,65 +370,65 @@ describe('deploy.yml', () => {
     ],
     [
       { api: { type: 'rest' }, http: { ...COGNITO, issuer: 'https://login.example.com/' } },
-      'http.issuer is no Cognito user pool, and an API of the type rest checks no other tokens',
+      'http.issuer is not a Cognito user pool, and an API of the type rest accepts no other tokens',
     ],
     [
       { api: { type: 'rest' }, http: { ...COGNITO, audience: ['a'] } },
-      'http.audience is there with api.type rest, which does not check it',
+      'http.audience is set with api.type rest, which does not check it',
     ],
-    [{ http: { auth: 'cognito' } }, 'http.auth is none of iam, jwt and authorizer'],
-    [{ http: { auth: 'authorizer' } }, 'http.authorizers is not there with http.auth authorizer'],
+    [{ http: { auth: 'cognito' } }, 'http.auth must be iam, jwt or authorizer'],
+    [{ http: { auth: 'authorizer' } }, 'http.authorizers is missing with http.auth authorizer'],
     [
       { http: { ...AUTHORIZER, authorizers: { 'us-west-2': authorizer } } },
       'http.authorizers has no entry for us-east-1',
     ],
     [
       { http: { ...AUTHORIZER, authorizers: { ...AUTHORIZER.authorizers, 'us-east-1': authorizer } } },
-      'http.authorizers.us-east-1 is of another region',
+      'http.authorizers.us-east-1 is in another region',
     ],
     [
       { http: { ...AUTHORIZER, authorizers: { 'us-west-2': 'authorizer', 'us-east-1': authorizer } } },
-      'http.authorizers.us-west-2 is no ARN of a Lambda function',
+      'http.authorizers.us-west-2 is not the ARN of a Lambda function',
     ],
     [{ http: { ...AUTHORIZER, authorizerCacheSeconds: 3601 } }, 'http.authorizerCacheSeconds is above 3600'],
-    [{ http: { authorizers: AUTHORIZER.authorizers } }, 'http.authorizers is there without http.auth authorizer'],
-    [{ http: { authorizerCacheSeconds: 0 } }, 'http.authorizerCacheSeconds is there without http.auth authorizer'],
+    [{ http: { authorizers: AUTHORIZER.authorizers } }, 'http.authorizers is set without http.auth authorizer'],
+    [{ http: { authorizerCacheSeconds: 0 } }, 'http.authorizerCacheSeconds is set without http.auth authorizer'],
     [
       { api: { type: 'functionUrl' }, http: AUTHORIZER },
       'http.auth is not iam, and a function URL has no other authorizer',
     ],
     [
       { api: { callers } },
-      'api.callers is there with api.type http: let them assume a role of this account, or use a REST API',
+      'api.callers is set with api.type http: let them assume a role of this account, or use a REST API',
     ],
     [
       { api: { type: 'functionUrl', callers } },
-      'api.callers is there with api.type functionUrl: let them assume a role of this account, or use a REST API',
+      'api.callers is set with api.type functionUrl: let them assume a role of this account, or use a REST API',
     ],
-    [{ api: { type: 'rest', callers }, http: COGNITO }, 'api.callers is there without http.auth iam'],
+    [{ api: { type: 'rest', callers }, http: COGNITO }, 'api.callers is set without http.auth iam'],
     [
       { api: { type: 'rest', callers: [{ principal: `arn:aws:iam::${ACCOUNT}:role/a`, partitions: ['a'] }] } },
-      "api.callers.0 is of the deployment's own account, where the policy of the caller is enough",
+      "api.callers.0 is in the deployment's own account, where the caller's own policy is enough",
     ],
     [
       { api: { type: 'rest', callers: [{ principal: '*', partitions: ['a'] }] } },
-      'api.callers.0.principal is no role, user or root of an account',
+      'api.callers.0.principal is not the ARN of a role, a user or the root of an account',
     ],
     ...['', 'a*b', '${aws:x}', 'a/b', 'a?', 'ü', 'a'.repeat(129)].map(
       (partition) =>
         [
           { api: { type: 'rest', callers: [{ principal, partitions: [partition] }] } },
-          'api.callers.0.partitions.0 is no partition',
+          'api.callers.0.partitions.0 is not a valid partition',
         ] as const,
     ),
-    [{ api: { type: 'rest', callers: [{ principal }] } }, 'api.callers.0.partitions is not there'],
+    [{ api: { type: 'rest', callers: [{ principal }] } }, 'api.callers.0.partitions is missing'],
     [
       { api: { usagePlans: { busy: { requestsPerSecond: 1, burst: 1 } } } },
-      'api.usagePlans is there with api.type http, which has none: only REST APIs do',
+      'api.usagePlans is set with api.type http, which has none: only REST APIs do',
     ],
     [
       { api: { type: 'rest', usagePlans: { 'a-b': { requestsPerSecond: 1, burst: 1 } } } },
-      'api.usagePlans.a-b is no name of letters and digits',
+      'api.usagePlans.a-b must have only letters and digits, and begin with a letter',
     ],
     [
       { api: { type: 'rest', usagePlans: { busy: { requestsPerSecond: 10_001, burst: 1 } } } },
@@ -434,7 +437,7 @@ describe('deploy.yml', () => {
     [{ vpc: { 'us-west-2': VPC['us-west-2'] } }, 'vpc has no entry for us-east-1'],
     [
       { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-1'], securityGroups: ['sg-01234567'] } } },
-      'vpc.us-east-1.subnets.0 is no id of a subnet',
+      'vpc.us-east-1.subnets.0 is not the ID of a subnet',
     ],
     [
       { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-01234567'], securityGroups: [] } } },
@@ -449,7 +452,10 @@ describe('deploy.yml', () => {
       { functions: { api: { provisionedConcurrency: 3, reservedConcurrency: 2 } } },
       'functions.api.provisionedConcurrency is above its reservedConcurrency',
     ],
-    [{ functions: { queue: { provisionedConcurrency: 1 } } }, 'functions.queue.provisionedConcurrency is no option'],
+    [
+      { functions: { queue: { provisionedConcurrency: 1 } } },
+      'functions.queue.provisionedConcurrency is not an option',
+    ],
   ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
     expect(await faultsOf(changed)).toEqual([fault]);
   });

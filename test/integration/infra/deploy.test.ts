@@ -934,7 +934,7 @@ describe('a deploy script', () => {
   it('refuses credentials from another account', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
     expect(outcome).toMatchObject({ code: 1 });
-    expect(outcome.said).toContain('account 999999999999; the deployment is of 111122223333');
+    expect(outcome.said).toContain('account 999999999999; the deployment is in 111122223333');
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 
@@ -1002,11 +1002,11 @@ describe('a deploy script', () => {
       },
     );
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    expect(outcome.said).toContain('account is no text: put it into quotes');
-    expect(outcome.said).toContain('regions.1 is no region');
-    expect(outcome.said).toContain('service is not there');
-    expect(outcome.said).toContain('queue.kind is none of none, standard and fifo');
-    expect(outcome.said).toContain('colour is no option');
+    expect(outcome.said).toContain('account is not text: put it in quotes');
+    expect(outcome.said).toContain('regions.1 is not a region');
+    expect(outcome.said).toContain('service is missing');
+    expect(outcome.said).toContain('queue.kind must be none, standard or fifo');
+    expect(outcome.said).toContain('colour is not an option');
   });
 
   it.for([
@@ -1022,7 +1022,7 @@ describe('a deploy script', () => {
     async ([option, name]) => {
       const outcome = await cli.deploy(['keys'], {}, { [option]: name });
       expect(outcome).toMatchObject({ code: 1, calls: [] });
-      expect(outcome.said).toContain(`${option} is no name of a key`);
+      expect(outcome.said).toContain(`${option} is not a valid key name`);
     },
   );
 
@@ -1031,7 +1031,7 @@ describe('a deploy script', () => {
     async (prefix) => {
       const refused = await cli.deploy(['keys'], {}, { prefix });
       expect(refused).toMatchObject({ code: 1, calls: [] });
-      expect(refused.said).toContain('prefix is no name of a key, and keyName is not there');
+      expect(refused.said).toContain('prefix is not a valid key name, and keyName is missing');
       const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
       expect(named.code).toBe(0);
     },
@@ -1070,7 +1070,7 @@ describe('a deploy script', () => {
     const http = { partitionLists: true, partitionWildcards: false, scopeClaim: 'scp' };
     const outcome = await cli.deploy(['keys'], {}, { http });
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is there without http.auth jwt`);
+    for (const name of Object.keys(http)) expect(outcome.said).toContain(`http.${name} is set without http.auth jwt`);
   });
 
   it('refuses a scope claim that API Gateway does not check', async () => {
@@ -1093,7 +1093,7 @@ describe('a deploy script', () => {
     [
       'more bytes of settings than Lambda accepts',
       { queue: { kind: 'standard', fields: ['a', 'b', 'c', 'd', 'e'].map((f) => `$.${f.repeat(900)}`) } },
-      'and Lambda takes 4096',
+      'but Lambda accepts only 4096',
     ],
     [
       'a deadline margin that leaves no time',
@@ -1105,11 +1105,11 @@ describe('a deploy script', () => {
       { settings: { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '4' } },
       'minimumWrappedRegions is 4',
     ],
-    ['an invalid region', { regions: ['us-west-2', 'us-east'] }, 'is no region'],
+    ['an invalid region', { regions: ['us-west-2', 'us-east'] }, 'is not a region'],
     [
       'an invalid alarm topic',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2' } },
-      'is no ARN of a standard SNS topic',
+      'is not the ARN of a standard SNS topic',
     ],
     [
       'an alarm topic in another region',
@@ -1119,12 +1119,12 @@ describe('a deploy script', () => {
     [
       'an invalid key ARN',
       { environmentKeys: { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:alias/x' } },
-      'is no ARN of a KMS key',
+      'is not the ARN of a KMS key',
     ],
     [
       'an issuer without TLS',
       { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['x'], partitionsClaim: 't' } },
-      'is no https address',
+      'is not an https URL',
     ],
     [
       'an alarm that would fire too late',
@@ -1134,24 +1134,24 @@ describe('a deploy script', () => {
     [
       'queue operations without a queue',
       { queue: { operations: ['encrypt-fields'] } },
-      'queue.operations is there without a queue.kind',
+      'queue.operations is set without a queue.kind',
     ],
     [
       'a log level that suppresses the audit',
       { settings: { POWERTOOLS_LOG_LEVEL: 'SILENT' } },
-      'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
+      'settings.POWERTOOLS_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: otherwise there might be no audit',
     ],
     [
       'a setting that turns metrics off',
       { settings: { POWERTOOLS_METRICS_DISABLED: 'true' } },
-      'settings.POWERTOOLS_METRICS_DISABLED can turn the metrics off',
+      'settings.POWERTOOLS_METRICS_DISABLED can turn off the metrics',
     ],
     [
       'a development setting that turns metrics off',
       { settings: { POWERTOOLS_DEV: '1' } },
-      'settings.POWERTOOLS_DEV can turn the metrics off',
+      'settings.POWERTOOLS_DEV can turn off the metrics',
     ],
-    ['a table name with a line break', { tableName: 'Keys\n' }, 'is no name of a table'],
+    ['a table name with a line break', { tableName: 'Keys\n' }, 'is not a valid table name'],
   ] as const)('refuses %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
@@ -1171,54 +1171,54 @@ describe('a deploy script', () => {
       },
     );
     expect(outcome.said).toContain('functions.queue.reservedConcurrency is below queue.maximumConcurrency');
-    expect(outcome.said).toContain('http.audience is not there with http.auth jwt');
+    expect(outcome.said).toContain('http.audience is missing with http.auth jwt');
     expect(outcome.said).toContain('alarmTopics names eu-west-1, which is not among the regions');
-    expect(outcome.said).toContain('settings.KEYFOLD_AUTH is said elsewhere');
+    expect(outcome.said).toContain('settings.KEYFOLD_AUTH is set elsewhere');
   });
 
   it.for<[fault: string, changed: object]>([
     [
-      'regions are of several partitions of AWS (aws, aws-cn), which share nothing',
+      'regions are in several AWS partitions (aws, aws-cn), which share nothing',
       { regions: ['us-west-2', 'cn-north-1'] },
     ],
     [
-      'regions are of several partitions of AWS (aws, aws-eusc), which share nothing',
+      'regions are in several AWS partitions (aws, aws-eusc), which share nothing',
       { regions: ['eu-central-1', 'eusc-de-east-1'], alarmTopics: {} },
     ],
     [
-      'administrators.0 is of the partition aws, and us-gov-west-1 of aws-us-gov',
+      'administrators.0 is in the partition aws, but us-gov-west-1 is in aws-us-gov',
       { regions: ['us-gov-west-1', 'us-gov-east-1'] },
     ],
     [
-      'administrators.1 is of account 444455556666, and the deployment of 111122223333',
+      'administrators.1 is in account 444455556666, but the deployment is in 111122223333',
       { administrators: [`${ROLES}/key-administrator`, 'arn:aws:iam::444455556666:role/key-administrator'] },
     ],
     [
-      'tableWriters.0 is of account 444455556666, and the deployment of 111122223333',
+      'tableWriters.0 is in account 444455556666, but the deployment is in 111122223333',
       { tableWriters: ['arn:aws:iam::444455556666:role/key-revoker'] },
     ],
     [
-      'permissionsBoundary is of account 444455556666, and the deployment of 111122223333',
+      'permissionsBoundary is in account 444455556666, but the deployment is in 111122223333',
       { permissionsBoundary: 'arn:aws:iam::444455556666:policy/bounds' },
     ],
     [
-      'alarmTopics.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      'alarmTopics.us-west-2 is in us-east-1: AWS accepts only one in the same region',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-east-1:111122223333:oncall' } },
     ],
     [
-      'alarmTopics.us-west-2 is of the partition aws-cn, and us-west-2 of aws',
+      'alarmTopics.us-west-2 is in the partition aws-cn, but us-west-2 is in aws',
       { alarmTopics: { 'us-west-2': 'arn:aws-cn:sns:us-west-2:111122223333:oncall' } },
     ],
     [
-      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+      'alarmTopics.us-west-2 is not the ARN of a standard SNS topic',
       { alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall.fifo' } },
     ],
     [
-      'environmentKeys.us-east-1 is in us-west-2: AWS takes one of the same region alone',
+      'environmentKeys.us-east-1 is in us-west-2: AWS accepts only one in the same region',
       { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-west-2:111122223333:key/1' } },
     ],
     [
-      'environmentKeys.us-east-1 is no ARN of a KMS key',
+      'environmentKeys.us-east-1 is not the ARN of a KMS key',
       { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-east-1:111122223333:banana' } },
     ],
     [
@@ -1231,10 +1231,10 @@ describe('a deploy script', () => {
       },
     ],
     ['the variables of the function api are ', { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } }],
-    ['systemLogLevel is there without logFormat json', { systemLogLevel: 'WARN' }],
-    ['applicationLogLevel is there without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
+    ['systemLogLevel is set without logFormat json', { systemLogLevel: 'WARN' }],
+    ['applicationLogLevel is set without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
     [
-      'applicationLogLevel is none of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
+      'applicationLogLevel must be one of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
       { logFormat: 'json', applicationLogLevel: 'WARN' },
     ],
     ['service holds a character that is not ASCII', { service: 'café' }],
@@ -1243,28 +1243,34 @@ describe('a deploy script', () => {
     ['service begins with a colon', { service: ':orders' }],
     ['service is longer than 255 characters', { service: 's'.repeat(256) }],
     [
-      'http.issuer is no https address',
+      'http.issuer is not an https URL',
       { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['a'], partitionsClaim: 'p' } },
     ],
-    ['prefix begins as no S3 bucket may', { prefix: 'xn--keyfold' }],
-    ['settings.POWERTOOLS_A-B is no setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
+    ['prefix begins with a prefix that S3 reserves', { prefix: 'xn--keyfold' }],
+    ['settings.POWERTOOLS_A-B is not a setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'keyfold' }],
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
-    ['tableWriters.0 is no role', { tableWriters: ['*'] }],
-    ['tableWriters.0 is no role, or has a comma in its name', { tableWriters: [`${ROLES}/revoker,restorer`] }],
-    ['administrators.0 is no role, or has a comma in its name', { administrators: [`${ROLES}/keys,all`] }],
-    ['administrators.0 is no role', { administrators: [`${ROLES}/keys/`] }],
-    ['administrators.0 is no role', { administrators: [`${ROLES}//keys`] }],
+    ['tableWriters.0 is not the ARN of a role or user', { tableWriters: ['*'] }],
     [
-      'administrators have 4391 characters together, and CloudFormation takes 4096',
+      'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
+      { tableWriters: [`${ROLES}/revoker,restorer`] },
+    ],
+    [
+      'administrators.0 is not the ARN of a role or user, or its name has a comma',
+      { administrators: [`${ROLES}/keys,all`] },
+    ],
+    ['administrators.0 is not the ARN of a role or user', { administrators: [`${ROLES}/keys/`] }],
+    ['administrators.0 is not the ARN of a role or user', { administrators: [`${ROLES}//keys`] }],
+    [
+      'administrators have 4391 characters together, but CloudFormation accepts only 4096',
       { administrators: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-administrator-${'x'.repeat(8)}-${10 + i}`) },
     ],
     [
-      'tableWriters have 4175 characters together, and CloudFormation takes 4096',
+      'tableWriters have 4175 characters together, but CloudFormation accepts only 4096',
       { tableWriters: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-revoker-${'x'.repeat(11)}-${10 + i}`) },
     ],
     [
-      'http.audience names more than API Gateway takes, 50',
+      'http.audience names more than 50 entries, the maximum of API Gateway',
       {
         http: {
           auth: 'jwt',
@@ -1274,7 +1280,7 @@ describe('a deploy script', () => {
         },
       },
     ],
-    ['permissionsBoundary is no ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
+    ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
   ])('refuses options that AWS would refuse: %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });

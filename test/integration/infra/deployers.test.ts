@@ -358,11 +358,14 @@ describe('the deploying role', () => {
     });
   });
 
-  it.for(['keys', 'app'] as const)('for %s may read all alarms, and change none of other services', async (name) => {
-    const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
-    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
-    expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
-  });
+  it.for(['keys', 'app'] as const)(
+    "for %s may read all alarms, but may not change other services' alarms",
+    async (name) => {
+      const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
+      expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
+      expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:PutMetricAlarm', alarm)).toBe(false);
+    },
+  );
 
   it('for the app may invoke the maintenance', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);

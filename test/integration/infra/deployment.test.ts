@@ -92,7 +92,7 @@ describe('a number in deploy.yml', () => {
     expect(await faultsOf(withOption(path, most))).toEqual([]);
     expect(await faultsOf(withOption(path, least - 1))).toEqual([`- ${path} is below ${least}`]);
     expect(await faultsOf(withOption(path, most + 1))).toEqual([`- ${path} is above ${most}`]);
-    expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is no whole number`]);
+    expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is not a whole number`]);
   });
 
   it("for queue.oldestMessageSeconds must be at least one minute and less than the queue's retention period", async () => {
@@ -144,44 +144,60 @@ describe('a text in deploy.yml', () => {
   it.for([
     ['account', '1111222233334', 'account is not twelve digits'],
     ['account', '11112222333', 'account is not twelve digits'],
-    ['classification', 'c'.repeat(41), 'classification is not up to forty small letters, digits and hyphens'],
-    ['classification', '', 'classification is not up to forty small letters, digits and hyphens'],
-    ['keyName', 'k'.repeat(61), 'keyName is no name of a key'],
-    ['keyName', '1keyfold', 'keyName is no name of a key'],
-    ['tableName', 'ab', 'tableName is no name of a table'],
-    ['tableName', 'T'.repeat(256), 'tableName is no name of a table'],
-    ['prefix', 'sthree-keyfold', 'prefix begins as no S3 bucket may'],
-    ['prefix', 'amzn-s3-demo-k', 'prefix begins as no S3 bucket may'],
-    ['prefix', 'team-roles', "prefix reads as a stack's name: leave out -keys, -roles and -app"],
+    [
+      'classification',
+      'c'.repeat(41),
+      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ],
+    [
+      'classification',
+      '',
+      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
+    ],
+    ['keyName', 'k'.repeat(61), 'keyName is not a valid key name'],
+    ['keyName', '1keyfold', 'keyName is not a valid key name'],
+    ['tableName', 'ab', 'tableName is not a valid table name'],
+    ['tableName', 'T'.repeat(256), 'tableName is not a valid table name'],
+    ['prefix', 'sthree-keyfold', 'prefix begins with a prefix that S3 reserves'],
+    ['prefix', 'amzn-s3-demo-k', 'prefix begins with a prefix that S3 reserves'],
+    ['prefix', 'team-roles', 'prefix looks like the name of a stack: leave out -keys, -roles and -app'],
     ['regions', [], 'regions names no region'],
-    ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'], 'regions names more than four'],
-    ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names one twice'],
+    [
+      'regions',
+      ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'],
+      'regions names more than four regions',
+    ],
+    ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names a region twice'],
     ['administrators', [], 'administrators must have at least one entry'],
-    ['alarmEmail', 'security', 'alarmEmail is no address'],
-    ['tableWriters', [`${ROLES}/billing-*-roles`], 'tableWriters.0 is no role, or has a comma in its name'],
+    ['alarmEmail', 'security', 'alarmEmail is not an email address'],
+    [
+      'tableWriters',
+      [`${ROLES}/billing-*-roles`],
+      'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
+    ],
     [
       'alarmTopics',
       { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(257)}` },
-      'alarmTopics.us-west-2 is no ARN of a standard SNS topic',
+      'alarmTopics.us-west-2 is not the ARN of a standard SNS topic',
     ],
     [
       'environmentKeys',
       { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(65)}` },
-      'environmentKeys.us-west-2 is no ARN of a KMS key',
+      'environmentKeys.us-west-2 is not the ARN of a KMS key',
     ],
     [
       'environmentKeys',
       { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' },
       'environmentKeys names eu-west-1, which is not among the regions',
     ],
-    ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is no setting'],
-    ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is no text: put it into quotes'],
+    ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is not a setting'],
+    ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is not text: put it in quotes'],
     ...['SILENT', ' SILENT ', 'silent', 'LOUD', 'toString', ''].map(
       (level) =>
         [
           'settings',
           { POWERTOOLS_LOG_LEVEL: level },
-          'settings.POWERTOOLS_LOG_LEVEL is none of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: there might be no audit',
+          'settings.POWERTOOLS_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: otherwise there might be no audit',
         ] as const,
     ),
     ['http', { ...JWT, audience: [] }, 'http.audience must have at least one entry'],
@@ -189,7 +205,7 @@ describe('a text in deploy.yml', () => {
     [
       'logRetentionDays',
       7,
-      'logRetentionDays is none of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
+      'logRetentionDays must be one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
@@ -214,7 +230,7 @@ describe('a text in deploy.yml', () => {
     'STATIC_KMS_OVERRIDE',
   ])('for settings.KEYFOLD_%s is refused, because another option sets that variable', async (name) => {
     expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
-      `- settings.KEYFOLD_${name} is said elsewhere in the file, or must not be set`,
+      `- settings.KEYFOLD_${name} is set elsewhere in the file, or must not be set`,
     );
   });
 });
@@ -226,15 +242,15 @@ describe('a combination of options in deploy.yml', () => {
       { regions: ['us-west-2', 'us-east-1'], regionSuffix: false },
     ],
     ...['issuer', 'audience', 'partitionsClaim'].flatMap((name): [string, object][] => [
-      [`http.${name} is not there with http.auth jwt`, { http: { ...JWT, [name]: undefined } }],
+      [`http.${name} is missing with http.auth jwt`, { http: { ...JWT, [name]: undefined } }],
       [
-        `http.${name} is there without http.auth jwt`,
+        `http.${name} is set without http.auth jwt`,
         { http: { [name]: (JWT as Readonly<Record<string, unknown>>)[name] } },
       ],
     ]),
-    ['http.scopeClaim is there without http.auth jwt', { http: { auth: 'authorizer', scopeClaim: 'scp' } }],
+    ['http.scopeClaim is set without http.auth jwt', { http: { auth: 'authorizer', scopeClaim: 'scp' } }],
     ...['partitionLists', 'partitionWildcards'].map((name): [string, object] => [
-      `http.${name} is there without http.auth jwt or authorizer`,
+      `http.${name} is set without http.auth jwt or authorizer`,
       { http: { [name]: true } },
     ]),
     [
@@ -250,28 +266,28 @@ describe('a combination of options in deploy.yml', () => {
       { strictKeys: { decrypt: ['arn:aws:iam::111122223333:root'] } },
     ],
     [
-      'strictKeys.grant.0 is of the partition aws-cn, and us-west-2 of aws',
+      'strictKeys.grant.0 is in the partition aws-cn, but us-west-2 is in aws',
       { strictKeys: { grant: ['arn:aws-cn:iam::111122223333:role/granter'] } },
     ],
     [
-      'storageKeys.us-west-2 is in us-east-1: AWS takes one of the same region alone',
+      'storageKeys.us-west-2 is in us-east-1: AWS accepts only one in the same region',
       { storageKeys: { 'us-west-2': 'arn:aws:kms:us-east-1:111122223333:key/1' } },
     ],
     [
       'storageKeys names eu-west-1, which is not among the regions',
       { storageKeys: { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' } },
     ],
-    ['queue.fields is there without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
-    ['queue.batchSize is above 10 of a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
+    ['queue.fields is set without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
+    ['queue.batchSize is above 10, the maximum for a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
     [
-      'functions.queue.reservedConcurrency is below queue.maximumConcurrency: what is throttled counts as tried',
+      'functions.queue.reservedConcurrency is below queue.maximumConcurrency: a throttled message would count as tried',
       {
         functions: { queue: { reservedConcurrency: 9 } },
         queue: { kind: 'standard', maximumConcurrency: 10 },
       },
     ],
     [
-      'alarmEmail is not there, nor an alarmTopics for every region: no address would receive the alarms',
+      'alarmEmail is missing, and alarmTopics lacks a region: some alarms would notify no address',
       {
         alarmEmail: undefined,
         alarmTopics: { 'us-west-2': 'arn:aws:sns:us-west-2:111122223333:oncall' },
@@ -325,7 +341,7 @@ describe('the size limits of AWS', () => {
   it.for(['administrators', 'tableWriters'])('allow at most 4096 characters for all %s together', async (option) => {
     expect(await faultsOf(withArns(option, 4096))).toEqual([]);
     expect(await faultsOf(withArns(option, 4097))).toEqual([
-      `- ${option} have 4097 characters together, and CloudFormation takes 4096`,
+      `- ${option} have 4097 characters together, but CloudFormation accepts only 4096`,
     ]);
   });
 
@@ -340,7 +356,7 @@ describe('the size limits of AWS', () => {
     const room = 4096 - Buffer.byteLength(JSON.stringify(variables));
     expect(await faultsOf(withVariable(room, ['us-west-2']))).toEqual([]);
     expect(await faultsOf(withVariable(room + 1, ['us-west-2']))).toEqual([
-      '- the variables of the function seal are 4097 bytes, and Lambda takes 4096: shorten settings or queue.fields',
+      '- the variables of the function seal are 4097 bytes, but Lambda accepts only 4096: shorten settings or queue.fields',
     ]);
     // The name of the first region is two letters longer than that of the second.
     const [long, short] = ['ap-southeast-1', 'us-west-2'];
@@ -419,9 +435,9 @@ describe('deploy.yml', () => {
   it('is named in the error if it is missing or is not YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
-    await expect(readDeployment(file)).rejects.toThrow(`${file} is no YAML: `);
+    await expect(readDeployment(file)).rejects.toThrow(`${file} is not YAML: `);
     const missing = join(folder, 'missing.yml');
-    await expect(readDeployment(missing)).rejects.toThrow(`${missing} is not there: copy deploy.example.yml`);
+    await expect(readDeployment(missing)).rejects.toThrow(`${missing} does not exist: copy deploy.example.yml`);
   });
 
   it('is not read if KEYFOLD_DEPLOY_FILE names another file, even one that does not exist', ({ onTestFinished }) => {

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { yamlParse } from 'yaml-cfn';
-import { APP_TEMPLATE, packageApp } from '../../../deploy/package.ts';
+import { APP_TEMPLATE, describePackage, packageApp } from '../../../deploy/package.ts';
+import { readDeployment } from '../../../deploy/read-deployment.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -121,6 +122,7 @@ export async function packageExample(changed: object, region = 'us-west-2'): Pro
   const example = yamlParse(readFileSync(join(root, 'deploy.example.yml'), 'utf8')) as object;
   await writeFile(file, JSON.stringify({ ...example, ...changed }));
   const artefacts = await packageApp(file, region, join(folder, 'package'));
+  await describePackage(await readDeployment(file), region, join(folder, 'package'));
   const template = join(folder, 'package', APP_TEMPLATE);
   const zips = artefacts.map(({ name }) => name).filter((name) => name.endsWith('.zip'));
   return {

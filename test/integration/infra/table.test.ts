@@ -15,7 +15,7 @@ function table(parameters: Record<string, string> = {}) {
 }
 
 describe('the table stack', () => {
-  it('has the key table with the keys that the code reads, billed on demand', () => {
+  it('has the key table with the primary key that the code uses, and bills it on demand', () => {
     expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 

@@ -125,7 +125,7 @@ describe("Lambda's Invoke API in the local world", () => {
     expect(await post('/2015-03-31/functions/%/invocations', {})).toBe(404);
   });
 
-  it('refuses a request from a web page of another origin', async () => {
+  it('refuses a request from a web page with another origin', async () => {
     const path = '/2015-03-31/functions/keyfold-seal/invocations';
     expect(await post(path, {})).toBe(200);
     expect(await post(path, { origin: 'https://elsewhere.example' })).toBe(403);

@@ -124,6 +124,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '..',
     ...OF_A_TERMINAL,
   ],
+  cdk: ['input', 'node:fs', 'node:os', 'node:path', 'aws-cdk-lib', 'aws-cdk-lib/', 'constructs'],
   client: [
     ...CORE,
     'connections',

@@ -70,4 +70,9 @@ describe('the random prose draw', () => {
     const [test] = proseOf('test/file.ts', text).titles;
     expect(test?.rows.map((row) => row.text)).toEqual(["case 0 waits 2 ** 31 ms after { kind: 'a' }"]);
   });
+
+  it('shows a string in quotes for %j and %o, but not for %s', () => {
+    const [test] = proseOf('test/file.ts', "it.for([['', 'a', 'b']])('reads %j, %o and %s', () => {});").titles;
+    expect(test?.rows.map((row) => row.text)).toEqual(['reads "", "a" and b']);
+  });
 });

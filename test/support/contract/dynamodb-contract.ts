@@ -21,7 +21,7 @@ const REGION = 'us-west-2';
 
 /** Tests the contracts of the metastore and of the key table over HTTP, and more of DynamoDB's behaviour. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
-  describe(`on ${name}`, () => {
+  describe(`DynamoDbMetastore on ${name}`, () => {
     let server: DynamoDbUnderTest;
     const deadline = noDeadline();
     const optionsOf = (tableName: string): DynamoDbMetastoreOptions => ({

@@ -133,7 +133,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await waiting)).toEqual(['late']);
     });
 
-    it("delivers a group's messages in order, and no more of the group until they are deleted", async () => {
+    it("delivers a group's messages in order, and delivers the next only after the earlier ones are deleted", async () => {
       const QueueUrl = await createFifo();
       await sendInGroups(QueueUrl, 'a1', 'a2', 'b1', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: 2 });

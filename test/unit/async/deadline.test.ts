@@ -38,7 +38,7 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
   },
 );
 
-it('RequestDeadlines aborts running work even if other work with the same limits has ended', async () => {
+it('RequestDeadlines still aborts running work after other work with the same limits has ended', async () => {
   const deadlines = new RequestDeadlines(() => 0);
   const controller = new AbortController();
   const limits = { signal: controller.signal };

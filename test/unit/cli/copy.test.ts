@@ -65,7 +65,7 @@ async function opens(): Promise<number> {
 }
 
 describe('keyfold table copy', () => {
-  it('adds every row as it is, with unknown attributes, unreadable rows and the marks of an erasure', async () => {
+  it('adds every row unchanged, including unknown attributes, unreadable rows and erasure marks', async () => {
     await put({ Id: { S: 'guard' }, Created: { N: '1' }, Anything: { SS: ['a', 'b'] } }, OLD);
     const [item = {}] = await itemsOf(OLD);
     await put({ ...item, Note: { S: 'kept' } }, OLD);
@@ -81,7 +81,7 @@ describe('keyfold table copy', () => {
     expect(await opens()).toBe(39);
   });
 
-  it('writes one audit line before it adds rows and one after', async () => {
+  it('writes an audit line before it adds rows, and another one afterwards', async () => {
     const { stderr } = await copy(['--yes', '--reason', 'new account']);
     const audit = stderr
       .trim()
@@ -101,7 +101,7 @@ describe('keyfold table copy', () => {
     ]);
   });
 
-  it('writes nothing in a dry run, without a confirmation, or after an answer that is not yes', async () => {
+  it('writes nothing in a dry run, without confirmation, or after any answer but "yes"', async () => {
     const dry = await copy(['--dry-run', '--json']);
     expect([dry.code, linesOf(dry)]).toMatchObject([0, [{ dryRun: true, rows: 41, missing: 41, same: 0 }]]);
     expect((await copy([])).code).toBe(1);
@@ -114,7 +114,7 @@ describe('keyfold table copy', () => {
     expect(await opens()).toBe(40);
   });
 
-  it('goes on where a run was interrupted', async () => {
+  it('continues where an interrupted run stopped', async () => {
     let puts = 0;
     proxy.faultOf = (call) => {
       if (!call.startsWith('Put')) return undefined;
@@ -187,7 +187,7 @@ describe('keyfold table copy', () => {
     expect(await itemsOf(NEW)).toEqual(rows);
   });
 
-  it('keeps the row of another process that adds it first', async () => {
+  it('keeps a row that another process has added first', async () => {
     const [first = {}] = await itemsOf(OLD);
     const theirs = { ...first, KeyRecord: { M: { ...first['KeyRecord']?.M, Key: { S: 'AAAA' } } } };
     let isOvertaken = false;
@@ -208,7 +208,7 @@ describe('keyfold table copy', () => {
     expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining('NoSuchTable') as string]);
   });
 
-  it('fails without DATABASE_URL, or with one that names no SQL database, and does not show it', async () => {
+  it('fails if DATABASE_URL is missing or names no SQL database, and does not show its value', async () => {
     expect(await importFrom(undefined)).toMatchObject({ code: 2, stderr: expect.stringContaining('set DATABASE_URL') });
     for (const url of ['postgres://', 'sqlite://u:secret@h/d', 'u:secret@h', 'https://u:secret@h']) {
       const { code, stderr } = await importFrom(url);

@@ -67,7 +67,7 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
 }
 
 describe('keyfold doctor', () => {
-  it('finds nothing on a healthy service, and prints one line for each check', async () => {
+  it('finds no fault in a healthy service, and prints one line for each check', async () => {
     const { code, all } = await examine();
     expect({ code, states: new Set(all.map(({ state }) => state)) }).toEqual({ code: 0, states: new Set(['ok']) });
     expect(all.map(({ check }) => check)).toEqual([
@@ -104,11 +104,11 @@ describe('keyfold doctor', () => {
     ]);
   });
 
-  it('finds nothing before the first encrypt of a service', async () => {
+  it("finds no fault before a service's first encrypt", async () => {
     expect(await examine({ KEYFOLD_SERVICE: 'unborn' })).toMatchObject({ code: 0, bad: [] });
   });
 
-  it('writes nothing', async () => {
+  it('writes nothing to the table', async () => {
     world.proxy.calls = [];
     await examine();
     expect(world.proxy.calls.filter((call) => /Put|Update|Delete/.test(call))).toEqual([]);
@@ -134,7 +134,7 @@ describe('keyfold doctor', () => {
       fix: 'docs/reference/configuration.md',
       code: 2,
     },
-    'no KMS key': {
+    'that no KMS key is set': {
       plant: () => undefined,
       environment: () => ({ KEYFOLD_KMS_KEYS: undefined }),
       found: [['settings', 'fault', 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set']],
@@ -337,7 +337,7 @@ describe('keyfold doctor', () => {
       fix: 'docs/runbooks/row-dated-ahead.md',
       code: 1,
     },
-    'a System Key without a wrap of a region': {
+    "a System Key that lacks one region's wrap": {
       plant: async () => {
         await putKeks((keks) => keks.filter(({ region }) => region === WEST));
       },
@@ -354,7 +354,7 @@ describe('keyfold doctor', () => {
       fix: 'keyfold maintain',
       code: 1,
     },
-    'a wrap by the KMS key before the alias was moved': {
+    'a wrap by the KMS key that the alias pointed to before': {
       plant: () =>
         inKms(EAST, async (client, KeyId) => {
           await client.send(new CreateAliasCommand({ AliasName: 'alias/keyfold-retired-1', TargetKeyId: KeyId }));
@@ -400,7 +400,7 @@ describe('keyfold doctor', () => {
     },
   };
 
-  it.for(Object.entries(faults))('finds %s, and says how to correct it', async ([, fault]) => {
+  it.for(Object.entries(faults))('reports %s, and says how to correct the problem', async ([, fault]) => {
     await fault.plant();
     const { code, bad } = await examine(fault.environment?.());
     expect(bad.map(({ check, state }) => [check, state])).toEqual(fault.found.map(([check, state]) => [check, state]));
@@ -410,7 +410,7 @@ describe('keyfold doctor', () => {
     expect(code).toBe(fault.code);
   });
 
-  it('checks that each address of Vault wraps a key and opens it', async () => {
+  it('checks that Vault wraps and unwraps a key at each address', async () => {
     const [vault, another] = await Promise.all([StubVault.start(), StubVault.start()]);
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
     await writeFile(join(folder, 'token'), 'fixed');
@@ -436,7 +436,7 @@ describe('keyfold doctor', () => {
     await Promise.all([vault.stop(), rm(folder, { recursive: true })]);
   });
 
-  it('checks that an HSM wraps a key and opens it, and says what the settings lack', async () => {
+  it('checks that an HSM wraps and unwraps a key, and says which settings are missing', async () => {
     process.env['NODE_PATH'] = FAKE_DRIVER_PATH;
     const token = new FakeToken();
     const pinFile = `${token.library}.pin`;
@@ -467,7 +467,7 @@ describe('keyfold doctor', () => {
     token.remove();
   });
 
-  it('stops after the credentials if this machine has none', async () => {
+  it('stops after the check of the credentials if this machine has none', async () => {
     const none = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_CONFIG_FILE: '/dev/null' };
     const files = { AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_ENDPOINT_URL_KMS: world.kms.endpoint };
     const run = await world.operator.keyfoldProcess(['doctor', '--json'], { ...world.settings, ...none, ...files });
@@ -487,7 +487,7 @@ describe('keyfold doctor', () => {
   });
 });
 
-it('keyfold --version prints the version of the package', async () => {
+it("keyfold --version prints the package's version", async () => {
   const { code, stdout } = await world.operator.keyfoldProcess(['--version']);
   expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
 });

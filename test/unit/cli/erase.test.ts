@@ -89,7 +89,7 @@ function auditOf(stderr: string): unknown[] {
 const ERASED = ['PartitionErased', 'PartitionErased', 'PartitionErased'];
 
 describe('keyfold partitions erase', () => {
-  it('marks every row, and writes to the audit before and after', async () => {
+  it('marks every row, and writes to the audit before and after it does so', async () => {
     const { code, stdout, stderr } = await erase(BEGIN);
     expect(code).toBe(0);
     expect(stdout).toContain('Marked 2 rows.');
@@ -118,10 +118,10 @@ describe('keyfold partitions erase', () => {
 
   it.for([
     ['without a terminal', undefined],
-    ['after yes', 'yes'],
-    ['after another name', 'tenant-10'],
-    ['after the name with a space', 'tenant-1 '],
-    ['after the end of the input', ''],
+    ['after the answer "yes"', 'yes'],
+    ["after another partition's name", 'tenant-10'],
+    ['after the name with a trailing space', 'tenant-1 '],
+    ['after an empty answer', ''],
   ] as const)('changes nothing %s', async ([, answer]) => {
     const before = await rows();
     const ask = answer === undefined ? undefined : async (): Promise<string> => answer;
@@ -131,7 +131,7 @@ describe('keyfold partitions erase', () => {
     expect(await rows()).toEqual(before);
   });
 
-  it('marks the rows after the operator types the name of the partition', async () => {
+  it("marks the rows after the operator types the partition's name", async () => {
     const asked: string[] = [];
     const ask = async (question: string): Promise<string> => {
       asked.push(question);
@@ -160,7 +160,7 @@ describe('keyfold partitions erase', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('has no key rows') as string });
   });
 
-  it('opens everything again after --cancel, and seals under a new key', async () => {
+  it('makes every record readable again after --cancel, and seals under a new key', async () => {
     await erase(BEGIN);
     world.clock.advance(60_000);
     const { code, stderr } = await erase(['--cancel', ...CONFIRMED]);
@@ -219,7 +219,7 @@ describe('keyfold partitions erase', () => {
     expect(await table.list()).toHaveLength(count - 2 + 2);
   });
 
-  it('erases again after a restore brought the rows back, into the same table or into a new one', async () => {
+  it('can be repeated after a restore has brought the rows back, in the same table or in a new one', async () => {
     const keys = await rows();
     const system = await world.metastore.loadLatest('_SK_orders_shop' as never, noDeadline());
     await erase(BEGIN);
@@ -255,7 +255,7 @@ describe('keyfold partitions erase', () => {
     expect(await left.list()).toHaveLength(3);
   });
 
-  it('gets no new key from keys rotate', async () => {
+  it('prevents keys rotate from creating a new key for the partition', async () => {
     await erase(BEGIN);
     const { code, stderr } = await world.keyfold(['keys', 'rotate', '--partition', 'tenant-1'], STATIC);
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('erased the keys') as string });
@@ -296,7 +296,7 @@ describe('keyfold partitions erase', () => {
     expect((await rows()).map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
   });
 
-  it('marks and deletes unreadable rows only with the consent of the operator', async () => {
+  it('marks and deletes unreadable rows only if the operator agrees', async () => {
     await world.put({ Id: { S: '_IK_tenant-1_orders_shop' }, Created: { N: '7' }, KeyRecord: { S: 'x' } });
     expect((await erase(BEGIN)).stdout).toContain('1 rows could not be marked');
     world.clock.advance(DAY_MS);
@@ -305,7 +305,7 @@ describe('keyfold partitions erase', () => {
     expect(await status()).toMatchObject({ state: 'deleted', rows: 0 });
   });
 
-  it('covers the rows of regions that no setting names', async () => {
+  it('covers the rows of regions that are not in the settings', async () => {
     const [row] = await rows();
     await world.put({ ...row, id: '_IK_tenant-1_orders_shop_eu-west-1', created: 60 } as EnvelopeKeyRecord);
     const { stdout } = await erase(BEGIN);
@@ -320,7 +320,7 @@ describe('keyfold partitions erase', () => {
     expect(await status()).toMatchObject({ rows: 3 });
   });
 
-  it('replaces a forged tombstone by a valid one', async () => {
+  it('replaces a forged tombstone with a valid one', async () => {
     const [row] = await rows();
     const erased = { erase: 'forged', at: 1, due: 2, proof: Buffer.alloc(32) };
     await world.put({ ...row, created: TOMBSTONE_CREATED, revoked: true, erased } as never);
@@ -385,20 +385,23 @@ it('partitions erase names the address that does not answer', async () => {
 });
 
 describe('an erasure that is killed', () => {
-  it.for(KILLS)('in the step %s at write %i, %s the write, ends well when it is run again', async ([step, n, when]) => {
-    const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
-    if (step !== 'begin') await erase(BEGIN);
-    if (step === 'finish') world.clock.advance(DAY_MS);
-    const killed = await erase(options, { openTables: failingAt(n, when) });
-    expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
-    world.clock.advance(60_000);
-    const again = await erase(options);
-    const isOver = again.stderr.includes('no erasure of this partition is under way');
-    // If the last write was made, there is nothing left to do.
-    expect(again.code).toBe(isOver ? 1 : 0);
-    expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
-    const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];
-    expect([(await status())['state'], (await rows()).length, (await registered()).length]).toEqual(expected);
-    expect(await answers()).toEqual(step === 'cancel' ? ['opened', 'opened', 'sealed'] : ERASED);
-  });
+  it.for(KILLS)(
+    'in the step "%s" at write %i, %s the write, is completed by running it again',
+    async ([step, n, when]) => {
+      const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
+      if (step !== 'begin') await erase(BEGIN);
+      if (step === 'finish') world.clock.advance(DAY_MS);
+      const killed = await erase(options, { openTables: failingAt(n, when) });
+      expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
+      world.clock.advance(60_000);
+      const again = await erase(options);
+      const isOver = again.stderr.includes('no erasure of this partition is under way');
+      // If the last write was made, there is nothing left to do.
+      expect(again.code).toBe(isOver ? 1 : 0);
+      expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
+      const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];
+      expect([(await status())['state'], (await rows()).length, (await registered()).length]).toEqual(expected);
+      expect(await answers()).toEqual(step === 'cancel' ? ['opened', 'opened', 'sealed'] : ERASED);
+    },
+  );
 });

@@ -128,7 +128,7 @@ describe('a row ID with hidden characters', () => {
 });
 
 describe('keys list', () => {
-  it('lists the rows of an ID together, with the latest row first', async () => {
+  it('lists the rows with the same ID together, latest first', async () => {
     const rows = [
       keyRecord('_SK_b', 60),
       keyRecord('_SK_b', 120),
@@ -149,13 +149,13 @@ describe('keys list', () => {
     expect(JSON.parse((await keyfold(['list', '--all', '--json'], [])).out)).toEqual([]);
   });
 
-  it('prints a question mark if Date cannot hold the date of a row', async () => {
+  it('prints a question mark for a date that Date cannot represent', async () => {
     const { out } = await keyfold(['list', '--all'], [keyRecord('_SK_a', 8_640_000_000_001)]);
     expect(out.split('\n')[1]).toMatch(/^_SK_a +system +\? +8640000000001 /);
   });
 });
 
-it('formatDuration prints whole minutes in minutes and other durations in seconds', () => {
+it('formatDuration prints whole minutes as minutes, and other durations as seconds', () => {
   expect([0, 60_000, 90_000, 61_500, 3_600_000].map(formatDuration)).toEqual([
     '0 min',
     '1 min',
@@ -165,7 +165,7 @@ it('formatDuration prints whole minutes in minutes and other durations in second
   ]);
 });
 
-describe('keys list of a large table', () => {
+describe('keys list on a large table', () => {
   const many = Array.from({ length: 130_000 }, (_, i) => keyRecord(`_IK_tenant-${i}_orders_shop`, 60));
 
   it('prints all 130,000 rows as text and as JSON', async () => {

@@ -46,7 +46,7 @@ function cells({ stdout }: CliRun): string[][] {
 }
 
 describe('keys list', () => {
-  it('shows the System Keys of the service with their states, latest first', async () => {
+  it("shows the service's System Keys with their states, latest first", async () => {
     const run = await world.keyfold(['keys', 'list']);
     expect(run).toMatchObject({ code: 0, stderr: '' });
     const [header, ...lines] = cells(run);
@@ -56,7 +56,7 @@ describe('keys list', () => {
     expect(lines.map((line) => line[4])).toEqual(['valid', 'expired', 'revoked']);
   });
 
-  it('shows each Intermediate Key of a partition with its System Key', async () => {
+  it("shows a partition's Intermediate Keys, each with its System Key", async () => {
     expect(await rows('--partition', 'tenant-1')).toEqual([
       {
         id: '_IK_tenant-1_orders_shop',
@@ -69,7 +69,7 @@ describe('keys list', () => {
     ]);
   });
 
-  it('lists every row with --all, including unreadable rows and rows of other programs', async () => {
+  it('lists every row with --all, including unreadable rows and rows from other programs', async () => {
     const all = await rows('--all');
     expect(all).toHaveLength(9);
     const broken = all.filter((row) => row['state'] === 'unreadable');
@@ -110,7 +110,7 @@ function setting(seconds: number): string {
 }
 
 describe('minimum dates', () => {
-  it('are shown by keys list, which marks the keys from before them', async () => {
+  it('are shown by keys list, which marks the keys created before them', async () => {
     const sealing = { KEYFOLD_MIN_SEALING_CREATED: setting(created) };
     const run = await world.keyfold(['keys', 'list'], sealing);
     expect(run.stderr).toBe(
@@ -124,7 +124,7 @@ describe('minimum dates', () => {
     expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
   });
 
-  it("count for an Intermediate Key with its System Key's date too", async () => {
+  it("apply to an Intermediate Key also by its System Key's date", async () => {
     const id = '_IK_late_orders_shop';
     await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
     const stateWith = async (name: string): Promise<string> => {

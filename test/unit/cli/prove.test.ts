@@ -54,7 +54,7 @@ async function refusalsOf(seconds: number): Promise<unknown[]> {
 }
 
 describe('keyfold keys prove', () => {
-  it('adds the proof that a new row would have, and writes each change to the audit', async () => {
+  it('adds the same proof that a new row would have, and writes each change to the audit', async () => {
     await unproven();
     const { code, stdout, stderr } = await prove('--yes', '--reason', 'migration');
     expect(code).toBe(0);
@@ -74,7 +74,7 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
-  it('writes nothing in a dry run or without a confirmation', async () => {
+  it('writes nothing in a dry run or without confirmation', async () => {
     await unproven();
     expect(await outcomes('--dry-run')).toEqual({
       code: 0,
@@ -94,7 +94,7 @@ describe('keyfold keys prove', () => {
     expect((await row(intermediate.id, intermediate.created))?.proof).toEqual(Buffer.alloc(32));
   });
 
-  it('refuses both rows if two rows hold the same key, so that a forged copy gets no proof', async () => {
+  it('refuses both rows if two rows contain the same key, because one may be a forged copy', async () => {
     await unproven();
     await world.put({ ...intermediate, proof: undefined, id: '_IK_accomplice_orders_shop' as never });
     const { code, rows } = await outcomes('--yes');
@@ -106,7 +106,7 @@ describe('keyfold keys prove', () => {
   it.for([
     ['a System Key that is younger than the row', -1, 'its System Key is younger than the key'],
     [
-      'a System Key that had expired before the row was made',
+      'a System Key that had expired before the row was created',
       90 * 86_400 + 1,
       'it was made after its System Key had expired',
     ],
@@ -114,11 +114,11 @@ describe('keyfold keys prove', () => {
     expect(await refusalsOf(seconds)).toEqual([{ outcome: 'refused', why }]);
   });
 
-  it.for([0, 90 * 86_400])('accepts a row that was made %i seconds after its System Key', async (seconds) => {
+  it.for([0, 90 * 86_400])('accepts a row that was created %i seconds after its System Key', async (seconds) => {
     expect(await refusalsOf(seconds)).toEqual([]);
   });
 
-  it('refuses rows that are dated ahead or do not open', async () => {
+  it('refuses rows that are dated in the future or cannot be opened', async () => {
     await unproven();
     const later = (system.created + 3600) as never;
     await world.put({
@@ -156,7 +156,7 @@ describe('keyfold keys prove', () => {
     expect((await row(intermediate.id, intermediate.created))?.proof).toBeUndefined();
   });
 
-  it('compares every row with a restored backup', async () => {
+  it('compares every row with a restored backup if one is given', async () => {
     await unproven();
     await world.createTable('Restored');
     await world.put({ ...system, proof: undefined }, 'Restored');
@@ -179,7 +179,7 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
-  it('judges a row with a proof by its proof alone', async () => {
+  it('judges a row that has a proof only by that proof', async () => {
     const proven = { outcome: 'proven' };
     await world.createTable('Restored');
     expect(await outcomes('--against', 'Restored', '--yes')).toEqual({ code: 0, rows: [proven, proven] });
@@ -191,7 +191,7 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--dry-run')).toEqual({ code: 1, rows: expect.arrayContaining([proven, proven, lent]) });
   });
 
-  it('does not refuse a proven row because the expiry was longer when its key was made', async () => {
+  it('accepts a row with a proof even if the expiry was longer when its key was created', async () => {
     world.clock.advance(DAY_MS / 2);
     await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
     const { code, stdout } = await world.keyfold(['keys', 'prove', '--json'], {

@@ -71,7 +71,7 @@ describe('keyfold inspect', () => {
     }
   });
 
-  it('says whether a record is bound to a context, and looks its key rows up', async () => {
+  it('says whether a record is bound to a context, and looks up its key rows', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const { code, stdout } = await keyfold(['inspect', compact(bound), '--chain']);
     expect(code).toBe(0);
@@ -102,7 +102,7 @@ describe('keyfold inspect', () => {
   });
 
   it.for([
-    ['no record', '{"Key":"CANARY"}', 'The record is malformed'],
+    ['a missing record', '{"Key":"CANARY"}', 'The record is malformed'],
     ['text', 'kf1.CANARY!', 'record'],
     ['a file that does not exist', '/nowhere/CANARY', 'The file /nowhere/CANARY cannot be read: ENOENT'],
   ] as const)('refuses %s', async ([, source, says]) => {
@@ -122,7 +122,7 @@ async function verified(...args: string[]): Promise<{ code: number; rows: object
 }
 
 describe('keyfold verify', () => {
-  it('counts the records that open, need a context, and cannot be read, and the keys that they name', async () => {
+  it('counts the records that open, that need a context and that are unreadable, and counts the keys that they name', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
     const broken = { ...record, data: Buffer.alloc(60) };
@@ -155,7 +155,7 @@ describe('keyfold verify', () => {
     ]);
   });
 
-  it('reads the record and the name of a row from members of the line', async () => {
+  it("reads the record and the row's name from members of each line", async () => {
     const file = await fileOf('named.jsonl', [
       JSON.stringify({ pk: 'customer-1', card: compact() }),
       JSON.stringify({ pk: 'customer-2', card: 'CANARY' }),
@@ -169,7 +169,7 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 2 });
   });
 
-  it('reads lines of any length and with either line ending, and the last one without an ending', async () => {
+  it('reads lines of any length and with either line ending, and a last line without one', async () => {
     const large = await world.sessions().session('tenant-1').encryptToJson(Buffer.alloc(600_000));
     const file = join(folder, 'endings.jsonl');
     await writeFile(file, `${large}\r\n\n${encodeDataRowRecord(record)}\r\n${large}\n"${compact()}"`);
@@ -179,7 +179,7 @@ describe('keyfold verify', () => {
     expect(JSON.parse(fromInput.stdout)).toMatchObject({ records: 4, opens: 4 });
   });
 
-  it('reads standard input, and shows neither plaintext nor lines', async () => {
+  it('reads standard input, and shows neither plaintext nor the lines that it reads', async () => {
     const { code, stdout, stderr } = await keyfold(['verify', '-'], `${compact()}\n"${compact()}"\nCANARY\n`);
     expect(code).toBe(1);
     expect(stdout).toMatch(/unreadable {2}line 1 {2}InvalidRequest\nunreadable {2}line 3/);
@@ -197,7 +197,7 @@ describe('keyfold verify', () => {
     expect(stderr).toContain('Row line 1: Every KMS region refused');
   });
 
-  it('keeps every batch in order, and uses one look-up for a thousand records', async () => {
+  it('keeps the lines in order, and looks up each key once for a thousand records', async () => {
     const lines = Array.from({ length: 1000 }, (_, i) => (i % 300 === 299 ? '{}' : encodeDataRowRecord(record)));
     world.proxy.calls = [];
     const { rows, counts } = await verified(await fileOf('many.jsonl', lines));
@@ -222,7 +222,7 @@ async function check(id: string, date: number, ...reports: string[]): Promise<ob
 }
 
 describe('keys retire-check', () => {
-  it('finds the records under an Intermediate Key, and under every key of a System Key', async () => {
+  it('counts the records under an Intermediate Key, and under all Intermediate Keys of a System Key', async () => {
     const used = await report('used', [encodeDataRowRecord(record), encodeDataRowRecord(record)]);
     const none = await report('none', []);
     const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
@@ -236,7 +236,7 @@ describe('keys retire-check', () => {
     }
   });
 
-  it('does not call a key retired that still seals, or that does not exist', async () => {
+  it('does not report a key as retired if it still seals or does not exist', async () => {
     const none = await report('none', []);
     expect(await check(INTERMEDIATE_KEY, created, none)).toEqual({
       code: 1,
@@ -247,7 +247,7 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
   });
 
-  it('does not trust a report from before the key expired, of another service, or with lines that do not parse', async () => {
+  it('does not trust a report that was made before the key expired, that is about another service, or whose lines do not parse', async () => {
     const early = await report('early', []);
     const malformed = await report('malformed', ['{}']);
     const foreign = join(folder, 'foreign');
@@ -266,7 +266,7 @@ describe('keys retire-check', () => {
     }
   });
 
-  it('refuses a file that is no report', async () => {
+  it('refuses a file that is not a report', async () => {
     const file = await fileOf('other.json', ['{"kind":"CANARY"}']);
     const { code, stderr } = await keyfold(['keys', 'retire-check', SYSTEM_KEY, '60', '--report', file]);
     expect([code, stderr]).toEqual([2, expect.stringContaining('is not a report of keyfold verify')]);

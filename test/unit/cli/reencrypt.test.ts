@@ -79,8 +79,8 @@ async function rotate(partition = 'tenant-1'): Promise<number> {
   return (JSON.parse(stdout) as { created: number }[])[0]?.created ?? 0;
 }
 
-describe('keyfold reencrypt on a file of JSON Lines', () => {
-  it('rewraps records in every form, keeps all other text, and puts what does not open into quarantine', async () => {
+describe('keyfold reencrypt on a JSON Lines file', () => {
+  it('rewraps records in every format, keeps all other text, and quarantines records that do not open', async () => {
     const records = await Promise.all([seal(), seal(), seal(), seal('other', 'tenant-2')]);
     const [one, two, three, other] = records;
     const document = await encryptFields(session(), {
@@ -142,7 +142,7 @@ describe('keyfold reencrypt on a file of JSON Lines', () => {
     );
   });
 
-  it('reseals a record with a fresh Data Row Key and a context, and leaves alone what the run has resealed', async () => {
+  it('reseals a record under a new Data Row Key and a context, also if the record already has that context', async () => {
     const source = await write('rows', [`{"id":"7","r":"${compact(await seal())}"}`]);
     const options = ['--verb', 'reseal', '--field', 'r', '--context', 'table=users', '--context-from', 'row=id'];
     await countsOf(reencrypt(source, ...options, '--output', at('out'), '--json'));
@@ -166,7 +166,7 @@ describe('keyfold reencrypt on a file of JSON Lines', () => {
     ]);
   });
 
-  it('seals plaintexts and opens them again, and a second run changes nothing', async () => {
+  it('seals plaintexts, changes nothing in a second run, and can open the records again', async () => {
     const source = await write('rows', [
       '{"t":"tenant-1","v":"héllo"}',
       '{"t":"tenant-2","v":{"a":1.50}}',
@@ -188,7 +188,7 @@ describe('keyfold reencrypt on a file of JSON Lines', () => {
     expect(await linesOf('open')).toEqual(await linesOf('rows'));
   });
 
-  it('seals fields of documents that are whole lines, and ciphertexts of KMS', async () => {
+  it('seals fields of documents that fill a line, and reseals KMS ciphertexts', async () => {
     const source = await write('rows', ['{"t":"tenant-1","card":"4111"}']);
     const fields = ['--verb', 'seal', '--partition-field', 't', '--fields', '$.card', '--output', at('out')];
     await countsOf(reencrypt(source, ...fields, '--json'));
@@ -207,7 +207,7 @@ describe('keyfold reencrypt on a file of JSON Lines', () => {
     expect(await open((JSON.parse((await linesOf('new'))[0] ?? '') as { v: string }).v)).toBe('old');
   });
 
-  it('in a dry run counts the rows that it would write and the keys as they are, and writes nothing', async () => {
+  it('writes nothing in a dry run, but counts the rows that it would write and the keys that records name', async () => {
     const record = await seal();
     await rotate();
     const source = await write('rows', [encodeDataRowRecord(record)]);
@@ -217,7 +217,7 @@ describe('keyfold reencrypt on a file of JSON Lines', () => {
     expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
   });
 
-  it('goes on from a checkpoint, and refuses one of another run or of a changed file', async () => {
+  it('continues from a checkpoint, and refuses a checkpoint from another run or a changed file', async () => {
     const record = await seal();
     await rotate();
     const text = encodeDataRowRecord(record);
@@ -285,7 +285,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
   const get = async (id: string): Promise<Record<string, AttributeValue>> =>
     (await client.send(new GetItemCommand({ TableName, Key: { id: { S: id } } }))).Item ?? {};
 
-  it('rewraps attributes that hold JSON text or a compact string', async () => {
+  it('rewraps attributes that contain JSON text or a compact string', async () => {
     const record = await seal();
     await put('json', { r: { S: encodeDataRowRecord(record) } });
     await put('compact', { r: { S: compact(record) } });
@@ -307,7 +307,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('reads a row again that a writer has changed, and loses no write', async () => {
+  it('reads a row again if a writer has changed it, and loses no write', async () => {
     await put('a', { r: { S: compact(await seal('old')) } });
     const newer = compact(await seal('newer'));
     const created = await rotate();
@@ -328,9 +328,9 @@ it.for([
   ['seal without a partition', ['--verb', 'seal', '--output', 'x'], '--verb seal needs --partition'],
   ['a file without an output', ['--verb', 'rewrap'], 'a file needs --output'],
   ['a context for several fields', ['--verb', 'open', '--field', 'a', 'b', '--context', 'a=b'], 'one --field'],
-  ['a context to rewrap', ['--verb', 'rewrap', '--context', 'a=b', '--output', 'x'], 'needs no context'],
+  ['a context for rewrap', ['--verb', 'rewrap', '--context', 'a=b', '--output', 'x'], 'needs no context'],
   ['ciphertexts without a region', ['--verb', 'seal', '--partition', 'p', '--from', 'kms'], '--kms-region'],
-] as const)('refuses %s', async ([, options, says]) => {
+] as const)('keyfold reencrypt refuses %s', async ([, options, says]) => {
   const { code, stderr } = await reencrypt('rows', ...options);
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });

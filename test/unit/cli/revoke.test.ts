@@ -44,7 +44,7 @@ function auditOf(stderr: string): unknown {
 }
 
 describe('keys revoke', () => {
-  it('flags one row, prints what the revocation reaches and by when, and writes to the audit', async () => {
+  it('flags one row, prints what the revocation affects and by when, and writes to the audit', async () => {
     const before = Date.now();
     const run = await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
     expect(run.code).toBe(0);
@@ -87,7 +87,7 @@ describe('keys revoke', () => {
     ['an hour ahead', Math.ceil(Date.now() / 1000) + 3600],
     ['in milliseconds', Date.now()],
     ['to the largest safe integer', Number.MAX_SAFE_INTEGER],
-  ] as const)('revokes a row that is dated %s only by its date, and not as the latest', async ([, ahead]) => {
+  ] as const)('revokes a row that is dated %s if that date is given, but not as "latest"', async ([, ahead]) => {
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
     expect(run.code).toBe(1);
@@ -97,7 +97,7 @@ describe('keys revoke', () => {
     expect(JSON.parse(named.stdout)).toMatchObject({ created: ahead, outcome: 'revoked' });
   });
 
-  it('says that the revocation of a System Key reaches every partition of the service', async () => {
+  it('says that revoking a System Key affects every partition of the service', async () => {
     await world.put(keyRecord('_SK_orders_shop', 60));
     const run = await world.keyfold(['keys', 'revoke', '_SK_orders_shop', '60', '--dry-run']);
     expect(run.stdout).toMatch(
@@ -105,7 +105,7 @@ describe('keys revoke', () => {
     );
   });
 
-  it('neither writes nor asks with --dry-run', async () => {
+  it('neither writes nor asks for confirmation with --dry-run', async () => {
     const before = world.clock.nowMs;
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--json']);
     expect(run.code).toBe(0);
@@ -248,8 +248,8 @@ describe('keys revoke at a terminal', () => {
   });
 });
 
-describe('keys revoke, between reading a row and updating it,', () => {
-  it('still writes the key to the audit if the metastore fails', async () => {
+describe('keys revoke, after it has read the row', () => {
+  it('writes the key to the audit even if the update fails', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
     expect(code).toBe(1);
@@ -257,7 +257,7 @@ describe('keys revoke, between reading a row and updating it,', () => {
     expect(said).toContain('keyfold: down');
   });
 
-  it('reports that the row is absent if it disappears', async () => {
+  it('reports that the row is absent if it disappears before the update', async () => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', async () => 'absent');
     expect(code).toBe(1);
     expect(said).toMatch(/"outcome":"absent"/);
@@ -265,7 +265,7 @@ describe('keys revoke, between reading a row and updating it,', () => {
 });
 
 describe('a key whose ID ends with a region', () => {
-  it('is revoked in the table of that region', async () => {
+  it("is revoked in that region's table", async () => {
     await world.put(keyRecord(`${id}_us-east-1`, 60, { parent: keyRecord('_SK_orders_shop_us-east-1', 60) }));
     const { code, said, opened } = await atTerminal(['keys', 'revoke', `${id}_us-east-1`, '60', '--yes'], '');
     expect(code).toBe(0);
@@ -284,7 +284,7 @@ describe('a key whose ID ends with a region', () => {
     }
   });
 
-  it("is read in the region of --region if that ending is the product's name", async () => {
+  it("is read in the region that --region names if that ending is really the product's name", async () => {
     const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
     expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
     const partition = [

@@ -32,7 +32,7 @@ async function sealedUnder(): Promise<{ intermediate: number; system: number | u
 }
 
 describe('keys rotate', () => {
-  it('makes the next System Key, and leaves the former one valid', async () => {
+  it('creates the next System Key, and leaves the previous one valid', async () => {
     const before = await keys();
     const { code, stdout, audit } = await keyfold('keys', 'rotate', '--json', '--reason', 'a drill');
     const after = await keys();
@@ -46,7 +46,7 @@ describe('keys rotate', () => {
     ]);
   });
 
-  it("makes a partition's next key under the latest System Key, and processes seal under it", async () => {
+  it("creates a partition's next key under the latest System Key, and processes seal under the new key", async () => {
     const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('old'));
     await keyfold('keys', 'rotate');
     const { code } = await keyfold('keys', 'rotate', '--partition', 'tenant-1');
@@ -57,7 +57,7 @@ describe('keys rotate', () => {
     expect(await world.sessions().session('tenant-1').decrypt(record)).toEqual(Buffer.from('old'));
   });
 
-  it("makes every partition's next key, and none of another service", async () => {
+  it('creates the next key for every partition, but none for other services', async () => {
     await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
     await world.operator.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
     const { code, stdout, audit } = await keyfold('keys', 'rotate', '--all-partitions', '--json');
@@ -87,7 +87,7 @@ describe('keys rotate', () => {
     expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
   });
 
-  it('audits a failure, and says which partitions failed', async () => {
+  it('writes a failure to the audit, and says which partitions failed', async () => {
     world.proxy.faultOf = (call) => (call === 'Put IK' ? { kind: 'error', name: 'Oops', status: 400 } : undefined);
     const all = await keyfold('keys', 'rotate', '--all-partitions');
     expect(all.code).toBe(1);
@@ -98,7 +98,7 @@ describe('keys rotate', () => {
 });
 
 describe('keyfold maintain', () => {
-  it('makes the first System Key of a service, and audits the run', async () => {
+  it("creates a service's first System Key, and writes the run to the audit", async () => {
     const { code, stdout, audit } = await keyfold('maintain', '--service', 'unborn', '--json');
     expect(code).toBe(0);
     const { created } = JSON.parse(stdout) as { created: { id: string; created: number } };
@@ -109,7 +109,7 @@ describe('keyfold maintain', () => {
     ]);
   });
 
-  it('makes a missing wrap, which a dry run only reports', async () => {
+  it('adds a missing wrap, which a dry run only reports', async () => {
     const [key] = await keys();
     const west = JSON.stringify({ [WEST]: world.keys[WEST] });
     await world.operator.keyfold(['keys', 'rotate'], { KEYFOLD_KMS_KEYS: west });
@@ -127,7 +127,7 @@ describe('keyfold maintain', () => {
     expect(await wrapsOf()).toEqual([WEST, EAST]);
   });
 
-  it('fails if a region does not open a System Key', async () => {
+  it('fails if a region cannot unwrap a System Key', async () => {
     world.kms.setFault(EAST, { kind: 'down' });
     const { code, stdout, audit } = await keyfold('maintain');
     expect(code).toBe(1);

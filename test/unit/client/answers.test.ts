@@ -32,7 +32,7 @@ const ASKED = {
   encryptFields: (client: PartitionClient) => client.encryptFields({ documentText: '{}', fields: ['$'] }),
 };
 
-describe('for a malformed answer, the client throws UnexpectedAnswer with the request ID:', () => {
+describe('for a malformed answer, the client', () => {
   it.for<[keyof typeof ASKED, unknown]>([
     ['encrypt', null],
     ['encrypt', []],
@@ -68,14 +68,14 @@ describe('for a malformed answer, the client throws UnexpectedAnswer with the re
     ['decryptBatch', { results: [{ plaintext: '' }, { error: null }] }],
     ['encryptFields', { document: {} }],
     ['encryptFields', { documentText: {} }],
-  ])('%s, answered with %j', async ([operation, value]) => {
+  ])('throws UnexpectedAnswer with the request ID (%s answered with %j)', async ([operation, value]) => {
     const error = await failureOf(ASKED[operation](answering(value)));
     expect(error).toMatchObject({ code: 'UnexpectedAnswer', retryable: false, requestId: 'r1' });
   });
 });
 
 describe('the client', () => {
-  it('returns only the members of a JSON record that it knows', async () => {
+  it('returns a JSON record without members that it does not recognise', async () => {
     const record = { ...RECORD, Key: { ...RECORD.Key, Further: 1 }, Further: 1 };
     expect(await answering({ record }).encrypt(HELLO)).toEqual(RECORD);
     expect(await answering({ record, rewrapped: false }).rewrap(RECORD)).toEqual({ record: RECORD, rewrapped: false });
@@ -87,7 +87,7 @@ describe('the client', () => {
     }
   });
 
-  it('returns the error of a failed batch item with its detail, retryable and request ID', async () => {
+  it("returns a failed batch item's error with its detail, its request ID, and whether it is retryable", async () => {
     const results = [
       { error: { code: 'KmsUnavailable', detail: 'Why.' } },
       { error: { code: 'RecordUnreadable', detail: 5 } },
@@ -98,7 +98,7 @@ describe('the client', () => {
     ]);
   });
 
-  it('throws an error with the request ID for a document that it cannot represent', async () => {
+  it('throws an error with the request ID if it cannot represent a document', async () => {
     for (const [documentText, code] of [
       ['9007199254740993', 'InexactNumber'],
       ['{"\\\\":1}', 'InexactName'],

@@ -43,7 +43,7 @@ describe('PartitionClient', () => {
     expect(await refusalOf(unasked().encryptBatch(batch))).toContain('plaintexts[1] must be a Uint8Array');
   });
 
-  it('encrypts all bytes of an array even if its byteLength property lies', async () => {
+  it('encrypts all bytes of an array even if its byteLength property is wrong', async () => {
     const odd = Object.defineProperty(new Uint8Array([1, 2, 255]), 'byteLength', { value: 1 });
     const foreign = vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array;
     for (const plaintext of [odd, foreign]) {
@@ -51,7 +51,7 @@ describe('PartitionClient', () => {
     }
   });
 
-  it('rejects a record that has a member of the wrong type with a TypeError', async () => {
+  it('rejects a record with a TypeError if a member has the wrong type', async () => {
     const record = await tenant.encrypt(Buffer.from('x'));
     const parent = record.Key.ParentKeyMeta;
     for (const [name, broken] of [
@@ -72,7 +72,7 @@ describe('PartitionClient', () => {
     }
   });
 
-  it('sends an option with an unknown value of the right type, which the service rejects', async () => {
+  it('sends an option with an unknown value of the right type, and leaves it to the service to reject that value', async () => {
     const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
     expect(error).toBeInstanceOf(KeyfoldServiceError);
     expect(error).toMatchObject({ code: 'InvalidRequest' });
@@ -169,7 +169,7 @@ describe('new KeyfoldClient', () => {
     expect(() => new KeyfoldClient(options as never)).toThrow(message);
   });
 
-  it('makes a client that throws a TypeError if its authorization returns anything but a string', async () => {
+  it('makes a client that throws a TypeError if the authorization function returns anything but a string', async () => {
     const http = { endpoint: HTTP.endpoint, authorization: async () => undefined as never };
     const client = new KeyfoldClient({ http });
     expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('http.authorization');

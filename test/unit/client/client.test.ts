@@ -76,7 +76,7 @@ it('a partition that a URL path cannot contain works by direct invocation but no
 it.for([
   ['direct invocation', overLambda],
   ['HTTP', overHttp],
-] as const)('a call over %s throws PartitionErased for an erased partition, at once', async ([, open]) => {
+] as const)('a call over %s throws PartitionErased at once for an erased partition', async ([, open]) => {
   const client = open({ maxAttempts: 5, baseDelayMs: 60_000, longestDelayMs: 60_000 });
   const partition = `tenant-to-erase-${(erased += 1)}`;
   const record = await client.partition(partition).encrypt(HELLO);

@@ -52,7 +52,7 @@ function hoursAhead(i: number): number {
   return Math.round((Date.parse(iso) - Date.now()) / HOUR_MS) + 0;
 }
 
-describe('if the clock is wrong, the client', () => {
+describe('the client, if its clock is wrong', () => {
   it.for([
     ['HTTP', 2, FORBIDDEN],
     ['HTTP', -2, FORBIDDEN],
@@ -61,7 +61,7 @@ describe('if the clock is wrong, the client', () => {
     ['Lambda', 2, refused('InvalidSignatureException', 'Signature expired: …')],
     ['Lambda', -2, refused('RequestTimeTooSkewed', '…')],
   ] as const)(
-    'signs with the time of the answer, over %s, if the time differs by %i hours',
+    'signs with the time from the answer over %s if that time differs by %i hours',
     async ([way, hours, refusal]) => {
       const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
       expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
@@ -73,7 +73,7 @@ describe('if the clock is wrong, the client', () => {
   );
 
   it.for(['HTTP', 'Lambda'] as const)(
-    'names the clock in the error if the API also refuses the corrected request, over %s',
+    'names the clock in the error over %s if the API also refuses the corrected request',
     async (way) => {
       const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
       const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
@@ -95,7 +95,7 @@ describe('if the clock is wrong, the client', () => {
     }
   });
 
-  it('names the clock in errors with status 401 and 403, but not with 500', async () => {
+  it('names the clock in errors for status 401 and 403, but not for 500', async () => {
     for (const [status, named] of [
       [401, true],
       [403, true],
@@ -108,7 +108,7 @@ describe('if the clock is wrong, the client', () => {
     }
   });
 
-  it('corrects the time only once, and does not retry a request that was signed with the right time', async () => {
+  it('corrects the time only once, and does not retry a request that was signed with the correct time', async () => {
     const client = await clientOf(
       'HTTP',
       [FORBIDDEN, good, FORBIDDEN].map((answer) => at(2 * HOUR_MS, answer)),
@@ -137,7 +137,7 @@ describe('if the clock is wrong, the client', () => {
     }
   });
 
-  it('does not retry a request with an authorization token, or after a problem document of Keyfold', async () => {
+  it('does not retry a request with an authorization token, and does not retry after an error document from Keyfold', async () => {
     stub = await startStub(at(2 * HOUR_MS, FORBIDDEN));
     const http = { endpoint: stub.url, authorization: () => Promise.resolve('Bearer x') };
     await failureOf(new KeyfoldClient({ http }).partition('p').decrypt('kf1.x'));
@@ -166,15 +166,15 @@ it('the client corrects its clock only if the difference is four minutes or more
   }
 });
 
-it('the client retries once and then names the clock if the API finds the signature not yet current', async () => {
+it('the client retries once, and then names the clock in the error, if the API says that the signature is not yet current', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
   expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");
   expect(stub.requests).toHaveLength(2);
 });
 
-describe('if its credentials have expired, the client', () => {
-  it('asks the provider once with forceRefresh', async () => {
+describe('the client, if its credentials have expired', () => {
+  it('calls the provider once with forceRefresh', async () => {
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
     const ended = refused('ExpiredTokenException:http://x/', '…');
     const client = await clientOf('HTTP', [ended, good], credentials);
@@ -183,7 +183,7 @@ describe('if its credentials have expired, the client', () => {
     expect(credentials.mock.calls).toEqual([[], [{ forceRefresh: true }], []]);
   });
 
-  it("compares the time of expiry with the API's clock", async () => {
+  it("compares the expiry time with the API's clock", async () => {
     const ends = new Date(Date.now() + 2 * HOUR_MS);
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve({ ...IDENTITY, expiration: ends }));
     const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), at(2 * HOUR_MS, good)], credentials);
@@ -197,7 +197,7 @@ describe('if its credentials have expired, the client', () => {
     ['HTTP', 'Other', 'The security token included in the request is expired'],
     ['Lambda', 'ExpiredTokenException', 'The security token included in the request is expired'],
     ['Lambda', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
-  ] as const)('asks for new credentials over %s after %s', async ([way, name, message]) => {
+  ] as const)('gets new credentials over %s after %s', async ([way, name, message]) => {
     let asked = 0;
     const inAnHour = new Date(Date.now() + HOUR_MS);
     const credentials = () =>

@@ -46,13 +46,13 @@ it.for(['{"a":9007199254740991}', '[1.0,-0,1e3,0.1]', '"12345678901234567890"', 
 );
 
 it.for(['9007199254740993', '{"a":[{"b":-12345678901234567890}]}', '[1e400]', '1E+25'])(
-  'documentOf rejects %s, because JavaScript cannot represent one of its numbers',
+  'documentOf rejects %s, because JavaScript cannot represent one of its numbers exactly',
   (text) => {
     expect(() => documentOf(text, undefined)).toThrow(expect.objectContaining({ code: 'InexactNumber' }));
   },
 );
 
-it('the client rejects a document that is nested too deeply for JSON.stringify', () => {
+it('the client rejects a document that is nested more deeply than JSON.stringify supports', () => {
   const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
   expect(() => textOf(document)).toThrow(
     expect.objectContaining({ code: 'InvalidRequest', message: 'The request is nested too deeply.' }),
@@ -83,7 +83,7 @@ it.for<[string, () => unknown]>([
   expect(() => textOf(make())).toThrow(new TypeError('request.document has no JSON form.'));
 });
 
-it('the client writes values that have a toJSON method, and leaves out undefined members', () => {
+it('the client sends what toJSON methods return, and leaves out undefined members', () => {
   class Card {
     readonly number = '4111';
   }
@@ -98,7 +98,7 @@ it('the client writes values that have a toJSON method, and leaves out undefined
   expect(textOf(document)).toBe(JSON.stringify(document));
 });
 
-it('the client throws a TypeError for a value that has no JSON form', () => {
+it('the client throws a TypeError for a value that JSON cannot represent', () => {
   for (const document of [undefined, () => 1, Symbol('a')]) {
     expect(() => textOf(document)).toThrow(TypeError);
   }

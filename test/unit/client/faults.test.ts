@@ -64,7 +64,7 @@ function functionError(errorType: string): StubAnswer {
 const page: StubAnswer = { status: 502, headers: { 'content-type': 'text/html' }, body: `<html>${CANARY}</html>` };
 const busy: StubAnswer = { status: 429, body: '{"message":"Too Many Requests"}' };
 
-describe('the client retries', () => {
+describe('the client, after a transient fault,', () => {
   it.for([
     ['HTTP', 'an outage of KMS', problem(503, 'KmsUnavailable')],
     ['HTTP', "a gateway's throttling", busy],
@@ -92,7 +92,7 @@ describe('the client retries', () => {
     ['Lambda', 'a connection that is reset', 'reset'],
     ['Lambda', 'a connection that ends before the answer is complete', 'stall'],
     ['Lambda', 'no answer', 'hang'],
-  ] as const)('over %s after %s', async ([way, , fault]) => {
+  ] as const)('retries over %s after %s', async ([way, , fault]) => {
     const client = await clientOf(way, [fault, fault, GOOD], fault === 'hang' ? IMPATIENT : QUICK);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(3);
@@ -101,7 +101,7 @@ describe('the client retries', () => {
   });
 });
 
-describe('the client does not retry', () => {
+describe('the client, after a permanent fault,', () => {
   it.for([
     ['HTTP', 'a bad request', problem(400, 'InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
     ['HTTP', 'an internal error of Keyfold', problem(500, 'Internal'), 'KeyfoldServiceError', 'Internal'],
@@ -188,7 +188,7 @@ describe('the client does not retry', () => {
       'UnexpectedAnswer',
     ],
     ['Lambda', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-  ] as const)('over %s after %s', async ([way, , fault, name, code]) => {
+  ] as const)('does not retry over %s after %s', async ([way, , fault, name, code]) => {
     const error = await failureOf((await clientOf(way, [fault, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ name, code, retryable: false });
     expect(stub?.requests.length).toBe(1);
@@ -211,14 +211,14 @@ async function leave(
 }
 
 describe('the retry policy', () => {
-  it('waits at least as long as the service asks for with retry-after', async () => {
+  it("waits at least as long as the service's retry-after header says", async () => {
     const client = await clientOf('HTTP', [problem(503, 'KmsThrottled', {}, { 'retry-after': '1' }), GOOD]);
     await client.decrypt('kf1.x');
     const [first, second] = (stub?.requests ?? []).map(({ atMs }) => atMs);
     expect((second ?? 0) - (first ?? 0)).toBeGreaterThanOrEqual(990);
   });
 
-  it('ends the call at once if retry-after exceeds the total timeout', async () => {
+  it('ends the call at once if the retry-after delay exceeds the total timeout', async () => {
     const asked = problem(503, 'KmsThrottled', {}, { 'retry-after': '60' });
     const error = await failureOf((await clientOf('HTTP', [asked, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'KmsThrottled', retryable: true, retryAfterSeconds: 60, requestId: 'r1' });
@@ -227,15 +227,15 @@ describe('the retry policy', () => {
 
   it.for([
     ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
-    ['a date of RFC 850', 'Friday, 27-Nov-26 10:00:30 GMT', 30],
-    ['a date in the format of asctime', 'Fri Nov 27 10:00:30 2026', 30],
+    ['an RFC 850 date', 'Friday, 27-Nov-26 10:00:30 GMT', 30],
+    ['an asctime date', 'Fri Nov 27 10:00:30 2026', 30],
     ['a date in the past', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
     ['text that is neither a date nor a number', 'soon', undefined],
-    ['more seconds than any client waits', '9'.repeat(400), 999_999_999],
+    ['a huge number of seconds', '9'.repeat(400), 999_999_999],
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],
   ] as const)(
-    'computes retry-after from the date of the answer if the header holds %s',
+    "reads the retry-after delay relative to the answer's date if the header contains %s",
     async ([, retryAfter, retryAfterSeconds]) => {
       const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
       for (const way of ['HTTP', 'Lambda'] as const) {
@@ -249,7 +249,7 @@ describe('the retry policy', () => {
   );
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
-    'waits at least as long as Lambda asks for with retry-after',
+    "does not retry before Lambda's retry-after delay is over",
     async (refused) => {
       const asked = { ...refused, headers: { ...refused.headers, 'retry-after': '60' } };
       const error = await failureOf((await clientOf('Lambda', [asked, GOOD])).decrypt('kf1.x'));
@@ -280,7 +280,7 @@ describe('the retry policy', () => {
     expect(await leave(client)).toEqual(['gone', 1]);
   });
 
-  it('has a default for each undefined value, and rejects NaN and negative numbers', async () => {
+  it('uses the default for each undefined value, and rejects NaN and negative numbers', async () => {
     const none = { maxAttempts: undefined, totalTimeoutMs: undefined } as unknown as Partial<RetryPolicy>;
     const client = await clientOf('HTTP', [busy], { ...QUICK, ...none });
     expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'Throttled' });
@@ -330,7 +330,7 @@ describe('the client', () => {
     ['Lambda', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
     ['Lambda', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
     ['Lambda', { name: 'TimeoutError' }],
-  ] as const)('asks for credentials again if the provider failed for a moment, over %s: %j', async ([way, fault]) => {
+  ] as const)('calls the credential provider again over %s after a transient failure: %j', async ([way, fault]) => {
     const client = await clientThatFindsNone(way, fault);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(1);
@@ -341,7 +341,7 @@ describe('the client', () => {
     ['HTTP', { name: 'CredentialsProviderError' }],
     ['Lambda', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
     ['Lambda', { name: 'CredentialsProviderError' }],
-  ] as const)('throws Unauthenticated if the provider finds no credentials, over %s: %j', async ([way, fault]) => {
+  ] as const)('throws Unauthenticated over %s if the provider finds no credentials: %j', async ([way, fault]) => {
     const error = await failureOf((await clientThatFindsNone(way, fault)).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
     expect(error.message).toContain(fault.name);
@@ -371,7 +371,7 @@ it.for<unknown>([undefined, null, ['p']])('KeyfoldClient.partition throws a Type
   );
 });
 
-it('the client returns UnexpectedAnswer for a batch item with an unknown error code', async () => {
+it('the client returns the error UnexpectedAnswer for a batch item with an unknown error code', async () => {
   const results = [{ error: { code: 'MoonRequired', detail: 'Why.' } }, { plaintext: '' }];
   const client = await clientOf('HTTP', [{ status: 200, body: JSON.stringify({ results }) }]);
   expect(await client.decryptBatch(['kf1.x', 'kf1.y'])).toEqual([

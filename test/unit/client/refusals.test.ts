@@ -61,7 +61,7 @@ it.for([
   [506, 'Unavailable'],
   [511, 'UnexpectedAnswer'],
   [599, 'Unavailable'],
-] as const)('the status %i from the API causes the error %s', async ([status, code]) => {
+] as const)('status %i from the API becomes the error %s', async ([status, code]) => {
   const body = status === 204 ? '' : '{"plaintext":"aGVsbG8="}';
   expect(await thrownFor('HTTP', { status, headers: { 'apigw-requestid': 'g1' }, body })).toMatchObject({
     name: 'KeyfoldTransportError',
@@ -106,7 +106,7 @@ it.for([
   },
 );
 
-it.for(['Handled', 'Unhandled'])('if the function timed out, the client throws TimedOut (%s)', async (kind) => {
+it.for(['Handled', 'Unhandled'])('the client throws TimedOut if the function timed out (%s)', async (kind) => {
   const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
   const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
   expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
@@ -117,7 +117,7 @@ it.for(['Handled', 'Unhandled'])('if the function timed out, the client throws T
   });
 });
 
-it("if Lambda's answer is not valid UTF-8, the client throws UnexpectedAnswer", async () => {
+it("the client throws UnexpectedAnswer if Lambda's answer is not valid UTF-8", async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
   expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({
     code: 'UnexpectedAnswer',
@@ -156,17 +156,17 @@ describe('a problem document', () => {
     expect(await answered(problem, type)).toMatchObject(expected);
   });
 
-  it("without a valid detail and request ID becomes an error with its code and the gateway's ID", async () => {
+  it("without a valid detail and request ID becomes an error with its code and the gateway's request ID", async () => {
     const expected = { name: 'KeyfoldServiceError', message: 'KmsUnavailable', requestId: 'g1' };
     expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
   });
 
-  it('that is null becomes the error Unavailable if the status is 503', async () => {
+  it('with the content null becomes the error Unavailable if the status is 503', async () => {
     expect(await answered(null)).toMatchObject({ name: 'KeyfoldTransportError', code: 'Unavailable' });
   });
 });
 
-it("if an answer has no date, the client compares retry-after with this machine's clock", async () => {
+it("the client compares a retry-after date with this machine's clock if the answer has no date", async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-27T10:00:00.500Z') });
   const headers = { date: 'some day', 'retry-after': 'Fri, 27 Nov 2026 10:00:30 GMT' };
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
@@ -179,7 +179,7 @@ it('the client reads a retry-after date without a time zone as GMT, whatever the
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });
 });
 
-it('the client throws Unreachable after a timeout of Lambda, and rethrows configuration errors unchanged', async () => {
+it('the client throws Unreachable if Lambda times out, and rethrows configuration errors unchanged', async () => {
   for (const [fault, expected] of [
     [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda could not be reached: TimeoutError.' }],
     [{ name: 'OddError', $response: { statusCode: 200 } }, { code: 'Unreachable' }],
@@ -220,7 +220,7 @@ it.for([
   ['UnexpectedAnswer', false],
   ['InexactNumber', false],
   ['InexactName', false],
-] as const)('the error code %s has the value %s for retryable', ([code, retryable]) => {
+] as const)('an error with the code %s has the retryable value %s', ([code, retryable]) => {
   expect(new KeyfoldTransportError(code, 'Why.')).toMatchObject({ code, retryable, requestId: undefined });
 });
 

@@ -66,7 +66,7 @@ it.for([
   ['2147483', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 2],
   ['2147484', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 1],
 ] as const)(
-  'if retry-after is %s seconds and the policy is %j, the client makes %i attempt(s)',
+  'with a retry-after of %s seconds and the policy %j, the client makes %i attempt(s)',
   async ([asked, retry, times]) => {
     const outcome = await (await clientOf([throttled(asked), GOOD], retry)).decrypt('kf1.x').catch(Object);
     expect(outcome).toMatchObject(times === 1 ? { code: 'Throttled', retryAfterSeconds: Number(asked) } : HELLO);
@@ -95,14 +95,14 @@ it('the client clears its timer when an answer arrives', async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-it('a call with a total timeout of 0 ends at once, without a warning from Node', async () => {
+it('a call with a total timeout of 0 ends at once, and Node prints no warning', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
   const client = await clientOf(['hang'], { totalTimeoutMs: 0 });
   expect(await failureOf(client.decrypt('kf1.x'))).toMatchObject({ code: 'TimedOut' });
   expect(warned).not.toHaveBeenCalled();
 });
 
-it('a call with an aborted signal sends nothing and asks for no authorization', async () => {
+it('a call with an aborted signal sends nothing and does not call the authorization function', async () => {
   const authorization = vi.fn<() => Promise<string>>(() => Promise.resolve('Bearer x'));
   const client = new KeyfoldClient({ http: { endpoint: 'http://127.0.0.1:9', authorization } }).partition('p');
   const call = client.decrypt('kf1.x', { signal: AbortSignal.abort(new Error('gone')) });

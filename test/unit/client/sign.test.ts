@@ -36,7 +36,7 @@ it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(
   },
 );
 
-it('the client signs the session token and the path with its stage', async () => {
+it('the client signs the session token and the path including its stage', async () => {
   const credentials = () => Promise.resolve({ ...IDENTITY, sessionToken: 'a-token' });
   const sent = await sentBy({ endpoint: `${stub.url}/prod///`, region: 'us-west-2', credentials });
   expect(sent.path).toBe('/prod/v1/partitions/tenant-1/decrypt');
@@ -45,7 +45,7 @@ it('the client signs the session token and the path with its stage', async () =>
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('defaultCredentials finds credentials as the SDK does, and the client asks again for each request', async () => {
+it('defaultCredentials finds credentials as the SDK does, and the client calls it for each request', async () => {
   const sent = await sentBy({ region: 'us-west-2', credentials: defaultCredentials() });
   expect(sent.headers.authorization).toContain('Credential=local/');
   expect(sent.headers.authorization).toBe(signatureOf(sent, 'local'));
@@ -63,19 +63,22 @@ it.for([
   [330, 1],
   [270, 2],
   [60, 2],
-] as const)('if credentials expire in %i seconds, two calls ask the provider %i time(s)', async ([seconds, times]) => {
-  let asked = 0;
-  const credentials = async () => {
-    asked += 1;
-    return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
-  };
-  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
-  await client.decrypt('kf1.x');
-  await client.decrypt('kf1.x');
-  expect(asked).toBe(times);
-});
+] as const)(
+  'for credentials that expire in %i seconds, two calls use the provider %i time(s)',
+  async ([seconds, times]) => {
+    let asked = 0;
+    const credentials = async () => {
+      asked += 1;
+      return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
+    };
+    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+    await client.decrypt('kf1.x');
+    await client.decrypt('kf1.x');
+    expect(asked).toBe(times);
+  },
+);
 
-it('concurrent calls ask the credential provider once', async () => {
+it('concurrent calls use the credential provider once', async () => {
   const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() =>
     Promise.resolve({ ...IDENTITY, expiration: new Date(Date.now() + 3_600_000) }),
   );
@@ -91,7 +94,7 @@ it.for(['http://localhost:9', 'http://127.0.0.1:9', 'http://[::1]:9', 'https://k
   },
 );
 
-it('the client signs for the region of its options, even if the host name has another region', async () => {
+it('the client signs for the region in its options, even if the host name contains another region', async () => {
   const signer = requestSigner('abc123.execute-api.us-west-2.amazonaws.com', 'eu-west-1', IDENTITY);
   const headers = await signer.sign(new URL('https://keyfold.example/'), {}, '{}');
   expect(headers['authorization']).toContain('/eu-west-1/execute-api/aws4_request');

@@ -10,7 +10,7 @@ describe('readOperatorConfig', () => {
     expect(Object.keys(config.policy)).toEqual(Object.keys(cryptoPolicy()));
   });
 
-  it('reads the settings of the service, which the command line can override', () => {
+  it("reads the service's settings, which the command line can override", () => {
     const environment = {
       KEYFOLD_SERVICE: 'svc',
       KEYFOLD_PRODUCT: 'prod',
@@ -46,7 +46,7 @@ describe('readOperatorConfig', () => {
     );
   });
 
-  it("refuses a table in another region than the command's", () => {
+  it("refuses a table in a region other than the command's", () => {
     const table = 'arn:aws:dynamodb:us-east-1:111122223333:table/Keys';
     const fault = 'KEYFOLD_TABLE is in another region than the DynamoDB client';
     expect(() => readOperatorConfig({ KEYFOLD_TABLE: table }, { DYNAMODB_REGION: 'us-west-2' })).toThrow(fault);
@@ -54,7 +54,7 @@ describe('readOperatorConfig', () => {
     expect(readOperatorConfig({ AWS_REGION: 'us-east-1' }, { TABLE: table }).metastore).toEqual({ tableName: table });
   });
 
-  it('lists all faults at once, without the values', () => {
+  it('lists all errors at once, without the values', () => {
     const environment = { KEYFOLD_REVOKE_CHECK_INTERVAL_MS: 'CANARY', KEYFOLD_REVOKE_CHECK_INTERVAL: 'CANARY' };
     expect(() => readOperatorConfig(environment, { DYNAMODB_ENDPOINT: 'CANARY' })).toThrow(
       /^[^]*\n- KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting\n- KEYFOLD_DYNAMODB_ENDPOINT is not a URL\n- KEYFOLD_REVOKE_CHECK_INTERVAL_MS is not a positive whole number$/,

@@ -58,12 +58,12 @@ describe('readQueueConfig', () => {
     });
   });
 
-  it('accepts two FIFO queues, and a maximum retry delay of up to 42,300 seconds', () => {
+  it('accepts two FIFO queues, with a maximum retry delay of up to 42,300 seconds', () => {
     const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
     expect(faultsOf({ ...queues, KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' })).toEqual([]);
   });
 
-  it('reports missing queue URLs together with all other faults', () => {
+  it('reports missing queue URLs together with all other errors', () => {
     const faults = faultsOf({
       KEYFOLD_OUTPUT_QUEUE_URL: undefined,
       KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined,

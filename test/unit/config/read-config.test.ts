@@ -23,7 +23,7 @@ function faultsOf(environment: Environment): string[] {
 }
 
 describe('readConfig', () => {
-  it('needs few settings, and prefers the region in which the process runs', () => {
+  it('needs only a few settings, and by default prefers the region in which the process runs', () => {
     const config = readConfig(minimal);
     expect(config).toStrictEqual({
       names: { service: 'svc', product: 'prod', regionSuffix: undefined, allowAmbiguousNames: undefined },
@@ -48,7 +48,7 @@ describe('readConfig', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
-  it('returns the rules of grants with AUTH=authorizer', () => {
+  it('returns the rules for grants with AUTH=authorizer', () => {
     const settings = {
       KEYFOLD_AUTH: 'authorizer',
       KEYFOLD_JWT_PARTITION_LISTS: 'true',
@@ -68,12 +68,12 @@ describe('readConfig', () => {
     expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
   });
 
-  it.for(Object.keys(settingsSchema.entries))('reports one fault if %s is empty', (name) => {
+  it.for(Object.keys(settingsSchema.entries))('reports one error if %s is empty', (name) => {
     const faults = faultsOf({ ...minimal, [`KEYFOLD_${name}`]: '' });
     expect(faults).toEqual([expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `))]);
   });
 
-  it('reports one fault if a required setting is empty', () => {
+  it('reports one error if a required setting is empty', () => {
     expect(() => readConfig({ ...minimal, KEYFOLD_OPERATIONS: '' }, ['OPERATIONS'])).toThrow(
       /:\n- KEYFOLD_OPERATIONS is empty$/,
     );
@@ -120,7 +120,7 @@ describe('readConfig', () => {
     }
   });
 
-  it('reports that a setting of the function is missing, together with all other faults', () => {
+  it('reports a missing function setting together with all other errors', () => {
     const { KEYFOLD_PRODUCT: _, ...lacking } = minimal;
     expect(() => readConfig(lacking, ['OPERATIONS'])).toThrow(
       /- KEYFOLD_PRODUCT is not set\n- KEYFOLD_OPERATIONS is not set/,
@@ -197,7 +197,7 @@ describe('readConfig', () => {
     });
   });
 
-  it('lists all faults at once, without the values', () => {
+  it('lists all errors at once, without the values', () => {
     const faults = faultsOf({
       KEYFOLD_SERVICE: 'a_CANARY',
       KEYFOLD_PRODUCT: 'us-east-1',
@@ -411,12 +411,12 @@ describe('readConfig', () => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
-  it('reports a wrong service name once, and not again for the partitions in its key IDs', () => {
+  it('reports an invalid service name only once, and not again for the partitions whose key IDs contain it', () => {
     const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
     expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
   });
 
-  it('accepts a static master key outside Lambda, but in Lambda only with the override', () => {
+  it('accepts a static master key outside Lambda, and in Lambda only with the override', () => {
     const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
     const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
     expect(readConfig(settings).kms).toMatchObject({ kind: 'static', masterKey: Buffer.alloc(32, 7) });
@@ -433,7 +433,7 @@ describe('readConfig', () => {
   });
 });
 
-describe('the settings for proofs:', () => {
+describe('readConfig, for proofs,', () => {
   const READ = [
     ['MIN_SEALING_CREATED', '2026-11-28T00:00:00Z', { policy: { minSealingCreated: 1_795_824_000 } }],
     ['MIN_OPENING_CREATED', '1795824000', { policy: { minOpeningCreated: 1_795_824_000 } }],
@@ -443,7 +443,7 @@ describe('the settings for proofs:', () => {
     ['KEY_ROW_PROOFS', 'require', { proofs: { keyRowProofs: 'require' } }],
   ] as const;
 
-  it.for(READ)('KEYFOLD_%s accepts %s', ([name, value, expected]) => {
+  it.for(READ)('accepts KEYFOLD_%s=%s', ([name, value, expected]) => {
     expect(readConfig({ ...minimal, [`KEYFOLD_${name}`]: value })).toMatchObject(expected);
   });
 
@@ -457,7 +457,7 @@ describe('the settings for proofs:', () => {
     ['MIN_OPENING_CREATED', '-1'],
     ['REQUIRE_CONTEXT', 'open'],
     ['KEY_ROW_PROOFS', 'off'],
-  ])('KEYFOLD_%s refuses %s', ([name, value]) => {
+  ])('refuses KEYFOLD_%s=%s', ([name, value]) => {
     expect(() => readConfig({ ...minimal, [`KEYFOLD_${name}`]: value })).toThrow(`KEYFOLD_${name} is n`);
   });
 });

@@ -27,8 +27,8 @@ async function faultsOf(changes: Environment): Promise<string[]> {
   return [];
 }
 
-describe('the settings of Vault', () => {
-  it('log in with the IAM role of the function by default', async () => {
+describe('Vault settings', () => {
+  it("select the log-in with the function's IAM role by default", async () => {
     expect((await configOf()).kms).toMatchObject({
       kind: 'vault',
       addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
@@ -38,7 +38,7 @@ describe('the settings of Vault', () => {
     });
   });
 
-  it('name a file for each secret, and are all read', async () => {
+  it('are all read, and secrets come from files that the settings name', async () => {
     const { kms } = await configOf({
       KEYFOLD_VAULT_TRANSIT_MOUNT: 'teams/transit',
       KEYFOLD_VAULT_NAMESPACE: 'team/orders',
@@ -100,11 +100,11 @@ describe('the settings of Vault', () => {
         'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set, and not both',
       ],
     ],
-  ])('%j have these faults: %j', async (changes, faults) => {
+  ])('with %j cause these errors: %j', async (changes, faults) => {
     expect(await faultsOf(changes)).toEqual(faults);
   });
 
-  it.for(Object.keys(VAULT_ENTRIES))('have one fault if %s is empty', async (name) => {
+  it.for(Object.keys(VAULT_ENTRIES))('cause one error if %s is empty', async (name) => {
     expect(await faultsOf({ [`KEYFOLD_${name}`]: '' })).toEqual([
       expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `)),
     ]);

@@ -52,7 +52,7 @@ function settingsOfCaller(): { agent: Agent; settings: object } {
   return { agent, settings: { region: REGION, endpoint: stub.url, maxAttempts: 1, credentials: OWN, requestHandler } };
 }
 
-describe('AwsKms, with credentials or clients of the caller,', () => {
+describe("AwsKms with the caller's credentials or clients", () => {
   it('signs with those credentials', async () => {
     await wrap(kmsWith({ endpoint: stub.url, credentials: async () => OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
@@ -71,7 +71,7 @@ describe('AwsKms, with credentials or clients of the caller,', () => {
     expect(agent.listenerCount('free')).toBe(listeners + 1);
   });
 
-  it("ends a call of the caller's client after requestTimeoutMs", async () => {
+  it("ends a call through the caller's client after requestTimeoutMs", async () => {
     const silent = await startStub('hang');
     const client = new KMSClient({ region: REGION, endpoint: silent.url, maxAttempts: 1, credentials: OWN });
     const kms = kmsWith({ clients: () => client, timeouts: { requestTimeoutMs: 50 } });
@@ -79,7 +79,7 @@ describe('AwsKms, with credentials or clients of the caller,', () => {
     await silent.stop();
   });
 
-  it('sends nothing through a client that has its own retries', async () => {
+  it('sends nothing through a client that makes retries itself', async () => {
     const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
     const error = await errorOf(wrap(kms));
     expect(error).toBeInstanceOf(TypeError);
@@ -104,7 +104,7 @@ describe('AwsKms, with credentials or clients of the caller,', () => {
   });
 });
 
-describe('DynamoDbMetastore, with credentials or a client of the caller,', () => {
+describe("DynamoDbMetastore with the caller's credentials or client", () => {
   it('signs with those credentials', async () => {
     await load(new DynamoDbMetastore({ region: REGION, endpoint: stub.url, credentials: OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
@@ -132,7 +132,7 @@ describe('DynamoDbMetastore, with credentials or a client of the caller,', () =>
   });
 });
 
-describe('the adapter for', () => {
+describe('an AWS adapter', () => {
   const call = {
     kms: () => wrap(kmsWith({})),
     dynamodb: () => load(new DynamoDbMetastore({ region: REGION })),
@@ -150,7 +150,7 @@ describe('the adapter for', () => {
     ['lambda', {}, 'lambda.us-west-2.amazonaws.com'],
     ['lambda', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'lambda-fips.us-west-2.amazonaws.com'],
     ['lambda', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'lambda.us-west-2.api.aws'],
-  ])('%s, with the environment %o, calls the host %s', async ([service, env, host]) => {
+  ])('for %s with the environment %o calls the host %s', async ([service, env, host]) => {
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
     const asked: string[] = [];
     vi.spyOn(dns, 'lookup').mockImplementation(((name: string, _: unknown, done: (error: Error) => void) => {
@@ -162,8 +162,8 @@ describe('the adapter for', () => {
   });
 });
 
-describe('an object of event listeners', () => {
-  it('may lack listeners, and may have methods as listeners', async () => {
+describe('an object with event listeners', () => {
+  it('may omit listeners, and may have methods as listeners', async () => {
     class Listener {
       readonly regions: string[] = [];
       attempted({ region }: { readonly region: string }): void {

@@ -9,7 +9,7 @@ it.for([
   'RequestExpired',
   'RequestInTheFuture',
   'RequestTimeTooSkewed',
-])('the AWS error %s means that the clock is wrong', (name) => {
+])('signatureFaultOf attributes the AWS error %s to a wrong clock', (name) => {
   expect([signatureFaultNamed(name), signatureFaultOf({ name })]).toEqual(['clock', 'clock']);
 });
 
@@ -24,7 +24,7 @@ it.for([
   'InvalidToken',
   'MissingAuthenticationToken',
   'MissingAuthenticationTokenException',
-])('the AWS error %s means that the credentials are wrong', (name) => {
+])('signatureFaultOf attributes the AWS error %s to wrong credentials', (name) => {
   expect([signatureFaultNamed(name), signatureFaultOf({ name })]).toEqual(['credentials', 'credentials']);
 });
 

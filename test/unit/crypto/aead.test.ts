@@ -21,7 +21,7 @@ const file = new URL('../vectors/aes-256-gcm-wycheproof.json', import.meta.url);
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as Wycheproof;
 const key = createSecretKey(Buffer.alloc(32, 1));
 
-it.for(cases)('open returns the result that Wycheproof expects in the case $id $result: $comment', (vector) => {
+it.for(cases)('open returns the result that Wycheproof expects in case $id ($result: $comment)', (vector) => {
   const sealed = Buffer.from(vector.ciphertext + vector.tag + vector.nonce, 'hex');
   const opened = open(createSecretKey(Buffer.from(vector.key, 'hex')), sealed);
   expect(opened?.toString('hex')).toBe(vector.result === 'valid' ? vector.plaintext : undefined);
@@ -63,7 +63,7 @@ it('open zeroes the plaintext if the tag is wrong', () => {
   update.mockRestore();
 });
 
-it('seal repeats no nonce, even when the random pool is refilled many times', () => {
+it('seal never repeats a nonce, even when the random pool is refilled many times', () => {
   const nonces = Array.from({ length: 5000 }, () => seal(key, Buffer.alloc(0)).subarray(16).toString('hex'));
   expect(new Set(nonces).size).toBe(nonces.length);
   // Each of the twelve bytes of a nonce must take every value.

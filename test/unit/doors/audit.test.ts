@@ -57,7 +57,7 @@ const OF_AN_ENCRYPT = {
 };
 
 describe('the audit line of an operation', () => {
-  it('over HTTP has the caller that IAM names, the keys used and the result', async () => {
+  it('over HTTP has the caller according to IAM, the keys used and the result', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt', { plaintext: SECRET }));
     const line = { ...OF_AN_ENCRYPT, door: 'http', principal: IAM, keys: [keyOf('tenant-1')] };
@@ -148,7 +148,7 @@ describe('the audit line of an operation', () => {
     expect(audit()).toMatchObject([{ result: 'RecordUnreadable', items: 1 }]);
   });
 
-  it('has the numbers of items and failures, and names each key once', async () => {
+  it('has the number of items and of failures, and names each key once', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt-batch', { items: [{ plaintext: SECRET }, { plaintext: '' }, {}] }));
     const [first, second] = body['results'] as object[];
@@ -201,13 +201,13 @@ it.for([
   },
 );
 
-it.for(['ERROR', 'SILENT'])('the audit is written at every log level but SILENT: %s', async (level) => {
+it.for(['ERROR', 'SILENT'])('the audit is written at every log level except SILENT: %s', async (level) => {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
   await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
   expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);
 });
 
-it('docs/reference/audit.md lists the fields of an audit line in their order', async () => {
+it('docs/reference/audit.md lists the fields of an audit line in order', async () => {
   const guide = readFileSync(new URL('../../../docs/reference/audit.md', import.meta.url), 'utf8');
   const [, table = ''] = /^\| field .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(guide) ?? [];
   const fields = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
@@ -223,7 +223,7 @@ it('docs/reference/audit.md lists the fields of an audit line in their order', a
   expect(new Set(names.flat())).toEqual(new Set(fields));
 });
 
-it('a request that is not an operation on a partition has no audit line', async () => {
+it('a request that performs no operation on a partition has no audit line', async () => {
   const send = openDoor({ world });
   await send(sampleEvent('api-health-iam'));
   await send(request('destroy', {}));

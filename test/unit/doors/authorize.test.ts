@@ -112,85 +112,85 @@ describe('the HTTP door', () => {
   });
 });
 
-describe('by default, a claim grants', () => {
+describe('a claim, by default,', () => {
   it.for([
     ['the partition that it names', 'tenant-1', 'tenant-1', SERVED],
-    ['a number, which API Gateway passes as text', '42', '42', SERVED],
-    ['an e-mail address', 'ann@example.com', 'ann@example.com', SERVED],
+    ['the partition of a number, which API Gateway passes as text', '42', '42', SERVED],
+    ['a partition named by an e-mail address', 'ann@example.com', 'ann@example.com', SERVED],
     ['no other partition', 'tenant-1', 'tenant-2', '403'],
-    ['no longer partition', 'tenant-1', 'tenant-11', '403'],
-    ['no shorter partition', 'tenant-1', 'tenant', '403'],
-    ['no partition with other letter case', 'tenant-1', 'Tenant-1', '403'],
-    ['none from a text with spaces', 'acme tenant-1', 'tenant-1', '403'],
-    ['none from an array', '[tenant-1]', 'tenant-1', '403'],
-    ['none from an array of several', '[acme tenant-1]', 'tenant-1', '403'],
-    ['none from an array in an array', '[[x tenant-1 y]]', 'tenant-1', '403'],
-    ['none from a star', '*', 'tenant-1', '403'],
-    ['none from a prefix', 'tenant-*', 'tenant-1', '403'],
-    ['none from a star in an array', '[acme *]', 'tenant-1', '403'],
-    ['none from JSON text', '["tenant-1"]', 'tenant-1', '403'],
-    ['none from a quoted text', '"tenant-1"', 'tenant-1', '403'],
-    ['none from a text with commas', 'acme,tenant-1', 'tenant-1', '403'],
-    ['none from a text with white space around it', ' tenant-1', 'tenant-1', '403'],
-    ['none from an empty text', '', 'tenant-1', '403'],
-    ['none from an array of a test event', ['tenant-1'], 'tenant-1', '403'],
-    ['none from a number of a test event', 42, '42', '403'],
-    ['none from null', null, 'null', '403'],
-    ['none from an object', { tenant: 'tenant-1' }, 'tenant-1', '403'],
-    ['none without the claim', undefined, 'tenant-1', '403'],
-    ['none that cannot be named over HTTP', 'a b', 'a b', '403'],
-  ] as const)('%s', async ([, tenants, partition, outcome]) => {
+    ['no partition with a longer name', 'tenant-1', 'tenant-11', '403'],
+    ['no partition with a shorter name', 'tenant-1', 'tenant', '403'],
+    ['no partition that differs in the case of a letter', 'tenant-1', 'Tenant-1', '403'],
+    ['nothing if it is a text with spaces', 'acme tenant-1', 'tenant-1', '403'],
+    ['nothing if it is an array', '[tenant-1]', 'tenant-1', '403'],
+    ['nothing if it is an array with several partitions', '[acme tenant-1]', 'tenant-1', '403'],
+    ['nothing if it is a nested array', '[[x tenant-1 y]]', 'tenant-1', '403'],
+    ['nothing if it is a star', '*', 'tenant-1', '403'],
+    ['nothing if it is a prefix', 'tenant-*', 'tenant-1', '403'],
+    ['nothing if it is an array with a star', '[acme *]', 'tenant-1', '403'],
+    ['nothing if it is JSON text', '["tenant-1"]', 'tenant-1', '403'],
+    ['nothing if it is a quoted text', '"tenant-1"', 'tenant-1', '403'],
+    ['nothing if it is a text with commas', 'acme,tenant-1', 'tenant-1', '403'],
+    ['nothing if it is a text with white space around it', ' tenant-1', 'tenant-1', '403'],
+    ['nothing if it is an empty text', '', 'tenant-1', '403'],
+    ['nothing if it is a real array, as in a test event', ['tenant-1'], 'tenant-1', '403'],
+    ['nothing if it is a real number, as in a test event', 42, '42', '403'],
+    ['nothing if it is null', null, 'null', '403'],
+    ['nothing if it is an object', { tenant: 'tenant-1' }, 'tenant-1', '403'],
+    ['nothing if it is absent', undefined, 'tenant-1', '403'],
+    ['no partition whose name is not allowed over HTTP', 'a b', 'a b', '403'],
+  ] as const)('grants %s', async ([, tenants, partition, outcome]) => {
     expect(await attempt(JWT, claims({ tenants }), partition)).toBe(outcome);
   });
 });
 
-describe('if the settings allow lists, a claim grants', () => {
+describe('a claim, if the settings allow lists,', () => {
   it.for([
-    ['each partition of an array', '[acme tenant-1]', SERVED],
-    ['each partition of a text with spaces', 'acme tenant-1', SERVED],
-    ['each partition of an array of a test event', ['acme', 'tenant-1'], SERVED],
-    ['its only partition', 'tenant-1', SERVED],
-    ['none from an array in an array', '[[x tenant-1 y]]', '403'],
-    ['none from an array beside a partition', '[x [a] tenant-1]', '403'],
-    ['none from an array in an array of a test event', [['tenant-1']], '403'],
-    ['none from an array of a test event with an object in it', ['tenant-1', {}], '403'],
-    ['none from text with spaces in an array of a test event', ['acme tenant-1'], '403'],
-    ['none from half an array', '[tenant-1', '403'],
-    ['none from a text after a bracket', '[tenant-1x', '403'],
-    ['none from a text before a bracket', 'xtenant-1]', '403'],
-    ['none from a text with half of an array', 'x] tenant-1', '403'],
-    ['the partitions of a text with several spaces', ' acme  tenant-1 ', SERVED],
-    ['none from two arrays', '[x] [tenant-1]', '403'],
-    ['none from an empty array', '[]', '403'],
-    ['none from a text of spaces', '  ', '403'],
-    ['none from JSON text', '["x", "tenant-1"]', '403'],
-    ['none from a text with commas', 'x, tenant-1', '403'],
-    ['none from a text with tabs', 'x\ttenant-1', '403'],
-    ['none from a list with an invalid partition', 'a/b tenant-1', '403'],
-    ['none from a wildcard, which the settings do not allow', '[tenant-* tenant-1]', '403'],
-  ] as const)('%s', async ([, tenants, outcome]) => {
+    ['each partition in an array', '[acme tenant-1]', SERVED],
+    ['each partition in a text that is separated by spaces', 'acme tenant-1', SERVED],
+    ['each partition in a real array, as in a test event', ['acme', 'tenant-1'], SERVED],
+    ['the only partition that it names', 'tenant-1', SERVED],
+    ['nothing if it is a nested array', '[[x tenant-1 y]]', '403'],
+    ['nothing if it has an array next to a partition', '[x [a] tenant-1]', '403'],
+    ['nothing if it is a real nested array', [['tenant-1']], '403'],
+    ['nothing if it is a real array with an object', ['tenant-1', {}], '403'],
+    ['nothing if it is a real array that contains a text with spaces', ['acme tenant-1'], '403'],
+    ['nothing if it is half an array', '[tenant-1', '403'],
+    ['nothing if it is a text after a bracket', '[tenant-1x', '403'],
+    ['nothing if it is a text before a bracket', 'xtenant-1]', '403'],
+    ['nothing if it is a text with the end of an array', 'x] tenant-1', '403'],
+    ['the partitions in a text with additional spaces', ' acme  tenant-1 ', SERVED],
+    ['nothing if it is two arrays', '[x] [tenant-1]', '403'],
+    ['nothing if it is an empty array', '[]', '403'],
+    ['nothing if it consists of spaces', '  ', '403'],
+    ['nothing if it is JSON text', '["x", "tenant-1"]', '403'],
+    ['nothing if it is a text with commas', 'x, tenant-1', '403'],
+    ['nothing if it is a text with tabs', 'x\ttenant-1', '403'],
+    ['nothing if it is a list with an invalid partition', 'a/b tenant-1', '403'],
+    ['nothing if it has a wildcard, which the settings do not allow', '[tenant-* tenant-1]', '403'],
+  ] as const)('grants %s', async ([, tenants, outcome]) => {
     expect(await attempt({ ...JWT, partitionLists: true }, claims({ tenants }))).toBe(outcome);
   });
 });
 
-describe('if the settings allow wildcards, a claim grants', () => {
+describe('a claim, if the settings allow wildcards,', () => {
   it.for([
     ['partitions that begin with its prefix', 'team-*', 'team-7', SERVED],
     ['the partition equal to its prefix', 'team-*', 'team-', SERVED],
     ['every partition if it is a star', '*', 'tenant-1', SERVED],
-    ['no partition with another beginning', 'team-*', 'tenant-1', '403'],
-    ['no partition that only contains its prefix', 'eam-*', 'team-7', '403'],
-    ['a partition of the maximum length by a prefix', `${'x'.repeat(127)}*`, 'x'.repeat(128), SERVED],
-    ['no partition by a longer prefix', `${'x'.repeat(128)}*`, 'x'.repeat(128), '403'],
-    ['no partition by a star in the middle', 'ten*-1', 'tenant-1', '403'],
-    ['no partition by two stars', '**', 'tenant-1', '403'],
-    ['no partition by a list, which the settings do not allow', 'x *', 'tenant-1', '403'],
-    ['no partition by an array, which the settings do not allow', '[*]', 'tenant-1', '403'],
-  ] as const)('%s', async ([, tenants, partition, outcome]) => {
+    ['no partition that does not begin with its prefix', 'team-*', 'tenant-1', '403'],
+    ['no partition that merely contains its prefix', 'eam-*', 'team-7', '403'],
+    ['a partition of the maximum length if it is a prefix', `${'x'.repeat(127)}*`, 'x'.repeat(128), SERVED],
+    ['no partition if its prefix is too long', `${'x'.repeat(128)}*`, 'x'.repeat(128), '403'],
+    ['no partition if it has a star in the middle', 'ten*-1', 'tenant-1', '403'],
+    ['no partition if it has two stars', '**', 'tenant-1', '403'],
+    ['no partition if it is a list, which the settings do not allow', 'x *', 'tenant-1', '403'],
+    ['no partition if it is an array, which the settings do not allow', '[*]', 'tenant-1', '403'],
+  ] as const)('grants %s', async ([, tenants, partition, outcome]) => {
     expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
   });
 
-  it('the partitions in a list, and those with a prefix in the list, if the settings also allow lists', async () => {
+  it('grants the partitions in a list, and those with a prefix in the list, if the settings also allow lists', async () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
@@ -198,20 +198,20 @@ describe('if the settings allow wildcards, a claim grants', () => {
   });
 });
 
-describe('the scopes of a token', () => {
+describe("a token's scopes", () => {
   it.for([
-    ['may be a text', 'openid keyfold/encrypt', SERVED],
+    ['may be text', 'openid keyfold/encrypt', SERVED],
     ['may be an array', '[openid keyfold/encrypt]', SERVED],
-    ['may be an array of a test event', ['openid', 'keyfold/encrypt'], SERVED],
-    ['are not read from half of an array', '[openid keyfold/encrypt', '403'],
-    ['are not read from the other half of an array', 'openid] keyfold/encrypt', '403'],
+    ['may be a real array, as in a test event', ['openid', 'keyfold/encrypt'], SERVED],
+    ['are not read from the beginning of an array', '[openid keyfold/encrypt', '403'],
+    ['are not read from the end of an array', 'openid] keyfold/encrypt', '403'],
     ['are not read from a list with an object', ['keyfold/encrypt', {}], '403'],
-    ['are not read from an array in an array', '[[openid keyfold/encrypt x]]', '403'],
-    ['are not read from an array in an array of a test event', [['keyfold/encrypt']], '403'],
+    ['are not read from a nested array', '[[openid keyfold/encrypt x]]', '403'],
+    ['are not read from a real nested array', [['keyfold/encrypt']], '403'],
     ['are not separated by commas', 'openid,keyfold/encrypt', '403'],
     ['must belong to the operation', 'keyfold/decrypt', '403'],
-    ['must match whole', 'keyfold/encrypt-batch', '403'],
-    ['must match in letter case', 'Keyfold/Encrypt', '403'],
+    ['must match as a whole', 'keyfold/encrypt-batch', '403'],
+    ['must match in the case of each letter', 'Keyfold/Encrypt', '403'],
     ['must not be a wildcard', 'keyfold/*', '403'],
     ['must not be absent', undefined, '403'],
   ] as const)('%s', async ([, scope, outcome]) => {
@@ -226,9 +226,9 @@ describe('the scopes of a token', () => {
   });
 });
 
-describe("a token's scope", () => {
+describe('one scope', () => {
   const scopes = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
-  it.for(OPERATION_NAMES)('allows the single and the batch form of the operation: %s', async (operation) => {
+  it.for(OPERATION_NAMES)('allows both the single and the batch form of an operation: %s', async (operation) => {
     const passed: string[] = [];
     for (const scope of scopes) {
       if ((await attempt(JWT, claims({ scope }), 'tenant-1', operation)) !== '403') passed.push(scope);
@@ -237,13 +237,13 @@ describe("a token's scope", () => {
   });
 });
 
-describe('a function with limits of its own, for every caller,', () => {
+describe('a function that limits the operations and partitions of every caller', () => {
   const serves = { operations: ['encrypt', 'encrypt-fields'], partitions: ['tenant-1', 'team-*'] } as const;
   it.for([
     ['accepts an allowed operation and partition', 'encrypt', 'tenant-1', '200, keys touched'],
     ['accepts a partition with an allowed prefix', 'encrypt', 'team-7', '200, keys touched'],
     ['refuses another partition', 'encrypt', 'tenant-2', '403'],
-    ['refuses a longer partition', 'encrypt', 'tenant-11', '403'],
+    ['refuses a partition with a longer name', 'encrypt', 'tenant-11', '403'],
     ['refuses another operation', 'decrypt', 'tenant-1', '403'],
     ['refuses the batch form of an allowed operation', 'encrypt-batch', 'tenant-1', '403'],
   ] as const)('%s', async ([, operation, partition, outcome]) => {
@@ -286,7 +286,7 @@ describe('a partition over HTTP', () => {
     }
   });
 
-  it.for(HOSTILE)('is refused to a token for tenant-1 if its spelling is %j', async (partition) => {
+  it.for(HOSTILE)('is refused for a token that names tenant-1 if it is spelled %j', async (partition) => {
     for (const operation of OPERATION_NAMES) {
       expect(await attempt(JWT, claims({ scope: EVERY_SCOPE }), partition, operation)).toBe('403');
       for (const authorizer of [undefined, iam, { lambda: jwt.jwt }]) {
@@ -320,7 +320,7 @@ describe('a partition over HTTP', () => {
   );
 
   it.for(['/v1/partitions/victim/encrypt', '/keys/v1/partitions/victim', '/v1/partitions'])(
-    'is refused after the base path %s, which a policy may mistake for the operation',
+    'is refused after the base path %s, because a policy could mistake that path for the operation',
     async (base) => {
       expect(await attemptAt(`${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
     },
@@ -332,7 +332,7 @@ describe('a partition over HTTP', () => {
     expect((await openDoor()(event)).status).toBe(200);
   });
 
-  it("is accepted after a base path if the domain only resembles API Gateway's", async () => {
+  it('is accepted after a base path if the domain only resembles an API Gateway domain', async () => {
     for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
       expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);
     }

@@ -80,7 +80,7 @@ describe('the direct door', () => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
-  it.for(['é', 'café', 'plain'])('refuses the escaped name %s in a document, or keeps it', async (name) => {
+  it.for(['é', 'café', 'plain'])('either refuses or keeps the escaped name %s in a document', async (name) => {
     const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
     const kept = expect.stringContaining(`"${name}":1}`) as string;
     expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
@@ -99,33 +99,36 @@ describe('the direct door', () => {
     }
   });
 
-  it.for(NAMES)('keeps the name %j in its answer, written "%s", or points to documentText', async ([name, written]) => {
-    const invoke = openDirectDoor();
-    const sealed = await invoke({
-      operation: 'encrypt-fields',
-      partition: 'p',
-      fields: ['$.a'],
-      documentText: `{"a":{"x":0,"${written}":1.0}}`,
-    });
-    const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
-    const about = { operation: 'decrypt-fields', partition: 'p', all: true };
-    const text = await invoke({ ...about, documentText });
-    expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
-    const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
-    const isEscaped = JSON.stringify(name).includes('\\');
-    expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
-    const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
-    expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
-  });
+  it.for(NAMES)(
+    'either keeps the name %j (written "%s") in its answer or points to documentText',
+    async ([name, written]) => {
+      const invoke = openDirectDoor();
+      const sealed = await invoke({
+        operation: 'encrypt-fields',
+        partition: 'p',
+        fields: ['$.a'],
+        documentText: `{"a":{"x":0,"${written}":1.0}}`,
+      });
+      const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
+      const about = { operation: 'decrypt-fields', partition: 'p', all: true };
+      const text = await invoke({ ...about, documentText });
+      expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
+      const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
+      const isEscaped = JSON.stringify(name).includes('\\');
+      expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
+      const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
+      expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
+    },
+  );
 });
 
-describe('over HTTP', () => {
-  it('a request keeps its names, even names that JSON.parse would confuse', () => {
+describe('the HTTP door', () => {
+  it("keeps a request's names, even names that JSON.parse would confuse", () => {
     const { value } = requestOf('{"x":0,"\\n":1}');
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
 
-  it.for(NAMES)('a document keeps the name %j, written "%s"', async ([, written]) => {
+  it.for(NAMES)('keeps the name %j (written "%s") in a document', async ([, written]) => {
     const door = openDoor();
     const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
     const sealed = await door(
@@ -135,7 +138,7 @@ describe('over HTTP', () => {
     expect(opened.body).toEqual({ documentText: document });
   });
 
-  it('Keyfold finds the members of a request and of a record even if JSON escapes are in their names', async () => {
+  it('finds the members of a request and of a record even if their names contain JSON escapes', async () => {
     const door = openDoor();
     for (const text of ['{"plaintex\\\\":0}', '{"plaintex\\n":0}', '{"a":0,"Ke\\\\":0}', '{"a":0,"Ke\\n":0}'])
       JSON.parse(text);
@@ -146,7 +149,7 @@ describe('over HTTP', () => {
   });
 });
 
-it('a queue message keeps the names in its document', async () => {
+it("the queue door keeps the names in a message's document", async () => {
   const queues = new FakeQueues();
   const body = '{"x":0,"part\\u0069tion":"p","document":{"x":0,"\\u00e9":1,"\\n":2},"fields":["$.x"]}'.replace(
     '"x":0,',
@@ -166,7 +169,7 @@ describe('the client', () => {
     },
   );
 
-  it('returns a document without such a name as a value', () => {
+  it('returns a document as a value if it has no such name', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

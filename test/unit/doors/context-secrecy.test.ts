@@ -55,7 +55,7 @@ function mustNotTell(answers: readonly unknown[]): void {
   }
 }
 
-it('the HTTP door tells neither its logs nor its callers a value of a context', async () => {
+it('the HTTP door shows no context value in its logs and answers', async () => {
   const send = openDoor();
   const { body } = await send(request('encrypt', { plaintext: 'aGk=', context: HOME }));
   const { record } = body as { record: unknown };
@@ -65,7 +65,7 @@ it('the HTTP door tells neither its logs nor its callers a value of a context', 
   mustNotTell(answers);
 });
 
-it('the direct door tells neither its logs nor its callers a value of a context', async () => {
+it('the direct door shows no context value in its logs and answers', async () => {
   const invoke = openDirectDoor();
   const { payload = '' } = await invoke({ operation: 'encrypt', partition: 'p', plaintext: 'aGk=', context: HOME });
   const { record } = JSON.parse(payload) as { record: unknown };
@@ -78,7 +78,7 @@ it('the direct door tells neither its logs nor its callers a value of a context'
   mustNotTell(answers);
 });
 
-it('the queue door tells neither its logs nor the attributes of a dead letter a value of a context', async () => {
+it('the queue door shows no context value in its logs and in the attributes of a dead letter', async () => {
   const queues = new FakeQueues();
   const send = openQueueDoor({ queues });
   const message = { partition: 'p', document: DOCUMENT };
@@ -93,7 +93,7 @@ it('the queue door tells neither its logs nor the attributes of a dead letter a 
   mustNotTell(letters.map(({ attributes }) => attributes));
 });
 
-it('the client does not tell a value of a context in its errors', async () => {
+it('the client shows no context value in its errors', async () => {
   const world = new FakeDependencies();
   const invoke = openDirectDoor({ world });
   const lambda = {

@@ -16,7 +16,7 @@ describe('the direct door', () => {
       'contextFrom',
       { operation: 'encrypt-fields', documentText: '{"a":1}', fields: ['$.a'], contextFrom: { '\\': '$.a' } },
     ],
-  ] as const)('refuses a name in %s that JSON writes with an escape, before it reads a key', async ([, event]) => {
+  ] as const)('refuses, before it reads a key, a name in %s that JSON writes with an escape', async ([, event]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world })({ partition: 'p', ...event });
     expect(error).toMatchObject({
@@ -40,7 +40,7 @@ describe('the direct door', () => {
 describe('the queue door', () => {
   const MESSAGE = { partition: 'p', fields: ['$.card'], document: { id: 7, card: '4111' } };
 
-  it('binds the fields of a message to the context in the message', async () => {
+  it("binds a message's fields to the context in the message", async () => {
     const world = new FakeDependencies();
     const queues = new FakeQueues();
     const binding = { context: { table: 'orders' }, contextFrom: { id: '$.id' } };

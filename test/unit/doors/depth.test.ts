@@ -49,7 +49,7 @@ async function relabelled(text: string): Promise<string> {
 }
 
 it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
-  'every door answers RecordUnreadable for a payload that is relabelled as a field (case %#)',
+  'every door answers with RecordUnreadable if a payload was relabelled as a field (case %#)',
   async (text) => {
     const field = await relabelled(text);
     const body = { document: { field }, all: true };
@@ -59,7 +59,7 @@ it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
   },
 );
 
-it('every door encrypts and decrypts a field of the greatest depth', async () => {
+it('every door encrypts and decrypts a field of the maximum depth', async () => {
   // The object of the request itself counts as a level.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
@@ -100,9 +100,6 @@ it.for([
   [true, '['.repeat(101) + ']'.repeat(101)],
   [false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
   [true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
-] as const)(
-  'isNestedTooDeeply counts only the brackets outside strings, and returns %s (case %#)',
-  ([isTooDeep, text]) => {
-    expect(isNestedTooDeeply(text)).toBe(isTooDeep);
-  },
-);
+] as const)('isNestedTooDeeply counts only brackets outside strings, and returns %s (case %#)', ([isTooDeep, text]) => {
+  expect(isNestedTooDeeply(text)).toBe(isTooDeep);
+});

@@ -81,7 +81,7 @@ describe('the direct door', () => {
 describe('a number in a document', () => {
   const DIGITS = '{"a":4111111111111111.10,"b":-0,"c":12345678901234567890,"d":[1.0,1E2],"__proto__":{"e":1e400}}';
 
-  it('keeps all digits in a documentText', async () => {
+  it('keeps all its digits in a documentText', async () => {
     const invoke = openDirectDoor();
     const about = { partition: 'tenant-1', fields: ['$.*'] };
     const sealed = await invoke({ operation: 'encrypt-fields', ...about, documentText: DIGITS });
@@ -91,7 +91,7 @@ describe('a number in a document', () => {
     expect(parsed(opened.payload)).toEqual({ documentText: DIGITS });
   });
 
-  it('keeps all digits in a document that was encrypted from text', async () => {
+  it('keeps all its digits in a document that was encrypted from text', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const sealed = await invoke({ operation: 'encrypt-fields', partition, fields: ['$.*'], documentText: DIGITS });
@@ -148,7 +148,7 @@ describe('the direct door', () => {
     [{ partition: 'p', document: 1, fields: ['$'] }, /^operation must be one of encrypt, decrypt, /],
     [{ operation: 'encrypt', plaintext: '' }, /^The event must have a partition\.$/],
     [{ operation: 'encrypt', partition: 1, plaintext: '' }, /^partition must be a string\.$/],
-  ] as const)('names the fault of the event %j', async ([event, message]) => {
+  ] as const)('names what is wrong with the event %j', async ([event, message]) => {
     expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
   });
 
@@ -189,7 +189,7 @@ describe('the direct door', () => {
     },
   );
 
-  it('ends before the time of the invocation is up', async () => {
+  it('ends before the invocation times out', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));
@@ -206,7 +206,7 @@ describe('the direct door', () => {
   });
 });
 
-it('the direct door logs nothing of the event, even if Powertools is set to log events', async () => {
+it('the direct door logs no part of the event, even if Powertools is set to log events', async () => {
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   const invoke = openDirectDoor();

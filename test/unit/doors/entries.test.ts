@@ -55,17 +55,20 @@ describe('the samples in events/', () => {
     expect(audits).toMatchObject([{ result: 'ok', principal, partition: 'tenant-1', operation: 'encrypt' }]);
   });
 
-  it.for(SAMPLES)('%s is 401 if another authorizer is configured, or if it has passed none', async ([name, auth]) => {
-    for (const other of KINDS.filter(({ kind }) => kind !== auth.kind)) {
-      expect(await outcomeOf(sampleEvent(name), other)).toBe('401');
-    }
-    const event = sampleEvent(name);
-    delete event.requestContext.authorizer;
-    delete (event.requestContext as { identity?: unknown }).identity;
-    for (const any of [IAM, JWT, AUTHORIZER]) expect(await outcomeOf(event, any)).toBe('401');
-  });
+  it.for(SAMPLES)(
+    '%s is refused with 401 if another authorizer is configured or none was passed',
+    async ([name, auth]) => {
+      for (const other of KINDS.filter(({ kind }) => kind !== auth.kind)) {
+        expect(await outcomeOf(sampleEvent(name), other)).toBe('401');
+      }
+      const event = sampleEvent(name);
+      delete event.requestContext.authorizer;
+      delete (event.requestContext as { identity?: unknown }).identity;
+      for (const any of [IAM, JWT, AUTHORIZER]) expect(await outcomeOf(event, any)).toBe('401');
+    },
+  );
 
-  it('that encrypt are all in this list', () => {
+  it('are all in this list if they encrypt', () => {
     const names = readdirSync(new URL('../../../events', import.meta.url)).map((file) => file.replace('.json', ''));
     const encrypting = names.filter((name) => /^(?:api|http1|rest|url)-encrypt-/.test(name));
     expect(encrypting.toSorted()).toEqual(SAMPLES.map(([name]) => name).toSorted());
@@ -73,13 +76,13 @@ describe('the samples in events/', () => {
 });
 
 describe('an authorizer', () => {
-  it('of a function URL must be IAM: without authorization it is refused even if the settings ask for none', async () => {
+  it('must be IAM for a function URL, even if the settings require no authorization', async () => {
     const event = sampleEvent('url-encrypt-iam');
     delete event.requestContext.authorizer;
     for (const auth of KINDS) expect(await outcomeOf(event, auth)).toBe('401');
   });
 
-  it('of a REST API has not been passed by a test in the console', async () => {
+  it('counts as absent if the request is a test in the REST API console', async () => {
     const event = format1('rest-encrypt-iam');
     event.requestContext['stage'] = 'test-invoke-stage';
     event.requestContext['path'] = event.path;
@@ -87,15 +90,20 @@ describe('an authorizer', () => {
   });
 
   it.for([
-    ['claims beside an IAM caller, by iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
-    ['claims beside an IAM caller, by jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
-    ['a context beside an IAM caller, by authorizer', 'rest-encrypt-iam', AUTHORIZER, { partitions: 'tenant-1' }],
-    ['claims that a Lambda authorizer returned', 'rest-encrypt-cognito', JWT, 'add principalId'],
-    ['claims as text', 'rest-encrypt-cognito', JWT, { claims: '{"sub":"a"}' }],
-    ['a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
-    ['nothing but null', 'http1-encrypt-jwt', JWT, { claims: null, scopes: null }],
-    ['nothing but null, by authorizer', 'http1-encrypt-jwt', AUTHORIZER, { claims: null, scopes: null }],
-  ] as const)('of payload format 1.0 is not %s', async ([, name, auth, given]) => {
+    ['with claims next to an IAM caller, for iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
+    ['with claims next to an IAM caller, for jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
+    [
+      'with a context next to an IAM caller, for authorizer',
+      'rest-encrypt-iam',
+      AUTHORIZER,
+      { partitions: 'tenant-1' },
+    ],
+    ['with claims that a Lambda authorizer returned', 'rest-encrypt-cognito', JWT, 'add principalId'],
+    ['with claims as text', 'rest-encrypt-cognito', JWT, { claims: '{"sub":"a"}' }],
+    ['that is a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
+    ['with only null members', 'http1-encrypt-jwt', JWT, { claims: null, scopes: null }],
+    ['with only null members, for authorizer', 'http1-encrypt-jwt', AUTHORIZER, { claims: null, scopes: null }],
+  ] as const)('is refused in payload format 1.0 %s', async ([, name, auth, given]) => {
     const event = format1(name);
     const { authorizer } = event.requestContext;
     event.requestContext.authorizer =
@@ -103,36 +111,46 @@ describe('an authorizer', () => {
     expect(await outcomeOf(event, auth)).toBe('401');
   });
 
-  it('of an HTTP API may pass on the scopes of its route beside the claims', async () => {
+  it("may add the scopes of an HTTP API's route to the claims", async () => {
     const event = format1('http1-encrypt-jwt');
     (event.requestContext.authorizer as Record<string, unknown>)['scopes'] = ['keyfold/encrypt'];
     expect(await outcomeOf(event, JWT)).toBe(SERVED);
   });
 });
 
-describe('the context of a Lambda authorizer grants', () => {
+describe("a Lambda authorizer's context", () => {
   const LISTS: AuthConfig = { ...AUTHORIZER, partitionLists: true };
   const WILDCARDS: AuthConfig = { ...AUTHORIZER, partitionWildcards: true };
   const scope = 'keyfold/encrypt';
   it.for([
-    ['its one partition', AUTHORIZER, { partitions: 'tenant-1', scope }, SERVED],
+    ['the one partition that it names', AUTHORIZER, { partitions: 'tenant-1', scope }, SERVED],
     ['no other partition', AUTHORIZER, { partitions: 'tenant-2', scope }, '403'],
     ['nothing without partitions', AUTHORIZER, { scope }, '403'],
     ['nothing without a scope', AUTHORIZER, { partitions: 'tenant-1' }, '403'],
     [
-      'nothing by the scope of another operation',
+      'nothing if it names the scope of another operation',
       AUTHORIZER,
       { partitions: 'tenant-1', scope: 'keyfold/decrypt' },
       '403',
     ],
-    ['nothing by a boolean', AUTHORIZER, { partitions: true, scope }, '403'],
-    ['nothing by a scope that is a boolean', AUTHORIZER, { partitions: 'tenant-1', scope: true }, '403'],
-    ['nothing by a list, which the settings do not allow', AUTHORIZER, { partitions: 'a tenant-1', scope }, '403'],
-    ['nothing by a star, which the settings do not allow', AUTHORIZER, { partitions: '*', scope }, '403'],
-    ['the partitions of a list, if the settings allow lists', LISTS, { partitions: 'a tenant-1', scope }, SERVED],
-    ['the partitions of a prefix, if the settings allow it', WILDCARDS, { partitions: 'tenant-*', scope }, SERVED],
-    ['nothing by the names of a token', AUTHORIZER, { tenants: 'tenant-1', scp: scope, claims: scope }, '403'],
-  ] as const)('%s', async ([, auth, context, outcome]) => {
+    ['nothing if partitions is a boolean', AUTHORIZER, { partitions: true, scope }, '403'],
+    ['nothing if scope is a boolean', AUTHORIZER, { partitions: 'tenant-1', scope: true }, '403'],
+    [
+      'nothing if partitions is a list, which the settings do not allow',
+      AUTHORIZER,
+      { partitions: 'a tenant-1', scope },
+      '403',
+    ],
+    ['nothing if partitions is a star, which the settings do not allow', AUTHORIZER, { partitions: '*', scope }, '403'],
+    ['the partitions in a list, if the settings allow lists', LISTS, { partitions: 'a tenant-1', scope }, SERVED],
+    [
+      'the partitions with a prefix, if the settings allow wildcards',
+      WILDCARDS,
+      { partitions: 'tenant-*', scope },
+      SERVED,
+    ],
+    ["nothing by the names of a token's claims", AUTHORIZER, { tenants: 'tenant-1', scp: scope, claims: scope }, '403'],
+  ] as const)('grants %s', async ([, auth, context, outcome]) => {
     const event = sampleEvent('api-encrypt-authorizer');
     event.requestContext.authorizer = { lambda: context };
     expect(await outcomeOf(event, auth)).toBe(outcome);
@@ -148,18 +166,21 @@ describe('the context of a Lambda authorizer grants', () => {
     [42, '43', '403'],
     [2 ** 53, '9007199254740992', '403'],
     [1.5, '1.5', '403'],
-  ] as const)('by the number %d the partition %s: %s', async ([partitions, partition, outcome]) => {
-    const event = sampleEvent('api-encrypt-authorizer');
-    event.requestContext.authorizer = { lambda: { partitions, scope } };
-    event.rawPath = `/v1/partitions/${partition}/encrypt`;
-    event.pathParameters = { partition, operation: 'encrypt' };
-    expect(await outcomeOf(event, AUTHORIZER)).toBe(outcome);
-  });
+  ] as const)(
+    'with the number %d makes a request for the partition %s end with: %s',
+    async ([partitions, partition, outcome]) => {
+      const event = sampleEvent('api-encrypt-authorizer');
+      event.requestContext.authorizer = { lambda: { partitions, scope } };
+      event.rawPath = `/v1/partitions/${partition}/encrypt`;
+      event.pathParameters = { partition, operation: 'encrypt' };
+      expect(await outcomeOf(event, AUTHORIZER)).toBe(outcome);
+    },
+  );
 });
 
 describe('payload format 1.0', () => {
   it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
-    'has an answer that is not in base64: %s',
+    'has answers that are not encoded as base64: %s',
     async (name) => {
       const world = new FakeDependencies();
       const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };
@@ -181,7 +202,7 @@ describe('payload format 1.0', () => {
     },
   );
 
-  it('has binary bodies in base64', async () => {
+  it('has binary bodies that are encoded as base64', async () => {
     const event = format1('rest-encrypt-iam');
     event.body = Buffer.from(event.body ?? '').toString('base64');
     event.isBase64Encoded = true;
@@ -191,8 +212,8 @@ describe('payload format 1.0', () => {
   });
 
   it.for([
-    ['a name in any case', { 'CONTENT-type': ['application/json'] }, SERVED],
-    ['two types, of which the last would do', { 'Content-Type': ['text/plain', 'application/json'] }, '415'],
+    ['a name in upper or lower case', { 'CONTENT-type': ['application/json'] }, SERVED],
+    ['two types, of which only the last is allowed', { 'Content-Type': ['text/plain', 'application/json'] }, '415'],
     ['two spellings of a name', { 'Content-Type': ['text/plain'], 'content-type': ['application/json'] }, '415'],
     ['an encoding', { 'Content-Type': ['application/json'], 'Content-Encoding': ['gzip'] }, '415'],
     ['no type', {}, '415'],
@@ -202,7 +223,7 @@ describe('payload format 1.0', () => {
     expect(await outcomeOf(event)).toBe(outcome);
   });
 
-  it('has headers of one value each if it has no other', async () => {
+  it('has headers with a single value if multiValueHeaders is absent', async () => {
     const event = format1('rest-encrypt-iam');
     event.multiValueHeaders = null;
     expect(await outcomeOf(event)).toBe(SERVED);

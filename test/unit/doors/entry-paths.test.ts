@@ -110,7 +110,7 @@ describe.each(Object.keys(SENT))('%s', (kind) => {
     expect(await outcomeOf(at(path))).toMatch(/^4(?:00|04)$/);
   });
 
-  it('takes %40 for @', async () => {
+  it('accepts %40 instead of @', async () => {
     const event = at('/v1/partitions/a%40b.c/encrypt');
     if (event.pathParameters?.['partition'] !== undefined) event.pathParameters['partition'] = 'a@b.c';
     expect(await outcomeOf(event)).toBe(SERVED);
@@ -121,13 +121,13 @@ describe('a catch-all route', () => {
   const CATCH_ALL = Object.keys(SENT).filter((kind) => !kind.startsWith('an exact'));
   const PATH = '/v1/partitions/tenant-1/encrypt';
 
-  it.for(CATCH_ALL)('has the partition of the path in the audit: %s', async (kind) => {
+  it.for(CATCH_ALL)('writes the partition in the path to the audit: %s', async (kind) => {
     await openDoor()(SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event);
     const audits = output.lines().filter(({ message }) => message === 'audit');
     expect(audits).toMatchObject([{ partition: 'tenant-7', principal: ARN, result: 'ok' }]);
   });
 
-  it.for(CATCH_ALL)('authorizes the partition of the path: %s', async (kind) => {
+  it.for(CATCH_ALL)('authorizes the caller for the partition in the path: %s', async (kind) => {
     const event = SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event;
     const scope = 'keyfold/encrypt';
     const context = { partitions: 'tenant-1', scope };
@@ -136,19 +136,16 @@ describe('a catch-all route', () => {
     expect(await outcomeOf(event, AUTHORIZER)).toBe(kind === 'a function URL' ? '401' : '403');
   });
 
-  it.for(CATCH_ALL)(
-    'answers 404 for an operation that does not exist, and 405 for another method: %s',
-    async (kind) => {
-      expect(await outcomeOf(SENT[kind]?.('/v1/partitions/tenant-1/toString') as Event)).toBe('404');
-      const event = SENT[kind]?.(PATH) as Event & Partial<Format1>;
-      if (event.httpMethod === undefined) event.requestContext.http.method = 'PUT';
-      else event.httpMethod = 'PUT';
-      const { status, headers } = await openDoor()(event);
-      expect([status, headers['allow']]).toEqual([405, 'POST']);
-    },
-  );
+  it.for(CATCH_ALL)('answers with 404 for an unknown operation, and with 405 for another method: %s', async (kind) => {
+    expect(await outcomeOf(SENT[kind]?.('/v1/partitions/tenant-1/toString') as Event)).toBe('404');
+    const event = SENT[kind]?.(PATH) as Event & Partial<Format1>;
+    if (event.httpMethod === undefined) event.requestContext.http.method = 'PUT';
+    else event.httpMethod = 'PUT';
+    const { status, headers } = await openDoor()(event);
+    expect([status, headers['allow']]).toEqual([405, 'POST']);
+  });
 
-  it.for(CATCH_ALL)('serves what needs no partition, and HEAD of it without a body: %s', async (kind) => {
+  it.for(CATCH_ALL)('serves routes without a partition, and answers HEAD without a body: %s', async (kind) => {
     for (const path of ['/v1/health', '/v1/openapi.json']) {
       for (const method of ['GET', 'HEAD']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;
@@ -169,7 +166,7 @@ describe('a catch-all route', () => {
     ['v1', `/v1${PATH}`, SERVED],
     ['partitions', `/partitions${PATH}`, SERVED],
     ['partitions', PATH, '404'],
-  ] as const)('with the stage %s takes the path %s: %s', async ([stage, path, outcome]) => {
+  ] as const)('with the stage %s, for the path %s: %s', async ([stage, path, outcome]) => {
     for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
       const event = SENT[kind]?.(path) as Event;
       event.requestContext.stage = stage;
@@ -183,15 +180,18 @@ describe('a catch-all route', () => {
     ['live', `/live${PATH}`, PATH.slice(1), SERVED],
     ['live', `/live/other${PATH}`, `other${PATH}`, '404'],
     ['live', `/live${PATH}`, 'v1/partitions/tenant-2/encrypt', '404'],
-  ] as const)('{proxy+} with the stage %s, at %s with %s: %s', async ([stage, path, proxy, outcome]) => {
-    for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
-      const event = SENT[kind]?.(path) as Event & Partial<Format1>;
-      event.requestContext.stage = stage;
-      event.pathParameters = { proxy };
-      if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
-      expect(await outcomeOf(event)).toBe(outcome);
-    }
-  });
+  ] as const)(
+    '{proxy+} with the stage %s, for the path %s and the proxy parameter %s: %s',
+    async ([stage, path, proxy, outcome]) => {
+      for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
+        const event = SENT[kind]?.(path) as Event & Partial<Format1>;
+        event.requestContext.stage = stage;
+        event.pathParameters = { proxy };
+        if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
+        expect(await outcomeOf(event)).toBe(outcome);
+      }
+    },
+  );
 
   it.for([
     ['/keys', `/keys${PATH}`, PATH.slice(1), SERVED],
@@ -209,7 +209,7 @@ describe('a catch-all route', () => {
     ['with a dot segment', `/keys/..${PATH}`, PATH.slice(1), '404'],
     ['with an empty segment', `/keys/${PATH}`, PATH.slice(1), '404'],
   ] as const)(
-    '{proxy+} on a custom domain with the base path %s, at %s with %s: %s',
+    '{proxy+} on a custom domain with the base path %s, for the path %s and the proxy parameter %s: %s',
     async ([, path, proxy, outcome]) => {
       for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;
@@ -221,7 +221,7 @@ describe('a catch-all route', () => {
     },
   );
 
-  it('$default on a custom domain takes no base path, because the event does not say where it ends', async () => {
+  it('$default on a custom domain accepts no base path, because the event does not say where the base path ends', async () => {
     for (const [path, outcome] of [
       [PATH, SERVED],
       [`/keys${PATH}`, '404'],

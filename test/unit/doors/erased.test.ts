@@ -32,7 +32,7 @@ const bodies = (): Record<string, object> => ({
   'decrypt-fields': { document, all: true },
 });
 
-it('over HTTP with the status 410 and no Retry-After', async () => {
+it('an erased partition fails over HTTP with status 410 and without Retry-After', async () => {
   for (const [operation, body] of Object.entries(bodies())) {
     const { status, headers, body: problem } = await openDoor({ world })(request(operation, body));
     expect([operation, status, problem['code']]).toEqual([operation, 410, 'PartitionErased']);
@@ -43,20 +43,20 @@ it('over HTTP with the status 410 and no Retry-After', async () => {
   expect(audit.at(-1)).toMatchObject({ result: 'PartitionErased', partition: 'tenant-1' });
 });
 
-it('for each item of a batch', async () => {
+it('an erased partition fails for each item of a batch', async () => {
   const { status, body } = await openDoor({ world })(request('decrypt-batch', { items: [{ record }, { record }] }));
   const failed = { error: expect.objectContaining({ code: 'PartitionErased' }) as unknown };
   expect([status, body]).toEqual([200, { results: [failed, failed] }]);
 });
 
-it('by direct invocation, as the error type', async () => {
+it('an erased partition fails by direct invocation with the error type PartitionErased', async () => {
   for (const [operation, body] of Object.entries(bodies())) {
     const { error } = await openDirectDoor({ world })({ operation, partition: 'tenant-1', ...body });
     expect([operation, error?.errorType]).toEqual([operation, 'PartitionErased']);
   }
 });
 
-it('in the queue, which sends the message to the dead-letter queue', async () => {
+it('an erased partition makes the queue door send the message to the dead-letter queue', async () => {
   const queues = new FakeQueues();
   const body = JSON.stringify({ partition: 'tenant-1', document: { card: 1 }, fields: ['$.card'] });
   expect(await openQueueDoor({ world, queues })([queueRecord('m', body)])).toEqual([]);

@@ -150,8 +150,8 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
   ),
 );
 
-describe('a function handles only events of its own source', () => {
-  it.for(CASES)('the %s function handles or refuses the event of %s', async ([, source, isServed, says, open]) => {
+describe('a function handles only events from its own source', () => {
+  it.for(CASES)('the %s function handles or refuses an event from %s', async ([, source, isServed, says, open]) => {
     const world = new FakeDependencies();
     const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
     const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');
@@ -164,7 +164,7 @@ async function isRequestOf(event: unknown): Promise<boolean> {
   return (await httpRequestOf(event)) !== undefined;
 }
 
-describe('a function that recognises the source of an event', () => {
+describe('a function that checks where an event comes from', () => {
   const [record] = queueEvent.Records;
 
   it.for(['version', 'routeKey', 'rawPath', 'headers', 'requestContext'])(
@@ -177,7 +177,7 @@ describe('a function that recognises the source of an event', () => {
   );
 
   it.for(['resource', 'path', 'httpMethod', 'requestContext'])(
-    'rejects a request of a REST API without %s',
+    'rejects a REST API request without %s',
     async (name) => {
       expect(await isRequestOf(restApi)).toBe(true);
       expect(await isRequestOf({ ...restApi, [name]: undefined })).toBe(false);
@@ -185,7 +185,7 @@ describe('a function that recognises the source of an event', () => {
     },
   );
 
-  it.for(['stage', 'apiId'])('rejects a request of a REST API without its %s', async (name) => {
+  it.for(['stage', 'apiId'])('rejects a REST API request without requestContext.%s', async (name) => {
     expect(await isRequestOf({ ...restApi, requestContext: { ...restApi.requestContext, [name]: undefined } })).toBe(
       false,
     );
@@ -198,7 +198,7 @@ describe('a function that recognises the source of an event', () => {
     },
   );
 
-  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])(
+  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes', 'messageAttributes'])(
     'rejects a message without %s',
     (name) => {
       expect(isFromQueue({ Records: [record] })).toBe(true);
@@ -232,7 +232,7 @@ describe('a function that recognises the source of an event', () => {
     ['accepts', { source: 'aws.scheduler' }],
     ['does not accept', { source: 'aws.ec2' }],
     ['does not accept', { 'detail-type': 'Scheduled Event' }],
-  ] as const)('%s %j as an event of the schedule, or as a manual invocation', ([accepts, event]) => {
+  ] as const)('%s %j as an event from the schedule or as a manual invocation', ([accepts, event]) => {
     expect(isFromSchedule(event)).toBe(accepts === 'accepts');
   });
 });
@@ -241,7 +241,7 @@ function answer(source: Source): Promise<unknown> {
   return FUNCTIONS.http.open(new FakeDependencies())(EVENTS[source] as never, lambdaContext());
 }
 
-describe('the HTTP function, given an event of another source,', () => {
+describe('the HTTP function, given an event from another source,', () => {
   it.for([
     ['a Lambda authorizer', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],

@@ -30,7 +30,7 @@ async function relabelled(text: string): Promise<string> {
 }
 
 it.for(['"\\\\"', '"plain"', '1.0'])(
-  'decrypt-fields returns the text of a deep field in a deep document unchanged: %s',
+  'decrypt-fields returns the text of a deeply nested field unchanged: %s',
   async (value) => {
     const nested = '['.repeat(99) + value + ']'.repeat(99);
     const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
@@ -41,7 +41,7 @@ it.for(['"\\\\"', '"plain"', '1.0'])(
   },
 );
 
-it.for(['"\\n"', '"n"'])('decrypt-fields may return more values than a request may have: %s', async (value) => {
+it.for(['"\\n"', '"n"'])('decrypt-fields may return more values than a request may contain: %s', async (value) => {
   const field = `[${value}${',1.0'.repeat(60_000)}]`;
   const document = [await sealedValue(field), await sealedValue(field)];
   const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
@@ -51,7 +51,7 @@ it.for(['"\\n"', '"n"'])('decrypt-fields may return more values than a request m
 });
 
 it.for(['{"a":"\\\\","a":1}', '{"a":0,"a":1}'])(
-  'the direct door points to documentText if its answer has two members of one name: %s',
+  'the direct door points to documentText if its answer has two members with the same name: %s',
   async (field) => {
     const document = { field: await relabelled(field) };
     const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };

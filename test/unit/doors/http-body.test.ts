@@ -120,35 +120,31 @@ describe('a body', () => {
     ['that is null', withBody(null), /no body/],
     ['that is empty', withBody(''), /no body/],
     ['that is empty in base64', withBytes(Buffer.alloc(0)), /no body/],
-    ['that is no text', withBody({ plaintext: '' }), /must be text/],
+    ['that is not text', withBody({ plaintext: '' }), /must be text/],
     ['with a byte order mark', withBody(`\ufeff${BODY}`), /byte order mark/],
     ['with a byte order mark in base64', withBytes(Buffer.from(`\ufeff${BODY}`)), /byte order mark/],
     ['in UTF-16', withBytes(Buffer.from(`\ufeff${BODY}`, 'utf16le')), /not UTF-8/],
     ['with a byte that is not UTF-8', withBytes(Buffer.from('{"plaintext":"\xff"}', 'latin1')), /not UTF-8/],
-    [
-      'with half of a character',
-      withBytes(Buffer.from([...Buffer.from('{"a":"'), 0xe2, 0x82, 0x22, 0x7d])),
-      /not UTF-8/,
-    ],
+    ['with half a character', withBytes(Buffer.from([...Buffer.from('{"a":"'), 0xe2, 0x82, 0x22, 0x7d])), /not UTF-8/],
     ['with a surrogate in UTF-8', withBytes(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])), /not UTF-8/],
     [
       'that is not the base64 it should be',
       (event: Event) => Object.assign(event, { isBase64Encoded: true }),
       /not base64/,
     ],
-    ['of white space', withBody(' \n'), /not JSON/],
+    ['that is only white space', withBody(' \n'), /not JSON/],
     ['that is cut off', withBody(BODY.slice(0, -1)), /not JSON/],
-    ['with something behind it', withBody(`${BODY}x`), /not JSON/],
+    ['with additional text after it', withBody(`${BODY}x`), /not JSON/],
     ['that is an array', withBody(`[${BODY}]`), /\{"plaintext": …\}/],
     ['that is a string', withBody('"aGVsbG8="'), /\{"plaintext": …\}/],
-    ['that is null as JSON', withBody('null'), /\{"plaintext": …\}/],
+    ['that is null in JSON', withBody('null'), /\{"plaintext": …\}/],
   ] as const)('%s is refused, and the answer says why', async ([, change, detail]) => {
     const answer = await send(change);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toMatch(detail);
   });
 
-  it('that is not UTF-8 inside a document is refused instead of being encrypted in another form', async () => {
+  it('with invalid UTF-8 in a document is refused instead of being encrypted in altered form', async () => {
     const bytes = Buffer.from('{"document":{"a":"\xe9"},"fields":["$.a"]}', 'latin1');
     const answer = await send(withBytes(bytes), 'encrypt-fields');
     expect(answer).toMatchObject({ status: 400, body: { detail: 'The body is not UTF-8.' } });
@@ -212,7 +208,7 @@ it('the HTTP door accepts the members of a record in any order', async () => {
 
 describe('a HEAD request', () => {
   it.for(['/v1/health', '/v1/openapi.json', '/live/v1/health'])(
-    'to %s is answered like GET, but without a body',
+    'to %s is answered as GET is, but without a body',
     async (path) => {
       const event = request('encrypt', '');
       delete event.body;
@@ -235,7 +231,7 @@ describe('a HEAD request', () => {
     expect(await openDoor()(event)).toMatchObject({ status: 405, headers: { allow: 'POST' } });
   });
 
-  it('must pass the authorizer, as GET must', async () => {
+  it('must be authorized, as GET must', async () => {
     const event = request('encrypt', '');
     Object.assign(event, { routeKey: '$default', rawPath: '/v1/health' });
     event.requestContext.http.method = 'HEAD';

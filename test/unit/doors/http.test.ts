@@ -64,7 +64,7 @@ describe('the HTTP door', () => {
     expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
   });
 
-  it('decrypts to the same bytes, however the JSON of the body is spelled', async () => {
+  it("decrypts to the same bytes, whatever escapes and white space the body's JSON contains", async () => {
     const send = openDoor();
     for (const body of [`{ "plaintext" : "${HELLO}" }`, `{"plaintext":"${HELLO.replace('=', '\\u003d')}"}`]) {
       const sealed = await send(request('encrypt', body));
@@ -102,7 +102,7 @@ describe('the HTTP door', () => {
     );
   });
 
-  it('reports its health from the last known state, without a call', async () => {
+  it('reports the last known health, and makes no call', async () => {
     const world = new FakeDependencies();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
     const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
@@ -158,8 +158,14 @@ describe('an HTTP request', () => {
       'InvalidRequest',
     ],
     ['an unknown operation', 'toString', {}, 404, 'NotFound'],
-    ['a plaintext too large', 'encrypt', { plaintext: Buffer.alloc(1001).toString('base64') }, 413, 'PayloadTooLarge'],
-    ['a body too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
+    [
+      'a plaintext that is too large',
+      'encrypt',
+      { plaintext: Buffer.alloc(1001).toString('base64') },
+      413,
+      'PayloadTooLarge',
+    ],
+    ['a body that is too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
   ] as const)('with %s gets the documented answer (%s)', async ([, operation, body, status, code]) => {
     const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
@@ -175,9 +181,9 @@ describe('an HTTP request', () => {
 
   it.for([
     ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
-    ['characters of three bytes', '€', 3],
+    ['three-byte characters', '€', 3],
     ['line breaks in its text', '\n', 2],
-  ] as const)('fails if its answer, once escaped, is too large for Lambda: %s', async ([, character, bytes]) => {
+  ] as const)('fails if its answer is too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
     const send = openDoor();
     const ask = (count: number): ReturnType<typeof send> => {
       const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
@@ -212,7 +218,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('is not told why its record does not decrypt, but the log says why', async () => {
+  it('gets no reason why its record does not decrypt, but the log has the reason', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();
@@ -240,7 +246,7 @@ describe('an HTTP request', () => {
     ['/V1/health', 404, undefined],
     ['/v1/openapi-json', 404, undefined],
   ] as const)(
-    'fails if API Gateway has no route for it: %s is answered with %i and Allow %s',
+    'fails if API Gateway has no route for it: the answer to %s has status %i and the Allow header %s',
     async ([path, status, allow]) => {
       const event = request('encrypt', { plaintext: HELLO });
       event.routeKey = '$default';
@@ -275,7 +281,7 @@ describe('an HTTP request', () => {
     ['KeyNotYetVisible', 503],
     ['DeadlineExceeded', 504],
   ] as const)(
-    'that fails with %s is answered with %i, and with Retry-After if a retry may help',
+    'that fails with %s is answered with status %i, and with Retry-After if a retry may help',
     async ([code, status]) => {
       const answer = await failingWith(new KeyfoldError(code, 'why'));
       expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
@@ -289,15 +295,12 @@ describe('an HTTP request', () => {
     [0, 1],
     [0.5, 3],
     [0.999, 5],
-  ] as const)(
-    'gets a random Retry-After from one to five seconds: the random value %d gives %i',
-    ([drawn, seconds]) => {
-      vi.spyOn(Math, 'random').mockReturnValue(drawn);
-      expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
-    },
-  );
+  ] as const)('gets a random Retry-After from one to five seconds (random value %d: %i s)', ([drawn, seconds]) => {
+    vi.spyOn(Math, 'random').mockReturnValue(drawn);
+    expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
+  });
 
-  it('to an invalid partition is answered with the rule for partitions', async () => {
+  it('for an invalid partition is answered with the rule for partition names', async () => {
     const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
@@ -330,7 +333,7 @@ describe('an HTTP request', () => {
     ['NotReady', 503, 'Not ready'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
-  ] as const)('that fails with %s is answered with %i and the title "%s"', ([code, status, title]) => {
+  ] as const)('that fails with %s is answered with status %i and the title "%s"', ([code, status, title]) => {
     const { statusCode, headers, body } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
@@ -338,7 +341,7 @@ describe('an HTTP request', () => {
     expect(JSON.parse(body)).toMatchObject({ type, title, status, code, detail: 'why', requestId: 'r' });
   });
 
-  it('that fails unexpectedly is answered with Internal, without the text of the error', async () => {
+  it('that fails unexpectedly is answered with Internal, without the error text', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const answer = await failingWith(new TypeError('CANARY is not a function'));

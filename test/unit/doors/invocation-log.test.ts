@@ -63,7 +63,7 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: MaintenanceTelemet
 ];
 
 it.for(DOORS)(
-  "the door for %s logs a successful operation with the invocation's ID, and writes its metrics",
+  "the door for %s logs a successful operation with the invocation's ID, and writes metrics",
   async (door) => {
     const [, event, open] = door;
     await open(createMaintenanceTelemetry('svc'))(event as never, lambdaContext());

@@ -71,7 +71,7 @@ describe('the OpenAPI example', () => {
 });
 
 describe('the OpenAPI document', () => {
-  it('has every operation, and the other routes of the door', async () => {
+  it("has every operation, and the door's other routes", async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/ready', '/v1/openapi.json']);
     const event: Event = {
@@ -82,7 +82,7 @@ describe('the OpenAPI document', () => {
     expect((await send(event)).body).toEqual(document);
   });
 
-  it('comes from the schemas that check requests', () => {
+  it('is generated from the schemas that check requests', () => {
     // JSON has no undefined members.
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
@@ -136,29 +136,33 @@ describe('the OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
-  it.for(['encrypt-fields', 'decrypt-fields'])('says that %s may fail because a field is missing', async (name) => {
+  it.for(['encrypt-fields', 'decrypt-fields'])('says that %s can fail because a field is missing', async (name) => {
     const answer = await send(request(name, { document: {}, fields: ['$.card'] }));
     expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
   });
 
-  it('gives no member a default, because generators would make such members required', () => {
+  it('gives no member a default, because client generators would make such a member required', () => {
     expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
   });
 
   it.for([
-    ['another member', { status: 200, headers: {}, body: { plaintext: '', more: 1 } }, /must NOT have additional/],
+    ['an unknown member', { status: 200, headers: {}, body: { plaintext: '', more: 1 } }, /must NOT have additional/],
     ['malformed base64', { status: 200, headers: {}, body: { plaintext: 'a' } }, /must match pattern/],
-    ['a status that it does not know', { status: 418, headers: {}, body: {} }, /418/],
-    ['another type', { status: 200, headers: { 'content-type': 'text/plain' }, body: {} }, /text\/plain/],
+    ['an undocumented status', { status: 418, headers: {}, body: {} }, /418/],
+    ['another content type', { status: 200, headers: { 'content-type': 'text/plain' }, body: {} }, /text\/plain/],
     [
       'no cache-control header',
       { status: 200, headers: { 'cache-control': undefined }, body: { plaintext: '' } },
       /without/,
     ],
-    ['a code of another operation', { status: 422, headers: {}, body: { code: 'FieldNotFound' } }, /documented codes/],
-    ['a problem without a code', { status: 422, headers: {}, body: {} }, /no code/],
     [
-      'a problem that says another status',
+      'the error code of another operation',
+      { status: 422, headers: {}, body: { code: 'FieldNotFound' } },
+      /documented codes/,
+    ],
+    ['a problem document without a code', { status: 422, headers: {}, body: {} }, /no code/],
+    [
+      'a problem document that says another status',
       { status: 422, headers: {}, body: { code: 'RecordUnreadable', status: 400 } },
       /says 400/,
     ],
@@ -189,7 +193,7 @@ function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown]
 
 const keys = (schema: unknown): string[] => Object.keys(schema as object);
 
-describe('the document, for generators of clients,', () => {
+describe('the OpenAPI document, as input for client generators,', () => {
   const schemas = schemasOf(document);
 
   it('has no boolean schema', () => {
@@ -197,7 +201,7 @@ describe('the document, for generators of clients,', () => {
     expect(schemas.filter(([, schema]) => typeof schema === 'boolean')).toEqual([]);
   });
 
-  it('gives a name to every object, union and enumeration', () => {
+  it('names every object, union and enumeration', () => {
     const composed = schemas.filter(([, schema]) =>
       keys(schema).some((key) => ['properties', 'anyOf', 'oneOf', 'allOf', 'enum'].includes(key)),
     );
@@ -206,7 +210,7 @@ describe('the document, for generators of clients,', () => {
     expect(composed.map(([place]) => place).filter((place) => !named.test(place))).toEqual([]);
   });
 
-  it('builds unions from named schemas alone', () => {
+  it('builds unions only from named schemas', () => {
     for (const [place, schema] of schemas) {
       const { anyOf, oneOf, allOf, ...rest } = schema as Record<string, Record<string, unknown>[]>;
       const united = anyOf ?? oneOf ?? allOf;
@@ -221,7 +225,7 @@ describe('the document, for generators of clients,', () => {
     expect(untyped.filter(([, schema]) => !('type' in (schema as object)))).toEqual([]);
   });
 
-  it('has only one type of error', () => {
+  it('has only one error type', () => {
     const contents = Object.values(PATHS)
       .flatMap((methods) => Object.values(methods))
       .flatMap(({ responses }) => Object.entries(responses ?? {}))
@@ -231,7 +235,7 @@ describe('the document, for generators of clients,', () => {
     for (const content of contents) expect(content).toMatchObject({ schema: { $ref: '#/components/schemas/Problem' } });
   });
 
-  it('gives no schema the name of a built-in type of TypeScript, Python or Java', () => {
+  it('gives no schema the name of a built-in type in TypeScript, Python or Java', () => {
     const utilities = ['Record', 'Partial', 'Required', 'Readonly', 'Pick', 'Omit', 'Exclude', 'Extract', 'Awaited'];
     const others = ['Any', 'Exception', 'Integer', 'List', 'Long', 'Override', 'Thread', 'Type', 'Union'];
     const taken = new Set([...Object.getOwnPropertyNames(globalThis), ...utilities, ...others]);

@@ -33,28 +33,31 @@ function audited(): unknown[] {
 describe.for(PARTITIONS.map((partition) => [encodeURIComponent(partition).slice(0, 40), partition] as const))(
   'the partition %s',
   ([, partition]) => {
-    it.for(['json', 'compact'] as const)('works by direct invocation, with records in the form %s', async (format) => {
-      const invoke = openDirectDoor({ world });
-      const ask = async (event: object): Promise<Record<string, unknown>> => {
-        const { payload, error } = await invoke({ partition, ...event });
-        expect(error).toBeUndefined();
-        return JSON.parse(payload ?? '') as Record<string, unknown>;
-      };
-      const { record } = await ask({
-        operation: 'encrypt',
-        plaintext: HELLO,
-        ...(format === 'compact' && { format }),
-      });
-      expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
-      expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
-      expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
-      const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
-      expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
-      const ok = [partition, 'ok'];
-      expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
-    });
+    it.for(['json', 'compact'] as const)(
+      'works by direct invocation, with records in the format "%s"',
+      async (format) => {
+        const invoke = openDirectDoor({ world });
+        const ask = async (event: object): Promise<Record<string, unknown>> => {
+          const { payload, error } = await invoke({ partition, ...event });
+          expect(error).toBeUndefined();
+          return JSON.parse(payload ?? '') as Record<string, unknown>;
+        };
+        const { record } = await ask({
+          operation: 'encrypt',
+          plaintext: HELLO,
+          ...(format === 'compact' && { format }),
+        });
+        expect(typeof record).toBe(format === 'compact' ? 'string' : 'object');
+        expect(await ask({ operation: 'decrypt', record })).toEqual({ plaintext: HELLO });
+        expect(await ask({ operation: 'rewrap', record })).toEqual({ record, rewrapped: false });
+        const other = await invoke({ operation: 'decrypt', partition: 'tenant-1', record });
+        expect(other.error).toMatchObject({ errorType: 'RecordUnreadable' });
+        const ok = [partition, 'ok'];
+        expect(audited().slice(0, 3)).toEqual([ok, ok, ok]);
+      },
+    );
 
-    it('works in a queue, whose results SQS accepts', async () => {
+    it('works in a queue, with results that SQS accepts', async () => {
       const queues = new FakeQueues();
       const operations = ['encrypt-fields', 'encrypt'] as const;
       const take = openQueueDoor({ world, queues, config: { serves: { operations } } });

@@ -27,7 +27,7 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
 }
 
 describe('an answer that its door cannot return', () => {
-  it.for(OPERATION_NAMES)('is refused for the operation %s', async (operation) => {
+  it.for(OPERATION_NAMES)('makes the operation %s fail with PayloadTooLarge', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];
     const request = { value, text: () => JSON.stringify(value) };

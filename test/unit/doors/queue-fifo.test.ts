@@ -47,15 +47,15 @@ function deduplicationId(name: string): string {
   return createHash('sha256').update(source).digest('hex');
 }
 
-describe('the function of a FIFO queue', () => {
-  it('sends each result in the group of its message, with one deduplication ID for all deliveries', async () => {
+describe('the function for a FIFO queue', () => {
+  it("sends each result in its message's group, with the same deduplication ID for every delivery", async () => {
     await open()(records('a1'));
     await open()(records('a1', 'a2'));
     expect(groupsOf(queues.in(FIFO.outputUrl))).toEqual(['a', 'a', 'a']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it('sends at most one result of a group per call, and waits for each before it sends the next', async () => {
+  it("sends at most one result per group in a call, and waits for that result before it sends the group's next", async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {
@@ -76,7 +76,7 @@ describe('the function of a FIFO queue', () => {
   });
 
   it.for(['in KMS', 'in the output queue'])(
-    'returns a message that failed %s and the later messages of its group, but not other groups',
+    'returns a message that failed %s and the later messages in its group, but no other groups',
     async (who) => {
       const byKms = who === 'in KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
@@ -94,7 +94,7 @@ describe('the function of a FIFO queue', () => {
     },
   );
 
-  it('returns all messages of a group with the delay of the first failed message', async () => {
+  it('returns all messages in a group with the delay of the first failed message', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(1);
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counted = [4, 1].map((receiveCount, i) => queueRecord(`a${i}`, sealing(), { groupId: 'a', receiveCount }));
@@ -111,7 +111,7 @@ describe('the function of a FIFO queue', () => {
     ]);
   });
 
-  it('stops a group if the dead-letter queue does not accept its invalid message', async () => {
+  it('stops a group if the dead-letter queue does not accept an invalid message from that group', async () => {
     queues.faultOf = (url) =>
       url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', isTransient: false } : undefined;
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual(['a2', 'a3']);

@@ -52,7 +52,7 @@ class RegionalDependencies extends FakeDependencies {
 }
 
 describe('a queue message', () => {
-  it('is acknowledged after its result has been sent, with the attributes of the message', async () => {
+  it("is acknowledged after its result has been sent with the message's attributes", async () => {
     expect(await open()([sampleRecord('queue-standard')])).toEqual([]);
     const [result] = queues.in(OUTPUT);
     expect(JSON.parse(result?.body ?? '')).toEqual({
@@ -77,7 +77,7 @@ describe('a queue message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('in a standard queue neither waits for its group nor returns with it', async () => {
+  it('in a standard queue neither waits for its group nor returns to the queue with it', async () => {
     queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('has its own fields encrypted, or the configured fields if it names none', async () => {
+  it('has the fields that it names encrypted, or the configured fields if it names none', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -108,7 +108,7 @@ describe('a queue message', () => {
     expect(sealed).toMatchObject([{ document: { name: 2 } }, { document: { card: 1 } }]);
   });
 
-  it('may request any operation that the function allows, and no other', async () => {
+  it('may request only operations that the function allows', async () => {
     const handle = open({ config: { serves: { operations: ['encrypt-fields', 'decrypt-fields'] } } });
     await handle([queueRecord('a', sealing({ digits: 1 }))]);
     const [sealed] = queues.in(OUTPUT).map(({ body }) => JSON.parse(body) as { document: unknown });
@@ -147,7 +147,7 @@ describe('a queue message', () => {
     expect(queues.in(OUTPUT).at(-1)?.body).toBe('{"document":{"value":1}}');
   });
 
-  it('has a result of characters that SQS accepts, whatever value is encrypted', async () => {
+  it('has a result whose characters SQS accepts, whatever value is encrypted', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
     // SQS never delivers such a character, except as an escape.
@@ -165,7 +165,7 @@ describe('a queue message', () => {
 });
 
 describe('a queue message that fails', () => {
-  it('returns to the queue if the time is up, even if its key is in the cache', async () => {
+  it('returns to the queue if no time is left, even if its key is cached', async () => {
     const door = open({ config: { deadlineMarginMs: 700 } });
     expect(await door([queueRecord('a', sealing())], 30_000)).toEqual([]);
     expect(await door([queueRecord('b', sealing())], 1000)).toEqual(['b']);
@@ -229,7 +229,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(DEAD_LETTERS)).toHaveLength(1);
   });
 
-  it('goes to the dead-letter queue if the output queue refuses its result for good', async () => {
+  it('goes to the dead-letter queue if the output queue refuses its result permanently', async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     expect(await open()([queueRecord('a', sealing())])).toEqual([]);
@@ -238,7 +238,7 @@ describe('a queue message that fails', () => {
     ]);
   });
 
-  it('goes to the dead-letter queue if its result with attributes is too large for SQS', async () => {
+  it('goes to the dead-letter queue if its result with the attributes is too large for SQS', async () => {
     const large = { dataType: 'String', stringValue: 'x'.repeat(100_000) };
     const attributes = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`a${i}`, large]));
     const document = { a: 1, b: 'x'.repeat(148_350) };
@@ -248,7 +248,7 @@ describe('a queue message that fails', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['PayloadTooLarge']);
   });
 
-  it('is logged with the reason for which the output queue refused its result', async () => {
+  it('is logged with the reason why the output queue refused its result', async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
@@ -257,7 +257,7 @@ describe('a queue message that fails', () => {
     );
   });
 
-  it('is counted separately if no queue accepted its result', async () => {
+  it('is counted separately if no queue accepts it or its result', async () => {
     queues.faultOf = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(
@@ -265,13 +265,13 @@ describe('a queue message that fails', () => {
     );
   });
 
-  it('returns to the queue if the dead-letter queue refuses it for good', async () => {
+  it('returns to the queue if the dead-letter queue refuses it permanently', async () => {
     const fault = { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true };
     queues.faultOf = () => fault;
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('does not include one with skipSealed and a value that only looks encrypted', async () => {
+  it('does not include a message with skipSealed whose value only looks encrypted', async () => {
     const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
@@ -283,13 +283,13 @@ describe('a queue message that fails', () => {
     expect(regional.log.take()).not.toContain('Get IK');
   });
 
-  it('returns to the queue if the dead-letter queue refuses it for now', async () => {
+  it('returns to the queue if the dead-letter queue refuses it temporarily', async () => {
     queues.faultOf = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a']);
     expect(queues.in(OUTPUT)).toHaveLength(1);
   });
 
-  it('keeps its body and attributes, and has its error code added', async () => {
+  it('keeps its body and attributes, and gets its error code as an attribute if there is room', async () => {
     const attribute = { dataType: 'String', stringValue: 'v' };
     const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`a${i}`, attribute]));
     const large = `"${'x'.repeat(1_048_570)}"`;
@@ -301,7 +301,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('has no error code once it is sent again, but has its other attributes', async () => {
+  it('loses the error code but keeps its other attributes when it is sent again', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -321,7 +321,7 @@ describe('a queue message that fails', () => {
     ]);
   });
 
-  it('that is a batch operation returns if any of its items is retryable, and otherwise has a result', async () => {
+  it('that is a batch operation returns to the queue if any item is retryable, and otherwise gets a result', async () => {
     const handle = open({ config: { serves: {} } });
     const batch = {
       operation: 'encrypt-batch',
@@ -356,7 +356,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).not.toContain('CANARY');
   });
 
-  it('returns after random delays, which grow to at most 15 minutes', async () => {
+  it('returns to the queue after random delays that grow to at most 15 minutes', async () => {
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counts = [1, 2, 3, 8, 9, 50, 2000];
     const records = counts.flatMap((receiveCount) =>
@@ -373,14 +373,14 @@ describe('a queue message that fails', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('returns even if its delay cannot be set, which is logged', async () => {
+  it('returns to the queue even if its delay cannot be set, which is logged', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('from the wrong kind of queue fails its whole batch, and nothing is sent', async () => {
+  it('from the wrong kind of queue makes its whole batch fail, and nothing is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
@@ -407,7 +407,7 @@ describe('the queue function', () => {
 });
 
 describe('a large batch', () => {
-  it('of 10,000 messages loads the keys of each partition only once', async () => {
+  it("of 10,000 messages loads each partition's keys only once", async () => {
     const partitions = 20;
     const records = Array.from({ length: 10_000 }, (_, i) => queueRecord(`${i}`, sealing(i, `p${i % partitions}`)));
     expect(await open()(records)).toEqual([]);

@@ -19,14 +19,17 @@ afterEach(() => {
 });
 
 describe('GET /v1/ready', () => {
-  it.for(['api-ready-iam', 'rest-ready-iam'])('of %s answers 200 after the System Key has opened', async (sample) => {
-    const { status, body } = await openDoor({ world })(sampleEvent(sample));
-    expect([status, body]).toEqual([200, { ready: true }]);
-    expect(world.log.take()).toEqual(READY);
-    for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
-  });
+  it.for(['api-ready-iam', 'rest-ready-iam'])(
+    'answers with 200 after unwrapping the System Key (%s)',
+    async (sample) => {
+      const { status, body } = await openDoor({ world })(sampleEvent(sample));
+      expect([status, body]).toEqual([200, { ready: true }]);
+      expect(world.log.take()).toEqual(READY);
+      for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
+    },
+  );
 
-  it('unwraps the System Key although the cache holds it', async () => {
+  it('unwraps the System Key even if it is cached', async () => {
     const send = openDoor({ world });
     await send(request('encrypt', { plaintext: 'aGVsbG8=' }));
     world.log.take();
@@ -34,7 +37,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual(READY);
   });
 
-  it('makes one check for concurrent requests, and one for those of five seconds', async () => {
+  it('makes one check for concurrent requests, and at most one check in five seconds', async () => {
     const send = openDoor({ world });
     const event = sampleEvent('api-ready-iam');
     const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await send(event)).status));
@@ -50,7 +53,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual(READY);
   });
 
-  it('keeps a failure for five seconds too, and then checks again', async () => {
+  it('also keeps a failure for five seconds, and then checks again', async () => {
     const send = openDoor({ world });
     const event = sampleEvent('api-ready-iam');
     world.kms.interfere = () => {
@@ -70,7 +73,7 @@ describe('GET /v1/ready', () => {
     ['MetastoreUnavailable', 'Query SK'],
     ['KeyRowUnreadable', 'Query SK'],
   ] as const)(
-    'is 503 with the code NotReady if %s fails the call %s, and the log has the reason',
+    'answers with 503 and the code NotReady if %s occurs in the call %s, and logs the reason',
     async ([code, at]) => {
       const fail = (call: string): void => {
         if (call === at) throw new KeyfoldError(code, 'Why it failed.');
@@ -87,7 +90,7 @@ describe('GET /v1/ready', () => {
     },
   );
 
-  it('is 503 with no internal text if the check fails unexpectedly', async () => {
+  it('answers with 503 and no internal text if the check fails unexpectedly', async () => {
     world.kms.interfere = () => {
       throw new TypeError('CANARY');
     };
@@ -96,7 +99,7 @@ describe('GET /v1/ready', () => {
     expect(JSON.stringify(body) + output.text()).not.toContain('CANARY');
   });
 
-  it('is 503 if the row of the System Key was changed, or if there is none', async () => {
+  it("answers with 503 if the System Key's row was changed or there is none", async () => {
     const [row] = world.metastore.ofKind('SK');
     if (row === undefined) throw new Error('the service has no System Key');
     world.metastore.change(row, { encryptedKey: Buffer.alloc(60) });
@@ -106,7 +109,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).not.toContain('Put SK');
   });
 
-  it('gives its calls at most five seconds, or less if less is left', async () => {
+  it('gives its calls at most five seconds, or less if the invocation has less time left', async () => {
     const lefts: number[] = [];
     world.metastore.interfere = (_call, { atMs }) => void lefts.push(atMs - world.clock.now());
     for (const remainingMs of [30_000, 3000]) {
@@ -115,21 +118,21 @@ describe('GET /v1/ready', () => {
     expect(lefts).toEqual([5000, 2500]);
   });
 
-  it('is 503 if the table does not answer within the time of the invocation', async () => {
+  it('answers with 503 if the table does not answer before the invocation ends', async () => {
     world.metastore.interfere = () => new Promise(() => {});
     const { status, body } = await openDoor({ world })(sampleEvent('api-ready-iam'), lambdaContext(530));
     expect([status, body['code']]).toEqual([503, 'NotReady']);
     expect(body['detail']).toContain('DeadlineExceeded');
   });
 
-  it('passes the authorizer, as health does', async () => {
+  it('requires authorization, as GET /v1/health does', async () => {
     const event = sampleEvent('api-ready-iam');
     delete event.requestContext.authorizer;
     expect((await openDoor({ world })(event)).status).toBe(401);
     expect(world.log.take()).toEqual([]);
   });
 
-  it('takes no other method than GET and HEAD', async () => {
+  it('is also available as HEAD, but not with other methods', async () => {
     const event = sampleEvent('api-ready-iam');
     event.requestContext.http.method = 'HEAD';
     const head = await openDoor({ world })(event);

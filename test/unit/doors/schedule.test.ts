@@ -20,7 +20,7 @@ function doorTo(run: ScheduleDoorOptions['maintenance']['run']): () => Promise<M
   return () => handler(event, lambdaContext(10_000));
 }
 
-it('the maintenance function returns its report, and logs faults for an operator as errors', async () => {
+it('the maintenance function returns its report, and logs faults that need an operator as errors', async () => {
   const output = captureOutput();
   const well = { region: 'us-west-2', opens: true, renewed: true };
   const bad = { region: 'us-east-1', opens: false, renewed: false, fault: 'Decrypt in us-east-1: misconfigured' };
@@ -42,7 +42,7 @@ it('the maintenance function returns its report, and logs faults for an operator
   expect(output.lines()).toContainEqual(expect.objectContaining({ region: 'us-west-2', WrapsRenewed: 2 }));
 });
 
-it('the maintenance function ends before its invocation does, or fails', async () => {
+it('the maintenance function sets a deadline before the end of its invocation, and fails if the run fails', async () => {
   const output = captureOutput();
   let deadlineAtMs = 0;
   const run = doorTo((limits) => {
@@ -55,7 +55,7 @@ it('the maintenance function ends before its invocation does, or fails', async (
   expect(deadlineAtMs - Date.now()).toBeGreaterThan(5000);
 });
 
-it('the maintenance function reports the erasures that are due, and counts them', async () => {
+it('the maintenance function logs and counts the erasures that are due', async () => {
   const output = captureOutput();
   const due = { partition: 'tenant-7', erase: 'e1', at: 60, due: 120 } as never as RegisteredErasure;
   const report: MaintenanceReport = { systemKeys: [], erasuresDue: [due, due], erasuresFault: 'MetastoreUnavailable' };

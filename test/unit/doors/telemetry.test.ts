@@ -105,7 +105,7 @@ describe('the metrics', () => {
     expect([...written].toSorted()).toEqual([...new Set(named)].toSorted());
   });
 
-  it('are in the namespace that docs/reference/metrics.md names', () => {
+  it('are in the namespace that docs/reference/metrics.md gives', () => {
     everything();
     telemetry.flush();
     const written = output.lines().flatMap((line) => ('_aws' in line ? JSON.stringify(line['_aws']) : []));
@@ -124,7 +124,7 @@ describe('the metrics', () => {
     expect(metrics()).toHaveLength(before);
   });
 
-  it('keep their dimensions, however many values they have', () => {
+  it('keep their dimensions, regardless of how many values they have', () => {
     for (let i = 0; i < 250; i += 1) {
       telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
     }
@@ -139,7 +139,7 @@ describe('the metrics', () => {
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
-  it('are all written, even if some sets of dimensions have more values than others', () => {
+  it('are all written, even if some dimension sets have more values than others', () => {
     telemetry.events.servedStale(KEY);
     for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
     telemetry.flush();
@@ -148,7 +148,7 @@ describe('the metrics', () => {
     expect(metrics().flatMap(({ StaleServes: count }) => count ?? [])).toEqual([1]);
   });
 
-  it('count the messages of a queue by outcome, and equal failures share a log line', () => {
+  it('count queue messages by outcome, and equal failures share a log line', () => {
     telemetry.messagesHandled(OUTCOMES, []);
     telemetry.flush();
     expect(metrics()).toEqual([
@@ -172,7 +172,7 @@ describe('the metrics', () => {
     ]);
   });
 
-  it('of the cache are written once a minute, even without requests', () => {
+  it('for the cache are written once a minute, even without requests', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     telemetry = createMaintenanceTelemetry('svc');
     for (let i = 0; i < 3; i += 1) {
@@ -195,7 +195,7 @@ describe('the metrics', () => {
     expect(metrics()).toEqual([first, { service: 'svc', IntermediateKeyCacheHits: 1 }]);
   });
 
-  it('of the cache are counted by kind of key and outcome', () => {
+  it('for the cache are counted by kind of key and outcome', () => {
     const outcomes = ['hit', 'miss', 'eviction'] as const;
     outcomes.forEach((outcome, i) => {
       for (let n = 0; n <= i; n += 1) telemetry.events.cacheUsed('system', outcome);
@@ -230,7 +230,7 @@ const CALL = { region: 'us-west-2', action: 'Decrypt' } as const;
 const REGIONS = { ['us-west-2']: { region: 'us-west-2', opens: true, renewed: false } } as const;
 const WELL = { id: 'k', created: 60, state: 'valid', regions: [REGIONS['us-west-2']] } as const;
 
-describe('telemetry writes a log line or a metric for', () => {
+describe('telemetry', () => {
   it.for([
     [
       'a created key',
@@ -279,7 +279,7 @@ describe('telemetry writes a log line or a metric for', () => {
       undefined,
     ],
     [
-      'a request that failed by the caller’s fault',
+      'a request that failed because of the caller',
       (one) => one.requestFailed(new KeyfoldError('RecordUnreadable', 'why', { cause: new Error('it was changed') })),
       {
         level: 'WARN',
@@ -307,7 +307,7 @@ describe('telemetry writes a log line or a metric for', () => {
       { code: 'KmsThrottled', RequestErrors: 1 },
     ],
     [
-      'a request that failed by the service’s fault',
+      'a request that failed because of the service',
       (one) => one.requestFailed(new KeyfoldError('KeyRowUnreadable', 'why')),
       {
         level: 'ERROR',
@@ -325,7 +325,7 @@ describe('telemetry writes a log line or a metric for', () => {
     (telemetry: MaintenanceTelemetry) => void,
     object | undefined,
     object | undefined,
-  ])[])('%s', ([, happen, line, metric]) => {
+  ])[])('writes a log line or a metric for %s', ([, happen, line, metric]) => {
     happen(telemetry);
     expect(logged()).toEqual(line === undefined ? [] : [line]);
     telemetry.flush();
@@ -337,7 +337,7 @@ describe('telemetry writes a log line or a metric for', () => {
     ['corrupt', 'ERROR'],
     ['throttled', 'WARN'],
     ['unavailable', 'WARN'],
-  ] as const)('a KMS call that failed with the class %s', ([faultClass, level]) => {
+  ] as const)('writes a log line and metrics for a KMS call that failed with the class %s', ([faultClass, level]) => {
     const fault = new RegionFault('us-west-2', 'Decrypt', faultClass, 'SomeException');
     telemetry.events.attempted({ ...CALL, latencyMs: 7, fault });
     const { message: reason } = fault;
@@ -352,7 +352,7 @@ describe('telemetry writes a log line or a metric for', () => {
     ]);
   });
 
-  it('calls of KMS and the metastore, and counts only failed calls as failures', () => {
+  it('writes metrics for KMS and metastore calls, and counts only failed calls as failures', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.events.metastoreCalled('Query', 4, 'TimeoutError');
@@ -366,7 +366,7 @@ describe('telemetry writes a log line or a metric for', () => {
     ]);
   });
 
-  it('latencies and ages, with their units', () => {
+  it('writes latencies and ages with their units', () => {
     telemetry.events.attempted({ ...CALL, latencyMs: 7 });
     telemetry.events.metastoreCalled('GetItem', 3, undefined);
     telemetry.maintained({ systemKeys: [WELL] });
@@ -388,7 +388,7 @@ describe('telemetry writes a log line or a metric for', () => {
   });
 });
 
-describe('a System Key that was maintained', () => {
+describe('a System Key after its maintenance', () => {
   const sound = REGIONS['us-west-2'];
   const shut = { region: 'us-east-1', opens: false, renewed: false };
   it.for([
@@ -407,7 +407,7 @@ describe('a System Key that was maintained', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('is logged with the next key, or with the reason why there is none', () => {
+  it('is logged with the next key, or with the reason why that could not be created', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
@@ -424,7 +424,7 @@ function ten(word: string): string[] {
 }
 
 describe('the log line of a failure', () => {
-  it('has the messages of all causes in their order', () => {
+  it('has the messages of all causes, in order', () => {
     const cause = new Error('outer', { cause: new Error('inner', { cause: 'no error' }) });
     telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'why', { cause }));
     expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
@@ -457,12 +457,12 @@ describe('the log line of a failure', () => {
     ['Internal', 'ERROR'],
     ['KmsUnavailable', 'WARN'],
     ['DeadlineExceeded', 'WARN'],
-  ] as const)('is an error unless the failure is transient: %s', ([code, level]) => {
+  ] as const)('has the level ERROR unless the failure is transient: %s', ([code, level]) => {
     telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code, error: new KeyfoldError(code, 'why') }], []);
     expect(logged()).toMatchObject([{ level }]);
   });
 
-  it('is shared by the messages that have the same outcome', () => {
+  it('is shared by messages with the same outcome', () => {
     const error = new KeyfoldError('Internal', 'why');
     telemetry.messagesHandled(
       [
@@ -513,7 +513,7 @@ describe('the metric SystemKeyAge', () => {
 });
 
 describe('failed items of a batch', () => {
-  it('share one log line, which counts each code, and count one by one in the metric', () => {
+  it('share one log line, which counts each code, and are each counted in the metric', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'InvalidRequest', 'RecordUnreadable'));
     telemetry.flush();
     expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
@@ -526,7 +526,7 @@ describe('failed items of a batch', () => {
     expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
   });
 
-  it('are logged as errors if the service caused a failure, as for single requests', () => {
+  it('are logged as errors if the service caused one of the failures, as for single requests', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
@@ -540,7 +540,7 @@ it('a System Key that cannot be preloaded is logged as a warning, and does not c
   expect(metrics()).toEqual([]);
 });
 
-describe('telemetry escapes control and invisible characters without changing the values', () => {
+describe('telemetry with hidden characters', () => {
   const CONTROLS = ['\0', '\n', '\u001b', '\u007f', '\u0085', '\u009b', '\u2028', '\u2029'];
   const FORMATS = ['\u00ad', '\u061c', '\u200b', '\u202e', '\u2066', '\ufeff', '\u{110bd}', '\u{e0001}'];
   const IGNORABLES = ['\u034f', '\u3164', '\ufe0f'];
@@ -554,9 +554,9 @@ describe('telemetry escapes control and invisible characters without changing th
       () => telemetry.audited({ ...AUDITED, partition, principal: partition }),
       { partition, principal: partition },
     ],
-    ['in a line of the log', () => telemetry.events.servedStale(key), { keyId: `_IK_${partition}_svc_prod` }],
+    ['in a log line', () => telemetry.events.servedStale(key), { keyId: `_IK_${partition}_svc_prod` }],
     ['in a list', () => telemetry.requestFailed(failedFor(partition)), { reasons: [partition] }],
-  ] as const)('%s', ([, write, values]) => {
+  ] as const)('escapes control and invisible characters %s without changing the values', ([, write, values]) => {
     write();
     expect(output.lines()).toMatchObject([values]);
     const text = output.text();
@@ -564,7 +564,7 @@ describe('telemetry escapes control and invisible characters without changing th
     expect(text).toContain('日本 é');
   });
 
-  it('in the message of an error that names a key row', () => {
+  it('escapes control and invisible characters in an error message that names a key row', () => {
     const { message } = keyRowUnreadable(key, 'KeyRecord is missing');
     for (const character of HIDDEN) expect(message).not.toContain(character);
     expect(message).toContain(String.raw`\u001bb\u007fb`);

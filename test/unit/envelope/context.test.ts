@@ -65,7 +65,7 @@ describe('a session with a context', () => {
   });
 
   it.for([{ form: 'json' }, { path: "$['a']" }] as const)(
-    'refuses a record that is bound to another place, given %o',
+    'refuses a record that is bound to another place than %o',
     async (place) => {
       const session = open();
       const record = await session.withContext(HOME).encrypt(SECRET);
@@ -92,7 +92,7 @@ describe('a session with a context', () => {
     expect(await home.decrypt(records[0])).toEqual(Buffer.from('low'));
   });
 
-  it('uses the context as it was at the time of the call', async () => {
+  it('uses the context as it was when the session was created', async () => {
     const session = open();
     const context = { ...HOME };
     const bound = session.withContext(context);
@@ -101,7 +101,7 @@ describe('a session with a context', () => {
     expect(await session.withContext(HOME).decrypt(await sealing)).toEqual(SECRET);
   });
 
-  it('keeps the proof of a record that it rewraps without a context', async () => {
+  it("keeps a record's proof when it rewraps the record", async () => {
     const world = new FakeDependencies();
     const session = open({}, world);
     const record = await session.withContext(HOME).encrypt(SECRET);
@@ -162,7 +162,7 @@ describe('requireContext', () => {
     ['seal', 'ContextRequired', 'ok'],
     ['always', 'ContextRequired', 'ContextRequired'],
   ] as const)(
-    'set to "%s" makes encrypt without a context end with %s, and decrypt with %s',
+    'set to "%s" makes encrypt without a context end with "%s", and decrypt with "%s"',
     async ([requireContext, sealing, opening]) => {
       const world = new FakeDependencies();
       const record = await open({}, world).encrypt(SECRET);
@@ -184,7 +184,7 @@ describe('requireContext', () => {
 });
 
 describe('unboundBefore', () => {
-  it('opens unbound records of older Intermediate Keys even with a context, and reports each of them', async () => {
+  it('lets a session with a context open unbound records under older Intermediate Keys, and reports each of them', async () => {
     const world = new FakeDependencies();
     const unbound = await open({}, world).encrypt(SECRET);
     const { created } = unbound.key.parent;
@@ -200,7 +200,7 @@ describe('unboundBefore', () => {
     expect(reported).toHaveLength(2);
   });
 
-  it('reports only records that open', async () => {
+  it('causes a report only for records that open', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).encrypt(SECRET);
     const { created, id } = record.key.parent;
@@ -220,7 +220,7 @@ describe('unboundBefore', () => {
     expect(openedUnbound).toHaveBeenCalledOnce();
   });
 
-  it('does not open a record that is bound to another context', async () => {
+  it('does not let a record open that is bound to another context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(AWAY).encrypt(SECRET);
     const migrating = open({ unboundBefore: record.key.parent.created + 1 }, world).withContext(HOME);

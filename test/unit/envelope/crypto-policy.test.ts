@@ -14,7 +14,7 @@ vi.mock('node:crypto', async (original) => ({
 }));
 
 describe('cryptoPolicy', () => {
-  it('retires a key with the probability 2^-27 at each seal', () => {
+  it('by default retires a key with a probability of 2^-27 at each seal', () => {
     const { wearsOut } = cryptoPolicy();
     // Of the 2^32 possible values, only the lowest 32 retire the key.
     draws.next = [0, 31, 32, 2 ** 31, 2 ** 32 - 1];
@@ -77,7 +77,7 @@ describe('cryptoPolicy', () => {
     expect(() => cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 + 1 })).toThrow('must not be more than 4294967296');
   });
 
-  it('accepts a flightTimeoutMs as long as a timer can run', () => {
+  it('accepts a flightTimeoutMs up to the maximum duration of a timer', () => {
     expect(cryptoPolicy({ flightTimeoutMs: 2 ** 31 - 1 }).flightTimeoutMs).toBe(2 ** 31 - 1);
     expect(() => cryptoPolicy({ flightTimeoutMs: 2 ** 31 })).toThrow(
       'flightTimeoutMs must not be more than 2147483647',

@@ -75,14 +75,14 @@ describe('a marked partition', () => {
     expect(ignored).toEqual([]);
   });
 
-  it('makes no other call than an unmarked one', async () => {
+  it('causes the same calls as an unmarked partition', async () => {
     await codeOf(cold().session('p').decrypt(record));
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
     await codeOf(cold().session('p').encrypt(PAYLOAD));
     expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
   });
 
-  it('leaves other partitions alone', async () => {
+  it('does not affect other partitions', async () => {
     const others = ['p2', 'q', 'p_svc_prod', 'ppp'];
     for (const other of others) {
       const sealed = await cold().session(other).encrypt(PAYLOAD);
@@ -90,7 +90,7 @@ describe('a marked partition', () => {
     }
   });
 
-  it('stops creators who store a key below the tombstone, and every later look-up', async () => {
+  it('fails with PartitionErased for encrypt even if a key is stored after the tombstone', async () => {
     const { parent, encryptedKey } = keyRow();
     world.clock.advance(MINUTE_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as EnvelopeKeyRecord['created'];
@@ -114,8 +114,8 @@ describe('a marked partition', () => {
   });
 });
 
-describe('a creator who was under way when the tombstone was written', () => {
-  it('stores a key that nothing seals under later, and that the erasure lists as unmarked', async () => {
+describe('a process that is creating a key while the tombstone is written', () => {
+  it('stores a key that is soon no longer used, and that the erasure lists as unmarked', async () => {
     world.metastore.change(keyRow(), { revoked: true });
     world.clock.advance(MINUTE_MS);
     const creator = cold({ policy: { revokeCheckIntervalMs: 10 * MINUTE_MS } }).session('p');
@@ -142,7 +142,7 @@ describe('an erased partition', () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });
 
-  it('looks for the tombstone once a second, whatever keys the records name', async () => {
+  it('has its tombstone looked up at most once a second, whatever keys the records name', async () => {
     world.log.take();
     const session = cold().session('p');
     for (let created = 1; created <= 5; created += 1) {
@@ -166,7 +166,7 @@ describe('an erased partition', () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });
 
-  it('counts as never used if the System Key of the tombstone is before the minimum date', async () => {
+  it("counts as never used if the tombstone's System Key was created before the minimum date", async () => {
     const { parent } = tombstone();
     const policy = { minOpeningCreated: (parent?.created ?? 0) + 1 };
     await expect(cold({ policy }).session('p').encrypt(PAYLOAD)).resolves.toBeDefined();
@@ -181,7 +181,7 @@ describe('warm processes', () => {
     staleGraceMs: MINUTE_MS,
   };
 
-  it('stop sealing after revokeCheckInterval and opening after the maximum age of the key', async () => {
+  it("stop sealing after revokeCheckInterval, and stop opening after the key's maximum age", async () => {
     const session = cold({ policy }).session('p');
     await session.decrypt(record);
     await session.encrypt(PAYLOAD);
@@ -195,7 +195,7 @@ describe('warm processes', () => {
     expect(await codeOf(session.decrypt(record))).toBe('PartitionErased');
   });
 
-  it('open for at most staleGrace longer while the metastore is down', async () => {
+  it('keep opening for at most staleGrace longer while the metastore is down', async () => {
     const session = cold({ policy }).session('p');
     await session.decrypt(record);
     await begin();
@@ -238,7 +238,7 @@ describe('a mark without a valid proof', () => {
     expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
   });
 
-  it('does not count if it comes from the row of another partition', async () => {
+  it("does not count if it comes from another partition's row", async () => {
     const other = await cold().session('q').encrypt(PAYLOAD);
     await begin('q');
     const ofOther = world.metastore.ofKind('IK').find(({ id }) => id === other.key.parent.id);
@@ -247,7 +247,7 @@ describe('a mark without a valid proof', () => {
     expect(ignored).toHaveLength(2);
   });
 
-  it('turns neither an absent key nor an unreadable tombstone into another error', async () => {
+  it('does not change the error for an absent key', async () => {
     world.metastore.rows.set(`${keyRow().id} ${TOMBSTONE_CREATED}`, { id: keyRow().id } as never);
     world.metastore.remove(keyRow());
     const open = cold().session('p').decrypt(record);

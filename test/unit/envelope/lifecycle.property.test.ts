@@ -145,8 +145,8 @@ function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
   return `${key.id} ${key.created}`;
 }
 
-describe('after any sequence of rotations, revocations, restarts, clock steps and rows dated ahead', () => {
-  it('every record opens, and no record was sealed under a key that had expired or been revoked long ago', async () => {
+describe('after any sequence of rotations, revocations, restarts, clock steps and future-dated rows,', () => {
+  it('every record opens, and no record was sealed under a key that had expired or had long been revoked', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const run = new Run();
@@ -167,10 +167,10 @@ describe('after any sequence of rotations, revocations, restarts, clock steps an
   });
 });
 
-describe('a session, with any payload and partition,', () => {
+describe('a session with any payload and partition', () => {
   const partition = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((p) => !/\p{Cc}/u.test(p));
 
-  it('decrypts what it encrypted, through JSON text', async () => {
+  it('decrypts what it encrypted to JSON', async () => {
     const service = memoryService();
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), partition, async (payload, name) => {
@@ -181,7 +181,7 @@ describe('a session, with any payload and partition,', () => {
     );
   });
 
-  it('rejects a record of another partition', async () => {
+  it("rejects another partition's record", async () => {
     const service = memoryService();
     await fc.assert(
       fc.asyncProperty(partition, partition, async (own, other) => {
@@ -192,7 +192,7 @@ describe('a session, with any payload and partition,', () => {
     );
   });
 
-  it('rejects a record with any byte changed', async () => {
+  it('rejects a record if any byte was changed', async () => {
     const session = memoryService().session('p');
     const record = await session.encrypt(Buffer.from('a payload of some length'));
     await fc.assert(

@@ -27,7 +27,7 @@ describe('key creation', () => {
     expect(world.metastore.ofKind('SK')[0]?.created).toBe(seconds - (seconds % 60));
   });
 
-  it('gives each new Intermediate Key a later date if the one before was revoked within its first minute', async () => {
+  it('gives each new Intermediate Key a later date if the previous key was revoked within its first minute', async () => {
     const dates: number[] = [];
     for (let i = 0; i < 4; i += 1) {
       const record = await world.process().session('p').encrypt(PAYLOAD);
@@ -70,7 +70,7 @@ describe('key creation', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK']);
   });
 
-  it('makes a new key once wearsOut returns true, although the old key is not revoked', async () => {
+  it('makes a new key once wearsOut returns true, even though the old key is not revoked', async () => {
     let exhausted = false;
     const service = world.process({ policy: { wearsOut: () => exhausted } });
     const first = await service.session('p').encrypt(PAYLOAD);
@@ -194,7 +194,7 @@ describe('a process that loses the race to create a key', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'fails with MetastoreUnavailable if it loses three races for the %s, each to a key that is revoked',
+    'fails with MetastoreUnavailable if it loses three races for the %s, each to a revoked key',
     async (kind) => {
       let races = 0;
       world.metastore.interfere = async (call) => {
@@ -235,7 +235,7 @@ describe('a process that loses the race to create a key', () => {
 });
 
 describe('a revocation', () => {
-  it('keeps a warm process from encrypting under the revoked Intermediate Key after the check interval', async () => {
+  it('stops a warm process from encrypting under the revoked Intermediate Key after the check interval', async () => {
     const service = world.process();
     const before = await service.session('p').encrypt(PAYLOAD);
     revoke('IK');
@@ -266,7 +266,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('of a System Key takes effect for all partitions as soon as one of them reads its row', async () => {
+  it('of a System Key takes effect for all partitions as soon as the process reads its row for one of them', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);
@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('is looked for with one read of each key row, and without a KMS call if there is none', async () => {
+  it('is detected by one read of each key row, which causes no KMS call if there was no revocation', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);
@@ -290,7 +290,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('fails with RecordUnreadable if the key row is absent, with the message of every unreadable record', async () => {
+  it('fails with RecordUnreadable if the key row is absent, with the same message as for any unreadable record', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));
@@ -325,7 +325,7 @@ describe('decrypt', () => {
     expect(await codeOf(work)).toBe(row.code);
   });
 
-  it('fails with KeyNotYetVisible if a new System Key may not have reached this region yet', async () => {
+  it('fails with KeyNotYetVisible if a new System Key may not have been replicated to this region yet', async () => {
     const regionSuffix = 'us-west-2';
     const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
     for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
@@ -334,7 +334,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('fails with KeyNotYetVisible if an old System Key above a new Intermediate Key may not have arrived yet', async () => {
+  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key may not have been replicated yet', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);
@@ -407,7 +407,7 @@ describe('rewrap', () => {
     expect(draws).toBe(1);
   });
 
-  it('moves a record of another region to a key of this region, even if both keys have the same date', async () => {
+  it("moves another region's record to a key of this region, even if both keys have the same date", async () => {
     const record = await world.process({ regionSuffix: 'us-east-1' }).session('p').encrypt(PAYLOAD);
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const { key } = await session.encrypt(PAYLOAD);
@@ -457,7 +457,7 @@ describe('events', () => {
 
   beforeEach(() => void reported.splice(0));
 
-  it('report each new key, and why the previous key was retired', async () => {
+  it('report each new key and the reason why the previous key was retired', async () => {
     const service = world.process({ events });
     const first = (await service.session('p').encrypt(PAYLOAD)).key.parent.created;
     expect(takeOf(KEYS)).toEqual([`system ${first} created`, `intermediate ${first} created`]);
@@ -503,7 +503,7 @@ describe('events', () => {
     },
   );
 
-  it('report hits, misses and evictions of the caches for System Keys and Intermediate Keys', async () => {
+  it('report hits, misses and evictions in the System Key and Intermediate Key caches', async () => {
     const service = world.process({ events, policy: { maxIntermediateKeys: 1, maxSystemKeys: 1 } });
     const record = await service.session('a').encrypt(PAYLOAD);
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss']);
@@ -518,7 +518,7 @@ describe('events', () => {
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
   });
 
-  it('pass keyUsed the key of each record that a session encrypts, decrypts or rewraps', async () => {
+  it('tell keyUsed the key of each record that a session encrypts, decrypts or rewraps', async () => {
     const used: number[] = [];
     const session = world.process().session('p', ({ created }) => void used.push(created));
     const batch = session.batch({ shareDataRowKey: true });

@@ -21,7 +21,7 @@ function session(policy: Partial<CryptoPolicy>): ReturnType<ReturnType<FakeDepen
 }
 
 describe('minSealingCreated', () => {
-  it('makes a new Intermediate Key and a new System Key if both are older, and older records still open', async () => {
+  it('replaces the Intermediate Key and the System Key if both are older, and still lets older records open', async () => {
     const record = await session({ minSealingCreated: now }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBeGreaterThanOrEqual(now);
     expect(world.metastore.ofKind('SK').map(({ created }) => created >= now)).toEqual([false, true]);
@@ -29,7 +29,7 @@ describe('minSealingCreated', () => {
     expect(await session({ minSealingCreated: now }).decrypt(leaked)).toEqual(PAYLOAD);
   });
 
-  it('makes a new Intermediate Key if only its System Key is older', async () => {
+  it('replaces the Intermediate Key if only its System Key is older', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     expect(later.key.parent.created).toBeGreaterThan(leaked.key.parent.created);
     const minimum = leaked.key.parent.created + 1;
@@ -38,20 +38,20 @@ describe('minSealingCreated', () => {
     expect(record.key.parent.created).toBeGreaterThan(later.key.parent.created);
   });
 
-  it('is the date of a new key if the minimum is ahead of the clock', async () => {
+  it('becomes the date of a new key if it is ahead of the clock', async () => {
     const record = await session({ minSealingCreated: now + 600 }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBe(now + 600);
     expect(await session({}).decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('changes nothing if every key is younger', async () => {
+  it('changes nothing if no key is older', async () => {
     const record = await session({ minSealingCreated: leaked.key.parent.created }).encrypt(PAYLOAD);
     expect(record.key.parent).toEqual(leaked.key.parent);
   });
 });
 
 describe('minOpeningCreated', () => {
-  it('refuses records of older keys without calling KMS', async () => {
+  it('makes records under older keys unreadable, without a KMS call', async () => {
     const reader = session({ minOpeningCreated: now });
     world.log.take();
     expect(await codeOf(reader.decrypt(leaked))).toBe('RecordUnreadable');
@@ -59,7 +59,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses records of a younger key if its System Key is older', async () => {
+  it('makes records under a newer key unreadable if its System Key is older', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     const minimum = leaked.key.parent.created + 1;
     const reader = world.process({ policy: { minOpeningCreated: minimum } }).session('q');
@@ -68,12 +68,12 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('keeps older keys from sealing, so that every new record opens', async () => {
+  it('also prevents older keys from sealing, so that every new record can be opened', async () => {
     const writer = session({ minOpeningCreated: now });
     expect(await writer.decrypt(await writer.encrypt(PAYLOAD))).toEqual(PAYLOAD);
   });
 
-  it('opens records of keys that were created at the minimum', async () => {
+  it('still lets records open if their key was created at exactly the minimum', async () => {
     expect(await session({ minOpeningCreated: leaked.key.parent.created }).decrypt(leaked)).toEqual(PAYLOAD);
   });
 });

@@ -86,7 +86,7 @@ describe('the options of constructors and methods', () => {
           .batch({} as never),
     ],
     ['code must be an ErrorCode', () => new KeyfoldError('Wrong' as never, 'x')],
-  ])('make a constructor or a method throw the TypeError "%s"', ([message, make]) => {
+  ])('make a constructor or method throw the TypeError "%s"', ([message, make]) => {
     expect(make).toThrow(TypeError);
     expect(make).toThrow(message);
   });
@@ -97,11 +97,11 @@ describe('the options of constructors and methods', () => {
     () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
     () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
     () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
-  ])('fail with InvalidConfiguration if a value is wrong but has the right type: %s', (make) => {
+  ])('cause InvalidConfiguration if a value is invalid but has the right type: %s', (make) => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
   });
 
-  it.for([undefined, null, 'x', [], new Map()])('fail with a TypeError if they are %j and not an object', (options) => {
+  it.for([undefined, null, 'x', [], new Map()])('cause a TypeError if they are %j instead of an object', (options) => {
     expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
   });
 
@@ -112,7 +112,7 @@ describe('the options of constructors and methods', () => {
     ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
     ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
     ['limits has no option deadlineMs', { deadlineMs: 5 }],
-  ])('make each method of a session throw the TypeError "%s" for the limits %j', async ([message, limits]) => {
+  ])('make each session method throw the TypeError "%s" for the limits %j', async ([message, limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -158,7 +158,7 @@ describe('a session', () => {
     },
   );
 
-  it('loses no key if the KMS returns the buffer that it was given', async () => {
+  it('loses no key if the KMS returns the same buffer that it was given', async () => {
     const metastore = new MemoryMetastore();
     const kms = new StaticKms(Buffer.alloc(32), {});
     kms.wrap = async (key) => key;
@@ -178,7 +178,7 @@ describe('a session', () => {
     },
   );
 
-  describe('rejects a decrypt with KeyRowUnreadable if the row that the metastore returns has', () => {
+  describe('given a malformed row by the metastore', () => {
     it.for<[string, (row: EnvelopeKeyRecord) => object]>([
       ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
       ['a date that is not a whole number', (row) => ({ ...row, created: row.created + 0.5 })],
@@ -189,7 +189,7 @@ describe('a session', () => {
         (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } }),
       ],
       ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
-    ])('%s', async ([, change]) => {
+    ])('rejects a decrypt with KeyRowUnreadable (the row has %s)', async ([, change]) => {
       const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -201,7 +201,7 @@ describe('a session', () => {
     });
   });
 
-  it('rejects an encrypt with KeyRowUnreadable if loadRecent returns rows of another ID', async () => {
+  it('rejects an encrypt with KeyRowUnreadable if loadRecent returns rows with another ID', async () => {
     const world = new FakeDependencies();
     await world.process().session('q').encrypt(Buffer.from('x'));
     const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -231,14 +231,17 @@ describe('a session', () => {
     expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);
   });
 
-  it.for([0, 8.64e15])('accepts a clock that returns %d, the first or the last time that Date can hold', async (ms) => {
-    const record = await memoryService({ now: () => ms })
-      .session('p')
-      .encrypt(Buffer.from('x'));
-    expect(record.key.created).toBe(ms / 1000);
-  });
+  it.for([0, 8.64e15])(
+    'accepts a clock that returns %d, the first or last time that Date can represent',
+    async (ms) => {
+      const record = await memoryService({ now: () => ms })
+        .session('p')
+        .encrypt(Buffer.from('x'));
+      expect(record.key.created).toBe(ms / 1000);
+    },
+  );
 
-  it('rejects an encrypt with KeyRowUnreadable if loadLatest returns a row of another ID', async () => {
+  it('rejects an encrypt with KeyRowUnreadable if loadLatest returns a row with another ID', async () => {
     const metastore = new MemoryMetastore();
     const service = memoryService({ metastore });
     await service.session('q').encrypt(Buffer.from('x'));

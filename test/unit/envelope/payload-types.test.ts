@@ -48,13 +48,13 @@ const NO_PAYLOADS: Readonly<Record<string, () => unknown>> = {
 
 /** Payloads by their description, with the expected bytes. */
 const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
-  'an array of another realm': [() => vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array, [1, 2, 255]],
+  'an array from another realm': [() => vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array, [1, 2, 255]],
   'an array with shared memory': [() => new Uint8Array(new SharedArrayBuffer(2)).fill(9), [9, 9]],
   'an array with a resizable buffer': [() => new Uint8Array(new ArrayBuffer(2, { maxByteLength: 8 })).fill(9), [9, 9]],
   'a part of a larger buffer': [() => new Uint8Array([1, 2, 3, 4]).subarray(1, 3), [2, 3]],
   'an empty array': [() => new Uint8Array(), []],
-  'a subclass that says it is shorter': [() => new ShortArray([1, 2, 3]), [1, 2, 3]],
-  'an array with a length of its own': [
+  'an array whose subclass reports a shorter length': [() => new ShortArray([1, 2, 3]), [1, 2, 3]],
+  'an array with its own length property': [
     () => Object.defineProperty(new Uint8Array([1, 2, 3]), 'length', { value: 1 }),
     [1, 2, 3],
   ],
@@ -76,7 +76,7 @@ describe('a payload', () => {
     },
   );
 
-  it.for(Object.entries(PAYLOADS))('may be %s, and decrypts to the same bytes', async ([, [make, bytes]]) => {
+  it.for(Object.entries(PAYLOADS))('can be %s, and decrypts to the same bytes', async ([, [make, bytes]]) => {
     const session = memoryService().session('p');
     // The first round loads the keys. The second round finds them in the cache.
     for (let i = 0; i < 2; i += 1) {
@@ -99,7 +99,7 @@ describe('a payload', () => {
     expect(payloads.map(String)).toEqual(['as given', '\u0001\u0002\u0003']);
   });
 
-  it('counts towards dataRowKeyMaxBytes with its real size', async () => {
+  it('counts towards dataRowKeyMaxBytes by its actual size in bytes', async () => {
     const session = memoryService({ policy: { dataRowKeyMaxMessages: 9, dataRowKeyMaxBytes: 5 } }).session('p');
     const records = [await session.encrypt(new ShortArray(3)), await session.encrypt(new ShortArray(3))];
     expect(records[0]?.key.encryptedKey).not.toEqual(records[1]?.key.encryptedKey);
@@ -120,7 +120,7 @@ describe('a record', () => {
     ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],
     ['record.key.parent.id', ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: 5 } }, data })],
     ['record.key.parent.created', ({ key, data }) => ({ key: { ...key, parent: { id: key.parent.id } }, data })],
-  ])('is rejected with a TypeError that names %s if that has the wrong type', async ([name, change]) => {
+  ])('is rejected with a TypeError that names %s if that member has the wrong type', async ([name, change]) => {
     const broken = change(await session.encrypt(PAYLOAD)) as DataRowRecord;
     const message = new RegExp(`^${name.replaceAll('.', '\\.')} (?:must|cannot) be`);
     for (const work of [

@@ -9,7 +9,7 @@ beforeEach(() => {
 });
 
 describe('SessionFactory.preload', () => {
-  it('loads the System Key, so that the first encrypt or decrypt need not', async () => {
+  it('loads the System Key so that the first encrypt or decrypt does not have to', async () => {
     const record = await world.process().session('known').encrypt(PAYLOAD);
     const requests = [
       [(started) => started.session('known').encrypt(PAYLOAD), ['Query IK']],
@@ -42,7 +42,7 @@ describe('SessionFactory.preload', () => {
     expect(world.log.take()).toContain('Put SK');
   });
 
-  it('fails with DeadlineExceeded at its deadline, after which the first request loads the key', async () => {
+  it('fails with DeadlineExceeded at its deadline, and the first request then loads the key', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const started = world.process();
     world.kms.interfere = (_, { signal }) =>

@@ -46,7 +46,7 @@ describe('the rows of new keys', () => {
     expect(ofSystem).toEqual(system.proof);
   });
 
-  it.for(MODES)('open and seal in the mode %s', async (keyRowProofs) => {
+  it.for(MODES)('open and seal in the mode "%s"', async (keyRowProofs) => {
     expect(await opened({ keyRowProofs })).toBe('payload');
     const session = world.process({ keyRowProofs }).session('p');
     expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
@@ -109,7 +109,7 @@ rowProofContract('memory', () => {
   };
 });
 
-it('a proof of any length but 32 bytes is wrong in both modes', async () => {
+it('a proof that is not 32 bytes long is invalid in both modes', async () => {
   for (const kind of ['SK', 'IK'] as const) {
     const { proof } = row(kind);
     for (const wrong of [
@@ -125,7 +125,7 @@ it('a proof of any length but 32 bytes is wrong in both modes', async () => {
 });
 
 describe('an attacker who knows an old System Key', () => {
-  it('can prove an Intermediate Key under that key, and can date it anew only if the KMS has no data key', async () => {
+  it('can give that key a new date and a valid proof if the KMS provides no row-proof key', async () => {
     const systemKey = aes.open(createSecretKey(Buffer.alloc(32, 7)), row('SK').encryptedKey) as Buffer;
     const { id, encryptedKey } = row('SK');
     const created = (row('SK').created + 3600) as never;
@@ -138,7 +138,7 @@ describe('an attacker who knows an old System Key', () => {
     expect(latest?.parent?.created).toBe(created);
   });
 
-  it('cannot date an Intermediate Key anew if the KMS has a data key', async () => {
+  it('cannot give that key a new date if the KMS provides a row-proof key', async () => {
     world = new FakeDependencies();
     const options = { kms: provingKms(world.kms), keyRowProofs: 'require' } as const;
     await world.process(options).session('p').encrypt(PAYLOAD);
@@ -154,7 +154,7 @@ describe('an attacker who knows an old System Key', () => {
 
 describe('the basis of a row proof', () => {
   it.for([
-    ['a key of another length', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
+    ['a key with another length', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
     ['no sealed bytes', { key: Buffer.alloc(32) }],
     ['a key that is not bytes', { key: 'k', sealed: Buffer.from('s') }],
   ])('is refused if it has %s', async ([, rowProofBasis]) => {

@@ -54,7 +54,7 @@ describe('plaintext keys', () => {
 });
 
 describe('an error of a session', () => {
-  it('contains nothing of the payload, whichever call fails', async () => {
+  it('contains no part of the payload, whichever call fails', async () => {
     const secret = Buffer.from(CANARY);
     const record = await world.process().session('p').encrypt(secret);
     const tampered = { ...record, data: Buffer.concat([record.data, Buffer.from([1])]) };

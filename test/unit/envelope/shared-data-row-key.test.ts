@@ -38,7 +38,7 @@ describe('a Data Row Key', () => {
     }
   });
 
-  it('encrypts up to dataRowKeyMaxMessages payloads by encryptToJson', async () => {
+  it('encrypts up to dataRowKeyMaxMessages payloads with encryptToJson', async () => {
     const session = new FakeDependencies().process({ policy: { ...NO_BOUND, dataRowKeyMaxMessages: 3 } }).session('p');
     const texts = await Promise.all(['a', 'b', 'c', 'd'].map((text) => session.encryptToJson(Buffer.from(text))));
     expect(runs(texts.map(decodeDataRowRecord))).toEqual([3, 1]);
@@ -46,7 +46,7 @@ describe('a Data Row Key', () => {
     expect(opened).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('encrypts up to dataRowKeyMaxBytes bytes, and a larger payload gets a key of its own', async () => {
+  it('encrypts up to dataRowKeyMaxBytes bytes, and a larger payload gets its own key', async () => {
     const policy = { ...NO_BOUND, dataRowKeyMaxBytes: 10 };
     const session = new FakeDependencies().process({ policy }).session('p');
     expect(runs(await sealed(session, 5, 5))).toEqual([2, 2, 1]);
@@ -100,7 +100,7 @@ describe('a Data Row Key', () => {
     expect(new Set(records.map(({ key }) => key.parent.created)).size).toBe(2);
   });
 
-  it('decrypts each record that shares it independently, and each record has its own nonce', async () => {
+  it('decrypts each record that shares it independently of the others, and seals each with its own nonce', async () => {
     const world = new FakeDependencies();
     const records = await sealed(world.process().session('p').batch({ shareDataRowKey: true }), 3);
     expect(new Set(records.map(({ data }) => Buffer.from(data.slice(-12)).toString('hex'))).size).toBe(3);
@@ -111,7 +111,7 @@ describe('a Data Row Key', () => {
 });
 
 describe('a record with a shared Data Row Key', () => {
-  it('may be overwritten by its caller without harm to other records with that key', async () => {
+  it('can be overwritten by its caller without harm to other records with that key', async () => {
     const world = new FakeDependencies();
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];
@@ -122,8 +122,8 @@ describe('a record with a shared Data Row Key', () => {
   });
 });
 
-describe('a session of a batch', () => {
-  it('decrypts records correctly if the caller reads one after the other into the same buffer', async () => {
+describe('a batch session', () => {
+  it('decrypts records correctly if the caller reads them one after the other into the same buffer', async () => {
     const process = new FakeDependencies().process();
     const buffer = Buffer.alloc(60);
     const session = process.session('p').batch({ shareDataRowKey: false });
@@ -145,12 +145,12 @@ describe('a session of a batch', () => {
     opens.mockRestore();
   });
 
-  it('shares one Data Row Key among 1,000 records, the limit of a request', async () => {
+  it('shares one Data Row Key among 1,000 records, which is the maximum for a request', async () => {
     const session = new FakeDependencies().process({ policy: { wearsOut: () => false } }).session('p');
     expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
   });
 
-  it('decrypts records with shared and separate keys in any order, and rejects changed records', async () => {
+  it('decrypts records with shared and with separate keys in any order, and rejects changed records', async () => {
     const world = new FakeDependencies();
     const process = world.process();
     const shared = await sealed(process.session('p').batch({ shareDataRowKey: true }), 2);

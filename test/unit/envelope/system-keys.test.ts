@@ -57,7 +57,7 @@ it('SystemKeys remembers the revocations of maxSystemKeys keys, and forgets the 
   expect(await callsFor(first)).toEqual(['Get SK']);
 });
 
-it('SystemKeys keeps the revocation of a key longer if the key was read again', async () => {
+it("SystemKeys remembers a key's revocation for longer if the key was read again", async () => {
   const [first, second, third] = [await revokedKey(300), await revokedKey(200), await revokedKey(100)];
   for (const key of [first, second]) await callsFor(key);
   await keys.load(first, noDeadline(), noStaleKey);

@@ -40,14 +40,17 @@ async function madeAhead(ms: number): Promise<DataRowRecord> {
 }
 
 describe('a key dated in the future', () => {
-  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])('seals if it is %i ms ahead, and one query finds it', async (ms) => {
-    const ahead = await madeAhead(ms);
-    expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
-    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
-  });
+  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])(
+    'still seals if it is %i ms ahead, and is found with one query',
+    async (ms) => {
+      const ahead = await madeAhead(ms);
+      expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
+      expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+    },
+  );
 
   it.for([12 * MINUTE_MS, 400 * DAY_MS])(
-    'does not seal if it is %i ms ahead, and the key that replaces it is dated now',
+    'does not seal if it is %i ms ahead, and is replaced by a key with the current date',
     async (ms) => {
       const ahead = await madeAhead(ms);
       const service = world.process();
@@ -60,7 +63,7 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it('seals if it is ten minutes ahead, but not if it is a second more', async () => {
+  it('seals if it is ten minutes ahead, but not if it is one second more', async () => {
     const own = await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
     copyTo('IK', seconds + 601);
@@ -163,7 +166,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).not.toContain('Recent IK');
   });
 
-  it('is replaced by a key that is dated now when it is revoked', async () => {
+  it('is replaced by a key with the current date when it is revoked', async () => {
     const ahead = await madeAhead(9 * MINUTE_MS);
     for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
     const made = await createdBy(world.process());
@@ -173,7 +176,7 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(made);
   });
 
-  it('retires the Intermediate Keys under it if it is a System Key', async () => {
+  it('makes the Intermediate Keys under it unusable for sealing if it is a System Key', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 3600);
     copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
@@ -194,7 +197,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is reported by the maintenance, which still makes the next System Key in time', async () => {
+  it('is reported by the maintenance, which still creates the next System Key in time', async () => {
     await createdBy(world.process());
     copyTo('SK', nowSeconds() + 3600 * 24 * 365);
     world.clock.advance(85 * DAY_MS);
@@ -233,22 +236,22 @@ describe('createdNow', () => {
   it.for([
     ['no key', [], now - 30],
     ['an old key', [now - 86_400], now - 30],
-    ['a key of this minute', [now - 30], now],
-    ['a key of this second', [now, now - 30], now + 1],
-    ['keys of the next seconds', [now + 2, now + 1, now], now + 3],
+    ['a key from this minute', [now - 30], now],
+    ['a key from this second', [now, now - 30], now + 1],
+    ['a key in each of the next seconds', [now + 2, now + 1, now], now + 3],
     ['a key far ahead', [now + 590], now],
     ['a gap between dates', [now + 2, now], now + 1],
-  ] as const)('returns the first free date, given %s', ([, taken, created]) => {
+  ] as const)('returns the first free date if there is %s', ([, taken, created]) => {
     expect(dated(taken)).toBe(created);
   });
 
-  it('returns undefined if every second of the next minute is taken', () => {
+  it('returns undefined if every second in the next minute is taken', () => {
     const taken = Array.from({ length: 61 }, (_, i) => now + i);
     expect(dated(taken.slice(0, 60))).toBe(now + 60);
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('returns a date after that of a key at its usage limit', () => {
+  it('returns a date after that of a key that has reached its usage limit, if that date is near', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);
@@ -260,7 +263,7 @@ describe('createdNow', () => {
   });
 });
 
-describe('encrypt, if each second of the next minute has a revoked key,', () => {
+describe('encrypt, if there is a revoked key for each second of the next minute,', () => {
   it.for(['IK', 'SK'] as const)('fails with MetastoreUnavailable (%s rows)', async (kind) => {
     await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
@@ -283,7 +286,7 @@ describe('a session whose clock has stepped back', () => {
     },
   );
 
-  it('does not encrypt under an Intermediate Key of a revoked System Key', async () => {
+  it('does not encrypt under an Intermediate Key whose System Key is revoked', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(50 * MINUTE_MS);
@@ -337,7 +340,7 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
-  it('drops plaintext keys as early as without the step', async () => {
+  it('drops plaintext keys no later than without the step', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(40 * MINUTE_MS);
@@ -350,7 +353,7 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('looks again for a key that was absent', async () => {
+  it('looks again for a key that was absent before', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     if (row === undefined) throw new Error('no key');
@@ -363,7 +366,7 @@ describe('a session whose clock has stepped back', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not extend its grace during an outage of the metastore', async () => {
+  it('does not extend its grace during a metastore outage', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(70 * MINUTE_MS);
@@ -474,7 +477,7 @@ describe('agingClock', () => {
     expect(ages()).toBeLessThanOrEqual(10 * MINUTE_MS);
   });
 
-  it('jumps ahead for a lag of more than a minute between two readings, but not for a shorter one', () => {
+  it('jumps ahead if more than a minute is missing between two readings, but not if less is missing', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 1; i <= 3; i += 1) {
@@ -503,7 +506,7 @@ describe('agingClock', () => {
   });
 });
 
-it('a key serves until its grace ends during an outage, even if the check interval is shorter than its maximum age', async () => {
+it('during an outage, a key is used until its grace ends, even if the check interval is shorter than its maximum age', async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

@@ -59,7 +59,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK');
   });
 
-  it('is not remembered if an outage of the KMS was the cause', async () => {
+  it('is not remembered if a KMS outage was the cause', async () => {
     world.kms.interfere = () => {
       throw new KeyfoldError('KmsUnavailable', 'out');
     };

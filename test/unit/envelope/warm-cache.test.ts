@@ -68,7 +68,7 @@ describe('a load of a key, shared by concurrent requests,', () => {
     expect(counts()).toEqual({ 'Get IK': 100, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('reads the System Key once, even for partitions whose rows arrive while KMS unwraps it', async () => {
+  it('reads the System Key once, even for partitions whose rows are loaded while KMS unwraps it', async () => {
     const maker = world.process();
     const records = await Promise.all(partitions(20).map((p) => maker.session(p).encrypt(PAYLOAD)));
     const service = world.process();
@@ -108,7 +108,7 @@ describe('a load of a key, shared by concurrent requests,', () => {
     expect(counts()).toEqual({ 'Query IK': 10_000, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 10_000 });
   });
 
-  it('fails all its requests if it fails, is not cached, and affects no other key', async () => {
+  it('makes all its requests fail if it fails, is then not cached, and affects no other key', async () => {
     const service = world.process();
     await service.session('well').encrypt(PAYLOAD);
     world.metastore.interfere = (call) => {
@@ -143,7 +143,7 @@ describe('a cached key', () => {
 });
 
 describe('a request that waits for a key', () => {
-  it('fails at its own deadline, and the load continues for other requests', async () => {
+  it('fails at its own deadline, while the load continues for other requests', async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
     const patient = session.encrypt(PAYLOAD);
@@ -154,7 +154,7 @@ describe('a request that waits for a key', () => {
     expect(counts()['Query IK']).toBe(1);
   });
 
-  it('rejects with the reason of its signal when the signal aborts', async () => {
+  it("rejects with its signal's abort reason", async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
     const controller = new AbortController();
@@ -166,7 +166,7 @@ describe('a request that waits for a key', () => {
     release();
   });
 
-  it('leaves no timer and no listener behind, whether it succeeds or aborts', async () => {
+  it('leaves no timer or listener behind, whether it succeeds or aborts', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       const controller = new AbortController();
@@ -316,7 +316,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('returns the newer key of another process as soon as a read has found it', async () => {
+  it("returns another process's newer key as soon as a read has found it", async () => {
     const service = world.process();
     const old = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(61 * MINUTE_MS);
@@ -329,7 +329,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('drops plaintext keys at their maximum age, for decrypt too', async () => {
+  it('drops plaintext keys at their maximum age, also when they only decrypt', async () => {
     const service = world.process({
       policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: 5 * MINUTE_MS },
     });
@@ -426,7 +426,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
-  it('reads the key of a record again after five seconds, and not a millisecond earlier', async () => {
+  it("reads a record's key again after five seconds, and not a millisecond earlier", async () => {
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
     for (let i = 0; i < 3; i += 1) await session.decrypt(record);
@@ -447,7 +447,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(await session.decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not use a key whose grace ends while it reads the metastore', async () => {
+  it('does not use a key if its grace ends during the read', async () => {
     world.clock.advance(75 * MINUTE_MS - 1);
     world.metastore.interfere = () => {
       world.clock.advance(1);
@@ -468,7 +468,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('waits one second for a metastore that stalls, and not until the deadline of the request', async () => {
+  it("waits one second for a metastore that stalls, and not until the request's deadline", async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -500,7 +500,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(await sealed).toMatchObject([{ status: 'fulfilled', value: { key: { parent: record.key.parent } } }]);
   });
 
-  it('never encrypts under a key that decrypt has found revoked', async () => {
+  it('never encrypts under a key that a decrypt has found to be revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.clock.advance(61 * MINUTE_MS);
@@ -509,7 +509,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 
-  it('does not mistake a KMS region that hangs for an outage of the metastore', async () => {
+  it('does not mistake a KMS region that hangs for a metastore outage', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(61 * MINUTE_MS);
     world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 2500));
@@ -530,7 +530,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect((await sealed).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it('never encrypts under a key that encrypt has found revoked', async () => {
+  it('never encrypts under a key that an encrypt has found to be revoked', async () => {
     const [row] = world.metastore.ofKind('IK');
     if (row !== undefined) world.metastore.change(row, { revoked: true });
     world.metastore.interfere = (call) => {
@@ -576,7 +576,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('is read again within the second if records have named 10,000 other absent keys meanwhile', async () => {
+  it('is read again within the same second if records have since named 10,000 other absent keys', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const decrypt = (created: number): Promise<string> =>
@@ -591,7 +591,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is found within a second of its row appearing, even if many records name it meanwhile', async () => {
+  it('is found within a second after its row appears, even if many records name it meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
@@ -617,7 +617,7 @@ describe('a key that is absent', () => {
 });
 
 describe('the deadline of a shared load', () => {
-  it('moves to the deadline of a request that joins later, for the KMS call too', async () => {
+  it('is extended to the deadline of a request that joins later, also for the KMS call', async () => {
     const service = world.process();
     const inner: Deadline[] = [];
     const held = Promise.withResolvers<void>();
@@ -635,7 +635,7 @@ describe('the deadline of a shared load', () => {
     expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
   });
 
-  it('is the latest deadline of its requests, but at most flightTimeoutMs away', async () => {
+  it("is the latest of its requests' deadlines, but at most flightTimeoutMs away", async () => {
     const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
     const seen: number[] = [];
     const held = Promise.withResolvers<void>();

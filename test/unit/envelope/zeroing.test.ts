@@ -106,7 +106,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it("are zeroed after a wait for a key, together with the session's copy of the payload", async () => {
+  it("are zeroed after a wait for another key, and so is the session's copy of the payload", async () => {
     const payload = Buffer.alloc(32, 5);
     for (const partition of ['p', 'q']) await world.process().session(partition).encrypt(payload);
     expect(payload).toEqual(Buffer.alloc(32, 5));

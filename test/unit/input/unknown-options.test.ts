@@ -10,11 +10,14 @@ function messageFor(option: string): string {
   throw new Error('threw no TypeError');
 }
 
-it.for(['expireAfter', 'x'.repeat(64)])('the error for the unknown option %s names it', (option) => {
+it.for(['expireAfter', 'x'.repeat(64)])('the error for the unknown option %s names that option', (option) => {
   expect(messageFor(option)).toContain(`has no option ${option}. Its options are expireAfterMs, `);
 });
 
-it.for(['CANARY value', 'CANARY'.repeat(11)])('the error for the unknown option %s does not quote it', (option) => {
-  expect(messageFor(option)).toContain('has no such option as one of those given. Its options are expireAfterMs, ');
-  expect(messageFor(option)).not.toContain('CANARY');
-});
+it.for(['CANARY value', 'CANARY'.repeat(11)])(
+  'the error for the unknown option %s does not quote that option',
+  (option) => {
+    expect(messageFor(option)).toContain('has no such option as one of those given. Its options are expireAfterMs, ');
+    expect(messageFor(option)).not.toContain('CANARY');
+  },
+);

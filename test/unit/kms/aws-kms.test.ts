@@ -71,7 +71,7 @@ describe('AwsKms.wrap', () => {
   });
 
   it.for(['down', 'hang', 'reset', 'garbage'] as const)(
-    'leaves out the preferred region with the fault %s, and reports it in the event wrapMissing',
+    'leaves out the preferred region under the fault "%s", and reports this in the event wrapMissing',
     async (kind) => {
       emulator.setFault(WEST, { kind });
       const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
@@ -93,7 +93,7 @@ describe('AwsKms.wrap', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('reports how many regions have wrapped the key if they are too few', async () => {
+  it('reports how many regions have wrapped the key if there are too few', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({
@@ -219,7 +219,7 @@ describe('AwsKms.unwrap', () => {
     expect(await keyOf(west.unwrap(broken, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it('refuses a wrap that names a KMS key of another account, before it calls KMS', async () => {
+  it("refuses, before it calls KMS, a wrap that names another account's KMS key", async () => {
     const { arn, encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -232,7 +232,7 @@ describe('AwsKms.unwrap', () => {
     expect(calls()).toEqual([]);
   });
 
-  it('refuses the answer of KMS if the ciphertext names a KMS key of another account', async () => {
+  it("refuses KMS's answer if it names another account's KMS key", async () => {
     const { encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -242,7 +242,7 @@ describe('AwsKms.unwrap', () => {
     expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
   });
 
-  it('rejects with the reason of the deadline, and counts no failure against a region', async () => {
+  it("rejects with the deadline's abort reason, and counts no failure against a region", async () => {
     const bytes = await wrapped();
     emulator.setFault(WEST, { kind: 'hang' });
     const controller = new AbortController();
@@ -253,7 +253,7 @@ describe('AwsKms.unwrap', () => {
   });
 });
 
-it('AwsKms rejects with the reason of the deadline if the deadline passes between two rounds', async () => {
+it("AwsKms rejects with the deadline's abort reason if the deadline passes between two rounds", async () => {
   const bytes = await wrapped();
   for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'down' });
   vi.spyOn(Math, 'random').mockReturnValue(0.9);
@@ -266,7 +266,7 @@ it('AwsKms rejects with the reason of the deadline if the deadline passes betwee
   expect(await unwrapping).toBe(reason);
 });
 
-it('AwsKms gives up a connection that is not open after connectionTimeoutMs', async () => {
+it('AwsKms abandons a connection that does not open within connectionTimeoutMs', async () => {
   const connecting = holdConnections();
   const kms = open({ timeouts: { connectionTimeoutMs: 10, requestTimeoutMs: 60_000 } });
   expect(await codeOf(kms.wrap(SYSTEM_KEY, noDeadline()))).toBe('KmsUnavailable');

@@ -50,7 +50,7 @@ function signedAtMs(i: number): number {
   return Date.UTC(Number(y), Number(mo) - 1, Number(d), Number(h), Number(mi), Number(s));
 }
 
-describe('a wrong clock of the caller', () => {
+describe("a caller's wrong clock", () => {
   it.for([
     ['InvalidSignatureException', HOUR_MS, 400],
     ['RequestExpired', HOUR_MS, 400],
@@ -72,7 +72,7 @@ describe('a wrong clock of the caller', () => {
     expect(signedAtMs(2) - Date.now()).toBeGreaterThan(HOUR_MS / 2);
   });
 
-  it('makes the region unavailable if KMS also refuses the corrected request', async () => {
+  it('makes the region count as unavailable if KMS also refuses the corrected request', async () => {
     const region = await regionOf(refusal('InvalidSignatureException', HOUR_MS));
     const fault = await errorOf(decrypt(region));
     expect(fault).toBeInstanceOf(RegionFault);
@@ -81,14 +81,14 @@ describe('a wrong clock of the caller', () => {
     expect(stub.requests).toHaveLength(2);
   });
 
-  it('is not the cause of an AccessDeniedException with a correct date, so no request follows', async () => {
+  it('is not assumed after an AccessDeniedException with a correct date, which causes no second request', async () => {
     const region = await regionOf(refusal('AccessDeniedException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'misconfigured' });
     expect(stub.requests).toHaveLength(1);
   });
 });
 
-describe('expired credentials of the caller', () => {
+describe("a caller's expired credentials", () => {
   it.for(['ExpiredTokenException', 'UnrecognizedClientException', 'InvalidClientTokenId'])(
     'are loaded again after %s',
     async (name) => {
@@ -104,7 +104,7 @@ describe('expired credentials of the caller', () => {
     },
   );
 
-  it('make the region unavailable if KMS also refuses the new credentials', async () => {
+  it('make the region count as unavailable if KMS also refuses the new credentials', async () => {
     const region = await regionOf(refusal('ExpiredTokenException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'unavailable' });
     expect(stub.requests).toHaveLength(2);

@@ -41,7 +41,7 @@ describe('a request to KMS regions', () => {
     },
   );
 
-  it.for(LASTING)('makes only one round if every region is %s', async (faultClass) => {
+  it.for(LASTING)('makes only one round if every region has the fault "%s"', async (faultClass) => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [faultClass], east: [faultClass] };
     expect(await regions.request()).toBe(`west ${faultClass}, east ${faultClass}`);
@@ -184,7 +184,7 @@ describe('the random delay before a round', () => {
     expect(regions.slept).toEqual([about(firstDelayMs(0.5)), about(50), about(3175.2 * 0.5625)]);
   });
 
-  it('takes the first region of the request for the preferred one', async () => {
+  it('treats the first region of the request as the preferred one', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.draw = 0;
     regions.answers = { east: ['throttled'], south: ['unavailable'] };
@@ -203,7 +203,7 @@ describe('the random delay before a round', () => {
     expect(regions.slept).toEqual([about(720)]);
   });
 
-  it('ends with the reason of the deadline when the deadline passes', async () => {
+  it("ends with the deadline's abort reason when the deadline passes", async () => {
     const regions = new ScriptedRegions(['west']);
     const controller = new AbortController();
     const reason = new Error('time is up');
@@ -255,7 +255,7 @@ describe('a request to a region that throttles', () => {
 });
 
 describe('a request near its deadline', () => {
-  it('begins no attempt with less than 50 ms left', async () => {
+  it('begins no attempt if less than 50 ms are left', async () => {
     const regions = new ScriptedRegions(['west']);
     expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');
     expect(regions.takeRequested()).toBe('');
@@ -269,12 +269,15 @@ describe('a request near its deadline', () => {
     expect(regions.takeRequested()).toBe('west');
   });
 
-  it.for(LASTING)('fails with DeadlineExceeded if one region is %s and the other was not tried', async (faultClass) => {
-    const regions = new ScriptedRegions(['west', 'east']);
-    regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
-    expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
-    expect(regions.takeRequested()).toBe('west');
-  });
+  it.for(LASTING)(
+    'fails with DeadlineExceeded if one region has the fault "%s" and the other was not tried',
+    async (faultClass) => {
+      const regions = new ScriptedRegions(['west', 'east']);
+      regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
+      expect(await codeOf(regions.request(regions.deadlineIn(1000)))).toBe('DeadlineExceeded');
+      expect(regions.takeRequested()).toBe('west');
+    },
+  );
 
   it.for([
     ['unavailable', 50, 0.5],
@@ -294,7 +297,7 @@ describe('a request near its deadline', () => {
     },
   );
 
-  it('rejects with the reason of the deadline, which is not a fault of the region', async () => {
+  it("rejects with the deadline's abort reason, and does not count this as a fault of the region", async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => Promise.reject(reason)] };
@@ -336,7 +339,7 @@ describe('onKeyRefused', () => {
     expect(await regions.request()).toBe('east');
   });
 
-  it('"fail" ends a request at any region that refuses its key, but not at other faults', async () => {
+  it('"fail" makes a request end at any region that refuses its key, but not after other faults', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

@@ -146,7 +146,7 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
   }
 }
 
-describe.concurrent('requests with a new and a known System Key, cold and warm,', () => {
+describe.concurrent('requests with a new and a known System Key, cold and warm', () => {
   it.for(MATRIX)(
     'under the KMS fault %s in these regions: %s, end with %s, %s, %s and %s',
     async ([fault, place, ...expected]) => {
@@ -156,7 +156,7 @@ describe.concurrent('requests with a new and a known System Key, cold and warm,'
   );
 });
 
-it('the matrix has each fault in each place once', () => {
+it('the matrix has each fault in each place exactly once', () => {
   const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
   expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
 });

@@ -40,12 +40,12 @@ describe('classify', () => {
     ['missing credentials', 'Decrypt', named('CredentialsProviderError'), 'misconfigured', 'CredentialsProviderError'],
     ['a missing token', 'Decrypt', named('TokenProviderError'), 'misconfigured', 'TokenProviderError'],
     ['a network error', 'Decrypt', named('Error', 'ECONNRESET'), 'unavailable', 'ECONNRESET'],
-    ['an error of another program', 'Decrypt', named('Odd'), 'unavailable', 'Odd'],
+    ['an error from another program', 'Decrypt', named('Odd'), 'unavailable', 'Odd'],
     ['an error whose name could contain data', 'Decrypt', named('CANARY is the key'), 'unavailable', 'UnknownError'],
     ['an error with a name of 65 characters', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
     ['an error with a name of 64 characters', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
     ['a thrown object that is not an Error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
-  ])('keeps the class and the name, but not the text, of %s from %s', ([, action, error, faultClass, errorName]) => {
+  ])('keeps the class and name of %s from %s, but not the text', ([, action, error, faultClass, errorName]) => {
     const fault = classify(REGION, action, error);
     expect(fault).toMatchObject({ region: REGION, action, faultClass, errorName });
     expect(fault.message).toBe(`${action} in ${REGION}: ${faultClass} (${errorName})`);
@@ -79,7 +79,7 @@ describe('classify', () => {
     ['PendingReplicaDeletion', 'misconfigured'],
     ['The custom key store is disconnected.', 'unavailable'],
     ['arn:aws:kms:us-west-2:1:key/x is creating.', 'unavailable'],
-  ])('for the KMSInvalidStateException "%s" returns the class %s', ([message, faultClass]) => {
+  ])('returns, for the KMSInvalidStateException "%s", the class %s', ([message, faultClass]) => {
     expect(classify(REGION, 'Decrypt', answer('KMSInvalidStateException', 400, message)).faultClass).toBe(faultClass);
   });
 

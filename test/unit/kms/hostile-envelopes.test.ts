@@ -93,7 +93,7 @@ describe('a KMS envelope', () => {
     expect(await unwrap(wrapped)).toBe('it is not wrapped by KMS: 0');
   });
 
-  it('causes no KMS call for a wrap or an ARN that is too long for KMS', async () => {
+  it('causes no KMS call for a wrap or ARN that is too long for KMS', async () => {
     const kek = { region: 'us-west-2', arn: arnOf('us-west-2'), encryptedKek: 'AAAA' };
     const tooLarge = [
       { ...kek, arn: `${kek.arn}${'1'.repeat(2048)}` },

@@ -50,13 +50,13 @@ describe('a KMS envelope', () => {
     expect(decode({ encryptedKey: 'c2VhbGVk', kmsKeks: [broken, written] })).toEqual(envelope);
   });
 
-  it('may have wraps and ARNs as long as KMS accepts', () => {
+  it('can have wraps and ARNs of the maximum length that KMS accepts', () => {
     const longest = { ...kek, arn: 'a'.repeat(2048), encryptedKek: Buffer.alloc(6144) };
     const long = { ...envelope, kmsKeks: [longest] };
     expect(decodeKekEnvelope(encodeKekEnvelope(long))).toEqual(long);
   });
 
-  it('may be as large as a DynamoDB item, but no larger', () => {
+  it('can be as large as a DynamoDB item, but no larger', () => {
     const bytes = encodeKekEnvelope(envelope);
     const padded = (length: number): Buffer => Buffer.concat([bytes, Buffer.alloc(length - bytes.length, ' ')]);
     expect(decodeKekEnvelope(padded(409_600))).toEqual(envelope);

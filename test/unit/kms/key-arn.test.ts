@@ -66,7 +66,7 @@ describe('keyFaults', () => {
     expect(keyFaults(keys, preferred)).toEqual([fault]);
   });
 
-  it('finds a fault in a configuration without keys', () => {
+  it('rejects a configuration without keys', () => {
     expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS key is configured: name one for at least one region']);
   });
 });

@@ -75,12 +75,15 @@ describe('a KMS endpoint', () => {
     expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
   });
 
-  it.for(COLD_REQUESTS)('that stalls in its answer ends the request to %s at the request time-out', async (name) => {
-    const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
-    const request = await prepare(name, { endpoint, timeouts });
-    expect((await outcomeOf(request, 6 * timeouts.requestTimeoutMs + SLACK_MS)).code).toBe('KmsUnavailable');
-    expect(said()).toEqual(inThreeRounds('TimeoutError'));
-  });
+  it.for(COLD_REQUESTS)(
+    'that stalls in the middle of its answer ends the request to %s at the request time-out',
+    async (name) => {
+      const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
+      const request = await prepare(name, { endpoint, timeouts });
+      expect((await outcomeOf(request, 6 * timeouts.requestTimeoutMs + SLACK_MS)).code).toBe('KmsUnavailable');
+      expect(said()).toEqual(inThreeRounds('TimeoutError'));
+    },
+  );
 });
 
 /** Long enough for the calls before the call that hangs, even on a busy machine. */
@@ -116,7 +119,7 @@ describe('a request with a deadline', () => {
     expect(await cold.session('p').decrypt(record)).toEqual(Buffer.from('x'));
   });
 
-  it('fails at once with the faults of the regions if the deadline is before the end of the next delay', async () => {
+  it("fails at once with the regions' faults if the deadline is before the end of the next delay", async () => {
     // With these options, every random delay exceeds the remaining time.
     const failover = { ...FAILOVER, baseDelayMs: 2 ** 31 - 1, longestDelayMs: 2 ** 31 - 1 };
     for (const region of [WEST, EAST]) world.setFault(region, { kind: 'down' });

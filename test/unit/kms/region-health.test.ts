@@ -47,7 +47,7 @@ describe('a region that failed', () => {
     expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
   });
 
-  it('is tried last no longer than its cool-down, even if the clock steps back', async () => {
+  it('is tried last only for the duration of its cool-down, even if the clock steps back', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'] };
     await regions.request();
@@ -58,7 +58,7 @@ describe('a region that failed', () => {
     expect(regions.attempts.every(({ latencyMs }) => latencyMs >= 0)).toBe(true);
   });
 
-  it('has a new cool-down if it fails after the clock has stepped back', async () => {
+  it('gets a new cool-down if it fails after the clock has stepped back', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'] };
     await regions.request();
@@ -121,7 +121,7 @@ describe('a cool-down', () => {
     },
   );
 
-  it('starts once for failures at the same time', async () => {
+  it('starts only once for simultaneous failures', async () => {
     const regions = scripted();
     const down = Promise.withResolvers<'unavailable'>();
     regions.answers = { west: [() => down.promise] };
@@ -141,7 +141,7 @@ describe('a cool-down', () => {
     expect(regions.states()[0]?.avoidedUntilMs).toBe(failedAtMs + COOL_DOWN_MS / 2);
   });
 
-  it('starts once for the failures of several rounds', async () => {
+  it('starts only once for the failures in several rounds', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable'], east: ['unavailable'] };
     await regions.request();
@@ -156,15 +156,18 @@ describe('a cool-down', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it.for(ANSWERED)('ends early with the fault %s, and the next one has the first length again', async (faultClass) => {
-    const regions = scripted({ maxRounds: 1 });
-    regions.answers = { west: ['unavailable', faultClass, 'unavailable'], east: ['ok', 'misconfigured', 'ok'] };
-    expect(await askedBy(regions)).toBe('west east');
-    expect(await askedBy(regions)).toBe('east west');
-    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
-    expect(await askedBy(regions)).toBe('west east');
-    expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${DRAWN_MS}`]);
-  });
+  it.for(ANSWERED)(
+    'ends early after the fault "%s", and the next cool-down has the initial length again',
+    async (faultClass) => {
+      const regions = scripted({ maxRounds: 1 });
+      regions.answers = { west: ['unavailable', faultClass, 'unavailable'], east: ['ok', 'misconfigured', 'ok'] };
+      expect(await askedBy(regions)).toBe('west east');
+      expect(await askedBy(regions)).toBe('east west');
+      expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
+      expect(await askedBy(regions)).toBe('west east');
+      expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `west ${DRAWN_MS}`]);
+    },
+  );
 });
 
 /** Two regions, after the western one's cool-down has ended. */
@@ -177,8 +180,8 @@ async function cooled(): Promise<ScriptedRegions> {
   return regions;
 }
 
-describe('after the cool-down of a region', () => {
-  it('one request tries the region again, while others go on trying it last', async () => {
+describe("after a region's cool-down", () => {
+  it('one request tries the region again, while others still try it last', async () => {
     const regions = await cooled();
     const back = Promise.withResolvers<'ok'>();
     regions.answers = { west: [() => back.promise, 'ok'] };
@@ -208,8 +211,8 @@ describe('after the cool-down of a region', () => {
   });
 });
 
-describe('the reports on KMS regions', () => {
-  it('have the last state of each region, the preferred region first', async () => {
+describe('the reports about KMS regions', () => {
+  it('show the last state of each region, the preferred region first', async () => {
     const regions = scripted();
     const unknown = ['west', 'east'].map((region) => ({ region, state: 'unknown' }));
     expect(regions.states()).toEqual(unknown);
@@ -226,7 +229,7 @@ describe('the reports on KMS regions', () => {
     expect(regions.states()[0]).toEqual({ region: 'west', state: 'ok', atMs: atMs + DRAWN_MS, lastFault });
   });
 
-  it('have the region, the action, the latency and the fault of each attempt', async () => {
+  it('show the region, the action, the latency and the fault of each attempt', async () => {
     const regions = scripted();
     regions.answers = {
       west: [() => (regions.clock.advance(70), 'throttled'), 'unavailable'],

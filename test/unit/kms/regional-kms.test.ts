@@ -43,7 +43,7 @@ const ACTIONS = {
 };
 
 describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
-  it('is accepted if it is complete and comes from the requested key, or the key behind the alias', async () => {
+  it('is accepted if it is complete and names the requested key or the key behind the alias', async () => {
     answer = WHOLE;
     expect(await act(OURS)).toBeDefined();
     expect(await act(ALIAS)).toBeDefined();
@@ -66,7 +66,7 @@ it.for([
   ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
   ['GenerateDataKey', { CiphertextBlob: undefined }],
   ['Encrypt', { CiphertextBlob: undefined }],
-] as const)('an incomplete answer of %s (%j) makes the region unavailable', async ([action, change]) => {
+] as const)('an incomplete answer of %s (%j) makes the region count as unavailable', async ([action, change]) => {
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
     faultClass: 'unavailable',
@@ -96,7 +96,7 @@ it.for(['GenerateDataKey', 'Decrypt'] as const)(
   },
 );
 
-it('each call opens a new connection, because an old one would not survive a freeze', async () => {
+it('each call opens a new connection, because an old connection would not survive a freeze', async () => {
   answer = WHOLE;
   let opened = 0;
   const count = (): void => void (opened += 1);
@@ -118,12 +118,12 @@ it('a plaintext from a refused key is zeroed', async () => {
   }
 });
 
-it('decrypt sends even the longest wrap that KMS accepts', async () => {
+it('decrypt accepts wraps up to the maximum length that KMS accepts', async () => {
   answer = WHOLE;
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });
 
-it('a call sends one request, even if the region fails or stalls in its answer', async () => {
+it('a call sends only one request, even if the region fails or stalls in the middle of its answer', async () => {
   answer = { __type: 'KMSInternalException' };
   for (const [given, isStalling] of [
     [500, false],

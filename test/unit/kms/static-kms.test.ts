@@ -27,14 +27,17 @@ describe('StaticKms', () => {
     });
   });
 
-  it.for(['wrap', 'unwrap'] as const)('%s rejects what is not bytes with a TypeError that names it', async (method) => {
-    const kms = new StaticKms(masterKey, {});
-    const named = method === 'wrap' ? /^key must be / : /^wrapped must be /;
-    for (const wrong of ['x'.repeat(60), undefined, [1], new Uint16Array(60)]) {
-      await expect(kms[method](wrong as never)).rejects.toThrow(TypeError);
-      await expect(kms[method](wrong as never)).rejects.toThrow(named);
-    }
-  });
+  it.for(['wrap', 'unwrap'] as const)(
+    '%s rejects an argument that is not bytes with a TypeError that names it',
+    async (method) => {
+      const kms = new StaticKms(masterKey, {});
+      const named = method === 'wrap' ? /^key must be / : /^wrapped must be /;
+      for (const wrong of ['x'.repeat(60), undefined, [1], new Uint16Array(60)]) {
+        await expect(kms[method](wrong as never)).rejects.toThrow(TypeError);
+        await expect(kms[method](wrong as never)).rejects.toThrow(named);
+      }
+    },
+  );
 
   it('does not start in Lambda without the override, which the error names', () => {
     expect(() => new StaticKms(masterKey, lambda)).toThrow(STATIC_KMS_OVERRIDE);
@@ -42,7 +45,7 @@ describe('StaticKms', () => {
     expect(new StaticKms(masterKey, lambda, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
   });
 
-  it('uses the environment of the process by default, so that it does not start in Lambda', async () => {
+  it('uses the environment of the process by default, and therefore does not start in Lambda', async () => {
     const kms = new StaticKms(masterKey);
     expect(await kms.unwrap(await kms.wrap(Buffer.alloc(32, 5)))).toEqual({ key: Buffer.alloc(32, 5) });
     vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', 'api');

@@ -92,7 +92,7 @@ describe('AwsKms.renew', () => {
     expect(await keyOf(only(WEST).unwrap(renewed ?? wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it('renews the wrap for a region that is configured with another key now', async () => {
+  it('renews the wrap for a region that is now configured with another key', async () => {
     const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     const moved: Record<string, string> = { ...keys, [EAST]: await moveAlias(EAST) };
     const { renewed } = await renew(wrapped, kms({ keys: moved }));
@@ -141,7 +141,7 @@ describe('AwsKms.renew', () => {
     expect(renewed.kmsKeks).toContainEqual(foreign);
   });
 
-  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps for a region with the fault %s', async (kind) => {
+  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps for a region under the fault "%s"', async (kind) => {
     const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });
@@ -188,7 +188,7 @@ describe('AwsKms.renew', () => {
     });
   });
 
-  it('zeroes each key that it has unwrapped, even if an unexpected error ends the renewal', async () => {
+  it('zeroes each key that it has unwrapped, even if the renewal ends with an unexpected error', async () => {
     const dataKeys: Buffer[] = [];
     let ends = false;
     const region = (name: string): KmsRegion => ({

@@ -89,7 +89,7 @@ async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]
 }
 
 describe('AwsKms', () => {
-  it('allows a call one second to connect and two seconds in all by default', () => {
+  it('by default allows a call one second to connect and two seconds in total', () => {
     open();
     const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
     const accounts = new Set(['111122223333']);
@@ -110,7 +110,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
-  it('has no wrap for a region that fails, and the event wrapMissing names the region', async () => {
+  it('has no wrap for a region that fails, which the event wrapMissing names', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([WEST, EU]);
     expect(asked.filter((call) => call.endsWith(EAST))).toHaveLength(1);
@@ -145,14 +145,14 @@ describe('a new System Key', () => {
     expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
-  it('is generated in the next region if the preferred region fails, and events name both', async () => {
+  it('is generated in the next region if the preferred region fails, and the events name both regions', async () => {
     faults = { [WEST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([EAST, EU]);
     expect(asked).toHaveLength(1 + REGIONS.length);
     expect(told).toEqual([`failed over to ${EAST}`, `no wrap in ${WEST}`]);
   });
 
-  it('is also wrapped in the preferred region if that region failed only for a moment', async () => {
+  it('is also wrapped in the preferred region if that region failed only temporarily', async () => {
     faults = { [WEST]: ['unavailable'] };
     expect(await wrappedIn(open())).toEqual([EAST, WEST, EU]);
     expect(told).toEqual([`failed over to ${EAST}`]);
@@ -188,20 +188,20 @@ describe('a new System Key', () => {
 });
 
 describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
-  it('succeeds if enough regions have wrapped the key, and events name the others', async () => {
+  it('succeeds if enough regions have wrapped the key, and the events name the other regions', async () => {
     faults = { [EU]: ['misconfigured', 'always'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
-  it('tries only regions with a transient fault again', async () => {
+  it('retries only in regions with a transient fault', async () => {
     faults = { [EAST]: ['unavailable', 'unavailable'], [EU]: ['misconfigured', 'always'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
     expect(asked.filter((call) => call === `Encrypt ${EU}`)).toHaveLength(1);
   });
 
-  it('tries no region again if enough have wrapped the key', async () => {
+  it('does not retry if enough regions have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const beganAtMs = clock.now();
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EU]);

@@ -56,8 +56,8 @@ async function reported(list: () => Promise<RegisteredErasure[]>): Promise<Parti
   return { erasuresDue, erasuresFault } as Partial<MaintenanceReport>;
 }
 
-describe('the report on erasures', () => {
-  it('names those whose waiting time is over and whose rows are not deleted', async () => {
+describe('the report about erasures', () => {
+  it('names the erasures whose waiting time is over and whose rows are not yet deleted', async () => {
     const now = Math.floor(clock.nowMs / 1000);
     const entries = [entry(now - 1), entry(now), entry(now + 1), entry(now - 2, now - 1)];
     const { erasuresDue } = await reported(async () => entries);
@@ -65,7 +65,7 @@ describe('the report on erasures', () => {
     expect(await maintenance().run()).not.toHaveProperty('erasuresDue');
   });
 
-  it('has the reason if they cannot be read, and does not fail the run', async () => {
+  it('gives the reason if the erasures cannot be read, and does not make the run fail', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { erasuresFault } = await reported(() => Promise.reject(down));
     expect(erasuresFault).toBe('MetastoreUnavailable: down');
@@ -168,7 +168,7 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
-  it('obeys its policy, and reports the key that it makes', async () => {
+  it('follows its policy, and reports the key that it makes', async () => {
     const policy = { expireAfterMs: 10 * DAY_MS };
     const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
     const run = (): Promise<MaintenanceReport> =>
@@ -199,7 +199,7 @@ describe('SystemKeyMaintenance', () => {
     ]);
   });
 
-  it('checks the existing keys even if KMS hangs while it makes the next one', async () => {
+  it('checks the existing keys even if KMS hangs while the next key is being made', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(85 * DAY_MS);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -246,7 +246,7 @@ describe('SystemKeyMaintenance', () => {
     expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
   });
 
-  it('makes only one System Key in ten concurrent runs', async () => {
+  it('makes only one System Key if ten runs are concurrent', async () => {
     await Promise.all(Array.from({ length: 10 }, () => maintenance().run()));
     expect(await createdTimes()).toHaveLength(1);
   });

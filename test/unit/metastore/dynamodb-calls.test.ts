@@ -53,7 +53,7 @@ it('the DynamoDB client ends a waiting call as soon as its signal aborts', async
   await Promise.all(calls);
 });
 
-it('the DynamoDB client measures the latency of a call from the moment of sending it', async () => {
+it("the DynamoDB client measures a call's latency from when the call is sent", async () => {
   let nowMs = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
   const latenciesMs: number[] = [];

@@ -38,13 +38,13 @@ const recovery = (PointInTimeRecoveryDescription: object): object => ({
   ContinuousBackupsDescription: { ContinuousBackupsStatus: 'ENABLED', PointInTimeRecoveryDescription },
 });
 
-it('a table without recovery, stream, backups and exports has no copy', async () => {
+it('a table without point-in-time recovery, stream, backups and exports has no copies', async () => {
   expect(await copies({})).toEqual([]);
   const off = recovery({ PointInTimeRecoveryStatus: 'DISABLED', RecoveryPeriodInDays: 35 });
   expect(await copies({ DescribeContinuousBackups: [off] })).toEqual([]);
 });
 
-it('point-in-time recovery is a copy for its period, and the stream for a day', async () => {
+it('point-in-time recovery counts as a copy for its recovery period, and a stream for one day', async () => {
   const own = recovery({ PointInTimeRecoveryStatus: 'ENABLED', RecoveryPeriodInDays: 7 });
   expect(await copies({ DescribeContinuousBackups: [own] })).toEqual([
     {
@@ -73,7 +73,7 @@ function backup(BackupName: string, madeAt: number, endsAt?: number): object {
   };
 }
 
-it('backups are copies unless they were made after the deletion, on every page', async () => {
+it('backups on every page count as copies unless they were made after the deletion', async () => {
   const first = { BackupSummaries: [backup('old', DELETED)], LastEvaluatedBackupArn: `arn:${'x'.repeat(40)}` };
   const second = { BackupSummaries: [backup('new', DELETED + 1), backup('ends', 1, DELETED + 5)] };
   expect(await copies({ ListBackups: [first, second] })).toEqual([
@@ -82,7 +82,7 @@ it('backups are copies unless they were made after the deletion, on every page',
   ]);
 });
 
-it('exports are copies until an operator deletes their objects', async () => {
+it('exports count as copies until an operator deletes their objects', async () => {
   const pages = [{ ExportSummaries: [{ ExportArn: 'a' }], NextToken: 'n' }, { ExportSummaries: [{ ExportArn: 'b' }] }];
   expect(await copies({ ListExports: pages })).toEqual([
     { kind: 'export', region, text: 'the objects in S3 of export a' },

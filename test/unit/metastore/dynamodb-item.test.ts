@@ -26,7 +26,7 @@ describe('a key row', () => {
     });
   });
 
-  it('is the same after encoding and decoding, revoked or not, with or without a parent', () => {
+  it('is unchanged after encoding and decoding, revoked or not, with or without a parent', () => {
     for (const changes of [{}, { revoked: true }, { parent: undefined }]) {
       const record = { ...intermediate, ...changes };
       expect(decodeKeyItem(encodeKeyItem(record))).toEqual(record);

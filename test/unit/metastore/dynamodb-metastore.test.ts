@@ -121,7 +121,7 @@ it('DynamoDbMetastore retries as often after an outage as before', async () => {
   for (let i = 0; i < 10; i += 1) expect(await metastore.load(id, created, noDeadline())).toBeUndefined();
 });
 
-it('DynamoDbMetastore rejects with the reason of the deadline if the deadline has passed', async () => {
+it("DynamoDbMetastore rejects with the deadline's abort reason if the deadline has passed", async () => {
   const { metastore } = await open(() => 'hang');
   const controller = new AbortController();
   const work = metastore.load(id, created, { atMs: 0, signal: controller.signal });
@@ -166,11 +166,14 @@ it.for([
   expect(() => new DynamoDbMetastore(options)).toThrow(fault);
 });
 
-it.for(['', 'ab', 'Keys\n', '../keys'])('DynamoDbMetastore refuses the table %j also with a client', (tableName) => {
-  const client = new DynamoDBClient({});
-  const error = expect.objectContaining({ code: 'InvalidConfiguration' }) as Error;
-  expect(() => new DynamoDbMetastore({ client, tableName })).toThrow(error);
-});
+it.for(['', 'ab', 'Keys\n', '../keys'])(
+  'DynamoDbMetastore refuses the table name %j even if it is given a client',
+  (tableName) => {
+    const client = new DynamoDBClient({});
+    const error = expect.objectContaining({ code: 'InvalidConfiguration' }) as Error;
+    expect(() => new DynamoDbMetastore({ client, tableName })).toThrow(error);
+  },
+);
 
 it.for([
   ['an empty ID', ''],
@@ -200,7 +203,7 @@ it('DynamoDbKeyTable lists all pages with consistent reads', async () => {
   expect(requests[1]?.body).toMatchObject({ ExclusiveStartKey: { Id: { S: 'a' } } });
 });
 
-it('DynamoDbMetastore emits an event for each call, and keeps the last state and the last failure', async () => {
+it('DynamoDbMetastore emits an event for each call, and remembers the last state and the last failure', async () => {
   let isDown = false;
   const { requests } = await open(() =>
     isDown ? { status: 400, body: '{"__type":"AccessDeniedException"}' } : { status: 200, body: '{}' },
@@ -233,7 +236,7 @@ it('DynamoDbMetastore emits an event for each call, and keeps the last state and
   expect(requests).toHaveLength(4);
 });
 
-it('DynamoDbMetastore is unavailable if it has not answered by the deadline', async () => {
+it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not answered by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));

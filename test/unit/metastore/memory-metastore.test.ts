@@ -6,7 +6,7 @@ const shared = new MemoryMetastore();
 runMetastoreContracts('memory', () => shared);
 
 it.for([1.5, Number.NaN, 2 ** 53, '60'])(
-  'the memory metastore refuses to load a row of the date %s',
+  'the memory metastore refuses to load a row with the date %s',
   async (created) => {
     const metastore = new MemoryMetastore();
     for (const load of ['load', 'loadRecent'] as const) {

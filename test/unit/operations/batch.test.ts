@@ -61,7 +61,7 @@ describe('batch operations', () => {
     });
   });
 
-  it('use one Data Row Key if shareDataRowKey is true, and each record decrypts by itself', async () => {
+  it('use one Data Row Key if shareDataRowKey is true, and still make records that decrypt separately', async () => {
     const { answer } = operate();
     const own = results(await answer('encrypt-batch', plaintexts('a', 'b')));
     expect(new Set(own.map(keyOf)).size).toBe(2);
@@ -112,14 +112,14 @@ describe('batch operations', () => {
     ['items is missing', {}, 'InvalidRequest'],
     ['there are more than maxItems items', plaintexts('a', 'b', 'c', 'd'), 'InvalidRequest'],
     ['the items exceed the plaintext limit', plaintexts('aaaaa', 'bbbbb', 'c'), 'PayloadTooLarge'],
-  ] as const)('refuse the request before any key is read if %s', async ([, body, code]) => {
+  ] as const)('refuse a request before any key is read if %s', async ([, body, code]) => {
     const world = new FakeDependencies();
     const { ask } = operate(world.process(), { maxItems: 3, plaintextLimitBytes: 10 });
     expect(await codeOf(ask('encrypt-batch', body))).toBe(code);
     expect(world.log.take()).toEqual([]);
   });
 
-  it('do not count a malformed item towards the plaintext limit', async () => {
+  it('do not count malformed items towards the plaintext limit', async () => {
     const { answer } = operate(undefined, { plaintextLimitBytes: 10 });
     const items = [...plaintexts('aaaaa', 'bbbbb').items, { plaintext: 'bad' }];
     expect(results(await answer('encrypt-batch', { items }))).toMatchObject([
@@ -129,7 +129,7 @@ describe('batch operations', () => {
     ]);
   });
 
-  it('limit the total plaintext of the records in decrypt-batch and rewrap-batch', async () => {
+  it('limit the total plaintext size of the records in decrypt-batch and rewrap-batch', async () => {
     const world = new FakeDependencies();
     const sealed = await operate(world.process()).answer('encrypt-batch', plaintexts('aaaaa', 'bbbbb', 'c'));
     world.log.take();
@@ -142,7 +142,7 @@ describe('batch operations', () => {
 });
 
 describe('a record too short to decrypt', () => {
-  it('does not raise the plaintext limit for the other records of its batch', async () => {
+  it('does not raise the plaintext limit for the other records in its batch', async () => {
     const world = new FakeDependencies();
     const { answer, ask } = operate(world.process(), { plaintextLimitBytes: 10 });
     const sealed = await operate(world.process()).answer('encrypt', plaintexts('a'.repeat(11)).items[0]);
@@ -154,8 +154,8 @@ describe('a record too short to decrypt', () => {
   });
 });
 
-describe('the form of a record', () => {
-  it('is compact after encrypt if the request asks for that, and decrypt accepts both forms', async () => {
+describe('the format of a record', () => {
+  it('is compact after encrypt if the request asks for that, and decrypt accepts both formats', async () => {
     const { answer } = operate();
     const object = await answer('encrypt', { plaintext: base64('x') });
     const compact = await answer('encrypt', { plaintext: base64('x'), format: 'compact' });
@@ -164,7 +164,7 @@ describe('the form of a record', () => {
     for (const given of [object, compact]) expect(await answer('decrypt', given)).toEqual({ plaintext: base64('x') });
   });
 
-  it('stays the same in a rewrap unless the request asks for the compact form', async () => {
+  it('stays the same in a rewrap unless the request asks for the compact format', async () => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const object = await answer('encrypt', { plaintext: base64('x') });

@@ -119,7 +119,7 @@ const EDITS: Readonly<Record<string, (...pair: Pair) => DataRowRecord>> = {
   }),
   'its payload cut to the last 28 bytes': (home) => ({ ...home, data: home.data.subarray(-28) }),
   'its payload without the first byte': (home) => ({ ...home, data: home.data.subarray(1) }),
-  'a byte before its payload': (home) => ({ ...home, data: Buffer.concat([Buffer.alloc(1), home.data]) }),
+  'an additional byte before its payload': (home) => ({ ...home, data: Buffer.concat([Buffer.alloc(1), home.data]) }),
 };
 
 describe.for(Object.entries(FORMS))('%s', ([, { seal, open }]) => {
@@ -129,7 +129,7 @@ describe.for(Object.entries(FORMS))('%s', ([, { seal, open }]) => {
     world = new FakeDependencies();
   });
 
-  it('opens in its place', async () => {
+  it('opens with its own context and path', async () => {
     const [home, away] = await seal(world, [HOME, AWAY]);
     const reader = operate(world.process());
     expect([await open(reader, home, HOME), await open(reader, away, AWAY)]).toEqual(['payload 0', 'payload 1']);
@@ -140,12 +140,12 @@ describe.for(Object.entries(FORMS))('%s', ([, { seal, open }]) => {
     expect(await codeOf(open(operate(world.process()), edited, HOME))).toBe('RecordUnreadable');
   });
 
-  it('is replaced unnoticed by another record if neither has a context', async () => {
+  it('can be replaced unnoticed by another record if neither has a context', async () => {
     const [, away] = await seal(world, [undefined, undefined]);
     expect(await open(operate(world.process()), away, undefined)).toBe('payload 1');
   });
 
-  it('is needed with its context: no context at all is refused before a key is read', async () => {
+  it('does not open without a context, which is refused before a key is read', async () => {
     const [home] = await seal(world, [HOME, AWAY]);
     world.log.take();
     expect(await codeOf(open(operate(world.process()), home, undefined))).toBe('ContextRequired');

@@ -79,7 +79,7 @@ describe('encrypt and decrypt with a context', () => {
     ]);
   });
 
-  it('open the record of one field if the request gives its path', async () => {
+  it('open the record of a single field if the request gives its path', async () => {
     const operator = operate();
     const { items } = await sealed(operator, { context: HOME });
     const record = items[0]?.ssn;
@@ -99,7 +99,7 @@ describe('encrypt and decrypt with a context', () => {
 });
 
 describe('the fields of a document with a context', () => {
-  it('still open after members and array items are put in another order', async () => {
+  it('still open after members and array items are reordered', async () => {
     const operator = operate();
     const { id, items } = await sealed(operator, { context: HOME });
     const reordered = { items: items.toReversed(), id };
@@ -123,7 +123,7 @@ describe('the fields of a document with a context', () => {
     expect(opened['document']).toEqual({ a: 2, b: 1 });
   });
 
-  it('are bound to their indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
+  it('are also bound to their array indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
     const operator = operate();
     const exact = { context: HOME, bindPath: 'exact' };
     const document = await sealed(operator, exact);
@@ -138,7 +138,7 @@ describe('the fields of a document with a context', () => {
     expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
   });
 
-  it('take values of their context from the document and from the element around them', async () => {
+  it('take context values from the document and from the array element that contains them', async () => {
     const operator = operate();
     const from = { contextFrom: { id: '$.id', line: '@.line' }, context: { table: 'orders' } };
     const document = await sealed(operator, from);
@@ -193,7 +193,7 @@ describe('the fields of a document with a context', () => {
     ['a path with a filter', { id: '$.items[?@.ssn == 1].line' }],
     ['no path', { id: 7 }],
     ['no entries', {}],
-    ['a name that stands in context, too', { table: '$.id' }],
+    ['a name that is also in context', { table: '$.id' }],
   ])('are not encrypted if contextFrom has %s', async ([, contextFrom]) => {
     const { ask } = operate();
     const document = `{"id":1,"none":null,"half":0.5,"big":9007199254740993,"sealed":"kf1j.x",${JSON.stringify(ORDER).slice(1)}`;
@@ -202,12 +202,12 @@ describe('the fields of a document with a context', () => {
     expect(await codeOf(ask('encrypt-fields', body))).toBe('InvalidRequest');
   });
 
-  it('are not encrypted if contextFrom has a path from the element and a field is in no array', async () => {
+  it('are not encrypted if contextFrom has a path from the array element and a field is not in an array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
 
-  it('are refused before any key is touched if the names above them have more than 4,096 characters', async () => {
+  it('are refused before any key is read if the names above them have more than 4,096 characters', async () => {
     const world = new FakeDependencies();
     const { answer, ask } = operate(world.process());
     const fields = ['$.*[0].s'];
@@ -223,7 +223,7 @@ describe('the fields of a document with a context', () => {
     const { document } = await answer('encrypt-fields', { fields, document: nested(4097) });
     world.log.take();
     for (const request of [{ context: HOME }, { context: HOME, bindPath: 'exact' }]) {
-      const refused = { code: 'InvalidRequest', message: expect.stringContaining('at most 4096 characters') as string };
+      const refused = { code: 'InvalidRequest', message: expect.stringContaining('more than 4096 characters') as string };
       expect(await errorOf(ask('encrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
       expect(await errorOf(ask('decrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
     }
@@ -317,7 +317,7 @@ describe('exactInteger', () => {
     },
   );
 
-  it('reads a number with very many zeros within the time of a test', () => {
+  it('reads a number with very many zeros without taking long', () => {
     const zeros = '0'.repeat(100_000);
     for (const source of [`0.${zeros}1`, `1.${zeros}1`, `0.${zeros}1e-1`]) {
       expect(exactInteger(source)).toBeUndefined();

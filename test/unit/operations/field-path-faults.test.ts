@@ -3,7 +3,7 @@ import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
-describe('fieldPathFaults finds a fault, because no document can satisfy these paths:', () => {
+describe('fieldPathFaults', () => {
   it.for([
     [['$.a', '$.a.b'], '[1] selects only values inside those of [0]'],
     [['$.a.b', '$.a'], '[0] selects only values inside those of [1]'],
@@ -47,12 +47,12 @@ describe('fieldPathFaults finds a fault, because no document can satisfy these p
     [['$.a[9007199254740991]'], '[0] selects nothing in any document'],
     [['$.a[100000:]'], '[0] selects nothing in any document'],
     [['$.a[:-100001]'], '[0] selects nothing in any document'],
-  ] as const)('%j', ([paths, fault]) => {
+  ] as const)('finds a fault in paths that no document can satisfy: %j', ([paths, fault]) => {
     expect(fieldPathFaults(paths)).toEqual([fault]);
   });
 });
 
-describe('fieldPathFaults finds no fault, because a document can satisfy these paths:', () => {
+describe('fieldPathFaults', () => {
   it.for([
     [['$.a', '$.b'], { a: 1, b: 1 }],
     [['$.a', '$..b'], { a: 1, b: 1 }],
@@ -96,7 +96,7 @@ describe('fieldPathFaults finds no fault, because a document can satisfy these p
     [['$.x[0::2]', '$.x[1::2].b'], { x: [1, { b: 1 }] }],
     [['$.x[0::2]', '$.x[0::3].b'], { x: [1, 2, 3, { b: 1 }] }],
     [['$.x[::-1]', '$.y[-3:-1]', '$.z[3:0:-1]'], { x: [1], y: [1, 2, 3], z: [1, 2] }],
-  ] as const)('%j', ([paths, document]) => {
+  ] as const)('finds no fault in paths that a document can satisfy: %j', ([paths, document]) => {
     expect(fieldPathFaults(paths)).toEqual([]);
     expect(selectValues(locateValues(JSON.stringify(document)), paths, { allowMissing: false })).not.toEqual([]);
   });

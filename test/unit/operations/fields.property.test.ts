@@ -143,7 +143,7 @@ describe('field operations on generated documents', () => {
     );
   });
 
-  it('restore the exact text of encrypted values, and leave the rest of the document unchanged', async () => {
+  it('restore encrypted values exactly, and leave the rest of the document unchanged', async () => {
     const { ask } = operate(memoryService());
     await fc.assert(
       fc.asyncProperty(jsonText, fc.array(path, { minLength: 1, maxLength: 3 }), async (text, fields) => {
@@ -182,7 +182,7 @@ describe('the compact form of a generated record', () => {
     );
   });
 
-  it('is unique, so encoding a decoded text returns that text', () => {
+  it('is unique, so that encoding a decoded text returns the same text', () => {
     fc.assert(
       fc.property(record, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (one, at, character) => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';

@@ -68,7 +68,7 @@ describe('encrypt-fields', () => {
     await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
   });
 
-  it('answers a documentText with a documentText', async () => {
+  it('answers a request that has documentText with documentText', async () => {
     const { answer } = operate();
     const documentText = '{"a": 1.00, "b": 2.0}';
     const sealed = (await answer('encrypt-fields', { documentText, fields: ['$.a'] }))['documentText'] as string;
@@ -129,27 +129,24 @@ describe('encrypt-fields', () => {
     'KeyRowUnreadable',
     'KeyNotYetVisible',
     'DeadlineExceeded',
-  ] as const)(
-    'fails with %s if skipSealed is set and loading the key of a record fails with that code',
-    async (code) => {
-      const world = new FakeDependencies();
-      const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
-      // The latest key is newer and in the cache, so encrypting needs no metastore call.
-      world.clock.advance(91 * DAY_MS);
-      const { ask } = operate(world.process());
-      await ask('encrypt-fields', { document: 2, fields: ['$'] });
-      world.metastore.interfere = (call) => {
-        if (call.startsWith('Get')) throw new KeyfoldError(code, 'out');
-      };
-      const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
-      expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
-      world.metastore.interfere = () => {};
-      // For a few seconds, the key cache does not read an unreadable row again.
-      world.clock.advance(5000);
-      const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
-      expect(skipped.document.a).toBe(document);
-    },
-  );
+  ] as const)("fails with %s if skipSealed is set and loading a record's key fails with that code", async (code) => {
+    const world = new FakeDependencies();
+    const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
+    // The latest key is newer and in the cache, so encrypting needs no metastore call.
+    world.clock.advance(91 * DAY_MS);
+    const { ask } = operate(world.process());
+    await ask('encrypt-fields', { document: 2, fields: ['$'] });
+    world.metastore.interfere = (call) => {
+      if (call.startsWith('Get')) throw new KeyfoldError(code, 'out');
+    };
+    const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
+    expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
+    world.metastore.interfere = () => {};
+    // For a few seconds, the key cache does not read an unreadable row again.
+    world.clock.advance(5000);
+    const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
+    expect(skipped.document.a).toBe(document);
+  });
 
   it('accepts a path that selects nothing only if allowMissing is true', async () => {
     const body = { document: { a: 1 }, fields: ['$.a', '$.b'] };
@@ -188,7 +185,7 @@ describe('encrypt-fields', () => {
       'paths that visit too many values',
       `{"document":${'['.repeat(40)}${'1,'.repeat(90_000)}1${']'.repeat(40)},"fields":["$${'..*'.repeat(20)}"]}`,
     ],
-  ] as const)('refuses %s before it reads a key, and quotes nothing of the request in its error', async ([, body]) => {
+  ] as const)('refuses %s before it reads a key, and quotes no part of the request in the error', async ([, body]) => {
     const world = new FakeDependencies();
     const error = await errorOf(operate(world.process(), { maxItems: 3 }).ask('encrypt-fields', body));
     expect(error).toMatchObject({ code: 'InvalidRequest' });

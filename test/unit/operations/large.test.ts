@@ -47,7 +47,7 @@ it('operations free the memory of large payloads before they answer', async () =
 });
 
 it.for([false, true])(
-  'batches process large payloads next to a malformed item (shareDataRowKey: %s)',
+  'batches process large payloads even if an item is malformed (shareDataRowKey: %s)',
   async (shareDataRowKey) => {
     const { answer } = operate(new FakeDependencies().process());
     const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];

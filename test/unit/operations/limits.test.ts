@@ -36,13 +36,13 @@ describe('the plaintext limit', () => {
     ['encrypt', bytes(10), bytes(11)],
     ['encrypt-batch', { items: [bytes(4), bytes(6)] }, { items: [bytes(5), bytes(6)] }],
     ['encrypt-fields', { document: ['12345678'], fields: ['$[0]'] }, { document: ['123456789'], fields: ['$[0]'] }],
-  ] as const)('admits exactly the limit to %s, but not one byte more', async ([operation, most, more]) => {
+  ] as const)('lets %s accept exactly the limit, but not one byte more', async ([operation, most, more]) => {
     const { answer } = operate(new FakeDependencies().process(), { plaintextLimitBytes: 10 });
     await expect(answer(operation, most)).resolves.toBeTypeOf('object');
     expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
   });
 
-  it('admits exactly the limit to decrypt and rewrap, but not one byte more', async () => {
+  it('lets decrypt and rewrap accept exactly the limit, but not one byte more', async () => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process());
     const [most, more] = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(11))];
@@ -54,7 +54,7 @@ describe('the plaintext limit', () => {
   });
 });
 
-describe('callbacks to the door', () => {
+describe('the callbacks to the door', () => {
   it.for([
     ['encrypt-batch', { items: [bytes(1), bytes(1)] }, 2],
     ['encrypt-batch', { items: [] }, 0],
@@ -81,7 +81,7 @@ describe('callbacks to the door', () => {
   });
 });
 
-it('a list of paths is read up to its first fault', () => {
+it('a list of paths is read only up to its first fault', () => {
   let reads = 0;
   const fields = new Proxy(Array<number>(100_000).fill(1), {
     get: (target, name, receiver): unknown => {
@@ -101,7 +101,7 @@ describe('the document of a request', () => {
     expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
   });
 
-  it('is refused with a message about nesting if its documentText is nested too deeply', async () => {
+  it('is refused with an error about nesting if its documentText is nested too deeply', async () => {
     const documentText = nested(200);
     const error = await errorOf(operate().ask('encrypt-fields', { documentText, fields: ['$'] }));
     expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('nested') as string });

@@ -96,7 +96,7 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
 ];
 
 describe('the error message for a malformed request', () => {
-  it.for(MESSAGES)('to %s names the fault in %j', async ([operation, body, message]) => {
+  it.for(MESSAGES)('for %s says what is wrong with %j', async ([operation, body, message]) => {
     const world = new FakeDependencies();
     const { answer } = operate(world.process(), { maxItems: 3 });
     const error = await errorOf(answer(operation, body));
@@ -105,17 +105,20 @@ describe('the error message for a malformed request', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it.for(OPERATION_NAMES)('to %s comes from a rejected promise, and not from a throw', async (operation) => {
-    const asked = operate().ask(operation, { [CANARY]: 1 });
-    expect(await errorOf(asked)).toMatchObject({ code: 'InvalidRequest' });
-  });
+  it.for(OPERATION_NAMES)(
+    'for %s comes from a rejected promise, and not from a synchronous throw',
+    async (operation) => {
+      const asked = operate().ask(operation, { [CANARY]: 1 });
+      expect(await errorOf(asked)).toMatchObject({ code: 'InvalidRequest' });
+    },
+  );
 
   it.for([
     ['encrypt-batch', 'aGVsbG8=', `${NO_OBJECT} wrap the plaintext: {"plaintext": …}.`],
     ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format, context.`],
     ['decrypt-batch', RECORD, WRAP_RECORD],
     ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
-  ] as const)('to %s names the fault in the item %j, in the result of that item', async ([operation, item, detail]) => {
+  ] as const)("for %s says in an item's result what is wrong with the item %j", async ([operation, item, detail]) => {
     const { results } = await operate().answer(operation, { items: [item] });
     expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
   });

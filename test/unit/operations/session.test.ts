@@ -24,7 +24,7 @@ async function sealed(): Promise<DataRowRecord[]> {
 
 describe('Session.encryptText', () => {
   it.for(['', 'héllo', '\ufeffmark', '𝄞 \u0000', 'x'.repeat(100_000)])(
-    'returns a compact record that decryptText and HTTP open to the same text (case %#)',
+    'returns a compact record that decryptText and the API decrypt to the same text (case %#)',
     async (text) => {
       const record = await session.encryptText(text);
       expect(record).toMatch(/^kf1\.[\w-]+$/);
@@ -44,11 +44,11 @@ describe('Session.encryptText', () => {
 });
 
 describe('Session.decryptText', () => {
-  it('also reads a record in JSON', async () => {
+  it('also decrypts a JSON record', async () => {
     expect(await session.decryptText(await session.encryptToJson(Buffer.from('héllo')))).toBe('héllo');
   });
 
-  it("reads the record of a field as the JSON text of the field's value", async () => {
+  it("decrypts a field's record to the JSON text of the field's value", async () => {
     const { card } = (await encryptFields(session, { document: { card: '41' }, fields: ['$.card'] })) as {
       card: string;
     };
@@ -60,7 +60,7 @@ describe('Session.decryptText', () => {
     expect(await errorOf(session.decryptText(record))).toMatchObject({ code: 'RecordUnreadable' });
   });
 
-  it('rejects a text that is not a record, and a record of another partition', async () => {
+  it("rejects text that is not a record, and rejects another partition's record", async () => {
     expect(await errorOf(session.decryptText('kf1.x'))).toMatchObject({ code: 'InvalidRequest' });
     expect(await errorOf(session.decryptText('hello'))).toMatchObject({ code: 'InvalidRequest' });
     const foreign = await other.encryptText('hello');
@@ -68,7 +68,7 @@ describe('Session.decryptText', () => {
   });
 });
 
-describe('batches of a session', () => {
+describe('the batch methods of a session', () => {
   it('encrypt and decrypt in the order of the items, with a Data Row Key for each record', async () => {
     const records = await sealed();
     expect(await decryptBatch(session, records)).toEqual(PAYLOADS);
@@ -110,8 +110,8 @@ describe('batches of a session', () => {
   });
 });
 
-describe('the fields of a document, in a session,', () => {
-  it('are encrypted and decrypted as values, and the rest of the document stays the same', async () => {
+describe('the field methods of a session', () => {
+  it('encrypt and decrypt fields of a document value, and leave the rest of the document unchanged', async () => {
     const document = { id: 7, card: '4111', name: { last: 'Lovelace', first: 'Ada' } };
     const sealedDocument = (await encryptFields(session, { document, fields: ['$.card', '$.name'] })) as object;
     expect(sealedDocument).toEqual({
@@ -124,7 +124,7 @@ describe('the fields of a document, in a session,', () => {
     expect(opened).toEqual({ ...sealedDocument, card: '4111' });
   });
 
-  it('keep all digits of a number, and the white space of a documentText', async () => {
+  it('keep all digits of a number, and keep the white space in a documentText', async () => {
     const documentText = ' { "n": 12345678901234567890, "m":1.0 } ';
     const text: string = await encryptFields(session, { documentText, fields: ['$.n'] });
     expect(text).toMatch(/^ \{ "n": "kf1j\.[\w-]+", "m":1\.0 \} $/);
@@ -137,14 +137,14 @@ describe('the fields of a document, in a session,', () => {
   });
 
   it.for([[{ card: Number.NaN }], [{ card: new Map() }], [[undefined]]])(
-    'are refused if JSON would lose a value of the document (case %#)',
+    'refuse a document with a value that JSON would lose (case %#)',
     async ([document]) => {
       const error = await errorOf(encryptFields(session, { document, fields: ['$.*'] }));
       expect(error).toEqual(new TypeError('request.document has no JSON form.'));
     },
   );
 
-  it('are bound to their place by the context of the request, not by that of the session', async () => {
+  it("bind fields by the request's context, not by the session's", async () => {
     const request = { context: { table: 'orders' }, contextFrom: { id: '$.id' }, bindPath: 'exact' } as const;
     const sealing = await encryptFields(session, { document: { id: 7, card: '4111' }, fields: ['$.card'], ...request });
     const opened = await decryptFields(session, { document: sealing, all: true, ...request });
@@ -158,7 +158,7 @@ describe('the fields of a document, in a session,', () => {
     );
   });
 
-  it('fail with the errors of the operations', async () => {
+  it("fail with the same errors as the API's operations", async () => {
     const at = (fields: string[], more = {}): Promise<unknown> =>
       errorOf(encryptFields(session, { document: { a: 1 }, fields, ...more }));
     expect(await at(['$.b'])).toMatchObject({ code: 'FieldNotFound' });

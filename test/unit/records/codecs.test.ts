@@ -30,7 +30,7 @@ describe('a Data Row Record', () => {
     expect(JSON.parse(encodeDataRowRecord(record))).toEqual(wire);
   });
 
-  it('is the same after encoding and decoding', () => {
+  it('is unchanged after encoding and decoding', () => {
     expect(decodeDataRowRecord(encodeDataRowRecord(record))).toEqual(record);
   });
 
@@ -88,7 +88,7 @@ describe('a Data Row Record', () => {
 });
 
 describe('decodeBase64', () => {
-  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('decodes %j', (text) => {
+  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('decodes the text %j', (text) => {
     expect(decodeBase64(text)?.toString('base64')).toBe(text);
   });
 
@@ -107,7 +107,7 @@ describe('decodeBase64', () => {
     'AAAA=',
     '====',
     'ÄAAA',
-  ])('refuses %j', (text) => {
+  ])('refuses the text %j', (text) => {
     expect(decodeBase64(text)).toBeUndefined();
   });
 });

@@ -47,12 +47,15 @@ describe('a compact record', () => {
     expect(encodeCompactRecord(bound, 'json')).toHaveLength(compactLength('json', 11, bytes, true));
   });
 
-  it.for(['bytes', 'json'] as const)('of %s keeps its proof, under a prefix of its own', (kind) => {
-    const bound = { ...record, proof: Buffer.alloc(32, 7) };
-    const text = encodeCompactRecord(bound, kind) ?? '';
-    expect(text.startsWith(kind === 'bytes' ? 'kf2.' : 'kf2j.')).toBe(true);
-    expect(decodeCompactRecord(text)).toEqual({ kind, record: bound });
-  });
+  it.for(['bytes', 'json'] as const)(
+    'of the kind "%s" keeps its proof, and has another prefix than without a proof',
+    (kind) => {
+      const bound = { ...record, proof: Buffer.alloc(32, 7) };
+      const text = encodeCompactRecord(bound, kind) ?? '';
+      expect(text.startsWith(kind === 'bytes' ? 'kf2.' : 'kf2j.')).toBe(true);
+      expect(decodeCompactRecord(text)).toEqual({ kind, record: bound });
+    },
+  );
 
   it('without a proof is not read as a record with a proof', () => {
     expect(() => decodeCompactRecord(TEXT.replace('kf1.', 'kf2.'))).toThrow('ends too early');
@@ -63,10 +66,10 @@ describe('a compact record', () => {
     ['a time that is not a whole number', changed({ created: 1.5 })],
     ['a parent time before 1970', changed({ parent: { id: 'i', created: -1 } })],
     ['a time past 2^48', changed({ parent: { id: 'i', created: 2 ** 48 } })],
-    ['a sealed key of another length', changed({ encryptedKey: Buffer.alloc(61) })],
-    ['an empty id', changed({ parent: { id: '', created: 1 } })],
-    ['an id that is too long', changed({ parent: { id: 'i'.repeat(65_536), created: 1 } })],
-    ['an id with half a surrogate pair', changed({ parent: { id: '\ud800', created: 1 } })],
+    ['a sealed key with another length', changed({ encryptedKey: Buffer.alloc(61) })],
+    ['an empty ID', changed({ parent: { id: '', created: 1 } })],
+    ['an ID that is too long', changed({ parent: { id: 'i'.repeat(65_536), created: 1 } })],
+    ['an ID with half a surrogate pair', changed({ parent: { id: '\ud800', created: 1 } })],
     ['a payload without a tag', changed({}, Buffer.alloc(27))],
   ])('cannot represent a record with %s', ([, odd]) => {
     expect(encodeCompactRecord(odd as DataRowRecord, 'bytes')).toBeUndefined();
@@ -75,12 +78,12 @@ describe('a compact record', () => {
   it.for([
     ['the first second of 1970', { created: 0, parent: { id: 'i', created: 0 } }],
     ['an id that begins with a byte order mark', { parent: { id: '\ufeffi', created: 1 } }],
-  ] as const)('is the same after encoding and decoding with %s', ([, change]) => {
+  ] as const)('is unchanged after encoding and decoding with %s', ([, change]) => {
     const odd = changed(change);
     expect(decodeCompactRecord(encodeCompactRecord(odd, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: odd });
   });
 
-  it('is the same after encoding and decoding with the longest ID', () => {
+  it('is unchanged after encoding and decoding with the longest ID', () => {
     const long = changed({ parent: { id: 'i'.repeat(65_535), created: 1 } });
     expect(decodeCompactRecord(encodeCompactRecord(long, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: long });
   });

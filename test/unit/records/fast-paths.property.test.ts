@@ -149,12 +149,12 @@ const EXAMPLES = [
   '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"AAAA","Data":"AA=="}',
 ];
 
-describe('the fast path of a body returns the same item as the JSON parser for', () => {
+describe('the fast path for a request body', () => {
   it.each([
     ['encrypt', encrypt, readPlaintextBody],
     ['decrypt', decrypt, readRecordBody],
     ['rewrap', rewrap, readRecordBody],
-  ] as const)('%s', (_, operation, fast) => {
+  ] as const)('returns the same item as the JSON parser for %s', (_, operation, fast) => {
     const itemOf = (text: string): unknown => {
       const body = fast(text);
       return body && outcome(() => operation.parse(body));
@@ -174,7 +174,7 @@ function parseToValue(text: string): unknown {
   return { ...value, Data: decodeBase64(value.Data) };
 }
 
-it('the fast path of a record returns the same members as JSON.parse', () => {
+it('the fast path for a record returns the same members as JSON.parse', () => {
   expect(compare(anyText, cutToValue, parseToValue, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 

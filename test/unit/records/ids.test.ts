@@ -27,12 +27,12 @@ describe('a partition', () => {
     'a,b',
     '../x',
     '__proto__',
-  ])('may have the name %j', (partition) => {
+  ])('can have the name %j', (partition) => {
     expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
   });
 
   it.for(['a\u0000b', 'a\nb', '\u0085', '\u202e', '\u2028', '\ufeff', '\ufffe', '\u{e0001}', '\x1b[2J'])(
-    'may have a name with control or format characters: %j',
+    'can have a name with control or format characters: %j',
     (partition) => {
       expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
     },
@@ -42,7 +42,7 @@ describe('a partition', () => {
     ['', 'is empty'],
     ['a\ud800', 'is not well-formed Unicode'],
     ['\udc00b', 'is not well-formed Unicode'],
-  ])('may not have the name %j, because it %s', ([partition = '', why = '']) => {
+  ])('cannot have the name %j, because that name %s', ([partition = '', why = '']) => {
     expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
   });
 
@@ -51,7 +51,7 @@ describe('a partition', () => {
     { names, letter: 'é' },
     { names: regional, letter: 'a' },
     { names: { ...regional, service: 'ü' }, letter: '\u{1f511}' },
-  ])('may have a name so long that its key ID has 2,048 bytes, but no longer: %j', ({ names: owned, letter }) => {
+  ])('can have a name with which the key ID has 2,048 bytes, but not a longer name: %j', ({ names: owned, letter }) => {
     const naming = new KeyNaming(owned);
     const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
     const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
@@ -60,7 +60,7 @@ describe('a partition', () => {
     expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
   });
 
-  it('has a name that is never normalised, so two encodings of one letter name two partitions', async () => {
+  it('has a name that is never normalised, so that two encodings of the same letter name two partitions', async () => {
     const service = new FakeDependencies().process();
     const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
     expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
@@ -68,7 +68,7 @@ describe('a partition', () => {
 });
 
 describe('key ids', () => {
-  it('are the same as those of Asherah', () => {
+  it("are the same as Asherah's", () => {
     const partition = new KeyNaming(names).parsePartition('my_tenant');
     expect(new KeyNaming(names).systemKeyId).toBe('_SK_svc_prod');
     expect(new KeyNaming(names).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod');
@@ -76,7 +76,7 @@ describe('key ids', () => {
     expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
   });
 
-  it('of a record may have any region or none if a suffix is configured, but no other partition', () => {
+  it('in a record may have any region or none if a suffix is configured, but may not belong to another partition', () => {
     const naming = new KeyNaming(regional);
     const a = naming.parsePartition('a');
     const own = [
@@ -105,7 +105,7 @@ describe('key ids', () => {
     expect(naming.isIntermediateKeyOf(a, '_SK_svc_prod')).toBe(false);
   });
 
-  it('of a record must match exactly if no suffix is configured', () => {
+  it('in a record must match exactly if no suffix is configured', () => {
     const naming = new KeyNaming(names);
     const a = naming.parsePartition('a');
     expect(naming.isIntermediateKeyOf(a, '_IK_a_svc_prod')).toBe(true);
@@ -114,7 +114,7 @@ describe('key ids', () => {
     }
   });
 
-  it('of a System Key may have any region or none, but no other service', () => {
+  it('of a System Key may have any region or none, but may not belong to another service', () => {
     const naming = new KeyNaming(names);
     for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
     for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {
@@ -130,7 +130,7 @@ describe.for([
   it.for([
     { of: 'partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
     { of: 'product prod2', victim: 'a', product: 'prod2' },
-  ])('for partition a and product prod refuses a record of $of before it reads a row', async ({ victim, product }) => {
+  ])('refuses, before it reads a row, a record of $of in partition a of product prod', async ({ victim, product }) => {
     const world = new FakeDependencies();
     const record = await world.process({ product, regionSuffix }).session(victim).encrypt(Buffer.from('secret'));
     world.log.take();
@@ -149,7 +149,7 @@ describe('a record with a key ID that DynamoDB would refuse', () => {
     '-us-west-2',
     '_us-west-2\n',
     '_us-\ud800-1',
-  ])('is unreadable before any row is read, if the ID ends with %.20j', async (ending) => {
+  ])('is unreadable before any row is read if the ID ends with %.20j', async (ending) => {
     const world = new FakeDependencies();
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -173,7 +173,7 @@ describe('a record with a key ID that DynamoDB would refuse', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('fails with KeyRowUnreadable if its Intermediate Key names such a System Key', async () => {
+  it('fails with KeyRowUnreadable if its Intermediate Key names a System Key with such an ID', async () => {
     const world = new FakeDependencies();
     const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
     const [row] = world.metastore.ofKind('IK');
@@ -185,7 +185,7 @@ describe('a record with a key ID that DynamoDB would refuse', () => {
   });
 });
 
-describe('a product whose name begins with the name of another product', () => {
+describe("a product whose name begins with another product's name", () => {
   it('shares no key IDs with that product', () => {
     for (const product of ['prod-us-west-2', 'prod2', 'prod.us-west-2']) {
       const other = new KeyNaming({ ...regional, product, allowAmbiguousNames: true });
@@ -212,7 +212,7 @@ describe('KeyNaming', () => {
     expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
   });
 
-  it('accepts a service whose length leaves room for a partition of 128 bytes, but no longer one', () => {
+  it('accepts a service whose name leaves 128 bytes for the partition, but refuses a longer name', () => {
     expect(() => new KeyNaming({ ...names, service: 's'.repeat(1909) })).not.toThrow();
     expect(() => new KeyNaming({ ...names, service: 's'.repeat(1910) })).toThrow('too long');
   });
@@ -261,7 +261,7 @@ describe('a key id', () => {
     expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
   });
 
-  it('has no region if it ends with the name of the product', () => {
+  it("has no region if it ends with the product's name", () => {
     const id = '_IK_a_b_svc_us-east-1';
     expect(regionOfKeyId(id)).toBe('us-east-1');
     expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();

@@ -55,7 +55,7 @@ it.for(rowProofs)(
   },
 );
 
-it('the proof of a tombstone is the vector of an erasure', () => {
+it('the proof of a tombstone is equal to the erasure vector', () => {
   const vector = rowProofs.find(({ kind }) => kind === 'erased') as RowVector & { parent: KeyMeta };
   const parent = new EnvelopeKey(bytes(vector.key), 0, standingOf({ ...vector.parent } as EnvelopeKeyRecord, 0));
   const row = { ...metaOf(vector), parent: vector.parent, encryptedKey: Buffer.alloc(60) };

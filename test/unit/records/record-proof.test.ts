@@ -25,7 +25,7 @@ describe('recordProof', () => {
     );
   });
 
-  it('does not depend on the order of the entries, even with unusual characters', () => {
+  it('does not depend on the order of the entries, even if their names contain unusual characters', () => {
     fc.assert(
       fc.property(contexts, fc.integer(), (entries, seed) => {
         const shuffled = entries.toSorted(([a], [b]) => ((a.length * 31 + seed) % 7) - ((b.length * 31 + seed) % 7));
@@ -35,12 +35,12 @@ describe('recordProof', () => {
     );
   });
 
-  it('sorts names by their UTF-8 bytes, not by their UTF-16 units', () => {
+  it('sorts names by their UTF-8 bytes, not by their UTF-16 code units', () => {
     const entries = bindingOf({ '\u{10000}': 'later', '\uffff': 'earlier' });
     expect(entries.indexOf('earlier')).toBeLessThan(entries.indexOf('later'));
   });
 
-  it('differs for contexts, paths and forms that look alike when they are concatenated', () => {
+  it('differs for contexts, paths and forms that would be equal if they were concatenated', () => {
     const alike: [RecordContext, RecordPlace?][] = [
       [{ ab: 'c' }],
       [{ a: 'bc' }],
@@ -112,7 +112,7 @@ describe('bindingOf', () => {
     );
   });
 
-  it('refuses a value of the context that is not a string', () => {
+  it('refuses a context value that is not a string', () => {
     expect(() => bindingOf({ id: 42 } as never)).toThrow(new TypeError('context must have strings as its values.'));
   });
 

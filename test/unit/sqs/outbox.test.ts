@@ -107,7 +107,7 @@ describe('Outbox', () => {
     expect(await errorOf(outbox.send(message('a')))).toMatchObject({ name: 'NotSent', refusesContent: false });
   });
 
-  it('sends a message in a new call if it arrives in a later turn of the event loop', async () => {
+  it('sends a message in a new call if it arrives in a later event-loop turn', async () => {
     const queues = new FakeQueues();
     const outbox = new Outbox(queues, URL, neverAborted);
     await outbox.send(message('a'));
@@ -127,7 +127,7 @@ describe('Outbox', () => {
     expect(queues.calls).toHaveLength(2);
   });
 
-  it('makes no retry after the signal has aborted', async () => {
+  it('does not retry after the signal has aborted', async () => {
     const queues = new FakeQueues();
     const over = new AbortController();
     queues.faultOf = () => {

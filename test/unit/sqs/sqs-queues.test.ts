@@ -87,7 +87,7 @@ describe('SqsQueues.send', () => {
     expect(membersOf(2)).not.toContain('MessageGroupId');
   });
 
-  it('reports for each message whether SQS accepted it or had a transient fault', async () => {
+  it('reports for each message whether SQS accepted it, or whether its fault is transient', async () => {
     answer = (call) =>
       taken(call, [
         { Id: '1', Code: 'InternalError', SenderFault: false, Message: 'x' },
@@ -118,7 +118,7 @@ describe('SqsQueues.send', () => {
     expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', isTransient: true }]);
   });
 
-  it('sends each message by itself after SQS has refused a call with all of them', async () => {
+  it('sends each message separately after SQS has refused a call with all messages', async () => {
     const refusal = { status: 400, body: { __type: 'com.amazonaws.sqs#InvalidMessageContents', message: 'x' } };
     answer = (call) =>
       call.input.Entries?.some(({ MessageBody }) => MessageBody === 'bad') === true ? refusal : taken(call);
@@ -147,23 +147,23 @@ function hurryTimers(): void {
   vi.spyOn(globalThis, 'setTimeout').mockImplementation((fire: () => void, ms = 0) => real(fire, ms / 50));
 }
 
-describe('SqsQueues ends a call after its time-out if', () => {
+describe('SqsQueues', () => {
   afterEach(() => vi.restoreAllMocks());
 
-  it('the connection is not open', async () => {
+  it('ends a call after its time-out if the connection does not open', async () => {
     hurryTimers();
     const connecting = holdConnections();
     expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
     expect(connecting).toHaveBeenCalledTimes(3);
   });
 
-  it('SQS accepts the call and does not answer', async () => {
+  it('ends a call after its time-out if SQS accepts the call and does not answer', async () => {
     hurryTimers();
     answer = () => 'hold';
     expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
   });
 
-  it('the answer stops in the middle', async () => {
+  it('ends a call after its time-out if the answer stops in the middle', async () => {
     // oxlint-disable-next-line typescript/unbound-method -- it is called with the socket as its `this`
     const real = Socket.prototype.setTimeout;
     vi.spyOn(Socket.prototype, 'setTimeout').mockImplementation(function (this: Socket, ms, fire) {
@@ -174,7 +174,7 @@ describe('SqsQueues ends a call after its time-out if', () => {
   });
 });
 
-it('SqsQueues makes as many retries after an outage as before', async () => {
+it('SqsQueues makes as many retries after an outage as it did before', async () => {
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
@@ -221,7 +221,7 @@ describe('SqsQueues.changeVisibility', () => {
     expect(peak).toBe(10);
   });
 
-  it('returns an error for each message of a failed call, and for no other message', async () => {
+  it('returns an error for each message in a failed call, and for no other message', async () => {
     answer = (call) => {
       if (call.action === 'GetQueueUrl') return { body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } };
       const isSecond = call.input.Entries?.length === 2;

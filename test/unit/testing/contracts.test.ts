@@ -47,13 +47,13 @@ describe('kmsContract', () => {
       'another process wrapped',
     ],
     [
-      'zeroes the key of its caller',
+      "zeroes the caller's key",
       () => kms({ wrap: async (key) => sound.wrap(key).finally(() => key.fill(0)) }),
       'leaves the given key unchanged',
     ],
     ['wraps nothing', () => plain, 'does not show the key'],
-    ['opens any bytes', () => plain, 'bytes that it can never unwrap'],
-    ['opens changed bytes to another key', () => plain, 'never unwraps changed bytes'],
+    ['unwraps any bytes', () => plain, 'bytes that it can never unwrap'],
+    ['unwraps changed bytes to another key', () => plain, 'never unwraps changed bytes'],
     [
       'returns the same memory twice',
       () =>
@@ -87,7 +87,7 @@ describe('kmsContract', () => {
       'many keys concurrently',
     ],
     [
-      'gives a basis for the proof with the wrap alone',
+      'gives a basis for the proof from wrap but not from unwrap',
       () =>
         kms({
           wrap: async (key) => ({
@@ -98,7 +98,7 @@ describe('kmsContract', () => {
       'the same basis for the proof',
     ],
     [
-      'ends an aborted call with an error of its own',
+      'rejects an aborted call with its own error',
       () =>
         kms({
           wrap: async (key, { signal }) => {
@@ -112,7 +112,7 @@ describe('kmsContract', () => {
     expect(await failuresOf(kmsContract(open))).toContainEqual(expect.stringContaining(failure));
   });
 
-  it('fails for a KMS that takes an outage for unreadable bytes', async () => {
+  it('fails for a KMS that reports unreadable bytes during an outage', async () => {
     const failing = kms({ unwrap: async () => ({ unreadable: 'down' }) });
     expect(await failuresOf(kmsContract(() => sound, { openFailing: () => failing }))).toEqual([
       'rejects with KmsUnavailable, KmsThrottled or KmsMisconfigured if its service does not answer',
@@ -180,12 +180,16 @@ describe('metastoreContract', () => {
       (memory) => ({ store: async (record) => memory.store(record).then(() => 'stored' as const) }),
       'as a duplicate',
     ],
-    ['takes an outage for a duplicate', () => ({ store: async () => 'duplicate' as const }), 'values that were stored'],
+    [
+      'reports a duplicate during an outage',
+      () => ({ store: async () => 'duplicate' as const }),
+      'values that were stored',
+    ],
   ])('fails for a metastore that %s', async (_name, changeOf, failure) => {
     expect(await failuresOf(metastoreContract(metastores(changeOf)))).toContainEqual(expect.stringContaining(failure));
   });
 
-  it('fails for a metastore that keeps the arrays of its caller', async () => {
+  it("fails for a metastore that stores the caller's arrays instead of copies", async () => {
     const rows = new Map<string, EnvelopeKeyRecord>();
     const open = metastores((memory) => ({
       store: async (record) => {
@@ -198,7 +202,7 @@ describe('metastoreContract', () => {
   });
 
   it.each(['load', 'loadLatest', 'loadRecent'] as const)(
-    'fails for a metastore whose %s returns what it keeps',
+    'fails for a metastore whose %s returns its stored objects instead of copies',
     async (method) => {
       const held = new Map<string, unknown>();
       const open = metastores((memory) => ({
@@ -212,7 +216,7 @@ describe('metastoreContract', () => {
     },
   );
 
-  it('fails for a metastore that takes an outage for an absent row', async () => {
+  it('fails for a metastore that reports an absent row during an outage', async () => {
     const openFailing = metastores(() => ({
       load: async () => undefined,
       loadLatest: () => Promise.reject(failing),
@@ -234,7 +238,7 @@ describe('systemKeyStoreContract', () => {
       'lists all rows',
     ],
     [
-      'returns the rows that it keeps',
+      'returns its stored rows instead of copies',
       (memory) => {
         const held = new Map<string, ReturnType<MemoryMetastore['rows']>>();
         return { rows: async (id) => held.get(id) ?? held.set(id, memory.rows(id)).get(id) ?? [] };
@@ -242,7 +246,7 @@ describe('systemKeyStoreContract', () => {
       'has listed',
     ],
     [
-      'replaces a key without a look at the row',
+      'replaces a key without checking the row',
       (memory) => ({
         replaceKey: async (record, key) => {
           const present = await memory.load(record.id, record.created);

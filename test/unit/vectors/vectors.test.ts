@@ -52,7 +52,7 @@ function lenient(change: (drr: { Key: { ParentKeyMeta: { KeyId: string } }; Data
 }
 
 describe('the vectors runner', () => {
-  it('accepts all vectors that Asherah Go made', async () => {
+  it('accepts all vectors that Asherah Go produced', async () => {
     expect(await run(asherahGo)).toEqual({ exitCode: 0, output: '25 passed, 0 failed, 0 skipped\n' });
   });
 
@@ -68,7 +68,7 @@ describe('the vectors runner', () => {
     expect(output).toMatch(/0 passed, 3 failed, 0 skipped\n$/);
   });
 
-  it('skips lenient cases, unless the format requires that they are refused', async () => {
+  it('skips lenient cases, unless the format requires them to be refused', async () => {
     const prefixed = await lenient((drr) => (drr.Key.ParentKeyMeta.KeyId += '_b'));
     const unpadded = await lenient((drr) => (drr.Data = `${drr.Data}\n`));
     const sound = await lenient(() => {});

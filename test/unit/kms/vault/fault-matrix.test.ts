@@ -106,7 +106,7 @@ async function cell(name: RequestName, fault: VaultFault, place: Place): Promise
 describe.concurrent('the requests new SK, known SK, cold and warm', () => {
   const rows = VAULT_FAULTS.flatMap((fault) => (['first', 'other', 'all'] as const).map((place) => ({ fault, place })));
 
-  it.for(rows)('with the fault $fault at $place of the addresses end as expected', async ({ fault, place }) => {
+  it.for(rows)('end as expected with the fault $fault at $place of the addresses', async ({ fault, place }) => {
     const outcomes = await Promise.all(REQUEST_NAMES.map((name) => cell(name, fault, place)));
     expect(outcomes).toEqual(expectedOf(fault, place));
   });

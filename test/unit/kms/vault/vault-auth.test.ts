@@ -52,7 +52,7 @@ describe('the log-in', () => {
       'auth/clusters/eu/login',
       { role: 'orders', jwt: 'service.account.token' },
     ],
-  ])('%s sends what Vault expects, once for many calls', async (_name, auth, path, body) => {
+  ])('%s sends what Vault expects, and only once for many calls', async (_name, auth, path, body) => {
     const kms = open(auth);
     await Promise.all([wrap(kms), wrap(kms), wrap(kms)]);
     await wrap(kms);
@@ -66,7 +66,7 @@ describe('the log-in', () => {
     [{}, 'sts.amazonaws.com', 'us-east-1'],
     [{ region: 'eu-west-1' }, 'sts.eu-west-1.amazonaws.com', 'eu-west-1'],
     [{ region: 'cn-north-1' }, 'sts.cn-north-1.amazonaws.com.cn', 'cn-north-1'],
-  ])('by AWS with %j signs GetCallerIdentity for %s', async (changes, host, region) => {
+  ])('by AWS with %j signs a GetCallerIdentity request for %s', async (changes, host, region) => {
     await wrap(
       open({ method: 'aws', role: 'orders', credentials: async () => IDENTITY, serverId: 'vault', ...changes }),
     );
@@ -93,14 +93,14 @@ describe('the log-in', () => {
     ['AppRole with an empty file', { method: 'approle', roleId: 'r', secretId: () => ' \n' }],
     ['Kubernetes outside a pod', { method: 'kubernetes', role: 'r' }],
     ['a token', { method: 'token', token: () => Promise.reject(new Error('hush-hush')) }],
-  ])('by %s fails with KmsMisconfigured if its function fails, and does not show why', async (_name, auth) => {
+  ])("by %s fails with KmsMisconfigured if the caller's function fails, and does not show why", async (_name, auth) => {
     const error = await errorOf(wrap(open(auth)));
     expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('NoCredentials') });
     expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
     expect(stub.requests).toEqual([]);
   });
 
-  it('that Vault refuses fails with KmsMisconfigured, and shows no secret', async () => {
+  it('fails with KmsMisconfigured if Vault refuses it, and shows no secret', async () => {
     cluster.loginRefusal = 'invalid role or secret ID';
     const error = await errorOf(wrap(open(APPROLE)));
     expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('LoginRefused') });
@@ -117,7 +117,7 @@ describe('the log-in', () => {
     ['KmsUnavailable', 'StsUnavailable', 'error making request: Post "https://sts.amazonaws.com/": EOF'],
     ['KmsMisconfigured', 'LoginRefused', stsError('AccessDenied')],
     ['KmsMisconfigured', 'LoginRefused', 'received error code 400 from STS: '],
-  ])('by AWS fails with %s (%s) if Vault says that it %s', async ([code, name, text]) => {
+  ])('by AWS fails with %s (%s) if Vault answers: %s', async ([code, name, text]) => {
     cluster.loginRefusal = `error making upstream request: ${text}`;
     const error = await errorOf(wrap(open({ method: 'aws', role: 'orders', credentials: IDENTITY })));
     expect(error).toMatchObject({ code, message: expect.stringContaining(`(${name})`) as string });
@@ -127,7 +127,7 @@ describe('the log-in', () => {
     Object.assign(new Error('hush-hush'), { code: 'ECONNRESET' }),
     Object.assign(new Error('hush-hush'), { name: 'ThrottlingException' }),
     Object.assign(new Error('hush-hush'), { $metadata: { httpStatusCode: 503 } }),
-  ])('by AWS fails with KmsUnavailable if its function cannot be asked now: %j', async (fault) => {
+  ])("by AWS fails with KmsUnavailable if the caller's function fails temporarily: %j", async (fault) => {
     const credentials = (): Promise<never> => Promise.reject(fault);
     const error = await errorOf(wrap(open({ method: 'aws', role: 'r', credentials })));
     expect(error).toMatchObject({
@@ -138,7 +138,7 @@ describe('the log-in', () => {
   });
 
   it.for([undefined, '', 'hush\nhush', 'hush hush', 7])(
-    'that Vault answers with the token %j fails with KmsUnavailable, and does not show the token',
+    'fails with KmsUnavailable if Vault returns the token %j, and does not show the token',
     async (client_token) => {
       cluster.issue = () => ({ client_token, lease_duration: 60, renewable: true });
       const error = await errorOf(wrap(open(APPROLE)));
@@ -151,7 +151,7 @@ describe('the log-in', () => {
     },
   );
 
-  it('to a sealed Vault fails with KmsUnavailable', async () => {
+  it('fails with KmsUnavailable if Vault is sealed', async () => {
     await stub.befall('sealed');
     expect(await errorOf(wrap(open(APPROLE)))).toMatchObject({ code: 'KmsUnavailable' });
   });
@@ -170,7 +170,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, ENCRYPT, RENEW, ENCRYPT, ENCRYPT]);
   });
 
-  it('that expired while the process was frozen is replaced without being used', async () => {
+  it('is replaced without being used if it expired while the process was frozen', async () => {
     const kms = open(APPROLE);
     await wrap(kms);
     clock.advance(2 * HOUR_MS);
@@ -179,7 +179,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('is replaced if it cannot be renewed, or not for long', async () => {
+  it('is replaced if it cannot be renewed or only for a short time', async () => {
     cluster.renewedSeconds = 1200;
     const kms = open(APPROLE);
     await wrap(kms);
@@ -191,7 +191,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('that Vault refuses before its time is replaced once, within the same attempt', async () => {
+  it('is replaced once, within the same attempt, if Vault refuses it before it expires', async () => {
     const kms = open(APPROLE);
     await wrap(kms);
     cluster.tokens.clear();
@@ -202,7 +202,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('is replaced if the clock has stepped back behind the log-in', async () => {
+  it('is replaced if the clock has stepped back to before the log-in', async () => {
     const kms = open(APPROLE);
     await wrap(kms);
     clock.advance(-HOUR_MS);
@@ -210,7 +210,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('of a function is asked for again after Vault has refused it, and a fixed one is not tried twice', async () => {
+  it('is requested again from the token function after Vault has refused it, but is not tried twice if it is fixed', async () => {
     const tokens = ['old', 'fixed'];
     await wrap(open({ method: 'token', token: () => tokens.shift() ?? '' }));
     expect(stub.takePaths()).toEqual([ENCRYPT, ENCRYPT]);

@@ -39,7 +39,7 @@ describe('VaultKms', () => {
     kmsContract(() => open(), { openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }) }),
   );
 
-  it('stores the ciphertext of Vault as it is', async () => {
+  it("stores Vault's ciphertext unchanged", async () => {
     const bytes = await wrapped();
     expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: KEY });
@@ -57,7 +57,7 @@ describe('VaultKms', () => {
     expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
   });
 
-  it('unwraps a System Key once for any number of partitions of a process', async () => {
+  it('unwraps a System Key only once in a process, for any number of partitions', async () => {
     const metastore = new MemoryMetastore();
     const process = (): SessionFactory =>
       new SessionFactory({ service: 'svc', product: 'prod', kms: open(), metastore });
@@ -72,7 +72,7 @@ describe('VaultKms', () => {
     expect(stub.takePaths()).toEqual(['transit/decrypt/keyfold']);
   });
 
-  it('reports bytes that are not a ciphertext of transit as unreadable, without a call', async () => {
+  it('reports bytes that are not a transit ciphertext as unreadable, without a call', async () => {
     const text = Buffer.from(await wrapped()).toString();
     stub.requests.length = 0;
     const foreign = [
@@ -103,7 +103,7 @@ describe('VaultKms', () => {
     await other.stop();
   });
 
-  it('ends with the reason of the deadline when the deadline passes during a call', async () => {
+  it("rejects with the deadline's abort reason when the deadline passes during a call", async () => {
     await stub.befall('hang');
     const controller = new AbortController();
     const wrapping = open().wrap(KEY, { atMs: Number.MAX_SAFE_INTEGER, signal: controller.signal });
@@ -113,11 +113,11 @@ describe('VaultKms', () => {
   });
 
   it.each([
-    ['with a status of success and no data', 200, '{}'],
+    ['with a success status but no data', 200, '{}'],
     ['with a ciphertext of another form', 200, '{"data":{"ciphertext":"sealed"}}'],
     ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
     ['with 204', 204, ''],
-  ])('takes an answer %s for an outage', async (_name, status, body) => {
+  ])('treats an answer %s as an outage', async (_name, status, body) => {
     const odd = await startStub({ status, body });
     expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({ code: 'KmsUnavailable' });
     await odd.stop();
@@ -137,7 +137,7 @@ describe('VaultKms', () => {
     await odd.stop();
   });
 
-  it('maintenance sees which addresses open a System Key, and makes no new wrap', async () => {
+  it('lets the maintenance see which addresses unwrap a System Key, and makes no new wrap', async () => {
     const other = await StubVault.start(cluster);
     const kms = open({ addresses: [stub.url, other.url] });
     const bytes = await wrapped();
@@ -162,7 +162,7 @@ describe('VaultKms', () => {
     await other.stop();
   });
 
-  it('shows no token, key or text of an answer in its errors and events', async () => {
+  it('shows no token, key or answer text in its errors and events', async () => {
     const echo = await startStub(({ headers, body }) => ({
       status: 403,
       body: JSON.stringify({ errors: [`${String(headers['x-vault-token'])} ${body}`] }),
@@ -175,7 +175,7 @@ describe('VaultKms', () => {
   });
 });
 
-describe('the options of VaultKms', () => {
+describe('the VaultKms options', () => {
   it.each([
     [{ addresses: [] }, 'addresses is empty'],
     [{ addresses: ['http://vault.example.com:8200'] }, 'addresses[0] must begin with https:'],
@@ -204,11 +204,11 @@ describe('the options of VaultKms', () => {
       { auth: { method: 'aws', role: 'r', region: 'x.evil/', credentials: async () => ({}) } },
       'auth.region is not the name of an AWS region',
     ],
-  ])('%j fails with: %s', (changes, message) => {
+  ])('with %j cause the error: %s', (changes, message) => {
     expect(messageOf(changes)).toContain(message);
   });
 
-  it('never appear in the error with their values', () => {
+  it('never appear with their values in the error', () => {
     const secrets = { auth: { method: 'token', token: 'se cret' }, addresses: ['https://u:secretpw@h'], ca: 'private' };
     expect(messageOf(secrets)).not.toMatch(/se cret|secretpw|private/);
   });

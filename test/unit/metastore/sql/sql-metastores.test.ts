@@ -111,7 +111,7 @@ describe('a SQL metastore', () => {
     ['mysql', { code: 'ER_DATA_TOO_LONG', sqlState: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
   ] as const;
 
-  it.for(FAULTS)('classifies the fault of %s with %o, and drops its text', async ([kind, members, expected]) => {
+  it.for(FAULTS)('classifies the %s error %o, and drops its text', async ([kind, members, expected]) => {
     const { seen, metastore } = failing(kind, driverError(members));
     const error = await errorOf(metastore.store(keyRecord('_SK_a', 60), noDeadline()));
     expect(error).toMatchObject({ code: expected.code });
@@ -123,7 +123,7 @@ describe('a SQL metastore', () => {
     expect(isNamed).toBe(expected.code === 'MetastoreUnavailable');
   });
 
-  it('reports a duplicate only for a duplicate row, and not for another error', async () => {
+  it('reports a duplicate only for a duplicate row, not after another error', async () => {
     const { metastore } = failing('mysql', driverError({ code: 'ER_DUP_ENTRY', sqlState: '23000' }));
     expect(await metastore.store(keyRecord('_SK_a', 60), noDeadline())).toBe('duplicate');
     const other = failing('mysql', driverError({ code: 'ER_BAD_NULL_ERROR', sqlState: '23000' }));

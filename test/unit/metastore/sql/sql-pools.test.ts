@@ -157,7 +157,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     expect(await metastore.replaceKey(RECORD, Buffer.from('new'), deadline)).toBe('changed');
   });
 
-  it('ends the list of recent rows before an unreadable row, and fails if the latest is unreadable', async () => {
+  it('ends the list of recent rows before an unreadable row, and fails if the latest row is unreadable', async () => {
     const metastore = pool.metastore(kind);
     const recent = (): Promise<unknown> => metastore.loadRecent(RECORD.id, keyRecord('', 100).created, deadline);
     pool.answers = () =>
@@ -172,7 +172,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     expect(await codeOf(metastore.loadLatest(RECORD.id, deadline))).toBe('KeyRowUnreadable');
   });
 
-  it('stores a new row, and reports a row of the same id and date as a duplicate', async () => {
+  it('stores a new row, and reports a row with the same ID and date as a duplicate', async () => {
     const metastore = pool.metastore(kind);
     pool.answers = () => written(kind, 1);
     expect(await metastore.store(RECORD, deadline)).toBe('stored');
@@ -184,7 +184,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     expect(await metastore.store(RECORD, deadline)).toBe('duplicate');
   });
 
-  it('replaces a key only if the row still has the key and the text that were read', async () => {
+  it('replaces a key only if the row still contains the key and the text that were read', async () => {
     const metastore = pool.metastore(kind);
     let rows = 1;
     pool.answers = ({ text }) => {
@@ -203,7 +203,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     expect(pool.sent.slice(sent).map(({ text }) => text.split(' ')[0])).toEqual(['SELECT']);
   });
 
-  it('does not ask the database for ids and dates that no row can have, nor store them', async () => {
+  it('sends no query for IDs and dates that no row can have, and refuses to store them', async () => {
     const metastore = pool.metastore(kind);
     const ids = ['', `${LONG_ID}x`, '\ud800'].map((id) => keyRecord(id, 60));
     const dates = [-1, 253_402_300_800].map((created) => keyRecord('_SK_stub', created));
@@ -239,7 +239,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
   });
 });
 
-describe.for(KINDS)('the connections of a pool of %s', (kind) => {
+describe.for(KINDS)('the connections in a %s pool', (kind) => {
   /** Runs as many concurrent queries, which leave as many idle connections. */
   async function warm(metastore: PostgresMetastore | MySqlMetastore, connections: number): Promise<void> {
     pool.answers = () => rowsOf(kind, []);
@@ -254,16 +254,19 @@ describe.for(KINDS)('the connections of a pool of %s', (kind) => {
     expect(pool.made).toHaveLength(1);
   });
 
-  it.for([1, 8, 60])('cost one failed attempt if the network has dropped %i of them silently', async (connections) => {
-    const metastore = pool.metastore(kind, 20);
-    await warm(metastore, connections);
-    for (const one of pool.made) one.isDead = true;
-    for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-    expect(pool.made).toHaveLength(connections + 1);
-    expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
-  });
+  it.for([1, 8, 60])(
+    'cause only one failed attempt if the network has silently dropped %i of them',
+    async (connections) => {
+      const metastore = pool.metastore(kind, 20);
+      await warm(metastore, connections);
+      for (const one of pool.made) one.isDead = true;
+      for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+      expect(pool.made).toHaveLength(connections + 1);
+      expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
+    },
+  );
 
-  it('are closed instead of used after ten idle seconds, such as those of a freeze', async () => {
+  it('are closed instead of used after ten idle seconds, as after a freeze', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, 8);
@@ -286,7 +289,7 @@ describe.for(KINDS)('the connections of a pool of %s', (kind) => {
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
-  it('are asked to stop a query that takes too long', async () => {
+  it('are followed by a request to cancel the query if it takes too long', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;

@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { type CfnStack, NestedStack, Token } from 'aws-cdk-lib';
+import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
+import { Construct } from 'constructs';
+import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
+
+/** The folder of the templates. It has the same place in the repository and in the package. */
+const INFRA = join(import.meta.dirname, '..', '..', 'infra');
+
+/** The scope of a construct. */
+const SCOPE: Type = { called: 'a construct', holds: (value) => Construct.isConstruct(value) };
+
+/** An option of a construct, with the parameter of the template that has its value. */
+export interface Given {
+  readonly option: string;
+  readonly parameter: string;
+  readonly value: string | number | readonly string[] | undefined;
+}
+
+/**
+ * A template of infra/ as a stack that is nested into the caller's. CloudFormation applies the template's own rules.
+ * An option that changes reaches a deployed stack, which a changed default of a parameter would not.
+ */
+export class InfraTemplate {
+  readonly #stack: NestedStack;
+
+  /** @throws TypeError naming the option whose value the template does not allow */
+  constructor(scope: Construct, id: string, file: string, given: readonly Given[]) {
+    const set = given.filter(({ value }) => value !== undefined);
+    const parameters = Object.fromEntries(
+      set.map(({ parameter, value }) => [parameter, Array.isArray(value) ? value.join(',') : String(value)]),
+    );
+    this.#stack = new NestedStack(scope, id, { parameters });
+    const template = new CfnInclude(this.#stack, 'Template', { templateFile: join(INFRA, file) });
+    for (const { option, parameter, value } of set) {
+      const { allowedPattern = '.*', constraintDescription, type } = template.getParameter(parameter);
+      const pattern = new RegExp(`^(?:${allowedPattern})$`, 's');
+      const allows = (item: string): boolean => Token.isUnresolved(item) || pattern.test(item);
+      const text = String(value);
+      if ((type === 'CommaDelimitedList' ? text.split(',') : [text]).every(allows)) continue;
+      throw new TypeError(`${option} must match ${constraintDescription ?? allowedPattern}.`);
+    }
+  }
+
+  /** The CloudFormation resource of the nested stack. */
+  get resource(): CfnStack {
+    return this.#stack.nestedStackResource as CfnStack;
+  }
+
+  /** An output of the template, as a token. */
+  output(name: string): string {
+    return outputOf(this.#stack, name);
+  }
+}
+
+/** An output of a nested stack, as a token of the stack around it. */
+export function outputOf({ nestedStackResource }: NestedStack, name: string): string {
+  return (nestedStackResource as CfnStack).getAtt(`Outputs.${name}`).toString();
+}
+
+/** @throws TypeError naming the scope or the id if one is wrong */
+export function checkedScope(scope: Construct, id: string): Construct {
+  check(scope, 'scope', SCOPE);
+  check(id, 'id', STRING);
+  return scope;
+}
+
+/** A list of strings. Undefined if it is not given. @throws TypeError naming the item that is no string */
+export function stringsOf(given: unknown, name: string): readonly string[] | undefined {
+  return given === undefined ? undefined : (itemsOf(given, name, checked(STRING)) as string[]);
+}

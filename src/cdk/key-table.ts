@@ -1,0 +1,68 @@
+import { Aws, Stack } from 'aws-cdk-lib';
+import { Construct } from 'constructs';
+import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
+import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
+import { ROLES_ID } from './roles-id.ts';
+
+/** The options of a {@link KeyTable}. Each is a parameter of `infra/table.yml`. */
+export interface KeyTableProps {
+  /** The level of the data whose keys the table holds, such as `confidential`. It is a tag. */
+  readonly classification: string;
+  /** The name of the table in every region. The default is `EncryptionKey`. */
+  readonly tableName?: string | undefined;
+  /** Up to three other regions with a replica. An update can add or remove one. */
+  readonly replicaRegions?: readonly string[] | undefined;
+  /** The `name` of a {@link SymmetricKey} that encrypts the table at rest. By default DynamoDB uses its own key. */
+  readonly encryptionKeyName?: string | undefined;
+  /**
+   * The ARNs of further principals that may write the table, such as operators who revoke keys. An asterisk at the end
+   * stands for any ending. The roles of a {@link KeyfoldApi} in a stack of the same name, in any region, need not be
+   * named.
+   */
+  readonly writers?: readonly string[] | undefined;
+}
+
+/**
+ * The key table: a DynamoDB Global Table with point-in-time recovery, deletion protection and a policy that denies
+ * writes by strangers. It is `infra/table.yml` as a nested stack. Make it in one region. The table outlives the stack.
+ * @example
+ * import { App, Stack } from 'aws-cdk-lib';
+ * import { KeyTable } from 'keyfold/cdk';
+ *
+ * const stack = new Stack(new App(), 'keyfold');
+ * const table = new KeyTable(stack, 'Table', { classification: 'confidential', replicaRegions: ['us-east-1'] });
+ */
+export class KeyTable extends Construct {
+  /** The name of the table in every region, for `KEYFOLD_TABLE` */
+  readonly tableName: string;
+  /** The ARN of this region's replica */
+  readonly tableArn: string;
+
+  /** @throws TypeError naming the option that is wrong */
+  constructor(scope: Construct, id: string, props: KeyTableProps) {
+    super(checkedScope(scope, id), id);
+    const given = optionsOf<KeyTableProps>(props, 'props', {
+      classification: STRING,
+      tableName: optional(STRING),
+      replicaRegions: optional(ARRAY),
+      encryptionKeyName: optional(STRING),
+      writers: optional(ARRAY),
+    });
+    const replicas = stringsOf(given.replicaRegions, 'props.replicaRegions') ?? [];
+    if (replicas.length > 3) throw new TypeError('props.replicaRegions must have at most three regions.');
+    const roles = `arn:${Aws.PARTITION}:iam::${Aws.ACCOUNT_ID}:role/${Stack.of(this).stackName}-${ROLES_ID}-*`;
+    const template = new InfraTemplate(this, 'Stack', 'table.yml', [
+      { option: 'props.classification', parameter: 'Classification', value: given.classification },
+      { option: 'props.tableName', parameter: 'TableName', value: given.tableName },
+      ...replicas.map((value, i) => ({ option: 'props.replicaRegions', parameter: `ReplicaRegion${i + 1}`, value })),
+      { option: 'props.encryptionKeyName', parameter: 'EncryptionKeyName', value: given.encryptionKeyName },
+      {
+        option: 'props.writers',
+        parameter: 'WriterArns',
+        value: [roles, ...(stringsOf(given.writers, 'props.writers') ?? [])],
+      },
+    ]);
+    this.tableName = given.tableName ?? 'EncryptionKey';
+    this.tableArn = template.output('TableArn');
+  }
+}

@@ -1,0 +1,128 @@
+import { Stack, Token } from 'aws-cdk-lib';
+import { Function as LambdaFunction, type CfnFunction, type IFunction } from 'aws-cdk-lib/aws-lambda';
+import { Construct } from 'constructs';
+import { STRING, optional, optionsOf, type Type } from '../input/checks.ts';
+import { AppPart, readPackage, type AppPackage } from './app-package.ts';
+import { checkedScope, InfraTemplate, outputOf } from './infra-template.ts';
+import { KeyTable } from './key-table.ts';
+import { ROLES_ID } from './roles-id.ts';
+import { SymmetricKey } from './symmetric-key.ts';
+
+/**
+ * The longest name of a stack that IAM keeps whole at the beginning of the roles' names. The table's policy knows the
+ * roles by it.
+ */
+const MAX_STACK_NAME = 20;
+
+const KEY: Type = { called: 'a SymmetricKey', holds: (value) => value instanceof SymmetricKey };
+const TABLE: Type = { called: 'a KeyTable', holds: (value) => value instanceof KeyTable };
+
+/** The options of a {@link KeyfoldApi}. */
+export interface KeyfoldApiProps {
+  /**
+   * The folder that `npm run package` has written for the region of the stack: `.keyfold/app/PREFIX/REGION`. It has the
+   * code, and a template with every option of `deploy.yml`.
+   */
+  readonly packageFolder: string;
+  /** The key of this region. If you name it, it is made first, and its name must be that of `deploy.yml`. */
+  readonly key?: SymmetricKey | undefined;
+  /** The key table. If you name it, it is made first, and its name must be that of `deploy.yml`. */
+  readonly table?: KeyTable | undefined;
+}
+
+/**
+ * Keyfold's functions `api`, `seal`, `open` and `maintenance`, with their roles, the HTTP API, alarms and dashboard. It
+ * is `infra/roles.yml` and the packaged app as nested stacks, without the queue, which {@link KeyfoldQueue} adds. A
+ * stack can have one.
+ * @example
+ * import { App, Stack } from 'aws-cdk-lib';
+ * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+ * import { KeyfoldApi } from 'keyfold/cdk';
+ *
+ * const stack = new Stack(new App(), 'keyfold', { env: { account: '111122223333', region: 'us-west-2' } });
+ * const api = new KeyfoldApi(stack, 'Api', { packageFolder: '../keyfold/.keyfold/app/keyfold/us-west-2' });
+ * const writer = new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+ * api.sealFunction.grantInvoke(writer); // the writer can encrypt, but not decrypt
+ */
+export class KeyfoldApi extends Construct {
+  /** The function that serves every operation over HTTP */
+  readonly apiFunction: IFunction;
+  /** The function that encrypts and rewraps */
+  readonly sealFunction: IFunction;
+  /** The function that decrypts */
+  readonly openFunction: IFunction;
+  /** The function that runs daily. Invoke it once after the first deployment: it makes the first System Key. */
+  readonly maintenanceFunction: IFunction;
+  /** The URL of an HTTP API or a function URL. Undefined for a REST API. */
+  readonly url: string | undefined;
+  /** The topic that gets the alarms. Undefined if `alarmTopics` of `deploy.yml` names one. */
+  readonly alarmTopicArn: string | undefined;
+  /** The role of the function for a queue. Undefined if `deploy.yml` has no queue. */
+  readonly queueRoleArn: string | undefined;
+  /** The option of the same name */
+  readonly packageFolder: string;
+
+  /** @throws TypeError naming the option that is wrong, or the name that differs from that in `deploy.yml` */
+  constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
+    super(checkedScope(scope, id), id);
+    const given = optionsOf<KeyfoldApiProps>(props, 'props', {
+      packageFolder: STRING,
+      key: optional(KEY),
+      table: optional(TABLE),
+    });
+    const app = readPackage(given.packageFolder, 'props.packageFolder');
+    requireFit(Stack.of(this), app, given);
+    const parameters = Object.entries(app.roles);
+    const roles = new InfraTemplate(
+      this,
+      'Roles',
+      'roles.yml',
+      parameters.map(([parameter, value]) => ({ option: `${parameter} of props.packageFolder`, parameter, value })),
+    );
+    // The table's policy knows the roles by the beginning of their names, which has this.
+    roles.resource.overrideLogicalId(ROLES_ID);
+    const part = new AppPart(this, app, 'api', {
+      ApiRole: roles.output('ApiRoleArn'),
+      SealRole: roles.output('SealRoleArn'),
+      OpenRole: roles.output('OpenRoleArn'),
+      MaintenanceRole: roles.output('MaintenanceRoleArn'),
+    });
+    for (const first of [given.key, given.table]) if (first !== undefined) part.stack.node.addDependency(first);
+    const functionOf = (name: string): IFunction =>
+      LambdaFunction.fromFunctionAttributes(this, name, {
+        functionArn: (part.include.getResource(`${name}LambdaFunction`) as CfnFunction).attrArn,
+        sameEnvironment: true,
+      });
+    this.apiFunction = functionOf('Api');
+    this.sealFunction = functionOf('Seal');
+    this.openFunction = functionOf('Open');
+    this.maintenanceFunction = functionOf('Maintenance');
+    const { Outputs = {}, Resources } = app.template;
+    const url = ['HttpApiUrl', 'ApiUrl'].find((name) => Object.hasOwn(Outputs, name));
+    this.url = url === undefined ? undefined : outputOf(part.stack, url);
+    this.alarmTopicArn = Object.hasOwn(Resources, 'AlarmTopic')
+      ? part.include.getResource('AlarmTopic').ref
+      : undefined;
+    this.queueRoleArn = Object.hasOwn(Resources, 'InputQueue') ? roles.output('QueueRoleArn') : undefined;
+    this.packageFolder = given.packageFolder;
+  }
+}
+
+/** @throws TypeError if the package is for another account, region, key or table than the stack */
+function requireFit(stack: Stack, { account, region, roles }: AppPackage, { key, table }: KeyfoldApiProps): void {
+  if (stack.stackName.length > MAX_STACK_NAME) {
+    throw new TypeError(
+      `The stack's name must have at most ${MAX_STACK_NAME} characters, so that the key table knows its roles.`,
+    );
+  }
+  const fits = [
+    ['account', account, stack.account],
+    ['region', region, stack.region],
+    ['key', roles['KeyName'], key?.keyName],
+    ['table', roles['TableName'], table?.tableName],
+  ] as const;
+  for (const [what, packaged, here] of fits) {
+    if (here === undefined || Token.isUnresolved(here) || here === packaged) continue;
+    throw new TypeError(`props.packageFolder is for another ${what} than the stack: compare it with deploy.yml.`);
+  }
+}

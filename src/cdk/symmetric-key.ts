@@ -1,0 +1,134 @@
+import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { type IManagedPolicy, ManagedPolicy } from 'aws-cdk-lib/aws-iam';
+import { Construct } from 'constructs';
+import { ARRAY, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
+import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
+
+/** The options of a {@link SymmetricKey}. Each is a parameter of `infra/keys.yml`. */
+export interface SymmetricKeyProps {
+  /** The level of the data that the key protects, such as `confidential`. It is a tag. Make one key for each level. */
+  readonly classification: string;
+  /**
+   * The ARNs of the roles that administer the key and cannot use it. The role with which CloudFormation deploys the
+   * stack must be one of them, because KMS refuses a key policy that locks out its maker.
+   */
+  readonly administrators: readonly string[];
+  /** The alias is `alias/NAME`. The policies are `allow-encrypt-NAME` and so on. The default is `keyfold`. */
+  readonly name?: string | undefined;
+  /**
+   * The regions whose `alias/NAME` the three managed policies cover. Set it in one region of an account, which makes
+   * the policies for all. If it is missing, no policy is made.
+   */
+  readonly policyRegions?: readonly string[] | undefined;
+  /**
+   * The only services that may use the key, such as `dynamodb.us-west-2.amazonaws.com`. Leave it out for Keyfold's key,
+   * because the functions call KMS directly.
+   */
+  readonly viaServices?: readonly string[] | undefined;
+  /** Principals of other accounts that may encrypt. */
+  readonly encryptingPrincipals?: readonly string[] | undefined;
+  /** Principals of other accounts that may decrypt. */
+  readonly decryptingPrincipals?: readonly string[] | undefined;
+  /** An SNS topic for the alarms. If it is missing, the construct makes one. */
+  readonly alarmTopicArn?: string | undefined;
+  /** An address that subscribes to the topic that the construct makes. */
+  readonly alarmEmail?: string | undefined;
+  /** 1 for the first key, which also has the alias. Each key that replaces another has the next number. */
+  readonly keyNumber?: number | undefined;
+  /** Which part the key plays in a replacement (`docs/how-to/replace-a-kms-key.md`). The default is `current`. */
+  readonly standing?: 'next' | 'current' | 'retired' | 'none' | undefined;
+  /** The ARN of the key that the alias points to, if that is not the first key. */
+  readonly aliasTargetArn?: string | undefined;
+}
+
+/**
+ * A KMS key for one region and one classification of data, with an alias, yearly rotation, policies and alarms. It is
+ * `infra/keys.yml` as a nested stack. The key and its alias outlive the stack.
+ * @example
+ * import { App, Stack } from 'aws-cdk-lib';
+ * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+ * import { SymmetricKey } from 'keyfold/cdk';
+ *
+ * const stack = new Stack(new App(), 'keys');
+ * const key = new SymmetricKey(stack, 'Private', {
+ *   name: 'private',
+ *   classification: 'private',
+ *   administrators: ['arn:aws:iam::111122223333:role/key-administrator'],
+ *   policyRegions: ['us-west-2'],
+ * });
+ * const reader = new Role(stack, 'Reader', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+ * reader.addManagedPolicy(key.decryptPolicy); // allow-decrypt-private
+ */
+export class SymmetricKey extends Construct {
+  /** The name of the key, without `alias/`. */
+  readonly keyName: string;
+  /** The ARN of the alias, for `KEYFOLD_KMS_KEYS`. Everything refers to the key by this ARN. */
+  readonly aliasArn: string;
+  /** `allow-encrypt-NAME` */
+  readonly encryptPolicy: IManagedPolicy;
+  /** `allow-decrypt-NAME` */
+  readonly decryptPolicy: IManagedPolicy;
+  /** `allow-crypto-NAME`, which allows both, and moves ciphertexts from a former key to the present one */
+  readonly cryptoPolicy: IManagedPolicy;
+
+  /** @throws TypeError naming the option that is wrong */
+  constructor(scope: Construct, id: string, props: SymmetricKeyProps) {
+    super(checkedScope(scope, id), id);
+    const given = optionsOf<SymmetricKeyProps>(props, 'props', {
+      classification: STRING,
+      administrators: ARRAY,
+      name: optional(STRING),
+      policyRegions: optional(ARRAY),
+      viaServices: optional(ARRAY),
+      encryptingPrincipals: optional(ARRAY),
+      decryptingPrincipals: optional(ARRAY),
+      alarmTopicArn: optional(STRING),
+      alarmEmail: optional(STRING),
+      keyNumber: optional(NUMBER),
+      standing: optional(oneOf('next', 'current', 'retired', 'none')),
+      aliasTargetArn: optional(STRING),
+    });
+    const list = (option: keyof SymmetricKeyProps): readonly string[] | undefined =>
+      stringsOf(given[option], `props.${option}`);
+    const policyRegions = list('policyRegions');
+    const template = new InfraTemplate(this, 'Stack', 'keys.yml', [
+      { option: 'props.name', parameter: 'Name', value: given.name },
+      { option: 'props.classification', parameter: 'Classification', value: given.classification },
+      { option: 'props.administrators', parameter: 'AdministratorArns', value: list('administrators') },
+      { option: 'props.policyRegions', parameter: 'KeyRegions', value: policyRegions },
+      { option: 'props.viaServices', parameter: 'ViaServices', value: list('viaServices') },
+      {
+        option: 'props.encryptingPrincipals',
+        parameter: 'EncryptingPrincipalArns',
+        value: list('encryptingPrincipals'),
+      },
+      {
+        option: 'props.decryptingPrincipals',
+        parameter: 'DecryptingPrincipalArns',
+        value: list('decryptingPrincipals'),
+      },
+      { option: 'props.alarmTopicArn', parameter: 'AlarmTopicArn', value: given.alarmTopicArn },
+      { option: 'props.alarmEmail', parameter: 'AlarmEmail', value: given.alarmEmail },
+      { option: 'props.keyNumber', parameter: 'KeyNumber', value: given.keyNumber },
+      { option: 'props.standing', parameter: 'KeyStanding', value: given.standing },
+      { option: 'props.aliasTargetArn', parameter: 'AliasTargetArn', value: given.aliasTargetArn },
+    ]);
+    this.keyName = given.name ?? 'keyfold';
+    this.aliasArn = Stack.of(this).formatArn({
+      service: 'kms',
+      resource: 'alias',
+      resourceName: this.keyName,
+      arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+    });
+    // Another region may make the policies. Policies of this stack are named by its outputs, so that they exist before
+    // a role gets them.
+    const isMade = policyRegions !== undefined && policyRegions.length > 0 && (given.keyNumber ?? 1) === 1;
+    const policy = (kind: 'Encrypt' | 'Decrypt' | 'Crypto'): IManagedPolicy =>
+      isMade
+        ? ManagedPolicy.fromManagedPolicyArn(this, kind, template.output(`${kind}PolicyArn`))
+        : ManagedPolicy.fromManagedPolicyName(this, kind, `allow-${kind.toLowerCase()}-${this.keyName}`);
+    this.encryptPolicy = policy('Encrypt');
+    this.decryptPolicy = policy('Decrypt');
+    this.cryptoPolicy = policy('Crypto');
+  }
+}

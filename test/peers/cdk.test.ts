@@ -1,0 +1,308 @@
+/** Compares what the constructs of `keyfold/cdk` synthesize with the templates that `npm run deploy` deploys. */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { KeyfoldApi, KeyfoldQueue, KeyTable, SymmetricKey } from '../../src/cdk/index.ts';
+import { ENV, normalized, stackOf, synthesize, type SynthesizedApp } from './cdk.ts';
+import { ENTRIES, FLIPPED, packageExample, type AppPackage } from '../integration/infra/package.ts';
+import { templateOf } from '../integration/infra/template.ts';
+import { hostile, withValueAt } from '../support/hostile.ts';
+import { isNamed } from '../support/public-function.ts';
+
+const ADMINISTRATOR = 'arn:aws:iam::111122223333:role/key-administrator';
+const KEY = { classification: 'confidential', administrators: [ADMINISTRATOR] };
+const TABLE = { classification: 'confidential' };
+
+/** The parameters that a nested stack gets. */
+function parametersOf({ stack }: SynthesizedApp): unknown {
+  const found = Object.values(stack.Resources).find(({ Type }) => Type === 'AWS::CloudFormation::Stack');
+  return found?.Properties?.['Parameters'];
+}
+
+/** The policies of a role that gets the three of a key. */
+function policiesOf(policyRegions?: string[]): string {
+  const stack = stackOf();
+  const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions });
+  const role = new Role(stack, 'Reader', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+  for (const policy of [key.encryptPolicy, key.decryptPolicy, key.cryptoPolicy]) role.addManagedPolicy(policy);
+  const made = Object.values(synthesize(stack).stack.Resources).find(({ Type }) => Type === 'AWS::IAM::Role');
+  return JSON.stringify(made?.Properties?.['ManagedPolicyArns']);
+}
+
+/** Resources as far as both must be the same: without the bucket of osls, the code, and what another part has. */
+function comparable(resources: object): object {
+  const kept = Object.entries(resources).filter(([name]) => !name.startsWith('ServerlessDeploymentBucket'));
+  return normalized(
+    JSON.parse(JSON.stringify(Object.fromEntries(kept)), (name, value: unknown) => {
+      if (name === 'Code') return 'the code';
+      const isElsewhere = /^\{"Ref":"(?:referenceto\w+|AlarmTopic)"\}$/.test(JSON.stringify(value) ?? '');
+      return name === 'Role' || isElsewhere ? 'of another part' : value;
+    }),
+  ) as object;
+}
+
+describe('SymmetricKey', () => {
+  it('is the template keys.yml, with each option as a parameter', () => {
+    const stack = stackOf();
+    const key = new SymmetricKey(stack, 'Key', {
+      ...KEY,
+      administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/deployer'],
+      name: 'private',
+      policyRegions: ['us-west-2', 'us-east-1'],
+      viaServices: ['dynamodb.us-west-2.amazonaws.com'],
+      encryptingPrincipals: ['arn:aws:iam::444455556666:role/writer'],
+      decryptingPrincipals: ['arn:aws:iam::444455556666:root'],
+      alarmTopicArn: 'arn:aws:sns:us-west-2:111122223333:security',
+      alarmEmail: 'security@example.com',
+      keyNumber: 1,
+      standing: 'retired',
+      aliasTargetArn: 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000002',
+    });
+    const made = synthesize(stack);
+    expect(made.nested).toEqual({ 'keyfold/Key/Stack': normalized(templateOf('keys')) });
+    const given = {
+      Name: 'private',
+      Classification: 'confidential',
+      AdministratorArns: `${ADMINISTRATOR},arn:aws:iam::111122223333:role/deployer`,
+      KeyRegions: 'us-west-2,us-east-1',
+      ViaServices: 'dynamodb.us-west-2.amazonaws.com',
+      EncryptingPrincipalArns: 'arn:aws:iam::444455556666:role/writer',
+      DecryptingPrincipalArns: 'arn:aws:iam::444455556666:root',
+      AlarmTopicArn: 'arn:aws:sns:us-west-2:111122223333:security',
+      AlarmEmail: 'security@example.com',
+      KeyNumber: '1',
+      KeyStanding: 'retired',
+      AliasTargetArn: 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000002',
+    };
+    expect(parametersOf(made)).toEqual(given);
+    // An option for every parameter of the template.
+    expect(Object.keys(given).toSorted()).toEqual(Object.keys(templateOf('keys').Parameters).toSorted());
+    expect(stack.resolve(key.aliasArn)).toEqual({
+      'Fn::Join': ['', ['arn:', { Ref: 'AWS::Partition' }, ':kms:us-west-2:111122223333:alias/private']],
+    });
+  });
+
+  it('can be made once for each classification in one stack', () => {
+    const stack = stackOf();
+    for (const level of ['private', 'logging']) {
+      new SymmetricKey(stack, level, { ...KEY, classification: level, name: level });
+    }
+    expect(Object.keys(synthesize(stack).nested)).toEqual(['keyfold/private/Stack', 'keyfold/logging/Stack']);
+  });
+
+  it('gives a role its policies after it has made them, and by their names if another region makes them', () => {
+    const outputs = ['Encrypt', 'Decrypt', 'Crypto'].map((kind) => `Outputs.${kind}PolicyArn`);
+    expect(policiesOf(['us-west-2']).match(/Outputs\.\w+/g)).toEqual(outputs);
+    const names = ['encrypt', 'decrypt', 'crypto'].map((kind) => `:iam::111122223333:policy/allow-${kind}-keyfold`);
+    expect(policiesOf().match(/:iam::[^"]*/g)).toEqual(names);
+  });
+
+  it.for([
+    [{ ...KEY, classification: 'Top Secret' }, 'props.classification must match up to forty small letters'],
+    [{ ...KEY, administrators: ['admin'] }, 'props.administrators must match arn:aws'],
+    [{ ...KEY, administrators: [] }, 'props.administrators must match arn:aws'],
+    [{ ...KEY, administrators: ADMINISTRATOR }, 'props.administrators must be an array'],
+    [{ ...KEY, administrators: [7] }, 'props.administrators[0] must be a string'],
+    [{ ...KEY, name: 'aws-secret' }, 'props.name must match one to sixty letters'],
+    [{ ...KEY, policyRegions: ['Oregon'] }, 'props.policyRegions must match'],
+    [{ ...KEY, standing: 'former' }, "props.standing must be 'next' or 'current' or 'retired' or 'none'"],
+    [{ ...KEY, alias: 'secret' }, 'props has no option alias'],
+    [{ administrators: [ADMINISTRATOR] }, 'props.classification must be a string'],
+  ] as const)('refuses %o and names the option, not the value', ([props, message]) => {
+    const error = (() => {
+      try {
+        return new SymmetricKey(stackOf(), 'Key', props as never);
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(message);
+    expect((error as Error).message).not.toMatch(/Secret|secret|Oregon|former|'admin'/);
+  });
+
+  it('takes an ARN that is known only when CloudFormation deploys it', () => {
+    const stack = stackOf();
+    const role = new Role(stack, 'Admin', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    new SymmetricKey(stack, 'Key', { ...KEY, administrators: [role.roleArn] });
+    expect(JSON.stringify(parametersOf(synthesize(stack)))).toContain('"AdministratorArns":{"Fn::GetAtt":["Admin');
+  });
+});
+
+describe('KeyTable', () => {
+  it('is the template table.yml, and lets the roles of the same stack write', () => {
+    const stack = stackOf();
+    const table = new KeyTable(stack, 'Table', {
+      ...TABLE,
+      tableName: 'Keys',
+      replicaRegions: ['us-east-1', 'eu-west-1'],
+      encryptionKeyName: 'table',
+      writers: ['arn:aws:iam::111122223333:role/operator'],
+    });
+    const made = synthesize(stack);
+    expect(made.nested).toEqual({ 'keyfold/Table/Stack': normalized(templateOf('table')) });
+    const roles = ['arn:', { Ref: 'AWS::Partition' }, ':iam::', { Ref: 'AWS::AccountId' }, ':role/keyfold-Roles-*'];
+    expect(parametersOf(made)).toEqual({
+      Classification: 'confidential',
+      TableName: 'Keys',
+      ReplicaRegion1: 'us-east-1',
+      ReplicaRegion2: 'eu-west-1',
+      EncryptionKeyName: 'table',
+      WriterArns: {
+        'Fn::Join': ['', [...roles.slice(0, 4), ':role/keyfold-Roles-*,arn:aws:iam::111122223333:role/operator']],
+      },
+    });
+    expect(table.tableName).toBe('Keys');
+    expect(JSON.stringify(stack.resolve(table.tableArn))).toContain('Outputs.TableArn');
+  });
+
+  it.for([
+    [{ ...TABLE, tableName: 'a b' }, 'props.tableName must match'],
+    [{ ...TABLE, replicaRegions: ['a', 'b', 'c', 'd'] }, 'props.replicaRegions must have at most three regions'],
+    [{ ...TABLE, writers: ['somebody'] }, 'props.writers must match'],
+    [undefined, 'props must be an object'],
+  ] as const)('refuses %o', ([props, message]) => {
+    expect(() => new KeyTable(stackOf(), 'Table', props as never)).toThrow(message);
+  });
+});
+
+describe('KeyfoldApi and KeyfoldQueue', () => {
+  const packages: Record<string, AppPackage> = {};
+  const folderOf = (name: string): string => dirname(packages[name]?.template ?? '');
+
+  beforeAll(async () => {
+    packages['the example'] = await packageExample({});
+    packages['every option reversed'] = await packageExample(FLIPPED);
+    packages['a REST API'] = await packageExample(ENTRIES.rest);
+    packages['no queue'] = await packageExample({ queue: { kind: 'none' } });
+  }, 120_000);
+  afterAll(() => Promise.all(Object.values(packages).map((one) => one.remove())));
+
+  /** A stack with both constructs, and with the key and the table. */
+  function appOf(name: string): { readonly stack: ReturnType<typeof stackOf>; readonly api: KeyfoldApi } {
+    const stack = stackOf();
+    const key = new SymmetricKey(stack, 'Key', KEY);
+    const table = new KeyTable(stack, 'Table', {
+      ...TABLE,
+      ...(name === 'every option reversed' && { tableName: 'Keys' }),
+    });
+    const api = new KeyfoldApi(stack, 'Api', { packageFolder: folderOf(name), key, table });
+    if (name !== 'no queue') new KeyfoldQueue(stack, 'Queue', { api });
+    return { stack, api };
+  }
+
+  it.for(['the example', 'every option reversed', 'a REST API', 'no queue'])(
+    'have together the resources of the package with %s',
+    (name) => {
+      const { nested } = synthesize(appOf(name).stack);
+      const [api, queue] = [nested['keyfold/Api/Stack'], nested['keyfold/Queue/Stack']];
+      expect(comparable({ ...api?.Resources, ...queue?.Resources })).toEqual(
+        comparable(packages[name]?.resources ?? {}),
+      );
+      expect(nested['keyfold/Api/Roles']).toEqual(normalized(templateOf('roles')));
+    },
+  );
+
+  it('give every function the code of its zip and its own role', () => {
+    const { nested, stack } = synthesize(appOf('the example').stack);
+    const functions = Object.values(nested).flatMap(({ Resources }) =>
+      Object.values(Resources).filter(({ Type }) => Type === 'AWS::Lambda::Function'),
+    );
+    const roles = functions.map(({ Properties = {} }) => {
+      const { Ref = '' } = Properties['Role'] as { Ref?: string };
+      return `${Properties['FunctionName'] as string} ${/Outputs(\w+)$/.exec(Ref)?.[1]}`;
+    });
+    expect(roles.toSorted()).toEqual([
+      'keyfold-api ApiRoleArn',
+      'keyfold-maintenance MaintenanceRoleArn',
+      'keyfold-open OpenRoleArn',
+      'keyfold-queue QueueRoleArn',
+      'keyfold-seal SealRoleArn',
+    ]);
+    const codes = functions.map(({ Properties = {} }) => Properties['Code'] as { S3Bucket: unknown; S3Key: string });
+    expect(codes.every(({ S3Key }) => /^[0-9a-f]{64}\.zip$/.test(S3Key))).toBe(true);
+    // seal and open have the same code.
+    expect(new Set(codes.map(({ S3Key }) => S3Key)).size).toBe(4);
+    expect(Object.keys(stack.Resources)).toContain('Roles');
+  });
+
+  it('place the resources of the queue in the stack of the queue alone', () => {
+    const { nested } = synthesize(appOf('the example').stack);
+    const without = Object.keys(comparable(packages['no queue']?.resources ?? {})).toSorted();
+    expect(Object.keys(nested['keyfold/Api/Stack']?.Resources ?? {}).toSorted()).toEqual(without);
+  });
+
+  it('let a role encrypt and not decrypt', () => {
+    const { stack, api } = appOf('no queue');
+    const writer = new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    api.sealFunction.grantInvoke(writer);
+    const { Resources } = synthesize(stack).stack;
+    const policies = JSON.stringify(Object.values(Resources).filter(({ Type }) => Type === 'AWS::IAM::Policy'));
+    expect(policies).toContain('SealLambdaFunction');
+    expect(policies).not.toContain('OpenLambdaFunction');
+  });
+
+  it('refuse a package that does not fit the stack', () => {
+    const packageFolder = folderOf('no queue');
+    const apiIn = (stack: ReturnType<typeof stackOf>, more: object = {}): KeyfoldApi =>
+      new KeyfoldApi(stack, 'Api', { packageFolder, ...more });
+    expect(() => apiIn(stackOf('keyfold', { ...ENV, region: 'eu-west-1' }))).toThrow('is for another region');
+    expect(() => apiIn(stackOf('keyfold', { ...ENV, account: '444455556666' }))).toThrow('is for another account');
+    expect(() => apiIn(stackOf('keyfold-in-production'))).toThrow("The stack's name must have at most 20 characters");
+    const stack = stackOf();
+    const key = new SymmetricKey(stack, 'Key', { ...KEY, name: 'private' });
+    expect(() => apiIn(stack, { key })).toThrow('is for another key than the stack');
+    const table = new KeyTable(stack, 'Table', { ...TABLE, tableName: 'Keys' });
+    expect(() => new KeyfoldApi(stack, 'Api2', { packageFolder, table })).toThrow('is for another table');
+    expect(() => apiIn(stackOf(), { packageFolder: import.meta.dirname })).toThrow(
+      "props.packageFolder must be a region's folder that npm run package has written.",
+    );
+    expect(() => apiIn(stackOf(), { key: 'keyfold' })).toThrow('props.key must be a SymmetricKey');
+    expect(() => apiIn(undefined as never)).toThrow('scope must be a construct');
+    const api = apiIn(stackOf());
+    expect(() => new KeyfoldQueue(api, 'Queue', { api })).toThrow('props.api has no queue: set queue.kind');
+    expect(() => new KeyfoldQueue(api, 'Queue2', { api: 'api' as never })).toThrow('props.api must be a KeyfoldApi');
+  });
+
+  it.for(['SymmetricKey', 'KeyTable', 'KeyfoldApi', 'KeyfoldQueue'] as const)(
+    '%s either works or throws an error that names the option, whatever one option is',
+    (name) => {
+      const packageFolder = folderOf('the example');
+      const valid = {
+        SymmetricKey: { ...KEY, policyRegions: ['us-west-2'], viaServices: [], keyNumber: 1, standing: 'current' },
+        KeyTable: { ...TABLE, tableName: 'Keys', replicaRegions: ['us-east-1'], writers: [ADMINISTRATOR] },
+        KeyfoldApi: { packageFolder, key: undefined, table: undefined },
+        KeyfoldQueue: { api: undefined },
+      }[name];
+      const construct = { SymmetricKey, KeyTable, KeyfoldApi, KeyfoldQueue }[name];
+      const property = fc.property(fc.nat(), hostile, (at, make) => {
+        const [props] = withValueAt([valid], at, make()) as [never];
+        try {
+          return new construct(stackOf(), 'Made', props).node.id === 'Made';
+        } catch (error) {
+          isNamed(error);
+          return error instanceof TypeError;
+        }
+      });
+      fc.assert(property, { numRuns: 60 });
+    },
+  );
+
+  it('fit a stack without an account and a region', () => {
+    const stack = stackOf('keyfold', {});
+    const api = new KeyfoldApi(stack, 'Api', { packageFolder: folderOf('the example') });
+    expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.HttpApiUrl');
+  });
+
+  it('have only the findings of AwsSolutions that the page explains', () => {
+    const { stack } = appOf('the example');
+    const { violations } = new AwsSolutionsChecks().validateScope(stack.node.root);
+    const found = violations.map(({ ruleName }) => ruleName.replace(/\[.*/, ''));
+    const page = readFileSync(join(import.meta.dirname, '../../docs/how-to/deploy-with-the-cdk.md'), 'utf8');
+    const explained = [...page.matchAll(/^\| `(AwsSolutions-\w+)` /gm)].map(([, rule = '']) => rule);
+    expect([...new Set(found)].toSorted()).toEqual(explained.toSorted());
+  });
+});

@@ -1,0 +1,52 @@
+/** Synthesizes the constructs of `keyfold/cdk`. */
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { App, Stack } from 'aws-cdk-lib';
+
+/** A synthesized template. */
+interface Synthesized {
+  readonly Parameters?: Readonly<Record<string, unknown>>;
+  readonly Resources: Readonly<Record<string, { Type: string; Properties?: Record<string, unknown> }>>;
+  readonly Outputs?: Readonly<Record<string, unknown>>;
+}
+
+/** The stack of an app, and the templates nested into it, by the paths of their constructs. */
+export interface SynthesizedApp {
+  readonly stack: Synthesized;
+  readonly nested: Readonly<Record<string, Synthesized>>;
+}
+
+/** The account and region of the example. */
+export const ENV = { account: '111122223333', region: 'us-west-2' };
+
+/** A stack as a user's app has it. */
+export function stackOf(stackName = 'keyfold', env: { account?: string; region?: string } = ENV): Stack {
+  // The CDK's own validation takes seconds. cfn-lint validates the same templates in templates.test.ts.
+  const context = { '@aws-cdk/core:validateAgainstDefaultRules': false };
+  return new Stack(new App({ context }), stackName, { env });
+}
+
+/** Synthesizes the app of a stack. */
+export function synthesize(stack: Stack): SynthesizedApp {
+  const app = stack.node.root as App;
+  const { directory } = app.synth();
+  const read = (name: string): Synthesized =>
+    normalized(JSON.parse(readFileSync(join(directory, name), 'utf8'))) as Synthesized;
+  const nested = stack.node.findAll().filter((one): one is Stack => Stack.isStack(one) && one !== stack);
+  const result = {
+    stack: read(stack.templateFile),
+    nested: Object.fromEntries(nested.map((one) => [one.node.path, read(one.templateFile)])),
+  };
+  rmSync(directory, { recursive: true });
+  return result;
+}
+
+/** Gives both forms of a `Fn::GetAtt` and of a `DependsOn` the same one. CloudFormation knows both. */
+export function normalized(template: unknown): unknown {
+  return JSON.parse(JSON.stringify(template), (name, value: unknown) => {
+    if (name === 'DependsOn' && Array.isArray(value) && value.length === 0) return undefined;
+    if (typeof value !== 'string') return value;
+    if (name === 'Fn::GetAtt') return value.split(/\.(.*)/, 2);
+    return name === 'DependsOn' ? [value] : value;
+  });
+}
