@@ -91,6 +91,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'metastore',
     'node:fs/promises',
     '@aws-sdk/client-dynamodb',
+    '@smithy/core/retry',
   ],
   sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: [...CORE, 'operations', 'envelope', 'kms', 'metastore', 'sqs', 'valibot'],
