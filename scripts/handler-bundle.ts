@@ -11,6 +11,7 @@ import {
   LAMBDA_CREDENTIALS,
   NATIVE_SHA256,
   NEVER_LOADED,
+  NO_DESCRIPTIONS,
   NO_ENDPOINT_CACHE,
   ONE_EAGER_CHUNK,
   VERSION_ALONE,
@@ -18,7 +19,7 @@ import {
 import { writeLicences } from './third-party.ts';
 
 /** The files in handlers/, each of which is the entry of a function. */
-export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue'] as const;
+export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue', 'reencrypt'] as const;
 
 /** The esbuild options that all bundles share. */
 export const COMMON: BuildOptions = {
@@ -57,6 +58,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
       NEVER_LOADED,
       VERSION_ALONE,
       ERRORS_BY_NAME,
+      NO_DESCRIPTIONS,
       NO_ENDPOINT_CACHE,
       NATIVE_SHA256,
       ONE_EAGER_CHUNK,

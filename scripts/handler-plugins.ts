@@ -123,6 +123,18 @@ export const ERRORS_BY_NAME: Plugin = {
   },
 };
 
+/** Removes the descriptions of schemas. Only the OpenAPI document has them, and a handler loads that as a file. */
+export const NO_DESCRIPTIONS: Plugin = {
+  name: 'no-descriptions',
+  setup: (bundler) => {
+    bundler.onLoad({ filter: /\/src\/operations\/[\w-]+\.ts$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      const contents = text.replaceAll(/\bv\.description\(\s*(?:'[^'\\]*'|"[^"\\]*"),?\s*\)/g, "v.description('')");
+      return { contents, loader: 'ts' };
+    });
+  },
+};
+
 /** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which no function uses. */
 export const NO_ENDPOINT_CACHE: Plugin = {
   name: 'no-endpoint-cache',

@@ -1,4 +1,4 @@
-import { StandardRetryStrategy } from '@smithy/core/retry';
+import { isServerError, isThrottlingError, isTransientError, StandardRetryStrategy } from '@smithy/core/retry';
 
 /** The methods of a retry strategy that the SDK's clients call. */
 type RetryStrategy = Pick<
@@ -20,4 +20,10 @@ export function retriesOf(maxAttempts: number): RetryStrategy {
     refreshRetryTokenForRetry: (token, error) => fresh().refreshRetryTokenForRetry(token, error),
     recordSuccess: () => {},
   };
+}
+
+/** Whether another attempt may succeed: after throttling, an answer of 5xx or a network error, as the SDK judges it. */
+export function mayPass(thrown: unknown): boolean {
+  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
+  return isThrottlingError(error) || isTransientError(error) || isServerError(error);
 }

@@ -28,9 +28,9 @@ export function isFromQueue(event: unknown): event is SQSEvent {
 }
 
 function isQueueRecord(record: unknown): boolean {
-  const { eventSource, eventSourceARN, messageId, body, attributes } = membersOf(record);
+  const { eventSource, eventSourceARN, messageId, body, attributes, messageAttributes } = membersOf(record);
   const isNamed = [eventSourceARN, messageId, body].every((text) => typeof text === 'string');
-  return eventSource === 'aws:sqs' && isNamed && isJsonObject(attributes);
+  return eventSource === 'aws:sqs' && isNamed && isJsonObject(attributes) && isJsonObject(messageAttributes);
 }
 
 /** Whether an event is from an EventBridge schedule, or is empty because an operator invoked the function by hand. */

@@ -12,7 +12,7 @@ import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types }
 import { guardHandler } from '../connections/agents.ts';
 import { listening } from '../input/defaults.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
-import { isPossibleKeyId, parseKeyId, type EpochSeconds, type KeyId } from '../records/ids.ts';
+import { impossibleKeyId, isPossibleKeyId, type EpochSeconds, type KeyId } from '../records/ids.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -135,7 +135,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   async store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'> {
     const given = checkedKeyRecord(record, 'record');
     checkDeadline(deadline);
-    parseKeyId(given.id);
+    if (!isPossibleKeyId(given.id)) throw impossibleKeyId();
     const command = new PutItemCommand({
       TableName: this.#tableName,
       Item: encodeKeyItem(given),

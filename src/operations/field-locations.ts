@@ -70,8 +70,10 @@ export function locateFields(root: JsonValue, fields: Iterable<JsonValue>, bindP
 type Step = string | number;
 
 function namesTooLong(): KeyfoldError {
-  const most = `at most ${MAX_NAME_CHARACTERS} characters in the names above it`;
-  return new KeyfoldError('InvalidRequest', `A field that is bound to its path must have ${most}.`);
+  return new KeyfoldError(
+    'InvalidRequest',
+    `The names above a field have more than ${MAX_NAME_CHARACTERS} characters.`,
+  );
 }
 
 function exactStep(step: Step): string {

@@ -22,10 +22,12 @@ export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 export function parseKeyId(id: string): KeyId {
   check(id, 'id', STRING);
   if (isPossibleKeyId(id)) return id as KeyId;
-  throw new KeyfoldError(
-    'InvalidRequest',
-    `The key id must be well-formed Unicode of 1 to ${MAX_KEY_ID_BYTES} bytes of UTF-8.`,
-  );
+  throw impossibleKeyId();
+}
+
+/** The error for the ID of a key that no row can have. */
+export function impossibleKeyId(): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `A key ID must have 1 to ${MAX_KEY_ID_BYTES} bytes of well-formed UTF-8.`);
 }
 
 /**

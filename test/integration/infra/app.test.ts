@@ -453,7 +453,7 @@ describe('the alarms of the app', () => {
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
     const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
-    expect(docs).toContain(`${app.length} with a queue`);
+    expect(docs).toContain(`${app.length} alarms with a queue`);
   });
 
   it('watch the errors and throttles of every function, and the dead letters', () => {

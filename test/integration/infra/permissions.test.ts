@@ -437,13 +437,65 @@ it('wildcards in the policies match only read actions, except for the actions th
   ]);
 });
 
-it.for(['keys', 'table', 'roles', 'deployers'])('every action in %s.yml exists in AWS', async (name) => {
+it.for(['keys', 'table', 'roles', 'reencrypt', 'deployers'])('every action in %s.yml exists in AWS', async (name) => {
   const actions = [...new Set(actionsIn(templateOf(name)))];
   expect(actions.length).toBeGreaterThan(3);
   const unknown = await Promise.all(
     actions.map(async (action) => ((await expanded(action)).length === 0 ? action : [])),
   );
   expect(unknown.flat()).toEqual([]);
+});
+
+describe('the key policy for logs, topics and code in docs/reference/iam-and-stacks.md', () => {
+  const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
+  const [, block = '{}'] = /### A key for logs.*?```json\n(.*?)```/s.exec(docs) ?? [];
+  const key = (context: Target['context'] = {}): Target => ({
+    arn: `arn:aws:kms:${WEST}:111122223333:key/1`,
+    policy: JSON.parse(block),
+    context,
+  });
+  const powerful = OUTSIDERS['a role whom IAM allows everything'];
+  const deployer: Principal = { arn: 'arn:aws:iam::111122223333:role/deployer', policies: [] };
+  it('is accepted by IAM, and lets no role of the account use the key but the deploying role through S3', async () => {
+    expect(await allowedOn(powerful, key())).toEqual([]);
+    expect(await allowedOn(deployer, key())).toEqual([]);
+    expect(await allowedOn(deployer, key({ 'kms:ViaService': `s3.${WEST}.amazonaws.com` }))).toEqual([
+      'kms:Decrypt',
+      'kms:GenerateDataKey',
+    ]);
+    const administrator = OUTSIDERS['a key administrator whom IAM allows everything'];
+    expect(await allowedOn(administrator, key())).toEqual([
+      'kms:DescribeKey',
+      'kms:EnableKeyRotation',
+      'kms:GetKeyPolicy',
+      'kms:PutKeyPolicy',
+    ]);
+  });
+
+  // The simulation knows no encryption context whose name has a colon.
+  it('lets CloudWatch Logs use the key for the log groups of the app alone', async () => {
+    const { Statement } = JSON.parse(block) as { Statement: { Sid: string; Condition?: unknown }[] };
+    const { Condition } = Statement.find(({ Sid }) => Sid === 'LogsOfTheApp') ?? {};
+    const name = 'kms:EncryptionContext:aws:logs:arn';
+    const { ArnLike } = Condition as { ArnLike: Readonly<Record<string, string>> };
+    expect(Object.keys(ArnLike)).toEqual([name]);
+    const pattern = new RegExp(`^${(ArnLike[name] ?? '').replaceAll('*', '.*')}$`);
+    const group = `arn:aws:logs:${WEST}:111122223333:log-group:/aws`;
+    for (const one of ['lambda/keyfold-api', 'vendedlogs/rest-api/keyfold-app']) {
+      expect(`${group}/${one}`).toMatch(pattern);
+    }
+    expect(`${group}/lambda/orders-api`).not.toMatch(pattern);
+    const logs = { arn: `logs.${WEST}.amazonaws.com`, policies: [] };
+    expect(await isAllowed(logs, 'kms:GenerateDataKey', key())).toBe(false);
+  });
+
+  it('lets alarms and rules publish to an encrypted topic, and no other service', async () => {
+    for (const name of ['cloudwatch', 'events', 's3']) {
+      const service = { arn: `${name}.amazonaws.com`, policies: [] };
+      const answer = await isAllowed(service, 'kms:GenerateDataKey', key());
+      expect([name, answer]).toEqual([name, name !== 's3']);
+    }
+  });
 });
 
 describe('the policy for API callers in docs/how-to/authorise-tenants.md', () => {

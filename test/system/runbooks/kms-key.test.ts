@@ -1,5 +1,6 @@
 /**
- * Follows the runbooks for a KMS key that is disabled, scheduled for deletion or compromised (docs/runbooks/README.md).
+ * Follows the runbooks for a KMS key that is disabled, scheduled for deletion, without its imported material or
+ * compromised (docs/runbooks/README.md).
  */
 import {
   CancelKeyDeletionCommand,
@@ -107,6 +108,55 @@ describe('a KMS key whose deletion is scheduled', () => {
     });
     world.kms.setFault(EAST, { kind: 'down' });
     expect(await world.decrypt('tenant-1', record)).toBe('before');
+  });
+});
+
+/** The error of KMS for a key in an invalid state. The emulator has neither imported key material nor key stores. */
+function invalidState(message: string): { kind: 'error'; name: string; message: string } {
+  return { kind: 'error', name: 'KMSInvalidStateException', message };
+}
+
+describe('a KMS key whose imported material has expired', () => {
+  it('is reported with its state, fails no request, and is used again once the material is imported', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const key = await keyOf(WEST);
+    world.kms.setFault(WEST, invalidState(`${key} is pending import.`));
+
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'misconfigured' });
+    const meanwhile = await world.maintain();
+    expect(meanwhile.systemKeys[0]?.regions[0]).toMatchObject({ region: WEST, opens: false });
+    expect(meanwhile.systemKeys[0]?.regions[0]?.fault).toContain('is pending import');
+    await world.noticed('SystemKeysUnopenable', { region: WEST });
+    expect(await world.decrypt('tenant-2', await world.encrypt('tenant-2', 'meanwhile'))).toBe('meanwhile');
+
+    world.kms.clearFaults();
+    expect(isWell(await world.maintain())).toBe(true);
+    world.kms.setFault(EAST, { kind: 'down' });
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+  });
+
+  it('in every region makes cold requests fail with KmsMisconfigured', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    for (const region of [WEST, EAST]) world.kms.setFault(region, invalidState('the key is pending import.'));
+    expect(await world.decrypt('tenant-1', record)).toBe('KmsMisconfigured');
+  });
+});
+
+describe('a KMS key in a key store that is disconnected', () => {
+  it('counts as an outage of its region, which ends by itself', async () => {
+    const record = await world.encrypt('tenant-1', 'before');
+    const key = await keyOf(WEST);
+    world.kms.setFault(WEST, invalidState(`${key} is Unavailable.`));
+
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'unavailable' });
+    world.kms.setFault(EAST, invalidState('The key store is DISCONNECTED.'));
+    expect(await world.decrypt('tenant-1', record)).toBe('KmsUnavailable');
+
+    world.kms.clearFaults();
+    expect(await world.decrypt('tenant-1', record)).toBe('before');
+    expect(isWell(await world.maintain())).toBe(true);
   });
 });
 

@@ -198,7 +198,7 @@ describe('a function that checks where an event comes from', () => {
     },
   );
 
-  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes'])(
+  it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes', 'messageAttributes'])(
     'rejects a message without %s',
     (name) => {
       expect(isFromQueue({ Records: [record] })).toBe(true);

@@ -223,7 +223,7 @@ describe('the fields of a document with a context', () => {
     const { document } = await answer('encrypt-fields', { fields, document: nested(4097) });
     world.log.take();
     for (const request of [{ context: HOME }, { context: HOME, bindPath: 'exact' }]) {
-      const refused = { code: 'InvalidRequest', message: expect.stringContaining('at most 4096 characters') as string };
+      const refused = { code: 'InvalidRequest', message: expect.stringContaining('more than 4096 characters') as string };
       expect(await errorOf(ask('encrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
       expect(await errorOf(ask('decrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
     }
