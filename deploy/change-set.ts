@@ -129,8 +129,8 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
 }
 
 /**
- * The resources that CloudFormation must neither replace nor delete, by template. Other aliases than `Alias` come and go
- * when a key is replaced.
+ * The resources that CloudFormation must neither replace nor delete, by template. Other aliases than `Alias` come and
+ * go when a key is replaced.
  */
 const KEPT_RESOURCES: Readonly<Record<Stack['template'], readonly string[]>> = {
   'keys.yml': ['Key', 'Alias'],
@@ -138,7 +138,7 @@ const KEPT_RESOURCES: Readonly<Record<Stack['template'], readonly string[]>> = {
   'roles.yml': [],
 };
 
-/** Protects a stack from being deleted, and its keys and table from updates by other tools that would lose them. */
+/** Protects a stack from being deleted, and its key or table from updates that would lose it. */
 export async function protect({ name, region, template }: Stack): Promise<void> {
   const named = ['--stack-name', name];
   await aws(region, 'cloudformation', 'update-termination-protection', [...named, '--enable-termination-protection']);
