@@ -782,7 +782,7 @@ describe('queue.kind', () => {
   });
 });
 
-it('the roles keep the rights to network interfaces while the deployed app is in a VPC', async () => {
+it('the roles keep their rights to network interfaces while the deployed app is in a VPC', async () => {
   const inVpc = { ApiLambdaFunction: { Type: 'AWS::Lambda::Function', Properties: { VpcConfig: {} } } };
   const deployed = { 'cloudformation get-template': { TemplateBody: { Resources: inVpc } } };
   const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']), ...deployed };
@@ -852,7 +852,7 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("for strict keys name the functions' roles of all regions, and the script says which region has none yet", async () => {
+  it("for strict keys name the functions' roles in all regions, and the script says which region has none yet", async () => {
     const strict = {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
