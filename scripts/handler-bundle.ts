@@ -19,7 +19,7 @@ import {
 import { writeLicences } from './third-party.ts';
 
 /** The files in handlers/, each of which is the entry of a function. */
-export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue'] as const;
+export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue', 'reencrypt'] as const;
 
 /** The esbuild options that all bundles share. */
 export const COMMON: BuildOptions = {

@@ -5,6 +5,7 @@ import { readConfig, vaultReaderOf } from './config/read-config.ts';
 import type { HttpDoorOptions } from './doors/http.ts';
 import type { DoorOptions } from './doors/perform.ts';
 import type { QueueDoorOptions } from './doors/queue-batch.ts';
+import type { ReencryptDoorOptions } from './doors/reencrypt.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { toKeyfoldError } from './doors/problem.ts';
 import { createMaintenanceTelemetry, createTelemetry, type Telemetry } from './doors/telemetry.ts';
@@ -37,8 +38,10 @@ import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { DynamoDbRowTransfer } from './metastore/dynamodb-row-transfer.ts';
 import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
+import { DynamoDbQuarantine } from './rows/dynamodb-quarantine.ts';
 import { DynamoDbRows } from './rows/dynamodb-rows.ts';
 import { JsonLinesRows } from './rows/json-lines.ts';
+import { openPostgresRows } from './rows/open-postgres.ts';
 import type { RowsOptions } from './rows/rows-options.ts';
 import { SqsQueues } from './sqs/sqs-queues.ts';
 
@@ -86,6 +89,53 @@ export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
+}
+
+/**
+ * Builds the dependencies of the door for re-encryption.
+ * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ */
+export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
+  const config = readConfig(process.env, [], await vaultReaderOf(process.env));
+  const telemetry = createTelemetry(config.names.service);
+  const { kms } = await buildKms(config, telemetry);
+  const { names, proofs, policy } = config;
+  const { keyRowProofs } = proofs;
+  const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
+  // The run gives the contexts, so the rules for contexts do not apply.
+  const rules = keyRowProofs === undefined ? {} : { keyRowProofs };
+  return {
+    keyfold: new SessionFactory({ ...names, ...rules, policy, metastore, kms, events: telemetry.events }),
+    naming: new KeyNaming(names),
+    telemetry,
+    openRows: ({ table: tableName, segment: index, segments: of, ...names }) =>
+      new DynamoDbRows(
+        {
+          table: { tableName, ...regionOf(config) },
+          segment: { index, of },
+          readUnits: undefined,
+          writeUnits: undefined,
+          fields: names.fields,
+          partition: names.partition,
+          partitionField: names.partitionField,
+          context: names.context,
+          contextFrom: names.contextFrom,
+        },
+        Date.now,
+      ),
+    openQuarantine: ({ quarantineTable: tableName, run }) => {
+      const quarantine = new DynamoDbQuarantine({ tableName, ...regionOf(config) });
+      return (row) => quarantine.add(run, row);
+    },
+    now: Date.now,
+  };
+}
+
+/** The region and the endpoint of the key table, which are also those of the tables with rows. */
+function regionOf({
+  metastore: { region, endpoint },
+}: AppConfig): Pick<DynamoDbMetastoreOptions, 'region' | 'endpoint'> {
+  return { ...(region !== undefined && { region }), ...(endpoint !== undefined && { endpoint }) };
 }
 
 /** @throws KeyfoldError `InvalidConfiguration` if a static master key is configured */
@@ -139,8 +189,10 @@ export const operatorAdapters = {
     const opened = kms.kind === 'pkcs11' ? await openHsm(kms) : await openMaintainable(kms);
     return openMaintenance(config, opened, undefined, dryRun);
   },
-  openRows: async (options: RowsOptions): Promise<RowSource> =>
-    options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now),
+  openRows: async (options: RowsOptions): Promise<RowSource> => {
+    if (options.kind === 'postgres') return openPostgresRows(options.url, options);
+    return options.kind === 'file' ? new JsonLinesRows(options) : new DynamoDbRows(options, Date.now);
+  },
   openCiphertexts: (region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener =>
     new KmsCiphertexts(region, encryptionContext),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
@@ -155,11 +207,11 @@ async function openKms(config: KmsConfig): Promise<KeyManagementService> {
 /** Opens an HSM, for an operator's commands only. */
 async function openHsm(config: Pkcs11Config): Promise<Pkcs11Kms> {
   const { kind: _, pinFile, ...options } = config;
-  const [{ Pkcs11Kms }, { readFile }] = await Promise.all([
+  const [{ Pkcs11Kms }, { pinIn }] = await Promise.all([
     import('./kms/pkcs11/index.ts'),
-    import('node:fs/promises'),
+    import('./kms/pkcs11/pin-file.ts'),
   ]);
-  return new Pkcs11Kms({ ...options, pin: async () => (await readFile(pinFile, 'utf8')).trim() });
+  return new Pkcs11Kms({ ...options, pin: pinIn(pinFile) });
 }
 
 /** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */

@@ -98,7 +98,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
     )
     .action(async (source: string, options: ReencryptOptions) => {
       const config = await serviceConfigOf(options);
-      exitCode = await reencrypt(reencryptRequestOf(source, options, config), config, dependencies);
+      exitCode = await reencrypt(reencryptRequestOf(source, options, config, dependencies), config, dependencies);
     });
 
   const keys = program.command('keys').description('System Keys and Intermediate Keys in the key table');

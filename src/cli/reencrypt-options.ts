@@ -1,10 +1,11 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { AppConfig } from '../config/app-config.ts';
-import { KeyfoldError } from '../errors.ts';
+import type { AppConfig, Environment } from '../config/app-config.ts';
+import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/content.ts';
 import type { FieldNames } from '../maintenance/reencryption/rows.ts';
 import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
+import type { CliDependencies } from './dependencies.ts';
 import {
   withCommonOptions,
   withWriteOptions,
@@ -43,7 +44,7 @@ export interface ReencryptOptions extends CommonOptions, Omit<WriteOptions, 'yes
 /** Adds the options of `keyfold reencrypt` to its command. */
 export function withReencryptOptions(command: Command): Command {
   return withCommonOptions(withWriteOptions(command))
-    .argument('<source>', 'dynamodb:TABLE, or a file of JSON Lines')
+    .argument('<source>', 'dynamodb:TABLE, postgres:TABLE, or a file of JSON Lines')
     .addOption(new Option('--verb <verb>', 'what to do with each record').choices(VERBS).makeOptionMandatory())
     .requiredOption('--quarantine <file>', 'appends the rows that cannot be done to a file')
     .option('--field <names...>', 'the fields that hold records; default for a file: the line is the record')
@@ -78,7 +79,12 @@ export function withReencryptOptions(command: Command): Command {
  * Builds the request of `keyfold reencrypt`.
  * @throws KeyfoldError `InvalidRequest` if options are missing, or do not go together
  */
-export function reencryptRequestOf(source: string, options: ReencryptOptions, config: AppConfig): ReencryptRequest {
+export function reencryptRequestOf(
+  source: string,
+  options: ReencryptOptions,
+  config: AppConfig,
+  { environment }: CliDependencies,
+): ReencryptRequest {
   const { verb, form, plaintext, fields: paths, from, kmsRegion, kmsContext } = options;
   const { partition, partitionField, context, contextFrom, field } = options;
   const isBound = context !== undefined || contextFrom !== undefined;
@@ -97,7 +103,7 @@ export function reencryptRequestOf(source: string, options: ReencryptOptions, co
     form,
     plaintext,
     paths,
-    rows: rowsOf(source, options, config),
+    rows: rowsOf(source, options, config, environment),
     ciphertexts: kmsRegion === undefined ? undefined : { region: kmsRegion, encryptionContext: kmsContext },
     quarantineFile: options.quarantine,
     checkpointFile: options.checkpoint,
@@ -110,20 +116,29 @@ export function reencryptRequestOf(source: string, options: ReencryptOptions, co
   };
 }
 
-function rowsOf(source: string, options: ReencryptOptions, { metastore }: AppConfig): RowsOptions {
+function rowsOf(
+  source: string,
+  options: ReencryptOptions,
+  { metastore }: AppConfig,
+  { DATABASE_URL: url }: Environment,
+): RowsOptions {
   const { partition, partitionField, context, contextFrom, field } = options;
   const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
-  const [kind, name] = /^(dynamodb):(.+)$/.exec(source)?.slice(1) ?? [];
-  if (kind !== 'dynamodb' || name === undefined) {
+  const [kind, name] = /^(dynamodb|postgres):(.+)$/.exec(source)?.slice(1) ?? [];
+  if (name === undefined) {
     const { id: idField, output, dryRun = false } = options;
     if (output === undefined && !dryRun) throw invalid('a file needs --output');
     return { kind: 'file', file: source, output: dryRun ? undefined : output, fields: field, idField, ...names };
   }
   if (field === undefined) throw invalid('a table needs --field');
+  if (kind === 'postgres') {
+    if (url === undefined) throw invalidConfiguration(['set DATABASE_URL to the database with the rows']);
+    return { kind, url, table: name, fields: field, ...names };
+  }
   const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
   const table = { tableName: name, ...(region && { region }), ...(endpoint && { endpoint }) };
   const { readUnits, writeUnits } = options;
-  return { kind, table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
+  return { kind: 'dynamodb', table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
 }
 
 /** Collects `NAME=VALUE` texts into an object. */

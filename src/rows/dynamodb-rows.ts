@@ -45,6 +45,8 @@ interface ItemRow extends Row {
 
 /** Small pages lose little if a run is killed. With 64 writes at a time, a page takes well under a second. */
 const PAGE_ITEMS = 1000;
+/** No caller waits for a run, so it can wait for a busy table. */
+const REQUEST_TIMEOUT_MS = 30_000;
 
 /** Errors of concurrent writers, after which another attempt may succeed. */
 const CONFLICTS = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
@@ -56,27 +58,32 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   readonly #reads: Pace | undefined;
   readonly #writes: Pace | undefined;
   #keys: readonly string[] = [];
-  #position: Item | undefined;
+  /** The key of the last item of the page. `end` after the last page, undefined before the first. */
+  #position: Item | 'end' | undefined;
 
   constructor(options: DynamoDbRowsOptions, now: Clock) {
     const { table, readUnits, writeUnits } = options;
     this.#options = options;
-    this.#client = dynamoDbClient(table).client;
+    this.#client = dynamoDbClient({ ...table, requestTimeoutMs: REQUEST_TIMEOUT_MS }).client;
     this.#reads = readUnits === undefined ? undefined : new Pace(readUnits, now);
     this.#writes = writeUnits === undefined ? undefined : new Pace(writeUnits, now);
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<readonly ItemRow[]> {
+    if (from?.['end'] === true) {
+      this.#position = 'end';
+      return;
+    }
     this.#keys = await this.#keyNames();
     const after = from?.['after'] as Parameters<typeof keyFromJson>[0] | undefined;
-    this.#position = after && keyFromJson(after);
-    let next: Promise<ScanCommandOutput> | undefined = this.#scan(this.#position);
+    const first = after && keyFromJson(after);
+    let next: Promise<ScanCommandOutput> | undefined = this.#scan(first);
     while (next !== undefined) {
       const { Items = [], LastEvaluatedKey: last }: ScanCommandOutput = await next;
       // Read the next page while this one is written.
       next = last === undefined ? undefined : this.#scan(last);
       next?.catch(() => {});
-      this.#position = last;
+      this.#position = last ?? 'end';
       yield Items.map((item) => this.#rowOf(item));
     }
   }
@@ -134,6 +141,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   }
 
   async position(): Promise<Position> {
+    if (this.#position === 'end') return { end: true };
     return this.#position === undefined ? {} : { after: keyToJson(this.#position) };
   }
 

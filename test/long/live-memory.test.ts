@@ -7,7 +7,7 @@ const NOISE_MIB = 8;
 it.for([
   ['verify', memoryOfVerify],
   ['keys list', memoryOfKeysList],
-] as const)('keyfold %s holds no more memory for 1,000,000 rows than for 10,000', async ([name, memoryOf]) => {
+] as const)('keyfold %s uses no more memory for 1,000,000 rows than for 10,000', async ([name, memoryOf]) => {
   const few = await memoryOf(10_000);
   const many = await memoryOf(1_000_000);
   // oxlint-disable-next-line no-console -- the output of `npm run test:long` is kept

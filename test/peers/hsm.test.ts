@@ -24,7 +24,7 @@ const unwrap = (kms: Pkcs11Kms, wrapped: Uint8Array): Promise<unknown> => keyOf(
 const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
 
 // This test is the first, because the tokens of a process share one log-in.
-it('a wrong PIN ends in KmsMisconfigured, and the right PIN works afterwards', async () => {
+it('Pkcs11Kms throws KmsMisconfigured for a wrong PIN, and the right PIN works afterwards', async () => {
   let pin = '000000';
   const kms = open({ tokenLabel: 'locked', pin: () => pin });
   for (let i = 0; i < 20; i += 1) expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -33,35 +33,38 @@ it('a wrong PIN ends in KmsMisconfigured, and the right PIN works afterwards', a
   expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
 });
 
-describe.each([undefined, 'CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('with the mechanism %s', (mechanism) => {
-  runContract(
-    'Pkcs11Kms on SoftHSM as a KMS',
-    kmsContract(() => open({ mechanism }), { openFailing: () => open({ mechanism, tokenLabel: 'absent' }) }),
-  );
+describe.each([undefined, 'CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)(
+  'Pkcs11Kms with the mechanism %s',
+  (mechanism) => {
+    runContract(
+      'Pkcs11Kms on SoftHSM as a KMS',
+      kmsContract(() => open({ mechanism }), { openFailing: () => open({ mechanism, tokenLabel: 'absent' }) }),
+    );
 
-  it('a wrap with any changed character never opens to another key', async () => {
-    const kms = open({ mechanism });
-    const text = Buffer.from(await wrap(kms)).toString();
-    for (let at = text.lastIndexOf(':') + 1; at < text.length; at += 3) {
-      const changed = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`;
-      const outcome = await unwrap(kms, Buffer.from(changed));
-      expect({ changed, outcome }).toEqual({ changed, outcome: { unreadable: expect.any(String) } });
-    }
-  });
+    it('never unwraps a wrap with a changed character', async () => {
+      const kms = open({ mechanism });
+      const text = Buffer.from(await wrap(kms)).toString();
+      for (let at = text.lastIndexOf(':') + 1; at < text.length; at += 3) {
+        const changed = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`;
+        const outcome = await unwrap(kms, Buffer.from(changed));
+        expect({ changed, outcome }).toEqual({ changed, outcome: { unreadable: expect.any(String) } });
+      }
+    });
 
-  it('the tokens removed, calls end in KmsUnavailable, and the same process goes on once they are back', async () => {
-    const kms = open({ mechanism });
-    const wrapped = await wrap(kms);
-    await hsm.removeTokens();
-    expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
-    expect(await codeOf(wrap(kms))).toBe('KmsUnavailable');
-    await hsm.putTokensBack();
-    expect(await unwrap(kms, wrapped)).toEqual(KEY);
-    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
-  });
-});
+    it('throws KmsUnavailable while the tokens are removed, and works again once they are back', async () => {
+      const kms = open({ mechanism });
+      const wrapped = await wrap(kms);
+      await hsm.removeTokens();
+      expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
+      expect(await codeOf(wrap(kms))).toBe('KmsUnavailable');
+      await hsm.putTokensBack();
+      expect(await unwrap(kms, wrapped)).toEqual(KEY);
+      expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+    });
+  },
+);
 
-it('the limit of sessions reached, calls end in KmsThrottled until one is free', async () => {
+it('Pkcs11Kms throws KmsThrottled while no session is free', async () => {
   await hsm.limitSessions(0);
   const kms = open();
   expect(await codeOf(wrap(kms))).toBe('KmsThrottled');
@@ -70,7 +73,7 @@ it('the limit of sessions reached, calls end in KmsThrottled until one is free',
   expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
 });
 
-it('a hundred concurrent loads cause one unwrap', async () => {
+it('a hundred concurrent loads of a System Key cause one unwrap', async () => {
   const attempts: Attempt[] = [];
   const metastore = new MemoryMetastore();
   const start = (): SessionFactory => {
@@ -87,7 +90,7 @@ it('a hundred concurrent loads cause one unwrap', async () => {
   expect(attempts).toMatchObject([{ region: 'production', action: 'Decrypt' }]);
 });
 
-it('an older key opens what it has wrapped, and the first key wraps', async () => {
+it('Pkcs11Kms unwraps with an older key what that key has wrapped, and wraps with the first key', async () => {
   const old = await wrap(open({ keyLabels: ['older'] }));
   const kms = open({ keyLabels: ['keyfold', 'older'] });
   expect(await unwrap(kms, old)).toEqual(KEY);
@@ -97,7 +100,7 @@ it('an older key opens what it has wrapped, and the first key wraps', async () =
 it.each([
   ['extractable', 'KeyExtractable'],
   ['absent', 'KeyNotFound'],
-])('a key that is %s ends in KmsMisconfigured', async (label, errorName) => {
+])('Pkcs11Kms throws KmsMisconfigured if the key is %s', async (label, errorName) => {
   const kms = open({ keyLabels: [label] });
   expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
   expect(faultOf(kms)).toMatchObject({ errorName });

@@ -1,5 +1,6 @@
 /** Runs the state machine in examples/step-functions on the functions and the DynamoDB of the local world. */
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
@@ -65,7 +66,7 @@ async function cardOf(id: string): Promise<string> {
 
 async function runPipeline(): Promise<Execution> {
   const services = { lambda: world.url, dynamoDb: addressOf(world, 'DynamoDB') };
-  return runStateMachine(PIPELINE, { table: TableName }, services);
+  return runStateMachine(await readFile(PIPELINE, 'utf8'), { table: TableName }, services);
 }
 
 it('the pipeline rewraps the cards under a revoked key, and leaves all other cards unchanged', async () => {

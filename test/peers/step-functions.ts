@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,9 +22,9 @@ const PAUSE_MS = 200;
 
 /**
  * Runs a state machine with moto's interpreter until it ends.
- * @param file the definition, in Amazon States Language
+ * @param definition in Amazon States Language
  */
-export async function runStateMachine(file: string, input: object, services: CalledServices): Promise<Execution> {
+export async function runStateMachine(definition: string, input: object, services: CalledServices): Promise<Execution> {
   const front = await startFront(services);
   // The interpreter sends all its calls to moto's own port. This variable names another port.
   const moto = await startMoto({ MOTO_PORT: String(front.port) });
@@ -36,7 +35,7 @@ export async function runStateMachine(file: string, input: object, services: Cal
     });
     const stateMachine = {
       name: 'machine',
-      definition: await readFile(file, 'utf8'),
+      definition,
       roleArn: 'arn:aws:iam::111122223333:role/machine',
     };
     const { stateMachineArn } = await call<{ stateMachineArn: string }>(
@@ -44,7 +43,7 @@ export async function runStateMachine(file: string, input: object, services: Cal
       'CreateStateMachine',
       stateMachine,
     );
-    const started = { stateMachineArn, input: JSON.stringify(input) };
+    const started = { stateMachineArn, name: 'execution', input: JSON.stringify(input) };
     const { executionArn } = await call<{ executionArn: string }>(moto.endpoint, 'StartExecution', started);
     for (;;) {
       const execution = await call<Execution>(moto.endpoint, 'DescribeExecution', { executionArn });

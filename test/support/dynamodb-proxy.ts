@@ -40,6 +40,8 @@ export class DynamoDbProxy {
   calls: string[] = [];
   /** The key id of each call. */
   ids: string[] = [];
+  /** The table of each call. */
+  tables: string[] = [];
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
 
@@ -63,6 +65,7 @@ export class DynamoDbProxy {
     const call = `${actionOf(request)} ${id.startsWith('_SK_') ? 'SK' : 'IK'}`;
     this.calls.push(call);
     this.ids.push(id);
+    this.tables.push(tableOf(body));
     const own = this.answerOf(actionOf(request));
     if (own !== undefined) {
       response.writeHead(200, JSON_TYPE).end(JSON.stringify(own));
@@ -107,6 +110,10 @@ export class DynamoDbProxy {
 
 function actionOf({ headers }: IncomingMessage): string {
   return String(headers['x-amz-target']).replace(/^.*\./, '').replace('Item', '');
+}
+
+function tableOf(body: Buffer): string {
+  return (JSON.parse(body.toString()) as { TableName?: string }).TableName ?? '';
 }
 
 /** The partition key of the rows that a call names. */

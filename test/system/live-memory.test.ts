@@ -8,7 +8,7 @@ const NOISE_MIB = 8;
 it.for([
   ['verify', memoryOfVerify],
   ['keys list', memoryOfKeysList],
-] as const)('keyfold %s holds no more memory for 100,000 rows than for 10,000', async ([, memoryOf]) => {
+] as const)('keyfold %s uses no more memory for 100,000 rows than for 10,000', async ([, memoryOf]) => {
   const few = await memoryOf(10_000);
   expect(await memoryOf(100_000)).toBeLessThan(few + NOISE_MIB);
 });

@@ -223,7 +223,7 @@ describe('KMS emulator: keys', () => {
     expect(outcomes.indexOf('LimitExceededException')).toBe(25);
   });
 
-  it('a key that is pending deletion is not rotated, and is rotated again after the deletion is cancelled', async () => {
+  it('a key is not rotated while its deletion is pending, but is rotated again after the deletion is cancelled', async () => {
     const KeyId = keyArn;
     const isRotated = async (): Promise<unknown> =>
       (await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).KeyRotationEnabled;

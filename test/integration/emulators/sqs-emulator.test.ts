@@ -248,7 +248,7 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
-  it('DeleteMessage accepts the handle of a deleted message only at the queue of that message', async () => {
+  it("DeleteMessage accepts a deleted message's handle only for the queue of that message", async () => {
     const [QueueUrl, other] = [queue(), queue()];
     await send(QueueUrl);
     const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));

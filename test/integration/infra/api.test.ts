@@ -127,7 +127,7 @@ describe('api.type', () => {
     });
   });
 
-  it('"http" can have a Lambda authorizer, and an output says which source the authorizer must allow', async () => {
+  it('"http" can have a Lambda authorizer, which must permit the source ARN that an output gives', async () => {
     const parts = await partsOf({ http: { ...AUTHORIZER, authorizerCacheSeconds: 60 } });
     expect(JSON.stringify(parts.events).match(/{"name":"own","type":"request"}/g)).toHaveLength(5);
     expect(parts.authorizers).toEqual({
@@ -157,7 +157,7 @@ describe('api.type', () => {
   });
 
   it.for(['http', 'rest'] as const)(
-    '"%s" with a Lambda authorizer configures the function for its context',
+    `"%s" with a Lambda authorizer configures the function to read the authorizer's context`,
     async (type) => {
       const deployment = await read({ api: { type }, http: { ...AUTHORIZER, partitionLists: true } });
       const { api } = environmentsOf(deployment, WEST);
@@ -169,7 +169,7 @@ describe('api.type', () => {
     },
   );
 
-  it('"private" lets a Lambda authorizer decide on calls through its VPC endpoints', async () => {
+  it('"private" lets a Lambda authorizer decide about calls through its VPC endpoints', async () => {
     const { Policy } = propertiesOf(await partsOf({ ...ENTRIES.private, http: AUTHORIZER }), 'RestApi');
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
@@ -246,17 +246,17 @@ describe('api.callers', () => {
     [false, 'POST/v1/partitions/tenant-2/encrypt'],
     [false, 'POST/v1/partitions/tenant-10/encrypt'],
     [false, 'POST/v1/partitions/team/encrypt'],
-  ] as const)('lets a role of another account in: %s, for %s', async ([may, path]) => {
+  ] as const)("lets in another account's role: %s, for %s", async ([may, path]) => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it('lets in no other role of that account, and of an account of which the root is named every role', async () => {
+  it('lets in no other role of that account, but lets in every role of an account whose root it names', async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
   });
 
-  it('of a private API come through its VPC endpoints alone', async () => {
+  it('can reach a private API only through its VPC endpoints', async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, CALLER, ENDPOINTS[WEST][0])).toBe(true);
     expect(await isLetIn(path, CALLER, 'vpce-01234567')).toBe(false);
@@ -264,7 +264,7 @@ describe('api.callers', () => {
 });
 
 describe('api.usagePlans', () => {
-  it('limits the holder of each API key, without which no request passes', async () => {
+  it('limits each API key, and requires one for every request', async () => {
     const parts = await partsOf(ENTRIES.restWithCallers);
     expect(propertiesOf(parts, 'RestMethod')).toMatchObject({ AuthorizationType: 'AWS_IAM', ApiKeyRequired: true });
     expect(propertiesOf(parts, 'UsagePlanbusy')).toEqual({
@@ -461,7 +461,7 @@ describe('deploy.yml', () => {
   });
 });
 
-it('the functions are in the VPC of deploy.yml, and call the endpoints that it asks for', async () => {
+it('the functions run in the VPC that deploy.yml names, and use the kind of endpoints that it requests', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,

@@ -243,7 +243,7 @@ describe('each function', () => {
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
   });
 
-  it('can have a customer managed key for its logs, the topic of its alarms and its code', async () => {
+  it('can have a customer managed key for its logs, its alarm topic and its code', async () => {
     const KmsKeyId = FLIPPED.storageKeys['us-west-2'];
     const logs = ofType(flipped, 'AWS::Logs::LogGroup');
     expect(logs.map(([id]) => id).toSorted()).toEqual(
@@ -632,7 +632,7 @@ describe('provisioned concurrency', () => {
     ['rest', 'RestPermission', 'RestMethod'],
     ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
   ] as const)(
-    'of the api function is used by callers of an entry of the type %s',
+    'of the api function serves the callers of an entry point of the type %s',
     { timeout: 60_000 },
     async ([type, one, other]) => {
       const functions = { api: { provisionedConcurrency: 2 } };
@@ -655,7 +655,7 @@ describe('provisioned concurrency', () => {
     },
   );
 
-  it('has a new version if the network or the key of the environment changes, though the code does not', async () => {
+  it('publishes a new version if the VPC or the environment key changes, even if the code does not', async () => {
     const versions = await [{}, { vpc: VPC }, { environmentKeys: FLIPPED.environmentKeys }].reduce<Promise<string[]>>(
       async (before, changed) => {
         const found = await before;

@@ -303,7 +303,7 @@ describe('a combination of options in deploy.yml', () => {
 
   it.for<[what: string, changed: object]>([
     [
-      'keys with named users and two administrators',
+      'keys whose policies name their users, with two administrators',
       {
         administrators: [`${ROLES}/key-administrator`, `${ROLES}/second`],
         strictKeys: { encrypt: [`${ROLES}/app`], decrypt: ['arn:aws:iam::444455556666:root'], grant: [`${ROLES}/g`] },

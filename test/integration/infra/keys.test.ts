@@ -126,7 +126,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('with named users has no statement that lets IAM policies alone allow the use of the key', () => {
+  it('whose policy names its users has no statement that lets IAM policies alone allow the use of the key', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',

@@ -188,14 +188,14 @@ describe('a key whose policy names its users', () => {
     }
   });
 
-  it('is used by the principals that it names, without any policy of IAM', async () => {
+  it('can be used by the principals that the policy names, even without an IAM policy', async () => {
     const use = ['kms:DescribeKey', ...ENCRYPT_IN_ANY_WAY];
     expect(await allowedOn(named(STRICT.both, []), strictKey())).toEqual([...DECRYPT, ...use].toSorted());
     expect(await allowedOn(named(STRICT.decrypts, []), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
     expect(await allowedOn(named(STRICT.decrypts), strictKey())).toEqual([...DECRYPT, 'kms:DescribeKey']);
   });
 
-  it('stays manageable by its administrators, and the root user can correct its policy', async () => {
+  it('can still be managed by its administrators, and the root user can correct its policy', async () => {
     for (const name of ['a key administrator without IAM', 'a key administrator whom IAM allows everything'] as const) {
       expect(await allowedOn(OUTSIDERS[name], strictKey())).toEqual(ADMINISTER);
     }
@@ -209,7 +209,7 @@ describe('a key whose policy names its users', () => {
     [false, ['Decrypt', 'CreateGrant']],
     [false, ['ReEncryptFrom']],
     [false, []],
-  ] as const)('lets a named principal grant: %s, the operations %j', async ([may, operations]) => {
+  ] as const)('lets a named principal create a grant (%s) for the operations %j', async ([may, operations]) => {
     const target = strictKey(operations.length > 0 ? { 'kms:GrantOperations': [...operations] } : {});
     expect(await isAllowed(named(STRICT.grants, []), 'kms:CreateGrant', target)).toBe(may);
     expect(await isAllowed(powerful, 'kms:CreateGrant', target)).toBe(false);
@@ -387,13 +387,13 @@ describe('in a VPC', () => {
     ['ec2:AssignPrivateIpAddresses', network],
     ['ec2:DescribeNetworkInterfaces', '*'],
     ['ec2:DescribeSubnets', '*'],
-  ] as const)('Lambda may call %s in the name of a role, and the code of a function may not', async ([action, arn]) => {
+  ] as const)("Lambda may call %s with a function's role, but the function's code may not", async ([action, arn]) => {
     const context = { 'lambda:SourceFunctionArn': `arn:aws:lambda:${WEST}:111122223333:function:keyfold-api` };
     expect(await isAllowed(role, action, { arn })).toBe(true);
     expect(await isAllowed(role, action, { arn, context })).toBe(false);
   });
 
-  it('every role has these permissions, and outside a VPC none has them', () => {
+  it('every role has these permissions, which no role has outside a VPC', () => {
     expect(resources['NetworkPolicy']?.Properties['Roles']).toEqual([
       'ApiRole',
       'SealRole',
@@ -437,7 +437,7 @@ it('wildcards in the policies match only read actions, except for the actions th
   ]);
 });
 
-it.for(['keys', 'table', 'roles', 'deployers'])('every action in %s.yml exists in AWS', async (name) => {
+it.for(['keys', 'table', 'roles', 'reencrypt', 'deployers'])('every action in %s.yml exists in AWS', async (name) => {
   const actions = [...new Set(actionsIn(templateOf(name)))];
   expect(actions.length).toBeGreaterThan(3);
   const unknown = await Promise.all(

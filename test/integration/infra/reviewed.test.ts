@@ -111,6 +111,40 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
     },
   ],
   ['roles', 'some', { KeyRegions: REGION, Service: 'orders', Product: 'shop', Tracing: 'true', InputQueueName: 'in' }],
+  [
+    'reencrypt',
+    'least',
+    {
+      RowsTableName: 'Customers',
+      Fields: '["card"]',
+      Verb: 'rewrap',
+      Service: 'orders',
+      Product: 'shop',
+      KmsKeys: '{"us-west-2":"alias"}',
+      KeyRegions: REGION,
+    },
+  ],
+  [
+    'reencrypt',
+    'most',
+    {
+      Name: 'again',
+      RowsTableName: 'Customers',
+      Fields: '["card","phone"]',
+      Verb: 'seal',
+      MoreOptions: ',"partitionField":"tenant"',
+      Workers: '16',
+      Service: 'orders',
+      Product: 'shop',
+      RegionSuffix: REGION,
+      KmsKeys: '{"us-west-2":"alias"}',
+      KeyName: 'orders',
+      KeyRegions: 'us-west-2,us-east-1',
+      TableName: 'Keys',
+      TableKeyName: 'table',
+      PermissionsBoundaryArn: `arn:aws:iam::${ACCOUNT}:policy/bounds`,
+    },
+  ],
   ['deployers', 'least', {}],
   [
     'deployers',
@@ -138,7 +172,7 @@ it.for(STACKS)('the %s stack equals its reviewed file (resources: %s)', async ([
   await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
 });
 
-it.for(['keys', 'table', 'roles', 'deployers'])(
+it.for(['keys', 'table', 'roles', 'reencrypt', 'deployers'])(
   'the parameters of the %s stack equal their reviewed file',
   async (stack) => {
     await expect(textOf(templateOf(stack).Parameters)).toMatchFileSnapshot(`reviewed/${stack}-parameters.txt`);

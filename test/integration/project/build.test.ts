@@ -96,7 +96,7 @@ it("the CLI's bundle starts with a Node shebang line, and runs", async () => {
   await dynamoDb.close();
 });
 
-it('Pkcs11Kms finds its thread in the package, as a program and as the CLI load it', async () => {
+it('Pkcs11Kms finds its worker file in the package, both from a program and from the CLI', async () => {
   const token = new FakeToken();
   const dynamoDb = await startDynamoDb('EncryptionKey', 0);
   const program = `
@@ -129,7 +129,7 @@ it('Pkcs11Kms finds its thread in the package, as a program and as the CLI load 
 
 describe.each([
   ['static-kms', 60],
-  ['vault-kms', 120],
+  ['vault-kms', 124],
   ['http-client', 60],
   ['aws-kms', 400],
 ] as const)('a bundle that a user builds from test/integration/project/bundles/%s.ts', (name, limitKiB) => {

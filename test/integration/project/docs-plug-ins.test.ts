@@ -88,7 +88,7 @@ describe('docs/how-to/use-vault.md', () => {
 });
 
 describe('docs/how-to/use-an-hsm.md', () => {
-  it('has an example that logs in, and encrypts', async () => {
+  it('has an example that logs in and encrypts', async () => {
     const [name = ''] = examples['use-an-hsm.md'] ?? [];
     const [token, dynamoDb] = [new FakeToken(), await startDynamoDb('EncryptionKey', 0)];
     await writeFile(join(folder, 'pin'), '1234\n');
@@ -105,7 +105,7 @@ describe('docs/how-to/use-an-hsm.md', () => {
     token.remove();
   }, 60_000);
 
-  it('names every setting of an HSM, and no other than there are', async () => {
+  it('names every HSM setting, and no setting that does not exist', async () => {
     const text = await readFile(join(root, 'docs', 'how-to', 'use-an-hsm.md'), 'utf8');
     const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
     expect(named.toSorted()).toEqual(Object.keys(PKCS11_ENTRIES).toSorted());

@@ -108,12 +108,12 @@ describe.for(KINDS)('with %s', ([, environment, suffix, domain]) => {
   const host = (service: string, region: string = WEST): string => `${service}${suffix}.${region}.${domain}`;
   const all = [host('dynamodb'), host('kms', EAST), host('kms')];
 
-  it('the api bundle calls only those of the table and of KMS in every region', async () => {
+  it("the api bundle calls only the table's endpoint and the KMS endpoint of each region", async () => {
     const event = request('encrypt', { plaintext: 'aGVsbG8=' });
     expect(await hostsOf('api', environment, event)).toEqual(all);
   });
 
-  it('the queue bundle also calls only that of SQS, whatever the host in the URLs of the queues', async () => {
+  it('the queue bundle calls in addition only the SQS endpoint, whatever host the queue URLs contain', async () => {
     const urls = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead` };
     const fields = { KEYFOLD_FIELDS: '["$.card"]' };
     expect(await hostsOf('queue', { ...environment, ...urls, ...fields }, QUEUE_EVENT)).toEqual([...all, host('sqs')]);

@@ -93,7 +93,7 @@ describe('keyfold inspect', () => {
     expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
   });
 
-  it('refuses an answer of the API within another one, however deep', async () => {
+  it('refuses an API answer that contains another one, at any depth', async () => {
     expect((await keyfold(['inspect', '-'], nested(1))).code).toBe(0);
     for (const depth of [2, 100_000]) {
       const { code, stderr } = await keyfold(['inspect', '-'], nested(depth));

@@ -14,6 +14,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
 import type { Session } from '../../../src/envelope/session.ts';
 import { decryptFields, encryptFields } from '../../../src/operations/session-fields.ts';
+import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
@@ -305,6 +306,20 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     }
     const again = await countsOf(reencrypt(`dynamodb:${TableName}`, ...options), 1);
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
+  });
+
+  it('a run that stopped after the last page goes on with no page', async () => {
+    await put('a', { r: { S: compact(await seal()) } });
+    const table = { tableName: TableName, endpoint: world.proxy.endpoint, region: WEST };
+    const units = { readUnits: undefined, writeUnits: undefined };
+    const names = { partition: undefined, partitionField: undefined, context: undefined, contextFrom: undefined };
+    const options = { table, segment: { index: 0, of: 1 }, ...units, fields: ['r'], ...names };
+    const rows = new DynamoDbRows(options, Date.now);
+    const pages: number[] = [];
+    for await (const page of rows.pages(undefined)) pages.push(page.length);
+    const next = new DynamoDbRows(options, Date.now);
+    for await (const page of next.pages(await rows.position())) pages.push(page.length);
+    expect([pages, await next.position()]).toEqual([[1], await rows.position()]);
   });
 
   it('reads a row again if a writer has changed it, and loses no write', async () => {

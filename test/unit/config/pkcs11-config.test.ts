@@ -36,7 +36,7 @@ function faultsOf(read: () => unknown): string[] {
   return [];
 }
 
-describe('the settings of an HSM', () => {
+describe('the HSM settings', () => {
   it("are read for an operator's command", () => {
     expect(configOf().kms).toEqual(kms);
     expect(readOperatorConfig(minimal, {}).kms).toEqual(kms);

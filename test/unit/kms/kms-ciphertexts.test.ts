@@ -24,7 +24,7 @@ async function open(...answers: readonly StubAnswer[]): Promise<Uint8Array> {
 }
 
 describe('KmsCiphertexts', () => {
-  it('returns the plaintext of KMS, also after throttling', async () => {
+  it('returns the plaintext from KMS, even if KMS throttles at first', async () => {
     const throttled = answer({ __type: 'ThrottlingException' }, 400);
     const opened = await open(throttled, answer({ Plaintext: Buffer.from('secret').toString('base64') }));
     expect(Buffer.from(opened).toString()).toBe('secret');

@@ -14,7 +14,7 @@ function waits(): unknown[] {
   return sleep.mock.calls.map(([ms]) => ms);
 }
 
-it('a pace makes each spending wait until the earlier ones are paid off', async () => {
+it('Pace delays each spend until the rate limit covers the earlier ones', async () => {
   const clock = new HandClock();
   const pace = new Pace(10, clock.now);
   for (const amount of [5, 1, 1]) await pace.spend(amount);
@@ -24,7 +24,7 @@ it('a pace makes each spending wait until the earlier ones are paid off', async 
   expect(waits()).toHaveLength(2);
 });
 
-it('a pace does not wait for the time that its clock has stepped back', async () => {
+it('Pace does not wait longer because its clock has stepped back', async () => {
   const clock = new HandClock();
   const pace = new Pace(10, clock.now);
   await pace.spend(5);

@@ -43,7 +43,7 @@ describe('JsonLinesRows', () => {
     ['{"r":"old"}', '{"r":"new"}'],
     ['{"r":"old"}\r\n{"r":"old"}\r\n', '{"r":"new"}\r\n{"r":"new"}\r\n'],
     ['\ufeff \t{"r":"old"} \n\n', '\ufeff \t{"r":"new"} \n\n'],
-  ] as const)('keeps the white space and the line feeds around %j', async ([before, after]) => {
+  ] as const)('keeps the white space and line feeds around %j', async ([before, after]) => {
     expect((await replaced(before)).text).toBe(after);
   });
 
@@ -53,7 +53,7 @@ describe('JsonLinesRows', () => {
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
   });
 
-  it('copies about twice as many bytes for a line of twice the length', async () => {
+  it('copies at most about twice as many bytes for a line that is twice as long', async () => {
     const concat = vi.spyOn(Buffer, 'concat');
     const copied = async (characters: number): Promise<number> => {
       concat.mockClear();

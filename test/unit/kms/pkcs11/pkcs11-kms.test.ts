@@ -23,7 +23,7 @@ const unwrap = (kms: Pkcs11Kms, wrapped: Uint8Array): Promise<unknown> => keyOf(
 const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
 const count = (calls: readonly string[], name: string): number => calls.filter((call) => call === name).length;
 
-describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('with the mechanism %s', (mechanism) => {
+describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with the mechanism %s', (mechanism) => {
   runContract(
     'Pkcs11Kms as a KMS',
     kmsContract(() => token.open({ mechanism }), {
@@ -31,7 +31,7 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('with the mechan
     }),
   );
 
-  it('bytes that were changed are unreadable, whatever code the library has for them', async () => {
+  it('reports changed bytes as unreadable, whatever error code the library returns for them', async () => {
     const kms = token.open({ mechanism });
     const [, , , base64 = ''] = (await textOf(kms)).split(':');
     const bytes = Buffer.from(base64, 'base64');
@@ -57,26 +57,26 @@ describe('the mechanism', () => {
     expect(await textOf(token.open())).toMatch(form);
   });
 
-  it('of a wrap opens it, whatever the mechanism of new wraps', async () => {
+  it('of an existing wrap is used to unwrap it, whatever the mechanism for new wraps is', async () => {
     const wrapped = await wrap(token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' }));
     expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
   });
 
-  it('must not replace the nonce, because the wrap would never open', async () => {
+  it('must not replace the nonce, because the wrap could never be unwrapped', async () => {
     token.set({ ignoresNonce: true });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
     expect(faultOf(kms)).toMatchObject({ errorName: 'WrapDoesNotOpen' });
   });
 
-  it('with GCM has another nonce for each wrap', async () => {
+  it('CKM_AES_GCM uses another nonce for each wrap', async () => {
     const kms = token.open();
     expect(await textOf(kms)).not.toBe(await textOf(kms));
   });
 });
 
 describe('the keys', () => {
-  it('after the first only unwrap', async () => {
+  it('after the first one only unwrap', async () => {
     const old = await wrap(token.open({ keyLabels: ['older key'] }));
     expect(Buffer.from(old).toString()).toMatch(/^pkcs11:gcm:older%20key:/);
     const kms = token.open({ keyLabels: ['keyfold', 'older key'] });
@@ -97,7 +97,7 @@ describe('the keys', () => {
     ['LabelOfTwoKeys', [{ label: 'keyfold' }, { label: 'keyfold' }]],
     ['KeyExtractable', [{ label: 'keyfold', extractable: true }]],
     ['KeyTooShort', [{ label: 'keyfold', bits: 128 }]],
-  ])('cause the fault %s if they are %j', async (errorName, keys) => {
+  ])('cause the error %s if the token has %j', async (errorName, keys) => {
     token.set({ keys });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -106,7 +106,7 @@ describe('the keys', () => {
 });
 
 describe('the log-in', () => {
-  it('happens once for a process, and a load unwraps once for a hundred concurrent requests', async () => {
+  it('happens once per process, and a hundred concurrent requests cause only one unwrap', async () => {
     const metastore = new MemoryMetastore();
     let pins = 0;
     const pin = (): string => {
@@ -124,7 +124,7 @@ describe('the log-in', () => {
     expect([count(calls, 'C_Decrypt'), count(calls, 'C_Login'), pins]).toEqual([1, 0, 1]);
   });
 
-  it('does not send a PIN again that the token has refused', async () => {
+  it('does not repeat a PIN that the token has refused', async () => {
     let pin = 'wrong';
     const kms = token.open({ pin: async () => pin });
     for (let i = 0; i < 3; i += 1) expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -145,7 +145,7 @@ describe('the log-in', () => {
     ],
     ['returns nothing', () => ''],
     ['returns a number', () => 1234 as never],
-  ])('fails with KmsMisconfigured if the function of the PIN %s, and does not show why', async (_, pin) => {
+  ])('fails with KmsMisconfigured if the PIN function %s, and does not show why', async (_, pin) => {
     const kms = token.open({ pin });
     const error = (await errorOf(wrap(kms))) as KeyfoldError;
     expect(error.code).toBe('KmsMisconfigured');
@@ -153,7 +153,7 @@ describe('the log-in', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
   });
 
-  it('happens again after the token was pulled and put back', async () => {
+  it('is repeated after the token was removed and inserted again', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     token.takeCalls();
@@ -163,13 +163,13 @@ describe('the log-in', () => {
     expect([count(calls, 'C_Finalize'), count(calls, 'C_Initialize'), count(calls, 'C_Login')]).toEqual([1, 1, 1]);
   });
 
-  it('accepts a library that the process has initialized, and a token at which it is logged in', async () => {
+  it('accepts a library that is already initialized, and a token where the process is already logged in', async () => {
     token.set({ faults: { C_Initialize: 'CKR_CRYPTOKI_ALREADY_INITIALIZED', C_Login: 'CKR_USER_ALREADY_LOGGED_IN' } });
     const kms = token.open();
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
-  it('ends the session if the key is not as it must be, so that no session is lost', async () => {
+  it('closes the session if the key is not suitable, so that no session is leaked', async () => {
     token.set({ keys: [] });
     expect(await codeOf(wrap(token.open()))).toBe('KmsMisconfigured');
     const calls = token.takeCalls();
@@ -177,7 +177,7 @@ describe('the log-in', () => {
   });
 });
 
-describe('the fault', () => {
+describe('Pkcs11Kms', () => {
   it.each([
     ['C_OpenSession', 'CKR_SESSION_COUNT', 'KmsThrottled'],
     ['C_Encrypt', 'CKR_DEVICE_MEMORY', 'KmsThrottled'],
@@ -190,7 +190,7 @@ describe('the fault', () => {
     ['C_Initialize', 'CKR_GENERAL_ERROR', 'KmsUnavailable'],
     ['C_Encrypt', 'CKR_DEVICE_ERROR', 'KmsUnavailable'],
     ['C_Encrypt', 'CKR_VENDOR_DEFINED', 'KmsUnavailable'],
-  ])('%s: %s ends in %s', async (call, code, expected) => {
+  ])('turns the fault of %s, %s, into %s', async (call, code, expected) => {
     token.set({ faults: { [call]: code } });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe(expected);
@@ -199,7 +199,7 @@ describe('the fault', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
-  it('of a library that cannot be loaded ends in KmsMisconfigured', async () => {
+  it('throws KmsMisconfigured if the library cannot be loaded', async () => {
     token.set({ faults: { load: '/opt/hsm/lib.so: cannot open shared object file' } });
     const kms = token.open();
     const error = (await errorOf(wrap(kms))) as KeyfoldError;
@@ -207,21 +207,21 @@ describe('the fault', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'LibraryNotLoaded' });
   });
 
-  it('of a missing pkcs11js ends in KmsMisconfigured', async () => {
+  it('throws KmsMisconfigured if pkcs11js is not installed', async () => {
     process.env['NODE_PATH'] = '';
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
     expect(faultOf(kms)).toMatchObject({ errorName: 'DriverNotInstalled' });
   });
 
-  it('of a token that fails for all bytes is no fault of the bytes', async () => {
+  it('throws KmsUnavailable, and does not call the bytes unreadable, if the token fails for all bytes', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     token.set({ faults: { C_Decrypt: 'CKR_GENERAL_ERROR' } });
     expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
   });
 
-  it('of a token that does not answer ends the call in time, and not the calls after it', async () => {
+  it('ends a call in time if the token does not answer, and serves later calls', async () => {
     const kms = token.open({ requestTimeoutMs: 300 });
     const wrapped = await wrap(kms);
     token.set({ faults: { C_DecryptInit: 1500 } });
@@ -232,7 +232,7 @@ describe('the fault', () => {
     await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
   });
 
-  it('of a thread that ends ends in KmsUnavailable, and the next call starts another one', async () => {
+  it('throws KmsUnavailable if its thread exits, and starts another thread for the next call', async () => {
     const kms = token.open();
     token.set({ faults: { C_EncryptInit: 'exit' } });
     expect(await codeOf(wrap(kms))).toBe('KmsUnavailable');
@@ -241,7 +241,7 @@ describe('the fault', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
-  it('of a caller whose deadline comes during a call is the reason of the signal', async () => {
+  it("rejects with the signal's abort reason if the deadline passes during a call", async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     token.set({ faults: { C_DecryptInit: 1000 } });
@@ -254,8 +254,8 @@ describe('the fault', () => {
   });
 });
 
-describe('maintenance', () => {
-  it('reports whether the token opens a System Key, and makes no new wraps', async () => {
+describe('the maintenance with Pkcs11Kms', () => {
+  it('reports whether the token unwraps a System Key, and makes no new wraps', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     const region = 'production';
@@ -272,7 +272,7 @@ describe('maintenance', () => {
   });
 });
 
-describe('the options', () => {
+describe('the Pkcs11Kms options', () => {
   const valid: Pkcs11KmsOptions = { library: '/l.so', tokenLabel: 't', keyLabels: ['k'], pin: () => '1' };
 
   it.each([
@@ -301,7 +301,7 @@ describe('the options', () => {
     );
   });
 
-  it('of any length up to the limits make wraps that are read again', async () => {
+  it('lead to readable wraps even at their maximum length', async () => {
     const label = '%:é'.replace('é', '~').repeat(42);
     token.set({ keys: [{ label }] });
     const kms = token.open({ keyLabels: [label] });

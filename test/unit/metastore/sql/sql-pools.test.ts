@@ -301,19 +301,22 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
 });
 
 describe('a metastore on mysql', () => {
-  it.for(['store', 'replaceKey'] as const)('fails at %s if its session could lose or cut a row', async (method) => {
-    const metastore = pool.metastore('mysql');
-    pool.answers = ({ text }) => {
-      if (!text.startsWith('SELECT')) return written('mysql', 0);
-      return text.startsWith('SELECT 1') ? [] : rowsOf('mysql', [[60, TEXT]]);
-    };
-    const work =
-      method === 'store'
-        ? metastore.store(RECORD, noDeadline())
-        : metastore.replaceKey(RECORD, Buffer.from('new'), noDeadline());
-    const error = await errorOf(work);
-    expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-    expect(String((error as Error).cause)).toContain('must have autocommit and a strict sql_mode');
-    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([false]);
-  });
+  it.for(['store', 'replaceKey'] as const)(
+    'makes %s fail if its session could lose or truncate a row',
+    async (method) => {
+      const metastore = pool.metastore('mysql');
+      pool.answers = ({ text }) => {
+        if (!text.startsWith('SELECT')) return written('mysql', 0);
+        return text.startsWith('SELECT 1') ? [] : rowsOf('mysql', [[60, TEXT]]);
+      };
+      const work =
+        method === 'store'
+          ? metastore.store(RECORD, noDeadline())
+          : metastore.replaceKey(RECORD, Buffer.from('new'), noDeadline());
+      const error = await errorOf(work);
+      expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+      expect(String((error as Error).cause)).toContain('must have autocommit and a strict sql_mode');
+      expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([false]);
+    },
+  );
 });

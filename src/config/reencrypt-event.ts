@@ -1,0 +1,70 @@
+import * as v from 'valibot';
+import { KeyfoldError } from '../errors.ts';
+import { RECORD_FORMS } from '../maintenance/reencryption/content.ts';
+import { PLAINTEXT_FORMS, VERBS } from '../maintenance/reencryption/verbs.ts';
+import { isTableName } from '../metastore/table-name.ts';
+
+const name = v.pipe(v.string(), v.nonEmpty());
+const names = v.pipe(v.array(name), v.minLength(1));
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const strings = v.record(name, v.string());
+const table = v.pipe(v.string(), v.check(isTableName));
+
+/** The counts of a worker, as the state machine passes them on. */
+const counts = v.strictObject({
+  written: whole,
+  unchanged: whole,
+  quarantined: whole,
+  skipped: whole,
+  malformed: whole,
+});
+
+const eventSchema = v.strictObject({
+  table,
+  fields: names,
+  verb: v.picklist(VERBS),
+  /** The name of the run, under which its rows are in quarantine. */
+  run: name,
+  /** When the run began, as ISO 8601. */
+  startedAt: v.pipe(v.string(), v.isoTimestamp()),
+  segment: whole,
+  segments: v.pipe(whole, v.minValue(1), v.maxValue(1_000_000)),
+  quarantineTable: table,
+  partition: v.optional(name),
+  partitionField: v.optional(name),
+  context: v.optional(strings),
+  contextFrom: v.optional(strings),
+  paths: v.optional(names),
+  form: v.optional(v.picklist(RECORD_FORMS), 'compact'),
+  plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),
+  // A page of a thousand rows must be done well before the time limit of the function.
+  rate: v.optional(v.pipe(v.number(), v.minValue(50))),
+  /** Where to go on, as an earlier answer has it. */
+  position: v.optional(v.record(v.string(), v.unknown())),
+  counts: v.optional(counts),
+  /** An answer has it, and the state machine passes the answer on. */
+  done: v.optional(v.literal(false)),
+});
+
+/** The event of a worker: what the run does, its segment, and where it goes on. */
+export type ReencryptEvent = v.InferOutput<typeof eventSchema>;
+
+/**
+ * Checks the event of a worker.
+ * @throws KeyfoldError `InvalidRequest`, which names the member at fault
+ */
+export function readReencryptEvent(event: unknown): ReencryptEvent {
+  const parsed = v.safeParse(eventSchema, event, { abortEarly: true });
+  if (!parsed.success) {
+    const member = v.getDotPath(parsed.issues[0]) ?? 'the event';
+    throw new KeyfoldError('InvalidRequest', `The event of a re-encryption is wrong: ${member}.`);
+  }
+  const { verb, partition, partitionField, segment, segments, fields, context, contextFrom } = parsed.output;
+  const faults = [
+    ...(verb === 'seal' && partition === undefined && partitionField === undefined ? ['seal needs a partition'] : []),
+    ...(segment >= segments ? ['segment must be less than segments'] : []),
+    ...(fields.length > 1 && (context ?? contextFrom) !== undefined ? ['a context goes with one field'] : []),
+  ];
+  if (faults.length === 0) return parsed.output;
+  throw new KeyfoldError('InvalidRequest', `The event of a re-encryption is wrong: ${faults.join(', ')}.`);
+}

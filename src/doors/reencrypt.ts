@@ -1,0 +1,59 @@
+import type { Clock } from '../async/clock.ts';
+import { readReencryptEvent, type ReencryptEvent } from '../config/reencrypt-event.ts';
+import type { SessionFactory } from '../envelope/session-factory.ts';
+import { Reencryption, type QuarantinedRow } from '../maintenance/reencryption/reencryption.ts';
+import type { RowSource } from '../maintenance/reencryption/rows.ts';
+import { Verbs } from '../maintenance/reencryption/verbs.ts';
+import type { KeyNaming } from '../records/ids.ts';
+import { doorHandler, type Handler, type InvocationLog } from './handler.ts';
+
+/** The dependencies of the door for re-encryption. */
+export interface ReencryptDoorOptions {
+  readonly keyfold: SessionFactory;
+  readonly naming: KeyNaming;
+  readonly telemetry: InvocationLog;
+  openRows(event: ReencryptEvent): RowSource;
+  openQuarantine(event: ReencryptEvent): (row: QuarantinedRow) => Promise<void>;
+  readonly now: Clock;
+}
+
+/** The answer of a worker: its event with the counts so far. The next worker of the segment takes it as its event. */
+export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
+
+/** A page and the attempts of a row that fails fit into this time. */
+const STOP_BEFORE_END_MS = 60_000;
+
+/**
+ * Creates the door for the workers of a state machine. A worker re-encrypts a segment of a table, stops before its
+ * time limit, and returns the event of the next worker.
+ */
+export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, ReencryptAnswer> {
+  const { keyfold, naming, telemetry, now } = options;
+  return doorHandler(telemetry, async (given, context) => {
+    const event = readReencryptEvent(given);
+    const { form, plaintext, paths, verb, rate, startedAt } = event;
+    const remainingMs = context.getRemainingTimeInMillis();
+    const untilMs = now() + remainingMs - Math.min(STOP_BEFORE_END_MS, remainingMs / 2);
+    const verbs = new Verbs({ verb, form, plaintext, paths }, { keyfold, naming }, Date.parse(startedAt));
+    const reencryption = new Reencryption({
+      source: options.openRows(event),
+      verbs,
+      quarantine: options.openQuarantine(event),
+      // The answer is the checkpoint. After a kill, the state machine invokes a worker with the last answer again.
+      save: async () => {},
+      rate,
+      now,
+    });
+    const { counts: earlier, position: from } = event;
+    const checkpoint = earlier && from && { position: from, counts: { ...earlier, rows: 0, records: 0, keys: [] } };
+    const { counts, position } = await reencryption.run(checkpoint, untilMs);
+    const { written, unchanged, quarantined, skipped, malformed } = counts;
+    const { position: _, done: __, ...passedOn } = event;
+    return {
+      ...passedOn,
+      ...(position && { position }),
+      counts: { written, unchanged, quarantined, skipped, malformed },
+      done: position === undefined,
+    };
+  });
+}

@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto';
+import { PutItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { SourceFault } from '../maintenance/reencryption/rows.ts';
+import type { QuarantinedRow } from '../maintenance/reencryption/reencryption.ts';
+import { dynamoDbClient } from '../metastore/dynamodb-client.ts';
+import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
+
+/** A DynamoDB table with the rows that runs could not do. Its key is `Run` and `Row`, and each row is there once. */
+export class DynamoDbQuarantine {
+  readonly #tableName: string;
+  readonly #client: DynamoDBClient;
+
+  constructor(options: DynamoDbMetastoreOptions) {
+    const { tableName, client } = dynamoDbClient(options);
+    this.#tableName = tableName;
+    this.#client = client;
+  }
+
+  /** @throws SourceFault if the table fails */
+  async add(run: string, { row, code }: QuarantinedRow): Promise<void> {
+    // The key of a row can be longer than a sort key may be.
+    const Row = { S: createHash('sha256').update(row).digest('hex') };
+    const Item = { Run: { S: run }, Row, Key: { S: row }, Code: { S: code } };
+    try {
+      await this.#client.send(new PutItemCommand({ TableName: this.#tableName, Item }));
+    } catch (error) {
+      throw new SourceFault(`The table ${this.#tableName} fails: ${faultText(callFaultOf(error))}`, true);
+    }
+  }
+}

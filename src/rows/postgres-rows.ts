@@ -1,0 +1,209 @@
+import { KeyfoldError } from '../errors.ts';
+import {
+  naming,
+  namingFields,
+  SourceFault,
+  type Cell,
+  type Cells,
+  type FieldNames,
+  type Position,
+  type ReadCell,
+  type Row,
+  type RowSource,
+} from '../maintenance/reencryption/rows.ts';
+import { faultName } from '../metastore/sql/sql-faults.ts';
+
+/** The options of {@link PostgresRows}. */
+export interface PostgresRowsOptions extends FieldNames {
+  /** The table, or `schema.table`. */
+  readonly table: string;
+}
+
+/** The part of a `Pool` of `pg` that this source uses. It returns rows as arrays of texts. */
+export interface RowsPool {
+  query(query: {
+    readonly text: string;
+    readonly values: readonly (string | null)[];
+    readonly rowMode: 'array';
+  }): Promise<{ readonly rows: readonly (readonly (string | null)[])[]; readonly rowCount: number | null }>;
+}
+
+/** A row of the table: the texts of its key and of the other columns that were read. */
+interface TableRow extends Row {
+  readonly key: readonly string[];
+  readonly columns: ReadonlyMap<string, string | null>;
+}
+
+/** The types of the columns, without their lengths, by name. */
+type Types = ReadonlyMap<string, string>;
+
+const PAGE_ROWS = 1000;
+
+/** The rows of a PostgreSQL table, in the order of its primary key. */
+export class PostgresRows implements RowSource<TableRow> {
+  readonly #options: PostgresRowsOptions;
+  readonly #pool: RowsPool;
+  readonly #table: string;
+  #types: Types = new Map();
+  #key: readonly string[] = [];
+  #after: readonly string[] | undefined;
+
+  /** @param pool its queries must have a time limit */
+  constructor(options: PostgresRowsOptions, pool: RowsPool) {
+    this.#options = options;
+    this.#pool = pool;
+    this.#table = options.table.split('.').map(quoted).join('.');
+  }
+
+  async *pages(from: Position | undefined): AsyncGenerator<readonly TableRow[]> {
+    await this.#describe();
+    this.#after = from?.['after'] as readonly string[] | undefined;
+    for (;;) {
+      const rows = await this.#page(this.#after);
+      this.#after = rows.at(-1)?.key ?? this.#after;
+      if (rows.length > 0) yield rows;
+      if (rows.length < PAGE_ROWS) return;
+    }
+  }
+
+  async replace({ key, columns }: TableRow, cells: Cells): Promise<'written' | 'changed'> {
+    const values: (string | null)[] = [];
+    const parameter = (value: string | null): string => `$${values.push(value)}`;
+    const sets = Array.from(cells, ([field, cell]) => {
+      return `${quoted(field)} = ${this.#parsed(field, parameter(this.#textOfCell(field, cell)))}`;
+    });
+    const unchanged = Array.from(columns, ([name, value]) => {
+      return `${this.#read(name)} COLLATE "C" IS NOT DISTINCT FROM ${parameter(value)}`;
+    });
+    const where = [...this.#whereKey(key, parameter), ...unchanged].join(' AND ');
+    const { rowCount } = await this.#send(`UPDATE ${this.#table} SET ${sets.join(', ')} WHERE ${where}`, values);
+    return rowCount === 0 ? 'changed' : 'written';
+  }
+
+  async reread({ key }: TableRow): Promise<TableRow | undefined> {
+    const values: (string | null)[] = [];
+    const where = this.#whereKey(key, (value) => `$${values.push(value)}`).join(' AND ');
+    const { rows } = await this.#send(`${this.#select()} WHERE ${where}`, values);
+    return rows[0] && this.#rowOf(rows[0]);
+  }
+
+  async position(): Promise<Position> {
+    return this.#after === undefined ? {} : { after: this.#after };
+  }
+
+  async #describe(): Promise<void> {
+    const columns = await this.#send(
+      'SELECT attname, format_type(atttypid, NULL) ' +
+        'FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped',
+      [this.#table],
+    );
+    this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
+    const key = await this.#send(
+      'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) ' +
+        'AND i.indrelid = $1::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)',
+      [this.#table],
+    );
+    this.#key = key.rows.map(([name]) => name ?? '');
+    const { table, fields } = this.#options;
+    if (this.#key.length === 0) throw invalid(`The table ${table} has no primary key.`);
+    const absent = [...fields, ...namingFields(this.#options)].find((name) => !this.#types.has(name));
+    if (absent !== undefined) throw invalid(`The table ${table} has no column ${absent}.`);
+    const inKey = fields.find((name) => this.#key.includes(name));
+    if (inKey !== undefined) throw invalid(`The column ${inKey} is part of the primary key, so it cannot be changed.`);
+  }
+
+  /** The columns besides the key that are read, and that must not change before a write. */
+  #columns(): string[] {
+    return [...new Set([...this.#options.fields, ...namingFields(this.#options)])];
+  }
+
+  #select(): string {
+    const columns = [...this.#key, ...this.#columns()].map((name) => this.#read(name));
+    return `SELECT ${columns.join(', ')} FROM ${this.#table}`;
+  }
+
+  async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
+    const key = this.#key.map(quoted).join(', ');
+    const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');
+    const where = after === undefined ? '' : ` WHERE (${key}) > (${parameters})`;
+    const { rows } = await this.#send(`${this.#select()}${where} ORDER BY ${key} LIMIT ${PAGE_ROWS}`, after ?? []);
+    return rows.map((values) => this.#rowOf(values));
+  }
+
+  #rowOf(values: readonly (string | null)[]): TableRow {
+    const key = values.slice(0, this.#key.length).map((value) => value ?? '');
+    const columns = new Map(this.#columns().map((name, i) => [name, values[key.length + i] ?? null] as const));
+    const textOf = (name: string): string | undefined => {
+      const inKey = this.#key.indexOf(name);
+      return inKey < 0 ? (columns.get(name) ?? undefined) : key[inKey];
+    };
+    const cells = this.#options.fields.flatMap((name) => {
+      const text = columns.get(name) ?? null;
+      return text === null ? [] : [[name, this.#cellOf(name, text)] as const];
+    });
+    const id = JSON.stringify(Object.fromEntries(this.#key.map((name, i) => [name, key[i]])));
+    return { id, key, columns, cells: new Map(cells), ...naming(this.#options, textOf) };
+  }
+
+  #whereKey(key: readonly string[], parameter: (value: string) => string): string[] {
+    return this.#key.map((name, i) => `${quoted(name)} = ${this.#parsed(name, parameter(key[i] ?? ''))}`);
+  }
+
+  /** The expression that reads a column as text. */
+  #read(name: string): string {
+    return this.#isBytes(name) ? `encode(${quoted(name)}, 'hex')` : `${quoted(name)}::text`;
+  }
+
+  /** The expression that turns the text of {@link PostgresRows.#read} into a value of the column. */
+  #parsed(name: string, parameter: string): string {
+    // The type has no length here, because a cast to a type with a length would cut the text.
+    return this.#isBytes(name)
+      ? `decode(${parameter}, 'hex')`
+      : `${parameter}::text::${this.#types.get(name) ?? 'text'}`;
+  }
+
+  #isBytes(name: string): boolean {
+    return this.#types.get(name) === 'bytea';
+  }
+
+  #isJson(name: string): boolean {
+    return /^jsonb?$/.test(this.#types.get(name) ?? '');
+  }
+
+  #cellOf(name: string, text: string): ReadCell {
+    if (this.#isBytes(name)) return { kind: 'bytes', bytes: Buffer.from(text, 'hex') };
+    if (!this.#isJson(name)) return { kind: 'text', text };
+    return text.startsWith('"') ? { kind: 'text', text: JSON.parse(text) as string } : { kind: 'json', text };
+  }
+
+  #textOfCell(name: string, cell: Cell): string {
+    const isJson = this.#isJson(name);
+    if (cell.kind === 'text' && isJson) return JSON.stringify(cell.text);
+    if (this.#isBytes(name)) return Buffer.from(cell.kind === 'bytes' ? cell.bytes : cell.text).toString('hex');
+    if (cell.kind !== 'bytes') return cell.text;
+    const base64 = Buffer.from(cell.bytes).toString('base64');
+    return isJson ? JSON.stringify(base64) : base64;
+  }
+
+  async #send(text: string, values: readonly (string | null)[]): ReturnType<RowsPool['query']> {
+    try {
+      return await this.#pool.query({ text, values, rowMode: 'array' });
+    } catch (error) {
+      const name = faultName(error);
+      // 22: a value does not fit. 23: a constraint. P0: a trigger refuses the row. 54: a limit of PostgreSQL.
+      if (/^(?:22|23|54|P0)[0-9A-Z]{3}$/.test(name))
+        throw new KeyfoldError('InvalidRequest', `PostgreSQL refuses the changed row: ${name}.`);
+      // 08 and 57: the connection or the query was ended. 40: a deadlock or another transaction. 53, 55: busy.
+      const mayPass = /^(?:08|40|53|55|57)[0-9A-Z]{3}$/.test(name) || !/^[0-9A-Z]{5}$/.test(name);
+      throw new SourceFault(`The table ${this.#options.table} fails: ${name}`, mayPass);
+    }
+  }
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function invalid(message: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', message);
+}

@@ -1,0 +1,183 @@
+/**
+ * Compares the calls of re-encryption with the policy in docs/how-to/re-encrypt-rows.md and with the worker's role in
+ * infra/reencrypt.yml. Each must allow every call, and nothing more.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CreateTableCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { functionEnvironment } from '../../../local/function-environment.ts';
+import { LocalFunction } from '../../../local/local-function.ts';
+import { encodeCompactRecord } from '../../../src/index.ts';
+import { read } from '../../support/documents.ts';
+import { HealthyService } from '../../support/healthy-service.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
+import {
+  allowedOn,
+  EAST,
+  isAllowed,
+  KEYS,
+  REST,
+  tableAt,
+  WEST,
+  WRITERS,
+  type Principal,
+  type Target,
+} from './account.ts';
+import { ACCOUNT, render } from './template.ts';
+
+const ROWS = 'Customers';
+const QUARANTINE = 'keyfold-reencrypt-quarantine';
+const OTHER_TABLE = 'Orders';
+
+let world: HealthyService;
+let client: DynamoDBClient;
+let folder: string;
+
+beforeAll(async () => {
+  world = await HealthyService.start();
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-reencrypt-permissions-'));
+  client = new DynamoDBClient({ endpoint: world.proxy.endpoint, region: WEST, credentials: LOCAL_CREDENTIALS });
+  for (const [TableName, key, range] of [[ROWS, 'id'] as const, [QUARANTINE, 'Run', 'Row'] as const]) {
+    const names = range === undefined ? [key] : [key, range];
+    await client.send(
+      new CreateTableCommand({
+        TableName,
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: names.map((name) => ({ AttributeName: name, AttributeType: 'S' })),
+        KeySchema: names.map((name, i) => ({ AttributeName: name, KeyType: i === 0 ? 'HASH' : 'RANGE' })),
+      }),
+    );
+  }
+});
+afterAll(async () => {
+  client.destroy();
+  await world.stop();
+  await rm(folder, { recursive: true });
+});
+
+/** Writes a row as another program would. */
+async function put(id: string, card: string): Promise<void> {
+  const Item = { id: { S: id }, card: { S: card }, t: { S: 'tenant-1' } };
+  await client.send(new PutItemCommand({ TableName: ROWS, Item }));
+  // This call is not one of the command's.
+  const { calls, tables } = world.proxy;
+  const own = calls.findLastIndex((call, i) => call.startsWith('Put ') && tables[i] === ROWS);
+  calls.splice(own, 1);
+  tables.splice(own, 1);
+}
+
+/** A good row, a row that goes to quarantine, and a row that another writer changes before it is written. */
+beforeEach(async () => {
+  const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
+  const text = encodeCompactRecord(record, 'bytes') ?? '';
+  world.operator.clock.advance(120_000);
+  await world.operator.keyfold(['keys', 'rotate', '--partition', 'tenant-1'], world.settings);
+  await put('good', text);
+  await put('bad', 'kf1.x');
+  await put('new', 'plaintext');
+  let isOvertaken = false;
+  world.proxy.faultOf = (call) => {
+    if (!call.startsWith('Update') || isOvertaken) return world.answerOf(call);
+    isOvertaken = true;
+    return {
+      kind: 'overtaken',
+      by: async () => {
+        await put('good', 'written meanwhile');
+        await put('new', 'written meanwhile');
+      },
+    };
+  };
+  reset();
+});
+
+/** Forgets the calls of the preparation. */
+function reset(): void {
+  world.proxy.calls = [];
+  world.proxy.tables = [];
+}
+
+function tableCalls(): { action: string; table: string }[] {
+  return world.proxy.calls.map((call, i) => {
+    const [name = ''] = call.split(' ');
+    const action = `dynamodb:${/^(?:Get|Put|Update|Delete)$/.test(name) ? `${name}Item` : name}`;
+    return { action, table: world.proxy.tables[i] ?? '' };
+  });
+}
+
+/** The different calls to each table. */
+function calledOn(name: string): string[] {
+  const calls = tableCalls().filter((call) => call.table === name);
+  return [...new Set(calls.map(({ action }) => action))].toSorted();
+}
+
+function table(name: string): Target {
+  return { arn: `arn:aws:dynamodb:${WEST}:${ACCOUNT}:table/${name}` };
+}
+
+it('the policy of the how-to page allows exactly the calls to a table with rows', async () => {
+  const run = ['reencrypt', `dynamodb:${ROWS}`, '--field', 'card', '--verb', 'seal', '--partition-field', 't'];
+  const quarantine = ['--quarantine', join(folder, 'quarantine')];
+  const { code, stderr } = await world.operator.keyfold([...run, ...quarantine], world.settings);
+  expect([code, stderr]).toEqual([1, expect.stringContaining('"outcome":"done"')]);
+  const [, json = ''] = /```json\n(\{[^]*?\n\})\n```/.exec(read('docs/how-to/re-encrypt-rows.md')) ?? [];
+  const operator: Principal = { arn: `arn:aws:iam::${ACCOUNT}:role/operator`, policies: [JSON.parse(json)] };
+  expect(await allowedOn(operator, table(ROWS))).toEqual(calledOn(ROWS));
+  expect(await allowedOn(operator, table(OTHER_TABLE))).toEqual([]);
+});
+
+/** The role of the workers. References to the stack's own table become its ARN. */
+function workerRole(): Principal {
+  const { resources } = render('reencrypt', WEST, {
+    RowsTableName: ROWS,
+    Fields: '["card"]',
+    Verb: 'seal',
+    Service: 'orders',
+    Product: 'shop',
+    KmsKeys: '{"us-west-2":"alias/keyfold"}',
+    KeyRegions: `${WEST},${EAST}`,
+  });
+  const policies = resources['WorkerRole']?.Properties['Policies'] as { PolicyDocument: object }[];
+  const text = JSON.stringify(policies.map(({ PolicyDocument }) => PolicyDocument));
+  return {
+    // The table's policy names this role. docs/how-to/re-encrypt-rows.md says to name the worker's.
+    arn: WRITERS['a role of another deployment whose names are given'].arn,
+    policies: JSON.parse(text.replaceAll('"Quarantine.Arn"', JSON.stringify(table(QUARANTINE).arn))) as unknown[],
+  };
+}
+
+it("the worker's role allows exactly the calls of the worker", async () => {
+  world.kms.resetCalls();
+  const environment = {
+    ...functionEnvironment({ kms: world.kms.endpoint, dynamoDb: world.proxy.endpoint, keys: world.keys }),
+    KEYFOLD_PRODUCT: 'shop',
+    POWERTOOLS_LOG_LEVEL: 'SILENT',
+    POWERTOOLS_METRICS_DISABLED: 'true',
+  };
+  const url = new URL('../../../handlers/reencrypt.ts', import.meta.url).href;
+  const event = { table: ROWS, fields: ['card'], verb: 'seal', quarantineTable: QUARANTINE, run: 'run' };
+  const segment = { segment: 0, segments: 1, startedAt: new Date().toISOString(), partitionField: 't' };
+  // A service without keys makes every key.
+  for (const service of ['orders', 'newborn']) {
+    const worker = new LocalFunction(url, { ...environment, KEYFOLD_SERVICE: service });
+    expect(await worker.invoke({ ...event, ...segment }, 60_000)).toMatchObject({ done: true });
+    await worker.recycle();
+    await put('new', 'plaintext');
+  }
+  const role = workerRole();
+  expect(await allowedOn(role, table(ROWS))).toEqual(calledOn(ROWS));
+  expect(await allowedOn(role, table(QUARANTINE))).toEqual(calledOn(QUARANTINE));
+  expect(await allowedOn(role, tableAt(WEST, '_SK_orders_shop'))).toEqual(calledOn('EncryptionKey'));
+  const kmsCalls = [...new Set(world.kms.calls().map(({ action }) => `kms:${action}`))].toSorted();
+  expect(await allowedOn(role, KEYS['the key'])).toEqual(kmsCalls);
+  expect(await allowedOn(role, KEYS['a retired key'])).toEqual(['kms:Decrypt']);
+  for (const target of [
+    table(OTHER_TABLE),
+    REST['a row of another service'],
+    REST['a function'],
+    KEYS["another service's key"],
+  ])
+    expect([target.arn, await allowedOn(role, target)]).toEqual([target.arn, []]);
+  expect(await isAllowed(role, 'dynamodb:PutItem', tableAt(EAST, '_SK_orders_shop'))).toBe(false);
+});

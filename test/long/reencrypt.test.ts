@@ -1,0 +1,30 @@
+/** Re-encrypts 100,000 rows while others write them. `npm run test:long` prints what each trial has seen. */
+import { expect, it } from 'vitest';
+import { startDynamoDbStore, startPostgresStore, type ServedStore } from '../peers/trial-stores.ts';
+import { tryReencryption } from '../support/reencryption-trial.ts';
+
+const ROWS = 100_000;
+
+it.for([
+  ['DynamoDB Local', startDynamoDbStore],
+  ['PostgreSQL', startPostgresStore],
+] as const)(
+  'two runs on %s that are killed at random do every good row, lose no write and quarantine all poison',
+  async ([name, start]) => {
+    const served: ServedStore = await start();
+    try {
+      const result = await tryReencryption(served.store, served.keyTable, {
+        rows: ROWS,
+        rate: 20_000,
+        kills: 10,
+        killWithinMs: 8000,
+      });
+      expect(result).toMatchObject({ rows: ROWS, poison: ROWS / 100, kills: 20 });
+      expect(result.writes).toBeGreaterThan(1000);
+      // oxlint-disable-next-line no-console -- the output of `npm run test:long` is kept
+      console.log(name, JSON.stringify(result));
+    } finally {
+      await served.stop();
+    }
+  },
+);

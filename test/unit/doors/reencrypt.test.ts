@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, expect, it, vi } from 'vitest';
+import { reencryptDoor, type ReencryptAnswer } from '../../../src/doors/reencrypt.ts';
+import { createTelemetry } from '../../../src/doors/telemetry.ts';
+import { encodeCompactRecord } from '../../../src/index.ts';
+import type { Cells, Position, Row, RowSource } from '../../../src/maintenance/reencryption/rows.ts';
+import { KeyNaming } from '../../../src/records/ids.ts';
+import { errorOf, memoryService } from '../../support/fakes.ts';
+import { captureOutput, lambdaContext } from '../../support/http-door.ts';
+
+const event = JSON.parse(
+  readFileSync(new URL('../../../events/reencrypt-segment.json', import.meta.url), 'utf8'),
+) as object;
+const NAMES = { service: 'svc', product: 'prod' };
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Pages of one row each. The position is the number of the next page. */
+class PagedRows implements RowSource {
+  readonly written = new Map<string, Cells>();
+  readonly #texts: readonly string[];
+  #next = 0;
+
+  constructor(texts: readonly string[]) {
+    this.#texts = texts;
+  }
+
+  async *pages(from: Position | undefined): AsyncGenerator<Row[]> {
+    const first = (from?.['next'] as number | undefined) ?? 0;
+    for (const [i, text] of this.#texts.entries()) {
+      if (i < first) continue;
+      this.#next = i + 1;
+      const cells = new Map([['card', { kind: 'text', text } as const]]);
+      yield [{ id: String(i), cells, partition: undefined, context: undefined }];
+    }
+  }
+
+  async replace(row: Row, cells: Cells): Promise<'written'> {
+    this.written.set(row.id, cells);
+    return 'written';
+  }
+
+  async reread(row: Row): Promise<Row> {
+    return row;
+  }
+
+  async position(): Promise<Position> {
+    return { next: this.#next };
+  }
+}
+
+it('stops before the end of the invocation, and the next worker goes on with its answer', async () => {
+  const keyfold = memoryService(NAMES);
+  const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
+  const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
+  const quarantined: object[] = [];
+  let nowMs = 0;
+  const handler = reencryptDoor({
+    keyfold,
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine:
+      ({ run }) =>
+      async (row) =>
+        void quarantined.push({ run, ...row }),
+    // Each look at the clock takes longer than an invocation, so that each worker does one page.
+    now: () => (nowMs += 20_000),
+  });
+  const answers: ReencryptAnswer[] = [];
+  let next: object = event;
+  do {
+    const answer = await handler(next, lambdaContext(10_000));
+    answers.push(answer);
+    next = answer;
+  } while (answers.at(-1)?.done === false);
+  expect(answers.map(({ done, position }) => [done, position])).toEqual([
+    [false, { next: 1 }],
+    [false, { next: 2 }],
+    [false, { next: 3 }],
+    [true, undefined],
+  ]);
+  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 0 });
+  const { run } = event as { run: string };
+  expect(quarantined).toEqual([
+    { run, row: '1', code: 'InvalidRequest' },
+    { run, row: '2', code: 'InvalidRequest' },
+  ]);
+});
+
+it.for([
+  ['an unknown verb', { verb: 'erase' }, 'verb'],
+  ['an unknown member', { CANARY: 1 }, 'CANARY'],
+  ['a segment that is none of the segments', { segment: 8 }, 'segment must be less than segments'],
+  ['seal without a partition', { verb: 'seal' }, 'seal needs a partition'],
+  ['no table', { table: '!' }, 'table'],
+] as const)('refuses an event with %s', async ([, members, says]) => {
+  captureOutput();
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => new PagedRows([]),
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const error = await errorOf(handler({ ...event, ...members }, lambdaContext(10_000)));
+  expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
+});
