@@ -56,6 +56,11 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     'hot encrypt and decrypt': { exactly: 'none' },
     'KMS calls for 10,000 partitions and 1,000,000 operations in one process': { exactly: '1' },
   },
+  vault: {
+    'a load against a call with fetch': { atMost: 1.3 },
+    'an unwrap against a call with fetch': { atMost: 1.3 },
+    'an unwrap against a call with node:http': { atMost: 1.3 },
+  },
   'cold start': {
     "CPU of loading the api's bundle against esbuild's own": { atMost: 0.5 },
     "what the api's bundle loads before the first request": { atMost: 320 },

@@ -10,6 +10,7 @@ export const SECTIONS = {
   'hostile input': async () => (await import('./hostile.ts')).measureHostileInput(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),
   calls: async () => (await import('./calls.ts')).countCalls(),
+  vault: async () => (await import('./vault.ts')).measureVault(),
   'cold start': async () => (await import('./cold-start/figures.ts')).measureColdStartSection(),
   memory: async () => (await import('./memory.ts')).measureMemory(),
 } satisfies Record<string, () => Promise<SectionResult>>;

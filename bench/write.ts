@@ -29,6 +29,7 @@ const TITLES: Readonly<Record<SectionName, string>> = {
   'hostile input': 'Four times as much hostile input',
   contestants: 'Against the alternatives',
   calls: 'Calls to KMS and DynamoDB',
+  vault: 'Loading a System Key from Vault, against a raw transit call',
   'cold start': 'Loading the bundle',
   memory: 'Measured memory',
 };

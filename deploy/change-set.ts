@@ -128,10 +128,28 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
   );
 }
 
-/** Protects a stack from being deleted. */
-export async function protect({ name, region }: Stack): Promise<void> {
-  const args = ['--stack-name', name, '--enable-termination-protection'];
-  await aws(region, 'cloudformation', 'update-termination-protection', args);
+/**
+ * The resources that CloudFormation must neither replace nor delete, by template. Other aliases than `Alias` come and
+ * go when a key is replaced.
+ */
+const KEPT_RESOURCES: Readonly<Record<Stack['template'], readonly string[]>> = {
+  'keys.yml': ['Key', 'Alias'],
+  'table.yml': ['Table'],
+  'roles.yml': [],
+};
+
+/** Protects a stack from being deleted, and its key or table from updates that would lose it. */
+export async function protect({ name, region, template }: Stack): Promise<void> {
+  const named = ['--stack-name', name];
+  await aws(region, 'cloudformation', 'update-termination-protection', [...named, '--enable-termination-protection']);
+  const everyone = { Principal: '*' };
+  const kept = KEPT_RESOURCES[template].map((id) => `LogicalResourceId/${id}`);
+  const Statement = [
+    { Effect: 'Allow', Action: 'Update:*', ...everyone, Resource: '*' },
+    { Effect: 'Deny', Action: ['Update:Replace', 'Update:Delete'], ...everyone, Resource: kept },
+  ];
+  const body = JSON.stringify({ Statement });
+  await aws(region, 'cloudformation', 'set-stack-policy', [...named, '--stack-policy-body', body]);
 }
 
 /** Describes a change in one line. */

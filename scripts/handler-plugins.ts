@@ -76,10 +76,12 @@ export const LAMBDA_CREDENTIALS: Plugin = {
   },
 };
 
-/** Removes the SDK's code for event streams and browsers, which the functions do not use. */
+/** Removes the SDK's code for event streams and browsers, and the code for an HSM. The functions use neither. */
 export const NEVER_LOADED: Plugin = {
   name: 'never-loaded',
   setup: (bundler) => {
+    // Only an operator's commands load it. esbuild removes their code, but would still make chunks of the imports.
+    bundler.onResolve({ filter: /^\.\/kms\/pkcs11\// }, ({ path }) => ({ path, external: true }));
     const filter = /^@smithy\/core\/event-streams$|^bowser$/;
     bundler.onResolve({ filter }, ({ path }) => ({ path, namespace: 'never-loaded' }));
     bundler.onLoad({ filter: /.*/, namespace: 'never-loaded' }, ({ path }) => ({

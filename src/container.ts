@@ -207,11 +207,11 @@ async function openKms(config: KmsConfig): Promise<KeyManagementService> {
 /** Opens an HSM, for an operator's commands only. */
 async function openHsm(config: Pkcs11Config): Promise<Pkcs11Kms> {
   const { kind: _, pinFile, ...options } = config;
-  const [{ Pkcs11Kms }, { readFile }] = await Promise.all([
+  const [{ Pkcs11Kms }, { pinIn }] = await Promise.all([
     import('./kms/pkcs11/index.ts'),
-    import('node:fs/promises'),
+    import('./kms/pkcs11/pin-file.ts'),
   ]);
-  return new Pkcs11Kms({ ...options, pin: async () => (await readFile(pinFile, 'utf8')).trim() });
+  return new Pkcs11Kms({ ...options, pin: pinIn(pinFile) });
 }
 
 /** Opens AWS KMS, or Vault. Only the functions that use Vault load its code. */

@@ -63,7 +63,7 @@ export interface AwsKmsOptions {
    * clients: (region) => new KMSClient({ region, maxAttempts: 1, useFipsEndpoint: true })
    */
   readonly clients?: (region: string) => SdkClient;
-  /** Listeners to the events of KMS, each of them optional. */
+  /** Listeners for KMS events. Each of them is optional. */
   readonly events?: Partial<KmsEvents>;
 }
 

@@ -1,12 +1,12 @@
-import { withDeadline } from '../async/deadline.ts';
+import { withDeadline, type Deadline } from '../async/deadline.ts';
 import type { Clock } from '../async/clock.ts';
 import { checkedKms, checkedMetastore } from '../envelope/checked-ports.ts';
-import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
+import { cryptoPolicy, MAX_AHEAD_MS, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { IntermediateKeys } from '../envelope/intermediate-keys.ts';
 import { keyDependencies, type KeyRowProofs } from '../envelope/key-dependencies.ts';
 import { NO_ENVELOPE_EVENTS, type KeyManagementService, type Metastore } from '../envelope/ports.ts';
 import { SystemKeys } from '../envelope/system-keys.ts';
-import type { KeyId, KeyMeta, KeyNaming } from '../records/ids.ts';
+import type { EpochSeconds, KeyId, KeyMeta, KeyNaming } from '../records/ids.ts';
 
 /** How long one rotation may take. */
 const TIMEOUT_MS = 30_000;
@@ -26,15 +26,19 @@ export class KeyRotation {
   readonly #systemKeyId: KeyId;
   readonly #systemKeys: SystemKeys;
   readonly #keys: IntermediateKeys;
+  readonly #metastore: Metastore;
   readonly #now: Clock;
+  /** How far the latest key is dated ahead of this clock. */
+  #aheadMs = 0;
 
   constructor({ naming, metastore, kms, policy, keyRowProofs, now }: RotationOptions) {
+    this.#metastore = checkedMetastore(metastore);
     const dependencies = keyDependencies({
-      metastore: checkedMetastore(metastore),
+      metastore: this.#metastore,
       kms: checkedKms(kms),
       policy: cryptoPolicy(policy),
       keyRowProofs,
-      now,
+      now: () => now() + this.#aheadMs,
       events: NO_ENVELOPE_EVENTS,
     });
     this.#now = now;
@@ -44,16 +48,28 @@ export class KeyRotation {
   }
 
   /**
-   * Makes the next key of an ID: a System Key or an Intermediate Key of the service.
+   * Makes the next key of an ID: a System Key or an Intermediate Key of the service. Make one key after the other. If
+   * the latest key is dated up to ten minutes ahead, the next one gets a later date. Otherwise all processes would go
+   * on sealing under the former key.
    * @returns undefined if another process has just made one
    * @throws KeyfoldError the errors of KMS and of the metastore, and `DeadlineExceeded` after 30 seconds
    */
   rotate(id: KeyId): Promise<KeyMeta | undefined> {
     const limits = { deadlineAtMs: this.#now() + TIMEOUT_MS };
-    return withDeadline(limits, this.#now, (deadline) =>
-      id === this.#systemKeyId
+    return withDeadline(limits, this.#now, async (deadline) => {
+      this.#aheadMs = await this.#aheadOf(id, deadline);
+      return id === this.#systemKeyId
         ? this.#systemKeys.createAhead(Number.POSITIVE_INFINITY, deadline)
-        : this.#keys.createNext(id, deadline),
-    );
+        : this.#keys.createNext(id, deadline);
+    });
+  }
+
+  async #aheadOf(id: KeyId, deadline: Deadline): Promise<number> {
+    const nowMs = this.#now();
+    const limit = Math.floor((nowMs + MAX_AHEAD_MS) / 1000) as EpochSeconds;
+    // Without `loadRecent`, a latest row that is dated further ahead hides the others.
+    const [latest] = (await this.#metastore.loadRecent?.(id, limit, deadline)) ?? [];
+    const latestMs = (latest?.created ?? 0) * 1000;
+    return latestMs > nowMs ? latestMs + 1000 - nowMs : 0;
   }
 }

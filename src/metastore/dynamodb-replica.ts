@@ -1,5 +1,6 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { errorNameOf, invalidConfiguration } from '../errors.ts';
+import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { invalidConfiguration } from '../errors.ts';
 import { dynamoDbClient, metastoreUnavailable } from './dynamodb-client.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 
@@ -26,7 +27,7 @@ export class Replica {
     try {
       return await call(this.#client, this.#tableName);
     } catch (error) {
-      throw metastoreUnavailable(this.#tableName, errorNameOf(error));
+      throw metastoreUnavailable(this.#tableName, faultText(callFaultOf(error)));
     }
   }
 }

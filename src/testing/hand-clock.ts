@@ -2,7 +2,7 @@ import { check, NUMBER } from '../input/checks.ts';
 import type { Deadline } from '../async/deadline.ts';
 
 /**
- * A clock that stands still until a test turns it, for the option `now` of a `SessionFactory` and of a plug-in.
+ * A clock that stands still until a test moves it, for the option `now` of a `SessionFactory` and of a plug-in.
  * @example
  * const clock = new HandClock();
  * const keyfold = new SessionFactory({ service: 'orders', product: 'shop', kms, metastore, now: clock.now });
@@ -20,14 +20,14 @@ export class HandClock {
 
   readonly now = (): number => this.nowMs;
 
-  /** Turns the clock. A negative number turns it back. */
+  /** Moves the clock forward. A negative number moves it back. */
   advance(ms: number): void {
     check(ms, 'ms', NUMBER);
     this.nowMs += ms;
   }
 }
 
-/** Makes a deadline that never comes, for calls of a port. */
+/** Makes a deadline that is never reached, for calls to a plug-in. */
 export function noDeadline(): Deadline {
   return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
 }

@@ -1,6 +1,6 @@
 /**
- * For authors of plug-ins: the contracts that a `KeyManagementService` and a `Metastore` must hold to, as cases for any
- * test framework, and a clock that a test turns by hand.
+ * For authors of plug-ins: the contracts that a `KeyManagementService` and a `Metastore` must fulfil, as test cases for
+ * any test framework, and a clock that a test moves by hand.
  * @example
  * import test from 'node:test';
  * import { kmsContract } from 'keyfold/testing';

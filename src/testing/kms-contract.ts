@@ -27,8 +27,8 @@ const FOREIGN = [
 ];
 
 /**
- * The contract of every `KeyManagementService`, as cases that any test framework can run.
- * @param open makes the plug-in. Each call stands for a process of its own, so the plug-ins must share their keys.
+ * The contract of every `KeyManagementService`, as test cases for any test framework.
+ * @param open makes the plug-in. Each call stands for a separate process, so the plug-ins must share their keys.
  * @example
  * import { it } from 'vitest';
  * import { kmsContract } from 'keyfold/testing';

@@ -29,9 +29,9 @@ const NAMES = { service: 'contract', product: 'keyfold' };
 const deadline = noDeadline();
 
 /**
- * The contract of every `Metastore`, as cases that any test framework can run. Each case uses ids of its own, so all
+ * The contract of every `Metastore`, as test cases for any test framework. Each case uses its own ids, so all
  * cases can share one store. The store must be empty before the first case.
- * @param open makes the plug-in. Each call stands for a process of its own on the same store.
+ * @param open makes the plug-in. Each call stands for a separate process on the same store.
  * @example
  * import { it } from 'vitest';
  * import { metastoreContract } from 'keyfold/testing';

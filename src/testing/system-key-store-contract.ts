@@ -13,9 +13,9 @@ function bytesOf(created: number): Buffer {
 }
 
 /**
- * The contract of a metastore that `SystemKeyMaintenance` can use, as cases that any test framework can run. Such a
+ * The contract of a metastore that `SystemKeyMaintenance` can use, as test cases for any test framework. Such a
  * metastore also passes `metastoreContract`.
- * @param open makes the plug-in. Each call stands for a process of its own on the same store.
+ * @param open makes the plug-in. Each call stands for a separate process on the same store.
  * @example
  * import { it } from 'vitest';
  * import { systemKeyStoreContract } from 'keyfold/testing';

@@ -1,10 +1,12 @@
 /** Tests VaultKms on a real OpenBao. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VaultKms, type VaultKmsOptions } from '../../src/kms/vault/index.ts';
 import { kmsContract } from '../../src/testing/index.ts';
+import { FrozenProcess } from '../integration/connections/frozen-process.ts';
+import { buildWorker } from '../support/build-worker.ts';
 import { runContract } from '../support/contract/bind.ts';
 import { codeOf, noDeadline } from '../support/fakes.ts';
 import { keyOf } from '../support/kms.ts';
@@ -101,10 +103,17 @@ describe('VaultKms with a token', () => {
   it('logs in again if the token expired while the process was frozen', async () => {
     const key = await makeKey();
     const role = await bao.makeRole('short', key, { token_ttl: '1s', token_max_ttl: '1s' });
-    const kms = open(key, { auth: { method: 'approle', ...role } });
-    const wrapped = await wrap(kms);
-    await sleep(2000);
-    expect(await unwrap(kms, wrapped)).toEqual(KEY);
+    const wrapped = Buffer.from(await wrap(open(key))).toString();
+    const worker = await buildWorker(join(import.meta.dirname, '..', 'integration', 'connections', 'freeze-worker.ts'));
+    const settings = { ENDPOINT: bao.url, VAULT_TRANSIT_KEY: key, WRAPPED: wrapped, INVOCATION_MS: '10000' };
+    const frozen = await FrozenProcess.start(worker, 'Vault', { ...settings, VAULT_ROLE: JSON.stringify(role) });
+    for (let i = 0; i < 3; i += 1) {
+      expect(await frozen.serve(8)).toEqual(Array.from({ length: 8 }, () => 'ok'));
+      await frozen.freeze(2000);
+    }
+    expect(await frozen.serve(1)).toEqual(['ok']);
+    await frozen.end();
+    await rm(dirname(worker), { recursive: true });
   });
 
   it('renews the token if the secret ID works for only one log-in', async () => {

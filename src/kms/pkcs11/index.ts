@@ -1,5 +1,5 @@
 /**
- * System Keys under a key of a hardware security module, by its PKCS#11 library.
+ * Wraps System Keys with a key in a hardware security module, through its PKCS#11 library.
  * @example
  * import { readFile } from 'node:fs/promises';
  * import { DynamoDbMetastore, SessionFactory } from 'keyfold';

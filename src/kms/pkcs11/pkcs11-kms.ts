@@ -18,16 +18,17 @@ const NOT_WRAPPED = 'it is not wrapped by a PKCS#11 token';
 const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
 
 /**
- * Wraps System Keys with an AES key of a hardware security module (HSM), by the manufacturer's PKCS#11 library. The AES
- * key never leaves the HSM. Install the package `pkcs11js` 2 beside Keyfold.
+ * Wraps System Keys with an AES key in a hardware security module (HSM), through the manufacturer's PKCS#11 library.
+ * The AES key never leaves the HSM. Install the package `pkcs11js` 2 beside Keyfold.
  *
- * The calls of the library block, so they run in a thread of their own, one at a time over one session. A process makes
- * one call to load its System Key, whatever the number of partitions. After a failure, Keyfold finalizes the library
+ * Calls to the library block, so they run one at a time in a separate thread, over one session. A process makes one
+ * call to load its System Key, however many partitions it uses. After a failure, Keyfold finalizes the library
  * and initializes it again, because some libraries look for tokens only then. So no other part of the process may use
  * the same library.
  *
  * An attacker who knows a System Key and can write to the table can give its row another date, as with
- * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms` they cannot.
+ * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this
+ * attack is not possible.
  *
  * @example
  * import { readFile } from 'node:fs/promises';

@@ -33,8 +33,8 @@ export interface Pkcs11KmsOptions {
   /** The label of the token. */
   readonly tokenLabel: string;
   /**
-   * The labels of AES keys of 256 bits in the token, which must not be extractable. The first one wraps new System
-   * Keys. The others only unwrap. A label must belong to one key.
+   * The labels of 256-bit AES keys in the token. The keys must not be extractable. The first one wraps new System Keys.
+   * The others only unwrap. A label must belong to exactly one key.
    */
   readonly keyLabels: readonly string[];
   /**
@@ -46,7 +46,7 @@ export interface Pkcs11KmsOptions {
   readonly mechanism?: Pkcs11Mechanism | undefined;
   /** How long one attempt may take, with its log-in, in milliseconds. Default: 5000. */
   readonly requestTimeoutMs?: number | undefined;
-  /** Listeners to the events of KMS, each of them optional. They get the label of the token as its region. */
+  /** Listeners for KMS events. Each of them is optional. They get the token's label as its region. */
   readonly events?: Partial<KmsEvents> | undefined;
 }
 

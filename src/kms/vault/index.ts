@@ -1,5 +1,5 @@
 /**
- * System Keys under the transit engine of HashiCorp Vault or OpenBao.
+ * Wraps System Keys with the transit engine of HashiCorp Vault or OpenBao.
  * @example
  * import { DynamoDbMetastore, SessionFactory } from 'keyfold';
  * import { VaultKms } from 'keyfold/vault';

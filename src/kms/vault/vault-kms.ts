@@ -15,16 +15,16 @@ const DEPENDENCIES = having('now', 'random', 'sleep');
 const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
 
 /**
- * Wraps System Keys with a key of the transit engine of HashiCorp Vault or OpenBao. The key never leaves Vault. A key
- * row holds the ciphertext as Vault returns it, `vault:v1:…`, which Asherah's Rust core also reads and writes.
+ * Wraps System Keys with a key in the transit engine of HashiCorp Vault or OpenBao. The key never leaves Vault. A key
+ * row contains the ciphertext that Vault returns, `vault:v1:…`, which Asherah's Rust core also reads and writes.
  *
- * Transit makes no data keys, so there is nothing besides the System Key to prove its row with. With `AwsKms`, an
- * attacker who knows a System Key and can write to the table cannot give its row another date. With `VaultKms`, such an
- * attacker can: the old key then seals new records until an operator revokes it.
+ * With Vault, there is no data key, so the proof of a System Key's row rests on the System Key itself. With `AwsKms`,
+ * an attacker who knows a System Key and can write to the table cannot give its row another date. With `VaultKms`, such
+ * an attacker can: the old key then seals new records until an operator revokes it.
  *
- * Keyfold never rewraps a key row. Do not raise `min_decryption_version` or trim the transit key beyond the version
- * that wrapped a System Key. Its records cannot be opened until the version is allowed again. After trimming they never
- * can.
+ * Keyfold never rewraps a key row. Do not raise `min_decryption_version` above the version that wrapped a System Key:
+ * its records could not be opened until you allow that version again. Do not trim that version: its records could never
+ * be opened again.
  *
  * @example
  * import { readFile } from 'node:fs/promises';

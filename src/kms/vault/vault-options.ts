@@ -42,7 +42,7 @@ export interface VaultKmsOptions {
   readonly requestTimeoutMs?: number | undefined;
   /** Overrides of the default failover policy. */
   readonly failover?: Partial<VaultFailoverPolicy> | undefined;
-  /** Listeners to the events of KMS, each of them optional. They get the host of an address as its region. */
+  /** Listeners for KMS events. Each of them is optional. They get the host of an address as its region. */
   readonly events?: Partial<KmsEvents> | undefined;
 }
 

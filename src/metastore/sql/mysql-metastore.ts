@@ -21,8 +21,9 @@ const POOL: Type = {
 const OPTIONS: Types<MySqlMetastoreOptions> = { pool: POOL, queryTimeoutMs: optional(NUMBER) };
 
 /**
- * Key records in a MySQL or MariaDB table with Asherah's schema, `encryption_key`. As in Asherah, `created` holds the
- * date in UTC, but written in the session's time zone. So all clients must use the same time zone, preferably UTC.
+ * Stores key records in a MySQL or MariaDB table with Asherah's schema, `encryption_key`. As in Asherah, `created`
+ * holds the date in UTC, but written in the session's time zone. So all clients must use the same time zone, preferably
+ * UTC.
  * @example
  * import { createPool } from 'mysql2/promise';
  *

@@ -10,11 +10,18 @@ import type { Outcomes, Role } from './freeze-worker.ts';
 import { FrozenProcess } from './frozen-process.ts';
 
 /** The kinds of process that the tests freeze, in the order of the tests. */
-export const ROLES: readonly Role[] = ['api', 'queue', 'direct', 'direct with a client of the caller’s', 'HTTP'];
+export const ROLES: readonly Role[] = [
+  'api',
+  'queue',
+  'direct',
+  'direct with a client of the caller’s',
+  'HTTP',
+  'Vault',
+];
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies in front of DynamoDB, SQS, and either Lambda or the API. */
+  /** Proxies in front of DynamoDB, SQS, and one of Lambda, the API and Vault. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -38,7 +45,7 @@ export class FreezeFixture {
       buildWorker(join(import.meta.dirname, 'freeze-worker.ts')),
       startDynamoDb('EncryptionKey', 0),
       startSqsEmulator(),
-      startStub({ status: 200, body: '{"plaintext":"aGVsbG8="}' }),
+      startStub({ status: 200, body: '{"plaintext":"aGVsbG8=","data":{"plaintext":"aGVsbG8="}}' }),
     ]);
     const ports = [dynamoDb.endpoint, sqs.endpoint, stub.url].map((url) => Number(new URL(url).port));
     const fronts = certificate && (await Promise.all(ports.map((port) => startTlsFront(port, certificate))));

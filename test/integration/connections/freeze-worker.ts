@@ -10,9 +10,10 @@ import { buildApi, buildQueue } from '../../../src/container.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
 import { DynamoDbMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
+import { VaultKms } from '../../../src/kms/vault/index.ts';
 
 /** The kinds of process that the tests freeze. */
-export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP';
+export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP' | 'Vault';
 
 /** A command of the parent: make `requests` concurrent requests. `round` makes their data unique. */
 export interface Round {
@@ -85,6 +86,25 @@ function client(options: KeyfoldClientOptions): Serve {
   return ({ requests }) => each(requests, () => tenant.decrypt('kf1.x').then(() => 'ok', String));
 }
 
+/** Unwraps. The log-in is an AppRole if the parent gives one. A fault of a healthy Vault is a failed request. */
+function vault(): Serve {
+  const { VAULT_ROLE = '', WRAPPED = 'vault:v1:AAAA', VAULT_TRANSIT_KEY: transitKey = 'keyfold' } = process.env;
+  const faults: string[] = [];
+  const kms = new VaultKms({
+    addresses: [endpoint],
+    transitKey,
+    auth: VAULT_ROLE === '' ? { method: 'token', token: 'fixed' } : { method: 'approle', ...JSON.parse(VAULT_ROLE) },
+    requestTimeoutMs: INVOCATION_MS,
+    events: { attempted: ({ fault }) => void (fault && faults.push(fault.message)) },
+  });
+  const deadline = { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
+  const unwrap = async (): Promise<string> => {
+    const unwrapped = await kms.unwrap(Buffer.from(WRAPPED), deadline);
+    return 'key' in unwrapped ? (faults.shift() ?? 'ok') : unwrapped.unreadable;
+  };
+  return ({ requests }) => each(requests, () => unwrap().catch(String));
+}
+
 function each(requests: number, work: (i: number) => Promise<string>): Promise<Outcomes> {
   return Promise.all(Array.from({ length: requests }, (_, i) => work(i)));
 }
@@ -97,6 +117,7 @@ const ROLES: Readonly<Record<Role, () => Serve | Promise<Serve>>> = {
     client({
       lambda: new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) }),
     }),
+  Vault: vault,
   HTTP: () => client({ http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }),
 };
 

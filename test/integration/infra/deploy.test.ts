@@ -8,6 +8,7 @@ import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { packageFolder } from '../../../deploy/package.ts';
 import { VPC } from './package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
+import { templateOf } from './template.ts';
 
 let cli: Cli;
 beforeEach(async () => {
@@ -174,7 +175,7 @@ describe('the change set', () => {
     expect(made).toMatch(/^keyfold-\d+$/);
     expect(optionOf(outcome, 'execute-change-set', '--change-set-name')).toEqual([made]);
     expect(optionOf(outcome, 'execute-change-set', '--client-request-token')).toEqual([made]);
-    const { args = [] } = outcome.calls.at(-1) ?? {};
+    const { args = [] } = outcome.calls.at(-2) ?? {};
     expect(args.slice(5)).toEqual(['--stack-name', 'keyfold-keys', '--enable-termination-protection']);
   });
 
@@ -251,6 +252,27 @@ describe('a deploy script with --yes', () => {
     ]);
   });
 
+  it.for([
+    ['keys', ['Key', 'Alias']],
+    ['table', ['Table']],
+  ] as const)('forbids every later update of the %s to replace or delete %o', async ([what, kept]) => {
+    const changed = changes(['Add', 'AWS::KMS::Key']);
+    const outcome = await cli.deploy([what, '--yes'], { ...ABSENT, ...changed }, { regions: ['us-west-2'] });
+    const [body] = optionOf(outcome, 'set-stack-policy', '--stack-policy-body');
+    const { Statement } = JSON.parse(String(body)) as { Statement: object[] };
+    expect(Statement).toEqual([
+      { Effect: 'Allow', Action: 'Update:*', Principal: '*', Resource: '*' },
+      {
+        Effect: 'Deny',
+        Action: ['Update:Replace', 'Update:Delete'],
+        Principal: '*',
+        Resource: kept.map((id) => `LogicalResourceId/${id}`),
+      },
+    ]);
+    // CloudFormation accepts names that no resource has, so a misspelt one would protect nothing.
+    expect(Object.keys(templateOf(what).Resources)).toEqual(expect.arrayContaining([...kept]));
+  });
+
   const unchanged = {
     'cloudformation describe-change-set': {
       Status: 'FAILED',
@@ -263,7 +285,10 @@ describe('a deploy script with --yes', () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
-    expect(namesOf(outcome).at(-1)).toBe('cloudformation update-termination-protection');
+    expect(namesOf(outcome).slice(-2)).toEqual([
+      'cloudformation update-termination-protection',
+      'cloudformation set-stack-policy',
+    ]);
   });
 
   it('does not turn on termination protection for the roles, because a later run can create them again', async () => {

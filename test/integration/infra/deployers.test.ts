@@ -440,9 +440,11 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
     'sts get-caller-identity',
   ];
 
+  const protection = ['cloudformation set-stack-policy', 'cloudformation update-termination-protection'];
+
   it.for([
-    ['keys', 'keys', toStacks('keys'), [...stacks, 'cloudformation update-termination-protection']],
-    ['table', 'tableAndRoles', toStacks('table'), [...stacks, 'cloudformation update-termination-protection']],
+    ['keys', 'keys', toStacks('keys'), [...stacks, ...protection]],
+    ['table', 'tableAndRoles', toStacks('table'), [...stacks, ...protection]],
     ['roles', 'tableAndRoles', toStacks('roles'), [...stacks, 'cloudformation get-template']],
     [
       'app',

@@ -136,7 +136,7 @@ export async function packageExample(changed: object, region = 'us-west-2'): Pro
 }
 
 /** The file names in a zip, from its central directory. */
-function namesIn(zip: Buffer): string[] {
+export function namesIn(zip: Buffer): string[] {
   const names: string[] = [];
   const signature = Buffer.from([0x50, 0x4b, 0x01, 0x02]);
   for (let at = zip.indexOf(signature); at !== -1; at = zip.indexOf(signature, at + 46)) {

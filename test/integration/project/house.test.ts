@@ -93,6 +93,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:fs/promises',
     'pg',
     '@aws-sdk/client-dynamodb',
+    '@smithy/core/retry',
   ],
   sqs: [...FLOOR, 'async', 'connections', 'node:timers/promises', '@aws-sdk/client-sqs'],
   config: [...CORE, 'operations', 'envelope', 'maintenance', 'kms', 'metastore', 'sqs', 'valibot'],

@@ -378,6 +378,12 @@ const KILLS = (['before', 'after'] as const).flatMap((when) =>
   ].flatMap(([step, writes]) => Array.from({ length: Number(writes) }, (_, i) => [String(step), i + 1, when] as const)),
 );
 
+it('partitions erase names the address that does not answer', async () => {
+  const absent = { ...STATIC, KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
+  const run = await world.keyfold(['partitions', 'erase', 'tenant-1', '--status'], absent);
+  expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED 127.0.0.1:9')]);
+});
+
 describe('an erasure that is killed', () => {
   it.for(KILLS)(
     'in the step "%s" at write %i, %s the write, is completed by running it again',

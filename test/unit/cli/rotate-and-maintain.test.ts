@@ -69,6 +69,17 @@ describe('keys rotate', () => {
     expect(await keys('--partition', 'tenant-1', '--service', 'billing')).toHaveLength(1);
   });
 
+  it('makes a key that replaces one that another clock has dated five minutes ahead', async () => {
+    const ahead = Math.floor(Date.now() / 1000) + 300;
+    for (const [id, ...partition] of [[SYSTEM_KEY], [INTERMEDIATE_KEY, '--partition', 'tenant-1']] as const) {
+      const row = await world.operator.metastore.loadLatest(id as never, noDeadline());
+      if (row !== undefined) await world.operator.put({ ...row, created: ahead as never, proof: undefined });
+      expect((await keyfold('keys', 'rotate', ...partition)).code).toBe(0);
+      expect((await keys(...partition)).map(({ created }) => created).slice(0, 2)).toEqual([ahead + 1, ahead]);
+    }
+    expect(await sealedUnder()).toEqual({ intermediate: ahead + 1, system: ahead + 1 });
+  });
+
   it('writes nothing in a dry run', async () => {
     world.proxy.calls = [];
     const { code, stdout } = await keyfold('keys', 'rotate', '--all-partitions', '--dry-run', '--json');

@@ -14,7 +14,7 @@ vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 const HANGING_TIMEOUT_MS = 500;
 /** The time-out for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
 const LONG_TIMEOUT_MS = 20_000;
-const SLACK_MS = 5000;
+const SLACK_MS = 9000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
 /** How long a cell looks for calls that go on after the answer. */

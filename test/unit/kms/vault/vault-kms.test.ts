@@ -5,6 +5,7 @@ import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.
 import { kmsContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
+import { ForgetfulProxy } from '../../../support/forgetful-proxy.ts';
 import { startStub } from '../../../support/stub-server.ts';
 import { StubCluster, StubVault } from '../../../support/stub-vault.ts';
 
@@ -55,6 +56,21 @@ describe('VaultKms', () => {
       'x-vault-request': 'true',
     });
     expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
+  });
+
+  it('keeps its connection between calls, and replaces it without a fault if it is reset', async () => {
+    const proxy = await ForgetfulProxy.start(Number(new URL(stub.url).port));
+    const kms = open({ addresses: [`http://127.0.0.1:${proxy.port}`] });
+    const bytes = await wrapped(kms);
+    // On an overloaded machine the guard may detect a freeze and open a new connection.
+    for (let i = 0; i < 9; i += 1) await kms.unwrap(bytes, noDeadline());
+    expect(proxy.opened).toBeLessThan(5);
+    for (let i = 0; i < 3; i += 1) {
+      proxy.forget('reset');
+      expect(await kms.unwrap(bytes, noDeadline())).toEqual({ key: KEY });
+    }
+    expect(attempts.filter(({ fault }) => fault !== undefined)).toEqual([]);
+    await proxy.stop();
   });
 
   it('unwraps a System Key only once in a process, for any number of partitions', async () => {
