@@ -111,7 +111,7 @@ function faultsBetween(deployment: Deployment): string[] {
       : []),
     ...(queue.kind !== 'none' && queueShare !== null && queueShare < queue.maximumConcurrency
       ? [
-          'functions.queue.reservedConcurrency is below queue.maximumConcurrency: a throttled message would count as tried',
+          'functions.queue.reservedConcurrency is below queue.maximumConcurrency, so SQS would count a throttled message as received',
         ]
       : []),
     ...(queue.kind === 'none' && queue.fields !== undefined ? ['queue.fields is set without a queue.kind'] : []),

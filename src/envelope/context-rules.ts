@@ -5,9 +5,9 @@ import type { Binding } from '../records/record-proof.ts';
 /** The rules for contexts: which calls must give a context, and which records without a proof still open. */
 export interface ContextRules {
   /**
-   * - `off`: a context is optional, the default.
+   * - `off`, the default: a context is optional.
    * - `seal`: encryption needs a context.
-   * - `always`: encryption and decryption need a context. `rewrap` never does.
+   * - `always`: encryption and decryption need a context. `rewrap` never needs one.
    */
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**

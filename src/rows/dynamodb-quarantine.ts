@@ -6,7 +6,10 @@ import type { QuarantinedRow } from '../maintenance/reencryption/reencryption.ts
 import { dynamoDbClient } from '../metastore/dynamodb-client.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 
-/** A DynamoDB table with the rows that runs could not do. Its key is `Run` and `Row`, and each row is there once. */
+/**
+ * A DynamoDB table of the rows that a run could not process. Its key is `Run` and `Row`, so it has each row of a run
+ * once.
+ */
 export class DynamoDbQuarantine {
   readonly #tableName: string;
   readonly #client: DynamoDBClient;

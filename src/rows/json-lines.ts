@@ -171,7 +171,8 @@ export class JsonLinesRows implements RowSource<Line> {
   /** Reads pages of lines. Each line has its line feed. */
   async *#linesFrom(file: FileHandle): AsyncGenerator<{ bytes: Buffer; line: number }[]> {
     let { input: at, line } = this.#place;
-    // The parts of a line whose end is not read yet. They are joined once, or a long line would take quadratic time.
+    // The parts of a line whose end has not been read yet. They are joined only once, because joining them at every
+    // part would take quadratic time.
     let parts: Buffer[] = [];
     let lines: { bytes: Buffer; line: number }[] = [];
     for (;;) {

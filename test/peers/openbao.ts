@@ -74,7 +74,7 @@ export class OpenBao {
     return { roleId: data.role_id, secretId: String(secretId) };
   }
 
-  /** Runs commands of the CLI, as root. @throws Error if one fails */
+  /** Runs CLI commands with the root token. @throws Error if one fails */
   async run(commands: string): Promise<void> {
     const PATH = `${join(PEERS_FOLDER, 'openbao', 'bin')}:${process.env['PATH']}`;
     const env = { PATH, HOME: this.#home, BAO_ADDR: this.url, BAO_TOKEN: ROOT };

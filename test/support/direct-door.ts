@@ -14,9 +14,9 @@ export interface Invoked {
 }
 
 /**
- * Opens a direct door with the steps that Lambda's runtime takes before and after it. Returns a function that sends it
- * a payload. The steps are those of aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`, `formatError` and
- * `withEnumerableProperties`.
+ * Opens a direct door, and takes the steps that Lambda's runtime takes before and after a handler. Returns a function
+ * that sends a payload to the door. The steps are those of aws-lambda-ric 4.0.2: `JSON.parse`, `JSON.stringify`,
+ * `formatError` and `withEnumerableProperties`.
  */
 export function openDirectDoor(
   options: { world?: FakeDependencies; config?: Partial<DoorConfig> } = {},

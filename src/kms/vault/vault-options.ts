@@ -46,7 +46,7 @@ export interface VaultKmsOptions {
   readonly events?: Partial<KmsEvents> | undefined;
 }
 
-/** The options after the check of their types, with the defaults in place. */
+/** The options, with their types checked and their defaults filled in. */
 export interface CheckedVaultOptions extends VaultKmsOptions {
   readonly transitMount: string;
   readonly requestTimeoutMs: number;

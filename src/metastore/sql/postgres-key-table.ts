@@ -163,7 +163,7 @@ class Connections implements SqlPool<PostgresConnection> {
 }
 
 /**
- * Ignores the error that a broken connection emits, which would end the process. The query on the connection fails with
- * the same error.
+ * Ignores the error that a broken connection emits, which would otherwise end the process. The query on the connection
+ * fails with the same error.
  */
 function ignore(): void {}

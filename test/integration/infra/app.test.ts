@@ -338,7 +338,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('has, like every function, a log group that outlives the stack', () => {
+  it('has a log group that outlives the stack, as every function has', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(

@@ -334,7 +334,7 @@ describe('the deploying role', () => {
 
   // CloudFormation replaces a policy if its description changes. With an explicit name, that would fail because the
   // name is taken.
-  it('has policies that keep their descriptions if they get explicit names', () => {
+  it('has policies whose descriptions stay the same if a deployment gives the policies explicit names', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')

@@ -280,7 +280,7 @@ describe('a combination of options in deploy.yml', () => {
     ['queue.fields is set without a queue.kind', { queue: { kind: 'none', fields: ['$.card'] } }],
     ['queue.batchSize is above 10, the maximum for a FIFO queue', { queue: { kind: 'fifo', batchSize: 11 } }],
     [
-      'functions.queue.reservedConcurrency is below queue.maximumConcurrency: a throttled message would count as tried',
+      'functions.queue.reservedConcurrency is below queue.maximumConcurrency, so SQS would count a throttled message as received',
       {
         functions: { queue: { reservedConcurrency: 9 } },
         queue: { kind: 'standard', maximumConcurrency: 10 },

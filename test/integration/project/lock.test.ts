@@ -61,7 +61,7 @@ describe('the lock file', () => {
     expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
   });
 
-  it('belongs to a package without pre and post scripts, which npm would not run', () => {
+  it('belongs to a package that has no pre and post scripts, because npm would skip them', () => {
     const names = Object.keys(manifest.scripts);
     const hooks = names.filter(
       (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),

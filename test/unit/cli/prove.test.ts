@@ -54,7 +54,7 @@ async function refusalsOf(seconds: number): Promise<unknown[]> {
 }
 
 describe('keyfold keys prove', () => {
-  it('adds the same proof that a new row would have, and writes each change to the audit', async () => {
+  it('adds the proof that a new row would have, and writes each change to the audit log', async () => {
     await unproven();
     const { code, stdout, stderr } = await prove('--yes', '--reason', 'migration');
     expect(code).toBe(0);

@@ -39,7 +39,7 @@ async function fileOf(name: string, lines: readonly string[]): Promise<string> {
 
 const compact = (of = record): string => encodeCompactRecord(of, 'bytes') ?? '';
 
-/** An answer of the API with the record, within as many others. */
+/** The record inside this many objects with the member `record`, as an answer of the API has it. */
 function nested(depth: number): string {
   return '{"record":'.repeat(depth) + encodeDataRowRecord(record) + '}'.repeat(depth);
 }
@@ -187,7 +187,7 @@ describe('keyfold verify', () => {
     expect(stdout + stderr).not.toContain('CANARY');
   });
 
-  it('stops if KMS is down, because a record is then not known to be unreadable', async () => {
+  it('stops if KMS is down, because it then cannot tell whether a record is unreadable', async () => {
     for (const region of Object.keys(world.keys)) {
       world.kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     }

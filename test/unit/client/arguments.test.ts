@@ -78,7 +78,7 @@ describe('PartitionClient', () => {
     expect(error).toMatchObject({ code: 'InvalidRequest' });
   });
 
-  it('rejects a batch that is not an array with a TypeError', async () => {
+  it('rejects with a TypeError if a batch is not an array', async () => {
     expect(await refusalOf(unasked().encryptBatch(Buffer.from('x') as never))).toContain('plaintexts must be an array');
     expect(await refusalOf(unasked().decryptBatch('kf1.x' as never))).toContain('records must be an array');
     // The client must not read a huge array-like object item by item.

@@ -128,7 +128,7 @@ describe('the client, if its clock is wrong', () => {
     expect(stub.requests).toHaveLength(6);
   });
 
-  it('does not blame the clock if the answer has the right date or no valid date', async () => {
+  it('does not blame the clock for a refusal if the date of the answer agrees with the clock or is invalid', async () => {
     for (const headers of [{ date: new Date().toUTCString() }, { date: 'some day' }]) {
       const error = await failureOf((await clientOf('HTTP', [{ ...FORBIDDEN, headers }])).decrypt('kf1.x'));
       expect(error.message).toBe('The API answered with status 403.');

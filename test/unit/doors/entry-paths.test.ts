@@ -209,7 +209,7 @@ describe('a catch-all route', () => {
     ['with a dot segment', `/keys/..${PATH}`, PATH.slice(1), '404'],
     ['with an empty segment', `/keys/${PATH}`, PATH.slice(1), '404'],
   ] as const)(
-    '{proxy+} on a custom domain with the base path %s, for the path %s and the proxy parameter %s: %s',
+    '{proxy+}, on a custom domain with the base path %s, answers the path %s with the proxy parameter %s: %s',
     async ([, path, proxy, outcome]) => {
       for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;

@@ -195,7 +195,7 @@ describe('warm processes', () => {
     expect(await codeOf(session.decrypt(record))).toBe('PartitionErased');
   });
 
-  it('keep opening for at most staleGrace longer while the metastore is down', async () => {
+  it('keep decrypting records for at most staleGrace longer while the metastore is down', async () => {
     const session = cold({ policy }).session('p');
     await session.decrypt(record);
     await begin();

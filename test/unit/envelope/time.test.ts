@@ -251,7 +251,7 @@ describe('createdNow', () => {
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('returns a date after that of a key that has reached its usage limit, if that date is near', () => {
+  it('returns a date later than that of an exhausted key, if the exhausted key was created near the current time', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);

@@ -509,7 +509,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
   });
 
-  it('does not mistake a KMS region that hangs for a metastore outage', async () => {
+  it('does not mistake a hanging KMS region for a metastore outage', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(61 * MINUTE_MS);
     world.kms.interfere = () => new Promise((resolve) => setTimeout(resolve, 2500));

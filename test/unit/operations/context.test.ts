@@ -202,7 +202,7 @@ describe('the fields of a document with a context', () => {
     expect(await codeOf(ask('encrypt-fields', body))).toBe('InvalidRequest');
   });
 
-  it('are not encrypted if contextFrom has a path from the array element and a field is not in an array', async () => {
+  it('are refused if contextFrom has a path that begins at an array element, but a field is in no array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });

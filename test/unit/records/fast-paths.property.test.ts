@@ -49,7 +49,7 @@ const contextMember = fc
   .map((context) => `,"context":${JSON.stringify(context)}`);
 const maybeContext = fc.option(contextMember, { nil: '' });
 
-/** Texts most of which the fast paths can read. */
+/** Generates texts, most of which the fast paths can read. */
 const usual = fc.oneof(
   record,
   fc.tuple(record, maybeContext).map(([text, context]) => `{"record":${text}${context}}`),
