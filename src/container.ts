@@ -108,18 +108,18 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
     keyfold: new SessionFactory({ ...names, ...rules, policy, metastore, kms, events: telemetry.events }),
     naming: new KeyNaming(names),
     telemetry,
-    openRows: ({ table: tableName, segment: index, segments: of, ...names }) =>
+    openRows: ({ table: tableName, segment: index, segments: of, ...event }) =>
       new DynamoDbRows(
         {
           table: { tableName, ...regionOf(config) },
           segment: { index, of },
           readUnits: undefined,
           writeUnits: undefined,
-          fields: names.fields,
-          partition: names.partition,
-          partitionField: names.partitionField,
-          context: names.context,
-          contextFrom: names.contextFrom,
+          fields: event.fields,
+          partition: event.partition,
+          partitionField: event.partitionField,
+          context: event.context,
+          contextFrom: event.contextFrom,
         },
         Date.now,
       ),
