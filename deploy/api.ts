@@ -117,7 +117,7 @@ function httpAuthorizer({ http }: Deployment, region: string): { authorizer: obj
       payloadVersion: '2.0',
       enableSimpleResponses: true,
       resultTtlInSeconds: http.authorizerCacheSeconds ?? 0,
-      // The owner of the authorizer lets this API invoke it. A deployment has no right to say so.
+      // The owner of the authorizer lets this API invoke it, because a deployment has no permission to do that.
       managedExternally: true,
     };
     return { authorizer: { name: 'own', type: 'request' }, authorizers: { own } };
@@ -125,7 +125,7 @@ function httpAuthorizer({ http }: Deployment, region: string): { authorizer: obj
   return { authorizer: { type: 'aws_iam' }, authorizers: {} };
 }
 
-/** The source that a Lambda authorizer must let invoke it. */
+/** The source ARN that the permission to invoke a Lambda authorizer must allow. */
 function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'] {
   if (http.auth !== 'authorizer') return {};
   const arn = `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${${api}}/authorizers/*`;

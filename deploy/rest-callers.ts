@@ -4,7 +4,7 @@ import type { Resources } from './queues.ts';
 
 /** The stage of a REST API. */
 export const STAGE = 'live';
-/** The REST API, for its parts. */
+/** A reference to the REST API, for the resources that belong to it. */
 export const API = { Ref: 'RestApi' };
 
 /**

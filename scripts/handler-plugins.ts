@@ -80,7 +80,8 @@ export const LAMBDA_CREDENTIALS: Plugin = {
 export const NEVER_LOADED: Plugin = {
   name: 'never-loaded',
   setup: (bundler) => {
-    // Only an operator's commands load it. esbuild removes their code, but would still make chunks of the imports.
+    // Only an operator's commands load this module. esbuild removes their code, but would still make chunks for its
+    // imports.
     bundler.onResolve({ filter: /^\.\/kms\/pkcs11\// }, ({ path }) => ({ path, external: true }));
     const filter = /^@smithy\/core\/event-streams$|^bowser$/;
     bundler.onResolve({ filter }, ({ path }) => ({ path, namespace: 'never-loaded' }));

@@ -48,8 +48,8 @@ export class AppPart {
   readonly include: CfnInclude;
 
   /**
-   * @param parameters values of what the part refers to and other parts have: the roles by their names in roles.yml,
-   * and the topic of the alarms
+   * @param parameters the values of what the part refers to in other parts: the roles by their names in roles.yml, and
+   * the topic of the alarms
    */
   constructor(scope: Construct, app: AppPackage, part: 'api' | 'queue', parameters: Readonly<Record<string, string>>) {
     this.stack = new NestedStack(scope, 'Stack');

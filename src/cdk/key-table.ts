@@ -24,7 +24,8 @@ export interface KeyTableProps {
 
 /**
  * The key table: a DynamoDB Global Table with point-in-time recovery, deletion protection and a policy that denies
- * writes by strangers. It is `infra/table.yml` as a nested stack. Make it in one region. The table outlives the stack.
+ * writes by all other roles. It is `infra/table.yml` as a nested stack. Make it in one region. The table outlives the
+ * stack.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { KeyTable } from 'keyfold/cdk';

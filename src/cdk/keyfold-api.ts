@@ -9,8 +9,8 @@ import { ROLES_ID } from './roles-id.ts';
 import { SymmetricKey } from './symmetric-key.ts';
 
 /**
- * The longest name of a stack that IAM keeps whole at the beginning of the roles' names. The table's policy knows the
- * roles by it.
+ * The longest name of a stack that IAM keeps whole at the beginning of the roles' names. The table's policy recognises
+ * the roles by it.
  */
 const MAX_STACK_NAME = 20;
 

@@ -34,7 +34,7 @@ interface RunAuditLine {
   readonly dryRun: boolean;
 }
 
-/** What a line about the key table says besides. */
+/** What a line about the key table also says. */
 interface AuditLine extends RunAuditLine {
   readonly table: string;
   readonly region: string;

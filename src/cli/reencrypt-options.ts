@@ -77,7 +77,7 @@ export function withReencryptOptions(command: Command): Command {
 
 /**
  * Builds the request of `keyfold reencrypt`.
- * @throws KeyfoldError `InvalidRequest` if options are missing, or do not go together
+ * @throws KeyfoldError `InvalidRequest` if options are missing, or cannot be combined
  */
 export function reencryptRequestOf(
   source: string,

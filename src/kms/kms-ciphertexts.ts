@@ -11,7 +11,7 @@ const MAX_ATTEMPTS = 5;
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
-/** Opens ciphertexts that `Encrypt` of AWS KMS made in one region. */
+/** Opens ciphertexts that AWS KMS made with `Encrypt` in one region. */
 export class KmsCiphertexts implements CiphertextOpener {
   readonly #region: string;
   readonly #encryptionContext: Record<string, string> | undefined;

@@ -247,7 +247,7 @@ function locatedIn(text: string): JsonValue | undefined {
     JSON.parse(text);
     return locateValues(text);
   } catch {
-    // The reason stays out, because the error of JSON.parse quotes the line.
+    // Leave out the reason, because the error of JSON.parse quotes the line.
     return undefined;
   }
 }

@@ -22,7 +22,7 @@ function parametersOf({ stack }: SynthesizedApp): unknown {
   return found?.Properties?.['Parameters'];
 }
 
-/** The policies of a role that gets the three of a key. */
+/** The policies of a role that gets all three policies of a key. */
 function policiesOf(policyRegions?: string[]): string {
   const stack = stackOf();
   const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions });
@@ -32,7 +32,9 @@ function policiesOf(policyRegions?: string[]): string {
   return JSON.stringify(made?.Properties?.['ManagedPolicyArns']);
 }
 
-/** Resources as far as both must be the same: without the bucket of osls, the code, and what another part has. */
+/**
+ * The resources that both must have in common: without the bucket of osls, the code, and what belongs to another part.
+ */
 function comparable(resources: object): object {
   const kept = Object.entries(resources).filter(([name]) => !name.startsWith('ServerlessDeploymentBucket'));
   return normalized(

@@ -117,7 +117,7 @@ export class SoftHsm {
   }
 }
 
-/** What makes keys, besides what Keyfold uses. */
+/** The driver with the function that makes keys, which Keyfold does not use. */
 interface MakingDriver extends Omit<Pkcs11Driver, 'PKCS11'> {
   readonly PKCS11: new () => Pkcs11 & {
     C_GenerateKey(session: Handle, mechanism: Mechanism, template: readonly Attribute[]): Handle;

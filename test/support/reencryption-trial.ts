@@ -50,7 +50,7 @@ const RUNS = 2;
 const HOUR_MS = 3_600_000;
 /** The writer must leave the emulator time for the runs. */
 const WRITE_PAUSE_MS = 5;
-/** Every hundredth row cannot be done. */
+/** Every hundredth row cannot be processed. */
 const POISON_EVERY = 100;
 
 /** Makes a service process with a cold cache. Keys that it makes are as old as its clock says. */

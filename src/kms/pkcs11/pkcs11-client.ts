@@ -81,7 +81,7 @@ export class Pkcs11Client implements Region {
     this.#checked(action, answer);
   }
 
-  /** The PIN of the caller's function. The function's own error is left out, because it may quote the PIN. */
+  /** Gets the PIN from the caller's function. The function's own error is left out, because it may quote the PIN. */
   async #askedPin(action: KmsAction, signal: AbortSignal): Promise<string> {
     const asked = Promise.resolve().then(() => this.#pin());
     const pin: unknown = await orAborted(asked, signal).catch(() => signal.throwIfAborted());

@@ -14,7 +14,7 @@ import { decodeWrap, encodeWrap } from './pkcs11-wrap.ts';
 
 const DEPENDENCIES = having('now', 'random', 'sleep');
 const NOT_WRAPPED = 'it is not wrapped by a PKCS#11 token';
-/** An HSM that is away is seldom back within seconds. A session may become free. */
+/** An HSM that does not answer is seldom back within seconds, but a session may become free. */
 const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
 
 /**

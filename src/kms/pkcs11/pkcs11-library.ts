@@ -59,7 +59,7 @@ export class Pkcs11Library {
   }
 }
 
-/** Makes a call that has no effect if it fails with this code, because it was made before. */
+/** Makes a call. Ignores the error with this code, which means that the call has been made before. */
 export function unlessAlready(code: string, call: () => void): void {
   try {
     call();

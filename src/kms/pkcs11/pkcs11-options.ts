@@ -50,7 +50,7 @@ export interface Pkcs11KmsOptions {
   readonly events?: Partial<KmsEvents> | undefined;
 }
 
-/** The options after the check of their types, with the defaults in place. */
+/** The options, with their types checked and their defaults filled in. */
 export interface CheckedPkcs11Options extends Pkcs11KmsOptions {
   readonly requestTimeoutMs: number;
 }

@@ -51,7 +51,7 @@ class Pkcs11Thread {
   #start(): Worker {
     // In the package, the bundled worker is beside the bundle of this file.
     const file = new URL(`pkcs11-worker${extname(import.meta.url)}`, import.meta.url);
-    // Node's own options may be such as forbid a file, for example `--input-type`.
+    // Some of Node's own options forbid running a file, for example `--input-type`.
     const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });
     let errorName = 'ThreadEnded';
     worker.on('message', ({ id, answer }: AnswerMessage) => this.#settle(id, answer));

@@ -27,7 +27,7 @@ import { unlessAlready, type Pkcs11Library } from './pkcs11-library.ts';
 import { MECHANISMS, type Pkcs11Mechanism } from './pkcs11-options.ts';
 import { NONCE_BYTES, TAG_BYTES, type Pkcs11Wrap } from './pkcs11-wrap.ts';
 
-/** What the worker thread must know of a token. */
+/** What the worker thread must know about a token. */
 export interface TokenSettings {
   readonly tokenLabel: string;
   /** The label of the key that wraps. */
@@ -50,7 +50,7 @@ export type TokenAnswer =
   | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
   | { readonly op: 'failed'; readonly fault: TokenFault };
 
-/** A log-in at the token. */
+/** A log-in to the token. */
 interface Session {
   readonly hsm: Pkcs11;
   readonly handle: Handle;
@@ -176,7 +176,10 @@ export class Pkcs11Token {
     }
   }
 
-  /** Whether the token opens what it has just wrapped. If it does, bytes that it does not open are the cause. */
+  /**
+   * Whether the token opens what it has just wrapped. If so, and it does not open other bytes, those bytes are at
+   * fault.
+   */
   #works(session: Session): boolean {
     try {
       this.#wrap(session, randomKeyBytes());

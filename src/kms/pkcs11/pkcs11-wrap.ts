@@ -22,7 +22,7 @@ export function encodeWrap({ mechanism, keyLabel, bytes }: Pkcs11Wrap): Buffer {
   return Buffer.from(`pkcs11:${NAMES[mechanism]}:${encodeURIComponent(keyLabel)}:${bytes.toString('base64')}`);
 }
 
-/** Decodes a wrap. Undefined if the bytes are none. */
+/** Decodes a wrap. Undefined if the bytes are not a wrap. */
 export function decodeWrap(wrapped: Uint8Array): Pkcs11Wrap | undefined {
   const text = viewOf(wrapped).toString('latin1', 0, MAX_WRAP_LENGTH + 1);
   const [, name, label = '', base64 = ''] = /^pkcs11:(gcm|kwp):([^:]+):([^:]+)$/.exec(text) ?? [];

@@ -10,7 +10,7 @@ const KEY_NOT_FOUND = /key not found/i;
 /** Answers of a node that is not the active one and does not forward requests. */
 const STANDBY = /not active|standby/i;
 
-/** Vault's texts for a log-in by AWS if it has not reached STS, and for the answer of STS if it is an error. */
+/** Vault's texts for a log-in by AWS: if Vault could not reach STS, and if STS answered with an error. */
 const STS_NOT_REACHED = /error making request/i;
 const STS_STATUS = /received error code (\d{3}) from STS/i;
 const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;

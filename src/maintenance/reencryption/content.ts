@@ -25,7 +25,7 @@ const LETTER_K = 0x6b;
 
 /**
  * Reads a cell.
- * @throws KeyfoldError `InvalidRequest` if the cell looks like a record and is none
+ * @throws KeyfoldError `InvalidRequest` if the cell looks like a record but is not one
  */
 export function contentOf(cell: ReadCell): Content {
   if (cell.kind === 'unreadable') throw new KeyfoldError('InvalidRequest', 'The field cannot be read.');

@@ -13,7 +13,7 @@ export interface Checkpoint {
   readonly counts: Counts;
 }
 
-/** A row that could not be done. */
+/** A row that could not be processed. */
 export interface QuarantinedRow {
   readonly row: string;
   /** An error's code, or `ChangedTooOften` if other writers changed the row before each attempt to write it. */
@@ -24,7 +24,7 @@ export interface QuarantinedRow {
 export interface ReencryptionOptions {
   readonly source: RowSource;
   readonly verbs: Pick<Verbs, 'apply'>;
-  /** Keeps a row that could not be done. When it resolves, the row must survive a kill of the process. */
+  /** Keeps a row that could not be processed. Once it has resolved, the row must survive a kill of the process. */
   readonly quarantine: (row: QuarantinedRow) => Promise<void>;
   /** Called about every two seconds, and when the run stops at its time limit. */
   readonly save: (checkpoint: Checkpoint) => Promise<void>;
@@ -47,7 +47,7 @@ const MAX_REREADS = 100;
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 10_000;
 
-/** Re-encrypts the rows of a source. The rows can be written by others meanwhile, also by another run. */
+/** Re-encrypts the rows of a source. Other programs may write the rows meanwhile, even another run. */
 export class Reencryption {
   readonly #options: ReencryptionOptions;
   readonly #pace: Pace | undefined;
@@ -61,7 +61,7 @@ export class Reencryption {
   /**
    * Re-encrypts all rows from a checkpoint on.
    * @param from where an earlier run stopped. Undefined to begin with the first row.
-   * @param untilMs when to stop after the page that is worked on, in milliseconds since 1970
+   * @param untilMs when to stop after the current page, in milliseconds since 1970
    * @returns the counts, and the position to go on from. The position is undefined if all rows are done.
    * @throws KeyfoldError the error of KMS or of the metastore if it lasts, because it says nothing about a row
    * @throws SourceFault if the source fails for about half a minute, or refuses the calls

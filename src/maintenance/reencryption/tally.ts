@@ -15,7 +15,7 @@ export interface Counts {
   readonly written: number;
   /** The rows that needed no change. */
   readonly unchanged: number;
-  /** The rows that could not be done. */
+  /** The rows that could not be processed. */
   readonly quarantined: number;
   /** The rows that hold none of the fields, or that another writer removed meanwhile. */
   readonly skipped: number;

@@ -75,7 +75,9 @@ export class Verbs {
     this.#since = secondsOf(startedAtMs);
   }
 
-  /** @throws KeyfoldError if a cell cannot be done, or a key cannot be loaded. No cell of the row is written then. */
+  /**
+   * @throws KeyfoldError if a cell cannot be processed, or a key cannot be loaded. No cell of the row is written then.
+   */
   async apply(row: Row): Promise<Change> {
     const cells = new Map<string, Cell>();
     const keys: KeyMeta[] = [];

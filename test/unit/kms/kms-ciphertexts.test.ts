@@ -16,7 +16,7 @@ afterEach(async () => {
 
 const answer = (body: object, status = 200): StubAnswer => ({ status, body: JSON.stringify(body) });
 
-/** Opens a ciphertext at a KMS with these answers. */
+/** Opens a ciphertext with a KMS that gives these answers. */
 async function open(...answers: readonly StubAnswer[]): Promise<Uint8Array> {
   stub = await startStub(...answers);
   vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
