@@ -1,6 +1,6 @@
 /**
- * Tests freezes that take longer than those in test/integration/connections: over TLS, of many lengths, and in the
- * middle of work. OpenSSL makes the certificate.
+ * Freezes processes over TLS, for many lengths of time, and in the middle of work. These tests are slower than those in
+ * test/integration/connections. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
