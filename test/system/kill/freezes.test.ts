@@ -106,7 +106,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
   it.for(ROLES.filter((role) => !role.includes('caller')))(
     'at any moment of its work makes %s lose no request',
     async (role) => {
-      const process = await start(role);
+      const process = await start(role, { RESETS_NEW_CONNECTIONS: 'true' });
       const random = new Seeded(role.length);
       for (let i = 0; i < 20; i += 1) {
         const underWay = process.serve(60);
