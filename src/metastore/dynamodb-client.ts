@@ -147,7 +147,7 @@ export async function unlessRefused<Done, Refused>(
 }
 
 /**
- * Builds the error for a table that could not be read or written. For the log, its cause names the table and its region.
+ * Builds the error for a table that could not be read or written. For the log, its cause names the table and region.
  * @param fault the name of the SDK's error, and the address that did not answer
  */
 export async function metastoreUnavailable(
