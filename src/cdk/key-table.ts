@@ -57,7 +57,7 @@ export class KeyTable extends Construct {
     });
     const replicas = stringsOf(given.replicaRegions, 'props.replicaRegions') ?? [];
     if (replicas.length > 3) throw new TypeError('props.replicaRegions must have at most three regions.');
-    const added = stringsOf(given.newReplicas, 'props.newReplicas') ?? [];
+    const added = new Set(stringsOf(given.newReplicas, 'props.newReplicas'));
     for (const region of added) {
       if (!replicas.includes(region)) throw new TypeError('props.newReplicas must be regions of props.replicaRegions.');
     }
@@ -67,7 +67,7 @@ export class KeyTable extends Construct {
       { option: 'props.tableName', parameter: 'TableName', value: given.tableName },
       ...replicas.map((value, i) => ({ option: 'props.replicaRegions', parameter: `ReplicaRegion${i + 1}`, value })),
       ...replicas.flatMap((region, i) =>
-        added.includes(region)
+        added.has(region)
           ? [{ option: 'props.newReplicas', parameter: `ReplicaPolicy${i + 1}`, value: 'false' }]
           : [],
       ),
