@@ -9,6 +9,9 @@ const infra = join(import.meta.dirname, '..', 'infra');
 /** The types of resources that contain keys or lead to them. If one is lost, its records cannot be read. */
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
+/** The states of a stack without resources. */
+const UNMADE: readonly string[] = ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'];
+
 /** A change that CloudFormation would make to a resource. */
 interface Change {
   readonly Action: string;
@@ -216,14 +219,20 @@ export async function deleteUnmade(
 
 /**
  * Checks that the table does not exist in another region. Otherwise there would be two tables with replicas.
+ * @returns the regions that already have a replica, besides the region of the stack
  * @throws Error that names the region of the existing table
  */
-export async function requireFirstRegion({ name, region }: Stack, regions: readonly string[]): Promise<void> {
-  if ((await deployedOf({ name, region })) !== undefined) return;
+export async function replicasOf(
+  { name, region }: Pick<Stack, 'name' | 'region'>,
+  regions: readonly string[],
+): Promise<string[]> {
+  const deployed = await deployedOf({ name, region });
+  if (deployed !== undefined) return UNMADE.includes(deployed.StackStatus) ? [] : replicaParametersOf(deployed);
   for (const other of regions.filter((one) => one !== region)) {
-    const deployed = await deployedOf({ name, region: other });
-    if (deployed !== undefined) throw new Error(`${name} is in ${other}: that must stay the first of the regions`);
+    if ((await deployedOf({ name, region: other })) !== undefined)
+      throw new Error(`${name} is in ${other}: that must stay the first of the regions`);
   }
+  return [];
 }
 
 /** The deployed stack. Undefined if there is none. */
@@ -238,18 +247,21 @@ export async function deployedOf({ name, region }: Pick<Stack, 'name' | 'region'
   return answer.Stacks[0];
 }
 
+function replicaParametersOf(deployed: Deployed | undefined): string[] {
+  return (deployed?.Parameters ?? [])
+    .filter(({ ParameterKey, ParameterValue }) => {
+      return ParameterValue !== '' && REPLICAS.includes(ParameterKey as 'ReplicaRegion1');
+    })
+    .map(({ ParameterValue }) => ParameterValue);
+}
+
 /**
  * Finds replicas that would be removed. CloudFormation reports the removal of a replica as a modification of the table.
  */
 function requireReplicas({ name, parameters, template }: Stack, deployed: Deployed | undefined): void {
   if (template !== 'table.yml') return;
-  const before = (deployed?.Parameters ?? []).filter(({ ParameterKey }) =>
-    REPLICAS.includes(ParameterKey as 'ReplicaRegion1'),
-  );
   const after = new Set(REPLICAS.map((replica) => parameters[replica]));
-  const lost = before
-    .map(({ ParameterValue }) => ParameterValue)
-    .filter((region) => region !== '' && !after.has(region));
+  const lost = replicaParametersOf(deployed).filter((region) => !after.has(region));
   if (lost.length > 0)
     throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
 }

@@ -2,16 +2,7 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appChanges, requireRightsOfApp } from './app-stack.ts';
 import { requireAccount, requireAdministrator } from './aws.ts';
-import {
-  deleteUnmade,
-  describe,
-  discard,
-  execute,
-  plan,
-  protect,
-  requireFirstRegion,
-  type Intent,
-} from './change-set.ts';
+import { deleteUnmade, describe, discard, execute, plan, protect, replicasOf, type Intent } from './change-set.ts';
 import { stackOf, type Deployment } from './deployment.ts';
 import { functionRolesOf } from './function-roles.ts';
 import { maintain } from './maintenance.ts';
@@ -21,7 +12,12 @@ import { keyStacks, roleStacks, tableStacks, type Stack } from './stacks.ts';
 
 const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) => Stack[] | Promise<Stack[]>>> = {
   keys: async (deployment, intent) => keyStacks(deployment, await functionRolesOf(deployment, intent)),
-  table: tableStacks,
+  table: async (deployment, { isMeant }) => {
+    const [region = ''] = deployment.regions;
+    const existing = await replicasOf({ name: stackOf(deployment, 'table'), region }, deployment.regions);
+    // Without --yes, the last update alone shows all changes.
+    return tableStacks(deployment, existing).slice(isMeant ? 0 : -1);
+  },
   roles: roleStacks,
 };
 
@@ -53,7 +49,6 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   else {
     for (const stack of await stacksOf(deployment, intent)) {
       if (what === 'roles') await requireRightsOfApp(deployment, stack.region);
-      if (what === 'table') await requireFirstRegion(stack, deployment.regions);
       await deployStack(stack, intent);
     }
   }

@@ -47,26 +47,36 @@ export function keyStacks(deployment: Deployment, roles: FunctionRoles): Stack[]
   }));
 }
 
-/** The stack of the table, which is in the first region. The other regions have replicas. */
-export function tableStacks(deployment: Deployment): Stack[] {
+/**
+ * The stack of the table, which is in the first region. The other regions have replicas. CloudFormation cannot make a
+ * replica and its policy in one update, so the stack comes twice if replicas are new: first without their policies.
+ * @param existing the regions that have a replica
+ */
+export function tableStacks(deployment: Deployment, existing: readonly string[]): Stack[] {
   const { classification, regions, tableKeyName, tableName, tableWriters } = deployment;
   const [region = '', ...others] = regions;
-  return [
-    {
-      name: stackOf(deployment, 'table'),
-      region,
-      template: 'table.yml',
-      parameters: {
-        TableName: tableName,
-        Classification: classification,
-        EncryptionKeyName: tableKeyName ?? '',
-        RolesStackName: stackOf(deployment, 'roles'),
-        WriterArns: tableWriters.join(','),
-        ...Object.fromEntries(REPLICAS.map((name, i) => [name, others[i] ?? ''])),
-      },
-      isKept: true,
+  const stackWith = (hasPolicy: (replica: string) => boolean): Stack => ({
+    name: stackOf(deployment, 'table'),
+    region,
+    template: 'table.yml',
+    parameters: {
+      TableName: tableName,
+      Classification: classification,
+      EncryptionKeyName: tableKeyName ?? '',
+      RolesStackName: stackOf(deployment, 'roles'),
+      WriterArns: tableWriters.join(','),
+      ...Object.fromEntries(
+        REPLICAS.flatMap((name, i) => [
+          [name, others[i] ?? ''],
+          [`ReplicaPolicy${i + 1}`, String(hasPolicy(others[i] ?? ''))],
+        ]),
+      ),
     },
-  ];
+    isKept: true,
+  });
+  const whole = stackWith(() => true);
+  if (others.every((replica) => existing.includes(replica))) return [whole];
+  return [stackWith((replica) => replica === '' || existing.includes(replica)), whole];
 }
 
 /** The parameters of table.yml for the replicas. */

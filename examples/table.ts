@@ -23,5 +23,5 @@ export async function createTable(client: DynamoDBClient, TableName: string): Pr
   await client.send(new CreateTableCommand(table)).catch((error: unknown) => {
     if (!(error instanceof ResourceInUseException)) throw error;
   });
-  await waitUntilTableExists({ client, maxWaitTime: 60 }, { TableName });
+  await waitUntilTableExists({ client, minDelay: 1, maxWaitTime: 60 }, { TableName });
 }

@@ -104,9 +104,12 @@ export function keyRowUnreadable(row: { id: string; created: number }, reason: s
 }
 
 /**
- * The name of a thrown value, for logs and metrics. The message is omitted, because some errors of the SDK quote
- * answers, which can contain data.
+ * The code of a thrown value, such as `ECONNREFUSED`, or the name of an error without a code. For logs and metrics. The
+ * message is omitted, because some errors of the SDK quote answers, which can contain data.
  */
 export function errorNameOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.name : 'UnknownError';
+  if (!(thrown instanceof Error)) return 'UnknownError';
+  const { code } = thrown as NodeJS.ErrnoException;
+  const name = typeof code === 'string' ? code : thrown.name;
+  return /^\w{1,64}$/.test(name) ? name : 'UnknownError';
 }

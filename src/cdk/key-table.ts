@@ -12,6 +12,11 @@ export interface KeyTableProps {
   readonly tableName?: string | undefined;
   /** Up to three other regions with a replica. An update can add or remove one. */
   readonly replicaRegions?: readonly string[] | undefined;
+  /**
+   * Regions of `replicaRegions` whose replica is made by this deployment. CloudFormation cannot make a replica and its
+   * policy in one update. So the replica gets the policy from the next deployment, which must not list the region here.
+   */
+  readonly newReplicas?: readonly string[] | undefined;
   /** The `name` of a {@link SymmetricKey} that encrypts the table at rest. By default DynamoDB uses its own key. */
   readonly encryptionKeyName?: string | undefined;
   /**
@@ -46,16 +51,26 @@ export class KeyTable extends Construct {
       classification: STRING,
       tableName: optional(STRING),
       replicaRegions: optional(ARRAY),
+      newReplicas: optional(ARRAY),
       encryptionKeyName: optional(STRING),
       writers: optional(ARRAY),
     });
     const replicas = stringsOf(given.replicaRegions, 'props.replicaRegions') ?? [];
     if (replicas.length > 3) throw new TypeError('props.replicaRegions must have at most three regions.');
+    const added = new Set(stringsOf(given.newReplicas, 'props.newReplicas'));
+    for (const region of added) {
+      if (!replicas.includes(region)) throw new TypeError('props.newReplicas must be regions of props.replicaRegions.');
+    }
     const roles = `arn:${Aws.PARTITION}:iam::${Aws.ACCOUNT_ID}:role/${Stack.of(this).stackName}-${ROLES_ID}-*`;
     const template = new InfraTemplate(this, 'Stack', 'table.yml', [
       { option: 'props.classification', parameter: 'Classification', value: given.classification },
       { option: 'props.tableName', parameter: 'TableName', value: given.tableName },
       ...replicas.map((value, i) => ({ option: 'props.replicaRegions', parameter: `ReplicaRegion${i + 1}`, value })),
+      ...replicas.flatMap((region, i) =>
+        added.has(region)
+          ? [{ option: 'props.newReplicas', parameter: `ReplicaPolicy${i + 1}`, value: 'false' }]
+          : [],
+      ),
       { option: 'props.encryptionKeyName', parameter: 'EncryptionKeyName', value: given.encryptionKeyName },
       {
         option: 'props.writers',

@@ -28,19 +28,23 @@ const MAX_DETAIL = 400;
 
 /** Describes the error of an SDK client. Of a network error, it keeps the code and the address. */
 export function callFaultOf(thrown: unknown): CallFault {
-  const { code, address, port, errors } = (thrown ?? {}) as NodeJS.ErrnoException & {
+  const name = errorNameOf(thrown);
+  const address = addressOf(thrown);
+  if (address !== undefined) return { name, detail: address };
+  const isDetailed = DETAILED_ERRORS.has(name) && thrown instanceof Error;
+  return { name, ...(isDetailed && { detail: thrown.message.slice(0, MAX_DETAIL) }) };
+}
+
+/** The address that did not answer, such as `127.0.0.1:8082`. Undefined if the error is not a network error. */
+export function addressOf(thrown: unknown): string | undefined {
+  const { address, port, errors } = (thrown ?? {}) as {
     readonly address?: string;
     readonly port?: number;
     readonly errors?: readonly unknown[];
   };
+  if (address !== undefined) return `${address}:${port ?? '?'}`;
   // If a name has several addresses, Node reports one error for each of them.
-  if (Array.isArray(errors) && errors.length > 0 && address === undefined) return callFaultOf(errors[0]);
-  if (typeof code === 'string' && /^\w{1,64}$/.test(code)) {
-    return { name: code, ...(address !== undefined && { detail: `${address}:${port ?? '?'}` }) };
-  }
-  const name = errorNameOf(thrown);
-  const isDetailed = DETAILED_ERRORS.has(name) && thrown instanceof Error;
-  return { name, ...(isDetailed && { detail: thrown.message.slice(0, MAX_DETAIL) }) };
+  return Array.isArray(errors) ? addressOf(errors[0]) : undefined;
 }
 
 /** Formats a fault in one line, such as `ECONNREFUSED 127.0.0.1:8082`. */

@@ -214,7 +214,7 @@ export class Session {
    * @throws KeyfoldError `InvalidRequest` if the text has a lone surrogate, which UTF-8 cannot encode
    * @throws KeyfoldError if no key to encrypt with can be loaded or made
    * @example
-   * const record = await session.encryptText('4111111111111111'); // kf1.AAAAAGpm…
+   * const record = await session.encryptText('4111111111111111'); // kf1.AABrCrAD…
    * const text = await session.decryptText(record); // 4111111111111111
    */
   async encryptText(text: string, limits: RequestLimits = {}): Promise<string> {

@@ -1,7 +1,8 @@
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { isThrottlingError } from '@smithy/core/retry';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
-import { faultNameOf, RegionFault, type FaultClass, type KmsAction } from './region-fault.ts';
+import { errorNameOf } from '../errors.ts';
+import { RegionFault, type FaultClass, type KmsAction } from './region-fault.ts';
 
 const UNAVAILABLE = new Set([
   'KMSInternalException',
@@ -37,11 +38,11 @@ export function classify(region: string, action: KmsAction, error: unknown): Reg
     error instanceof KMSServiceException && DETAILED_ERRORS.has(error.name)
       ? error.message.slice(0, MAX_DETAIL)
       : undefined;
-  return new RegionFault(region, action, faultClass, faultNameOf(error), detail);
+  return new RegionFault(region, action, faultClass, errorNameOf(error), detail);
 }
 
 function classOf(action: KmsAction, error: unknown): FaultClass {
-  const name = faultNameOf(error);
+  const name = errorNameOf(error);
   const isAnswer = error instanceof KMSServiceException;
   const status = isAnswer ? error.$metadata.httpStatusCode : undefined;
   if (error instanceof Error && isThrottlingError(error as Parameters<typeof isThrottlingError>[0])) return 'throttled';

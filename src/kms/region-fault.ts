@@ -50,11 +50,3 @@ export function regionsFailed(faults: readonly RegionFault[], summary: string): 
   const code = classes.has('unavailable') || classes.has('throttled') ? transientCode : 'KmsMisconfigured';
   return new KeyfoldError(code, `${summary}: ${details}.`, { cause: new AggregateError(faults, 'KMS') });
 }
-
-/** The name of an error for a fault: its code, or its name. The message is left out, because it may quote an answer. */
-export function faultNameOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'UnknownError';
-  const { code } = error as NodeJS.ErrnoException;
-  const name = typeof code === 'string' ? code : error.name;
-  return /^\w{1,64}$/.test(name) ? name : 'UnknownError';
-}

@@ -146,9 +146,17 @@ export async function unlessRefused<Done, Refused>(
   }
 }
 
-/** Builds the error for a table that could not be read or written. Its cause names the SDK error, for the log. */
-export function metastoreUnavailable(tableName: string, errorName: string): KeyfoldError {
+/**
+ * Builds the error for a table that could not be read or written. For the log, its cause names the table and region.
+ * @param fault the name of the SDK's error, and the address that did not answer
+ */
+export async function metastoreUnavailable(
+  { config }: DynamoDBClient,
+  tableName: string,
+  fault: string,
+): Promise<KeyfoldError> {
+  const region = await config.region().catch(() => 'an unknown region');
   return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
-    cause: new Error(`DynamoDB table ${tableName}: ${errorName}`),
+    cause: new Error(`DynamoDB table ${tableName} in ${region}: ${fault}`),
   });
 }

@@ -85,7 +85,7 @@ export class DynamoDbKeyTable implements KeyTable {
     try {
       return await work();
     } catch (error) {
-      throw metastoreUnavailable(this.#tableName, faultText(callFaultOf(error)));
+      throw await metastoreUnavailable(this.#client, this.#tableName, faultText(callFaultOf(error)));
     }
   }
 }

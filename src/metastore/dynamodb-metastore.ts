@@ -10,6 +10,7 @@ import { checkedKeyRecord, checkSeconds } from '../envelope/checked-ports.ts';
 import { errorNameOf } from '../errors.ts';
 import { BYTES, check, having, NUMBER, optional, optionsOf, STRING, type Types } from '../input/checks.ts';
 import { guardHandler } from '../connections/agents.ts';
+import { addressOf, faultText } from '../connections/call-fault.ts';
 import { listening } from '../input/defaults.ts';
 import { checkDeadline, orAborted } from '../async/deadline.ts';
 import { impossibleKeyId, isPossibleKeyId, type EpochSeconds, type KeyId } from '../records/ids.ts';
@@ -205,7 +206,9 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
       this.#events.metastoreCalled(action, performance.now() - beganAtMs, name);
       deadline.signal.throwIfAborted();
-      throw metastoreUnavailable(this.#tableName, name);
+      // The messages of errors stay out of a function's log.
+      const fault = faultText({ name, detail: addressOf(error) });
+      throw await metastoreUnavailable(this.#client, this.#tableName, fault);
     } finally {
       this.#guard();
     }

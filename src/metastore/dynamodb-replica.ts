@@ -27,7 +27,7 @@ export class Replica {
     try {
       return await call(this.#client, this.#tableName);
     } catch (error) {
-      throw metastoreUnavailable(this.#tableName, faultText(callFaultOf(error)));
+      throw await metastoreUnavailable(this.#client, this.#tableName, faultText(callFaultOf(error)));
     }
   }
 }

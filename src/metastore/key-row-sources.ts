@@ -44,7 +44,7 @@ export class DynamoDbSource implements KeyRowSource {
         for (const item of items) yield { item };
       }
     } catch (error) {
-      throw metastoreUnavailable(this.#tableName, faultText(callFaultOf(error)));
+      throw await metastoreUnavailable(this.#client, this.#tableName, faultText(callFaultOf(error)));
     }
   }
 

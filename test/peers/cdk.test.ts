@@ -141,6 +141,7 @@ describe('KeyTable', () => {
       ...TABLE,
       tableName: 'Keys',
       replicaRegions: ['us-east-1', 'eu-west-1'],
+      newReplicas: ['eu-west-1'],
       encryptionKeyName: 'table',
       writers: ['arn:aws:iam::111122223333:role/operator'],
     });
@@ -152,6 +153,7 @@ describe('KeyTable', () => {
       TableName: 'Keys',
       ReplicaRegion1: 'us-east-1',
       ReplicaRegion2: 'eu-west-1',
+      ReplicaPolicy2: 'false',
       EncryptionKeyName: 'table',
       WriterArns: {
         'Fn::Join': ['', [...roles.slice(0, 4), ':role/keyfold-Roles-*,arn:aws:iam::111122223333:role/operator']],
@@ -163,6 +165,7 @@ describe('KeyTable', () => {
 
   it.for([
     [{ ...TABLE, tableName: 'a b' }, 'props.tableName must match'],
+    [{ ...TABLE, newReplicas: ['us-east-1'] }, 'props.newReplicas must be regions of props.replicaRegions.'],
     [{ ...TABLE, replicaRegions: ['a', 'b', 'c', 'd'] }, 'props.replicaRegions must have at most three regions'],
     [{ ...TABLE, writers: ['somebody'] }, 'props.writers must match'],
     [undefined, 'props must be an object'],

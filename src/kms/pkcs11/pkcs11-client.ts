@@ -1,10 +1,10 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import { KeyfoldError } from '../../errors.ts';
+import { errorNameOf, KeyfoldError } from '../../errors.ts';
 import { viewOf } from '../../input/checks.ts';
 import type { Region } from '../failover.ts';
-import { faultNameOf, RegionFault, type KmsAction } from '../region-fault.ts';
+import { RegionFault, type KmsAction } from '../region-fault.ts';
 import type { TokenFault } from './pkcs11-faults.ts';
 import type { CheckedPkcs11Options } from './pkcs11-options.ts';
 import { threadOf } from './pkcs11-thread.ts';
@@ -68,7 +68,7 @@ export class Pkcs11Client implements Region {
       deadline.signal.throwIfAborted();
       if (error instanceof RegionFault) throw error;
       const isOver = signal.aborted || error instanceof KeyfoldError;
-      const errorName = isOver ? 'NoAnswerInTime' : faultNameOf(error);
+      const errorName = isOver ? 'NoAnswerInTime' : errorNameOf(error);
       throw this.#fault(action, { faultClass: 'unavailable', errorName });
     }
   }

@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { orAborted } from '../../async/deadline.ts';
-import { faultNameOf } from '../region-fault.ts';
+import { errorNameOf } from '../../errors.ts';
 import type { TokenAnswer, TokenCall, TokenSettings } from './pkcs11-token.ts';
 import type { AnswerMessage, CallMessage } from './pkcs11-worker.ts';
 
@@ -56,7 +56,7 @@ class Pkcs11Thread {
     let errorName = 'ThreadEnded';
     worker.on('message', ({ id, answer }: AnswerMessage) => this.#settle(id, answer));
     // An error ends the thread, for example if a bundle lacks its file. The next call starts another thread.
-    worker.once('error', (error) => (errorName = faultNameOf(error)));
+    worker.once('error', (error) => (errorName = errorNameOf(error)));
     worker.once('exit', () => {
       this.#worker = undefined;
       const fault = { faultClass: 'unavailable', errorName } as const;

@@ -1,11 +1,11 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { decodeBase64 } from '../../crypto/base64.ts';
-import { KeyfoldError } from '../../errors.ts';
+import { errorNameOf, KeyfoldError } from '../../errors.ts';
 import { viewOf } from '../../input/checks.ts';
 import { membersOf } from '../../input/json-object.ts';
 import type { Region } from '../failover.ts';
-import { faultNameOf, RegionFault, type KmsAction } from '../region-fault.ts';
+import { RegionFault, type KmsAction } from '../region-fault.ts';
 import type { VaultAuth } from './vault-auth.ts';
 import { faultOf } from './vault-faults.ts';
 import { VaultHttp, type VaultAnswer } from './vault-http.ts';
@@ -100,7 +100,7 @@ export class VaultAddress implements Region {
       deadline.signal.throwIfAborted();
       if (error instanceof RegionFault) throw error;
       const isOver = signal.aborted || error instanceof KeyfoldError;
-      throw new RegionFault(this.region, action, 'unavailable', isOver ? 'NoAnswerInTime' : faultNameOf(error));
+      throw new RegionFault(this.region, action, 'unavailable', isOver ? 'NoAnswerInTime' : errorNameOf(error));
     }
   }
 

@@ -6,7 +6,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodeDataRowRecord } from '../../../src/index.ts';
 import { read } from '../../support/documents.ts';
 import { noDeadline } from '../../support/fakes.ts';
@@ -20,6 +20,8 @@ let record: string;
 let folder: string;
 
 beforeAll(async () => {
+  // A race needs two commands that make a key in the same second.
+  vi.useFakeTimers({ toFake: ['Date'] });
   world = await HealthyService.start();
   const sealed = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
   ({ created } = sealed.key.parent);
@@ -37,6 +39,7 @@ beforeAll(async () => {
   await world.operator.keyfold(verifying, world.settings);
 });
 afterAll(async () => {
+  vi.useRealTimers();
   await world.stop();
   await rm(folder, { recursive: true });
 });

@@ -282,7 +282,8 @@ describe('a deploy script with --yes', () => {
   };
 
   it('also turns on termination protection for an unchanged stack, because an earlier run may have stopped before that step', async () => {
-    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...unchanged });
+    const there = stackIn('CREATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']);
+    const outcome = await cli.deploy(['table', '--yes'], { ...there, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).slice(-2)).toEqual([
@@ -347,6 +348,36 @@ describe('a deploy script with --yes', () => {
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() });
     expect(outcome).toMatchObject({ code: 0 });
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
+  });
+
+  describe('makes a new replica in one update and its policy in the next, because CloudFormation cannot make both in one', () => {
+    const policies = { ReplicaPolicy1: 'true', ReplicaPolicy2: 'true', ReplicaPolicy3: 'true' };
+    const regions = ['us-west-2', 'us-east-1', 'eu-west-1'];
+
+    it.for([
+      ['of a new table', ABSENT, { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' }],
+      [
+        'after a failed creation',
+        stackIn('REVIEW_IN_PROGRESS', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']),
+        { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' },
+      ],
+      ['of a table', stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']), { ReplicaPolicy2: 'false' }],
+    ] as const)('%s', async ([, there, first]) => {
+      const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
+      expect(outcome).toMatchObject({ code: 0 });
+      expect(parametersOf(outcome)).toMatchObject([{ ...policies, ...first }, policies]);
+    });
+
+    it('shows both together without --yes', async () => {
+      const outcome = await cli.deploy(['table'], { ...ABSENT, ...changes() }, { regions });
+      expect(parametersOf(outcome)).toMatchObject([policies]);
+    });
+
+    it('in one update if all replicas are there', async () => {
+      const there = stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']);
+      const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
+      expect(parametersOf(outcome)).toMatchObject([policies]);
+    });
   });
 
   it('accepts a new replica in the last free parameter', async () => {
@@ -929,6 +960,9 @@ describe('the stack parameters', () => {
       ReplicaRegion1: 'us-east-1',
       ReplicaRegion2: 'eu-west-1',
       ReplicaRegion3: '',
+      ReplicaPolicy1: 'true',
+      ReplicaPolicy2: 'true',
+      ReplicaPolicy3: 'true',
     });
     expect(await given('roles')).toEqual({
       FunctionPrefix: 'trial',

@@ -42,6 +42,15 @@ describe('the table stack', () => {
     expect(table({ ReplicaRegion2: 'eu-west-1' }).replicas.map(({ Region }) => Region)).toEqual([REGION, 'eu-west-1']);
   });
 
+  it('leaves out the policy of each replica that is still to be made, because CloudFormation cannot make both in one update', () => {
+    const regions = { ReplicaRegion1: 'us-east-1', ReplicaRegion2: 'eu-west-1', ReplicaRegion3: 'eu-north-1' };
+    for (const [i, region] of Object.values(regions).entries()) {
+      const { replicas } = table({ ...regions, [`ReplicaPolicy${i + 1}`]: 'false' });
+      const bare = replicas.filter((replica) => !Object.hasOwn(replica, 'ResourcePolicy'));
+      expect(bare.map(({ Region }) => Region)).toEqual([region]);
+    }
+  });
+
   it("encrypts each replica under its region's key behind a common alias, or under DynamoDB's own key", () => {
     expect(table().Properties).toMatchObject({ SSESpecification: { SSEEnabled: false } });
     const own = table({ EncryptionKeyName: 'keyfold-table', ReplicaRegion1: 'us-east-1' });

@@ -114,7 +114,9 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       const works = [table.find('_SK_x', 0), table.find('_SK_x', 'latest'), table.list('_SK_x'), table.list()];
       for (const error of await Promise.all([...works, table.revoke(keyRecord('_SK_x', 0))].map(errorOf))) {
         expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-        expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table NoSuch: ResourceNotFoundException: /);
+        expect(String((error as Error).cause)).toMatch(
+          /^Error: DynamoDB table NoSuch in us-west-2: ResourceNotFoundException: /,
+        );
       }
     });
   });

@@ -95,7 +95,7 @@ describe('keys list', () => {
     expect(JSON.parse(kept.stdout)).toMatchObject([{ state: 'valid' }, { state: 'valid' }, { state: 'revoked' }]);
     const missing = await world.keyfold(['keys', 'list', '--table', 'NoSuch']);
     expect(missing).toMatchObject({ code: 1, stdout: '' });
-    expect(missing.stderr).toContain('DynamoDB table NoSuch: ResourceNotFoundException');
+    expect(missing.stderr).toContain('DynamoDB table NoSuch in us-west-2: ResourceNotFoundException');
     const none = await world.keyfold(['keys', 'list', '--service', 'nobody']);
     expect(none).toEqual({
       code: 0,

@@ -82,11 +82,23 @@ it.for([
     ];
     for (const error of await Promise.all(works.map(errorOf))) {
       expect(error).toMatchObject({ code: 'MetastoreUnavailable', retryable: true });
-      expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table EncryptionKey: \w+$/);
+      expect(String((error as Error).cause)).toMatch(/^Error: DynamoDB table EncryptionKey in us-west-2: \w+$/);
     }
     expect(metastore.state.state).toBe('unavailable');
   },
 );
+
+it.for(['127.0.0.1', 'localhost'])('DynamoDbMetastore names the port of %s that refuses connections', async (host) => {
+  const unused = createServer();
+  const port = await listen(unused, 0);
+  await close(unused);
+  const metastore = new DynamoDbMetastore({ endpoint: `http://${host}:${port}`, region: 'us-west-2' });
+  const error = await errorOf(metastore.load(id, created, noDeadline()));
+  expect(String((error as Error).cause)).toMatch(
+    new RegExp(`^Error: DynamoDB table EncryptionKey in us-west-2: ECONNREFUSED (?:127\\.0\\.0\\.1|::1):${port}$`),
+  );
+  expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'ECONNREFUSED' } });
+});
 
 it('DynamoDbMetastore retries throttled calls', async () => {
   let calls = 0;
