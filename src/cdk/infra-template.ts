@@ -14,7 +14,7 @@ const SCOPE: Type = { called: 'a construct', holds: (value) => Construct.isConst
 export interface Given {
   readonly option: string;
   readonly parameter: string;
-  readonly value: string | number | readonly string[] | undefined;
+  readonly value: string | number | boolean | readonly string[] | undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { type IManagedPolicy, ManagedPolicy } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { ARRAY, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
+import { ARRAY, BOOLEAN, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
 /** The options of a {@link SymmetricKey}. Each is a parameter of `infra/keys.yml`. */
@@ -25,10 +25,19 @@ export interface SymmetricKeyProps {
    * because the functions call KMS directly.
    */
   readonly viaServices?: readonly string[] | undefined;
-  /** Principals of other accounts that may encrypt. */
+  /** Principals of other accounts that may encrypt. If `iamDecides` is false, also those of this account. */
   readonly encryptingPrincipals?: readonly string[] | undefined;
-  /** Principals of other accounts that may decrypt. */
+  /** Principals of other accounts that may decrypt. If `iamDecides` is false, also those of this account. */
   readonly decryptingPrincipals?: readonly string[] | undefined;
+  /**
+   * Whether IAM policies decide which principals of the account use the key. If false, only the principals that this
+   * construct names use it, and IAM policies alone allow nothing. The default is true.
+   */
+  readonly iamDecides?: boolean | undefined;
+  /** Roles that may make grants for the use of the key, and revoke them. A grantee needs no policy. */
+  readonly grantingPrincipals?: readonly string[] | undefined;
+  /** A KMS key that encrypts the topic that the construct makes. It must let EventBridge and CloudWatch use it. */
+  readonly topicKeyArn?: string | undefined;
   /** An SNS topic for the alarms. If it is missing, the construct makes one. */
   readonly alarmTopicArn?: string | undefined;
   /** An address that subscribes to the topic that the construct makes. */
@@ -82,6 +91,9 @@ export class SymmetricKey extends Construct {
       viaServices: optional(ARRAY),
       encryptingPrincipals: optional(ARRAY),
       decryptingPrincipals: optional(ARRAY),
+      iamDecides: optional(BOOLEAN),
+      grantingPrincipals: optional(ARRAY),
+      topicKeyArn: optional(STRING),
       alarmTopicArn: optional(STRING),
       alarmEmail: optional(STRING),
       keyNumber: optional(NUMBER),
@@ -107,6 +119,9 @@ export class SymmetricKey extends Construct {
         parameter: 'DecryptingPrincipalArns',
         value: list('decryptingPrincipals'),
       },
+      { option: 'props.iamDecides', parameter: 'IamDecides', value: given.iamDecides },
+      { option: 'props.grantingPrincipals', parameter: 'GrantingPrincipalArns', value: list('grantingPrincipals') },
+      { option: 'props.topicKeyArn', parameter: 'TopicKeyArn', value: given.topicKeyArn },
       { option: 'props.alarmTopicArn', parameter: 'AlarmTopicArn', value: given.alarmTopicArn },
       { option: 'props.alarmEmail', parameter: 'AlarmEmail', value: given.alarmEmail },
       { option: 'props.keyNumber', parameter: 'KeyNumber', value: given.keyNumber },

@@ -41,6 +41,11 @@ const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])
     'they call KMS, DynamoDB and SQS alone; a VPC would add a network, and no access is by network',
   ],
   [
+    'CKV_AWS_119',
+    'AWS::DynamoDB::Table',
+    'the quarantine of a re-encryption has the keys of rows and error codes alone; DynamoDB encrypts it with its own key',
+  ],
+  [
     'CKV_AWS_158',
     'AWS::Logs::LogGroup',
     'CloudWatch encrypts them anyhow. They have no payload and no key, but partitions and callers by name: who reads them is for IAM to say',

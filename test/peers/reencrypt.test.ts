@@ -17,9 +17,9 @@ describe.for([
   it('two runs that are killed at random do every good row, lose no write and quarantine all poison', async () => {
     const result = await tryReencryption(served.store, served.keyTable, {
       rows: 3000,
-      rate: 700,
+      rate: 250,
       kills: 2,
-      killWithinMs: 3000,
+      killWithinMs: 2000,
     });
     expect(result).toMatchObject({ rows: 3000, poison: 30, kills: 4 });
     expect(result.writes).toBeGreaterThan(100);
