@@ -67,9 +67,7 @@ export class KeyTable extends Construct {
       { option: 'props.tableName', parameter: 'TableName', value: given.tableName },
       ...replicas.map((value, i) => ({ option: 'props.replicaRegions', parameter: `ReplicaRegion${i + 1}`, value })),
       ...replicas.flatMap((region, i) =>
-        added.has(region)
-          ? [{ option: 'props.newReplicas', parameter: `ReplicaPolicy${i + 1}`, value: 'false' }]
-          : [],
+        added.has(region) ? [{ option: 'props.newReplicas', parameter: `ReplicaPolicy${i + 1}`, value: 'false' }] : [],
       ),
       { option: 'props.encryptionKeyName', parameter: 'EncryptionKeyName', value: given.encryptionKeyName },
       {
