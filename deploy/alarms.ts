@@ -15,8 +15,8 @@ const MANY = 10;
 /** If a larger share of the invocations fails, the function is at fault, and not its callers. */
 const MOST = 0.5;
 /**
- * Fires for two failovers within an hour. A warm process calls KMS once an hour, so even a small fleet without its
- * preferred region fails over that often.
+ * Fires after two failovers within an hour. Each warm process calls KMS once an hour, so even a small fleet reaches two
+ * failovers if its preferred region is down.
  */
 const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
 /** Fires if messages return in 3 of 15 minutes. A single message returns less and less often. */

@@ -75,7 +75,7 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
 const QUEUE_HOST =
   /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
 
-/** Whether both queues have a host of SQS in their URLs, for which the SDK can choose the endpoint. */
+/** Whether both queue URLs have a host name of SQS itself, so that the SDK can choose the endpoint. */
 export function areQueuesOfAws({ outputUrl, deadLetterUrl }: QueueConfig): boolean {
   return [outputUrl, deadLetterUrl].every((url) => QUEUE_HOST.test(hostOf(url)));
 }

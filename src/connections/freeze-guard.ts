@@ -7,6 +7,14 @@ const TICK_MS = 25;
 /** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;
 
+/** The error of a connection that brought no answer after a freeze. The server is not at fault. */
+export class FrozenConnection extends Error {
+  readonly code = 'ECONNRESET';
+  constructor() {
+    super('No answer after the process was frozen.');
+  }
+}
+
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
@@ -127,7 +135,7 @@ class FreezeGuard {
         this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
       } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);
-        socket.destroy(Object.assign(new Error('No answer after the process was frozen.'), { code: 'ECONNRESET' }));
+        socket.destroy(new FrozenConnection());
       }
     }
   }

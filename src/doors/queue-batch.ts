@@ -116,8 +116,8 @@ export class QueueBatch {
   }
 
   async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
-    // If the keys are in the cache, no KMS call checks the deadline. Without this check, no time would be left to send
-    // a late result.
+    // If the keys are cached, no KMS call checks the deadline. So check it here, while there is still time to send the
+    // result.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }

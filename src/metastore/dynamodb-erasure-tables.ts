@@ -116,7 +116,7 @@ class DynamoDbErasureTable implements ErasureTable {
   }
 }
 
-/** The condition that a row has the sealed key and the mark that it had when it was read. */
+/** The condition that the sealed key and the mark of a row have not changed since it was read. */
 function unchanged({
   encryptedKey,
   erased,

@@ -9,7 +9,7 @@ const STRINGS = {
   type: 'object',
   minProperties: 1,
   maxProperties: MAX_ENTRIES,
-  // Keyfold limits texts in bytes of UTF-8, but a schema can limit them only in characters.
+  // Keyfold limits the length of a text in bytes of UTF-8, but a schema can limit it only in characters.
   propertyNames: { minLength: 1, maxLength: 128 },
 } as const;
 

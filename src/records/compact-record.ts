@@ -35,8 +35,8 @@ export function looksCompact(text: string): boolean {
 
 /**
  * Writes a record as a short string, for a text column or a string field (docs/reference/formats.md). It is about half
- * as long as the base64 of the record's JSON. Only a proof authenticates the kind. Asherah's format, which a record
- * without a proof has, does not contain the kind.
+ * as long as the base64 of the record's JSON. Only a proof authenticates the kind, because Asherah's format, in which a
+ * record without a proof is, does not contain it.
  * @returns the string. Undefined if the record has no compact form. Every record of Keyfold has one.
  * @throws TypeError for a member of a wrong type, or an unknown kind
  */

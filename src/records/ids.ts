@@ -145,7 +145,7 @@ export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
 
 /**
  * The region suffix of a key ID. Only processes of that region write the row and seal with the key. Undefined if the ID
- * has no suffix, or if it ends with the product of `names`, which may look like a region.
+ * has no suffix. An ID that ends with the product name in `names` has none, even if that name looks like a region.
  */
 export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
   if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;

@@ -8,7 +8,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 30_000;
 
 /**
- * Opens a table of PostgreSQL.
+ * Opens a table in PostgreSQL.
  * @param url the database's address, such as `postgres://user:password@host:5432/database`
  * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed
  */

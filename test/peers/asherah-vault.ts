@@ -10,7 +10,7 @@ const TARGET = join(PEERS_FOLDER, 'asherah-rust-vault');
 
 /**
  * Builds Asherah's Rust crate with its Vault KMS, which its Python package lacks. The first build takes about 20
- * minutes on two cores. Cargo itself knows what it has built before.
+ * minutes on two cores. Later builds are fast, because Cargo skips what it has already built.
  */
 export async function buildAsherahVault(): Promise<void> {
   const manifest = join(import.meta.dirname, 'rust-vault', 'Cargo.toml');

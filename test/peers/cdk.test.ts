@@ -200,7 +200,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   }
 
   it.for(['the example', 'every option reversed', 'a REST API', 'no queue'])(
-    'have together the resources of the package with %s',
+    'together have the resources of the package with %s',
     (name) => {
       const { nested } = synthesize(appOf(name).stack);
       const [api, queue] = [nested['keyfold/Api/Stack'], nested['keyfold/Queue/Stack']];

@@ -49,7 +49,7 @@ export class OperatorFixture {
     return new OperatorFixture(endpoint, close);
   }
 
-  /** An operator on a server that the caller starts and stops. */
+  /** An operator whose commands call a server that the test starts and stops. */
   static at(endpoint: string): OperatorFixture {
     return new OperatorFixture(endpoint, () => Promise.resolve());
   }

@@ -7,7 +7,7 @@ const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base
 /** The ciphertext's version is below `min_decryption_version`, was trimmed, or is newer than the key. */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
 const KEY_NOT_FOUND = /key not found/i;
-/** Answers of a node that is not the active one and does not forward requests. */
+/** Answers of a standby node that does not forward requests. */
 const STANDBY = /not active|standby/i;
 
 /** Vault's texts for a log-in by AWS: if Vault could not reach STS, and if STS answered with an error. */

@@ -1,6 +1,8 @@
-import type { Agent, IncomingMessage } from 'node:http';
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import { globalAgent, request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import { http, keptConnections } from '../../connections/agents.ts';
+import { FrozenConnection } from '../../connections/freeze-guard.ts';
 import { membersOf, type JsonObject } from '../../input/json-object.ts';
 
 /** An answer of Vault. */
@@ -48,39 +50,43 @@ export class VaultHttp {
   }
 
   /**
-   * Sends a request. Does not follow redirects, because the token must go to configured addresses only.
+   * Sends a request. Does not follow redirects, because the token must go to configured addresses only. Sends the
+   * request again if only its connection was at fault. After an error the guard closes idle connections, so the next
+   * attempt has a new one.
    * @param body is zeroed once the answer has arrived
    * @throws Error of Node if the connection fails, if the answer is too long, or if the signal aborts
    */
   async post(path: string, token: string | undefined, body: Buffer, signal: AbortSignal): Promise<VaultAnswer> {
+    const headers = { ...this.#headers, 'content-length': body.length, ...(token && { 'x-vault-token': token }) };
+    const options = { method: 'POST', headers, agent: this.#agent, signal };
     try {
-      const headers = { ...this.#headers, 'content-length': body.length, ...(token && { 'x-vault-token': token }) };
-      const answer = await this.#send(path, headers, body, signal);
-      return { status: answer.statusCode ?? 0, body: await jsonOf(answer) };
+      for (;;) {
+        const request = this.#request(`${this.#base}/v1/${path}`, options);
+        let answer: IncomingMessage | undefined;
+        try {
+          answer = await answerTo(request, body);
+          return { status: answer.statusCode ?? 0, body: await jsonOf(answer) };
+        } catch (error) {
+          // Vault may have closed a kept connection before this request.
+          const isStale = request.reusedSocket && answer === undefined;
+          if (signal.aborted || !(isStale || wasFrozen(request))) throw error;
+        }
+      }
     } finally {
       body.fill(0);
     }
   }
+}
 
-  /**
-   * Sends a request, and once more on a new connection if a kept one brings no answer. Vault may have closed the kept
-   * one, which is no fault of the address. After an error the guard closes idle connections, so the next one is new.
-   */
-  #send(
-    path: string,
-    headers: Readonly<Record<string, string | number>>,
-    body: Buffer,
-    signal: AbortSignal,
-  ): Promise<IncomingMessage> {
-    return new Promise((resolve, reject) => {
-      const options = { method: 'POST', headers, agent: this.#agent, signal };
-      const request = this.#request(`${this.#base}/v1/${path}`, options, resolve).on('error', (error) => {
-        if (request.reusedSocket && !signal.aborted) resolve(this.#send(path, headers, body, signal));
-        else reject(error);
-      });
-      request.end(body);
-    });
-  }
+function answerTo(request: ClientRequest, body: Buffer): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.once('response', resolve).on('error', reject).end(body);
+  });
+}
+
+/** Whether the guard has ended the connection of a request after a freeze. */
+function wasFrozen({ socket }: { readonly socket: Socket | null }): boolean {
+  return socket?.errored instanceof FrozenConnection;
 }
 
 /** Reads the JSON of an answer, and zeroes the bytes that it has read, because they may contain a key. */

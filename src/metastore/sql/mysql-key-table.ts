@@ -115,7 +115,7 @@ async function write(on: MySqlConnection, query: Query): Promise<boolean> {
   return false;
 }
 
-/** The error for a session in which a write could be cut or lost. */
+/** The error for a session that could truncate or lose a write. */
 class UnsafeSession extends Error {
   override readonly name = 'UnsafeSession';
 }

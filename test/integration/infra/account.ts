@@ -122,7 +122,7 @@ export const OUTSIDERS = {
   "another account's third role": { arn: `arn:aws:iam::${OTHER_ACCOUNT}:role/third`, policies: [everything] },
 } satisfies Record<string, Principal>;
 
-/** Principals other than the functions that may write to the table. IAM allows each of them everything. */
+/** The principals that may write to the table, apart from the functions. Their IAM policies allow everything. */
 export const WRITERS = {
   'an operator who is named': { arn: OPERATOR, policies: [everything] },
   'a role of another deployment whose names are given': {

@@ -525,7 +525,7 @@ describe('a failure in CloudFormation', () => {
     },
   );
 
-  it("never leads to a second table, because the existing table's region must stay first", async () => {
+  it("never leads to a second table, because the script keeps the existing table's region first in the list", async () => {
     const outcome = await cli.deploy(
       ['table', '--yes'],
       {
@@ -557,7 +557,7 @@ describe('version 1 of the AWS CLI', () => {
     expect(outcome.said).toContain('the aws on the PATH is version 1.18.69');
   });
 
-  it('is not named if no AWS CLI is installed', async () => {
+  it('is not mentioned if no AWS CLI is installed', async () => {
     const outcome = await cli.deploy(['keys'], {}, {}, { PATH: '/nowhere' });
     expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
   });

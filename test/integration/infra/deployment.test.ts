@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Reads the example with some changes. */
+/** Applies changes to the text of deploy.example.yml, and reads the result. */
 async function read(changed: object): Promise<Deployment> {
   const file = join(folder, 'deploy.yml');
   await writeFile(file, JSON.stringify({ ...example, ...changed }));
@@ -108,7 +108,7 @@ describe('a number in deploy.yml', () => {
   });
 });
 
-describe('a text in deploy.yml', () => {
+describe('a text option in deploy.yml', () => {
   it.for([
     ['account', '111122223333'],
     ['classification', 'c'.repeat(40)],
@@ -136,7 +136,7 @@ describe('a text in deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days] as const,
     ),
-  ] as const)('for %s may be %s', async ([option, value]) => {
+  ] as const)('accepts, as the %s, the value %s', async ([option, value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });
@@ -209,7 +209,7 @@ describe('a text in deploy.yml', () => {
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
-  ] as const)('for %s may not be %s', async ([option, value, fault]) => {
+  ] as const)('refuses, as the %s, the value %s', async ([option, value, fault]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
 

@@ -177,7 +177,7 @@ describe('the key stack', () => {
   });
 });
 
-describe('a stack refuses a value that could match several names', () => {
+describe('a stack refuses a value with several possible matches', () => {
   it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])(
     'as a key name: %s',
     (name) => {

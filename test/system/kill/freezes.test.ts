@@ -1,6 +1,6 @@
 /**
- * Tests freezes that take longer than those in test/integration/connections: over TLS, of many lengths, and in the
- * middle of work. OpenSSL makes the certificate.
+ * Freezes processes over TLS, for many lengths of time, and in the middle of work. These tests are slower than those in
+ * test/integration/connections. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -106,7 +106,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
   it.for(ROLES.filter((role) => !role.includes('caller')))(
     'at any moment of its work makes %s lose no request',
     async (role) => {
-      const process = await start(role);
+      const process = await start(role, { RESETS_NEW_CONNECTIONS: 'true' });
       const random = new Seeded(role.length);
       for (let i = 0; i < 20; i += 1) {
         const underWay = process.serve(60);

@@ -492,19 +492,19 @@ describe('the metric SystemKeyAge', () => {
 
   it.for([
     [
-      'the latest key that has a row',
+      'the age of the latest key that has a row',
       { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: 0 }] },
       40,
     ],
     [
-      'the latest key that is not dated too far ahead',
+      'the age of the latest key that is not dated too far ahead',
       { systemKeys: [{ ...key, created: 9e9, state: 'dated-ahead' }, key] },
       40,
     ],
-    ['the key that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
-    ['the latest key, but never below zero', { systemKeys: [{ ...key, created: 130 }] }, 0],
-    ['no key if there is none', { systemKeys: [], createFault: 'why' }, undefined],
-  ] as const)('after a maintenance is the age of %s', ([, report, age]) => {
+    ['the age of the key that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
+    ['the age of the latest key, but never below zero', { systemKeys: [{ ...key, created: 130 }] }, 0],
+    ['absent if there is no key', { systemKeys: [], createFault: 'why' }, undefined],
+  ] as const)('after a maintenance run is %s', ([, report, age]) => {
     vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
     telemetry.maintained(report);
     telemetry.flush();

@@ -115,7 +115,7 @@ describe('a marked partition', () => {
 });
 
 describe('a process that is creating a key while the tombstone is written', () => {
-  it('stores a key that is soon no longer used, and that the erasure lists as unmarked', async () => {
+  it('stores the key but soon stops using it, and the erasure lists the key as unmarked', async () => {
     world.metastore.change(keyRow(), { revoked: true });
     world.clock.advance(MINUTE_MS);
     const creator = cold({ policy: { revokeCheckIntervalMs: 10 * MINUTE_MS } }).session('p');

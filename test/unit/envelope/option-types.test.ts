@@ -224,7 +224,7 @@ describe('a session', () => {
     },
   );
 
-  it('copies the wrap that it stores, because it zeroes the key that it passed to the KMS', async () => {
+  it('copies the wrap before it stores it, because the KMS may return the buffer of the key, which the session zeroes', async () => {
     const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));

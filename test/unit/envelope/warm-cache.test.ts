@@ -43,7 +43,7 @@ function hold(held: string): { release: () => void; signals: AbortSignal[] } {
   return { release: resolve, signals };
 }
 
-describe('a load of a key, shared by concurrent requests,', () => {
+describe('a key load that concurrent requests share', () => {
   it('serves 100 encrypts for a new partition', async () => {
     const session = world.process().session('p');
     const records = await Promise.all(Array.from({ length: 100 }, () => session.encrypt(PAYLOAD)));
@@ -329,7 +329,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('drops plaintext keys at their maximum age, also when they only decrypt', async () => {
+  it('drops plaintext keys at their maximum age, even if they are used only to decrypt', async () => {
     const service = world.process({
       policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: 5 * MINUTE_MS },
     });

@@ -219,7 +219,7 @@ describe('AwsKms.unwrap', () => {
     expect(await keyOf(west.unwrap(broken, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it("refuses, before it calls KMS, a wrap that names another account's KMS key", async () => {
+  it("refuses a wrap that names another account's KMS key, without a call to KMS", async () => {
     const { arn, encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;

@@ -293,13 +293,13 @@ describe('AwsKms.unwrap', () => {
 });
 
 describe('with onKeyRefused "fail",', () => {
-  it('AwsKms.wrap ends at a region that refuses its key, without a call to another region', async () => {
+  it('AwsKms.wrap fails if a region refuses its key, without a call to another region', async () => {
     faults = { [WEST]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
     expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
   });
 
-  it('AwsKms.unwrap ends at a region that refuses its key, without a call to another region', async () => {
+  it('AwsKms.unwrap fails if a region refuses its key, without a call to another region', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];

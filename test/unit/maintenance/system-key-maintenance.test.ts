@@ -191,7 +191,7 @@ describe('SystemKeyMaintenance', () => {
     await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
   });
 
-  it('reports a fault for a row that KMS did not wrap', async () => {
+  it('reports a fault for a row whose key KMS did not wrap', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' });
     expect((await maintenance().run()).systemKeys).toMatchObject([
