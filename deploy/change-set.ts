@@ -10,7 +10,7 @@ const infra = join(import.meta.dirname, '..', 'infra');
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
 /** The states of a stack without resources. */
-const UNMADE: readonly string[] = ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'];
+const UNMADE: ReadonlySet<string> = new Set(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS']);
 
 /** A change that CloudFormation would make to a resource. */
 interface Change {
@@ -227,7 +227,7 @@ export async function replicasOf(
   regions: readonly string[],
 ): Promise<string[]> {
   const deployed = await deployedOf({ name, region });
-  if (deployed !== undefined) return UNMADE.includes(deployed.StackStatus) ? [] : replicaParametersOf(deployed);
+  if (deployed !== undefined) return UNMADE.has(deployed.StackStatus) ? [] : replicaParametersOf(deployed);
   for (const other of regions.filter((one) => one !== region)) {
     if ((await deployedOf({ name, region: other })) !== undefined)
       throw new Error(`${name} is in ${other}: that must stay the first of the regions`);
