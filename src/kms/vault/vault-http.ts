@@ -1,6 +1,5 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import { globalAgent, request as httpsRequest } from 'node:https';
-import type { Socket } from 'node:net';
 import { http, keptConnections } from '../../connections/agents.ts';
 import { FrozenConnection } from '../../connections/freeze-guard.ts';
 import { membersOf, type JsonObject } from '../../input/json-object.ts';
@@ -85,7 +84,7 @@ function answerTo(request: ClientRequest, body: Buffer): Promise<IncomingMessage
 }
 
 /** Whether the guard has ended the connection of a request after a freeze. */
-function wasFrozen({ socket }: { readonly socket: Socket | null }): boolean {
+function wasFrozen({ socket }: { readonly socket: ClientRequest['socket'] | null }): boolean {
   return socket?.errored instanceof FrozenConnection;
 }
 
