@@ -133,7 +133,7 @@ describe('SqsQueues.send', () => {
   it.for<[string, Answer, string]>([
     ['throttles', { status: 400, body: { __type: 'ThrottlingException', message: 'x' } }, 'ThrottlingException'],
     ['is down', { status: 503, body: { __type: 'ServiceUnavailable', message: 'x' } }, 'ServiceUnavailable'],
-    ['hangs up', 'hang up', 'TimeoutError'],
+    ['hangs up', 'hang up', 'ECONNRESET'],
   ])('reports a fault for every message of a call if SQS %s', async ([, given, name]) => {
     answer = () => given;
     expect(await send('a', 'b')).toEqual([1, 2].map(() => ({ errorName: name, isTransient: false })));
@@ -160,7 +160,7 @@ describe('SqsQueues', () => {
   it('ends a call after its time-out if SQS accepts the call and does not answer', async () => {
     hurryTimers();
     answer = () => 'hold';
-    expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
+    expect(await send('a')).toEqual([{ errorName: 'ETIMEDOUT', isTransient: false }]);
   });
 
   it('ends a call after its time-out if the answer stops in the middle', async () => {
@@ -180,7 +180,7 @@ it('SqsQueues makes as many retries after an outage as it did before', async () 
   answer = () => 'hang up';
   // The SDK's retry quota does not allow retries for this many failures.
   const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
-  for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'TimeoutError' }]);
+  for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'ECONNRESET' }]);
   expect(calls).toHaveLength(3 * outage.length);
   answer = (call) => (calls.length % 2 === 1 ? 'hang up' : taken(call));
   for (let i = 0; i < 10; i += 1) expect(await queues.send(url, messages('a'), neverAborted)).toEqual([undefined]);
