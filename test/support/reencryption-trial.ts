@@ -80,7 +80,9 @@ export async function tryReencryption(
         const [checkpoint, quarantine] = [join(folder, `checkpoint-${i}`), join(folder, `quarantine-${i}`)];
         const args = ['reencrypt', store.source, '--field', 'card', '--verb', 'rewrap', '--rate', String(rate)];
         args.push('--quarantine', quarantine, '--checkpoint', checkpoint, '--json');
-        kills += await runKilled(args, environment, checkpoint, ends);
+        const killed = await runKilled(args, environment, checkpoint, ends);
+        // Not in one statement: that would read `kills` before the other run has added to it.
+        kills += killed;
         const lines = (await readFile(quarantine, 'utf8')).trimEnd().split('\n');
         return lines.map((line) => (JSON.parse(line) as { row: string }).row);
       });
