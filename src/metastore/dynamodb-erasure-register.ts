@@ -17,13 +17,13 @@ export class DynamoDbErasureRegister implements ErasureRegister {
   }
 
   async list(): Promise<RegisteredErasure[]> {
-    return this.#replica.send(async (client, tableName) => {
-      const entries: RegisteredErasure[] = [];
-      for await (const { Items: items = [] } of paginateQuery({ client }, rowsOf(tableName, this.#id))) {
-        entries.push(...items.flatMap((item) => decode(item) ?? []));
-      }
-      return entries;
-    });
+    const entries: RegisteredErasure[] = [];
+    const items = this.#replica.items((config, tableName) => paginateQuery(config, rowsOf(tableName, this.#id)));
+    for await (const item of items) {
+      const entry = decode(item);
+      if (entry !== undefined) entries.push(entry);
+    }
+    return entries;
   }
 
   async add(entry: RegisteredErasure): Promise<boolean> {

@@ -1,11 +1,10 @@
-import { paginateScan, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { paginateScan } from '@aws-sdk/client-dynamodb';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import { keyKindOf } from '../records/ids.ts';
-import { dynamoDbClient, metastoreUnavailable } from './dynamodb-client.ts';
 import { encodeKeyItem, isPossibleKey, type KeyItem } from './dynamodb-item.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
+import { Replica } from './dynamodb-replica.ts';
 import { MySqlKeyTable } from './sql/mysql-key-table.ts';
 import { PostgresKeyTable } from './sql/postgres-key-table.ts';
 import { keyRowsOf, type SqlPages } from './sql/sql-key-rows.ts';
@@ -24,32 +23,25 @@ export interface KeyRowSource {
 
 /** A DynamoDB table. Its rows are taken as they are, with marks of erasures and with unknown attributes. */
 export class DynamoDbSource implements KeyRowSource {
-  readonly #client: DynamoDBClient;
-  readonly #tableName: string;
+  readonly #replica: Replica;
 
   constructor(options: DynamoDbMetastoreOptions) {
-    const { tableName, client } = dynamoDbClient(options);
-    this.#tableName = tableName;
-    this.#client = client;
+    this.#replica = new Replica(options);
   }
 
   async called(): Promise<string> {
-    return `DynamoDB table ${this.#tableName} in ${await this.#client.config.region()}`;
+    return `DynamoDB table ${this.#replica.tableName} in ${await this.#replica.region()}`;
   }
 
   async *rows(): AsyncGenerator<SourceRow> {
-    try {
-      const input = { TableName: this.#tableName, ConsistentRead: true };
-      for await (const { Items: items = [] } of paginateScan({ client: this.#client }, input)) {
-        for (const item of items) yield { item };
-      }
-    } catch (error) {
-      throw await metastoreUnavailable(this.#client, this.#tableName, faultText(callFaultOf(error)));
-    }
+    const scanned = this.#replica.items((config, TableName) =>
+      paginateScan(config, { TableName, ConsistentRead: true }),
+    );
+    for await (const item of scanned) yield { item };
   }
 
   async close(): Promise<void> {
-    this.#client.destroy();
+    this.#replica.close();
   }
 }
 
