@@ -1,45 +1,17 @@
 /** The entries that deploy.yml may ask for: what each puts into the stack, and what does not go together. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { yamlParse } from 'yaml-cfn';
+import { describe, expect, it } from 'vitest';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { apiParts, type ApiParts } from '../../../deploy/api.ts';
 import { appValues, environmentsOf } from '../../../deploy/app.ts';
-import type { Deployment } from '../../../deploy/deployment.ts';
-import { readDeployment } from '../../../deploy/read-deployment.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
-import { EXAMPLE } from './aws-cli.ts';
 import { isAllowed } from './account.ts';
+import { faultsOf, read } from './changed-example.ts';
 import { AUTHORIZER, COGNITO, ENTRIES, VPC } from './package.ts';
 
 const WEST = 'us-west-2';
 const ACCOUNT = '111122223333';
 const DOMAIN = ENTRIES.http.api.domain;
 const ENDPOINTS = ENTRIES.private.api.vpcEndpoints;
-
-let folder: string;
-let example: object;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'keyfold-api-'));
-  example = yamlParse(await readFile(EXAMPLE, 'utf8')) as object;
-});
-afterAll(() => rm(folder, { recursive: true }));
-
-async function read(changed: object): Promise<Deployment> {
-  const file = join(folder, 'deploy.yml');
-  await writeFile(file, JSON.stringify({ ...example, ...changed }));
-  return readDeployment(file);
-}
-
-async function faultsOf(changed: object): Promise<string[]> {
-  return read(changed).then(
-    () => [],
-    (error: Error) => error.message.split('\n- ').slice(1),
-  );
-}
 
 async function partsOf(changed: object): Promise<ApiParts> {
   return apiParts(await read(changed), WEST);
@@ -457,7 +429,7 @@ describe('deploy.yml', () => {
       'functions.queue.provisionedConcurrency is not an option',
     ],
   ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
-    expect(await faultsOf(changed)).toEqual([fault]);
+    expect(await faultsOf(changed)).toEqual([`- ${fault}`]);
   });
 });
 

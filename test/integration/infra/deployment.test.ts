@@ -1,43 +1,25 @@
 /**
  * Tests which values deploy.yml accepts: the limits and the default of each option, and contradictions between options.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { yamlParse } from 'yaml-cfn';
 import { appValues, environmentOf } from '../../../deploy/app.ts';
-import { keyNameOf, type Deployment } from '../../../deploy/deployment.ts';
+import { keyNameOf } from '../../../deploy/deployment.ts';
 import { queueFunctions } from '../../../deploy/queues.ts';
 import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
-import { EXAMPLE } from './aws-cli.ts';
+import { faultsOf, OPTIONS, read } from './changed-example.ts';
 
 const ROLES = 'arn:aws:iam::111122223333:role';
 const USERS = 'arn:aws:iam::111122223333:user';
 const JWT = { auth: 'jwt', issuer: 'https://login.example.com/', audience: ['keyfold'], partitionsClaim: 'tenant' };
 
 let folder: string;
-let example: Record<string, unknown>;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keyfold-deployment-'));
-  example = yamlParse(await readFile(EXAMPLE, 'utf8')) as Record<string, unknown>;
 });
 afterAll(() => rm(folder, { recursive: true }));
-
-/** Applies changes to the text of deploy.example.yml, and reads the result. */
-async function read(changed: object): Promise<Deployment> {
-  const file = join(folder, 'deploy.yml');
-  await writeFile(file, JSON.stringify({ ...example, ...changed }));
-  return readDeployment(file);
-}
-
-/** Changes the example deployment, checks it, and returns one line per fault. */
-async function faultsOf(changed: object): Promise<string[]> {
-  return read(changed).then(
-    () => [],
-    (error: Error) => error.message.split('\n').slice(1),
-  );
-}
 
 /** Sets an option by its path in deploy.yml. */
 function withOption(path: string, value: unknown): object {
@@ -368,7 +350,7 @@ describe('the size limits of AWS', () => {
 
 describe('deploy.yml', () => {
   it('has the documented default for each option', async () => {
-    const { account, service, product, regions, classification, administrators, alarmEmail } = example;
+    const { account, service, product, regions, classification, administrators, alarmEmail } = OPTIONS;
     const file = join(folder, 'least.yml');
     const least = { account, service, product, regions, classification, administrators, alarmEmail };
     await writeFile(file, JSON.stringify(least));
