@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import type { Overrides } from '../config/operator-config.ts';
 
 /** Options of every command. */
@@ -64,4 +64,14 @@ export function overridesOf(options: CommonOptions): Overrides {
 export function writeRequestOf(options: CommonOptions & WriteOptions) {
   const { json = false, dryRun = false, yes = false, reason, auditFile } = options;
   return { json, dryRun, yes, reason, auditFile };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
+
+/** Reads a duration such as `90d`. Returns milliseconds. */
+export function parseDuration(text: string): number {
+  const [, count = '', unit = ''] = /^(\d{1,6})([dhms])$/.exec(text) ?? [];
+  const unitMs = UNIT_MS[unit];
+  if (unitMs === undefined) throw new InvalidArgumentError('It must be a number with d, h, m or s, such as 90d.');
+  return Number(count) * unitMs;
 }

@@ -4,12 +4,13 @@ import { hsmReaderOf, readOperatorConfig, type OperatorConfig } from '../config/
 import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
-import { erasePartition, type EraseStep } from './erase-partition.ts';
+import { addEraseCommand } from './erase-command.ts';
 import { inspectRecord } from './inspect-record.ts';
 import { listKeys } from './list-keys.ts';
 import type { KeyRequest } from './one-key.ts';
 import {
   overridesOf,
+  parseDuration,
   withCommonOptions,
   withConfirmation,
   withWriteOptions,
@@ -164,34 +165,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
       exitCode = await proveKeys(request, configOf(options), dependencies);
     });
 
-  const partitions = program.command('partitions').description('partitions of the service');
-
-  withCommonOptions(partitions.command('erase'))
-    .argument('<partition>', 'the partition whose keys to erase')
-    .description('marks the keys of a partition, so that nothing opens or seals, and deletes them after a waiting time')
-    .option('--reason <text>', 'a reason for the audit; required to begin')
-    .option(
-      '--wait <duration>',
-      'the time before the keys may be deleted: hours or days, at least 24h',
-      parseWait,
-      7 * DAY,
-    )
-    .addOption(stepOption('--cancel', 'lifts the marks instead'))
-    .addOption(stepOption('--finish', 'deletes the keys for good instead, after the waiting time'))
-    .addOption(stepOption('--status', 'shows the state instead, and which copies still hold the keys'))
-    .option('--delete-unmarked', 'with --finish, also deletes the rows that have no mark, without asking')
-    .option('--dry-run', 'shows what the command would do, and changes nothing')
-    .option('--confirm <partition>', 'the name of the partition again, instead of typing it')
-    .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error')
-    .action(async (partition: string, options: CommonOptions & EraseOptions) => {
-      const { json = false, dryRun = false, deleteUnmarked = false, wait: waitSeconds } = options;
-      const { confirm, reason, auditFile } = options;
-      const step: EraseStep = STEPS.find((name) => options[name] === true) ?? 'begin';
-      const flags = { json, dryRun, deleteUnmarked };
-      const request = { partition, step, waitSeconds, ...flags, confirm, reason, auditFile };
-      exitCode = await erasePartition(request, configOf(options), dependencies);
-    });
-
+  addEraseCommand(program, configOf, dependencies, (code) => (exitCode = code));
   addTableCommands(program, configOf, dependencies, (code) => (exitCode = code));
 
   try {
@@ -200,28 +174,6 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   } catch (error) {
     return report(error, dependencies);
   }
-}
-
-const DAY = 86_400;
-const STEPS = ['cancel', 'finish', 'status'] as const satisfies EraseStep[];
-
-type EraseOptions = Omit<WriteOptions, 'yes'> & {
-  readonly wait: number;
-  readonly confirm?: string;
-  readonly deleteUnmarked?: true;
-} & { readonly [step in (typeof STEPS)[number]]?: true };
-
-function stepOption(flag: string, description: string): Option {
-  const others = STEPS.filter((step) => flag !== `--${step}`);
-  return new Option(flag, description).conflicts(others);
-}
-
-/** Parses a waiting time into seconds. */
-function parseWait(text: string): number {
-  const [, count = '', unit] = /^(\d{1,4})([hd])$/.exec(text) ?? [];
-  const seconds = Number(count) * (unit === 'd' ? DAY : 3600);
-  if (seconds >= DAY) return seconds;
-  throw new InvalidArgumentError('It must be hours or days, such as 36h or 7d, and at least 24h.');
 }
 
 interface ListOptions {
@@ -243,16 +195,6 @@ function parseCreated(text: string): number | 'latest' {
   if (text === 'latest') return text;
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
-
-/** Reads a duration such as `90d`. Returns milliseconds. */
-function parseDuration(text: string): number {
-  const [, count = '', unit = ''] = /^(\d{1,6})([dhms])$/.exec(text) ?? [];
-  const unitMs = UNIT_MS[unit];
-  if (unitMs === undefined) throw new InvalidArgumentError('It must be a number with d, h, m or s, such as 90d.');
-  return Number(count) * unitMs;
 }
 
 /** Wraps a terminal, so that hidden and control characters are escaped in every text. */

@@ -144,7 +144,7 @@ describe('keyfold partitions erase', () => {
 
   it.for([
     [['--reason', 'x', '--wait', '23h'], 'at least 24h'],
-    [['--reason', 'x', '--wait', '7'], 'at least 24h'],
+    [['--reason', 'x', '--wait', '7'], 'a number with d, h, m or s'],
     [['--wait', '7d'], 'needs a --reason'],
     [['--cancel', '--finish'], 'cannot be used with'],
   ] as const)('refuses the options %j', async ([options, said]) => {
