@@ -163,7 +163,7 @@ export const NATIVE_SHA256: Plugin = {
 };
 
 /** The modules that a process loads when it starts: those that the files of handlers/ import. */
-const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/schedule'];
+const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
 /** The modules that a process loads on demand, and that use code which it loaded when it started. */
 const LAZY =
   /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;

@@ -131,6 +131,14 @@ export function kmsOf<Kms extends KmsConfig>(
   reader?: AnyKmsReader<Kms>,
 ): FunctionKms | Kms {
   if (reader !== undefined && settings.KMS === reader.kind) return reader.configOf(settings);
+  return awsOrStaticKmsOf(settings, environment);
+}
+
+/** Returns the configuration of AWS KMS, or of a static master key. */
+export function awsOrStaticKmsOf(
+  settings: Omit<AllSettings, 'SERVICE' | 'PRODUCT'>,
+  environment: Environment,
+): Extract<FunctionKms, { readonly kind: 'aws' | 'static' }> {
   const { KMS_KEYS: keys = {}, STATIC_MASTER_KEY_HEX: masterKey } = settings;
   if (masterKey !== undefined) {
     return { kind: 'static', masterKey: Buffer.from(masterKey, 'hex'), override: settings.STATIC_KMS_OVERRIDE };

@@ -1,6 +1,32 @@
 import type { ObjectEntries } from 'valibot';
 import type { Settings } from './settings.ts';
 
+/** The settings of AWS KMS and of the static master key, which have no meaning with any other KMS. */
+export const OF_OTHER_KMS = [
+  'KMS_KEYS',
+  'PREFERRED_REGION',
+  'MINIMUM_WRAPPED_REGIONS',
+  'STATIC_MASTER_KEY_HEX',
+  'STATIC_KMS_OVERRIDE',
+] as const;
+
+/**
+ * Lists the settings that are missing, and those that have no meaning.
+ * @param choice the setting that decides which are needed, such as `KMS=vault`
+ */
+export function choiceFaults(
+  choice: string,
+  settings: object,
+  needed: readonly string[],
+  idle: readonly string[],
+): string[] {
+  const isSet = (name: string): boolean => (settings as Readonly<Record<string, unknown>>)[name] !== undefined;
+  return [
+    ...needed.filter((name) => !isSet(name)).map((name) => `KEYFOLD_${name} must be set with KEYFOLD_${choice}`),
+    ...idle.filter(isSet).map((name) => `KEYFOLD_${name} has no meaning with KEYFOLD_${choice}`),
+  ];
+}
+
 /**
  * Reads the settings of one kind of KMS. A function loads it only for the KMS that it has. `Own` are the settings that
  * only this KMS has.

@@ -1,7 +1,7 @@
 /** The settings of an HSM with a PKCS#11 library, for an operator's commands. No function reads them. */
 import * as v from 'valibot';
 import { isKeyLabel, isTokenLabel, MECHANISMS, type Pkcs11Mechanism } from '../kms/pkcs11/pkcs11-options.ts';
-import type { KmsReader } from './kms-reader.ts';
+import { choiceFaults, OF_OTHER_KMS, type KmsReader } from './kms-reader.ts';
 import { list, text } from './settings.ts';
 
 /** An HSM whose key wraps System Keys. */
@@ -34,16 +34,6 @@ export type Pkcs11Settings = Omit<v.InferOutput<v.ObjectSchema<typeof PKCS11_ENT
 
 const NEEDED = ['PKCS11_LIBRARY', 'PKCS11_TOKEN_LABEL', 'PKCS11_KEY_LABELS', 'PKCS11_PIN_FILE'] as const;
 
-/** The settings of the other kinds of KMS. */
-const OF_OTHER_KMS = [
-  'KMS_KEYS',
-  'PREFERRED_REGION',
-  'ON_KEY_REFUSED',
-  'MINIMUM_WRAPPED_REGIONS',
-  'STATIC_MASTER_KEY_HEX',
-  'STATIC_KMS_OVERRIDE',
-] as const;
-
 /** Reads the settings of `KEYFOLD_KMS=pkcs11`. */
 export const pkcs11Reader: KmsReader<Pkcs11Config, Pkcs11Settings> = {
   kind: 'pkcs11',
@@ -56,12 +46,5 @@ export const pkcs11Reader: KmsReader<Pkcs11Config, Pkcs11Settings> = {
     pinFile: settings.PKCS11_PIN_FILE ?? '',
     mechanism: settings.PKCS11_MECHANISM,
   }),
-  faultsOf: (settings) => [
-    ...NEEDED.filter((name) => settings[name] === undefined).map(
-      (name) => `KEYFOLD_${name} must be set with KEYFOLD_KMS=pkcs11`,
-    ),
-    ...OF_OTHER_KMS.filter((name) => settings[name] !== undefined).map(
-      (name) => `KEYFOLD_${name} has no meaning with KEYFOLD_KMS=pkcs11`,
-    ),
-  ],
+  faultsOf: (settings) => choiceFaults('KMS=pkcs11', settings, NEEDED, [...OF_OTHER_KMS, 'ON_KEY_REFUSED']),
 };

@@ -6,7 +6,7 @@ import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
 import {
   configOf,
-  kmsOf,
+  awsOrStaticKmsOf,
   namesOf,
   type AllSettings,
   type AppConfig,
@@ -123,8 +123,11 @@ function kmsFaults(
   environment: Environment,
   reader: AnyKmsReader<KmsConfig> | undefined,
 ): string[] {
-  const kms = kmsOf(settings, environment, reader);
-  if (kms.kind === 'vault' || kms.kind === 'pkcs11') return reader?.faultsOf(settings) ?? [];
+  if (reader !== undefined && settings.KMS === reader.kind) return reader.faultsOf(settings);
+  if (settings.KMS === 'aws' && settings.STATIC_MASTER_KEY_HEX !== undefined) {
+    return [`${PREFIX}STATIC_MASTER_KEY_HEX has no meaning with ${PREFIX}KMS=aws`];
+  }
+  const kms = awsOrStaticKmsOf(settings, environment);
   if ((settings.KMS_KEYS === undefined) === (settings.STATIC_MASTER_KEY_HEX === undefined)) {
     return [`one of ${PREFIX}KMS_KEYS and ${PREFIX}STATIC_MASTER_KEY_HEX must be set, and not both`];
   }

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { VaultLogin } from '../kms/vault/configured-vault.ts';
 import { addressFault, isName, isPathSegments } from '../kms/vault/vault-path.ts';
-import type { KmsReader } from './kms-reader.ts';
+import { choiceFaults, OF_OTHER_KMS, type KmsReader } from './kms-reader.ts';
 import { list, region, text, type Settings } from './settings.ts';
 
 /** Vault or OpenBao, whose transit engine wraps System Keys. */
@@ -55,15 +55,6 @@ export const VAULT_ENTRIES = {
 
 export type VaultSettings = v.InferOutput<v.ObjectSchema<typeof VAULT_ENTRIES, undefined>>;
 
-/** The settings of the other kinds of KMS. */
-const OF_OTHER_KMS = [
-  'KMS_KEYS',
-  'PREFERRED_REGION',
-  'MINIMUM_WRAPPED_REGIONS',
-  'STATIC_MASTER_KEY_HEX',
-  'STATIC_KMS_OVERRIDE',
-] as const;
-
 type Name = keyof VaultSettings;
 
 /** The settings that each way to log in requires, and those that it accepts. */
@@ -105,18 +96,12 @@ function vaultOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'> & Partial<Vault
 }
 
 function vaultSettingFaults(settings: Settings & Partial<VaultSettings>): string[] {
-  const isSet = (name: keyof typeof settings): boolean => settings[name] !== undefined;
   const method = settings.VAULT_AUTH ?? 'aws';
   const { needs, may } = LOGINS[method];
-  const needed: readonly Name[] = ['VAULT_ADDRESSES', 'VAULT_TRANSIT_KEY'];
-  const idle = LOGIN_SETTINGS.filter((name) => isSet(name) && !needs.includes(name) && !may.includes(name));
+  const idle = LOGIN_SETTINGS.filter((name) => !needs.includes(name) && !may.includes(name));
   return [
-    ...needed.filter((name) => !isSet(name)).map((name) => `KEYFOLD_${name} must be set with KEYFOLD_KMS=vault`),
-    ...OF_OTHER_KMS.filter(isSet).map((name) => `KEYFOLD_${name} has no meaning with KEYFOLD_KMS=vault`),
-    ...needs
-      .filter((name) => !isSet(name))
-      .map((name) => `KEYFOLD_${name} must be set with KEYFOLD_VAULT_AUTH=${method}`),
-    ...idle.map((name) => `KEYFOLD_${name} has no meaning with KEYFOLD_VAULT_AUTH=${method}`),
+    ...choiceFaults('KMS=vault', settings, ['VAULT_ADDRESSES', 'VAULT_TRANSIT_KEY'], OF_OTHER_KMS),
+    ...choiceFaults(`VAULT_AUTH=${method}`, settings, needs, idle),
   ];
 }
 

@@ -119,15 +119,13 @@ export class SystemKeys {
    * @throws KeyfoldError if that fails, or `KeyNotYetVisible` if there is no key
    */
   async checkLatest(deadline: Deadline): Promise<void> {
-    const { metastore, kms } = this.#dependencies;
+    const { metastore } = this.#dependencies;
     const record = await metastore.loadLatest(this.#id, deadline);
     if (record === undefined) {
       throw new KeyfoldError('KeyNotYetVisible', 'The service has no System Key yet. The first encrypt makes one.');
     }
-    const unwrapped = await kms.unwrap(record.encryptedKey, deadline);
-    if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
-    this.#check(record, unwrapped.key, unwrapped.rowProof);
-    unwrapped.key.fill(0);
+    const bytes = await this.#keyBytes(record, deadline);
+    bytes.fill(0);
   }
 
   /**
@@ -249,18 +247,24 @@ export class SystemKeys {
   async #askKms(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey> {
     const cached = this.#cache.get(record.id, record.created);
     if (cached !== undefined) return cached;
-    const { kms, ages } = this.#dependencies;
+    const { ages } = this.#dependencies;
     const name = keyName(record);
     this.#unwrapping.set(name, record);
     try {
-      const unwrapped = await kms.unwrap(record.encryptedKey, deadline);
-      if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
-      this.#check(record, unwrapped.key, unwrapped.rowProof);
-      const key = new EnvelopeKey(unwrapped.key, ages(), this.#standing(record));
+      const bytes = await this.#keyBytes(record, deadline);
+      const key = new EnvelopeKey(bytes, ages(), this.#standing(record));
       this.#cache.put(key);
       return key;
     } finally {
       this.#unwrapping.delete(name);
     }
+  }
+
+  /** Unwraps the key of a record with KMS, and checks it. The caller owns the bytes. */
+  async #keyBytes(record: EnvelopeKeyRecord, deadline: Deadline): Promise<Buffer> {
+    const unwrapped = await this.#dependencies.kms.unwrap(record.encryptedKey, deadline);
+    if ('unreadable' in unwrapped) throw keyRowUnreadable(record, unwrapped.unreadable);
+    this.#check(record, unwrapped.key, unwrapped.rowProof);
+    return unwrapped.key;
   }
 }

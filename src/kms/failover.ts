@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { deadlineExceeded } from '../async/deadline.ts';
 import type { Clock } from '../async/clock.ts';
 import type { Deadline } from '../async/deadline.ts';
+import { having } from '../input/checks.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
 import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
@@ -14,6 +15,9 @@ export interface FailoverDependencies {
   /** Resolves after `ms` milliseconds. If the signal is aborted first, rejects with the signal's reason. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
+
+/** The type of {@link FailoverDependencies}, for checks at run time. */
+export const DEPENDENCIES_TYPE = having('now', 'random', 'sleep');
 
 /** The real clock, randomness and sleep. */
 export const FAILOVER_DEPENDENCIES: FailoverDependencies = {

@@ -38,6 +38,8 @@ export class StubCluster {
   renewable = true;
   /** The lease of a renewal, if it is not that of a log-in. */
   renewedSeconds: number | undefined;
+  /** The status of the answer to a renewal that fails. Undefined if renewals succeed. */
+  renewalStatus: number | undefined;
   /** Why a log-in fails. Undefined if it succeeds. */
   loginRefusal: string | undefined;
   readonly #key = randomBytes(32);
@@ -148,6 +150,7 @@ export class StubVault {
       return refusal(403, 'permission denied');
     }
     if (path === '/v1/auth/token/renew-self') {
+      if (cluster.renewalStatus !== undefined) return refusal(cluster.renewalStatus, 'not now');
       const lease_duration = cluster.renewedSeconds ?? cluster.leaseSeconds;
       return [200, { auth: { client_token: headers['x-vault-token'], lease_duration, renewable: true } }];
     }

@@ -1,8 +1,8 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import { errorNameOf, KeyfoldError } from '../../errors.ts';
 import { viewOf } from '../../input/checks.ts';
+import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import type { TokenFault } from './pkcs11-faults.ts';
@@ -20,8 +20,6 @@ export class Pkcs11Client implements Region {
   readonly #library: string;
   readonly #settings: TokenSettings;
   readonly #logIns: SingleFlight<void>;
-  /** The last PIN, if the token has refused it. */
-  #refusedPin: string | undefined;
 
   constructor({ library, tokenLabel, keyLabels, pin, mechanism, requestTimeoutMs }: CheckedPkcs11Options, now: Clock) {
     const [keyLabel = ''] = keyLabels;
@@ -48,37 +46,29 @@ export class Pkcs11Client implements Region {
 
   /** Unwraps a key. The caller owns the bytes and must zero them. */
   async unwrap(wrap: Pkcs11Wrap, deadline: Deadline): Promise<Buffer> {
-    const answer = await this.#call('Decrypt', { op: 'unwrap', ...wrap }, deadline);
+    // As in wrap(): the thread gets no copy of the memory around these bytes.
+    const call = { op: 'unwrap', ...wrap, bytes: viewOf(Uint8Array.from(wrap.bytes)) } as const;
+    const answer = await this.#call('Decrypt', call, deadline);
     if (answer.op !== 'unwrapped') throw this.#fault('Decrypt', UNEXPECTED);
     return viewOf(answer.key);
   }
 
   /** Makes a call, with a log-in if there is no session or if the call finds that the session has ended. */
   async #call(action: KmsAction, call: TokenCall, deadline: Deadline): Promise<TokenAnswer> {
-    const signal = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#timeoutMs)]);
-    const attempt = { atMs: Math.min(deadline.atMs, this.#now() + this.#timeoutMs), signal };
-    try {
-      const answer = this.#checked(action, await this.#ask(call, signal));
+    const limits = { region: this.region, action, timeoutMs: this.#timeoutMs, now: this.#now };
+    return withinAttempt(limits, deadline, async (attempt) => {
+      const answer = this.#checked(action, await this.#ask(call, attempt.signal));
       if (answer.op !== 'disconnected') return answer;
       await this.#logIns.run('log-in', attempt, (flight) => this.#logIn(action, flight.signal));
-      const second = this.#checked(action, await this.#ask(call, signal));
+      const second = this.#checked(action, await this.#ask(call, attempt.signal));
       if (second.op !== 'disconnected') return second;
       throw this.#fault(action, second.fault ?? UNEXPECTED);
-    } catch (error) {
-      deadline.signal.throwIfAborted();
-      if (error instanceof RegionFault) throw error;
-      const isOver = signal.aborted || error instanceof KeyfoldError;
-      const errorName = isOver ? 'NoAnswerInTime' : errorNameOf(error);
-      throw this.#fault(action, { faultClass: 'unavailable', errorName });
-    }
+    });
   }
 
   async #logIn(action: KmsAction, signal: AbortSignal): Promise<void> {
     const pin = await this.#askedPin(action, signal);
-    if (pin === this.#refusedPin) throw this.#fault(action, PIN_REFUSED);
-    const answer = await this.#ask({ op: 'connect', pin }, signal);
-    this.#refusedPin = answer.op === 'failed' && answer.fault.errorName === PIN_REFUSED.errorName ? pin : undefined;
-    this.#checked(action, answer);
+    this.#checked(action, await this.#ask({ op: 'connect', pin }, signal));
   }
 
   /** Gets the PIN from the caller's function. The function's own error is left out, because it may quote the PIN. */
@@ -104,4 +94,3 @@ export class Pkcs11Client implements Region {
 }
 
 const UNEXPECTED: TokenFault = { faultClass: 'unavailable', errorName: 'UnexpectedAnswer' };
-const PIN_REFUSED: TokenFault = { faultClass: 'misconfigured', errorName: 'CKR_PIN_INCORRECT' };

@@ -1,18 +1,23 @@
 import { checkDeadline, type Deadline } from '../../async/deadline.ts';
 import type { KeyManagementService, Unwrapped } from '../../envelope/ports.ts';
 import { invalidConfiguration, KeyfoldError } from '../../errors.ts';
-import { BYTES, check, having } from '../../input/checks.ts';
+import { BYTES, check } from '../../input/checks.ts';
 import { listening } from '../../input/defaults.ts';
 import type { WrapRenewer, WrapReport } from '../../maintenance/system-key-maintenance.ts';
 import { failoverPolicy } from '../failover-policy.ts';
-import { Failover, FAILOVER_DEPENDENCIES, NO_EVENTS, type FailoverDependencies } from '../failover.ts';
+import {
+  DEPENDENCIES_TYPE,
+  Failover,
+  FAILOVER_DEPENDENCIES,
+  NO_EVENTS,
+  type FailoverDependencies,
+} from '../failover.ts';
 import { everyRegionFailed } from '../region-fault.ts';
 import type { RegionState } from '../region-health.ts';
 import { Pkcs11Client } from './pkcs11-client.ts';
 import { checkedPkcs11Options, pkcs11Faults, type Pkcs11KmsOptions } from './pkcs11-options.ts';
 import { decodeWrap, encodeWrap } from './pkcs11-wrap.ts';
 
-const DEPENDENCIES = having('now', 'random', 'sleep');
 const NOT_WRAPPED = 'it is not wrapped by a PKCS#11 token';
 /** An HSM that does not answer is seldom back within seconds, but a session may become free. */
 const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
@@ -53,7 +58,7 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
    */
   constructor(options: Pkcs11KmsOptions, dependencies: FailoverDependencies = FAILOVER_DEPENDENCIES) {
     const given = checkedPkcs11Options(options);
-    check(dependencies, 'dependencies', DEPENDENCIES);
+    check(dependencies, 'dependencies', DEPENDENCIES_TYPE);
     const faults = pkcs11Faults(given);
     if (faults.length > 0) throw invalidConfiguration(faults);
     this.#keyLabels = given.keyLabels;

@@ -10,6 +10,8 @@ export class Pkcs11Library {
   #isInitialized = false;
   /** Counts the restarts. A session ends with the restart after its start. */
   generation = 0;
+  /** The last PIN that each token has refused, by the token's label. Tokens lock themselves after a few wrong ones. */
+  readonly refusedPins = new Map<string, string>();
 
   /** @param loadDriver loads `pkcs11js`. Throws if it is not installed. */
   constructor(path: string, loadDriver: () => Pkcs11Driver) {

@@ -1,5 +1,6 @@
 import { timerFaults } from '../../async/deadline.ts';
 import {
+  ARRAY,
   checked,
   FUNCTION,
   having,
@@ -59,7 +60,7 @@ const MECHANISM: Type = oneOf(...MECHANISMS);
 const OPTIONS: Types<Pkcs11KmsOptions> = {
   library: STRING,
   tokenLabel: STRING,
-  keyLabels: { called: 'an array', holds: Array.isArray },
+  keyLabels: ARRAY,
   pin: FUNCTION,
   mechanism: optional(MECHANISM),
   requestTimeoutMs: optional(NUMBER),

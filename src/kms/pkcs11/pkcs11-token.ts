@@ -72,6 +72,8 @@ const SESSION_KEY: readonly Attribute[] = [
 /** Room for what a mechanism adds. */
 const MORE_BYTES = 64;
 
+const PIN_INCORRECT = 'CKR_PIN_INCORRECT';
+
 /**
  * One token, over one session. All methods of a PKCS#11 library block, so it runs in a thread of its own, which makes
  * one call at a time. A second session would never be in use.
@@ -111,16 +113,21 @@ export class Pkcs11Token {
   }
 
   #connect(pin: string): void {
+    const { tokenLabel } = this.#settings;
+    const { refusedPins } = this.#library;
+    if (refusedPins.get(tokenLabel) === pin) throw new TokenError('misconfigured', PIN_INCORRECT);
     const hsm = this.#library.open();
     const slot = this.#slotIn(hsm);
     const handle = hsm.C_OpenSession(slot, CKF_SERIAL_SESSION);
     try {
       unlessAlready('CKR_USER_ALREADY_LOGGED_IN', () => hsm.C_Login(handle, CKU_USER, pin));
+      refusedPins.delete(tokenLabel);
       const { generation } = this.#library;
       const session = { hsm, handle, keys: new Map(), mechanism: this.#mechanismOf(hsm, slot), generation };
       keyIn(session, this.#settings.keyLabel);
       this.#lastSession = session;
     } catch (error) {
+      if (codeOf(error) === PIN_INCORRECT) refusedPins.set(tokenLabel, pin);
       hsm.C_CloseSession(handle);
       throw error;
     }

@@ -1,9 +1,9 @@
 import type { Clock } from '../../async/clock.ts';
-import { orAborted, type Deadline } from '../../async/deadline.ts';
+import type { Deadline } from '../../async/deadline.ts';
 import { decodeBase64 } from '../../crypto/base64.ts';
-import { errorNameOf, KeyfoldError } from '../../errors.ts';
 import { viewOf } from '../../input/checks.ts';
 import { membersOf } from '../../input/json-object.ts';
+import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import type { VaultAuth } from './vault-auth.ts';
@@ -83,25 +83,15 @@ export class VaultAddress implements Region {
     body: object,
     read: (data: Readonly<Record<string, unknown>>) => T | undefined,
   ): Promise<T> {
-    const { requestTimeoutMs, now } = this.#settings;
-    const signal = AbortSignal.any([deadline.signal, AbortSignal.timeout(requestTimeoutMs)]);
-    const attempt = { atMs: Math.min(deadline.atMs, now() + requestTimeoutMs), signal };
-    const work = async (): Promise<T> => {
+    const { requestTimeoutMs: timeoutMs, now } = this.#settings;
+    return withinAttempt({ region: this.region, action, timeoutMs, now }, deadline, async (attempt) => {
       const answer = await this.#transit(action, body, attempt);
-      signal.throwIfAborted();
+      attempt.signal.throwIfAborted();
       if (answer.status !== 200) throw faultOf(this.region, action, 'transit', answer);
       const result = read(membersOf(answer.body['data']));
       if (result === undefined) throw new RegionFault(this.region, action, 'unavailable', 'IncompleteAnswer');
       return result;
-    };
-    try {
-      return await orAborted(work(), signal);
-    } catch (error) {
-      deadline.signal.throwIfAborted();
-      if (error instanceof RegionFault) throw error;
-      const isOver = signal.aborted || error instanceof KeyfoldError;
-      throw new RegionFault(this.region, action, 'unavailable', isOver ? 'NoAnswerInTime' : errorNameOf(error));
-    }
+    });
   }
 
   /** Sends a request, and once more with a new token if Vault refuses the token. */

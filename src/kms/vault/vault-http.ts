@@ -35,7 +35,8 @@ export class VaultHttp {
     this.#base = base;
     const isTls = base.startsWith('https:');
     this.#request = isTls ? httpsRequest : http.request;
-    const options = { proxyEnv: globalAgent.options.proxyEnv, ...(ca !== undefined && { ca }) };
+    // An address without TLS is on this machine. A proxy would read the token and the keys.
+    const options = { ...(isTls && { proxyEnv: globalAgent.options.proxyEnv }), ...(ca !== undefined && { ca }) };
     const agents = keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }, options);
     this.#agent = isTls ? agents.httpsAgent : agents.httpAgent;
     this.#headers = {

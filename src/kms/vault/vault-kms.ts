@@ -1,17 +1,23 @@
 import { checkDeadline, type Deadline } from '../../async/deadline.ts';
-import { BYTES, check, having } from '../../input/checks.ts';
+import { BYTES, check } from '../../input/checks.ts';
 import { listening } from '../../input/defaults.ts';
 import { invalidConfiguration } from '../../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../../envelope/ports.ts';
 import type { RegionWrap, WrapRenewer, WrapReport } from '../../maintenance/system-key-maintenance.ts';
 import { failoverPolicy } from '../failover-policy.ts';
-import { Failover, FAILOVER_DEPENDENCIES, NO_EVENTS, type FailoverDependencies, type KmsEvents } from '../failover.ts';
+import {
+  DEPENDENCIES_TYPE,
+  Failover,
+  FAILOVER_DEPENDENCIES,
+  NO_EVENTS,
+  type FailoverDependencies,
+  type KmsEvents,
+} from '../failover.ts';
 import { everyRegionFailed } from '../region-fault.ts';
 import type { RegionState } from '../region-health.ts';
 import { ciphertextOf, VaultAddress } from './vault-address.ts';
 import { checkedVaultOptions, vaultFaults, type VaultKmsOptions } from './vault-options.ts';
 
-const DEPENDENCIES = having('now', 'random', 'sleep');
 const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
 
 /**
@@ -48,7 +54,7 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
    */
   constructor(options: VaultKmsOptions, dependencies: FailoverDependencies = FAILOVER_DEPENDENCIES) {
     const given = checkedVaultOptions(options);
-    check(dependencies, 'dependencies', DEPENDENCIES);
+    check(dependencies, 'dependencies', DEPENDENCIES_TYPE);
     const faults = vaultFaults(given);
     if (faults.length > 0) throw invalidConfiguration(faults);
     const { transitKey, transitMount, namespace, auth, ca, requestTimeoutMs, failover } = given;

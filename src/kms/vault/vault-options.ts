@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { timerFaults } from '../../async/deadline.ts';
 import {
+  ARRAY,
   checked,
   having,
   itemsOf,
@@ -54,7 +55,7 @@ export interface CheckedVaultOptions extends VaultKmsOptions {
 }
 
 const OPTIONS: Types<VaultKmsOptions> = {
-  addresses: { called: 'an array', holds: Array.isArray },
+  addresses: ARRAY,
   transitKey: STRING,
   transitMount: optional(STRING),
   namespace: optional(STRING),

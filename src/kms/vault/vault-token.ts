@@ -1,8 +1,7 @@
-import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 import type { Clock } from '../../async/clock.ts';
-import { orAborted } from '../../async/deadline.ts';
+import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import type { Deadline } from '../../async/deadline.ts';
+import { mayPass } from '../../connections/retries.ts';
 import { membersOf } from '../../input/json-object.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import { isHeaderValue, loginBody, secretOf, type VaultAuth } from './vault-auth.ts';
@@ -71,7 +70,7 @@ export class VaultToken {
   }
 
   /**
-   * Renews a token. If Vault does not answer, the token still serves until it expires.
+   * Renews a token. If Vault does not answer, or cannot renew it now, the token still serves until it expires.
    * @returns undefined if Vault does not renew the token, or only for a short time. The caller then logs in again.
    */
   async #renew(held: Token, { signal }: Deadline): Promise<Token | undefined> {
@@ -84,6 +83,7 @@ export class VaultToken {
       signal.throwIfAborted();
       return held;
     }
+    if (answer.status === 429 || answer.status >= 500) return held;
     const leaseMs = leaseOf(answer);
     return leaseMs * 2 < held.firstLeaseMs ? undefined : { ...held, sinceMs, leaseMs };
   }
@@ -111,15 +111,9 @@ export class VaultToken {
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
     return orAborted(finding, signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw new RegionFault(this.#region, action, isPassing(error) ? 'unavailable' : 'misconfigured', 'NoCredentials');
+      throw new RegionFault(this.#region, action, mayPass(error) ? 'unavailable' : 'misconfigured', 'NoCredentials');
     });
   }
-}
-
-/** Whether a later call of a function that finds credentials may succeed, as the AWS SDK judges its error. */
-function isPassing(thrown: unknown): boolean {
-  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
-  return isThrottlingError(error) || isTransientError(error);
 }
 
 /**

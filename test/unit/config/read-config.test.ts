@@ -229,6 +229,10 @@ describe('readConfig', () => {
     [{ KEYFOLD_SERVICE: undefined }, 'KEYFOLD_SERVICE is not set'],
     [{ KEYFOLD_KMS_KEYS: undefined }, 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set'],
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) }, 'and not both'],
+    [
+      { KEYFOLD_KMS: 'aws', KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) },
+      'KEYFOLD_STATIC_MASTER_KEY_HEX has no meaning with KEYFOLD_KMS=aws',
+    ],
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: 'xyz' }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_KMS_KEYS: '[]' }, 'is not a JSON object of region to ARN'],
     [{ KEYFOLD_KMS_KEYS: '{"us-west-2":1}' }, 'is not a JSON object of region to ARN'],

@@ -135,6 +135,15 @@ describe('the log-in', () => {
     expect(count(token.takeCalls(), 'C_Login')).toBe(1);
   });
 
+  it('does not repeat a refused PIN, even if the refusal came after the time-out or to another instance', async () => {
+    token.set({ faults: { C_Login: 400 } });
+    const refused = { pin: () => 'wrong' };
+    for (const kms of [token.open({ ...refused, requestTimeoutMs: 200 }), token.open(refused), token.open(refused)]) {
+      expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    }
+    expect(count(token.takeCalls(), 'C_Login')).toBe(1);
+  });
+
   it.each([
     ['throws', () => Promise.reject(new Error('no 1234'))],
     [

@@ -1,3 +1,4 @@
+import { globalAgent } from 'node:https';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
@@ -44,6 +45,21 @@ describe('VaultKms', () => {
     const bytes = await wrapped();
     expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: KEY });
+  });
+
+  it('sends nothing through a proxy to an address without TLS, which is on this machine', async () => {
+    const proxy = await startStub({ status: 502, body: '' });
+    const { options: agent } = globalAgent;
+    const { proxyEnv } = agent;
+    try {
+      agent.proxyEnv = { HTTP_PROXY: proxy.url, http_proxy: proxy.url };
+      await wrapped();
+      expect(stub.requests).toHaveLength(1);
+      expect(proxy.requests).toEqual([]);
+    } finally {
+      agent.proxyEnv = proxyEnv;
+      await proxy.stop();
+    }
   });
 
   it('sends the key, its mount, the namespace and the token as Vault expects them', async () => {
