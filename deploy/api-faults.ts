@@ -11,9 +11,6 @@ export function apiFaults(deployment: Deployment): string[] {
       ? [`api.domain is set with api.type ${api.type}, which has no domain`]
       : []),
     ...(domain === undefined ? [] : regionFaults('api.domain.certificates', domain.certificates, regions)),
-    ...Object.entries(domain?.certificates ?? {})
-      .filter(([region, certificate]) => certificate.split(':')[3] !== region)
-      .map(([region]) => `api.domain.certificates.${region} is in another region`),
     ...(api.cors !== undefined && isRest ? [`api.cors is set with api.type ${api.type}, which has no CORS`] : []),
     ...((vpcEndpoints === undefined) === (api.type === 'private')
       ? [`api.vpcEndpoints is ${vpcEndpoints === undefined ? 'missing with' : 'set without'} api.type private`]
@@ -36,7 +33,6 @@ export function apiFaults(deployment: Deployment): string[] {
   ];
 }
 
-/** A Lambda authorizer must be in the region of its API. Its account may be another. */
 function authorizerFaults(
   { auth, authorizers, authorizerCacheSeconds }: Deployment['http'],
   regions: string[],
@@ -47,12 +43,7 @@ function authorizerFaults(
       .map(([name]) => `http.${name} is set without http.auth authorizer`);
   }
   if (authorizers === undefined) return ['http.authorizers is missing with http.auth authorizer'];
-  return [
-    ...regionFaults('http.authorizers', authorizers, regions),
-    ...Object.entries(authorizers)
-      .filter(([region, arn]) => arn.split(':')[3] !== region)
-      .map(([region]) => `http.authorizers.${region} is in another region`),
-  ];
+  return regionFaults('http.authorizers', authorizers, regions);
 }
 
 /** Callers of other accounts. Only a policy of the entry can let them in, and only IAM knows their accounts. */
@@ -78,8 +69,17 @@ export function regionFaults(
 ): string[] {
   return [
     ...regions.filter((region) => map[region] === undefined).map((region) => `${option} has no entry for ${region}`),
-    ...Object.keys(map)
-      .filter((region) => !regions.includes(region))
-      .map((region) => `${option} names ${region}, which is not among the regions`),
+    ...strayRegions(option, map, regions),
   ];
+}
+
+/** A map by region must not have an entry for another region. */
+export function strayRegions(
+  option: string,
+  map: Readonly<Record<string, unknown>>,
+  regions: readonly string[],
+): string[] {
+  return Object.keys(map)
+    .filter((region) => !regions.includes(region))
+    .map((region) => `${option} names ${region}, which is not among the regions`);
 }

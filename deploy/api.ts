@@ -1,5 +1,5 @@
 import type { Deployment } from './deployment.ts';
-import { KEPT_LOG, logKeyOf } from './logs.ts';
+import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
 import { ALIAS_NAME, API_ALIAS, restResources, SCOPES } from './rest-api.ts';
 
@@ -90,7 +90,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       },
       // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
-        ...KEPT_LOG,
+        ...KEPT,
         // A log group with another name would take a place in a resource policy of the account. The policy has room for
         // about thirty.
         Properties: {

@@ -3,7 +3,7 @@ import { alarmResources } from './alarms.ts';
 import { apiParts } from './api.ts';
 import { dashboardResources } from './dashboard.ts';
 import { keyNameOf, queueNamesOf, stackOf, type Deployment } from './deployment.ts';
-import { KEPT_LOG, logKeyOf } from './logs.ts';
+import { KEPT, logKeyOf } from './logs.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
 /**
@@ -136,7 +136,7 @@ function functionExtensions(deployment: Deployment, region: string): Record<stri
       };
       return [
         [`${id}LambdaFunction`, { Properties }],
-        [`${id}LogGroup`, { ...KEPT_LOG, Properties: logKeyOf(deployment, region) }],
+        [`${id}LogGroup`, { ...KEPT, Properties: logKeyOf(deployment, region) }],
       ];
     }),
   );

@@ -30,8 +30,15 @@ function partitionFaults({ regions }: Deployment): string[] {
 }
 
 /** A resource that a function or an alarm uses must be in the same region. */
-function regionalFaults({ alarmTopics, environmentKeys, storageKeys }: Deployment): string[] {
-  return Object.entries({ alarmTopics, environmentKeys, storageKeys }).flatMap(([option, map]) =>
+function regionalFaults({ alarmTopics, api, environmentKeys, http, storageKeys }: Deployment): string[] {
+  const maps = {
+    alarmTopics,
+    environmentKeys,
+    storageKeys,
+    'api.domain.certificates': api.domain?.certificates ?? {},
+    'http.authorizers': http.authorizers ?? {},
+  };
+  return Object.entries(maps).flatMap(([option, map]) =>
     Object.entries(map).flatMap(([region, arn]) => {
       const [, name = '', , where = ''] = arn.split(':');
       if (where !== region) return [`${option}.${region} is in ${where}: AWS accepts only one in the same region`];

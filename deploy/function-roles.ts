@@ -9,13 +9,14 @@ import type { FunctionRoles } from './stacks.ts';
 export async function functionRolesOf(deployment: Deployment, { tell }: Intent): Promise<FunctionRoles> {
   if (deployment.strictKeys === undefined) return { encrypt: [], decrypt: [] };
   const name = stackOf(deployment, 'roles');
-  const roles: (readonly [output: string, arn: string])[] = [];
+  const roles: { readonly OutputKey: string; readonly OutputValue: string }[] = [];
   for (const region of deployment.regions) {
     const { Outputs = [] } = (await deployedOf({ name, region })) ?? {};
     const found = Outputs.filter(({ OutputKey }) => OutputKey.endsWith('RoleArn'));
     if (found.length === 0) tell(`${name} is not in ${region} yet: run deploy:keys again after deploy:roles`);
-    roles.push(...found.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue] as const));
+    roles.push(...found);
   }
-  const arns = roles.map(([, arn]) => arn);
-  return { encrypt: arns.filter((_, i) => roles[i]?.[0] !== 'OpenRoleArn'), decrypt: arns };
+  const encrypting = roles.filter(({ OutputKey }) => OutputKey !== 'OpenRoleArn');
+  const arnOf = ({ OutputValue }: (typeof roles)[number]): string => OutputValue;
+  return { encrypt: encrypting.map(arnOf), decrypt: roles.map(arnOf) };
 }

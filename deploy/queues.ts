@@ -1,4 +1,5 @@
 import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
+import { KEPT } from './logs.ts';
 
 /** Resources of a CloudFormation template, by logical name. */
 export type Resources = Record<string, { Type: string; Properties: Record<string, unknown> } & Record<string, unknown>>;
@@ -10,12 +11,6 @@ export type Resources = Record<string, { Type: string; Properties: Record<string
 const MAX_RECEIVE_COUNT = 100;
 /** The queue hides a message for this many times the function's time-out, as Lambda recommends. */
 const VISIBILITY_PER_TIMEOUT = 6;
-/**
- * Keeps a queue when its stack is deleted, because the messages would be lost. A queue that could not be created has no
- * messages, and is deleted.
- */
-const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' };
-
 /** The function for the queue, in the form that osls expects. Empty if the deployment has no queue. */
 export function queueFunctions(deployment: Deployment, vpc: object | false): Record<string, object> {
   const { queue, prefix, functions } = deployment;

@@ -8,7 +8,7 @@ import { readQueueConfig } from '../src/config/queue-config.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { KeyfoldError } from '../src/errors.ts';
 import { environmentsOf } from './app.ts';
-import { apiFaults, regionFaults } from './api-faults.ts';
+import { apiFaults, regionFaults, strayRegions } from './api-faults.ts';
 import { faultsForAws } from './aws-faults.ts';
 import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
@@ -92,11 +92,7 @@ function faultsBetween(deployment: Deployment): string[] {
       .map(([name]) => `http.${name} is set without http.auth jwt or authorizer`),
     ...(deployment.vpc === undefined ? [] : regionFaults('vpc', deployment.vpc, regions)),
     ...concurrencyFaults(deployment),
-    ...Object.entries(perRegion).flatMap(([name, map]) =>
-      Object.keys(map)
-        .filter((region) => !regions.includes(region))
-        .map((region) => `${name} names ${region}, which is not among the regions`),
-    ),
+    ...Object.entries(perRegion).flatMap(([name, map]) => strayRegions(name, map, regions)),
     ...(queue.kind !== 'none' && queue.oldestMessageSeconds >= queue.retentionDays * 86_400
       ? ['queue.oldestMessageSeconds is not below queue.retentionDays: messages would be gone before the alarm']
       : []),

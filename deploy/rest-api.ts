@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { partition } from '@aws-sdk/core/client';
 import type { Deployment } from './deployment.ts';
-import { KEPT_LOG, logKeyOf } from './logs.ts';
+import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
 import { API, callerStatement, endpointStatements, STAGE, usagePlans } from './rest-callers.ts';
 
@@ -74,7 +74,7 @@ export function restResources(deployment: Deployment, region: string): Resources
     // No other log shows which requests the authorizer refused.
     RestApiLogGroup: {
       Type: 'AWS::Logs::LogGroup',
-      ...KEPT_LOG,
+      ...KEPT,
       Properties: {
         LogGroupName: `/aws/vendedlogs/rest-api/${prefix}-app`,
         RetentionInDays: logRetentionDays,

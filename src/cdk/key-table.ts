@@ -2,7 +2,9 @@ import { Aws, Stack } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
-import { ROLES_ID } from './roles-id.ts';
+
+/** The logical id of the nested stack of the roles. It follows the name of the stack in the names of the roles. */
+export const ROLES_ID = 'Roles';
 
 /** The options of a {@link KeyTable}. Each is a parameter of `infra/table.yml`. */
 export interface KeyTableProps {

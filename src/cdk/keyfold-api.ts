@@ -4,8 +4,7 @@ import { Construct } from 'constructs';
 import { STRING, optional, optionsOf, type Type } from '../input/checks.ts';
 import { AppPart, readPackage, type AppPackage } from './app-package.ts';
 import { checkedScope, InfraTemplate, outputOf } from './infra-template.ts';
-import { KeyTable } from './key-table.ts';
-import { ROLES_ID } from './roles-id.ts';
+import { KeyTable, ROLES_ID } from './key-table.ts';
 import { SymmetricKey } from './symmetric-key.ts';
 
 /**
@@ -88,16 +87,19 @@ export class KeyfoldApi extends Construct {
       MaintenanceRole: roles.output('MaintenanceRoleArn'),
     });
     for (const first of [given.key, given.table]) if (first !== undefined) part.stack.node.addDependency(first);
-    const functionOf = (name: string): IFunction =>
-      LambdaFunction.fromFunctionAttributes(this, name, {
-        functionArn: (part.include.getResource(`${name}LambdaFunction`) as CfnFunction).attrArn,
-        sameEnvironment: true,
-      });
+    const { Outputs = {}, Resources } = app.template;
+    // Provisioned concurrency belongs to an alias, so its callers must use the alias.
+    const functionOf = (name: string): IFunction => {
+      const alias = `${name}ProvConcLambdaAlias`;
+      const functionArn = Object.hasOwn(Resources, alias)
+        ? part.include.getResource(alias).ref
+        : (part.include.getResource(`${name}LambdaFunction`) as CfnFunction).attrArn;
+      return LambdaFunction.fromFunctionAttributes(this, name, { functionArn, sameEnvironment: true });
+    };
     this.apiFunction = functionOf('Api');
     this.sealFunction = functionOf('Seal');
     this.openFunction = functionOf('Open');
     this.maintenanceFunction = functionOf('Maintenance');
-    const { Outputs = {}, Resources } = app.template;
     const url = ['HttpApiUrl', 'ApiUrl'].find((name) => Object.hasOwn(Outputs, name));
     this.url = url === undefined ? undefined : outputOf(part.stack, url);
     this.alarmTopicArn = Object.hasOwn(Resources, 'AlarmTopic')

@@ -187,7 +187,8 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   beforeAll(async () => {
     packages['the example'] = await packageExample({});
     packages['every option reversed'] = await packageExample(FLIPPED);
-    packages['a REST API'] = await packageExample(ENTRIES.rest);
+    const { functions } = ENTRIES.restWithCallers;
+    packages['a REST API'] = await packageExample({ ...ENTRIES.rest, functions });
     packages['no queue'] = await packageExample({ queue: { kind: 'none' } });
   }, 120_000);
   afterAll(() => Promise.all(Object.values(packages).map((one) => one.remove())));
@@ -244,6 +245,18 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     const { nested } = synthesize(appOf('the example').stack);
     const without = Object.keys(comparable(packages['no queue']?.resources ?? {})).toSorted();
     expect(Object.keys(nested['keyfold/Api/Stack']?.Resources ?? {}).toSorted()).toEqual(without);
+  });
+
+  it('let a role invoke the alias of a function that has provisioned concurrency', () => {
+    const { stack, api } = appOf('a REST API');
+    const writer = new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    api.sealFunction.grantInvoke(writer);
+    api.openFunction.grantInvoke(writer);
+    const { Resources } = synthesize(stack).stack;
+    const policies = JSON.stringify(Object.values(Resources).filter(({ Type }) => Type === 'AWS::IAM::Policy'));
+    expect(policies).toContain('SealProvConcLambdaAlias');
+    expect(policies).not.toContain('SealLambdaFunction');
+    expect(policies).toContain('OpenLambdaFunction');
   });
 
   it('let a role encrypt and not decrypt', () => {

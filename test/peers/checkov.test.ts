@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { FLIPPED, packageExample } from '../integration/infra/package.ts';
+import { ENTRIES, FLIPPED, packageExample } from '../integration/infra/package.ts';
 import { pythonOf } from './install.ts';
 
 /** The findings that we accept: the check, the type of resource, and the reason. */
@@ -61,11 +61,13 @@ interface Report {
 it('checkov reports nothing about the templates except the findings that we have accepted', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-checkov-'));
   const infra = join(import.meta.dirname, '..', '..', 'infra');
-  const example = await packageExample({});
-  const flipped = await packageExample(FLIPPED);
   for (const name of await readdir(infra)) await copyFile(join(infra, name), join(folder, name));
-  await copyFile(example.template, join(folder, 'example.json'));
-  await copyFile(flipped.template, join(folder, 'flipped.json'));
+  const { rest, functionUrl } = ENTRIES;
+  for (const [name, changed] of Object.entries({ example: {}, flipped: FLIPPED, rest, functionUrl })) {
+    const app = await packageExample(changed);
+    await copyFile(app.template, join(folder, `${name}.json`));
+    await app.remove();
+  }
   const args = [
     '-m',
     'checkov.main',
@@ -79,7 +81,7 @@ it('checkov reports nothing about the templates except the findings that we have
     'json',
   ];
   const { stdout } = await promisify(execFile)(pythonOf('checkov'), args, { maxBuffer: 64 * 1024 * 1024 });
-  await Promise.all([example.remove(), flipped.remove(), rm(folder, { recursive: true })]);
+  await rm(folder, { recursive: true });
   const { results, summary } = JSON.parse(stdout) as Report;
   expect(summary.parsing_errors).toBe(0);
   expect(summary.passed).toBeGreaterThan(0);

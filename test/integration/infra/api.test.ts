@@ -307,7 +307,7 @@ describe('deploy.yml', () => {
     [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is not a domain name'],
     [
       { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },
-      'api.domain.certificates.us-west-2 is in another region',
+      'api.domain.certificates.us-west-2 is in us-east-1: AWS accepts only one in the same region',
     ],
     [
       { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
@@ -356,7 +356,7 @@ describe('deploy.yml', () => {
     ],
     [
       { http: { ...AUTHORIZER, authorizers: { ...AUTHORIZER.authorizers, 'us-east-1': authorizer } } },
-      'http.authorizers.us-east-1 is in another region',
+      'http.authorizers.us-east-1 is in us-west-2: AWS accepts only one in the same region',
     ],
     [
       { http: { ...AUTHORIZER, authorizers: { 'us-west-2': 'authorizer', 'us-east-1': authorizer } } },

@@ -120,7 +120,7 @@ describe('the deploying role', () => {
     ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/domainnames`)],
     ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
     ['lambda:DeleteFunctionUrlConfig', ofLambda('keyfold-api')],
-    ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
+    ['logs:CreateLogGroup', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:/aws/vendedlogs/rest-api/keyfold-app:*`)],
     ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/usageplans`)],
     ['apigateway:POST', at(`arn:aws:apigateway:${WEST}::/apikeys`)],
     ['lambda:PublishVersion', ofLambda('keyfold-seal')],
@@ -159,7 +159,10 @@ describe('the deploying role', () => {
     expect(names.length).toBeGreaterThan(20);
     const functions = ['api', 'seal', 'open', 'queue', 'maintenance'];
     const queues = ['input', 'output', 'dead-letters'].flatMap((name) => [name, `${name}.fifo`]);
-    const logs = [...functions.map((name) => `/aws/lambda/keyfold-${name}`), '/aws/vendedlogs/http-api/keyfold-app'];
+    const logs = [
+      ...functions.map((name) => `/aws/lambda/keyfold-${name}`),
+      ...['http-api', 'rest-api'].map((kind) => `/aws/vendedlogs/${kind}/keyfold-app`),
+    ];
     const asked: (readonly [action: string, target: Target])[] = [
       ...names.map(
         (name) =>
