@@ -1,6 +1,7 @@
 /** Sums what the steps of .ci/run left in a folder. Exits 1 if anything failed, was skipped, or did not run. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 interface Report {
   readonly testResults: readonly {
@@ -32,9 +33,13 @@ for (const suite of ['test', 'test:system', 'test:peers']) {
   else if (unrun > 0) failures.push(`npm run ${suite} skipped ${unrun} tests`);
 }
 
-// A suite may fail without a failed test: an error outside of any, a file that does not load.
+// A suite may fail without a failed test: an error outside of any, a file that does not load. Only its log names it.
 const exits = existsSync(join(folder, 'exits')) ? readFileSync(join(folder, 'exits'), 'utf8').trim().split('\n') : [];
-if (failures.length === 0) failures.push(...exits);
+for (const suite of failures.length === 0 ? exits : []) {
+  const log = stripVTControlCharacters(readFileSync(join(folder, `${suite}.log`), 'utf8'));
+  const [, errors = log.slice(-4_000)] = /^(⎯+ Unhandled[^]*)/m.exec(log) ?? [];
+  failures.push(`failed npm run ${suite}:\n${errors}`);
+}
 
 for (const failure of failures) console.log(failure);
 console.log(`${passed} passed, ${failures.length} failed`);

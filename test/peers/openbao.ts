@@ -27,19 +27,24 @@ export class OpenBao {
     const program = join(PEERS_FOLDER, 'openbao', 'bin', 'bao');
     this.process = spawn(program, ['server', '-dev', ...options], {
       env: { PATH: process.env['PATH'], HOME: home },
-      stdio: ['ignore', 'pipe', 'ignore'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
-    this.process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    }
     process.once('exit', this.#endOnExit);
   }
 
   /** Starts a server. If `prepared` is true, as by default, it has a transit engine and AppRole. */
   static async start({ prepared = true }: { readonly prepared?: boolean } = {}): Promise<OpenBao> {
-    const bao = new OpenBao(await freePort(), await mkdtemp(join(tmpdir(), 'keyfold-openbao-')));
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
+    const home = await mkdtemp(join(tmpdir(), 'keyfold-openbao-'));
+    let bao = new OpenBao(await freePort(), home);
     while (!/Unseal Key: \S+/.test(bao.#output) || (await bao.#status('sys/health')) !== 200) {
-      if (bao.process.exitCode !== null || Date.now() > giveUpAtMs) throw new Error('OpenBao does not start.');
+      if (Date.now() > giveUpAtMs) throw new Error(`OpenBao does not start. Its output:\n${bao.#output}`);
       await sleep(100);
+      // OpenBao also listens on the next port. If another process has that port, OpenBao exits.
+      if (bao.process.exitCode !== null) bao = new OpenBao(await freePort(), home);
     }
     if (!prepared) return bao;
     await bao.write('sys/mounts/transit', { type: 'transit' });
