@@ -3,7 +3,7 @@
  * and 300 to a FIFO queue. `QUEUE_MESSAGES` replaces both numbers.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { liveThrough } from '../integration/queue/survival.ts';
+import { liveThrough } from '../system/queue/survival.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);

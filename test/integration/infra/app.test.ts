@@ -1,17 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { monthOf } from '../../../scripts/costs/fleet.ts';
 import { ASSUMED } from '../../../scripts/costs/given.ts';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { apiParts } from '../../../deploy/api.ts';
-import { packageFolder } from '../../../deploy/package.ts';
 import { readDeployment } from '../../../deploy/read-deployment.ts';
 import { readQueueConfig, type QueueConfig } from '../../../src/config/queue-config.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
 import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
-import { EXAMPLE, namesOf as commandsOf, startCli } from './aws-cli.ts';
-import { documentedMetrics, FLIPPED, packageExample, VPC, type AppPackage, type AppResource } from './package.ts';
+import { EXAMPLE } from './aws-cli.ts';
+import { documentedMetrics, FLIPPED, packageExample, type AppPackage, type AppResource } from './package.ts';
 import { templateOf } from './template.ts';
 
 const FUNCTIONS = ['Api', 'Seal', 'Open', 'Queue', 'Maintenance'];
@@ -624,74 +622,6 @@ describe('the dashboard of the app', () => {
     );
     expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(documented));
   });
-});
-
-describe('provisioned concurrency', () => {
-  it.for([
-    ['http', 'ApiLambdaPermissionHttpApi', 'HttpApiIntegrationApi'],
-    ['rest', 'RestPermission', 'RestMethod'],
-    ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
-  ] as const)(
-    'of the api function serves the callers of an entry point of the type %s',
-    { timeout: 60_000 },
-    async ([type, one, other]) => {
-      const functions = { api: { provisionedConcurrency: 2 } };
-      const app = await packageExample({ api: { type }, functions });
-      await app.remove();
-      const { Properties } = app.resources['ApiProvConcLambdaAlias'] ?? {};
-      expect(Properties).toMatchObject({
-        Name: 'provisioned',
-        ProvisionedConcurrencyConfig: { ProvisionedConcurrentExecutions: 2 },
-      });
-      for (const name of [one, other]) {
-        expect(JSON.stringify(app.resources[name])).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
-        expect(JSON.stringify(app.resources[name]?.Properties)).toMatch(/ApiProvConcLambdaAlias|"provisioned"/);
-      }
-      const version = Object.keys(app.resources).find((name) => name.startsWith('ApiLambdaVersion'));
-      expect(Properties?.['FunctionVersion']).toEqual({ 'Fn::GetAtt': [version, 'Version'] });
-      expect(Object.keys(app.resources).filter((name) => /^(?:Seal|Open)(?:LambdaVersion|Prov)/.test(name))).toEqual(
-        [],
-      );
-    },
-  );
-
-  it('publishes a new version if the VPC or the environment key changes, even if the code does not', async () => {
-    const versions = await [{}, { vpc: VPC }, { environmentKeys: FLIPPED.environmentKeys }].reduce<Promise<string[]>>(
-      async (before, changed) => {
-        const found = await before;
-        const app = await packageExample({ ...changed, functions: { seal: { provisionedConcurrency: 1 } } });
-        await app.remove();
-        return [...found, ...Object.keys(app.resources).filter((name) => name.startsWith('SealLambdaVersion'))];
-      },
-      Promise.resolve([]),
-    );
-    expect(new Set(versions).size).toBe(3);
-  }, 60_000);
-});
-
-describe('npm run deploy without --yes', () => {
-  it('packages the app, and prints what a deployment would change', async () => {
-    const cli = await startCli();
-    const there = { Resources: { HttpApi: { Type: 'AWS::ApiGatewayV2::Api' }, Gone: { Type: 'AWS::SNS::Topic' } } };
-    const outcome = await cli.deploy(
-      ['app'],
-      {
-        'cloudformation describe-stacks': { Stacks: [{ StackStatus: 'UPDATE_COMPLETE' }] },
-        'cloudformation get-template': { TemplateBody: there },
-      },
-      { regions: ['us-west-2'], prefix: 'trial' },
-    );
-    await Promise.all([cli.remove(), rm(packageFolder({ prefix: 'trial' }, '.'), { recursive: true })]);
-    expect(outcome.said).toContain('trial-app in us-west-2:');
-    expect(outcome.said).toContain('Modify HttpApi (AWS::ApiGatewayV2::Api)');
-    expect(outcome.said).toContain('Remove Gone (AWS::SNS::Topic)');
-    expect(outcome.said).toContain('Add SealLambdaFunction (AWS::Lambda::Function)');
-    expect(commandsOf(outcome)).toEqual([
-      'sts get-caller-identity',
-      'cloudformation describe-stacks',
-      'cloudformation get-template',
-    ]);
-  }, 60_000);
 });
 
 describe('the packaged app', () => {

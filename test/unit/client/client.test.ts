@@ -85,7 +85,7 @@ it.for([
   const erase = ['partitions', 'erase', partition, '--reason', 'x', '--confirm', partition];
   expect(await operator.keyfold(erase, api.environment)).toMatchObject({ code: 0 });
   await api.recycle();
-  for (const work of [client.partition(partition).decrypt(record), client.partition(partition).encrypt(HELLO)]) {
-    expect(await failureOf(work)).toMatchObject({ code: 'PartitionErased', retryable: false });
-  }
+  const calls = [client.partition(partition).decrypt(record), client.partition(partition).encrypt(HELLO)];
+  const refused = { code: 'PartitionErased', retryable: false };
+  expect(await Promise.all(calls.map(failureOf))).toMatchObject([refused, refused]);
 });

@@ -116,14 +116,14 @@ describe('the options of constructors and methods', () => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
-    for (const work of [
+    const calls = [
       session.encrypt(Buffer.from('x'), limits as never),
       session.decrypt(record, limits as never),
       session.rewrap(record, limits as never),
       session.decryptJson(encodeDataRowRecord(record), limits as never),
       service.preload(limits as never),
-    ]) {
-      const error = await errorOf(work);
+    ];
+    for (const error of await Promise.all(calls.map(errorOf))) {
       expect(error).toBeInstanceOf(TypeError);
       expect((error as Error).message).toContain(message);
     }

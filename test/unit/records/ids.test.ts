@@ -156,9 +156,8 @@ describe('a record with a key ID that DynamoDB would refuse', () => {
     world.log.take();
     const parent = { ...record.key.parent, id: `_IK_p_svc_prod${ending}` };
     const forged = { ...record, key: { ...record.key, parent } };
-    for (const work of [session.decrypt(forged), session.rewrap(forged)]) {
-      expect(await codeOf(work)).toBe('RecordUnreadable');
-    }
+    const codes = await Promise.all([session.decrypt(forged), session.rewrap(forged)].map(codeOf));
+    expect(codes).toEqual(['RecordUnreadable', 'RecordUnreadable']);
     expect(world.log.take()).toEqual([]);
   });
 
