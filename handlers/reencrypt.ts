@@ -1,5 +1,5 @@
 import { buildReencrypt } from '../src/container.ts';
 import { reencryptDoor } from '../src/doors/reencrypt.ts';
 
-/** Handles the workers of the state machine in infra/reencrypt.yml, each of which re-encrypts a part of a table. */
+/** Runs the workers of the state machine in infra/reencrypt.yml. Each worker re-encrypts a part of a table. */
 export const handler = reencryptDoor(await buildReencrypt());

@@ -102,7 +102,7 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
   const { names, proofs, policy } = config;
   const { keyRowProofs } = proofs;
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
-  // The run gives the contexts, so the rules for contexts do not apply.
+  // Each run names its contexts itself, so the service's rules for contexts do not apply.
   const rules = keyRowProofs === undefined ? {} : { keyRowProofs };
   return {
     keyfold: new SessionFactory({ ...names, ...rules, policy, metastore, kms, events: telemetry.events }),
@@ -131,7 +131,7 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
   };
 }
 
-/** The region and the endpoint of the key table, which are also those of the tables with rows. */
+/** The region and the endpoint of the key table. The tables with the rows have the same region and endpoint. */
 function regionOf({
   metastore: { region, endpoint },
 }: AppConfig): Pick<DynamoDbMetastoreOptions, 'region' | 'endpoint'> {
@@ -157,7 +157,7 @@ function openMaintenance(
   return new SystemKeyMaintenance({ ...names, policy, metastore, kms, erasures, ...listening });
 }
 
-/** Opens what the operator's commands use. Opening makes no call. */
+/** Opens what the operator's commands use. Opening sends no request. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
   openErasureTables: (options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>

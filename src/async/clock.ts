@@ -24,7 +24,7 @@ export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock
   return () => {
     const nowMs = now();
     const passedMs = nowMs - lastMs;
-    // Requests read this clock several times a millisecond.
+    // Return early, because requests read this clock several times a millisecond.
     if (passedMs === 0) return agedMs;
     const monotonicMs = monotonic?.() ?? 0;
     const trulyPassedMs = monotonicMs - lastMonotonicMs;

@@ -7,7 +7,7 @@ export interface Deadline {
   /** When the work must have ended, in milliseconds since 1970, as {@link Clock} counts them. */
   readonly atMs: number;
   /**
-   * Aborts when the time is over, or when no caller waits for the work any more. The work then throws the signal's
+   * Aborts when the time is up, or when no caller waits for the work any more. The work then throws the signal's
    * reason.
    */
   readonly signal: AbortSignal;
@@ -17,7 +17,7 @@ export interface Deadline {
 export interface RequestLimits {
   /** The latest time for the answer, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
-  /** Abort it to end the call early. The call then throws the reason of the signal. */
+  /** Abort it to end the call early. The call then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -142,7 +142,7 @@ class RunningDeadline implements Deadline {
 /** The longest delay that setTimeout can count. A longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Describes those times that a timer could not count, for the errors of a constructor. Empty if all are valid. */
+/** Describes the options that are too long for a timer, for a constructor's error. Empty if all are valid. */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)

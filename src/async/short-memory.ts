@@ -16,7 +16,7 @@ export class ShortMemory<T> {
     this.#maxEntries = maxEntries;
   }
 
-  /** The value of a name. Undefined if there is none, or if it has expired. */
+  /** The value that is remembered under a name. Undefined if there is none, or if it has expired. */
   get(name: string): T | undefined {
     const entry = this.#entries.get(name);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.value : undefined;

@@ -48,8 +48,8 @@ export class AppPart {
   readonly include: CfnInclude;
 
   /**
-   * @param parameters the values of what the part refers to in other parts: the roles by their names in roles.yml, and
-   * the topic of the alarms
+   * @param parameters the template's parameters, whose values come from other parts: the roles' ARNs and the alarm
+   * topic's ARN
    */
   constructor(scope: Construct, app: AppPackage, part: 'api' | 'queue', parameters: Readonly<Record<string, string>>) {
     this.stack = new NestedStack(scope, 'Stack');
@@ -69,7 +69,7 @@ export class AppPart {
   }
 }
 
-/** The template of a part. The key of a function's code is the name of its zip, and a role is a parameter. */
+/** The template of a part. The S3 key of a function's code is the name of its zip, and each role is a parameter. */
 function partOf(
   { template }: AppPackage,
   part: 'api' | 'queue',

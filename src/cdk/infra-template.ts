@@ -4,13 +4,13 @@ import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 import { Construct } from 'constructs';
 import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
 
-/** The folder of the templates. It has the same place in the repository and in the package. */
+/** The folder of the templates. Its path is the same in the repository and in the package. */
 const INFRA = join(import.meta.dirname, '..', '..', 'infra');
 
 /** The scope of a construct. */
 const SCOPE: Type = { called: 'a construct', holds: (value) => Construct.isConstruct(value) };
 
-/** An option of a construct, with the parameter of the template that has its value. */
+/** A construct's option, with the template parameter that receives its value. */
 export interface Given {
   readonly option: string;
   readonly parameter: string;
@@ -18,8 +18,8 @@ export interface Given {
 }
 
 /**
- * A template of infra/ as a stack that is nested into the caller's. CloudFormation applies the template's own rules.
- * An option that changes reaches a deployed stack, which a changed default of a parameter would not.
+ * A template of infra/ as a nested stack in the caller's stack. CloudFormation applies the template's own rules.
+ * Options are passed as parameter values, because a deployed stack would ignore a changed default of a parameter.
  */
 export class InfraTemplate {
   readonly #stack: NestedStack;
@@ -65,7 +65,7 @@ export function checkedScope(scope: Construct, id: string): Construct {
   return scope;
 }
 
-/** A list of strings. Undefined if it is not given. @throws TypeError naming the item that is no string */
+/** A list of strings. Undefined if it is not given. @throws TypeError naming the item that is not a string */
 export function stringsOf(given: unknown, name: string): readonly string[] | undefined {
   return given === undefined ? undefined : (itemsOf(given, name, checked(STRING)) as string[]);
 }

@@ -3,36 +3,36 @@ import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
-/** The logical id of the nested stack of the roles. It follows the name of the stack in the names of the roles. */
+/** The logical ID of the nested stack with the roles. In the roles' names, it follows the stack's name. */
 export const ROLES_ID = 'Roles';
 
 /** The options of a {@link KeyTable}. Each is a parameter of `infra/table.yml`. */
 export interface KeyTableProps {
-  /** The level of the data whose keys the table holds, such as `confidential`. It is a tag. */
+  /** The level of the data whose keys the table holds, such as `confidential`. It becomes a tag. */
   readonly classification: string;
   /** The name of the table in every region. The default is `EncryptionKey`. */
   readonly tableName?: string | undefined;
-  /** Up to three other regions with a replica. An update can add or remove one. */
+  /** Up to three other regions with a replica. Each update of the stack can add or remove one. */
   readonly replicaRegions?: readonly string[] | undefined;
   /**
-   * Regions of `replicaRegions` whose replica is made by this deployment. CloudFormation cannot make a replica and its
-   * policy in one update. So the replica gets the policy from the next deployment, which must not list the region here.
+   * The regions of `replicaRegions` in which this deployment makes the replica. CloudFormation cannot make a replica
+   * and its policy in one update. So the next deployment, which must not list the region here, adds the policy.
    */
   readonly newReplicas?: readonly string[] | undefined;
   /** The `name` of a {@link SymmetricKey} that encrypts the table at rest. By default DynamoDB uses its own key. */
   readonly encryptionKeyName?: string | undefined;
   /**
-   * The ARNs of further principals that may write the table, such as operators who revoke keys. An asterisk at the end
-   * stands for any ending. The roles of a {@link KeyfoldApi} in a stack of the same name, in any region, need not be
-   * named.
+   * The ARNs of further principals that may write to the table, such as operators who revoke keys. An asterisk at the
+   * end stands for any ending. Do not list the roles of a {@link KeyfoldApi} in a stack of the same name: they may
+   * write to the table from any region.
    */
   readonly writers?: readonly string[] | undefined;
 }
 
 /**
  * The key table: a DynamoDB Global Table with point-in-time recovery, deletion protection and a policy that denies
- * writes by all other roles. It is `infra/table.yml` as a nested stack. Make it in one region. The table outlives the
- * stack.
+ * writes by all roles other than those of Keyfold and `writers`. It is `infra/table.yml` as a nested stack. Make it in
+ * one region. The table outlives the stack.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { KeyTable } from 'keyfold/cdk';

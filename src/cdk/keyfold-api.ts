@@ -8,8 +8,8 @@ import { KeyTable, ROLES_ID } from './key-table.ts';
 import { SymmetricKey } from './symmetric-key.ts';
 
 /**
- * The longest name of a stack that IAM keeps whole at the beginning of the roles' names. The table's policy recognises
- * the roles by it.
+ * The longest stack name that CloudFormation does not shorten in the roles' names. The table's policy recognises the
+ * roles by the stack name at their beginning.
  */
 const MAX_STACK_NAME = 20;
 
@@ -23,9 +23,12 @@ export interface KeyfoldApiProps {
    * code, and a template with every option of `deploy.yml`.
    */
   readonly packageFolder: string;
-  /** The key of this region. If you name it, it is made first, and its name must be that of `deploy.yml`. */
+  /**
+   * The key of this region. If you pass it, CloudFormation makes it first, and its name must be the one in
+   * `deploy.yml`.
+   */
   readonly key?: SymmetricKey | undefined;
-  /** The key table. If you name it, it is made first, and its name must be that of `deploy.yml`. */
+  /** The key table. If you pass it, CloudFormation makes it first, and its name must be the one in `deploy.yml`. */
   readonly table?: KeyTable | undefined;
 }
 
@@ -54,14 +57,14 @@ export class KeyfoldApi extends Construct {
   readonly maintenanceFunction: IFunction;
   /** The URL of an HTTP API or a function URL. Undefined for a REST API. */
   readonly url: string | undefined;
-  /** The topic that gets the alarms. Undefined if `alarmTopics` of `deploy.yml` names one. */
+  /** The SNS topic that receives the alarms. Undefined if `alarmTopics` in `deploy.yml` names an existing topic. */
   readonly alarmTopicArn: string | undefined;
-  /** The role of the function for a queue. Undefined if `deploy.yml` has no queue. */
+  /** The role of the queue function. Undefined if `deploy.yml` has no queue. */
   readonly queueRoleArn: string | undefined;
   /** The option of the same name */
   readonly packageFolder: string;
 
-  /** @throws TypeError naming the option that is wrong, or the name that differs from that in `deploy.yml` */
+  /** @throws TypeError naming the option that is wrong, or the name that differs from the one in `deploy.yml` */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);
     const given = optionsOf<KeyfoldApiProps>(props, 'props', {
@@ -78,7 +81,7 @@ export class KeyfoldApi extends Construct {
       'roles.yml',
       parameters.map(([parameter, value]) => ({ option: `${parameter} of props.packageFolder`, parameter, value })),
     );
-    // The table's policy knows the roles by the beginning of their names, which has this.
+    // The table's policy recognises the roles by the beginning of their names, which contains this ID.
     roles.resource.overrideLogicalId(ROLES_ID);
     const part = new AppPart(this, app, 'api', {
       ApiRole: roles.output('ApiRoleArn'),

@@ -38,7 +38,7 @@ export class KeyfoldQueue extends Construct {
   /** The function that reads the input queue */
   readonly queueFunction: IFunction;
 
-  /** @throws TypeError if `api` is no `KeyfoldApi`, or if its package has no queue */
+  /** @throws TypeError if `api` is not a `KeyfoldApi`, or if its package has no queue */
   constructor(scope: Construct, id: string, props: KeyfoldQueueProps) {
     super(checkedScope(scope, id), id);
     const { api } = optionsOf<KeyfoldQueueProps>(props, 'props', { api: API });

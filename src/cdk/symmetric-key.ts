@@ -6,7 +6,9 @@ import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
 /** The options of a {@link SymmetricKey}. Each is a parameter of `infra/keys.yml`. */
 export interface SymmetricKeyProps {
-  /** The level of the data that the key protects, such as `confidential`. It is a tag. Make one key for each level. */
+  /**
+   * The level of the data that the key protects, such as `confidential`. It becomes a tag. Make one key for each level.
+   */
   readonly classification: string;
   /**
    * The ARNs of the roles that administer the key and cannot use it. The role with which CloudFormation deploys the
@@ -16,8 +18,8 @@ export interface SymmetricKeyProps {
   /** The alias is `alias/NAME`. The policies are `allow-encrypt-NAME` and so on. The default is `keyfold`. */
   readonly name?: string | undefined;
   /**
-   * The regions whose `alias/NAME` the three managed policies cover. Set it in one region of an account, which makes
-   * the policies for all. If it is missing, no policy is made.
+   * The regions whose `alias/NAME` the three managed policies cover. Set it in only one region of an account: the stack
+   * there makes the policies for all regions. If it is absent, the stack makes no policies.
    */
   readonly policyRegions?: readonly string[] | undefined;
   /**
@@ -38,7 +40,7 @@ export interface SymmetricKeyProps {
   readonly grantingPrincipals?: readonly string[] | undefined;
   /** A KMS key that encrypts the topic that the construct makes. It must let EventBridge and CloudWatch use it. */
   readonly topicKeyArn?: string | undefined;
-  /** An SNS topic for the alarms. If it is missing, the construct makes one. */
+  /** An SNS topic for the alarms. If it is absent, the construct makes one. */
   readonly alarmTopicArn?: string | undefined;
   /** An address that subscribes to the topic that the construct makes. */
   readonly alarmEmail?: string | undefined;
@@ -135,8 +137,8 @@ export class SymmetricKey extends Construct {
       resourceName: this.keyName,
       arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
     });
-    // Another region may make the policies. Policies of this stack are named by its outputs, so that they exist before
-    // a role gets them.
+    // If another region makes the policies, refer to them by name. If this stack makes them, refer to its outputs, so
+    // that CloudFormation makes the policies before it attaches them to a role.
     const isMade = policyRegions !== undefined && policyRegions.length > 0 && (given.keyNumber ?? 1) === 1;
     const policy = (kind: 'Encrypt' | 'Decrypt' | 'Crypto'): IManagedPolicy =>
       isMade

@@ -9,16 +9,19 @@ export interface AnyRecord {
 }
 
 /**
- * Reads a record in any form: a compact string, JSON text, a JSON object, or an answer of the API with the member
+ * Reads a record in any form: a compact string, JSON text, a JSON object, or an answer from the API with the member
  * `record`.
- * @param value text, or a value that `JSON.parse` made
+ * @param value a string, or a value that `JSON.parse` returned
  * @throws KeyfoldError `InvalidRequest`. The error does not quote the record.
  */
 export function readAnyRecord(value: unknown): AnyRecord {
   return readNested(value, true);
 }
 
-/** @param mayWrap whether the value may be an answer of the API, which holds no other answer */
+/**
+ * @param mayWrap whether the value may be an answer from the API. False inside an answer, because answers are not
+ * nested.
+ */
 function readNested(value: unknown, mayWrap: boolean): AnyRecord {
   if (typeof value === 'string') {
     const text = value.trim();

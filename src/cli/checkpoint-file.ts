@@ -4,7 +4,7 @@ import type { Checkpoint } from '../maintenance/reencryption/reencryption.ts';
 
 /** The content of a checkpoint file. */
 export interface SavedRun extends Checkpoint {
-  /** What the run does, as text. Only the same run goes on from it. */
+  /** A description of what the run does. Only a run with the same description resumes from this checkpoint. */
   readonly run: string;
   /** When the run began, in milliseconds since 1970. */
   readonly startedAtMs: number;
@@ -14,7 +14,7 @@ export interface SavedRun extends Checkpoint {
  * Reads the checkpoint of an earlier run.
  * @param run what this run does
  * @returns undefined if there is no such file
- * @throws KeyfoldError `InvalidRequest` if the file is of another run, or no checkpoint
+ * @throws KeyfoldError `InvalidRequest` if the file belongs to another run, or is not a checkpoint
  */
 export async function readCheckpoint(file: string, run: string): Promise<SavedRun | undefined> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException): undefined => {
@@ -26,7 +26,7 @@ export async function readCheckpoint(file: string, run: string): Promise<SavedRu
   throw new KeyfoldError('InvalidRequest', `The checkpoint ${file} is of another run. Name another file.`);
 }
 
-/** Writes a checkpoint. A kill during the write leaves the last checkpoint as it was. */
+/** Writes a checkpoint. If the process is killed during the write, the last checkpoint stays as it was. */
 export async function writeCheckpoint(file: string, saved: SavedRun): Promise<void> {
   const next = `${file}.next`;
   await writeFile(next, `${JSON.stringify(saved)}\n`, { mode: 0o600, flush: true });

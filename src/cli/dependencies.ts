@@ -15,10 +15,10 @@ import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
 
-/** A colour of a text on a terminal. */
+/** A text colour on a terminal. */
 export type Colour = 'green' | 'yellow' | 'red' | 'dim';
 
-/** Output and input of a command. Each text is one or more lines, without a line feed at the end. */
+/** Output and input of a command. Each string is one or more lines, without a line feed at the end. */
 export interface Terminal {
   /**
    * Writes a part of the command's answer to standard output.
@@ -57,17 +57,18 @@ export interface CliDependencies {
   openTable(options: DynamoDbMetastoreOptions): KeyTable;
   openErasureTables(options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables;
   /**
-   * Opens the transfer of the rows of a SQL database.
+   * Opens a transfer of rows from an SQL database.
    * @param url the address of the database, with the password
-   * @throws KeyfoldError `InvalidConfiguration` if the URL names no such database, or if its driver is not installed
+   * @throws KeyfoldError `InvalidConfiguration` if the URL is not that of an SQL database, or if the database's driver
+   * is not installed
    */
   openImport(url: string, target: DynamoDbMetastoreOptions): Promise<RowTransfer>;
   openCopy(source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer;
-  /** @throws KeyfoldError `InvalidConfiguration` if the settings name no KMS */
+  /** @throws KeyfoldError `InvalidConfiguration` if the settings do not name a KMS */
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
-  /** Opens the sessions of a service that needs no context. */
+  /** Opens the service's sessions. They do not require a context, whatever the settings say. */
   openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
   openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
@@ -76,7 +77,7 @@ export interface CliDependencies {
    */
   openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
   openRows(options: RowsOptions): Promise<RowSource>;
-  /** Opens what `Encrypt` of AWS KMS made in a region, with an encryption context or without one. */
+  /** Opens ciphertexts that the AWS KMS action `Encrypt` made in a region, with or without an encryption context. */
   openCiphertexts(region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener;
   /** The version of Keyfold. */
   readonly version: string;

@@ -22,7 +22,7 @@ const WARNED = 3;
 
 /** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
 const MAX_CLOCK_OFFSET_MS = 60_000;
-/** Credentials that end sooner may end during a longer command. */
+/** Credentials that expire sooner than this may expire during a long command. */
 const CREDENTIALS_LEFT_MS = 5 * 60_000;
 
 /**

@@ -15,7 +15,7 @@ export type EraseStep = 'begin' | 'cancel' | 'finish' | 'status';
 export interface EraseRequest {
   readonly partition: string;
   readonly step: EraseStep;
-  /** The time between the marks and the deletion, in seconds. */
+  /** The time between marking the rows and deleting them, in seconds. */
   readonly waitSeconds: number;
   readonly dryRun: boolean;
   /** The name of the partition, to confirm the command without a terminal. */
@@ -51,8 +51,8 @@ const SUCCESSES: ReadonlySet<EraseOutcome> = new Set(['begun', 'cancelled', 'del
  * Runs `partitions erase`. Every step shows what it will do, asks for the name of the partition, and writes to the
  * audit before and after it changes the table.
  * @returns the exit code: a failure if nothing was done, or if rows are left
- * @throws KeyfoldError `InvalidConfiguration` without the names of the service or its KMS, `InvalidRequest` for the
- * partition or a missing reason; the errors of KMS and of the table
+ * @throws KeyfoldError `InvalidConfiguration` if the settings do not name the service or its KMS, `InvalidRequest` if
+ * the partition is invalid or the reason is missing, or an error of KMS or of the table
  */
 export async function erasePartition(
   request: EraseRequest,
@@ -177,7 +177,7 @@ async function isConfirmed(
   return (await terminal.ask(`Type the name of the partition to ${what[step]}: `)) === partition;
 }
 
-/** Whether rows without a mark are deleted, too. They were made after the marks, or could not be marked. */
+/** Whether to delete rows without a mark, too. They were made after the others were marked, or could not be marked. */
 async function includesUnmarked(
   { deleteUnmarked }: EraseRequest,
   { rows }: ErasureState,

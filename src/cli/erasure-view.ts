@@ -30,7 +30,7 @@ interface StatusView {
    * - `waiting`: the rows are marked, and may not be deleted yet.
    * - `due`: an operator may delete the rows.
    * - `deleted`: no replica has a row, but copies still hold the keys.
-   * - `complete`: Keyfold knows no copy of the keys.
+   * - `complete`: Keyfold knows of no copy of the keys.
    */
   readonly state: 'none' | 'waiting' | 'due' | 'deleted' | 'complete';
   readonly erase?: string;

@@ -21,8 +21,8 @@ export async function linesOf(source: string, { stdin }: CliDependencies): Promi
 }
 
 /**
- * Splits a stream into lines, and reads no further before they are taken. `readline` reads 1,024 lines ahead, which can
- * be gigabytes of large records.
+ * Splits a stream into lines, and reads on only when the caller has taken them. `readline` reads 1,024 lines ahead,
+ * which can be gigabytes of large records.
  */
 async function* linesIn(stream: AsyncIterable<unknown>): AsyncGenerator<string> {
   let begun: Buffer[] = [];

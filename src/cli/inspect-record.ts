@@ -22,7 +22,7 @@ export interface InspectRequest {
 interface RecordView {
   readonly form: AnyRecord['form'];
   readonly intermediateKey: { readonly id: string; readonly created: number; readonly createdAt: string | null };
-  /** The partition, if the record is of the configured service. */
+  /** The partition, if the record belongs to the configured service. */
   readonly partition: string | null;
   readonly dataRowKey: { readonly created: number; readonly createdAt: string | null };
   /** Whether only a caller who gives the record's context can open it. */
@@ -37,7 +37,7 @@ type ChainView = (KeyView & Partial<WrapsView>) | { readonly id: string; readonl
 /**
  * Runs `keyfold inspect`.
  * @returns the exit code: a failure if the chain has a row that is absent or cannot be read
- * @throws KeyfoldError `InvalidRequest` if there is no record, or `MetastoreUnavailable`
+ * @throws KeyfoldError `InvalidRequest` if there is no record; `MetastoreUnavailable`
  */
 export async function inspectRecord(
   { source, chain, json }: InspectRequest,

@@ -10,7 +10,7 @@ import type { CliDependencies } from './dependencies.ts';
 export interface ListRequest {
   /** Lists a partition's Intermediate Keys instead of the service's System Keys. */
   readonly partition?: string | undefined;
-  /** Lists the Intermediate Keys of every partition of the service that begins with this text. */
+  /** Lists the Intermediate Keys of every partition of the service whose name begins with this prefix. */
   readonly partitionPrefix?: string | undefined;
   /** Lists all rows of the table. */
   readonly all: boolean;
@@ -21,7 +21,7 @@ export interface ListRequest {
   readonly json: boolean;
 }
 
-/** The table's columns are as wide as the first rows need. The command does not wait for the others. */
+/** The printed columns are as wide as this many rows need. The command prints them before it reads the others. */
 const ROWS_FOR_WIDTHS = 1000;
 
 /**
@@ -62,7 +62,10 @@ export async function listKeys(
   for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 
-/** Yields the rows of each ID together, latest first. A scan returns the rows of an ID in a row, but oldest first. */
+/**
+ * Yields the rows of each ID together, latest first. A scan returns the rows of an ID one after another, but oldest
+ * first.
+ */
 async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
@@ -115,7 +118,7 @@ function cellsOf({ id, kind, created, createdAt, state, parent }: KeyView): stri
   return [id, kind, createdAt ?? '?', String(created ?? '?'), state, parentName];
 }
 
-/** The rows that a request asks for, and what they are called. */
+/** The rows that a request asks for, and what messages call them. */
 interface Selection {
   /** The id of the rows. Undefined if the command must read the whole table. */
   readonly id: string | undefined;

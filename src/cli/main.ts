@@ -36,7 +36,7 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-/** Colours a text, unless standard output is no terminal or the environment has `NO_COLOR`. */
+/** Colours a string, unless standard output is not a terminal or the environment has `NO_COLOR`. */
 function coloured(text: string, colour: Colour): string {
   return styleText(colour, text, { stream: process.stdout });
 }

@@ -14,9 +14,9 @@ export interface Progress {
 
 /**
  * Shows how many items are done and the rate, in one line of the terminal that is overwritten. Shows nothing if
- * standard error is no terminal.
+ * standard error is not a terminal.
  * @param items such as `rows`
- * @param total the number of items. Undefined if it is unknown. If it is known, the line has the remaining time, too.
+ * @param total the number of items. Undefined if it is unknown. If it is known, the line also shows the remaining time.
  */
 export function progressOf(items: string, { terminal, now }: CliDependencies, total?: number): Progress {
   const { status } = terminal;

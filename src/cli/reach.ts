@@ -19,7 +19,7 @@ export function latestBy(bounds: CacheBounds, writtenAtMs: number): string {
   return new Date(writtenAtMs + bounds.revokeCheckIntervalMs).toISOString();
 }
 
-/** Describes {@link latestBy} for an operator, with the durations of which it consists. */
+/** Describes {@link latestBy} for an operator, with the durations that add up to it. */
 export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;
@@ -28,7 +28,7 @@ export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): strin
 }
 
 /**
- * Describes for an operator which encrypts a revocation stops, and by when, as labels and texts.
+ * Describes for an operator which encrypts a revocation stops, and by when, as pairs of a label and a sentence.
  * docs/explanation/revocation.md explains it.
  * @param region the region at the end of the key's ID. Undefined if the ID has none.
  */

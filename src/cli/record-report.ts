@@ -10,7 +10,7 @@ export interface KeyReport {
   readonly service: string;
   readonly product: string;
   readonly records: number;
-  /** The records that do not parse, so that their key is unknown. */
+  /** The number of records that do not parse. Their key is unknown. */
   readonly malformed: number;
   /** How many records name each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];
@@ -19,7 +19,7 @@ export interface KeyReport {
 /** What `keyfold verify` found in a source. */
 export interface RecordReport extends KeyReport {
   readonly opens: number;
-  /** Records that are bound to a context, which the command does not know. */
+  /** The number of records that are bound to a context, which the command does not know. */
   readonly needsContext: number;
   readonly unreadable: number;
 }
@@ -43,10 +43,10 @@ export function parseRecordReport(text: string, file: string): KeyReport {
   throw new KeyfoldError('InvalidRequest', `The file ${file} is not a report of keyfold verify or reencrypt.`);
 }
 
-/** The keys that the text shows. `--json` and `--report` have all of them. */
+/** How many keys the text output lists. `--json` and `--report` list all of them. */
 const SHOWN_KEYS = 50;
 
-/** Formats how many records name each key, the most first. */
+/** Formats how many records name each key. The key that most records name comes first. */
 export function formatKeys(keys: KeyReport['keys']): string[] {
   const largest = keys.toSorted((a, b) => b.records - a.records).slice(0, SHOWN_KEYS);
   const rows = largest.map((key) => [key.id, String(key.created), String(key.records)]);

@@ -141,7 +141,7 @@ function rowsOf(
   return { kind: 'dynamodb', table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
 }
 
-/** Collects `NAME=VALUE` texts into an object. */
+/** Collects `NAME=VALUE` strings into an object. */
 function collectPairs(text: string, known: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('It must be NAME=VALUE.');

@@ -17,7 +17,7 @@ export interface ReencryptRequest extends VerbOptions {
   /** The source as the operator named it. */
   readonly source: string;
   readonly rows: RowsOptions;
-  /** The ciphertexts of KMS that `seal` opens first. Undefined if it seals plaintexts. */
+  /** Opens the KMS ciphertexts that `seal` reads instead of plaintexts. Undefined if it seals plaintexts. */
   readonly ciphertexts:
     { readonly region: string; readonly encryptionContext: Readonly<Record<string, string>> | undefined } | undefined;
   readonly quarantineFile: string;
@@ -35,9 +35,9 @@ export interface ReencryptRequest extends VerbOptions {
 type ReencryptReport = KeyReport & Counts & { readonly verb: string; readonly dryRun: boolean };
 
 /**
- * Runs `keyfold reencrypt`: re-encrypts the rows of a source. It goes on from a checkpoint if there is one.
+ * Runs `keyfold reencrypt`: re-encrypts the rows of a source. It resumes from a checkpoint if there is one.
  * @returns the exit code: a failure if a row is in quarantine
- * @throws KeyfoldError `InvalidRequest` for a file that is wrong, or the error of KMS or of the metastore
+ * @throws KeyfoldError `InvalidRequest` if a file is invalid, or the error of KMS or of the metastore
  * @throws SourceFault if the source fails
  */
 export async function reencrypt(

@@ -25,7 +25,7 @@ interface RetireView {
   readonly created: number | 'latest';
   /** `unknown` if a record could still be under the key for one of the reasons in `why`. */
   readonly outcome: 'retired' | 'in-use' | 'unknown';
-  /** The known records under the key. */
+  /** The number of known records under the key. */
   readonly records: number;
   readonly why: readonly string[];
 }
@@ -33,7 +33,7 @@ interface RetireView {
 /**
  * Runs `keys retire-check`. It says whether any known record is still under a key. It changes nothing.
  * @returns the exit code: a success only if the key is retired
- * @throws KeyfoldError `InvalidRequest` for a file that is not a report, `MetastoreUnavailable`
+ * @throws KeyfoldError `InvalidRequest` if a file is not a report; `MetastoreUnavailable`
  */
 export async function retireCheck(
   request: RetireRequest,
@@ -66,7 +66,7 @@ export async function retireCheck(
   return outcome === 'retired' ? EXIT.ok : EXIT.failed;
 }
 
-/** The names of the key itself, and for a System Key of every Intermediate Key under it. */
+/** The names of the key itself and, if it is a System Key, of every Intermediate Key under it. */
 async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Set<string>> {
   const names = new Set([keyName(key)]);
   if (keyKindOf(key.id) !== 'system') return names;

@@ -7,7 +7,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 /**
  * Runs `keys show`. If the row cannot be read, it shows the reason.
  * @returns the exit code. An absent row is a failure.
- * @throws KeyfoldError `InvalidRequest`, `MetastoreUnavailable`
+ * @throws KeyfoldError `InvalidRequest` or `MetastoreUnavailable`
  */
 export async function showKey(
   request: KeyRequest & { readonly json: boolean },

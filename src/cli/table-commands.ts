@@ -16,7 +16,7 @@ type TransferOptions = CommonOptions & WriteOptions;
 
 /**
  * Adds the commands `table import` and `table copy` to the program.
- * @param ran gets the exit code of a command that has ended
+ * @param ran called with the exit code when a command has ended
  */
 export function addTableCommands(
   program: Command,
@@ -26,7 +26,7 @@ export function addTableCommands(
 ): void {
   const table = program.command('table').description('the key table as a whole');
 
-  /** Runs one command, and closes the connections to its source. */
+  /** Runs one command, and then closes the connections to its source. */
   const run = async (
     action: TransferRequest['action'],
     transfer: RowTransfer,

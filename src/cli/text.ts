@@ -45,7 +45,7 @@ export function formatDuration(ms: number): string {
 }
 
 /**
- * Makes a text safe for a terminal, and puts it on one line. It escapes control characters and invisible characters,
+ * Makes a string safe for a terminal, and puts it on one line. It escapes control characters and invisible characters,
  * because an attacker who can write to the key table must not control an operator's terminal.
  */
 export function printable(text: string): string {
@@ -57,7 +57,7 @@ export function printable(text: string): string {
   });
 }
 
-/** Escapes a text as {@link printable} does, but keeps its line feeds. */
+/** Escapes a string as {@link printable} does, but keeps its line feeds. */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }

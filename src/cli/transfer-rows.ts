@@ -23,7 +23,7 @@ type Counts = Readonly<Record<Outcome, number>>;
  * are missing, and compares again. A run that was interrupted can be repeated.
  * @param target the key table that gets the rows
  * @returns the exit code: a failure if a row of the source is not in the table afterwards, or if the operator declines
- * @throws KeyfoldError `MetastoreUnavailable` of the source or the table
+ * @throws KeyfoldError `MetastoreUnavailable` if the source or the table fails
  */
 export async function transferRows(
   request: TransferRequest,
@@ -61,7 +61,7 @@ export async function transferRows(
   return finish(request, transfer, dependencies);
 }
 
-/** Compares for the last time, and prints the rows of which an operator must know. */
+/** Compares for the last time, and prints the rows that an operator must know about. */
 async function finish(
   { json, dryRun }: TransferRequest,
   transfer: RowTransfer,

@@ -24,7 +24,7 @@ export interface VerifyRequest {
   readonly json: boolean;
 }
 
-/** The records that are opened at the same time. */
+/** How many records are opened at the same time. */
 const BATCH = 256;
 /** A batch of larger records is shorter, so that it fits into memory. */
 const BATCH_CHARACTERS = 1_000_000;

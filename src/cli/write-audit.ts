@@ -2,7 +2,7 @@ import { openAudit, type KeyAuditLine } from './audit.ts';
 import type { CliDependencies } from './dependencies.ts';
 import type { TablePlace } from '../maintenance/key-table.ts';
 
-/** The options of a command that writes, which the audit contains. */
+/** The options that a writing command adds to the audit. */
 export interface AuditedRequest {
   readonly dryRun: boolean;
   readonly reason: string | undefined;

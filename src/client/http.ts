@@ -122,8 +122,8 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API gives no reason but `Forbidden`. The date of the answer shows whether this machine's clock may be the
-  // cause.
+  // An HTTP API gives no reason other than `Forbidden`. The date of the answer shows whether this machine's clock may
+  // be the cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();

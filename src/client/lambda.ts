@@ -98,7 +98,7 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // After a clock fault, the SDK has corrected its clock by the date of the answer, and signs the next request with
+      // After a clock error, the SDK has corrected its clock by the date of the answer, and signs the next request with
       // that time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();

@@ -9,7 +9,7 @@ export interface JsonRecord {
     readonly Key: string;
     readonly ParentKeyMeta: { readonly KeyId: string; readonly Created: number };
   };
-  /** Ties the record to its context, in base64. Absent if the record was encrypted without a context. */
+  /** The proof that ties the record to its context, in base64. Absent if the record was encrypted without a context. */
   readonly Proof?: string;
   /** The sealed payload, in base64. */
   readonly Data: string;

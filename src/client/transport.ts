@@ -15,8 +15,8 @@ export interface ClientAnswer {
 }
 
 /**
- * After Lambda froze the process, a call in progress waits this many milliseconds for the next byte of its answer. A
- * cold start takes about a second.
+ * After Lambda has frozen the process, a call in progress waits this many milliseconds for the next byte of its answer.
+ * A cold start takes about a second.
  */
 export const ANSWER_AFTER_FREEZE_MS = 2000;
 

@@ -30,7 +30,7 @@ export type KmsConfig = FunctionKms | Pkcs11Config;
 
 /**
  * How HTTP callers are authorized: by IAM signatures, by a JWT whose claim lists partitions, by a Lambda authorizer
- * whose context does, or not at all. Lambda refuses `none`.
+ * whose context lists them, or not at all. The setting `none` is refused in Lambda.
  */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | AuthorizerConfig | { readonly kind: 'none' };
 
@@ -52,7 +52,7 @@ export interface JwtConfig extends GrantRules {
 }
 
 /**
- * How the context of a Lambda authorizer is read. Its `partitions` and `scope` grant what those claims of a token do.
+ * How the context of a Lambda authorizer is read. Its `partitions` and `scope` grant the same as a token's claims.
  */
 export interface AuthorizerConfig extends GrantRules {
   readonly kind: 'authorizer';
@@ -90,7 +90,7 @@ export interface AppConfig<Kms = KmsConfig> {
   readonly door: DoorConfig;
 }
 
-/** The settings that every KMS has, with those of the KMS that is read. */
+/** The settings that do not depend on the KMS, and those that only one kind of KMS has. */
 export type AllSettings = Settings & Partial<VaultSettings & Pkcs11Settings>;
 
 /** Reads the settings of one of these kinds of KMS. */

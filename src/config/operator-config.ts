@@ -29,7 +29,7 @@ const OPTIONAL_ENTRIES = {
   PRODUCT: v.optional(settingsSchema.entries.PRODUCT),
 };
 
-/** Reads the settings of an HSM if `KEYFOLD_KMS=pkcs11`. The functions have no HSM. */
+/** Reads the settings of an HSM if `KEYFOLD_KMS=pkcs11`. The functions do not use an HSM. */
 export function hsmReaderOf(environment: Environment): typeof pkcs11Reader | undefined {
   return environment[`${PREFIX}KMS`] === pkcs11Reader.kind ? pkcs11Reader : undefined;
 }

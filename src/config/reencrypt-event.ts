@@ -23,7 +23,7 @@ const eventSchema = v.strictObject({
   table,
   fields: names,
   verb: v.picklist(VERBS),
-  /** The name of the run, under which its rows are in quarantine. */
+  /** The name of the run, under which rows that fail are quarantined. */
   run: name,
   /** When the run began, as ISO 8601. */
   startedAt: v.pipe(v.string(), v.isoTimestamp()),
@@ -37,12 +37,12 @@ const eventSchema = v.strictObject({
   paths: v.optional(names),
   form: v.optional(v.picklist(RECORD_FORMS), 'compact'),
   plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),
-  // A page of a thousand rows must be done well before the time limit of the function.
+  // The minimum ensures that a page of a thousand rows is done well before the function's time limit.
   rate: v.optional(v.pipe(v.number(), v.minValue(50))),
-  /** Where to go on, as an earlier answer has it. */
+  /** Where to resume, from an earlier answer. */
   position: v.optional(v.record(v.string(), v.unknown())),
   counts: v.optional(counts),
-  /** An answer has it, and the state machine passes the answer on. */
+  /** Allowed because the state machine passes a whole answer on as the next event, and every answer has this member. */
   done: v.optional(v.literal(false)),
 });
 

@@ -9,8 +9,8 @@ export interface CallFault {
 }
 
 /**
- * Errors whose message is kept. It names a principal, a key, a state or a table. Other messages stay out, because some
- * errors of the SDK quote answers, which can contain data.
+ * Errors whose message is kept. It names a principal, a key, a state or a table. Other messages are omitted, because
+ * some errors of the SDK quote answers, which can contain data.
  */
 const DETAILED_ERRORS = new Set([
   'AccessDeniedException',
@@ -26,7 +26,7 @@ const DETAILED_ERRORS = new Set([
 ]);
 const MAX_DETAIL = 400;
 
-/** Describes the error of an SDK client. Of a network error, it keeps the code and the address. */
+/** Describes the error of an SDK client. For a network error, it keeps the code and the address. */
 export function callFaultOf(thrown: unknown): CallFault {
   const name = errorNameOf(thrown);
   const address = addressOf(thrown);

@@ -1,6 +1,6 @@
 import { callFaultOf, type CallFault } from './call-fault.ts';
 
-/** The part of an SDK client with which {@link watchClocks} sees the answers. */
+/** The part of an SDK client through which {@link watchClocks} sees the answers. */
 interface Watched {
   readonly middlewareStack: {
     add(middleware: never, options: { readonly step: 'deserialize'; readonly priority: 'low' }): void;
@@ -10,12 +10,12 @@ interface Watched {
 type Next = (args: unknown) => Promise<{ readonly response: unknown }>;
 
 /**
- * Reads the `Date` header of every answer of an SDK client, also of an error.
+ * Reads the `Date` header of every answer that an SDK client receives, including errors.
  * @returns a function that gives the last difference: the server's clock minus this machine's, in milliseconds
  */
 export function watchClocks(client: Watched, now: () => number): () => number | undefined {
   let offsetMs: number | undefined;
-  // The step next to the network, where an answer is not parsed yet.
+  // Runs in the step next to the network, where an answer is not parsed yet.
   const middleware =
     (next: Next): Next =>
     async (args) => {
@@ -31,7 +31,7 @@ export function watchClocks(client: Watched, now: () => number): () => number | 
   return () => offsetMs;
 }
 
-/** The answer of a call, or its fault, with the time that it took. */
+/** The answer to a call with its latency, or the reason why the call failed. */
 export type Outcome<T> = { readonly answer: T; readonly latencyMs: number } | { readonly fault: CallFault };
 
 /** Awaits a call. It never throws. */

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 10_000;
 /**
  * Checks that a key service wraps a key, and unwraps it again.
  * @param check the name of the check
- * @param kms of one address of Vault, or of one token
+ * @param kms the KMS at one Vault address, or the HSM with one token
  * @param fix the page that tells the operator what to do
  */
 export async function checkCalls(

@@ -14,7 +14,7 @@ export interface HealthCheck {
    */
   readonly state: 'ok' | 'warn' | 'fault' | 'skip';
   readonly says: string;
-  /** What the operator does. Present with `warn` and `fault`. */
+  /** What the operator should do. Present with `warn` and `fault`. */
   readonly fix?: string;
 }
 

@@ -114,7 +114,7 @@ async function proofsOf(
     checked = await checkRows(present, { naming, kms, policy, now });
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    // The wraps of AWS KMS have checks of their own.
+    // Wraps by AWS KMS have a check of their own.
     if (error.code === 'KmsMisconfigured' && regions.length === 0) {
       return fault(check, `a System Key does not open: ${error.message}`, KEY_SERVICE_FIX);
     }

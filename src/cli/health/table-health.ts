@@ -7,7 +7,7 @@ import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts'
 /** The primary key of Asherah's key table. */
 const SCHEMA = ['Id S HASH', 'Created N RANGE'];
 
-/** The table, and how its checks are made. */
+/** The table to check, and what its checks need. */
 export interface TableChecks {
   readonly place: TablePlace;
   /** Opens the inspector of the table, or of its replica in another region. */
@@ -63,7 +63,7 @@ function schemaOf({ schema, status }: TableDescription, { table, region }: Table
   return fault('table', `${named} is in the state ${status}`, 'docs/runbooks/table-lost.md');
 }
 
-/** The settings that every replica has for itself. */
+/** Checks the settings that each replica has separately. */
 async function settingsOf(
   of: string,
   table: TableDescription,
