@@ -117,7 +117,9 @@ Keyfold runs on this machine alone:
    ${post}/decrypt -d @record.json
 3. Take the preferred region down and start cold; then decrypt again:
    curl -s -X PUT ${at.kmsUrl}/regions/${PREFERRED}/fault -d '{"kind":"down"}' && curl -s -X POST ${at.apiUrl}/local/cold-start
-4. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
+4. Bring the region back:
+   curl -s -X DELETE ${at.kmsUrl}/regions/${PREFERRED}/fault
+5. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
    ${at.queues.sampleCommand}
 
 Each request shows as a line here (--verbose: the functions' logs and metrics, too).

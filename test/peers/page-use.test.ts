@@ -44,7 +44,9 @@ async function isDone(name: RegExp): Promise<boolean> {
 
 it('the page first says what Keyfold is', async () => {
   const text = await page.locator('body').innerText();
-  expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(/^Keyfold\s+Keyfold is an encryption API for AWS Lambda\./);
+  expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(
+    /^Keyfold\s+Keyfold encrypts data for multi-tenant services on AWS: each tenant has its own keys, /,
+  );
 });
 
 it('the page shows a result and its cost without scrolling at 1280 by 800 pixels', async () => {
@@ -241,6 +243,6 @@ it('the page asks before it revokes a key', async () => {
 
 it('the page links only to pages on this machine', async () => {
   const links = await page.locator('a[href^="/"]').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
-  expect(links.length).toBeGreaterThan(2);
+  expect(links.length).toBeGreaterThan(1);
   for (const link of links) expect([link, (await fetch(world.url + link)).status]).toEqual([link, 200]);
 });
