@@ -55,7 +55,7 @@ async function request(name) {
   noteForTour(result);
 }
 
-/** Takes effect at once, even while a request waits for a region that hangs. */
+/** Sets or clears a fault at once, even while a request waits for a region that hangs. */
 async function changeFault(region, fault) {
   await guard(async () => {
     await setFault(region, fault);
