@@ -8,7 +8,10 @@ import { runbookOf } from './runbooks.ts';
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
-/** The alarm for missing maintenance fires if the last run was longer ago than this. It runs daily, and may be late. */
+/**
+ * The alarm for missing maintenance fires if the last run was longer ago than this. The maintenance runs daily, and a
+ * run may be late.
+ */
 const HOURS_WITHOUT_MAINTENANCE = 26;
 /** With this many failed requests in five minutes, the service is at fault. */
 const MANY = 10;

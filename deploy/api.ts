@@ -140,7 +140,9 @@ function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'
   return { AuthorizerSourceArn: { Value: { 'Fn::Sub': arn } } };
 }
 
-/** The function URL. It grants no permission: callers in the same account need none, and other callers are refused. */
+/**
+ * The function URL. The function has no resource policy: callers in the same account need none, and no others may call.
+ */
 function functionUrl(deployment: Deployment): Resources {
   const { arn, alias } = apiFunctionOf(deployment);
   const { cors } = deployment.api;
