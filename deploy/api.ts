@@ -1,7 +1,9 @@
+import { apiFunctionOf } from './api-function.ts';
 import type { Deployment } from './deployment.ts';
 import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
-import { ALIAS_NAME, API_ALIAS, restResources, SCOPES } from './rest-api.ts';
+import { restResources, SCOPES } from './rest-api.ts';
+import { STAGE } from './rest-callers.ts';
 
 /** The headers that a browser must be allowed to send: those of a signature, of a token and of a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
@@ -15,7 +17,7 @@ const ROUTES: readonly (readonly [method: string, path: string])[] = [
   ['*', '*'],
 ];
 
-/** The entry of a region, as serverless.yml has it. */
+/** A region's entry, in the form that serverless.yml uses. */
 export interface ApiParts {
   /** The events of the function. Empty if the entry is not an HTTP API. */
   readonly events: readonly object[];
@@ -36,14 +38,20 @@ export function apiParts(deployment: Deployment, region: string): ApiParts {
     return { ...none, resources: functionUrl(deployment), outputs: output('ApiUrl', 'FunctionUrl', 'FunctionUrl') };
   }
   const domain = domainResources(deployment, region, { Ref: 'RestApi' }, { Ref: 'RestStage' });
+  const ApiUrl = {
+    Value: { 'Fn::Sub': `https://\${RestApi}.execute-api.\${AWS::Region}.\${AWS::URLSuffix}/${STAGE}` },
+  };
   return {
     ...none,
     resources: { ...restResources(deployment, region), ...domain.resources },
-    outputs: { ...domain.outputs, ...authorizerOutput(deployment, 'RestApi') },
+    outputs: { ApiUrl, ...domain.outputs, ...authorizerOutput(deployment, 'RestApi') },
   };
 }
 
-/** The metrics of failed and of all requests, for the alarm on the entry: their namespace, names and dimensions. */
+/**
+ * The metrics that count failed requests and all requests, for the entry's alarm: their namespace, names and
+ * dimensions.
+ */
 export function apiMetrics({ api, prefix }: Deployment): {
   readonly namespace: string;
   readonly names: readonly [failed: string, all: string];
@@ -77,7 +85,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       exposedResponseHeaders: ['retry-after'],
     },
     resources,
-    outputs: { ...outputs, ...authorizerOutput(deployment, 'HttpApi') },
+    outputs: { ...output('ApiUrl', 'HttpApi', 'ApiEndpoint'), ...outputs, ...authorizerOutput(deployment, 'HttpApi') },
     extensions: {
       HttpApiStage: {
         Properties: {
@@ -91,8 +99,8 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
         ...KEPT,
-        // A log group with another name would take a place in a resource policy of the account. The policy has room for
-        // about thirty.
+        // A log group with another name would need an entry in the account's resource policy, which has room for about
+        // thirty.
         Properties: {
           LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app`,
           ...logKeyOf(deployment, region),
@@ -132,20 +140,23 @@ function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'
   return { AuthorizerSourceArn: { Value: { 'Fn::Sub': arn } } };
 }
 
-/** The function URL. Callers in the same account need no permission on the function, and no other caller has one. */
-function functionUrl({ api, functions }: Deployment): Resources {
-  const isWarm = functions.api.provisionedConcurrency > 0;
+/**
+ * The function URL. The function has no resource policy: callers in the same account need none, and no others may call.
+ */
+function functionUrl(deployment: Deployment): Resources {
+  const { arn, alias } = apiFunctionOf(deployment);
+  const { cors } = deployment.api;
   return {
     FunctionUrl: {
       Type: 'AWS::Lambda::Url',
-      ...(isWarm && { DependsOn: API_ALIAS }),
+      ...(alias !== undefined && { DependsOn: alias.id }),
       Properties: {
         AuthType: 'AWS_IAM',
-        TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
-        ...(isWarm && { Qualifier: ALIAS_NAME }),
-        ...(api.cors !== undefined && {
+        TargetFunctionArn: arn,
+        ...(alias !== undefined && { Qualifier: alias.name }),
+        ...(cors !== undefined && {
           Cors: {
-            AllowOrigins: api.cors.origins,
+            AllowOrigins: cors.origins,
             AllowHeaders: CORS_HEADERS,
             AllowMethods: ['GET', 'POST'],
             ExposeHeaders: ['retry-after'],

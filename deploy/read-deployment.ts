@@ -19,7 +19,7 @@ const DERIVED =
 /** If one of these is true, Powertools writes no metrics, and no alarm on them fires. */
 const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
-/** The level SILENT would suppress the audit. Powertools takes some other texts for levels above CRITICAL. */
+/** The level SILENT would suppress the audit. Powertools treats some other strings as levels above CRITICAL. */
 const LOG_LEVELS: readonly string[] = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'CRITICAL'];
 
 const root = join(import.meta.dirname, '..');
@@ -33,7 +33,7 @@ export function deploymentFile(): string {
 }
 
 /**
- * Reads a deployment from a file in YAML.
+ * Reads a deployment from a YAML file.
  * @throws Error that lists all faults, if the file does not exist, is not YAML or does not match the schema
  */
 export async function readDeployment(file: string): Promise<Deployment> {
@@ -67,14 +67,7 @@ function told({ type, expected, message }: v.BaseIssue<unknown>): string {
 }
 
 function faultsBetween(deployment: Deployment): string[] {
-  const { http, regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
-  const isRest = deployment.api.type === 'rest' || deployment.api.type === 'private';
-  const ofJwt = {
-    issuer: http.issuer,
-    ...(!isRest && { audience: http.audience }),
-    partitionsClaim: http.partitionsClaim,
-  };
-  const ofGrants = { partitionLists: http.partitionLists, partitionWildcards: http.partitionWildcards };
+  const { regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
   const queueShare = deployment.functions.queue.reservedConcurrency;
   const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys, storageKeys: deployment.storageKeys };
   return [
@@ -83,13 +76,6 @@ function faultsBetween(deployment: Deployment): string[] {
     ...(regions.length > 1 && !regionSuffix
       ? ['regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)']
       : []),
-    ...Object.entries(ofJwt)
-      .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
-      .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'missing with' : 'set without'} http.auth jwt`),
-    ...(http.scopeClaim !== undefined && http.auth !== 'jwt' ? ['http.scopeClaim is set without http.auth jwt'] : []),
-    ...Object.entries(ofGrants)
-      .filter(([, value]) => value !== undefined && http.auth === 'iam')
-      .map(([name]) => `http.${name} is set without http.auth jwt or authorizer`),
     ...(deployment.vpc === undefined ? [] : regionFaults('vpc', deployment.vpc, regions)),
     ...concurrencyFaults(deployment),
     ...Object.entries(perRegion).flatMap(([name, map]) => strayRegions(name, map, regions)),
@@ -123,7 +109,7 @@ function faultsBetween(deployment: Deployment): string[] {
   ];
 }
 
-/** The provisioned concurrency of a function is a part of its reserved concurrency. */
+/** The provisioned concurrency of a function is part of its reserved concurrency. */
 function concurrencyFaults({ functions: { api, seal, open } }: Deployment): string[] {
   return Object.entries({ api, seal, open })
     .filter(

@@ -1,4 +1,4 @@
-/** The entries that deploy.yml may ask for: what each puts into the stack, and what does not go together. */
+/** Tests the entries that deploy.yml can select: what each adds to the stack, and which options conflict. */
 import { describe, expect, it } from 'vitest';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { apiParts, type ApiParts } from '../../../deploy/api.ts';
@@ -38,7 +38,7 @@ describe('api.type', () => {
     const parts = await partsOf({});
     expect(parts.events).toHaveLength(5);
     expect(JSON.stringify(parts.events).match(/"type":"aws_iam"/g)).toHaveLength(5);
-    expect([parts.resources, parts.outputs, parts.cors]).toEqual([{}, {}, false]);
+    expect([parts.resources, parts.cors]).toEqual([{}, false]);
   });
 
   it('"rest" creates a REST API with one catch-all route and IAM authorization', async () => {
@@ -169,7 +169,18 @@ describe('api.type', () => {
       AuthType: 'AWS_IAM',
       TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
     });
-    expect(Object.keys(parts.outputs)).toEqual(['ApiUrl']);
+  });
+
+  it.for([
+    [{}, { 'Fn::GetAtt': ['HttpApi', 'ApiEndpoint'] }],
+    [{ api: { type: 'rest' } }, { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' }],
+    [
+      { api: { type: 'private', vpcEndpoints: ENDPOINTS } },
+      { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
+    ],
+    [{ api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
+  ] as const)('%o has the URL of its entry as the output ApiUrl', async ([changed, url]) => {
+    expect((await partsOf(changed)).outputs).toEqual({ ApiUrl: { Value: url } });
   });
 
   it.for([
@@ -190,7 +201,7 @@ describe('api.callers', () => {
   const CALLER = 'arn:aws:iam::444455556666:role/orders';
   const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
 
-  /** Whether the API's policy lets a role of another account through, if IAM there allows it everything. */
+  /** Whether the API's policy admits a role of another account whose own IAM policies allow everything. */
   async function isLetIn(path: string, arn: string = CALLER, via?: string): Promise<boolean> {
     const { Policy } = propertiesOf(
       await partsOf(
@@ -201,7 +212,7 @@ describe('api.callers', () => {
       'RestApi',
     );
     const target = `arn:aws:execute-api:${WEST}:${ACCOUNT}:abc123`;
-    // API Gateway puts the ARN of the API in front of a path that begins so.
+    // In a path that begins with `execute-api:/`, API Gateway replaces this beginning with the ARN of the API.
     const policy = JSON.parse(JSON.stringify(Policy).replaceAll('execute-api:/', `${target}/`)) as unknown;
     const context = via === undefined ? {} : { 'aws:SourceVpce': via };
     return isAllowed({ arn, policies: [everything] }, 'execute-api:Invoke', {
@@ -271,7 +282,7 @@ describe('api.domain', () => {
         ],
       });
       expect(propertiesOf(parts, 'ApiDomainMapping')).toMatchObject({ ApiId: { Ref: api }, Stage: { Ref: stage } });
-      expect(Object.keys(parts.outputs)).toEqual(['ApiDomainTarget', 'ApiDomainZone']);
+      expect(Object.keys(parts.outputs)).toEqual(['ApiUrl', 'ApiDomainTarget', 'ApiDomainZone']);
     },
   );
 });
