@@ -39,7 +39,7 @@ const eventSchema = v.strictObject({
   plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),
   // The minimum ensures that a page of a thousand rows is done well before the function's time limit.
   rate: v.optional(v.pipe(v.number(), v.minValue(50))),
-  /** Where to resume, from an earlier answer. */
+  /** The position at which to resume, from an earlier answer. */
   position: v.optional(v.record(v.string(), v.unknown())),
   counts: v.optional(counts),
   /** Allowed because the state machine passes a whole answer on as the next event, and every answer has this member. */

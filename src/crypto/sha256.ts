@@ -1,7 +1,8 @@
 import { createHash, createHmac, type BinaryLike, type Hash, type Hmac } from 'node:crypto';
 
 /**
- * SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer passes text and bytes.
+ * SHA-256, or HMAC-SHA-256 for a secret, in the form that the SDK's signer expects. The signer passes strings and
+ * bytes.
  */
 export class Sha256 {
   readonly #hash: Hash | Hmac;

@@ -7,7 +7,7 @@ import type { HttpRequest } from './http-event.ts';
 
 const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
 
-/** What an event calls each configured kind of authorizer. */
+/** The name in events of each kind of authorizer. */
 const NAME_IN_EVENT = { iam: 'iam', jwt: 'jwt', authorizer: 'lambda' } as const;
 
 /**
@@ -55,7 +55,9 @@ function grantedBy(auth: JwtConfig | AuthorizerConfig, found: JsonObject): [scop
   return [claims[auth.scopeClaim ?? 'scope'], claims[auth.partitionsClaim]];
 }
 
-/** A number in the context of a Lambda authorizer as text, as REST APIs pass it on. Other values stay as they are. */
+/**
+ * Converts a number in the context of a Lambda authorizer to a string, as REST APIs do. Other values stay as they are.
+ */
 function textOfContext(value: unknown): unknown {
   return Number.isSafeInteger(value) ? String(value) : value;
 }

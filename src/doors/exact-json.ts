@@ -5,7 +5,7 @@ import { MAX_JSON_DEPTH } from '../records/json-depth.ts';
 import { withDescendants } from '../operations/field-paths.ts';
 import { locateValues, valueOf, type JsonBounds } from '../operations/json-text.ts';
 
-/** Functions of JSON in Node 24 that TypeScript's types lack (ECMA-262, JSON.parse source text access). */
+/** Functions of `JSON` in Node 24 that TypeScript's types lack (ECMA-262, JSON.parse source text access). */
 interface ExactJson {
   rawJSON(text: string): unknown;
   stringify(value: unknown, replacer: (name: string, value: unknown) => unknown): string;

@@ -5,7 +5,7 @@ export interface HttpRequest {
   readonly method: string;
   /** The path that the client sent. It begins with the stage or the base path of a custom domain, if there is one. */
   readonly path: string;
-  /** The path within the API, which policies are about. Undefined if the event does not say where it begins. */
+  /** The path within the API, which IAM policies refer to. Undefined if the event does not say where it begins. */
   readonly pathInApi: string | undefined;
   /**
    * The values that API Gateway found for a route's `{partition}` and `{operation}`. Undefined for a route without
@@ -20,17 +20,17 @@ export interface HttpRequest {
   /** What the authorizers passed on, by the kind of authorizer: `iam`, `jwt` or `lambda`. */
   readonly authorizer: JsonObject;
   readonly isFunctionUrl: boolean;
-  /** Whether the answer must say that its body is not in base64, as payload format 1.0 has it. */
+  /** Whether the answer must say that its body is not in base64, as payload format 1.0 requires. */
   readonly saysBase64: boolean;
 }
 
-/** The headers that the door reads. The others are not checked, because every request passes here. */
+/** The headers that the door reads. It does not check the others, which would slow down every request. */
 export const READ_HEADERS = ['content-type', 'content-encoding'] as const;
 
 /**
  * Finds the path within the API. If the route has parameters, this is the route with their values filled in. For the
  * route `$default`, it is what follows the stage, or the whole path on a custom domain.
- * @returns undefined if the parameters are not texts
+ * @returns undefined if the parameters are not strings
  */
 export function routeOf(
   route: string,
@@ -50,7 +50,7 @@ export function routeOf(
   return { pathInApi: path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined, matched: undefined };
 }
 
-/** A route with its parameters in their places. Undefined if one of them is missing. */
+/** A route with the values of its parameters filled in. Undefined if one of them is missing. */
 function filledIn(route: string, parameters: JsonObject): string | undefined {
   let isComplete = true;
   const path = route.replaceAll(/\{([^{}]*?)\+?\}/g, (_, name: string) => {
@@ -69,7 +69,7 @@ export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
   return !(isOwn && second === 'execute-api');
 }
 
-/** A path with its `%40` as `@`, which is the only percent-encoding that Keyfold reads. */
+/** Replaces `%40` in a path with `@`. Keyfold decodes no other percent-encoding. */
 export function withoutEncodedAt(path: string): string {
   return path.replaceAll('%40', '@');
 }

@@ -16,7 +16,7 @@ import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 import { problemResponse, type HttpAnswer } from './problem.ts';
 import { readiness } from './readiness.ts';
 
-/** The longest that a request may take. HTTP APIs give up after 30 s, and REST APIs after 29 s. */
+/** The longest time that a request may take. HTTP APIs give up after 30 s, and REST APIs after 29 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
  * The most bytes that a UTF-16 code unit can take in an answer. UTF-8 takes up to three bytes, and an escaped quotation

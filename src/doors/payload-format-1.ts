@@ -64,8 +64,8 @@ function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unk
 }
 
 /**
- * Tells apart what the authorizers passed on in payload format 1.0. The IAM caller is under `identity`, and the claims
- * of a token are under `claims`. The values of a Lambda authorizer stand beside those two.
+ * Separates by kind of authorizer what the authorizers passed on in payload format 1.0. The IAM caller is under
+ * `identity`, and the claims of a token are under `claims`. The values of a Lambda authorizer stand beside those two.
  */
 function authorizerOf({ authorizer, identity, stage }: JsonObject): JsonObject {
   const { userArn } = membersOf(identity);

@@ -8,7 +8,7 @@ import { areTexts, isCustomDomain, isTextOrAbsent, READ_HEADERS, routeOf, type H
  */
 export async function httpRequestOf(event: unknown): Promise<HttpRequest | undefined> {
   const members = membersOf(event);
-  // Events for a Lambda authorizer differ from requests only in having a type.
+  // An event for a Lambda authorizer looks like a request, except that it has a `type`.
   if (members['type'] !== undefined) return undefined;
   if (members['version'] === '2.0') return requestOfFormat2(members);
   const { requestOfFormat1 } = await import('./payload-format-1.ts');

@@ -42,8 +42,8 @@ export function statusOf(code: ErrorCode): number {
 }
 
 /**
- * Converts a thrown value to a `KeyfoldError`. A value that is none becomes the cause of an `Internal` error, and only
- * the log shows that cause.
+ * Converts a thrown value to a `KeyfoldError`. Any other value becomes the cause of an `Internal` error, and only the
+ * log shows that cause.
  */
 export function toKeyfoldError(thrown: unknown): KeyfoldError {
   if (thrown instanceof KeyfoldError) return thrown;

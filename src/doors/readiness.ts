@@ -4,7 +4,7 @@ import { toKeyfoldError } from './problem.ts';
 
 /** How long the result of a check is reused, in milliseconds. */
 const RESULT_AGE_MS = 5000;
-/** The longest that a check may take. */
+/** The longest time that a check may take. */
 const CHECK_TIMEOUT_MS = 5000;
 
 /** Resolves if Keyfold can serve requests. `remainingMs` is the time that the caller has left. */
@@ -34,7 +34,7 @@ export function readiness(check: (limits: { deadlineAtMs: number }) => Promise<v
   };
 }
 
-/** The error of a failed check. Its detail names the error code of the failure. So does the reason in the log. */
+/** The error of a failed check. Both its detail and the reason in the log name the failure's error code. */
 function notReady(thrown: unknown): KeyfoldError {
   const cause = toKeyfoldError(thrown);
   return new KeyfoldError('NotReady', `Keyfold cannot serve requests now: ${cause.code}. ${cause.message}`, { cause });

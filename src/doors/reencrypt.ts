@@ -17,10 +17,10 @@ export interface ReencryptDoorOptions {
   readonly now: Clock;
 }
 
-/** The answer of a worker: its event with the counts so far. The next worker of the segment takes it as its event. */
+/** A worker's answer: its event, with the counts so far. It is the event of the segment's next worker. */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
-/** A page and the attempts of a row that fails fit into this time. */
+/** Long enough to finish a page, even if a row in it needs every attempt. */
 const STOP_BEFORE_END_MS = 60_000;
 
 /**
@@ -39,7 +39,8 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
       source: options.openRows(event),
       verbs,
       quarantine: options.openQuarantine(event),
-      // The answer is the checkpoint. After a kill, the state machine invokes a worker with the last answer again.
+      // The answer is the checkpoint. If a worker is killed, the state machine invokes a worker with the last answer
+      // again.
       save: async () => {},
       rate,
       now,

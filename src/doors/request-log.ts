@@ -81,12 +81,12 @@ export function requestLog(logger: Logger, metrics: MetricBuffer): RequestLog {
   };
 }
 
-/** Returns the first {@link MAX_LISTED} different texts. */
+/** Returns the first {@link MAX_LISTED} different strings. */
 function someOf(texts: readonly string[]): string[] {
   return [...new Set(texts)].slice(0, MAX_LISTED);
 }
 
-/** Whether an error lasts until an operator acts. That is the case for every code with the HTTP status 500. */
+/** Whether an error lasts until an operator acts. Every error whose HTTP status is 500 does. */
 function needsOperator(error: Error): boolean {
   return error instanceof KeyfoldError && statusOf(error.code) === 500;
 }

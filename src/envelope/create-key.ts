@@ -13,7 +13,7 @@ import type { EnvelopeKeyRecord, KeyKind, Retirement } from './ports.ts';
 const CREATE_ATTEMPTS = 3;
 
 /**
- * The functions with which {@link findOrCreateKey} finds the key of an ID, or makes one if no existing key may seal.
+ * The functions that {@link findOrCreateKey} uses to find an ID's key, or to make one if no existing key may seal.
  */
 export interface KeySource extends KeySearch<EnvelopeKey> {
   readonly id: KeyId;
@@ -49,7 +49,7 @@ export interface NewKey {
   readonly id: KeyId;
   /** The rows of this id that may not seal, latest first. */
   readonly rows: readonly EnvelopeKeyRecord[];
-  /** When the key that has reached its usage limit was created. Undefined if no key has reached its limit. */
+  /** The creation time of the key that has reached its usage limit. Undefined if no key has reached its limit. */
   readonly exhausted?: EpochSeconds | undefined;
   /** Wraps or seals the bytes of the key, without keeping them. */
   readonly protect: (

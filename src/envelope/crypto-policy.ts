@@ -37,7 +37,8 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly minSealingCreated: number;
   /**
-   * The minimum date for opening. A key from before this time neither opens nor seals. See {@link minSealingCreated}.
+   * The minimum date for opening. A key that was created before this time neither opens nor seals. See {@link
+   * minSealingCreated}.
    */
   readonly minOpeningCreated: number;
   /**

@@ -5,7 +5,7 @@ import { isDatedAhead } from './key-standing.ts';
 import type { EnvelopeKeyRecord } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** The functions with which {@link findKey} reads the rows of one id and decides which of their keys may seal. */
+/** The functions that {@link findKey} uses to read an ID's rows, and to decide which of their keys may seal. */
 export interface KeySearch<K> {
   readonly now: Clock;
   /** See `Metastore.loadLatest`. */

@@ -20,7 +20,7 @@ import type { SystemKeys } from './system-keys.ts';
 const REPLICATION_MS = 15 * 60_000;
 /**
  * How long the process remembers that a row is absent: one second, so that a flood of records that name invented keys
- * costs few reads.
+ * causes few reads.
  */
 const ABSENT_TTL_MS = 1000;
 const MAX_ABSENT = 10_000;

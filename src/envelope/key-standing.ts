@@ -3,8 +3,8 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /**
- * The last known state of a key. The key and all keys under it share one object. So when one load reads a revocation,
- * all of them know of it.
+ * The last known state of a key. The key and all keys under it share one object. So when one load finds a revocation,
+ * it applies to all of them at once.
  */
 export interface KeyStanding extends KeyMeta {
   /** Never changes from true to false: a revocation is final. */

@@ -311,7 +311,7 @@ export class Session {
     return openDataRow(this.#dataRowKeyOf(record, parent), record, binding);
   }
 
-  /** The Data Row Key for a new record. It is new, unless the request or the policy shares one. */
+  /** The Data Row Key for a new record: a new one, unless the request or the policy allows records to share one. */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);

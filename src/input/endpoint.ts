@@ -1,4 +1,4 @@
-/** Whether a text is an HTTP URL. White space is refused, because the URL parser would silently remove it. */
+/** Whether a string is an HTTP URL. White space is refused, because the URL parser would silently remove it. */
 export function isHttpUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:\S*$/.test(text);
 }

@@ -5,9 +5,9 @@
 export const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
- * Replaces each hidden character of a text with `\uXXXX`. A partition may contain escapes, line feeds or bidirectional
- * overrides, which must not reach a log or a terminal. If the text is JSON without indentation, its value stays the
- * same.
+ * Replaces each hidden character of a string with `\uXXXX`. A partition may contain escapes, line feeds or
+ * bidirectional overrides, which must not reach a log or a terminal. If the string is JSON without indentation, its
+ * value stays the same.
  */
 export function escapeHidden(text: string): string {
   return text.replace(HIDDEN, escapeUnits);

@@ -5,7 +5,7 @@ import { RegionFault, type KmsAction } from './region-fault.ts';
 
 /** One attempt at a KMS that is not AWS. */
 export interface AttemptLimits {
-  /** The name of the address or of the token, in faults. */
+  /** The name of the address or of the token, for error messages. */
   readonly region: string;
   readonly action: KmsAction;
   readonly timeoutMs: number;

@@ -6,7 +6,7 @@ import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
 import { classify } from './faults.ts';
 import { RegionFault, regionsFailed } from './region-fault.ts';
 
-/** Standard retries bridge the throttling of a run with many rows. */
+/** If KMS throttles a run with many rows, the SDK's standard retries with this many attempts are enough. */
 const MAX_ATTEMPTS = 5;
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const ANSWER_AFTER_FREEZE_MS = 1000;
@@ -38,7 +38,8 @@ export class KmsCiphertexts implements CiphertextOpener {
         ...(EncryptionContext && { EncryptionContext }),
       });
       const { Plaintext } = await this.#client.send(command);
-      // KMS encrypts no empty plaintext. If the row got an empty payload instead, its data would be lost.
+      // KMS never encrypts an empty plaintext, so this answer is wrong. If Keyfold wrote an empty payload to the row,
+      // the row's data would be lost.
       if (Plaintext !== undefined && Plaintext.length > 0) return Plaintext;
       throw new RegionFault(this.#region, 'Decrypt', 'unavailable', 'IncompleteAnswer');
     } catch (error) {

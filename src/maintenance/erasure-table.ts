@@ -13,7 +13,7 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 export interface ErasureTable {
   /** Reads rows. Rows that do not parse are among them. */
   rows(selection: RowSelection): Promise<KeyRow[]>;
-  /** Stores a new row. Returns false if the table has a row of this ID and creation time. */
+  /** Stores a new row. Returns false if the table already has a row with this ID and creation time. */
   store(record: EnvelopeKeyRecord): Promise<boolean>;
   /** Sets the mark of a row and revokes its key, or removes the mark if `mark` is undefined. */
   mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<boolean>;
@@ -46,9 +46,11 @@ export interface KeyCopy {
   readonly kind: 'point-in-time-recovery' | 'backup' | 'export' | 'stream';
   /** The region of the replica that has the copy. */
   readonly region: string;
-  /** The name of the copy, and how it ends. */
+  /** The name of the copy, and when or how it will be deleted. */
   readonly text: string;
-  /** When the copy ends by itself, in seconds since 1970. Undefined if it stays until an operator deletes it. */
+  /**
+   * When the copy is deleted automatically, in seconds since 1970. Undefined if it stays until an operator deletes it.
+   */
   readonly until?: number | undefined;
 }
 

@@ -52,7 +52,7 @@ export interface TableInspector {
   describe(): Promise<Outcome<TableDescription>>;
   /** How many days back the table can be restored; undefined if point-in-time recovery is off. */
   recoveryDays(): Promise<Outcome<number | undefined>>;
-  /** When the credentials end, in milliseconds since 1970; undefined if they have no end. */
+  /** When the credentials expire, in milliseconds since 1970; undefined if they do not expire. */
   credentialsEndAtMs(): Promise<Outcome<number | undefined>>;
   /** See {@link KmsInspector.clockOffsetMs}. */
   clockOffsetMs(): number | undefined;

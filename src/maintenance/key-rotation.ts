@@ -28,7 +28,7 @@ export class KeyRotation {
   readonly #keys: IntermediateKeys;
   readonly #metastore: Metastore;
   readonly #now: Clock;
-  /** How far the latest key is dated ahead of this clock. */
+  /** How far the latest key's date is ahead of this clock, in milliseconds. */
   #aheadMs = 0;
 
   constructor({ naming, metastore, kms, policy, keyRowProofs, now }: RotationOptions) {
@@ -48,9 +48,9 @@ export class KeyRotation {
   }
 
   /**
-   * Makes the next key of an ID: a System Key or an Intermediate Key of the service. Make one key after the other. If
-   * the latest key is dated up to ten minutes ahead, the next one gets a later date. Otherwise all processes would go
-   * on sealing under the former key.
+   * Makes the next key of an ID: a System Key or an Intermediate Key of the service. Do not make two keys at the same
+   * time. If the latest key is dated up to ten minutes ahead, the next one gets a later date. Otherwise all processes
+   * would go on sealing under the former key.
    * @returns undefined if another process has just made one
    * @throws KeyfoldError the errors of KMS and of the metastore, and `DeadlineExceeded` after 30 seconds
    */

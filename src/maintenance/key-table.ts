@@ -35,7 +35,7 @@ export interface KeyTable {
   find(id: string, created: number | 'latest'): Promise<KeyRow | undefined>;
   /** Loads all rows of an id, latest first. If `id` is absent, loads all rows of the table, in no particular order. */
   list(id?: string): Promise<KeyRow[]>;
-  /** As {@link KeyTable.list}, but page by page, so that a table of any size fits into memory. */
+  /** Like {@link KeyTable.list}, but page by page, so that a table of any size can be read. */
   scan(id?: string): AsyncIterable<KeyRow>;
   /**
    * Marks a key as revoked, and changes nothing else. This never creates a row.

@@ -33,7 +33,7 @@ export class Pkcs11Client implements Region {
   }
 
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Pkcs11Wrap> {
-    // The thread gets a copy of these bytes alone, and not of the memory around them.
+    // Copy only these bytes for the thread, and not the memory around them.
     const copy = Uint8Array.from(viewOf(key));
     try {
       const answer = await this.#call('Encrypt', { op: 'wrap', key: copy }, deadline);
@@ -46,14 +46,14 @@ export class Pkcs11Client implements Region {
 
   /** Unwraps a key. The caller owns the bytes and must zero them. */
   async unwrap(wrap: Pkcs11Wrap, deadline: Deadline): Promise<Buffer> {
-    // As in wrap(): the thread gets no copy of the memory around these bytes.
+    // As in wrap(), copy only these bytes for the thread.
     const call = { op: 'unwrap', ...wrap, bytes: viewOf(Uint8Array.from(wrap.bytes)) } as const;
     const answer = await this.#call('Decrypt', call, deadline);
     if (answer.op !== 'unwrapped') throw this.#fault('Decrypt', UNEXPECTED);
     return viewOf(answer.key);
   }
 
-  /** Makes a call, with a log-in if there is no session or if the call finds that the session has ended. */
+  /** Calls the token. Logs in first if there is no session, and again if the call finds that the session has ended. */
   async #call(action: KmsAction, call: TokenCall, deadline: Deadline): Promise<TokenAnswer> {
     const limits = { region: this.region, action, timeoutMs: this.#timeoutMs, now: this.#now };
     return withinAttempt(limits, deadline, async (attempt) => {
@@ -71,7 +71,7 @@ export class Pkcs11Client implements Region {
     this.#checked(action, await this.#ask({ op: 'connect', pin }, signal));
   }
 
-  /** Gets the PIN from the caller's function. The function's own error is left out, because it may quote the PIN. */
+  /** Gets the PIN from the caller's function. The function's own error is omitted, because it may quote the PIN. */
   async #askedPin(action: KmsAction, signal: AbortSignal): Promise<string> {
     const asked = Promise.resolve().then(() => this.#pin());
     const pin: unknown = await orAborted(asked, signal).catch(() => signal.throwIfAborted());

@@ -46,7 +46,7 @@ export interface Pkcs11 {
 
 export interface Pkcs11Driver {
   readonly PKCS11: new () => Pkcs11;
-  /** The number by which the package knows the parameters of GCM. */
+  /** The package's number for GCM parameters. */
   readonly CK_PARAMS_AES_GCM: number;
 }
 

@@ -3,7 +3,7 @@ import type { FaultClass } from '../region-fault.ts';
 /** Why a token has not done what Keyfold asked. The worker thread sends it to the main thread. */
 export interface TokenFault {
   readonly faultClass: FaultClass;
-  /** A code of PKCS#11, `CKR_…`, or a Keyfold name. */
+  /** A PKCS#11 code (`CKR_…`), or Keyfold's own name for the fault. */
   readonly errorName: string;
 }
 
@@ -17,16 +17,18 @@ export class TokenError extends Error {
   }
 }
 
-/** The token has no session, or no memory for one, left. */
+/** The token has no session left, or no memory for one. */
 const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY']);
 /** The PIN, the key or the mechanism is not what Keyfold needs. */
 const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
-/** Libraries answer with one of these if they cannot open bytes. SoftHSM uses the first one for other faults, too. */
+/**
+ * Libraries return one of these codes if they cannot open bytes. SoftHSM returns the first one for other faults, too.
+ */
 const PERHAPS_CORRUPT =
   /^CKR_(?:GENERAL_ERROR|FUNCTION_FAILED|ARGUMENTS_BAD|DEVICE_ERROR|(?:ENCRYPTED_)?DATA_|WRAPPED_KEY_|SIGNATURE_)/;
 
-/** Converts an error of `pkcs11js` or of Keyfold. Its message is not in the fault, unless it is a code of PKCS#11. */
+/** Converts an error from `pkcs11js` or from Keyfold. The fault contains its message only if that is a PKCS#11 code. */
 export function tokenFaultOf(error: unknown): TokenFault {
   if (error instanceof TokenError) return error.fault;
   const errorName = codeOf(error) ?? 'UnknownError';
@@ -34,12 +36,12 @@ export function tokenFaultOf(error: unknown): TokenFault {
   return { faultClass: MISCONFIGURED.test(errorName) ? 'misconfigured' : 'unavailable', errorName };
 }
 
-/** Whether the bytes may be the cause of an error, and not the token. */
+/** Whether the bytes, and not the token, may have caused an error. */
 export function isPerhapsCorrupt(error: unknown): boolean {
   return PERHAPS_CORRUPT.test(codeOf(error) ?? '');
 }
 
-/** The code of PKCS#11 of an error. A code that only a manufacturer knows is a number. */
+/** The PKCS#11 code of an error. A manufacturer's own code is a number. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   return /^CKR_\w{1,64}$/.test(error.message) ? error.message : undefined;

@@ -51,7 +51,7 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
   readonly #failover: Failover<Pkcs11Client>;
 
   /**
-   * Makes no call. The first wrap or unwrap loads the library.
+   * Does not call the library. The first wrap or unwrap loads it.
    * @param dependencies only tests and simulations pass these
    * @throws TypeError that names an option of the wrong type or an unknown option
    * @throws KeyfoldError `InvalidConfiguration`, with a list of every invalid option
@@ -89,7 +89,7 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
     checkDeadline(deadline);
     const wrap = decodeWrap(wrapped);
     if (wrap === undefined) return { unreadable: NOT_WRAPPED };
-    // A row must not choose a key that is for something else.
+    // A row must not make Keyfold use a key that is meant for something else.
     if (!this.#keyLabels.includes(wrap.keyLabel)) {
       throw new KeyfoldError('KmsMisconfigured', 'The key that wraps this System Key is not in keyLabels.');
     }

@@ -8,7 +8,7 @@ export class Pkcs11Library {
   #driver: Pkcs11Driver | undefined;
   #loaded: Pkcs11 | undefined;
   #isInitialized = false;
-  /** Counts the restarts. A session ends with the restart after its start. */
+  /** The number of restarts. Each restart ends all sessions that began before it. */
   generation = 0;
   /** The last PIN that each token has refused, by the token's label. Tokens lock themselves after a few wrong ones. */
   readonly refusedPins = new Map<string, string>();
@@ -19,12 +19,12 @@ export class Pkcs11Library {
     this.#loadDriver = loadDriver;
   }
 
-  /** The number by which `pkcs11js` knows the parameters of GCM. */
+  /** The number that `pkcs11js` has for GCM parameters. */
   get gcmParameters(): number | undefined {
     return this.#driver?.CK_PARAMS_AES_GCM;
   }
 
-  /** Loads and initializes the library, unless it has been. */
+  /** Loads and initializes the library, unless that has been done already. */
   open(): Pkcs11 {
     const loaded = (this.#loaded ??= this.#load());
     if (this.#isInitialized) return loaded;
@@ -33,7 +33,10 @@ export class Pkcs11Library {
     return loaded;
   }
 
-  /** Ends all sessions. Some libraries look for tokens only when they are initialized, which the next call does. */
+  /**
+   * Ends all sessions. Some libraries look for tokens only when they are initialized, so the next call initializes the
+   * library again.
+   */
   restart(): void {
     this.generation += 1;
     if (!this.#isInitialized) return;
@@ -41,7 +44,7 @@ export class Pkcs11Library {
     try {
       this.#loaded?.C_Finalize();
     } catch {
-      // The library is in no state to be used, and is initialized anew.
+      // The next call initializes the library again, whatever its state is now.
     }
   }
 
@@ -61,7 +64,7 @@ export class Pkcs11Library {
   }
 }
 
-/** Makes a call. Ignores the error with this code, which means that the call has been made before. */
+/** Calls the library. Ignores the error with this code, which means that the same call was made before. */
 export function unlessAlready(code: string, call: () => void): void {
   try {
     call();

@@ -43,11 +43,11 @@ export interface Pkcs11KmsOptions {
    * send the same PIN again, because tokens lock themselves after a few wrong ones.
    */
   readonly pin: () => string | Promise<string>;
-  /** Default: the first mechanism that the token has, `CKM_AES_GCM` before `CKM_AES_KEY_WRAP_PAD`. */
+  /** Default: `CKM_AES_GCM` if the token has it, otherwise `CKM_AES_KEY_WRAP_PAD`. */
   readonly mechanism?: Pkcs11Mechanism | undefined;
-  /** How long one attempt may take, with its log-in, in milliseconds. Default: 5000. */
+  /** How long one attempt may take, including its log-in, in milliseconds. Default: 5000. */
   readonly requestTimeoutMs?: number | undefined;
-  /** Listeners for KMS events. Each of them is optional. They get the token's label as its region. */
+  /** Listeners for KMS events. Each of them is optional. In these events, the region is the token's label. */
   readonly events?: Partial<KmsEvents> | undefined;
 }
 
@@ -93,12 +93,12 @@ export function pkcs11Faults({ library, tokenLabel, keyLabels, requestTimeoutMs 
   ];
 }
 
-/** Whether a text can be the label of a token. PKCS#11 pads labels with spaces to 32 bytes. */
+/** Whether a string can be the label of a token. PKCS#11 pads labels with spaces to 32 bytes. */
 export function isTokenLabel(text: string): boolean {
   return /^[\x21-\x7e](?:[\x20-\x7e]{0,30}[\x21-\x7e])?$/.test(text);
 }
 
-/** Whether a text can be the label of a key. The limit keeps the wrapped key short. */
+/** Whether a string can be the label of a key. The limit keeps the wrapped key short. */
 export function isKeyLabel(text: string): boolean {
   return /^[\x20-\x7e]{1,128}$/.test(text);
 }

@@ -10,7 +10,7 @@ const THREADS = new Map<string, Pkcs11Thread>();
 
 /**
  * Returns the thread of a library. All tokens of the library share it, because the library has one state for the whole
- * process, and no call may be in progress while it is initialized anew.
+ * process, and no call may be in progress while it is initialized again.
  */
 export function threadOf(library: string): Pkcs11Thread {
   const thread = THREADS.get(library) ?? new Pkcs11Thread(library);
@@ -31,7 +31,7 @@ class Pkcs11Thread {
 
   /**
    * Makes a call. The thread makes one call at a time, and does not end a call whose caller has left.
-   * @throws the signal's reason if the signal aborts first. A key that comes later is zeroed.
+   * @throws the signal's reason if the signal aborts first. A key that arrives after that is zeroed.
    */
   async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
     signal.throwIfAborted();

@@ -32,7 +32,7 @@ export interface TokenSettings {
   readonly tokenLabel: string;
   /** The label of the key that wraps. */
   readonly keyLabel: string;
-  /** If undefined, the token decides. */
+  /** Undefined: the first mechanism, in the order of preference, that the token has. */
   readonly mechanism: Pkcs11Mechanism | undefined;
 }
 
@@ -46,18 +46,18 @@ export type TokenAnswer =
   | { readonly op: 'connected' }
   | { readonly op: 'wrapped'; readonly wrap: Pkcs11Wrap }
   | { readonly op: 'unwrapped'; readonly key: Buffer }
-  /** There is no session. The main thread must connect. `fault` is what ended the session. */
+  /** There is no session, so the main thread must connect. `fault` says why the last session ended. */
   | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
   | { readonly op: 'failed'; readonly fault: TokenFault };
 
-/** A log-in to the token. */
+/** A session with the token, after a log-in. */
 interface Session {
   readonly hsm: Pkcs11;
   readonly handle: Handle;
   /** The keys that were found, by their labels. */
   readonly keys: Map<string, Handle>;
   readonly mechanism: Pkcs11Mechanism;
-  /** The session is over if the library has another one. */
+  /** The library's generation when the session began. The session has ended if the library now has another one. */
   readonly generation: number;
 }
 
@@ -69,7 +69,7 @@ const SESSION_KEY: readonly Attribute[] = [
   { type: CKA_SENSITIVE, value: false },
   { type: CKA_EXTRACTABLE, value: true },
 ];
-/** Room for what a mechanism adds. */
+/** The buffer is this much larger than its input, because a mechanism adds bytes. */
 const MORE_BYTES = 64;
 
 const PIN_INCORRECT = 'CKR_PIN_INCORRECT';
@@ -254,7 +254,7 @@ function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
     { type: CKA_VALUE_LEN },
   ]);
   if (extractable?.value[0] !== 0) throw new TokenError('misconfigured', 'KeyExtractable');
-  // The value is a number in the form of the machine. Of the lengths of AES keys, only 32 has this byte.
+  // The value is a number in the machine's byte order. Of the AES key lengths, only 32 contains this byte.
   if (length === undefined || !length.value.includes(KEY_BYTES)) throw new TokenError('misconfigured', 'KeyTooShort');
   keys.set(label, key);
   return key;

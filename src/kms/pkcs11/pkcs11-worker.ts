@@ -34,7 +34,7 @@ function tokenOf(settings: TokenSettings): Pkcs11Token {
 
 parentPort?.on('message', ({ id, settings, call }: CallMessage) => {
   const answer = tokenOf(settings).answer(call);
-  // This copies the bytes.
+  // This copies the bytes, so zero the originals.
   parentPort?.postMessage({ id, answer } satisfies AnswerMessage);
   if (call.op === 'wrap') call.key.fill(0);
   if (answer.op === 'unwrapped') answer.key.fill(0);

@@ -15,8 +15,8 @@ interface AwsLogin {
 const BODY = 'Action=GetCallerIdentity&Version=2011-06-15';
 
 /**
- * A signed request to AWS STS that proves the identity of this process, in the form in which Vault's auth method `aws`
- * takes it. Vault sends the request to STS. The secret key is not in it.
+ * A signed request to AWS STS that proves the identity of this process, in the form that Vault's auth method `aws`
+ * takes. Vault sends the request to STS. It does not contain the secret key.
  * @throws TypeError if the credential provider returns anything else
  */
 export async function signedIdentity(login: AwsLogin, now: Date): Promise<object> {

@@ -24,7 +24,7 @@ export interface VaultSettings {
 
 /** The form of a transit ciphertext. */
 const CIPHERTEXT = /^vault:v[1-9]\d{0,8}:[A-Za-z0-9+/]+={0,2}$/;
-/** The ciphertext of a System Key has about 90 characters. */
+/** The ciphertext of a System Key has only about 90 characters. */
 const MAX_CIPHERTEXT_LENGTH = 1024;
 
 /** The text of a transit ciphertext. Undefined for bytes that are not one. */

@@ -94,7 +94,7 @@ export function authFaults(auth: VaultAuth): string[] {
   return faults;
 }
 
-/** Whether a text can be a header's value without spaces, which is also the form of Vault's tokens and roles. */
+/** Whether a string is a valid header value without spaces. Vault's tokens and roles have this form, too. */
 export function isHeaderValue(text: string): boolean {
   return /^[\x21-\x7e]{1,4096}$/.test(text);
 }

@@ -10,14 +10,14 @@ const KEY_NOT_FOUND = /key not found/i;
 /** Answers of a standby node that does not forward requests. */
 const STANDBY = /not active|standby/i;
 
-/** Vault's texts for a log-in by AWS: if Vault could not reach STS, and if STS answered with an error. */
+/** Vault's error messages for an AWS log-in: Vault could not reach STS, or STS answered with an error. */
 const STS_NOT_REACHED = /error making request/i;
 const STS_STATUS = /received error code (\d{3}) from STS/i;
 const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;
 
 /**
- * Converts an answer of Vault that is not a success to a fault. The texts of the answer are not in the fault, because
- * whatever answers at an address may repeat the request.
+ * Converts an unsuccessful answer from Vault to a fault. The fault omits the answer's texts, because the server at an
+ * address might repeat the request in them.
  * @param step whether Vault answered the request itself, or a log-in before it
  */
 export function faultOf(
@@ -51,7 +51,7 @@ function classOf(status: number, text: string, request: KmsAction | 'login'): [F
   return ['misconfigured', `HttpStatus${status}`];
 }
 
-/** A log-in by AWS also depends on STS, on the clock of this machine and on credentials that expire. */
+/** An AWS log-in also depends on STS, on the clock of this machine and on credentials that expire. */
 function classOfLogin(text: string): [FaultClass, string] {
   const [, status = 400] = STS_STATUS.exec(text) ?? [];
   const [, error = ''] = STS_ERROR.exec(text) ?? [];

@@ -11,7 +11,7 @@ export interface VaultAnswer {
   readonly body: JsonObject;
 }
 
-/** The longest answer that is read. Vault's answers to the calls of Keyfold have a few kilobytes. */
+/** The longest answer that is read. Vault's answers to Keyfold's calls are a few kilobytes long. */
 const MAX_ANSWER_BYTES = 65_536;
 
 /**

@@ -19,7 +19,7 @@ import { nameOf } from './vault-address.ts';
 import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
 import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
-/** How Keyfold retries the addresses of Vault: as it retries AWS regions, but without a number of wraps. */
+/** How Keyfold retries the addresses of Vault: as it retries AWS regions, but without a minimum number of wraps. */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 
 /** Options of {@link VaultKms}. */
@@ -39,11 +39,11 @@ export interface VaultKmsOptions {
   readonly auth: VaultAuth;
   /** The certificates, in PEM, of the authorities that sign Vault's certificate. They replace Node's own. */
   readonly ca?: string | undefined;
-  /** How long one attempt may take, with its log-in, in milliseconds. Default: 2000. */
+  /** How long one attempt may take, including its log-in, in milliseconds. Default: 2000. */
   readonly requestTimeoutMs?: number | undefined;
   /** Overrides of the default failover policy. */
   readonly failover?: Partial<VaultFailoverPolicy> | undefined;
-  /** Listeners for KMS events. Each of them is optional. They get the host of an address as its region. */
+  /** Listeners for KMS events. Each of them is optional. In these events, the region is the host of an address. */
   readonly events?: Partial<KmsEvents> | undefined;
 }
 

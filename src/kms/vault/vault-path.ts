@@ -7,12 +7,12 @@ export function isPathSegments(text: string): boolean {
   return text.length <= 512 && text.split('/').every(isName);
 }
 
-/** Whether a text is a name in a path of Vault. Vault refuses names that begin or end with a dot or a hyphen. */
+/** Whether a string is a name in a Vault path. Vault refuses names that begin or end with a dot or a hyphen. */
 export function isName(text: string): boolean {
   return /^\w(?:[\w.-]{0,254}\w)?$/.test(text);
 }
 
-/** Says why a text cannot be an address of Vault. Undefined if it can. */
+/** Says why a string cannot be a Vault address. Undefined if it can. */
 export function addressFault(address: string): string | undefined {
   const [fault] = endpointFaults(address);
   if (fault !== undefined) return fault;

@@ -8,7 +8,7 @@ import { isHeaderValue, loginBody, secretOf, type VaultAuth } from './vault-auth
 import { faultOf } from './vault-faults.ts';
 import type { VaultAnswer, VaultHttp } from './vault-http.ts';
 
-/** A token of Vault, and how long it lasts. */
+/** A Vault token, and how long it lasts. */
 interface Token {
   readonly value: string;
   /** When it was issued or renewed, in milliseconds since 1970. */
@@ -44,8 +44,8 @@ export class VaultToken {
   }
 
   /**
-   * Returns a token that has not expired as far as the clock tells.
-   * @param refused a token that Vault has refused, which is not returned again unless it is a fixed one
+   * Returns a token that, according to the clock, has not expired. @param refused a token that Vault has refused, which
+   * is not returned again unless it is a fixed one
    * @throws RegionFault if the log-in fails
    */
   async get(action: KmsAction, deadline: Deadline, refused?: string): Promise<string> {
@@ -63,7 +63,7 @@ export class VaultToken {
     return (this.#token = renewed ?? (await this.#logIn(action, deadline)));
   }
 
-  /** A clock that has stepped back behind the log-in tells nothing about the token's age. */
+  /** If the clock has stepped back to before the log-in, the token's age is unknown, so the token is not fresh. */
   #isFresh({ leaseMs, sinceMs }: Token, share: number): boolean {
     const ageMs = this.#now() - sinceMs;
     return leaseMs === 0 || (ageMs >= 0 && ageMs < leaseMs * share);
@@ -107,7 +107,7 @@ export class VaultToken {
     return { value, sinceMs, leaseMs, firstLeaseMs: leaseMs, renewable: renewable === true };
   }
 
-  /** Calls the caller's function. If it fails, its error is left out, because it may quote a secret. */
+  /** Calls the caller's function. If it fails, its error is omitted, because it may quote a secret. */
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
     return orAborted(finding, signal).catch((error: unknown) => {
       signal.throwIfAborted();
