@@ -185,8 +185,8 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
 ];
 
 /**
- * The text of a part, indented and with plain lists in one line, so that a diff shows what changed. Descriptions are
- * omitted.
+ * Formats a part as text, indented and with plain lists on one line, so that a diff shows what changed. Descriptions
+ * are omitted.
  */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);
