@@ -308,6 +308,21 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
+  it('changes no bytes that are not UTF-8, and seals them as they are', async () => {
+    const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
+    await put('a', { r: { B: bytes } });
+    const source = `dynamodb:${TableName}`;
+    const run = (...options: string[]): Promise<CliRun> => reencrypt(source, '--field', 'r', '--json', ...options);
+    const sealing = ['--verb', 'seal', '--partition', 'tenant-1'];
+    expect(await countsOf(run(...sealing, '--fields', '$.card'), 1)).toMatchObject({ written: 0, quarantined: 1 });
+    expect(await countsOf(run('--verb', 'rewrap'), 1)).toMatchObject({ written: 0, quarantined: 1 });
+    expect(await countsOf(run('--verb', 'open'))).toMatchObject({ written: 0, unchanged: 1 });
+    expect(Buffer.from((await get('a'))['r']?.B ?? [])).toEqual(bytes);
+    expect(await countsOf(run(...sealing))).toMatchObject({ written: 1 });
+    expect(await countsOf(run('--verb', 'open'))).toMatchObject({ written: 1 });
+    expect(Buffer.from((await get('a'))['r']?.B ?? [])).toEqual(bytes);
+  });
+
   it('a run that stopped after the last page goes on with no page', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     const table = { tableName: TableName, endpoint: world.proxy.endpoint, region: WEST };
