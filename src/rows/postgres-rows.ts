@@ -1,4 +1,5 @@
 import { KeyfoldError } from '../errors.ts';
+import { retried } from '../maintenance/reencryption/retries.ts';
 import {
   naming,
   namingFields,
@@ -56,10 +57,10 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<readonly TableRow[]> {
-    await this.#describe();
+    await retried(() => this.#describe());
     this.#after = from?.['after'] as readonly string[] | undefined;
     for (;;) {
-      const rows = await this.#page(this.#after);
+      const rows = await retried(() => this.#page(this.#after));
       this.#after = rows.at(-1)?.key ?? this.#after;
       if (rows.length > 0) yield rows;
       if (rows.length < PAGE_ROWS) return;

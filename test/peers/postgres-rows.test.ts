@@ -160,3 +160,17 @@ describe('keys', () => {
     expect(changed).toEqual([{ n: '3', tenant: 't0      ' }]);
   });
 });
+
+it('goes on reading if the server ends between two pages and starts again', async () => {
+  const source = await openTable('id INT PRIMARY KEY, card TEXT');
+  await pool.query("INSERT INTO rows SELECT i, 'old' FROM generate_series(1, 1500) AS i");
+  let count = 0;
+  for await (const page of source.pages(undefined)) {
+    if (count === 0) {
+      await server.kill();
+      void server.start();
+    }
+    count += page.length;
+  }
+  expect(count).toBe(1500);
+});
