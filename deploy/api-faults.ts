@@ -19,17 +19,35 @@ export function apiFaults(deployment: Deployment): string[] {
     ...(api.type === 'functionUrl' && http.auth !== 'iam'
       ? ['http.auth is not iam, and a function URL has no other authorizer']
       : []),
-    ...(isRest && http.auth === 'jwt' && !USER_POOL.test(http.issuer ?? '')
-      ? [`http.issuer is not a Cognito user pool, and an API of the type ${api.type} accepts no other tokens`]
-      : []),
-    ...(isRest && http.audience !== undefined
-      ? [`http.audience is set with api.type ${api.type}, which does not check it`]
-      : []),
+    ...tokenFaults(deployment, isRest),
     ...authorizerFaults(http, regions),
     ...callerFaults(deployment),
     ...(api.usagePlans !== undefined && !isRest
       ? [`api.usagePlans is set with api.type ${api.type}, which has none: only REST APIs do`]
       : []),
+  ];
+}
+
+/** The options for tokens, and for what a token or an authorizer grants. */
+function tokenFaults({ api, http }: Deployment, isRest: boolean): string[] {
+  const { auth, issuer, audience, partitionsClaim, partitionLists, partitionWildcards, scopeClaim } = http;
+  const required = { issuer, ...(!isRest && { audience }), partitionsClaim };
+  const faults = [
+    ...Object.entries(required)
+      .filter(([, value]) => (value === undefined) === (auth === 'jwt'))
+      .map(([name]) => `http.${name} is ${auth === 'jwt' ? 'missing with' : 'set without'} http.auth jwt`),
+    ...(scopeClaim !== undefined && auth !== 'jwt' ? ['http.scopeClaim is set without http.auth jwt'] : []),
+    ...Object.entries({ partitionLists, partitionWildcards })
+      .filter(([, value]) => value !== undefined && auth === 'iam')
+      .map(([name]) => `http.${name} is set without http.auth jwt or authorizer`),
+  ];
+  if (!isRest) return faults;
+  return [
+    ...faults,
+    ...(auth === 'jwt' && issuer !== undefined && !USER_POOL.test(issuer)
+      ? [`http.issuer is not a Cognito user pool, and an API of the type ${api.type} accepts no other tokens`]
+      : []),
+    ...(audience === undefined ? [] : [`http.audience is set with api.type ${api.type}, which does not check it`]),
   ];
 }
 

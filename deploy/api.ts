@@ -1,7 +1,9 @@
+import { apiFunctionOf } from './api-function.ts';
 import type { Deployment } from './deployment.ts';
 import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
-import { ALIAS_NAME, API_ALIAS, restResources, SCOPES } from './rest-api.ts';
+import { restResources, SCOPES } from './rest-api.ts';
+import { STAGE } from './rest-callers.ts';
 
 /** The headers that a browser must be allowed to send: those of a signature, of a token and of a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
@@ -36,10 +38,13 @@ export function apiParts(deployment: Deployment, region: string): ApiParts {
     return { ...none, resources: functionUrl(deployment), outputs: output('ApiUrl', 'FunctionUrl', 'FunctionUrl') };
   }
   const domain = domainResources(deployment, region, { Ref: 'RestApi' }, { Ref: 'RestStage' });
+  const ApiUrl = {
+    Value: { 'Fn::Sub': `https://\${RestApi}.execute-api.\${AWS::Region}.\${AWS::URLSuffix}/${STAGE}` },
+  };
   return {
     ...none,
     resources: { ...restResources(deployment, region), ...domain.resources },
-    outputs: { ...domain.outputs, ...authorizerOutput(deployment, 'RestApi') },
+    outputs: { ApiUrl, ...domain.outputs, ...authorizerOutput(deployment, 'RestApi') },
   };
 }
 
@@ -77,7 +82,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       exposedResponseHeaders: ['retry-after'],
     },
     resources,
-    outputs: { ...outputs, ...authorizerOutput(deployment, 'HttpApi') },
+    outputs: { ...output('ApiUrl', 'HttpApi', 'ApiEndpoint'), ...outputs, ...authorizerOutput(deployment, 'HttpApi') },
     extensions: {
       HttpApiStage: {
         Properties: {
@@ -133,19 +138,20 @@ function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'
 }
 
 /** The function URL. Callers in the same account need no permission on the function, and no other caller has one. */
-function functionUrl({ api, functions }: Deployment): Resources {
-  const isWarm = functions.api.provisionedConcurrency > 0;
+function functionUrl(deployment: Deployment): Resources {
+  const { arn, alias } = apiFunctionOf(deployment);
+  const { cors } = deployment.api;
   return {
     FunctionUrl: {
       Type: 'AWS::Lambda::Url',
-      ...(isWarm && { DependsOn: API_ALIAS }),
+      ...(alias !== undefined && { DependsOn: alias.id }),
       Properties: {
         AuthType: 'AWS_IAM',
-        TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
-        ...(isWarm && { Qualifier: ALIAS_NAME }),
-        ...(api.cors !== undefined && {
+        TargetFunctionArn: arn,
+        ...(alias !== undefined && { Qualifier: alias.name }),
+        ...(cors !== undefined && {
           Cors: {
-            AllowOrigins: api.cors.origins,
+            AllowOrigins: cors.origins,
             AllowHeaders: CORS_HEADERS,
             AllowMethods: ['GET', 'POST'],
             ExposeHeaders: ['retry-after'],

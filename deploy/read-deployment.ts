@@ -67,14 +67,7 @@ function told({ type, expected, message }: v.BaseIssue<unknown>): string {
 }
 
 function faultsBetween(deployment: Deployment): string[] {
-  const { http, regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
-  const isRest = deployment.api.type === 'rest' || deployment.api.type === 'private';
-  const ofJwt = {
-    issuer: http.issuer,
-    ...(!isRest && { audience: http.audience }),
-    partitionsClaim: http.partitionsClaim,
-  };
-  const ofGrants = { partitionLists: http.partitionLists, partitionWildcards: http.partitionWildcards };
+  const { regions, regionSuffix, settings, queue, alarmEmail, alarmTopics } = deployment;
   const queueShare = deployment.functions.queue.reservedConcurrency;
   const perRegion = { alarmTopics, environmentKeys: deployment.environmentKeys, storageKeys: deployment.storageKeys };
   return [
@@ -83,13 +76,6 @@ function faultsBetween(deployment: Deployment): string[] {
     ...(regions.length > 1 && !regionSuffix
       ? ['regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)']
       : []),
-    ...Object.entries(ofJwt)
-      .filter(([, value]) => (value === undefined) === (http.auth === 'jwt'))
-      .map(([name]) => `http.${name} is ${http.auth === 'jwt' ? 'missing with' : 'set without'} http.auth jwt`),
-    ...(http.scopeClaim !== undefined && http.auth !== 'jwt' ? ['http.scopeClaim is set without http.auth jwt'] : []),
-    ...Object.entries(ofGrants)
-      .filter(([, value]) => value !== undefined && http.auth === 'iam')
-      .map(([name]) => `http.${name} is set without http.auth jwt or authorizer`),
     ...(deployment.vpc === undefined ? [] : regionFaults('vpc', deployment.vpc, regions)),
     ...concurrencyFaults(deployment),
     ...Object.entries(perRegion).flatMap(([name, map]) => strayRegions(name, map, regions)),

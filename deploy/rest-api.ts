@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { partition } from '@aws-sdk/core/client';
+import { apiFunctionOf } from './api-function.ts';
 import type { Deployment } from './deployment.ts';
 import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
@@ -10,10 +11,6 @@ export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?
 
 /** The scopes of a route. API Gateway accepts any of them. The function then checks the scope of the operation. */
 export const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
-
-/** What osls calls the alias of the api function's version that has provisioned concurrency, and its logical name. */
-export const ALIAS_NAME = 'provisioned';
-export const API_ALIAS = 'ApiProvConcLambdaAlias';
 
 /**
  * The format of the access log. It leaves out the path, which names a partition, because the audit has the partition.
@@ -28,11 +25,6 @@ const LOG_FORMAT = {
   ip: '$context.identity.sourceIp',
   latencyMs: '$context.responseLatency',
 };
-
-/** The ARN of what callers of the API invoke: the function, or its alias if that has provisioned concurrency. */
-function apiFunction({ api }: Deployment['functions']): object {
-  return api.provisionedConcurrency > 0 ? { Ref: API_ALIAS } : { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] };
-}
 
 /** A REST API with one route for everything, because the function routes and authorizes by itself. */
 export function restResources(deployment: Deployment, region: string): Resources {
@@ -84,7 +76,7 @@ export function restResources(deployment: Deployment, region: string): Resources
     RestPermission: {
       Type: 'AWS::Lambda::Permission',
       Properties: {
-        FunctionName: apiFunction(deployment.functions),
+        FunctionName: apiFunctionOf(deployment).invoked,
         Action: 'lambda:InvokeFunction',
         Principal: 'apigateway.amazonaws.com',
         SourceArn: {
@@ -119,8 +111,7 @@ function apiAndPolicy({ api, http, prefix }: Deployment, region: string): Resour
 }
 
 function routes(deployment: Deployment, region: string): Resources {
-  const { api, functions, http } = deployment;
-  const target = functions.api.provisionedConcurrency > 0 ? `\${${API_ALIAS}}` : '${ApiLambdaFunction.Arn}';
+  const { api, http } = deployment;
   const authorizer = authorizerOf(deployment, region);
   return {
     RestResource: {
@@ -143,7 +134,7 @@ function routes(deployment: Deployment, region: string): Resources {
           Type: 'AWS_PROXY',
           IntegrationHttpMethod: 'POST',
           Uri: {
-            'Fn::Sub': `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${target}/invocations`,
+            'Fn::Sub': [invocationsOf('${Invoked}'), { Invoked: apiFunctionOf(deployment).invoked }],
           },
         },
       },
@@ -168,6 +159,11 @@ const AUTHORIZATIONS = {
   authorizer: { AuthorizationType: 'CUSTOM', AuthorizerId: { Ref: 'RestAuthorizer' } },
 };
 
+/** The URI by which API Gateway invokes a function, for `Fn::Sub`. */
+function invocationsOf(arn: string): string {
+  return `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${arn}/invocations`;
+}
+
 function authorizerOf({ account, http }: Deployment, region: string): object | undefined {
   if (http.auth === 'jwt') {
     const [, poolRegion = '', pool = ''] = USER_POOL.exec(http.issuer ?? '') ?? [];
@@ -175,14 +171,11 @@ function authorizerOf({ account, http }: Deployment, region: string): object | u
     return { Name: 'token', Type: 'COGNITO_USER_POOLS', ProviderARNs: [arn] };
   }
   if (http.auth === 'authorizer') {
-    const own = http.authorizers?.[region];
     return {
       Name: 'own',
       Type: 'REQUEST',
       AuthorizerResultTtlInSeconds: http.authorizerCacheSeconds ?? 0,
-      AuthorizerUri: {
-        'Fn::Sub': `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${own}/invocations`,
-      },
+      AuthorizerUri: { 'Fn::Sub': invocationsOf(`${http.authorizers?.[region]}`) },
     };
   }
   return undefined;

@@ -9,8 +9,6 @@ const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
   svg: 'image/svg+xml',
-  // A browser shows Markdown only as plain text.
-  md: 'text/plain; charset=utf-8',
 };
 
 /**
@@ -32,7 +30,6 @@ const CONTENT_SECURITY_POLICY = [
 
 /** The file for a URL path, relative to the folder of the page. Undefined if the page has no such file. */
 export function pageFileOf(url: string): string | undefined {
-  if (url === '/README.md') return '../../README.md';
   return url === '/' ? 'index.html' : PATH.exec(url)?.[1];
 }
 

@@ -7,9 +7,11 @@ import { takeDataFolder } from './data-folder.ts';
 import { startDynamoDb } from './dynamodb.ts';
 import { ensureKeys, functionEnvironment, OPENING, SEALING } from './function-environment.ts';
 import { startKmsEmulator } from '../emulators/kms/kms-emulator.ts';
+import type { CommandResult } from './keyfold-command.ts';
 import { KeyRows } from './key-rows.ts';
 import { close, listen } from '../emulators/listen.ts';
 import { FUNCTION_TIMEOUT_MS, LocalFunction } from './local-function.ts';
+import type { RunCommand } from './page-commands.ts';
 import { createPageServer } from './page-server.ts';
 import { startQueues, type LocalQueues } from './queues.ts';
 import { logRequest } from './request-log.ts';
@@ -69,7 +71,10 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
     return result;
   });
   const rows = new KeyRows(dynamoDb.endpoint, TABLE);
-  const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS });
+  const commandModule = new URL('keyfold-command.ts', import.meta.url).href;
+  const command = new LocalFunction(commandModule, environment, 'keyfold-command', verbose);
+  const run: RunCommand = async (event) => (await command.invoke(event, FUNCTION_TIMEOUT_MS)) as CommandResult;
+  const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS, run });
   const invokable = {
     'keyfold-api': api,
     'keyfold-maintenance': maintenance,
@@ -81,7 +86,7 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
   const apiUrl = `http://127.0.0.1:${await listen(server, ports.port)}`;
   const stop = async (): Promise<void> => {
     await Promise.all([close(server), queues.close(), kms.close(), dynamoDb.close()]);
-    await Promise.all([api, maintenance, seal, open, queue].map((one) => one.recycle()));
+    await Promise.all([api, maintenance, seal, open, queue, command].map((one) => one.recycle()));
     await folder?.release();
     process.exit(0);
   };
@@ -117,7 +122,9 @@ Keyfold runs on this machine alone:
    ${post}/decrypt -d @record.json
 3. Take the preferred region down and start cold; then decrypt again:
    curl -s -X PUT ${at.kmsUrl}/regions/${PREFERRED}/fault -d '{"kind":"down"}' && curl -s -X POST ${at.apiUrl}/local/cold-start
-4. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
+4. Bring the region back:
+   curl -s -X DELETE ${at.kmsUrl}/regions/${PREFERRED}/fault
+5. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
    ${at.queues.sampleCommand}
 
 Each request shows as a line here (--verbose: the functions' logs and metrics, too).

@@ -6,7 +6,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
-/** The base with which the site is built. This text occurs nowhere else. */
+/** The placeholder for the site's base path. The text occurs nowhere else in the site, so that it can be replaced. */
 export const BASE = '/base-of-the-site/';
 
 const IN_BROWSER = 'window.__BASE__';

@@ -6,7 +6,7 @@ import { proseOf, type Passage } from './scan.ts';
 export const WIDTH = 120;
 
 const BANNED = phrases.map(({ pattern, instead }) => ({ banned: new RegExp(pattern, 'i'), instead }));
-/** A line that cannot be broken: part of a table, or with a link or a very long word. */
+/** A line that cannot be broken: it is part of a table, or contains a link or a very long word. */
 const UNBREAKABLE = /^\s*\||\]\(|\S{80}/;
 
 /** The folders with messages that a user or an operator reads. */

@@ -52,8 +52,8 @@ export class KeyfoldApi extends Construct {
   readonly openFunction: IFunction;
   /** The function that runs daily. Invoke it once after the first deployment: it makes the first System Key. */
   readonly maintenanceFunction: IFunction;
-  /** The URL of an HTTP API or a function URL. Undefined for a REST API. */
-  readonly url: string | undefined;
+  /** The URL of the HTTP API, REST API or function URL, without a domain of your own */
+  readonly url: string;
   /** The topic that gets the alarms. Undefined if `alarmTopics` of `deploy.yml` names one. */
   readonly alarmTopicArn: string | undefined;
   /** The role of the function for a queue. Undefined if `deploy.yml` has no queue. */
@@ -87,7 +87,7 @@ export class KeyfoldApi extends Construct {
       MaintenanceRole: roles.output('MaintenanceRoleArn'),
     });
     for (const first of [given.key, given.table]) if (first !== undefined) part.stack.node.addDependency(first);
-    const { Outputs = {}, Resources } = app.template;
+    const { Resources } = app.template;
     // Provisioned concurrency belongs to an alias, so its callers must use the alias.
     const functionOf = (name: string): IFunction => {
       const alias = `${name}ProvConcLambdaAlias`;
@@ -100,8 +100,7 @@ export class KeyfoldApi extends Construct {
     this.sealFunction = functionOf('Seal');
     this.openFunction = functionOf('Open');
     this.maintenanceFunction = functionOf('Maintenance');
-    const url = ['HttpApiUrl', 'ApiUrl'].find((name) => Object.hasOwn(Outputs, name));
-    this.url = url === undefined ? undefined : outputOf(part.stack, url);
+    this.url = outputOf(part.stack, 'ApiUrl');
     this.alarmTopicArn = Object.hasOwn(Resources, 'AlarmTopic')
       ? part.include.getResource('AlarmTopic').ref
       : undefined;

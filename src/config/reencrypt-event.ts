@@ -46,11 +46,11 @@ const eventSchema = v.strictObject({
   done: v.optional(v.literal(false)),
 });
 
-/** The event of a worker: what the run does, its segment, and where it goes on. */
+/** A worker's event: what the run does, the worker's segment, and where the worker resumes. */
 export type ReencryptEvent = v.InferOutput<typeof eventSchema>;
 
 /**
- * Checks the event of a worker.
+ * Checks a worker's event.
  * @throws KeyfoldError `InvalidRequest`, which names the member at fault
  */
 export function readReencryptEvent(event: unknown): ReencryptEvent {

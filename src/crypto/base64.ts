@@ -31,7 +31,10 @@ export function decodeBase64Url(text: string): Buffer | undefined {
   return decodeExactly(text, 'base64url', Math.floor((text.length * 3) / 4));
 }
 
-/** Decodes a text, and checks the number of bytes and the unused bits of the last character. */
+/**
+ * Decodes a Base64 string. It must have the given number of bytes, and the unused bits of its last character must be
+ * zero.
+ */
 function decodeExactly(text: string, alphabet: 'base64' | 'base64url', sizeBytes: number): Buffer | undefined {
   const bytes = Buffer.from(text, alphabet);
   if (bytes.length !== sizeBytes) return undefined;

@@ -11,9 +11,9 @@ const CHECK_TIMEOUT_MS = 5000;
 export type Readiness = (remainingMs: number) => Promise<void>;
 
 /**
- * Makes a check of whether Keyfold can serve requests. Concurrent callers share one check, and later callers its result
- * for five seconds, so that callers cannot load KMS and the table by checking often.
- * @param check throws if Keyfold cannot serve requests; `deadlineAtMs` is when it must have ended
+ * Makes a function that checks whether Keyfold can serve requests. Concurrent callers share one check, and its result
+ * is reused for five seconds, so that frequent checks cannot overload KMS and the table.
+ * @param check throws if Keyfold cannot serve requests; it must end by `deadlineAtMs`
  */
 export function readiness(check: (limits: { deadlineAtMs: number }) => Promise<void>, now: Clock): Readiness {
   let running: Promise<void> | undefined;

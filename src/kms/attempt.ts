@@ -1,5 +1,5 @@
 import type { Clock } from '../async/clock.ts';
-import { orAborted, type Deadline } from '../async/deadline.ts';
+import { orAborted, withDeadline, type Deadline } from '../async/deadline.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
 
@@ -21,14 +21,15 @@ export async function withinAttempt<T>(
   deadline: Deadline,
   work: (attempt: Deadline) => Promise<T>,
 ): Promise<T> {
-  const signal = AbortSignal.any([deadline.signal, AbortSignal.timeout(timeoutMs)]);
-  const attempt = { atMs: Math.min(deadline.atMs, now() + timeoutMs), signal };
-  try {
-    return await orAborted(work(attempt), signal);
-  } catch (error) {
-    deadline.signal.throwIfAborted();
-    if (error instanceof RegionFault) throw error;
-    const isOver = signal.aborted || error instanceof KeyfoldError;
-    throw new RegionFault(region, action, 'unavailable', isOver ? 'NoAnswerInTime' : errorNameOf(error));
-  }
+  const limits = { deadlineAtMs: Math.min(deadline.atMs, now() + timeoutMs), signal: deadline.signal };
+  return withDeadline(limits, now, async (attempt) => {
+    try {
+      return await orAborted(work(attempt), attempt.signal);
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      if (error instanceof RegionFault) throw error;
+      const isOver = attempt.signal.aborted || error instanceof KeyfoldError;
+      throw new RegionFault(region, action, 'unavailable', isOver ? 'NoAnswerInTime' : errorNameOf(error));
+    }
+  });
 }

@@ -25,7 +25,7 @@ export class KmsCiphertexts implements CiphertextOpener {
       region,
       maxAttempts: MAX_ATTEMPTS,
       retryStrategy: retriesOf(MAX_ATTEMPTS),
-      // Unlike a service, a run makes a call for each row, so it keeps connections.
+      // Unlike a service, a re-encryption run calls KMS once per row, so it keeps its connections open.
       requestHandler: { ...TIMEOUTS, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
     });
   }

@@ -166,7 +166,7 @@ describe("an attacker who controls a field's value and has a sealed value from t
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back only the sealed value itself if encrypt-fields sealed the field', async () => {
+  it('gets the sealed value back, and not its plaintext, if encrypt-fields sealed the field', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

@@ -189,6 +189,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     packages['every option reversed'] = await packageExample(FLIPPED);
     const { functions } = ENTRIES.restWithCallers;
     packages['a REST API'] = await packageExample({ ...ENTRIES.rest, functions });
+    packages['a function URL'] = await packageExample(ENTRIES.functionUrl);
     packages['no queue'] = await packageExample({ queue: { kind: 'none' } });
   }, 120_000);
   afterAll(() => Promise.all(Object.values(packages).map((one) => one.remove())));
@@ -318,7 +319,18 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   it('fit a stack without an account and a region', () => {
     const stack = stackOf('keyfold', {});
     const api = new KeyfoldApi(stack, 'Api', { packageFolder: folderOf('the example') });
-    expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.HttpApiUrl');
+    expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
+  });
+
+  it.for([
+    ['the example', '"HttpApi","ApiEndpoint"'],
+    ['a REST API', 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live'],
+    ['a function URL', '"FunctionUrl","FunctionUrl"'],
+  ] as const)('know the URL of the entry of %s', ([name, url]) => {
+    const { stack, api } = appOf(name);
+    expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
+    const { Outputs } = synthesize(stack).nested['keyfold/Api/Stack'] ?? {};
+    expect(JSON.stringify(Outputs?.['ApiUrl'])).toContain(url);
   });
 
   it('have only the findings of AwsSolutions that the page explains', () => {

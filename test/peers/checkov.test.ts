@@ -10,6 +10,12 @@ import { pythonOf } from './install.ts';
 
 /** The findings that we accept: the check, the type of resource, and the reason. */
 const EXCEPTIONS: readonly (readonly [check: string, type: string, why: string])[] = [
+  ['CKV_AWS_73', 'AWS::ApiGateway::Stage', 'X-Ray is an option (tracing), for the entry as for the functions'],
+  [
+    'CKV_AWS_120',
+    'AWS::ApiGateway::Stage',
+    'a cache would keep plaintexts, and would answer without the function, which authorizes and writes the audit',
+  ],
   [
     'CKV_AWS_18',
     'AWS::S3::Bucket',

@@ -6,23 +6,52 @@ import { ACCOUNT, render } from '../integration/infra/template.ts';
 import { pythonOf } from './install.ts';
 
 const REGION = 'us-west-2';
+/** The parameters with which each template has all its policies. */
 const GIVEN = {
   keys: {
     Classification: 'confidential',
     AdministratorArns: `arn:aws:iam::${ACCOUNT}:role/key-administrator`,
     KeyRegions: REGION,
   },
-  roles: { KeyRegions: REGION, Service: 'orders', Product: 'shop', InputQueueName: 'keyfold-input', Tracing: 'true' },
+  roles: {
+    KeyRegions: REGION,
+    Service: 'orders',
+    Product: 'shop',
+    TableKeyName: 'table',
+    InputQueueName: 'keyfold-input',
+    Tracing: 'true',
+    InVpc: 'true',
+  },
+  reencrypt: {
+    RowsTableName: 'Customers',
+    Fields: '["card"]',
+    Verb: 'rewrap',
+    Service: 'orders',
+    Product: 'shop',
+    KmsKeys: '{"us-west-2":"alias"}',
+    KeyRegions: REGION,
+    TableKeyName: 'table',
+  },
   deployers: {},
 };
+const TEMPLATES = ['keys', 'roles', 'reencrypt', 'deployers'] as const;
 
-/** The policies of a template by the name of their resource. */
+/** The findings that we accept, and the reason. */
+const EXCEPTIONS: Readonly<Record<string, string>> = {
+  'roles NetworkPolicy network: InfrastructureModification':
+    "Lambda makes the network interfaces, whose ARNs are not known before, so AWS's own policy for it also names every resource. The next statement denies the same calls to the functions' code",
+};
+
+/** The policies of a template. Each is named after its template, its resource and, in a role, itself. */
 function policiesOf(template: keyof typeof GIVEN): [string, unknown][] {
   const { resources } = render(template, REGION, GIVEN[template]);
-  return Object.entries(resources).flatMap(([name, { Properties }]): [string, unknown][] => {
-    const own = Properties['Policies'] as { PolicyDocument: unknown }[] | undefined;
-    const document = Properties['PolicyDocument'] ?? own?.[0]?.PolicyDocument;
-    return /Role$|Policy$/.test(name) && document !== undefined ? [[`${template} ${name}`, document]] : [];
+  return Object.entries(resources).flatMap(([name, { Type, Properties }]): [string, unknown][] => {
+    if (!/^AWS::IAM::(?:Role|Policy|ManagedPolicy)$/.test(Type)) return [];
+    const own = (Properties['Policies'] ?? [Properties]) as { PolicyName?: string; PolicyDocument: unknown }[];
+    return own.map(({ PolicyName = '', PolicyDocument }) => [
+      `${template} ${name} ${PolicyName}`.trim(),
+      PolicyDocument,
+    ]);
   });
 }
 
@@ -37,10 +66,10 @@ function findingsIn(policies: Readonly<Record<string, unknown>>): string[] {
   );
 }
 
-it('cloudsplaining finds nothing in the policies', () => {
-  const policies = Object.fromEntries((['keys', 'roles', 'deployers'] as const).flatMap(policiesOf));
-  expect(Object.keys(policies).length).toBeGreaterThan(10);
-  expect(findingsIn(policies)).toEqual([]);
+it('cloudsplaining reports nothing about the policies except the findings that we have accepted', () => {
+  const policies = TEMPLATES.flatMap(policiesOf);
+  expect(policies.length).toBeGreaterThan(10);
+  expect(findingsIn(Object.fromEntries(policies)).toSorted()).toEqual(Object.keys(EXCEPTIONS).toSorted());
 });
 
 it('cloudsplaining finds the fault of a policy that allows everything', () => {

@@ -54,7 +54,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it("can always read if the regions' aliases move one by one, with a maintenance run after each move", async () => {
+  it("can read at every step if the regions' aliases move one by one, with a maintenance run after each move", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     for (const region of BOTH) {

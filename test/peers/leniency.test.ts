@@ -61,7 +61,8 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     for (const partition of PARTITIONS) {
       const session = keyfold().session(partition);
       const opened = [await reader.decrypt(partition, await session.encryptToJson(PAYLOAD))];
-      // Go's binding for Python reserves too little memory for a record with so many escapes, and fails to encrypt.
+      // The Python binding of Asherah Go allocates too little memory for a record with this many escapes, and cannot
+      // encrypt.
       const seals = core !== 'go' || !partition.startsWith('\u0001');
       if (seals) opened.push(await session.decryptJson(await peer.encrypt(partition, PAYLOAD)));
       if (!opened.every((payload) => payload.equals(PAYLOAD))) failed.push(encodeURIComponent(partition));

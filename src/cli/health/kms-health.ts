@@ -48,7 +48,7 @@ function callsOf(inspector: KmsInspector, attempts: Awaited<ReturnType<KmsInspec
     : warn(check, says, `check the route to KMS in ${region}: Keyfold gives up on a call after 2 s`);
 }
 
-/** What an operator does about a KMS key that refuses a call. */
+/** What an operator should do if a KMS key refuses a call. */
 function fixOf({ region, keyArn }: KmsInspector, { name }: CallFault): string {
   switch (name) {
     case 'NotFoundException':

@@ -17,6 +17,7 @@ import type { KmsRegionHealth } from './kms-health.ts';
 const DAY_MS = 86_400_000;
 /** The maintenance runs daily, so a System Key that is still missing after two days means that runs have failed. */
 const MAINTENANCE_SLACK_MS = 2 * DAY_MS;
+const KEY_SERVICE_FIX = 'find the error name in docs/how-to/use-vault.md or docs/how-to/use-an-hsm.md';
 const MAINTAIN = 'keyfold maintain, and docs/runbooks/maintenance-fails.md';
 
 /** What the checks of the System Keys need. */
@@ -104,7 +105,7 @@ function kekIn(region: string, row: EnvelopeKeyRecord): RegionalKek | undefined 
 /** Unwraps every System Key and checks the proof of its row. */
 async function proofsOf(
   rows: readonly KeyRow[],
-  { naming, kms, policy, now, keyRowProofs }: SystemKeyChecks,
+  { naming, kms, policy, now, keyRowProofs, regions }: SystemKeyChecks,
 ): Promise<HealthCheck> {
   const check = 'system keys proofs';
   let checked;
@@ -113,6 +114,10 @@ async function proofsOf(
     checked = await checkRows(present, { naming, kms, policy, now });
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
+    // The wraps of AWS KMS have checks of their own.
+    if (error.code === 'KmsMisconfigured' && regions.length === 0) {
+      return fault(check, `a System Key does not open: ${error.message}`, KEY_SERVICE_FIX);
+    }
     return skip(check, error.message);
   }
   const readable = checked.filter(({ row }) => !('unreadable' in row));

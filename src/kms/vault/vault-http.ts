@@ -4,7 +4,7 @@ import { http, keptConnections } from '../../connections/agents.ts';
 import { FrozenConnection } from '../../connections/freeze-guard.ts';
 import { membersOf, type JsonObject } from '../../input/json-object.ts';
 
-/** An answer of Vault. */
+/** An answer from Vault. */
 export interface VaultAnswer {
   readonly status: number;
   /** The members of the JSON body. Empty if the body is something else. */

@@ -2,7 +2,7 @@ import { endpointFaults } from '../../input/endpoint.ts';
 
 const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
-/** Whether a text is one or more names separated by slashes, such as a mount path or a namespace. */
+/** Whether a string is one or more names separated by slashes, such as a mount path or a namespace. */
 export function isPathSegments(text: string): boolean {
   return text.length <= 512 && text.split('/').every(isName);
 }

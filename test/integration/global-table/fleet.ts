@@ -167,7 +167,7 @@ export class Fleet {
     if (!this.#lacksKms(error)) {
       return ledger.mayFail(entry, { region, nowMs, clockMs: nowMs + offsetMs }, error.code);
     }
-    // KMS may fail only if no region works that can open the System Key. This replica lists the regions.
+    // KMS may fail only if every region that can open the System Key is down. This replica's row lists those regions.
     const [, { id, created }] = entry.keys as [KeyMeta, KeyMeta];
     const row = await world.keyTables[region].find(id, created);
     if (row === undefined || 'unreadable' in row) return false;

@@ -38,7 +38,7 @@ describe('api.type', () => {
     const parts = await partsOf({});
     expect(parts.events).toHaveLength(5);
     expect(JSON.stringify(parts.events).match(/"type":"aws_iam"/g)).toHaveLength(5);
-    expect([parts.resources, parts.outputs, parts.cors]).toEqual([{}, {}, false]);
+    expect([parts.resources, parts.cors]).toEqual([{}, false]);
   });
 
   it('"rest" creates a REST API with one catch-all route and IAM authorization', async () => {
@@ -169,7 +169,18 @@ describe('api.type', () => {
       AuthType: 'AWS_IAM',
       TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
     });
-    expect(Object.keys(parts.outputs)).toEqual(['ApiUrl']);
+  });
+
+  it.for([
+    [{}, { 'Fn::GetAtt': ['HttpApi', 'ApiEndpoint'] }],
+    [{ api: { type: 'rest' } }, { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' }],
+    [
+      { api: { type: 'private', vpcEndpoints: ENDPOINTS } },
+      { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
+    ],
+    [{ api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
+  ] as const)('%o has the URL of its entry as the output ApiUrl', async ([changed, url]) => {
+    expect((await partsOf(changed)).outputs).toEqual({ ApiUrl: { Value: url } });
   });
 
   it.for([
@@ -271,7 +282,7 @@ describe('api.domain', () => {
         ],
       });
       expect(propertiesOf(parts, 'ApiDomainMapping')).toMatchObject({ ApiId: { Ref: api }, Stage: { Ref: stage } });
-      expect(Object.keys(parts.outputs)).toEqual(['ApiDomainTarget', 'ApiDomainZone']);
+      expect(Object.keys(parts.outputs)).toEqual(['ApiUrl', 'ApiDomainTarget', 'ApiDomainZone']);
     },
   );
 });

@@ -256,7 +256,7 @@ it.for([
 });
 
 describe('replacing the KMS key', () => {
-  it('keeps the key behind an alias that the policies match at every step', () => {
+  it('gives each key in use an alias that the policies match, at every step', () => {
     const successor = { KeyNumber: '2', KeyStanding: 'next' };
     expect(aliasesOf(keys(successor))).toEqual({ 'alias/keyfold-next-2': 'Key' });
     const retired = { KeyStanding: 'retired' };

@@ -145,6 +145,32 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       PermissionsBoundaryArn: `arn:aws:iam::${ACCOUNT}:policy/bounds`,
     },
   ],
+  [
+    'endpoints',
+    'least',
+    {
+      VpcId: 'vpc-0123456789abcdef0',
+      SubnetIds: 'subnet-0123456789abcdef0',
+      RouteTableIds: 'rtb-0123456789abcdef0',
+      DynamoDbPrefixListId: 'pl-01234567',
+    },
+  ],
+  [
+    'endpoints',
+    'most',
+    {
+      VpcId: 'vpc-0123456789abcdef0',
+      SubnetIds: 'subnet-0123456789abcdef0,subnet-0123456789abcdef1',
+      RouteTableIds: 'rtb-0123456789abcdef0,rtb-0123456789abcdef1',
+      DynamoDbPrefixListId: 'pl-01234567',
+      OtherKmsRegion1: 'us-east-1',
+      OtherKmsRegion2: 'eu-west-1',
+      OtherKmsRegion3: 'eu-north-1',
+      HasQueue: 'true',
+      TableName: 'Keys',
+      RolesStackName: 'orders-roles',
+    },
+  ],
   ['deployers', 'least', {}],
   [
     'deployers',
@@ -172,7 +198,7 @@ it.for(STACKS)('the %s stack equals its reviewed file (resources: %s)', async ([
   await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
 });
 
-it.for(['keys', 'table', 'roles', 'reencrypt', 'deployers'])(
+it.for(['keys', 'table', 'roles', 'reencrypt', 'endpoints', 'deployers'])(
   'the parameters of the %s stack equal their reviewed file',
   async (stack) => {
     await expect(textOf(templateOf(stack).Parameters)).toMatchFileSnapshot(`reviewed/${stack}-parameters.txt`);

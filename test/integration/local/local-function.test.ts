@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { LocalFunction } from '../../../local/local-function.ts';
 
-/** A handler that returns its event, but that never answers the event `never`. */
+/** A handler that returns its event, but hangs if the event is `never`. */
 const HANDLER = "export const handler = async (event) => event === 'never' ? new Promise(() => {}) : event;";
 const ECHO = `data:text/javascript,${encodeURIComponent(HANDLER)}`;
 

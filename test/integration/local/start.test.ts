@@ -68,6 +68,10 @@ it('the commands that npm start prints encrypt, decrypt, and decrypt again while
     ],
     metastore: { state: 'ok' },
   });
+  await paste(commandOf(greeting, 4), folder);
+  await fetch(new URL('/local/cold-start', health), { method: 'POST' });
+  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+  expect(await (await fetch(health)).json()).toMatchObject({ kms: [{ region: 'us-west-2', state: 'ok' }, {}] });
   await rm(folder, { recursive: true });
 });
 
@@ -93,7 +97,7 @@ it("one function decrypts another function's records when both are invoked throu
 it('the result for a message in the input queue arrives in the output queue', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
-  const answer = JSON.parse(await paste(commandOf(greeting, 4), folder)) as { Messages: { Body: string }[] };
+  const answer = JSON.parse(await paste(commandOf(greeting, 5), folder)) as { Messages: { Body: string }[] };
   expect(answer.Messages[0]?.Body).toMatch(/^\{"document":\{"name":"Ada","card":"kf1j\./);
   await rm(folder, { recursive: true });
 });
@@ -177,7 +181,7 @@ it('the terminal shows each request in one line, with any error code but without
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'c2VjcmV0!' });
   await post(`${world.url}/2015-03-31/functions/keyfold-open/invocations`, { operation: 'decrypt', partition: 'p' });
   for (const method of ['GET', 'HEAD']) await fetch(`${world.url}/v1/none%1b[31m`, { method });
-  await paste(commandOf(world.greeting, 4), '');
+  await paste(commandOf(world.greeting, 5), '');
   const expected = [
     /^\d\d:\d\d:\d\d {2}POST \/v1\/partitions\/tenant-1\/encrypt {2}200 {2}\d+ ms$/,
     /^\d\d:\d\d:\d\d {2}POST \/v1\/partitions\/tenant-1\/encrypt {2}400 InvalidRequest {2}\d+ ms$/,

@@ -50,7 +50,7 @@ const FLOOR = ['input', 'errors.ts'];
 /** The modules that the key lifecycle and all folders above it may import. */
 const CORE = [...FLOOR, 'crypto', 'async', 'records'];
 
-/** The folders of src and the packages that each folder of src may import. */
+/** For each folder of src: the other folders and the packages that it may import. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   input: ['node:util/types'],
   'errors.ts': ['input'],

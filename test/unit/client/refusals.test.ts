@@ -220,7 +220,7 @@ it.for([
   ['UnexpectedAnswer', false],
   ['InexactNumber', false],
   ['InexactName', false],
-] as const)('an error with the code %s has the retryable value %s', ([code, retryable]) => {
+] as const)('an error with the code %s has the property retryable: %s', ([code, retryable]) => {
   expect(new KeyfoldTransportError(code, 'Why.')).toMatchObject({ code, retryable, requestId: undefined });
 });
 

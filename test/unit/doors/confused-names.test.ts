@@ -149,7 +149,7 @@ describe('the HTTP door', () => {
   });
 });
 
-it("the queue door keeps the names in a message's document", async () => {
+it("the queue door does not change the member names in a message's document", async () => {
   const queues = new FakeQueues();
   const body = '{"x":0,"part\\u0069tion":"p","document":{"x":0,"\\u00e9":1,"\\n":2},"fields":["$.x"]}'.replace(
     '"x":0,',

@@ -218,7 +218,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('gets no reason why its record does not decrypt, but the log has the reason', async () => {
+  it('is not told why its record cannot be decrypted, but the log says why', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();

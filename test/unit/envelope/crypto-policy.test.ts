@@ -42,7 +42,7 @@ describe('cryptoPolicy', () => {
     expect(wearsOut).toBeTypeOf('function');
   });
 
-  it('accepts a createDatePrecisionMs as long as expireAfterMs', () => {
+  it('accepts a createDatePrecisionMs that equals expireAfterMs', () => {
     const policy = { expireAfterMs: 5000, createDatePrecisionMs: 5000 };
     expect(cryptoPolicy(policy)).toMatchObject(policy);
     expect(() => cryptoPolicy({ ...policy, createDatePrecisionMs: 5001 })).toThrow(

@@ -170,7 +170,7 @@ describe('a session', () => {
   });
 
   it.for([null, {}, { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }])(
-    'rejects an encrypt with KeyRowUnreadable if the metastore returns the row %j',
+    'throws KeyRowUnreadable from encrypt if the metastore returns the row %j',
     async (row) => {
       const metastore = new MemoryMetastore();
       Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
@@ -201,7 +201,7 @@ describe('a session', () => {
     });
   });
 
-  it('rejects an encrypt with KeyRowUnreadable if loadRecent returns rows with another ID', async () => {
+  it('throws KeyRowUnreadable from encrypt if loadRecent returns rows with another ID', async () => {
     const world = new FakeDependencies();
     await world.process().session('q').encrypt(Buffer.from('x'));
     const [other] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -241,7 +241,7 @@ describe('a session', () => {
     },
   );
 
-  it('rejects an encrypt with KeyRowUnreadable if loadLatest returns a row with another ID', async () => {
+  it('throws KeyRowUnreadable from encrypt if loadLatest returns a row with another ID', async () => {
     const metastore = new MemoryMetastore();
     const service = memoryService({ metastore });
     await service.session('q').encrypt(Buffer.from('x'));

@@ -86,7 +86,7 @@ describe('a KMS endpoint', () => {
   );
 });
 
-/** Long enough for the calls before the call that hangs, even on a busy machine. */
+/** Long enough for all calls before the hanging one to finish, even on a busy machine. */
 const DEADLINE_MS = 1500;
 const within = (ms: number): { deadlineAtMs: number } => ({ deadlineAtMs: Date.now() + ms });
 

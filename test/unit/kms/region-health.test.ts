@@ -92,7 +92,7 @@ describe('a cool-down', () => {
     [0, 2500],
     [0.5, 3750],
     [JUST_UNDER_ONE, 5000],
-  ] as const)('with the random value %d lasts %i ms, between half and all of its full length', async ([draw, ms]) => {
+  ] as const)('lasts between half of 5000 ms and all of it: for the random value %d, %i ms', async ([draw, ms]) => {
     const regions = scripted();
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };

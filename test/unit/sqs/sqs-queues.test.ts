@@ -87,7 +87,7 @@ describe('SqsQueues.send', () => {
     expect(membersOf(2)).not.toContain('MessageGroupId');
   });
 
-  it('reports for each message whether SQS accepted it, or whether its fault is transient', async () => {
+  it('reports for each message whether SQS accepted it and, if not, whether the error is transient', async () => {
     answer = (call) =>
       taken(call, [
         { Id: '1', Code: 'InternalError', SenderFault: false, Message: 'x' },

@@ -73,9 +73,6 @@ function failing(kind: 'pg' | 'mysql', error: unknown) {
   const pool = {
     connect: async () => connection,
     getConnection: async () => connection,
-    query: fail,
-    execute: fail,
-    end: () => {},
   };
   return { seen, metastore: kind === 'pg' ? new PostgresMetastore({ pool }) : new MySqlMetastore({ pool }) };
 }

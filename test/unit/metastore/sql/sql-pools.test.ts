@@ -84,16 +84,6 @@ class StubPool {
     };
   };
 
-  query = (query: Sent): Promise<unknown> => this.answer(query);
-  execute = async ({
-    sql,
-    values,
-  }: {
-    readonly sql: string;
-    readonly values: readonly unknown[];
-  }): Promise<unknown> => [await this.answer({ text: sql, values })];
-  end(): void {}
-
   metastore(kind: Kind, queryTimeoutMs = 3000): PostgresMetastore | MySqlMetastore {
     const options = { pool: this as never, queryTimeoutMs };
     return kind === 'pg' ? new PostgresMetastore(options) : new MySqlMetastore(options);
@@ -261,8 +251,10 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
       await warm(metastore, connections);
       for (const one of pool.made) one.isDead = true;
       for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-      expect(pool.made).toHaveLength(connections + 1);
+      // One new connection is for the second attempt, and one for the request to cancel the first.
+      expect(pool.made).toHaveLength(connections + 2);
       expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
+      await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
     },
   );
 
@@ -295,8 +287,22 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     for (const one of pool.made) one.isDead = true;
     pool.answers = ({ text }) => (text.startsWith('SELECT 1') ? SAFE : rowsOf(kind, []));
     await metastore.loadLatest(RECORD.id, noDeadline());
-    const cancels = pool.sent.filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text));
-    expect(cancels.map(({ values }) => values)).toEqual(kind === 'pg' ? [['7']] : [[7], []]);
+    const cancels = (): unknown =>
+      pool.sent
+        .filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text))
+        .map(({ values }) => values);
+    await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
+  });
+
+  it('are followed by a request to cancel the query if the caller has reached the deadline', async () => {
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 1);
+    for (const one of pool.made) one.isDead = true;
+    const abort = new AbortController();
+    const work = metastore.loadLatest(RECORD.id, { ...noDeadline(), signal: abort.signal });
+    setImmediate(() => abort.abort(new Error('late')));
+    await expect(work).rejects.toThrow('late');
+    await vi.waitFor(() => expect(pool.sent.map(({ text }) => text).join()).toMatch(/pg_cancel_backend|processlist/));
   });
 });
 

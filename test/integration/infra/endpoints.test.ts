@@ -1,0 +1,68 @@
+/** Compares the policies of the VPC endpoints with the roles of the functions that call through them. */
+import { expect, it } from 'vitest';
+import { ACCOUNT, render } from './template.ts';
+
+interface Statement {
+  readonly Effect: string;
+  readonly Action: string | readonly string[];
+}
+
+const PARAMETERS = {
+  VpcId: 'vpc-0123456789abcdef0',
+  SubnetIds: 'subnet-0123456789abcdef0',
+  RouteTableIds: 'rtb-0123456789abcdef0',
+  DynamoDbPrefixListId: 'pl-0123456789abcdef0',
+  OtherKmsRegion1: 'us-east-1',
+  HasQueue: 'true',
+};
+/** What Lambda does in the name of the role of the function for a queue, outside the VPC. */
+const BY_LAMBDA: ReadonlySet<string> = new Set(['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage']);
+
+const { resources } = render('endpoints', 'us-west-2', PARAMETERS);
+
+function actionsOf(statements: readonly Statement[], service: string): string[] {
+  const actions = statements.flatMap(({ Action }) => Action).filter((action) => action.startsWith(`${service}:`));
+  return [...new Set(actions)].toSorted();
+}
+
+const ofRoles = Object.values(
+  render('roles', 'us-west-2', {
+    KeyRegions: 'us-west-2,us-east-1',
+    Service: 'orders',
+    Product: 'shop',
+    InputQueueName: 'keyfold-input',
+    InVpc: 'true',
+  }).resources,
+).flatMap(({ Properties }) => {
+  const policies = (Properties['Policies'] ?? []) as { PolicyDocument: { Statement: Statement[] } }[];
+  return policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement);
+});
+
+it.for([
+  ['KmsEndpoint', 'kms', `arn:aws:kms:us-west-2:${ACCOUNT}:key/*`],
+  ['OtherKmsEndpoint1', 'kms', `arn:aws:kms:us-east-1:${ACCOUNT}:key/*`],
+  ['DynamoDbEndpoint', 'dynamodb', `arn:aws:dynamodb:us-west-2:${ACCOUNT}:table/EncryptionKey`],
+  ['SqsEndpoint', 'sqs', `arn:aws:sqs:us-west-2:${ACCOUNT}:*`],
+] as const)('%s lets only the roles of the functions make their %s calls', ([name, service, resource]) => {
+  const actions = actionsOf(ofRoles, service).filter((action) => !BY_LAMBDA.has(action));
+  expect(resources[name]?.Properties['PolicyDocument']).toEqual({
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Effect: 'Allow',
+        Principal: '*',
+        Action: actions,
+        Resource: resource,
+        Condition: { ArnLike: { 'aws:PrincipalArn': `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-*` } },
+      },
+    ],
+  });
+});
+
+it('has no endpoint for SQS or for another region unless a parameter asks for one', () => {
+  const { OtherKmsRegion1: _, HasQueue: __, ...least } = PARAMETERS;
+  const types = Object.entries(render('endpoints', 'us-west-2', least).resources)
+    .filter(([, { Type }]) => Type === 'AWS::EC2::VPCEndpoint')
+    .map(([name]) => name);
+  expect(types).toEqual(['DynamoDbEndpoint', 'KmsEndpoint']);
+});
