@@ -95,8 +95,8 @@ export class PostgresRows implements RowSource<TableRow> {
   async #describe(): Promise<void> {
     const columns = await this.#send(
       'WITH RECURSIVE types (name, type) AS (' +
-        'SELECT attname, atttypid FROM pg_attribute ' +
-        'WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ' +
+        'SELECT attname, atttypid FROM pg_attribute WHERE ' +
+        'attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ' +
         "UNION ALL SELECT name, typbasetype FROM types JOIN pg_type ON oid = type WHERE typtype = 'd') " +
         "SELECT name, format_type(type, NULL) FROM types JOIN pg_type ON oid = type WHERE typtype <> 'd'",
       [this.#table],

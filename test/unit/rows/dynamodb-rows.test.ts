@@ -19,7 +19,7 @@ function openRows(endpoint: string): DynamoDbRows {
 
 const ROW = { id: '1', item: {}, cells: new Map(), partition: undefined, context: undefined };
 
-const answer = (body: object): StubAnswer => ({ status: 200, body: JSON.stringify(body) });
+const success = (body: object): StubAnswer => ({ status: 200, body: JSON.stringify(body) });
 
 it('DynamoDbRows tries again to describe the table and to read a page', { timeout: 30_000 }, async () => {
   const failures = new Map<string, number>();
@@ -30,8 +30,8 @@ it('DynamoDbRows tries again to describe the table and to read a page', { timeou
     // The SDK itself tries a call three times.
     if (count < 7) return refusal('InternalServerError', 500);
     return target.endsWith('DescribeTable')
-      ? answer({ Table: { KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }] } })
-      : answer({ Items: [{ id: { S: '1' }, r: { S: 'x' } }] });
+      ? success({ Table: { KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }] } })
+      : success({ Items: [{ id: { S: '1' }, r: { S: 'x' } }] });
   });
   const ids: string[] = [];
   for await (const page of openRows(stub.url).pages(undefined)) ids.push(...page.map(({ id }) => id));
@@ -48,8 +48,8 @@ it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
 );
 
 it('DynamoDbRows refuses a position in a table of another region or account', async () => {
-  const table = (TableArn: string): StubAnswer => answer({ Table: { TableArn, KeySchema: [] } });
-  stub = await startStub(table('arn:of:one'), answer({ Items: [] }), table('arn:of:another'));
+  const table = (TableArn: string): StubAnswer => success({ Table: { TableArn, KeySchema: [] } });
+  stub = await startStub(table('arn:of:one'), success({ Items: [] }), table('arn:of:another'));
   const one = openRows(stub.url);
   for await (const page of one.pages(undefined)) expect(page).toEqual([]);
   const pages = openRows(stub.url).pages(await one.position());

@@ -84,7 +84,7 @@ describe('JsonLinesRows', () => {
     // This run stops after its first page.
     await work(saved, { pages: 1 });
     expect((await readdir(folder)).toSorted()).toEqual(['in', ...partials]);
-    // This one stops after it has made a position that nobody saves.
+    // This one stops after it has made a position that no caller saves.
     await work(saved, { pages: 1, isSaved: true });
     await work(saved);
     expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"new"}\n'.repeat(5000));
@@ -94,7 +94,7 @@ describe('JsonLinesRows', () => {
   it('removes the file of an earlier run when a later position is saved', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
-    const [partial] = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
+    const partial = (await readdir(folder)).find((name) => name.endsWith('.partial'));
     const rows = openRows(['r']);
     const pages = rows.pages(saved);
     await pages.next();
