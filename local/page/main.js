@@ -64,7 +64,7 @@ async function operate({ question, run }) {
   if (await agreesTo(question(partition))) await control(async () => show(await run(partition)), readHealth);
 }
 
-/** Takes effect at once, even while a request waits for a region that hangs. */
+/** Sets or clears a fault at once, even while a request waits for a region that hangs. */
 async function changeFault(region, fault) {
   await guard(async () => {
     await setFault(region, fault);

@@ -316,7 +316,7 @@ describe('keyfold partitions erase', () => {
       { created: TOMBSTONE_CREATED },
       { created: 60, revoked: true },
     ]);
-    // The ids begin alike, but belong to another service.
+    // This id begins like those of the partition, but belongs to another service.
     await world.put({ ...row, id: '_IK_tenant-1_orders_shop_x', created: 60 } as EnvelopeKeyRecord);
     expect(await status()).toMatchObject({ rows: 3 });
   });
@@ -370,7 +370,10 @@ function failingAt(n: number, when: 'before' | 'after'): CliDependencies['openEr
   };
 }
 
-/** The register entry, one tombstone and two marks; two deletions and the register entry; and so on. */
+/**
+ * The step, the number of the write, and when the kill happens. For example, `begin` writes the register entry, one
+ * tombstone and two marks, and `finish` makes two deletions and writes the register entry.
+ */
 const KILLS = (['before', 'after'] as const).flatMap((when) =>
   [
     ['begin', 4],

@@ -39,7 +39,7 @@ async function fileOf(name: string, lines: readonly string[]): Promise<string> {
 
 const compact = (of = record): string => encodeCompactRecord(of, 'bytes') ?? '';
 
-/** The record inside this many objects with the member `record`, as an answer of the API has it. */
+/** The record inside this many objects with the member `record`, as in an API answer. */
 function nested(depth: number): string {
   return '{"record":'.repeat(depth) + encodeDataRowRecord(record) + '}'.repeat(depth);
 }

@@ -64,7 +64,8 @@ it('stops before the end of the invocation, and the next worker goes on with its
       ({ run }) =>
       async (row) =>
         void quarantined.push({ run, ...row }),
-    // Each look at the clock takes longer than an invocation, so that each worker does one page.
+    // Each time a worker reads the clock, more time has passed than an invocation has. So each worker processes one
+    // page.
     now: () => (nowMs += 20_000),
   });
   const answers: ReencryptAnswer[] = [];

@@ -45,7 +45,7 @@ describe('the codec for key_record', () => {
   });
 });
 
-/** An error of a driver, with these members. */
+/** A driver error with these members. */
 function driverError(members: object): Error {
   return Object.assign(new Error("Duplicate entry 'SECRET' for key 'PRIMARY'"), members);
 }

@@ -1,4 +1,4 @@
-/** Tests of the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
+/** Tests the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
@@ -49,7 +49,7 @@ class StubConnection {
   removeListener(): void {}
 }
 
-/** A pool of either driver. It gives the connection that was used last, as `pg` does. */
+/** A pool of either driver. It returns the connection that was used last, as `pg` does. */
 class StubPool {
   readonly idle: StubConnection[] = [];
   readonly made: StubConnection[] = [];
@@ -230,7 +230,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
 });
 
 describe.for(KINDS)('the connections in a %s pool', (kind) => {
-  /** Runs as many concurrent queries, which leave as many idle connections. */
+  /** Runs one concurrent query per connection, so that the pool then has this number of idle connections. */
   async function warm(metastore: PostgresMetastore | MySqlMetastore, connections: number): Promise<void> {
     pool.answers = () => rowsOf(kind, []);
     await Promise.all(Array.from({ length: connections }, () => metastore.loadLatest(RECORD.id, noDeadline())));
