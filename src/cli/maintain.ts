@@ -15,8 +15,8 @@ const TIMEOUT_MS = 5 * 60_000;
 
 /**
  * Runs `keyfold maintain`: the scheduled maintenance, now.
- * @returns the exit code: a failure if a key has a fault, if the next System Key could not be made, or if the erasures could not
- * be read
+ * @returns the exit code: a failure if a key has a fault, if the next System Key could not be made, or if the erasures
+ * could not be read
  * @throws KeyfoldError if the run cannot list the keys
  */
 export async function maintain(
