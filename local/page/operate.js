@@ -62,7 +62,7 @@ async function runCommand(said, path, request, textOf) {
   const { command, exitCode, stdout, stderr } = JSON.parse(asked.text);
   const why = ['Ran ', el('code', {}, command)];
   const answer = stdout === '' ? undefined : JSON.parse(stdout);
-  if (exitCode !== 0) return { said: 'Refused', problem: answer?.says ?? stderr.split('\n').at(-1), why, asked };
+  if (exitCode !== 0) return { said: 'Not done', problem: answer?.says ?? stderr.split('\n').at(-1), why, asked };
   return { said, output: textOf(answer), note: await noteOnRecord(), why, asked };
 }
 

@@ -302,7 +302,7 @@ it('the page erases a partition after it has asked, cancels that, and deletes th
 it('the page says why a command was refused', async () => {
   await page.getByRole('button', { name: 'Erase the partition' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Erase', exact: true }).click();
-  await underTest.said(/^Refused/);
+  await underTest.said(/^Not done/);
   expect(await page.locator('.problem').innerText()).toMatch(/no System Key|no key rows/);
 });
 
