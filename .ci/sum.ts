@@ -1,4 +1,7 @@
-/** Sums what the steps of .ci/run left in a folder. Exits 1 if anything failed, was skipped, or did not run. */
+/**
+ * Adds up the results that the steps of .ci/run wrote to a folder. Exits 1 if anything failed, was skipped, or did not
+ * run.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -33,7 +36,7 @@ for (const suite of ['test', 'test:system', 'test:peers']) {
   else if (unrun > 0) failures.push(`npm run ${suite} skipped ${unrun} tests`);
 }
 
-// A suite may fail without a failed test: an error outside of any, a file that does not load. Only its log names it.
+// A suite can fail without a failed test, for example if a file does not load. Only the suite's log names that error.
 const exits = existsSync(join(folder, 'exits')) ? readFileSync(join(folder, 'exits'), 'utf8').trim().split('\n') : [];
 for (const suite of failures.length === 0 ? exits : []) {
   const log = stripVTControlCharacters(readFileSync(join(folder, `${suite}.log`), 'utf8'));

@@ -2,7 +2,7 @@ import { SIZE_NAMES } from './figures.ts';
 import { HOSTILE_SHAPES } from './hostile.ts';
 import type { SectionName } from './sections.ts';
 
-/** The limit that a figure must keep, in the unit of the figure. */
+/** The limit for a figure, in the figure's unit. */
 export type Budget = { readonly atLeast: number } | { readonly atMost: number } | { readonly exactly: string };
 
 /** The budgets, by section and figure name. `npm run bench -- --check` fails if a figure misses its budget. */

@@ -60,7 +60,7 @@ export async function race<Name extends string>(
   return Object.fromEntries(starters.map(({ name, laps }) => [name, laps])) as unknown as Record<Name, Laps>;
 }
 
-/** The ratio of the times of two contestants, computed within each round. */
+/** The ratio of two contestants' times, computed within each round. */
 export function timesAsLong(one: Laps, other: Laps, clock: keyof Lap = 'wallMs'): Spread {
   return spread(one.map((lap, round) => lap[clock] / (other[round] as Lap)[clock]));
 }

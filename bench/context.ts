@@ -1,4 +1,6 @@
-/** Benchmark section: the cost of a context of two entries, in the library, the handler and the AWS Encryption SDK. */
+/**
+ * Benchmark section: the cost of a context with two entries, in the library, the handler and the AWS Encryption SDK.
+ */
 import { randomBytes } from 'node:crypto';
 import { race, timesAsLong, type Task } from './compare.ts';
 import { awsEncryptionSdk, type AwsEncryptionSdk } from './contestants/aws-encryption-sdk.ts';
@@ -11,14 +13,14 @@ const CONTEXT = { table: 'users', id: '42' };
 const CONTEXT_SIZES = ['64 B', '64 KiB'] as const;
 const OPERATIONS = ['encrypt', 'decrypt'] as const;
 const SDK = 'AWS Encryption SDK, tuned';
-/** The ratios are close to 1, so they need more rounds than others. */
+/** These ratios are close to 1, so they need more rounds than other ratios. */
 const ROUNDS = 61;
 
-/** A task with a context, and the same task without. */
+/** A task with a context, and the same task without one. */
 type Pair = Readonly<Record<'bound' | 'unbound', Task>>;
 type Pairs = Readonly<Record<(typeof OPERATIONS)[number], Pair>>;
 
-/** Measures how many times as long a call with a context takes. */
+/** Measures how many times as long a call takes with a context as without one. */
 export async function measureContext(): Promise<SectionResult> {
   await installNpmContestants();
   const subjects = [
@@ -41,7 +43,7 @@ export async function measureContext(): Promise<SectionResult> {
   return { figures };
 }
 
-/** A new session with the context for each call, as for the rows of a table. */
+/** Opens the library. Each call with a context makes a new session, because each row of a table has its own context. */
 async function openLibrary(): Promise<(plaintext: Buffer) => Promise<Pairs>> {
   const session = openSession();
   return async (plaintext) => {

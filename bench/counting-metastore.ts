@@ -1,6 +1,6 @@
 import { MemoryMetastore } from '../src/index.ts';
 
-/** A metastore in memory that counts its calls as DynamoDB would charge for them. */
+/** An in-memory metastore that counts its calls as DynamoDB would charge for them. */
 export class CountingMetastore extends MemoryMetastore {
   counts = { Get: 0, Query: 0, Put: 0 };
 

@@ -12,7 +12,7 @@ export interface Figure extends Partial<Pick<Spread, 'lower' | 'upper'>> {
   readonly byCpu?: number;
 }
 
-/** The time of one operation of one contestant on one payload size, in microseconds. */
+/** The time that one contestant takes for one operation at one payload size, in microseconds. */
 export interface Speed {
   readonly contestant: string;
   readonly operation: string;

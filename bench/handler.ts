@@ -109,7 +109,7 @@ export function flat(text = ''): Buffer {
   return Buffer.from(text, 'latin1');
 }
 
-/** An event of API Gateway for an operation. */
+/** An API Gateway event for an operation. */
 export function eventOf(operation: string, body: object): APIGatewayProxyEventV2 {
   const sample = readFileSync(new URL('../events/api-encrypt-iam.json', import.meta.url), 'utf8');
   const event = JSON.parse(sample) as APIGatewayProxyEventV2;

@@ -96,7 +96,7 @@ async function touch(keyfold: SessionFactory, partitions: number): Promise<void>
   for (let i = 0; i < partitions; i += 1) {
     await keyfold.session(`tenant-${i}`).encrypt(ONE);
     if (i % CHUNK !== 0) continue;
-    // Memory that was freed, above all by native keys, stays resident and would look like memory of the cache.
+    // Freed memory, above all that of native keys, stays resident and would look like memory that the cache uses.
     globalThis.gc?.();
     await setTimeout(0);
   }

@@ -3,7 +3,7 @@
  * - `--check` exits with 1 if a figure misses its budget.
  * - `--only SECTION` measures only that section. It can be repeated.
  * - `--write` writes docs/explanation/performance.md and its plots.
- * - `--operations N` sets the number of operations over which the growth of memory is measured.
+ * - `--operations N` sets the number of operations over which memory growth is measured.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -5,10 +5,10 @@ export const PLOT_WIDTH = 720;
 export const COLOURS = { keyfold: '#0b6e4f', blue: '#3b5ba5', red: '#c1440e', grey: '#8a9199' } as const;
 
 /**
- * An SVG document on white.
+ * An SVG document with a white background.
  * @param height in pixels
  * @param elements the text of each element, in the order in which they are drawn
- * @param fill the colour of texts; black by default
+ * @param fill the text colour, black by default
  */
 export function svgOf(height: number, elements: readonly string[], fill?: string): string {
   const size = `viewBox="0 0 ${PLOT_WIDTH} ${height}" font-family="sans-serif" font-size="12"`;
@@ -20,7 +20,7 @@ export function svgOf(height: number, elements: readonly string[], fill?: string
   ].join('\n');
 }
 
-/** A text whose baseline begins at a point. `attributes` are further attributes of the element, such as `font-size`. */
+/** A text element whose baseline begins at a point. `attributes` are its other attributes, such as `font-size`. */
 export function textAt(x: number | string, y: number, text: string, attributes = ''): string {
   return `<text x="${x}" y="${y}"${attributes === '' ? '' : ` ${attributes}`}>${text}</text>`;
 }

@@ -13,8 +13,8 @@ const TRANSIT_KEY = 'bench';
 const HEADERS = { 'x-vault-token': ROOT };
 
 /**
- * Measures on a real OpenBao, over kept connections. A load is a decrypt in a process without keys: it reads two rows
- * in memory, unwraps the System Key and opens a record. An unwrap is its call to Vault alone.
+ * Measures with a real OpenBao server, over connections that stay open. A load is a decrypt in a process without keys:
+ * it reads two rows in memory, unwraps the System Key and opens a record. An unwrap is only the load's call to Vault.
  */
 export async function measureVault(): Promise<SectionResult> {
   await installPython('openbao');

@@ -10,7 +10,7 @@ import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
 import { race, timesAsLong } from './compare.ts';
 import { SIZES, type Figure, type SectionResult, type SizeName } from './figures.ts';
 
-/** The records in the file, by the size of their payloads. */
+/** The number of records in the file, by payload size. */
 const RECORDS = { '64 B': 10_000, '1 KiB': 10_000, '64 KiB': 200 } as const satisfies Partial<Record<SizeName, number>>;
 const NAMES = { service: 'bench', product: 'keyfold' };
 

@@ -1,6 +1,6 @@
 /**
- * Writes docs/images/performance/results.json. From this file it makes the generated parts of
- * docs/explanation/performance.md and the page's plots.
+ * Writes docs/images/performance/results.json, and generates parts of docs/explanation/performance.md and the page's
+ * plots from that file.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -104,8 +104,7 @@ function byCpu({ byCpu: value }: Figure): string {
 }
 
 /**
- * A table that shows how many times as fast as each contestant Keyfold is. The table marks ratios that miss their
- * budgets.
+ * A table of how many times as fast Keyfold is as each contestant. The table marks ratios that miss their budgets.
  */
 function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Verdict>): string {
   const parsed = figures.map((figure) => {

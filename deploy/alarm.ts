@@ -1,8 +1,8 @@
 import type { Resources } from './queues.ts';
 
 /**
- * When an alarm fires: if the value is `least` or more in each of `periods` periods, or in that many of the last
- * `outOf` periods. A period without data counts as zero.
+ * The condition under which an alarm fires: the value is at least `least` in each of the last `periods` periods, or in
+ * that many of the last `outOf` periods. A period without data counts as zero.
  */
 export interface Ring {
   readonly least?: number;

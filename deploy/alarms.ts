@@ -8,7 +8,10 @@ import { runbookOf } from './runbooks.ts';
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
-/** If the last run was longer ago than this, the maintenance is missing. It runs daily, and a run may be late. */
+/**
+ * The alarm for missing maintenance fires if the last run was longer ago than this. The maintenance runs daily, and a
+ * run may be late.
+ */
 const HOURS_WITHOUT_MAINTENANCE = 26;
 /** With this many failed requests in five minutes, the service is at fault. */
 const MANY = 10;
@@ -19,14 +22,17 @@ const MOST = 0.5;
  * failovers if its preferred region is down.
  */
 const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
-/** Fires if messages return in 3 of 15 minutes. A single message returns less and less often. */
+/** Fires if messages return to the queue in 3 of 15 minutes. A single message returns less and less often. */
 const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
-/** Fires if requests fail for fifteen minutes. Then the service is at fault, even at one request per minute. */
+/**
+ * Fires if requests fail for fifteen minutes. The service is then at fault, even if it gets only one request per
+ * minute.
+ */
 const FOR_LONG: Ring = { periods: 3 };
 /** The error codes that an outage causes. */
 const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
-/** The error code for a key of another region whose row has not arrived in this region yet. */
+/** The error code for a key that another region made and whose row has not arrived in this region yet. */
 const NOT_VISIBLE = 'KeyNotYetVisible';
 const UNANSWERED = [...OUTAGES, 'Internal'];
 
@@ -116,7 +122,7 @@ export function functionsOf({ queue }: Deployment): FunctionName[] {
   return ['api', 'seal', 'open', 'maintenance', ...(queue.kind === 'none' ? [] : ['queue' as const])];
 }
 
-/** The alarms of a region, with a topic for them if the deployment does not name one. */
+/** The alarms of a region, and a topic for them if the deployment does not name one. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
   const { alarmTopics, prefix, queue, service, settings } = deployment;
   const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
@@ -138,7 +144,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
         // Lambda reports nothing for an hour without invocations, so missing data means a fault here. A new alarm has
-        // no data until the first run after the deployment, and does not fire before.
+        // no data until the first run after the deployment, and does not fire before then.
         TreatMissingData: 'missing',
         InsufficientDataActions: [topic],
         ...ends,
@@ -215,7 +221,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
   const functionName = `${prefix}-${name}`;
-  // A direct invocation also fails for the mistakes of its callers.
+  // A direct invocation also fails if its caller makes a mistake.
   const isDirect = name === 'seal' || name === 'open';
   const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
     oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),

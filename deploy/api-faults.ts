@@ -1,7 +1,7 @@
 import type { Deployment } from './deployment.ts';
 import { USER_POOL } from './rest-api.ts';
 
-/** Describes the options of an API that cannot be combined. */
+/** Describes the API options that cannot be combined. */
 export function apiFaults(deployment: Deployment): string[] {
   const { api, http, regions } = deployment;
   const isRest = api.type === 'rest' || api.type === 'private';
@@ -64,7 +64,9 @@ function authorizerFaults(
   return regionFaults('http.authorizers', authorizers, regions);
 }
 
-/** Callers of other accounts. Only a policy of the entry can let them in, and only IAM knows their accounts. */
+/**
+ * Checks the callers in other accounts. They need a resource policy on the API, and IAM authorization to identify them.
+ */
 function callerFaults({ account, api, http }: Deployment): string[] {
   const { callers = [], type } = api;
   if (callers.length === 0) return [];

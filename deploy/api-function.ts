@@ -1,7 +1,7 @@
 /** The function `api`, as the entry of a region refers to it. */
 import type { Deployment } from './deployment.ts';
 
-/** What osls calls an alias with provisioned concurrency, and the logical name of the alias of the function `api`. */
+/** osls's name for an alias with provisioned concurrency, and the logical name of the alias of the function `api`. */
 const PROVISIONED = { name: 'provisioned', id: 'ApiProvConcLambdaAlias' };
 
 /** The function `api`, whose alias osls makes only if the function has provisioned concurrency. */

@@ -17,7 +17,7 @@ const ROUTES: readonly (readonly [method: string, path: string])[] = [
   ['*', '*'],
 ];
 
-/** The entry of a region, as serverless.yml has it. */
+/** A region's entry, in the form that serverless.yml uses. */
 export interface ApiParts {
   /** The events of the function. Empty if the entry is not an HTTP API. */
   readonly events: readonly object[];
@@ -48,7 +48,10 @@ export function apiParts(deployment: Deployment, region: string): ApiParts {
   };
 }
 
-/** The metrics of failed and of all requests, for the alarm on the entry: their namespace, names and dimensions. */
+/**
+ * The metrics that count failed requests and all requests, for the entry's alarm: their namespace, names and
+ * dimensions.
+ */
 export function apiMetrics({ api, prefix }: Deployment): {
   readonly namespace: string;
   readonly names: readonly [failed: string, all: string];
@@ -96,8 +99,8 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
         ...KEPT,
-        // A log group with another name would take a place in a resource policy of the account. The policy has room for
-        // about thirty.
+        // A log group with another name would need an entry in the account's resource policy, which has room for about
+        // thirty.
         Properties: {
           LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app`,
           ...logKeyOf(deployment, region),
@@ -137,7 +140,9 @@ function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'
   return { AuthorizerSourceArn: { Value: { 'Fn::Sub': arn } } };
 }
 
-/** The function URL. Callers in the same account need no permission on the function, and no other caller has one. */
+/**
+ * The function URL. The function has no resource policy: callers in the same account need none, and no others may call.
+ */
 function functionUrl(deployment: Deployment): Resources {
   const { arn, alias } = apiFunctionOf(deployment);
   const { cors } = deployment.api;

@@ -47,7 +47,7 @@ export async function appChanges(deployment: Deployment, region: string, folder:
   });
 }
 
-/** What differs in a resource: the names of its properties, and its other attributes. */
+/** The names of the properties and other attributes in which a resource differs. */
 function changedIn(was: Resource, is: Resource): string[] {
   const [before, after] = [partsOf(was), partsOf(is)];
   const names = Object.keys({ ...before, ...after });
@@ -58,7 +58,7 @@ function partsOf({ Properties, ...rest }: Resource): Record<string, unknown> {
   return { ...rest, ...Properties };
 }
 
-/** The text of a resource without the location of its code, which changes with each package. */
+/** A value as JSON text, without the location of a function's code, which changes with each package. */
 function textOf(value: unknown): string | undefined {
   return JSON.stringify(value, (name, member: unknown) => (name === 'S3Key' ? undefined : member));
 }

@@ -104,7 +104,7 @@ export function environmentsOf(deployment: Deployment, region: string): Record<s
   };
 }
 
-/** The network of the functions of a region, in the form that osls expects. False if they have none of their own. */
+/** The VPC settings of a region's functions, in the form that osls expects. False if the functions are not in a VPC. */
 function vpcOf({ endpoints, vpc }: Deployment, region: string): object | false {
   const network = vpc?.[region];
   if (network === undefined) return false;
@@ -142,7 +142,7 @@ function functionExtensions(deployment: Deployment, region: string): Record<stri
   );
 }
 
-/** A customer's key for the bucket of the functions' code. */
+/** The customer's KMS key for the bucket that holds the functions' code, if the deployment names one. */
 function bucketExtension({ storageKeys }: Deployment, region: string): Record<string, object> {
   const KMSMasterKeyID = storageKeys[region];
   if (KMSMasterKeyID === undefined) return {};

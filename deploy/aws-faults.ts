@@ -2,7 +2,7 @@ import { partition } from '@aws-sdk/core/client';
 import { environmentsOf } from './app.ts';
 import { keyNameOf, type Deployment } from './deployment.ts';
 
-/** Lambda's limit for the environment variables of a function together, as JSON, in bytes. */
+/** Lambda's limit for all environment variables of a function together, in bytes of JSON. */
 const MAX_ENVIRONMENT_BYTES = 4096;
 
 /** CloudFormation's limit for one parameter of a stack, in bytes. */

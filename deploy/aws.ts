@@ -46,7 +46,7 @@ export async function requireAccount(account: string, region: string): Promise<s
 }
 
 /**
- * Checks that the caller is an administrator of the keys. KMS refuses a key policy that locks out its creator.
+ * Checks that the caller is a key administrator. KMS refuses a key policy that locks out its creator.
  * @throws Error that names the caller
  */
 export function requireAdministrator(administrators: readonly string[], caller: string): void {

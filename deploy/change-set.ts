@@ -6,7 +6,7 @@ import { REPLICAS, type Stack } from './stacks.ts';
 
 const infra = join(import.meta.dirname, '..', 'infra');
 
-/** The types of resources that contain keys or lead to them. If one is lost, its records cannot be read. */
+/** The types of resources without which records cannot be read: they contain keys or lead to them. */
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
 /** The states of a stack without resources. */
@@ -79,7 +79,8 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
     '--parameters',
     JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
   ]);
-  // The wait also fails if there is nothing to change. Only the status reason tells that case from a real failure.
+  // The wait also fails if there is nothing to change. Only the status reason distinguishes that case from a real
+  // failure.
   await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
   const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
   const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);
@@ -132,7 +133,7 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
 }
 
 /**
- * The resources that CloudFormation must neither replace nor delete, by template. Other aliases than `Alias` come and
+ * The resources that CloudFormation must neither replace nor delete, by template. Aliases other than `Alias` come and
  * go when a key is replaced.
  */
 const KEPT_RESOURCES: Readonly<Record<Stack['template'], readonly string[]>> = {
@@ -141,7 +142,7 @@ const KEPT_RESOURCES: Readonly<Record<Stack['template'], readonly string[]>> = {
   'roles.yml': [],
 };
 
-/** Protects a stack from being deleted, and its key or table from updates that would lose it. */
+/** Protects a stack from deletion, and its key or table from updates that would replace or delete it. */
 export async function protect({ name, region, template }: Stack): Promise<void> {
   const named = ['--stack-name', name];
   await aws(region, 'cloudformation', 'update-termination-protection', [...named, '--enable-termination-protection']);

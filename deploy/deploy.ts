@@ -15,7 +15,7 @@ const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) =
   table: async (deployment, { isMeant }) => {
     const [region = ''] = deployment.regions;
     const existing = await replicasOf({ name: stackOf(deployment, 'table'), region }, deployment.regions);
-    // Without --yes, the last update alone shows all changes.
+    // Without --yes, show only the last update, because it contains all changes.
     return tableStacks(deployment, existing).slice(isMeant ? 0 : -1);
   },
   roles: roleStacks,

@@ -13,7 +13,7 @@ const ROLE = v.pipe(
     'is not the ARN of a role or user, or its name has a comma',
   ),
 );
-/** A role or a user, or another account as a whole. */
+/** A role, a user, or the whole of another account. */
 const PRINCIPAL = v.pipe(
   v.string(),
   v.regex(
@@ -39,8 +39,8 @@ const keyNameSchema = v.pipe(
 );
 /**
  * The prefix of a deployment's stacks. Names that CloudFormation generates begin with the name of the stack, in lower
- * case or shortened. infra/deployers.yml identifies resources by this beginning, so a prefix must not look like a stack
- * of another deployment.
+ * case or shortened. infra/deployers.yml identifies resources by this beginning, so a prefix must not look like another
+ * deployment's stack.
  */
 const prefixSchema = v.pipe(
   v.string(),
@@ -184,7 +184,7 @@ export const deploymentSchema = v.strictObject({
 /** A checked deployment: all options of docs/reference/iam-and-stacks.md, with their defaults. */
 export type Deployment = v.InferOutput<typeof deploymentSchema>;
 
-/** Whether a text is allowed as the name of the KMS keys. */
+/** Whether a string is allowed as the name of the KMS keys. */
 export function isKeyName(name: string): boolean {
   return v.is(keyNameSchema, name);
 }

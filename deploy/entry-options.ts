@@ -3,14 +3,16 @@ import { arn, REGION, text, whole } from './option-types.ts';
 
 const FUNCTION = /^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(?::[A-Za-z0-9_-]{1,128})?$/;
 const CALLER = /^arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)(?:\/[\w+=,.@-]+)+)$/;
-/** A partition in a policy on the path: its whole name, or a prefix that ends with an asterisk. */
+/**
+ * A partition that an IAM policy matches in the request path: its whole name, or a prefix that ends with an asterisk.
+ */
 const GRANTED_PARTITION = /^[A-Za-z0-9._~-]{0,127}\*$|^[A-Za-z0-9._~-]{1,128}$/;
 const CERTIFICATE = /^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate\/[0-9a-f-]{36}$/;
 const DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
-/** An asterisk is not allowed, because it would let every web page send requests with the credentials of a browser. */
+/** An asterisk is not allowed, because it would let every web page send requests with the browser's credentials. */
 const ORIGIN = /^https:\/\/(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?$/;
 
-/** The options `http`: the authorizer and the limits of all callers. */
+/** The `http` options: the authorizer, and the limits for all callers together. */
 export const httpOptions = v.optional(
   v.strictObject({
     auth: v.optional(v.picklist(['iam', 'jwt', 'authorizer'], 'must be iam, jwt or authorizer'), 'iam'),
@@ -37,7 +39,7 @@ export const httpOptions = v.optional(
   {},
 );
 
-/** The options `api`: the entry that callers use. */
+/** The `api` options: the entry that callers use. */
 export const apiOptions = v.optional(
   v.strictObject({
     type: v.optional(

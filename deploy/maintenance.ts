@@ -8,7 +8,7 @@ import type { Deployment } from './deployment.ts';
  * Invokes the maintenance function of a region, which makes the first System Key and reports whether each region opens
  * each key.
  * @param folder a folder for the function's answer
- * @throws Error that says which region does not open a key, and why
+ * @throws Error that says which region cannot open a key, and why
  */
 export async function maintain(deployment: Deployment, region: string, folder: string): Promise<void> {
   const name = `${deployment.prefix}-maintenance`;

@@ -3,7 +3,7 @@ import { isRegionName } from '../src/records/ids.ts';
 
 /** The name of a region. */
 export const REGION = v.pipe(v.string(), v.check(isRegionName, 'is not a region'));
-/** A text of this form. */
+/** A string of this form. */
 export const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 /** A whole number between two limits. */
 export const whole = (least: number, most: number) =>
@@ -13,5 +13,5 @@ export const whole = (least: number, most: number) =>
     v.minValue(least, `is below ${least}`),
     v.maxValue(most, `is above ${most}`),
   );
-/** A text that is not empty. */
+/** A string that is not empty. */
 export const text = v.pipe(v.string(), v.nonEmpty('is empty'));

@@ -61,7 +61,7 @@ export async function packageApp(file: string, region: string, folder: string): 
   );
 }
 
-/** Writes into a package what `keyfold/cdk` needs besides: its account and region, and the parameters of roles.yml. */
+/** Adds what `keyfold/cdk` needs to a package: its account and region, and the parameters of roles.yml. */
 export async function describePackage(deployment: Deployment, region: string, folder: string): Promise<void> {
   const roles = roleStacks(deployment).find((stack) => stack.region === region)?.parameters;
   const described = { account: deployment.account, region, roles };
@@ -107,7 +107,7 @@ function osls(args: readonly string[], file: string, region: string): OslsProces
     ...process.env,
     KEYFOLD_DEPLOY_FILE: file,
     SLS_NOTIFICATIONS_MODE: 'off',
-    // The template is also right for regions that osls does not know.
+    // Only warn about regions that osls does not know, because the template is correct for them too.
     OSLS_VALIDATION: PARTITIONS_OF_OSLS.has(partition(region).name) ? 'error' : 'warn',
   };
   return { args: [bin, ...args], cwd: root, env };

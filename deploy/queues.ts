@@ -80,7 +80,8 @@ export function queueResources(deployment: Deployment): Resources {
     }),
     OutputQueue: queueOf(names.output, {}),
     DeadLetterQueue: queueOf(names.deadLetters, {
-      // SQS counts from when a message was first sent. So a dead-letter queue needs a longer retention than its source.
+      // SQS counts retention from the time when a message was first sent. So a dead-letter queue needs a longer
+      // retention than its source.
       MessageRetentionPeriod: 14 * 86_400,
       RedriveAllowPolicy: {
         redrivePermission: 'byQueue',

@@ -19,7 +19,7 @@ const DERIVED =
 /** If one of these is true, Powertools writes no metrics, and no alarm on them fires. */
 const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
-/** The level SILENT would suppress the audit. Powertools takes some other texts for levels above CRITICAL. */
+/** The level SILENT would suppress the audit. Powertools treats some other strings as levels above CRITICAL. */
 const LOG_LEVELS: readonly string[] = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'CRITICAL'];
 
 const root = join(import.meta.dirname, '..');
@@ -33,7 +33,7 @@ export function deploymentFile(): string {
 }
 
 /**
- * Reads a deployment from a file in YAML.
+ * Reads a deployment from a YAML file.
  * @throws Error that lists all faults, if the file does not exist, is not YAML or does not match the schema
  */
 export async function readDeployment(file: string): Promise<Deployment> {
@@ -109,7 +109,7 @@ function faultsBetween(deployment: Deployment): string[] {
   ];
 }
 
-/** The provisioned concurrency of a function is a part of its reserved concurrency. */
+/** The provisioned concurrency of a function is part of its reserved concurrency. */
 function concurrencyFaults({ functions: { api, seal, open } }: Deployment): string[] {
   return Object.entries({ api, seal, open })
     .filter(

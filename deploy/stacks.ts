@@ -12,7 +12,7 @@ export interface Stack {
   readonly isKept: boolean;
 }
 
-/** The functions' roles of all regions. The function `open` alone does not encrypt. */
+/** The functions' roles in all regions. Only the function `open` does not encrypt. */
 export interface FunctionRoles {
   readonly encrypt: readonly string[];
   readonly decrypt: readonly string[];
@@ -20,7 +20,8 @@ export interface FunctionRoles {
 
 /**
  * The stacks of the keys, one per region. The first of them also contains the policies of the account. With strict
- * keys, each key names the functions' roles of every region, because each region wraps under the keys of all.
+ * keys, each key names the functions' roles of every region, because each region wraps System Keys under every region's
+ * key.
  */
 export function keyStacks(deployment: Deployment, roles: FunctionRoles): Stack[] {
   const { administrators, alarmEmail, alarmTopics, classification, regions, storageKeys, strictKeys } = deployment;
@@ -49,7 +50,8 @@ export function keyStacks(deployment: Deployment, roles: FunctionRoles): Stack[]
 
 /**
  * The stack of the table, which is in the first region. The other regions have replicas. CloudFormation cannot make a
- * replica and its policy in one update, so the stack comes twice if replicas are new: first without their policies.
+ * replica and its policy in one update, so the list contains the stack twice if replicas are new: first without their
+ * policies.
  * @param existing the regions that have a replica
  */
 export function tableStacks(deployment: Deployment, existing: readonly string[]): Stack[] {

@@ -1,4 +1,4 @@
-/** What the examples in TypeScript share: one factory of sessions per process, because it holds the cache of keys. */
+/** The session factory that the TypeScript examples use. A process needs only one, which holds the key cache. */
 import { AwsKms, DynamoDbMetastore, SessionFactory } from 'keyfold';
 
 const { AWS_REGION = 'us-west-2', KMS_KEYS = '{}' } = process.env;

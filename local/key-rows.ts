@@ -4,7 +4,7 @@ import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { revocationOf, rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
 import { ONLOOKER } from './dynamodb-watch.ts';
 
-/** A row of the key table. For a System Key, `wraps` has the regions that wrap the key. For other keys it is null. */
+/** A row of the key table. For a System Key, `wraps` lists the regions that wrap the key. For other keys it is null. */
 export type PageRow = KeyView & { readonly wraps: WrapsView['wraps'] | null };
 
 /**

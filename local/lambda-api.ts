@@ -42,7 +42,7 @@ export async function answerInvoke(
   return { what: `INVOKE ${decoded(name)}`, outcome: outcomeOf(status, headers, body) };
 }
 
-/** The status of an answer, and the type of its error. */
+/** The status of an answer, and the type of its error, if any. */
 function outcomeOf(status: number, headers: Answer['headers'], body: string): string {
   const isFailed = 'x-amz-function-error' in headers;
   const { errorType = '' } = isFailed ? (JSON.parse(body) as { readonly errorType?: string }) : {};
@@ -102,7 +102,7 @@ function failed(headers: Answer['headers'], details: object): Answer {
   return { status: 200, headers: { ...headers, 'x-amz-function-error': 'Unhandled' }, body: JSON.stringify(details) };
 }
 
-/** Makes an error answer of the Lambda service itself. The function did not cause it. */
+/** Makes an error answer that comes from the Lambda service, not from the function. */
 function refusal(status: number, type: string, message: string): Answer {
   return {
     status,

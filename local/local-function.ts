@@ -22,14 +22,14 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** A worker thread, with the callers that wait for its outcomes by invocation ID. */
+/** A worker thread. `waiters` maps each invocation ID to the caller that waits for the outcome. */
 interface Environment {
   readonly worker: Worker;
   readonly waiters: Map<number, Waiter>;
 }
 
 /**
- * Runs a function of handlers/ in a worker thread, with its own environment variables and modules. So `recycle` can
+ * Runs a function of handlers/ in a worker thread, with its own environment variables and modules. This lets `recycle`
  * empty the function's cache without restarting the whole process.
  */
 export class LocalFunction {

@@ -5,6 +5,7 @@ import { isFromThisMachine } from '../emulators/http-body.ts';
 import type { KeyRows } from './key-rows.ts';
 import { parseFault } from '../emulators/kms/faults.ts';
 import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
+import { erase, rotate, type RunCommand } from './page-commands.ts';
 import { pageFileOf, sendPageFile } from './page-files.ts';
 
 /** The parts of the local world that the page shows and changes. */
@@ -14,6 +15,8 @@ export interface PageDependencies {
   readonly journal: CallJournal;
   /** The regions that the API is configured with, beginning with the preferred one. */
   readonly regions: readonly string[];
+  /** Runs a `keyfold` command on the key table and the KMS keys. */
+  readonly run: RunCommand;
 }
 
 /** Answers a request for the page or its routes. Resolves to false if the request is for something else. */
@@ -32,6 +35,8 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[]
   ['PUT', FAULT, ({ kms }, body, [region = '']) => kms.setFault(region, parseFault(parse(body)))],
   ['DELETE', FAULT, ({ kms }, _, [region = '']) => kms.clearFault(region)],
   ['POST', /^\/local\/keys\/revoke$/, revoke],
+  ['POST', /^\/local\/keys\/rotate$/, ({ run }, body) => rotate(run, parse(body))],
+  ['POST', /^\/local\/partitions\/erase$/, ({ run }, body) => erase(run, parse(body))],
 ];
 
 /**

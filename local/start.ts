@@ -7,9 +7,11 @@ import { takeDataFolder } from './data-folder.ts';
 import { startDynamoDb } from './dynamodb.ts';
 import { ensureKeys, functionEnvironment, OPENING, SEALING } from './function-environment.ts';
 import { startKmsEmulator } from '../emulators/kms/kms-emulator.ts';
+import type { CommandResult } from './keyfold-command.ts';
 import { KeyRows } from './key-rows.ts';
 import { close, listen } from '../emulators/listen.ts';
 import { FUNCTION_TIMEOUT_MS, LocalFunction } from './local-function.ts';
+import type { RunCommand } from './page-commands.ts';
 import { createPageServer } from './page-server.ts';
 import { startQueues, type LocalQueues } from './queues.ts';
 import { logRequest } from './request-log.ts';
@@ -69,7 +71,10 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
     return result;
   });
   const rows = new KeyRows(dynamoDb.endpoint, TABLE);
-  const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS });
+  const commandModule = new URL('keyfold-command.ts', import.meta.url).href;
+  const command = new LocalFunction(commandModule, environment, 'keyfold-command', verbose);
+  const run: RunCommand = async (event) => (await command.invoke(event, FUNCTION_TIMEOUT_MS)) as CommandResult;
+  const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS, run });
   const invokable = {
     'keyfold-api': api,
     'keyfold-maintenance': maintenance,
@@ -81,7 +86,7 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
   const apiUrl = `http://127.0.0.1:${await listen(server, ports.port)}`;
   const stop = async (): Promise<void> => {
     await Promise.all([close(server), queues.close(), kms.close(), dynamoDb.close()]);
-    await Promise.all([api, maintenance, seal, open, queue].map((one) => one.recycle()));
+    await Promise.all([api, maintenance, seal, open, queue, command].map((one) => one.recycle()));
     await folder?.release();
     process.exit(0);
   };

@@ -73,7 +73,7 @@ export async function bundleHandler(name: string, folder: string, maps?: string)
   await writeLicences(metafile, folder);
 }
 
-/** Bundles a handler with the defaults of esbuild, to compare {@link bundleHandler} with. */
+/** Bundles a handler with esbuild's defaults, for comparison with {@link bundleHandler}. */
 export async function bundlePlainHandler(name: string, folder: string): Promise<void> {
   await build({
     ...COMMON,

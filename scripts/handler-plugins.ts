@@ -10,7 +10,7 @@ import type { Plugin } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * Loads Node's own modules by `process.getBuiltinModule` instead of an import. An import of `node:http` reads all
+ * Loads Node's own modules with `process.getBuiltinModule` instead of an import. An import of `node:http` reads all
  * exports of the module, one of which loads undici. This plugin reads only the exports that are used.
  */
 export const BUILT_INS: Plugin = {
@@ -50,7 +50,7 @@ function builtInModule(name: string): string {
  * Removes the SDK's credential providers that do not exist in Lambda: SSO, profiles, processes, web identities and the
  * metadata of EC2. In Lambda, credentials are in the environment or at the URL in AWS_CONTAINER_CREDENTIALS_FULL_URI,
  * so the providers for these two stay. If neither finds credentials, the chain fails. Lambda sets AWS_REGION, so no
- * function asks the metadata of EC2 for its region either.
+ * function reads its region from the metadata of EC2 either.
  */
 export const LAMBDA_CREDENTIALS: Plugin = {
   name: 'lambda-credentials',
@@ -76,7 +76,7 @@ export const LAMBDA_CREDENTIALS: Plugin = {
   },
 };
 
-/** Removes the SDK's code for event streams and browsers, and the code for an HSM. The functions use neither. */
+/** Removes the SDK's code for event streams and browsers, and the code for an HSM. The functions use none of these. */
 export const NEVER_LOADED: Plugin = {
   name: 'never-loaded',
   setup: (bundler) => {
@@ -169,9 +169,10 @@ const LAZY =
   /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 
 /**
- * Keeps the code that a start loads in one chunk. esbuild puts what lazy and eager code share into chunks of their own,
- * and each start would read two kilobytes of names that these chunks exchange. If each lazy module imports all eager
- * code, all of that is shared, and is one chunk. The bundle does not contain these imports, because nothing uses them.
+ * Puts all code that is loaded at the start into one chunk. esbuild puts code that lazy and eager modules share into
+ * chunks of their own, and each start would read two kilobytes of names that these chunks exchange. If each lazy module
+ * imports all eager code, all of that code is shared, and forms one chunk. The bundle does not contain these imports,
+ * because nothing uses them.
  */
 export const ONE_EAGER_CHUNK: Plugin = {
   name: 'one-eager-chunk',

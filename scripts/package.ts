@@ -1,6 +1,6 @@
 /**
- * `npm run package`: makes the package of each region from dist/, without calling AWS. With `--zips` it writes the zips
- * alone, for those who deploy with other tools.
+ * `npm run package`: makes the package of each region from dist/, without calling AWS. With `--zips` it writes only the
+ * zips, for users who deploy with other tools.
  */
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';

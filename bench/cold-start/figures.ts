@@ -7,7 +7,7 @@ export async function measureColdStartSection(): Promise<SectionResult> {
   return figuresOf(await measureColdStarts(15), await bundleSizes());
 }
 
-/** Selects the figures that have a budget from the measurements. */
+/** Computes the figures that have a budget, from the measurements. */
 export function figuresOf({ ratio }: ColdStarts, sizes: readonly BundleSize[]): SectionResult {
   const atOnceBytes = sizes.find(({ handler }) => handler === 'api')?.atOnceBytes ?? Number.NaN;
   return {

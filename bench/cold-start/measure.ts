@@ -17,7 +17,7 @@ export interface ColdStarts {
    */
   readonly ratio: { readonly value: number; readonly lower: number; readonly upper: number };
   readonly rounds: number;
-  /** The calls in the first request of a process: for a service without keys, and for one that has keys. */
+  /** The calls that a process makes during its first request, for a service without keys and for one with keys. */
   readonly calls: { readonly ofNewService: string; readonly ofKnownPartition: string };
 }
 

@@ -1,4 +1,7 @@
-/** Wraps a handler under the runtime emulator. It imports the handler and answers with the time and CPU used. */
+/**
+ * Wraps a handler under the runtime emulator. Imports the handler, and answers with its result and the time and CPU
+ * time that it took.
+ */
 const before = process.cpuUsage();
 const { handler: measured } = await import(process.env.MEASURED_HANDLER);
 const loaded = process.cpuUsage();

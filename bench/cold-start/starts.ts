@@ -4,8 +4,8 @@ import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.
 import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
 
 /**
- * The variants of which cold starts are measured. `plain` is a default esbuild bundle of the API, `built` is the bundle
- * of `npm run build`, and `preloaded` is `built` with the System Key preloaded.
+ * The variants whose cold starts are measured. `plain` is a default esbuild bundle of the API, `built` is the bundle of
+ * `npm run build`, and `preloaded` is `built` with the System Key preloaded.
  */
 export const STARTERS = ['empty', 'plain', 'built', 'preloaded'] as const;
 export type Starter = (typeof STARTERS)[number];
@@ -14,13 +14,16 @@ export type Starter = (typeof STARTERS)[number];
 export interface ColdStart {
   /** The time to import the handler. */
   readonly loadCpuMs: number;
-  /** From the start of the process until the handler is imported. Includes Node and the Runtime API client. */
+  /**
+   * The time from the start of the process until the handler is imported. Includes starting Node and the Runtime API
+   * client.
+   */
   readonly startCpuMs: number;
   readonly requestCpuMs: number;
   readonly requestWallMs: number;
   /** The maximum resident memory until the end of the first request. */
   readonly peakMiB: number;
-  /** From the first event to its answer, including the start of the process. */
+  /** The time from the first event to its answer, including the start of the process. */
   readonly coldWallMs: number;
   readonly warmWallMs: number;
 }

@@ -25,7 +25,8 @@ const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
 /**
  * The AWS Encryption SDK with data key caching. `tuned` omits the ECDSA signature, which Keyfold's records do not have
  * either, and uses one frame for the whole payload. This is the SDK's fastest setting with key commitment.
- * @param options `context` is the encryption context. The SDK leaves its comparison to the caller.
+ * @param options `context` is the encryption context. The SDK leaves it to the caller to compare the context when it
+ * decrypts.
  */
 export function awsEncryptionSdk(
   sdk: AwsEncryptionSdk,

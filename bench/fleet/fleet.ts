@@ -34,7 +34,7 @@ export async function sendFleet(
   seed: number,
   changes: OurChanges = {},
 ): Promise<Passage> {
-  // The load has its own random numbers, so that it is the same for every policy.
+  // The load has its own random number generator, so that it is the same for every policy.
   const random = new Seeded(seed + 1).draw;
   const clock = new VirtualClock(random);
   const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));
@@ -75,7 +75,10 @@ export async function sendFleet(
   };
 }
 
-/** Simulates a caller. After a retryable error it sends its request again after the `Retry-After` of the API. */
+/**
+ * Simulates a caller. After a retryable error, the caller waits for the API's `Retry-After` and sends its request
+ * again.
+ */
 async function seek(
   clock: VirtualClock,
   random: () => number,

@@ -16,7 +16,7 @@ export interface KeyStore {
   readonly records: Readonly<Record<Visit['key'], DataRowRecord>>;
 }
 
-/** Creates one key 100 days before the measurement, which has expired and only decrypts, and one key a day before. */
+/** Creates two keys: one 100 days before the measurement, which has expired and only decrypts, and one a day before. */
 export async function makeKeyStore(regions: Scenario['regions']): Promise<KeyStore> {
   const metastore = new MemoryMetastore();
   const older = await encryptAt(EPOCH_MS - 100 * DAY_MS, regions, metastore);

@@ -16,7 +16,7 @@ export interface Measures {
   readonly overload: number;
   /** The number of attempts in the second region. */
   readonly spill: number;
-  /** The attempts in the worst second of the second region, as a multiple of its quota. */
+  /** The attempts in the second region's busiest second, as a multiple of its quota. */
   readonly spillPeak: number;
   /** The time from the end of the fault until every caller that waited for more than one second has its answer. */
   readonly recoveryMs: number;

@@ -57,8 +57,8 @@ type Strategy = Extract<
 >;
 
 /**
- * The policy of the AWS SDK: it makes its default retries in a region, and then goes on to the next region. The retries
- * come from the SDK's own strategy.
+ * The policy of the AWS SDK: it makes its default retries in a region, and then moves on to the next region. The
+ * retries come from the SDK's own strategy.
  */
 export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: VirtualClock) => KeyManagementService> {
   const client = new KMSClient({ region: 'us-west-2' });

@@ -17,7 +17,7 @@ interface Panel {
 }
 
 /**
- * Draws, as an SVG, what a scenario is like under each policy: the answers, and the calls in each region, per second.
+ * Draws a scenario under each policy as an SVG: the answers per second, and the calls per second in each region.
  */
 export function plot(passages: Readonly<Record<PolicyName, Passage>>): string {
   const { title, horizonMs, regions } = passages.keyfold.scenario;

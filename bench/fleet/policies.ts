@@ -9,7 +9,7 @@ import type { VirtualClock } from './virtual-clock.ts';
 export const POLICIES = ['keyfold', 'asherah', 'sdk'] as const;
 export type PolicyName = (typeof POLICIES)[number];
 
-/** Makes the KMS of one container from the models of the regions, in the order of preference. */
+/** Makes one container's KMS from the models of the regions, in order of preference. */
 export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
 
 /**

@@ -5,7 +5,7 @@ import type { KmsRegion, Wrap } from '../../src/kms/kms-region.ts';
 import type { RegionalKmsOptions } from '../../src/kms/regional-kms.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** How a region behaves at a moment. */
+/** How a region behaves at a given moment. */
 export type RegionCondition =
   /** The region answers up to a number of calls per second, and throttles the rest. */
   | { readonly kind: 'answers'; readonly perSecond: number }
@@ -43,7 +43,7 @@ export class RegionModel {
     return [...this.callsBySecond.values()].reduce((a, b) => a + b, 0);
   }
 
-  /** Simulates one call. @throws RegionFault if the region fails, or the abort reason of the deadline */
+  /** Simulates one call. @throws RegionFault if the region fails, or the deadline's abort reason */
   async call(action: KmsAction, requestTimeoutMs: number, deadline: Deadline): Promise<void> {
     const second = Math.floor(this.#clock.now() / 1000);
     this.callsBySecond.set(second, (this.callsBySecond.get(second) ?? 0) + 1);
@@ -62,7 +62,8 @@ export class RegionModel {
   }
 
   /**
-   * Makes a client of this region for AwsKms. The plain data key serves as its wrap, because nothing here is secret.
+   * Makes a client of this region for AwsKms. The plain data key also serves as the wrapped one, because nothing here
+   * is secret.
    */
   connect({ keyArn, timeouts }: RegionalKmsOptions): KmsRegion {
     const { region } = this;

@@ -14,7 +14,7 @@ export interface Job {
 
 const THREADS = 2;
 
-/** Runs jobs in two threads, in their order. Calls `done` with the outcome of each job when it ends. */
+/** Runs jobs in two threads, and starts them in order. Calls `done` with the outcome of each job when it ends. */
 export async function runJobs<J extends Job>(
   jobs: readonly J[],
   done: (job: J, passage: Omit<Passage, 'scenario'>) => void,

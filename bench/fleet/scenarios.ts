@@ -1,6 +1,6 @@
 import type { RegionCondition } from './region-model.ts';
 
-/** A cache miss of a container: when it happens, and which System Key of the service the container needs. */
+/** A container's cache miss: when it happens, and which of the service's System Keys the container needs. */
 export interface Visit {
   readonly atMs: number;
   readonly key: 'present' | 'older';
@@ -14,7 +14,7 @@ export interface Scenario {
   readonly regions: readonly { readonly name: string; readonly perSecond: number; readonly medianMs: number }[];
   /** How the behaviour of the preferred region changes over time. */
   readonly turns: readonly { readonly atMs: number; readonly condition: RegionCondition }[];
-  /** When the recovery time begins: with the load, or when the region is back. */
+  /** When the recovery time begins: when the load begins, or when the region is back. */
   readonly troubleEndsAtMs: number;
   readonly horizonMs: number;
   /** The cache misses of each container, in order. */
@@ -26,7 +26,7 @@ export interface Scenario {
 const MAX_AGE_MS = 3_600_000;
 const SECOND = 1000;
 
-/** A scenario in which many containers start within one second, while other work uses a part of the KMS quota. */
+/** A scenario in which many containers start within one second, while other work uses part of the KMS quota. */
 export function coldStart(id: string, containers: number, perSecond: number, runs: number): Scenario {
   return {
     id,
@@ -40,7 +40,7 @@ export function coldStart(id: string, containers: number, perSecond: number, run
   };
 }
 
-/** The parameters of an outage of a region. */
+/** The parameters of a region's outage. */
 interface BadDay {
   readonly id: string;
   readonly death: 'hangs' | 'refuses';

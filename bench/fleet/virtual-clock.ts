@@ -35,7 +35,7 @@ export class VirtualClock {
     return this.at(this.#nowMs + Math.max(1, Math.round(ms)), fire);
   }
 
-  /** Resolves after a delay. Rejects with the reason of the signal if that is aborted first. */
+  /** Resolves after a delay. Rejects with the signal's abort reason if the signal is aborted first. */
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     let timer: VirtualTimer | undefined;
     const slept = new Promise<void>((resolve) => (timer = this.after(ms, resolve)));
@@ -48,7 +48,7 @@ export class VirtualClock {
   }
 
   /**
-   * Runs the timers in the order of their times. Everything that one moment causes ends before the next moment begins.
+   * Runs the timers in order of time. Everything that a timer causes at one time ends before the clock moves on.
    */
   async run(fromMs: number, toMs: number): Promise<void> {
     const restore = this.#takeOver();

@@ -2,7 +2,7 @@ import type { FaultInput } from '../../emulators/kms/faults.ts';
 import type { DynamoDbFault } from '../../test/support/dynamodb-proxy.ts';
 import type { Seeded } from '../../test/support/seeded.ts';
 
-/** The faults of KMS and DynamoDB during one period of a soak. */
+/** The KMS and DynamoDB faults during one period of a soak test. */
 export interface FaultSchedule {
   /** The fault of each region, in the order of the regions. Undefined for a region without a fault. */
   readonly kms: readonly (FaultInput | undefined)[];
@@ -47,7 +47,7 @@ const OF_DYNAMODB: readonly DynamoDbFault[] = [
 ];
 
 /**
- * Picks the next faults. Half of the time there is none. Otherwise one region, all regions, DynamoDB or a mix of them
+ * Picks the next faults. Half of the time there are none. Otherwise one region, all regions, DynamoDB or a mix of them
  * fails.
  */
 export function nextFaultSchedule(random: Seeded, regions: number): FaultSchedule {

@@ -1,6 +1,6 @@
 /**
  * The load of a soak test. It has a process of its own, so that its memory can be measured. Containers start and stop,
- * encrypt, decrypt and rewrap under a deadline, and check every byte. The process appends each record that it received
+ * encrypt, decrypt and rewrap under a deadline, and check every byte. The process appends each record that it receives
  * to a file before it counts the record. It reports its progress to its parent every second, and ends on SIGTERM.
  */
 import { createHash, randomBytes } from 'node:crypto';

@@ -35,7 +35,7 @@ const faultSchema = v.variant('kind', [
  */
 export type Fault = v.InferOutput<typeof faultSchema>;
 
-/** A fault as a caller gives it. Members with a default may be absent. */
+/** A fault as callers specify it. Members with a default may be absent. */
 export type FaultInput = v.InferInput<typeof faultSchema>;
 
 /** Parses a fault. @throws RangeError with the name of the first invalid member */
@@ -46,7 +46,7 @@ export function parseFault(value: unknown): Fault {
   throw new RangeError(`Invalid fault: ${v.getDotPath(issue) ?? 'body'}: ${issue.message}`);
 }
 
-/** A token bucket that admits `perSecond` calls per second. It starts full, with the tokens of one second. */
+/** A token bucket that admits `perSecond` calls per second. It starts with the tokens for one second. */
 export class Throttle {
   readonly #perSecond: number;
   #tokens: number;

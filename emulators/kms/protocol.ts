@@ -75,7 +75,7 @@ function perform(store: KeyStore, place: Place, action: string, body: string): o
   return known.perform(store, place, new Input(body, known.members));
 }
 
-/** Answers a call as its fault demands. */
+/** Applies a fault to a call, instead of performing it. */
 function applyFault(
   fault: Exclude<Fault, { kind: 'latency' }>,
   request: IncomingMessage,
@@ -103,7 +103,7 @@ function applyFault(
   }
 }
 
-/** Waits for `ms` milliseconds. @throws AbortError if the client disconnects, because the call is then not performed */
+/** Waits for `ms` milliseconds. @throws AbortError if the client disconnects, so that the call is not performed */
 async function delay(ms: number, response: ServerResponse): Promise<void> {
   const gone = new AbortController();
   const abort = (): void => gone.abort();

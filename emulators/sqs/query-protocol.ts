@@ -83,7 +83,7 @@ function pairOf(item: unknown): [string, unknown] {
   return [String(Name ?? Key), Value];
 }
 
-/** Converts an answer of the JSON protocol to XML. */
+/** Converts a JSON protocol answer to XML. */
 export function toXml(action: string, answer: object, requestId: string): string {
   const result = children(answer, action);
   return `<?xml version="1.0"?><${action}Response>${element(`${action}Result`, result)}${element(

@@ -34,7 +34,7 @@ export class Queue {
   /** The messages by message ID, in the order in which they were sent. */
   readonly #messages = new Map<string, Message>();
   readonly #byHandle = new Map<string, Message>();
-  /** Begins every receipt handle of this queue, so that other handles can be refused even if the message is gone. */
+  /** The prefix of this queue's receipt handles. Other handles are refused, even if their message is gone. */
   readonly #handlePrefix = `${randomUUID()}/`;
   /**
    * Messages that were sent to a FIFO queue, by deduplication ID. They stay here after deletion, to detect duplicates.

@@ -15,7 +15,8 @@ export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => st
 };
 
 /**
- * Accepts `AWSTraceHeader`, although no message has one, because the emulator refuses to send it.
+ * Checks the requested system attributes. Accepts `AWSTraceHeader`, although the emulator refuses messages with this
+ * attribute.
  * @throws SqsError `InvalidAttributeName` if a name is not a system attribute of SQS
  */
 export function checkSystemNames(names: readonly string[]): void {

@@ -8,13 +8,15 @@ import { keyfold } from '../keyfold.ts';
 
 const { AWS_ACCOUNT_ID = '111122223333' } = process.env;
 const { decrypt } = buildDecrypt();
-// Opens only messages under KMS keys of this account.
+// Opens only messages that were encrypted under KMS keys in this account.
 const keyring = new KmsKeyringNode({
   discovery: true,
   discoveryFilter: { partition: 'aws', accountIDs: [AWS_ACCOUNT_ID] },
 });
 
-/** Moves every row whose card is bytes, because Keyfold's cards are texts. Returns the number of moved rows. */
+/**
+ * Moves every row whose card is binary. A card that Keyfold has sealed is a string. Returns the number of moved rows.
+ */
 export async function migrate(client: DynamoDBClient, table: string): Promise<number> {
   const input = {
     TableName: table,

@@ -1,4 +1,6 @@
-/** A Lambda function that gets a sealed card, and returns a sealed token for it. The handler sees only plain values. */
+/**
+ * A Lambda function that receives a sealed card and returns a sealed token for it. The handler sees only plain values.
+ */
 import { randomUUID } from 'node:crypto';
 import middy from '@middy/core';
 import { keyfold } from '../keyfold.ts';

@@ -1,11 +1,16 @@
 import type { MiddlewareObj } from '@middy/core';
 import { decryptFields, encryptFields, type RecordContext, type Session } from 'keyfold';
 
-/** The options of {@link sealedFields}. Both functions may read only values that are not sealed. */
+/**
+ * The options of {@link sealedFields}. `session` and `context` may read only those values of the event that are not
+ * sealed.
+ */
 export interface SealedFieldsOptions<Event> {
   /** The session of the tenant that an event belongs to. */
   readonly session: (event: Event) => Session;
-  /** The place of the values. Callers give the same context when they seal and open. */
+  /**
+   * The context that binds values to their place. Callers use the same context to seal the event and open the result.
+   */
   readonly context: (event: Event) => RecordContext;
   /** JSONPaths of the event's values to open before the handler runs. */
   readonly open: readonly string[];

@@ -5,7 +5,7 @@ import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 const TableName = 'Orders';
 const dynamoDb = new DynamoDBClient();
 
-/** The event source must have `ReportBatchItemFailures`. Then only the messages that failed come back. */
+/** The event source must have `ReportBatchItemFailures`. Then only the messages that failed return to the queue. */
 export async function handler({ Records }: SQSEvent): Promise<SQSBatchResponse> {
   const outcomes = await Promise.allSettled(Records.map(store));
   const failed = Records.filter((_, i) => outcomes[i]?.status === 'rejected');
@@ -14,14 +14,14 @@ export async function handler({ Records }: SQSEvent): Promise<SQSBatchResponse> 
 
 async function store({ body, messageAttributes }: SQSRecord): Promise<void> {
   const { document } = JSON.parse(body) as { readonly document: object };
-  // Keyfold passes the attributes of the sender's message on.
+  // Keyfold passes on the attributes of the sender's message.
   const { tenant, id } = messageAttributes;
   const Item = {
     tenant: { S: tenant?.stringValue ?? '' },
     id: { S: id?.stringValue ?? '' },
     order: { S: JSON.stringify(document) },
   };
-  // A queue may deliver a message twice. The second one changes nothing.
+  // A queue may deliver a message twice. The second delivery changes nothing.
   const put = new PutItemCommand({ TableName, Item, ConditionExpression: 'attribute_not_exists(id)' });
   await dynamoDb.send(put).catch((error: unknown) => {
     if (!(error instanceof ConditionalCheckFailedException)) throw error;

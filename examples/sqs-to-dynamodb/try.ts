@@ -13,7 +13,7 @@ const dynamoDb = new DynamoDBClient();
 const sqs = new SQSClient();
 await createTable(dynamoDb, 'Orders');
 
-// The sender: the attributes are for the consumer, because Keyfold's result does not name the partition.
+// Act as the sender. The consumer needs the attributes, because Keyfold's result does not name the partition.
 const context = { table: 'Orders', id: '7' };
 const order = { total: 12.5, card: '4111 1111 1111 1111' };
 const input = await sqs.send(new GetQueueUrlCommand({ QueueName: 'keyfold-input' }));
@@ -28,7 +28,7 @@ await sqs.send(
   }),
 );
 
-// What Lambda does on AWS: it polls Keyfold's output queue, and invokes the consumer.
+// Poll Keyfold's output queue and invoke the consumer, as Lambda does on AWS.
 const output = await sqs.send(new GetQueueUrlCommand({ QueueName: 'keyfold-output' }));
 const queueArn = 'arn:aws:sqs:us-west-2:111122223333:keyfold-output';
 const source = startEventSource({ endpoint, queueUrl: output.QueueUrl ?? '', queueArn, invoke: handler });
@@ -43,7 +43,7 @@ while (stored === undefined) {
 await source.stop();
 console.log('stored:', stored);
 
-// A reader that may invoke keyfold-open.
+// Act as a reader that may invoke keyfold-open.
 const functions = { seal: 'keyfold-seal', open: 'keyfold-open' };
 const tenant = new KeyfoldClient({ lambda: new LambdaTransport({ functions }) }).partition('tenant-1');
 const document = JSON.parse(stored) as object;

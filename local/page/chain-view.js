@@ -39,7 +39,7 @@ export function rowOf(keys, { id, created }) {
 
 /** The state of a key as a word with a mark, so that it does not depend on colour alone. */
 export function stateBadge(state) {
-  const mark = { valid: '✓', revoked: '✕', expired: '⏱' }[state] ?? '?';
+  const mark = { valid: '✓', revoked: '✕', erased: '✕', expired: '⏱' }[state] ?? '?';
   return el('span', { class: `state ${state === 'valid' ? 'good' : 'bad'}` }, `${mark} ${state}`);
 }
 
@@ -54,7 +54,8 @@ function kmsKeys(system, regions) {
       { class: 'wraps' },
       regions.map(({ region, fault }) => {
         const arn = wrapped.get(region);
-        const says = arn === undefined ? '✕ cannot decrypt the System Key yet' : '✓ decrypts the System Key';
+        const cannot = system === undefined ? '? the System Key is unknown' : '✕ cannot decrypt the System Key yet';
+        const says = arn === undefined ? cannot : '✓ decrypts the System Key';
         return el(
           'li',
           { class: arn === undefined ? 'missing' : '' },
@@ -78,7 +79,7 @@ function link(name, subtitle, meta, row, how) {
       `${name} `,
       el('small', {}, subtitle),
       ' ',
-      inRecord ? undefined : stateBadge(row?.state ?? 'not in this table'),
+      inRecord ? undefined : stateBadge(row?.state ?? (meta ? 'not in this table' : 'unknown')),
     ),
     meta?.id && el('code', {}, meta.id),
     meta &&

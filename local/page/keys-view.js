@@ -1,7 +1,15 @@
 import { stateBadge } from './chain-view.js';
 import { el, timeOf } from './dom.js';
 
-const KINDS = { system: 'System Key', intermediate: 'Intermediate Key', other: 'not a Keyfold key' };
+const KINDS = {
+  system: 'System Key',
+  intermediate: 'Intermediate Key',
+  tombstone: 'tombstone',
+  register: 'register of erasures',
+  other: 'not a Keyfold key',
+};
+/** The date of a tombstone, in seconds since 1970. */
+const TOMBSTONE_CREATED = 253402300799;
 const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Encrypted with', ''];
 
 /** Shows the rows of the key table. The elements have ARIA roles, because a narrow page shows the table as blocks. */
@@ -30,14 +38,15 @@ function header(name) {
 }
 
 function rowView(row, onRevoke) {
-  const { id, kind, created, state, unreadable } = row;
+  const { id, created, state, unreadable } = row;
+  const kind = kindOf(row);
   const revokable = state === 'valid' || state === 'expired';
   const contents = [
     el('code', {}, id),
     KINDS[kind],
     created === null ? '?' : timeOf(created),
-    el('span', { title: unreadable }, stateBadge(state)),
-    sealer(row),
+    kind !== 'register' && el('span', { title: unreadable }, stateBadge(state)),
+    kind !== 'register' && kind !== 'tombstone' && sealer(row),
     revokable &&
       el(
         'button',
@@ -57,6 +66,12 @@ function rowView(row, onRevoke) {
       el('td', { role: 'cell', 'data-label': COLUMNS[i] }, content === false ? undefined : content),
     ),
   );
+}
+
+/** The kind of a row. An erasure also writes rows that hold no key. */
+function kindOf({ id, kind, created }) {
+  if (id.startsWith('_EP_')) return 'register';
+  return created === TOMBSTONE_CREATED ? 'tombstone' : kind;
 }
 
 function sealer({ parent, wraps }) {

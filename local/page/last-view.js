@@ -1,6 +1,8 @@
 import { copyButton } from './copy.js';
 import { count, el } from './dom.js';
 
+const MAX_CALLS_SHOWN = 8;
+
 /**
  * Shows the outcome and the cost of the last request. `output` is the decrypted text, if any. `note` is a sentence
  * about the output. `why` explains the cost if the calls alone do not.
@@ -32,9 +34,7 @@ export function lastView({ output, note, problem, usedKeys = false, asked, why =
           el('pre', { tabindex: '0', id: 'opened' }, output),
         ),
     note === undefined ? undefined : el('p', { class: 'note' }, note),
-    calls.length === 0
-      ? undefined
-      : el('ol', { class: 'calls', 'aria-label': 'The calls, in the order in which they ended' }, calls.map(callView)),
+    callsView(calls),
     el(
       'details',
       {},
@@ -56,6 +56,14 @@ export function statusOf({ said, asked }) {
 function curlOf(path, body) {
   const data = body === '' ? '' : ` -H 'content-type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`;
   return `curl -X POST${data} '${location.origin}${path}'`;
+}
+
+/** Lists the calls. A long list is collapsed, so that the rest of the page stays near. */
+function callsView(calls) {
+  if (calls.length === 0) return undefined;
+  const label = 'The calls, in the order in which they ended';
+  const list = el('ol', { class: 'calls', 'aria-label': label }, calls.map(callView));
+  return calls.length > MAX_CALLS_SHOWN ? el('details', {}, el('summary', {}, label), list) : list;
 }
 
 function callView({ service, region, action, keyId, outcome }) {

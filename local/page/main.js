@@ -1,4 +1,5 @@
 import { post, readHealth, readState, revoke, setFault } from './api.js';
+import { agreesTo } from './ask.js';
 import { whileBusy } from './busy.js';
 import { bytesView } from './bytes-view.js';
 import { chainView, rowOf } from './chain-view.js';
@@ -7,9 +8,9 @@ import { byId, el, timeOf } from './dom.js';
 import { compactRecordsOf, readable } from './json-text.js';
 import { keysView } from './keys-view.js';
 import { lastView, statusOf } from './last-view.js';
+import { OPERATIONS } from './operate.js';
 import { readRecord } from './record.js';
 import { regionsView } from './regions-view.js';
-import { agreesToRevoke } from './revoke-dialog.js';
 import { noteForTour, startTour } from './tour.js';
 import { perform } from './work.js';
 
@@ -36,6 +37,8 @@ for (const place of document.querySelectorAll('[data-copy]')) {
 startTour((step) => control(STEPS[step], readHealth));
 byId('cold-start').addEventListener('click', () => void control(startCold));
 byId('maintenance').addEventListener('click', () => void control(maintain));
+for (const [id, operation] of Object.entries(OPERATIONS))
+  byId(id).addEventListener('click', () => void operate(operation));
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
     event.target.closest('.pane')?.querySelector('.primary').click();
@@ -55,7 +58,13 @@ async function request(name) {
   noteForTour(result);
 }
 
-/** Takes effect at once, even while a request waits for a region that hangs. */
+/** Asks the user, and then runs an operation on the partition in the form. */
+async function operate({ question, run }) {
+  const partition = byId('partition').value;
+  if (await agreesTo(question(partition))) await control(async () => show(await run(partition)), readHealth);
+}
+
+/** Sets or clears a fault at once, even while a request waits for a region that hangs. */
 async function changeFault(region, fault) {
   await guard(async () => {
     await setFault(region, fault);
@@ -112,6 +121,8 @@ function show(result) {
 
 /** Redraws the view only if its data has changed, because the focus may be inside the view. */
 function showKeys() {
+  const isErasing = world.keys.some(({ state }) => state === 'erased');
+  for (const button of document.querySelectorAll('[data-erasing]')) button.hidden = !isErasing;
   const now = JSON.stringify(world.keys);
   if (now === keysShown) return;
   keysShown = now;
@@ -145,7 +156,7 @@ async function rewrap() {
   const { keys } = await readState();
   const row = rowOf(keys, readRecord(byId('record').value.trim()).parent);
   if (row?.state === 'valid') {
-    if (!(await agreesToRevoke(row))) return;
+    if (!(await agreesTo(revocationOf(row)))) return;
     await revokeNow(row);
   }
   await startCold();
@@ -158,8 +169,13 @@ async function maintain() {
   show({ said: asked.ok ? 'Maintained' : 'The maintenance failed', output: readable(asked.text), why, asked });
 }
 
+function revocationOf({ id, created }) {
+  const text = `${id}, created ${timeOf(created)}. This cannot be undone. The key still decrypts what it encrypted, but Keyfold creates another key to encrypt with.`;
+  return { title: 'Revoke this key?', text, action: 'Revoke' };
+}
+
 async function revokeRow(row) {
-  if (!(await agreesToRevoke(row))) return;
+  if (!(await agreesTo(revocationOf(row)))) return;
   await control(() => revokeNow(row));
   byId('keys-status').focus();
 }

@@ -9,7 +9,7 @@ export interface Tier {
   readonly price: number;
 }
 
-/** Prices in US dollars. prices.json also says from which date they are. */
+/** Prices in US dollars. prices.json also gives their date. */
 export interface Prices {
   readonly kmsKeyMonth: number;
   readonly kmsPerMillionRequests: number;
@@ -27,7 +27,7 @@ export interface Prices {
   readonly dashboardMonth: number;
 }
 
-/** What a bill assumes, besides the assumptions about the fleet. */
+/** The assumptions of a bill, including those about the fleet. */
 export interface Assumptions extends FleetAssumptions {
   readonly memoryMb: number;
   readonly initMs: number;
@@ -54,7 +54,7 @@ const MILLION = 1e6;
 /** The KMS calls per request if a service has no key hierarchy. */
 const NAIVE_CALLS_PER_REQUEST = 1;
 
-/** The costs of a month in US dollars by purpose, in the order of the bill. */
+/** A month's costs in US dollars by purpose, in the order of the bill. */
 export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): Record<string, number> {
   const month = monthOf(ratePerSecond, assumed);
   const { regions, partitions, eventOverheadBytes: overhead } = assumed;

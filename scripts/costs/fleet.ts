@@ -1,4 +1,4 @@
-/** What is assumed about a fleet. prices.json explains each value. */
+/** The assumptions about a fleet. prices.json explains each value. */
 export interface FleetAssumptions {
   readonly hoursInMonth: number;
   readonly peakFactor: number;
@@ -23,7 +23,7 @@ export interface FleetMonth {
   readonly coldStarts: number;
   /** The number of KMS calls, which unwrap, make and maintain System Keys. */
   readonly kmsCalls: number;
-  /** The part of `kmsCalls` in which processes that serve requests unwrap System Keys. */
+  /** The number of those `kmsCalls` with which processes that serve requests unwrap System Keys. */
   readonly unwraps: number;
   /** The number of reads of Intermediate Keys. A request waits for each of them. */
   readonly partitionReads: number;
@@ -42,9 +42,9 @@ export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): 
 
 /**
  * Computes the calls that a month's requests cause. During one cache age, a process unwraps each System Key that it
- * needs once, and reads the keys of each partition that it serves once. Of `processes × partitions` pairs, requests at
- * random meet `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the calls that
- * the code makes.
+ * needs once, and reads the keys of each partition that it serves once. Of `processes × partitions` pairs, random
+ * requests meet the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the
+ * calls that the code makes.
  */
 export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): FleetMonth {
   const { hoursInMonth, processLifetimeHours, cacheAgeMinutes, partitions, regions } = assumed;

@@ -1,20 +1,20 @@
 /**
- * typedoc makes a heading of every part of a member, so that a page has "Returns" a hundred times. Here only exports
- * and their members stay headings, and a member's heading names its export.
+ * typedoc makes a heading of every part of a member, so a page has "Returns" a hundred times. This module keeps only
+ * the headings of exports and their members, and a member's heading names its export.
  */
 
-/** The headings of groups. The headings below them say the same. */
+/** The headings of groups. They are left out, because the headings below them say the same. */
 const GROUPS = new Set(['Accessors', 'Constructors', 'Get Signature', 'Methods']);
 const HEADING = /^(#+) (.*)$/;
 
-/** A page, and the new anchors of its headings by the old ones. */
+/** A page, and the new anchor of each heading by its old anchor. */
 interface RenamedPage {
   readonly text: string;
   readonly anchors: ReadonlyMap<string, string>;
 }
 
 /**
- * Turns headings of parts into labels, and lets each link between the pages lead to the heading that it led to.
+ * Turns headings of parts into labels, and updates the links between the pages, so that they lead to the same headings.
  * @param pages by their file names
  */
 export function withUniqueHeadings(pages: Readonly<Record<string, string>>): Record<string, string> {
@@ -58,7 +58,7 @@ function withLabels(page: string): RenamedPage {
   return { text, anchors };
 }
 
-/** Names the anchors of a page's headings, as the usual forges do: a repeated heading gets a number. */
+/** Names the anchors of a page's headings as GitHub and GitLab do: a repeated heading gets a number. */
 class Anchors {
   readonly #counts = new Map<string, number>();
 

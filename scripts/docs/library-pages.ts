@@ -52,7 +52,7 @@ export async function libraryPages(root: string, tools: string): Promise<Pages> 
   }
 }
 
-/** The options of the project's own compiler, for the TypeScript 5 with which typedoc works. */
+/** The project's own compiler options, adapted to TypeScript 5, which typedoc uses. */
 function configFor(root: string, entries: readonly { readonly file: string }[]): object {
   return {
     extends: join(root, 'tsconfig.json'),

@@ -27,8 +27,8 @@ const RUNS: readonly (readonly string[])[] = [
 
 /**
  * Runs the CLI on a key table.
- * @returns for each run its arguments, its exit code and the JSON that it prints, the audit included, without dates and
- * without names that exist only on this machine. The output that is not JSON is left out, because it may change.
+ * @returns for each run its arguments, its exit code and the JSON that it prints, including the audit, without dates
+ * and without names that exist only on this machine. The output that is not JSON is left out, because it may change.
  */
 export async function observeCli(endpoint: string): Promise<string[]> {
   const { stdout } = await keyfold(endpoint, ['keys', 'list', '--all', '--json']);

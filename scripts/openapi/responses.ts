@@ -88,6 +88,6 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
   const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
   const { body } = problemResponse(error, 'JKJaXmPLvHcESHA=');
-  // The service draws the time for a retry at random. In the document it must not change.
+  // The service chooses the delay at random. The document needs a fixed value.
   return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

@@ -100,7 +100,7 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
       if (valibotSchema === recordEntry) return refTo('SealedRecord');
-      // Generators of clients make a member with a default required, and they give a constant without a type any type.
+      // Client generators treat a member with a default as required, and a constant without a type as `any`.
       const { default: _, ...rest } = jsonSchema;
       return 'const' in rest ? { type: typeof rest.const as 'string' | 'boolean', ...rest } : rest;
     },

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { ROOT, type Passage } from './scan.ts';
 
-/** Records of what was, and pages that a script writes from doc comments. */
+/** The history of changes, and pages that a script writes from doc comments. */
 const EXCLUDED = /^(?:CHANGELOG\.md$|docs\/reference\/library\/)/;
 
 /** What begins a passage: a heading, an item of a list, or a row of a table. */

@@ -20,7 +20,7 @@ const FOLDERS = [
   '*.yml',
 ];
 const SCRIPTS = new Set(['.ts', '.js', '.mjs', '.cjs']);
-/** How a comment line begins in other languages. */
+/** How a comment line begins in languages other than TypeScript and JavaScript. */
 const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
   '.go': /^\s*\/\/ ?/,
   '.java': /^\s*(?:\/\/|\/\*\*?|\*\/?) ?/,
@@ -28,13 +28,13 @@ const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
   '.css': /^\s*\/\* ?/,
   '.py': /^\s*# ?/,
   '.yml': /^\s*# ?/,
-  // A script of the shell, such as .ci/run.
+  // A shell script, such as .ci/run.
   '': /^\s*#(?!!) ?/,
 };
 /** Comments that are instructions for a tool. */
 const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
 const TEST_FUNCTIONS = new Set(['describe', 'it', 'test']);
-/** The longest source text of a value that a title shows. */
+/** A title shows the source text of a value up to this length. */
 const MAX_SOURCE = 60;
 
 /** A comment, test title or message, with its first and last line. */

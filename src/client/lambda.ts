@@ -163,6 +163,7 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
  */
 const CODES: Readonly<Record<string, TransportErrorCode>> = {
   // Transient: a retry may succeed.
+  CodeArtifactUserPendingException: 'Unavailable',
   EFSIOException: 'Unavailable',
   EFSMountTimeoutException: 'Unavailable',
   EFSMountConnectivityException: 'Unavailable',
@@ -170,9 +171,14 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
   RequestLimitExceeded: 'Throttled',
   ResourceConflictException: 'Unavailable',
   ResourceNotReadyException: 'Unavailable',
+  S3FilesMountConnectivityException: 'Unavailable',
+  S3FilesMountTimeoutException: 'Unavailable',
   SnapStartNotReadyException: 'Unavailable',
+  SnapStartRegenerationFailureException: 'Unavailable',
   SnapStartTimeoutException: 'Unavailable',
   // Permanent: an operator must change the function.
+  CodeArtifactUserDeletedException: 'FunctionFailed',
+  CodeArtifactUserFailedException: 'FunctionFailed',
   EC2AccessDeniedException: 'FunctionFailed',
   EFSMountFailureException: 'FunctionFailed',
   InvalidRuntimeException: 'FunctionFailed',
@@ -182,6 +188,10 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
   KMSAccessDeniedException: 'FunctionFailed',
   KMSDisabledException: 'FunctionFailed',
   KMSNotFoundException: 'FunctionFailed',
+  ModeNotSupportedException: 'FunctionFailed',
+  NoPublishedVersionException: 'FunctionFailed',
+  RecursiveInvocationException: 'FunctionFailed',
+  S3FilesMountFailureException: 'FunctionFailed',
   SnapStartException: 'FunctionFailed',
 };
 

@@ -11,7 +11,7 @@ import {
   type Row,
   type RowSource,
 } from '../maintenance/reencryption/rows.ts';
-import { faultName } from '../metastore/sql/sql-faults.ts';
+import { faultName, isSqlState } from '../metastore/sql/sql-faults.ts';
 
 /** The options of {@link PostgresRows}. */
 export interface PostgresRowsOptions extends FieldNames {
@@ -194,7 +194,8 @@ export class PostgresRows implements RowSource<TableRow> {
       if (/^(?:22|23|54|P0)[0-9A-Z]{3}$/.test(name))
         throw new KeyfoldError('InvalidRequest', `PostgreSQL refuses the changed row: ${name}.`);
       // 08 and 57: the connection or the query was ended. 40: a deadlock or another transaction. 53, 55: busy.
-      const mayPass = /^(?:08|40|53|55|57)[0-9A-Z]{3}$/.test(name) || !/^[0-9A-Z]{5}$/.test(name);
+      // 25006: the server is read-only. After a failover, a new connection leads to the new primary server.
+      const mayPass = !isSqlState(name) || /^(?:08|40|53|55|57)/.test(name) || name === '25006';
       throw new SourceFault(`The table ${this.#options.table} fails: ${name}`, mayPass);
     }
   }

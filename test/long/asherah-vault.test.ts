@@ -53,7 +53,7 @@ describe.each(['asherah', 'keyfold'] as const)('with the key rows of %s', (first
     const systemKey = await metastore.loadLatest(systemKeyId);
     expect(Buffer.from(systemKey?.encryptedKey ?? []).toString()).toMatch(/^vault:v1:/);
     for (const record of [earlier, later]) {
-      // Neither makes keys of its own beside those of the other.
+      // The second of the two uses the keys of the first, instead of making its own.
       expect(decodeDataRowRecord(record).key.parent).toEqual(parent);
       expect(await asherah.decrypt('tenant', record)).toEqual(PAYLOAD);
       expect(await keyfold().decryptJson(record)).toEqual(PAYLOAD);

@@ -1,4 +1,4 @@
-/** The memory of commands that read 1,000,000 rows. `npm run test:long` prints it. */
+/** Measures the memory of commands that read 1,000,000 rows. `npm run test:long` prints it. */
 import { expect, it } from 'vitest';
 import { memoryOfKeysList, memoryOfVerify } from '../support/live-memory.ts';
 

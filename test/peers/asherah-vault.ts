@@ -18,7 +18,7 @@ export async function buildAsherahVault(): Promise<void> {
   await promisify(execFile)('cargo', ['build', ...options]);
 }
 
-/** What an Asherah with Vault needs. */
+/** What a process of Asherah with Vault needs. */
 export interface AsherahVaultOptions {
   readonly address: string;
   readonly token: string;
@@ -44,7 +44,7 @@ interface Row {
   readonly ParentKeyMeta?: { readonly KeyId: string; readonly Created: number } | null;
 }
 
-/** Starts an Asherah in a process of its own. */
+/** Starts Asherah in a process of its own. */
 export function startAsherahVault(options: AsherahVaultOptions): AsherahVault {
   const { address, token, transitKey, service, product } = options;
   const program = join(TARGET, 'release', 'asherah-vault-peer');

@@ -14,7 +14,7 @@ export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
 /** One of {@link ASHERAHS}. */
 export type AsherahCore = (typeof ASHERAHS)[number];
 
-/** How to start an Asherah. Its Go core contains a static master key, {@link GO_STATIC_KEY}. */
+/** The options of an Asherah process. The Go core contains a static master key, {@link GO_STATIC_KEY}. */
 export type AsherahOptions = AsherahNames & (AsherahOnDynamoDb | AsherahOnSql);
 
 interface AsherahNames {
@@ -34,11 +34,13 @@ interface AsherahOnDynamoDb {
 }
 
 interface AsherahOnSql {
-  /** The form depends on the driver of the core. In the Python bindings, only `go` and `rust` take one here. */
+  /**
+   * The form depends on the core's database driver. Of the cores here, only `go` and `rust` accept a connection string.
+   */
   readonly connectionString: string;
 }
 
-/** The KMS keys of an Asherah. */
+/** The KMS keys of an Asherah process. */
 export interface AsherahKms {
   /** The environment variables with which the process finds the emulator. */
   readonly environment: Readonly<Record<string, string>>;
@@ -48,7 +50,7 @@ export interface AsherahKms {
   readonly single?: boolean;
 }
 
-/** A running Asherah. Its methods throw Asherah's errors. */
+/** A running Asherah process. Its methods throw Asherah's errors. */
 export interface Asherah extends AsyncDisposable {
   encrypt(partition: string, payload: Uint8Array): Promise<string>;
   decrypt(partition: string, record: string): Promise<Buffer>;
@@ -57,7 +59,7 @@ export interface Asherah extends AsyncDisposable {
 /** The static master key that is built into Asherah's Go core. */
 export const GO_STATIC_KEY = Buffer.from('thisIsAStaticMasterKeyForTesting');
 
-/** Starts an Asherah with an empty cache, in a child process. */
+/** Starts Asherah with an empty cache, in a child process. */
 export async function startAsherah({ core, kms, ...config }: AsherahOptions): Promise<Asherah> {
   const env = { PATH: process.env['PATH'], ...AWS_ENVIRONMENT, ...kms?.environment };
   const child = spawn(...commandOf(core), { env, stdio: ['pipe', 'pipe', 'ignore'] });

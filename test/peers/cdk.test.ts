@@ -33,7 +33,8 @@ function policiesOf(policyRegions?: string[]): string {
 }
 
 /**
- * The resources that both must have in common: without the bucket of osls, the code, and what belongs to another part.
+ * The parts of resources that must be the same in both templates. The bucket of osls, the code and references to other
+ * parts of the deployment may differ.
  */
 function comparable(resources: object): object {
   const kept = Object.entries(resources).filter(([name]) => !name.startsWith('ServerlessDeploymentBucket'));

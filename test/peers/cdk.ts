@@ -19,7 +19,7 @@ export interface SynthesizedApp {
 /** The account and region of the example. */
 export const ENV = { account: '111122223333', region: 'us-west-2' };
 
-/** A stack as a user's app has it. */
+/** A stack as in a user's app. */
 export function stackOf(stackName = 'keyfold', env: { account?: string; region?: string } = ENV): Stack {
   // The CDK's own validation takes seconds. cfn-lint validates the same templates in templates.test.ts.
   const context = { '@aws-cdk/core:validateAgainstDefaultRules': false };
@@ -41,7 +41,7 @@ export function synthesize(stack: Stack): SynthesizedApp {
   return result;
 }
 
-/** Gives both forms of a `Fn::GetAtt` and of a `DependsOn` the same one. CloudFormation knows both. */
+/** Converts each `Fn::GetAtt` and `DependsOn` to one form, because CloudFormation accepts two forms of both. */
 export function normalized(template: unknown): unknown {
   return JSON.parse(JSON.stringify(template), (name, value: unknown) => {
     if (name === 'DependsOn' && Array.isArray(value) && value.length === 0) return undefined;

@@ -135,7 +135,7 @@ async function isAllowedOnAny(
   return (await Promise.all(answers)).includes(true);
 }
 
-/** The actions of these patterns, without those that only properties of other templates ask for. */
+/** The actions of these patterns, without those that only the properties of other templates need. */
 async function neededOf(patterns: readonly string[], left: readonly RegExp[]): Promise<string[]> {
   const actions = (
     await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))

@@ -1,4 +1,4 @@
-/** `keyfold doctor` on moto, which has the settings of tables and keys that our emulators lack. */
+/** Tests `keyfold doctor` on moto, which has settings of tables and keys that our emulators lack. */
 import {
   CreateTableCommand,
   DynamoDBClient,

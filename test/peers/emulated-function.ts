@@ -7,7 +7,7 @@ import { freePort } from './processes.ts';
 
 /** The options of an {@link EmulatedFunction}. */
 export interface EmulatedFunctionOptions {
-  /** The folder with the unpacked package, which are the only files of the function. */
+  /** The folder with the unpacked package. The function has no other files. */
   readonly taskRoot: string;
   /** The handler, as it is configured in Lambda: `dist/handlers/api/index.handler`. */
   readonly handler: string;

@@ -46,7 +46,7 @@ describe.for([
         const table = await shareTable(dynamoDb.endpoint, { core });
         const records: string[] = [];
         for (const region of regions) {
-          // The writer has the keys of all regions, and the reader of one region only.
+          // The writer has the keys of all regions. The reader has the key of only one region.
           const own = records.length === 0 ? keys : { [region]: keys[region] ?? '' };
           await using asherah = await table.asherah({
             environment: proxy.environment,

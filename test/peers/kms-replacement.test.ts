@@ -15,7 +15,7 @@ const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 const BOTH = [WEST, EAST];
-/** These implementations name the key of their configuration when KMS decrypts. The others name none. */
+/** These implementations name the configured key when they call Decrypt. The others name no key. */
 const NAME_THEIR_KEY: ReadonlySet<AsherahCore> = new Set(['go-v2', 'rust']);
 
 let kms: KmsEmulator;
@@ -119,9 +119,9 @@ interface Fixture {
   readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
   readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
   readonly move: (regions: readonly string[]) => Promise<void>;
-  /** Runs Keyfold's maintenance, configured with aliases, which must succeed. */
+  /** Runs Keyfold's maintenance, which is configured with aliases and must succeed. */
   readonly maintain: (regions: readonly string[]) => Promise<void>;
-  /** Whether a cold Asherah can read the record. */
+  /** Whether a cold Asherah process can read the record. */
   readonly reads: (record: string, regions: readonly string[], named: Named) => Promise<boolean>;
   readonly readsWith: (record: string, arns: Record<string, string>) => Promise<boolean>;
 }

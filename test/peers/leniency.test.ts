@@ -9,7 +9,10 @@ import { NAMES, shareTable, type Row } from './shared-table.ts';
 
 const PAYLOAD = Buffer.from('payload');
 const PARTITIONS = oddPartitions(NAMES);
-/** Members that neither knows. Keyfold knows `Proof`, which test/peers/proofs.test.ts covers. */
+/**
+ * Members that neither Asherah nor Keyfold recognises. Keyfold recognises `Proof`, which test/peers/proofs.test.ts
+ * covers.
+ */
 const UNKNOWN = { Witness: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', Nested: { a: [1, null, 'é'] }, Number: 1.5 };
 
 let dynamoDb: PeerServer;

@@ -39,7 +39,7 @@ it('a project that installs the package can compile the examples in the document
   expect(brought).toContain('keyfold');
   expect(brought.filter((name) => /^(?:pinned-)?node\b|^aws-cdk-lib$|^constructs$/.test(name))).toEqual([]);
 
-  // The user of keyfold/cdk has the CDK.
+  // Users of keyfold/cdk have installed the CDK themselves.
   for (const name of ['aws-cdk-lib', 'constructs']) {
     await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
   }

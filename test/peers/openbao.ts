@@ -61,7 +61,7 @@ export class OpenBao {
     return text === '' ? {} : ((JSON.parse(text) as { data: Record<string, unknown> | null }).data ?? {});
   }
 
-  /** Makes a policy that may use a transit key, but not make one, and a role of AppRole with it. */
+  /** Makes a policy that allows the use of a transit key, but not the creation of one, and an AppRole role with it. */
   async makeRole(name: string, transitKey: string, role: object): Promise<{ roleId: string; secretId: string }> {
     const paths = ['encrypt', 'decrypt'].map((action) => `path "transit/${action}/${transitKey}"`);
     const policy = paths.map((path) => `${path} { capabilities = ["update"] }`).join('\n');
@@ -70,7 +70,7 @@ export class OpenBao {
     return this.roleOf(name);
   }
 
-  /** The role ID and a new secret ID of a role of AppRole. */
+  /** The role ID and a new secret ID of an AppRole role. */
   async roleOf(name: string): Promise<{ roleId: string; secretId: string }> {
     const headers = { 'x-vault-token': ROOT };
     const answer = await fetch(`${this.url}/v1/auth/approle/role/${name}/role-id`, { headers });

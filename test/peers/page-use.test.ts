@@ -1,5 +1,5 @@
 /** Tests in a real browser how easy the page of `npm start` is to use. */
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { launchBrowser } from './browser.ts';
@@ -239,6 +239,71 @@ it('the page asks before it revokes a key', async () => {
   await revoke.click();
   await dialog.getByRole('button', { name: 'Revoke' }).click();
   await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
+});
+
+/** Presses a button, agrees to what the page asks, and returns what the page says about the record. */
+async function operate(name: string, action: string, outcome: RegExp): Promise<string> {
+  await page.getByRole('button', { name, exact: true }).click();
+  await page.getByRole('dialog').getByRole('button', { name: action, exact: true }).click();
+  await underTest.said(outcome);
+  return page.locator('.result .note').innerText();
+}
+
+function cellOf(row: Locator, label: string): Promise<string> {
+  return row.locator(`[data-label="${label}"]`).innerText();
+}
+
+/** The kinds of the rows of the key table on the page, and their states. */
+async function keyRows(): Promise<string[]> {
+  const rows = await page.locator('.keys tbody tr').all();
+  return Promise.all(rows.map(async (row) => `${await cellOf(row, 'Kind')} ${await cellOf(row, 'State')}`.trim()));
+}
+
+it('the page rotates a key after it has asked, and shows that the record still decrypts', async () => {
+  await underTest.press('Encrypt', /^Encrypted/);
+  await page.getByRole('button', { name: 'Rotate the Intermediate Key' }).click();
+  expect(await page.getByRole('dialog').innerText()).toContain('revokes nothing');
+  await page.keyboard.press('Escape');
+  expect(await keyRows()).toEqual(['System Key ✓ valid', 'Intermediate Key ✓ valid']);
+  expect(await operate('Rotate the Intermediate Key', 'Rotate', /^Rotated/)).toBe(
+    'After a cold start, the last record still decrypts.',
+  );
+  expect(await why()).toBe('Ran keyfold keys rotate --partition tenant-1');
+  expect(await page.locator('#opened').innerText()).toMatch(/^_IK_tenant-1_local_keyfold has a new key, created /);
+  expect(await keyRows()).toEqual(['System Key ✓ valid', 'Intermediate Key ✓ valid', 'Intermediate Key ✓ valid']);
+  expect(await underTest.press('Rewrap', /^Rewrapped/)).toMatch(/^Rewrapped/);
+});
+
+it('the page erases a partition after it has asked, cancels that, and deletes the keys', async () => {
+  await underTest.press('Encrypt', /^Encrypted/);
+  expect(await page.getByRole('button', { name: 'Delete the keys' }).isVisible()).toBe(false);
+  await page.getByRole('button', { name: 'Erase the partition' }).click();
+  expect(await page.getByRole('dialog', { name: 'Erase tenant-1?' }).innerText()).toContain('no longer decrypt');
+  await page.keyboard.press('Escape');
+  expect(await keyRows()).toEqual(['System Key ✓ valid', 'Intermediate Key ✓ valid']);
+
+  const erased = /^After a cold start, the last record does not decrypt\. 410 PartitionErased: /;
+  expect(await operate('Erase the partition', 'Erase', /^Keys marked/)).toMatch(erased);
+  expect(await page.locator('#opened').innerText()).toMatch(/^Marked 1 rows\. --finish may delete them from /);
+  const marked = ['System Key ✓ valid', 'tombstone ✕ erased', 'Intermediate Key ✕ erased', 'register of erasures'];
+  expect(await keyRows()).toEqual(marked);
+  expect(await page.locator('#chain').innerText()).toContain('✕ erased');
+  expect(await operate('Cancel the erasure', 'Cancel the erasure', /^Erasure cancelled/)).toBe(
+    'After a cold start, the last record still decrypts.',
+  );
+  expect(await keyRows()).toEqual(['System Key ✓ valid', 'Intermediate Key ✕ revoked']);
+  await operate('Erase the partition', 'Erase', /^Keys marked/);
+  expect(await operate('Delete the keys', 'Delete the keys', /^Keys deleted/)).toMatch(erased);
+  expect(await keyRows()).toEqual(['System Key ✓ valid', 'tombstone ✕ erased', 'register of erasures']);
+  // The browser itself logs every error status.
+  expect(underTest.complaints.splice(0).every((complaint) => complaint.includes('410'))).toBe(true);
+});
+
+it('the page says why a command was refused', async () => {
+  await page.getByRole('button', { name: 'Erase the partition' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Erase', exact: true }).click();
+  await underTest.said(/^Not done/);
+  expect(await page.locator('.problem').innerText()).toMatch(/no System Key|no key rows/);
 });
 
 it('the page links only to pages on this machine', async () => {

@@ -13,9 +13,9 @@ import { runStateMachine } from './step-functions.ts';
 import { startDynamoDbStore } from './trial-stores.ts';
 
 const SEGMENTS = 3;
-/** Each segment has two pages of the worker. */
+/** A worker reads each segment in two pages. */
 const ROWS = 6000;
-/** The time that Lambda leaves to a worker. Half of it is over after one page. */
+/** The time that Lambda gives a worker. More than half of it has passed after one page, so the worker stops there. */
 const REMAINING_MS = 1000;
 const KILLS = 4;
 
@@ -94,7 +94,7 @@ it('a Distributed Map whose workers are killed does every good row, loses no wri
     expect(execution).toMatchObject({ status: 'SUCCEEDED' });
     const counts = JSON.parse(execution.output ?? '') as { written: number; unchanged: number; quarantined: number }[];
     expect(counts).toHaveLength(SEGMENTS);
-    // Rows that a killed worker has done count as unchanged in the next one.
+    // Rows that a killed worker has re-encrypted count as unchanged for the next worker.
     expect(counts.reduce((sum, one) => sum + one.written + one.unchanged + one.quarantined, 0)).toBe(ROWS);
     expect(lambda.seen.killed).toBe(KILLS);
     expect(lambda.seen.continued).toBeGreaterThanOrEqual(SEGMENTS);

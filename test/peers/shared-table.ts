@@ -17,13 +17,15 @@ export const NAMES = { service: 'svc', product: 'prod' };
 /** A row of the key table in DynamoDB's attribute format. */
 export type Row = Record<string, AttributeValue>;
 
-/** A key table for one Asherah and one Keyfold. */
+/** A key table that Asherah and Keyfold share. */
 export interface SharedTable {
   readonly tableName: string;
   readonly metastore: DynamoDbMetastore;
   /** Starts a cold process of Asherah, with the static key unless `kms` is given. */
   readonly asherah: (kms?: AsherahKms) => Promise<Asherah>;
-  /** Makes a cold Keyfold, whose clock may differ, with the static key unless `kms` is given. */
+  /**
+   * Makes a cold Keyfold service, with the static key unless `kms` is given. Its clock may differ from the true time.
+   */
   readonly keyfold: (options?: KeyfoldOptions) => SessionFactory;
   /** Changes the row of a key in the table. */
   readonly change: (key: KeyMeta, change: (row: Row) => void) => Promise<void>;

@@ -1,5 +1,6 @@
 /**
- * Tests the site of the documents in a real browser. A file server serves it under a path that the build does not know.
+ * Tests the site of the documents in a real browser. A file server serves it under a path that is not known when the
+ * site is built.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -70,7 +70,7 @@ export class SoftHsm {
     return hsm;
   }
 
-  /** How many sessions may be open. */
+  /** The maximum number of open sessions. */
   async limitSessions(limit: number): Promise<void> {
     await writeFile(join(this.#folder, 'limit'), String(limit));
   }

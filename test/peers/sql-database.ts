@@ -8,7 +8,7 @@ import { startMariaDb, startPostgres, type DatabaseServer } from './databases.ts
 export const KINDS = ['PostgreSQL', 'MariaDB'] as const;
 export type SqlKind = (typeof KINDS)[number];
 
-/** A metastore on a pool of its own. */
+/** A metastore with its own connection pool. */
 export interface OpenMetastore {
   readonly metastore: PostgresMetastore | MySqlMetastore;
   /** The number of connections that the metastore has taken from its pool: one for each query. */
@@ -25,7 +25,7 @@ interface OpenOptions {
   readonly setting?: string;
 }
 
-/** A connection of the operator. */
+/** The operator's connection. */
 interface OperatorConnection {
   run(sql: string): Promise<unknown>;
   close(): Promise<void>;

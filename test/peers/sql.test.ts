@@ -32,7 +32,7 @@ describe.for(KINDS)('%s', (kind) => {
       await database.createTable({ id: isPostgres ? 'TEXT' : 'VARBINARY(2048)' });
       one = database.open();
     });
-    // Texts in PostgreSQL cannot contain U+0000.
+    // A string in PostgreSQL cannot contain U+0000.
     const longId = LONG_ID.replace('\0', '\u0001');
     runMetastoreContracts(kind, () => one.metastore, isPostgres ? { longId } : {});
   });
@@ -78,7 +78,7 @@ describe.for(KINDS)('%s', (kind) => {
     it('distinguishes IDs that a collation considers equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // The dates differ by one second, because the primary key of a table with such a collation takes the IDs for
+      // The dates differ by one second, because the primary key of a table with such a collation treats the IDs as
       // equal.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
@@ -100,7 +100,7 @@ describe.for(KINDS)('%s', (kind) => {
         expect(await metastore.rows(row.id, deadline)).toEqual([]);
         expect(await metastore.loadRecent(row.id, row.created, deadline)).toEqual([]);
         const outcome = await metastore.store(row, deadline).catch((error: KeyfoldError) => error.code);
-        // Texts in MySQL can contain U+0000.
+        // A string in MySQL can contain U+0000.
         expect(outcome).toBe(id === 'a\0' && !isPostgres ? 'stored' : 'InvalidRequest');
       }
       for (const created of [-1, 0, 1.5, Number.NaN, 2 ** 31, 4e9, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
@@ -344,7 +344,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await service.rows(row.id, deadline)).toEqual([row]);
       expect(await codeOf(service.replaceKey(row, Buffer.from('x'), deadline))).toBe('MetastoreUnavailable');
       expect(await maintenance.replaceKey(row, Buffer.from('x'), deadline)).toBe('replaced');
-      // The service's own rights are enough to stop a query of its own.
+      // The service needs no additional right to stop one of its own queries.
       const slow = keyRecord('_SK_slow', 60);
       const blocker = await holdRow(slow);
       const signal = AbortSignal.timeout(200);

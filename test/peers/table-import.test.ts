@@ -1,4 +1,4 @@
-/** Moves an Asherah from PostgreSQL or MariaDB to DynamoDB, as docs/how-to/move-from-asherah.md describes. */
+/** Moves Asherah's key table from PostgreSQL or MariaDB to DynamoDB, as docs/how-to/move-from-asherah.md describes. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { NAMES, shareTable, type SharedTable } from './shared-table.ts';
 import { KINDS, startDatabase, type SqlDatabase, type SqlKind } from './sql-database.ts';
 
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
-/** Rows of more than two pages. */
+/** Enough rows for more than two pages. */
 const ROWS = 1200;
 
 let databases: Readonly<Record<SqlKind, SqlDatabase>>;
@@ -117,7 +117,7 @@ describe.for(CASES)('Asherah $core on $kind ($zone, $types)', ({ core, kind, zon
 });
 
 describe.for(KINDS)('keyfold table import from %s', (kind) => {
-  /** Makes a table with many rows, of which some IDs are equal to others for the collation of MariaDB. */
+  /** Makes a table with many rows. MariaDB's collation treats some of their IDs as equal. */
   async function fill(): Promise<EnvelopeKeyRecord[]> {
     const database = databases[kind];
     await database.setTimeZone(kind === 'PostgreSQL' ? 'UTC' : '+00:00');

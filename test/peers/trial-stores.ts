@@ -22,7 +22,7 @@ export interface ServedStore {
 }
 
 const TableName = 'Customers';
-/** The most items of one request. */
+/** The maximum number of items in one request. */
 const BATCH_ITEMS = 25;
 
 function itemOf(id: string, text: string): Record<string, AttributeValue> {

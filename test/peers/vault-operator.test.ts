@@ -1,4 +1,4 @@
-/** The operator's commands on a real OpenBao. The settings are those of docs/how-to/use-vault.md. */
+/** Tests the operator's commands on a real OpenBao. The settings are those of docs/how-to/use-vault.md. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, '..', '..');
 const GOBIN = join(PEERS_FOLDER, 'actionlint');
 
 beforeAll(async () => {
-  // Go keeps what it has compiled before, so no stamp file is needed.
+  // Go caches what it has compiled, so no stamp file is needed.
   await run('go', ['install', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.7'], { env: { ...process.env, GOBIN } });
 });
 

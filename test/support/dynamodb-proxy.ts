@@ -34,7 +34,7 @@ const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 /** A proxy in front of a DynamoDB emulator. It records the calls, and causes faults that the emulator cannot cause. */
 export class DynamoDbProxy {
   faultOf: FaultOf = () => undefined;
-  /** Answers an action that the emulator does not know, such as `ListBackups`. */
+  /** Answers an action that the emulator does not support, such as `ListBackups`. */
   answerOf: (action: string) => object | undefined = () => undefined;
   /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];

@@ -8,7 +8,7 @@ import { OperatorFixture } from './operator.ts';
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
 
-/** The settings of a table that `DescribeTable` and `DescribeContinuousBackups` return, and the emulator lacks. */
+/** The settings of a table that `DescribeTable` and `DescribeContinuousBackups` return, and that the emulator lacks. */
 export interface TableSettings {
   DeletionProtectionEnabled: boolean;
   recovery: { PointInTimeRecoveryStatus: string; RecoveryPeriodInDays?: number };
@@ -68,7 +68,7 @@ export class HealthyService {
     return new SessionFactory({ service: 'orders', product: 'shop', kms, metastore, now: this.operator.clock.now });
   }
 
-  /** What the proxy answers for the settings of the table. */
+  /** The proxy's answers about the settings of the table. */
   answerOf(call: string): DynamoDbFault | undefined {
     const { recovery, ...described } = this.table;
     if (call.startsWith('DescribeTable ')) {

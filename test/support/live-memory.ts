@@ -19,7 +19,10 @@ const PAGE_ROWS = 500;
 const MASTER = Buffer.alloc(32, 7);
 const NAMES = { service: 'orders', product: 'shop' };
 
-/** Collects garbage every 100 milliseconds, and writes the largest size of what is left to a file at the end. */
+/**
+ * Collects garbage every 100 milliseconds, and at the end writes the largest size that remained after a collection to a
+ * file.
+ */
 const SAMPLER = `
 import { writeFileSync } from 'node:fs';
 let most = 0;
@@ -76,7 +79,7 @@ interface RowRequest {
   readonly ExclusiveStartKey?: { readonly Created: { readonly N: string } };
 }
 
-/** A stand-in for DynamoDB with a table that needs no memory. */
+/** A stand-in for DynamoDB that computes its rows, so that the table needs no memory. */
 function answering(answerOf: (request: RowRequest) => object): Server {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = String(await readBody(request, MIB));

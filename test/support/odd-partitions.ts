@@ -17,7 +17,7 @@ const HIDDEN = [
 /**
  * Partitions that Asherah accepts but that no HTTP path can name.
  * @param names the names of the service, without a region suffix. They determine the longest partitions, whose key IDs
- * have all of DynamoDB's 2,048 bytes.
+ * use all 2,048 bytes that DynamoDB allows.
  */
 export function oddPartitions({ service, product }: { service: string; product: string }): readonly string[] {
   const room = 2048 - `_IK__${service}_${product}`.length;

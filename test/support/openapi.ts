@@ -68,12 +68,12 @@ export function mustConform(event: Event, { status, headers, body }: Answer): vo
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/** The event of a REST API, or of payload format 1.0, has other names than {@link Event}. */
+/** An event of a REST API, or in payload format 1.0, has other member names than {@link Event}. */
 function methodOf(event: Event): string {
   return (event as { httpMethod?: string }).httpMethod ?? event.requestContext.http.method;
 }
 
-/** The path as the document has it. A route that is not a catch-all names it. */
+/** The path as written in the document. A route contains this path, unless it is a catch-all route. */
 function documentedPathOf({ routeKey, rawPath, pathParameters, ...rest }: Event): string {
   const { resource = routeKey, path = rawPath } = rest as { resource?: string; path?: string };
   const route = resource.replace(/^\w+ /, '');

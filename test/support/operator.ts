@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '..', '..');
 const TABLE = 'EncryptionKey';
 const REGION = 'us-west-2';
 
-/** The output and exit code of a run of the CLI. */
+/** The output and exit code of a CLI run. */
 export interface CliRun {
   readonly code: number;
   readonly stdout: string;
@@ -58,7 +58,7 @@ export class OperatorFixture {
     return new DynamoDbMetastore({ endpoint: this.endpoint, region: REGION });
   }
 
-  /** Starts a service process with a cold cache, on the table. No key expires during the first day. */
+  /** Starts a service process with a cold cache, which uses the table. No key expires during the first day. */
   service(names: { service: string; product: string } = { service: 'orders', product: 'shop' }): SessionFactory {
     const kms = new StaticKms(Buffer.alloc(32, 7), {});
     const policy = { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS };
@@ -100,7 +100,7 @@ export class OperatorFixture {
    */
   keyfoldProcess(
     args: readonly string[],
-    environment: Record<string, string> = {},
+    environment: Environment = {},
     reader: 'stays' | 'leaves' = 'stays',
   ): Promise<CliRun> {
     const env = { ...process.env, ...this.settings(), ...environment };

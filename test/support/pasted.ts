@@ -1,4 +1,4 @@
-/** Runs curl commands from the documents by fetch, because a machine may not have curl. */
+/** Runs curl commands from the documents with fetch, because a machine may not have curl. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

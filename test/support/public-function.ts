@@ -20,7 +20,10 @@ export function isTold(error: unknown): void {
 /** JavaScript's own error messages for values of a wrong type. */
 const PLATFORM = /^Cannot |is not (?:a function|iterable|a constructor)|reading '|^The "|Invalid URL/;
 
-/** Asserts what {@link isTold} asserts. A TypeError must also name the parameter, which JavaScript's own do not. */
+/**
+ * Asserts what {@link isTold} asserts. A TypeError must also name the parameter, which JavaScript's own TypeErrors do
+ * not.
+ */
 export function isNamed(error: unknown): void {
   isTold(error);
   if (error instanceof TypeError) expect(error.message).not.toMatch(PLATFORM);

@@ -1,4 +1,7 @@
-/** Re-encrypts the rows of a store while a writer changes them, by several runs at once that are killed at random. */
+/**
+ * Re-encrypts the rows of a store with several concurrent runs, which are killed at random, while a writer changes
+ * rows.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -13,9 +16,9 @@ import { ROOT } from './documents.ts';
 
 /** The table with the rows: an ID and a text in each. */
 export interface TrialStore {
-  /** The source as the command names it. */
+  /** The source, as the command's argument names it. */
   readonly source: string;
-  /** More variables of the environment of the command. */
+  /** Further environment variables for the command. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Adds rows. */
   add(rows: readonly (readonly [id: string, text: string])[]): Promise<void>;
@@ -26,11 +29,11 @@ export interface TrialStore {
 
 interface TrialOptions {
   readonly rows: number;
-  /** Bounds each run, so that it lasts long enough to be killed. */
+  /** The maximum rate of each run, so that it lasts long enough to be killed. */
   readonly rate: number;
   /** How often each run is killed. */
   readonly kills: number;
-  /** The longest time from the first checkpoint, or from the start of a run that goes on from one, to the kill. */
+  /** The maximum time until the kill, from the first checkpoint or from the start of a run that continues from one. */
   readonly killWithinMs: number;
 }
 
@@ -38,7 +41,7 @@ interface TrialOptions {
 export interface TrialResult {
   readonly rows: number;
   readonly poison: number;
-  /** The writes of the other writer while the runs were at work. */
+  /** The number of writes by the other writer during the runs. */
   readonly writes: number;
   readonly seconds: number;
 }
@@ -64,7 +67,7 @@ function service(keyTable: string, ageMs = 0): SessionFactory {
 }
 
 /**
- * Tries two runs of the command at once, each of which is killed at random and goes on from its checkpoint.
+ * Runs the command twice at the same time. Each run is killed at random and continues from its checkpoint.
  * @param keyTable the endpoint of the DynamoDB with the key table
  */
 export async function tryReencryption(
@@ -81,7 +84,7 @@ export async function tryReencryption(
         const args = ['reencrypt', store.source, '--field', 'card', '--verb', 'rewrap', '--rate', String(rate)];
         args.push('--quarantine', quarantine, '--checkpoint', checkpoint, '--json');
         const killed = await runKilled(args, environment, checkpoint, ends);
-        // Not in one statement: that would read `kills` before the other run has added to it.
+        // Add in a statement without `await`. Otherwise it would read `kills` before the other run has added to it.
         kills += killed;
         const lines = (await readFile(quarantine, 'utf8')).trimEnd().split('\n');
         return lines.map((line) => (JSON.parse(line) as { row: string }).row);
@@ -95,9 +98,9 @@ export async function tryReencryption(
 }
 
 /**
- * Fills a store, makes new keys, and checks the end of the runs: every good row is under a new key and holds what was
- * written last, and exactly the poison rows are in quarantine, unchanged.
- * @param work does the runs with the environment of an operator. It returns the quarantine of each run, as its rows.
+ * Fills a store, makes new keys, and checks the result of the runs: every good row is under a new key and contains what
+ * was written last, and exactly the poison rows are in quarantine, unchanged.
+ * @param work performs the runs in the environment of an operator. It returns the quarantined rows of each run.
  */
 export async function trial(
   store: TrialStore,
@@ -145,7 +148,7 @@ async function sealed(sessions: SessionFactory, i: number, version: number): Pro
   return encodeCompactRecord(record, 'bytes') ?? '';
 }
 
-/** Fills the store with records under a key of an hour ago. Returns the poison rows and their texts. */
+/** Fills the store with records under a key that is an hour old. Returns the poison rows and their texts. */
 async function fill(store: TrialStore, keyTable: string, rows: number): Promise<Map<string, string>> {
   const before = service(keyTable, HOUR_MS);
   const poison = new Map<string, string>();
@@ -215,7 +218,7 @@ function keyfold(
 }
 
 /**
- * Starts a command again and again. It is killed at random after its first checkpoint, until it may finish.
+ * Starts a command repeatedly. Kills it at a random time after its first checkpoint, and finally lets it finish.
  * @returns how often it was killed
  */
 async function runKilled(

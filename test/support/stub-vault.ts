@@ -36,7 +36,7 @@ export class StubCluster {
   readonly tokens = new Set(['fixed']);
   leaseSeconds = 3600;
   renewable = true;
-  /** The lease of a renewal, if it is not that of a log-in. */
+  /** The lease after a renewal, if it differs from the lease after a log-in. */
   renewedSeconds: number | undefined;
   /** The status of the answer to a renewal that fails. Undefined if renewals succeed. */
   renewalStatus: number | undefined;
@@ -71,7 +71,7 @@ export class StubCluster {
   }
 }
 
-/** One address of a Vault, for the faults that a real one does not make at will. Answers as OpenBao 2.7 does. */
+/** One address of a Vault, for faults that a real Vault does not cause on demand. Answers as OpenBao 2.7 does. */
 export class StubVault {
   readonly requests: VaultRequest[] = [];
   readonly url: string;
@@ -111,7 +111,7 @@ export class StubVault {
     if (this.#fault !== 'refuse') await close(this.#server);
   }
 
-  /** The paths of the requests since the last time. */
+  /** Returns the paths of the requests since this method last returned. */
   takePaths(): string[] {
     return this.requests.splice(0).map(({ path }) => path.replace('/v1/', ''));
   }

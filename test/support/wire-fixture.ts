@@ -18,7 +18,7 @@ export interface WireOptions {
   /** The endpoint of a DynamoDB that contains the table `EncryptionKey`, or of a proxy in front of one. */
   readonly dynamoDb: string;
   readonly dynamoDbTimeoutMs?: number;
-  /** The name of the service, by which tests on the same table differ. */
+  /** The name of the service. Tests on the same table use different names. */
   readonly service: string;
   readonly kms?: Partial<AwsKmsOptions>;
 }

@@ -1,8 +1,8 @@
-/** The memory of commands that read many rows. `npm run test:long` does the same with 1,000,000 rows. */
+/** Measures the memory of commands that read many rows. `npm run test:long` does the same with 1,000,000 rows. */
 import { expect, it } from 'vitest';
 import { memoryOfKeysList, memoryOfVerify } from '../support/live-memory.ts';
 
-/** A command that kept its rows would hold more than this for 90,000 rows. */
+/** A command that kept all rows in memory would need more than this for 90,000 rows. */
 const NOISE_MIB = 8;
 
 it.for([

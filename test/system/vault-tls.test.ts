@@ -1,4 +1,4 @@
-/** VaultKms over TLS. It needs OpenSSL, which makes the certificate. */
+/** Tests VaultKms over TLS. OpenSSL makes the certificate. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

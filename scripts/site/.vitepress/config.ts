@@ -10,7 +10,7 @@ export default defineConfig({
   description: 'A serverless encryption API for AWS Lambda, wire-compatible with Asherah.',
   srcDir: './docs',
   outDir: process.env['KEYFOLD_SITE'] ?? '',
-  // A later step replaces this, so that the site works from any path (scripts/docs/any-path.ts).
+  // A later step replaces this base, so that the site works from any path (scripts/docs/any-path.ts).
   base: process.env['KEYFOLD_BASE'] ?? '/',
   rewrites: (page) => page.replace(/README\.md$/, 'index.md'),
   markdown: {

@@ -9,8 +9,6 @@ import type { SqlTableOptions } from './sql-connections.ts';
 /** The part of a pool of `mysql2/promise` that Keyfold uses. */
 export interface MySqlPool {
   getConnection(): Promise<MySqlConnection>;
-  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
-  execute(query: never): Promise<unknown>;
 }
 
 /** The part of a connection of a {@link MySqlPool} that Keyfold uses. */
@@ -99,7 +97,7 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   }
 }
 
-async function send(on: Pick<MySqlConnection, 'execute'>, query: Query): Promise<unknown> {
+async function send(on: MySqlConnection, query: Query): Promise<unknown> {
   const [result] = (await on.execute({ ...query, ...AS_ARRAYS } as never)) as [unknown];
   return result;
 }
@@ -155,22 +153,17 @@ class Connections implements SqlPool<MySqlConnection> {
     connection.destroy();
   }
 
-  abandon(connection: MySqlConnection): void {
-    const { threadId } = connection;
-    this.close(connection);
-    if (typeof threadId === 'number') this.#cancel(threadId).catch(() => {});
-  }
-
-  /**
-   * Stops the query of a connection. A proxy in between may use connection IDs of its own, which may belong to another
-   * connection on the server. So this checks the query first.
-   */
-  async #cancel(threadId: number): Promise<void> {
-    const running = await send(this.#pool, {
-      sql: "SELECT 1 FROM information_schema.processlist WHERE id = ? AND info LIKE '%encryption_key%'",
-      values: [threadId],
-    });
-    if ((running as Row[]).length > 0) await send(this.#pool, { sql: `KILL QUERY ${threadId}`, values: [] });
+  stopping({ threadId }: MySqlConnection): ((on: MySqlConnection) => Promise<void>) | undefined {
+    if (typeof threadId !== 'number') return undefined;
+    return async (on) => {
+      // A proxy in between may use connection IDs of its own, which may belong to another connection on the server. So
+      // look at the query first.
+      const running = await send(on, {
+        sql: "SELECT 1 FROM information_schema.processlist WHERE id = ? AND info LIKE '%encryption_key%'",
+        values: [threadId],
+      });
+      if ((running as Row[]).length > 0) await send(on, { sql: `KILL QUERY ${threadId}`, values: [] });
+    };
   }
 
   faultOf(error: unknown): SqlFault {

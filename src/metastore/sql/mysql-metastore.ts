@@ -12,7 +12,7 @@ export interface MySqlMetastoreOptions {
   readonly queryTimeoutMs?: number;
 }
 
-const METHODS = having('getConnection', 'execute', 'query', 'end');
+const METHODS = having('getConnection');
 /** A pool of `mysql2` itself uses callbacks instead of promises, and has a method `promise`. */
 const POOL: Type = {
   called: 'a pool of mysql2/promise',

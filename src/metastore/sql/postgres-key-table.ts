@@ -1,7 +1,7 @@
 import type { Deadline } from '../../async/deadline.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
 import { SqlConnections, type SqlPool } from './sql-connections.ts';
-import { faultName, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
+import { faultName, isSqlState, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
 import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
 import type { SqlTableOptions } from './sql-connections.ts';
@@ -9,8 +9,6 @@ import type { SqlTableOptions } from './sql-connections.ts';
 /** The part of a `Pool` of `pg` that Keyfold uses. */
 export interface PostgresPool {
   connect(): Promise<PostgresConnection>;
-  /** A pool must have this method. Its parameters stay open, because Keyfold alone calls it. */
-  query(query: never): Promise<unknown>;
 }
 
 /** The part of a connection of a {@link PostgresPool} that Keyfold uses. */
@@ -138,17 +136,15 @@ class Connections implements SqlPool<PostgresConnection> {
     connection.release(true);
   }
 
-  abandon(connection: PostgresConnection): void {
+  stopping(connection: PostgresConnection): ((on: PostgresConnection) => Promise<unknown>) | undefined {
     const { processID } = connection as { readonly processID?: number | null };
-    this.close(connection);
-    if (typeof processID !== 'number') return;
-    const query = { text: CANCEL, values: [String(processID)] } as never;
-    this.#pool.query(query).catch(ignore);
+    if (typeof processID !== 'number') return undefined;
+    return (on) => on.query({ text: CANCEL, values: [String(processID)] } as never);
   }
 
   faultOf(error: unknown): SqlFault {
     const name = faultName(error);
-    const isState = /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
+    const isState = isSqlState(name);
     // 08: connection exception. 57P01 to 57P05: the server has ended the connection. 25006: the server is read-only.
     // After a failover, a new connection leads to the new primary server.
     const isBroken = !isState || name.startsWith('08') || name.startsWith('57P') || name === '25006';

@@ -13,7 +13,7 @@ export interface PostgresMetastoreOptions {
 }
 
 const OPTIONS: Types<PostgresMetastoreOptions> = {
-  pool: { ...having('connect', 'query', 'end'), called: 'a Pool of pg' },
+  pool: { ...having('connect'), called: 'a Pool of pg' },
   queryTimeoutMs: optional(NUMBER),
 };
 

@@ -10,10 +10,13 @@ export interface SqlPool<Connection> {
   identityOf(connection: Connection): object;
   /** Puts a connection back into the pool. */
   release(connection: Connection): void;
-  /** Closes a connection on which no query runs. Does not throw. */
+  /** Closes a connection. Does not throw. */
   close(connection: Connection): void;
-  /** Closes a connection that must not be used again, and asks the server to stop its query. Does not throw. */
-  abandon(connection: Connection): void;
+  /**
+   * Returns a function that asks the server, on another connection, to stop the query of a connection. Undefined if the
+   * server has given the connection no ID.
+   */
+  stopping(connection: Connection): ((on: Connection) => Promise<unknown>) | undefined;
   faultOf(error: unknown): SqlFault;
 }
 
@@ -70,12 +73,26 @@ export class SqlConnections<Connection> {
       try {
         return await this.#once(connection, query, deadline.signal);
       } catch (error) {
-        deadline.signal.throwIfAborted();
         const fault = error === NO_ANSWER ? NO_ANSWER : this.#pool.faultOf(error);
+        if (fault.isBroken) this.#stop(connection).catch(() => {});
+        deadline.signal.throwIfAborted();
         if (fault.doesNotFit) throw rowDoesNotFit();
         if (!fault.isTransient || attempt === MAX_ATTEMPTS) throw databaseUnavailable(this.#database, fault.name);
       }
     }
+  }
+
+  /**
+   * Asks the server to stop the query of a closed connection. This has a time limit and uses no old idle connection, so
+   * that no dead connection keeps its place in the pool.
+   */
+  async #stop(closed: Connection): Promise<void> {
+    const stop = this.#pool.stopping(closed);
+    if (stop === undefined) return;
+    await withDeadline({ deadlineAtMs: Date.now() + this.#queryTimeoutMs }, Date.now, async ({ signal }) => {
+      const connection = await this.#acquire(signal);
+      await this.#once(connection, stop, signal);
+    });
   }
 
   /** Waits for a free connection that is probably alive. */
@@ -122,7 +139,7 @@ export class SqlConnections<Connection> {
           this.#pool.release(connection);
         } else {
           this.#breaks += 1;
-          this.#pool.abandon(connection);
+          this.#pool.close(connection);
         }
       }
     });

@@ -18,6 +18,11 @@ export function faultName(error: unknown): string {
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);
 }
 
+/** Whether a name of {@link faultName} is a SQLSTATE, and not the code of a network error such as `EPIPE`. */
+export function isSqlState(name: string): boolean {
+  return /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
+}
+
 /** The error for a table that could not be read or written. Its cause names the database and the fault, for the log. */
 export function databaseUnavailable(database: string, faultOrReason: string): KeyfoldError {
   return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {

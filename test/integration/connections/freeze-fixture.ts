@@ -21,7 +21,7 @@ export const ROLES: readonly Role[] = [
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies in front of DynamoDB, SQS, and one of Lambda, the API and Vault. */
+  /** Proxies in front of DynamoDB, of SQS, and of one more server: Lambda, the API or Vault. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;

@@ -15,13 +15,13 @@ import { VaultKms } from '../../../src/kms/vault/index.ts';
 /** The kinds of process that the tests freeze. */
 export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP' | 'Vault';
 
-/** A command of the parent: make `requests` concurrent requests. `round` makes their data unique. */
+/** A command from the parent: make `requests` concurrent requests. `round` makes their data unique. */
 export interface Round {
   readonly round: number;
   readonly requests: number;
 }
 
-/** The answer to the parent: for each request `ok`, or the code of its error. */
+/** The answer to the parent: `ok` or an error code for each request. */
 export type Outcomes = readonly string[];
 
 const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
@@ -87,8 +87,8 @@ function client(options: KeyfoldClientOptions): Serve {
 }
 
 /**
- * Unwraps. The log-in is an AppRole if the parent gives one. A request also fails if its process has blamed the healthy
- * Vault for an attempt, unless the parent resets connections that are new.
+ * Unwraps a key with VaultKms, which logs in with an AppRole if the parent gives one. A request also fails if VaultKms
+ * blames the healthy Vault for a failed attempt, unless the parent resets new connections.
  */
 function vault(): Serve {
   const { VAULT_ROLE = '', WRAPPED = 'vault:v1:AAAA', VAULT_TRANSIT_KEY: transitKey = 'keyfold' } = process.env;

@@ -17,7 +17,7 @@ export interface DynamoDbFront {
 /** For each table of a replicated pair: the pair, and the position of the table in it. */
 type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
 
-/** The members that the proxy reads from a write. PutItem has an `Item`, and the others a `Key`. */
+/** The members that the proxy reads from a write. PutItem has an `Item`, and the other writes have a `Key`. */
 interface Write {
   readonly TableName: string;
   readonly Item?: Item;

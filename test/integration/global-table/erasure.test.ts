@@ -20,7 +20,10 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([regional.close(), emulators.dynamoDb.close(), emulators.kms.close()]));
 
-/** Two regions, with one record per region of `tenant` and of `tenant-2`. Every row arrives after the whole lag. */
+/**
+ * Two regions, with one record per region of `tenant` and of `tenant-2`. Every row takes the maximum time to reach the
+ * other region.
+ */
 async function open(): Promise<{
   readonly world: TwoRegions;
   readonly records: Record<Region, DataRowRecord>;

@@ -53,7 +53,7 @@ export class Fleet {
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
     const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
-    // There is no stale grace. DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
+    // The stale grace is off. DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };
   }

@@ -68,7 +68,7 @@ export class Ledger {
   }
 
   /**
-   * Whether a process may fail to open a record with this code, apart from faults of KMS.
+   * Whether a process may fail to open a record with this code, apart from KMS faults.
    * @param clockMs the time on the process's own clock
    */
   mayFail(entry: Entry, where: { region: Region; nowMs: number; clockMs: number }, code: string): boolean {

@@ -3,7 +3,7 @@ import { readBody } from '../../../emulators/http-body.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { send } from './dynamodb-front.ts';
 
-/** An endpoint at which the table has the same name in every region, as a Global Table has. */
+/** An endpoint at which the table has the same name in every region, like a Global Table. */
 export interface RegionalEndpoint {
   readonly endpoint: string;
   readonly close: () => Promise<void>;

@@ -2,7 +2,7 @@ import { KeyfoldError } from '../../../src/index.ts';
 
 const LAST_STEPS = 25;
 
-/** What happens in a run, and its faults. */
+/** Records the steps, the events and the faults of a run. */
 export class RunLog {
   readonly faults: string[] = [];
   /** The number of events of each kind. */

@@ -37,7 +37,10 @@ export async function startEmulators(): Promise<Emulators> {
 }
 
 export interface TwoRegionsOptions {
-  /** The prefix of the service's table and KMS keys, which other services on the same emulators do not have. */
+  /**
+   * The prefix of the names of the service's table and KMS keys. Other services on the same emulators use other
+   * prefixes.
+   */
   readonly name: string;
   readonly lagMs: number;
   /** Returns a random number from 0 up to 1, for every random choice. */
@@ -116,7 +119,7 @@ export class TwoRegions {
     return new TwoRegions(emulators, options, { clock, table, keys });
   }
 
-  /** A process in a region, with a cold cache, on the region's replica. */
+  /** A process in a region, with a cold cache, which uses the region's replica. */
   process(region: Region, { suffixed, offsetMs = 0, policy = {} }: ProcessOptions): SessionFactory {
     return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
   }

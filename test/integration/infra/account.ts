@@ -22,7 +22,7 @@ export interface Principal {
 /** The resource of an action. */
 export interface Target {
   readonly arn: string;
-  /** More of the request's context that policies may check, such as the aliases of a key. */
+  /** Further context of the request that policies may check, such as the aliases of a key. */
   readonly context?: Context;
   readonly policy?: unknown;
 }
@@ -145,7 +145,7 @@ function key(region: string, aliases: readonly string[], account = ACCOUNT): Tar
 
 const tableKey: Target = { ...key(WEST, ['table']), policy: tableKeyStack['Key']?.Properties['KeyPolicy'] };
 
-/** A key whose policy names its users. With a table's key, only DynamoDB may ask for them. */
+/** A key whose policy names its users. `more` changes parameters of the key stack. */
 export function strictKey(context: Context = {}, more: Readonly<Record<string, string>> = {}): Target {
   const { arn } = key(WEST, ['keyfold']);
   return { arn, context: { 'kms:ResourceAliases': ['alias/keyfold'], ...context }, policy: strictKeyStack(more) };

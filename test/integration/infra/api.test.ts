@@ -1,4 +1,4 @@
-/** The entries that deploy.yml may ask for: what each puts into the stack, and what does not go together. */
+/** Tests the entries that deploy.yml can select: what each adds to the stack, and which options conflict. */
 import { describe, expect, it } from 'vitest';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { apiParts, type ApiParts } from '../../../deploy/api.ts';
@@ -201,7 +201,7 @@ describe('api.callers', () => {
   const CALLER = 'arn:aws:iam::444455556666:role/orders';
   const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
 
-  /** Whether the API's policy lets a role of another account through, if IAM there allows it everything. */
+  /** Whether the API's policy admits a role of another account whose own IAM policies allow everything. */
   async function isLetIn(path: string, arn: string = CALLER, via?: string): Promise<boolean> {
     const { Policy } = propertiesOf(
       await partsOf(
@@ -212,7 +212,7 @@ describe('api.callers', () => {
       'RestApi',
     );
     const target = `arn:aws:execute-api:${WEST}:${ACCOUNT}:abc123`;
-    // API Gateway puts the ARN of the API in front of a path that begins so.
+    // In a path that begins with `execute-api:/`, API Gateway replaces this beginning with the ARN of the API.
     const policy = JSON.parse(JSON.stringify(Policy).replaceAll('execute-api:/', `${target}/`)) as unknown;
     const context = via === undefined ? {} : { 'aws:SourceVpce': via };
     return isAllowed({ arn, policies: [everything] }, 'execute-api:Invoke', {

@@ -521,7 +521,8 @@ describe('the alarms of the app', () => {
   );
 
   it('fire on every error code that is not the caller’s fault, for requests and for messages that are retried', () => {
-    // Functions do not start with the first, which their own alarms tell of. The second goes to a monitor, which asked.
+    // Functions with the first fault do not start, which their own alarms report. Only the readiness check answers with
+    // the second, to the monitor that called it.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
     expect(codes).toContain('KeyNotYetVisible');

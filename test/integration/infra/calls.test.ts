@@ -53,7 +53,7 @@ beforeEach(async () => {
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
-    // The default in deploy.yml. Every second test uses it.
+    // The default in deploy.yml sets this suffix. Every second test uses it.
     ...(services % 2 === 0 && { KEYFOLD_REGION_SUFFIX: WEST }),
   };
   record();

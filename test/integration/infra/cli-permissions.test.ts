@@ -99,7 +99,7 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   ],
 };
 
-/** Changes the world so that a command makes calls that it rarely needs. */
+/** Changes the service so that a command makes calls that it rarely needs. */
 const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
   'keys prove': async () => {
     const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, noDeadline());

@@ -2,12 +2,12 @@
 import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
-/** Who deploys what. */
+/** The deploying roles, by what each role deploys. */
 export type Deployers = Readonly<
   Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention' | 'appWithEntries', Principal>
 >;
 
-/** The deploying roles for the given parameters of the template, by what each role deploys. */
+/** Makes the deploying roles for the given parameters of the template. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
   const { resources } = render('deployers', WEST, parameters);
   const deployer = (arn: string, ...policies: string[]): Principal => ({

@@ -1,4 +1,4 @@
-/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics there are. */
+/** Packages the app with osls, and reads from docs/reference/metrics.md which metrics exist. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -79,7 +79,7 @@ export const COGNITO = {
 };
 const VPC_ENDPOINTS = { 'us-west-2': ['vpce-0123456789abcdef0'], 'us-east-1': ['vpce-0123456789abcdef1'] };
 
-/** A Lambda authorizer in each region. Its account may be another. */
+/** A Lambda authorizer in each region. It may belong to another account. */
 export const AUTHORIZER = {
   auth: 'authorizer',
   authorizers: {

@@ -472,7 +472,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
     ]);
   });
 
-  // The simulation knows no encryption context whose name has a colon.
+  // The simulation does not support an encryption context whose name contains a colon.
   it('lets CloudWatch Logs use the key for the log groups of the app alone', async () => {
     const { Statement } = JSON.parse(block) as { Statement: { Sid: string; Condition?: unknown }[] };
     const { Condition } = Statement.find(({ Sid }) => Sid === 'LogsOfTheApp') ?? {};

@@ -92,7 +92,7 @@ beforeEach(async () => {
   reset();
 });
 
-/** Forgets the calls of the preparation. */
+/** Forgets the calls that prepared the test. */
 function reset(): void {
   world.proxy.calls = [];
   world.proxy.tables = [];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JournalCall } from '../../../local/call-journal.ts';
 import type { PageRow } from '../../../local/key-rows.ts';
+import type { CommandResult } from '../../../local/keyfold-command.ts';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 
 interface State {
@@ -93,6 +94,8 @@ describe('the routes under /local/', () => {
     ['PUT', '/local/regions/us-west-2/fault'],
     ['DELETE', '/local/regions/us-west-2/fault'],
     ['POST', '/local/keys/revoke'],
+    ['POST', '/local/keys/rotate'],
+    ['POST', '/local/partitions/erase'],
     ['POST', '/local/cold-start'],
     ['POST', '/local/maintenance'],
   ] as const;
@@ -118,6 +121,18 @@ describe('the routes under /local/', () => {
     expect((await fetch(`${world.url}/local/regions/us-west-2/fault`, put)).status).toBe(400);
     for (const content of [{}, { id: '_SK_local_keyfold' }, { id: 1, created: 2 }]) {
       expect((await post('/local/keys/revoke', content)).status).toBe(400);
+    }
+  });
+
+  it('refuse an invalid rotation and an invalid erasure', async () => {
+    for (const content of [{ partition: 1 }, { key: 'x' }])
+      expect((await post('/local/keys/rotate', content)).status).toBe(400);
+    for (const content of [{}, { partition: 'a', step: 'none' }, { partition: 'a', step: 'begin', wait: 7 }]) {
+      const answer = await post('/local/partitions/erase', content);
+      expect(answer.status).toBe(400);
+      expect(await answer.json()).toEqual({
+        error: 'The body must be a JSON object with a partition and a step: begin, cancel, finish.',
+      });
     }
   });
 
@@ -199,5 +214,65 @@ describe('the key table on the page', () => {
     expect(await send('rewrap', before.answer)).toMatchObject({ answer: { rewrapped: true } });
     const states = (await get<State>('/local/state')).keys.filter((row) => row.kind === 'intermediate');
     expect(states.map(({ state }) => state)).toEqual(['valid', 'revoked']);
+  });
+});
+
+/** Runs a command of `keyfold`, as the page does. Returns the command, its exit code, and the JSON that it prints. */
+async function run(path: string, content: unknown): Promise<{ command: string; exitCode: number; printed: unknown }> {
+  const answer = await post(path, content);
+  expect(answer.status).toBe(200);
+  const { command, exitCode, stdout, stderr } = (await answer.json()) as CommandResult & { command: string };
+  return { command, exitCode, printed: stdout === '' ? stderr : JSON.parse(stdout) };
+}
+
+function erase(step: string, more = {}): ReturnType<typeof run> {
+  return run('/local/partitions/erase', { partition: 'tenant-2', step, ...more });
+}
+
+async function rowsOf(id: string): Promise<string[]> {
+  const { keys } = await get<State>('/local/state');
+  return keys.filter((row) => row.id === id).map(({ state }) => state);
+}
+
+describe('the commands that the page runs', () => {
+  it('rotate a key, revoke nothing, and leave old records readable', async () => {
+    const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
+    for (const [content, command, id] of [
+      [{ partition: 'tenant-1' }, 'keyfold keys rotate --partition tenant-1', '_IK_tenant-1_local_keyfold'],
+      [{}, 'keyfold keys rotate', '_SK_local_keyfold'],
+    ] as const) {
+      const before = await rowsOf(id);
+      const printed = [{ id, created: expect.any(Number) as number, outcome: 'rotated' }];
+      expect(await run('/local/keys/rotate', content)).toEqual({ command, exitCode: 0, printed });
+      expect(await rowsOf(id)).toEqual(['valid', ...before]);
+    }
+    await post('/local/cold-start');
+    expect((await send('decrypt', answer)).answer).toEqual({ plaintext: 'aGVsbG8=' });
+    expect((await send('rewrap', answer)).answer).toMatchObject({ rewrapped: true });
+  });
+
+  it('erase a partition: mark its keys, cancel, mark them again, and delete them', async () => {
+    const id = '_IK_tenant-2_local_keyfold';
+    const path = '/v1/partitions/tenant-2/decrypt';
+    const record = await (await post('/v1/partitions/tenant-2/encrypt', { plaintext: 'aGVsbG8=' })).json();
+    const statusOfDecrypt = async (): Promise<number> => {
+      await post('/local/cold-start');
+      return (await post(path, record)).status;
+    };
+
+    expect(await erase('finish')).toMatchObject({ exitCode: 1, printed: { outcome: 'refused' } });
+    expect(await erase('begin')).toMatchObject({ exitCode: 2, printed: expect.stringContaining('needs a --reason') });
+    expect(await erase('begin', { reason: "it's over", wait: '24h' })).toMatchObject({
+      command: String.raw`keyfold partitions erase tenant-2 --confirm tenant-2 --reason 'it'\''s over' --wait 24h`,
+      exitCode: 0,
+      printed: { outcome: 'begun' },
+    });
+    expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['erased', 'erased'], 410]);
+    expect(await erase('cancel')).toMatchObject({ exitCode: 0, printed: { outcome: 'cancelled' } });
+    expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['revoked'], 200]);
+    expect(await erase('begin', { reason: 'over' })).toMatchObject({ exitCode: 0, printed: { outcome: 'begun' } });
+    expect(await erase('finish')).toMatchObject({ exitCode: 0, printed: { outcome: 'deleted' } });
+    // The tombstone is left.
+    expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['erased'], 410]);
   });
 });

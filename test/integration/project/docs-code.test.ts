@@ -54,7 +54,7 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** Opens nothing. A command reaches it only if the CLI has accepted its arguments. */
+/** Throws instead of opening something. A command gets this far only if the CLI has accepted its arguments. */
 function accepted(): never {
   throw new Error('the arguments are right');
 }
@@ -184,6 +184,7 @@ describe('a shell command in the documents', () => {
         openMaintenance: accepted,
         openRows: accepted,
         openCiphertexts: accepted,
+        openDatabase: accepted,
         version: '0.0.0',
         stdin: Readable.from([]),
       };
@@ -196,7 +197,7 @@ describe('a shell command in the documents', () => {
 });
 
 it('every setting that the documents name exists', () => {
-  const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
+  const others = ['DEPLOY_FILE', 'METASTORE_URL', 'STATIC_KMS_OVERRIDE', 'URL'];
   const known = new Set([
     ...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES, ...PKCS11_ENTRIES }),
     ...others,

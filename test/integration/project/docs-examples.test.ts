@@ -104,7 +104,7 @@ describe('docs/reference/direct-invocation.md', () => {
   });
 });
 
-/** Lists the members of a value and of all values inside it. Texts stay as they are. */
+/** Lists the members of a value and of all values inside it. Strings stay as they are. */
 function shapeOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => Object.keys(item as object));
   if (typeof value !== 'object' || value === null) return value;

@@ -1,4 +1,4 @@
-/** The examples of the pages about other key services and metastores compile, run, and pass the contracts. */
+/** Tests that the examples on the pages about other key services and metastores compile, run and pass the contracts. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ let folder: string;
 const examples: Record<string, string[]> = {};
 
 beforeAll(async () => {
-  // In the repository, because TypeScript and Node find their modules from there.
+  // This folder is inside the repository, so that TypeScript and Node find the modules of the examples.
   await mkdir(join(root, '.keyfold'), { recursive: true });
   folder = await mkdtemp(join(root, '.keyfold', 'plug-ins-'));
   for (const page of PAGES) examples[page] = await write(page);

@@ -76,7 +76,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:http',
     'node:https',
     '@smithy/signature-v4',
-    // What Pkcs11Kms needs besides.
+    // The further modules that Pkcs11Kms needs.
     'node:module',
     'node:path',
     'node:worker_threads',

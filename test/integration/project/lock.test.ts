@@ -13,7 +13,7 @@ interface Package {
   readonly link?: boolean;
   readonly hasInstallScript?: boolean;
   readonly optional?: boolean;
-  /** Whether the package is a part of the file of the package above it, whose SHA-512 covers it. */
+  /** Whether the package is part of the tarball of the package above it. The SHA-512 of that tarball covers it. */
   readonly inBundle?: boolean;
   readonly dev?: boolean;
 }

@@ -81,7 +81,7 @@ describe('telemetry', () => {
   });
 });
 
-/** The names of the events that a telemetry has received. */
+/** Records the events that a telemetry receives. Returns a function that returns their names. */
 function toldTo({ events }: Telemetry): () => string[] {
   const spies = Object.keys(events).map((name) => vi.spyOn(events, name as keyof typeof events));
   return () =>

@@ -19,7 +19,7 @@ export interface DynamoDbUnderTest {
 const TABLE = 'Contract';
 const REGION = 'us-west-2';
 
-/** Tests the contracts of the metastore and of the key table over HTTP, and more of DynamoDB's behaviour. */
+/** Tests the contracts of the metastore and of the key table over HTTP, and further behaviour of DynamoDB. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
   describe(`DynamoDbMetastore on ${name}`, () => {
     let server: DynamoDbUnderTest;

@@ -36,13 +36,13 @@ export interface Lacks {
   readonly keyStates?: boolean;
   /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
   readonly keyIdOnDecrypt?: boolean;
-  /** The emulator does not tell the period of a key's rotation. */
+  /** The emulator does not report a key's rotation period. */
   readonly rotationPeriod?: boolean;
 }
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
 
-/** The ARNs of keys or aliases in some regions, as the option `keys` of AwsKms takes them. */
+/** The ARNs of keys or aliases in some regions, in the form that the option `keys` of AwsKms expects. */
 function select(
   keys: Record<string, { key: string; alias: string }>,
   what: 'key' | 'alias',

@@ -46,7 +46,10 @@ const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   '33 bytes': { B: new Uint8Array(33) },
 };
 
-/** The contract of proofs in a DynamoDB table: their attribute, and everything else that writes rows with proofs. */
+/**
+ * The contract of proofs in a DynamoDB table: the attribute that stores them, and all code that writes rows with
+ * proofs.
+ */
 export function storedProofsContract(name: string, tableOf: () => DynamoDbMetastoreOptions): void {
   const metastore = (): DynamoDbMetastore => new DynamoDbMetastore(tableOf());
   const client = (): DynamoDBClient => {

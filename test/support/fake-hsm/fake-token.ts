@@ -8,18 +8,20 @@ export const FAKE_DRIVER_PATH = import.meta.dirname;
 
 export const [GCM, KEY_WRAP_PAD] = [0x1087, 0x210a];
 
-/** The state of a token. `faults` are by the name of a call: a code, milliseconds to wait, or `exit`. */
+/**
+ * The state of a token. `faults` maps the name of a call to its fault: an error code, milliseconds to wait, or `exit`.
+ */
 export interface TokenState {
   readonly tokens: readonly string[];
   readonly pin: string;
   readonly mechanisms: readonly number[];
   readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
   readonly faults?: Readonly<Record<string, string | number>>;
-  /** Another number ends every session. */
+  /** A new number ends every session. */
   readonly epoch: number;
-  /** Whether the token replaces the nonce of GCM by one of its own. */
+  /** Whether the token replaces the GCM nonce with its own. */
   readonly ignoresNonce?: boolean;
-  /** The code for bytes that do not open. */
+  /** The error code for bytes that the token cannot open. */
   readonly corrupt?: string;
 }
 
@@ -47,12 +49,12 @@ export class FakeToken {
     writeFileSync(`${this.library}.calls`, '', { flag: 'a' });
   }
 
-  /** Ends every session, as a token does that is pulled and put back. */
+  /** Ends every session, as if the token were pulled out and put back. */
   loseSessions(): void {
     this.set({ epoch: this.#state.epoch + 1 });
   }
 
-  /** The calls since the last time. */
+  /** Returns the calls since this method last returned. */
   takeCalls(): string[] {
     const calls = readFileSync(`${this.library}.calls`, 'utf8').trim().split('\n');
     writeFileSync(`${this.library}.calls`, '');

@@ -59,7 +59,7 @@ describe('a freeze of a process with TLS connections', () => {
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
   });
 
-  // A client of the caller waits for the time-out of the attempt.
+  // Roles with the caller's own client are left out: such a client waits until the attempt times out.
   describe.for(ROLES.filter((role) => !role.includes('caller')))('during the TLS handshake of %s', (role) => {
     it.for([
       ['no part', false],
@@ -102,7 +102,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  // A client of the caller waits for the time-out of the attempt.
+  // Roles with the caller's own client are left out: such a client waits until the attempt times out.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
     'at any moment of its work makes %s lose no request',
     async (role) => {

@@ -90,7 +90,7 @@ function messageOf(messageId: string, body: string): object {
   };
 }
 
-/** A message that has no retry, so that it goes to the dead letters, and one that returns to its queue. */
+/** Two messages: one that is not retried and goes to the dead-letter queue, and one that returns to its queue. */
 const QUEUE_EVENT = {
   Records: [messageOf('1', 'no JSON'), messageOf('2', '{"partition":"tenant-1","document":{"card":"1"}}')],
 };

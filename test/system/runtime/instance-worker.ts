@@ -12,7 +12,7 @@ import type { Context } from 'aws-lambda';
 /** A message to the worker. */
 export type Post =
   | { readonly id: number; readonly requestId: string; readonly payload: string }
-  /** Requests a {@link Holding}. */
+  /** Asks the worker for a {@link Holding}. */
   | { readonly id: number; readonly measure: true };
 
 /** The memory and resources of a worker after a garbage collection. */

@@ -43,7 +43,7 @@ function linesOf({ stdout }: CliRun): Record<string, unknown>[] {
   return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
 }
 
-/** The rows of a table as DynamoDB has them, sorted. */
+/** The rows of a table in DynamoDB's format, sorted. */
 async function itemsOf(table: string): Promise<KeyItem[]> {
   const client = new DynamoDBClient({ endpoint: world.endpoint, region: 'us-west-2' });
   const { Items: items = [] } = await client.send(new ScanCommand({ TableName: table }));
@@ -155,7 +155,7 @@ describe('keyfold table copy', () => {
       expect((await itemsOf(NEW)).find((row) => row['Id']?.S === id)).toEqual(item);
     }
     const differs = (why: string) => [1, { id, created, outcome: 'differs', why }];
-    // A key that was revoked in the target only stays revoked there.
+    // A key that was revoked only in the target stays revoked there.
     expect(found).toEqual([
       differs('its key differs'),
       differs('its System Key differs'),

@@ -53,7 +53,7 @@ async function inKms(region: string, use: (client: KMSClient, keyId: string) => 
   client.destroy();
 }
 
-/** A row as it was, but with another date. Its key still opens, but its proof does not hold. */
+/** A copy of a row with another date. Its key still opens, but its proof does not match. */
 async function dated(secondsLater: number): Promise<EnvelopeKeyRecord> {
   const row = await systemKey();
   return { ...row, created: (row.created + secondsLater) as never };
@@ -116,7 +116,7 @@ describe('keyfold doctor', () => {
 
   interface Fault {
     readonly plant: () => unknown;
-    /** The checks that are not ok, with a part of what each says. */
+    /** The checks that are not ok, each with part of its message. */
     readonly found: readonly (readonly [check: string, state: string, says: string])[];
     readonly fix: string;
     readonly code: number;

@@ -25,7 +25,7 @@ function row(id: string, created: number): Promise<EnvelopeKeyRecord | undefined
   return world.metastore.load(id as never, created as never, noDeadline());
 }
 
-/** Replaces both rows by rows without proofs, as an older version wrote them. */
+/** Replaces both rows with rows without proofs, as an older version wrote them. */
 async function unproven(): Promise<void> {
   for (const each of [system, intermediate]) await world.put({ ...each, proof: undefined });
 }

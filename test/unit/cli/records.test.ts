@@ -39,7 +39,7 @@ async function fileOf(name: string, lines: readonly string[]): Promise<string> {
 
 const compact = (of = record): string => encodeCompactRecord(of, 'bytes') ?? '';
 
-/** The record inside this many objects with the member `record`, as an answer of the API has it. */
+/** The record inside this many objects with the member `record`, as in an API answer. */
 function nested(depth: number): string {
   return '{"record":'.repeat(depth) + encodeDataRowRecord(record) + '}'.repeat(depth);
 }
@@ -76,7 +76,7 @@ describe('keyfold inspect', () => {
     const { code, stdout } = await keyfold(['inspect', compact(bound), '--chain']);
     expect(code).toBe(0);
     expect(stdout).toContain('bound: it opens only with its context');
-    expect(stdout).toContain(`${INTERMEDIATE_KEY} ${created}`);
+    expect(stdout).toMatch(new RegExp(`^row +${INTERMEDIATE_KEY} ${created}$`, 'm'));
     expect(stdout).toMatch(/wrapped in us-east-1 +arn:aws:kms:us-east-1/);
     const chain = JSON.parse((await keyfold(['inspect', compact(), '--chain', '--json'])).stdout) as {
       chain: object[];

@@ -1,7 +1,10 @@
 /**
  * Tests which error the client throws for each HTTP status, response header and Lambda error name, after one attempt.
  */
-import { LambdaClient } from '@aws-sdk/client-lambda';
+import * as lambda from '@aws-sdk/client-lambda';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { HttpExchange } from '../../../src/client/exchange.ts';
 import {
@@ -9,6 +12,7 @@ import {
   KeyfoldServiceError,
   KeyfoldTransportError,
   type KeyfoldClientError,
+  type TransportErrorCode,
 } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
@@ -31,7 +35,10 @@ async function thrownFor(way: 'HTTP' | 'Lambda', answer: StubAnswer): Promise<Ke
     way === 'HTTP'
       ? { http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }
       : {
-          lambda: new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) }),
+          lambda: new LambdaTransport({
+            functions: 'keyfold',
+            client: new lambda.LambdaClient({ endpoint, maxAttempts: 1 }),
+          }),
         };
   const client = new KeyfoldClient({ ...to, retry: { maxAttempts: 1 } });
   const thrown = await failureOf(client.partition('p').decrypt('kf1.x'));
@@ -71,40 +78,91 @@ it.for([
   });
 });
 
-it.for([
-  ['Unavailable', 408, ['EFSMountConnectivityException', 'EFSMountTimeoutException']],
-  ['Unavailable', 410, ['EFSIOException']],
-  ['Unavailable', 409, ['ResourceConflictException', 'SnapStartNotReadyException']],
-  ['Unavailable', 404, ['ResourceNotReadyException']],
-  ['Unavailable', 408, ['SnapStartTimeoutException']],
-  ['Throttled', 502, ['EC2ThrottledException', 'RequestLimitExceeded']],
-  [
-    'FunctionFailed',
-    502,
-    [
-      'EC2AccessDeniedException',
-      'EFSMountFailureException',
-      'InvalidRuntimeException',
-      'InvalidSecurityGroupIDException',
-      'InvalidSubnetIDException',
-      'InvalidZipFileException',
-      'KMSAccessDeniedException',
-      'KMSDisabledException',
-      'KMSNotFoundException',
-      'SnapStartException',
-    ],
+/** The errors that the SDK documents for Lambda's Invoke. Their statuses are in the SDK's schemas. */
+const INVOKE_ERRORS: Readonly<Partial<Record<TransportErrorCode, readonly string[]>>> = {
+  Unavailable: [
+    'CodeArtifactUserPendingException',
+    'EC2UnexpectedException',
+    'EFSIOException',
+    'EFSMountConnectivityException',
+    'EFSMountTimeoutException',
+    'ENILimitReachedException',
+    'ENINotReadyException',
+    'KMSInvalidStateException',
+    'ResourceConflictException',
+    'ResourceNotReadyException',
+    'S3FilesMountConnectivityException',
+    'S3FilesMountTimeoutException',
+    'ServiceException',
+    'SnapStartNotReadyException',
+    'SnapStartRegenerationFailureException',
+    'SnapStartTimeoutException',
+    'SubnetIPAddressLimitReachedException',
   ],
-] as const)(
-  'the client throws %s if Lambda answers with status %i and one of the names %j',
-  async ([code, status, names]) => {
-    for (const name of names) {
-      const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
-      const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
-      const message = `Lambda (${name}) answered with status ${status}.`;
-      expect(error).toMatchObject({ code, message, requestId: 'r1' });
-    }
-  },
-);
+  Throttled: ['EC2ThrottledException', 'TooManyRequestsException'],
+  FunctionFailed: [
+    'CodeArtifactUserDeletedException',
+    'CodeArtifactUserFailedException',
+    'EC2AccessDeniedException',
+    'EFSMountFailureException',
+    'InvalidRuntimeException',
+    'InvalidSecurityGroupIDException',
+    'InvalidSubnetIDException',
+    'InvalidZipFileException',
+    'KMSAccessDeniedException',
+    'KMSDisabledException',
+    'KMSNotFoundException',
+    'ModeNotSupportedException',
+    'NoPublishedVersionException',
+    'RecursiveInvocationException',
+    'S3FilesMountFailureException',
+    'SnapStartException',
+  ],
+  NotFound: ['ResourceNotFoundException'],
+  PayloadTooLarge: ['RequestTooLargeException', 'SerializedRequestEntityTooLargeException'],
+  // The client does not send such requests, or no code fits.
+  UnexpectedAnswer: [
+    'DurableExecutionAlreadyStartedException',
+    'InvalidParameterValueException',
+    'InvalidRequestContentException',
+    'ServiceQuotaExceededException',
+    'UnsupportedMediaTypeException',
+  ],
+};
+
+/** The status of an error in the SDK's schemas. */
+function statusOf(name: string): number {
+  const schemas = lambda as unknown as Record<string, { readonly 3: { readonly httpError: number } } | undefined>;
+  return schemas[`${name}$`]?.[3].httpError ?? 0;
+}
+
+describe('an error that Lambda answers with', () => {
+  it('has a code if the SDK documents it', async () => {
+    const command = createRequire(import.meta.url).resolve('@aws-sdk/client-lambda/package.json');
+    const types = await readFile(join(dirname(command), 'dist-types/commands/InvokeCommand.d.ts'), 'utf8');
+    const documented = Array.from(
+      types.matchAll(/@throws \{@link (\w+)\} \((?:client|server) fault\)/g),
+      ([, name]) => name,
+    );
+    expect(new Set(Object.values(INVOKE_ERRORS).flat())).toEqual(new Set(documented));
+  });
+
+  const documented = Object.entries(INVOKE_ERRORS).flatMap(([code, names]) =>
+    names.map((name) => [code, name, statusOf(name)] as const),
+  );
+  it.for([
+    ...documented,
+    ['Unavailable', 'ResourceNotReadyException', 404],
+    ['Throttled', 'RequestLimitExceeded', 502],
+    ['FunctionFailed', 'EFSMountFailureException', 502],
+    ['FunctionFailed', 'SnapStartException', 502],
+  ] as const)('becomes %s if its name is %s and its status %i', async ([code, name, status]) => {
+    const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
+    const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
+    const message = `Lambda (${name}) answered with status ${status}.`;
+    expect(error).toMatchObject({ code, message, requestId: 'r1' });
+  });
+});
 
 it.for(['Handled', 'Unhandled'])('the client throws TimedOut if the function timed out (%s)', async (kind) => {
   const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
@@ -186,7 +244,7 @@ it('the client throws Unreachable if Lambda times out, and rethrows configuratio
     [{ name: 'OddError' }, { name: 'OddError' }],
   ] as const) {
     const requestHandler = { handle: () => Promise.reject(Object.assign(new Error('CANARY'), fault)) };
-    const client = new LambdaClient({ maxAttempts: 1, requestHandler });
+    const client = new lambda.LambdaClient({ maxAttempts: 1, requestHandler });
     const keyfold = new KeyfoldClient({
       lambda: new LambdaTransport({ functions: 'keyfold', client }),
       retry: { maxAttempts: 1 },

@@ -1,4 +1,4 @@
-/** Tests credentials and SDK clients of the caller, and which hosts Keyfold calls under AWS's endpoint settings. */
+/** Tests the caller's credentials and SDK clients, and which hosts Keyfold calls under AWS's endpoint settings. */
 import dns from 'node:dns';
 import { Agent } from 'node:http';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';

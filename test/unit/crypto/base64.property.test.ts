@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBase64, decodeBase64Url } from '../../../src/crypto/base64.ts';
 
-/** Base64 with a short text inserted. The result is often invalid. */
+/** Base64 with a short string inserted. The result is often invalid. */
 const nearly = fc
   .tuple(fc.base64String(), fc.constantFrom('', '=', '==', '-', '_', ' ', '\n', 'é', 'Ł', 'ĭAAA', 'A', 'AB'), fc.nat())
   .map(([text, extra, at]) => text.slice(0, at % (text.length + 1)) + extra + text.slice(at % (text.length + 1)));

@@ -11,7 +11,7 @@ import { DEAD_LETTERS, FakeQueues, openQueueDoor, queueRecord } from '../../supp
 const CANARY = 'CANARY-of-a-context';
 const HOME = { table: 'users', id: CANARY };
 const WRONG = { table: `another ${CANARY}`, id: '1' };
-/** Contexts that are refused: a value that is too long, that is no string, and half a surrogate pair. */
+/** Contexts that are refused. One value is too long, one is not a string, and one is half a surrogate pair. */
 const MALFORMED = [{ id: CANARY.repeat(60) }, { id: [CANARY] }, { id: `${CANARY}\ud800` }, CANARY, [CANARY]];
 const DOCUMENT = { id: CANARY, more: [CANARY], ssn: '1' };
 const FIELDS = { fields: ['$.ssn'], contextFrom: { id: '$.id' } };
@@ -28,7 +28,10 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** The operations and bodies that every door with requests receives. `sealed` is a record that is bound to `HOME`. */
+/**
+ * The operations and bodies that the tests send to each door that accepts requests. `sealed` is a record that is bound
+ * to `HOME`.
+ */
 function requests(sealed: unknown): [operation: string, body: object][] {
   const batch = [{ record: sealed, context: WRONG }, { record: sealed, context: MALFORMED[0] }, { record: sealed }];
   return [
@@ -44,7 +47,7 @@ function requests(sealed: unknown): [operation: string, body: object][] {
   ];
 }
 
-/** What was written to the log and the metrics, together with what callers got. */
+/** Checks that neither the log, nor the metrics, nor the answers to callers contain a context value. */
 function mustNotTell(answers: readonly unknown[]): void {
   const logged = output.text();
   vi.restoreAllMocks();

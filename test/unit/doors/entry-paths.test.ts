@@ -26,7 +26,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Sets the path that a client sent, as each kind of event has it. */
+/** Sets the path that a client sent, in the form that each kind of event uses. */
 const SENT: Readonly<Record<string, (path: string) => Event>> = {
   'an exact route of an HTTP API': (path) => {
     const event = sampleEvent('api-encrypt-iam');

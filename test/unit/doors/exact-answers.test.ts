@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-/** Encrypts a value, spelled like this in JSON, as a compact record. */
+/** Encrypts a value as a compact record. `text` is the exact JSON text of the value. */
 async function sealedValue(text: string): Promise<string> {
   const answer = await operate(world.process()).answer('encrypt-fields', { documentText: text, fields: ['$'] });
   return JSON.parse(answer['documentText'] as string) as string;

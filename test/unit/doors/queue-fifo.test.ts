@@ -22,7 +22,7 @@ function open(): ReturnType<typeof openQueueDoor> {
 }
 
 /**
- * Records in order, whose names have their group and position: `a1` is the first of the group `a`. An exclamation mark
+ * Records in order, whose names give their group and position: `a1` is the first of the group `a`. An exclamation mark
  * means that the function cannot process the message.
  */
 function records(...names: string[]): ReturnType<typeof queueRecord>[] {

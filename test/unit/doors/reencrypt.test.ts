@@ -64,7 +64,8 @@ it('stops before the end of the invocation, and the next worker goes on with its
       ({ run }) =>
       async (row) =>
         void quarantined.push({ run, ...row }),
-    // Each look at the clock takes longer than an invocation, so that each worker does one page.
+    // Each time a worker reads the clock, more time has passed than an invocation has. So each worker processes one
+    // page.
     now: () => (nowMs += 20_000),
   });
   const answers: ReencryptAnswer[] = [];
@@ -86,6 +87,24 @@ it('stops before the end of the invocation, and the next worker goes on with its
     { run, row: '1', code: 'InvalidRequest' },
     { run, row: '2', code: 'InvalidRequest' },
   ]);
+});
+
+it('does a whole table as its only segment', async () => {
+  const opened: unknown[] = [];
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: ({ segment, segments }) => {
+      opened.push([segment, segments]);
+      return new PagedRows([]);
+    },
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const answer = await handler({ ...event, segment: 0, segments: 1 }, lambdaContext(10_000));
+  expect(answer.done).toBe(true);
+  expect(opened).toEqual([[0, 1]]);
 });
 
 it.for([

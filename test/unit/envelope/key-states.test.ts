@@ -17,7 +17,7 @@ const Q_SK = 'Query SK';
 const NEW_IK = ['Put IK'];
 const NEW_SK = ['Wrap', 'Put SK', 'Put IK'];
 
-/** A state is four letters: cached Intermediate Key, its row, cached System Key, its row. */
+/** A state is four letters: the cached Intermediate Key, its row, the cached System Key, and its row. */
 const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonly string[]])[] = [
   // A valid Intermediate Key from the cache is used if its System Key is valid, without a read of the metastore.
   ...states('v', '-rv', 'v-', '-rv').map((state) => [state, 'same key', []] as const),

@@ -38,7 +38,7 @@ class Run {
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
   /** How far the clock is ahead of the true time. A step of the clock changes this; the true time only advances. */
   clockAheadMs = 0;
-  /** The sum of those steps back that are too small for Keyfold to notice. */
+  /** The sum of the backward steps that are too small for Keyfold to notice. */
   correctedMs = 0;
   readonly revokedAtMs = new Map<string, number>();
   wearsOut = false;
@@ -125,8 +125,8 @@ class Run {
 }
 
 /**
- * Checks an encrypt that failed. The key after one at its usage limit is dated later, but at most a minute ahead. If
- * many keys in a row reach the limit, no free date is left.
+ * Checks an encrypt that failed. A key that follows one at its usage limit is dated later, but at most a minute ahead.
+ * If many keys in a row reach the limit, no free date is left.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;

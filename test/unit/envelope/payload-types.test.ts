@@ -28,7 +28,7 @@ class ShortArray extends Uint8Array {
   }
 }
 
-/** Values that are not a payload, by their description. */
+/** Values that are not payloads, by their description. */
 const NO_PAYLOADS: Readonly<Record<string, () => unknown>> = {
   'a string': () => 'héllo',
   'an ASCII string': () => 'hello',

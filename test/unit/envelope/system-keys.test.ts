@@ -1,4 +1,4 @@
-/** Tests how many System Keys' standings a process remembers, and which it forgets first. */
+/** Tests for how many System Keys a process remembers the standing, and which it forgets first. */
 import { beforeEach, expect, it } from 'vitest';
 import { checkedKms } from '../../../src/envelope/checked-ports.ts';
 import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';

@@ -1,4 +1,4 @@
-/** Tests how Keyfold classifies an error of the SDK, and how much of its text Keyfold keeps. */
+/** Tests how Keyfold classifies an SDK error, and how much of the error's text Keyfold reports. */
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
 import { classify } from '../../../src/kms/faults.ts';

@@ -45,12 +45,12 @@ const maintenance = (options: Partial<MaintenanceOptions> = {}): SystemKeyMainte
   new SystemKeyMaintenance({ service: 'svc', product: 'prod', metastore, kms, now: clock.now, ...options });
 const createdTimes = async (): Promise<number[]> => (await metastore.rows(SYSTEM_KEY_ID)).map((row) => row.created);
 
-/** An erasure in the register. Absent `deletedAt`: its rows are not deleted yet. */
+/** An erasure in the register. If `deletedAt` is absent, its rows are not deleted yet. */
 function entry(due: number, deletedAt?: number): RegisteredErasure {
   return { partition: `due ${due}`, erase: 'e', at: 60, due, ...(deletedAt !== undefined && { deletedAt }) } as never;
 }
 
-/** What a run reports on the erasures of a register. */
+/** What a maintenance run reports about the erasures in a register. */
 async function reported(list: () => Promise<RegisteredErasure[]>): Promise<Partial<MaintenanceReport>> {
   const { erasuresDue, erasuresFault } = await maintenance({ erasures: { list } }).run();
   return { erasuresDue, erasuresFault } as Partial<MaintenanceReport>;

@@ -19,7 +19,7 @@ const THROTTLED_DELAY_MS = 2000;
 const OTHER_DELAY_MS = 200;
 /** How long a process remembers that a row was unreadable. */
 const UNREADABLE_MS = 5000;
-/** How long a cell watches for calls that go on after the answer. */
+/** How long a cell waits after the answer, to see whether the process makes further calls. */
 const AFTERMATH_MS = 300;
 
 const FAULTS = {
@@ -130,7 +130,7 @@ function shortOf(calls: readonly string[]): string {
   return runs.map(short).join(' ') || '-';
 }
 
-/** The longest time that a cell may take, as outcomeOf takes it. */
+/** The longest time that a cell may take, in the form that outcomeOf expects. */
 function boundMsOf(fault: Fault, expected: string): number {
   const attempts = [...expected.matchAll(/[QGP][is](?:×(\d))?/g)].reduce((sum, [, n = '1']) => sum + Number(n), 0);
   const silenceMs = fault === 'hang' || fault === 'stall' ? SILENT_TIMEOUT_MS : 0;

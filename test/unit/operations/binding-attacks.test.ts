@@ -1,4 +1,4 @@
-/** Every edit of a bound record by an attacker without a key, in each form that a record can have. */
+/** Tests every edit that an attacker without a key can make to a bound record, in each form that a record can have. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   decodeCompactRecord,
@@ -102,7 +102,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 };
 
-/** What an attacker without a key may put in the place of the first record. */
+/** What an attacker without a key can put in place of the first record. */
 const EDITS: Readonly<Record<string, (...pair: Pair) => DataRowRecord>> = {
   'another record': (_, away) => away,
   'another record with its proof': ({ proof }, away) => ({ ...away, proof }),

@@ -15,7 +15,7 @@ const ORDER = {
 };
 const SSNS = ['$.items[*].ssn'];
 
-/** A document whose one field is below names of this many characters. */
+/** A document with one field, whose path contains this many characters of names. */
 function nested(characters: number): Answer {
   return { ['n'.repeat(characters - 1)]: [{ s: 2 }] };
 }

@@ -25,15 +25,15 @@ const NAMES = [
   'kf1j.',
 ];
 /**
- * Member names without backslashes. Once `JSON.parse` of Node 24.21 has read a name with a backslash, it may take other
- * escaped names for that name. The tests compare with `JSON.parse`, so they avoid such names.
+ * Member names without backslashes. Once `JSON.parse` of Node 24.21 has read a name with a backslash, it may mistake
+ * other escaped names for that name. The tests compare with `JSON.parse`, so they avoid such names.
  */
 const name = fc.oneof(
   fc.constantFrom(...NAMES),
   fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\\')),
 );
 
-/** Numbers in various spellings of JSON. */
+/** Numbers in various JSON spellings. */
 const numberText = fc.oneof(
   fc.constantFrom(
     '-0',

@@ -14,7 +14,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Replaces the member `r` of each line of a file by a text. Returns the new file, and the IDs of its rows. */
+/** Replaces the member `r` in each line of a file with a text. Returns the new file, and the IDs of its rows. */
 async function replaced(text: string): Promise<{ readonly text: string; readonly ids: readonly string[] }> {
   const [file, output] = [join(folder, 'in'), join(folder, 'out')];
   await writeFile(file, text);

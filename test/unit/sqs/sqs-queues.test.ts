@@ -55,7 +55,7 @@ function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
   return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
 }
 
-/** The answer that SQS accepted all messages of a call, except those in `failed`. */
+/** The answer with which SQS accepts all messages of a call, except those in `failed`. */
 function taken(call: Call, failed: readonly object[] = []): Answer {
   const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
   const Successful = (call.input.Entries ?? [])

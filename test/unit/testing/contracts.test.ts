@@ -1,4 +1,4 @@
-/** Each case of the contracts fails for a plug-in that breaks it, and all pass for one that does not. */
+/** Tests that each contract case fails for a plug-in that breaks it, and that all cases pass for a sound plug-in. */
 import { describe, expect, it } from 'vitest';
 import {
   KeyfoldError,

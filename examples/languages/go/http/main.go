@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Message is a request or an answer. JSON has the bytes of Plaintext in base64.
+// Message is a request or an answer. In JSON, the bytes of Plaintext are base64.
 type Message struct {
 	Plaintext []byte          `json:"plaintext,omitempty"`
 	Record    json.RawMessage `json:"record,omitempty"`

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// Message is an event or a result. JSON has the bytes of Plaintext in base64.
+// Message is an event or a result. In JSON, the bytes of Plaintext are base64.
 type Message struct {
 	Operation string          `json:"operation,omitempty"`
 	Partition string          `json:"partition,omitempty"`

@@ -1,6 +1,6 @@
 /**
- * A stand-in for `pkcs11js`, for faults that no real token makes at will. A "library" is a JSON file with the state of
- * one token, which a test writes and this module reads at each call. The names of the calls go to a file beside it.
+ * A stand-in for `pkcs11js`, for faults that no real token causes on demand. A "library" is a JSON file with the state
+ * of one token, which a test writes and this module reads at each call. The names of the calls go to a file beside it.
  */
 const { createCipheriv, createDecipheriv, createHash } = require('node:crypto');
 const { appendFileSync, readFileSync } = require('node:fs');
@@ -148,7 +148,7 @@ class PKCS11 {
     return Buffer.from(handle);
   }
 
-  /** Notes a call, waits if the state says so, and throws the code that the state has for it. */
+  /** Notes a call, waits if the state says so, and throws the error code that the state has for it. */
   #call(name) {
     appendFileSync(`${this.path}.calls`, `${name}\n`);
     const state = JSON.parse(readFileSync(this.path, 'utf8'));
@@ -156,7 +156,7 @@ class PKCS11 {
     if (typeof fault === 'number') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault);
     if (fault === 'exit') process.exit();
     if (typeof fault === 'string') throw new Error(fault);
-    // A token that was pulled and put back has no sessions. Tokens are looked for when the library is initialized.
+    // A token that was pulled out and put back has no sessions. The library looks for tokens when it is initialized.
     if (!['load', 'C_Initialize', 'C_Finalize'].includes(name) && state.epoch !== this.#epoch) {
       throw new Error('CKR_SESSION_HANDLE_INVALID');
     }

@@ -7,7 +7,7 @@ import { DAY_MS } from '../../../support/fakes.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../../support/requests.ts';
 import { StubCluster, StubVault, VAULT_FAULTS, type VaultFault } from '../../../support/stub-vault.ts';
 
-// A throttled request tries another address first with a probability of 6 %. This value never does.
+// With a probability of 6 %, a throttled request tries another address first. With this value, it never does.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
 /** The time-out for an address that hangs. */
@@ -17,13 +17,15 @@ const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 9000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long a cell looks for calls that go on after the answer. */
+/** How long a cell waits after the answer, to see whether the process makes further calls. */
 const AFTERMATH_MS = 100;
 
 const PLACES = { first: [0], other: [1], all: [0, 1] } as const;
 type Place = keyof typeof PLACES;
 
-/** The outcomes of encrypt with a new System Key, with a known one, of decrypt cold and decrypt warm. */
+/**
+ * The outcomes of four requests: encrypt with a new System Key, encrypt with a known one, decrypt cold, decrypt warm.
+ */
 const FIRST_FAILS = ['ok E/E', 'ok D/D', 'ok D/D', 'ok -/-'];
 const NOT_NOTICED = ['ok E/-', 'ok D/-', 'ok D/-', 'ok -/-'];
 const everyTime = (code: string, encrypts: string, decrypts = encrypts.replaceAll('E', 'D')): string[] => [

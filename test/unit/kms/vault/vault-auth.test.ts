@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(() => stub.stop());
 
-/** The text of Vault for an error of STS. */
+/** Vault's text for an STS error. */
 function stsError(code: string): string {
   return `received error code 403 from STS: <ErrorResponse><Error><Code>${code}</Code></Error></ErrorResponse>`;
 }
@@ -107,7 +107,7 @@ describe('the log-in', () => {
     expect(inspect([error, attempts], { depth: 10 })).not.toMatch(/secret-id|role-id/);
   });
 
-  // The texts are those of path_login.go of Vault's AWS auth method.
+  // The texts come from path_login.go of Vault's AWS auth method.
   it.for([
     ['KmsUnavailable', 'StsRefused', stsError('SignatureDoesNotMatch')],
     ['KmsUnavailable', 'StsRefused', stsError('ExpiredToken')],

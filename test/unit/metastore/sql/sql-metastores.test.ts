@@ -45,7 +45,7 @@ describe('the codec for key_record', () => {
   });
 });
 
-/** An error of a driver, with these members. */
+/** A driver error with these members. */
 function driverError(members: object): Error {
   return Object.assign(new Error("Duplicate entry 'SECRET' for key 'PRIMARY'"), members);
 }
@@ -73,9 +73,6 @@ function failing(kind: 'pg' | 'mysql', error: unknown) {
   const pool = {
     connect: async () => connection,
     getConnection: async () => connection,
-    query: fail,
-    execute: fail,
-    end: () => {},
   };
   return { seen, metastore: kind === 'pg' ? new PostgresMetastore({ pool }) : new MySqlMetastore({ pool }) };
 }

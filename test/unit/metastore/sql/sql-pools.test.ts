@@ -1,4 +1,4 @@
-/** Tests of the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
+/** Tests the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
@@ -49,7 +49,7 @@ class StubConnection {
   removeListener(): void {}
 }
 
-/** A pool of either driver. It gives the connection that was used last, as `pg` does. */
+/** A pool of either driver. It returns the connection that was used last, as `pg` does. */
 class StubPool {
   readonly idle: StubConnection[] = [];
   readonly made: StubConnection[] = [];
@@ -83,16 +83,6 @@ class StubPool {
       destroy: () => core.destroy(),
     };
   };
-
-  query = (query: Sent): Promise<unknown> => this.answer(query);
-  execute = async ({
-    sql,
-    values,
-  }: {
-    readonly sql: string;
-    readonly values: readonly unknown[];
-  }): Promise<unknown> => [await this.answer({ text: sql, values })];
-  end(): void {}
 
   metastore(kind: Kind, queryTimeoutMs = 3000): PostgresMetastore | MySqlMetastore {
     const options = { pool: this as never, queryTimeoutMs };
@@ -240,7 +230,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
 });
 
 describe.for(KINDS)('the connections in a %s pool', (kind) => {
-  /** Runs as many concurrent queries, which leave as many idle connections. */
+  /** Runs one concurrent query per connection, so that the pool then has this number of idle connections. */
   async function warm(metastore: PostgresMetastore | MySqlMetastore, connections: number): Promise<void> {
     pool.answers = () => rowsOf(kind, []);
     await Promise.all(Array.from({ length: connections }, () => metastore.loadLatest(RECORD.id, noDeadline())));
@@ -261,8 +251,10 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
       await warm(metastore, connections);
       for (const one of pool.made) one.isDead = true;
       for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-      expect(pool.made).toHaveLength(connections + 1);
+      // One new connection is for the second attempt, and one for the request to cancel the first.
+      expect(pool.made).toHaveLength(connections + 2);
       expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
+      await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
     },
   );
 
@@ -295,8 +287,22 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     for (const one of pool.made) one.isDead = true;
     pool.answers = ({ text }) => (text.startsWith('SELECT 1') ? SAFE : rowsOf(kind, []));
     await metastore.loadLatest(RECORD.id, noDeadline());
-    const cancels = pool.sent.filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text));
-    expect(cancels.map(({ values }) => values)).toEqual(kind === 'pg' ? [['7']] : [[7], []]);
+    const cancels = (): unknown =>
+      pool.sent
+        .filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text))
+        .map(({ values }) => values);
+    await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
+  });
+
+  it('are followed by a request to cancel the query if the caller has reached the deadline', async () => {
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 1);
+    for (const one of pool.made) one.isDead = true;
+    const abort = new AbortController();
+    const work = metastore.loadLatest(RECORD.id, { ...noDeadline(), signal: abort.signal });
+    setImmediate(() => abort.abort(new Error('late')));
+    await expect(work).rejects.toThrow('late');
+    await vi.waitFor(() => expect(pool.sent.map(({ text }) => text).join()).toMatch(/pg_cancel_backend|processlist/));
   });
 });
 

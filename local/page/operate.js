@@ -1,0 +1,77 @@
+/** Rotates keys and erases a partition by commands of `keyfold`, and shows what became of the last record. */
+import { post } from './api.js';
+import { byId, el, timeOf } from './dom.js';
+import { perform } from './work.js';
+
+/** The operations, by the button that starts each. `question` is what the page asks first. */
+export const OPERATIONS = {
+  rotate: {
+    question: (partition) => rotationOf(`the Intermediate Key of ${partition}`),
+    run: (partition) => rotate({ partition }),
+  },
+  'rotate-system': { question: () => rotationOf('the System Key'), run: () => rotate({}) },
+  erase: {
+    question: (partition) => ({
+      title: `Erase ${partition}?`,
+      text: `This marks and revokes every key of ${partition}. Its records no longer decrypt, and nothing new is encrypted for it. You can cancel until the keys are deleted.`,
+      action: 'Erase',
+    }),
+    run: (partition) =>
+      erase('Keys marked', { partition, step: 'begin', reason: byId('reason').value, wait: byId('wait').value }),
+  },
+  'erase-cancel': {
+    question: (partition) => ({
+      title: `Cancel the erasure of ${partition}?`,
+      text: 'The records decrypt again. The old keys stay revoked, so the next encrypt makes a new key.',
+      action: 'Cancel the erasure',
+      harmless: true,
+    }),
+    run: (partition) => erase('Erasure cancelled', { partition, step: 'cancel' }),
+  },
+  'erase-finish': {
+    question: (partition) => ({
+      title: `Delete the keys of ${partition} for good?`,
+      text: 'No record of the partition can ever be decrypted again. In production, the command refuses until the waiting time is over. Here, the page sets the clock of the command to that time.',
+      action: 'Delete the keys',
+    }),
+    run: (partition) => erase('Keys deleted', { partition, step: 'finish' }),
+  },
+};
+
+function rotationOf(key) {
+  const text = `This makes the next version of ${key} now, and revokes nothing. Old records still decrypt.`;
+  return { title: `Rotate ${key}?`, text, action: 'Rotate', harmless: true };
+}
+
+function rotate(request) {
+  return runCommand('Rotated', '/local/keys/rotate', request, ([{ id, created }]) =>
+    created === null
+      ? `Another process has just rotated ${id}.`
+      : `${id} has a new key, created ${timeOf(created)}. The former key stays valid.`,
+  );
+}
+
+function erase(said, request) {
+  return runCommand(said, '/local/partitions/erase', request, ({ says }) => says);
+}
+
+/** Runs a command. `textOf` makes the text that the page shows from the JSON that the command prints. */
+async function runCommand(said, path, request, textOf) {
+  const asked = await post(path, JSON.stringify(request));
+  if (!asked.ok) throw new Error(`${path}: ${asked.status}`);
+  const { command, exitCode, stdout, stderr } = JSON.parse(asked.text);
+  const why = ['Ran ', el('code', {}, command)];
+  const answer = stdout === '' ? undefined : JSON.parse(stdout);
+  if (exitCode !== 0) return { said: 'Not done', problem: answer?.says ?? stderr.split('\n').at(-1), why, asked };
+  return { said, output: textOf(answer), note: await noteOnRecord(), why, asked };
+}
+
+/** Starts cold, because a warm process keeps its keys for a while. Then tries the record on the page. */
+async function noteOnRecord() {
+  await post('/local/cold-start');
+  if (byId('record').value.trim() === '') return 'The next request starts cold.';
+  const { problem } = await perform('decrypt').catch(({ message }) => ({ problem: message }));
+  return problem === undefined
+    ? 'After a cold start, the last record still decrypts.'
+    : `After a cold start, the last record does not decrypt. ${problem}`;
+}

@@ -1,0 +1,59 @@
+/** Tests of PostgresRows on a stub pool. test/peers tests it on a real server. */
+import { expect, it } from 'vitest';
+import type { SourceFault } from '../../../src/maintenance/reencryption/rows.ts';
+import { PostgresRows, type RowsPool } from '../../../src/rows/postgres-rows.ts';
+import { errorOf } from '../../support/fakes.ts';
+
+const OPTIONS = { table: 'orders', fields: ['card'] };
+const NAMES = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
+
+/** A source whose pool answers the questions about the table's columns, and then with `answer`. */
+function rowsWith(answer: () => (string | null)[][]): PostgresRows {
+  const pool: RowsPool = {
+    query: async ({ text }) => {
+      if (text.includes('pg_attribute WHERE')) return { rows: COLUMNS, rowCount: 2 };
+      return { rows: text.includes('pg_index') ? KEY : answer(), rowCount: 1 };
+    },
+  };
+  return new PostgresRows({ ...OPTIONS, ...NAMES }, pool);
+}
+
+const COLUMNS = [
+  ['id', 'integer'],
+  ['card', 'text'],
+];
+const KEY = [['id']];
+
+it.for<[string, boolean]>([
+  ['57P01', true],
+  ['08006', true],
+  ['40001', true],
+  ['53300', true],
+  ['55P03', true],
+  ['25006', true],
+  ['ECONNRESET', true],
+  ['EPIPE', true],
+  ['42501', false],
+  ['42P01', false],
+  ['25P02', false],
+])('says whether a retry may help after the error %s: %s', async ([code, mayPass]) => {
+  const rows = rowsWith(() => {
+    throw Object.assign(new Error('secret'), { code });
+  });
+  const fault = (await errorOf(rows.pages(undefined).next())) as SourceFault;
+  expect(fault).toMatchObject({ name: 'SourceFault', mayPass });
+  expect(fault.message).toBe(`The table orders fails: ${code}`);
+});
+
+it('reads no cell from a column that is NULL', async () => {
+  const rows = rowsWith(() => [
+    ['1', 'kf1.'],
+    ['2', null],
+  ]);
+  const read: unknown[] = [];
+  for await (const page of rows.pages(undefined)) read.push(...page.map(({ id, cells }) => [id, [...cells]]));
+  expect(read).toEqual([
+    ['{"id":"1"}', [['card', { kind: 'text', text: 'kf1.' }]]],
+    ['{"id":"2"}', []],
+  ]);
+});
