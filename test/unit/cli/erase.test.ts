@@ -114,8 +114,9 @@ describe('keyfold partitions erase', () => {
 
   it('shows its plan and changes nothing in a dry run', async () => {
     const before = await rows();
-    const { code, stdout } = await erase([...BEGIN, '--dry-run']);
+    const { code, stdout, stderr } = await erase([...BEGIN, '--dry-run']);
     expect(code).toBe(0);
+    expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });
     expect(stdout).toContain('Dry run: nothing was written.');
     for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
     expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
