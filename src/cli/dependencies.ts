@@ -94,7 +94,7 @@ export interface CliDependencies {
 }
 
 /** What replaces the members of {@link CliDependencies} that use DynamoDB. */
-export interface DatabaseAdapters extends Pick<
+interface DatabaseAdapters extends Pick<
   CliDependencies,
   'openTable' | 'openErasureTables' | 'openImport' | 'openCopy' | 'openRotation' | 'openSessions' | 'openMaintenance'
 > {
