@@ -13,7 +13,7 @@ export interface Held {
   readonly partitions: number;
   /** The growth of resident memory. */
   readonly residentBytes: number;
-  /** The growth of the memory that V8 knows of: its heap and external memory, but not native keys. */
+  /** The growth of the memory that V8 reports: its heap and external memory, but not native keys. */
   readonly knownBytes: number;
 }
 

@@ -6,7 +6,7 @@ const PROVISIONED = { name: 'provisioned', id: 'ApiProvConcLambdaAlias' };
 
 /** The function `api`, whose alias osls makes only if the function has provisioned concurrency. */
 export interface ApiFunction {
-  /** The ARN of what the entry invokes: the alias, or the function if it has none. */
+  /** The ARN that the entry invokes: the alias, or the function if it has none. */
   readonly invoked: object;
   /** The ARN of the function itself. */
   readonly arn: object;

@@ -8,7 +8,7 @@ import { STAGE } from './rest-callers.ts';
 /** The headers that a browser must be allowed to send: those of a signature, of a token and of a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
 
-/** The routes of an HTTP API. The last one is for all other requests, so that the function can say what is wrong. */
+/** The routes of an HTTP API. The last route passes all other requests to the function, which can say what is wrong. */
 const ROUTES: readonly (readonly [method: string, path: string])[] = [
   ['POST', '/v1/partitions/{partition}/{operation}'],
   ['GET', '/v1/health'],

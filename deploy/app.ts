@@ -124,7 +124,7 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
   };
 }
 
-/** Overrides properties of the generated functions that cannot be omitted through osls's own options. */
+/** Sets properties of the generated functions and log groups that osls's own options cannot set or leave out. */
 function functionExtensions(deployment: Deployment, region: string): Record<string, object> {
   const { functions, queue } = deployment;
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');

@@ -6,7 +6,7 @@ import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
 import { API, callerStatement, endpointStatements, STAGE, usagePlans } from './rest-callers.ts';
 
-/** The issuer of a Cognito user pool, which is the only one whose tokens a REST API checks by itself. */
+/** The issuer of a Cognito user pool. A REST API itself checks tokens only from such an issuer. */
 export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\/([\w-]+_[0-9A-Za-z]+)$/;
 
 /** The scopes of a route. API Gateway accepts any of them. The function then checks the scope of the operation. */

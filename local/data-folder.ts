@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 
 /**
- * Creates the data folder and locks it for this process. LevelDB makes the lock. The operating system releases the lock
- * when the process ends, even if it is killed.
+ * Creates the data folder and locks it for this process. LevelDB provides the lock. The operating system releases the
+ * lock when the process ends, even if it is killed.
  * @returns `release`, which unlocks the folder
  * @throws Error if another process has locked the folder, or if a file is in its place
  */

@@ -4,7 +4,7 @@ import type { CommandEvent, CommandResult } from './keyfold-command.ts';
 /** Runs one `keyfold` command. */
 export type RunCommand = (event: CommandEvent) => Promise<CommandResult>;
 
-/** What the page shows of a command. */
+/** The parts of a command that the page shows. */
 interface CommandView extends CommandResult {
   /** The command as an operator would type it. */
   readonly command: string;
@@ -37,7 +37,9 @@ export async function erase(run: RunCommand, body: unknown): Promise<CommandView
   return show(run, args, step === 'finish' ? await endOfWait(run, partition) : undefined);
 }
 
-/** When the keys of a partition may be deleted, in milliseconds since 1970. Zero if no erasure is under way. */
+/**
+ * The time from which a partition's keys may be deleted, in milliseconds since 1970. Zero if no erasure is under way.
+ */
 async function endOfWait(run: RunCommand, partition: string): Promise<number> {
   const { exitCode, stdout } = await run({ args: ['partitions', 'erase', partition, '--status', '--json'] });
   const { due = 0 } = exitCode === 0 ? (JSON.parse(stdout) as { due?: number }) : {};

@@ -1,6 +1,6 @@
 /**
- * `npm run build`: bundles the entries of the package, the CLI and the handlers into dist/, with the licences of what
- * each bundle contains. dist/handlers/NAME is deployed as the code of a function, and dist/maps/NAME has its source
+ * `npm run build`: bundles the entries of the package, the CLI and the handlers into dist/, with the licences of the
+ * packages in each bundle. dist/handlers/NAME is deployed as the code of a function, and dist/maps/NAME has its source
  * maps.
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';

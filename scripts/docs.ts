@@ -1,6 +1,6 @@
 /**
- * Builds the documentation's site: `npm run docs` writes the library's reference from the doc comments, and the site
- * into `.site/`. With `--check` it does not write the reference, and exits with 1 if the reference is not up to date.
+ * Builds the documentation site: `npm run docs` writes the library's reference from the doc comments, and the site into
+ * `.site/`. With `--check` it does not write the reference, and exits with 1 if the reference is not up to date.
  *
  * The first run installs the tools into `.peers/docs`, because they are larger than all other dependencies.
  */

@@ -126,7 +126,10 @@ export const ERRORS_BY_NAME: Plugin = {
   },
 };
 
-/** Removes the descriptions of schemas. Only the OpenAPI document has them, and a handler loads that as a file. */
+/**
+ * Removes the descriptions of schemas. Only the OpenAPI document contains them, and a handler loads that document as a
+ * file.
+ */
 export const NO_DESCRIPTIONS: Plugin = {
   name: 'no-descriptions',
   setup: (bundler) => {

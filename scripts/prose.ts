@@ -1,7 +1,7 @@
 /**
  * Checks the prose of the source and of the documents: no line of comment or Markdown is wider than 120 columns, and no
- * comment, test title, message or paragraph has a phrase of `banned-phrases.json`. Otherwise it lists the places
- * and exits with 1.
+ * comment, test title, message or paragraph contains a phrase from `banned-phrases.json`. It lists every place that
+ * breaks a rule, and then exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

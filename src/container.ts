@@ -9,18 +9,18 @@ import type { ReencryptDoorOptions } from './doors/reencrypt.ts';
 import type { ScheduleDoorOptions } from './doors/schedule.ts';
 import { toKeyfoldError } from './doors/problem.ts';
 import { createMaintenanceTelemetry, createTelemetry, type Telemetry } from './doors/telemetry.ts';
-import { invalidConfiguration } from './errors.ts';
-import type { ErasureTables } from './maintenance/erasure-table.ts';
+import { invalidConfiguration, KeyfoldError } from './errors.ts';
+import type { ErasureRegister, ErasureTables } from './maintenance/erasure-table.ts';
 import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
 import { dryRunStore } from './maintenance/dry-run-store.ts';
 import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
-import type { KeyManagementService } from './envelope/ports.ts';
+import type { KeyManagementService, Metastore } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import type { RowSource } from './maintenance/reencryption/rows.ts';
 import type { CiphertextOpener } from './maintenance/reencryption/verbs.ts';
 import type { RowTransfer } from './maintenance/row-transfer.ts';
-import { SystemKeyMaintenance, type WrapRenewer } from './maintenance/system-key-maintenance.ts';
+import { SystemKeyMaintenance, type SystemKeyStore } from './maintenance/system-key-maintenance.ts';
 import { AwsKms } from './kms/aws-kms.ts';
 import { KmsCiphertexts } from './kms/kms-ciphertexts.ts';
 import { AwsKmsInspector } from './kms/aws-kms-inspector.ts';
@@ -37,6 +37,9 @@ import { DynamoDbKeyTable } from './metastore/dynamodb-key-table.ts';
 import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { DynamoDbRowTransfer } from './metastore/dynamodb-row-transfer.ts';
 import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
+import { openDatabase } from './metastore/sql/open-database.ts';
+import { SqlMetastore } from './metastore/sql/sql-metastore.ts';
+import { SqlOperatorTable } from './metastore/sql/sql-operator-table.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
 import { DynamoDbQuarantine } from './rows/dynamodb-quarantine.ts';
 import { DynamoDbRows } from './rows/dynamodb-rows.ts';
@@ -85,7 +88,14 @@ export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   const telemetry = createMaintenanceTelemetry(config.names.service);
   return {
-    maintenance: openMaintenance(config, await openMaintainable(config.kms, telemetry.events), telemetry.events),
+    maintenance: new SystemKeyMaintenance({
+      ...config.names,
+      policy: config.policy,
+      metastore: new DynamoDbMetastore({ ...config.metastore, events: telemetry.events }),
+      kms: await openMaintainable(config.kms, telemetry.events),
+      erasures: new DynamoDbErasureRegister(config.metastore, config.names),
+      events: telemetry.events,
+    }),
     telemetry,
     deadlineMarginMs: config.door.deadlineMarginMs,
   };
@@ -144,19 +154,6 @@ async function openMaintainable(config: FunctionKms, events?: Telemetry['events'
   return openRegionalKms(config, events);
 }
 
-function openMaintenance(
-  { names, policy, metastore: options }: AppConfig,
-  kms: KeyManagementService & WrapRenewer,
-  events?: Telemetry['events'],
-  dryRun = false,
-): SystemKeyMaintenance {
-  const listening = events === undefined ? {} : { events };
-  const table = new DynamoDbMetastore({ ...options, ...listening });
-  const metastore = dryRun ? dryRunStore(table) : table;
-  const erasures = new DynamoDbErasureRegister(options, names);
-  return new SystemKeyMaintenance({ ...names, policy, metastore, kms, erasures, ...listening });
-}
-
 /** Opens what the operator's commands use. Opening sends no request. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
@@ -167,27 +164,34 @@ export const operatorAdapters = {
   openCopy: (source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer =>
     new DynamoDbRowTransfer(new DynamoDbSource(source), target),
   openKms,
-  openRotation: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<KeyRotation> =>
-    new KeyRotation({
-      naming: new KeyNaming(names),
-      policy,
-      keyRowProofs: proofs.keyRowProofs ?? 'verify',
-      kms: await openKms(kms),
-      metastore: new DynamoDbMetastore(metastore),
-      now: Date.now,
-    }),
-  openSessions: async ({ names, policy, proofs, kms, metastore }: AppConfig): Promise<SessionFactory> =>
-    new SessionFactory({
-      ...names,
-      ...(proofs.keyRowProofs !== undefined && { keyRowProofs: proofs.keyRowProofs }),
-      policy,
-      kms: await openKms(kms),
-      metastore: new DynamoDbMetastore(metastore),
-    }),
+  openRotation: async (config: AppConfig): Promise<KeyRotation> =>
+    rotationOn(new DynamoDbMetastore(config.metastore), config),
+  openSessions: async (config: AppConfig): Promise<SessionFactory> =>
+    sessionsOn(new DynamoDbMetastore(config.metastore), config),
   openMaintenance: async (config: AppConfig, dryRun: boolean): Promise<SystemKeyMaintenance> => {
-    const { kms } = config;
-    const opened = kms.kind === 'pkcs11' ? await openHsm(kms) : await openMaintainable(kms);
-    return openMaintenance(config, opened, undefined, dryRun);
+    const { metastore, names } = config;
+    const erasures = new DynamoDbErasureRegister(metastore, names);
+    return maintenanceOn(new DynamoDbMetastore(metastore), config, { dryRun, erasures });
+  },
+  openDatabase: async (url: string, variable: string) => {
+    const database = await openDatabase(url, variable);
+    const metastore = new SqlMetastore(database.table);
+    const onlyDynamoDb = (): never => {
+      throw new KeyfoldError('InvalidRequest', `This needs a key table in DynamoDB: unset ${variable}.`);
+    };
+    return {
+      database: database.called,
+      close: database.close,
+      // The option --against names a second table.
+      openTable: ({ tableName }: DynamoDbMetastoreOptions): KeyTable =>
+        tableName === undefined ? new SqlOperatorTable(database) : onlyDynamoDb(),
+      openErasureTables: onlyDynamoDb,
+      openImport: onlyDynamoDb,
+      openCopy: onlyDynamoDb,
+      openRotation: (config: AppConfig) => rotationOn(metastore, config),
+      openSessions: (config: AppConfig) => sessionsOn(metastore, config),
+      openMaintenance: (config: AppConfig, dryRun: boolean) => maintenanceOn(metastore, config, { dryRun }),
+    };
   },
   openRows: async (options: RowsOptions): Promise<RowSource> => {
     if (options.kind === 'postgres') return openPostgresRows(options.url, options);
@@ -198,6 +202,42 @@ export const operatorAdapters = {
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
 };
+
+async function rotationOn(metastore: Metastore, { names, policy, proofs, kms }: AppConfig): Promise<KeyRotation> {
+  return new KeyRotation({
+    naming: new KeyNaming(names),
+    policy,
+    keyRowProofs: proofs.keyRowProofs ?? 'verify',
+    kms: await openKms(kms),
+    metastore,
+    now: Date.now,
+  });
+}
+
+async function sessionsOn(metastore: Metastore, { names, policy, proofs, kms }: AppConfig): Promise<SessionFactory> {
+  return new SessionFactory({
+    ...names,
+    ...(proofs.keyRowProofs !== undefined && { keyRowProofs: proofs.keyRowProofs }),
+    policy,
+    kms: await openKms(kms),
+    metastore,
+  });
+}
+
+async function maintenanceOn(
+  store: Metastore & SystemKeyStore,
+  { names, policy, kms: config }: AppConfig,
+  { dryRun, ...register }: { readonly dryRun: boolean; readonly erasures?: ErasureRegister },
+): Promise<SystemKeyMaintenance> {
+  const kms = config.kind === 'pkcs11' ? await openHsm(config) : await openMaintainable(config);
+  return new SystemKeyMaintenance({
+    ...names,
+    policy,
+    metastore: dryRun ? dryRunStore(store) : store,
+    kms,
+    ...register,
+  });
+}
 
 async function openKms(config: KmsConfig): Promise<KeyManagementService> {
   if (config.kind === 'static') return new StaticKms(config.masterKey, process.env, config.override);

@@ -6,7 +6,7 @@ import { RegionModel, type RegionCondition } from './region-model.ts';
 import { EPOCH_MS, makeKeyStore, NAMES, PARTITION } from './key-store.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
-/** A documented figure, with its measured value and whether it holds. */
+/** A documented figure, with its measured value and whether the measurement confirms it. */
 export interface Figure {
   readonly what: string;
   readonly shown: string;

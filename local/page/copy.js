@@ -2,7 +2,7 @@ import { el } from './dom.js';
 
 const SHOWN_MS = 2000;
 
-/** Creates a button that copies a text. `what` names the text for screen readers, such as "the record". */
+/** Creates a button that copies text. `what` names the text for screen readers, such as "the record". */
 export function copyButton(what, textOf) {
   const label = el('span', {}, 'Copy');
   const button = el(

@@ -68,7 +68,7 @@ function rowView(row, onRevoke) {
   );
 }
 
-/** The kind of a row. An erasure also writes rows that hold no key. */
+/** The kind of a row. An erasure also writes rows that contain no key. */
 function kindOf({ id, kind, created }) {
   if (id.startsWith('_EP_')) return 'register';
   return created === TOMBSTONE_CREATED ? 'tombstone' : kind;

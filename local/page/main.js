@@ -136,7 +136,7 @@ async function startCold() {
   world.health = undefined;
 }
 
-/** Performs an operation on a text, whatever the page shows. */
+/** Switches the page to text, and then performs an operation. */
 async function onText(name) {
   document.querySelector('[name="what"][value="text"]').checked = true;
   showWhat();

@@ -1,4 +1,4 @@
-/** Rotates keys and erases a partition by commands of `keyfold`, and shows what became of the last record. */
+/** Rotates keys and erases a partition with `keyfold` commands, and shows whether the last record still opens. */
 import { post } from './api.js';
 import { byId, el, timeOf } from './dom.js';
 import { perform } from './work.js';
@@ -66,7 +66,7 @@ async function runCommand(said, path, request, textOf) {
   return { said, output: textOf(answer), note: await noteOnRecord(), why, asked };
 }
 
-/** Starts cold, because a warm process keeps its keys for a while. Then tries the record on the page. */
+/** Starts a cold process, because a warm one keeps its keys for a while. Then tries the record on the page. */
 async function noteOnRecord() {
   await post('/local/cold-start');
   if (byId('record').value.trim() === '') return 'The next request starts cold.';

@@ -43,7 +43,7 @@ export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): 
 /**
  * Computes the calls that a month's requests cause. During one cache age, a process unwraps each System Key that it
  * needs once, and reads the keys of each partition that it serves once. Of `processes × partitions` pairs, random
- * requests meet the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the
+ * requests use the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the
  * calls that the code makes.
  */
 export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): FleetMonth {

@@ -6,7 +6,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
-/** The placeholder for the site's base path. The text occurs nowhere else in the site, so that it can be replaced. */
+/**
+ * The placeholder for the site's base path. This string occurs nowhere else in the site, so that it can be replaced.
+ */
 export const BASE = '/base-of-the-site/';
 
 const IN_BROWSER = 'window.__BASE__';

@@ -68,7 +68,7 @@ async function keyfold(
   return { code, stdout, stderr };
 }
 
-/** The JSON lines in a text. They begin at the first line that starts with a bracket. */
+/** The JSON lines of an output. They begin at the first line that starts with a bracket. */
 function jsonOf(printed: string): string[] {
   const steady = printed
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'DATE')

@@ -73,7 +73,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // The output of a worker thread arrives a little after its answer. It is lost if the thread ends earlier.
+      // A worker thread's output arrives a little after its answer. It is lost if the thread ends earlier.
       await sleep(100);
       await one.recycle();
     }

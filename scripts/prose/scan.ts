@@ -90,7 +90,7 @@ function passagesOf(file: string, text: string): PassageOf {
   return (start, end, value) => ({ file, line: lineOf(start), lastLine: lineOf(end), text: plain(value) });
 }
 
-/** Joins the lines of a comment into one text, and drops the asterisks. */
+/** Joins the lines of a comment into one string, and drops the asterisks. */
 function plain(value: string): string {
   return value
     .replaceAll(/^\s*\*+ ?/gm, '')

@@ -79,8 +79,28 @@ export interface CliDependencies {
   openRows(options: RowsOptions): Promise<RowSource>;
   /** Opens ciphertexts that the AWS KMS action `Encrypt` made in a region, with or without an encryption context. */
   openCiphertexts(region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener;
+  /**
+   * The SQL database that has the key table, such as `PostgreSQL at 127.0.0.1:5432`. Undefined if DynamoDB has it.
+   */
+  readonly database?: string | undefined;
+  /**
+   * Opens a SQL database with the key table. Makes no connection yet.
+   * @param url the address of the database, with the password
+   * @param variable the environment variable that holds the URL
+   * @throws KeyfoldError `InvalidConfiguration` if the URL names no such database, or if its driver is not installed
+   */
+  openDatabase(url: string, variable: string): Promise<DatabaseAdapters>;
   /** The version of Keyfold. */
   readonly version: string;
+}
+
+/** What replaces the members of {@link CliDependencies} that use DynamoDB. */
+interface DatabaseAdapters extends Pick<
+  CliDependencies,
+  'openTable' | 'openErasureTables' | 'openImport' | 'openCopy' | 'openRotation' | 'openSessions' | 'openMaintenance'
+> {
+  readonly database: string;
+  readonly close: () => Promise<void>;
 }
 
 /** Exit codes of the process. */

@@ -9,6 +9,7 @@ import { faultText } from '../connections/call-fault.ts';
 import { checkKmsRegion, type KmsRegionHealth } from './health/kms-health.ts';
 import { checkCalls } from './health/call-health.ts';
 import { checkSystemKeys } from './health/system-key-health.ts';
+import { checkDatabase } from './health/database-health.ts';
 import { checkTable, tableSilent } from './health/table-health.ts';
 import { minimumsOf } from './key-view.ts';
 import { formatTable, printableJson } from './text.ts';
@@ -70,20 +71,24 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const open = (region?: string): TableInspector =>
     dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
   const inspector = open();
-  const credentials = await credentialsOf(inspector, now());
-  if (credentials.state === 'fault') return [ok('settings', 'valid'), credentials];
+  // Vault, an HSM and a SQL database need no credentials of AWS.
+  const usesAws = dependencies.database === undefined || config.kms.kind === 'aws';
+  const credentials = usesAws ? [await credentialsOf(inspector, now())] : [];
+  if (credentials.some(({ state }) => state === 'fault')) return [ok('settings', 'valid'), ...credentials];
   const keys = config.kms.kind === 'aws' ? Object.entries(config.kms.keys) : [];
   const inspectors = keys.map(([region, arn]) => dependencies.inspectKms(region, arn));
   const { regionSuffix } = config.names;
   const [regions, tableHealth] = await Promise.all([
     Promise.all(inspectors.map(checkKmsRegion)),
-    checkTable(inspector, { place, open, regionSuffix }),
+    dependencies.database === undefined
+      ? checkTable(inspector, { place, open, regionSuffix })
+      : checkDatabase(dependencies.openTable(config.metastore), new KeyNaming(config.names).systemKeyId),
   ]);
   const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
   return [
     ok('settings', 'valid'),
     ...minimumsOf(cryptoPolicy(config.policy)).map((says) => ok('minimum dates', says)),
-    credentials,
+    ...credentials,
     clockOf(offsets.find((offset) => offset !== undefined)),
     ...(await kmsChecks(config, regions, dependencies)),
     ...tableHealth.checks,

@@ -103,7 +103,10 @@ async function attempt(run: Run): Promise<EraseResult> {
   // With --json, standard output must contain only the JSON of the outcome.
   const say = (line: string): void => (request.json ? terminal.err(line) : terminal.out(line));
   for (const line of erasurePlan(erasure.partition, request.step, due, state, facts, now())) say(line);
-  if (request.dryRun) return { outcome: 'would-write', says: 'Dry run: nothing was written.', erasure: state.erasure };
+  if (request.dryRun) {
+    await record('would-write', state.erasure, state.rows.length);
+    return { outcome: 'would-write', says: 'Dry run: nothing was written.', erasure: state.erasure };
+  }
   if (!(await isConfirmed(request, dependencies))) {
     await record('declined', state.erasure, state.rows.length);
     return { outcome: 'declined', says: 'not confirmed: nothing was written' };

@@ -15,7 +15,8 @@ const TIMEOUT_MS = 5 * 60_000;
 
 /**
  * Runs `keyfold maintain`: the scheduled maintenance, now.
- * @returns the exit code: a failure if a key has a fault, or if the next System Key could not be made
+ * @returns the exit code: a failure if a key has a fault, if the next System Key could not be made, or if the erasures
+ * could not be read
  * @throws KeyfoldError if the run cannot list the keys
  */
 export async function maintain(
@@ -38,6 +39,7 @@ export async function maintain(
   }
   const isFaulty =
     report.createFault !== undefined ||
+    report.erasuresFault !== undefined ||
     report.systemKeys.some(({ fault, regions }) => fault !== undefined || regions.some((one) => one.fault));
   const done = dryRun ? 'would-maintain' : 'maintained';
   await record({ ...key, created: report.created?.created ?? 'latest' }, isFaulty ? 'failed' : done);

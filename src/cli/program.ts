@@ -1,8 +1,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { AppConfig, KmsConfig } from '../config/app-config.ts';
-import { hsmReaderOf, readOperatorConfig, type OperatorConfig } from '../config/operator-config.ts';
-import { PREFIX, readConfig, vaultReaderOf } from '../config/read-config.ts';
-import { KeyfoldError } from '../errors.ts';
+import { choiceFaults } from '../config/kms-reader.ts';
+import { hsmReaderOf, readOperatorConfig, type OperatorConfig, type Overrides } from '../config/operator-config.ts';
+import { PREFIX, readConfig, settingsOf, vaultReaderOf } from '../config/read-config.ts';
+import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
 import { addEraseCommand } from './erase-command.ts';
 import { inspectRecord } from './inspect-record.ts';
@@ -32,21 +33,48 @@ import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
 
+/** The variable that names a SQL database with the key table. Only an operator's commands read it. */
+const METASTORE_URL = `${PREFIX}METASTORE_URL`;
+/** The settings of a key table in DynamoDB. */
+const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;
+
 /**
  * Runs one `keyfold` command. It never throws: it prints failures to standard error.
  * @param argv the arguments after the program's name
  * @returns the process's exit code
  */
 export async function runCli(argv: readonly string[], given: CliDependencies): Promise<number> {
+  const dependencies = { ...given, terminal: escapingTerminal(given.terminal) };
+  const { [METASTORE_URL]: url, ...environment } = given.environment;
+  if (url === undefined) return runCommand(argv, dependencies);
+  try {
+    const database = await given.openDatabase(url, METASTORE_URL);
+    try {
+      return await runCommand(argv, { ...dependencies, ...database, environment });
+    } finally {
+      await database.close();
+    }
+  } catch (error) {
+    return report(error, dependencies);
+  }
+}
+
+async function runCommand(argv: readonly string[], dependencies: CliDependencies): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const terminal = escapingTerminal(given.terminal);
-  const dependencies = { ...given, terminal };
+  const { terminal } = dependencies;
+  const settingsFrom = (options: CommonOptions): Overrides => {
+    const overrides = overridesOf(options);
+    const own = { ...settingsOf(dependencies.environment), ...overrides };
+    const faults = dependencies.database === undefined ? [] : choiceFaults('METASTORE_URL', own, [], OF_DYNAMODB);
+    if (faults.length > 0) throw invalidConfiguration(faults);
+    return overrides;
+  };
   const configOf = (options: CommonOptions): OperatorConfig =>
-    readOperatorConfig(dependencies.environment, overridesOf(options));
+    readOperatorConfig(dependencies.environment, settingsFrom(options));
 
   /** The settings as a function of the service reads them. */
   const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
-    const overrides = Object.entries(overridesOf(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
+    const overrides = Object.entries(settingsFrom(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
     const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
     return readConfig<KmsConfig>(environment, [], hsmReaderOf(environment) ?? (await vaultReaderOf(environment)));
   };

@@ -34,8 +34,8 @@ interface RowView {
  * Then it writes the proofs one by one, each in the region of its row. It never changes a row that has a proof.
  * @returns the exit code: a failure if the command refuses a row, if a row changed meanwhile, or if the operator
  * declines
- * @throws KeyfoldError `InvalidConfiguration` if the settings do not name the service or its KMS\n@throws the errors of
- * KMS and of the table
+ * @throws KeyfoldError `InvalidConfiguration` if the settings do not name the service or its KMS
+ * @throws the errors of KMS and of the table
  */
 export async function proveKeys(
   request: ProveRequest,

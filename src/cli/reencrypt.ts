@@ -46,8 +46,8 @@ export async function reencrypt(
   dependencies: CliDependencies,
 ): Promise<number> {
   const { now, terminal } = dependencies;
-  const { checkpointFile, quarantineFile, dryRun, rate } = request;
-  const run = identityOf(request);
+  const { checkpointFile, quarantineFile, reportFile, dryRun, rate } = request;
+  const run = identityOf(request, config);
   const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
   const startedAtMs = saved?.startedAtMs ?? now();
   const record = await auditOf(request, dependencies);
@@ -55,7 +55,7 @@ export async function reencrypt(
   const ciphertexts = region === undefined ? undefined : dependencies.openCiphertexts(region, encryptionContext);
   const keyfold = await dependencies.openSessions(config);
   const verbs = new Verbs(request, { keyfold, naming: new KeyNaming(config.names), ciphertexts }, startedAtMs);
-  await appendFile(quarantineFile, '', { mode: 0o600 });
+  for (const file of [quarantineFile, reportFile]) if (file !== undefined) await appendFile(file, '', { mode: 0o600 });
   const progress = progressOf('rows', dependencies);
   const save = async (checkpoint: Checkpoint): Promise<void> => {
     if (checkpointFile !== undefined) await writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
@@ -73,7 +73,7 @@ export async function reencrypt(
   });
   await record('attempting', saved?.counts);
   const { counts } = await reencryption.run(saved).catch(async (error: unknown) => {
-    await record('failed');
+    await record('failed', reencryption.counts());
     throw error;
   });
   progress.end();
@@ -91,18 +91,32 @@ export async function reencrypt(
     product,
     ...counts,
   } as const;
-  if (request.reportFile !== undefined)
-    await writeFile(request.reportFile, `${printableJson(report, 2)}\n`, { mode: 0o600 });
+  if (reportFile !== undefined) await writeFile(reportFile, `${printableJson(report, 2)}\n`, { mode: 0o600 });
   if (checkpointFile !== undefined) await removeCheckpoint(checkpointFile);
   terminal.out(request.json ? printableJson(report) : textOf(report, quarantineFile));
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }
 
 /** What a run does. A checkpoint of another run must not be used. */
-function identityOf({ source, rows, verb, form, plaintext, paths, dryRun }: ReencryptRequest): string {
+function identityOf(
+  { source, rows, verb, form, plaintext, paths, ciphertexts, dryRun }: ReencryptRequest,
+  { names: service }: AppConfig,
+): string {
   const { fields, partition, partitionField, context, contextFrom } = rows;
   const names = { fields, partition, partitionField, context, contextFrom };
-  return JSON.stringify({ source, verb, form, plaintext, paths, dryRun, ...names });
+  const place = placeOf(rows);
+  return JSON.stringify({ source, place, service, verb, form, plaintext, paths, ciphertexts, dryRun, ...names });
+}
+
+/** Where a table is. A password must not get into the checkpoint. */
+function placeOf(rows: RowsOptions): object | undefined {
+  if (rows.kind === 'file') return undefined;
+  if (rows.kind === 'dynamodb') return rows.table;
+  // The host may be missing before the path, as in `postgres://user@/shop?host=/run/postgresql`.
+  const url = rows.url.replace('@/', '@localhost/');
+  if (!URL.canParse(url)) return undefined;
+  const { host, pathname, searchParams } = new URL(url);
+  return { host, pathname, hosts: searchParams.getAll('host'), ports: searchParams.getAll('port') };
 }
 
 async function auditOf(

@@ -12,6 +12,7 @@ import { callFaultOf, faultText } from '../connections/call-fault.ts';
 import { mayPass } from '../connections/retries.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { Pace } from '../maintenance/reencryption/pace.ts';
+import { retried } from '../maintenance/reencryption/retries.ts';
 import {
   naming,
   namingFields,
@@ -51,12 +52,16 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** Errors of concurrent writers, after which another attempt may succeed. */
 const CONFLICTS = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
 
+/** Errors that concern one item: it is too large, or its item collection is. */
+const REFUSALS = new Set(['ValidationException', 'ItemCollectionSizeLimitExceededException']);
+
 /** The items of a DynamoDB table, or of one segment of it. */
 export class DynamoDbRows implements RowSource<ItemRow> {
   readonly #options: DynamoDbRowsOptions;
   readonly #client: DynamoDBClient;
   readonly #reads: Pace | undefined;
   readonly #writes: Pace | undefined;
+  #arn = '';
   #keys: readonly string[] = [];
   /** The key of the last item of the page. `end` after the last page, undefined before the first. */
   #position: Item | 'end' | undefined;
@@ -70,18 +75,21 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<readonly ItemRow[]> {
+    await retried(() => this.#describe());
+    const { tableName } = this.#options.table;
+    if (from !== undefined && from['table'] !== this.#arn)
+      throw new KeyfoldError('InvalidRequest', `The checkpoint is of another table ${tableName}. Name another file.`);
     if (from?.['end'] === true) {
       this.#position = 'end';
       return;
     }
-    this.#keys = await this.#keyNames();
     const after = from?.['after'] as Parameters<typeof keyFromJson>[0] | undefined;
     const first = after && keyFromJson(after);
-    let next: Promise<ScanCommandOutput> | undefined = this.#scan(first);
+    let next: Promise<ScanCommandOutput> | undefined = retried(() => this.#scan(first));
     while (next !== undefined) {
       const { Items = [], LastEvaluatedKey: last }: ScanCommandOutput = await next;
       // Read the next page while this one is written.
-      next = last === undefined ? undefined : this.#scan(last);
+      next = last === undefined ? undefined : retried(() => this.#scan(last));
       next?.catch(() => {});
       this.#position = last ?? 'end';
       yield Items.map((item) => this.#rowOf(item));
@@ -117,7 +125,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
         return 'written';
       } catch (error) {
         const name = errorNameOf(error);
-        if (name === 'ValidationException') throw refusedItem();
+        if (REFUSALS.has(name)) throw refusedItem();
         if (name !== 'ConditionalCheckFailedException') throw error;
         // A write whose condition failed consumes units, too, but the answer does not say how many.
         await this.#writes?.spend(1);
@@ -141,8 +149,9 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   }
 
   async position(): Promise<Position> {
-    if (this.#position === 'end') return { end: true };
-    return this.#position === undefined ? {} : { after: keyToJson(this.#position) };
+    const table = this.#arn;
+    if (this.#position === 'end') return { table, end: true };
+    return this.#position === undefined ? { table } : { table, after: keyToJson(this.#position) };
   }
 
   /** The attributes besides the key that are read, and that must not change before a write. */
@@ -151,13 +160,14 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     return [...all].filter((field) => !this.#keys.includes(field));
   }
 
-  async #keyNames(): Promise<string[]> {
+  async #describe(): Promise<void> {
     const { table, fields } = this.#options;
     const command = new DescribeTableCommand({ TableName: table.tableName });
     const { Table } = await this.#call(() => this.#client.send(command));
-    const names = (Table?.KeySchema ?? []).map(({ AttributeName = '' }) => AttributeName);
-    const key = fields.find((field) => names.includes(field));
-    if (key === undefined) return names;
+    this.#arn = Table?.TableArn ?? '';
+    this.#keys = (Table?.KeySchema ?? []).map(({ AttributeName = '' }) => AttributeName);
+    const key = fields.find((field) => this.#keys.includes(field));
+    if (key === undefined) return;
     throw new KeyfoldError(
       'InvalidRequest',
       `The attribute ${key} is part of the table's key, so it cannot be changed.`,
@@ -229,7 +239,9 @@ function placeholders(): { names: Record<string, string>; placeholderOf: (field:
 
 /** The error of an item that DynamoDB refuses to write. */
 function refusedItem(): KeyfoldError {
-  return new KeyfoldError('PayloadTooLarge', 'DynamoDB refuses the changed item, which may be larger than 400 KB.');
+  const message =
+    'DynamoDB refuses the changed item. It may be larger than 400 KB, or its item collection larger than 10 GB.';
+  return new KeyfoldError('PayloadTooLarge', message);
 }
 
 /** Writes a key as JSON. */

@@ -64,6 +64,10 @@ export class JsonLinesRows implements RowSource<Line> {
   #source: FileState = { size: 0, changedMs: 0 };
   #page: readonly Line[] = [];
   #partial: { readonly name: string; readonly file: FileHandle } | undefined;
+  /** The file of the run that this one goes on with. The last saved position may still name it. */
+  #earlier: string | undefined;
+  /** Whether a position names the file of this run. */
+  #isNamed = false;
 
   constructor(options: JsonLinesOptions) {
     this.#options = options;
@@ -79,15 +83,19 @@ export class JsonLinesRows implements RowSource<Line> {
       for await (const lines of this.#linesFrom(input)) {
         this.#page = lines.map(({ bytes, line }) => this.#lineOf(bytes, line));
         yield this.#page;
+        if (this.#isNamed) await this.#removeEarlier();
         await this.#writePage();
       }
       await this.#mustBeUnchanged();
       await this.#partial?.file.sync();
+      this.#isNamed = true;
     } finally {
       await input.close();
       await this.#partial?.file.close();
+      if (this.#partial !== undefined && !this.#isNamed) await rm(this.#partial.name, { force: true });
     }
     if (this.#partial !== undefined && output !== undefined) await rename(this.#partial.name, output);
+    await this.#removeEarlier();
   }
 
   async replace(line: Line, cells: Cells): Promise<'written'> {
@@ -112,6 +120,7 @@ export class JsonLinesRows implements RowSource<Line> {
   async position(): Promise<Position> {
     await this.#writePage();
     await this.#partial?.file.datasync();
+    this.#isNamed = true;
     return { ...this.#place, ...this.#source, partial: this.#partial?.name };
   }
 
@@ -142,11 +151,19 @@ export class JsonLinesRows implements RowSource<Line> {
     if (output === undefined || partial === undefined) return;
     const name = partialOf(output);
     await copyFile(partial, name).catch((): never => {
-      throw new KeyfoldError('InvalidRequest', `The checkpoint names the file ${partial}, which cannot be read.`);
+      const message =
+        `The checkpoint names the file ${partial}, which cannot be read. ` +
+        `If the file ${output} exists, a run has completed it: delete the checkpoint.`;
+      throw new KeyfoldError('InvalidRequest', message);
     });
     await truncate(name, written);
     await this.#open(name);
-    await rm(partial, { force: true });
+    this.#earlier = partial;
+  }
+
+  async #removeEarlier(): Promise<void> {
+    if (this.#earlier !== undefined) await rm(this.#earlier, { force: true });
+    this.#earlier = undefined;
   }
 
   async #open(name: string): Promise<void> {
@@ -217,9 +234,9 @@ export class JsonLinesRows implements RowSource<Line> {
       json: { text, members },
       ...naming({ ...this.#options, fields: fields ?? [] }, textOf),
     };
-    if (fields === undefined) return { ...row, cells: new Map([[WHOLE_LINE, cellOf(text, located)]]) };
-    const cells = fields.flatMap((field) => {
-      const value = members.get(field);
+    const values: readonly (readonly [string, JsonValue | undefined])[] =
+      fields === undefined ? [[WHOLE_LINE, located]] : fields.map((field) => [field, members.get(field)]);
+    const cells = values.flatMap(([field, value]) => {
       return value === undefined || isNull(text, value) ? [] : [[field, cellOf(text, value)] as const];
     });
     return { ...row, cells: new Map(cells) };

@@ -1,4 +1,5 @@
 import { KeyfoldError } from '../errors.ts';
+import { retried } from '../maintenance/reencryption/retries.ts';
 import {
   naming,
   namingFields,
@@ -34,7 +35,7 @@ interface TableRow extends Row {
   readonly columns: ReadonlyMap<string, string | null>;
 }
 
-/** The types of the columns, without their lengths, by name. */
+/** The types of the columns by name, without their lengths. A domain counts as the type that it restricts. */
 type Types = ReadonlyMap<string, string>;
 
 const PAGE_ROWS = 1000;
@@ -56,10 +57,10 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<readonly TableRow[]> {
-    await this.#describe();
+    await retried(() => this.#describe());
     this.#after = from?.['after'] as readonly string[] | undefined;
     for (;;) {
-      const rows = await this.#page(this.#after);
+      const rows = await retried(() => this.#page(this.#after));
       this.#after = rows.at(-1)?.key ?? this.#after;
       if (rows.length > 0) yield rows;
       if (rows.length < PAGE_ROWS) return;
@@ -93,8 +94,11 @@ export class PostgresRows implements RowSource<TableRow> {
 
   async #describe(): Promise<void> {
     const columns = await this.#send(
-      'SELECT attname, format_type(atttypid, NULL) ' +
-        'FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped',
+      'WITH RECURSIVE types (name, type) AS (' +
+        'SELECT attname, atttypid FROM pg_attribute WHERE ' +
+        'attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ' +
+        "UNION ALL SELECT name, typbasetype FROM types JOIN pg_type ON oid = type WHERE typtype = 'd') " +
+        "SELECT name, format_type(type, NULL) FROM types JOIN pg_type ON oid = type WHERE typtype <> 'd'",
       [this.#table],
     );
     this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
@@ -119,11 +123,12 @@ export class PostgresRows implements RowSource<TableRow> {
 
   #select(): string {
     const columns = [...this.#key, ...this.#columns()].map((name) => this.#read(name));
-    return `SELECT ${columns.join(', ')} FROM ${this.#table}`;
+    return `SELECT ${columns.join(', ')} FROM ${this.#table} AS source`;
   }
 
   async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
-    const key = this.#key.map(quoted).join(', ');
+    // Without its table, a name in ORDER BY would mean the text that the query returns, and 10 would come before 9.
+    const key = this.#key.map((name) => `source.${quoted(name)}`).join(', ');
     const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');
     const where = after === undefined ? '' : ` WHERE (${key}) > (${parameters})`;
     const { rows } = await this.#send(`${this.#select()}${where} ORDER BY ${key} LIMIT ${PAGE_ROWS}`, after ?? []);
@@ -139,7 +144,10 @@ export class PostgresRows implements RowSource<TableRow> {
     };
     const cells = this.#options.fields.flatMap((name) => {
       const text = columns.get(name) ?? null;
-      return text === null ? [] : [[name, this.#cellOf(name, text)] as const];
+      // The null of JSON counts as absent, too.
+      return text === null || (text === 'null' && this.#isJson(name))
+        ? []
+        : [[name, this.#cellOf(name, text)] as const];
     });
     const id = JSON.stringify(Object.fromEntries(this.#key.map((name, i) => [name, key[i]])));
     return { id, key, columns, cells: new Map(cells), ...naming(this.#options, textOf) };
@@ -154,12 +162,12 @@ export class PostgresRows implements RowSource<TableRow> {
     return this.#isBytes(name) ? `encode(${quoted(name)}, 'hex')` : `${quoted(name)}::text`;
   }
 
-  /** The expression that turns the text of {@link PostgresRows.#read} into a value of the column. */
+  /**
+   * The expression that turns the text of {@link PostgresRows.#read} into a value of the column. A parameter without a
+   * cast takes the column's type, and PostgreSQL refuses a text that is too long. A cast would cut the text.
+   */
   #parsed(name: string, parameter: string): string {
-    // The type has no length here, because a cast to a type with a length would cut the text.
-    return this.#isBytes(name)
-      ? `decode(${parameter}, 'hex')`
-      : `${parameter}::text::${this.#types.get(name) ?? 'text'}`;
+    return this.#isBytes(name) ? `decode(${parameter}, 'hex')` : parameter;
   }
 
   #isBytes(name: string): boolean {

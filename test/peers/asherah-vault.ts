@@ -36,7 +36,7 @@ export interface AsherahVault extends AsyncDisposable {
   store(record: EnvelopeKeyRecord): Promise<void>;
 }
 
-/** The form of a row in the protocol, which is that of Asherah's metastores. */
+/** A row as the protocol sends it, in the form that Asherah's metastores use. */
 interface Row {
   readonly Created: number;
   readonly Key: string;

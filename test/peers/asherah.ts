@@ -6,7 +6,7 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
 
 /**
- * All implementations of Asherah: Go with both versions of the AWS SDK, Rust and Java. The package on PyPI has version
+ * All implementations of Asherah: Go with both versions of the AWS SDK, Rust and Java. The package on PyPI uses version
  * 1 of the SDK.
  */
 export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;

@@ -14,7 +14,7 @@ const PACKAGES = join(import.meta.dirname, 'browser-packages.json');
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /**
- * Installs a Chromium unless this machine has one. The npm package holds a build for Lambda, which needs neither root
+ * Installs Chromium unless this machine has it. The npm package contains a build for Lambda, which needs neither root
  * nor system packages. It also installs the package's fonts, because the browser crashes if no font contains a
  * character of the page.
  * @throws Error if the machine has no browser and no build exists for it
@@ -36,7 +36,7 @@ export async function installBrowser(): Promise<void> {
   });
 }
 
-/** Starts a headless Chromium: the machine's own, or else the installed one. */
+/** Starts headless Chromium: the machine's own, or else the installed one. */
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = browserOfThisMachine();
   if (executablePath !== undefined) return chromium.launch({ executablePath });

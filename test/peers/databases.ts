@@ -7,6 +7,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { Client } from 'pg';
 import { PEERS_FOLDER } from './peers-folder.ts';
 import { end, freePort } from './processes.ts';
 
@@ -44,7 +45,9 @@ export async function startPostgres(): Promise<DatabaseServer> {
   );
   const port = await freePort();
   const args = ['-D', data, '-h', '127.0.0.1', '-p', String(port), '-k', folder, '-c', 'fsync=off', '-c', 'jit=off'];
-  return started(folder, port, () => spawn(join(POSTGRES, 'postgres'), args, { ...options, stdio: 'ignore' }));
+  return started(folder, port, acceptsQueries, () =>
+    spawn(join(POSTGRES, 'postgres'), args, { ...options, stdio: 'ignore' }),
+  );
 }
 
 /** Starts MariaDB 10.11 with an empty database `test`. */
@@ -78,20 +81,25 @@ export async function startMariaDb(): Promise<DatabaseServer> {
     "CREATE USER IF NOT EXISTS keyfold@'127.0.0.1';\nGRANT ALL ON *.* TO keyfold@'127.0.0.1' WITH GRANT OPTION;\n",
   );
   const serving = [`--init-file=${init}`, '--bind-address=127.0.0.1', `--port=${port}`, `--socket=${folder}/s`];
-  return started(folder, port, () =>
+  return started(folder, port, listens, () =>
     spawn(mariadbd, [...args, ...serving, '--skip-name-resolve'], { ...options, stdio: 'ignore' }),
   );
 }
 
-/** Starts a server, and waits until it listens. */
-async function started(folder: string, port: number, spawnServer: () => ChildProcess): Promise<DatabaseServer> {
+/** Starts a server, and waits until it is ready. */
+async function started(
+  folder: string,
+  port: number,
+  isReady: (port: number) => Promise<boolean>,
+  spawnServer: () => ChildProcess,
+): Promise<DatabaseServer> {
   let child: ChildProcess;
   const endOnExit = (): void => void child.kill('SIGKILL');
   process.once('exit', endOnExit);
   const start = async (): Promise<void> => {
     child = spawnServer();
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
-    while (!(await listens(port))) {
+    while (!(await isReady(port))) {
       if (Date.now() > giveUpAtMs) throw new Error(`${child.spawnfile} does not start`);
       // After a kill, PostgreSQL does not start before all its old processes have noticed the kill and ended.
       if (child.exitCode !== null) child = spawnServer();
@@ -109,6 +117,16 @@ async function started(folder: string, port: number, spawnServer: () => ChildPro
       await rm(folder, { recursive: true, force: true, maxRetries: 10 });
     },
   };
+}
+
+/** PostgreSQL listens before it has started, and refuses connections until then. */
+async function acceptsQueries(port: number): Promise<boolean> {
+  const client = new Client({ host: '127.0.0.1', port, user: 'keyfold', database: 'postgres' });
+  client.on('error', () => {});
+  return client.connect().then(
+    () => client.end().then(() => true),
+    () => false,
+  );
 }
 
 function listens(port: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 /**
  * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. The tests show what cold
- * processes can read before and after a maintenance, and in which order of steps no read fails.
+ * processes can read before and after a maintenance, and which order of steps makes no read fail.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -31,7 +31,7 @@ async function step(name: RegExp): Promise<void> {
   await page.locator('#tour').getByRole('button', { name }).click();
 }
 
-/** Whether the whole of an element is in view. */
+/** Whether an element is completely in view. */
 async function isInView(selector: string): Promise<boolean> {
   const box = await page.locator(selector).boundingBox();
   return box !== null && box.y >= 0 && box.y + box.height <= 800;

@@ -52,7 +52,7 @@ interface RolePolicy {
 }
 
 /**
- * Replaces the resources of the policy by `*`. moto checks every call of KMS and DynamoDB against `*`, which our
+ * Replaces the resources of the policy with `*`. moto checks every call of KMS and DynamoDB against `*`, which our
  * policies do not allow.
  */
 function anywhere({ Statement, ...policy }: RolePolicy): RolePolicy {

@@ -1,6 +1,6 @@
 /**
- * Tests the site of the documents in a real browser. A file server serves it under a path that is not known when the
- * site is built.
+ * Tests the documentation site in a real browser. A file server serves it under a path that is not known when the site
+ * is built.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -28,7 +28,7 @@ const TYPES: Readonly<Record<string, string>> = {
 let server: Server;
 let browser: Browser;
 let base: string;
-/** The errors of the browser, and the requests that fail or go to another server. */
+/** The browser's errors, and the requests that fail or go to another server. */
 let complaints: string[] = [];
 
 beforeAll(async () => {

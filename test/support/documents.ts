@@ -58,7 +58,7 @@ export function codeBlocksOf(file: string): CodeBlock[] {
 
 /**
  * The commands in a shell block. Comments are removed, and a command that continues over several lines, such as one
- * with a here-document, becomes one text.
+ * with a here-document, becomes one string.
  */
 export function commandsOf(code: string): string[] {
   const commands: string[] = [];

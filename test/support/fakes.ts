@@ -145,7 +145,7 @@ export class FakeDependencies {
   }
 }
 
-/** A service on a new metastore in memory, for tests that look at neither the metastore nor the KMS. */
+/** A service with a new metastore in memory, for tests that check neither the metastore nor the KMS. */
 export function memoryService(options: Partial<SessionFactoryOptions> = {}): SessionFactory {
   const kms = new StaticKms(Buffer.alloc(32, 7), {});
   return new SessionFactory({ service: 'svc', product: 'prod', metastore: new MemoryMetastore(), kms, ...options });

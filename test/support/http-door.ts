@@ -54,7 +54,7 @@ export const DOOR_CONFIG: DoorConfig = {
 export function openDoor(
   options: {
     world?: FakeDependencies;
-    /** Used instead of a process of `world`. */
+    /** The process to use instead of one that `world` starts. */
     keyfold?: SessionFactory;
     config?: Partial<DoorConfig>;
     auth?: AuthConfig;

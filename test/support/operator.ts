@@ -100,7 +100,7 @@ export class OperatorFixture {
    */
   keyfoldProcess(
     args: readonly string[],
-    environment: Record<string, string> = {},
+    environment: Environment = {},
     reader: 'stays' | 'leaves' = 'stays',
   ): Promise<CliRun> {
     const env = { ...process.env, ...this.settings(), ...environment };

@@ -14,7 +14,7 @@ import { DynamoDbMetastore, encodeCompactRecord, SessionFactory, StaticKms } fro
 import { decodeCompactRecord } from '../../src/records/compact-record.ts';
 import { ROOT } from './documents.ts';
 
-/** The table with the rows: an ID and a text in each. */
+/** The table with the rows. Each row has an ID and a text. */
 export interface TrialStore {
   /** The source, as the command's argument names it. */
   readonly source: string;
@@ -68,7 +68,7 @@ function service(keyTable: string, ageMs = 0): SessionFactory {
 
 /**
  * Runs the command twice at the same time. Each run is killed at random and continues from its checkpoint.
- * @param keyTable the endpoint of the DynamoDB with the key table
+ * @param keyTable the endpoint of the DynamoDB server with the key table
  */
 export async function tryReencryption(
   store: TrialStore,

@@ -15,7 +15,7 @@ export const EAST = 'us-east-1';
 
 /** The options of a {@link WireFixture}. */
 export interface WireOptions {
-  /** The endpoint of a DynamoDB that contains the table `EncryptionKey`, or of a proxy in front of one. */
+  /** The endpoint of a DynamoDB server with the table `EncryptionKey`, or of a proxy in front of the server. */
   readonly dynamoDb: string;
   readonly dynamoDbTimeoutMs?: number;
   /** The name of the service. Tests on the same table use different names. */
@@ -23,7 +23,7 @@ export interface WireOptions {
   readonly kms?: Partial<AwsKmsOptions>;
 }
 
-/** A KMS emulator with keys in two regions. Any number of service processes use it, and a DynamoDB, over HTTP. */
+/** A KMS emulator with keys in two regions. Any number of service processes use it and a DynamoDB server over HTTP. */
 export class WireFixture {
   readonly kms: KmsEmulator;
   readonly keys: Readonly<Record<string, { readonly keyArn: string; readonly aliasArn: string }>>;

@@ -42,7 +42,7 @@ function methodsOf(prototype: object): string[] {
   return [...own.map(([name]) => name), ...methodsOf(Object.getPrototypeOf(prototype) as object)];
 }
 
-/** The names of the functions that have cases. The name of a case says if it uses other options of a function. */
+/** The names of the functions that have cases. The name of a case says whether it uses other options of a function. */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
 }

@@ -1,5 +1,5 @@
 /**
- * The site of the documents. `npm run docs` copies this folder next to the installed tools, and builds the site there.
+ * The documentation site. `npm run docs` copies this folder next to the installed tools, and builds the site there.
  */
 import { defineConfig } from 'vitepress';
 import { headingId, linkWithinSite, renderDiagrams } from './markdown.ts';

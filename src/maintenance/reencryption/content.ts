@@ -1,3 +1,4 @@
+import { utf8Of } from '../../crypto/utf8.ts';
 import { KeyfoldError } from '../../errors.ts';
 import { isNestedTooDeeply } from '../../records/json-depth.ts';
 import {
@@ -32,9 +33,8 @@ export function contentOf(cell: ReadCell): Content {
   if (cell.kind !== 'bytes') return contentOfText(cell.text, cell.kind === 'json' ? 'object' : 'json');
   // A column of bytes can hold the text of a record.
   const [first] = cell.bytes;
-  return first === BRACE || first === LETTER_K
-    ? contentOfText(Buffer.from(cell.bytes).toString('utf8'), 'json')
-    : PLAIN;
+  const text = first === BRACE || first === LETTER_K ? utf8Of(cell.bytes) : undefined;
+  return text === undefined ? PLAIN : contentOfText(text, 'json');
 }
 
 function contentOfText(text: string, form: RecordForm): Content {

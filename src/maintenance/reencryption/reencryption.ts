@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../async/clock.ts';
 import { KeyfoldError, type ErrorCode } from '../../errors.ts';
 import { allEnded } from '../../operations/operation.ts';
 import { Pace } from './pace.ts';
-import { SourceFault, type Position, type Row, type RowSource } from './rows.ts';
+import { retried } from './retries.ts';
+import type { Position, Row, RowSource } from './rows.ts';
 import { Tally, type Counts } from './tally.ts';
 import { keysOf, type Verbs } from './verbs.ts';
 
@@ -40,17 +40,14 @@ export interface ReencryptionOptions {
 /** The rows that are worked on at the same time. They wait for the source most of the time. */
 const CONCURRENCY = 64;
 const SAVE_INTERVAL_MS = 2000;
-/** The waits before further attempts add up to about half a minute. After that, the run stops. */
-const MAX_ATTEMPTS = 9;
 /** How often a row is read again because another writer has changed it. */
 const MAX_REREADS = 100;
-const FIRST_WAIT_MS = 100;
-const MAX_WAIT_MS = 10_000;
 
 /** Re-encrypts the rows of a source. Other programs may write the rows meanwhile, even another run. */
 export class Reencryption {
   readonly #options: ReencryptionOptions;
   readonly #pace: Pace | undefined;
+  #tally = new Tally();
 
   constructor(options: ReencryptionOptions) {
     const { rate, now } = options;
@@ -72,6 +69,7 @@ export class Reencryption {
   ): Promise<{ readonly counts: Counts; readonly position: Position | undefined }> {
     const { source, save, now } = this.#options;
     const tally = new Tally(from?.counts);
+    this.#tally = tally;
     let savedMs = now();
     for await (const rows of source.pages(from?.position)) {
       await this.#page(rows, tally);
@@ -84,6 +82,11 @@ export class Reencryption {
       if (nowMs >= untilMs) return { counts: tally.counts(), position };
     }
     return { counts: tally.counts(), position: undefined };
+  }
+
+  /** The counts so far, also after the run has failed. */
+  counts(): Counts {
+    return this.#tally.counts();
   }
 
   async #page(rows: readonly Row[], tally: Tally): Promise<void> {
@@ -141,17 +144,4 @@ export class Reencryption {
 /** Whether an error stops the run, because it says nothing about the row. */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
   return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
-}
-
-/** Tries work again while its error may pass. */
-async function retried<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      const mayPass = error instanceof SourceFault ? error.mayPass : error instanceof KeyfoldError && error.retryable;
-      if (!mayPass || attempt === MAX_ATTEMPTS) throw error;
-      await sleep(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2));
-    }
-  }
 }

@@ -30,7 +30,8 @@ export type Position = Readonly<Record<string, unknown>>;
 /** Rows whose records are re-encrypted: a DynamoDB table, a file, or a table of PostgreSQL. */
 export interface RowSource<R extends Row = Row> {
   /**
-   * Reads the rows page by page. The caller asks for the next page after it has finished all rows of the last one.
+   * Reads the rows page by page. The caller asks for the next page after it has finished all rows of the last one, and
+   * has saved the {@link position} if it asked for one.
    * @param from a {@link position} of an earlier run. Undefined to begin with the first row.
    */
   pages(from: Position | undefined): AsyncIterable<readonly R[]>;

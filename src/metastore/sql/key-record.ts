@@ -74,7 +74,12 @@ export function readKeyRow(id: KeyId, row: SqlKeyRow): KeyRow {
 
 /** Replaces the sealed key in the text of a `key_record` that {@link decodeKeyRow} has read. */
 export function withKey(text: string, encryptedKey: Uint8Array): string {
-  return JSON.stringify({ ...(JSON.parse(text) as JsonObject), Key: base64(encryptedKey) });
+  return withMembers(text, { Key: base64(encryptedKey) });
+}
+
+/** Sets members in the text of a `key_record` that {@link decodeKeyRow} has read. */
+export function withMembers(text: string, members: object): string {
+  return JSON.stringify({ ...(JSON.parse(text) as JsonObject), ...members });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { withDeadline, type Deadline } from '../../async/deadline.ts';
 import type { KeyRow } from '../../maintenance/key-table.ts';
-import type { KeyId } from '../../records/ids.ts';
+import { keyKindOf, type KeyId } from '../../records/ids.ts';
 import { readKeyRow, type SqlKeyRow } from './key-record.ts';
 
 /** The place of a row in the order of the primary key. */
@@ -22,7 +22,9 @@ export interface SqlPages {
 const ROWS_PER_PAGE = 500;
 
 /**
- * Reads all rows of a table page by page, so that a table of any size fits into memory.
+ * Reads all keys of a table page by page, so that a table of any size fits into memory. Leaves out the row that
+ * describes the configuration of Asherah Rust. With another metastore, Asherah Rust refuses to start if it finds that
+ * row.
  * @throws KeyfoldError `MetastoreUnavailable`
  */
 export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {
@@ -31,7 +33,7 @@ export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {
     const rows: SqlPageRow[] = await withDeadline({}, Date.now, (deadline) =>
       table.page(last, ROWS_PER_PAGE, deadline),
     );
-    for (const row of rows) yield readKeyRow(row.id as KeyId, row);
+    for (const row of rows) if (keyKindOf(row.id) !== undefined) yield readKeyRow(row.id as KeyId, row);
     last = rows.length < ROWS_PER_PAGE ? undefined : rows.at(-1);
   } while (last !== undefined);
 }

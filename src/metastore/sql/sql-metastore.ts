@@ -44,7 +44,7 @@ const RECENT = 10;
 export class SqlMetastore implements Metastore, SystemKeyStore {
   readonly #table: SqlKeyTable;
 
-  protected constructor(table: SqlKeyTable) {
+  constructor(table: SqlKeyTable) {
     this.#table = table;
   }
 

@@ -25,7 +25,7 @@ export interface Round {
 export type Outcomes = readonly string[];
 
 const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
-/** Longer timeouts than any test has, so that only the freeze guard can end an attempt on a dead connection. */
+/** These timeouts are longer than any test, so that only the freeze guard can end an attempt on a dead connection. */
 const PATIENT = { attemptTimeoutMs: INVOCATION_MS, totalTimeoutMs: INVOCATION_MS };
 const context = { awsRequestId: 'r', getRemainingTimeInMillis: () => INVOCATION_MS } as Context;
 const { ROLE: role = '', ENDPOINT: endpoint = '', QUEUE_ARN: queueArn = '' } = process.env;

@@ -43,8 +43,8 @@ export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
   readonly #link: LinkOptions;
   /**
-   * For each replica and row, the number of the write from which the row comes. Writes are numbered in the order of
-   * time.
+   * For each replica and row, the number of the write from which the row comes. Writes are numbered in chronological
+   * order.
    */
   readonly #has = [new Map<string, number>(), new Map<string, number>()] as const;
   #writes = 0;

@@ -20,12 +20,12 @@ export interface Entry {
 /** How long a process remembers that a row is absent. */
 const ABSENCE_MS = 1000;
 /**
- * If an absent key is older than this, Keyfold reports the record as unreadable, and no longer the key as not yet
- * visible.
+ * If an absent key is older than this, Keyfold reports the record as unreadable, instead of reporting the key as not
+ * yet visible.
  */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** Computes what the two replicas must contain, from the actions of processes alone. It does not read the replicas. */
+/** Computes what the two replicas must contain, only from the actions of processes. It does not read the replicas. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;

@@ -279,8 +279,8 @@ export async function isAllowed({ arn, policies }: Principal, action: string, ta
     resourceControlPolicies: [],
     ...(target.policy !== undefined && { resourcePolicy: target.policy }),
   };
-  // AWS's list has the verbs of API Gateway only for REST APIs, and cannot tell an alias of a function from a version.
-  // So the simulation of these actions does not use the list.
+  // AWS's list has API Gateway's verbs only for REST APIs, and does not distinguish a function's aliases from its
+  // versions. So the simulation of these actions does not use the list.
   if (/^arn:[^:]+:apigateway:[^:]*::\/(?:apis|tags)\b|:function:[^:]+:/.test(target.arn))
     return runUnsafeSimulation(simulation, {}) === 'Allowed';
   const result = await runSimulation(simulation, {});

@@ -49,7 +49,7 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 
 /**
  * The parts of a packaged app that a person has reviewed, with a line for each resource and each graph. It omits the
- * texts and topics of alarms, and the location of the code, which differs in each package.
+ * descriptions and topics of alarms, and the location of the code, which differs in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -521,8 +521,8 @@ describe('the alarms of the app', () => {
   );
 
   it('fire on every error code that is not the caller’s fault, for requests and for messages that are retried', () => {
-    // Functions with the first fault do not start, which their own alarms report. Only the readiness check answers with
-    // the second, to the monitor that called it.
+    // With the first code, a function does not start, and the function's own alarm fires. Only the readiness check
+    // answers with the second, and its caller is a monitor.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
     expect(codes).toContain('KeyNotYetVisible');

@@ -30,7 +30,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'rows'), record);
   await writeFile(join(folder, 'empty'), '');
   await writeFile(join(folder, 'plain'), '"x"\n');
-  // The System Key of another service, which sealed nothing.
+  // Another service's System Key, which has sealed nothing.
   await world.operator.put({ id: GONE as never, created: 60 as never, encryptedKey: Buffer.alloc(60), revoked: true });
   await world.operator.createTable('Former');
   const former = { id: FORMER as never, created: 60 as never, encryptedKey: Buffer.alloc(60), revoked: false };

@@ -15,7 +15,7 @@ const PARAMETERS = {
   OtherKmsRegion1: 'us-east-1',
   HasQueue: 'true',
 };
-/** What Lambda does in the name of the role of the function for a queue, outside the VPC. */
+/** The actions that Lambda performs outside the VPC, with the role of the queue function. */
 const BY_LAMBDA: ReadonlySet<string> = new Set(['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage']);
 
 const { resources } = render('endpoints', 'us-west-2', PARAMETERS);

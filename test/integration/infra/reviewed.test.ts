@@ -141,6 +141,11 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       KeyName: 'orders',
       KeyRegions: 'us-west-2,us-east-1',
       TableName: 'Keys',
+      MinSealingCreated: '2026-11-28T12:00:00Z',
+      MinOpeningCreated: '1795867200',
+      KeyRowProofs: 'require',
+      ExpireAfterMs: '86400000',
+      MinimumWrappedRegions: '2',
       TableKeyName: 'table',
       PermissionsBoundaryArn: `arn:aws:iam::${ACCOUNT}:policy/bounds`,
     },
@@ -185,8 +190,8 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
 ];
 
 /**
- * The text of a part, indented and with plain lists in one line, so that a diff shows what changed. Descriptions are
- * omitted.
+ * Formats a part as text, indented and with plain lists on one line, so that a diff shows what changed. Descriptions
+ * are omitted.
  */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);

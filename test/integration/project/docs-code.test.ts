@@ -184,6 +184,7 @@ describe('a shell command in the documents', () => {
         openMaintenance: accepted,
         openRows: accepted,
         openCiphertexts: accepted,
+        openDatabase: accepted,
         version: '0.0.0',
         stdin: Readable.from([]),
       };
@@ -196,7 +197,7 @@ describe('a shell command in the documents', () => {
 });
 
 it('every setting that the documents name exists', () => {
-  const others = ['DEPLOY_FILE', 'STATIC_KMS_OVERRIDE', 'URL'];
+  const others = ['DEPLOY_FILE', 'METASTORE_URL', 'STATIC_KMS_OVERRIDE', 'URL'];
   const known = new Set([
     ...Object.keys({ ...settingsSchema.entries, ...VAULT_ENTRIES, ...PKCS11_ENTRIES }),
     ...others,

@@ -37,7 +37,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Replaces the addresses in a text with the addresses of this local world. */
+/** Replaces the addresses in a string with the addresses of this local world. */
 const here = (text: string): string =>
   text.replaceAll(/http:\/\/127\.0\.0\.1:808\d/g, (address) => addresses[address] ?? address);
 
@@ -60,7 +60,7 @@ async function outcomeOf(command: string, env: Record<string, string>): Promise<
   return { ended: 0, output: '' };
 }
 
-/** Runs the commands of a page that match, in their order, and the `export` commands that they need. */
+/** Runs the matching commands of a page in order, and the `export` commands that they need. */
 async function follow(file: string, which: RegExp): Promise<{ command: string; ended: number; output: string }[]> {
   const env: Record<string, string> = {};
   const outcomes = [];

@@ -1,4 +1,4 @@
-/** Tests the structure of the source: which folder may import which others, and which files may use the process. */
+/** Tests the structure of the source: which folder may import which others, and which files may use `process`. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -123,7 +123,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'metastore',
     'rows',
     'commander',
-    // package.json, which has the version.
+    // package.json, which contains the version.
     '..',
     ...OF_A_TERMINAL,
   ],

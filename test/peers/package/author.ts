@@ -1,4 +1,4 @@
-/** The code of an author of ports, and of a user of every entry. Compilers check it against the packed declarations. */
+/** The code of a plug-in author, and of a user of every entry. Compilers check it against the packed declarations. */
 import {
   AwsKms,
   decryptBatch,

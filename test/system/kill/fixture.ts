@@ -69,7 +69,7 @@ export class KillFixture {
   }
 
   /**
-   * The KMS of a process that is configured with these keys, with its own connections. The first key is that of the
+   * The KMS of a process that is configured with these keys, with its own connections. The first key belongs to the
    * preferred region.
    */
   kms(keys = this.keys): AwsKms {

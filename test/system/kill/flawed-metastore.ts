@@ -31,7 +31,7 @@ const WRITES: Readonly<Record<Flaw, (real: DynamoDbMetastore) => Partial<Store>>
   }),
 };
 
-/** Wraps a metastore so that it writes in one of the wrong ways of {@link Flaw}. */
+/** Wraps a metastore so that it writes rows in one of the wrong ways that {@link Flaw} lists. */
 export function flawedMetastore(real: DynamoDbMetastore, flaw: Flaw): Store {
   return {
     load: (...asked) => real.load(...asked),

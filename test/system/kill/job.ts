@@ -15,7 +15,9 @@ export interface Job {
 /** Encrypts once for each partition in the given order, or runs the maintenance. */
 export type Task = { readonly encryptFor: readonly string[] } | 'maintenance';
 
-/** Wrong ways to write, which the kill test must notice. Each does harm only if the process dies at a certain step. */
+/**
+ * Wrong ways to write rows, which the kill test must detect. Each does harm only if the process dies at a certain step.
+ */
 export type Flaw =
   'acknowledges before it stores' | 'stores in two writes' | 'removes a wrap before it stores the renewed one';
 

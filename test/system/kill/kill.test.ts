@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => world.stop());
 
 /**
- * Kills a process that has a table to itself. Returns how it died, what is wrong afterwards, and the keys in the end.
+ * Kills a process that has a table to itself. Returns how it died, what is wrong afterwards, and the keys at the end.
  */
 async function kill(
   { task }: Scenario,

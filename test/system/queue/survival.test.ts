@@ -1,4 +1,4 @@
-/** Tests on the SQS emulator, over HTTP, that messages survive an outage of KMS and kills of the function. */
+/** Tests on the SQS emulator, over HTTP, that messages survive a KMS outage and kills of the function. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { liveThrough } from './survival.ts';

@@ -51,8 +51,8 @@ const MAX_IN_FLIGHT = 60;
 const LOOK_MS = 50;
 
 /**
- * Sends messages through the function, one in a hundred of them invalid. Meanwhile there is an outage of KMS, and the
- * function is killed at random times.
+ * Sends messages through the function, one in a hundred of them invalid. Meanwhile KMS has an outage, and the function
+ * is killed at random times.
  * @returns the results and dead letters, and what is wrong with them
  */
 export async function liveThrough(ordeal: Ordeal): Promise<Findings> {

@@ -10,7 +10,7 @@ const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
 const all = ['README.md', ...pages].map(read).join('\n');
 const list = read('README.md');
 
-/** The texts in backticks. */
+/** The strings in backticks. */
 const quoted = [...all.matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text);
 
 it('docs/runbooks/README.md names every runbook', () => {

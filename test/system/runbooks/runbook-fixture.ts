@@ -78,14 +78,14 @@ export class RunbookFixture {
     return this.#start('invoke', { KEYFOLD_OPERATIONS: OPENING, ...settings });
   }
 
-  /** Encrypts a text, in a cold process unless `by` is given. */
+  /** Encrypts a string, in a cold process unless `by` is given. */
   async encrypt(partition: string, text: string, by: LocalFunction = this.seal()): Promise<Sealed> {
     const plaintext = Buffer.from(text).toString('base64');
     const answer = await by.invoke({ operation: 'encrypt', partition, plaintext }, TIMEOUT_MS);
     return (answer as { record: Sealed }).record;
   }
 
-  /** Decrypts a record, in a cold process unless `by` is given. Returns the text, or the error's code. */
+  /** Decrypts a record, in a cold process unless `by` is given. Returns the string, or the error's code. */
   async decrypt(partition: string, record: Sealed, by: LocalFunction = this.open()): Promise<string> {
     try {
       const answer = await by.invoke({ operation: 'decrypt', partition, record }, TIMEOUT_MS);

@@ -1,5 +1,5 @@
 /**
- * Follows the runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows replaces a
+ * Follows the runbooks for a lost or corrupted key table (docs/runbooks/README.md). A copy of the rows stands in for a
  * restore to a point in time.
  */
 import {

@@ -19,7 +19,7 @@ let folder: string;
 let dynamoDb: LocalDynamoDb;
 
 /**
- * A module whose handler returns the hosts that the bundle called. Calls of DynamoDB reach the local table, and all
+ * A module whose handler returns the hosts that the bundle called. Calls to DynamoDB reach the local table, and all
  * other calls fail.
  */
 function recorder(bundle: string, table: URL): string {

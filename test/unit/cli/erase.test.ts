@@ -1,7 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
 import type { CliDependencies } from '../../../src/cli/dependencies.ts';
-import type { DataRowRecord, EnvelopeKeyRecord, RegisteredErasure, Session } from '../../../src/index.ts';
+import {
+  SessionFactory,
+  StaticKms,
+  type DataRowRecord,
+  type EnvelopeKeyRecord,
+  type RegisteredErasure,
+  type Session,
+} from '../../../src/index.ts';
 import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
@@ -107,8 +114,9 @@ describe('keyfold partitions erase', () => {
 
   it('shows its plan and changes nothing in a dry run', async () => {
     const before = await rows();
-    const { code, stdout } = await erase([...BEGIN, '--dry-run']);
+    const { code, stdout, stderr } = await erase([...BEGIN, '--dry-run']);
     expect(code).toBe(0);
+    expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });
     expect(stdout).toContain('Dry run: nothing was written.');
     for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
     expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
@@ -318,6 +326,27 @@ describe('keyfold partitions erase', () => {
     // This id begins like those of the partition, but belongs to another service.
     await world.put({ ...row, id: '_IK_tenant-1_orders_shop_x', created: 60 } as EnvelopeKeyRecord);
     expect(await status()).toMatchObject({ rows: 3 });
+  });
+
+  it("proves each region's tombstone with a System Key of that region, and the newest of them", async () => {
+    const kms = new StaticKms(Buffer.alloc(32, 7), {});
+    const { metastore, clock } = world;
+    const names = { service: 'orders', product: 'shop', regionSuffix: 'us-east-1' };
+    await new SessionFactory({ ...names, kms, metastore, now: clock.now }).session('tenant-1').encrypt(PAYLOAD);
+    await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
+    clock.advance(60_000);
+    const { key } = await session('tenant-10').encrypt(PAYLOAD);
+    expect((await erase(BEGIN)).code).toBe(0);
+    const table = new DynamoDbKeyTable({ endpoint: world.endpoint, region: 'us-west-2' });
+    const [ofRegion] = await table.list('_IK_tenant-1_orders_shop_us-east-1');
+    expect(ofRegion).toMatchObject({ created: TOMBSTONE_CREATED, parent: { id: '_SK_orders_shop_us-east-1' } });
+    const [unsuffixed] = await table.list('_IK_tenant-1_orders_shop');
+    const [newest] = await table.list('_SK_orders_shop');
+    expect(newest?.created).toBe(key.parent.created);
+    expect(unsuffixed).toMatchObject({
+      created: TOMBSTONE_CREATED,
+      parent: { id: '_SK_orders_shop', created: newest?.created },
+    });
   });
 
   it('replaces a forged tombstone with a valid one', async () => {

@@ -1,6 +1,6 @@
 /**
- * Tests the output for key rows that an attacker wrote. Such rows must neither control the operator's terminal nor hide
- * other rows.
+ * Tests the CLI's output for key rows that an attacker wrote. Such rows must neither control the operator's terminal
+ * nor hide other rows.
  */
 import { Readable } from 'node:stream';
 import fc from 'fast-check';

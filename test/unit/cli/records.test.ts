@@ -76,7 +76,7 @@ describe('keyfold inspect', () => {
     const { code, stdout } = await keyfold(['inspect', compact(bound), '--chain']);
     expect(code).toBe(0);
     expect(stdout).toContain('bound: it opens only with its context');
-    expect(stdout).toContain(`${INTERMEDIATE_KEY} ${created}`);
+    expect(stdout).toMatch(new RegExp(`^row +${INTERMEDIATE_KEY} ${created}$`, 'm'));
     expect(stdout).toMatch(/wrapped in us-east-1 +arn:aws:kms:us-east-1/);
     const chain = JSON.parse((await keyfold(['inspect', compact(), '--chain', '--json'])).stdout) as {
       chain: object[];

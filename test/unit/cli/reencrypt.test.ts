@@ -68,6 +68,15 @@ async function open(value: unknown, partition = 'tenant-1'): Promise<string> {
   return (await session(partition).decrypt(readAnyRecord(value).record)).toString();
 }
 
+async function* take<T>(pages: AsyncIterable<T>, count: number): AsyncGenerator<T> {
+  let taken = 0;
+  for await (const page of pages) {
+    yield page;
+    taken += 1;
+    if (taken === count) return;
+  }
+}
+
 const keyOf = (value: unknown): number => readAnyRecord(value).record.key.parent.created;
 
 /** Makes the next Intermediate Key of a partition, so that older records are under an older key. */
@@ -308,6 +317,21 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
+  it('changes no bytes that are not UTF-8, and seals them as they are', async () => {
+    const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
+    await put('a', { r: { B: bytes } });
+    const source = `dynamodb:${TableName}`;
+    const run = (...options: string[]): Promise<CliRun> => reencrypt(source, '--field', 'r', '--json', ...options);
+    const sealing = ['--verb', 'seal', '--partition', 'tenant-1'];
+    expect(await countsOf(run(...sealing, '--fields', '$.card'), 1)).toMatchObject({ written: 0, quarantined: 1 });
+    expect(await countsOf(run('--verb', 'rewrap'), 1)).toMatchObject({ written: 0, quarantined: 1 });
+    expect(await countsOf(run('--verb', 'open'))).toMatchObject({ written: 0, unchanged: 1 });
+    expect(Buffer.from((await get('a'))['r']?.B ?? [])).toEqual(bytes);
+    expect(await countsOf(run(...sealing))).toMatchObject({ written: 1 });
+    expect(await countsOf(run('--verb', 'open'))).toMatchObject({ written: 1 });
+    expect(Buffer.from((await get('a'))['r']?.B ?? [])).toEqual(bytes);
+  });
+
   it('a run that stopped after the last page goes on with no page', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     const table = { tableName: TableName, endpoint: world.proxy.endpoint, region: WEST };
@@ -337,6 +361,91 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     const text = (await get('a'))['r']?.S ?? '';
     expect([isOvertaken, keyOf(text), await open(text)]).toEqual([true, created, 'newer']);
   });
+});
+
+describe('the checkpoint of a run that was killed', () => {
+  const POSTGRES = 'postgres://operator:CANARY-password@db.example.com:5432/shop';
+
+  /** Kills the command after the page of a source that has no rows. */
+  async function killed(source: string, options: readonly string[], url = POSTGRES, more = {}): Promise<CliRun> {
+    world.operator.adapters.openRows = async () => ({
+      replace: () => Promise.resolve('written'),
+      reread: (row) => Promise.resolve(row),
+      position: () => Promise.resolve({}),
+      pages: async function* () {
+        world.operator.clock.advance(5000);
+        yield [];
+        throw new Error('killed');
+      },
+    });
+    const args = ['reencrypt', source, '--quarantine', at('quarantine'), '--checkpoint', at('run.json'), ...options];
+    return world.operator.keyfold(args, { ...world.settings, DATABASE_URL: url, ...more });
+  }
+
+  const postgres = 'postgres:customers';
+  const rewrap = ['--verb', 'rewrap', '--field', 'r'];
+  const region = ['--source-region', 'us-west-2'];
+  const kms = ['--verb', 'seal', '--field', 'r', '--partition', 'p', '--from', 'kms', '--kms-region', WEST];
+
+  it.for<[string, Parameters<typeof killed>, Parameters<typeof killed>]>([
+    ['host', [postgres, rewrap], [postgres, rewrap, POSTGRES.replace('db.', 'db2.')]],
+    ['port', [postgres, rewrap], [postgres, rewrap, POSTGRES.replace('5432', '5433')]],
+    ['database', [postgres, rewrap], [postgres, rewrap, POSTGRES.replace('shop', 'shop2')]],
+    [
+      'socket',
+      [postgres, rewrap, 'postgres://operator@/shop?host=/run/one'],
+      [postgres, rewrap, 'postgres://operator@/shop?host=/run/two'],
+    ],
+    ['region', ['dynamodb:T', [...rewrap, ...region]], ['dynamodb:T', [...rewrap, '--source-region', 'us-east-1']]],
+    ['endpoint', ['dynamodb:T', rewrap], ['dynamodb:T', [...rewrap, '--source-endpoint', 'http://127.0.0.1:9']]],
+    ['key of KMS', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
+    ['service', [postgres, rewrap], [postgres, rewrap, POSTGRES, { KEYFOLD_SERVICE: 'other' }]],
+  ])('is refused for another %s', async ([, first, second]) => {
+    expect((await killed(...first)).code).toBe(1);
+    expect(await readFile(at('run.json'), 'utf8')).not.toContain('CANARY');
+    const { code, stderr } = await killed(...second);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+  });
+
+  it('is accepted with another user and password', async () => {
+    await killed(postgres, rewrap);
+    const { code, stderr } = await killed(postgres, rewrap, 'postgres://admin:new@db.example.com:5432/shop');
+    expect([code, stderr]).toEqual([1, expect.not.stringContaining('is of another run')]);
+  });
+});
+
+it('the audit of a run that failed has the counts until then', async () => {
+  await rotate();
+  const text = encodeDataRowRecord(await seal());
+  const source = await write(
+    'rows',
+    Array.from({ length: 1500 }, () => text),
+  );
+  const { openRows } = world.operator.adapters;
+  world.operator.adapters.openRows = async (rows) => {
+    const inner = await openRows(rows);
+    return {
+      replace: (row, cells) => inner.replace(row, cells),
+      reread: (row) => inner.reread(row),
+      position: () => inner.position(),
+      pages: async function* (from) {
+        yield* take(inner.pages(from), 1);
+        throw new Error('killed');
+      },
+    };
+  };
+  const options = ['--verb', 'reseal', '--output', at('out'), '--audit-file', at('audit')];
+  expect(await reencrypt(source, ...options)).toMatchObject({ code: 1 });
+  const audit = (await linesOf('audit')).map((line) => JSON.parse(line) as { rows: number; outcome: string });
+  expect(audit.map(({ outcome }) => outcome)).toEqual(['attempting', 'failed']);
+  expect(audit[1]?.rows).toBeGreaterThan(0);
+});
+
+it('a report that cannot be written stops the run before it changes a row', async () => {
+  const source = await write('rows', [encodeDataRowRecord(await seal())]);
+  const options = ['--verb', 'rewrap', '--output', at('out'), '--report', join(folder, 'none', 'report')];
+  expect(await reencrypt(source, ...options)).toMatchObject({ code: 1 });
+  expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 
 it.for([

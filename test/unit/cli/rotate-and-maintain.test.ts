@@ -134,4 +134,15 @@ describe('keyfold maintain', () => {
     expect(stdout).toMatch(new RegExp(`${EAST} +does not open`));
     expect(audit.at(-1)).toMatchObject({ outcome: 'failed' });
   });
+
+  it('fails if the erasures cannot be read', async () => {
+    const { faultOf } = world.proxy;
+    // The register of the erasures is a partition of the key table.
+    world.proxy.faultOf = (call) => {
+      return call === 'Query IK' ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : faultOf(call);
+    };
+    const { code, stdout, audit } = await keyfold('maintain');
+    expect([code, stdout]).toEqual([1, expect.stringContaining('The erasures could not be read')]);
+    expect(audit.at(-1)).toMatchObject({ outcome: 'failed' });
+  });
 });

@@ -1,4 +1,4 @@
-/** The paths that each kind of HTTP event may have, behind exact routes and behind catch-all routes. */
+/** Tests the paths that each kind of HTTP event may have, behind exact routes and behind catch-all routes. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';

@@ -86,7 +86,7 @@ const EVENTS = {
 
 type Source = keyof typeof EVENTS;
 
-/** Every function, with the event that it handles and the text with which it refuses other events. */
+/** Every function, with the event that it handles and the message with which it refuses other events. */
 const FUNCTIONS = {
   http: {
     serves: ['an HTTP API', 'an HTTP API with payload format 1.0', 'a REST API', 'a function URL'],

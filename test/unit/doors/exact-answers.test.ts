@@ -22,7 +22,7 @@ async function sealedValue(text: string): Promise<string> {
   return JSON.parse(answer['documentText'] as string) as string;
 }
 
-/** Encrypts any text, and gives the compact record the label of a field. */
+/** Encrypts any string, and gives the compact record the label of a field. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });

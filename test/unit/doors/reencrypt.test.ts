@@ -89,6 +89,24 @@ it('stops before the end of the invocation, and the next worker goes on with its
   ]);
 });
 
+it('does a whole table as its only segment', async () => {
+  const opened: unknown[] = [];
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: ({ segment, segments }) => {
+      opened.push([segment, segments]);
+      return new PagedRows([]);
+    },
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const answer = await handler({ ...event, segment: 0, segments: 1 }, lambdaContext(10_000));
+  expect(answer.done).toBe(true);
+  expect(opened).toEqual([[0, 1]]);
+});
+
 it.for([
   ['an unknown verb', { verb: 'erase' }, 'verb'],
   ['an unknown member', { CANARY: 1 }, 'CANARY'],

@@ -63,7 +63,7 @@ async function coldFunction(endpoint = dynamoDb.endpoint): Promise<(event: Event
   return async (event) => inspect(await handler(event, lambdaContext()), { depth: Infinity });
 }
 
-/** The secrets that a text contains, in whatever encoding. */
+/** The secrets that a string contains, in any encoding. */
 function secretsIn(text: string): string[] {
   const secrets = [Buffer.from(CANARY), ...systemKeys];
   const forms = secrets.flatMap((s) => [

@@ -1,6 +1,6 @@
 /**
- * Tests an Intermediate Key and its System Key in all 81 states, each of them in the cache and in the metastore. `-`
- * means absent, `r` revoked, `v` valid. The cache and the metastore always contain the same key.
+ * Tests all 81 combinations of the states of an Intermediate Key and its System Key, in the cache and in the metastore.
+ * `-` means absent, `r` revoked, `v` valid. The cache and the metastore always contain the same key.
  */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
@@ -68,7 +68,7 @@ beforeEach(() => {
   world = new FakeDependencies();
 });
 
-/** Brings a process and the metastore into a state, only by encrypts, decrypts and changes of rows. */
+/** Brings a process and the metastore into a state, only by encrypting, decrypting and changing rows. */
 async function inState(state: string): Promise<SessionFactory> {
   const [ikCache, ikRow, skCache, skRow] = state;
   const maker = world.process();

@@ -76,8 +76,8 @@ class Run {
   }
 
   /**
-   * Steps the clock. The process reads the clock before and after the step. An injected clock has no monotonic clock
-   * beside it, which could reveal the step.
+   * Steps the clock. The process reads the clock before and after the step. With an injected clock there is no
+   * monotonic clock that could reveal the step.
    */
   async step(ms: number): Promise<void> {
     await this.encrypt('a');

@@ -450,7 +450,7 @@ describe('events', () => {
     markIgnored: (key) => void reported.push(`${key.id} mark ignored`),
     openedUnbound: (key) => void reported.push(`${key.id} unbound`),
   };
-  /** Takes the events that match the pattern since the last call. */
+  /** Returns the events since the last call that match the pattern. */
   const takeOf = (about: RegExp): string[] => reported.splice(0).filter((line) => about.test(line));
   const KEYS = /\d/;
   const CACHE = /(?:hit|miss|eviction)$/;

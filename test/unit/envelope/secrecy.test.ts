@@ -25,7 +25,7 @@ function everything(value: unknown): string {
   return `${inspected}\n${JSON.stringify(value)}\n${causes}`;
 }
 
-/** The texts in which a secret could appear: hex, base64, Latin-1, and lists of its bytes. */
+/** The forms in which a secret could appear: hex, base64, Latin-1, and lists of its bytes. */
 function formsOf(secret: Buffer): string[] {
   const bytes = inspect(secret, { maxArrayLength: Infinity }).replace(/^<Buffer |>$/g, '');
   return [secret.toString('hex'), secret.toString('base64'), secret.toString('latin1'), bytes, [...secret].join(', ')];

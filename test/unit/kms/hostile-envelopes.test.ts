@@ -19,7 +19,7 @@ function arnOf(region: string, key = 1): string {
   return `arn:aws:kms:${region}:111122223333:key/${key}`;
 }
 
-/** A fake region that wraps a key as the region's own name, and refuses to unwrap anything else. */
+/** A fake region that returns its own name as every wrapped key, and refuses to unwrap anything else. */
 function connect({ region, keyArn }: { region: string; keyArn: string }): KmsRegion {
   const wrap = { wrapped: Buffer.from(region), arn: arnOf(region) };
   return {

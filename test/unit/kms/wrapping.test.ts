@@ -30,7 +30,7 @@ function arnOf(region: string): string {
   return `arn:aws:kms:${region}:111122223333:key/11111111-2222-3333-4444-555555555555`;
 }
 
-/** A fake region that wraps a key as the region's own name. */
+/** A fake region that returns its own name as every wrapped key. */
 function connect(options: RegionalKmsOptions): KmsRegion {
   const { region, keyArn } = options;
   connected.push(options);

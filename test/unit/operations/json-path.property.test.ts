@@ -105,7 +105,7 @@ describe('parseJsonPath, on generated texts without filters,', () => {
       }),
       { numRuns: 5000 },
     );
-    // Of 5,000 texts, enough must be accepted and enough refused, so that both outcomes are compared.
+    // Enough of the 5,000 strings must be accepted, and enough refused, so that both outcomes are compared.
     expect(accepted).toBeGreaterThan(100);
     expect(accepted).toBeLessThan(4500);
   });

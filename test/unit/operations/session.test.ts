@@ -1,4 +1,4 @@
-/** Tests text, batches and fields of documents in the caller's own process. */
+/** Tests text, batches and document fields that the library encrypts in the caller's own process. */
 import { describe, expect, it } from 'vitest';
 import {
   decryptBatch,

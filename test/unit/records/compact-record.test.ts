@@ -119,7 +119,7 @@ function patched(at: number, byte: number): Buffer {
   return bytes;
 }
 
-/** Sets one of the unused bits in the last character of a text. */
+/** Sets one of the unused bits in the last character of a string. */
 function withLast(text: string): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   return text.slice(0, -1) + alphabet[alphabet.indexOf(text.at(-1) ?? '') + 1];

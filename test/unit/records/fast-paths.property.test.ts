@@ -1,6 +1,6 @@
 /**
- * Compares every fast path with the plain code, for arbitrary texts and for texts close to the form that the fast path
- * reads. A fast path must return the same as the plain code, or decline with undefined.
+ * Compares every fast path with the plain code, for arbitrary strings and for strings close to the form that the fast
+ * path reads. A fast path must return the same result as the plain code, or decline by returning undefined.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -21,7 +21,7 @@ import {
 } from '../../../src/records/fast-paths.ts';
 
 const RUNS = 3000;
-/** If a fast path reads or declines fewer texts than this, it is hardly tested. */
+/** If a fast path reads or declines fewer strings than this, it is hardly tested. */
 const ENOUGH = RUNS / 100;
 
 const base64 = fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes).toString('base64'));
@@ -49,14 +49,14 @@ const contextMember = fc
   .map((context) => `,"context":${JSON.stringify(context)}`);
 const maybeContext = fc.option(contextMember, { nil: '' });
 
-/** Generates texts, most of which the fast paths can read. */
+/** Generates strings, most of which the fast paths can read. */
 const usual = fc.oneof(
   record,
   fc.tuple(record, maybeContext).map(([text, context]) => `{"record":${text}${context}}`),
   fc.tuple(base64, maybeContext).map(([text, context]) => `{"plaintext":"${text}"${context}}`),
 );
 
-/** Pieces of JSON, of requests, and of what JSON does not allow. */
+/** Pieces of JSON, of requests, and of text that JSON does not allow. */
 const PIECES = [
   ['{', '}', '[', ']', '"', ',', ':', ' ', '\n', '\t', '\0', '\ufeff', '\ud800', '\u2028'],
   ['\\', '\\/', '\\u0041', '\\"', '"}', '"}}', 'AAAA', 'AA==', 'AB==', '=', '-', '_', '0', '00', '-0', '1e3', 'null'],
@@ -70,7 +70,7 @@ const piece = fc.constantFrom(...PIECES.flat());
 /** Pieces in any order, which sometimes are valid JSON. */
 const crooked = fc.array(piece, { maxLength: 8 }).map((parts) => parts.join(''));
 
-/** A usual text, part of which is replaced. */
+/** A usual string, part of which is replaced. */
 const damaged = fc
   .tuple(usual, fc.nat(), fc.nat(4), fc.oneof(crooked, fc.string()))
   .map(([text, place, length, more]) => {
@@ -78,7 +78,7 @@ const damaged = fc
     return text.slice(0, at) + more + text.slice(at + length);
   });
 
-/** A usual text with more members, other white space or another order. */
+/** A usual string with more members, other white space or another order. */
 const varied = fc
   .tuple(usual, fc.jsonValue(), fc.constantFrom('a', '\\', 'Data', 'record', '__proto__'), fc.nat(2))
   .map(([text, more, name, indent]) => {
@@ -100,8 +100,8 @@ function outcome(read: () => unknown): unknown {
 }
 
 /**
- * Compares a fast path with the plain code on many texts.
- * @returns the number of texts that the fast path read or that it declined, whichever is smaller
+ * Compares a fast path with the plain code on many strings.
+ * @returns the number of strings that the fast path read, or the number that it declined, whichever is smaller
  */
 function compare(
   texts: fc.Arbitrary<string>,
@@ -119,7 +119,7 @@ function compare(
   return Math.min(seen.read, seen.declined);
 }
 
-/** Texts that a fast path once read wrongly, or nearly did. */
+/** Strings that a fast path once misread, or nearly misread. */
 const EXAMPLES = [
   '{"plaintext":"AAAA","context":{"a":"b"}}',
   '{"plaintext":"AAAA","context":{"a":"b","a":"c"}}',

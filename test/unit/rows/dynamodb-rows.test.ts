@@ -9,6 +9,56 @@ afterEach(() => stub?.stop());
 
 const refusal = (name: string, status = 400): StubAnswer => ({ status, body: JSON.stringify({ __type: name }) });
 
+/** The rows of a table at the stub server. */
+function openRows(endpoint: string): DynamoDbRows {
+  const table = { tableName: 'Orders', region: 'us-west-2', endpoint };
+  const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
+  const options = { ...names, table, fields: ['r'], segment: { index: 0, of: 1 }, readUnits: undefined };
+  return new DynamoDbRows({ ...options, writeUnits: undefined }, Date.now);
+}
+
+const ROW = { id: '1', item: {}, cells: new Map(), partition: undefined, context: undefined };
+
+const success = (body: object): StubAnswer => ({ status: 200, body: JSON.stringify(body) });
+
+it('DynamoDbRows tries again to describe the table and to read a page', { timeout: 30_000 }, async () => {
+  const failures = new Map<string, number>();
+  stub = await startStub(({ headers }) => {
+    const target = String(headers['x-amz-target']);
+    const count = failures.get(target) ?? 0;
+    failures.set(target, count + 1);
+    // The SDK itself tries a call three times.
+    if (count < 7) return refusal('InternalServerError', 500);
+    return target.endsWith('DescribeTable')
+      ? success({ Table: { KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }] } })
+      : success({ Items: [{ id: { S: '1' }, r: { S: 'x' } }] });
+  });
+  const ids: string[] = [];
+  for await (const page of openRows(stub.url).pages(undefined)) ids.push(...page.map(({ id }) => id));
+  expect(ids).toEqual(['{"id":"1"}']);
+});
+
+it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
+  'DynamoDbRows takes %s for a fault of the item, and not of the table',
+  async (name) => {
+    stub = await startStub(refusal(name));
+    const write = openRows(stub.url).replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
+    expect(await errorOf(write)).toMatchObject({ name: 'KeyfoldError', code: 'PayloadTooLarge', retryable: false });
+  },
+);
+
+it('DynamoDbRows refuses a position in a table of another region or account', async () => {
+  const table = (TableArn: string): StubAnswer => success({ Table: { TableArn, KeySchema: [] } });
+  stub = await startStub(table('arn:of:one'), success({ Items: [] }), table('arn:of:another'));
+  const one = openRows(stub.url);
+  for await (const page of one.pages(undefined)) expect(page).toEqual([]);
+  const pages = openRows(stub.url).pages(await one.position());
+  expect(await errorOf(pages.next())).toMatchObject({
+    code: 'InvalidRequest',
+    message: 'The checkpoint is of another table Orders. Name another file.',
+  });
+});
+
 it.for<[string, boolean, StubAnswer]>([
   ['throttles', true, refusal('ThrottlingException')],
   ['has too little capacity', true, refusal('ProvisionedThroughputExceededException')],
@@ -26,10 +76,7 @@ it.for<[string, boolean, StubAnswer]>([
   { timeout: 20_000 },
   async ([, mayPass, answer]) => {
     stub = await startStub(answer);
-    const table = { tableName: 'Orders', region: 'us-west-2', endpoint: stub.url };
-    const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-    const options = { ...names, table, fields: ['r'], segment: { index: 0, of: 1 }, readUnits: undefined };
-    const rows = new DynamoDbRows({ ...options, writeUnits: undefined }, Date.now);
-    expect(await errorOf(rows.pages(undefined).next())).toMatchObject({ name: 'SourceFault', mayPass });
+    const rows = openRows(stub.url);
+    expect(await errorOf(rows.reread(ROW))).toMatchObject({ name: 'SourceFault', mayPass });
   },
 );

@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { JsonLinesRows } from '../../../src/rows/json-lines.ts';
 
 let folder: string;
@@ -14,12 +15,17 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Replaces the member `r` in each line of a file with a text. Returns the new file, and the IDs of its rows. */
+function openRows(fields?: readonly string[]): JsonLinesRows {
+  const [file, output] = [join(folder, 'in'), join(folder, 'out')];
+  const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
+  return new JsonLinesRows({ ...names, file, output, fields, idField: undefined });
+}
+
+/** Replaces the member `r` in each line of a file with a string. Returns the new file, and the IDs of its rows. */
 async function replaced(text: string): Promise<{ readonly text: string; readonly ids: readonly string[] }> {
   const [file, output] = [join(folder, 'in'), join(folder, 'out')];
   await writeFile(file, text);
-  const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-  const rows = new JsonLinesRows({ ...names, file, output, fields: ['r'], idField: undefined });
+  const rows = openRows(['r']);
   const ids: string[] = [];
   for await (const page of rows.pages(undefined)) {
     for (const row of page) {
@@ -30,6 +36,24 @@ async function replaced(text: string): Promise<{ readonly text: string; readonly
   const written = await readFile(output, 'utf8');
   await rm(output);
   return { text: written, ids };
+}
+
+/**
+ * Works on as many pages of the file as given, or on all, and ends as an error of the run would end it.
+ * @returns the position after the last of these pages, if it is wanted
+ */
+async function work(
+  from: Position | undefined,
+  { pages = Infinity, isSaved = false } = {},
+): Promise<Position | undefined> {
+  const rows = openRows(['r']);
+  let count = 0;
+  for await (const page of rows.pages(from)) {
+    for (const row of page) await rows.replace(row, new Map([['r', { kind: 'text', text: 'new' }]]));
+    count += 1;
+    if (count === pages) return isSaved ? await rows.position() : undefined;
+  }
+  return undefined;
 }
 
 /** A line that is longer than a chunk of the file. */
@@ -51,6 +75,54 @@ describe('JsonLinesRows', () => {
     const { text, ids } = await replaced(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`);
     expect(ids).toEqual(['line 1', 'line 2', 'line 3', 'line 4']);
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
+  });
+
+  it('goes on from a position again if the run that went on from it stopped before a later one was saved', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    const partials = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
+    // This run stops after its first page.
+    await work(saved, { pages: 1 });
+    expect((await readdir(folder)).toSorted()).toEqual(['in', ...partials]);
+    // This one stops after it has made a position that no caller saves.
+    await work(saved, { pages: 1, isSaved: true });
+    await work(saved);
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"new"}\n'.repeat(5000));
+    expect(await readdir(folder)).not.toContain(partials[0]);
+  });
+
+  it('removes the file of an earlier run when a later position is saved', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    const partial = (await readdir(folder)).find((name) => name.endsWith('.partial'));
+    const rows = openRows(['r']);
+    const pages = rows.pages(saved);
+    await pages.next();
+    const later = await rows.position();
+    expect(await readdir(folder)).toContain(partial);
+    await pages.next();
+    expect(await readdir(folder)).not.toContain(partial);
+    await pages.return(undefined);
+    await work(later);
+    expect(await readdir(folder)).toEqual(['in', 'out']);
+  });
+
+  it('says that the output may be complete if the file of the earlier run is gone', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    await work(saved);
+    await expect(work(saved)).rejects.toMatchObject({
+      code: 'InvalidRequest',
+      message: expect.stringContaining(`If the file ${join(folder, 'out')} exists, a run has completed it`) as string,
+    });
+    expect(await readdir(folder)).toEqual(['in', 'out']);
+  });
+
+  it('has no cell for a line that is null', async () => {
+    await writeFile(join(folder, 'in'), 'null\n"null"\n');
+    const sizes: number[] = [];
+    for await (const page of openRows().pages(undefined)) sizes.push(...page.map(({ cells }) => cells.size));
+    expect(sizes).toEqual([0, 1]);
   });
 
   it('copies at most about twice as many bytes for a line that is twice as long', async () => {

@@ -23,6 +23,7 @@ const COLUMNS = [
   ['card', 'text'],
 ];
 const KEY = [['id']];
+const ROW = { id: '1', key: ['1'], columns: new Map(), cells: new Map(), partition: undefined, context: undefined };
 
 it.for<[string, boolean]>([
   ['57P01', true],
@@ -40,9 +41,19 @@ it.for<[string, boolean]>([
   const rows = rowsWith(() => {
     throw Object.assign(new Error('secret'), { code });
   });
-  const fault = (await errorOf(rows.pages(undefined).next())) as SourceFault;
+  const fault = (await errorOf(rows.reread(ROW))) as SourceFault;
   expect(fault).toMatchObject({ name: 'SourceFault', mayPass });
   expect(fault.message).toBe(`The table orders fails: ${code}`);
+});
+
+it('tries again to read a page', async () => {
+  let failures = 0;
+  const rows = rowsWith(() => {
+    failures += 1;
+    if (failures < 3) throw Object.assign(new Error('secret'), { code: '57P01' });
+    return [['1', 'kf1.']];
+  });
+  expect((await rows.pages(undefined).next()).value).toHaveLength(1);
 });
 
 it('reads no cell from a column that is NULL', async () => {

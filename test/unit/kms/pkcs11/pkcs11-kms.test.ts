@@ -69,6 +69,20 @@ describe('the mechanism', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'WrapDoesNotOpen' });
   });
 
+  it('CKM_AES_KEY_WRAP_PAD leaves no System Key in the token, also if the token fails', async () => {
+    const kms = token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' });
+    await unwrap(kms, await wrap(kms));
+    const calls = token.takeCalls();
+    expect(count(calls, 'C_UnwrapKey')).toBeGreaterThan(0);
+    const made = count(calls, 'C_CreateObject') + count(calls, 'C_UnwrapKey');
+    expect(count(calls, 'C_DestroyObject')).toBe(made);
+    token.set({ faults: { C_WrapKey: 'CKR_ARGUMENTS_BAD' } });
+    await errorOf(wrap(kms));
+    const failed = token.takeCalls();
+    expect(count(failed, 'C_CreateObject')).toBeGreaterThan(0);
+    expect(count(failed, 'C_DestroyObject')).toBe(count(failed, 'C_CreateObject'));
+  });
+
   it('CKM_AES_GCM uses another nonce for each wrap', async () => {
     const kms = token.open();
     expect(await textOf(kms)).not.toBe(await textOf(kms));

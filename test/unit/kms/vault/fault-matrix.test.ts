@@ -1,4 +1,4 @@
-/** Tests the outcome of each kind of request for each fault of Vault, at one address or at both, over HTTP. */
+/** Tests over HTTP how each kind of request ends under each Vault fault, at one address or at both. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
@@ -34,7 +34,7 @@ const everyTime = (code: string, encrypts: string, decrypts = encrypts.replaceAl
   `${code} ${decrypts}`,
   'ok -/-',
 ];
-/** Transient faults take three rounds. After throttling at the first address, later rounds end there. */
+/** Transient faults take three rounds. After throttling at the first address, later rounds try only that address. */
 const UNAVAILABLE = everyTime('KmsUnavailable', 'EEE/EEE');
 const MISCONFIGURED = everyTime('KmsMisconfigured', 'E/E');
 

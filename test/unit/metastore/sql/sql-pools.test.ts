@@ -90,7 +90,7 @@ class StubPool {
   }
 }
 
-/** The driver's answer to a SELECT: each row is a date in seconds and a text. */
+/** The driver's answer to a SELECT: each row is a date in seconds and a string. */
 function rowsOf(kind: Kind, rows: readonly (readonly [number, string])[]): unknown {
   if (kind === 'pg') return { rows: rows.map(([seconds, text]) => [String(seconds), text]), rowCount: rows.length };
   return rows.map(([seconds, text]) => [new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' '), text]);

@@ -1,0 +1,21 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KeyfoldError } from '../../errors.ts';
+import { SourceFault } from './rows.ts';
+
+/** The waits before further attempts add up to about half a minute. After that, the run stops. */
+const MAX_ATTEMPTS = 9;
+const FIRST_WAIT_MS = 100;
+const MAX_WAIT_MS = 10_000;
+
+/** Tries work again while its error may pass. */
+export async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const mayPass = error instanceof SourceFault ? error.mayPass : error instanceof KeyfoldError && error.retryable;
+      if (!mayPass || attempt === MAX_ATTEMPTS) throw error;
+      await sleep(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2));
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import { errorNameOf, invalidConfiguration } from '../../errors.ts';
+import { MySqlKeyTable } from './mysql-key-table.ts';
+import { PostgresKeyTable } from './postgres-key-table.ts';
+import type { SqlPages } from './sql-key-rows.ts';
+import type { SqlKeyTable } from './sql-metastore.ts';
+
+/** A SQL database with Asherah's table `encryption_key`. */
+export interface Database {
+  /** The product and its address, such as `PostgreSQL at 127.0.0.1:5432`. */
+  readonly called: string;
+  readonly table: SqlKeyTable & SqlPages;
+  readonly close: () => Promise<void>;
+}
+
+/** A query may take longer than in a service, because it can read 500 rows. */
+const TIMEOUT_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** One connection reads, and another one can stop its query. */
+const CONNECTIONS = 2;
+
+/**
+ * Opens a database for an operator's command. Makes no connection yet.
+ * @param url the database's address, such as `postgres://user:password@host:5432/database`
+ * @param variable the environment variable that holds the URL, for errors
+ * @throws KeyfoldError `InvalidConfiguration` if it is not such a URL, or if the driver is not installed
+ */
+export async function openDatabase(url: string, variable: string): Promise<Database> {
+  const { protocol, hostname, port } = URL.canParse(url) ? new URL(url) : { protocol: '', hostname: '', port: '' };
+  if (/^postgres(?:ql)?:$/.test(protocol) && hostname !== '') {
+    const { Pool } = await driver('pg', () => import('pg'));
+    const limits = { max: CONNECTIONS, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
+    const pool = new Pool({ connectionString: url, ...limits });
+    // The query on a broken connection fails with the same error. Without a listener, Node would end the process.
+    pool.on('error', () => {});
+    const at = ` at ${hostname}:${port || '5432'}`;
+    const table = new PostgresKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
+    return { called: `PostgreSQL${at}`, table, close: () => pool.end() };
+  }
+  if (/^(?:mysql|mariadb):$/.test(protocol) && hostname !== '') {
+    const { createPool } = await driver('mysql2', () => import('mysql2/promise'));
+    const pool = createPool({ uri: url, connectionLimit: CONNECTIONS, connectTimeout: CONNECT_TIMEOUT_MS });
+    const at = ` at ${hostname}:${port || '3306'}`;
+    const table = new MySqlKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
+    return { called: `MySQL${at}`, table, close: () => pool.end() };
+  }
+  throw invalidConfiguration([`${variable} must begin with postgres://, mysql:// or mariadb:// and a host`]);
+}
+
+/** Loads a driver, which is an optional peer of the package. */
+async function driver<T>(name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    throw invalidConfiguration([`the driver does not load (${errorNameOf(error)}): npm install ${name}`]);
+  }
+}
