@@ -153,7 +153,7 @@ function rowOf(text: string, line: number, { field, idField }: VerifyRequest): R
     if (typeof named === 'string' || typeof named === 'number') id = String(named);
     return { id, record: readAnyRecord(field === undefined ? value : memberOf(value, field)).record };
   } catch {
-    // Leave out the reason, because the error of JSON.parse quotes the line.
+    // Omit the reason, because the error of JSON.parse quotes the line.
     return { id, record: undefined };
   }
 }

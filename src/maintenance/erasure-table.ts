@@ -61,7 +61,7 @@ export interface ErasureTables {
   at(region: string): ErasureTable;
   readonly register: ErasureRegister;
   /**
-   * Lists the copies that a replica has of rows that existed at a time.
+   * Lists the copies that a replica has of rows that existed at a given time.
    * @param existedAt when the last of the rows existed, in seconds since 1970
    */
   copies(region: string, existedAt: number): Promise<KeyCopy[]>;

@@ -53,7 +53,7 @@ interface ErasableId {
   readonly region: string;
   /** Whether the ID has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
   readonly buried: boolean;
-  /** The tombstone that does not count. */
+  /** A tombstone of this ID that does not count. */
   readonly invalid?: KeyRow | undefined;
 }
 
@@ -76,14 +76,14 @@ const UNWRAP_TIMEOUT_MS = 30_000;
 /** Erasures that begin in the same second get dates of consecutive seconds. */
 const MAX_SAME_SECOND = 60;
 /**
- * The sealed key of a tombstone: as long as a sealed key, but it opens under no key. An Asherah that lost the race to
- * make a key would otherwise seal records under it.
+ * The sealed key of a tombstone: as long as a sealed key, but it opens under no key. Otherwise Asherah could seal
+ * records under it after it has lost the race to make a key.
  */
 const NO_KEY = Buffer.alloc(60);
 
 /**
  * Erases one partition of a service: marks its key rows, and deletes them after a waiting time. Every method may be
- * stopped at any time and called again.
+ * interrupted at any time, and then called again.
  */
 export class PartitionErasure {
   readonly partition: PartitionId;
@@ -151,7 +151,7 @@ export class PartitionErasure {
     }
     const entry = await this.registered(state.erasure);
     if (entry !== undefined) await tables.register.remove(entry);
-    // A tombstone goes last, because the next run finds the erasure by it.
+    // Remove the tombstones last, because the next run needs them to find the erasure.
     for (const { id, region } of state.ids) {
       for (const row of await tables.at(region).rows({ id })) {
         if (row.created === TOMBSTONE_CREATED) await tables.at(region).remove(row);
@@ -161,7 +161,7 @@ export class PartitionErasure {
 
   /**
    * Deletes the rows and keeps the tombstones.
-   * @param unmarked whether to delete also rows without a mark
+   * @param unmarked whether to delete rows without a mark, too
    * @returns the state after the deletion
    */
   async finish(state: ErasureState, erasure: Erasure, unmarked: boolean): Promise<ErasureState> {
@@ -201,12 +201,12 @@ export class PartitionErasure {
     return new KeyNaming({ ...this.#options.names, regionSuffix }).intermediateKeyId(this.partition);
   }
 
-  /** Makes sure that the register has the erasure, and no other unfinished one of the partition. */
+  /** Makes sure that the register lists this erasure, and no other unfinished erasure of the partition. */
   async #register(known: Erasure | undefined, waitSeconds: number): Promise<Erasure> {
     const { register } = this.#options.tables;
     const { partition } = this;
     const entries = (await register.list()).filter((entry) => entry.partition === partition);
-    // A run that was killed before its first tombstone has left an entry.
+    // This entry is from a run that was killed before it wrote its first tombstone.
     const abandoned = entries.filter(({ erase, deletedAt }) => erase !== known?.erase && deletedAt === undefined);
     for (const entry of abandoned) await register.remove(entry);
     if (known !== undefined) {
@@ -294,7 +294,7 @@ function stateOf(
     const parent = systemKeys.get(keyName(row.parent));
     if (parent instanceof EnvelopeKey && hasValidMark(row, parent)) marks.set(row, row.erased);
   }
-  // The newest erasure counts, because an attacker may have put back a mark of an older one that was cancelled.
+  // The newest erasure counts, because an attacker may have restored the mark of an older erasure that was cancelled.
   const [newest] = [...marks.values()].toSorted((a, b) => b.at - a.at);
   const counts = (row: KeyRow): boolean => newest !== undefined && marks.get(row)?.erase === newest.erase;
   const ids = ofIds.map(({ id, region, rows }) => {

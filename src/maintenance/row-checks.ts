@@ -35,14 +35,15 @@ export interface RowChecks {
   readonly backup?: readonly KeyRow[] | undefined;
 }
 
-/** The number of System Keys that KMS unwraps at the same time, and how long each may take. */
+/** How many System Keys KMS unwraps at the same time, and how long each may take. */
 const CONCURRENCY = 8;
 const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
  * Opens every key of a service and decides which rows may get a proof. A row that has a proof is judged by that proof
  * alone. Of the rows without one, it refuses those that an attacker who can write to the table could have made. The key
- * of such a row is in another row too, is older than its System Key, or was made after its System Key had expired.
+ * of such a row also appears in another row, is older than its System Key, or was made after its System Key had
+ * expired.
  * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
@@ -63,7 +64,7 @@ export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Pro
   });
 }
 
-/** What the checks need: the clock, and the keys in the backup. */
+/** What the checks need, such as the clock and the keys in the backup. */
 interface Judging {
   readonly now: Clock;
   readonly backup: OpenedKeys | undefined;
@@ -137,7 +138,7 @@ function openIntermediateKey(
   return { ...keep(row, bytes, opened, () => parent.proofOfRow(row)), doubt };
 }
 
-/** Why no process can have made an Intermediate Key on this date under a System Key of that date. */
+/** Why no process can have made an Intermediate Key with this date under a System Key with that date. */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';
   return isExpired(policy, parentCreated, created * 1000) ? 'it was made after its System Key had expired' : undefined;

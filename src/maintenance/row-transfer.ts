@@ -4,7 +4,7 @@ export interface TransferredRow {
   /** The creation time in seconds since 1970. Undefined if the row holds no whole number. */
   readonly created: number | undefined;
   /**
-   * - `same`: the target has the row. There it may have been revoked or proven since.
+   * - `same`: the target has the row. In the target, it may since have been revoked or given a proof.
    * - `missing`: the target does not have the row.
    * - `added`: this run has added the row.
    * - `differs`: the target has another row with the same ID and date.

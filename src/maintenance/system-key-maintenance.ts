@@ -81,7 +81,7 @@ export interface SystemKeyStore {
 export interface MaintenanceOptions extends ServiceNames {
   readonly metastore: Metastore & SystemKeyStore;
   readonly kms: KeyManagementService & WrapRenewer;
-  /** The register of erasures, of which a run reports what is due. Without it, a run reports no erasures. */
+  /** The register of erasures. A run reports those that are due. Without a register, a run reports no erasures. */
   readonly erasures?: Pick<ErasureRegister, 'list'>;
   /** The policy of the service that uses the keys. */
   readonly policy?: Partial<CryptoPolicy>;
@@ -120,7 +120,7 @@ export interface MaintenanceReport {
 
 /** A run makes the next System Key when this share of the current key's lifetime is left. */
 export const AHEAD_SHARE = 0.1;
-/** How often a run tries to renew a row, because other maintenance runs may change the row meanwhile. */
+/** How many times a run tries to renew a row, because other maintenance runs may change the row meanwhile. */
 const RENEW_ATTEMPTS = 3;
 /** How many keys a run checks at the same time. */
 const CONCURRENCY = 8;

@@ -17,7 +17,7 @@ import { isRegionName } from '../records/ids.ts';
 import { isTableName, NO_TABLE_NAME } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
-/** The options that configure the client. A caller who passes a client cannot use them. */
+/** The options that configure Keyfold's own client. A caller who passes a client cannot use them. */
 const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeoutMs', 'credentials'] as const;
 
 /** Three attempts detect an outage after about 10 s. That leaves an HTTP request enough time to answer. */

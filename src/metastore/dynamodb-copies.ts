@@ -15,7 +15,7 @@ const DEFAULT_RECOVERY_DAYS = 35;
 const STREAM_HOURS = 24;
 
 /**
- * Lists the copies that DynamoDB has of rows that existed at a time: point-in-time recovery, the stream, backups
+ * Lists the copies that DynamoDB has of rows that existed at a given time: point-in-time recovery, the stream, backups
  * (also those of AWS Backup) and the exports of the last 90 days.
  * @param existedAt in seconds since 1970
  * @throws errors of the AWS SDK
@@ -90,7 +90,7 @@ async function exportsOf(client: DynamoDBClient, tableArn: string | undefined, r
   return copies;
 }
 
-/** Returns 0 without a date, so that a copy of unknown age counts. */
+/** Returns 0 if there is no date, so that a copy of unknown age is listed. */
 function secondsOf(date: Date | undefined): number {
   return Math.floor((date?.getTime() ?? 0) / 1000);
 }

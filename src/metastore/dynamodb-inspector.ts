@@ -10,7 +10,7 @@ import type { TableDescription, TableInspector } from '../maintenance/inspection
 import { dynamoDbClient } from './dynamodb-client.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 
-/** DynamoDB's longest and default time of point-in-time recovery. */
+/** DynamoDB's longest period for point-in-time recovery, which is also the default. */
 const DEFAULT_RECOVERY_DAYS = 35;
 
 /** Inspects a DynamoDB table for an operator. */

@@ -59,7 +59,7 @@ const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 
 /**
  * Equals the connection limit of the SDK's client. Without this limit, a batch of records with invented keys could
- * start a thousand calls. The SDK would report those that wait for a connection as connection time-outs.
+ * start a thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
  */
 const MAX_CONCURRENT_CALLS = 50;
 
@@ -176,7 +176,9 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     );
   }
 
-  /** The pages of an id. The SDK's paginator would refuse a caller's client of another version of the SDK. */
+  /**
+   * Yields the pages of an ID's rows. The SDK's paginator would refuse a caller's client of another version of the SDK.
+   */
   async *#pagesOf(id: KeyId, abortSignal: AbortSignal): AsyncGenerator<QueryCommandOutput> {
     let next: QueryCommandInput['ExclusiveStartKey'];
     do {
@@ -206,7 +208,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
       this.#events.metastoreCalled(action, performance.now() - beganAtMs, name);
       deadline.signal.throwIfAborted();
-      // The messages of errors stay out of a function's log.
+      // A function's log must not contain error messages.
       const fault = faultText({ name, detail: addressOf(error) });
       throw await metastoreUnavailable(this.#client, this.#tableName, fault);
     } finally {

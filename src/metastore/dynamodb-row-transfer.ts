@@ -8,7 +8,7 @@ import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { Replica } from './dynamodb-replica.ts';
 import type { KeyRowSource, SourceRow } from './key-row-sources.ts';
 
-/** The rows that are compared or added at the same time. */
+/** How many rows are compared or added at the same time. */
 const BATCH = 32;
 
 /** Adds the rows of a source to a DynamoDB table. */
@@ -67,8 +67,8 @@ export class DynamoDbRowTransfer implements RowTransfer {
   }
 
   /**
-   * Whether the target has a tombstone for the row's ID. A row that also has the mark is not refused, because it opens
-   * nothing.
+   * Whether the target has a tombstone for the row's ID. False for a row that has the mark of an erasure itself: it is
+   * not refused, because it opens nothing.
    */
   async #isErased(item: KeyItem): Promise<boolean> {
     if (item['Erased'] !== undefined) return false;
@@ -91,7 +91,7 @@ type Result = Pick<TransferredRow, 'outcome' | 'why'>;
 
 const ERASED: Result = { outcome: 'erased', why: 'the partition is erased in the target' };
 
-/** Says what the target's row lacks. Undefined if the row holds all that the source's row holds. */
+/** Says what the target's row lacks. Undefined if it contains everything that the source's row contains. */
 function differenceOf(source: KeyItem, target: KeyItem): string | undefined {
   const [from, to] = [readKeyItem(source), readKeyItem(target)];
   if ('unreadable' in from || 'unreadable' in to) {

@@ -18,7 +18,7 @@ export interface KeyRowSource {
   close(): Promise<void>;
 }
 
-/** A DynamoDB table. Its rows are taken as they are, with marks of erasures and with unknown attributes. */
+/** A DynamoDB table. Its rows are taken as they are, including marks of erasures and unknown attributes. */
 export class DynamoDbSource implements KeyRowSource {
   readonly #replica: Replica;
 
@@ -45,7 +45,7 @@ export class DynamoDbSource implements KeyRowSource {
 /**
  * Opens Asherah's table `encryption_key` in PostgreSQL, MySQL or MariaDB.
  * @param url see {@link openDatabase}
- * @throws KeyfoldError `InvalidConfiguration` if it is not such a URL, or if the driver is not installed
+ * @throws KeyfoldError `InvalidConfiguration` if the URL does not have this form, or if the driver is not installed
  */
 export async function openSqlSource(url: string): Promise<KeyRowSource> {
   const { called, table, close } = await openDatabase(url, 'DATABASE_URL');

@@ -9,7 +9,7 @@ const STRINGS = {
   type: 'object',
   minProperties: 1,
   maxProperties: MAX_ENTRIES,
-  // Keyfold limits the length of a text in bytes of UTF-8, but a schema can limit it only in characters.
+  // Keyfold limits the length of a string in bytes of UTF-8, but a schema can limit it only in characters.
   propertyNames: { minLength: 1, maxLength: 128 },
 } as const;
 
@@ -59,7 +59,7 @@ export function sessionIn(session: Session, context: unknown, place?: RecordPlac
   return entries === undefined ? session : session.withContext(entries, place);
 }
 
-/** The contexts of a request and of its items, as the request has them. */
+/** The contexts of a request and of its items, not checked. */
 export function contextsIn(request: unknown): unknown[] {
   if (!isJsonObject(request)) return [];
   const { context, contextFrom, items } = request;

@@ -23,7 +23,7 @@ export interface FieldLocations {
 
 /**
  * The most characters of the names above a bound field. Each field has a path of its own. So a thousand fields below
- * one long name would need a thousand times its memory.
+ * one long name would need a thousand times the memory of that name.
  */
 const MAX_NAME_CHARACTERS = 4096;
 

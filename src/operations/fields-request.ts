@@ -97,8 +97,8 @@ export const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = 
 };
 
 /**
- * Makes the members of a request on a document. The document is always text, so that no parser on the way rounds a
- * number.
+ * Makes the request members that describe a document. They always contain it as text, so that no parser on the way
+ * rounds a number.
  * @param textOf writes a JavaScript value as JSON text. It returns undefined if the value has no JSON form.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, if the document has no JSON form, or
  * for a path that is not a string

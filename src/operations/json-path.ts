@@ -27,8 +27,8 @@ export const MAX_PATH_LENGTH = 1000;
 const MAX_PATH_SELECTORS = 200;
 
 /**
- * The error for a text that is not a supported path. The message completes a sentence that begins with the name of the
- * path. It never quotes the path.
+ * The error for a string that is not a supported path. The message completes a sentence that begins with the name of
+ * the path. It never quotes the path.
  */
 export class JsonPathError extends Error {
   override readonly name = 'JsonPathError';
@@ -37,7 +37,7 @@ export class JsonPathError extends Error {
 /**
  * Parses a JSONPath (RFC 9535) without filters. It reads each character once, so the time is linear in the path's
  * length.
- * @throws JsonPathError if the text is not a JSONPath, is too long or has a filter
+ * @throws JsonPathError if the string is not a JSONPath, is too long or has a filter
  * @example parseJsonPath('$.items[*].card') // three segments
  */
 export function parseJsonPath(text: string): Segment[] {

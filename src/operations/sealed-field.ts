@@ -5,7 +5,7 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 
-/** Returns the text of a value if it looks like a compact record. Otherwise undefined. */
+/** Returns the string that a value is, if it looks like a compact record. Otherwise returns undefined. */
 export function sealedTextOf(text: string, value: JsonValue): string | undefined {
   const string = stringOf(text, value);
   return string !== undefined && looksCompact(string) ? string : undefined;

@@ -79,7 +79,7 @@ export async function rewrapBatch(
 }
 
 /**
- * Checks a record of an array. The check of a single record is separate, because it builds no names. It runs for every
+ * Checks a record of an array. Single records have a check of their own that builds no names, because it runs for every
  * decrypt.
  */
 function recordNamed(record: unknown, name: string): DataRowRecord {

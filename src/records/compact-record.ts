@@ -18,7 +18,7 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
-/** The prefixes of records with a proof. Older versions of Keyfold, which do not know proofs, refuse them. */
+/** The prefixes of records with a proof. Versions of Keyfold from before there were proofs refuse them. */
 const BOUND_PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf2.', json: 'kf2j.' };
 const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;
@@ -28,16 +28,16 @@ const ID_AT = ID_LENGTH_AT + 2;
 const MAX_ID_BYTES = 0xff_ff;
 const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
-/** Whether a text begins like a compact record. The rest of the text is not checked. */
+/** Whether a string begins like a compact record. The rest of the string is not checked. */
 export function looksCompact(text: string): boolean {
   return labelOf(text) !== undefined;
 }
 
 /**
  * Writes a record as a short string, for a text column or a string field (docs/reference/formats.md). It is about half
- * as long as the base64 of the record's JSON. Only a proof authenticates the kind, because Asherah's format, in which a
- * record without a proof is, does not contain it.
- * @returns the string. Undefined if the record has no compact form. Every record of Keyfold has one.
+ * as long as the base64 of the record's JSON. Only a proof authenticates the kind. A record without a proof is in
+ * Asherah's format, which does not contain the kind.
+ * @returns the string. Undefined if the record has no compact form. Every record that Keyfold makes has one.
  * @throws TypeError for a member of a wrong type, or an unknown kind
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {
@@ -98,7 +98,7 @@ export function decodeCompactRecord(text: string): CompactRecord {
   return { kind, record: bound ? { key, proof: bytes.subarray(proofAt, dataAt), data } : { key, data } };
 }
 
-/** Decodes the prefix of a text. Returns undefined if it is not the prefix of a compact record. */
+/** Decodes the prefix of a string. Returns undefined if it is not the prefix of a compact record. */
 function labelOf(text: string): { readonly kind: CompactKind; readonly bound: boolean } | undefined {
   for (const kind of ['bytes', 'json'] as const) {
     if (text.startsWith(PREFIX[kind])) return { kind, bound: false };

@@ -15,7 +15,7 @@ export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 /**
  * Checks the ID of a key, for authors of a metastore: not empty, well-formed Unicode, and at most 2,048 bytes of UTF-8.
  * @throws TypeError if the ID is not a string
- * @throws KeyfoldError `InvalidRequest` for any other text
+ * @throws KeyfoldError `InvalidRequest` if the ID breaks one of the other rules
  * @example
  * const id = parseKeyId(row.id);
  */
@@ -106,8 +106,8 @@ const MAX_HTTP_PARTITION_BYTES = 128;
 const CONTROL = /\p{Cc}/u;
 
 /**
- * Whether a text can be a partition: not empty, well-formed Unicode, and no longer than a key ID may be.
- * {@link KeyNaming.parsePartition} also checks the length of the partition's key ID.
+ * Whether a string can be a partition: not empty, well-formed Unicode, and no longer than a key ID may be. {@link
+ * KeyNaming.parsePartition} also checks the length of the partition's key ID.
  */
 export function isPartition(value: string): value is PartitionId {
   return partitionFault(value, value) === undefined;
@@ -131,7 +131,8 @@ export function isRegionName(name: string): boolean {
 }
 
 /**
- * The ID of the rows that list the erasures of a service. It names no key, so no request and no Asherah reads them.
+ * The ID of the rows that list the erasures of a service. It names no key, so neither requests nor Asherah read these
+ * rows.
  */
 export function registerIdOf({ service, product, regionSuffix }: ServiceNames): KeyId {
   return `_EP_${service}_${product}${regionSuffix === undefined ? '' : `_${regionSuffix}`}` as KeyId;
@@ -218,8 +219,8 @@ export class KeyNaming {
   }
 
   /**
-   * The partition that an Intermediate Key's ID names, for any region suffix or none. Undefined if the ID is not of
-   * this service.
+   * The partition that an Intermediate Key's ID names, for any region suffix or none. Undefined if the ID does not
+   * belong to this service.
    */
   partitionOf(id: string): PartitionId | undefined {
     const regionAt = id.lastIndexOf('_');

@@ -76,7 +76,7 @@ export function bindingOf(context: RecordContext, place?: RecordPlace): Binding 
   return encode(FORM[form], path, entries);
 }
 
-/** An entry of a context, and the sizes of its texts in UTF-8. */
+/** An entry of a context, and the sizes of its name and value in UTF-8. */
 interface Entry {
   readonly name: string;
   readonly nameBytes: number;
@@ -90,7 +90,7 @@ function byNameBytes(a: Entry, b: Entry): number {
   return isAscii ? Number(a.name > b.name) * 2 - 1 : Buffer.from(a.name).compare(Buffer.from(b.name));
 }
 
-/** Writes everything into one buffer. A buffer for each part would cost half as much as the proof itself. */
+/** Writes everything into one buffer. A separate buffer for each part would take half as long as the proof itself. */
 function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
   const pathBytes = Buffer.byteLength(path);
   let size = head.length + 4 + pathBytes + 4 + 4 + SEAL_OVERHEAD_BYTES + 1;
@@ -108,7 +108,7 @@ function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
   return bytes;
 }
 
-/** Writes a text after its size, and returns the position behind it. */
+/** Writes the size of a string and then the string, and returns the position after it. */
 function writeText(bytes: Buffer, text: string, size: number, at: number): number {
   const start = bytes.writeUInt32BE(size, at);
   return start + bytes.write(text, start);
@@ -135,7 +135,7 @@ export function isBoundTo(
   return isEqual(recordProof(dataRowKey, binding, data), proof);
 }
 
-/** The size of a text in UTF-8. @throws KeyfoldError `InvalidRequest` if it is out of bounds or not well-formed */
+/** The size of a string in UTF-8. @throws KeyfoldError `InvalidRequest` if it is out of bounds or not well-formed */
 function sizeOf(text: string, min: number, max: number, what: string): number {
   const size = Buffer.byteLength(text);
   if (size < min || size > max) throw invalid(`must have ${what} of ${min} to ${max} bytes of UTF-8`);

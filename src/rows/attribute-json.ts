@@ -2,7 +2,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import type { Cell, ReadCell } from '../maintenance/reencryption/rows.ts';
 import { locateValues, stringOf, type JsonValue } from '../operations/json-text.ts';
 
-/** Reads an attribute. A map or a list is read as its JSON text, in which numbers keep their digits. */
+/** Reads an attribute. A map or a list becomes JSON text, in which numbers keep all their digits. */
 export function cellOfAttribute(attribute: AttributeValue): ReadCell {
   if (attribute.S !== undefined) return { kind: 'text', text: attribute.S };
   if (attribute.B !== undefined) return { kind: 'bytes', bytes: attribute.B };
@@ -17,7 +17,7 @@ export function attributeOfCell(cell: Cell): AttributeValue {
   return attributeOf(cell.text, locateValues(cell.text));
 }
 
-/** The JSON text of an attribute. Undefined for bytes and sets, which JSON lacks. */
+/** The JSON text of an attribute. Undefined for bytes and sets, because JSON has neither. */
 function jsonOf({ S, N, BOOL, NULL, L, M }: AttributeValue): string | undefined {
   if (S !== undefined) return JSON.stringify(S);
   if (N !== undefined) return N;

@@ -7,8 +7,8 @@ import { dynamoDbClient } from '../metastore/dynamodb-client.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 
 /**
- * A DynamoDB table of the rows that a run could not process. Its key is `Run` and `Row`, so it has each row of a run
- * once.
+ * A DynamoDB table for rows that a run could not process. Its primary key is `Run` and `Row`, so it contains each row
+ * of a run only once.
  */
 export class DynamoDbQuarantine {
   readonly #tableName: string;
@@ -22,7 +22,7 @@ export class DynamoDbQuarantine {
 
   /** @throws SourceFault if the table fails */
   async add(run: string, { row, code }: QuarantinedRow): Promise<void> {
-    // The key of a row can be longer than a sort key may be.
+    // A row's key can be longer than DynamoDB allows for a sort key.
     const Row = { S: createHash('sha256').update(row).digest('hex') };
     const Item = { Run: { S: run }, Row, Key: { S: row }, Code: { S: code } };
     try {

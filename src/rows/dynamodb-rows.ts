@@ -34,7 +34,7 @@ export interface DynamoDbRowsOptions extends FieldNames {
   readonly table: Pick<DynamoDbMetastoreOptions, 'region' | 'endpoint'> & { readonly tableName: string };
   /** The part of the table that is scanned. */
   readonly segment: { readonly index: number; readonly of: number };
-  /** The highest numbers of capacity units that the run consumes per second. Undefined for no limit. */
+  /** The maximum numbers of capacity units that the run may consume per second. Undefined for no limit. */
   readonly readUnits: number | undefined;
   readonly writeUnits: number | undefined;
 }
@@ -49,7 +49,7 @@ const PAGE_ITEMS = 1000;
 /** No caller waits for a run, so it can wait for a busy table. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** Errors of concurrent writers, after which another attempt may succeed. */
+/** Errors caused by concurrent writers. Another attempt may succeed. */
 const CONFLICTS = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
 
 /** Errors that concern one item: it is too large, or its item collection is. */
@@ -237,7 +237,7 @@ function placeholders(): { names: Record<string, string>; placeholderOf: (field:
   };
 }
 
-/** The error of an item that DynamoDB refuses to write. */
+/** The error for an item that DynamoDB refuses to write. */
 function refusedItem(): KeyfoldError {
   const message =
     'DynamoDB refuses the changed item. It may be larger than 400 KB, or its item collection larger than 10 GB.';

@@ -41,7 +41,7 @@ interface FileState {
   readonly changedMs: number;
 }
 
-/** The end of what is done, in bytes of both files and in lines. */
+/** How far the run has got: the bytes of both files, and the lines. */
 interface Place {
   input: number;
   output: number;
@@ -55,8 +55,8 @@ const LINE_FEED = 0x0a;
 const WHOLE_LINE = '';
 
 /**
- * The lines of a JSON Lines file. The result is another file, which gets its name when it is complete. All text outside
- * the changed members stays as it is.
+ * The lines of a JSON Lines file. The result goes to another file, which is renamed to its final name when it is
+ * complete. All text outside the changed members stays as it is.
  */
 export class JsonLinesRows implements RowSource<Line> {
   readonly #options: JsonLinesOptions;
@@ -135,7 +135,7 @@ export class JsonLinesRows implements RowSource<Line> {
     await this.#open(partialOf(output));
   }
 
-  /** Goes on with a copy of what an earlier run has written, because that run may still be alive. */
+  /** Continues a copy of the earlier run's output, because that run may still be writing to its own file. */
   async #goOn(from: Position): Promise<void> {
     const { file, output } = this.#options;
     const {
@@ -251,7 +251,7 @@ export class JsonLinesRows implements RowSource<Line> {
 
 const UNREADABLE: ReadCell = { kind: 'unreadable' };
 
-/** A replacement with the white space and the line feed of the line that it replaces. */
+/** A replacement, with the white space and the line feed of the original line. */
 function around(bytes: Buffer, replacement: string): string {
   const text = bytes.toString();
   const start = text.length - text.trimStart().length;
@@ -264,7 +264,7 @@ function locatedIn(text: string): JsonValue | undefined {
     JSON.parse(text);
     return locateValues(text);
   } catch {
-    // Leave out the reason, because the error of JSON.parse quotes the line.
+    // Omit the reason, because the error of JSON.parse quotes the line.
     return undefined;
   }
 }
@@ -297,7 +297,7 @@ function isNull(text: string, { start, end }: JsonValue): boolean {
   return text.slice(start, end) === 'null';
 }
 
-/** Each run writes a file of its own, so that two runs do no harm. */
+/** Each run writes a file of its own, so that two runs do not overwrite each other's output. */
 function partialOf(output: string): string {
   return `${output}.${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}.partial`;
 }

@@ -23,7 +23,7 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: STATEMENT_TIMEOUT_MS + CONNECT_TIMEOUT_MS,
     types: { getTypeParser: () => (text: string) => text },
-    // The process ends when the run does.
+    // Idle connections do not keep the process alive after the run.
     allowExitOnIdle: true,
   });
   // The query on a broken connection fails with the same error. Without a listener, Node would end the process.

@@ -20,7 +20,7 @@ export interface PostgresRowsOptions extends FieldNames {
   readonly table: string;
 }
 
-/** The part of a `Pool` of `pg` that this source uses. It returns rows as arrays of texts. */
+/** The part of a `Pool` of `pg` that this source uses. It returns rows as arrays of strings. */
 export interface RowsPool {
   query(query: {
     readonly text: string;
@@ -29,7 +29,7 @@ export interface RowsPool {
   }): Promise<{ readonly rows: readonly (readonly (string | null)[])[]; readonly rowCount: number | null }>;
 }
 
-/** A row of the table: the texts of its key and of the other columns that were read. */
+/** A row of the table: its key and the other columns that were read, as text. */
 interface TableRow extends Row {
   readonly key: readonly string[];
   readonly columns: ReadonlyMap<string, string | null>;
@@ -198,11 +198,13 @@ export class PostgresRows implements RowSource<TableRow> {
       return await this.#pool.query({ text, values, rowMode: 'array' });
     } catch (error) {
       const name = faultName(error);
-      // 22: a value does not fit. 23: a constraint. P0: a trigger refuses the row. 54: a limit of PostgreSQL.
+      // 22: a value does not fit. 23: a constraint is violated. P0: a trigger refuses the row. 54: a PostgreSQL limit
+      // is exceeded.
       if (/^(?:22|23|54|P0)[0-9A-Z]{3}$/.test(name))
         throw new KeyfoldError('InvalidRequest', `PostgreSQL refuses the changed row: ${name}.`);
-      // 08 and 57: the connection or the query was ended. 40: a deadlock or another transaction. 53, 55: busy.
-      // 25006: the server is read-only. After a failover, a new connection leads to the new primary server.
+      // 08 and 57: the connection or the query was ended. 40: a deadlock or a conflict with another transaction. 53 and
+      // 55: PostgreSQL is busy. 25006: the server is read-only. After a failover, a new connection leads to the new
+      // primary server.
       const mayPass = !isSqlState(name) || /^(?:08|40|53|55|57)/.test(name) || name === '25006';
       throw new SourceFault(`The table ${this.#options.table} fails: ${name}`, mayPass);
     }

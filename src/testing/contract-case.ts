@@ -15,7 +15,7 @@ export type Opener<T> = () => T | Promise<T>;
 
 /** Options of a contract. */
 export interface ContractOptions<T> {
-  /** Makes a plug-in whose service does not answer. Without it, the cases about outages are left out. */
+  /** Makes a plug-in whose service does not answer. Without it, the cases about outages are omitted. */
   readonly openFailing?: Opener<T>;
 }
 

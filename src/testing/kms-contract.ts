@@ -18,7 +18,7 @@ import { noDeadline } from './hand-clock.ts';
 
 const NAMES = { service: 'contract', product: 'keyfold' };
 const OUTAGE: readonly ErrorCode[] = ['KmsUnavailable', 'KmsThrottled', 'KmsMisconfigured'];
-/** Wraps of no service: too short, not text, text of another form. */
+/** Bytes that no service returned as a wrap: too short, not text, or text in another form. */
 const FOREIGN = [
   [],
   [0],
@@ -109,7 +109,7 @@ export function kmsContract(
           const changed = Buffer.from(wrapped);
           const at = Math.floor(part * changed.length);
           changed[at] = (changed[at] ?? 0) ^ 1;
-          // Some services check what the row names before they open it, so an error is allowed here.
+          // Some services check the names in the row before they open it, so an error is allowed here.
           const unwrapped: Unwrapped = await kms
             .unwrap(changed, noDeadline())
             .catch(() => ({ unreadable: 'an error' }));

@@ -18,8 +18,8 @@ import { keyMeta, keyRecord, LONG_ID } from './key-record.ts';
 /** Options of {@link metastoreContract}. */
 export interface MetastoreContractOptions extends ContractOptions<Metastore> {
   /**
-   * The longest id of the cases, for a store that cannot hold every id. Default: 2,048 bytes with control and format
-   * characters, U+0000 among them.
+   * The longest ID that the cases use, for a store that cannot hold every ID. Default: 2,048 bytes with control and
+   * format characters, U+0000 among them.
    */
   readonly longId?: string;
 }
@@ -192,7 +192,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
   return [...cases, outage];
 }
 
-/** Checks that a row stays the same if its reader changes the record that they have loaded. */
+/** Checks that a row stays the same if a caller changes the record that they have loaded. */
 export async function mustKeep(
   stored: EnvelopeKeyRecord,
   load: () => Promise<EnvelopeKeyRecord | undefined>,
@@ -206,7 +206,7 @@ export async function mustKeep(
   mustEqual(await load(), stored);
 }
 
-/** Checks that a loaded record has the members of another. Bytes may be of any kind of Uint8Array. */
+/** Checks that a loaded record has the members of another. Bytes may be any kind of Uint8Array. */
 export function mustEqual(loaded: EnvelopeKeyRecord | undefined, expected: EnvelopeKeyRecord | undefined): void {
   assert.deepEqual(plain(loaded), plain(expected));
 }

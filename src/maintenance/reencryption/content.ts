@@ -31,7 +31,7 @@ const LETTER_K = 0x6b;
 export function contentOf(cell: ReadCell): Content {
   if (cell.kind === 'unreadable') throw new KeyfoldError('InvalidRequest', 'The field cannot be read.');
   if (cell.kind !== 'bytes') return contentOfText(cell.text, cell.kind === 'json' ? 'object' : 'json');
-  // A column of bytes can hold the text of a record.
+  // A column of bytes can hold a record as text.
   const [first] = cell.bytes;
   const text = first === BRACE || first === LETTER_K ? utf8Of(cell.bytes) : undefined;
   return text === undefined ? PLAIN : contentOfText(text, 'json');

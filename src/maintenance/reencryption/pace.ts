@@ -13,10 +13,10 @@ export class Pace {
     this.#now = now;
   }
 
-  /** Spends an amount, and resolves when what was spent before is paid off. */
+  /** Spends an amount. Resolves when enough time has passed for everything that was spent before. */
   async spend(amount: number): Promise<void> {
     const nowMs = this.#now();
-    // If the clock steps back, the old end would lie as far ahead as the step.
+    // If the clock steps back, the old end would be too far ahead by as much as the step.
     if (nowMs < this.#lastMs) this.#freeAtMs = nowMs;
     this.#lastMs = nowMs;
     const atMs = Math.max(this.#freeAtMs, nowMs);

@@ -24,7 +24,10 @@ export interface QuarantinedRow {
 export interface ReencryptionOptions {
   readonly source: RowSource;
   readonly verbs: Pick<Verbs, 'apply'>;
-  /** Keeps a row that could not be processed. Once it has resolved, the row must survive a kill of the process. */
+  /**
+   * Stores a row that could not be processed. Once the promise has resolved, the row must survive even if the process
+   * is killed.
+   */
   readonly quarantine: (row: QuarantinedRow) => Promise<void>;
   /** Called about every two seconds, and when the run stops at its time limit. */
   readonly save: (checkpoint: Checkpoint) => Promise<void>;
@@ -37,13 +40,13 @@ export interface ReencryptionOptions {
   readonly now: Clock;
 }
 
-/** The rows that are worked on at the same time. They wait for the source most of the time. */
+/** How many rows are processed at the same time. They wait for the source most of the time. */
 const CONCURRENCY = 64;
 const SAVE_INTERVAL_MS = 2000;
-/** How often a row is read again because another writer has changed it. */
+/** How many times a row is read again because another writer has changed it. */
 const MAX_REREADS = 100;
 
-/** Re-encrypts the rows of a source. Other programs may write the rows meanwhile, even another run. */
+/** Re-encrypts the rows of a source. Meanwhile, other programs and other runs may write to the rows. */
 export class Reencryption {
   readonly #options: ReencryptionOptions;
   readonly #pace: Pace | undefined;
@@ -59,7 +62,7 @@ export class Reencryption {
    * Re-encrypts all rows from a checkpoint on.
    * @param from where an earlier run stopped. Undefined to begin with the first row.
    * @param untilMs when to stop after the current page, in milliseconds since 1970
-   * @returns the counts, and the position to go on from. The position is undefined if all rows are done.
+   * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
    * @throws KeyfoldError the error of KMS or of the metastore if it lasts, because it says nothing about a row
    * @throws SourceFault if the source fails for about half a minute, or refuses the calls
    */

@@ -1,6 +1,6 @@
 import type { RecordContext } from '../../records/record-proof.ts';
 
-/** The value of one field of a row: a text, the JSON text of any other value, or bytes. */
+/** The value of one field of a row: a string, the JSON text of any other value, or bytes. */
 export type Cell =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'json'; readonly text: string }
@@ -24,10 +24,10 @@ export interface Row {
   readonly context: RecordContext | undefined;
 }
 
-/** A place in a source from which a later run goes on. It is JSON, which only its source reads. */
+/** The place in a source where a later run resumes. It is JSON that only its source reads. */
 export type Position = Readonly<Record<string, unknown>>;
 
-/** Rows whose records are re-encrypted: a DynamoDB table, a file, or a table of PostgreSQL. */
+/** Rows whose records are re-encrypted: a DynamoDB table, a file, or a PostgreSQL table. */
 export interface RowSource<R extends Row = Row> {
   /**
    * Reads the rows page by page. The caller asks for the next page after it has finished all rows of the last one, and
@@ -36,8 +36,8 @@ export interface RowSource<R extends Row = Row> {
    */
   pages(from: Position | undefined): AsyncIterable<readonly R[]>;
   /**
-   * Writes cells of a row if the row still is as it was read.
-   * @returns `changed` if another writer has changed or removed the row. Nothing is written then.
+   * Writes cells of a row if the row has not changed since it was read.
+   * @returns `changed` if another writer has changed or removed the row. Then nothing is written.
    */
   replace(row: R, cells: Cells): Promise<'written' | 'changed'>;
   /** Reads a row again. Undefined if it is gone. */
@@ -56,11 +56,11 @@ export interface FieldNames {
   readonly partition: string | undefined;
   /** The entries of the context that are the same in every row. */
   readonly context: RecordContext | undefined;
-  /** The entries of the context that fields hold: the field by the name of the entry. */
+  /** The entries of the context whose values are in fields: maps the name of each entry to its field. */
   readonly contextFrom: Readonly<Record<string, string>> | undefined;
 }
 
-/** The fields besides the cells, whose texts name the partition and the context. */
+/** The fields that name the partition and the context. They are read in addition to the cells. */
 export function namingFields({ partitionField, contextFrom = {} }: FieldNames): string[] {
   const named = [...(partitionField === undefined ? [] : [partitionField]), ...Object.values(contextFrom)];
   return [...new Set(named)];
@@ -68,7 +68,8 @@ export function namingFields({ partitionField, contextFrom = {} }: FieldNames): 
 
 /**
  * The partition and the context of a row.
- * @param textOf returns the text of a field. Undefined if the row lacks the field, or holds no text or number there.
+ * @param textOf returns the text of a field. Undefined if the row lacks the field, or if the field's value is neither a
+ * string nor a number.
  */
 export function naming(
   names: FieldNames,
@@ -77,13 +78,13 @@ export function naming(
   const { partitionField, contextFrom } = names;
   const partition = partitionField === undefined ? names.partition : (textOf(partitionField) ?? '');
   if (names.context === undefined && contextFrom === undefined) return { partition, context: undefined };
-  // Object.fromEntries defines members, so `__proto__` is an ordinary name here. If a text is missing, the entry is no
-  // string, and so only this row fails.
+  // Object.fromEntries defines members, so `__proto__` is an ordinary name here. If a field is missing, the entry is
+  // undefined and not a string, so only this row fails.
   const read = Object.entries(contextFrom ?? {}).map(([name, field]) => [name, textOf(field) as string] as const);
   return { partition, context: Object.fromEntries([...Object.entries(names.context ?? {}), ...read]) };
 }
 
-/** The error for a source that failed, which says nothing about a row. */
+/** The error for a source that failed. It does not mean that a row is at fault. */
 export class SourceFault extends Error {
   override readonly name = 'SourceFault';
   /** Whether another attempt may succeed. */

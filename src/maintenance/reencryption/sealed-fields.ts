@@ -27,7 +27,7 @@ export function sealedFieldsOf({ text, root }: JsonDocument): SealedField[] {
   return fields.toSorted((a, b) => a.value.start - b.value.start);
 }
 
-/** Replaces values of a text, which are in the order of the text. */
+/** Replaces values in a JSON text. The values must be in the order of the text. */
 export function spliced(text: string, replacements: readonly (readonly [value: JsonValue, text: string])[]): string {
   const parts: string[] = [];
   let at = 0;

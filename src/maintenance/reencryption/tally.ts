@@ -9,25 +9,25 @@ interface KeyCount {
 
 /** The counts of a run, as JSON. */
 export interface Counts {
-  /** The rows that hold at least one of the fields. */
+  /** The number of rows that have at least one of the fields. */
   readonly rows: number;
-  /** The rows that were written. In a dry run, the rows that would be written. */
+  /** The number of rows that were written. In a dry run, the number that would be written. */
   readonly written: number;
-  /** The rows that needed no change. */
+  /** The number of rows that needed no change. */
   readonly unchanged: number;
-  /** The rows that could not be processed. */
+  /** The number of rows that could not be processed. */
   readonly quarantined: number;
-  /** The rows that hold none of the fields, or that another writer removed meanwhile. */
+  /** The number of rows that have none of the fields, or that another writer removed meanwhile. */
   readonly skipped: number;
-  /** The records in the rows, after the run. */
+  /** The number of records in the rows after the run. */
   readonly records: number;
-  /** The quarantined rows in which a record does not parse, so that its key is unknown. */
+  /** The number of quarantined rows in which a record does not parse. Its key is unknown. */
   readonly malformed: number;
   /** How many records are left under each Intermediate Key. */
   readonly keys: readonly KeyCount[];
 }
 
-/** How a row ended. */
+/** The outcome for a row. */
 export type RowOutcome = 'written' | 'unchanged' | 'quarantined' | 'skipped';
 
 /** Counts rows, and the records under each key. */
@@ -36,7 +36,7 @@ export class Tally {
   readonly #keys = new Map<string, { readonly id: string; readonly created: number; records: number }>();
   #malformed = 0;
 
-  /** @param counts the counts of the run that this one goes on with */
+  /** @param counts the counts of the earlier run that this one continues */
   constructor(counts?: Counts) {
     if (counts === undefined) return;
     const { written, unchanged, quarantined, skipped, malformed, keys } = counts;

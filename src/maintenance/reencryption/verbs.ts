@@ -22,11 +22,11 @@ export type Verb = (typeof VERBS)[number];
 export const PLAINTEXT_FORMS = ['text', 'base64'] as const;
 export type PlaintextForm = (typeof PLAINTEXT_FORMS)[number];
 
-/** Opens what `Encrypt` of AWS KMS made. */
+/** Opens ciphertexts that the AWS KMS action `Encrypt` made. */
 export interface CiphertextOpener {
   /**
    * @returns the plaintext, which the caller zeroes
-   * @throws KeyfoldError `RecordUnreadable` if KMS refuses the ciphertext, or the errors of a KMS
+   * @throws KeyfoldError `RecordUnreadable` if KMS refuses the ciphertext, or an error of the KMS
    */
   open(ciphertext: Uint8Array): Promise<Uint8Array>;
 }
@@ -42,11 +42,11 @@ export interface VerbOptions {
   readonly paths: readonly string[] | undefined;
 }
 
-/** The sessions of the service, and what the verbs use besides. */
+/** The sessions of the service, and everything else that the verbs use. */
 export interface VerbDependencies {
   readonly keyfold: Pick<SessionFactory, 'session'>;
   readonly naming: KeyNaming;
-  /** `seal` opens its input with it. Undefined if the input is plaintext. */
+  /** `seal` uses this to open its input. Undefined if the input is plaintext. */
   readonly ciphertexts?: CiphertextOpener | undefined;
 }
 
@@ -60,14 +60,15 @@ export interface Change {
 
 type SealedContent = Extract<Content, { readonly is: 'record' }>;
 
-/** Applies one verb to rows. Each verb leaves a row alone that it has done before. */
+/** Applies one verb to rows. A verb does not change a row that it has already processed. */
 export class Verbs {
   readonly #options: VerbOptions;
   readonly #dependencies: VerbDependencies;
   readonly #since: number;
 
   /**
-   * @param startedAtMs when the run began. `reseal` leaves alone what was sealed under the latest key after that.
+   * @param startedAtMs when the run began. `reseal` does not change records that were sealed under the latest key after
+   * that time.
    */
   constructor(options: VerbOptions, dependencies: VerbDependencies, startedAtMs: number) {
     this.#options = options;
@@ -76,7 +77,7 @@ export class Verbs {
   }
 
   /**
-   * @throws KeyfoldError if a cell cannot be processed, or a key cannot be loaded. No cell of the row is written then.
+   * @throws KeyfoldError if a cell cannot be processed, or a key cannot be loaded. Then no cell of the row is written.
    */
   async apply(row: Row): Promise<Change> {
     const cells = new Map<string, Cell>();
@@ -101,7 +102,7 @@ export class Verbs {
     const { verb } = this.#options;
     if (verb === 'open') return this.#plaintextCell(await (bound ?? session).decrypt(record), kind, cell);
     if (verb === 'seal') {
-      // The cell is sealed already, so another run or a writer was here.
+      // The cell is already sealed: another run or another writer has sealed it.
       (await (bound ?? session).decrypt(record)).fill(0);
       keys.push(record.key.parent as KeyMeta);
       return undefined;
@@ -195,7 +196,7 @@ export class Verbs {
     }
   }
 
-  /** @throws KeyfoldError `RecordUnreadable` if the record is of another service, or not of the row's partition */
+  /** @throws KeyfoldError `RecordUnreadable` if the record belongs to another service, or not to the row's partition */
   #sessionOf(record: DataRowRecord, row: Row): Session {
     const { keyfold, naming } = this.#dependencies;
     const partition = naming.partitionOf(record.key.parent.id);
@@ -251,7 +252,7 @@ export function keysOf({ cells }: Row): KeyMeta[] | undefined {
   }
 }
 
-/** @returns undefined if the record is under the latest key already */
+/** @returns undefined if the record is already under the latest key */
 async function rewrapped(session: Session, record: DataRowRecord): Promise<DataRowRecord | undefined> {
   const result = await session.rewrap(record);
   return result.rewrapped ? result.record : undefined;

@@ -10,7 +10,7 @@ import { PROOF_BYTES } from '../../records/record-proof.ts';
 
 /**
  * The longest `key_record` in characters, which is what TEXT holds in MySQL. A System Key with wraps for 20 regions
- * takes a quarter of it.
+ * takes up a quarter of it.
  */
 export const MAX_KEY_RECORD_CHARACTERS = 65_535;
 

@@ -29,10 +29,10 @@ interface Query {
 
 type Row = readonly (string | null)[];
 
-/** Returns rows as arrays, whatever form the caller's pool is set to. */
+/** Returns rows as arrays, regardless of the form that the caller's pool is set to. */
 const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 
-/** The bytes of a text in UTF-8, whatever the character sets of the column and the connection are. */
+/** The bytes of a text in UTF-8, regardless of the character sets of the column and the connection. */
 const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
 
 // Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
@@ -40,9 +40,9 @@ const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
 const COLUMNS = `CAST(created AS CHAR), LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1})`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption_key`;
-/** The first condition alone lets the server begin in the middle of the primary key. */
+/** The first condition is redundant, but only with it can the server begin in the middle of the primary key. */
 const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
-/** Without strict mode, MySQL would cut a text that is too long. Without autocommit, a write would be lost. */
+/** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
 const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
 const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
 /** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
@@ -118,7 +118,7 @@ class UnsafeSession extends Error {
   override readonly name = 'UnsafeSession';
 }
 
-/** The text of a date in UTC, which the server reads in the session's time zone. */
+/** A date in UTC as text. The server reads it in the session's time zone. */
 function timestampOf(seconds: number): string {
   return new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ');
 }
@@ -182,8 +182,8 @@ class Connections implements SqlPool<MySqlConnection> {
 }
 
 /**
- * After these errors, the connection is of no use. The server ends it, or the server is read-only: after a failover, a
- * new connection leads to the new primary server.
+ * After these errors, the connection is unusable. Either the server ends it, or the server is read-only: then, after a
+ * failover, a new connection leads to the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_SERVER_SHUTDOWN',

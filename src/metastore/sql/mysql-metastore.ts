@@ -6,7 +6,7 @@ export type { MySqlConnection, MySqlPool } from './mysql-key-table.ts';
 
 /** The options of {@link MySqlMetastore}. */
 export interface MySqlMetastoreOptions {
-  /** A pool that `createPool` of `mysql2/promise` 3 has made, to the primary server. The caller closes it. */
+  /** A pool of connections to the primary server, made by `createPool` of `mysql2/promise` 3. The caller closes it. */
   readonly pool: MySqlPool;
   /** The time limit for one attempt of a query. A query has at most three attempts. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number;
@@ -32,7 +32,7 @@ const OPTIONS: Types<MySqlMetastoreOptions> = { pool: POOL, queryTimeoutMs: opti
 export class MySqlMetastore extends SqlMetastore {
   /**
    * @throws TypeError that names an option of the wrong type or an unknown option
-   * @throws KeyfoldError `InvalidConfiguration` if no timer can count `queryTimeoutMs`
+   * @throws KeyfoldError `InvalidConfiguration` if `queryTimeoutMs` is too long for a timer
    */
   constructor(options: MySqlMetastoreOptions) {
     const { pool, queryTimeoutMs } = optionsOf(options, 'options', OPTIONS);

@@ -31,7 +31,7 @@ interface Answer {
   readonly rowCount: number | null;
 }
 
-/** Returns rows as arrays of PostgreSQL's texts, whatever parsers the caller has set. */
+/** Returns rows as arrays of PostgreSQL's text values, regardless of the parsers that the caller has set. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
 // Some collations consider other IDs equal to this one. The second condition compares the IDs byte by byte.
@@ -91,7 +91,7 @@ export class PostgresKeyTable implements SqlKeyTable, SqlPages {
   }
 }
 
-/** Whether a text contains U+0000, the one character that PostgreSQL's texts cannot hold. */
+/** Whether a string contains U+0000, the only character that PostgreSQL cannot store in text. */
 function hasNul(text: string): boolean {
   return text.includes('\0');
 }

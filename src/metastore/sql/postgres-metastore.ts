@@ -6,7 +6,7 @@ export type { PostgresConnection, PostgresPool } from './postgres-key-table.ts';
 
 /** The options of {@link PostgresMetastore}. */
 export interface PostgresMetastoreOptions {
-  /** A `Pool` of `pg` 8, to the primary server. The caller closes it. */
+  /** A `Pool` of `pg` 8 with connections to the primary server. The caller closes it. */
   readonly pool: PostgresPool;
   /** The time limit for one attempt of a query. A query has at most three attempts. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number;
@@ -30,7 +30,7 @@ const OPTIONS: Types<PostgresMetastoreOptions> = {
 export class PostgresMetastore extends SqlMetastore {
   /**
    * @throws TypeError that names an option of the wrong type or an unknown option
-   * @throws KeyfoldError `InvalidConfiguration` if no timer can count `queryTimeoutMs`
+   * @throws KeyfoldError `InvalidConfiguration` if `queryTimeoutMs` is too long for a timer
    */
   constructor(options: PostgresMetastoreOptions) {
     const { pool, queryTimeoutMs } = optionsOf(options, 'options', OPTIONS);

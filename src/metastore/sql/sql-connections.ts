@@ -49,7 +49,7 @@ export class SqlConnections<Connection> {
   /**
    * @param database the name of the database product, for the causes of errors
    * @param queryTimeoutMs how long one attempt of a query may take. Default: 3000 milliseconds.
-   * @throws KeyfoldError `InvalidConfiguration` if no timer can count `queryTimeoutMs`
+   * @throws KeyfoldError `InvalidConfiguration` if `queryTimeoutMs` is too long for a timer
    */
   constructor(database: string, pool: SqlPool<Connection>, queryTimeoutMs = DEFAULTS.queryTimeoutMs) {
     const options = { queryTimeoutMs };

@@ -12,7 +12,7 @@ export interface SqlFault {
   readonly isTransient: boolean;
 }
 
-/** The code of a driver's error. If it has none, the name of its class. */
+/** The code of a driver's error. If the error has no code, the name of its class. */
 export function faultName(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);

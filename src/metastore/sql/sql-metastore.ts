@@ -32,7 +32,7 @@ export interface SqlKeyTable {
   select(selection: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]>;
   /** @throws KeyfoldError `InvalidRequest` if a column cannot hold its value */
   insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'>;
-  /** Replaces the text of a row if the text is still `from`. Resolves to whether it was. */
+  /** Replaces the text of a row if the text is still `from`. Resolves to true if it was. */
   replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean>;
 }
 
@@ -40,7 +40,7 @@ export interface SqlKeyTable {
 const LAST_SECOND = 253_402_300_799;
 const RECENT = 10;
 
-/** Key records in a SQL table with Asherah's schema. */
+/** Key records in an SQL table with Asherah's schema. */
 export class SqlMetastore implements Metastore, SystemKeyStore {
   readonly #table: SqlKeyTable;
 
