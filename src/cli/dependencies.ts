@@ -84,17 +84,18 @@ export interface CliDependencies {
    */
   readonly database?: string | undefined;
   /**
-   * Opens a SQL database with the key table. Makes no connection yet.
+   * Opens an SQL database with the key table. Does not connect yet.
    * @param url the address of the database, with the password
    * @param variable the environment variable that holds the URL
-   * @throws KeyfoldError `InvalidConfiguration` if the URL names no such database, or if its driver is not installed
+   * @throws KeyfoldError `InvalidConfiguration` if the URL is not that of an SQL database, or if the database's driver
+   * is not installed
    */
   openDatabase(url: string, variable: string): Promise<DatabaseAdapters>;
   /** The version of Keyfold. */
   readonly version: string;
 }
 
-/** What replaces the members of {@link CliDependencies} that use DynamoDB. */
+/** The members that replace those of {@link CliDependencies} that use DynamoDB. */
 interface DatabaseAdapters extends Pick<
   CliDependencies,
   'openTable' | 'openErasureTables' | 'openImport' | 'openCopy' | 'openRotation' | 'openSessions' | 'openMaintenance'

@@ -71,7 +71,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const open = (region?: string): TableInspector =>
     dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
   const inspector = open();
-  // Vault, an HSM and a SQL database need no credentials of AWS.
+  // Vault, an HSM and an SQL database need no AWS credentials.
   const usesAws = dependencies.database === undefined || config.kms.kind === 'aws';
   const credentials = usesAws ? [await credentialsOf(inspector, now())] : [];
   if (credentials.some(({ state }) => state === 'fault')) return [ok('settings', 'valid'), ...credentials];

@@ -14,7 +14,7 @@ interface ReplicaView {
   readonly tombstones: number;
 }
 
-/** What `--status` shows besides the rows in their own regions. */
+/** What `--status` shows in addition to the rows in their own regions. */
 export interface StatusFacts {
   readonly replicas: readonly ReplicaView[];
   readonly copies: readonly CopyView[];

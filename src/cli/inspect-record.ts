@@ -25,7 +25,7 @@ interface RecordView {
   /** The partition, if the record belongs to the configured service. */
   readonly partition: string | null;
   readonly dataRowKey: { readonly created: number; readonly createdAt: string | null };
-  /** Whether only a caller who gives the record's context can open it. */
+  /** Whether a caller must give the record's context to open it. */
   readonly bound: boolean;
   readonly sealedBytes: number;
   readonly plaintextBytes: number;
@@ -37,7 +37,7 @@ type ChainView = (KeyView & Partial<WrapsView>) | { readonly id: string; readonl
 /**
  * Runs `keyfold inspect`.
  * @returns the exit code: a failure if the chain has a row that is absent or cannot be read
- * @throws KeyfoldError `InvalidRequest` if there is no record; `MetastoreUnavailable`
+ * @throws KeyfoldError `InvalidRequest` if there is no record, `MetastoreUnavailable` if the table fails
  */
 export async function inspectRecord(
   { source, chain, json }: InspectRequest,

@@ -108,7 +108,7 @@ function identityOf(
   return JSON.stringify({ source, place, service, verb, form, plaintext, paths, ciphertexts, dryRun, ...names });
 }
 
-/** Where a table is. A password must not get into the checkpoint. */
+/** Says where a table is, without a password, which must not get into the checkpoint. */
 function placeOf(rows: RowsOptions): object | undefined {
   if (rows.kind === 'file') return undefined;
   if (rows.kind === 'dynamodb') return rows.table;

@@ -33,7 +33,7 @@ interface RetireView {
 /**
  * Runs `keys retire-check`. It says whether any known record is still under a key. It changes nothing.
  * @returns the exit code: a success only if the key is retired
- * @throws KeyfoldError `InvalidRequest` if a file is not a report; `MetastoreUnavailable`
+ * @throws KeyfoldError `InvalidRequest` if a file is not a report, `MetastoreUnavailable` if the table fails
  */
 export async function retireCheck(
   request: RetireRequest,

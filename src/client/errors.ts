@@ -33,7 +33,7 @@ const TRANSPORT_RETRYABLE = {
 /** Codes of {@link KeyfoldTransportError}: reasons why the client has no answer from Keyfold. */
 export type TransportErrorCode = keyof typeof TRANSPORT_RETRYABLE;
 
-/** Details of a failure besides its code. */
+/** Details of a failure, in addition to its code. */
 export interface FailureDetails {
   /** The service's operator can find the request in the logs by this ID. Absent if no answer arrived. */
   readonly requestId?: string | undefined;

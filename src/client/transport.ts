@@ -4,7 +4,7 @@ import type { OperationName } from '../operations/operation-name.ts';
 export interface ClientCall {
   readonly partition: string;
   readonly operation: OperationName;
-  /** The JSON members of the request, besides the partition and the operation. */
+  /** The JSON members of the request, other than the partition and the operation. */
   readonly members: Readonly<Record<string, unknown>>;
 }
 

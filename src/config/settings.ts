@@ -102,15 +102,18 @@ const regionMap = v.pipe(
 /** The largest plaintext limit. A larger plaintext in base64 would not fit into Lambda's response of 6 MB. */
 const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
-/** The most items that a batch may have. Even so many records with the largest plaintext fit into Lambda's response. */
+/**
+ * The highest limit for the items of a batch. This many records fit into Lambda's response, even if their plaintexts
+ * together reach the largest plaintext limit.
+ */
 const MAX_ITEMS = 1000;
 
-/** The longest deadline margin. An HTTP request has at most 28 s, so a longer margin would leave it no time. */
+/** The longest deadline margin. An HTTP request may take at most 28 s, so a longer margin would leave it no time. */
 const MAX_MARGIN_MS = 27_000;
 
 /**
- * All settings but those of Vault, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends
- * with its unit.
+ * All settings other than the Vault settings, by environment variable without the prefix `KEYFOLD_`. The name of a
+ * quantity ends with its unit.
  */
 export const settingsSchema = v.object({
   SERVICE: text,

@@ -10,7 +10,7 @@ const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
  *
  * Node's decoder is lenient, so this function checks its result. Node skips unknown characters, and then returns fewer
  * bytes than the length of the text implies. It accepts the base64url alphabet, uses only the lower eight bits of a
- * character beyond Latin-1, and ignores the unused bits. To encode the result again and compare it would take twice as
+ * character beyond Latin-1, and ignores the unused bits. Encoding the result again and comparing it would take twice as
  * long.
  * @returns the bytes, whose buffer is the caller's; undefined if the text is not strict base64
  */
@@ -32,7 +32,7 @@ export function decodeBase64Url(text: string): Buffer | undefined {
 }
 
 /**
- * Decodes a Base64 string. It must have the given number of bytes, and the unused bits of its last character must be
+ * Decodes a base64 string. It must have the given number of bytes, and the unused bits of its last character must be
  * zero.
  */
 function decodeExactly(text: string, alphabet: 'base64' | 'base64url', sizeBytes: number): Buffer | undefined {

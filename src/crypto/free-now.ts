@@ -1,4 +1,4 @@
-/** To free fewer bytes than this at once costs more than to leave them to the garbage collector. */
+/** Freeing fewer bytes than this at once costs more than leaving them to the garbage collector. */
 const MIN_BYTES = 256;
 
 /**

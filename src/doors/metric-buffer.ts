@@ -1,6 +1,6 @@
 import { MetricUnit, type Metrics } from '@aws-lambda-powertools/metrics';
 
-/** The dimensions of a metric besides the service. */
+/** The dimensions of a metric, other than the service. */
 export type Dimensions = Readonly<Record<string, string>>;
 
 type Unit = (typeof MetricUnit)[keyof typeof MetricUnit];

@@ -16,7 +16,7 @@ export interface KeySearch<K> {
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
    * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key.
-   * Other processes would go on using the exhausted key, because its date is later.
+   * Other processes would continue to use the exhausted key, because its date is later.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }

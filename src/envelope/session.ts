@@ -192,7 +192,7 @@ export class Session {
   }
 
   /**
-   * Decrypts a record from its JSON text. Besides the errors of {@link decrypt}, it throws these:
+   * Decrypts a record from its JSON text. In addition to the errors of {@link decrypt}, it throws these:
    * @throws TypeError if `text` is not a string
    * @throws KeyfoldError `InvalidRequest` if the text is not a record
    */

@@ -3,7 +3,7 @@ import { orAborted, withDeadline, type Deadline } from '../async/deadline.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
 
-/** One attempt at a KMS that is not AWS. */
+/** The limits of one attempt at a KMS other than AWS KMS. */
 export interface AttemptLimits {
   /** The name of the address or of the token, for error messages. */
   readonly region: string;

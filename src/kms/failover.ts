@@ -62,7 +62,7 @@ export interface Attempt {
   readonly fault?: RegionFault;
 }
 
-/** A region of AWS KMS, or an address of another KMS that is one of several. */
+/** An AWS KMS region, or one of several addresses of another KMS. */
 export interface Region {
   /** The name in events, faults and states. */
   readonly region: string;

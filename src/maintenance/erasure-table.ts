@@ -7,7 +7,7 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 
 /**
  * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. Each write is
- * conditional: it returns false, and changes nothing, if the row is no longer as it was read. The methods throw
+ * conditional: it returns false, and changes nothing, if the row has changed since it was read. The methods throw
  * `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {

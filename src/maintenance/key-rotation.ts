@@ -50,7 +50,7 @@ export class KeyRotation {
   /**
    * Makes the next key of an ID: a System Key or an Intermediate Key of the service. Do not make two keys at the same
    * time. If the latest key is dated up to ten minutes ahead, the next one gets a later date. Otherwise all processes
-   * would go on sealing under the former key.
+   * would continue to seal under the former key.
    * @returns undefined if another process has just made one
    * @throws KeyfoldError the errors of KMS and of the metastore, and `DeadlineExceeded` after 30 seconds
    */

@@ -261,7 +261,7 @@ function checkedRow(row: unknown, name: string): KeyRow {
   return { id, unreadable, created };
 }
 
-/** The text of a KeyfoldError, for a report. @throws any other error, because that is a bug */
+/** The code and the message of a KeyfoldError, for a report. @throws any other error, because that is a bug */
 function faultOf(error: unknown): string {
   if (error instanceof KeyfoldError) return `${error.code}: ${error.message}`;
   throw error;

@@ -132,7 +132,10 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
 
-  /** @throws KeyfoldError `InvalidRequest`, besides the errors of {@link Metastore}, for an ID that no row can have */
+  /**
+   * @throws KeyfoldError `InvalidRequest` for an ID that no row can have, in addition to the errors of {@link
+   * Metastore}
+   */
   async store(record: EnvelopeKeyRecord, deadline: Deadline): Promise<'stored' | 'duplicate'> {
     const given = checkedKeyRecord(record, 'record');
     checkDeadline(deadline);

@@ -52,7 +52,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** Errors caused by concurrent writers. Another attempt may succeed. */
 const CONFLICTS = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
 
-/** Errors that concern one item: it is too large, or its item collection is. */
+/** Errors that concern one item: the item or its item collection is too large. */
 const REFUSALS = new Set(['ValidationException', 'ItemCollectionSizeLimitExceededException']);
 
 /** The items of a DynamoDB table, or of one segment of it. */
@@ -154,7 +154,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     return this.#position === undefined ? { table } : { table, after: keyToJson(this.#position) };
   }
 
-  /** The attributes besides the key that are read, and that must not change before a write. */
+  /** The attributes that are read in addition to the key. They must not change before a write. */
   #fields(): string[] {
     const all = new Set([...this.#options.fields, ...namingFields(this.#options)]);
     return [...all].filter((field) => !this.#keys.includes(field));

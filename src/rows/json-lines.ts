@@ -64,7 +64,7 @@ export class JsonLinesRows implements RowSource<Line> {
   #source: FileState = { size: 0, changedMs: 0 };
   #page: readonly Line[] = [];
   #partial: { readonly name: string; readonly file: FileHandle } | undefined;
-  /** The file of the run that this one goes on with. The last saved position may still name it. */
+  /** The output file of the earlier run that this run continues. The last saved position may still name it. */
   #earlier: string | undefined;
   /** Whether a position names the file of this run. */
   #isNamed = false;

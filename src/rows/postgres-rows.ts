@@ -116,7 +116,7 @@ export class PostgresRows implements RowSource<TableRow> {
     if (inKey !== undefined) throw invalid(`The column ${inKey} is part of the primary key, so it cannot be changed.`);
   }
 
-  /** The columns besides the key that are read, and that must not change before a write. */
+  /** The columns that are read in addition to the key. They must not change before a write. */
   #columns(): string[] {
     return [...new Set([...this.#options.fields, ...namingFields(this.#options)])];
   }
@@ -127,7 +127,8 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
-    // Without its table, a name in ORDER BY would mean the text that the query returns, and 10 would come before 9.
+    // Without the table's name, a name in ORDER BY would mean the text that the query returns, and 10 would come before
+    // 9.
     const key = this.#key.map((name) => `source.${quoted(name)}`).join(', ');
     const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');
     const where = after === undefined ? '' : ` WHERE (${key}) > (${parameters})`;
@@ -144,7 +145,7 @@ export class PostgresRows implements RowSource<TableRow> {
     };
     const cells = this.#options.fields.flatMap((name) => {
       const text = columns.get(name) ?? null;
-      // The null of JSON counts as absent, too.
+      // A JSON null counts as absent, too.
       return text === null || (text === 'null' && this.#isJson(name))
         ? []
         : [[name, this.#cellOf(name, text)] as const];
@@ -164,7 +165,7 @@ export class PostgresRows implements RowSource<TableRow> {
 
   /**
    * The expression that turns the text of {@link PostgresRows.#read} into a value of the column. A parameter without a
-   * cast takes the column's type, and PostgreSQL refuses a text that is too long. A cast would cut the text.
+   * cast takes the column's type, and PostgreSQL refuses a text that is too long. A cast would truncate the text.
    */
   #parsed(name: string, parameter: string): string {
     return this.#isBytes(name) ? `decode(${parameter}, 'hex')` : parameter;

@@ -147,7 +147,7 @@ export class Pkcs11Token {
     return found;
   }
 
-  /** Wraps a key, and checks that it opens again. Some HSMs replace the nonce of GCM by one that is not returned. */
+  /** Wraps a key, and checks that it opens again. Some HSMs replace the GCM nonce with one that they do not return. */
   #wrap(session: Session, key: Buffer): Pkcs11Wrap {
     const { keyLabel } = this.#settings;
     try {

@@ -43,7 +43,7 @@ export function nameOf(address: string): string {
   return `${host}${withoutSlashes(pathname)}`;
 }
 
-/** The transit engine at one address of Vault. A method throws a `RegionFault` if the address fails. */
+/** The transit engine at one Vault address. A method throws a `RegionFault` if the address fails. */
 export class VaultAddress implements Region {
   readonly region: string;
   readonly #settings: VaultSettings;

@@ -20,7 +20,7 @@ const MAX_ANSWER_BYTES = 65_536;
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
-/** Sends POST requests to one address of Vault. Reuses connections, but not those from before a freeze. */
+/** Sends POST requests to one Vault address. Reuses connections, but not those from before a freeze. */
 export class VaultHttp {
   readonly #base: string;
   readonly #agent: Agent;

@@ -19,7 +19,7 @@ import { nameOf } from './vault-address.ts';
 import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
 import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
-/** How Keyfold retries the addresses of Vault: as it retries AWS regions, but without a minimum number of wraps. */
+/** How Keyfold retries the Vault addresses: as it retries AWS regions, but without a minimum number of wraps. */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 
 /** Options of {@link VaultKms}. */

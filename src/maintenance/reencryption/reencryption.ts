@@ -87,7 +87,7 @@ export class Reencryption {
     return { counts: tally.counts(), position: undefined };
   }
 
-  /** The counts so far, also after the run has failed. */
+  /** The counts so far. They are available even after the run has failed. */
   counts(): Counts {
     return this.#tally.counts();
   }

@@ -7,7 +7,7 @@ const MAX_ATTEMPTS = 9;
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 10_000;
 
-/** Tries work again while its error may pass. */
+/** Repeats the work while its error is transient. */
 export async function retried<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {

@@ -4,7 +4,7 @@ import { PostgresKeyTable } from './postgres-key-table.ts';
 import type { SqlPages } from './sql-key-rows.ts';
 import type { SqlKeyTable } from './sql-metastore.ts';
 
-/** A SQL database with Asherah's table `encryption_key`. */
+/** An SQL database with Asherah's table `encryption_key`. */
 export interface Database {
   /** The product and its address, such as `PostgreSQL at 127.0.0.1:5432`. */
   readonly called: string;
@@ -12,17 +12,17 @@ export interface Database {
   readonly close: () => Promise<void>;
 }
 
-/** A query may take longer than in a service, because it can read 500 rows. */
+/** A query may take longer here than in a service, because it can read 500 rows. */
 const TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** One connection reads, and another one can stop its query. */
+/** One connection reads. The other one can stop the query of the first. */
 const CONNECTIONS = 2;
 
 /**
- * Opens a database for an operator's command. Makes no connection yet.
+ * Opens a database for an operator's command. Does not connect yet.
  * @param url the database's address, such as `postgres://user:password@host:5432/database`
  * @param variable the environment variable that holds the URL, for errors
- * @throws KeyfoldError `InvalidConfiguration` if it is not such a URL, or if the driver is not installed
+ * @throws KeyfoldError `InvalidConfiguration` if the URL does not have this form, or if the driver is not installed
  */
 export async function openDatabase(url: string, variable: string): Promise<Database> {
   const { protocol, hostname, port } = URL.canParse(url) ? new URL(url) : { protocol: '', hostname: '', port: '' };

@@ -18,7 +18,7 @@ export function faultName(error: unknown): string {
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);
 }
 
-/** Whether a name of {@link faultName} is a SQLSTATE, and not the code of a network error such as `EPIPE`. */
+/** Whether a name of {@link faultName} is an SQLSTATE, and not the code of a network error such as `EPIPE`. */
 export function isSqlState(name: string): boolean {
   return /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
 }

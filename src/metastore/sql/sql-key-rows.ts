@@ -22,9 +22,8 @@ export interface SqlPages {
 const ROWS_PER_PAGE = 500;
 
 /**
- * Reads all keys of a table page by page, so that a table of any size fits into memory. Leaves out the row that
- * describes the configuration of Asherah Rust. With another metastore, Asherah Rust refuses to start if it finds that
- * row.
+ * Reads all keys of a table page by page, so that a table of any size fits into memory. Omits the row that describes
+ * the configuration of Asherah Rust. With another metastore, Asherah Rust refuses to start if it finds that row.
  * @throws KeyfoldError `MetastoreUnavailable`
  */
 export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {

@@ -8,10 +8,10 @@ import type { Database } from './open-database.ts';
 import { databaseUnavailable } from './sql-faults.ts';
 import { keyRowsOf } from './sql-key-rows.ts';
 
-/** How often a revocation reads a row that another process changes at the same time. */
+/** How many times a revocation reads a row that other processes change at the same time. */
 const MAX_ATTEMPTS = 3;
 
-/** An operator's access to Asherah's table in a SQL database. */
+/** An operator's access to Asherah's table in an SQL database. */
 export class SqlOperatorTable implements KeyTable {
   readonly #database: Database;
 
