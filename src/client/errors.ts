@@ -6,7 +6,7 @@ import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 const TRANSPORT_RETRYABLE = {
   /** The client found no AWS credentials, or API Gateway rejected them. */
   Unauthenticated: false,
-  /** IAM, or a firewall or proxy in front of Keyfold, denied the request. */
+  /** IAM denied the request, or a firewall or proxy in front of Keyfold did. */
   Forbidden: false,
   /** The function or the URL path does not exist. */
   NotFound: false,

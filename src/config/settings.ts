@@ -112,8 +112,8 @@ const MAX_ITEMS = 1000;
 const MAX_MARGIN_MS = 27_000;
 
 /**
- * All settings other than the Vault settings, by environment variable without the prefix `KEYFOLD_`. The name of a
- * quantity ends with its unit.
+ * All settings other than Vault's, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends
+ * with its unit.
  */
 export const settingsSchema = v.object({
   SERVICE: text,

@@ -1,4 +1,4 @@
-/** The Vault settings. Only the functions that use Vault load this module. */
+/** Vault's settings. Only the functions that use Vault load this module. */
 import * as v from 'valibot';
 import type { FailoverPolicy } from '../kms/failover-policy.ts';
 import type { VaultLogin } from '../kms/vault/configured-vault.ts';

@@ -9,8 +9,8 @@ export interface CallFault {
 }
 
 /**
- * Errors whose message is kept. It names a principal, a key, a state or a table. Other messages are omitted, because
- * some errors of the SDK quote answers, which can contain data.
+ * Errors whose message is kept, because it names a principal, a key, a state or a table. Other messages are omitted,
+ * because some errors of the SDK quote answers, which can contain data.
  */
 const DETAILED_ERRORS = new Set([
   'AccessDeniedException',

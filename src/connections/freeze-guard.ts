@@ -7,7 +7,7 @@ const TICK_MS = 25;
 /** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;
 
-/** The error of a connection that brought no answer after a freeze. The server is not at fault. */
+/** The error for a connection that delivered no answer after a freeze. The server is not at fault. */
 export class FrozenConnection extends Error {
   readonly code = 'ECONNRESET';
   constructor() {

@@ -9,7 +9,7 @@ import {
   type HttpRequest,
 } from './http-event.ts';
 
-/** The stage of API Gateway's console, whose test requests pass no authorizer. */
+/** The stage in test requests from API Gateway's console. They do not go through an authorizer. */
 const TEST_STAGE = 'test-invoke-stage';
 
 /**

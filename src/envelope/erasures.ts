@@ -25,7 +25,7 @@ export function hasValidMark(row: EnvelopeKeyRecord, parent: EnvelopeKey): boole
 
 /**
  * Finds out whether a partition is erased. Only a mark with a valid proof counts, because an attacker who can write to
- * the table could otherwise stop a tenant for good. Any other mark is reported and ignored.
+ * the table could otherwise lock a tenant out for good. Any other mark is reported and ignored.
  */
 export class Erasures {
   readonly #naming: KeyNaming;

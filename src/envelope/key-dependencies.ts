@@ -33,7 +33,7 @@ export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // Only tests pass a clock, which would not agree with the machine's monotonic clock.
+  // A clock that a caller passes, as tests do, would not agree with the machine's monotonic clock. So ignore that one.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

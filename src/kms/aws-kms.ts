@@ -145,7 +145,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     this.#failover = new Failover(this.#regions, this.#policy, dependencies, this.#events);
   }
 
-  /** Returns the last known state of each region, the preferred region first. Makes no KMS call. */
+  /** Returns the last known state of each region, the preferred region first. Sends no request to KMS. */
   regionStates(): RegionState[] {
     return this.#failover.states();
   }

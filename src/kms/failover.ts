@@ -122,7 +122,7 @@ export class Failover<R extends Region> {
     this.#events = events;
   }
 
-  /** Returns the last known state of each region, in the order of preference. Makes no KMS call. */
+  /** Returns the last known state of each region, in the order of preference. Sends no request to KMS. */
   states(): RegionState[] {
     return [...this.#health.values()].map((health) => health.stateAt(this.#dependencies.now()));
   }

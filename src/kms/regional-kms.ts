@@ -120,8 +120,7 @@ export class RegionalKms implements KmsRegion {
       return await this.#attempt(deadline, send).catch(async (error: unknown) => {
         const fault = signatureFaultOf(error);
         if (fault === undefined || deadline.signal.aborted) throw error;
-        // The SDK corrects its clock by the date in the answer of KMS, so a second attempt is signed with the right
-        // time.
+        // The SDK corrects its clock by the date in KMS's answer, so a second attempt is signed with the right time.
         if (fault === 'credentials') await this.#renewCredentials(deadline);
         return this.#attempt(deadline, send);
       });

@@ -29,8 +29,8 @@ const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
  */
 const MAX_ATTEMPTS = 3;
 /**
- * A connection from before a Lambda freeze counts as dead if it brings no answer for this long. DynamoDB answers within
- * about 10 milliseconds, so 1 second also suffices for a process that is short of CPU time.
+ * A connection from before a Lambda freeze counts as dead if it delivers no answer for this long. DynamoDB answers
+ * within about 10 milliseconds, so 1 second also suffices for a process that is short of CPU time.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 

@@ -88,7 +88,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     this.#isGiven = given.client !== undefined;
   }
 
-  /** The last known state of the table. Makes no call. */
+  /** The last known state of the table. Sends no request. */
   get state(): MetastoreState {
     return this.#state;
   }

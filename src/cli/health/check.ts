@@ -7,7 +7,7 @@ export interface HealthCheck {
   /** What was checked, such as `kms us-west-2 rotation`. */
   readonly check: string;
   /**
-   * - `ok`: as it must be.
+   * - `ok`: nothing to do.
    * - `warn`: works, but an operator should act.
    * - `fault`: does not work, or will stop working.
    * - `skip`: could not be checked, because another check has failed or the endpoint lacks the action.

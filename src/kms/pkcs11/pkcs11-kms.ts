@@ -67,7 +67,7 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
     this.#failover = new Failover([this.#token], POLICY, dependencies, events);
   }
 
-  /** Returns the last known state of the token. Makes no call. */
+  /** Returns the last known state of the token, without calling it. */
   regionStates(): RegionState[] {
     return this.#failover.states();
   }

@@ -78,7 +78,7 @@ export function checkedPkcs11Options(options: unknown): CheckedPkcs11Options {
   };
 }
 
-/** Lists every fault of options whose types are right. */
+/** Lists every fault of options that have the right types. */
 export function pkcs11Faults({ library, tokenLabel, keyLabels, requestTimeoutMs }: CheckedPkcs11Options): string[] {
   return [
     ...(library === '' || library.includes('\0') ? ['library is not the path of a library'] : []),

@@ -30,7 +30,7 @@ class Pkcs11Thread {
   }
 
   /**
-   * Makes a call. The thread makes one call at a time, and does not end a call whose caller has left.
+   * Calls the library. The thread makes one call at a time, and does not stop a call after its caller has left.
    * @throws the signal's reason if the signal aborts first. A key that arrives after that is zeroed.
    */
   async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {

@@ -74,7 +74,7 @@ export function checkedAuth(given: unknown): VaultAuth {
   return optionsOf<VaultAuth>(given, 'options.auth', TYPES[method as VaultAuth['method']]);
 }
 
-/** Lists every fault of an auth method whose types are right. Shows no secret. */
+/** Lists every fault of an auth method whose members have the right types. Shows no secret. */
 export function authFaults(auth: VaultAuth): string[] {
   const faults: string[] = [];
   const fault = (is: boolean, text: string): unknown => is && faults.push(text);

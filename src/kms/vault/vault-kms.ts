@@ -66,7 +66,7 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
     this.#failover = new Failover(this.#addresses, policy, dependencies, this.#events);
   }
 
-  /** Returns the last known state of each address, the preferred one first. Makes no call to Vault. */
+  /** Returns the last known state of each address, the preferred one first. Sends no request to Vault. */
   regionStates(): RegionState[] {
     return this.#failover.states();
   }

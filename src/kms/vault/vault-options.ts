@@ -19,7 +19,7 @@ import { nameOf } from './vault-address.ts';
 import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
 import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
-/** How Keyfold retries the Vault addresses: as it retries AWS regions, but without a minimum number of wraps. */
+/** How Keyfold retries Vault's addresses: as it retries AWS regions, but without a minimum number of wraps. */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 
 /** Options of {@link VaultKms}. */
@@ -89,7 +89,7 @@ export function checkedVaultOptions(options: unknown): CheckedVaultOptions {
   };
 }
 
-/** Lists every fault of options whose types are right. Shows no secret. */
+/** Lists every fault of options that have the right types. Shows no secret. */
 export function vaultFaults(options: CheckedVaultOptions): string[] {
   const { addresses, transitKey, transitMount, namespace, auth, ca, requestTimeoutMs, failover } = options;
   return [

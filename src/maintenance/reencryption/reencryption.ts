@@ -63,7 +63,7 @@ export class Reencryption {
    * @param from where an earlier run stopped. Undefined to begin with the first row.
    * @param untilMs when to stop after the current page, in milliseconds since 1970
    * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
-   * @throws KeyfoldError the error of KMS or of the metastore if it lasts, because it says nothing about a row
+   * @throws KeyfoldError the error of KMS or of the metastore if it persists, because it does not concern a single row
    * @throws SourceFault if the source fails for about half a minute, or refuses the calls
    */
   async run(
@@ -144,7 +144,7 @@ export class Reencryption {
   }
 }
 
-/** Whether an error stops the run, because it says nothing about the row. */
+/** Whether an error stops the run, because it does not concern the row alone. */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
   return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
 }
