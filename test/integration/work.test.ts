@@ -174,7 +174,7 @@ describe('a path of twice the length through one document', () => {
     10,
   );
 
-  it('is refused after the same number of steps for any document', async () => {
+  it('is refused after about as many steps as the shorter path', async () => {
     const large = locateValues(`[${'[1],'.repeat(40_000)}0]`);
     const works = [];
     for (const n of [30, 60])

@@ -48,7 +48,7 @@ function comparable(resources: object): object {
 }
 
 describe('SymmetricKey', () => {
-  it('is the template keys.yml, with each option as a parameter', () => {
+  it('equals the template keys.yml, with each option as a parameter', () => {
     const stack = stackOf();
     const key = new SymmetricKey(stack, 'Key', {
       ...KEY,
@@ -102,7 +102,7 @@ describe('SymmetricKey', () => {
     expect(Object.keys(synthesize(stack).nested)).toEqual(['keyfold/private/Stack', 'keyfold/logging/Stack']);
   });
 
-  it('gives a role its policies after it has made them, and by their names if another region makes them', () => {
+  it('attaches the policies to a role after it has created them, or by name if another region creates them', () => {
     const outputs = ['Encrypt', 'Decrypt', 'Crypto'].map((kind) => `Outputs.${kind}PolicyArn`);
     expect(policiesOf(['us-west-2']).match(/Outputs\.\w+/g)).toEqual(outputs);
     const names = ['encrypt', 'decrypt', 'crypto'].map((kind) => `:iam::111122223333:policy/allow-${kind}-keyfold`);
@@ -133,7 +133,7 @@ describe('SymmetricKey', () => {
     expect((error as Error).message).not.toMatch(/Secret|secret|Oregon|former|'admin'/);
   });
 
-  it('takes an ARN that is known only when CloudFormation deploys it', () => {
+  it('accepts an ARN that is known only during the deployment', () => {
     const stack = stackOf();
     const role = new Role(stack, 'Admin', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     new SymmetricKey(stack, 'Key', { ...KEY, administrators: [role.roleArn] });
@@ -142,7 +142,7 @@ describe('SymmetricKey', () => {
 });
 
 describe('KeyTable', () => {
-  it('is the template table.yml, and lets the roles of the same stack write', () => {
+  it('equals the template table.yml, and lets roles in the same stack write to the table', () => {
     const stack = stackOf();
     const table = new KeyTable(stack, 'Table', {
       ...TABLE,
@@ -209,7 +209,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   }
 
   it.for(['the example', 'every option reversed', 'a REST API', 'no queue'])(
-    'together have the resources of the package with %s',
+    'together have the same resources as the package with %s',
     (name) => {
       const { nested } = synthesize(appOf(name).stack);
       const [api, queue] = [nested['keyfold/Api/Stack'], nested['keyfold/Queue/Stack']];
@@ -220,7 +220,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     },
   );
 
-  it('give every function the code of its zip and its own role', () => {
+  it('give every function the code from its zip and its own role', () => {
     const { nested, stack } = synthesize(appOf('the example').stack);
     const functions = Object.values(nested).flatMap(({ Resources }) =>
       Object.values(Resources).filter(({ Type }) => Type === 'AWS::Lambda::Function'),
@@ -243,7 +243,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     expect(Object.keys(stack.Resources)).toContain('Roles');
   });
 
-  it('place the resources of the queue in the stack of the queue alone', () => {
+  it("place the queue's resources only in the queue's stack", () => {
     const { nested } = synthesize(appOf('the example').stack);
     const without = Object.keys(comparable(packages['no queue']?.resources ?? {})).toSorted();
     expect(Object.keys(nested['keyfold/Api/Stack']?.Resources ?? {}).toSorted()).toEqual(without);
@@ -261,7 +261,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     expect(policies).toContain('OpenLambdaFunction');
   });
 
-  it('let a role encrypt and not decrypt', () => {
+  it('can let a role encrypt but not decrypt', () => {
     const { stack, api } = appOf('no queue');
     const writer = new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     api.sealFunction.grantInvoke(writer);
@@ -317,7 +317,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     },
   );
 
-  it('fit a stack without an account and a region', () => {
+  it('work in a stack without an account or a region', () => {
     const stack = stackOf('keyfold', {});
     const api = new KeyfoldApi(stack, 'Api', { packageFolder: folderOf('the example') });
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
@@ -334,7 +334,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     expect(JSON.stringify(Outputs?.['ApiUrl'])).toContain(url);
   });
 
-  it('have only the findings of AwsSolutions that the page explains', () => {
+  it('cause only the AwsSolutions findings that the page explains', () => {
     const { stack } = appOf('the example');
     const { violations } = new AwsSolutionsChecks().validateScope(stack.node.root);
     const found = violations.map(({ ruleName }) => ruleName.replace(/\[.*/, ''));

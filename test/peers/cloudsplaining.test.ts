@@ -72,7 +72,7 @@ it('cloudsplaining reports nothing about the policies except the findings that w
   expect(findingsIn(Object.fromEntries(policies)).toSorted()).toEqual(Object.keys(EXCEPTIONS).toSorted());
 });
 
-it('cloudsplaining finds the fault of a policy that allows everything', () => {
+it('cloudsplaining reports a policy that allows everything', () => {
   const all = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] };
   expect(findingsIn({ all })).toContain('all: PrivilegeEscalation');
 });

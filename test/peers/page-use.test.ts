@@ -100,7 +100,7 @@ describe('each step on the page', () => {
   });
 });
 
-it('the page shows a pointer only over controls, and borders with round corners only around cards and controls', async () => {
+it('the page shows a pointer only over controls, and rounded borders only around cards and controls', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const idle = await page.evaluate<string[]>(`
     [...document.querySelectorAll('body *')].filter((element) => {

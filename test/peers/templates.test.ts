@@ -39,7 +39,7 @@ describe('cfn-lint', () => {
     [' with every option reversed', FLIPPED],
     ...Object.entries(ENTRIES).map(([type, changed]) => [` with the entry ${type}`, changed] as const),
   ] as const)(
-    'reports nothing about the packaged app%s except redundant dependencies that osls writes',
+    'reports nothing about the packaged app%s, except redundant dependencies that osls writes',
     async ([, changed]) => {
       const app = await packageExample(changed);
       const found = await lint('--ignore-checks', 'W3005', '--', app.template);

@@ -64,7 +64,7 @@ async function faults(): Promise<HealthCheck[]> {
   return found;
 }
 
-it('keyfold keys rotate makes keys that the service seals under, and former records still open', async () => {
+it('keyfold keys rotate creates keys that the service then seals under, and earlier records still open', async () => {
   expect(await keyfold('keys', 'rotate')).toMatchObject({ code: 0, answer: [{ id: SYSTEM_KEY, outcome: 'rotated' }] });
   const latest = await operator.metastore.loadLatest(SYSTEM_KEY, noDeadline());
   const partition = await keyfold('keys', 'rotate', '--partition', 'tenant-1');
@@ -75,7 +75,7 @@ it('keyfold keys rotate makes keys that the service seals under, and former reco
   expect(await sessions().session('tenant-1').decrypt(record)).toEqual(PAYLOAD);
 });
 
-it('keyfold keys prove adds a proof that the service accepts to a row without one', async () => {
+it('keyfold keys prove adds the missing proof to a row, and the service accepts that proof', async () => {
   const row = (await operator.metastore.loadLatest(SYSTEM_KEY, noDeadline())) as EnvelopeKeyRecord;
   expect(row.proof).toBeDefined();
   await operator.put({ ...row, proof: undefined });

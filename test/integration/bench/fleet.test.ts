@@ -15,7 +15,7 @@ import { noDeadline } from '../../support/fakes.ts';
 const storm = coldStart('storm', 200, 40, 1);
 
 describe('the model of a KMS region', () => {
-  it('admits as many calls per second as its quota, and throttles the rest', async () => {
+  it('admits as many calls per second as its quota allows, and throttles the rest', async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     let admitted = 0;

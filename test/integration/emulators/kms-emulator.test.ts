@@ -305,7 +305,7 @@ function call(target: string, body: string): Promise<Response> {
 }
 
 describe('KMS emulator: JSON protocol', () => {
-  it('every response, also an error, has its own request ID', async () => {
+  it('every response, even an error, has its own request ID', async () => {
     const { $metadata } = await kms.send(new ListAliasesCommand({}));
     const error: unknown = await kms.send(new ListKeysCommand({})).catch((e: unknown) => e);
     const ids = [$metadata.requestId, (error as { $metadata: { requestId?: string } }).$metadata.requestId];

@@ -64,7 +64,7 @@ describe('api.type', () => {
     expect(JSON.stringify(propertiesOf(parts, 'RestPermission')['SourceArn'])).toContain('${RestApi}/*');
   });
 
-  it('"rest" throttles requests, and logs them without their path to a log group that outlives the stack', async () => {
+  it('"rest" throttles requests, and logs them, without their paths, to a log group that outlives the stack', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: { requestsPerSecond: 7, burst: 3 }, tracing: true });
     const { MethodSettings, AccessLogSetting, TracingEnabled } = propertiesOf(parts, 'RestStage');
     expect(MethodSettings).toMatchObject([
@@ -146,7 +146,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and allows other calls itself only if callers use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and its policy allows calls only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {

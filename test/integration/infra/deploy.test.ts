@@ -350,30 +350,33 @@ describe('a deploy script with --yes', () => {
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
 
-  describe('makes a new replica in one update and its policy in the next, because CloudFormation cannot make both in one', () => {
+  describe('given parameters for replicas,', () => {
     const policies = { ReplicaPolicy1: 'true', ReplicaPolicy2: 'true', ReplicaPolicy3: 'true' };
     const regions = ['us-west-2', 'us-east-1', 'eu-west-1'];
 
     it.for([
-      ['of a new table', ABSENT, { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' }],
+      ['a new table', ABSENT, { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' }],
       [
         'after a failed creation',
         stackIn('REVIEW_IN_PROGRESS', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']),
         { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' },
       ],
-      ['of a table', stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']), { ReplicaPolicy2: 'false' }],
-    ] as const)('%s', async ([, there, first]) => {
-      const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
-      expect(outcome).toMatchObject({ code: 0 });
-      expect(parametersOf(outcome)).toMatchObject([{ ...policies, ...first }, policies]);
-    });
+      ['an existing table', stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']), { ReplicaPolicy2: 'false' }],
+    ] as const)(
+      'creates a replica in one update and its policy in the next, as CloudFormation requires (%s)',
+      async ([, there, first]) => {
+        const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
+        expect(outcome).toMatchObject({ code: 0 });
+        expect(parametersOf(outcome)).toMatchObject([{ ...policies, ...first }, policies]);
+      },
+    );
 
-    it('shows both together without --yes', async () => {
+    it('shows replicas and policies together if --yes is absent', async () => {
       const outcome = await cli.deploy(['table'], { ...ABSENT, ...changes() }, { regions });
       expect(parametersOf(outcome)).toMatchObject([policies]);
     });
 
-    it('in one update if all replicas are there', async () => {
+    it('makes only one update if all replicas exist', async () => {
       const there = stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']);
       const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
       expect(parametersOf(outcome)).toMatchObject([policies]);

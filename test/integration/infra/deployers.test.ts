@@ -266,7 +266,7 @@ describe('the deploying role', () => {
     });
   });
 
-  it("for tableAndRoles may read the account's limits, as adding a replica requires", async () => {
+  it("for tableAndRoles may read the account's limits, because adding a replica requires this", async () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 

@@ -90,7 +90,7 @@ describe('a number in deploy.yml', () => {
   });
 });
 
-describe('a text option in deploy.yml', () => {
+describe('an option in deploy.yml', () => {
   it.for([
     ['account', '111122223333'],
     ['classification', 'c'.repeat(40)],
@@ -118,7 +118,7 @@ describe('a text option in deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days] as const,
     ),
-  ] as const)('accepts, as the %s, the value %s', async ([option, value]) => {
+  ] as const)('named %s accepts the value %s', async ([option, value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });
@@ -191,7 +191,7 @@ describe('a text option in deploy.yml', () => {
     ],
     ['logFormat', 'xml', 'logFormat is neither text nor json'],
     ['tracing', 'yes', 'tracing is not boolean'],
-  ] as const)('refuses, as the %s, the value %s', async ([option, value, fault]) => {
+  ] as const)('named %s refuses the value %s', async ([option, value, fault]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
 

@@ -26,7 +26,7 @@ const SMALL: Assumptions = {
 };
 
 describe('the processes of a fleet in the cost model', () => {
-  it('number as many as there are concurrent requests at the peak, plus a margin for random bursts', () => {
+  it('are as many as the concurrent requests at the peak, plus a margin for random bursts', () => {
     expect(processesFor(1, ASSUMED)).toBe(1);
     // 100 requests per second on average, three times as many at the peak, 5 ms each: 1.5 concurrent requests, plus 4
     // √1.5 = 4.9.

@@ -41,10 +41,10 @@ describe('the prose check', () => {
   });
 
   it.for([
-    ['a paragraph with two lines', 'The caller is\ntold of it.', 1],
-    ['an item of a list', 'A list:\n- one\n- for whoever reads it', 3],
-    ['a cell of a table', '| a | b |\n| - | - |\n| nobody | reads |', 3],
-  ] as const)('finds a banned phrase in %s of Markdown', ([, text, line]) => {
+    ['a Markdown paragraph with two lines', 'The caller is\ntold of it.', 1],
+    ['a Markdown list item', 'A list:\n- one\n- for whoever reads it', 3],
+    ['a Markdown table cell', '| a | b |\n| - | - |\n| nobody | reads |', 3],
+  ] as const)('finds a banned phrase in %s', ([, text, line]) => {
     expect(markdownFaultsIn('README.md', text)).toEqual([expect.stringContaining(`README.md:${line}: "`)]);
   });
 

@@ -102,8 +102,8 @@ describe('keyfold inspect', () => {
   });
 
   it.for([
-    ['a missing record', '{"Key":"CANARY"}', 'The record is malformed'],
-    ['text', 'kf1.CANARY!', 'record'],
+    ['a malformed record', '{"Key":"CANARY"}', 'The record is malformed'],
+    ['a malformed compact record', 'kf1.CANARY!', 'record'],
     ['a file that does not exist', '/nowhere/CANARY', 'The file /nowhere/CANARY cannot be read: ENOENT'],
   ] as const)('refuses %s', async ([, source, says]) => {
     const { code, stderr } = await keyfold(['inspect', source]);

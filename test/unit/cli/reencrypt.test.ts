@@ -152,7 +152,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     );
   });
 
-  it('reseals a record under a new Data Row Key and a context, also if the record already has that context', async () => {
+  it('reseals a record under a new Data Row Key and a context, even if the record already has that context', async () => {
     const source = await write('rows', [`{"id":"7","r":"${compact(await seal())}"}`]);
     const options = ['--verb', 'reseal', '--field', 'r', '--context', 'table=users', '--context-from', 'row=id'];
     await countsOf(reencrypt(source, ...options, '--output', at('out'), '--json'));
@@ -198,7 +198,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(await linesOf('open')).toEqual(await linesOf('rows'));
   });
 
-  it('seals fields of documents that fill a line, and reseals KMS ciphertexts', async () => {
+  it('seals fields of documents that take up a whole line, and reseals KMS ciphertexts', async () => {
     const source = await write('rows', ['{"t":"tenant-1","card":"4111"}']);
     const fields = ['--verb', 'seal', '--partition-field', 't', '--fields', '$.card', '--output', at('out')];
     await countsOf(reencrypt(source, ...fields, '--json'));
@@ -332,7 +332,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(Buffer.from((await get('a'))['r']?.B ?? [])).toEqual(bytes);
   });
 
-  it('a run that stopped after the last page goes on with no page', async () => {
+  it('reads no page if it continues a run that stopped after the last page', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     const table = { tableName: TableName, endpoint: world.proxy.endpoint, region: WEST };
     const units = { readUnits: undefined, writeUnits: undefined };

@@ -86,7 +86,7 @@ describe('keys revoke', () => {
   it.for([
     ['an hour ahead', Math.ceil(Date.now() / 1000) + 3600],
     ['in milliseconds', Date.now()],
-    ['to the largest safe integer', Number.MAX_SAFE_INTEGER],
+    ['with the largest safe integer', Number.MAX_SAFE_INTEGER],
   ] as const)('revokes a row that is dated %s if that date is given, but not as "latest"', async ([, ahead]) => {
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);

@@ -69,7 +69,7 @@ describe('keys rotate', () => {
     expect(await keys('--partition', 'tenant-1', '--service', 'billing')).toHaveLength(1);
   });
 
-  it('makes a key that replaces one that another clock has dated five minutes ahead', async () => {
+  it('replaces a key that another clock has dated five minutes ahead', async () => {
     const ahead = Math.floor(Date.now() / 1000) + 300;
     for (const [id, ...partition] of [[SYSTEM_KEY], [INTERMEDIATE_KEY, '--partition', 'tenant-1']] as const) {
       const row = await world.operator.metastore.loadLatest(id as never, noDeadline());

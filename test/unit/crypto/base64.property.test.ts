@@ -12,7 +12,7 @@ function ofUrls(text: string): string {
 }
 
 describe('base64 decoding', () => {
-  it('accepts all texts that the base64 encoder produces, and no others', () => {
+  it('accepts all strings that the base64 encoder produces, and no others', () => {
     fc.assert(
       fc.property(fc.oneof(nearly, fc.base64String(), fc.string()), (text) => {
         const bytes = Buffer.from(text, 'base64');
@@ -22,7 +22,7 @@ describe('base64 decoding', () => {
     );
   });
 
-  it('accepts all texts that the base64url encoder produces, and no others', () => {
+  it('accepts all strings that the base64url encoder produces, and no others', () => {
     const strangely = fc
       .tuple(nearly.map(ofUrls), fc.constantFrom('', '+', '/', '=', 'A'))
       .map((parts) => parts.join(''));

@@ -58,7 +58,7 @@ function mustNotTell(answers: readonly unknown[]): void {
   }
 }
 
-it('the HTTP door shows no context value in its logs and answers', async () => {
+it('the HTTP door shows no context value in its logs or answers', async () => {
   const send = openDoor();
   const { body } = await send(request('encrypt', { plaintext: 'aGk=', context: HOME }));
   const { record } = body as { record: unknown };
@@ -68,7 +68,7 @@ it('the HTTP door shows no context value in its logs and answers', async () => {
   mustNotTell(answers);
 });
 
-it('the direct door shows no context value in its logs and answers', async () => {
+it('the direct door shows no context value in its logs or answers', async () => {
   const invoke = openDirectDoor();
   const { payload = '' } = await invoke({ operation: 'encrypt', partition: 'p', plaintext: 'aGk=', context: HOME });
   const { record } = JSON.parse(payload) as { record: unknown };
@@ -81,7 +81,7 @@ it('the direct door shows no context value in its logs and answers', async () =>
   mustNotTell(answers);
 });
 
-it('the queue door shows no context value in its logs and in the attributes of a dead letter', async () => {
+it('the queue door shows no context value in its logs or in the attributes of a dead letter', async () => {
   const queues = new FakeQueues();
   const send = openQueueDoor({ queues });
   const message = { partition: 'p', document: DOCUMENT };

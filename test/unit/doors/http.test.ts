@@ -218,7 +218,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('is not told why its record cannot be decrypted, but the log says why', async () => {
+  it('gets an answer that does not say why its record cannot be decrypted, but the log does', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();

@@ -49,7 +49,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('stops before the end of the invocation, and the next worker goes on with its answer', async () => {
+it('a worker stops before the end of its invocation, and the next worker continues from its answer', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);

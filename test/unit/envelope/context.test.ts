@@ -220,7 +220,7 @@ describe('unboundBefore', () => {
     expect(openedUnbound).toHaveBeenCalledOnce();
   });
 
-  it('does not let a record open that is bound to another context', async () => {
+  it('does not let the session open a record that is bound to another context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(AWAY).encrypt(SECRET);
     const migrating = open({ unboundBefore: record.key.parent.created + 1 }, world).withContext(HOME);

@@ -132,20 +132,17 @@ describe('the options of constructors and methods', () => {
 
 describe('a session', () => {
   it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])(
-    'rejects an encrypt with a TypeError if the clock returns %s',
+    'throws a TypeError from encrypt if the clock returns %s',
     async (ms) => {
       expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
     },
   );
 
-  it.for([undefined, true, 'ok'])(
-    'rejects an encrypt with a TypeError if metastore.store returns %s',
-    async (outcome) => {
-      const metastore = new MemoryMetastore();
-      metastore.store = async () => outcome as never;
-      expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
-    },
-  );
+  it.for([undefined, true, 'ok'])('throws a TypeError from encrypt if metastore.store returns %s', async (outcome) => {
+    const metastore = new MemoryMetastore();
+    metastore.store = async () => outcome as never;
+    expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
+  });
 
   it.for(['wrapped', undefined, new Uint8Array(), new Uint16Array(9)])(
     'stores no System Key if kms.wrap returns %o',
@@ -189,7 +186,7 @@ describe('a session', () => {
         (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } }),
       ],
       ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
-    ])('rejects a decrypt with KeyRowUnreadable (the row has %s)', async ([, change]) => {
+    ])('throws KeyRowUnreadable from decrypt (the row has %s)', async ([, change]) => {
       const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));
       const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
@@ -213,7 +210,7 @@ describe('a session', () => {
   });
 
   it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
-    'rejects a decrypt with a TypeError if kms.unwrap returns %j',
+    'throws a TypeError from decrypt if kms.unwrap returns %j',
     async (unwrapped) => {
       const world = new FakeDependencies();
       const record = await world.process().session('p').encrypt(Buffer.from('x'));

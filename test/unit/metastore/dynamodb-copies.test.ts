@@ -38,7 +38,7 @@ const recovery = (PointInTimeRecoveryDescription: object): object => ({
   ContinuousBackupsDescription: { ContinuousBackupsStatus: 'ENABLED', PointInTimeRecoveryDescription },
 });
 
-it('a table without point-in-time recovery, stream, backups and exports has no copies', async () => {
+it('a table without point-in-time recovery, a stream, backups or exports has no copies', async () => {
   expect(await copies({})).toEqual([]);
   const off = recovery({ PointInTimeRecoveryStatus: 'DISABLED', RecoveryPeriodInDays: 35 });
   expect(await copies({ DescribeContinuousBackups: [off] })).toEqual([]);

@@ -287,7 +287,7 @@ describe('skipSealed', () => {
     expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
   });
 
-  it.for([{}, { context: HOME }])('encrypts a text that only looks like a record, with %j', async (request) => {
+  it.for([{}, { context: HOME }])('encrypts a string that only looks like a record, with %j', async (request) => {
     const world = new FakeDependencies();
     const operator = operate(world.process());
     const stranger = operate();

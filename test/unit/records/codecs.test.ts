@@ -88,7 +88,7 @@ describe('a Data Row Record', () => {
 });
 
 describe('decodeBase64', () => {
-  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('decodes the text %j', (text) => {
+  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('decodes the string %j', (text) => {
     expect(decodeBase64(text)?.toString('base64')).toBe(text);
   });
 
@@ -107,7 +107,7 @@ describe('decodeBase64', () => {
     'AAAA=',
     '====',
     'ÄAAA',
-  ])('refuses the text %j', (text) => {
+  ])('refuses the string %j', (text) => {
     expect(decodeBase64(text)).toBeUndefined();
   });
 });

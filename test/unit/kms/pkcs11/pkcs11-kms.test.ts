@@ -237,7 +237,7 @@ describe('Pkcs11Kms', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'DriverNotInstalled' });
   });
 
-  it('throws KmsUnavailable, and does not call the bytes unreadable, if the token fails for all bytes', async () => {
+  it('throws KmsUnavailable, and does not report the bytes as unreadable, if the token fails for all bytes', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     token.set({ faults: { C_Decrypt: 'CKR_GENERAL_ERROR' } });

@@ -220,7 +220,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('is requested again from the token function after Vault has refused it, but is not tried twice if it is fixed', async () => {
+  it('is requested again from the token function after Vault has refused it, but a fixed token is not tried twice', async () => {
     const tokens = ['old', 'fixed'];
     await wrap(open({ method: 'token', token: () => tokens.shift() ?? '' }));
     expect(stub.takePaths()).toEqual([ENCRYPT, ENCRYPT]);

@@ -38,7 +38,7 @@ describe('the codec for key_record', () => {
     ['a column without a date', { created: undefined }, 'created is missing'],
     ['another date in the record', { created: 121 }, 'key_record.Created differs from created'],
     ['NULL', { text: null }, 'key_record is missing'],
-    ['a text that is too long', { text: `${' '.repeat(65_535)}{}` }, 'key_record is missing'],
+    ['text that is too long', { text: `${' '.repeat(65_535)}{}` }, 'key_record is missing'],
   ] as const)('refuses a row with %s', ([, changes, reason]) => {
     const row = { created: 120, text: encodeKeyRecord(FULL), ...changes };
     expect(readKeyRow(FULL.id, row)).toMatchObject({ unreadable: expect.stringContaining(reason) as string });
