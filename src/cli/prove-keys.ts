@@ -10,7 +10,10 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Options of `keys prove`. */
 export interface ProveRequest {
-  /** The name of a table that an operator restored from a backup. Rows without a proof must equal their rows there. */
+  /**
+   * The name of a table that an operator restored from a backup. Rows without a proof must equal the same rows in that
+   * table.
+   */
   readonly against: string | undefined;
   readonly region: string | undefined;
   readonly dryRun: boolean;

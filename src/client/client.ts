@@ -8,7 +8,7 @@ import type { Transport } from './transport.ts';
 /** How a {@link KeyfoldClient} reaches Keyfold. */
 export type KeyfoldClientOptions = (
   | {
-      /** Invokes the Lambda functions directly. `keyfold/client/lambda` has the class. */
+      /** Invokes the Lambda functions directly. The class is in `keyfold/client/lambda`. */
       readonly lambda: LambdaTransport;
       readonly http?: undefined;
     }

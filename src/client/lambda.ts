@@ -24,7 +24,7 @@ export type KeyfoldFunctions = string | { readonly seal: string; readonly open: 
 
 /** Options of {@link LambdaTransport}. */
 export interface LambdaTransportOptions {
-  /** Function names or ARNs. Append `:` and an alias or a version to invoke one. */
+  /** Function names or ARNs. To invoke an alias or a version, append `:` and its name. */
   readonly functions: KeyfoldFunctions;
   /** The AWS credentials to invoke with. Default: those that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;

@@ -36,7 +36,7 @@ export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | AuthorizerConfig
 
 /** How the text that grants partitions is read. */
 export interface GrantRules {
-  /** Whether the text may list several partitions. If not, its whole text is one partition. */
+  /** Whether the text may list several partitions. If not, the whole text is one partition. */
   readonly partitionLists?: boolean | undefined;
   /** Whether `team-*` grants every partition that begins with `team-`. */
   readonly partitionWildcards?: boolean | undefined;

@@ -76,8 +76,8 @@ const endpoint = v.pipe(
   ),
 );
 /**
- * A delay in seconds. SQS hides a message for at most 12 hours after its receipt, and up to 15 minutes of these, a
- * whole invocation, may already be over.
+ * A delay in seconds. SQS hides a message for at most 12 hours after its receipt. Up to 15 minutes of that time, one
+ * invocation, may already have passed.
  */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 /** A date in ISO 8601 with `Z`, or in whole seconds since 1970. Its value is in seconds. */

@@ -14,8 +14,8 @@ const exactJson = JSON as unknown as ExactJson;
 
 /**
  * Matches a character that JSON escapes or may escape: `"`, `\`, control characters and lone surrogates. Node 24.21 has
- * a bug: `JSON.parse` can take a name that is written with an escape for an earlier name that contains a backslash. The
- * wrong name always contains a backslash. So this pattern finds every name that `JSON.parse` may have confused, in
+ * a bug: `JSON.parse` can mistake a name that is written with an escape for an earlier name that contains a backslash.
+ * The wrong name always contains a backslash. So this pattern finds every name that `JSON.parse` may have confused, in
  * Keyfold or in the caller's code.
  */
 const ESCAPED = /["\\]|[^ -\ud7ff\ue000-\u{10ffff}]/u;

@@ -3,7 +3,7 @@ export function isHttpUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:\S*$/.test(text);
 }
 
-/** Lists why a URL cannot replace the endpoint of AWS. Empty if the URL can replace it or is undefined. */
+/** Lists why a URL cannot replace AWS's endpoint. Empty if the URL can replace it or is undefined. */
 export function endpointFaults(endpoint: string | undefined): string[] {
   if (endpoint === undefined) return [];
   if (!isHttpUrl(endpoint)) return ['is not a URL'];

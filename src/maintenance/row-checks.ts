@@ -41,9 +41,9 @@ const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
  * Opens every key of a service and decides which rows may get a proof. A row that has a proof is judged by that proof
- * alone. Of the rows without one, it refuses those that an attacker who can write to the table could have made. The key
- * of such a row also appears in another row, is older than its System Key, or was made after its System Key had
- * expired.
+ * alone. Among the rows without a proof, the function refuses those that an attacker who can write to the table could
+ * have made. The key of such a row also appears in another row, is older than its System Key, or was made after its
+ * System Key had expired.
  * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a

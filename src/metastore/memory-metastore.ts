@@ -52,7 +52,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   }
 }
 
-/** Copies a record, so that a caller who changes theirs does not change the stored one. */
+/** Copies a record, so that a caller who changes their record does not change the stored one. */
 function copyOf(record: EnvelopeKeyRecord): EnvelopeKeyRecord {
   const { encryptedKey, parent, proof, erased } = record;
   return {

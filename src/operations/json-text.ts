@@ -100,7 +100,7 @@ export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
 }
 
 /**
- * Parses a located value. `JSON.parse` of Node 24.21 can take the name of a member for a name in an earlier text, if
+ * Parses a located value. `JSON.parse` of Node 24.21 can mistake the name of a member for a name in an earlier text, if
  * one of the two contains a backslash or is written with one. This function parses each name by itself, which avoids
  * the bug.
  * @param primitive parses the text of a string, number or literal

@@ -41,7 +41,7 @@ interface FileState {
   readonly changedMs: number;
 }
 
-/** How far the run has got: the bytes of both files, and the lines. */
+/** How far the run has got, in bytes of both files and in lines. */
 interface Place {
   input: number;
   output: number;

@@ -28,7 +28,7 @@ export interface SqsQueuesOptions {
   /**
    * Whether each call goes to the host of the queue's URL, such as a VPC endpoint. Otherwise the SDK chooses the
    * endpoint, which is a FIPS or dual-stack endpoint if the environment asks for one. The URLs that SQS returns name
-   * neither.
+   * neither kind of endpoint.
    */
   readonly useQueueUrlAsEndpoint: boolean;
 }

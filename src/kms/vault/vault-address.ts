@@ -73,7 +73,7 @@ export class VaultAddress implements Region {
   }
 
   /**
-   * Calls transit, with a log-in first if that is due. The time-out includes the log-in.
+   * Calls the transit engine, after a log-in if one is due. The time-out includes the log-in.
    * @param read takes the result from the answer's data. It is not called after an abort, since no caller would own a
    * key then.
    */

@@ -59,7 +59,7 @@ export class Reencryption {
   }
 
   /**
-   * Re-encrypts all rows from a checkpoint on.
+   * Re-encrypts all rows, beginning at a checkpoint.
    * @param from where an earlier run stopped. Undefined to begin with the first row.
    * @param untilMs when to stop after the current page, in milliseconds since 1970
    * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
