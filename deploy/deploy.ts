@@ -34,11 +34,11 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   });
   const [what = ''] = positionals;
   const stacksOf = STACKS[what];
-  if (stacksOf === undefined && what !== 'app') throw new Error('deploy what: keys, table, roles or app?');
+  if (stacksOf === undefined && what !== 'app') throw new Error('name what to deploy: keys, table, roles or app');
   const file = deploymentFile();
   if (basename(file) === 'deploy.example.yml') {
     throw new Error(
-      'there is no deploy.yml: copy deploy.example.yml to it and put your own in (docs/tutorial/deploy.md)',
+      'there is no deploy.yml: copy deploy.example.yml to deploy.yml and fill it in (docs/tutorial/deploy.md)',
     );
   }
   const deployment = await readDeployment(file);

@@ -11,10 +11,10 @@ import { OPERATIONS, schemaName } from './operations.ts';
 import { HEADERS, NO_STORE, Responses, type Part } from './responses.ts';
 import { jsonSchemas, refTo } from './schemas.ts';
 
-const ABOUT = `Seals what it is sent, and opens what it has sealed; it stores none of it. Records are those of Asherah.
+const ABOUT = `Encrypts payloads into records, and decrypts records. The service stores neither. Records have Asherah's format.
 
-A path that is not here is answered with NotFound, another method with MethodNotAllowed and the header Allow. HEAD is answered as
-GET, without the body. No object of a request may have two members of one name. Limits are the defaults: \`KEYFOLD_PLAINTEXT_LIMIT_BYTES\` and \`KEYFOLD_MAX_ITEMS\` change them.`;
+For a path that is not listed here, the answer is NotFound. For another method on a listed path, the answer is MethodNotAllowed with the header Allow.
+The answer to HEAD is that to GET, without the body. In a request, no object may have two members with the same name. The limits shown are the defaults: \`KEYFOLD_PLAINTEXT_LIMIT_BYTES\` and \`KEYFOLD_MAX_ITEMS\` change them.`;
 
 const SUMMARIES: Readonly<Record<OperationName, string>> = {
   encrypt: 'Seal a payload',

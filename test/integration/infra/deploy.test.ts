@@ -79,7 +79,7 @@ it('every call of the AWS CLI names its region, requests JSON, and disables the 
 
 it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)('deploy rejects the target %j', async ([args]) => {
   const outcome = await cli.deploy(args, {});
-  expect(outcome).toMatchObject({ code: 1, said: 'deploy what: keys, table, roles or app?\n', calls: [] });
+  expect(outcome).toMatchObject({ code: 1, said: 'name what to deploy: keys, table, roles or app\n', calls: [] });
 });
 
 describe('the change set', () => {
