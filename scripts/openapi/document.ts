@@ -54,12 +54,12 @@ export function openApiDocument(): Part {
     servers: [
       {
         url: 'https://{api}.execute-api.{region}.amazonaws.com',
-        description: 'An HTTP API of API Gateway. A REST API has its stage behind this.',
+        description: 'An HTTP API in API Gateway. For a REST API, add the stage.',
         variables: { api: { default: 'abc123' }, region: { default: 'us-west-2' } },
       },
       {
         url: 'https://{id}.lambda-url.{region}.on.aws',
-        description: 'A function URL. Its signatures are for the service lambda.',
+        description: 'A function URL. Requests to it are signed for the service lambda.',
         variables: { id: { default: 'abc123' }, region: { default: 'us-west-2' } },
       },
       { url: 'http://127.0.0.1:8080', description: 'npm start' },
@@ -82,7 +82,7 @@ export function openApiDocument(): Part {
           scheme: 'bearer',
           bearerFormat: 'JWT',
           description:
-            'A token with the scope of the operation, and a claim that names the partition; or what a Lambda authorizer takes.',
+            'A token with the scope of the operation, and a claim that names the partition; or whatever a Lambda authorizer accepts.',
         },
       },
       parameters: {
@@ -90,7 +90,8 @@ export function openApiDocument(): Part {
           name: 'partition',
           in: 'path',
           required: true,
-          description: 'Whose keys, and whose record: a tenant. Not percent-encoded, except that @ may be %40.',
+          description:
+            'The partition of the keys and the record, usually a tenant. Not percent-encoded, except that @ may be %40.',
           schema: { type: 'string', minLength: 1, maxLength: 128, pattern: HTTP_PARTITION.source },
           example: 'tenant-1',
         },
@@ -134,7 +135,7 @@ function health(responses: Responses): Part {
     operationId: 'health',
     summary: 'The last known state of the KMS regions and the metastore. Makes no call.',
     tags: ['Service'],
-    responses: { 200: success('As last seen.', refTo('Health'), example), ...responses.ofFailures([]) },
+    responses: { 200: success('The last known state.', refTo('Health'), example), ...responses.ofFailures([]) },
   };
 }
 
