@@ -2,10 +2,17 @@ import { DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb';
 import { viewOf, wrapsOf, type KeyView, type WrapsView } from '../src/cli/key-view.ts';
 import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { revocationOf, rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
+import { registerIdOf, TOMBSTONE_CREATED, type ServiceNames } from '../src/records/ids.ts';
 import { ONLOOKER } from './dynamodb-watch.ts';
 
-/** A row of the key table. For a System Key, `wraps` lists the regions that wrap the key. For other keys it is null. */
-export type PageRow = KeyView & { readonly wraps: WrapsView['wraps'] | null };
+/**
+ * A row of the key table. An erasure also writes rows that contain no key: tombstones, and the register of erasures.
+ * For a System Key, `wraps` lists the regions that wrap the key. For other rows it is null.
+ */
+export interface PageRow extends Omit<KeyView, 'kind'> {
+  readonly kind: KeyView['kind'] | 'tombstone' | 'register';
+  readonly wraps: WrapsView['wraps'] | null;
+}
 
 /**
  * Reads and revokes key rows for the page, in the format of `keyfold keys`. The journal does not record these calls.
@@ -13,11 +20,13 @@ export type PageRow = KeyView & { readonly wraps: WrapsView['wraps'] | null };
 export class KeyRows {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
+  readonly #registerId: string;
 
-  constructor(endpoint: string, tableName: string) {
+  constructor(endpoint: string, tableName: string, names: ServiceNames) {
     const credentials = { accessKeyId: ONLOOKER, secretAccessKey: 'local' };
     this.#client = new DynamoDBClient({ endpoint, region: 'us-west-2', credentials });
     this.#tableName = tableName;
+    this.#registerId = registerIdOf(names);
   }
 
   /** All rows, System Keys before Intermediate Keys, and the newest key of each ID first. */
@@ -25,7 +34,12 @@ export class KeyRows {
     const pages = paginateScan({ client: this.#client }, { TableName: this.#tableName, ConsistentRead: true });
     const rows = await rowsFrom(pages);
     return rows
-      .map((row) => Object.assign(viewOf(row, cryptoPolicy(), Date.now()), { wraps: wrapsOf(row)?.wraps ?? null }))
+      .map((row): PageRow => {
+        const view = viewOf(row, cryptoPolicy(), Date.now());
+        const tombstone = row.created === TOMBSTONE_CREATED ? 'tombstone' : view.kind;
+        const kind = row.id === this.#registerId ? 'register' : tombstone;
+        return Object.assign(view, { kind, wraps: wrapsOf(row)?.wraps ?? null });
+      })
       .toSorted((a, b) => (a.id === b.id ? (b.created ?? 0) - (a.created ?? 0) : a.id < b.id ? 1 : -1));
   }
 

@@ -10,10 +10,12 @@ interface CommandView extends CommandResult {
   readonly command: string;
 }
 
-const rotation = v.strictObject({ partition: v.optional(v.string()) });
+/** A partition that the CLI does not take for an option. */
+const partitionName = v.pipe(v.string(), v.regex(/^(?!-)/));
+const rotation = v.strictObject({ partition: v.optional(partitionName) });
 const STEPS = ['begin', 'cancel', 'finish'] as const;
 const erasure = v.strictObject({
-  partition: v.string(),
+  partition: partitionName,
   step: v.picklist(STEPS),
   reason: v.optional(v.string(), ''),
   wait: v.optional(v.string(), '7d'),
@@ -21,7 +23,7 @@ const erasure = v.strictObject({
 
 /** Runs `keyfold keys rotate`. @throws RangeError if the body is invalid */
 export function rotate(run: RunCommand, body: unknown): Promise<CommandView> {
-  const { partition } = parsed(rotation, body, 'an optional partition');
+  const { partition } = parsed(rotation, body, 'an optional partition, without a hyphen at its start');
   return show(run, ['keys', 'rotate', ...(partition === undefined ? [] : ['--partition', partition])]);
 }
 
@@ -31,7 +33,11 @@ export function rotate(run: RunCommand, body: unknown): Promise<CommandView> {
  * @throws RangeError if the body is invalid
  */
 export async function erase(run: RunCommand, body: unknown): Promise<CommandView> {
-  const { partition, step, reason, wait } = parsed(erasure, body, `a partition and a step: ${STEPS.join(', ')}`);
+  const { partition, step, reason, wait } = parsed(
+    erasure,
+    body,
+    `a partition, without a hyphen at its start, and a step: ${STEPS.join(', ')}`,
+  );
   const options = step === 'begin' ? ['--reason', reason, '--wait', wait] : [`--${step}`];
   const args = ['partitions', 'erase', partition, '--confirm', partition, ...options];
   return show(run, args, step === 'finish' ? await endOfWait(run, partition) : undefined);

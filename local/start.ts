@@ -20,6 +20,7 @@ import { HELP, readStartOptions, type StartOptions } from './start-options.ts';
 const REGIONS = ['us-west-2', 'us-east-1'] as const;
 const [PREFERRED] = REGIONS;
 const TABLE = 'EncryptionKey';
+const NAMES = { service: 'local', product: 'keyfold' };
 
 try {
   const options = readStartOptions(process.argv.slice(2));
@@ -44,8 +45,8 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
   );
   const environment = {
     ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
-    KEYFOLD_SERVICE: 'local',
-    KEYFOLD_PRODUCT: 'keyfold',
+    KEYFOLD_SERVICE: NAMES.service,
+    KEYFOLD_PRODUCT: NAMES.product,
     KEYFOLD_TABLE: TABLE,
     KEYFOLD_AUTH: 'none',
   };
@@ -70,7 +71,7 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
     logRequest({ what, outcome: `${failed} to be tried again`, ms: performance.now() - startedAtMs });
     return result;
   });
-  const rows = new KeyRows(dynamoDb.endpoint, TABLE);
+  const rows = new KeyRows(dynamoDb.endpoint, TABLE, NAMES);
   const commandModule = new URL('keyfold-command.ts', import.meta.url).href;
   const command = new LocalFunction(commandModule, environment, 'keyfold-command', verbose);
   const run: RunCommand = async (event) => (await command.invoke(event, FUNCTION_TIMEOUT_MS)) as CommandResult;

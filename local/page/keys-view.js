@@ -8,8 +8,6 @@ const KINDS = {
   register: 'register of erasures',
   other: 'not a Keyfold key',
 };
-/** The date of a tombstone, in seconds since 1970. */
-const TOMBSTONE_CREATED = 253402300799;
 const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Encrypted with', ''];
 
 /** Shows the rows of the key table. The elements have ARIA roles, because a narrow page shows the table as blocks. */
@@ -38,8 +36,7 @@ function header(name) {
 }
 
 function rowView(row, onRevoke) {
-  const { id, created, state, unreadable } = row;
-  const kind = kindOf(row);
+  const { id, kind, created, state, unreadable } = row;
   const revokable = state === 'valid' || state === 'expired';
   const contents = [
     el('code', {}, id),
@@ -66,12 +63,6 @@ function rowView(row, onRevoke) {
       el('td', { role: 'cell', 'data-label': COLUMNS[i] }, content === false ? undefined : content),
     ),
   );
-}
-
-/** The kind of a row. An erasure also writes rows that contain no key. */
-function kindOf({ id, kind, created }) {
-  if (id.startsWith('_EP_')) return 'register';
-  return created === TOMBSTONE_CREATED ? 'tombstone' : kind;
 }
 
 function sealer({ parent, wraps }) {

@@ -121,7 +121,7 @@ function show(result) {
 
 /** Redraws the view only if its data has changed, because the focus may be inside the view. */
 function showKeys() {
-  const isErasing = world.keys.some(({ state }) => state === 'erased');
+  const isErasing = world.keys.some(({ kind, state }) => kind !== 'tombstone' && state === 'erased');
   for (const button of document.querySelectorAll('[data-erasing]')) button.hidden = !isErasing;
   const now = JSON.stringify(world.keys);
   if (now === keysShown) return;

@@ -71,8 +71,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const open = (region?: string): TableInspector =>
     dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
   const inspector = open();
-  // Vault, an HSM and an SQL database need no AWS credentials.
-  const usesAws = dependencies.database === undefined || config.kms.kind === 'aws';
+  const usesAws = dependencies.database === undefined || needsCredentials(config.kms);
   const credentials = usesAws ? [await credentialsOf(inspector, now())] : [];
   if (credentials.some(({ state }) => state === 'fault')) return [ok('settings', 'valid'), ...credentials];
   const keys = config.kms.kind === 'aws' ? Object.entries(config.kms.keys) : [];
@@ -94,6 +93,11 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
     ...tableHealth.checks,
     ...(await systemKeyChecks(config, regions, tableHealth.answers, dependencies)),
   ];
+}
+
+/** Whether a key service needs AWS credentials: AWS KMS, and a Vault that logs in with AWS. */
+function needsCredentials(kms: AppConfig['kms']): boolean {
+  return kms.kind === 'aws' || (kms.kind === 'vault' && kms.login.method === 'aws');
 }
 
 async function credentialsOf(inspector: TableInspector, nowMs: number): Promise<HealthCheck> {

@@ -44,24 +44,17 @@ const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;
  * @returns the process's exit code
  */
 export async function runCli(argv: readonly string[], given: CliDependencies): Promise<number> {
-  const dependencies = { ...given, terminal: escapingTerminal(given.terminal) };
-  const { [METASTORE_URL]: url, ...environment } = given.environment;
-  if (url === undefined) return runCommand(argv, dependencies);
-  try {
-    const database = await given.openDatabase(url, METASTORE_URL);
-    try {
-      return await runCommand(argv, { ...dependencies, ...database, environment });
-    } finally {
-      await database.close();
-    }
-  } catch (error) {
-    return report(error, dependencies);
-  }
-}
-
-async function runCommand(argv: readonly string[], dependencies: CliDependencies): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const { terminal } = dependencies;
+  const terminal = escapingTerminal(given.terminal);
+  const { [METASTORE_URL]: url, ...others } = given.environment;
+  const dependencies = { ...given, terminal, environment: others };
+  let close: (() => Promise<void>) | undefined;
+  const openDatabase = async (): Promise<void> => {
+    if (url === undefined) return;
+    const { close: closeDatabase, ...adapters } = await given.openDatabase(url, METASTORE_URL);
+    close = closeDatabase;
+    Object.assign(dependencies, adapters);
+  };
   const settingsFrom = (options: CommonOptions): Overrides => {
     const overrides = overridesOf(options);
     const own = { ...settingsOf(dependencies.environment), ...overrides };
@@ -87,11 +80,15 @@ async function runCommand(argv: readonly string[], dependencies: CliDependencies
   });
   program.version(dependencies.version);
 
+  // A wrong URL is then a fault of the command, and not of --help. For doctor, it is a finding.
+  program.hook('preAction', (_, command) => (command.name() === 'doctor' ? undefined : openDatabase()));
+
   withCommonOptions(program.command('doctor'))
     .description('checks the settings, KMS, the key table and the System Keys, and says how to correct each fault')
     .action(async (options: CommonOptions) => {
       const { json = false } = options;
-      exitCode = await doctor(() => serviceConfigOf(options), { json }, dependencies);
+      const read = (): Promise<AppConfig> => openDatabase().then(() => serviceConfigOf(options));
+      exitCode = await doctor(read, { json }, dependencies);
     });
 
   withCommonOptions(withWriteOptions(program.command('maintain')))
@@ -201,6 +198,8 @@ async function runCommand(argv: readonly string[], dependencies: CliDependencies
     return exitCode;
   } catch (error) {
     return report(error, dependencies);
+  } finally {
+    await close?.();
   }
 }
 

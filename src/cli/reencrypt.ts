@@ -108,10 +108,13 @@ function identityOf(
   return JSON.stringify({ source, place, service, verb, form, plaintext, paths, ciphertexts, dryRun, ...names });
 }
 
-/** Says where a table is, without a password, which must not get into the checkpoint. */
+/**
+ * Says where a table is, without a password, which must not get into the checkpoint. A position in DynamoDB names the
+ * account, the region and the table itself.
+ */
 function placeOf(rows: RowsOptions): object | undefined {
   if (rows.kind === 'file') return undefined;
-  if (rows.kind === 'dynamodb') return rows.table;
+  if (rows.kind === 'dynamodb') return { endpoint: rows.table.endpoint };
   // The host may be missing before the path, as in `postgres://user@/shop?host=/run/postgresql`.
   const url = rows.url.replace('@/', '@localhost/');
   if (!URL.canParse(url)) return undefined;

@@ -20,8 +20,8 @@ export interface ReencryptDoorOptions {
 /** A worker's answer: its event, with the counts so far. It is the event of the segment's next worker. */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
-/** Long enough to finish a page, even if a row in it needs every attempt. */
-const STOP_BEFORE_END_MS = 60_000;
+/** Long enough to read and finish a page, even if the read and one of its rows need every attempt. */
+const STOP_BEFORE_END_MS = 120_000;
 
 /**
  * Creates the door for the workers of a state machine. A worker re-encrypts a segment of a table, stops before its

@@ -295,6 +295,7 @@ it('the page erases a partition after it has asked, cancels that, and deletes th
   await operate('Erase the partition', 'Erase', /^Keys marked/);
   expect(await operate('Delete the keys', 'Delete the keys', /^Keys deleted/)).toMatch(erased);
   expect(await keyRows()).toEqual(['System Key ✓ valid', 'tombstone ✕ erased', 'register of erasures']);
+  expect(await page.getByRole('button', { name: 'Delete the keys' }).isVisible()).toBe(false);
   // The browser itself logs every error status.
   expect(underTest.complaints.splice(0).every((complaint) => complaint.includes('410'))).toBe(true);
 });

@@ -58,7 +58,8 @@ export class VaultToken {
 
   async #load(action: KmsAction, deadline: Deadline): Promise<Token> {
     const held = this.#token;
-    const renewed = held !== undefined && this.#isFresh(held, 1) ? await this.#renew(held, deadline) : undefined;
+    const renewed =
+      held !== undefined && this.#isFresh(held, 1) ? await this.#renew(held, action, deadline) : undefined;
     this.#token = undefined;
     return (this.#token = renewed ?? (await this.#logIn(action, deadline)));
   }
@@ -73,7 +74,7 @@ export class VaultToken {
    * Renews a token. If Vault does not answer, or cannot renew it now, the token still serves until it expires.
    * @returns undefined if Vault does not renew the token, or only for a short time. The caller then logs in again.
    */
-  async #renew(held: Token, { signal }: Deadline): Promise<Token | undefined> {
+  async #renew(held: Token, action: KmsAction, { signal }: Deadline): Promise<Token | undefined> {
     if (!held.renewable) return undefined;
     const sinceMs = this.#now();
     let answer: VaultAnswer;
@@ -83,7 +84,9 @@ export class VaultToken {
       signal.throwIfAborted();
       return held;
     }
-    if (answer.status === 429 || answer.status >= 500) return held;
+    if (answer.status !== 200 && faultOf(this.#region, action, 'transit', answer).faultClass !== 'misconfigured') {
+      return held;
+    }
     const leaseMs = leaseOf(answer);
     return leaseMs * 2 < held.firstLeaseMs ? undefined : { ...held, sinceMs, leaseMs };
   }

@@ -384,7 +384,6 @@ describe('the checkpoint of a run that was killed', () => {
 
   const postgres = 'postgres:customers';
   const rewrap = ['--verb', 'rewrap', '--field', 'r'];
-  const region = ['--source-region', 'us-west-2'];
   const kms = ['--verb', 'seal', '--field', 'r', '--partition', 'p', '--from', 'kms', '--kms-region', WEST];
 
   it.for<[string, Parameters<typeof killed>, Parameters<typeof killed>]>([
@@ -396,7 +395,6 @@ describe('the checkpoint of a run that was killed', () => {
       [postgres, rewrap, 'postgres://operator@/shop?host=/run/one'],
       [postgres, rewrap, 'postgres://operator@/shop?host=/run/two'],
     ],
-    ['region', ['dynamodb:T', [...rewrap, ...region]], ['dynamodb:T', [...rewrap, '--source-region', 'us-east-1']]],
     ['endpoint', ['dynamodb:T', rewrap], ['dynamodb:T', [...rewrap, '--source-endpoint', 'http://127.0.0.1:9']]],
     ['key of KMS', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
     ['service', [postgres, rewrap], [postgres, rewrap, POSTGRES, { KEYFOLD_SERVICE: 'other' }]],

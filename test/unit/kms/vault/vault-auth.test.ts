@@ -191,15 +191,18 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it.for([429, 500, 503])('serves until it expires if Vault answers the renewal with %d', async (status) => {
-    const kms = open(APPROLE);
-    await wrap(kms);
-    clock.advance(0.7 * HOUR_MS);
-    cluster.renewalStatus = status;
-    cluster.loginRefusal = 'invalid role or secret ID';
-    await wrap(kms);
-    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, ENCRYPT]);
-  });
+  it.for([307, 412, 429, 473, 500, 503])(
+    'serves until it expires if Vault answers the renewal with %d',
+    async (status) => {
+      const kms = open(APPROLE);
+      await wrap(kms);
+      clock.advance(0.7 * HOUR_MS);
+      cluster.renewalStatus = status;
+      cluster.loginRefusal = 'invalid role or secret ID';
+      await wrap(kms);
+      expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, ENCRYPT]);
+    },
+  );
 
   it('is replaced once, within the same attempt, if Vault refuses it before it expires', async () => {
     const kms = open(APPROLE);
