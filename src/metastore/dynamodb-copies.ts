@@ -11,6 +11,8 @@ const HOUR_SECONDS = 3600;
 const DAY_SECONDS = 24 * HOUR_SECONDS;
 /** DynamoDB's default for `RecoveryPeriodInDays`. */
 const DEFAULT_RECOVERY_DAYS = 35;
+/** How far the operator's clock, which dates the deletion, may be behind DynamoDB's, which dates the backups. */
+const MAX_SKEW_SECONDS = 300;
 /** How long a stream keeps the old images of deleted rows. */
 const STREAM_HOURS = 24;
 
@@ -68,7 +70,7 @@ async function backupsOf(
     const command = new ListBackupsCommand({ TableName: tableName, BackupType: 'ALL', ExclusiveStartBackupArn: last });
     const page = await client.send(command);
     for (const { BackupName: name, BackupType: type, ...dates } of page.BackupSummaries ?? []) {
-      if (secondsOf(dates.BackupCreationDateTime) > existedAt) continue;
+      if (secondsOf(dates.BackupCreationDateTime) > existedAt + MAX_SKEW_SECONDS) continue;
       const until = dates.BackupExpiryDateTime && secondsOf(dates.BackupExpiryDateTime);
       copies.push({ kind: 'backup', region, text: `backup ${name ?? '?'} (${type ?? '?'})`, until });
     }

@@ -75,11 +75,16 @@ function backup(BackupName: string, madeAt: number, endsAt?: number): object {
 
 it('backups on every page count as copies unless they were made after the deletion', async () => {
   const first = { BackupSummaries: [backup('old', DELETED)], LastEvaluatedBackupArn: `arn:${'x'.repeat(40)}` };
-  const second = { BackupSummaries: [backup('new', DELETED + 1), backup('ends', 1, DELETED + 5)] };
+  const second = { BackupSummaries: [backup('new', DELETED + 301), backup('ends', 1, DELETED + 5)] };
   expect(await copies({ ListBackups: [first, second] })).toEqual([
     { kind: 'backup', region, text: 'backup old (AWS_BACKUP)', until: undefined },
     { kind: 'backup', region, text: 'backup ends (AWS_BACKUP)', until: DELETED + 5 },
   ]);
+});
+
+it("a backup counts as a copy if the operator's clock may be so slow that the backup was made before the deletion", async () => {
+  const pages = [{ BackupSummaries: [backup('seconds after', DELETED + 300)] }];
+  expect((await copies({ ListBackups: pages })).map(({ text }) => text)).toEqual(['backup seconds after (AWS_BACKUP)']);
 });
 
 it('exports count as copies until an operator deletes their objects', async () => {
