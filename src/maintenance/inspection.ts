@@ -44,8 +44,8 @@ export interface TableDescription {
   /** The KMS key that encrypts the table. Undefined for DynamoDB's own key. */
   readonly encryption: { readonly keyArn: string; readonly inaccessible: boolean } | undefined;
   /**
-   * The capacity units per second that the table itself allows. A member is undefined if only the account's quota limits
-   * it.
+   * The capacity units per second that the table itself allows. A member is undefined if only the account's quota
+   * applies.
    */
   readonly capacity: { readonly reads: number | undefined; readonly writes: number | undefined };
   /** The replicas in other regions. */

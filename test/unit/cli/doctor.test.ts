@@ -526,7 +526,7 @@ describe('keyfold doctor', () => {
     ]);
   });
 
-  it('shows the use of the quotas, also of those that nobody has changed', async () => {
+  it('shows the use of the quotas, also of those with only a default', async () => {
     world.quotas.knowsOnlyDefaults = true;
     world.quotas.sums[WEST] = { 'CryptographicOperationsSymmetric CallCount': [30, 75, 3] };
     const { all, code } = await examine();
