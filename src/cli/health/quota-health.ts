@@ -12,7 +12,7 @@ const TABLE_UNITS = {
 } as const satisfies Record<string, QuotaName>;
 const CONSUMED = { reads: 'ConsumedReadCapacityUnits', writes: 'ConsumedWriteCapacityUnits' } as const;
 
-/** From this share of a quota on, an operator should act. The use within a second may be higher than a minute's mean. */
+/** At this share of a quota, an operator should act. Within a second, the use may exceed the mean of its minute. */
 const MAX_SHARE = 0.8;
 
 /** Compares the quota for KMS's cryptographic operations with its use by all callers in the account and the region. */
