@@ -3,7 +3,7 @@ import type { AppConfig, Environment, KmsConfig } from '../config/app-config.ts'
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { ErasureTables } from '../maintenance/erasure-table.ts';
-import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
+import type { KmsInspector, QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyRotation } from '../maintenance/key-rotation.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { RowTransfer } from '../maintenance/row-transfer.ts';
@@ -79,6 +79,7 @@ export interface CliDependencies<T = CommandTerminal> {
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
+  inspectQuotas(region: string): Promise<QuotaInspector>;
   /** Opens the service's sessions. They do not require a context, whatever the settings say. */
   openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
   openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { AppConfig } from '../config/app-config.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
+import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
 import { decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
@@ -114,6 +115,7 @@ class Verifier {
       if (partition === undefined) throw new KeyfoldError('RecordUnreadable', 'It is of another service.');
       const plaintext = await this.#keyfold.session(partition).decrypt(record);
       plaintext.fill(0);
+      freeNow(plaintext);
       this.#opens += 1;
       return undefined;
     } catch (error) {
@@ -126,6 +128,8 @@ class Verifier {
         throw new KeyfoldError(error.code, `Row ${id}: ${error.message}`, { cause: error.cause });
       this.#unreadable += 1;
       return error.code;
+    } finally {
+      freeNow(record.data);
     }
   }
 
