@@ -1,4 +1,4 @@
-/** Benchmark section: compares the whole HTTP handler, from event to answer, with its cryptography alone. */
+/** Benchmark section: compares the whole HTTP handler, from event to response, with its cryptography alone. */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';

@@ -74,7 +74,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
   return {
     events: [
       ...ROUTES.map(([method, path]) => ({ httpApi: { method, path, authorizer } })),
-      // API Gateway answers a preflight by itself, but only on a route that has no authorizer.
+      // API Gateway responds to a preflight request by itself, but only on a route without an authorizer.
       ...(api.cors === undefined ? [] : [{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]),
     ],
     authorizers,

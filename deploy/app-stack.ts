@@ -30,7 +30,7 @@ export async function requireRightsOfApp(deployment: Deployment, region: string)
 
 /**
  * The changes that a package would make in a region, one line per resource.
- * @throws Error if AWS does not answer, or if the package would replace a queue, whose messages would then be stranded
+ * @throws Error if AWS does not respond, or if the package would replace a queue, whose messages would then be stranded
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);

@@ -9,7 +9,7 @@ export type Resources = Record<string, { Type: string; Properties: Record<string
  * produces no dead letters.
  */
 const MAX_RECEIVE_COUNT = 100;
-/** The queue hides a message for this many times the function's time-out, as Lambda recommends. */
+/** The queue hides a message for this many times the function's timeout, as Lambda recommends. */
 const VISIBILITY_PER_TIMEOUT = 6;
 /** The function for the queue, in the form that osls expects. Empty if the deployment has no queue. */
 export function queueFunctions(deployment: Deployment, vpc: object | false): Record<string, object> {

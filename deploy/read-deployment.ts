@@ -135,7 +135,7 @@ function settingFaults(deployment: Deployment): string[] {
   return [...new Set(faults)];
 }
 
-/** Finds functions whose time-out is shorter than their deadline margin. */
+/** Finds functions whose timeout is shorter than their deadline margin. */
 function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
   return Object.entries(functions)
     .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)

@@ -173,7 +173,7 @@ export const NEVER_RUN: Plugin = replacing('never-run', [
     /\/util-retry\/AdaptiveRetryStrategy\.js$/,
     "export { StandardRetryStrategy as AdaptiveRetryStrategy } from './StandardRetryStrategy.js';",
   ],
-  // In Node, no answer is a stream of a browser.
+  // In Node, no response is a stream of a browser.
   [
     /\/util-stream\/sdk-stream-mixin\.browser\.js$/,
     "export const sdkStreamMixin = () => { throw new TypeError('Node has no such streams.'); };",

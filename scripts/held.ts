@@ -4,7 +4,7 @@
  *     npm run build && npm run held -- record DIR
  *     npm run held -- compare DIR OTHER
  *
- * The parts are the types of each entry of the package, the files of each function's zip, what the functions answer and
+ * The parts are the types of each entry of the package, the files of each function's zip, what the functions return and
  * write to the log, the metrics and the audit, and what the CLI prints. What is committed and checked by `npm run
  * check` or `npm test` is not recorded, because git shows its changes: the test vectors, docs/openapi.json, events/ and
  * the reviewed templates in test/integration/infra/reviewed/.

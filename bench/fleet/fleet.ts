@@ -10,10 +10,10 @@ import { VirtualClock } from './virtual-clock.ts';
 const REQUEST_MS = 27_500;
 const MAX_RETRY_SECONDS = 5;
 
-/** One caller, from its first request to its answer. Times count from the start of the measurement. */
+/** One caller, from its first request to its response. Times count from the start of the measurement. */
 export interface Wish {
   readonly startMs: number;
-  /** Absent if the caller had no answer by the end of the simulation. */
+  /** Absent if the caller had no response by the end of the simulation. */
   answeredMs?: number;
   /** The number of requests that the caller sent. */
   requests: number;

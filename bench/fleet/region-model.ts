@@ -7,9 +7,9 @@ import type { VirtualClock } from './virtual-clock.ts';
 
 /** How a region behaves at a given moment. */
 export type RegionCondition =
-  /** The region answers up to a number of calls per second, and throttles the rest. */
+  /** The region serves up to a number of calls per second, and throttles the rest. */
   | { readonly kind: 'answers'; readonly perSecond: number }
-  /** The region accepts calls and never answers. */
+  /** The region accepts calls and never responds. */
   | { readonly kind: 'hangs' }
   /** The region refuses connections. */
   | { readonly kind: 'refuses' };
@@ -22,7 +22,7 @@ const REFUSAL_MS = 2;
 export class RegionModel {
   readonly region: string;
   condition: RegionCondition;
-  /** The number of calls in each second of virtual time, including calls without an answer. */
+  /** The number of calls in each second of virtual time, including calls without a response. */
   readonly callsBySecond = new Map<number, number>();
   readonly #medianMs: number;
   readonly #clock: VirtualClock;

@@ -48,7 +48,7 @@ interface BadDay {
   readonly demand: number;
   /** The quota of the preferred region in calls per second. The second region has a tenth of it. */
   readonly perSecond: number;
-  /** The calls per second that the preferred region answers while it throttles. */
+  /** The calls per second that the preferred region serves while it throttles. */
   readonly throttledTo: number;
   readonly runs: number;
 }

@@ -32,7 +32,7 @@ const POLICY = {
 const PARTITIONS = 100;
 const CONTAINERS = 6;
 const CALLERS = 24;
-/** The time by which an answer may miss its deadline. */
+/** The time by which a response may miss its deadline. */
 const LATE_MS = 300;
 const MAX_REMEMBERED = 2000;
 
@@ -100,7 +100,7 @@ async function run(options: LoadOptions): Promise<void> {
     const keyfold = containers[i] ?? container();
     const name = random.chance(0.002) ? 'maintain' : random.of(['encrypt', 'decrypt', 'decrypt', 'rewrap'] as const);
     const deadlineAtMs = Date.now() + DEADLINE_MS;
-    // Measure with a timer, because a busy machine delays the timer as much as the answer.
+    // Measure with a timer, because a busy machine delays the timer as much as the response.
     let overdueSinceMs: number | undefined;
     const timer = setTimeout(() => (overdueSinceMs = performance.now()), DEADLINE_MS);
     try {

@@ -6,7 +6,7 @@ export interface KmsCall {
   readonly action: string;
   /** The `KeyId` or `TargetKeyId` of the request. Undefined if the request has neither. */
   readonly keyId: string | undefined;
-  /** `ok`, the name of an error, or the kind of fault that prevented an answer. */
+  /** `ok`, the name of an error, or the kind of fault that prevented a response. */
   readonly outcome: string;
 }
 

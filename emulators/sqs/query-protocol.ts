@@ -1,6 +1,6 @@
 /**
  * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form in which the names of members
- * are paths with dots. An answer is XML. This file converts both from and to the JSON protocol.
+ * are paths with dots. A response is XML. This file converts both from and to the JSON protocol.
  */
 import type { SqsError } from './sqs-error.ts';
 
@@ -83,7 +83,7 @@ function pairOf(item: unknown): [string, unknown] {
   return [String(Name ?? Key), Value];
 }
 
-/** Converts a JSON protocol answer to XML. */
+/** Converts a JSON protocol response to XML. */
 export function toXml(action: string, answer: object, requestId: string): string {
   const result = children(answer, action);
   return `<?xml version="1.0"?><${action}Response>${element(`${action}Result`, result)}${element(
@@ -99,7 +99,7 @@ export function errorToXml(error: SqsError, requestId: string): string {
   return `<?xml version="1.0"?><ErrorResponse>${element('Error', details)}${element('RequestId', requestId)}</ErrorResponse>`;
 }
 
-/** The code of an error in the query protocol. A JSON answer has this code in the header `x-amzn-query-error`. */
+/** The code of an error in the query protocol. A JSON response has this code in the header `x-amzn-query-error`. */
 export function queryCode({ type }: SqsError): string {
   return CODES[type] ?? (PREFIXED.test(type) ? `AWS.SimpleQueueService.${type}` : type);
 }

@@ -20,8 +20,8 @@ export function readHealth() {
 }
 
 /**
- * Sends a request to the API. Returns its answer and the calls that reached the emulators meanwhile, including calls of
- * other requests at that time.
+ * Sends a request to the API. Returns its response and the calls that reached the emulators meanwhile, including calls
+ * of other requests at that time.
  */
 export async function post(path, body = '') {
   const { position } = await control('GET', '/local/calls');

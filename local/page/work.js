@@ -3,7 +3,7 @@ import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
- * The operations, by the button that starts them. Each operation makes its request and reads the answer. In a result,
+ * The operations, by the button that starts them. Each operation makes its request and reads the response. In a result,
  * `said` is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
  */
 const ACTS = {

@@ -16,7 +16,7 @@ const TIMEOUT_MS = 15_000;
 /** Leaves three seconds for an invocation, so that its retries end soon if there is a fault. */
 const SHORT = { KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) };
 
-/** An event or an answer. */
+/** An event or a response. */
 type Members = Readonly<Record<string, unknown>> & { readonly code?: string };
 
 /** Reads an event from events/, and applies changes to it. */
@@ -73,7 +73,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // A worker thread's output arrives a little after its answer. It is lost if the thread ends earlier.
+      // A worker thread's output arrives a little after its response. It is lost if the thread ends earlier.
       await sleep(100);
       await one.recycle();
     }

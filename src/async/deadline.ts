@@ -15,7 +15,7 @@ export interface Deadline {
 
 /** How long a caller waits. A caller without limits waits until the work ends. */
 export interface RequestLimits {
-  /** The latest time for the answer, in milliseconds since 1970. */
+  /** The latest time for the response, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
   /** Abort it to end the call early. The call then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;

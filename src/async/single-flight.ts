@@ -44,7 +44,7 @@ class Flight<T> implements Deadline {
 /**
  * Runs one load per name at a time, for all callers that want its result. Each caller leaves at its own deadline. When
  * the last caller has left, the load is aborted and forgotten. It must not continue, because Lambda freezes the process
- * after the last answer. The load would then end during another caller's invocation.
+ * after the last response. The load would then end during another caller's invocation.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();

@@ -21,7 +21,7 @@ export type Colour = 'green' | 'yellow' | 'red' | 'dim';
 /** Output and input of a process. Each string is one or more lines, without a line feed at the end. */
 export interface Terminal {
   /**
-   * Writes a part of the command's answer to standard output.
+   * Writes a part of the command's output to standard output.
    * @param colour the colour of the text, if standard output is a terminal with colours
    */
   out(text: string, colour?: Colour): void;

@@ -19,7 +19,7 @@ export interface RetireRequest extends KeyRequest {
   readonly json: boolean;
 }
 
-/** The answer as `--json` prints it. */
+/** The report as `--json` prints it. */
 interface RetireView {
   readonly id: string;
   readonly created: number | 'latest';

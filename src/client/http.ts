@@ -118,11 +118,11 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 
 /**
  * Whether the API rejected a request's signature and may accept another. Corrects the signer's clock by the date of the
- * answer, or makes the signer ask for new credentials.
+ * response, or makes the signer ask for new credentials.
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API gives no reason other than `Forbidden`. The date of the answer shows whether this machine's clock may
+  // An HTTP API gives no reason other than `Forbidden`. The date of the response shows whether this machine's clock may
   // be the cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);

@@ -98,8 +98,8 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // After a clock error, the SDK has corrected its clock by the date of the answer, and signs the next request with
-      // that time.
+      // After a clock error, the SDK has corrected its clock by the date of the response, and signs the next request
+      // with that time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();
     });
@@ -196,7 +196,7 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
 };
 
 /**
- * Turns an SDK error into a transport error if Lambda answered or the network failed. Any other error is returned
+ * Turns an SDK error into a transport error if Lambda responded or the network failed. Any other error is returned
  * unchanged, because it means that the configuration of the client is wrong.
  */
 function asTransportError(thrown: unknown): unknown {

@@ -47,7 +47,7 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
  * no more attempts. Keyfold may therefore perform an operation twice. That is harmless: two encryptions make two
  * records, and the caller receives one of them.
  * @param callerSignal if it aborts, its reason is thrown at once
- * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
+ * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no response in time
  * @throws any other error of `attempt`, without a retry
  */
 export async function withRetries<T>(

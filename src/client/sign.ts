@@ -12,7 +12,7 @@ export interface RequestSigner {
    */
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
-   * Compares the `date` header of an answer with the time of the request's signature. If they differ by more than AWS
+   * Compares the `date` header of a response with the time of the request's signature. If they differ by more than AWS
    * allows, later signatures use the time of AWS.
    * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
    * since.

@@ -8,15 +8,15 @@ export interface ClientCall {
   readonly members: Readonly<Record<string, unknown>>;
 }
 
-/** Keyfold's answer: parsed JSON that the client has not checked yet. */
+/** Keyfold's response: parsed JSON that the client has not checked yet. */
 export interface ClientAnswer {
   readonly value: unknown;
   readonly requestId?: string | undefined;
 }
 
 /**
- * After Lambda has frozen the process, a call in progress waits this many milliseconds for the next byte of its answer.
- * A cold start takes about a second.
+ * After Lambda has frozen the process, a call in progress waits this many milliseconds for the next byte of its
+ * response. A cold start takes about a second.
  */
 export const ANSWER_AFTER_FREEZE_MS = 2000;
 

@@ -70,7 +70,7 @@ interface Scope {
 /** The limits of a door. */
 export interface DoorConfig extends OperationLimits {
   readonly serves: Scope;
-  /** How long before the end of the invocation the answer must be ready, in milliseconds. */
+  /** How long before the end of the invocation the response must be ready, in milliseconds. */
   readonly deadlineMarginMs: number;
 }
 
