@@ -18,7 +18,7 @@ export interface Measures {
   readonly spill: number;
   /** The attempts in the second region's busiest second, as a multiple of its quota. */
   readonly spillPeak: number;
-  /** The time from the end of the fault until every caller that waited for more than one second has its response. */
+  /** The time from the end of the fault until every caller who waited for more than one second has its response. */
   readonly recoveryMs: number;
 }
 

@@ -14,7 +14,10 @@ export type RegionCondition =
   /** The region refuses connections. */
   | { readonly kind: 'refuses' };
 
-/** The size of the token bucket in seconds of quota. It is small because KMS throttles by the second. */
+/**
+ * The size of the token bucket, as the number of seconds in which it fills at the rate of the quota. It is small
+ * because KMS throttles by the second.
+ */
 const BURST_SECONDS = 0.1;
 const REFUSAL_MS = 2;
 

@@ -105,7 +105,7 @@ function steadyLoad(random: () => number, demand: number, untilMs: number): Visi
   return [...warm, ...cold];
 }
 
-/** Two regions on the same continent. The second region has a tenth of the quota. */
+/** Two regions on the same continent. The second region has a tenth of the first region's quota. */
 function regionsOf(perSecond: number): Scenario['regions'] {
   return [
     { name: 'us-west-2', perSecond, medianMs: 8 },

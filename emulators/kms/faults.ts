@@ -57,7 +57,7 @@ export class Throttle {
     this.#tokens = perSecond;
   }
 
-  /** Takes a token for one call. Returns false if no token is left, so that the caller refuses the call. */
+  /** Takes a token for one call. Returns false if no token is left, in which case the caller must refuse the call. */
   admits(): boolean {
     const nowMs = Date.now();
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);

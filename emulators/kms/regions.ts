@@ -12,13 +12,13 @@ export interface KmsCall {
 
 const MAX_CALLS = 100_000;
 
-/** Records the fault and the calls of each region. */
+/** Keeps the fault and the calls of each region. */
 export class Regions {
   readonly #faults = new Map<string, { fault: Fault; throttle: Throttle | undefined }>();
   readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
 
-  /** @param onCall called by `note` with each KMS call */
+  /** @param onCall `note` calls it with each KMS call */
   constructor(onCall?: (call: KmsCall) => void) {
     this.#onCall = onCall;
   }

@@ -88,6 +88,6 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
   const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
   const { body } = problemResponse(error, 'JKJaXmPLvHcESHA=');
-  // The service chooses the delay at random. The document needs a fixed value.
+  // The service chooses a random delay, but the document needs a fixed value.
   return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

@@ -6,7 +6,7 @@ import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 const TRANSPORT_RETRYABLE = {
   /** The client found no AWS credentials, or API Gateway rejected them. */
   Unauthenticated: false,
-  /** IAM denied the request, or a firewall or proxy in front of Keyfold did. */
+  /** IAM, or a firewall or proxy in front of Keyfold, denied the request. */
   Forbidden: false,
   /** The function or the URL path does not exist. */
   NotFound: false,
@@ -133,8 +133,7 @@ export function credentialsError(thrown: unknown): KeyfoldTransportError {
 }
 
 /**
- * The upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, and never an immediate
- * retry.
+ * The upper bound of `retry-after`, about 32 years. A huge number must still cause a long wait, not an immediate retry.
  */
 const MAX_RETRY_AFTER_SECONDS = 999_999_999;
 
@@ -164,7 +163,7 @@ export function dateOf(text: string): number | undefined {
 }
 
 /**
- * Makes the error for a request whose signature AWS rejected because of its time.
+ * Makes the error for a request that AWS rejected because of the time in its signature.
  * @param service `Lambda` or `The API`, for the message
  * @param offsetMs by how many milliseconds this machine's clock is behind that of AWS. 0 if the client did not retry
  * with a corrected clock.

@@ -4,7 +4,7 @@ import type { OperationName } from '../operations/operation-name.ts';
 export interface ClientCall {
   readonly partition: string;
   readonly operation: OperationName;
-  /** The JSON members of the request, other than the partition and the operation. */
+  /** The JSON members of the request, without the partition and the operation. */
   readonly members: Readonly<Record<string, unknown>>;
 }
 
@@ -24,7 +24,7 @@ export const ANSWER_AFTER_FREEZE_MS = 2000;
 export interface Transport {
   /**
    * Sends one call.
-   * @param signal ends the attempt. The client ignores errors that the transport throws after the abort.
+   * @param signal aborts the attempt. The client ignores errors that the transport throws after the abort.
    * @throws KeyfoldClientError. Any other error means that the configuration is wrong, and the client does not retry.
    */
   send(call: ClientCall, signal: AbortSignal): Promise<ClientAnswer>;

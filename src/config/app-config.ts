@@ -34,7 +34,7 @@ export type KmsConfig = FunctionKms | Pkcs11Config;
  */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | AuthorizerConfig | { readonly kind: 'none' };
 
-/** How the text that grants partitions is read. */
+/** The format of the text that grants partitions. */
 export interface GrantRules {
   /** Whether the text may list several partitions. If not, the whole text is one partition. */
   readonly partitionLists?: boolean | undefined;

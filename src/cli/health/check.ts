@@ -19,7 +19,7 @@ export interface HealthCheck {
   readonly fix?: string;
 }
 
-/** A check that has found nothing to do. */
+/** The result of a check that found no problem. */
 export function ok(check: string, says: string): HealthCheck {
   return { check, state: 'ok', says };
 }
