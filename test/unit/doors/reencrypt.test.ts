@@ -89,6 +89,21 @@ it('a worker stops before the end of its invocation, and the next worker continu
   ]);
 });
 
+it('a worker uses its time until two minutes before the end of its invocation', async () => {
+  let nowMs = 0;
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => new PagedRows(Array.from({ length: 20 }, () => '')),
+    openQuarantine: () => async () => {},
+    // The run reads the clock twice before the first page, and once after each page.
+    now: () => (nowMs += 100_000),
+  });
+  const { position } = await handler(event, lambdaContext(900_000));
+  expect(position).toEqual({ next: 7 });
+});
+
 it('does a whole table as its only segment', async () => {
   const opened: unknown[] = [];
   const handler = reencryptDoor({
