@@ -12,7 +12,7 @@ import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkDatabase } from './health/database-health.ts';
 import { checkTable, tableSilent } from './health/table-health.ts';
 import { minimumsOf } from './key-view.ts';
-import { formatTable, printableJson } from './text.ts';
+import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 
 const VAULT_FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
@@ -177,7 +177,7 @@ const COLOURS: Readonly<Record<HealthCheck['state'], Colour>> = {
 
 function print(checks: readonly HealthCheck[], json: boolean, { terminal }: CliDependencies): void {
   if (json) {
-    terminal.out(printableJson(checks, 2));
+    terminal.out(jsonLines(checks));
     return;
   }
   const cells = checks.map(({ state, check, says, fix }) => [
