@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -118,8 +118,12 @@ export const ERRORS_BY_NAME: Plugin = {
   setup: (bundler) => {
     bundler.onLoad({ filter: /@aws-sdk\/client-[\w-]+\/dist-es\/schemas\/schemas_0\.js$/ }, async ({ path }) => {
       const text = await readFile(path, 'utf8');
-      const contents = text.replace(/^n0_registry\.registerError\((\w+)\$/gm, (call, name: string) =>
-        KEPT_ERRORS.has(name) ? call : `/* @__PURE__ */ ${call}`,
+      // esbuild keeps the array itself, because its computed names could have an effect.
+      const schema = /^export var (\w+)\$ = (\[-3, n0,[^;]*);\n(n0_registry\.registerError\()/gm;
+      const contents = text.replace(schema, (kept, name: string, array: string, register: string) =>
+        KEPT_ERRORS.has(name)
+          ? kept
+          : `export var ${name}$ = /* @__PURE__ */ (() => ${array})();\n/* @__PURE__ */ ${register}`,
       );
       return { contents };
     });
@@ -141,29 +145,40 @@ export const NO_DESCRIPTIONS: Plugin = {
   },
 };
 
-/** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which no function uses. */
-export const NO_ENDPOINT_CACHE: Plugin = {
-  name: 'no-endpoint-cache',
-  setup: (bundler) => {
-    bundler.onResolve({ filter: /^@aws-sdk\/endpoint-cache$/ }, ({ path }) => ({
-      path,
-      namespace: 'no-endpoint-cache',
-    }));
-    bundler.onLoad({ filter: /.*/, namespace: 'no-endpoint-cache' }, () => ({
-      contents: 'export class EndpointCache {}',
-    }));
-  },
-};
+/** Makes a plugin that replaces the code of modules. */
+function replacing(name: string, replacements: readonly (readonly [module: RegExp, contents: string])[]): Plugin {
+  return {
+    name,
+    setup: (bundler) => {
+      for (const [filter, contents] of replacements) {
+        bundler.onLoad({ filter }, ({ path }) => ({ contents, resolveDir: dirname(path) }));
+      }
+    },
+  };
+}
 
-/** Removes the SDK's own SHA-256, which it would use if `node:crypto` had none. */
-export const NATIVE_SHA256: Plugin = {
-  name: 'native-sha256',
-  setup: (bundler) => {
-    bundler.onLoad({ filter: /@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/ }, () => ({
-      contents: 'export class Sha256Js {}',
-    }));
-  },
-};
+/** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which Keyfold does not use. */
+export const NO_ENDPOINT_CACHE: Plugin = replacing('no-endpoint-cache', [
+  [/@aws-sdk\/endpoint-cache\/dist-es\/EndpointCache\.js$/, 'export class EndpointCache {}'],
+]);
+
+/** Removes code of the SDK that no function runs. */
+export const NEVER_RUN: Plugin = replacing('never-run', [
+  // The SDK would use its own SHA-256 if `node:crypto` had none.
+  [/@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/, 'export class Sha256Js {}'],
+  // Only messages of event streams need this class for their signatures.
+  [/@smithy\/signature-v4\/dist-es\/HeaderFormatter\.js$/, 'export class HeaderFormatter {}'],
+  // Only the KMS clients follow AWS_RETRY_MODE. They make one attempt, for which the modes do not differ.
+  [
+    /\/util-retry\/AdaptiveRetryStrategy\.js$/,
+    "export { StandardRetryStrategy as AdaptiveRetryStrategy } from './StandardRetryStrategy.js';",
+  ],
+  // In Node, no answer is a stream of a browser.
+  [
+    /\/util-stream\/sdk-stream-mixin\.browser\.js$/,
+    "export const sdkStreamMixin = () => { throw new TypeError('Node has no such streams.'); };",
+  ],
+]);
 
 /** The modules that a process loads when it starts: those that the files of handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];

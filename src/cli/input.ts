@@ -1,4 +1,5 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { CliDependencies } from './dependencies.ts';
 
@@ -17,7 +18,21 @@ const CHUNK_BYTES = 262_144;
 export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string>> {
   if (source === '-') return linesIn(stdin);
   const file = await open(source).catch(noSuchFile(source));
-  return linesIn(file.createReadStream({ highWaterMark: CHUNK_BYTES }));
+  return linesIn(chunksOf(file));
+}
+
+/** The bytes of a file. Each chunk is valid until the next one, because all share one buffer: a new one costs more. */
+async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(buffer);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /**
@@ -30,14 +45,21 @@ async function* linesIn(stream: AsyncIterable<unknown>): AsyncGenerator<string> 
     const chunk = given as Buffer;
     let start = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
-      const last = chunk.subarray(start, end);
-      yield (begun.length === 0 ? last : Buffer.concat([...begun, last])).toString();
+      yield textOfParts([...begun, chunk.subarray(start, end)]);
       begun = [];
       start = end + 1;
     }
-    if (start < chunk.length) begun.push(chunk.subarray(start));
+    if (start < chunk.length) begun.push(Buffer.from(chunk.subarray(start)));
   }
-  if (begun.length > 0) yield Buffer.concat(begun).toString();
+  if (begun.length > 0) yield textOfParts(begun);
+}
+
+function textOfParts(parts: readonly Buffer[]): string {
+  if (parts.length === 1) return String(parts[0]);
+  const bytes = Buffer.concat(parts);
+  const text = bytes.toString();
+  freeNow(bytes);
+  return text;
 }
 
 function noSuchFile(source: string): (error: unknown) => never {

@@ -177,7 +177,12 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const envelope = decodeKekEnvelope(wrapped);
     if (envelope === undefined) return { unreadable: 'it is not wrapped by KMS' };
     const regions = this.#regions.filter(({ region }) => envelope.kmsKeks.some((kek) => kek.region === region));
-    if (regions.length === 0) return { unreadable: 'no configured region has wrapped it' };
+    if (envelope.kmsKeks.length === 0) return { unreadable: 'it has no wrap of any region' };
+    // The regions of another process may open it, so this is a fault of the options and not of the row.
+    if (regions.length === 0) {
+      const faults = this.#regions.map(({ region }) => new RegionFault(region, 'Decrypt', 'misconfigured', 'NoWrap'));
+      throw everyRegionFailed(faults);
+    }
     const opened = await this.#failover.firstAnswer(regions, {
       action: 'Decrypt',
       deadline,

@@ -179,6 +179,7 @@ describe('a shell command in the documents', () => {
         openKms: accepted,
         inspectTable: accepted,
         inspectKms: accepted,
+        inspectQuotas: accepted,
         openRotation: accepted,
         openSessions: accepted,
         openMaintenance: accepted,

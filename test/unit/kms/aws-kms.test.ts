@@ -195,11 +195,7 @@ describe('AwsKms.unwrap', () => {
     for (const [broken, why] of [
       [Buffer.alloc(60), 'it is not wrapped by KMS'],
       [Buffer.from('{"encryptedKey":"!","kmsKeks":[]}'), 'it is not wrapped by KMS'],
-      [edit(bytes, (e) => (e.kmsKeks = [])), 'no configured region has wrapped it'],
-      [
-        edit(bytes, (e) => e.kmsKeks.forEach((kek) => (kek.region = 'eu-west-1'))),
-        'no configured region has wrapped it',
-      ],
+      [edit(bytes, (e) => (e.kmsKeks = [])), 'it has no wrap of any region'],
     ] as const) {
       expect(await open().unwrap(broken, noDeadline())).toEqual({ unreadable: why });
     }
@@ -208,6 +204,17 @@ describe('AwsKms.unwrap', () => {
     expect(await open().unwrap(tampered, noDeadline())).toEqual({
       unreadable: 'it opens in no region (us-west-2 SystemKeyDoesNotOpen, us-east-1 SystemKeyDoesNotOpen)',
     });
+  });
+
+  it('throws KmsMisconfigured, without a KMS call, for a wrap of regions that are not configured', async () => {
+    const bytes = await wrapped();
+    emulator.resetCalls();
+    const elsewhere = edit(bytes, (e) => e.kmsKeks.forEach((kek) => (kek.region = 'eu-west-1')));
+    expect(await errorOf(open().unwrap(elsewhere, noDeadline()))).toMatchObject({
+      code: 'KmsMisconfigured',
+      message: 'Every KMS region refused: us-west-2 misconfigured (NoWrap), us-east-1 misconfigured (NoWrap).',
+    });
+    expect(calls()).toEqual([]);
   });
 
   it('tries each of several wraps for one region', async () => {

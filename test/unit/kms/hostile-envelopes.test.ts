@@ -100,7 +100,7 @@ describe('a KMS envelope', () => {
       { ...kek, encryptedKek: Buffer.alloc(6145).toString('base64') },
     ];
     expect(await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = tooLarge)))).toBe(
-      'no configured region has wrapped it: 0',
+      'it has no wrap of any region: 0',
     );
   });
 
