@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exactInteger } from '../../../src/operations/json-text.ts';
+import { exactInteger } from '../../../src/input/exact-integer.ts';
 import { codeOf, errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate, type Answer, type Operator } from '../../support/operations.ts';
 
