@@ -34,11 +34,11 @@ export const FAILOVER_DEPENDENCIES: FailoverDependencies = {
 export interface KmsEvents {
   /** An attempt in a region has ended, with a response or with a fault. */
   attempted(attempt: Attempt): void;
-  /** A region has failed, and is tried last for the next `coolDownMs` milliseconds. */
+  /** A region has failed, so Keyfold tries it last for the next `coolDownMs` milliseconds. */
   coolingDown(region: string, coolDownMs: number): void;
   /** A region other than the preferred one has served a request. */
   failedOver(region: string): void;
-  /** A region has not wrapped a new System Key, so that region cannot unwrap it. */
+  /** A region has not wrapped a new System Key, so that region cannot unwrap the key. */
   wrapMissing(region: string): void;
 }
 
