@@ -7,7 +7,7 @@ import type { Position, Row, RowSource } from './rows.ts';
 import { Tally, type Counts } from './tally.ts';
 import { keysOf, type Verbs } from './verbs.ts';
 
-/** Where a run stopped, and what it had counted by then. It is JSON. */
+/** Where a run stopped, and its counts up to then. It is JSON. */
 export interface Checkpoint {
   readonly position: Position;
   readonly counts: Counts;
@@ -25,8 +25,8 @@ export interface ReencryptionOptions {
   readonly source: RowSource;
   readonly verbs: Pick<Verbs, 'apply'>;
   /**
-   * Stores a row that could not be processed. Once the promise has resolved, the row must survive even if the process
-   * is killed.
+   * Stores a row that could not be processed. Once the promise has resolved, the stored row must survive even if the
+   * process is killed.
    */
   readonly quarantine: (row: QuarantinedRow) => Promise<void>;
   /** Called about every two seconds, and when the run stops at its time limit. */
@@ -43,7 +43,7 @@ export interface ReencryptionOptions {
 /** How many rows are processed at the same time. They wait for the source most of the time. */
 const CONCURRENCY = 64;
 const SAVE_INTERVAL_MS = 2000;
-/** How many times a row is read again because another writer has changed it. */
+/** How many times a row is read again if another writer has changed it. */
 const MAX_REREADS = 100;
 
 /** Re-encrypts the rows of a source. Meanwhile, other programs and other runs may write to the rows. */
