@@ -60,7 +60,7 @@ export class Reencryption {
 
   /**
    * Re-encrypts all rows, beginning at a checkpoint.
-   * @param from where an earlier run stopped. Undefined to begin with the first row.
+   * @param from where an earlier run stopped. If undefined, the run begins with the first row.
    * @param runMs after how many milliseconds to stop. The run ends with the page in progress.
    * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
    * @throws KeyfoldError the error of KMS or of the metastore if it persists, because it does not concern a single row
@@ -78,7 +78,7 @@ export class Reencryption {
     for await (const rows of source.pages(from?.position)) {
       await this.#page(rows, tally);
       const nowMs = now();
-      // The absolute value is taken because a clock may be set back.
+      // Use the absolute value, because a clock may be set back.
       const isOver = nowMs >= endsAtMs();
       if (!isOver && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
       const position = await source.position();
