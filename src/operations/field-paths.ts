@@ -42,7 +42,7 @@ export function selectValues(
 
 /** Reads the values of a path of `contextFrom`. */
 export interface ValueReader {
-  /** Where the path starts: at the document, or at the element of the innermost array around a field. */
+  /** The value at which the path starts: the document, or the element of the innermost array around a field. */
   readonly from: 'document' | 'element';
   readonly values: (root: JsonValue) => ReadonlySet<JsonValue>;
 }

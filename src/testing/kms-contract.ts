@@ -109,7 +109,7 @@ export function kmsContract(
           const changed = Buffer.from(wrapped);
           const at = Math.floor(part * changed.length);
           changed[at] = (changed[at] ?? 0) ^ 1;
-          // Some services check the names in the row before they open it, so an error is allowed here.
+          // Some services check the names in the row before they open it, so this case accepts an error.
           const unwrapped: Unwrapped = await kms
             .unwrap(changed, noDeadline())
             .catch(() => ({ unreadable: 'an error' }));

@@ -18,8 +18,8 @@ import { keyMeta, keyRecord, LONG_ID } from './key-record.ts';
 /** Options of {@link metastoreContract}. */
 export interface MetastoreContractOptions extends ContractOptions<Metastore> {
   /**
-   * The longest ID that the cases use, for a store that cannot hold every ID. Default: 2,048 bytes with control and
-   * format characters, U+0000 among them.
+   * The longest ID that the cases use, for a store that cannot hold every ID. Default: an ID of 2,048 bytes with
+   * control and format characters, including U+0000.
    */
   readonly longId?: string;
 }
@@ -206,7 +206,7 @@ export async function mustKeep(
   mustEqual(await load(), stored);
 }
 
-/** Checks that a loaded record has the members of another. Bytes may be any kind of Uint8Array. */
+/** Checks that a loaded record has the same members as another record. Bytes may be any kind of Uint8Array. */
 export function mustEqual(loaded: EnvelopeKeyRecord | undefined, expected: EnvelopeKeyRecord | undefined): void {
   assert.deepEqual(plain(loaded), plain(expected));
 }
