@@ -47,7 +47,7 @@ describe('VaultKms', () => {
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: KEY });
   });
 
-  it('sends nothing through a proxy to an address without TLS, which is on this machine', async () => {
+  it('bypasses the proxy for an address without TLS, because such an address is on this machine', async () => {
     const proxy = await startStub({ status: 502, body: '' });
     const { options: agent } = globalAgent;
     const { proxyEnv } = agent;
@@ -149,7 +149,7 @@ describe('VaultKms', () => {
     ['with a ciphertext of another form', 200, '{"data":{"ciphertext":"sealed"}}'],
     ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
     ['with 204', 204, ''],
-  ])('treats an answer %s as an outage', async (_name, status, body) => {
+  ])('treats a response %s as an outage', async (_name, status, body) => {
     const odd = await startStub({ status, body });
     expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({ code: 'KmsUnavailable' });
     await odd.stop();
@@ -161,7 +161,7 @@ describe('VaultKms', () => {
     ['IncompleteAnswer', { plaintext: 7 }],
     ['IncompleteAnswer', {}],
     ['AnswerTooLong', { plaintext: 'A'.repeat(70_000) }],
-  ] as const)('throws KmsUnavailable (%s) if an answer has invalid data', async ([name, data]) => {
+  ] as const)('throws KmsUnavailable (%s) if a response has invalid data', async ([name, data]) => {
     const bytes = await wrapped();
     const odd = await startStub({ status: 200, body: JSON.stringify({ data }) });
     const error = await errorOf(open({ addresses: [odd.url] }).unwrap(bytes, noDeadline()));
@@ -169,7 +169,7 @@ describe('VaultKms', () => {
     await odd.stop();
   });
 
-  it('lets the maintenance see which addresses unwrap a System Key, and makes no new wrap', async () => {
+  it('reports to maintenance which addresses unwrap a System Key, and makes no new wrap', async () => {
     const other = await StubVault.start(cluster);
     const kms = open({ addresses: [stub.url, other.url] });
     const bytes = await wrapped();
@@ -194,7 +194,7 @@ describe('VaultKms', () => {
     await other.stop();
   });
 
-  it('shows no token, key or answer text in its errors and events', async () => {
+  it('shows no token, key or response text in its errors and events', async () => {
     const echo = await startStub(({ headers, body }) => ({
       status: 403,
       body: JSON.stringify({ errors: [`${String(headers['x-vault-token'])} ${body}`] }),
