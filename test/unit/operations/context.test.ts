@@ -233,6 +233,14 @@ describe('the fields of a document with a context', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it('may have more than 4,096 characters in the names above all of them together', async () => {
+    const { answer } = operate();
+    const document = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [String(i).repeat(500), { s: i }]));
+    const request = { fields: ['$.*.s'], context: HOME };
+    const encrypted = await answer('encrypt-fields', { ...request, document });
+    expect(await answer('decrypt-fields', { ...request, ...encrypted })).toEqual({ document });
+  });
+
   it('are not encrypted if bindPath is given without a context', async () => {
     const request = { document: { s: 2 }, fields: ['$.s'], bindPath: 'none' };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
