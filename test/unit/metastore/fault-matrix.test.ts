@@ -51,8 +51,8 @@ type When = keyof typeof WHEN;
  * For each fault, how the four requests must end and which calls they must make. A call is written as Q (Query), G
  * (GetItem) or P (PutItem), followed by s (System Key) or i (Intermediate Key).
  * - The SDK makes three attempts at a call if the fault is retryable.
- * - If the response to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that row,
- *   as it does after losing a creation race.
+ * - If the response to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that
+ *   row, as it does after losing a creation race.
  * - `overtaken`: another process encrypts for the same partition just before the put.
  */
 const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [
