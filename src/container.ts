@@ -11,7 +11,7 @@ import { toKeyfoldError } from './doors/problem.ts';
 import { createMaintenanceTelemetry, createTelemetry, type Telemetry } from './doors/telemetry.ts';
 import { invalidConfiguration, KeyfoldError } from './errors.ts';
 import type { ErasureRegister, ErasureTables } from './maintenance/erasure-table.ts';
-import type { KmsInspector, TableInspector } from './maintenance/inspection.ts';
+import type { KmsInspector, QuotaInspector, TableInspector } from './maintenance/inspection.ts';
 import { dryRunStore } from './maintenance/dry-run-store.ts';
 import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
@@ -201,6 +201,11 @@ export const operatorAdapters = {
     new KmsCiphertexts(region, encryptionContext),
   inspectTable: (options: DynamoDbMetastoreOptions): TableInspector => new DynamoDbInspector(options, Date.now),
   inspectKms: (region: string, keyArn: string): KmsInspector => new AwsKmsInspector(region, keyArn, Date.now),
+  // Only `doctor` loads these SDK clients.
+  inspectQuotas: async (region: string): Promise<QuotaInspector> => {
+    const { AwsQuotaInspector } = await import('./quotas/aws-quota-inspector.ts');
+    return new AwsQuotaInspector(region, Date.now);
+  },
 };
 
 async function rotationOn(metastore: Metastore, { names, policy, proofs, kms }: AppConfig): Promise<KeyRotation> {

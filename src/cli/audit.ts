@@ -1,6 +1,6 @@
 import { appendFile } from 'node:fs/promises';
 import { printableJson } from './text.ts';
-import type { Caller, Terminal } from './dependencies.ts';
+import type { Caller, CommandTerminal } from './dependencies.ts';
 
 /** The outcome of an attempt to revoke a key. After `attempting` or `failed`, the row may or may not be revoked. */
 export type RevokeOutcome =
@@ -100,7 +100,7 @@ export type Audit = (entry: AuditEntry) => Promise<void>;
  * @param file the file to append to. If undefined, entries go to standard error.
  * @throws Error of node:fs if the file cannot be written. The command fails before it changes a key.
  */
-export async function openAudit(file: string | undefined, terminal: Terminal): Promise<Audit> {
+export async function openAudit(file: string | undefined, terminal: CommandTerminal): Promise<Audit> {
   if (file === undefined) return async (entry) => terminal.err(printableJson(entry));
   await appendFile(file, '', { mode: 0o600 });
   return (entry) => appendFile(file, `${printableJson(entry)}\n`);

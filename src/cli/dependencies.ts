@@ -3,7 +3,7 @@ import type { AppConfig, Environment, KmsConfig } from '../config/app-config.ts'
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { ErasureTables } from '../maintenance/erasure-table.ts';
-import type { KmsInspector, TableInspector } from '../maintenance/inspection.ts';
+import type { KmsInspector, QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyRotation } from '../maintenance/key-rotation.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { RowTransfer } from '../maintenance/row-transfer.ts';
@@ -18,7 +18,7 @@ import type { RowsOptions } from '../rows/rows-options.ts';
 /** A text colour on a terminal. */
 export type Colour = 'green' | 'yellow' | 'red' | 'dim';
 
-/** Output and input of a command. Each string is one or more lines, without a line feed at the end. */
+/** Output and input of a process. Each string is one or more lines, without a line feed at the end. */
 export interface Terminal {
   /**
    * Writes a part of the command's answer to standard output.
@@ -39,6 +39,17 @@ export interface Terminal {
   readonly ask?: ((question: string) => Promise<string>) | undefined;
 }
 
+/**
+ * Output and input of a command. Each string is one line, in which hidden characters are escaped. So a line feed in the
+ * ID of a row cannot imitate another line of output.
+ */
+export interface CommandTerminal extends Omit<Terminal, 'out' | 'err'> {
+  /** Like {@link Terminal.out}, for one line or several. */
+  out(lines: string | readonly string[], colour?: Colour): void;
+  /** Like {@link Terminal.err}, for one line or several. */
+  err(lines: string | readonly string[]): void;
+}
+
 /** The user of the operating system who runs the command, and the host, for the audit. */
 export interface Caller {
   readonly user: string;
@@ -48,9 +59,9 @@ export interface Caller {
 /**
  * The objects that the commands use. src/cli/main.ts passes the environment of the process, and tests pass their own.
  */
-export interface CliDependencies {
+export interface CliDependencies<T = CommandTerminal> {
   readonly environment: Environment;
-  readonly terminal: Terminal;
+  readonly terminal: T;
   readonly stdin: Readable;
   readonly caller: Caller;
   readonly now: Clock;
@@ -68,6 +79,7 @@ export interface CliDependencies {
   openKms(config: KmsConfig): Promise<KeyManagementService>;
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
+  inspectQuotas(region: string): Promise<QuotaInspector>;
   /** Opens the service's sessions. They do not require a context, whatever the settings say. */
   openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
   openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;

@@ -2,7 +2,7 @@ import type { AppConfig } from '../config/app-config.ts';
 import { cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
-import type { TableInspector } from '../maintenance/inspection.ts';
+import type { QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { fault, ok, skip, warn, type HealthCheck } from './health/check.ts';
 import { faultText } from '../connections/call-fault.ts';
@@ -12,7 +12,7 @@ import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkDatabase } from './health/database-health.ts';
 import { checkTable, tableSilent } from './health/table-health.ts';
 import { minimumsOf } from './key-view.ts';
-import { formatTable, printableJson } from './text.ts';
+import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 
 const VAULT_FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
@@ -77,10 +77,11 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const keys = config.kms.kind === 'aws' ? Object.entries(config.kms.keys) : [];
   const inspectors = keys.map(([region, arn]) => dependencies.inspectKms(region, arn));
   const { regionSuffix } = config.names;
+  const openQuotas = (region: string): Promise<QuotaInspector> => dependencies.inspectQuotas(region);
   const [regions, tableHealth] = await Promise.all([
-    Promise.all(inspectors.map(checkKmsRegion)),
+    Promise.all(inspectors.map((each) => checkKmsRegion(each, openQuotas))),
     dependencies.database === undefined
-      ? checkTable(inspector, { place, open, regionSuffix })
+      ? checkTable(inspector, { place, open, openQuotas, regionSuffix })
       : checkDatabase(dependencies.openTable(config.metastore), new KeyNaming(config.names).systemKeyId),
   ]);
   const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
@@ -176,7 +177,7 @@ const COLOURS: Readonly<Record<HealthCheck['state'], Colour>> = {
 
 function print(checks: readonly HealthCheck[], json: boolean, { terminal }: CliDependencies): void {
   if (json) {
-    terminal.out(printableJson(checks, 2));
+    terminal.out(jsonLines(checks));
     return;
   }
   const cells = checks.map(({ state, check, says, fix }) => [

@@ -6,7 +6,7 @@ import { PartitionErasure, type ErasureState } from '../maintenance/partition-er
 import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { erasurePlan, erasureStatus, type CopyView } from './erasure-view.ts';
-import { isoOf, printable, printableJson } from './text.ts';
+import { isoOf, jsonLines } from './text.ts';
 
 /** What `partitions erase` does. `begin` also continues an erasure that was interrupted. */
 export type EraseStep = 'begin' | 'cancel' | 'finish' | 'status';
@@ -82,8 +82,8 @@ export async function erasePartition(
   const failed = !SUCCESSES.has(outcome);
   if (request.json) {
     const { step, dryRun } = request;
-    terminal.out(printableJson({ partition: erasure.partition, step, dryRun, outcome, says, ...of }, 2));
-  } else if (failed) terminal.err(`keyfold: ${printable(says)}`);
+    terminal.out(jsonLines({ partition: erasure.partition, step, dryRun, outcome, says, ...of }));
+  } else if (failed) terminal.err(`keyfold: ${says}`);
   else terminal.out(says);
   return failed ? EXIT.failed : EXIT.ok;
 }
@@ -199,7 +199,7 @@ async function showStatus({ request, config, dependencies, tables, erasure }: Om
   const replicas = await erasure.replicas(state);
   const copies = state.erasure === undefined ? [] : await readCopies(tables, state, entry?.deletedAt ?? now() / 1000);
   const status = erasureStatus(state, { replicas, copies, deletedAt: entry?.deletedAt, policy: config.policy }, now());
-  if (request.json) terminal.out(printableJson({ partition: erasure.partition, ...status.view }, 2));
+  if (request.json) terminal.out(jsonLines({ partition: erasure.partition, ...status.view }));
   else for (const line of status.lines) terminal.out(line);
   return EXIT.ok;
 }

@@ -64,7 +64,7 @@ export function* erasurePlan(
   });
   if (cells.length > 0) yield* formatTable(['ID', 'CREATED', 'REGION', 'STATE', 'MARKED'], cells);
   const deletes = step === 'finish' ? 'now' : (isoOf(due) ?? '?');
-  yield formatFields([
+  yield* formatFields([
     [step, partition],
     ...(erasure === undefined ? [] : ([['erasure', erasure.erase]] as [string, string][])),
     ...ids.map(({ id, region, buried }): [string, string] => [
@@ -110,7 +110,7 @@ export function erasureStatus(
     ...left.map(fieldOfCopy),
     ...UNLISTED.map((text): [string, string] => ['not listed', text]),
   ];
-  return { view, lines: [formatFields(fields)] };
+  return { view, lines: formatFields(fields) };
 }
 
 /** How long warm processes may still use the keys. */

@@ -7,7 +7,7 @@ import { readAnyRecord, type AnyRecord } from './any-record.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { textOf } from './input.ts';
 import { viewOf, wrapsOf, type KeyView, type WrapsView } from './key-view.ts';
-import { formatFields, isoOf, printableJson } from './text.ts';
+import { formatFields, isoOf, jsonLines } from './text.ts';
 
 /** Options of `keyfold inspect`. */
 export interface InspectRequest {
@@ -49,7 +49,7 @@ export async function inspectRecord(
   const view = recordView(record, config);
   const rows = chain ? await chainOf(view, config, dependencies) : [];
   const { terminal } = dependencies;
-  if (json) terminal.out(printableJson(chain ? { ...view, chain: rows } : view, 2));
+  if (json) terminal.out(jsonLines(chain ? { ...view, chain: rows } : view));
   else {
     terminal.out(formatFields(fieldsOf(view)));
     for (const row of rows) terminal.out(formatFields(chainFields(row)));
@@ -118,5 +118,6 @@ function chainFields(row: ChainView): [string, string][] {
     ['row', `${row.id} ${row.created ?? '?'}`],
     ['state', 'unreadable' in row ? `${row.state}: ${row.unreadable}` : row.state],
     ...wraps.map(({ region, arn }): [string, string] => [`wrapped in ${region}`, arn]),
+    ...('wrappedBy' in row && row.wrappedBy ? [['wrapped by', row.wrappedBy] as [string, string]] : []),
   ];
 }

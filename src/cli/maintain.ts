@@ -2,7 +2,7 @@ import type { AppConfig } from '../config/app-config.ts';
 import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
-import { formatTable, isoOf, printableJson } from './text.ts';
+import { formatTable, isoOf, jsonLines } from './text.ts';
 import { auditOf, type AuditedRequest } from './write-audit.ts';
 
 /** Options of `keyfold maintain`. */
@@ -43,7 +43,7 @@ export async function maintain(
     report.systemKeys.some(({ fault, regions }) => fault !== undefined || regions.some((one) => one.fault));
   const done = dryRun ? 'would-maintain' : 'maintained';
   await record({ ...key, created: report.created?.created ?? 'latest' }, isFaulty ? 'failed' : done);
-  if (json) dependencies.terminal.out(printableJson(report, 2));
+  if (json) dependencies.terminal.out(jsonLines(report));
   else for (const line of linesOf(report, dryRun)) dependencies.terminal.out(line);
   return isFaulty ? EXIT.failed : EXIT.ok;
 }

@@ -31,7 +31,7 @@ import { showKey } from './show-key.ts';
 import { addTableCommands } from './table-commands.ts';
 import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
-import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
+import { EXIT, type CliDependencies, type CommandTerminal, type Terminal } from './dependencies.ts';
 
 /** The variable that names an SQL database with the key table. Only an operator's commands read it. */
 const METASTORE_URL = `${PREFIX}METASTORE_URL`;
@@ -43,7 +43,7 @@ const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;
  * @param argv the arguments after the program's name
  * @returns the process's exit code
  */
-export async function runCli(argv: readonly string[], given: CliDependencies): Promise<number> {
+export async function runCli(argv: readonly string[], given: CliDependencies<Terminal>): Promise<number> {
   let exitCode: number = EXIT.ok;
   const terminal = escapingTerminal(given.terminal);
   const { [METASTORE_URL]: url, ...others } = given.environment;
@@ -75,8 +75,8 @@ export async function runCli(argv: readonly string[], given: CliDependencies): P
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
   // Configure the program first, because subcommands copy its settings when they are made.
   program.exitOverride().configureOutput({
-    writeOut: (text) => terminal.out(text.trimEnd()),
-    writeErr: (text) => terminal.err(text.trimEnd()),
+    writeOut: (text) => terminal.out(text.trimEnd().split('\n')),
+    writeErr: (text) => terminal.err(text.trimEnd().split('\n')),
   });
   program.version(dependencies.version);
 
@@ -224,12 +224,12 @@ function parseCreated(text: string): number | 'latest' {
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
-/** Wraps a terminal, so that hidden and control characters are escaped in every text. */
-function escapingTerminal(terminal: Terminal): Terminal {
+/** Wraps a terminal, so that hidden and control characters are escaped in every line. */
+function escapingTerminal(terminal: Terminal): CommandTerminal {
   const { ask } = terminal;
   return {
-    out: (text, colour) => terminal.out(printableLines(text), colour),
-    err: (text) => terminal.err(printableLines(text)),
+    out: (lines, colour) => terminal.out(printableLines(lines), colour),
+    err: (lines) => terminal.err(printableLines(lines)),
     status: terminal.status && ((text) => terminal.status?.(printable(text))),
     ask: ask && ((question) => ask(printable(question))),
   };
@@ -240,10 +240,9 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only configuration errors have several lines. In other errors, a line feed may come from the ID of a row, and could
-  // imitate a line of output.
-  terminal.err(`keyfold: ${isMultiline ? message : printable(message)}`);
+  // Only configuration errors have several lines. In other errors, a line feed may come from the ID of a row.
+  terminal.err(isMultiline ? `keyfold: ${message}`.split('\n') : `keyfold: ${message}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
-  if (error.cause instanceof Error) terminal.err(printable(error.cause.message));
+  if (error.cause instanceof Error) terminal.err(error.cause.message);
   return error.code === 'InvalidConfiguration' || error.code === 'InvalidRequest' ? EXIT.usage : EXIT.failed;
 }

@@ -5,7 +5,7 @@ import { KeyNaming } from '../records/ids.ts';
 import { checkRows, type RowCheck } from '../maintenance/row-checks.ts';
 import { openAudit, type ProveOutcome } from './audit.ts';
 import { openTableOf } from './one-key.ts';
-import { formatTable, printableJson } from './text.ts';
+import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Options of `keys prove`. */
@@ -125,7 +125,7 @@ function finish({ json, dryRun }: ProveRequest, views: readonly RowView[], { ter
   const count = (...wanted: RowView['outcome'][]): number =>
     views.filter(({ outcome }) => wanted.includes(outcome)).length;
   if (json) {
-    terminal.out(printableJson(views, 2));
+    terminal.out(jsonLines(views));
   } else if (dryRun) {
     terminal.out('Dry run: nothing was written.');
   } else {

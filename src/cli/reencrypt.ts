@@ -93,7 +93,7 @@ export async function reencrypt(
   } as const;
   if (reportFile !== undefined) await writeFile(reportFile, `${printableJson(report, 2)}\n`, { mode: 0o600 });
   if (checkpointFile !== undefined) await removeCheckpoint(checkpointFile);
-  terminal.out(request.json ? printableJson(report) : textOf(report, quarantineFile));
+  terminal.out(request.json ? printableJson(report) : linesOf(report, quarantineFile));
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }
 
@@ -145,7 +145,7 @@ async function auditOf(
   };
 }
 
-function textOf(report: ReencryptReport, quarantineFile: string): string {
+function linesOf(report: ReencryptReport, quarantineFile: string): string[] {
   const { rows, written, unchanged, quarantined, skipped, dryRun, keys } = report;
   const summary = formatFields([
     ['rows', String(rows)],
@@ -154,5 +154,5 @@ function textOf(report: ReencryptReport, quarantineFile: string): string {
     ['in quarantine', quarantined === 0 ? '0' : `${quarantined}: see ${quarantineFile}`],
     ['skipped', String(skipped)],
   ]);
-  return [summary, ...formatKeys(keys)].join('\n');
+  return [...summary, ...formatKeys(keys)];
 }

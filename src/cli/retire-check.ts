@@ -7,7 +7,7 @@ import { textOf } from './input.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { parseRecordReport, type KeyReport } from './record-report.ts';
-import { printableJson } from './text.ts';
+import { jsonLines } from './text.ts';
 
 /** Options of `keys retire-check`. */
 export interface RetireRequest extends KeyRequest {
@@ -98,7 +98,7 @@ function faultsOf(
 
 function print(view: RetireView, json: boolean, reports: readonly KeyReport[], { terminal }: CliDependencies): void {
   if (json) {
-    terminal.out(printableJson(view, 2));
+    terminal.out(jsonLines(view));
     return;
   }
   const { outcome, records, why } = view;

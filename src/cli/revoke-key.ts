@@ -6,7 +6,7 @@ import { openAudit, type RevokeOutcome } from './audit.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { latestBy, latestByInWords, reachOf, type CacheBounds } from './reach.ts';
-import { formatFields, printable, printableJson } from './text.ts';
+import { formatFields, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /** Arguments and options of `keys revoke`. */
@@ -78,8 +78,8 @@ export async function revokeKey(
       fromMs === undefined
         ? undefined
         : { revokeCheckIntervalMs, staleGraceMs, latestBy: latestBy(config.policy, fromMs) };
-    terminal.out(printableJson({ id, created, ...place, dryRun, outcome, says, reach }, 2));
-  } else if (failed) terminal.err(`keyfold: ${printable(says)}`);
+    terminal.out(jsonLines({ id, created, ...place, dryRun, outcome, says, reach }));
+  } else if (failed) terminal.err(`keyfold: ${says}`);
   else terminal.out(says);
   return failed ? EXIT.failed : EXIT.ok;
 }

@@ -4,7 +4,7 @@ import type { KeyTable } from '../maintenance/key-table.ts';
 import { KeyNaming, type KeyId } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { progressOf } from './progress.ts';
-import { formatTable, printableJson } from './text.ts';
+import { formatTable, jsonLines } from './text.ts';
 import { auditOf, type AuditedRequest } from './write-audit.ts';
 
 /** Options of `keys rotate`. */
@@ -93,7 +93,7 @@ async function* idsOfPartitions(naming: KeyNaming, table: KeyTable): AsyncGenera
 }
 
 function print(views: readonly RotationView[], { json }: RotateRequest, { terminal }: CliDependencies): void {
-  if (json) terminal.out(printableJson(views, 2));
+  if (json) terminal.out(jsonLines(views));
   else if (views.length === 0) terminal.err('The table has no Intermediate Key of this service.');
   else {
     const cells = views.map(({ id, created, outcome, why = '' }) => [id, String(created ?? ''), outcome, why]);

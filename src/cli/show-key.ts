@@ -1,7 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { viewOf, wrapsOf, type KeyView, type WrapsView } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
-import { formatFields, printableJson } from './text.ts';
+import { formatFields, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function showKey(
   }
   const view = viewOf(row, config.policy, now());
   const wraps = wrapsOf(row);
-  if (request.json) terminal.out(printableJson({ ...view, ...place, ...wraps }, 2));
+  if (request.json) terminal.out(jsonLines({ ...view, ...place, ...wraps }));
   else terminal.out(formatFields([...fieldsOf(view, wraps), ['table', `${place.table} in ${place.region}`]]));
   return EXIT.ok;
 }
@@ -38,8 +38,6 @@ function fieldsOf(view: KeyView, wraps: WrapsView | undefined): [string, string]
     ['state', unreadable === undefined ? state : `${state}: ${unreadable}`],
     ...(parent === null ? [] : [['parent', `${parent.id} ${parent.created}`] as [string, string]]),
     ...(wraps?.wraps.map(({ region, arn }): [string, string] => [`wrapped in ${region}`, arn]) ?? []),
-    ...(wraps?.kms === 'static'
-      ? [['wrapped by', 'a static master key: there is no KMS envelope'] as [string, string]]
-      : []),
+    ...(wraps?.wrappedBy === undefined ? [] : [['wrapped by', wraps.wrappedBy] as [string, string]]),
   ];
 }

@@ -29,8 +29,8 @@ export function formatRow(row: readonly string[], widths: readonly number[]): st
 }
 
 /** Formats names and values in two columns, one pair per line. */
-export function formatFields(fields: readonly (readonly [string, string])[]): string {
-  return formatTable(['', ''], fields).slice(1).join('\n');
+export function formatFields(fields: readonly (readonly [string, string])[]): string[] {
+  return formatTable(['', ''], fields).slice(1);
 }
 
 /** Formats a time in seconds since 1970 as ISO 8601. Returns undefined if it is out of the range of `Date`. */
@@ -57,9 +57,14 @@ export function printable(text: string): string {
   });
 }
 
-/** Escapes a string as {@link printable} does, but keeps its line feeds. */
-export function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n');
+/** Makes one line or several lines safe for a terminal, and joins them. */
+export function printableLines(lines: string | readonly string[]): string {
+  return [lines].flat().map(printable).join('\n');
+}
+
+/** Returns the lines of {@link printableJson} with an indentation of two, for people. */
+export function jsonLines(value: unknown): string[] {
+  return printableJson(value, 2).split('\n');
 }
 
 /** Returns the JSON text of a value. Control characters and invisible characters are written as JSON escapes. */

@@ -63,9 +63,11 @@ export async function verifyRecords(
   let line = 0;
   let batch: Row[] = [];
   let characters = 0;
-  for await (const text of await linesOf(request.source, dependencies)) {
+  for await (const given of await linesOf(request.source, dependencies)) {
     line += 1;
-    if (text.trim() === '') continue;
+    // This also removes a byte order mark before the first line.
+    const text = given.trim();
+    if (text === '') continue;
     batch.push(rowOf(text, line, request));
     characters += text.length;
     if (batch.length < BATCH && characters < BATCH_CHARACTERS) continue;
@@ -81,7 +83,7 @@ export async function verifyRecords(
   if (request.reportFile !== undefined)
     await writeFile(request.reportFile, `${printableJson(whole, 2)}\n`, { mode: 0o600 });
   if (request.json) terminal.out(printableJson(whole));
-  else terminal.out(textOfReport(whole));
+  else terminal.out(linesOfReport(whole));
   return whole.unreadable > 0 ? EXIT.failed : EXIT.ok;
 }
 
@@ -167,12 +169,12 @@ function memberOf(value: unknown, name: string | undefined): unknown {
   return Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
 }
 
-function textOfReport({ records, opens, needsContext, unreadable, keys }: RecordReport): string {
+function linesOfReport({ records, opens, needsContext, unreadable, keys }: RecordReport): string[] {
   const summary = formatFields([
     ['records', String(records)],
     ['open', String(opens)],
     ['need a context', String(needsContext)],
     ['unreadable', String(unreadable)],
   ]);
-  return [summary, ...formatKeys(keys)].join('\n');
+  return [...summary, ...formatKeys(keys)];
 }

@@ -43,6 +43,11 @@ export interface TableDescription {
   readonly isDeletionProtected: boolean;
   /** The KMS key that encrypts the table. Undefined for DynamoDB's own key. */
   readonly encryption: { readonly keyArn: string; readonly inaccessible: boolean } | undefined;
+  /**
+   * The capacity units per second that the table itself allows. A member is undefined if only the account's quota
+   * applies.
+   */
+  readonly capacity: { readonly reads: number | undefined; readonly writes: number | undefined };
   /** The replicas in other regions. */
   readonly replicas: readonly { readonly region: string; readonly status: string }[];
 }
@@ -56,4 +61,35 @@ export interface TableInspector {
   credentialsEndAtMs(): Promise<Outcome<number | undefined>>;
   /** See {@link KmsInspector.clockOffsetMs}. */
   clockOffsetMs(): number | undefined;
+}
+
+/** A quota in AWS Service Quotas. */
+export interface QuotaName {
+  /** Such as `kms`. */
+  readonly service: string;
+  /** Such as `L-6E3AF000`. */
+  readonly code: string;
+}
+
+/** A metric of CloudWatch that counts use. */
+export interface UsageMetric {
+  readonly namespace: string;
+  readonly name: string;
+  readonly dimensions: Readonly<Record<string, string>>;
+}
+
+/** The value of a quota, and the metric that counts its use. */
+export interface Quota {
+  /** Undefined if Service Quotas does not know it. */
+  readonly value: number | undefined;
+  /** Undefined if Service Quotas names no metric. */
+  readonly metric: UsageMetric | undefined;
+}
+
+/** An operator's view of the quotas of an AWS account in one region. No method throws. */
+export interface QuotaInspector {
+  /** The quota that applies to the account. */
+  quota(name: QuotaName): Promise<Outcome<Quota>>;
+  /** The use per second in the busiest minute of the last 24 hours. Undefined if CloudWatch counted none. */
+  peakRate(metric: UsageMetric): Promise<Outcome<number | undefined>>;
 }

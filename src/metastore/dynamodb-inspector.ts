@@ -61,9 +61,22 @@ function descriptionOf(table: SdkTable): TableDescription {
       sse?.KMSMasterKeyArn === undefined
         ? undefined
         : { keyArn: sse.KMSMasterKeyArn, inaccessible: sse.InaccessibleEncryptionDateTime !== undefined },
+    capacity: capacityOf(table),
     replicas: (table.Replicas ?? []).map((replica) => ({
       region: replica.RegionName ?? '?',
       status: replica.ReplicaStatus ?? 'unknown',
     })),
   };
+}
+
+function capacityOf({ ProvisionedThroughput: set, OnDemandThroughput: most }: SdkTable): TableDescription['capacity'] {
+  return {
+    reads: firstLimit(set?.ReadCapacityUnits, most?.MaxReadRequestUnits),
+    writes: firstLimit(set?.WriteCapacityUnits, most?.MaxWriteRequestUnits),
+  };
+}
+
+/** DynamoDB returns zero as the provisioned capacity of an on-demand table, and -1 as a maximum that was removed. */
+function firstLimit(...units: readonly (number | undefined)[]): number | undefined {
+  return units.find((each) => each !== undefined && each > 0);
 }

@@ -1,4 +1,5 @@
 /** Tests `keyfold doctor` on moto, which has settings of tables and keys that our emulators lack. */
+import { CloudWatchClient, PutMetricDataCommand, type MetricDatum } from '@aws-sdk/client-cloudwatch';
 import {
   CreateTableCommand,
   DynamoDBClient,
@@ -19,6 +20,7 @@ import { KEY_TABLE } from '../../local/dynamodb.ts';
 import type { HealthCheck } from '../../src/cli/health/check.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { OperatorFixture } from '../support/operator.ts';
+import { StubQuotas } from '../support/stub-quotas.ts';
 import { AWS_ENVIRONMENT, startMoto, type PeerServer } from './processes.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);
@@ -31,6 +33,7 @@ const ALIAS = 'alias/keyfold';
 let moto: PeerServer;
 let operator: OperatorFixture;
 let dynamoDb: DynamoDBClient;
+let quotas: StubQuotas;
 const arns: Record<string, string> = {};
 const keyIds: Record<string, string> = {};
 
@@ -41,6 +44,9 @@ function kmsIn(region: string): KMSClient {
 beforeAll(async () => {
   moto = await startMoto();
   process.env['AWS_ENDPOINT_URL_KMS'] = moto.endpoint;
+  // moto has no quotas of KMS and DynamoDB, but it has metrics.
+  quotas = await StubQuotas.start();
+  process.env['AWS_ENDPOINT_URL_CLOUDWATCH'] = moto.endpoint;
   operator = OperatorFixture.at(moto.endpoint);
   for (const region of REGIONS) {
     const kms = kmsIn(region);
@@ -60,7 +66,7 @@ beforeAll(async () => {
   const keyfold = new SessionFactory({ service: 'orders', product: 'shop', kms, metastore });
   await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
 });
-afterAll(() => moto.stop());
+afterAll(() => Promise.all([moto.stop(), quotas.stop()]));
 
 async function setRecovery(PointInTimeRecoveryEnabled: boolean): Promise<void> {
   const PointInTimeRecoverySpecification = { PointInTimeRecoveryEnabled };
@@ -101,4 +107,21 @@ it('keyfold doctor reports a KMS key that is not rotated, and one that is disabl
   expect((await findings()).found).toContain(`fault kms ${EAST} key`);
   await kms.send(new EnableKeyCommand({ KeyId }));
   await kms.send(new EnableKeyRotationCommand({ KeyId }));
+});
+
+it("keyfold doctor finds the busiest minute in CloudWatch's metrics", async () => {
+  const metrics = new CloudWatchClient({ region: EAST, endpoint: moto.endpoint });
+  const Dimensions = Object.entries({
+    Class: 'None',
+    Resource: 'CryptographicOperationsSymmetric',
+    Service: 'KMS',
+    Type: 'API',
+  }).map(([Name, Value]) => ({ Name, Value }));
+  const point = (minutesAgo: number, Value: number): MetricDatum => {
+    return { MetricName: 'CallCount', Dimensions, Timestamp: new Date(Date.now() - 60_000 * minutesAgo), Value };
+  };
+  // The use of yesterday does not count.
+  const MetricData = [point(90, 300_000), point(90, 300_000), point(60, 540_000), point(1500, 900_000)];
+  await metrics.send(new PutMetricDataCommand({ Namespace: 'AWS/Usage', MetricData }));
+  expect(await findings()).toEqual({ code: 3, found: [`warn kms ${EAST} quota`] });
 });

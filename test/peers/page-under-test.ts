@@ -23,7 +23,7 @@ export class PageUnderTest {
     const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme: scheme });
     const opened = new PageUnderTest(await context.newPage());
     await opened.page.goto(url);
-    await opened.page.locator('#region-us-west-2').waitFor();
+    await opened.page.locator('#keys > *').waitFor();
     return opened;
   }
 
@@ -36,6 +36,8 @@ export class PageUnderTest {
   /** Waits for an outcome. Returns what the page says about it and its cost. */
   async said(outcome: RegExp): Promise<string> {
     const status = this.page.locator('#last-status').filter({ hasText: outcome });
+    // The page shows the outcome before it reads the state again. After a dialog, it is not even busy at once.
+    await status.waitFor();
     await this.settled();
     return (await status.textContent()) ?? '';
   }

@@ -8,6 +8,7 @@ import { SessionFactory, type DataRowRecord, type EnvelopeKeyRecord, type KeyId 
 import { VaultKms } from '../../src/kms/vault/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { OperatorFixture } from '../support/operator.ts';
+import { StubQuotas } from '../support/stub-quotas.ts';
 import { OpenBao } from './openbao.ts';
 import { AWS_ENVIRONMENT } from './processes.ts';
 
@@ -19,12 +20,13 @@ const PAYLOAD = Buffer.from('payload');
 
 let bao: OpenBao;
 let operator: OperatorFixture;
+let quotas: StubQuotas;
 let role: { roleId: string; secretId: string };
 let folder: string;
 let record: DataRowRecord;
 
 beforeAll(async () => {
-  [bao, operator] = await Promise.all([OpenBao.start(), OperatorFixture.start()]);
+  [bao, operator, quotas] = await Promise.all([OpenBao.start(), OperatorFixture.start(), StubQuotas.start()]);
   await bao.write(`transit/keys/${TRANSIT_KEY}`, {});
   role = await bao.makeRole('operator', TRANSIT_KEY, {});
   folder = await mkdtemp(join(tmpdir(), 'keyfold-secret-'));
@@ -32,7 +34,7 @@ beforeAll(async () => {
   record = await sessions().session('tenant-1').encrypt(PAYLOAD);
 });
 afterAll(async () => {
-  await Promise.all([bao.stop(), operator.stop(), rm(folder, { recursive: true })]);
+  await Promise.all([bao.stop(), operator.stop(), quotas.stop(), rm(folder, { recursive: true })]);
 });
 
 /** A service process with a cold cache. */

@@ -4,6 +4,7 @@ import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emul
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { DynamoDbProxy, type DynamoDbFault } from './dynamodb-proxy.ts';
 import { OperatorFixture } from './operator.ts';
+import { StubQuotas } from './stub-quotas.ts';
 
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
@@ -14,12 +15,15 @@ export interface TableSettings {
   recovery: { PointInTimeRecoveryStatus: string; RecoveryPeriodInDays?: number };
   SSEDescription?: object;
   Replicas?: readonly object[];
+  ProvisionedThroughput?: object;
+  OnDemandThroughput?: object;
 }
 
 /** A service on emulators of KMS in two regions and of DynamoDB, with nothing for `keyfold doctor` to find. */
 export class HealthyService {
   readonly kms: KmsEmulator;
   readonly proxy: DynamoDbProxy;
+  readonly quotas: StubQuotas;
   readonly operator: OperatorFixture;
   readonly keys: Readonly<Record<string, string>>;
   readonly table: TableSettings = {
@@ -31,17 +35,20 @@ export class HealthyService {
   private constructor(
     kms: KmsEmulator,
     proxy: DynamoDbProxy,
+    quotas: StubQuotas,
     keys: HealthyService['keys'],
     closeTable: () => Promise<void>,
   ) {
     this.kms = kms;
     this.proxy = proxy;
+    this.quotas = quotas;
     this.keys = keys;
     this.operator = OperatorFixture.at(proxy.endpoint);
     this.stop = async () => {
       await proxy.stop();
       await closeTable();
       await kms.close();
+      await quotas.stop();
     };
     proxy.faultOf = (call) => this.answerOf(call);
   }
@@ -52,7 +59,8 @@ export class HealthyService {
     const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);
     const keys = await ensureKeys(kms, [WEST, EAST]);
     process.env['AWS_ENDPOINT_URL_KMS'] = kms.endpoint;
-    const service = new HealthyService(kms, await DynamoDbProxy.start(endpoint), keys, close);
+    const proxy = await DynamoDbProxy.start(endpoint);
+    const service = new HealthyService(kms, proxy, await StubQuotas.start(), keys, close);
     await service.sessions().session('tenant-1').encrypt(Buffer.from('x'));
     return service;
   }

@@ -1,7 +1,8 @@
 import type { Outcome } from '../../connections/inspected-calls.ts';
-import type { KmsInspector, KmsKeyDescription } from '../../maintenance/inspection.ts';
+import type { KmsInspector, KmsKeyDescription, QuotaInspector } from '../../maintenance/inspection.ts';
 import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts';
+import { checkKmsQuota } from './quota-health.ts';
 
 /** Above this latency, a region is close to Keyfold's time-out of 2 seconds. */
 const SLOW_MS = 1000;
@@ -16,14 +17,22 @@ export interface KmsRegionHealth {
   readonly decrypts: boolean;
 }
 
-/** Checks the configured KMS key of one region. */
-export async function checkKmsRegion(inspector: KmsInspector): Promise<KmsRegionHealth> {
-  const [attempts, described] = await Promise.all([inspector.tryActions(), inspector.describe()]);
+/** Checks the configured KMS key of one region, and the region's quota. */
+export async function checkKmsRegion(
+  inspector: KmsInspector,
+  openQuotas: (region: string) => Promise<QuotaInspector>,
+): Promise<KmsRegionHealth> {
+  const { region } = inspector;
+  const [attempts, described, quota] = await Promise.all([
+    inspector.tryActions(),
+    inspector.describe(),
+    openQuotas(region).then((quotas) => checkKmsQuota(region, quotas)),
+  ]);
   const key = 'answer' in described ? described.answer : undefined;
   const rotation = key && (await inspector.rotation(key.arn));
   return {
     inspector,
-    checks: [callsOf(inspector, attempts), keyOf(inspector, described), rotationOf(inspector, key, rotation)],
+    checks: [callsOf(inspector, attempts), keyOf(inspector, described), rotationOf(inspector, key, rotation), quota],
     keyArn: key?.arn,
     decrypts: attempts.Decrypt !== undefined && 'answer' in attempts.Decrypt,
   };

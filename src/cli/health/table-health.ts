@@ -1,8 +1,9 @@
 import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import type { Outcome } from '../../connections/inspected-calls.ts';
-import type { TableDescription, TableInspector } from '../../maintenance/inspection.ts';
+import type { QuotaInspector, TableDescription, TableInspector } from '../../maintenance/inspection.ts';
 import type { TablePlace } from '../../maintenance/key-table.ts';
 import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts';
+import { checkTableQuota } from './quota-health.ts';
 
 /** The primary key of Asherah's key table. */
 const SCHEMA = ['Id S HASH', 'Created N RANGE'];
@@ -12,6 +13,7 @@ export interface TableChecks {
   readonly place: TablePlace;
   /** Opens the inspector of the table, or of its replica in another region. */
   readonly open: (region?: string) => TableInspector;
+  readonly openQuotas: (region: string) => Promise<QuotaInspector>;
   /** `KEYFOLD_REGION_SUFFIX`. */
   readonly regionSuffix: string | undefined;
 }
@@ -24,13 +26,13 @@ export interface TableHealth {
 
 /** Checks the key table and its replicas. */
 export async function checkTable(inspector: TableInspector, checks: TableChecks): Promise<TableHealth> {
-  const { place } = checks;
+  const { place, openQuotas } = checks;
   const described = await inspector.describe();
   if ('fault' in described) {
     return { checks: [undescribed('table', described.fault, place)], answers: false };
   }
   const { answer: table } = described;
-  const settings = await settingsOf('table', table, inspector, place);
+  const settings = await settingsOf('table', table, inspector, place, openQuotas);
   const replicas = await replicasOf(table, checks);
   return { checks: [schemaOf(table, place), ...settings, ...replicas], answers: true };
 }
@@ -68,12 +70,18 @@ async function settingsOf(
   of: string,
   table: TableDescription,
   inspector: TableInspector,
-  { table: name, region }: TablePlace,
+  place: TablePlace,
+  openQuotas: TableChecks['openQuotas'],
 ): Promise<HealthCheck[]> {
+  const { table: name, region } = place;
   const command = `--region ${region} --table-name ${name}`;
   const { isDeletionProtected, encryption } = table;
+  const [recovery, use] = await Promise.all([
+    inspector.recoveryDays(),
+    openQuotas(region).then((quotas) => checkTableQuota(of, table, place, quotas)),
+  ]);
   return [
-    recoveryOf(`${of} recovery`, await inspector.recoveryDays(), region, command),
+    recoveryOf(`${of} recovery`, recovery, region, command),
     isDeletionProtected
       ? ok(`${of} deletion`, 'protected')
       : warn(
@@ -82,6 +90,7 @@ async function settingsOf(
           `aws dynamodb update-table ${command} --deletion-protection-enabled`,
         ),
     encryptionOf(`${of} encryption`, encryption, region),
+    ...use,
   ];
 }
 
@@ -119,7 +128,7 @@ function encryptionOf(check: string, encryption: TableDescription['encryption'],
 }
 
 async function replicasOf(table: TableDescription, checks: TableChecks): Promise<HealthCheck[]> {
-  const { place, open, regionSuffix } = checks;
+  const { place, regionSuffix } = checks;
   const others = table.replicas.filter(({ region }) => region !== place.region);
   if (others.length === 0) return [ok('table replicas', 'none')];
   const suffix =
@@ -132,14 +141,13 @@ async function replicasOf(table: TableDescription, checks: TableChecks): Promise
           ),
         ]
       : [ok('table replicas', [place.region, ...others.map(({ region }) => region)].join(', '))];
-  const each = await Promise.all(others.map((replica) => checkReplica(replica, place, open)));
+  const each = await Promise.all(others.map((replica) => checkReplica(replica, checks)));
   return [...suffix, ...each.flat()];
 }
 
 async function checkReplica(
   { region, status }: TableDescription['replicas'][number],
-  place: TablePlace,
-  open: TableChecks['open'],
+  { place, open, openQuotas }: TableChecks,
 ): Promise<HealthCheck[]> {
   const of = `replica ${region}`;
   if (status !== 'ACTIVE' && status !== 'UPDATING')
@@ -148,7 +156,7 @@ async function checkReplica(
   const there = { ...place, region };
   const described = await inspector.describe();
   if ('fault' in described) return [undescribed(of, described.fault, there)];
-  return [ok(of, status), ...(await settingsOf(of, described.answer, inspector, there))];
+  return [ok(of, status), ...(await settingsOf(of, described.answer, inspector, there, openQuotas))];
 }
 
 /** The check of a table that does not answer, for checks that need its rows. */

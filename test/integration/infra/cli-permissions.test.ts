@@ -11,7 +11,8 @@ import { encodeDataRowRecord } from '../../../src/index.ts';
 import { read } from '../../support/documents.ts';
 import { noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
-import { isAllowed, KEYS, tableAt, WRITERS, type Principal } from './account.ts';
+import { isAllowed, KEYS, tableAt, WRITERS, type Principal, type Target } from './account.ts';
+import { ACCOUNT } from './template.ts';
 
 let world: HealthyService;
 let created: number;
@@ -47,7 +48,7 @@ afterAll(async () => {
 const [, SECTION = ''] = /^## Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
 /** The commands of the tables, and the IAM actions that each needs. */
 const DOCUMENTED = Object.entries(
-  Object.groupBy([...rowsOf('KMS'), ...rowsOf('DynamoDB')], ({ command }) => command),
+  Object.groupBy(['KMS', 'DynamoDB', 'Service Quotas', 'CloudWatch'].flatMap(rowsOf), ({ command }) => command),
 ).map(([command, rows = []]) => ({ command, actions: rows.flatMap(({ actions }) => actions).toSorted() }));
 
 /** The rows of one service's table. */
@@ -55,7 +56,7 @@ function rowsOf(service: string): { command: string; actions: string[] }[] {
   const [, table = ''] = new RegExp(`^\\| command +\\| ${service} +\\|$(.*?)^$`, 'ms').exec(SECTION) ?? [];
   return [...table.matchAll(/^\| `([a-z -]+)` +\|(.*)\|$/gm)].map(([, command = '', cell = '']) => ({
     command,
-    actions: [...cell.matchAll(/`(\w+)`/g)].map(([, action]) => `${service.toLowerCase()}:${action}`),
+    actions: [...cell.matchAll(/`(\w+)`/g)].map(([, action]) => `${service.toLowerCase().replace(' ', '')}:${action}`),
   }));
 }
 
@@ -101,6 +102,10 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
 
 /** Changes the service so that a command makes calls that it rarely needs. */
 const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
+  doctor: () => {
+    // Service Quotas may know only the default of a quota.
+    world.quotas.knowsOnlyDefaults = true;
+  },
   'keys prove': async () => {
     const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, noDeadline());
     if (row !== undefined) await world.operator.put({ ...row, proof: undefined });
@@ -131,13 +136,23 @@ function called(): string[] {
     const [action = ''] = call.split(' ');
     return `dynamodb:${ITEM_ACTIONS.test(action) ? `${action}Item` : action}`;
   });
-  return [...new Set([...world.kms.calls().map(({ action }) => `kms:${action}`), ...ofTable])].toSorted();
+  const ofKms = world.kms.calls().map(({ action }) => `kms:${action}`);
+  return [...new Set([...ofKms, ...ofTable, ...world.quotas.calls])].toSorted();
 }
 
 function reset(): void {
   world.proxy.calls = [];
   world.proxy.ids = [];
   world.kms.resetCalls();
+  world.quotas.calls = [];
+}
+
+/** The resources of an action, with their policies. The resource of every other action is all resources. */
+function targetsOf(action: string): Target[] {
+  if (action.startsWith('kms:')) return [KEYS['the key'], KEYS["the other region's key"]];
+  if (action.startsWith('dynamodb:')) return [tableAt(WEST, SYSTEM_KEY), tableAt(EAST, SYSTEM_KEY)];
+  const isOfQuotas = action === 'servicequotas:GetServiceQuota';
+  return [isOfQuotas ? { arn: `arn:aws:servicequotas:${WEST}:${ACCOUNT}:kms/L-6E3AF000` } : { arn: '*' }];
 }
 
 /** An operator with the permissions that the table names for a command. */
@@ -161,10 +176,8 @@ describe('the permissions of the commands in docs/reference/cli.md', () => {
     expect(called()).toEqual(actions);
     const operator = operatorWith(actions);
     for (const action of actions) {
-      const targets = action.startsWith('kms:')
-        ? [KEYS['the key'], KEYS["the other region's key"]]
-        : [tableAt(WEST, SYSTEM_KEY), tableAt(EAST, SYSTEM_KEY)];
-      for (const target of targets) expect([action, await isAllowed(operator, action, target)]).toEqual([action, true]);
+      for (const target of targetsOf(action))
+        expect([action, await isAllowed(operator, action, target)]).toEqual([action, true]);
     }
   });
 });

@@ -83,6 +83,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   metastore: [...CORE, 'envelope', 'maintenance', 'connections', 'node:util', '@aws-sdk/client-dynamodb'],
   operations: [...CORE, 'envelope', 'valibot'],
+  quotas: [
+    'errors.ts',
+    'async',
+    'connections',
+    'maintenance',
+    '@aws-sdk/client-cloudwatch',
+    '@aws-sdk/client-service-quotas',
+  ],
   rows: [
     ...CORE,
     'maintenance',

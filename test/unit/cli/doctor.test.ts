@@ -66,6 +66,15 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
   await world.operator.put({ ...row, encryptedKey: encodeKekEnvelope({ encryptedKey, kmsKeks: change(kmsKeks) }) });
 }
 
+/** Makes the table's answers have dates that differ from this machine's clock. */
+function dateAnswers(offsetMs: number): void {
+  const date = new Date(Date.now() + offsetMs).toUTCString();
+  world.proxy.faultOf = (call) => {
+    const answer = world.answerOf(call);
+    return answer && ({ ...answer, headers: { date } } as DynamoDbFault);
+  };
+}
+
 describe('keyfold doctor', () => {
   it('finds no fault in a healthy service, and prints one line for each check', async () => {
     const { code, all } = await examine();
@@ -74,11 +83,13 @@ describe('keyfold doctor', () => {
       'settings',
       'credentials',
       'clock',
-      ...[WEST, EAST].flatMap((region) => ['calls', 'key', 'rotation'].map((what) => `kms ${region} ${what}`)),
+      ...[WEST, EAST].flatMap((region) => ['calls', 'key', 'rotation', 'quota'].map((what) => `kms ${region} ${what}`)),
       'table',
       'table recovery',
       'table deletion',
       'table encryption',
+      'table reads',
+      'table writes',
       'table replicas',
       'system keys',
       'system keys age',
@@ -142,14 +153,14 @@ describe('keyfold doctor', () => {
       code: 2,
     },
     'a clock that is two minutes behind': {
-      plant: () => {
-        const date = new Date(Date.now() + 120_000).toUTCString();
-        world.proxy.faultOf = (call) => {
-          const answer = world.answerOf(call);
-          return answer && ({ ...answer, headers: { date } } as DynamoDbFault);
-        };
-      },
+      plant: () => dateAnswers(120_000),
       found: [['clock', 'fault', "s behind AWS's"]],
+      fix: 'NTP',
+      code: 1,
+    },
+    'a clock that is two minutes ahead': {
+      plant: () => dateAnswers(-120_000),
+      found: [['clock', 'fault', "s ahead of AWS's"]],
       fix: 'NTP',
       code: 1,
     },
@@ -387,6 +398,52 @@ describe('keyfold doctor', () => {
       fix: 'docs/runbooks/rows-corrupted.md',
       code: 1,
     },
+    "callers who use most of a region's KMS quota": {
+      plant: () => (world.quotas.sums[EAST] = { 'CryptographicOperationsSymmetric CallCount': [60, 60 * 8123] }),
+      found: [[`kms ${EAST} quota`, 'warn', 'at most 8123 of 10000 calls a second in the last 24 h']],
+      fix: 'docs/runbooks/kms-throttles.md',
+      code: 3,
+    },
+    'a table that is read almost as often as the account may read it': {
+      plant: () => (world.quotas.sums[WEST] = { 'EncryptionKey ConsumedReadCapacityUnits': [60 * 32_000] }),
+      found: [['table reads', 'warn', 'at most 32000 of 40000 units a second in the last 24 h']],
+      fix: `aws service-quotas request-service-quota-increase --service-code dynamodb --region ${WEST} --quota-code L-CF0CBE56`,
+      code: 3,
+    },
+    'a table with a provisioned capacity that its writers use up': {
+      plant: () => {
+        world.table.ProvisionedThroughput = { ReadCapacityUnits: 100, WriteCapacityUnits: 10 };
+        world.quotas.sums[WEST] = { 'EncryptionKey ConsumedWriteCapacityUnits': [537] };
+      },
+      found: [['table writes', 'warn', 'at most 8.95 of 10 units a second in the last 24 h']],
+      fix: `aws dynamodb update-table --region ${WEST} --table-name EncryptionKey`,
+      code: 3,
+    },
+    'an on-demand table with a maximum that its readers reach': {
+      plant: () => {
+        world.table.ProvisionedThroughput = { ReadCapacityUnits: 0, WriteCapacityUnits: 0 };
+        world.table.OnDemandThroughput = { MaxReadRequestUnits: 5, MaxWriteRequestUnits: -1 };
+        world.quotas.sums[WEST] = { 'EncryptionKey ConsumedReadCapacityUnits': [300] };
+      },
+      found: [['table reads', 'warn', 'at most 5 of 5 units a second in the last 24 h']],
+      fix: "raise the table's own limit",
+      code: 3,
+    },
+    'a role that may not see the quotas': {
+      plant: () => {
+        world.quotas.refused.add('servicequotas:GetServiceQuota');
+        world.table.OnDemandThroughput = { MaxReadRequestUnits: 5 };
+        world.quotas.refused.add('cloudwatch:GetMetricStatistics');
+      },
+      found: [
+        [`kms ${WEST} quota`, 'skip', 'could not look: servicequotas:GetServiceQuota failed: AccessDeniedException'],
+        [`kms ${EAST} quota`, 'skip', 'could not look: servicequotas:GetServiceQuota failed: AccessDeniedException'],
+        ['table reads', 'skip', 'could not look: cloudwatch:GetMetricStatistics failed: AccessDeniedException'],
+        ['table writes', 'skip', 'could not look: servicequotas:GetServiceQuota failed: AccessDeniedException'],
+      ],
+      fix: '',
+      code: 0,
+    },
     'a static master key': {
       plant: () => undefined,
       environment: () => ({
@@ -478,11 +535,24 @@ describe('keyfold doctor', () => {
     ]);
   });
 
+  it('shows the use of the quotas, also of those with only a default', async () => {
+    world.quotas.knowsOnlyDefaults = true;
+    world.quotas.sums[WEST] = { 'CryptographicOperationsSymmetric CallCount': [30, 75, 3] };
+    const { all, code } = await examine();
+    expect(code).toBe(0);
+    expect(all.filter(({ check }) => /quota$|reads$|writes$/.test(check))).toEqual([
+      { check: `kms ${WEST} quota`, state: 'ok', says: 'at most 1.25 of 10000 calls a second in the last 24 h' },
+      { check: `kms ${EAST} quota`, state: 'ok', says: 'at most 0 of 10000 calls a second in the last 24 h' },
+      { check: 'table reads', state: 'ok', says: 'at most 0 of 40000 units a second in the last 24 h' },
+      { check: 'table writes', state: 'ok', says: 'at most 0 of 40000 units a second in the last 24 h' },
+    ]);
+  });
+
   it('describes each replica in its own region', async () => {
     world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }];
     const { all, code } = await examine({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' });
     expect(code).toBe(0);
-    expect(all.filter(({ check }) => check.startsWith(`replica ${EAST}`))).toHaveLength(4);
+    expect(all.filter(({ check }) => check.startsWith(`replica ${EAST}`))).toHaveLength(6);
     expect(all).toContainEqual({ check: 'table replicas', state: 'ok', says: `${WEST}, ${EAST}` });
   });
 });

@@ -11,6 +11,7 @@ import { formatDuration, formatFields, formatTable, printable, printableJson } f
 import type { KeyRow, KeyTable } from '../../../src/maintenance/key-table.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
+import type { MaintenanceReport } from '../../../src/maintenance/system-key-maintenance.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 
 /**
@@ -47,8 +48,8 @@ async function keyfold(
     if (rows instanceof KeyfoldError) throw rows;
     return [...rows];
   };
-  const code = await runCli(['keys', ...args], {
-    environment: { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop' },
+  const code = await runCli(args[0] === 'maintain' ? args : ['keys', ...args], {
+    environment: { KEYFOLD_SERVICE: 'orders', KEYFOLD_PRODUCT: 'shop', KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) },
     terminal: {
       out: (text) => void all.push(out[out.push(text) - 1] ?? ''),
       err: (text) => void all.push(text),
@@ -58,11 +59,19 @@ async function keyfold(
     now: Date.now,
     ...operatorAdapters,
     openTable: () => table,
+    openMaintenance: async () => ({ run: async () => EVIL_REPORT }),
     version: '0.0.0',
     stdin: Readable.from([]),
   });
   return { code, out: out.join('\n'), all: all.join('\n') };
 }
+
+const EVIL_REPORT: MaintenanceReport = {
+  systemKeys: [],
+  erasuresDue: [{ partition: EVIL, erase: 'e', at: 60, due: 120 } as never],
+  erasuresFault: EVIL,
+  createFault: EVIL,
+};
 
 function evilRows(): KeyRow[] {
   const kek = { region: `us-west-2${EVIL}`, arn: EVIL, encryptedKek: Buffer.from('x') };
@@ -105,6 +114,12 @@ describe('a row ID with hidden characters', () => {
     const [, unreadable] = evilRows() as [KeyRow, KeyRow];
     const { all } = await keyfold(['revoke', '_SK_a_b', 'latest', '--yes'], [unreadable]);
     expect(all.split('\n').at(-1)).toBe(`keyfold: The key row ${SHOWN} cannot be read.`);
+    const maintained = await keyfold(['maintain'], []);
+    expect(maintained.out.split('\n')).toEqual([
+      `The keys of ${SHOWN} are due for deletion since 1970-01-01T00:02:00.000Z.`,
+      `The erasures could not be read: ${SHOWN}`,
+      `The next System Key could not be made: ${SHOWN}`,
+    ]);
     const named = await keyfold(['revoke', EVIL, 'latest'], []);
     expect(named.all).toBe(`keyfold: ${SHOWN} is not the ID of a System Key or an Intermediate Key.`);
   });
@@ -112,7 +127,7 @@ describe('a row ID with hidden characters', () => {
   it('is printed with an escape for each hidden character', () => {
     expect(printable(EVIL)).toBe(SHOWN);
     expect(formatTable(['ID'], [[EVIL]])).toEqual(['ID', SHOWN]);
-    expect(formatFields([['id', EVIL]])).toBe(`id  ${SHOWN}`);
+    expect(formatFields([['id', EVIL]])).toEqual([`id  ${SHOWN}`]);
     expect(printable('tenant-é_日本_🔑 \\x1b')).toBe('tenant-é_日本_🔑 \\x1b');
   });
 

@@ -179,6 +179,18 @@ describe('keyfold verify', () => {
     expect(JSON.parse(fromInput.stdout)).toMatchObject({ records: 4, opens: 4 });
   });
 
+  it('reads a file that begins with a byte order mark', async () => {
+    const file = await fileOf('marked.jsonl', [`\ufeff${encodeDataRowRecord(record)}`, `"${compact()}"`]);
+    const { code, counts } = await verified(file);
+    expect([code, counts]).toEqual([0, expect.objectContaining({ records: 2, opens: 2 })]);
+  });
+
+  it('does not let the name of a row add a line to the output', async () => {
+    const file = await fileOf('forged.jsonl', [JSON.stringify({ pk: 'x  RecordUnreadable\nopen  9', card: '' })]);
+    const { stdout } = await keyfold(['verify', file, '--field', 'card', '--id', 'pk']);
+    expect(stdout.split('\n')[0]).toBe(String.raw`unreadable  x  RecordUnreadable\x0aopen  9  InvalidRequest`);
+  });
+
   it('reads standard input, and shows neither plaintext nor the lines that it reads', async () => {
     const { code, stdout, stderr } = await keyfold(['verify', '-'], `${compact()}\n"${compact()}"\nCANARY\n`);
     expect(code).toBe(1);
