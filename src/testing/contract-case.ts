@@ -18,7 +18,7 @@ export type Opener<T> = () => T | Promise<T>;
 export interface ContractOptions<T> {
   /** Makes a plug-in whose service is down. Without it, the cases about outages are omitted. */
   readonly openFailing?: Opener<T>;
-  /** Makes a plug-in whose service accepts calls and never answers. Without it, the case about it is omitted. */
+  /** Makes a plug-in whose service accepts calls and never responds. Without it, the case about it is omitted. */
   readonly openHanging?: Opener<T>;
 }
 
