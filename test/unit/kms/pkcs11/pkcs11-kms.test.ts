@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KeyfoldError, MemoryMetastore, SessionFactory } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
-import { kmsContract } from '../../../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
 import { FAKE_DRIVER_PATH, FakeToken, GCM, KEY_WRAP_PAD } from '../../../support/fake-hsm/fake-token.ts';
@@ -24,12 +24,20 @@ const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
 const count = (calls: readonly string[], name: string): number => calls.filter((call) => call === name).length;
 
 describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with the mechanism %s', (mechanism) => {
-  runContract(
-    'Pkcs11Kms as a KMS',
-    kmsContract(() => token.open({ mechanism }), {
-      openFailing: () => token.open({ mechanism, tokenLabel: 'absent' }),
-    }),
-  );
+  let keyLabels = ['keyfold'];
+  const open = (): Pkcs11Kms => token.open({ mechanism, keyLabels });
+  const faults = {
+    openFailing: () => token.open({ mechanism, keyLabels, tokenLabel: 'absent' }),
+    openHanging: () => {
+      token.set({ faults: { C_OpenSession: 1500 } });
+      token.loseSessions();
+      return open();
+    },
+    openRefused: () => token.open({ mechanism, keyLabels: ['absent'] }),
+    rotate: () => void (keyLabels = ['older key', 'keyfold']),
+  };
+  runContract('Pkcs11Kms as a KMS', kmsContract(open, faults));
+  runContract('Pkcs11Kms as a renewer of wraps', wrapRenewerContract(open, faults));
 
   it('reports changed bytes as unreadable, whatever error code the library returns for them', async () => {
     const kms = token.open({ mechanism });

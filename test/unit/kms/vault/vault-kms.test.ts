@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.ts';
-import { kmsContract } from '../../../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
 import { ForgetfulProxy } from '../../../support/forgetful-proxy.ts';
@@ -15,6 +15,8 @@ const TOKEN = { method: 'token', token: 'fixed' } as const;
 
 let cluster: StubCluster;
 let stub: StubVault;
+/** More addresses. They stop after each test. */
+const stubs: StubVault[] = [];
 let attempts: Attempt[];
 
 beforeEach(async () => {
@@ -22,9 +24,9 @@ beforeEach(async () => {
   stub = await StubVault.start(cluster);
   attempts = [];
 });
-afterEach(() => {
+afterEach(async () => {
   vi.restoreAllMocks();
-  return stub.stop();
+  await Promise.all([stub, ...stubs.splice(0)].map((each) => each.stop()));
 });
 
 const options = (changes: Partial<VaultKmsOptions> = {}): VaultKmsOptions => ({
@@ -39,10 +41,18 @@ const open = (changes: Partial<VaultKmsOptions> = {}): VaultKms => new VaultKms(
 const wrapped = async (kms = open()): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
 
 describe('VaultKms', () => {
-  runContract(
-    'as a KMS',
-    kmsContract(() => open(), { openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }) }),
-  );
+  const faults = {
+    openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }),
+    openHanging: async () => {
+      const silent = await StubVault.start(cluster);
+      stubs.push(silent);
+      await silent.befall('hang');
+      return open({ addresses: [silent.url] });
+    },
+    openRefused: () => open({ auth: { method: 'token', token: 'wrong' } }),
+  };
+  runContract('as a KMS', kmsContract(open, faults));
+  runContract('as a renewer of wraps', wrapRenewerContract(open, faults));
 
   it("stores Vault's ciphertext unchanged", async () => {
     const bytes = await wrapped();
