@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VaultKms, type VaultKmsOptions } from '../../src/kms/vault/index.ts';
-import { kmsContract } from '../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../src/testing/index.ts';
 import { FrozenProcess } from '../integration/connections/frozen-process.ts';
 import { buildWorker } from '../support/build-worker.ts';
 import { runContract } from '../support/contract/bind.ts';
@@ -34,10 +34,14 @@ const open = (transitKey: string, changes: Partial<VaultKmsOptions> = {}): Vault
 const wrap = (kms: VaultKms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
 const unwrap = (kms: VaultKms, wrapped: Uint8Array): Promise<unknown> => keyOf(kms.unwrap(wrapped, noDeadline()));
 
-runContract(
-  'VaultKms on OpenBao as a KMS',
-  kmsContract(() => open('contract'), { openFailing: () => open('contract', { addresses: ['http://127.0.0.1:9'] }) }),
-);
+const openContract = (): VaultKms => open('contract');
+const faults = {
+  openFailing: () => open('contract', { addresses: ['http://127.0.0.1:9'] }),
+  openRefused: () => open('no-such-key', { auth: { method: 'token', token: 'wrong' } }),
+  rotate: async () => void (await bao.write('transit/keys/contract/rotate', {})),
+};
+runContract('VaultKms on OpenBao as a KMS', kmsContract(openContract, faults));
+runContract('VaultKms on OpenBao as a renewer of wraps', wrapRenewerContract(openContract, faults));
 
 describe('VaultKms with a transit key', () => {
   it('wraps with the new version after a rotation, and still unwraps old wraps', async () => {
@@ -69,7 +73,7 @@ describe('VaultKms with a transit key', () => {
     expect(await unwrap(open(key), await wrap(open(key)))).toEqual(KEY);
   });
 
-  it('throws KmsMisconfigured if the key does not exist, and reports a wrap by another key as unreadable', async () => {
+  it('throws KmsMisconfigured if the key does not exist, and reports a wrap under another key as unreadable', async () => {
     const [key, other] = [await makeKey(), await makeKey()];
     const wrapped = await wrap(open(key));
     expect(await codeOf(unwrap(open('no-such-key'), wrapped))).toBe('KmsMisconfigured');
@@ -116,7 +120,7 @@ describe('VaultKms with a token', () => {
     await rm(dirname(worker), { recursive: true });
   });
 
-  it('renews the token if the secret ID works for only one log-in', async () => {
+  it('renews the token if the secret ID works for only one login', async () => {
     const key = await makeKey();
     const role = await bao.makeRole('once', key, { token_ttl: '4s', token_max_ttl: '60s', secret_id_num_uses: 1 });
     const kms = open(key, { auth: { method: 'approle', ...role } });
