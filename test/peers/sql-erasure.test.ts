@@ -12,6 +12,7 @@ import {
   type KeyId,
 } from '../../src/index.ts';
 import { TOMBSTONE_CREATED, type EpochSeconds, type PartitionId } from '../../src/records/ids.ts';
+import { read } from '../support/documents.ts';
 import { failingAt, KILLS } from '../support/erasure-kills.ts';
 import { codeOf, DAY_MS, MINUTE_MS, noDeadline } from '../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../support/operator.ts';
@@ -36,8 +37,8 @@ beforeAll(async () => {
 afterAll(() => Promise.all(Object.values(databases).map((database) => database.stop())));
 
 /** The address of the database, for the command and for Asherah Rust. */
-function urlOf(kind: SqlKind): string {
-  const at = `keyfold@127.0.0.1:${databases[kind].server.port}`;
+function urlOf(kind: SqlKind, user = 'keyfold'): string {
+  const at = `${user}@127.0.0.1:${databases[kind].server.port}`;
   return kind === 'PostgreSQL' ? `postgres://${at}/postgres` : `mysql://${at}/test`;
 }
 
@@ -53,12 +54,13 @@ async function setUp(kind: SqlKind, { zone = kind === 'PostgreSQL' ? 'UTC' : '+0
   clock.nowMs = Date.now() - 120 * MINUTE_MS;
   const service = (): SessionFactory =>
     new SessionFactory({ ...NAMES, metastore, kms: new StaticKms(GO_STATIC_KEY, {}), now: clock.now });
+  const user = { name: 'keyfold' };
   const keyfold = (...args: string[]): Promise<CliRun> =>
     operator.keyfold(args, {
       KEYFOLD_SERVICE: NAMES.service,
       KEYFOLD_PRODUCT: NAMES.product,
       KEYFOLD_STATIC_MASTER_KEY_HEX: GO_STATIC_KEY.toString('hex'),
-      KEYFOLD_METASTORE_URL: urlOf(kind),
+      KEYFOLD_METASTORE_URL: urlOf(kind, user.name),
       KEYFOLD_DYNAMODB_ENDPOINT: undefined,
     });
   const erase = (...options: string[]): Promise<CliRun> =>
@@ -68,7 +70,7 @@ async function setUp(kind: SqlKind, { zone = kind === 'PostgreSQL' ? 'UTC' : '+0
   clock.advance(2 * MINUTE_MS);
   const records = [first, await service().session('tenant').encrypt(PAYLOAD)];
   const other = await service().session('other').encrypt(PAYLOAD);
-  return { database, metastore, close, operator, clock, service, keyfold, erase, records, other };
+  return { database, user, metastore, close, operator, clock, service, keyfold, erase, records, other };
 }
 
 type World = Awaited<ReturnType<typeof setUp>>;
@@ -187,6 +189,32 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     },
   );
 
+  it('goes on where it stopped after the database server was killed', async () => {
+    const { database, erase, operator, clock } = world;
+    const { openDatabase } = operatorAdapters;
+    const { server } = database;
+    for (const [step, n] of [
+      ['begin', 3],
+      ['finish', 1],
+    ] as const) {
+      const options = step === 'begin' ? [] : [`--${step}`];
+      operator.adapters.openDatabase = async (url, variable) => {
+        const { openErasureTables, ...opened } = await openDatabase(url, variable);
+        const openTables: typeof openErasureTables = (table, names) =>
+          failingAt(openErasureTables(table, names), n, 'before', () => server.kill());
+        return { ...opened, openErasureTables: openTables };
+      };
+      const { code, stderr } = await erase(...options);
+      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('ECONNREFUSED') as string });
+      operator.adapters.openDatabase = openDatabase;
+      await server.start();
+      expect((await erase(...options)).code).toBe(0);
+      expect(await answers(world)).toEqual(ERASED);
+      clock.advance(8 * DAY_MS);
+    }
+    expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
+  });
+
   it('reaches warm processes: one seals no longer than its check interval, and opens no longer than the maximum age and grace', async () => {
     const { service, erase, clock, records } = world;
     const warm = service().session('tenant');
@@ -233,6 +261,26 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     expect(await status(world)).toMatchObject({ state: 'none' });
     expect((await erase()).code).toBe(0);
     expect(await answers(world)).toEqual(ERASED);
+  });
+
+  it('needs only the rights that its page names', async () => {
+    const { database, user, erase, clock } = world;
+    const right = /GRANT .*DELETE.*(?=;)/g;
+    const [ofPostgres = '', ofMySql = ''] = read('docs/how-to/erase-a-partition.md').match(right) ?? [];
+    const statements =
+      kind === 'PostgreSQL'
+        ? ['DROP ROLE IF EXISTS eraser', 'CREATE ROLE eraser LOGIN', ofPostgres]
+        : [
+            "CREATE OR REPLACE USER eraser@'127.0.0.1'",
+            ofMySql.replace('keys.', 'test.').replace('eraser', "eraser@'127.0.0.1'"),
+          ];
+    for (const statement of statements) await database.run(statement);
+    user.name = 'eraser';
+    for (const options of [[], ['--cancel'], []]) expect((await erase(...options)).code).toBe(0);
+    clock.advance(8 * DAY_MS);
+    expect((await erase('--finish')).code).toBe(0);
+    expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
+    expect(await status(world)).toMatchObject({ state: 'deleted' });
   });
 
   it('is reported by the maintenance when it is due', async () => {
@@ -322,7 +370,7 @@ describe.for([
     expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
     await using cold = await asherah();
     for (const record of [old, theirs]) {
-      await expect(cold.decrypt('tenant', record)).rejects.toThrow();
+      await expect(cold.decrypt('tenant', record)).rejects.toThrow('Asherah');
       expect(await codeOf(service().session('tenant').decryptJson(record))).toBe('PartitionErased');
     }
     await close();

@@ -1,18 +1,24 @@
 import type { ErasureTables } from '../../src/maintenance/erasure-table.ts';
 
 /**
- * Access to a key table that fails at the n-th write, before or after the table has done it, as if the process had been
- * killed.
+ * Access to a key table that fails at the n-th write, before or after the table has done it.
+ * @param fail default: throws, as if the process had been killed
  */
-export function failingAt(real: ErasureTables, n: number, when: 'before' | 'after'): ErasureTables {
+export function failingAt(
+  real: ErasureTables,
+  n: number,
+  when: 'before' | 'after',
+  fail: () => Promise<void> = killed,
+): ErasureTables {
   let writes = 0;
   const failing =
     <A extends unknown[], T>(write: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
       writes += 1;
-      if (writes === n && when === 'before') throw new Error('killed');
+      const isNow = writes === n;
+      if (isNow && when === 'before') await fail();
       const result = await write(...args);
-      if (writes === n) throw new Error('killed');
+      if (isNow && when === 'after') await fail();
       return result;
     };
   const { register } = real;
@@ -35,6 +41,10 @@ export function failingAt(real: ErasureTables, n: number, when: 'before' | 'afte
       };
     },
   };
+}
+
+function killed(): Promise<never> {
+  throw new Error('killed');
 }
 
 /**

@@ -60,10 +60,11 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   }
 
   async select({ id, created, notAfter, limit }: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]> {
-    const date = created ?? notAfter;
-    const dated = date === undefined ? '' : ` AND created ${created === undefined ? '<=' : '='} ?`;
+    const isDated = created !== undefined || notAfter !== undefined;
+    const dated = isDated ? ` AND created ${created === undefined ? '<=' : '='} ?` : '';
     const sql = `${SELECT}${dated} ORDER BY created DESC${limit === undefined ? '' : ` LIMIT ${limit}`}`;
-    const query = { sql, values: date === undefined ? [id, id] : [id, id, timestampOf(date)] };
+    const date = created === undefined ? timestampOf(notAfter ?? 0) : createdOf(created);
+    const query = { sql, values: isDated ? [id, id, date] : [id, id] };
     const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
     return rows.map(([timestamp, text]) => ({ created: secondsOf(timestamp), text: text ?? null }));
   }
@@ -71,7 +72,7 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   async insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
     return this.#connections.run(async (on) => {
       try {
-        await write(on, { sql: INSERT, values: [id, timestampOf(created), text] });
+        await write(on, { sql: INSERT, values: [id, createdOf(created), text] });
         return 'stored';
       } catch (error) {
         if (faultName(error) === 'ER_DUP_ENTRY') return 'duplicate';
@@ -81,12 +82,12 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   }
 
   async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REPLACE, values: [to, id, id, timestampOf(created), from] };
+    const query = { sql: REPLACE, values: [to, id, id, createdOf(created), from] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
   async remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REMOVE, values: [id, id, timestampOf(created), text] };
+    const query = { sql: REMOVE, values: [id, id, createdOf(created), text] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
@@ -130,9 +131,13 @@ class UnsafeSession extends Error {
  */
 const TOMBSTONE_TIMESTAMP = '2038-01-17 23:59:59';
 
+/** The column `created` of a row. */
+function createdOf(seconds: number): string {
+  return seconds === TOMBSTONE_CREATED ? TOMBSTONE_TIMESTAMP : timestampOf(seconds);
+}
+
 /** A date in UTC as text. The server reads it in the session's time zone. */
 function timestampOf(seconds: number): string {
-  if (seconds === TOMBSTONE_CREATED) return TOMBSTONE_TIMESTAMP;
   return new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ');
 }
 
