@@ -1,7 +1,7 @@
-/** A call that reached an emulator. */
+/** A call that reached the key service or the DynamoDB emulator. */
 export interface JournalCall {
-  readonly service: 'KMS' | 'DynamoDB';
-  /** The region of a KMS call. Null for DynamoDB, because all calls go to one table. */
+  readonly service: 'KMS' | 'OpenBao' | 'DynamoDB';
+  /** The region of a KMS call. Null for OpenBao and DynamoDB, because all calls go to one server. */
   readonly region: string | null;
   readonly action: string;
   /** The ID of the key row that a DynamoDB call names. Null if the call names none. */
@@ -13,8 +13,8 @@ export interface JournalCall {
 const MAX_CALLS = 10_000;
 
 /**
- * The calls that reached the emulators, in the order in which they ended. The emulators report the calls, not Keyfold,
- * so the page shows calls that really happened.
+ * The calls that reached the key service and DynamoDB, in the order in which they ended. The servers report the calls,
+ * not Keyfold, so the page shows calls that really happened.
  */
 export class CallJournal {
   #calls: JournalCall[] = [];

@@ -30,13 +30,21 @@ export async function ensureKeys(kms: KmsEmulator, regions: readonly string[]): 
  */
 export function functionEnvironment({ kms, dynamoDb, keys }: KeyPlaces): Record<string, string> {
   const [region = ''] = Object.keys(keys);
+  return { ...tableEnvironment(region, dynamoDb), ...kmsEnvironment(kms, keys) };
+}
+
+/** The environment variables with which a function runs in a region and uses the DynamoDB emulator. */
+export function tableEnvironment(region: string, endpoint: string): Record<string, string> {
   return {
     AWS_REGION: region,
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
-    AWS_ENDPOINT_URL_KMS: kms,
     POWERTOOLS_DEV: 'false',
-    KEYFOLD_KMS_KEYS: JSON.stringify(keys),
-    KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb,
+    KEYFOLD_DYNAMODB_ENDPOINT: endpoint,
   };
+}
+
+/** The environment variables with which a function uses the KMS emulator. */
+export function kmsEnvironment(endpoint: string, keys: KeyPlaces['keys']): Record<string, string> {
+  return { AWS_ENDPOINT_URL_KMS: endpoint, KEYFOLD_KMS_KEYS: JSON.stringify(keys) };
 }

@@ -12,6 +12,8 @@ import { ONLOOKER } from './dynamodb-watch.ts';
 export interface PageRow extends Omit<KeyView, 'kind'> {
   readonly kind: KeyView['kind'] | 'tombstone' | 'register';
   readonly wraps: WrapsView['wraps'] | null;
+  /** The master key that wraps a System Key, in words, if it is not in AWS KMS. Null for other rows. */
+  readonly wrappedBy: string | null;
 }
 
 /**
@@ -38,7 +40,8 @@ export class KeyRows {
         const view = viewOf(row, cryptoPolicy(), Date.now());
         const tombstone = row.created === TOMBSTONE_CREATED ? 'tombstone' : view.kind;
         const kind = row.id === this.#registerId ? 'register' : tombstone;
-        return Object.assign(view, { kind, wraps: wrapsOf(row)?.wraps ?? null });
+        const { wraps = null, wrappedBy = null } = wrapsOf(row) ?? {};
+        return Object.assign(view, { kind, wraps, wrappedBy });
       })
       .toSorted((a, b) => (a.id === b.id ? (b.created ?? 0) - (a.created ?? 0) : a.id < b.id ? 1 : -1));
   }

@@ -5,15 +5,16 @@ import { isFromThisMachine } from '../emulators/http-body.ts';
 import type { KeyRows } from './key-rows.ts';
 import { parseFault } from '../emulators/kms/faults.ts';
 import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
+import type { KeyService } from './key-service.ts';
 import { erase, rotate, type RunCommand } from './page-commands.ts';
 import { pageFileOf, sendPageFile } from './page-files.ts';
 
 /** The parts of the local world that the page shows and changes. */
 export interface PageDependencies {
-  readonly kms: KmsEmulator;
+  readonly keyService: KeyService;
   readonly keys: KeyRows;
   readonly journal: CallJournal;
-  /** The regions that the API is configured with, beginning with the preferred one. */
+  /** The regions of the KMS emulator, beginning with the preferred one. */
   readonly regions: readonly string[];
   /** Runs a `keyfold` command on the key table and the KMS keys. */
   readonly run: RunCommand;
@@ -32,8 +33,8 @@ const CALLS = /^\/local\/calls(?:\?since=(\d{1,15}))?$/;
 const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[] = [
   ['GET', /^\/local\/state$/, describe],
   ['GET', CALLS, listCalls],
-  ['PUT', FAULT, ({ kms }, body, [region = '']) => kms.setFault(region, parseFault(parse(body)))],
-  ['DELETE', FAULT, ({ kms }, _, [region = '']) => kms.clearFault(region)],
+  ['PUT', FAULT, (world, body, [region = '']) => emulatorOf(world).setFault(region, parseFault(parse(body)))],
+  ['DELETE', FAULT, (world, _, [region = '']) => emulatorOf(world).clearFault(region)],
   ['POST', /^\/local\/keys\/revoke$/, revoke],
   ['POST', /^\/local\/keys\/rotate$/, ({ run }, body) => rotate(run, parse(body))],
   ['POST', /^\/local\/partitions\/erase$/, ({ run }, body) => erase(run, parse(body))],
@@ -81,16 +82,24 @@ function listCalls({ journal }: PageDependencies, _: Buffer, [since]: readonly (
   return { position, calls: journal.since(since === undefined ? position : Number(since)) };
 }
 
-async function describe({ kms, keys, regions }: PageDependencies): Promise<object> {
-  const known = kms.describe();
+/** Without the KMS emulator, there are no regions. */
+async function describe({ keyService, keys, regions }: PageDependencies): Promise<object> {
+  const known = keyService.emulator?.describe();
   return {
-    regions: regions.map((region, i) => ({
+    keyService: keyService.name,
+    regions: (known ? regions : []).map((region, i) => ({
       region,
       preferred: i === 0,
-      fault: known.find((one) => one.region === region)?.fault ?? null,
+      fault: known?.find((one) => one.region === region)?.fault ?? null,
     })),
     keys: await keys.list(),
   };
+}
+
+/** @throws RangeError if the key service is not the KMS emulator */
+function emulatorOf({ keyService: { emulator, name } }: PageDependencies): KmsEmulator {
+  if (emulator === undefined) throw new RangeError(`${name} has no regions whose faults can be set.`);
+  return emulator;
 }
 
 async function revoke({ keys }: PageDependencies, body: Buffer): Promise<object> {

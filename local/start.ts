@@ -1,19 +1,23 @@
-/** `npm start`: runs Keyfold on emulators of DynamoDB, SQS and KMS in two regions. No request leaves this machine. */
+/**
+ * `npm start`: runs Keyfold on emulators of DynamoDB, SQS, and KMS in two regions. OpenBao can take the place of KMS.
+ * No request leaves this machine.
+ */
 import { join } from 'node:path';
 import type { SQSBatchResponse } from 'aws-lambda';
 import { createApiServer } from './api-server.ts';
-import { CallJournal } from './call-journal.ts';
+import { CallJournal, type JournalCall } from './call-journal.ts';
 import { takeDataFolder } from './data-folder.ts';
 import { startDynamoDb } from './dynamodb.ts';
-import { ensureKeys, functionEnvironment, OPENING, SEALING } from './function-environment.ts';
-import { startKmsEmulator } from '../emulators/kms/kms-emulator.ts';
+import { OPENING, SEALING, tableEnvironment } from './function-environment.ts';
+import { greeting } from './greeting.ts';
+import { startEmulatedKms, startVault } from './key-service.ts';
 import type { CommandResult } from './keyfold-command.ts';
 import { KeyRows } from './key-rows.ts';
 import { close, listen } from '../emulators/listen.ts';
 import { FUNCTION_TIMEOUT_MS, LocalFunction } from './local-function.ts';
 import type { RunCommand } from './page-commands.ts';
 import { createPageServer } from './page-server.ts';
-import { startQueues, type LocalQueues } from './queues.ts';
+import { startQueues } from './queues.ts';
 import { logRequest } from './request-log.ts';
 import { HELP, readStartOptions, type StartOptions } from './start-options.ts';
 
@@ -31,20 +35,25 @@ try {
   process.exit(1);
 }
 
-async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
+async function end(): Promise<void> {
+  process.exit(0);
+}
+
+async function start({ data, kms, verbose, ...ports }: StartOptions): Promise<void> {
+  // The terminal, npm and the launcher each send a signal. Only the first signal starts the shutdown.
+  let stopping: Promise<void> | undefined;
+  let stop = end;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void (stopping ??= stop()));
   const folder = data === undefined ? undefined : await takeDataFolder(data);
   const journal = new CallJournal();
-  const kms = await startKmsEmulator({
-    port: ports.kmsPort,
-    onCall: ({ region, action, outcome }) => journal.note({ service: 'KMS', region, action, keyId: null, outcome }),
-    ...(data === undefined ? {} : { dataFile: join(data, 'kms.json') }),
-  });
-  const keys = await ensureKeys(kms, REGIONS);
-  const dynamoDb = await startDynamoDb(TABLE, ports.dynamoDbPort, data && join(data, 'dynamodb'), (call) =>
-    journal.note(call),
-  );
+  const note = (call: JournalCall): void => journal.note(call);
+  const keyService = await (kms === 'vault'
+    ? startVault(ports.kmsPort, note)
+    : startEmulatedKms(REGIONS, ports.kmsPort, data, note));
+  const dynamoDb = await startDynamoDb(TABLE, ports.dynamoDbPort, data && join(data, 'dynamodb'), note);
   const environment = {
-    ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
+    ...tableEnvironment(PREFERRED, dynamoDb.endpoint),
+    ...keyService.environment,
     KEYFOLD_SERVICE: NAMES.service,
     KEYFOLD_PRODUCT: NAMES.product,
     KEYFOLD_TABLE: TABLE,
@@ -75,7 +84,7 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
   const commandModule = new URL('keyfold-command.ts', import.meta.url).href;
   const command = new LocalFunction(commandModule, environment, 'keyfold-command', verbose);
   const run: RunCommand = async (event) => (await command.invoke(event, FUNCTION_TIMEOUT_MS)) as CommandResult;
-  const page = createPageServer({ kms, keys: rows, journal, regions: REGIONS, run });
+  const page = createPageServer({ keyService, keys: rows, journal, regions: REGIONS, run });
   const invokable = {
     'keyfold-api': api,
     'keyfold-maintenance': maintenance,
@@ -85,49 +94,11 @@ async function start({ data, verbose, ...ports }: StartOptions): Promise<void> {
   };
   const server = createApiServer(api, maintenance, page, invokable, logRequest);
   const apiUrl = `http://127.0.0.1:${await listen(server, ports.port)}`;
-  const stop = async (): Promise<void> => {
-    await Promise.all([close(server), queues.close(), kms.close(), dynamoDb.close()]);
+  stop = async () => {
+    await Promise.all([close(server), queues.close(), keyService.close(), dynamoDb.close()]);
     await Promise.all([api, maintenance, seal, open, queue, command].map((one) => one.recycle()));
     await folder?.release();
-    process.exit(0);
+    await end();
   };
-  // The terminal, npm and the launcher each send a signal. Only the first signal starts the shutdown.
-  let stopping: Promise<void> | undefined;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void (stopping ??= stop()));
-  console.log(greeting({ apiUrl, kmsUrl: kms.endpoint, dynamoDbUrl: dynamoDb.endpoint, queues, data }));
-}
-
-interface Places {
-  readonly apiUrl: string;
-  readonly kmsUrl: string;
-  readonly dynamoDbUrl: string;
-  readonly queues: LocalQueues;
-  readonly data: string | undefined;
-}
-
-function greeting(at: Places): string {
-  const post = `curl -s -H 'content-type: application/json' ${at.apiUrl}/v1/partitions/tenant-1`;
-  return `
-Keyfold runs on this machine alone:
-  Page       ${at.apiUrl}/   open it in a browser
-  API        ${at.apiUrl}   (health: ${at.apiUrl}/v1/health)
-  Lambda     ${at.apiUrl}   its Invoke API, for keyfold-seal and keyfold-open (--endpoint-url)
-  KMS        ${at.kmsUrl}   emulated, in ${REGIONS.join(' and ')}; ${PREFERRED} is preferred
-  DynamoDB   ${at.dynamoDbUrl}   emulated, table ${TABLE}
-  SQS        ${at.queues.endpoint}   emulated, queues ${at.queues.names.join(', ')}; in memory
-  ${at.data === undefined ? 'Keys and tables are in memory: what you encrypt is lost when this stops (--data DIR keeps them).' : `Keys and tables are kept in ${at.data}, the keys in the clear: for trials only.`}
-
-1. Encrypt "hello":
-   ${post}/encrypt -d '{"plaintext":"aGVsbG8="}' | tee record.json
-2. Decrypt it:
-   ${post}/decrypt -d @record.json
-3. Take the preferred region down and start cold; then decrypt again:
-   curl -s -X PUT ${at.kmsUrl}/regions/${PREFERRED}/fault -d '{"kind":"down"}' && curl -s -X POST ${at.apiUrl}/local/cold-start
-4. Bring the region back:
-   curl -s -X DELETE ${at.kmsUrl}/regions/${PREFERRED}/fault
-5. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${at.queues.endpoint}):
-   ${at.queues.sampleCommand}
-
-Each request shows as a line here (--verbose: the functions' logs and metrics, too).
-`;
+  console.log(greeting({ apiUrl, keyService, dynamoDbUrl: dynamoDb.endpoint, table: TABLE, queues, data }));
 }

@@ -1,4 +1,4 @@
-/** Reads the state of the local world: the regions and their faults, and the rows of the key table. */
+/** Reads the state of the local world: its key service, the regions and their faults, and the rows of the key table. */
 export function readState() {
   return control('GET', '/local/state');
 }
@@ -20,8 +20,8 @@ export function readHealth() {
 }
 
 /**
- * Sends a request to the API. Returns its answer and the calls that reached the emulators meanwhile, including calls of
- * other requests at that time.
+ * Sends a request to the API. Returns its answer and the calls that reached the key service and DynamoDB meanwhile,
+ * including calls of other requests at that time.
  */
 export async function post(path, body = '') {
   const { position } = await control('GET', '/local/calls');

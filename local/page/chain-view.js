@@ -1,19 +1,19 @@
 import { count, el, timeOf } from './dom.js';
 
-/** Shows the key hierarchy of a record, from the KMS keys of the regions down to the data. */
-export function chainView(record, { keys, regions }) {
+/** Shows the key hierarchy of a record, from the keys in the key service down to the data. */
+export function chainView(record, { keys, keyService, regions }) {
   const intermediate = rowOf(keys, record.parent);
   const system = intermediate?.parent && rowOf(keys, intermediate.parent);
   return el(
     'ol',
     { class: 'chain' },
-    kmsKeys(system, regions),
+    keyService === 'KMS' ? kmsKeys(system, regions) : transitKey(system, keyService),
     link(
       'System Key',
       'one per service and product',
       system ?? intermediate?.parent,
       system,
-      'each region marked ✓ above can decrypt it alone',
+      keyService === 'KMS' ? 'each region marked ✓ above can decrypt it alone' : 'encrypted with the transit key',
     ),
     link('Intermediate Key', 'one per partition', record.parent, intermediate, 'encrypted with the System Key'),
     link(
@@ -65,6 +65,15 @@ function kmsKeys(system, regions) {
         );
       }),
     ),
+  );
+}
+
+function transitKey(system, keyService) {
+  return el(
+    'li',
+    { class: 'link' },
+    el('h3', {}, 'Transit key ', el('small', {}, `in ${keyService}`)),
+    el('p', { class: 'hint' }, `The System Key is encrypted with ${system?.wrappedBy ?? 'a key that is unknown'}.`),
   );
 }
 

@@ -65,8 +65,9 @@ function rowView(row, onRevoke) {
   );
 }
 
-function sealer({ parent, wraps }) {
+function sealer({ parent, wraps, wrappedBy }) {
   if (parent !== null) return el('span', {}, el('code', {}, parent.id), ` ${timeOf(parent.created)}`);
+  if (wrappedBy !== null) return wrappedBy;
   if (wraps === null || wraps.length === 0) return 'no region';
   return `KMS in ${wraps.map(({ region }) => region).join(' and ')}`;
 }

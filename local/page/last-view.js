@@ -5,16 +5,17 @@ const MAX_CALLS_SHOWN = 8;
 
 /**
  * Shows the outcome and the cost of the last request. `output` is the decrypted text, if any. `note` is a sentence
- * about the output. `why` explains the cost if the calls alone do not.
+ * about the output. `why` explains the cost if the calls alone do not. `keyService` is the name of the key service.
  */
-export function lastView({ output, note, problem, usedKeys = false, asked, why = explain(asked, usedKeys) }) {
+export function lastView(result, keyService) {
+  const { output, note, problem, usedKeys = false, asked, why = explain(asked, usedKeys, keyService) } = result;
   const { path, body, status, text, ms, calls } = asked;
-  const [kms, dynamoDb] = ['KMS', 'DynamoDB'].map((service) => calls.filter((call) => call.service === service).length);
+  const [keyCalls, dynamoDb] = countsOf(calls, keyService);
   return [
     el(
       'div',
       { class: 'tally' },
-      el('p', {}, el('b', {}, String(kms)), ` KMS call${kms === 1 ? '' : 's'}`),
+      el('p', {}, el('b', {}, String(keyCalls)), ` ${keyService} call${keyCalls === 1 ? '' : 's'}`),
       el('p', {}, el('b', {}, String(dynamoDb)), ` DynamoDB call${dynamoDb === 1 ? '' : 's'}`),
       el('p', {}, el('b', {}, String(ms)), ' ms'),
     ),
@@ -46,11 +47,13 @@ export function lastView({ output, note, problem, usedKeys = false, asked, why =
 }
 
 /** The outcome and the cost in one sentence, for screen readers. */
-export function statusOf({ said, asked }) {
-  const [kms, dynamoDb] = ['KMS', 'DynamoDB'].map(
-    (service) => asked.calls.filter((call) => call.service === service).length,
-  );
-  return `${said}: ${count(kms, 'KMS call')}, ${count(dynamoDb, 'DynamoDB call')}.`;
+export function statusOf({ said, asked }, keyService) {
+  const [keyCalls, dynamoDb] = countsOf(asked.calls, keyService);
+  return `${said}: ${count(keyCalls, `${keyService} call`)}, ${count(dynamoDb, 'DynamoDB call')}.`;
+}
+
+function countsOf(calls, keyService) {
+  return [keyService, 'DynamoDB'].map((service) => calls.filter((call) => call.service === service).length);
 }
 
 function curlOf(path, body) {
@@ -78,25 +81,30 @@ function callView({ service, region, action, keyId, outcome }) {
 }
 
 /** Explains the cost of a request by its calls. It says that keys were in memory only if the request used keys. */
-function explain({ calls, ok }, usedKeys) {
-  if (!ok && calls.length === 0) return 'Refused without a call to KMS or DynamoDB.';
+function explain({ calls, ok }, usedKeys, keyService) {
+  if (!ok && calls.length === 0) return `Refused without a call to ${keyService} or DynamoDB.`;
   if (calls.length === 0) return usedKeys ? 'No call: the keys were in memory.' : 'No call: no field changed.';
-  const kms = calls.filter(({ service }) => service === 'KMS');
-  const failed = [...new Set(kms.filter(({ outcome }) => outcome !== 'ok').map(({ region }) => region))];
-  const answered = [...new Set(kms.filter(({ outcome }) => outcome === 'ok').map(({ region }) => region))];
+  const keyCalls = calls.filter(({ service }) => service === keyService);
+  const placesWhere = (isAsked) => [
+    ...new Set(keyCalls.filter(isAsked).map(({ service, region }) => region ?? service)),
+  ];
+  const failed = placesWhere(({ outcome }) => outcome !== 'ok');
+  const answered = placesWhere(({ outcome }) => outcome === 'ok');
   const sentences = [];
   if (failed.length > 0) {
     sentences.push(
       answered.length > 0
         ? `${failed.join(' and ')} failed, ${answered.join(' and ')} answered: the request went on.`
-        : `${failed.join(' and ')} failed, and no region answered.`,
+        : `${failed.join(' and ')} failed, and ${keyService === 'KMS' ? 'no region' : 'nothing else'} answered.`,
     );
   }
-  const has = (action) => calls.some((call) => call.action === action && call.outcome === 'ok');
-  if (has('GenerateDataKey')) sentences.push('Created a System Key, encrypted by KMS in each region that answered.');
-  if (has('PutItem')) sentences.push('Stored new keys, encrypted, in DynamoDB.');
-  if (has('Decrypt')) sentences.push('KMS decrypted the System Key, which now stays in memory.');
-  if (kms.length === 0 && !has('PutItem'))
+  const has = (action) => calls.some((call) => action.test(call.action) && call.outcome === 'ok');
+  if (has(/^GenerateDataKey$/)) sentences.push('Created a System Key, encrypted by KMS in each region that answered.');
+  if (has(/^transit\/encrypt\//)) sentences.push('Created a System Key, encrypted by OpenBao.');
+  if (has(/^PutItem$/)) sentences.push('Stored new keys, encrypted, in DynamoDB.');
+  if (has(/^Decrypt$|^transit\/decrypt\//))
+    sentences.push(`${keyService} decrypted the System Key, which now stays in memory.`);
+  if (keyCalls.length === 0 && !has(/^PutItem$/))
     sentences.push(usedKeys ? 'Read key rows only: the System Key was in memory.' : 'Read key rows only.');
   return sentences.join(' ');
 }

@@ -19,7 +19,7 @@ const COPIED = { record: 'the record', sealed: 'the document' };
 const STEPS = { first: () => onText('encrypt'), warm: () => onText('encrypt'), failover, rewrap };
 
 /** The state of the local world at the last refresh. */
-let world = { regions: [], keys: [] };
+let world = { keyService: 'KMS', regions: [], keys: [] };
 let keysShown;
 let before = Promise.resolve();
 const showRegions = regionsView(byId('regions'), changeFault);
@@ -88,6 +88,7 @@ function doAndLook(work, health) {
     whileBusy(hanging, async () => {
       await work();
       world = { ...(await readState()), health: await health() };
+      showKeyService();
       showRegions(world);
       showKeys();
       explain();
@@ -112,9 +113,14 @@ function hanging() {
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
 }
 
+/** Shows what is true of this key service, and hides what is true of another one only. */
+function showKeyService() {
+  for (const part of document.querySelectorAll('[data-only]')) part.hidden = part.dataset.only !== world.keyService;
+}
+
 function show(result) {
-  byId('last-status').textContent = statusOf(result);
-  byId('last').replaceChildren(...lastView(result));
+  byId('last-status').textContent = statusOf(result, world.keyService);
+  byId('last').replaceChildren(...lastView(result, world.keyService));
   const { top } = byId('last-status').getBoundingClientRect();
   if (top < 0 || top > innerHeight / 2) byId('last').closest('.card').scrollIntoView();
 }
@@ -165,7 +171,10 @@ async function rewrap() {
 
 async function maintain() {
   const asked = await post('/local/maintenance');
-  const why = 'It lets each region decrypt each System Key, adds what is missing, and reports what it found.';
+  const why =
+    world.keyService === 'KMS'
+      ? 'It lets each region decrypt each System Key, adds what is missing, and reports what it found.'
+      : `It checks that ${world.keyService} decrypts each System Key, and reports what it found.`;
   show({ said: asked.ok ? 'Maintained' : 'The maintenance failed', output: readable(asked.text), why, asked });
 }
 

@@ -1,6 +1,24 @@
 /** Returns the time in milliseconds since 1970. Callers pass the clock in, so that tests can set it. */
 export type Clock = () => number;
 
+/**
+ * A clock for durations. It does not step when the machine's clock is set. A clock that a caller passes, as tests do,
+ * is taken as it is, because it would not agree with the machine's monotonic clock.
+ */
+export function steadyClock(now: Clock): Clock {
+  return now === Date.now ? () => performance.now() : now;
+}
+
+/**
+ * The time that is `ms` milliseconds ahead, as the clock shows it. If the clock steps, the time moves with it, so that
+ * the same time is left.
+ */
+export function timeAhead(ms: number, now: Clock): Clock {
+  const steady = steadyClock(now);
+  const atMs = steady() + ms;
+  return steady === now ? () => atMs : () => now() + atMs - steady();
+}
+
 /** A clock may step back by this much in total before Keyfold reacts, because time services make small corrections. */
 const MAX_CORRECTION_MS = 1000;
 /** If the clock falls behind the monotonic clock by more than this, it has stepped back between two readings. */

@@ -1,6 +1,6 @@
 import { ABORT_SIGNAL, check, OBJECT, optional, read, refuseUnknown, type Type, type Types } from '../input/checks.ts';
 import { KeyfoldError } from '../errors.ts';
-import type { Clock } from './clock.ts';
+import { timeAhead, type Clock } from './clock.ts';
 
 /** The time limit of a piece of work, and the signal that ends it early. */
 export interface Deadline {
@@ -115,7 +115,7 @@ export class RequestDeadlines {
  * A deadline with its timer, and with its listener on the caller's signal. Call {@link end} when the work has ended.
  */
 class RunningDeadline implements Deadline {
-  readonly atMs: number;
+  readonly #atMs: Clock;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #given: AbortSignal | undefined;
@@ -123,10 +123,15 @@ class RunningDeadline implements Deadline {
 
   constructor({ deadlineAtMs = Number.MAX_SAFE_INTEGER, signal }: RequestLimits, now: Clock) {
     signal?.throwIfAborted();
-    this.atMs = deadlineAtMs;
+    const leftMs = deadlineAtMs - now();
+    this.#atMs = timeAhead(leftMs, now);
     this.#given = signal;
     signal?.addEventListener('abort', this.#abort, { once: true });
-    this.#timer = startTimer(deadlineAtMs - now(), () => this.#controller.abort(deadlineExceeded()));
+    this.#timer = startTimer(leftMs, () => this.#controller.abort(deadlineExceeded()));
+  }
+
+  get atMs(): number {
+    return this.#atMs();
   }
 
   get signal(): AbortSignal {

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import { timeAhead, type Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
@@ -10,11 +10,11 @@ class Flight<T> implements Deadline {
   readonly waiters = new Map<Deadline, Promise<T>>();
   ended = false;
   readonly result: Promise<T>;
-  readonly #latestMs: number;
+  readonly #latestMs: Clock;
   readonly #controller = new AbortController();
 
-  constructor(timeoutMs: number, nowMs: number, load: (deadline: Deadline) => Promise<T>) {
-    this.#latestMs = nowMs + timeoutMs;
+  constructor(timeoutMs: number, now: Clock, load: (deadline: Deadline) => Promise<T>) {
+    this.#latestMs = timeAhead(timeoutMs, now);
     const timer = setTimeout(() => this.abort(), timeoutMs);
     // Start the load in a later microtask. By then, its first waiter is known, and a load that throws at once rejects
     // like any other.
@@ -33,7 +33,7 @@ class Flight<T> implements Deadline {
   get atMs(): number {
     let atMs = 0;
     for (const waiter of this.waiters.keys()) atMs = Math.max(atMs, waiter.atMs);
-    return Math.min(this.#latestMs, atMs);
+    return Math.min(this.#latestMs(), atMs);
   }
 
   abort(): void {
@@ -75,7 +75,7 @@ export class SingleFlight<T> {
   }
 
   #start(name: string, load: (deadline: Deadline) => Promise<T>): Flight<T> {
-    const flight = new Flight(this.#timeoutMs, this.#now(), load);
+    const flight = new Flight(this.#timeoutMs, this.#now, load);
     this.#flights.set(name, flight);
     return flight;
   }

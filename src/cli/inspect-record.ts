@@ -118,5 +118,6 @@ function chainFields(row: ChainView): [string, string][] {
     ['row', `${row.id} ${row.created ?? '?'}`],
     ['state', 'unreadable' in row ? `${row.state}: ${row.unreadable}` : row.state],
     ...wraps.map(({ region, arn }): [string, string] => [`wrapped in ${region}`, arn]),
+    ...('wrappedBy' in row && row.wrappedBy ? [['wrapped by', row.wrappedBy] as [string, string]] : []),
   ];
 }

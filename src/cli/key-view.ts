@@ -4,6 +4,8 @@ import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import { retirementByDate } from '../envelope/key-standing.ts';
 import { decodeKekEnvelope } from '../kms/kek-envelope.ts';
+import { decodeWrap } from '../kms/pkcs11/pkcs11-wrap.ts';
+import { ciphertextOf, keyVersionOf } from '../kms/vault/vault-ciphertext.ts';
 import { isoOf } from './text.ts';
 
 /** The states of a key row. */
@@ -37,13 +39,18 @@ export interface KeyView {
 
 /** The master keys that wrap a System Key. */
 export interface WrapsView {
-  /** `aws` if the row contains a KMS envelope. `static` if a static master key sealed the System Key. */
-  readonly kms: 'aws' | 'static';
+  /**
+   * `aws` if the row contains a KMS envelope, `vault` if it contains a ciphertext of a transit engine, and `pkcs11` if
+   * an HSM has wrapped the System Key. Otherwise `static`, because a static master key leaves no mark.
+   */
+  readonly kms: 'aws' | 'vault' | 'pkcs11' | 'static';
   /**
    * One KMS key per region, with the ARN in the row. Rows written by Asherah contain the ARN in Asherah's
    * configuration, such as that of an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
+  /** The master key, in words. Absent if `kms` is `aws`. */
+  readonly wrappedBy?: string;
 }
 
 /**
@@ -90,7 +97,15 @@ export function minimumsOf({ minSealingCreated, minOpeningCreated }: CryptoPolic
  */
 export function wrapsOf(row: KeyRow): WrapsView | undefined {
   if ('unreadable' in row || keyKindOf(row.id) !== 'system') return undefined;
-  const envelope = decodeKekEnvelope(row.encryptedKey);
-  if (envelope === undefined) return { kms: 'static', wraps: [] };
-  return { kms: 'aws', wraps: envelope.kmsKeks.map(({ region, arn }) => ({ region, arn })) };
+  const { encryptedKey } = row;
+  const envelope = decodeKekEnvelope(encryptedKey);
+  if (envelope !== undefined)
+    return { kms: 'aws', wraps: envelope.kmsKeks.map(({ region, arn }) => ({ region, arn })) };
+  const ciphertext = ciphertextOf(encryptedKey);
+  if (ciphertext !== undefined) {
+    return { kms: 'vault', wraps: [], wrappedBy: `version ${keyVersionOf(ciphertext)} of a transit key` };
+  }
+  const wrap = decodeWrap(encryptedKey);
+  if (wrap !== undefined) return { kms: 'pkcs11', wraps: [], wrappedBy: `the key ${wrap.keyLabel} of an HSM` };
+  return { kms: 'static', wraps: [], wrappedBy: 'a static master key: there is no KMS envelope' };
 }

@@ -1,3 +1,4 @@
+import { steadyClock } from '../async/clock.ts';
 import type { CliDependencies } from './dependencies.ts';
 
 /** Work that takes less time shows no progress. */
@@ -20,13 +21,14 @@ export interface Progress {
  */
 export function progressOf(items: string, { terminal, now }: CliDependencies, total?: number): Progress {
   const { status } = terminal;
-  const beganMs = now();
+  const steady = steadyClock(now);
+  const beganMs = steady();
   let done = 0;
   let shownMs = beganMs + SHOWN_AFTER_MS - INTERVAL_MS;
   return {
     advance: (count = 1) => {
       done += count;
-      const nowMs = now();
+      const nowMs = steady();
       if (status === undefined || nowMs - shownMs < INTERVAL_MS) return;
       shownMs = nowMs;
       const rate = done / ((nowMs - beganMs) / 1000);

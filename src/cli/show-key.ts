@@ -38,8 +38,6 @@ function fieldsOf(view: KeyView, wraps: WrapsView | undefined): [string, string]
     ['state', unreadable === undefined ? state : `${state}: ${unreadable}`],
     ...(parent === null ? [] : [['parent', `${parent.id} ${parent.created}`] as [string, string]]),
     ...(wraps?.wraps.map(({ region, arn }): [string, string] => [`wrapped in ${region}`, arn]) ?? []),
-    ...(wraps?.kms === 'static'
-      ? [['wrapped by', 'a static master key: there is no KMS envelope'] as [string, string]]
-      : []),
+    ...(wraps?.wrappedBy === undefined ? [] : [['wrapped by', wraps.wrappedBy] as [string, string]]),
   ];
 }

@@ -31,8 +31,17 @@ export function doorHandler<Event, Answer>(log: InvocationLog, answer: Handler<E
       throw new FailedInvocation(error);
     } finally {
       log.flush();
+      forgetLastMatch();
     }
   };
+}
+
+/**
+ * Makes V8 drop the text that a regular expression matched last, which is often the document of a request. V8 keeps it
+ * for the static properties of `RegExp`, such as `RegExp.input`.
+ */
+function forgetLastMatch(): void {
+  /(?:)/.test('');
 }
 
 /**

@@ -24,8 +24,12 @@ const FAST_PATHS: Readonly<Partial<Record<OperationName, (text: string) => unkno
  * @param limitBytes the largest body that is accepted, after base64 decoding
  * @throws KeyfoldError `UnsupportedMediaType`, `PayloadTooLarge` or `InvalidRequest`, none of which contains the body
  */
-export function readBody(request: HttpRequest, operation: OperationName, limitBytes: number): OperationRequest {
-  const text = readBodyText(request, limitBytes);
+export async function readBody(
+  request: HttpRequest,
+  operation: OperationName,
+  limitBytes: number,
+): Promise<OperationRequest> {
+  const text = await readBodyText(request, limitBytes);
   const value = FAST_PATHS[operation]?.(text);
   return value === undefined ? requestOf(text) : { value, text: () => text };
 }

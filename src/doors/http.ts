@@ -118,7 +118,7 @@ async function operate(
   return audited(options.telemetry, subject, async (trail) => {
     authorize(options.auth, found, partition, operation);
     checkTarget(request, target);
-    const body = readBody(request, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
+    const body = await readBody(request, operation, bodyLimitBytes(operation, options.config.plaintextLimitBytes));
     trail.requestRead(body.value);
     const call = { partition, operation, request: body };
     return json(await perform(options, call, { remainingMs: remainingMs(context), answerFits, trail }));

@@ -60,7 +60,8 @@ export class MetricBuffer {
   /** Writes all values and tallies. If there are only tallies, it writes at most once a minute. */
   flush(): void {
     const nowMs = Date.now();
-    if (this.#series.size === 0 && nowMs - this.#writtenAtMs < FLUSH_INTERVAL_MS) return;
+    // The absolute value is taken because a clock may be set back.
+    if (this.#series.size === 0 && Math.abs(nowMs - this.#writtenAtMs) < FLUSH_INTERVAL_MS) return;
     this.#writtenAtMs = nowMs;
     for (const [name, count] of this.#tallies) this.add(name, MetricUnit.Count, count, {});
     this.#tallies.clear();

@@ -1,6 +1,7 @@
 import type { SQSRecord } from 'aws-lambda';
 import type { QueueConfig } from '../config/queue-config.ts';
 import { KeyfoldError } from '../errors.ts';
+import { timeAhead } from '../async/clock.ts';
 import { Semaphore } from '../async/semaphore.ts';
 import { isSendable, type OutgoingMessage } from '../sqs/message.ts';
 import { NotSent, Outbox } from '../sqs/outbox.ts';
@@ -50,11 +51,11 @@ export class QueueBatch {
    */
   async run(remainingMs: number, signal: AbortSignal): Promise<void> {
     const { now, queues, queue } = this.#options;
-    const startMs = now();
+    const endsAtMs = timeAhead(OPERATIONS_TIME_SHARE * remainingMs, now);
     const work = {
       results: new Outbox(queues, queue.outputUrl, signal),
       deadLetters: new Outbox(queues, queue.deadLetterUrl, signal),
-      remainingMs: () => OPERATIONS_TIME_SHARE * remainingMs - (now() - startMs),
+      remainingMs: () => endsAtMs() - now(),
     };
     const semaphore = new Semaphore(CONCURRENCY);
     await Promise.all(this.#lanes.map((lane) => semaphore.run(() => this.#processInOrder(lane, work))));

@@ -1,4 +1,5 @@
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { timeAhead } from '../async/clock.ts';
 import { withDeadline } from '../async/deadline.ts';
 import { invalidConfiguration } from '../errors.ts';
 import { isFifoQueue, isSameQueue } from '../sqs/message.ts';
@@ -32,8 +33,8 @@ async function answer(options: QueueDoorOptions, event: SQSEvent, context: Conte
     // Each result would return as a new message with a receive count of 1, so the loop would never end.
     throw invalidConfiguration(['the source queue is also the output queue or the dead-letter queue']);
   }
-  const startMs = now();
-  const until = (share: number) => ({ deadlineAtMs: startMs + share * remainingMs - config.deadlineMarginMs });
+  const endsAtMs = timeAhead(remainingMs - config.deadlineMarginMs, now);
+  const until = (share: number) => ({ deadlineAtMs: endsAtMs() - (1 - share) * remainingMs });
   const batch = new QueueBatch(options, records, context.awsRequestId);
   await withDeadline(until(SENDING_TIME_SHARE), now, ({ signal }) => batch.run(remainingMs, signal));
   const unhidden = await withDeadline(until(1), now, ({ signal }) => batch.hideFailed(signal));

@@ -33,7 +33,7 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
     const event = readReencryptEvent(given);
     const { form, plaintext, paths, verb, rate, startedAt } = event;
     const remainingMs = context.getRemainingTimeInMillis();
-    const untilMs = now() + remainingMs - Math.min(STOP_BEFORE_END_MS, remainingMs / 2);
+    const runMs = remainingMs - Math.min(STOP_BEFORE_END_MS, remainingMs / 2);
     const verbs = new Verbs({ verb, form, plaintext, paths }, { keyfold, naming }, Date.parse(startedAt));
     const reencryption = new Reencryption({
       source: options.openRows(event),
@@ -47,7 +47,7 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
     });
     const { counts: earlier, position: from } = event;
     const checkpoint = earlier && from && { position: from, counts: { ...earlier, rows: 0, records: 0, keys: [] } };
-    const { counts, position } = await reencryption.run(checkpoint, untilMs);
+    const { counts, position } = await reencryption.run(checkpoint, runMs);
     const { written, unchanged, quarantined, skipped, malformed } = counts;
     const { position: _, done: __, ...passedOn } = event;
     return {

@@ -55,19 +55,19 @@ export class Erasures {
    * @throws KeyfoldError `PartitionErased` if the ID has a tombstone that counts
    */
   async throwIfBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<void> {
-    const isErased = this.#known.get(id) ?? (await this.#isBuried(id, deadline, stale));
-    this.#known.set(id, isErased);
-    if (isErased) throw partitionErased();
+    if (this.#known.get(id) ?? (await this.#look(id, deadline, stale))) throw partitionErased();
   }
 
-  async #isBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<boolean> {
+  async #look(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<boolean> {
     const { metastore } = this.#dependencies;
     const row = await this.#staleIfError
       .read(stale, deadline, (short) =>
         this.#reads.run(id, short, (shared) => metastore.load(id, TOMBSTONE_CREATED, shared)),
       )
       .catch(undefinedIfUnreadable);
-    return row?.erased !== undefined && this.#isMarked(row, deadline, stale);
+    const isErased = row?.erased !== undefined && (await this.#isMarked(row, deadline, stale));
+    this.#known.set(id, isErased);
+    return isErased;
   }
 
   /** Whether the mark of a row counts. It loads the System Key that is also necessary to open the row. */

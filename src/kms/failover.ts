@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deadlineExceeded } from '../async/deadline.ts';
-import type { Clock } from '../async/clock.ts';
+import { steadyClock, type Clock } from '../async/clock.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { having } from '../input/checks.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
@@ -170,15 +170,16 @@ export class Failover<R extends Region> {
   async #attempt<T>(region: R, { action, send }: KmsRequest<T, R>): Promise<Outcome<T>> {
     const health = this.#health.get(region.region);
     const { now, random } = this.#dependencies;
-    const beganAtMs = now();
-    health?.begin(beganAtMs);
+    const steady = steadyClock(now);
+    const beganAtMs = steady();
+    health?.begin(now());
     try {
       const answer = await send(region);
       health?.succeeded(now());
-      this.#events.attempted({ region: region.region, action, latencyMs: elapsedSince(beganAtMs, now()) });
+      this.#events.attempted({ region: region.region, action, latencyMs: elapsedSince(beganAtMs, steady()) });
       return { answer };
     } catch (error) {
-      const latencyMs = elapsedSince(beganAtMs, now());
+      const latencyMs = elapsedSince(beganAtMs, steady());
       const isRegionFault = error instanceof RegionFault;
       // The deadline has passed. If the region has been silent for LONG_ATTEMPT_MS, count it as unavailable.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;

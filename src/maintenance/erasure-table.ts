@@ -7,18 +7,18 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 
 /**
  * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. Each write is
- * conditional: it returns false, and changes nothing, if the row has changed since it was read. The methods throw
- * `MetastoreUnavailable` if the table fails.
+ * conditional: it changes nothing if the row has changed since it was read. To learn what was written, callers read the
+ * rows again. The methods throw `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {
   /** Reads rows. Rows that do not parse are among them. */
   rows(selection: RowSelection): Promise<KeyRow[]>;
-  /** Stores a new row. Returns false if the table already has a row with this ID and creation time. */
-  store(record: EnvelopeKeyRecord): Promise<boolean>;
+  /** Stores a new row, unless the table already has a row with this ID and creation time. */
+  store(record: EnvelopeKeyRecord): Promise<void>;
   /** Sets the mark of a row and revokes its key, or removes the mark if `mark` is undefined. */
-  mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<boolean>;
+  mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<void>;
   /** Deletes a row. */
-  remove(row: KeyRow): Promise<boolean>;
+  remove(row: KeyRow): Promise<void>;
 }
 
 /** One erasure of a service, as the register lists it. */

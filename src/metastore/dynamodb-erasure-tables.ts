@@ -5,6 +5,7 @@ import {
   paginateScan,
   PutItemCommand,
   UpdateItemCommand,
+  type DynamoDBClient,
   type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
 import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
@@ -81,14 +82,12 @@ class DynamoDbErasureTable implements ErasureTable {
     });
   }
 
-  async store(record: EnvelopeKeyRecord): Promise<boolean> {
+  async store(record: EnvelopeKeyRecord): Promise<void> {
     const put = { Item: encodeMarkedItem(record), ConditionExpression: 'attribute_not_exists(Id)' };
-    return this.#replica.send((client, TableName) =>
-      unlessRefused(client.send(new PutItemCommand({ TableName, ...put })), true, false),
-    );
+    await this.#write((client, TableName) => client.send(new PutItemCommand({ TableName, ...put })));
   }
 
-  async mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<boolean> {
+  async mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<void> {
     const { ConditionExpression, ExpressionAttributeNames, ExpressionAttributeValues } = unchanged(row);
     const change = {
       Key: keyOfItem(row.id, row.created),
@@ -100,19 +99,20 @@ class DynamoDbErasureTable implements ErasureTable {
         ...(mark && { ':mark': erasedAttribute(mark), ':true': { BOOL: true } }),
       },
     };
-    return this.#replica.send((client, TableName) =>
-      unlessRefused(client.send(new UpdateItemCommand({ TableName, ...change })), true, false),
-    );
+    await this.#write((client, TableName) => client.send(new UpdateItemCommand({ TableName, ...change })));
   }
 
-  async remove(row: KeyRow): Promise<boolean> {
+  async remove(row: KeyRow): Promise<void> {
     const { id, created } = row;
-    if (created === undefined) return false;
+    if (created === undefined) return;
     const condition = 'unreadable' in row ? { ConditionExpression: 'attribute_exists(Id)' } : unchanged(row);
     const deletion = { Key: keyOfItem(id, created), ...condition };
-    return this.#replica.send((client, TableName) =>
-      unlessRefused(client.send(new DeleteItemCommand({ TableName, ...deletion })), true, false),
-    );
+    await this.#write((client, TableName) => client.send(new DeleteItemCommand({ TableName, ...deletion })));
+  }
+
+  /** Writes a row, unless it has changed since it was read. */
+  async #write(write: (client: DynamoDBClient, tableName: string) => Promise<unknown>): Promise<void> {
+    await this.#replica.send((client, tableName) => unlessRefused(write(client, tableName), undefined, undefined));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeBase64 } from '../crypto/base64.ts';
 import { viewOf } from '../input/checks.ts';
+import { exactInteger } from '../input/exact-integer.ts';
 import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
 import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
 import { PROOF_BYTES } from '../records/record-proof.ts';
@@ -85,10 +86,10 @@ function keyMeta(value: AttributeValue): KeyMeta | undefined {
   return id === undefined || created === undefined ? undefined : { id: id as KeyId, created: created as EpochSeconds };
 }
 
-/** Decodes a whole number. Returns undefined for anything else. */
+/** Decodes a whole number. Returns undefined for anything else, also if the number differs in its 38th digit only. */
 export function wholeNumber(value: AttributeValue | undefined): number | undefined {
-  const number = value?.N === undefined ? Number.NaN : Number(value.N);
-  return Number.isSafeInteger(number) ? number : undefined;
+  const digits = value?.N === undefined ? undefined : exactInteger(value.N);
+  return digits === undefined ? undefined : Number(digits);
 }
 
 function bytes(value: AttributeValue | undefined): Buffer | undefined {

@@ -7,7 +7,8 @@ import { contextEntry, contextFromEntry, stringsOf } from './context.ts';
 import type { JsonDocument } from './document.ts';
 import { locateFields, type BindPath, type FieldLocation, type FieldLocations } from './field-locations.ts';
 import { readers, type ValueReader } from './field-paths.ts';
-import { exactInteger, stringOf, type JsonValue } from './json-text.ts';
+import { exactInteger } from '../input/exact-integer.ts';
+import { stringOf, type JsonValue } from './json-text.ts';
 
 /** The schema of `bindPath`. */
 export const bindPathSchema = v.pipe(

@@ -1,6 +1,7 @@
 import { copyFile, open, rename, rm, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError } from '../errors.ts';
+import { exactInteger } from '../input/exact-integer.ts';
 import {
   naming,
   type Cell,
@@ -12,7 +13,7 @@ import {
   type RowSource,
 } from '../maintenance/reencryption/rows.ts';
 import { spliced } from '../maintenance/reencryption/sealed-fields.ts';
-import { exactInteger, locateValues, stringOf, type JsonValue } from '../operations/json-text.ts';
+import { locateValues, stringOf, type JsonValue } from '../operations/json-text.ts';
 
 /** The options of {@link JsonLinesRows}. */
 export interface JsonLinesOptions extends Omit<FieldNames, 'fields'> {

@@ -16,7 +16,8 @@ import { parseKmsArn } from '../../src/kms/key-arn.ts';
 import { readKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
 import { selectValues, withDescendants } from '../../src/operations/field-paths.ts';
 import { parseJsonPath } from '../../src/operations/json-path.ts';
-import { exactInteger, locateValues, type JsonValue } from '../../src/operations/json-text.ts';
+import { exactInteger } from '../../src/input/exact-integer.ts';
+import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
 /** The factor by which the work may exceed twice the work for the smaller input. */

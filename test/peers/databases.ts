@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { freePort } from '../../emulators/listen.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
-import { end, freePort } from './processes.ts';
+import { end } from './processes.ts';
 
 const run = promisify(execFile);
 const ROOT = join(PEERS_FOLDER, 'databases');

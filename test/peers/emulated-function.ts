@@ -2,8 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../emulators/listen.ts';
 import { LAMBDA_RUNTIME } from './lambda-runtime.ts';
-import { freePort } from './processes.ts';
 
 /** The options of an {@link EmulatedFunction}. */
 export interface EmulatedFunctionOptions {

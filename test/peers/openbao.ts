@@ -1,71 +1,51 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { OpenBaoServer, transitPolicy } from '../../local/openbao.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
-import { end, freePort } from './processes.ts';
-
-const STARTS_WITHIN_MS = 60_000;
 
 /** The token that may do everything. */
 export const ROOT = 'root';
 
+/** The folder of the program `bao`. */
+export const BAO_FOLDER = join(PEERS_FOLDER, 'openbao', 'bin');
+
 /** A real OpenBao in development mode, in memory. */
 export class OpenBao {
-  readonly url: string;
-  /** The server, to be stopped, continued or killed. */
-  readonly process: ChildProcess;
-  readonly #home: string;
-  #output = '';
+  readonly #server: OpenBaoServer;
 
-  private constructor(port: number, home: string) {
-    this.url = `http://127.0.0.1:${port}`;
-    this.#home = home;
-    const options = [`-dev-root-token-id=${ROOT}`, `-dev-listen-address=127.0.0.1:${port}`, '-dev-no-store-token'];
-    const program = join(PEERS_FOLDER, 'openbao', 'bin', 'bao');
-    this.process = spawn(program, ['server', '-dev', ...options], {
-      env: { PATH: process.env['PATH'], HOME: home },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [this.process.stdout, this.process.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
-    }
-    process.once('exit', this.#endOnExit);
+  private constructor(server: OpenBaoServer) {
+    this.#server = server;
   }
 
   /** Starts a server. If `prepared` is true, as by default, it has a transit engine and AppRole. */
   static async start({ prepared = true }: { readonly prepared?: boolean } = {}): Promise<OpenBao> {
-    const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
-    const home = await mkdtemp(join(tmpdir(), 'keyfold-openbao-'));
-    let bao = new OpenBao(await freePort(), home);
-    while (!/Unseal Key: \S+/.test(bao.#output) || (await bao.#status('sys/health')) !== 200) {
-      if (Date.now() > giveUpAtMs) throw new Error(`OpenBao does not start. Its output:\n${bao.#output}`);
-      await sleep(100);
-      // OpenBao also listens on the next port. If another process has that port, OpenBao exits.
-      if (bao.process.exitCode !== null) bao = new OpenBao(await freePort(), home);
-    }
+    const bao = new OpenBao(await OpenBaoServer.start({ program: join(BAO_FOLDER, 'bao'), rootToken: ROOT }));
     if (!prepared) return bao;
     await bao.write('sys/mounts/transit', { type: 'transit' });
     await bao.write('sys/auth/approle', { type: 'approle' });
     return bao;
   }
 
-  /** Calls the API as root. @throws Error if OpenBao refuses */
+  get url(): string {
+    return this.#server.url;
+  }
+
+  /** The server, to be stopped, continued or killed. */
+  get process(): ChildProcess {
+    return this.#server.process;
+  }
+
+  /** Calls the API as root, and returns the data of the answer. @throws Error if OpenBao refuses */
   async write(path: string, body: object, namespace = ''): Promise<Readonly<Record<string, unknown>>> {
-    const headers = { 'x-vault-token': ROOT, ...(namespace !== '' && { 'x-vault-namespace': namespace }) };
-    const answer = await fetch(`${this.url}/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
-    return text === '' ? {} : ((JSON.parse(text) as { data: Record<string, unknown> | null }).data ?? {});
+    const { data } = await this.#server.write(path, body, namespace);
+    return (data as Record<string, unknown> | null | undefined) ?? {};
   }
 
   /** Makes a policy that allows the use of a transit key, but not the creation of one, and an AppRole role with it. */
   async makeRole(name: string, transitKey: string, role: object): Promise<{ roleId: string; secretId: string }> {
-    const paths = ['encrypt', 'decrypt'].map((action) => `path "transit/${action}/${transitKey}"`);
-    const policy = paths.map((path) => `${path} { capabilities = ["update"] }`).join('\n');
-    await this.write(`sys/policies/acl/${name}`, { policy });
+    await this.write(`sys/policies/acl/${name}`, { policy: transitPolicy(transitKey) });
     await this.write(`auth/approle/role/${name}`, { token_policies: name, ...role });
     return this.roleOf(name);
   }
@@ -81,29 +61,18 @@ export class OpenBao {
 
   /** Runs CLI commands with the root token. @throws Error if one fails */
   async run(commands: string): Promise<void> {
-    const PATH = `${join(PEERS_FOLDER, 'openbao', 'bin')}:${process.env['PATH']}`;
-    const env = { PATH, HOME: this.#home, BAO_ADDR: this.url, BAO_TOKEN: ROOT };
+    const PATH = `${BAO_FOLDER}:${process.env['PATH']}`;
+    const env = { PATH, HOME: this.#server.folder, BAO_ADDR: this.url, BAO_TOKEN: ROOT };
     await promisify(execFile)('sh', ['-e', '-c', commands], { env });
   }
 
   async unseal(): Promise<void> {
-    const [, key = ''] = /Unseal Key: (\S+)/.exec(this.#output) ?? [];
+    const { unsealKey: key } = this.#server;
     await fetch(`${this.url}/v1/sys/unseal`, { method: 'POST', body: JSON.stringify({ key }) });
-    while ((await this.#status('sys/health')) !== 200) await sleep(50);
+    while ((await this.#server.health()) !== 200) await sleep(50);
   }
 
-  async stop(): Promise<void> {
-    process.off('exit', this.#endOnExit);
-    await end(this.process);
-    await rm(this.#home, { recursive: true });
-  }
-
-  readonly #endOnExit = (): void => void this.process.kill('SIGKILL');
-
-  #status(path: string): Promise<number> {
-    return fetch(`${this.url}/v1/${path}`).then(
-      ({ status }) => status,
-      () => 0,
-    );
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 }

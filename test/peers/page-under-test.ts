@@ -23,7 +23,7 @@ export class PageUnderTest {
     const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme: scheme });
     const opened = new PageUnderTest(await context.newPage());
     await opened.page.goto(url);
-    await opened.page.locator('#region-us-west-2').waitFor();
+    await opened.page.locator('#keys > *').waitFor();
     return opened;
   }
 

@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { freePort } from '../../emulators/listen.ts';
 import { pythonOf } from './install.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
@@ -73,14 +73,4 @@ async function answers(endpoint: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** Finds a free port on this machine. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

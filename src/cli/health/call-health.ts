@@ -1,4 +1,4 @@
-import type { Clock } from '../../async/clock.ts';
+import { steadyClock, type Clock } from '../../async/clock.ts';
 import { withDeadline } from '../../async/deadline.ts';
 import { randomKeyBytes } from '../../crypto/random.ts';
 import type { KeyManagementService } from '../../envelope/ports.ts';
@@ -19,15 +19,16 @@ export async function checkCalls(
   fix: string,
   now: Clock,
 ): Promise<HealthCheck> {
-  const startedMs = now();
+  const steady = steadyClock(now);
+  const startedMs = steady();
   try {
-    const answer = await withDeadline({ deadlineAtMs: startedMs + TIMEOUT_MS }, now, async (deadline) => {
+    const answer = await withDeadline({ deadlineAtMs: now() + TIMEOUT_MS }, now, async (deadline) => {
       const wrapped = await kms.wrap(randomKeyBytes(), deadline);
       return kms.unwrap('wrapped' in wrapped ? wrapped.wrapped : wrapped, deadline);
     });
     if (!('key' in answer)) return fault(check, `the wrap does not open: ${answer.unreadable}`, fix);
     answer.key.fill(0);
-    return ok(check, `encrypt and decrypt ${now() - startedMs} ms`);
+    return ok(check, `encrypt and decrypt ${Math.round(steady() - startedMs)} ms`);
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
     return fault(check, error.message, fix);

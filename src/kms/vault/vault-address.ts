@@ -7,6 +7,7 @@ import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import type { VaultAuth } from './vault-auth.ts';
+import { isCiphertext } from './vault-ciphertext.ts';
 import { faultOf } from './vault-faults.ts';
 import { VaultHttp, type VaultAnswer } from './vault-http.ts';
 import { VaultToken } from './vault-token.ts';
@@ -20,21 +21,6 @@ export interface VaultSettings {
   readonly ca: string | undefined;
   readonly requestTimeoutMs: number;
   readonly now: Clock;
-}
-
-/** The form of a transit ciphertext. */
-const CIPHERTEXT = /^vault:v[1-9]\d{0,8}:[A-Za-z0-9+/]+={0,2}$/;
-/** The ciphertext of a System Key has only about 90 characters. */
-const MAX_CIPHERTEXT_LENGTH = 1024;
-
-/** The text of a transit ciphertext. Undefined for bytes that are not one. */
-export function ciphertextOf(bytes: Uint8Array): string | undefined {
-  const text = viewOf(bytes).toString('latin1', 0, MAX_CIPHERTEXT_LENGTH + 1);
-  return isCiphertext(text) ? text : undefined;
-}
-
-function isCiphertext(text: unknown): text is string {
-  return typeof text === 'string' && text.length <= MAX_CIPHERTEXT_LENGTH && CIPHERTEXT.test(text);
 }
 
 /** The name of an address in events and errors: its host, with its path if it has one. */

@@ -15,7 +15,8 @@ import {
 } from '../failover.ts';
 import { everyRegionFailed } from '../region-fault.ts';
 import type { RegionState } from '../region-health.ts';
-import { ciphertextOf, VaultAddress } from './vault-address.ts';
+import { VaultAddress } from './vault-address.ts';
+import { ciphertextOf } from './vault-ciphertext.ts';
 import { checkedVaultOptions, vaultFaults, type VaultKmsOptions } from './vault-options.ts';
 
 const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../async/clock.ts';
+import { timeAhead, type Clock } from '../../async/clock.ts';
 import { KeyfoldError, type ErrorCode } from '../../errors.ts';
 import { allEnded } from '../../operations/operation.ts';
 import { Pace } from './pace.ts';
@@ -61,28 +61,30 @@ export class Reencryption {
   /**
    * Re-encrypts all rows, beginning at a checkpoint.
    * @param from where an earlier run stopped. Undefined to begin with the first row.
-   * @param untilMs when to stop after the current page, in milliseconds since 1970
+   * @param runMs after how many milliseconds to stop. The run ends with the page in progress.
    * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
    * @throws KeyfoldError the error of KMS or of the metastore if it persists, because it does not concern a single row
    * @throws SourceFault if the source fails for about half a minute, or refuses the calls
    */
   async run(
     from?: Checkpoint,
-    untilMs = Number.POSITIVE_INFINITY,
+    runMs = Number.POSITIVE_INFINITY,
   ): Promise<{ readonly counts: Counts; readonly position: Position | undefined }> {
     const { source, save, now } = this.#options;
     const tally = new Tally(from?.counts);
     this.#tally = tally;
+    const endsAtMs = timeAhead(runMs, now);
     let savedMs = now();
     for await (const rows of source.pages(from?.position)) {
       await this.#page(rows, tally);
       const nowMs = now();
       // The absolute value is taken because a clock may be set back.
-      if (nowMs < untilMs && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
+      const isOver = nowMs >= endsAtMs();
+      if (!isOver && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
       const position = await source.position();
       await save({ position, counts: tally.counts() });
       savedMs = nowMs;
-      if (nowMs >= untilMs) return { counts: tally.counts(), position };
+      if (isOver) return { counts: tally.counts(), position };
     }
     return { counts: tally.counts(), position: undefined };
   }

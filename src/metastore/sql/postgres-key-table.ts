@@ -1,4 +1,5 @@
 import type { Deadline } from '../../async/deadline.ts';
+import { exactInteger } from '../../input/exact-integer.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
 import { SqlConnections, type SqlPool } from './sql-connections.ts';
 import { faultName, isSqlState, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
@@ -103,8 +104,8 @@ function hasNul(text: string): boolean {
 
 /** The seconds of `extract(epoch …)`: a decimal number, or `Infinity`. */
 function wholeSeconds(text: string | null | undefined): number | undefined {
-  const seconds = typeof text === 'string' ? Number(text) : Number.NaN;
-  return Number.isSafeInteger(seconds) ? seconds : undefined;
+  const digits = typeof text === 'string' ? exactInteger(text) : undefined;
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /**

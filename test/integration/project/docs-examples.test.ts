@@ -117,7 +117,7 @@ describe('docs/reference/queue.md', () => {
   it('shows an actual message and its result', async () => {
     const queues = new FakeQueues();
     expect(await openQueueDoor({ queues })([queueRecord('m', blockOf(queue, 'json'))])).toEqual([]);
-    const [, result = ''] = /The result is the operation's answer, here `(.*?)`/.exec(queue) ?? [];
+    const [, result = ''] = /The result is the operation's response, here `(.*?)`/.exec(queue) ?? [];
     const [before, after] = result.split('…');
     const body = queues.in(OUTPUT)[0]?.body ?? '';
     expect(body.startsWith(before ?? '-')).toBe(true);

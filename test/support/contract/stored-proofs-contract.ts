@@ -160,7 +160,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       const record = await strict(kms(WEST)).session('p').encrypt(PAYLOAD);
       const intermediate = await rowOf(record.key.parent as KeyMeta);
       const system = await rowOf(intermediate.parent as KeyMeta);
-      expect(await codeOf(strict(kms(EAST)).session('p').decrypt(record))).toBe('KeyRowUnreadable');
+      expect(await codeOf(strict(kms(EAST)).session('p').decrypt(record))).toBe('KmsMisconfigured');
 
       const maintenance = new SystemKeyMaintenance({ ...NAMES, metastore: metastore(), kms: kms(WEST, EAST) });
       expect((await maintenance.run()).systemKeys).toMatchObject([

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, it, vi } from 'vitest';
 import { orAborted, RequestDeadlines, withDeadline } from '../../../src/async/deadline.ts';
+import { SingleFlight } from '../../../src/async/single-flight.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 afterEach(() => {
@@ -35,6 +36,22 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
       },
     );
     expect(await work).toBe(false);
+  },
+);
+
+it.for([3_600_000, -3_600_000])(
+  'a deadline leaves the same time after the clock has stepped by %i ms',
+  async (stepMs) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
+    await withDeadline({ deadlineAtMs: Date.now() + 1000 }, Date.now, async (deadline) => {
+      const flights = new SingleFlight(500, Date.now);
+      await flights.run('a load', deadline, async (flight) => {
+        vi.setSystemTime(Date.now() + stepMs);
+        expect([deadline.atMs - Date.now(), flight.atMs - Date.now()]).toEqual([1000, 500]);
+        vi.advanceTimersByTime(100);
+        expect([deadline.atMs - Date.now(), flight.atMs - Date.now()]).toEqual([900, 400]);
+      });
+    });
   },
 );
 

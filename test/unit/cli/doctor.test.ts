@@ -66,6 +66,15 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
   await world.operator.put({ ...row, encryptedKey: encodeKekEnvelope({ encryptedKey, kmsKeks: change(kmsKeks) }) });
 }
 
+/** Makes the table's answers have dates that differ from this machine's clock. */
+function dateAnswers(offsetMs: number): void {
+  const date = new Date(Date.now() + offsetMs).toUTCString();
+  world.proxy.faultOf = (call) => {
+    const answer = world.answerOf(call);
+    return answer && ({ ...answer, headers: { date } } as DynamoDbFault);
+  };
+}
+
 describe('keyfold doctor', () => {
   it('finds no fault in a healthy service, and prints one line for each check', async () => {
     const { code, all } = await examine();
@@ -144,14 +153,14 @@ describe('keyfold doctor', () => {
       code: 2,
     },
     'a clock that is two minutes behind': {
-      plant: () => {
-        const date = new Date(Date.now() + 120_000).toUTCString();
-        world.proxy.faultOf = (call) => {
-          const answer = world.answerOf(call);
-          return answer && ({ ...answer, headers: { date } } as DynamoDbFault);
-        };
-      },
+      plant: () => dateAnswers(120_000),
       found: [['clock', 'fault', "s behind AWS's"]],
+      fix: 'NTP',
+      code: 1,
+    },
+    'a clock that is two minutes ahead': {
+      plant: () => dateAnswers(-120_000),
+      found: [['clock', 'fault', "s ahead of AWS's"]],
       fix: 'NTP',
       code: 1,
     },

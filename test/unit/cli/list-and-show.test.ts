@@ -168,6 +168,17 @@ describe('keys show', () => {
     expect(stdout).toContain('a static master key');
   });
 
+  it.for([
+    ['vault', `vault:v3:${Buffer.alloc(60).toString('base64')}`, 'version 3 of a transit key'],
+    ['pkcs11', `pkcs11:gcm:keyfold:${Buffer.alloc(60).toString('base64')}`, 'the key keyfold of an HSM'],
+  ] as const)('says that %s wraps a System Key', async ([kms, wrapped, wrappedBy]) => {
+    const id = `_SK_${kms}_shop`;
+    await world.put(keyRecord(id, 60, { encryptedKey: Buffer.from(wrapped) }));
+    const { stdout } = await world.keyfold(['keys', 'show', id, '60', '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ kms, wraps: [], wrappedBy });
+    expect(cells(await world.keyfold(['keys', 'show', id, '60']))).toContainEqual(['wrapped by', wrappedBy]);
+  });
+
   it('shows the System Key of an Intermediate Key, and no KMS keys', async () => {
     const run = await world.keyfold(['keys', 'show', '_IK_tenant-1_orders_shop', String(created)]);
     expect(cells(run)).toContainEqual(['parent', `${SYSTEM_KEY} ${created}`]);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS } from '../../support/fakes.ts';
 import { HealthyService } from '../../support/healthy-service.ts';
 import type { CliRun } from '../../support/operator.ts';
@@ -85,6 +86,15 @@ describe('keyfold inspect', () => {
       { id: INTERMEDIATE_KEY, state: 'valid' },
       { id: SYSTEM_KEY, state: 'valid', kms: 'aws' },
     ]);
+  });
+
+  it('says that a transit key wraps the System Key of the chain', async () => {
+    const json = (await keyfold(['inspect', compact(), '--chain', '--json'])).stdout;
+    const [, systemKey] = (JSON.parse(json) as { chain: [object, { created: number }] }).chain;
+    const encryptedKey = Buffer.from(`vault:v3:${Buffer.alloc(60).toString('base64')}`);
+    await world.operator.put(keyRecord(SYSTEM_KEY, systemKey.created, { encryptedKey }));
+    const { stdout } = await keyfold(['inspect', compact(), '--chain']);
+    expect(stdout).toMatch(/^wrapped by +version 3 of a transit key$/m);
   });
 
   it('fails if a key row of the record is absent', async () => {

@@ -433,8 +433,25 @@ describe('a large batch', () => {
     expect(output.text()).toContain('DeadlineExceeded');
   });
 
+  it.for([3_600_000, -3_600_000])('has as much time left after the clock has stepped by %i ms', async (stepMs) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
+    const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
+    let calls = 0;
+    queues.delay = async () => {
+      calls += 1;
+      if (calls === 1) vi.setSystemTime(Date.now() + stepMs);
+      // Each wave of 100 messages takes ten calls. After three waves, less time than the margin is left.
+      vi.advanceTimersByTime(690);
+    };
+    const failed = await open({ now: Date.now })(records, 30_000);
+    expect(queues.in(OUTPUT)).toHaveLength(300);
+    expect(failed).toHaveLength(700);
+    expect(queues.postponed).toHaveLength(700);
+    vi.useRealTimers();
+  });
+
   it('is answered in time even if KMS does not answer', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
     void open({ now: Date.now })([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
@@ -447,7 +464,7 @@ describe('a large batch', () => {
   });
 
   it('is answered in time even if SQS does not answer', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const startMs = Date.now();
     const abortedAfterMs: number[] = [];
     const aborted = (signal: AbortSignal): Promise<void> =>

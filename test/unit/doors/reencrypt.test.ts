@@ -19,10 +19,17 @@ afterEach(() => vi.restoreAllMocks());
 class PagedRows implements RowSource {
   readonly written = new Map<string, Cells>();
   readonly #texts: readonly string[];
+  readonly #whenRead: () => void;
   #next = 0;
 
-  constructor(texts: readonly string[]) {
+  constructor(texts: readonly string[], whenRead: () => void = () => {}) {
     this.#texts = texts;
+    this.#whenRead = whenRead;
+  }
+
+  /** The number of pages that were read. */
+  get read(): number {
+    return this.#next;
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<Row[]> {
@@ -30,6 +37,7 @@ class PagedRows implements RowSource {
     for (const [i, text] of this.#texts.entries()) {
       if (i < first) continue;
       this.#next = i + 1;
+      this.#whenRead();
       const cells = new Map([['card', { kind: 'text', text } as const]]);
       yield [{ id: String(i), cells, partition: undefined, context: undefined }];
     }
@@ -87,6 +95,26 @@ it('a worker stops before the end of its invocation, and the next worker continu
     { run, row: '1', code: 'InvalidRequest' },
     { run, row: '2', code: 'InvalidRequest' },
   ]);
+});
+
+it.for([3_600_000, -3_600_000])('a worker stops in time although the clock has stepped by %i ms', async (stepMs) => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  const pages = Array.from({ length: 20 }, () => '');
+  const source = new PagedRows(pages, () => {
+    if (source.read === 3) vi.setSystemTime(Date.now() + stepMs);
+    vi.advanceTimersByTime(1000);
+  });
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const { done } = await handler(event, lambdaContext(10_000));
+  expect([done, source.read]).toEqual([false, 5]);
+  vi.useRealTimers();
 });
 
 it('does a whole table as its only segment', async () => {

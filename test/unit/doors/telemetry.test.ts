@@ -195,6 +195,23 @@ describe('the metrics', () => {
     expect(metrics()).toEqual([first, { service: 'svc', IntermediateKeyCacheHits: 1 }]);
   });
 
+  it('for the cache are written even if the clock is set back far, and at most once a minute after that', () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    telemetry = createMaintenanceTelemetry('svc');
+    telemetry.events.cacheUsed('intermediate', 'hit');
+    vi.setSystemTime(Date.now() - 86_400_000);
+    telemetry.flush();
+    const first = { service: 'svc', IntermediateKeyCacheHits: 1 };
+    expect(metrics()).toEqual([first]);
+    telemetry.events.cacheUsed('intermediate', 'hit');
+    vi.setSystemTime(Date.now() + 59_999);
+    telemetry.flush();
+    expect(metrics()).toEqual([first]);
+    vi.setSystemTime(Date.now() + 1);
+    telemetry.flush();
+    expect(metrics()).toEqual([first, first]);
+  });
+
   it('for the cache are counted by kind of key and outcome', () => {
     const outcomes = ['hit', 'miss', 'eviction'] as const;
     outcomes.forEach((outcome, i) => {

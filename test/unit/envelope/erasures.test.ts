@@ -206,6 +206,29 @@ describe('warm processes', () => {
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
+  it('notice the tombstone after a second, even if they are asked for absent keys all the time', async () => {
+    const session = cold({ policy }).session('p');
+    expect(await codeOf(session.decrypt(named(1)))).toBe('RecordUnreadable');
+    await begin();
+    world.clock.advance(600);
+    expect(await codeOf(session.decrypt(named(1)))).toBe('RecordUnreadable');
+    expect(await codeOf(session.decrypt(named(2)))).toBe('RecordUnreadable');
+    world.clock.advance(400);
+    for (const created of [1, 2, 3]) expect(await codeOf(session.decrypt(named(created)))).toBe('PartitionErased');
+  });
+
+  it('notice after a second that an erasure was cancelled, even if they are asked all the time', async () => {
+    await begin();
+    const session = cold({ policy }).session('p');
+    expect(await codeOf(session.decrypt(named(1)))).toBe('PartitionErased');
+    const erasure = erasureOf(world.metastore.rows, world.clock.now);
+    await erasure.cancel(await erasure.read());
+    world.clock.advance(600);
+    expect(await codeOf(session.decrypt(named(1)))).toBe('PartitionErased');
+    world.clock.advance(400);
+    expect(await codeOf(session.decrypt(named(1)))).toBe('RecordUnreadable');
+  });
+
   it('do not seal again if the metastore fails after they have read the tombstone', async () => {
     const session = cold({ policy }).session('p');
     await session.encrypt(PAYLOAD);

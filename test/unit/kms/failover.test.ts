@@ -1,6 +1,9 @@
 /** Tests Failover with a clock that the tests move. region-health.test.ts tests the health of regions. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { failoverPolicy } from '../../../src/kms/failover-policy.ts';
+import { Failover } from '../../../src/kms/failover.ts';
+import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import type { FaultClass } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
@@ -255,6 +258,30 @@ describe('a request to a region that throttles', () => {
 });
 
 describe('a request near its deadline', () => {
+  it('blames no region because the clock steps ahead, and reports the true latency', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    const { events, attempts, coolDowns, random, sleep } = new ScriptedRegions([]);
+    const west = { region: 'west' } as KmsRegion;
+    const failover = new Failover([west], failoverPolicy({}, 1), { now: Date.now, random, sleep }, events);
+    const ask = (send: () => Promise<string>) =>
+      failover.firstAnswer([west], { action: 'Decrypt', deadline: noDeadline(), send });
+    const late = new Error('the deadline has passed');
+    const failed = ask(() => {
+      vi.setSystemTime(Date.now() + 3_600_000);
+      vi.advanceTimersByTime(400);
+      return Promise.reject(late);
+    });
+    expect(await errorOf(failed)).toBe(late);
+    expect([attempts, coolDowns]).toEqual([[], []]);
+    await ask(async () => {
+      vi.setSystemTime(Date.now() - 3_600_000);
+      vi.advanceTimersByTime(7);
+      return 'west';
+    });
+    expect(attempts).toEqual([{ region: 'west', action: 'Decrypt', latencyMs: 7 }]);
+    vi.useRealTimers();
+  });
+
   it('begins no attempt if less than 50 ms are left', async () => {
     const regions = new ScriptedRegions(['west']);
     expect(await codeOf(regions.request(regions.deadlineIn(49)))).toBe('DeadlineExceeded');

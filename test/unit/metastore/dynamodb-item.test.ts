@@ -50,6 +50,17 @@ describe('a key row', () => {
     ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { KeyId: { S: 'x' } } } } } }],
     ['KeyRecord.ParentKeyMeta', { KeyRecord: { M: { ...inner, ParentKeyMeta: { M: { Created: { N: '60' } } } } } }],
     ['Created', { Created: { N: '9007199254740992' } }],
+    ['Created', { Created: { N: '120.00000000000000000001' } }],
+    ['Created', { Created: { N: '0x78' } }],
+    ['Created', { Created: { N: '' } }],
+    [
+      'KeyRecord.ParentKeyMeta',
+      {
+        KeyRecord: {
+          M: { ...inner, ParentKeyMeta: { M: { KeyId: { S: 'x' }, Created: { N: '60.00000000000000001' } } } },
+        },
+      },
+    ],
     ['KeyRecord.Revoked', { KeyRecord: { M: { ...inner, Revoked: { S: 'true' } } } }],
   ] as const)(
     'is refused with an error that names %s if that attribute is missing or malformed: %j',
@@ -57,6 +68,16 @@ describe('a key row', () => {
       expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
     },
   );
+
+  it('is refused if the date in KeyRecord differs from its own by less than a double can tell', () => {
+    const changed = { ...item, KeyRecord: { M: { ...inner, Created: { N: '120.00000000000000000001' } } } };
+    expect(() => decodeKeyItem(changed)).toThrow('KeyRecord.Created differs from Created');
+  });
+
+  it('may have its date in any spelling of the whole number', () => {
+    for (const N of ['120', '120.0', '1.2E+2', '1.2e2'])
+      expect(decodeKeyItem({ ...item, Created: { N } })).toEqual(intermediate);
+  });
 
   it('has its proof in an attribute next to KeyRecord', () => {
     const proof = Buffer.alloc(32, 3);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exactInteger } from '../../../src/operations/json-text.ts';
+import { exactInteger } from '../../../src/input/exact-integer.ts';
 import { codeOf, errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate, type Answer, type Operator } from '../../support/operations.ts';
 
@@ -231,6 +231,14 @@ describe('the fields of a document with a context', () => {
       expect(await errorOf(ask('decrypt-fields', { ...request, fields, document }))).toMatchObject(refused);
     }
     expect(world.log.take()).toEqual([]);
+  });
+
+  it('may have more than 4,096 characters in the names above all of them together', async () => {
+    const { answer } = operate();
+    const document = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [String(i).repeat(500), { s: i }]));
+    const request = { fields: ['$.*.s'], context: HOME };
+    const encrypted = await answer('encrypt-fields', { ...request, document });
+    expect(await answer('decrypt-fields', { ...request, ...encrypted })).toEqual({ document });
   });
 
   it('are not encrypted if bindPath is given without a context', async () => {

@@ -145,6 +145,7 @@ describe('parseJsonPath', () => {
     [String.raw`$["\u12"]`, 'is not a JSONPath: at character 6 it needs four hexadecimal digits'],
     [String.raw`$["\ud83d"]`, 'is not a JSONPath: at character 10 it needs a complete surrogate pair'],
     [String.raw`$["\udd11"]`, 'is not a JSONPath: at character 10 it needs a complete surrogate pair'],
+    [String.raw`$["\udd11\udd11"]`, 'is not a JSONPath: at character 10 it needs a complete surrogate pair'],
     ['$[?@.a]', 'has a filter at character 3: filters are not supported'],
     ["$[0, ?match(@.a, '(a+)+')]", 'has a filter at character 6: filters are not supported'],
     [`$${'.a'.repeat(500)}`, 'is longer than 1000 characters'],

@@ -216,6 +216,12 @@ describe('KeyNaming', () => {
     expect(() => new KeyNaming({ ...names, service: 's'.repeat(1910) })).toThrow('too long');
   });
 
+  it('finds the partition of an ID if the product looks like a region', () => {
+    const naming = new KeyNaming({ service: 's', product: 'us-east-1', allowAmbiguousNames: true });
+    expect(naming.partitionOf('_IK_a_s_us-east-1')).toBe('a');
+    expect(naming.partitionOf('_IK_a_s_us-east-1_us-west-2')).toBe('a');
+  });
+
   it('accepts ambiguous names if allowAmbiguousNames is set', () => {
     const naming = new KeyNaming({ service: 'a_b', product: 'us-east-1', allowAmbiguousNames: true });
     expect(naming.systemKeyId).toBe('_SK_a_b_us-east-1');

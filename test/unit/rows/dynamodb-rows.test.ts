@@ -10,11 +10,11 @@ afterEach(() => stub?.stop());
 const refusal = (name: string, status = 400): StubAnswer => ({ status, body: JSON.stringify({ __type: name }) });
 
 /** The rows of a table at the stub server. */
-function openRows(endpoint: string): DynamoDbRows {
+function openRows(endpoint: string, writeUnits?: number): DynamoDbRows {
   const table = { tableName: 'Orders', region: 'us-west-2', endpoint };
   const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
   const options = { ...names, table, fields: ['r'], segment: { index: 0, of: 1 }, readUnits: undefined };
-  return new DynamoDbRows({ ...options, writeUnits: undefined }, Date.now);
+  return new DynamoDbRows({ ...options, writeUnits }, Date.now);
 }
 
 const ROW = { id: '1', item: {}, cells: new Map(), partition: undefined, context: undefined };
@@ -46,6 +46,17 @@ it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
     expect(await errorOf(write)).toMatchObject({ name: 'KeyfoldError', code: 'PayloadTooLarge', retryable: false });
   },
 );
+
+it('DynamoDbRows counts a write whose condition failed towards the write units', async () => {
+  stub = await startStub(refusal('ConditionalCheckFailedException'));
+  const rows = openRows(stub.url, 20);
+  const beganMs = performance.now();
+  for (let i = 0; i < 4; i += 1) {
+    expect(await rows.replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]))).toBe('changed');
+  }
+  // The first write does not wait, and each of the others waits until 50 ms have passed.
+  expect(performance.now() - beganMs).toBeGreaterThan(140);
+});
 
 it('DynamoDbRows refuses a position in a table of another region or account', async () => {
   const table = (TableArn: string): StubAnswer => success({ Table: { TableArn, KeySchema: [] } });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -89,6 +89,26 @@ describe('JsonLinesRows', () => {
     await work(saved);
     expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"new"}\n'.repeat(5000));
     expect(await readdir(folder)).not.toContain(partials[0]);
+  });
+
+  it('drops what an earlier run wrote after its last saved position', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    await appendFile(String(saved?.['partial']), '{"r":"ne');
+    await work(saved);
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"new"}\n'.repeat(5000));
+  });
+
+  it('writes no output if the file changes while it is read', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const pages = openRows(['r']).pages(undefined);
+    await pages.next();
+    await writeFile(join(folder, 'in'), '{"r":"own"}\n'.repeat(6000));
+    const rest = async (): Promise<void> => {
+      for await (const page of pages) expect(page.length).toBeGreaterThan(0);
+    };
+    await expect(rest()).rejects.toMatchObject({ message: expect.stringContaining('has changed') as string });
+    expect(await readdir(folder)).toEqual(['in']);
   });
 
   it('removes the file of an earlier run when a later position is saved', async () => {

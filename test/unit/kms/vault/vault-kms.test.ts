@@ -1,6 +1,6 @@
 import { globalAgent } from 'node:https';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.ts';
 import { kmsContract } from '../../../../src/testing/index.ts';
@@ -22,7 +22,10 @@ beforeEach(async () => {
   stub = await StubVault.start(cluster);
   attempts = [];
 });
-afterEach(() => stub.stop());
+afterEach(() => {
+  vi.restoreAllMocks();
+  return stub.stop();
+});
 
 const options = (changes: Partial<VaultKmsOptions> = {}): VaultKmsOptions => ({
   addresses: [stub.url],
@@ -45,6 +48,21 @@ describe('VaultKms', () => {
     const bytes = await wrapped();
     expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: KEY });
+  });
+
+  it('zeroes the bytes of the answers that hold a key', async () => {
+    const bytes = await wrapped();
+    const answers: Uint8Array[] = [];
+    const concat = Buffer.concat.bind(Buffer);
+    vi.spyOn(Buffer, 'concat').mockImplementation((chunks) => {
+      const whole = concat(chunks);
+      // The stub server also joins the bytes of requests, which hold no plaintext.
+      if (whole.includes('"plaintext"')) answers.push(whole, ...chunks);
+      return whole;
+    });
+    await open().unwrap(bytes, noDeadline());
+    expect(answers.length).toBeGreaterThan(1);
+    expect(answers.every((chunk) => chunk.every((byte) => byte === 0))).toBe(true);
   });
 
   it('sends nothing through a proxy to an address without TLS, which is on this machine', async () => {

@@ -1,0 +1,74 @@
+import { createServer, request, type RequestListener, type Server } from 'node:http';
+import { afterEach, expect, it, vi } from 'vitest';
+import { close, listen } from '../../../emulators/listen.ts';
+import type { JournalCall } from '../../../local/call-journal.ts';
+import { watchOpenBao } from '../../../local/openbao-watch.ts';
+
+let servers: Server[] = [];
+
+afterEach(async () => {
+  await Promise.all(servers.map(close));
+  servers = [];
+});
+
+/** Starts a server that stands for OpenBao, and a watched server before it. */
+async function start(answer: RequestListener): Promise<{ url: string; bao: Server; calls: JournalCall[] }> {
+  const calls: JournalCall[] = [];
+  const bao = createServer(answer);
+  const watch = watchOpenBao(`http://127.0.0.1:${await listen(bao, 0)}`, (call) => calls.push(call));
+  servers = [bao, watch];
+  return { url: `http://127.0.0.1:${await listen(watch, 0)}`, bao, calls };
+}
+
+const ENCRYPT = '/v1/transit/encrypt/keyfold';
+
+function callOf(outcome: string): JournalCall {
+  return { service: 'OpenBao', region: null, action: 'transit/encrypt/keyfold', keyId: null, outcome };
+}
+
+it('passes a request and its answer on, and reports the call', async () => {
+  const { url, calls } = await start((asked, response) => {
+    const { method, url: path, headers } = asked;
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.write(`${method} ${path} ${headers['x-vault-token'] as string} `);
+    asked.pipe(response);
+  });
+  for (const body of ['first', 'second']) {
+    const answer = await fetch(url + ENCRYPT, { method: 'POST', headers: { 'x-vault-token': 'mine' }, body });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/json']);
+    expect(await answer.text()).toBe(`POST ${ENCRYPT} mine ${body}`);
+  }
+  await vi.waitFor(() => expect(calls).toEqual([callOf('ok'), callOf('ok')]));
+});
+
+it('reports the status of a refused call', async () => {
+  const { url, calls } = await start((_, response) => response.writeHead(403).end('{}'));
+  expect((await fetch(url + ENCRYPT, { method: 'POST' })).status).toBe(403);
+  await vi.waitFor(() => expect(calls).toEqual([callOf('HTTP 403')]));
+});
+
+it('closes the connection if OpenBao does not run or stops in the middle of its answer', async () => {
+  const { url, bao, calls } = await start((asked, response) => {
+    response.writeHead(200, { 'content-length': '9' }).write('half', () => asked.socket.destroy());
+  });
+  const attempt = async (): Promise<string> => (await fetch(url + ENCRYPT, { method: 'POST' })).text();
+  await expect(attempt()).rejects.toThrow('terminated');
+  await close(bao);
+  await expect(attempt()).rejects.toThrow('fetch failed');
+  await vi.waitFor(() => expect(calls).toEqual([callOf('down'), callOf('down')]));
+});
+
+it('reports a call that the client gives up, and gives it up at OpenBao too', async () => {
+  const asked = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
+  const { url, calls } = await start((_, response) => {
+    response.once('close', gone.resolve);
+    asked.resolve();
+  });
+  const sent = request(url + ENCRYPT, { method: 'POST' }).on('error', () => {});
+  sent.end();
+  await asked.promise;
+  sent.destroy();
+  await gone.promise;
+  expect(calls).toEqual([callOf('given up')]);
+});

@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest';
+import type { CliDependencies } from '../../../src/cli/dependencies.ts';
+import { progressOf } from '../../../src/cli/progress.ts';
+import { HandClock } from '../../../src/testing/hand-clock.ts';
+
+/** The lines that a command shows if it finishes 10 items every 100 milliseconds for this long. */
+function shownFor(ms: number, total?: number): string[] {
+  const clock = new HandClock();
+  const shown: string[] = [];
+  const terminal = { out: () => {}, err: () => {}, status: (text: string) => void shown.push(text) };
+  const progress = progressOf('rows', { terminal, now: clock.now } as unknown as CliDependencies, total);
+  for (let passedMs = 0; passedMs < ms; passedMs += 100) {
+    clock.advance(100);
+    progress.advance(10);
+  }
+  progress.end();
+  return shown;
+}
+
+it('the progress of a command is shown after a second, then about four times a second, and removed at the end', () => {
+  expect(shownFor(900)).toEqual(['']);
+  expect(shownFor(1900)).toEqual(['100 rows, 100/s', '130 rows, 100/s', '160 rows, 100/s', '190 rows, 100/s', '']);
+});
+
+it('the progress of a command says how much is left if the total is known', () => {
+  expect(shownFor(1000, 450)).toEqual(['100 rows of 450, 4 s left, 100/s', '']);
+});

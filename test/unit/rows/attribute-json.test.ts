@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest';
+import { attributeOfCell, cellOfAttribute } from '../../../src/rows/attribute-json.ts';
+
+it('a map of DynamoDB keeps its values when it is read as JSON and written again', () => {
+  const map = {
+    text: { S: 'é"' },
+    number: { N: '12345678901234567890.50' },
+    yes: { BOOL: true },
+    no: { BOOL: false },
+    none: { NULL: true as const },
+    list: { L: [{ NULL: true as const }, { N: '1' }, { L: [] }, { M: {} }] },
+  };
+  const cell = cellOfAttribute({ M: map });
+  expect(cell).toEqual({
+    kind: 'json',
+    text: '{"text":"é\\"","number":12345678901234567890.50,"yes":true,"no":false,"none":null,"list":[null,1,[],{}]}',
+  });
+  expect(attributeOfCell(cell as never)).toEqual({ M: map });
+});
+
+it('a map with a set or bytes cannot be read as JSON', () => {
+  for (const value of [{ SS: ['a'] }, { B: new Uint8Array(1) }]) {
+    expect(cellOfAttribute({ M: { value } })).toEqual({ kind: 'unreadable' });
+    expect(cellOfAttribute({ L: [value] as never })).toEqual({ kind: 'unreadable' });
+  }
+});
