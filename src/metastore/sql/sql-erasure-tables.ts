@@ -58,13 +58,12 @@ class SqlErasureTable implements ErasureTable {
     return found;
   }
 
-  async store(record: EnvelopeKeyRecord): Promise<boolean> {
+  async store(record: EnvelopeKeyRecord): Promise<void> {
     const { id, created, erased } = record;
     const text = encodeKeyRecord(record);
     const marked = erased === undefined ? text : withMembers(text, erasedMember(erased));
     const outcome = await withDeadline({}, Date.now, (deadline) => this.#table.insert(id, created, marked, deadline));
-    if (outcome === 'stored') return true;
-    if ((await this.rows({ id })).some((row) => row.created === created)) return false;
+    if (outcome === 'stored' || (await this.rows({ id })).some((row) => row.created === created)) return;
     // The primary key compares ids by the collation of their column, and all tombstones have the same date.
     throw new KeyfoldError(
       'InvalidRequest',
@@ -72,19 +71,19 @@ class SqlErasureTable implements ErasureTable {
     );
   }
 
-  async mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<boolean> {
+  async mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<void> {
     const from = await this.#unchanged(row);
-    if (from === undefined) return false;
+    if (from === undefined) return;
     const to = withMembers(from, mark === undefined ? { Erased: undefined } : { Revoked: true, ...erasedMember(mark) });
     const { id, created } = row;
-    return withDeadline({}, Date.now, (deadline) => this.#table.replace(id, created, from, to, deadline));
+    await withDeadline({}, Date.now, (deadline) => this.#table.replace(id, created, from, to, deadline));
   }
 
-  async remove(row: KeyRow): Promise<boolean> {
+  async remove(row: KeyRow): Promise<void> {
     const { id, created } = row;
     const text = await this.#unchanged(row);
-    if (text === undefined || created === undefined) return false;
-    return withDeadline({}, Date.now, (deadline) => this.#table.remove(id, created, text, deadline));
+    if (text === undefined || created === undefined) return;
+    await withDeadline({}, Date.now, (deadline) => this.#table.remove(id, created, text, deadline));
   }
 
   /** The text of a row, if its sealed key and its mark have not changed since it was read. */
