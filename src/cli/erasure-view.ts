@@ -26,7 +26,7 @@ interface StatusView {
    * - `none`: no erasure is under way.
    * - `waiting`: the rows are marked, and may not be deleted yet.
    * - `due`: an operator may delete the rows.
-   * - `deleted`: no replica has a row, but copies still hold the keys.
+   * - `deleted`: no replica has a row any more, but copies still hold the keys.
    * - `complete`: Keyfold knows of no copy of the keys.
    */
   readonly state: 'none' | 'waiting' | 'due' | 'deleted' | 'complete';
