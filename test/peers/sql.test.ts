@@ -1,4 +1,4 @@
-/** Tests the SQL metastores on real databases. */
+/** Tests the SQL metastores on real database servers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   SessionFactory,
