@@ -54,7 +54,7 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** Throws where a command would open something. A command gets this far only if the CLI has accepted its arguments. */
+/** Throws in place of opening something. A command gets this far only if the CLI has accepted its arguments. */
 function accepted(): never {
   throw new Error('the arguments are right');
 }
