@@ -47,7 +47,7 @@ export async function countCalls(): Promise<SectionResult> {
   return { figures };
 }
 
-/** Counts the KMS calls of a process if its service already has a System Key. */
+/** Counts the KMS calls that a process makes if its service already has a System Key. */
 async function countKmsCalls(): Promise<number> {
   Object.assign(process.env, AWS_ENVIRONMENT);
   let calls = 0;

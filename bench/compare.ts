@@ -37,8 +37,8 @@ const WARM_UP_MS = 400;
 
 /**
  * Measures contestants in turns within each round, so that other load on the machine slows all of them equally.
- * Tinybench and mitata measure one task after the other, which makes the ratio of two tasks mere noise on a shared
- * machine.
+ * Tinybench and mitata measure one task after the other. On a shared machine, that makes the ratio of two tasks mere
+ * noise.
  */
 export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Task | RemoteTask>>,
@@ -60,7 +60,7 @@ export async function race<Name extends string>(
   return Object.fromEntries(starters.map(({ name, laps }) => [name, laps])) as unknown as Record<Name, Laps>;
 }
 
-/** The ratio of two contestants' times, computed within each round. */
+/** The ratio of two contestants' times, computed for each round. */
 export function timesAsLong(one: Laps, other: Laps, clock: keyof Lap = 'wallMs'): Spread {
   return spread(one.map((lap, round) => lap[clock] / (other[round] as Lap)[clock]));
 }

@@ -13,14 +13,14 @@ const CONTEXT = { table: 'users', id: '42' };
 const CONTEXT_SIZES = ['64 B', '64 KiB'] as const;
 const OPERATIONS = ['encrypt', 'decrypt'] as const;
 const SDK = 'AWS Encryption SDK, tuned';
-/** These ratios are close to 1, so they need more rounds than other ratios. */
+/** These ratios are close to 1, so measuring them takes more rounds than other ratios. */
 const ROUNDS = 61;
 
 /** A task with a context, and the same task without one. */
 type Pair = Readonly<Record<'bound' | 'unbound', Task>>;
 type Pairs = Readonly<Record<(typeof OPERATIONS)[number], Pair>>;
 
-/** Measures how many times as long a call takes with a context as without one. */
+/** Measures the ratio of a call's time with a context to its time without one. */
 export async function measureContext(): Promise<SectionResult> {
   await installNpmContestants();
   const subjects = [

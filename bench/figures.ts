@@ -8,7 +8,7 @@ export interface Figure extends Partial<Pick<Spread, 'lower' | 'upper'>> {
   readonly value: number | string;
   /** The unit of the value. `×` means a ratio. */
   readonly unit: '×' | 'KiB' | 'MiB' | '/s' | '';
-  /** The same ratio, computed from CPU time instead of wall-clock time. */
+  /** The same ratio, but computed from CPU time instead of wall-clock time. */
   readonly byCpu?: number;
 }
 

@@ -1,4 +1,7 @@
-/** Benchmark section: compares the whole HTTP handler, from event to answer, with its cryptography alone. */
+/**
+ * Benchmark section: compares the time of the whole HTTP handler, from event to response, with the time of its
+ * cryptography alone.
+ */
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
@@ -79,7 +82,7 @@ function itemsOf(sizeBytes: number): { plaintext: string }[] {
   return Array.from({ length: ITEMS }, () => ({ plaintext: randomBytes(sizeBytes).toString('base64') }));
 }
 
-/** Opens the HTTP door over a memory metastore. Returns a function that sends it an event. */
+/** Opens the HTTP door on a memory metastore. Returns a function that sends it an event. */
 export function openHandler(): (event: APIGatewayProxyEventV2) => Promise<Buffer> {
   const telemetry = createTelemetry('bench');
   const handler = httpDoor({

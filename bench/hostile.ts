@@ -50,7 +50,7 @@ const SHAPES = {
 
 export const HOSTILE_SHAPES = Object.keys(SHAPES);
 
-/** Measures each hostile input at its size, and at four times its size. */
+/** Measures each hostile input at its smaller size, and at four times that size. */
 export async function measureHostileInput(): Promise<SectionResult> {
   const figures: Figure[] = [];
   for (const [name, [size, shape]] of Object.entries(SHAPES)) {
@@ -58,7 +58,7 @@ export async function measureHostileInput(): Promise<SectionResult> {
       { once: unlessRefused(shape(size)), fourfold: unlessRefused(shape(4 * size)) },
       { rounds: 15, roundMs: 20 },
     );
-    // CPU time is used here, because other load on the machine would hide the difference in wall-clock time.
+    // Compare CPU time, because other load on the machine would hide a difference in wall-clock time.
     figures.push({ name, ...timesAsLong(fourfold, once, 'cpuMs'), unit: '×' });
   }
   return { figures };

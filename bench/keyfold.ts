@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { MemoryMetastore, SessionFactory, StaticKms, type Session } from '../src/index.ts';
 import type { Contestant } from './contestants/contestant.ts';
 
-/** A session of the library, with a memory metastore. */
+/** A session of the library that uses a memory metastore. */
 export function openSession(): Session {
   return new SessionFactory({
     service: 'bench',

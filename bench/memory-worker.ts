@@ -26,7 +26,7 @@ const GROWTH_ROOM = 1000;
 const COLD_EVERY = 10;
 const ONE = Buffer.from('x');
 
-/** A metastore that keeps only System Keys, so that other rows do not add to the measured memory. */
+/** A metastore that stores only System Keys, so that other rows do not add to the measured memory. */
 class SystemKeysOnly extends CountingMetastore {
   override async store(record: EnvelopeKeyRecord): Promise<'stored' | 'duplicate'> {
     return record.parent === undefined ? super.store(record) : 'stored';
@@ -96,7 +96,7 @@ async function touch(keyfold: SessionFactory, partitions: number): Promise<void>
   for (let i = 0; i < partitions; i += 1) {
     await keyfold.session(`tenant-${i}`).encrypt(ONE);
     if (i % CHUNK !== 0) continue;
-    // Freed memory, above all that of native keys, stays resident and would look like memory that the cache uses.
+    // Freed memory stays resident, above all the memory of native keys. It would look like memory that the cache uses.
     globalThis.gc?.();
     await setTimeout(0);
   }

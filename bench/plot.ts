@@ -11,7 +11,7 @@ const INK = '#1f2328';
 
 /**
  * Draws an SVG bar chart of the time that each contestant takes for one operation, with one panel per size. Shorter
- * bars are faster. The scale is logarithmic, and each mark is ten times the previous one.
+ * bars are faster. The scale is logarithmic: each tick mark is ten times the previous one.
  */
 export function plotSpeeds(operation: string, speeds: readonly Speed[]): string {
   const panels = SIZE_NAMES.map((size) => ({ size, bars: speeds.filter((speed) => speed.size === size) }));

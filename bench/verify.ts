@@ -14,7 +14,7 @@ import { SIZES, type Figure, type SectionResult, type SizeName } from './figures
 const RECORDS = { '64 B': 10_000, '1 KiB': 10_000, '64 KiB': 200 } as const satisfies Partial<Record<SizeName, number>>;
 const NAMES = { service: 'bench', product: 'keyfold' };
 
-/** Measures the rate of the command in records per second, as a share of the rate of `decryptJson`. */
+/** Measures how many records the command verifies per second, as a share of the rate of `decryptJson`. */
 export async function measureVerify(): Promise<SectionResult> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-bench-'));
   const figures: Figure[] = [];

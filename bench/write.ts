@@ -125,7 +125,7 @@ function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Ve
   return [note, table(['operation', 'against', ...sizes], rows)].join('\n\n');
 }
 
-/** A Markdown table of the microseconds that encrypt and decrypt take, by contestant and payload size. */
+/** A Markdown table of how many microseconds encrypt and decrypt take for each contestant and payload size. */
 function speedTable(speeds: readonly Speed[]): string {
   const sizes = [...new Set(speeds.map(({ size }) => size))];
   const contestants = [...new Set(speeds.map(({ contestant }) => contestant))];

@@ -13,7 +13,7 @@ export interface Ring {
 
 /** Selects series of a metric by the values of their dimensions, except `service`. */
 export interface Which {
-  /** The dimensions for which `where` has no value. */
+  /** The dimensions that `where` does not give a value. */
   readonly of?: readonly string[];
   readonly where?: Readonly<Record<string, string | readonly string[]>>;
   readonly whereNot?: Readonly<Record<string, readonly string[]>>;
@@ -43,7 +43,7 @@ export function alarm(description: string, topic: unknown, ring: Ring, metric: o
   };
 }
 
-/** One metric with all its dimensions, in the form that an alarm requires. */
+/** A metric with all its dimensions, in the form that an alarm requires. */
 export function oneMetric(
   namespace: string,
   name: string,
@@ -91,8 +91,8 @@ function term(
 }
 
 /**
- * The sum of one of Keyfold's metrics. CloudWatch identifies a metric by the values of all its dimensions. If some
- * values are not known in advance, such as the regions, this is a Metrics Insights query. Such a query has no OR, so
+ * The sum of one of Keyfold's metrics. CloudWatch identifies a metric by the values of all its dimensions. If some of
+ * them, such as the regions, are not known in advance, this is a Metrics Insights query. Such a query has no OR, so
  * this function adds one term for each known value.
  */
 export function ownMetric(service: string, name: string, which: Which, ring: Ring): object {

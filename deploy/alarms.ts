@@ -9,20 +9,23 @@ const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86_400;
 /**
- * The alarm for missing maintenance fires if the last run was longer ago than this. The maintenance runs daily, and a
- * run may be late.
+ * The alarm for missing maintenance fires if the last run was longer ago than this. Maintenance runs daily, and a run
+ * may be late.
  */
 const HOURS_WITHOUT_MAINTENANCE = 26;
-/** With this many failed requests in five minutes, the service is at fault. */
+/** This many failed requests in five minutes show that the service is at fault. */
 const MANY = 10;
-/** If a larger share of the invocations fails, the function is at fault, and not its callers. */
+/** If a larger share of the invocations fails, the function is at fault and not its callers. */
 const MOST = 0.5;
 /**
  * Fires after two failovers within an hour. Each warm process calls KMS once an hour, so even a small fleet reaches two
  * failovers if its preferred region is down.
  */
 const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
-/** Fires if messages return to the queue in 3 of 15 minutes. A single message returns less and less often. */
+/**
+ * Fires if messages return to the queue in 3 of 15 minutes. A single message returns at growing intervals, so it does
+ * not fire the alarm.
+ */
 const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
 /**
@@ -38,7 +41,7 @@ const UNANSWERED = [...OUTAGES, 'Internal'];
 
 type OwnAlarm = readonly [name: string, metric: string, which: Which, description: string, ring?: Ring];
 
-/** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each alarm names all dimensions of its metric. */
+/** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each alarm specifies all dimensions of its metric. */
 const OWN: readonly OwnAlarm[] = [
   ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
   ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],
@@ -122,7 +125,7 @@ export function functionsOf({ queue }: Deployment): FunctionName[] {
   return ['api', 'seal', 'open', 'maintenance', ...(queue.kind === 'none' ? [] : ['queue' as const])];
 }
 
-/** The alarms of a region, and a topic for them if the deployment does not name one. */
+/** The alarms of a region. If the deployment names no topic for them, also a new topic. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
   const { alarmTopics, prefix, queue, service, settings } = deployment;
   const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
@@ -131,7 +134,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const queues = queueNamesOf(deployment);
   const api = apiMetrics(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
-  // AWS reports the metrics of these alarms all the time, so the end of such an alarm is a real recovery.
+  // AWS reports the metrics of these alarms all the time. So if such an alarm ends, the service has really recovered.
   const ends = { OKActions: [topic] };
   const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
   const alarms: Resources = {
@@ -143,7 +146,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       {
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
-        // Lambda reports nothing for an hour without invocations, so missing data means a fault here. A new alarm has
+        // Lambda reports nothing for an hour without invocations, so missing data means a failure here. A new alarm has
         // no data until the first run after the deployment, and does not fire before then.
         TreatMissingData: 'missing',
         InsufficientDataActions: [topic],
@@ -160,7 +163,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       'The latest System Key may not seal any more, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
-      // A repeated run reports its result twice, so this takes the maximum and not the sum.
+      // If a run is repeated, its result is reported twice. So use the maximum and not the sum.
       oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
     ),
     ...Object.fromEntries(

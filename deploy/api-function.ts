@@ -1,10 +1,13 @@
-/** The function `api`, as the entry of a region refers to it. */
+/** The names and ARNs by which the entry of a region refers to the function `api`. */
 import type { Deployment } from './deployment.ts';
 
-/** osls's name for an alias with provisioned concurrency, and the logical name of the alias of the function `api`. */
+/**
+ * The name that osls gives an alias with provisioned concurrency, and the logical name of that alias for the function
+ * `api`.
+ */
 const PROVISIONED = { name: 'provisioned', id: 'ApiProvConcLambdaAlias' };
 
-/** The function `api`, whose alias osls makes only if the function has provisioned concurrency. */
+/** References to the function `api`. osls makes its alias only if it has provisioned concurrency. */
 export interface ApiFunction {
   /** The ARN that the entry invokes: the alias, or the function if it has none. */
   readonly invoked: object;

@@ -5,7 +5,7 @@ import type { Resources } from './queues.ts';
 import { restResources, SCOPES } from './rest-api.ts';
 import { STAGE } from './rest-callers.ts';
 
-/** The headers that a browser must be allowed to send: those of a signature, of a token and of a JSON body. */
+/** The headers that a browser must be allowed to send with a signature, a token or a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
 
 /** The routes of an HTTP API. The last route passes all other requests to the function, which can say what is wrong. */
@@ -74,7 +74,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
   return {
     events: [
       ...ROUTES.map(([method, path]) => ({ httpApi: { method, path, authorizer } })),
-      // API Gateway answers a preflight by itself, but only on a route that has no authorizer.
+      // API Gateway responds to a preflight request by itself, but only on a route without an authorizer.
       ...(api.cors === undefined ? [] : [{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]),
     ],
     authorizers,

@@ -14,8 +14,8 @@ interface Resource {
 }
 
 /**
- * Prevents an update of the roles that would remove permissions that the deployed app still needs: those for its queue,
- * and those for the network interfaces of its functions.
+ * Refuses to update the roles if the deployed app would lose permissions that it still needs. These are the permissions
+ * for its queue and for its functions' network interfaces.
  * @throws Error that says what to do first
  */
 export async function requireRightsOfApp(deployment: Deployment, region: string): Promise<void> {
@@ -29,8 +29,8 @@ export async function requireRightsOfApp(deployment: Deployment, region: string)
 }
 
 /**
- * The changes that a package would make in a region, one line per resource.
- * @throws Error if AWS does not answer, or if the package would replace a queue, whose messages would then be stranded
+ * Lists the changes that a package would make in a region, one line per resource.
+ * @throws Error if AWS does not respond, or if the package would replace a queue, whose messages would then be stranded
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);
@@ -47,7 +47,7 @@ export async function appChanges(deployment: Deployment, region: string, folder:
   });
 }
 
-/** The names of the properties and other attributes in which a resource differs. */
+/** The names of a resource's properties and other attributes that differ. */
 function changedIn(was: Resource, is: Resource): string[] {
   const [before, after] = [partsOf(was), partsOf(is)];
   const names = Object.keys({ ...before, ...after });

@@ -7,8 +7,8 @@ import { KEPT, logKeyOf } from './logs.ts';
 import { queueEnvironmentOf, queueFunctions, queueResources } from './queues.ts';
 
 /**
- * The operations of the two functions for direct invocation. The two share a handler, and IAM decides which callers may
- * invoke which function.
+ * The operations of the two functions for direct invocation. Both functions share a handler, and IAM decides which
+ * callers may invoke which function.
  */
 const OPERATIONS = {
   seal: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',
@@ -124,7 +124,7 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
   };
 }
 
-/** Sets properties of the generated functions and log groups that osls's own options cannot set or leave out. */
+/** Sets or removes those properties of the generated functions and log groups that osls's own options cannot. */
 function functionExtensions(deployment: Deployment, region: string): Record<string, object> {
   const { functions, queue } = deployment;
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');

@@ -6,10 +6,10 @@ import { REPLICAS, type Stack } from './stacks.ts';
 
 const infra = join(import.meta.dirname, '..', 'infra');
 
-/** The types of resources without which records cannot be read: they contain keys or lead to them. */
+/** The types of the resources that are needed to read records, because they contain keys or lead to keys. */
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
-/** The states of a stack without resources. */
+/** The states of a stack that has no resources. */
 const UNMADE: ReadonlySet<string> = new Set(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS']);
 
 /** A change that CloudFormation would make to a resource. */
@@ -133,8 +133,8 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
 }
 
 /**
- * The resources that CloudFormation must neither replace nor delete, by template. Aliases other than `Alias` come and
- * go when a key is replaced.
+ * The resources that CloudFormation must neither replace nor delete, by template. Aliases other than `Alias` are
+ * created and deleted when a key is replaced.
  */
 const KEPT_RESOURCES: Readonly<Record<Stack['template'], readonly string[]>> = {
   'keys.yml': ['Key', 'Alias'],
@@ -187,7 +187,7 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
  * Deletes a stack that could not be created, because CloudFormation refuses to change such a stack.
  * @param states the states of a stack that could not be created
  * @returns the stack. Undefined if there is none, or if it was deleted.
- * @throws Error if the stack still has resources, or if changes are only shown
+ * @throws Error if the stack still has resources, or if the program only shows changes
  */
 export async function deleteUnmade(
   stack: Pick<Stack, 'name' | 'region'>,
@@ -220,7 +220,7 @@ export async function deleteUnmade(
 
 /**
  * Checks that the table does not exist in another region. Otherwise there would be two tables with replicas.
- * @returns the regions that already have a replica, besides the region of the stack
+ * @returns the regions other than the stack's that already have a replica
  * @throws Error that names the region of the existing table
  */
 export async function replicasOf(

@@ -24,7 +24,7 @@ const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) =
 /**
  * Runs the deployment program, which reports each step in a line.
  * @param args the command line arguments
- * @throws Error that says what is wrong, or what failed
+ * @throws Error that says what is wrong or what failed
  */
 export async function deploy(args: readonly string[], tell: (line: string) => void): Promise<void> {
   const { positionals, values } = parseArgs({

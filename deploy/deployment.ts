@@ -53,8 +53,8 @@ const prefixSchema = v.pipe(
 );
 /**
  * A part of key IDs: the service or the product. It is also a metric dimension, so it must be ASCII without quotation
- * marks. IAM policies use it in the pattern for a service's rows. There, an asterisk, a question mark or a dollar sign
- * would match other services.
+ * marks. IAM policies use it in the pattern for a service's rows. In that pattern, an asterisk, a question mark or a
+ * dollar sign would match other services.
  */
 const namePart = v.pipe(
   v.string(),
@@ -77,9 +77,7 @@ const applicationLevelFault =
   '(settings.POWERTOOLS_LOG_LEVEL leaves them)';
 const SYSTEM_LEVELS = ['DEBUG', 'INFO', 'WARN'] as const;
 
-/**
- * The limits of one function. If `reservedConcurrency` is null, the function shares the concurrency of the account.
- */
+/** The limits of one function. If `reservedConcurrency` is null, the function shares the account's concurrency. */
 const limitsOf = (timeoutSeconds: number, mostSeconds: number) => ({
   memoryMb: v.optional(whole(128, 10_240), 1024),
   timeoutSeconds: v.optional(whole(1, mostSeconds), timeoutSeconds),

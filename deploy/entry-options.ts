@@ -4,7 +4,7 @@ import { arn, REGION, text, whole } from './option-types.ts';
 const FUNCTION = /^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(?::[A-Za-z0-9_-]{1,128})?$/;
 const CALLER = /^arn:aws[a-z-]*:iam::\d{12}:(?:root|(?:role|user)(?:\/[\w+=,.@-]+)+)$/;
 /**
- * A partition that an IAM policy matches in the request path: its whole name, or a prefix that ends with an asterisk.
+ * A partition, as an IAM policy matches it in the request path: its whole name, or a prefix that ends with an asterisk.
  */
 const GRANTED_PARTITION = /^[A-Za-z0-9._~-]{0,127}\*$|^[A-Za-z0-9._~-]{1,128}$/;
 const CERTIFICATE = /^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate\/[0-9a-f-]{36}$/;

@@ -3,8 +3,8 @@ import { stackOf, type Deployment } from './deployment.ts';
 import type { FunctionRoles } from './stacks.ts';
 
 /**
- * The functions' roles, which a strict key names. There are none if IAM decides who uses the keys, or in a region
- * without the roles stack: a first deployment makes the keys before the roles.
+ * The functions' roles, which the policy of a strict key names. Empty if IAM decides who uses the keys. Also empty in a
+ * region without the roles stack, because a first deployment makes the keys before the roles.
  */
 export async function functionRolesOf(deployment: Deployment, { tell }: Intent): Promise<FunctionRoles> {
   if (deployment.strictKeys === undefined) return { encrypt: [], decrypt: [] };

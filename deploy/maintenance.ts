@@ -7,7 +7,7 @@ import type { Deployment } from './deployment.ts';
 /**
  * Invokes the maintenance function of a region, which makes the first System Key and reports whether each region opens
  * each key.
- * @param folder a folder for the function's answer
+ * @param folder a folder for the function's response
  * @throws Error that says which region cannot open a key, and why
  */
 export async function maintain(deployment: Deployment, region: string, folder: string): Promise<void> {
@@ -25,7 +25,7 @@ export async function maintain(deployment: Deployment, region: string, folder: s
 
 async function invoke(name: string, region: string, folder: string): Promise<MaintenanceReport> {
   const answer = join(folder, 'maintenance.json');
-  // The function may take longer than the CLI's default time-out. After the time-out, the CLI would invoke it again.
+  // The function may take longer than the CLI's default timeout. After the timeout, the CLI would invoke it again.
   const args = ['--cli-read-timeout', '0', '--function-name', name, answer];
   const { FunctionError } = await aws<{ FunctionError?: string }>(region, 'lambda', 'invoke', args);
   const said = await readFile(answer, 'utf8');

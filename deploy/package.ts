@@ -70,7 +70,7 @@ export async function describePackage(deployment: Deployment, region: string, fo
 
 /**
  * Deploys a package with the credentials of the AWS CLI, and prints the output of osls. With other credentials, osls
- * could wait for an MFA code without a terminal.
+ * could ask for an MFA code and wait without a terminal.
  * @throws Error if osls fails
  */
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {

@@ -9,9 +9,9 @@ export type Resources = Record<string, { Type: string; Properties: Record<string
  * produces no dead letters.
  */
 const MAX_RECEIVE_COUNT = 100;
-/** The queue hides a message for this many times the function's time-out, as Lambda recommends. */
+/** The queue's visibility timeout is this many times the function's timeout, as Lambda recommends. */
 const VISIBILITY_PER_TIMEOUT = 6;
-/** The function for the queue, in the form that osls expects. Empty if the deployment has no queue. */
+/** The function that handles the queue, in the form that osls expects. Empty if the deployment has no queue. */
 export function queueFunctions(deployment: Deployment, vpc: object | false): Record<string, object> {
   const { queue, prefix, functions } = deployment;
   if (queue.kind === 'none') return {};
@@ -53,7 +53,7 @@ export function queueEnvironmentOf({ queue }: Deployment): Record<string, string
   };
 }
 
-/** The three queues of a region, which are encrypted and accept only TLS. Empty if the deployment has no queue. */
+/** The three queues of a region. They are encrypted, and accept only TLS. Empty if the deployment has no queue. */
 export function queueResources(deployment: Deployment): Resources {
   const names = queueNamesOf(deployment);
   if (names === undefined) return {};

@@ -19,13 +19,14 @@ const DERIVED =
 /** If one of these is true, Powertools writes no metrics, and no alarm on them fires. */
 const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
-/** The level SILENT would suppress the audit. Powertools treats some other strings as levels above CRITICAL. */
+/** The level SILENT would suppress the audit log. Powertools treats some other strings as levels above CRITICAL. */
 const LOG_LEVELS: readonly string[] = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'CRITICAL'];
 
 const root = join(import.meta.dirname, '..');
 
 /**
- * The path of the deployment's file: the file that KEYFOLD_DEPLOY_FILE names, or else deploy.yml, or else the example.
+ * The path of the deployment's file. It is the file that KEYFOLD_DEPLOY_FILE names, otherwise deploy.yml if it exists,
+ * otherwise the example.
  */
 export function deploymentFile(): string {
   const own = process.env['KEYFOLD_DEPLOY_FILE'] ?? join(root, 'deploy.yml');
@@ -34,7 +35,8 @@ export function deploymentFile(): string {
 
 /**
  * Reads a deployment from a YAML file.
- * @throws Error that lists all faults, if the file does not exist, is not YAML or does not match the schema
+ * @throws Error if the file does not exist, is not YAML or does not match the schema. The error lists everything that
+ * is wrong.
  */
 export async function readDeployment(file: string): Promise<Deployment> {
   const content = await readFile(file, 'utf8').catch(() => {
@@ -120,7 +122,7 @@ function concurrencyFaults({ functions: { api, seal, open } }: Deployment): stri
 }
 
 /**
- * Finds settings with which the functions would not start, before they are deployed. The functions' own code checks the
+ * Finds, before a deployment, the settings with which the functions would not start. The functions' own code checks the
  * environment that each function will have.
  */
 function settingFaults(deployment: Deployment): string[] {
@@ -135,7 +137,7 @@ function settingFaults(deployment: Deployment): string[] {
   return [...new Set(faults)];
 }
 
-/** Finds functions whose time-out is shorter than their deadline margin. */
+/** Finds functions whose timeout is shorter than their deadline margin. */
 function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
   return Object.entries(functions)
     .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)

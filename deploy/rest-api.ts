@@ -13,8 +13,8 @@ export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?
 export const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 
 /**
- * The format of the access log. It leaves out the path, which names a partition: the audit log records the partition
- * instead.
+ * The format of the access log. It leaves out the path, because the path names a partition. The audit log records the
+ * partition instead.
  */
 const LOG_FORMAT = {
   requestId: '$context.requestId',

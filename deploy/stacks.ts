@@ -8,7 +8,7 @@ export interface Stack {
   readonly template: 'keys.yml' | 'table.yml' | 'roles.yml';
   /** The parameters that the deployment determines. All other parameters keep their values. */
   readonly parameters: Readonly<Record<string, string>>;
-  /** Whether the stack has deletion protection. */
+  /** Whether the stack is protected from deletion. */
   readonly isKept: boolean;
 }
 
@@ -19,9 +19,9 @@ export interface FunctionRoles {
 }
 
 /**
- * The stacks of the keys, one per region. The first of them also contains the policies of the account. With strict
- * keys, each key names the functions' roles of every region, because each region wraps System Keys under every region's
- * key.
+ * The stacks of the keys, one per region. The first of them also contains the policies for the whole account. With
+ * strict keys, each key names the functions' roles of every region, because each region wraps System Keys under every
+ * region's key.
  */
 export function keyStacks(deployment: Deployment, roles: FunctionRoles): Stack[] {
   const { administrators, alarmEmail, alarmTopics, classification, regions, storageKeys, strictKeys } = deployment;
@@ -84,7 +84,7 @@ export function tableStacks(deployment: Deployment, existing: readonly string[])
 /** The parameters of table.yml for the replicas. */
 export const REPLICAS = ['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'] as const;
 
-/** The stacks of the functions' roles, one per region. */
+/** The stacks of the functions' roles, one stack per region. */
 export function roleStacks(deployment: Deployment): Stack[] {
   const { permissionsBoundary, prefix, product, regions, service, tableKeyName, tableName, tracing, vpc } = deployment;
   const queues = queueNamesOf(deployment);

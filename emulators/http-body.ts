@@ -14,7 +14,7 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
 
 /**
  * Whether a request comes from this machine. The `Host` must be 127.0.0.1 or localhost, so that DNS rebinding fails.
- * The `Origin`, if any, must be one of these too, so that a web page of another site cannot control the local
+ * The `Origin`, if any, must be the same host over HTTP, so that another site's web page cannot control the local
  * processes.
  */
 export function isFromThisMachine({ headers }: IncomingMessage): boolean {

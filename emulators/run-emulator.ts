@@ -14,8 +14,8 @@ export async function runEmulator(start: (port: number) => Promise<Emulator>, de
   const port = Number(values.port);
   if (!/^\d{1,5}$/.test(values.port) || port > 65_535) throw new Error('--port must be a port from 0 to 65535');
   const { endpoint, close } = await start(port);
-  // Add the signal handlers before printing the endpoint, because a caller may stop the emulator as soon as it reads
-  // the endpoint.
+  // Add the signal handlers before printing the endpoint, because the parent process may stop the emulator as soon as
+  // it has read the endpoint.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close());
   console.log(endpoint);
 }

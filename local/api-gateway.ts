@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 
-/** The routes that API Gateway is configured with. All other requests have the route key `$default`. */
+/** The routes that are configured in API Gateway. All other requests have the route key `$default`. */
 const ROUTES = [
   'POST /v1/partitions/{partition}/{operation}',
   'GET /v1/health',

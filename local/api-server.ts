@@ -7,7 +7,7 @@ import { FUNCTION_TIMEOUT_MS, type LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';
 import type { AnsweredRequest } from './request-log.ts';
 
-/** The body limit of API Gateway. A larger request is answered with 413 and does not reach the function. */
+/** The body limit of API Gateway. A larger request gets a response with status 413, and does not reach the function. */
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
 /**
@@ -16,7 +16,7 @@ const MAX_BODY_BYTES = 10 * 1024 * 1024;
  * - `POST /local/maintenance` invokes the maintenance function, as the daily schedule does.
  * - All other requests become events for the API function.
  * @param invokable the functions that Lambda's Invoke API can invoke, by name
- * @param onAnswer called for each answer, except answers of the page and of the routes that only the page uses
+ * @param onAnswer called for each response, except those of the page and of the routes that only the page uses
  */
 export function createApiServer(
   api: LocalFunction,
@@ -70,7 +70,7 @@ async function answer(
   const { statusCode = 200, headers, body: answerBody = '', isBase64Encoded } = result;
   response.writeHead(statusCode, headers as Record<string, string>);
   response.end(isBase64Encoded ? Buffer.from(answerBody, 'base64') : answerBody);
-  // The answer to a HEAD request has no body.
+  // The response to a HEAD request has no body.
   const isProblem = statusCode >= 400 && answerBody !== '';
   const { code } = isProblem ? (JSON.parse(answerBody) as { readonly code: string }) : { code: '' };
   return { what, outcome: `${statusCode} ${code}`.trim() };

@@ -14,13 +14,13 @@ const MAX_CALLS = 10_000;
 
 /**
  * The calls that reached the key service and DynamoDB, in the order in which they ended. The servers report the calls,
- * not Keyfold, so the page shows calls that really happened.
+ * and Keyfold does not. So the page shows calls that really happened.
  */
 export class CallJournal {
   #calls: JournalCall[] = [];
   #dropped = 0;
 
-  /** The number of calls so far. Pass it to `since` later, to get the calls that have ended in between. */
+  /** The number of calls so far. Pass it to `since` later, to get the calls that have ended meanwhile. */
   get position(): number {
     return this.#dropped + this.#calls.length;
   }

@@ -20,7 +20,7 @@ export function watchDynamoDb(server: Server, note: (call: JournalCall) => void)
   });
 }
 
-/** Finds the ID of the key row in a request by Keyfold. Null if the request names none. */
+/** Finds the ID of the key row in a request from Keyfold. Null if the request names none. */
 function keyIdOf(body: Buffer): string | null {
   return /"(?:Id|:id)":\{"S":"(_[SI]K_[^"\\]*)"/.exec(body.toString('utf8'))?.[1] ?? null;
 }

@@ -15,7 +15,7 @@ export interface KeyPlaces {
 }
 
 /**
- * Makes a KMS key with the alias `alias/keyfold` in each region that has none.
+ * Makes a KMS key with the alias `alias/keyfold` in each region that does not have this alias.
  * @returns the ARN of the alias in each region
  */
 export async function ensureKeys(kms: KmsEmulator, regions: readonly string[]): Promise<Record<string, string>> {

@@ -4,7 +4,7 @@ import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { FUNCTION_TIMEOUT_MS, FunctionFailure, type LocalFunction } from './local-function.ts';
 import type { AnsweredRequest } from './request-log.ts';
 
-/** Lambda's limit for an event and for an answer. */
+/** Lambda's limit for an event and for a response. */
 const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
 /** The name of a function. It may have the prefix of a full or partial ARN, and a version. */
 const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(?::([^:]+))?$/;
@@ -12,7 +12,7 @@ const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(
 const HEADERS = /^x-amz-(?:content-sha256|date|invocation-type|log-type|security-token|user-agent)$/;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
 
-/** An answer of the Invoke API. The body is JSON text. */
+/** A response of the Invoke API. The body is JSON text. */
 interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -20,11 +20,11 @@ interface Answer {
 }
 
 /**
- * Answers requests to Lambda's Invoke API from AWS CLIs and SDKs whose endpoint is this server. It does not check
+ * Responds to requests to Lambda's Invoke API from AWS CLIs and SDKs whose endpoint is this server. It does not check
  * signatures, so it refuses requests from other machines and from web pages.
  * @param functions the functions by name
- * @returns what happened to the request. Undefined if it was not an Invoke request, which this function leaves
- * unanswered.
+ * @returns what happened to the request. Undefined if it was not an Invoke request. This function does not respond to
+ * other requests.
  */
 export async function answerInvoke(
   functions: Readonly<Record<string, LocalFunction>>,
@@ -42,7 +42,7 @@ export async function answerInvoke(
   return { what: `INVOKE ${decoded(name)}`, outcome: outcomeOf(status, headers, body) };
 }
 
-/** The status of an answer, and the type of its error, if any. */
+/** The status of a response, and the type of its error, if any. */
 function outcomeOf(status: number, headers: Answer['headers'], body: string): string {
   const isFailed = 'x-amz-function-error' in headers;
   const { errorType = '' } = isFailed ? (JSON.parse(body) as { readonly errorType?: string }) : {};
@@ -92,7 +92,8 @@ async function respond(asked: LocalFunction, payload: string, requestId: string)
     return failed(headers, { errorType: 'Function.ResponseSizeTooLarge', errorMessage: 'The answer is over 6 MiB.' });
   } catch (error) {
     if (error instanceof FunctionFailure) return failed(headers, error.details);
-    // The environment did not start, or it has ended. As in Lambda, the answer contains the last error of the runtime.
+    // The environment did not start, or it has ended. As in Lambda, the response contains the last error of the
+    // runtime.
     const { name: errorType, message: errorMessage } = error as Error;
     return failed(headers, { errorType, errorMessage, trace: [] });
   }
@@ -102,7 +103,7 @@ function failed(headers: Answer['headers'], details: object): Answer {
   return { status: 200, headers: { ...headers, 'x-amz-function-error': 'Unhandled' }, body: JSON.stringify(details) };
 }
 
-/** Makes an error answer that comes from the Lambda service, not from the function. */
+/** Makes an error response that comes from the Lambda service, not from the function. */
 function refusal(status: number, type: string, message: string): Answer {
   return {
     status,

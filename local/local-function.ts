@@ -54,7 +54,7 @@ export class LocalFunction {
   }
 
   /**
-   * Runs one event, in an environment that it starts if there is none. Any number of events may run at once.
+   * Runs one event. Starts an environment first if there is none. Any number of events may run at once.
    * @throws FunctionFailure if the handler throws
    */
   async invoke(event: unknown, timeoutMs: number): Promise<unknown> {

@@ -20,7 +20,7 @@ export interface PageDependencies {
   readonly run: RunCommand;
 }
 
-/** Answers a request for the page or its routes. Resolves to false if the request is for something else. */
+/** Responds to a request for the page or one of its routes. Resolves to false if the request is for something else. */
 export type PageServer = (request: IncomingMessage, body: Buffer, response: ServerResponse) => Promise<boolean>;
 
 type Route = (world: PageDependencies, body: Buffer, parts: readonly string[]) => unknown;

@@ -21,12 +21,12 @@ export interface LocalQueues {
 const VISIBILITY_SECONDS = '180';
 const NAMES = ['keyfold-input', 'keyfold-output', 'keyfold-dead-letters'] as const;
 const [INPUT, OUTPUT, DEAD_LETTERS] = NAMES;
-/** The JSON of one form member. curl sends it without further encoding. */
+/** The JSON of one member of a form. curl sends it as it is. */
 const SAMPLE_MESSAGE =
   '{"partition":"tenant-1","document":{"name":"Ada","card":"4111 1111 1111 1111"},"fields":["$.card"]}';
 const MAX_RECEIVE_COUNT = 100;
 
-/** Starts an SQS emulator with three queues: for messages, for results, and for messages that failed for good. */
+/** Starts an SQS emulator with three queues: for messages, for results, and for messages that failed permanently. */
 export async function startQueues(port: number): Promise<LocalQueues> {
   const sqs = await startSqsEmulator({ port });
   const { queueUrl: outputUrl } = sqs.ensureQueue(OUTPUT);

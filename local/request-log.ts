@@ -18,7 +18,8 @@ export function logRequest({ what, outcome, ms }: AnsweredRequest): void {
 }
 
 /**
- * Copies those lines of a function's output that are not JSON, such as Node's warnings. Drops its logs and metrics.
+ * Copies the lines of a function's output that are not JSON, such as Node's warnings. Drops the function's logs and
+ * metrics.
  */
 export function copyPlainLines(from: Readable, to: NodeJS.WritableStream): void {
   createInterface({ input: from }).on('line', (line) => {

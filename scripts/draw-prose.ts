@@ -37,7 +37,7 @@ show(
 );
 show('Sentences of the documents', markdownFiles().flatMap(sentencesOf), Number(values.sentences));
 
-/** The sentences of a document that have more than three words, without its headings and tables. */
+/** The sentences of a document that have more than three words, except in headings and tables. */
 function sentencesOf(file: string): Passage[] {
   const passages = markdownPassages(file, readFileSync(join(ROOT, file), 'utf8'));
   return passages

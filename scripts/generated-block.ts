@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 
 /**
  * Replaces the text of a document between `<!-- NAME -->` and `<!-- /NAME -->`.
- * @throws Error if the document lacks these marks
+ * @throws Error if the document lacks these markers
  */
 export async function writeGeneratedBlock(file: string, name: string, markdown: string): Promise<void> {
   const text = await readFile(file, 'utf8');

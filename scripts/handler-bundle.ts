@@ -35,8 +35,8 @@ export const COMMON: BuildOptions = {
 };
 
 /**
- * Bundles a handler into the folder that is deployed as its function. The folder contains `index.mjs`, the code that it
- * loads at the start, the code that it loads on demand, and their licences.
+ * Bundles a handler into the folder that is deployed as its function. The folder contains `index.mjs`, the code that is
+ * loaded at the start, the code that is loaded on demand, and their licences.
  * @param maps a folder for the source maps, which are not deployed
  */
 export async function bundleHandler(name: string, folder: string, maps?: string): Promise<void> {

@@ -105,7 +105,9 @@ export const VERSION_ALONE: Plugin = {
   },
 };
 
-/** The error classes that the SDK's retries test with `instanceof`. The code identifies all other errors by name. */
+/**
+ * The error classes that the SDK's retry code tests with `instanceof`. Our code identifies all other errors by name.
+ */
 export const KEPT_ERRORS: ReadonlySet<string> = new Set(['ReplicatedWriteConflictException']);
 
 /**
@@ -118,7 +120,7 @@ export const ERRORS_BY_NAME: Plugin = {
   setup: (bundler) => {
     bundler.onLoad({ filter: /@aws-sdk\/client-[\w-]+\/dist-es\/schemas\/schemas_0\.js$/ }, async ({ path }) => {
       const text = await readFile(path, 'utf8');
-      // esbuild keeps the array itself, because its computed names could have an effect.
+      // esbuild keeps the array itself, because its computed names could have a side effect.
       const schema = /^export var (\w+)\$ = (\[-3, n0,[^;]*);\n(n0_registry\.registerError\()/gm;
       const contents = text.replace(schema, (kept, name: string, array: string, register: string) =>
         KEPT_ERRORS.has(name)
@@ -168,12 +170,12 @@ export const NEVER_RUN: Plugin = replacing('never-run', [
   [/@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/, 'export class Sha256Js {}'],
   // Only messages of event streams need this class for their signatures.
   [/@smithy\/signature-v4\/dist-es\/HeaderFormatter\.js$/, 'export class HeaderFormatter {}'],
-  // Only the KMS clients follow AWS_RETRY_MODE. They make one attempt, for which the modes do not differ.
+  // Only the KMS clients follow AWS_RETRY_MODE. They make only one attempt, so the mode makes no difference.
   [
     /\/util-retry\/AdaptiveRetryStrategy\.js$/,
     "export { StandardRetryStrategy as AdaptiveRetryStrategy } from './StandardRetryStrategy.js';",
   ],
-  // In Node, no answer is a stream of a browser.
+  // In Node, no response is a browser stream.
   [
     /\/util-stream\/sdk-stream-mixin\.browser\.js$/,
     "export const sdkStreamMixin = () => { throw new TypeError('Node has no such streams.'); };",
@@ -188,9 +190,9 @@ const LAZY =
 
 /**
  * Puts all code that is loaded at the start into one chunk. esbuild puts code that lazy and eager modules share into
- * chunks of their own, and each start would read two kilobytes of names that these chunks exchange. If each lazy module
- * imports all eager code, all of that code is shared, and forms one chunk. The bundle does not contain these imports,
- * because nothing uses them.
+ * separate chunks. Each start would then read two kilobytes of imported and exported names. If each lazy module imports
+ * all eager code, all of that code is shared and forms one chunk. The bundle does not contain these imports, because
+ * nothing uses them.
  */
 export const ONE_EAGER_CHUNK: Plugin = {
   name: 'one-eager-chunk',

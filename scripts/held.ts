@@ -4,10 +4,10 @@
  *     npm run build && npm run held -- record DIR
  *     npm run held -- compare DIR OTHER
  *
- * The parts are the types of each entry of the package, the files of each function's zip, what the functions answer and
- * write to the log, the metrics and the audit, and what the CLI prints. What is committed and checked by `npm run
- * check` or `npm test` is not recorded, because git shows its changes: the test vectors, docs/openapi.json, events/ and
- * the reviewed templates in test/integration/infra/reviewed/.
+ * The parts are the types of each entry of the package, the files of each function's zip, the functions' results, logs,
+ * metrics and audit lines, and the output of the CLI. Files that are committed, and that `npm run check` or `npm test`
+ * checks, are not recorded, because git shows their changes: the test vectors, docs/openapi.json, events/ and the
+ * reviewed templates in test/integration/infra/reviewed/.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';

@@ -18,7 +18,7 @@ const SOURCES = join(ROOT, 'src');
 const REGIONS = ['us-west-2', 'us-east-1'];
 const TABLE = 'EncryptionKey';
 
-/** A file, and those of its functions that ran, in the order of the file. */
+/** A file, and the functions in it that ran, in the order of the file. */
 type RunFile = readonly [file: string, functions: readonly string[]];
 
 const kms = await startKmsEmulator();

@@ -1,7 +1,7 @@
 /**
- * Checks the prose of the source and of the documents: no line of comment or Markdown is wider than 120 columns, and no
- * comment, test title, message or paragraph contains a phrase from `banned-phrases.json`. It lists every place that
- * breaks a rule, and then exits with 1.
+ * Checks the prose of the source and of the documents: no line of a comment or of Markdown is longer than 120 columns,
+ * and no comment, test title, message or paragraph contains a phrase from `banned-phrases.json`. It lists every place
+ * that breaks a rule, and then exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -8,7 +8,7 @@ const ROOT = join(import.meta.dirname, '..');
 /** The file with the licences of a bundle, in the folder of the bundle. */
 export const LICENCES_FILE = 'THIRD-PARTY-LICENSES.txt';
 
-/** The licences under which Keyfold may ship code. None of them puts a condition on the users' own code. */
+/** The licences under which Keyfold may ship code. None of them imposes conditions on the users' own code. */
 const ALLOWED: ReadonlySet<string> = new Set([
   '0BSD',
   'Apache-2.0',
@@ -20,7 +20,8 @@ const ALLOWED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The licence texts of packages that publish none, by scope. All packages of a scope have the same authors and licence.
+ * The licence texts of packages that publish none, keyed by scope. All packages of a scope have the same authors and
+ * licence.
  */
 const TEXTS: Readonly<Record<string, string>> = {
   '@aws-lambda-powertools': 'scripts/licence-texts/powertools.txt',

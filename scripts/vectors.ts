@@ -44,8 +44,8 @@ type Group = v.InferOutput<typeof fileSchema>['groups'][number];
 type Verdict = 'passed' | 'skipped' | { readonly failed: string };
 
 /**
- * A metastore that holds the rows of a group. As in a real table, a row that does not parse makes every read of its ID
- * fail.
+ * A metastore that holds the rows of a group. As in a real table, every read of an ID fails if one of its rows cannot
+ * be parsed.
  */
 class VectorMetastore extends MemoryMetastore {
   readonly #unreadable = new Map<string | undefined, unknown>();
@@ -87,8 +87,8 @@ async function run(group: Group, vector: Case): Promise<Verdict> {
 }
 
 /**
- * Makes the service of a case over the rows of its group. An invalid configuration is thrown, because it does not mean
- * that the library refuses the record.
+ * Makes the service for a case, on the rows of its group. Throws if the configuration is invalid, because that does not
+ * mean that the library refuses the record.
  */
 async function serviceOf(group: Group, { session }: Case): Promise<SessionFactory> {
   const metastore = new VectorMetastore();
@@ -104,8 +104,8 @@ async function serviceOf(group: Group, { session }: Case): Promise<SessionFactor
 }
 
 /**
- * Returns the plaintext, or the reason for which the library refuses the record. Throws any other error, because it is
- * a fault in Keyfold.
+ * Returns the plaintext, or the reason why the library refuses the record. Throws any other error, because it is a bug
+ * in Keyfold.
  */
 async function open(service: SessionFactory, { session, drr }: Case): Promise<Buffer | string> {
   try {

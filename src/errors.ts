@@ -105,7 +105,7 @@ export function keyRowUnreadable(row: { id: string; created: number }, reason: s
 
 /**
  * The code of a thrown value, such as `ECONNREFUSED`, or the name of an error without a code. For logs and metrics. The
- * message is omitted, because some errors of the SDK quote answers, which can contain data.
+ * message is omitted, because some SDK errors quote responses, which can contain data.
  */
 export function errorNameOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return 'UnknownError';

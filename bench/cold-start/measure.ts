@@ -13,7 +13,8 @@ export interface ColdStarts {
   /** Medians over all rounds. */
   readonly medians: Readonly<Record<Starter, ColdStart>>;
   /**
-   * The CPU time to load the built bundle, divided by that of the default bundle. Median and quartiles over the rounds.
+   * The CPU time to load the built bundle, divided by the CPU time to load the default bundle. Median and quartiles
+   * over the rounds.
    */
   readonly ratio: { readonly value: number; readonly lower: number; readonly upper: number };
   readonly rounds: number;
@@ -25,8 +26,8 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const EVENT = new URL('../../events/api-encrypt-iam.json', import.meta.url);
 
 /**
- * Measures cold starts of the built API bundle, of the default esbuild bundle and of an empty handler, on emulators.
- * The three take turns, so that other load on the machine slows all of them equally.
+ * Measures, on emulators, cold starts of three functions: the built API bundle, the default esbuild bundle and an empty
+ * handler. The three take turns, so that other load on the machine slows all of them equally.
  */
 export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   await installLambdaRuntime();

@@ -1,6 +1,6 @@
 /**
- * Wraps a handler under the runtime emulator. Imports the handler, and answers with its result, the times that it took
- * and the peak memory.
+ * Wraps a handler under the runtime emulator. Imports the handler, and returns its result, its times and the peak
+ * memory.
  */
 const before = process.cpuUsage();
 const { handler: measured } = await import(process.env.MEASURED_HANDLER);

@@ -23,7 +23,7 @@ export interface ColdStart {
   readonly requestWallMs: number;
   /** The maximum resident memory until the end of the first request. */
   readonly peakMiB: number;
-  /** The time from the first event to its answer, including the start of the process. */
+  /** The time from the first event to its response, including the start of the process. */
   readonly coldWallMs: number;
   readonly warmWallMs: number;
 }
@@ -44,7 +44,7 @@ export async function prepareStarters(folder: string): Promise<void> {
 
 /**
  * Starts one variant in a new process, and sends it the same event twice.
- * @throws Error if an answer does not have status 200
+ * @throws Error if a response does not have status 200
  */
 export async function startCold(
   folder: string,

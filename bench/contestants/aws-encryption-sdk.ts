@@ -25,7 +25,8 @@ const LIMITS = { maxAge: 3_600_000, maxMessagesEncrypted: 2 ** 32 };
 /**
  * The AWS Encryption SDK with data key caching. `tuned` omits the ECDSA signature, which Keyfold's records do not have
  * either, and uses one frame for the whole payload. This is the SDK's fastest setting with key commitment.
- * @param options `context` is the encryption context. On decrypt, the SDK leaves it to its caller to check the context.
+ * @param options `context` is the encryption context. On decrypt, the caller must check the context, because the SDK
+ * does not.
  */
 export function awsEncryptionSdk(
   sdk: AwsEncryptionSdk,

@@ -4,7 +4,7 @@ export interface Contestant<Sealed = unknown> {
   decrypt(sealed: Sealed): Uint8Array | Promise<Uint8Array>;
 }
 
-/** All contestants, by their names in the tables and budgets. */
+/** All contestants, keyed by their names in the tables and budgets. */
 export const CONTESTANTS = [
   'floor',
   'Keyfold, library',

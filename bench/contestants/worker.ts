@@ -1,5 +1,5 @@
 /**
- * Runs one Node contestant. It answers each line of standard input with one line, as asherah_worker.py does:
+ * Runs one Node contestant. Like asherah_worker.py, it replies to each line of standard input with one line:
  * - `{"payload"}` (base64) sets the payload and checks that it decrypts to the same bytes.
  * - `{"operation", "runs"}` times that number of runs.
  */

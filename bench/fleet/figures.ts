@@ -22,7 +22,9 @@ const HEALTHY: RegionCondition = { kind: 'answers', perSecond: PER_SECOND };
 const THROTTLES: RegionCondition = { kind: 'answers', perSecond: 0 };
 const REGIONS = ['us-west-2', 'us-west-1'].map((name) => ({ name, perSecond: PER_SECOND, medianMs: 8 }));
 
-/** One kind of request over all containers: the median and the maximum time, and the number of attempts. */
+/**
+ * The results for one kind of request over all containers: the median and the maximum time, and the number of attempts.
+ */
 interface Trial {
   readonly cold: Took;
   readonly next: Took;

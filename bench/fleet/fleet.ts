@@ -6,14 +6,14 @@ import type { Scenario, Visit } from './scenarios.ts';
 import { EPOCH_MS, makeKeyStore, NAMES, PARTITION } from './key-store.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
-/** The time that a request has: the HTTP deadline of 28 s, less the margin. */
+/** The time that a request may take: the HTTP deadline of 28 s, less the margin. */
 const REQUEST_MS = 27_500;
 const MAX_RETRY_SECONDS = 5;
 
-/** One caller, from its first request to its answer. Times count from the start of the measurement. */
+/** One caller, from its first request to its response. Times count from the start of the measurement. */
 export interface Wish {
   readonly startMs: number;
-  /** Absent if the caller had no answer by the end of the simulation. */
+  /** Absent if the caller had no response by the end of the simulation. */
   answeredMs?: number;
   /** The number of requests that the caller sent. */
   requests: number;
@@ -34,7 +34,7 @@ export async function sendFleet(
   seed: number,
   changes: OurChanges = {},
 ): Promise<Passage> {
-  // The load has its own random number generator, so that it is the same for every policy.
+  // The load has its own random number generator, so that every policy gets the same load.
   const random = new Seeded(seed + 1).draw;
   const clock = new VirtualClock(random);
   const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));

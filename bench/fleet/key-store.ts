@@ -16,7 +16,10 @@ export interface KeyStore {
   readonly records: Readonly<Record<Visit['key'], DataRowRecord>>;
 }
 
-/** Creates two keys: one 100 days before the measurement, which has expired and only decrypts, and one a day before. */
+/**
+ * Creates two keys. The first is 100 days older than the measurement, so it has expired and only decrypts. The second
+ * is one day older.
+ */
 export async function makeKeyStore(regions: Scenario['regions']): Promise<KeyStore> {
   const metastore = new MemoryMetastore();
   const older = await encryptAt(EPOCH_MS - 100 * DAY_MS, regions, metastore);

@@ -6,7 +6,7 @@
  * - `--only ID` runs one scenario.
  * - `--policy JSON` changes settings of Keyfold's policy.
  *
- * With any of these options nothing is written.
+ * With any of these options, it writes nothing.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

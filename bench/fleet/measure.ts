@@ -2,12 +2,12 @@ import type { Passage, Wish } from './fleet.ts';
 
 /** The measures by which policies are compared. */
 export interface Measures {
-  /** The share of callers whose first request was answered within its deadline of 28 s. */
+  /** The share of callers who got a response to their first request within its deadline of 28 s. */
   readonly answered: number;
-  /** Percentiles of the time from a caller's first request to its answer, including the caller's retries. */
+  /** Percentiles of the time from a caller's first request to its response, including the caller's retries. */
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** The number of attempts in all regions, including attempts without an answer. */
+  /** The number of attempts in all regions, including attempts without a response. */
   readonly calls: number;
   /**
    * The number of attempts above the quota of the second region, summed over all seconds. It is the excess load that
@@ -18,7 +18,7 @@ export interface Measures {
   readonly spill: number;
   /** The attempts in the second region's busiest second, as a multiple of its quota. */
   readonly spillPeak: number;
-  /** The time from the end of the fault until every caller that waited for more than one second has its answer. */
+  /** The time from the end of the fault until every caller who waited for more than one second has its response. */
   readonly recoveryMs: number;
 }
 
@@ -27,7 +27,7 @@ const PATIENCE_MS = 1000;
 
 export function measure({ scenario, wishes, calls }: Passage): Measures {
   const { horizonMs, troubleEndsAtMs, regions } = scenario;
-  // A caller without an answer counts as one who waits until the end of the simulation.
+  // A caller without a response counts as one who waits until the end of the simulation.
   const endOf = ({ answeredMs = horizonMs }: Wish): number => answeredMs;
   const waits = wishes.map((wish) => endOf(wish) - wish.startMs).toSorted((a, b) => a - b);
   const late = wishes.filter((wish) => endOf(wish) - wish.startMs > PATIENCE_MS).map(endOf);

@@ -9,7 +9,7 @@ import { rowProofKey } from '../../src/records/row-proof.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** Calls one region, with the retries of the policy. @throws RegionFault */
+/** Calls one region, and retries as the policy says. @throws RegionFault */
 type SendToRegion = (region: KmsRegion, send: () => Promise<Buffer>) => Promise<Buffer>;
 
 /** Tries the regions in order and remembers no failures, as Asherah and a plain loop over SDK clients do. */
@@ -46,7 +46,7 @@ class InOrder implements KeyManagementService {
   }
 }
 
-/** The policy of Asherah, which calls each region once. */
+/** Asherah's policy, which calls each region once. */
 export function asherahKms(regions: readonly KmsRegion[]): KeyManagementService {
   return new InOrder(regions, (_, send) => send());
 }
@@ -57,8 +57,8 @@ type Strategy = Extract<
 >;
 
 /**
- * The policy of the AWS SDK: it makes its default retries in a region, and then moves on to the next region. The
- * retries come from the SDK's own strategy.
+ * The AWS SDK's policy, which makes the default retries in a region and then moves on to the next region. The retries
+ * come from the SDK's own strategy.
  */
 export async function sdkKms(): Promise<(regions: readonly KmsRegion[], clock: VirtualClock) => KeyManagementService> {
   const client = new KMSClient({ region: 'us-west-2' });

@@ -16,9 +16,7 @@ interface Panel {
   readonly series: Readonly<Record<PolicyName, readonly number[]>>;
 }
 
-/**
- * Draws a scenario under each policy as an SVG: the answers per second, and the calls per second in each region.
- */
+/** Draws an SVG of a scenario under each policy: the responses per second, and the calls per second in each region. */
 export function plot(passages: Readonly<Record<PolicyName, Passage>>): string {
   const { title, horizonMs, regions } = passages.keyfold.scenario;
   const until = Math.min(horizonMs, lastMs(passages)) / 1000 + 1;

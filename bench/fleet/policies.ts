@@ -17,7 +17,7 @@ export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) =>
  */
 const TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
-/** Changes to the defaults of Keyfold's policy, as in `npm run fleet -- --policy '{"maxRounds":1}'`. */
+/** Changes to the default settings of Keyfold's policy, as in `npm run fleet -- --policy '{"maxRounds":1}'`. */
 export type OurChanges = Partial<FailoverPolicy>;
 
 export async function kmsMaker(name: PolicyName, random: () => number, changes: OurChanges = {}): Promise<KmsMaker> {

@@ -7,14 +7,17 @@ import type { VirtualClock } from './virtual-clock.ts';
 
 /** How a region behaves at a given moment. */
 export type RegionCondition =
-  /** The region answers up to a number of calls per second, and throttles the rest. */
+  /** The region serves up to a number of calls per second, and throttles the rest. */
   | { readonly kind: 'answers'; readonly perSecond: number }
-  /** The region accepts calls and never answers. */
+  /** The region accepts calls and never responds. */
   | { readonly kind: 'hangs' }
   /** The region refuses connections. */
   | { readonly kind: 'refuses' };
 
-/** The size of the token bucket in seconds of quota. It is small because KMS throttles by the second. */
+/**
+ * The size of the token bucket, as the number of seconds in which it fills at the rate of the quota. It is small
+ * because KMS throttles by the second.
+ */
 const BURST_SECONDS = 0.1;
 const REFUSAL_MS = 2;
 
@@ -22,7 +25,7 @@ const REFUSAL_MS = 2;
 export class RegionModel {
   readonly region: string;
   condition: RegionCondition;
-  /** The number of calls in each second of virtual time, including calls without an answer. */
+  /** The number of calls in each second of virtual time, including calls without a response. */
   readonly callsBySecond = new Map<number, number>();
   readonly #medianMs: number;
   readonly #clock: VirtualClock;

@@ -48,7 +48,7 @@ interface BadDay {
   readonly demand: number;
   /** The quota of the preferred region in calls per second. The second region has a tenth of it. */
   readonly perSecond: number;
-  /** The calls per second that the preferred region answers while it throttles. */
+  /** The calls per second that the preferred region serves while it throttles. */
   readonly throttledTo: number;
   readonly runs: number;
 }
@@ -105,7 +105,7 @@ function steadyLoad(random: () => number, demand: number, untilMs: number): Visi
   return [...warm, ...cold];
 }
 
-/** Two regions on the same continent. The second region has a tenth of the quota. */
+/** Two regions on the same continent. The second region has a tenth of the first region's quota. */
 function regionsOf(perSecond: number): Scenario['regions'] {
   return [
     { name: 'us-west-2', perSecond, medianMs: 8 },

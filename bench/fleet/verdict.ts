@@ -6,14 +6,14 @@ export interface Criterion {
   readonly measure: keyof Measures;
   readonly title: string;
   readonly better: 'higher' | 'lower';
-  /** Values that differ by this much or less count as equal. In the unit of the measure. */
+  /** Values count as equal if they differ by at most this amount, in the unit of the measure. */
   readonly grain: number;
   readonly text: (value: number) => string;
   /** True if the measure is only shown, because another measure covers the same effect. */
   readonly shownOnly?: boolean;
 }
 
-/** Allows for chance and for the simplicity of the model. A value this close to the best one counts as equal. */
+/** A value this close to the best one counts as equal. This allows for chance and for the simplicity of the model. */
 const TOLERANCE = 0.02;
 
 export const CRITERIA: readonly Criterion[] = [
@@ -34,7 +34,7 @@ export const CRITERIA: readonly Criterion[] = [
   { measure: 'recoveryMs', title: 'time to recover', better: 'lower', grain: 1000, text: duration },
 ];
 
-/** Whether Keyfold is as good as the best policy in one measure. */
+/** Whether Keyfold is as good as the best policy by one measure. */
 export function isBest(criterion: Criterion, all: Readonly<Record<PolicyName, Measures>>): boolean {
   const { measure, better, grain } = criterion;
   const own = all.keyfold[measure];

@@ -8,7 +8,7 @@ interface VirtualTimer {
 
 /**
  * A virtual clock that runs as fast as the simulated code. During {@link run} it replaces `setTimeout`, `clearTimeout`
- * and `Math.random`, for the AWS SDK too. It counts whole milliseconds.
+ * and `Math.random`, also for the AWS SDK. It counts whole milliseconds.
  */
 export class VirtualClock {
   #nowMs = 0;
@@ -48,7 +48,8 @@ export class VirtualClock {
   }
 
   /**
-   * Runs the timers in order of time. Everything that a timer causes at one time ends before the clock moves on.
+   * Runs the timers in order of time. The clock moves on only when everything that a timer started at that time has
+   * ended.
    */
   async run(fromMs: number, toMs: number): Promise<void> {
     const restore = this.#takeOver();

@@ -1,4 +1,4 @@
-/** A worker thread that runs the simulations of `run-jobs.ts` one after the other. */
+/** A worker thread that runs the simulations from `run-jobs.ts` one after the other. */
 import { parentPort } from 'node:worker_threads';
 import type { Job } from './run-jobs.ts';
 import { sendFleet } from './fleet.ts';

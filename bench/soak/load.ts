@@ -1,7 +1,7 @@
 /**
- * The load of a soak test. It has a process of its own, so that its memory can be measured. Containers start and stop,
- * encrypt, decrypt and rewrap under a deadline, and check every byte. The process appends each record that it receives
- * to a file before it counts the record. It reports its progress to its parent every second, and ends on SIGTERM.
+ * The load of a soak test. It has a process of its own, so that its memory can be measured. Containers start and stop.
+ * They encrypt, decrypt and rewrap under a deadline, and check every byte. The process appends each record that it
+ * receives to a file before it counts the record. It reports to its parent process every second, and ends on SIGTERM.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ const POLICY = {
 const PARTITIONS = 100;
 const CONTAINERS = 6;
 const CALLERS = 24;
-/** The time by which an answer may miss its deadline. */
+/** How late after its deadline a response may arrive. */
 const LATE_MS = 300;
 const MAX_REMEMBERED = 2000;
 
@@ -100,7 +100,7 @@ async function run(options: LoadOptions): Promise<void> {
     const keyfold = containers[i] ?? container();
     const name = random.chance(0.002) ? 'maintain' : random.of(['encrypt', 'decrypt', 'decrypt', 'rewrap'] as const);
     const deadlineAtMs = Date.now() + DEADLINE_MS;
-    // Measure with a timer, because a busy machine delays the timer as much as the answer.
+    // Measure with a timer, because a busy machine delays the timer as much as the response.
     let overdueSinceMs: number | undefined;
     const timer = setTimeout(() => (overdueSinceMs = performance.now()), DEADLINE_MS);
     try {

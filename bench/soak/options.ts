@@ -1,6 +1,6 @@
 import type { AwsKmsOptions, DynamoDbMetastoreOptions } from '../../src/index.ts';
 
-/** The options of the load process, as JSON in its first argument. */
+/** The options of the load process, which it gets as JSON in its first argument. */
 export interface LoadOptions {
   readonly seed: number;
   readonly kms: AwsKmsOptions;
@@ -22,7 +22,7 @@ export interface LoadReport {
   readonly done: Readonly<Record<string, number>>;
   /** The number of errors by code. All of them must be retryable. */
   readonly errors: Readonly<Record<string, number>>;
-  /** The first 100 violations, such as a wrong plaintext, in words. */
+  /** Descriptions of the first 100 violations, such as a wrong plaintext. */
   readonly wrongs: readonly string[];
   readonly heapBytes: number;
   readonly rssBytes: number;
@@ -31,5 +31,5 @@ export interface LoadReport {
 /** The deadline of a request. */
 export const DEADLINE_MS = 2500;
 
-/** The service and product of the keys. */
+/** The service and the product that own the keys. */
 export const SOAK_NAMES = { service: 'soak', product: 'keyfold' };

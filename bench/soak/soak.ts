@@ -26,9 +26,9 @@ import { Seeded } from '../../test/support/seeded.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'];
 const MAX_FAULT_MS = 4000;
-/** The share of the run in which caches fill and V8 compiles code. */
+/** The share of the run that is warm-up, in which caches fill and V8 compiles code. */
 const WARM_UP = 0.3;
-/** How much memory may grow between the end of the warm-up and the end of the run. */
+/** How much the memory may grow between the end of the warm-up and the end of the run. */
 const ALLOWED_GROWTH_BYTES = 24 * 1024 * 1024;
 
 const { values } = parseArgs({
@@ -73,7 +73,7 @@ for (const fault of faults) console.log(`WRONG ${fault}`);
 console.log(faults.length === 0 ? 'the soak holds' : `the soak does not hold: ${faults.length} wrongs`);
 process.exitCode = faults.length === 0 ? 0 : 1;
 
-/** Runs the load while faults come and go. */
+/** Runs the load while faults appear and disappear. */
 async function soak(): Promise<LoadReport[]> {
   const found: LoadReport[] = [];
   const args = ['--expose-gc', join(import.meta.dirname, 'load.ts'), JSON.stringify(options)];
@@ -114,7 +114,7 @@ function verdictOf(found: readonly LoadReport[]): string[] {
   return wrongs;
 }
 
-/** The smallest heap in the first and in the second half after the warm-up. A leak raises it; garbage does not. */
+/** The smallest heap in each half of the time after the warm-up. A leak raises it, and garbage does not. */
 function halvesOf(found: readonly LoadReport[]): { first: number; second: number } {
   const warm = found.slice(Math.floor(found.length * WARM_UP)).map(({ heapBytes }) => heapBytes);
   const middle = Math.ceil(warm.length / 2);

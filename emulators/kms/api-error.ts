@@ -12,7 +12,7 @@ export class KmsApiError extends Error {
   }
 }
 
-/** Makes the `ValidationException` with which KMS answers an invalid request. */
+/** Makes the `ValidationException` that KMS returns for an invalid request. */
 export function validation(message: string): KmsApiError {
   return new KmsApiError('ValidationException', message);
 }

@@ -12,7 +12,7 @@ export function isControl(request: IncomingMessage): boolean {
 }
 
 /**
- * Answers a request to the control API:
+ * Responds to a request to the control API:
  * - `GET /regions` lists the keys, the fault and the calls of each region.
  * - `PUT` and `DELETE /regions/{region}/fault` set and clear the fault of a region.
  * - `DELETE /faults` clears the faults of all regions.

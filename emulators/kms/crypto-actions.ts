@@ -10,7 +10,7 @@ const MAX_CIPHERTEXT_BYTES = 6144;
 const MAX_DATA_KEY_BYTES = 1024;
 const DATA_KEY_BYTES: Readonly<Record<string, number>> = { AES_256: 32, AES_128: 16 };
 
-/** The encryption algorithms that KMS knows. A symmetric key supports only the first of them. */
+/** The encryption algorithms that KMS knows. A symmetric key supports only the first one. */
 const ALGORITHMS = ['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE'];
 
 /** The KMS actions that encrypt, decrypt and generate data keys. */

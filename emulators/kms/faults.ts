@@ -23,13 +23,13 @@ const faultSchema = v.variant('kind', [
 
 /**
  * A fault of one region:
- * - `down` closes the connection without an answer. It cannot refuse the connection, because all regions share a port.
- * - `hang` never answers.
- * - `reset` closes the connection in the middle of the answer.
- * - `garbage` answers with a body that is not JSON.
- * - `latency` answers after `ms` milliseconds.
- * - `throttle` answers with `ThrottlingException` above `perSecond` calls a second.
- * - `error` answers with the given error, for the share `rate` of the calls.
+ * - `down` closes the connection without a response. It cannot refuse the connection, because all regions share a port.
+ * - `hang` never responds.
+ * - `reset` closes the connection in the middle of the response.
+ * - `garbage` responds with a body that is not JSON.
+ * - `latency` responds after `ms` milliseconds.
+ * - `throttle` responds with `ThrottlingException` above `perSecond` calls a second.
+ * - `error` responds with the given error to a share of the calls, `rate`.
  *
  * `actions` restricts a fault to the KMS actions in the list.
  */
@@ -57,7 +57,7 @@ export class Throttle {
     this.#tokens = perSecond;
   }
 
-  /** Takes a token for one call. Returns false if no token is left, so that the caller refuses the call. */
+  /** Takes a token for one call. Returns false if no token is left, in which case the caller must refuse the call. */
   admits(): boolean {
     const nowMs = Date.now();
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);

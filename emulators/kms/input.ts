@@ -107,7 +107,7 @@ function missing(name: string): never {
   throw validation(`Value at '${name}' must not be null`);
 }
 
-/** Makes the error that KMS answers with if a member has the wrong JSON type. */
+/** Makes the error that KMS returns if a member has the wrong JSON type. */
 function serialization(message: string): KmsApiError {
   return new KmsApiError('SerializationException', message);
 }

@@ -6,7 +6,7 @@ import { aliasArn, keyArn, type EmulatedAlias, type EmulatedKey, type KeyStore, 
 export interface Action {
   /** The request members that the emulator supports. It refuses all others. */
   readonly members: readonly string[];
-  /** Performs the action and returns the JSON of the answer. */
+  /** Performs the action and returns the JSON of the response. */
   readonly perform: (store: KeyStore, place: Place, input: Input) => object;
 }
 

@@ -45,7 +45,7 @@ export function aliasArn(alias: EmulatedAlias): string {
   return `arn:aws:kms:${alias.region}:${alias.account}:${alias.name}`;
 }
 
-/** The keys and aliases of all regions. They are in memory, and in `dataFile` too if a path is given. */
+/** The keys and aliases of all regions, in memory. They are also in `dataFile`, if a path is given. */
 export class KeyStore {
   readonly #dataFile: string | undefined;
   readonly #keys = new Map<string, EmulatedKey>();
@@ -134,13 +134,13 @@ export class KeyStore {
     return [...new Set([...this.#keys.values()].map((key) => key.region))];
   }
 
-  /** The keys of a region, except those whose deletion date has passed. */
+  /** The keys of a region, except keys whose deletion date has passed. */
   keysOf(region: string): EmulatedKey[] {
     return [...this.#keys.values()].filter((key) => key.region === region && !isDeleted(key));
   }
 
   /**
-   * Writes all keys and aliases to the data file, if there is one. Resolves when they are on disk. Writes are
+   * Writes all keys and aliases to the data file, if there is one. Resolves when the file is on disk. Writes are
    * sequential, and a failed write does not prevent the next one.
    */
   save(): Promise<void> {

@@ -16,8 +16,8 @@ const DEFAULT_ACCOUNT = '111122223333';
 const MAX_BODY_BYTES = 64 * 1024;
 
 /**
- * Answers a call in the JSON protocol of KMS. The credential scope of the signature names the region. If the access key
- * ID has twelve digits, it is the account. The signature itself is not checked.
+ * Responds to a call in the JSON protocol of KMS. The credential scope of the signature names the region. If the access
+ * key ID has twelve digits, it is the account. The signature itself is not checked.
  */
 export async function answerKms(
   store: KeyStore,

@@ -6,19 +6,19 @@ export interface KmsCall {
   readonly action: string;
   /** The `KeyId` or `TargetKeyId` of the request. Undefined if the request has neither. */
   readonly keyId: string | undefined;
-  /** `ok`, the name of an error, or the kind of fault that prevented an answer. */
+  /** `ok`, the name of an error, or the kind of fault that prevented a response. */
   readonly outcome: string;
 }
 
 const MAX_CALLS = 100_000;
 
-/** Records the fault and the calls of each region. */
+/** Keeps the fault and the calls of each region. */
 export class Regions {
   readonly #faults = new Map<string, { fault: Fault; throttle: Throttle | undefined }>();
   readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
 
-  /** @param onCall called by `note` with each KMS call */
+  /** @param onCall `note` calls it with each KMS call */
   constructor(onCall?: (call: KmsCall) => void) {
     this.#onCall = onCall;
   }

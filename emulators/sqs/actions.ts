@@ -11,7 +11,7 @@ import { SqsError } from './sqs-error.ts';
 export interface Action {
   /** The request members that the emulator supports. It refuses all others. */
   readonly members: readonly string[];
-  /** Performs the action and returns the JSON of the answer. `gone` aborts when the client disconnects. */
+  /** Performs the action and returns the JSON of the response. `gone` aborts when the client disconnects. */
   readonly perform: (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
 }
 
@@ -187,8 +187,8 @@ function sizeOfEntry(entry: Input): number {
 }
 
 /**
- * Sends a message to a queue. The checksums in the answer are those of the message in this request, even if
- * deduplication returned an earlier message, because the SDK compares them with what it sent.
+ * Sends a message to a queue. The checksums in the response belong to the message in this request, even if
+ * deduplication returned an earlier message. The SDK compares them with what it sent.
  */
 function sendTo(queue: Queue, input: Input): object {
   const content = readContent(input, queue.isFifo, queue.maxBytes);

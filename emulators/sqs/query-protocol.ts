@@ -1,12 +1,12 @@
 /**
- * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form in which the names of members
- * are paths with dots. An answer is XML. This file converts both from and to the JSON protocol.
+ * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form, whose field names are the paths
+ * of members, with dots. A response is XML. This file converts both from and to the JSON protocol.
  */
 import type { SqsError } from './sqs-error.ts';
 
 type Tree = { [name: string]: Tree | string };
 
-/** The lists of the query protocol, with their names in the JSON protocol. */
+/** The names of the query protocol's lists, each with its name in the JSON protocol. */
 const LISTS: Readonly<Record<string, string>> = {
   AttributeName: 'AttributeNames',
   MessageAttributeName: 'MessageAttributeNames',
@@ -15,14 +15,14 @@ const LISTS: Readonly<Record<string, string>> = {
   DeleteMessageBatchRequestEntry: 'Entries',
   ChangeMessageVisibilityBatchRequestEntry: 'Entries',
 };
-/** The maps of the query protocol, with their names in the JSON protocol. */
+/** The names of the query protocol's maps, each with its name in the JSON protocol. */
 const MAPS: Readonly<Record<string, string>> = {
   Attribute: 'Attributes',
   MessageAttribute: 'MessageAttributes',
   MessageSystemAttribute: 'MessageSystemAttributes',
   Tag: 'tags',
 };
-/** The XML element for an item of each list or map. For an item of `Successful`, the action determines the name. */
+/** For each list or map, the XML element of its items. For an item of `Successful`, the action determines the name. */
 const ELEMENTS: Readonly<Record<string, string>> = {
   Messages: 'Message',
   QueueUrls: 'QueueUrl',
@@ -83,7 +83,7 @@ function pairOf(item: unknown): [string, unknown] {
   return [String(Name ?? Key), Value];
 }
 
-/** Converts a JSON protocol answer to XML. */
+/** Converts a JSON protocol response to XML. */
 export function toXml(action: string, answer: object, requestId: string): string {
   const result = children(answer, action);
   return `<?xml version="1.0"?><${action}Response>${element(`${action}Result`, result)}${element(
@@ -99,7 +99,7 @@ export function errorToXml(error: SqsError, requestId: string): string {
   return `<?xml version="1.0"?><ErrorResponse>${element('Error', details)}${element('RequestId', requestId)}</ErrorResponse>`;
 }
 
-/** The code of an error in the query protocol. A JSON answer has this code in the header `x-amzn-query-error`. */
+/** The code of an error in the query protocol. A JSON response has this code in the header `x-amzn-query-error`. */
 export function queryCode({ type }: SqsError): string {
   return CODES[type] ?? (PREFIXED.test(type) ? `AWS.SimpleQueueService.${type}` : type);
 }

@@ -26,8 +26,8 @@ export const READABLE = [
 ];
 
 /**
- * The queue attributes of SQS that the emulator does not support. A request to set one fails, and a request to read one
- * returns nothing.
+ * The queue attributes of SQS that the emulator does not support. A request that sets one fails, and a request that
+ * reads one returns nothing.
  */
 const UNSUPPORTED = [
   'DeduplicationScope',

@@ -10,7 +10,7 @@ export interface Message extends Content {
   readonly sequenceNumber: string | undefined;
   firstReceivedAtMs: number | undefined;
   receiveCount: number;
-  /** `receive` skips the message until this time, because the message is delayed or in flight. */
+  /** Until this time the message is delayed or in flight, and `receive` skips it. */
   hiddenUntilMs: number;
   /** The handle of the last receive. Undefined if no client has received the message. */
   receiptHandle: string | undefined;
@@ -34,10 +34,13 @@ export class Queue {
   /** The messages by message ID, in the order in which they were sent. */
   readonly #messages = new Map<string, Message>();
   readonly #byHandle = new Map<string, Message>();
-  /** The prefix of this queue's receipt handles. Other handles are refused, even if their message is gone. */
+  /**
+   * The prefix of this queue's receipt handles. A handle with another prefix is refused, even if its message is gone.
+   */
   readonly #handlePrefix = `${randomUUID()}/`;
   /**
-   * Messages that were sent to a FIFO queue, by deduplication ID. They stay here after deletion, to detect duplicates.
+   * Messages that were sent to a FIFO queue, keyed by deduplication ID. They stay here after their deletion, to detect
+   * duplicates.
    */
   readonly #sent = new Map<string, Message>();
   #sequence = 10n ** 19n;
@@ -70,7 +73,7 @@ export class Queue {
     return numberOf(this.#attributes, 'MaximumMessageSize');
   }
 
-  /** Changes the given attributes. @throws SqsError if SQS would refuse one of them, in which case none is changed */
+  /** Changes the given attributes. @throws SqsError if SQS would refuse one of them. In that case none is changed. */
   setAttributes(attributes: QueueAttributes): void {
     checkAttributes(attributes, this.isFifo);
     const policy = redrivePolicyOf(attributes);
@@ -112,8 +115,8 @@ export class Queue {
   }
 
   /**
-   * Receives up to `max` messages and hides them for `visibilitySeconds`. A message that has reached `maxReceiveCount`
-   * moves to the dead-letter queue instead.
+   * Receives up to `max` messages, with a visibility timeout of `visibilitySeconds`. A message that has reached
+   * `maxReceiveCount` moves to the dead-letter queue instead.
    */
   receive(max: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
     const nowMs = Date.now();

@@ -2,7 +2,7 @@ import { attributesMd5, bodyMd5 } from './message.ts';
 import type { Message } from './queue.ts';
 import { SqsError } from './sqs-error.ts';
 
-/** The system attributes of received messages. Each has a function that reads it. */
+/** The system attributes of received messages, each with a function that reads it. */
 export const SYSTEM_ATTRIBUTES: Readonly<Record<string, (message: Message) => string | undefined>> = {
   SenderId: () => 'AIDALOCAL',
   SentTimestamp: ({ sentAtMs }) => String(sentAtMs),

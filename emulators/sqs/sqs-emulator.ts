@@ -34,8 +34,8 @@ const JSON_1_0 = 'application/x-amz-json-1.0';
 const XML = 'text/xml';
 
 /**
- * Starts an SQS emulator on 127.0.0.1. It speaks the JSON protocol and the older query protocol of SQS. It answers a
- * form or query without a signature (`Action=SendMessage&…`, as from curl) in JSON. Use it only for tests and local
+ * Starts an SQS emulator on 127.0.0.1. It speaks the JSON protocol and the older query protocol of SQS. It responds in
+ * JSON to a form or query without a signature (`Action=SendMessage&…`, as from curl). Use it only for tests and local
  * runs: messages are in memory, and signatures are not checked.
  */
 export async function startSqsEmulator({ port = 0, onCall }: Options = {}): Promise<SqsEmulator> {

@@ -10,7 +10,7 @@ export class SqsError extends Error {
   }
 }
 
-/** Makes the error with which SQS answers an invalid parameter. */
+/** Makes the error that SQS returns for an invalid parameter. */
 export function invalid(message: string): SqsError {
   return new SqsError('InvalidParameterValue', message);
 }

@@ -41,7 +41,7 @@ async function moveRow(
   card: Uint8Array,
 ): Promise<boolean> {
   const { plaintext, messageHeader } = await decrypt(keyring, card);
-  // The SDK leaves it to its callers to check the encryption context. Check here the entries that your program checks.
+  // The SDK's callers must check the encryption context. Check the same entries here as in your program.
   if (messageHeader.encryptionContext['tenant'] !== tenant) throw new Error(`The card of ${id} is of another tenant.`);
   const session = keyfold.session(tenant).withContext({ table, id });
   const sealed: AttributeValue = { S: await session.encryptText(plaintext.toString()) };

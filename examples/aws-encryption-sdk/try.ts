@@ -1,4 +1,4 @@
-/** Writes cards with the AWS Encryption SDK on `npm start`, moves them to Keyfold, and reads one. */
+/** `npm start` writes cards with the AWS Encryption SDK, moves them to Keyfold, and reads one. */
 import { buildEncrypt, KmsKeyringNode } from '@aws-crypto/client-node';
 import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { keyfold } from '../keyfold.ts';

@@ -38,8 +38,8 @@ export function createServer(): FastifyInstance {
     return decryptFields(keyfold.session(tenant), { document: sealed, ...binding });
   });
 
-  // Answer 503 to a temporary failure, so that callers try again. The error code says what failed, and contains no
-  // data.
+  // Respond with 503 to a temporary failure, so that callers try again. The error code says what failed, and contains
+  // no data.
   server.setErrorHandler((error, _request, reply) => {
     if (!(error instanceof KeyfoldError)) return reply.send(error);
     return reply.code(error.retryable ? 503 : 500).send({ error: error.code });

@@ -1,4 +1,4 @@
-/** Runs the service on `npm start`: puts a customer, shows what the table holds, and gets the customer. */
+/** `npm start` runs the service: it puts a customer, shows what the table holds, and gets the customer. */
 import { DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { createTable } from '../table.ts';
 import { createServer } from './server.ts';

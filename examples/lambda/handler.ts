@@ -1,4 +1,4 @@
-/** A Lambda function that keeps card numbers sealed in a DynamoDB table. */
+/** A Lambda function that stores sealed card numbers in a DynamoDB table. */
 import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { keyfold } from '../keyfold.ts';
 
@@ -14,7 +14,7 @@ const TableName = 'Customers';
 const dynamoDb = new DynamoDBClient();
 
 export async function handler({ tenant, id, card }: CardEvent): Promise<{ card: string | undefined }> {
-  // The context binds a card to its row. A card that someone copies to another row does not open there.
+  // The context binds a card to its row. If someone copies a card to another row, it does not open there.
   const session = keyfold.session(tenant).withContext({ table: TableName, id });
   const Key = { tenant: { S: tenant }, id: { S: id } };
   if (card !== undefined) {

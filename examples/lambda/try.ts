@@ -1,4 +1,4 @@
-/** Runs the function on `npm start`: stores a card, shows what the table holds, and reads the card. */
+/** `npm start` runs the function: it stores a card, shows what the table holds, and reads the card. */
 import { DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { createTable } from '../table.ts';
 import { handler } from './handler.ts';

@@ -1,4 +1,4 @@
-/** Runs the function on `npm start`: seals an order's card, invokes the function, and opens the token of its result. */
+/** `npm start` seals an order's card, invokes the function, and opens the token in its result. */
 import type { Context } from 'aws-lambda';
 import { decryptFields, encryptFields } from 'keyfold';
 import { keyfold } from '../keyfold.ts';

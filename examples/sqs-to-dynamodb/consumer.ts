@@ -5,7 +5,9 @@ import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 const TableName = 'Orders';
 const dynamoDb = new DynamoDBClient();
 
-/** The event source must have `ReportBatchItemFailures`. Then only the messages that failed return to the queue. */
+/**
+ * The event source mapping must set `ReportBatchItemFailures`. Then only the messages that failed return to the queue.
+ */
 export async function handler({ Records }: SQSEvent): Promise<SQSBatchResponse> {
   const outcomes = await Promise.allSettled(Records.map(store));
   const failed = Records.filter((_, i) => outcomes[i]?.status === 'rejected');

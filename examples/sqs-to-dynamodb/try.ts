@@ -1,4 +1,4 @@
-/** Runs the pipeline on `npm start`: sends an order, waits until the consumer has stored it, and opens its card. */
+/** `npm start` runs the pipeline: it sends an order, waits until the consumer has stored it, and opens its card. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { GetQueueUrlCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';

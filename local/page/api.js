@@ -20,7 +20,7 @@ export function readHealth() {
 }
 
 /**
- * Sends a request to the API. Returns its answer and the calls that reached the key service and DynamoDB meanwhile,
+ * Sends a request to the API. Returns its response and the calls that reached the key service and DynamoDB meanwhile,
  * including calls of other requests at that time.
  */
 export async function post(path, body = '') {

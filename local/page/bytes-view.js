@@ -1,7 +1,7 @@
 import { count, el, timeOf } from './dom.js';
 import { sealedParts } from './record.js';
 
-/** The kinds of bytes. Each has a letter and a pattern, so that users need not see colours to distinguish them. */
+/** The kinds of bytes. Each has a letter and a pattern, so that users can distinguish them without seeing colours. */
 const KINDS = {
   header: { letter: 'H', name: 'Header' },
   ciphertext: { letter: 'C', name: 'Ciphertext' },

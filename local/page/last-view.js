@@ -61,7 +61,7 @@ function curlOf(path, body) {
   return `curl -X POST${data} '${location.origin}${path}'`;
 }
 
-/** Lists the calls. A long list is collapsed, so that the rest of the page stays in view. */
+/** Lists the calls. A long list is collapsed, so that the rest of the page stays visible. */
 function callsView(calls) {
   if (calls.length === 0) return undefined;
   const label = 'The calls, in the order in which they ended';

@@ -3,7 +3,7 @@ import { post } from './api.js';
 import { byId, el, timeOf } from './dom.js';
 import { perform } from './work.js';
 
-/** The operations, by the button that starts each. `question` is what the page asks first. */
+/** The operations, keyed by the button that starts each. `question` is the question that the page asks first. */
 export const OPERATIONS = {
   rotate: {
     question: (partition) => rotationOf(`the Intermediate Key of ${partition}`),
@@ -55,7 +55,7 @@ function erase(said, request) {
   return runCommand(said, '/local/partitions/erase', request, ({ says }) => says);
 }
 
-/** Runs a command. `textOf` makes the text that the page shows from the JSON that the command prints. */
+/** Runs a command. `textOf` converts the JSON that the command prints to the text that the page shows. */
 async function runCommand(said, path, request, textOf) {
   const asked = await post(path, JSON.stringify(request));
   if (!asked.ok) throw new Error(`${path}: ${asked.status}`);

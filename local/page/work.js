@@ -3,8 +3,8 @@ import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
- * The operations, by the button that starts them. Each operation makes its request and reads the answer. In a result,
- * `said` is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
+ * The operations, keyed by the button that starts them. Each operation makes its request and reads the response. In a
+ * result, `said` is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
  */
 const ACTS = {
   encrypt: {
@@ -76,7 +76,7 @@ const ACTS = {
 
 /**
  * Performs the operation that a button starts.
- * @throws Error if there is nothing to send, before any request is made
+ * @throws Error if there is nothing to send. In that case it makes no request.
  */
 export async function perform(act) {
   const { operation, body, take } = ACTS[act];

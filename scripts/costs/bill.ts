@@ -54,7 +54,7 @@ const MILLION = 1e6;
 /** The KMS calls per request if a service has no key hierarchy. */
 const NAIVE_CALLS_PER_REQUEST = 1;
 
-/** A month's costs in US dollars by purpose, in the order of the bill. */
+/** A month's costs in US dollars for each purpose, in the order of the bill. */
 export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): Record<string, number> {
   const month = monthOf(ratePerSecond, assumed);
   const { regions, partitions, eventOverheadBytes: overhead } = assumed;
@@ -93,13 +93,13 @@ export function billOf(ratePerSecond: number, prices: Prices, assumed: Assumptio
   };
 }
 
-/** The monthly costs of KMS for a service that calls KMS for every item. */
+/** The monthly KMS costs of a service that calls KMS for every item. */
 export function naiveKmsOf(ratePerSecond: number, prices: Prices, assumed: Assumptions): number {
   const { requests } = monthOf(ratePerSecond, assumed);
   return ((requests * NAIVE_CALLS_PER_REQUEST) / MILLION) * prices.kmsPerMillionRequests;
 }
 
-/** The costs of an amount whose price falls in steps. */
+/** The cost of an amount if the price falls in steps. */
 export function tiered(amount: number, tiers: readonly Tier[]): number {
   let from = 0;
   let cost = 0;

@@ -23,7 +23,7 @@ export interface FleetMonth {
   readonly coldStarts: number;
   /** The number of KMS calls, which unwrap, make and maintain System Keys. */
   readonly kmsCalls: number;
-  /** The number of those `kmsCalls` with which processes that serve requests unwrap System Keys. */
+  /** How many of the `kmsCalls` unwrap System Keys in processes that serve requests. */
   readonly unwraps: number;
   /** The number of reads of Intermediate Keys. A request waits for each of them. */
   readonly partitionReads: number;
@@ -34,15 +34,15 @@ export interface FleetMonth {
   readonly keysMade: number;
 }
 
-/** The number of processes that a rate of requests needs. Lambda runs one request at a time in each process. */
+/** The number of processes that serve a given rate of requests. Lambda runs one request at a time in each process. */
 export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): number {
   const busy = (ratePerSecond * assumed.peakFactor * assumed.durationMs) / 1000;
   return Math.max(1, Math.ceil(busy + assumed.headroomDeviations * Math.sqrt(busy)));
 }
 
 /**
- * Computes the calls that a month's requests cause. During one cache age, a process unwraps each System Key that it
- * needs once, and reads the keys of each partition that it serves once. Of `processes × partitions` pairs, random
+ * Computes the calls that a month's requests cause. During one cache age, a process unwraps once each System Key that
+ * it needs, and reads once the keys of each partition that it serves. Of `processes × partitions` pairs, random
  * requests use the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the
  * calls that the code makes.
  */
@@ -56,7 +56,7 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   const pairsMet = ages * pairsMetBy(requests / ages, processes * partitions);
   const systemKeyLoads = coldStarts * agesInLife * assumed.systemKeysInUse;
   const lives = hoursInMonth / (assumed.expireAfterDays * 24);
-  // Each day, the maintenance lets every region open each key. For an alias, it also wraps once to learn the alias's
+  // Each day, maintenance lets every region open each key. For an alias, it also wraps once to learn the alias's
   // current key.
   const maintenance = (hoursInMonth / 24) * assumed.systemKeysStored * regions * 2;
   return {

@@ -1,7 +1,7 @@
 import type { Assumptions, Prices } from './bill.ts';
 import given from './prices.json' with { type: 'json' };
 
-/** The prices of prices.json. */
+/** The prices from prices.json. */
 export const PRICES: Prices = given.prices;
 
 /** The values that prices.json assumes. */

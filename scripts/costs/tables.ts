@@ -1,7 +1,7 @@
 import { billOf, naiveKmsOf, type Assumptions, type Prices } from './bill.ts';
 import { monthOf, processesFor } from './fleet.ts';
 
-/** A quota for KMS requests, and the regions that have it. If no regions are given, all other regions have it. */
+/** A quota for KMS requests, and the regions that have it. If it lists no regions, all other regions have it. */
 export interface KmsQuota {
   readonly quota: number;
   readonly regions: readonly string[];
@@ -32,7 +32,7 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
   return table(['US dollars a month', ...AS_COLUMNS], rows);
 }
 
-/** What a direct invocation saves, apart from the costs of storing the log line. */
+/** How much a direct invocation saves, apart from the costs of storing the log line. */
 function ofApiGateway(bill: Readonly<Record<string, number>>): number {
   return (bill['API Gateway'] ?? 0) + (bill["Logs: API Gateway's line"] ?? 0);
 }
@@ -44,8 +44,7 @@ export function assumptionsTable(assumptions: Readonly<Record<string, { value: n
 }
 
 /**
- * A Markdown table that compares the KMS calls of each fleet with each quota, and its requests with API Gateway's
- * quota.
+ * A Markdown table that compares each fleet's KMS calls with each KMS quota, and its requests with API Gateway's quota.
  */
 export function quotaTable(assumed: Assumptions, quotas: readonly KmsQuota[], apiGatewayQuota: number): string {
   const processes = RATES.map((rate) => processesFor(rate, assumed));

@@ -1,5 +1,5 @@
 /**
- * Makes a built VitePress site work from any path of any file server. VitePress supports only a fixed base, so the site
+ * Makes a built VitePress site work at any path of any file server. VitePress supports only a fixed base, so the site
  * is built with {@link BASE}. Afterwards, pages refer to files by relative paths, and scripts compute the base in the
  * browser.
  */
@@ -12,7 +12,7 @@ import { dirname, join, relative } from 'node:path';
 export const BASE = '/base-of-the-site/';
 
 const IN_BROWSER = 'window.__BASE__';
-/** A string or a template that begins with the base. */
+/** A string or a template literal that begins with the base. */
 const LITERAL = new RegExp(`(["'\`])${BASE}([^"'\`]*)\\1`, 'g');
 
 /** Rewrites all files of a site. @throws Error if a file still refers to the fixed base */
@@ -40,7 +40,7 @@ function rewrite(name: string, text: string, toSite: string): string {
   if (name.endsWith('.css')) return text.replaceAll(BASE, toSite);
   const base = `<script>${IN_BROWSER}=new URL('${toSite}',location.href).pathname</script>`;
   const data = `<script>window.__VP_SITE_DATA__.base=${IN_BROWSER}</script>`;
-  // The router later shows pages of other folders, so the links outside the page's content must not be relative.
+  // Links outside the page's content must not be relative, because the router later shows pages from other folders.
   const links = `<script>for(const a of document.querySelectorAll('a[href^="."]'))a.href=a.href</script>`;
   return text
     .replaceAll(`"${BASE}`, `"${toSite}`)

@@ -1,21 +1,21 @@
 /**
- * typedoc makes a heading of every part of a member, so a page has "Returns" a hundred times. This module keeps only
- * the headings of exports and their members, and a member's heading names its export.
+ * typedoc makes a heading for every part of a member, so a page has a hundred headings "Returns". This module keeps
+ * only the headings of exports and their members. It adds the export's name to a member's heading.
  */
 
-/** The headings of groups. They are left out, because the headings below them say the same. */
+/** The headings of groups. They are left out, because the headings below them contain the same information. */
 const GROUPS = new Set(['Accessors', 'Constructors', 'Get Signature', 'Methods']);
 const HEADING = /^(#+) (.*)$/;
 
-/** A page, and the new anchor of each heading by its old anchor. */
+/** A page, and the new anchor of each heading, keyed by the old anchor. */
 interface RenamedPage {
   readonly text: string;
   readonly anchors: ReadonlyMap<string, string>;
 }
 
 /**
- * Turns headings of parts into labels, and updates the links between the pages, so that they lead to the same headings.
- * @param pages by their file names
+ * Turns headings of parts into labels. Updates the links between the pages, so that they lead to the same headings.
+ * @param pages the pages, keyed by their file names
  */
 export function withUniqueHeadings(pages: Readonly<Record<string, string>>): Record<string, string> {
   const renamed = new Map(Object.entries(pages).map(([name, page]) => [name, withLabels(page)]));
@@ -58,7 +58,7 @@ function withLabels(page: string): RenamedPage {
   return { text, anchors };
 }
 
-/** Names the anchors of a page's headings as GitHub and GitLab do: a repeated heading gets a number. */
+/** Names the anchors of a page's headings as GitHub and GitLab do. They add a number to a repeated heading. */
 class Anchors {
   readonly #counts = new Map<string, number>();
 

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** The text of each generated page, by its path in the repository. */
+/** The text of each generated page, keyed by its path in the repository. */
 export type Pages = Readonly<Record<string, string>>;
 
 /** The folder that contains only generated pages. */

@@ -27,8 +27,8 @@ const RUNS: readonly (readonly string[])[] = [
 
 /**
  * Runs the CLI on a key table.
- * @returns for each run its arguments, its exit code and the JSON that it prints, including the audit, without dates
- * and without names that exist only on this machine. The output that is not JSON is left out, because it may change.
+ * @returns for each run its arguments, its exit code and the JSON that it prints, including audit lines. Dates and
+ * names that exist only on this machine are left out. So is output that is not JSON, because it may change.
  */
 export async function observeCli(endpoint: string): Promise<string[]> {
   const { stdout } = await keyfold(endpoint, ['keys', 'list', '--all', '--json']);
@@ -68,7 +68,7 @@ async function keyfold(
   return { code, stdout, stderr };
 }
 
-/** The JSON lines of an output. They begin at the first line that starts with a bracket. */
+/** The JSON lines of an output. They begin with the first line that starts with a bracket. */
 function jsonOf(printed: string): string[] {
   const steady = printed
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'DATE')

@@ -13,10 +13,10 @@ import { OutputLines } from './output-lines.ts';
 const root = join(import.meta.dirname, '..', '..');
 const [WEST, EAST] = ['us-west-2', 'us-east-1'] as const;
 const TIMEOUT_MS = 15_000;
-/** Leaves three seconds for an invocation, so that its retries end soon if there is a fault. */
+/** Leaves an invocation three seconds, so that its retries end soon if there is a fault. */
 const SHORT = { KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) };
 
-/** An event or an answer. */
+/** An event or a response. */
 type Members = Readonly<Record<string, unknown>> & { readonly code?: string };
 
 /** Reads an event from events/, and applies changes to it. */
@@ -73,7 +73,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // A worker thread's output arrives a little after its answer. It is lost if the thread ends earlier.
+      // A worker thread's output arrives a little after its response. It is lost if the thread ends earlier.
       await sleep(100);
       await one.recycle();
     }
@@ -157,7 +157,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
   }
 }
 
-/** The record with a changed ciphertext, which does not open. */
+/** The record with a changed ciphertext, so that it does not open. */
 function tampered(record: unknown): unknown {
   return { ...(record as object), Data: Buffer.alloc(40).toString('base64') };
 }

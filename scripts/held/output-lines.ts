@@ -31,7 +31,7 @@ export class OutputLines {
     for (const restore of this.#restore) restore();
   }
 
-  /** Each log line once, as its level, its message and the names of its fields. This includes the audit. */
+  /** Each log line once, as its level, its message and the names of its fields. Audit lines are log lines, too. */
   log(): string[] {
     return distinct(
       this.#lines()

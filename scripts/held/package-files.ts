@@ -5,8 +5,8 @@ import { HANDLERS } from '../handler-bundle.ts';
 const dist = join(import.meta.dirname, '..', '..', 'dist');
 
 /**
- * The declarations that an entry of the package reaches, sorted and without comments and imports. So moving a type to
- * another file makes no difference here.
+ * The declarations that an entry of the package reaches, sorted and without comments and imports. So it makes no
+ * difference if a type moves to another file.
  * @param entry a path in dist/
  */
 export async function declarationsOf(entry: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { ErrorCode } from '../../src/errors.ts';
 
-/** When the API answers with each error code. Undefined if no answer has the code. */
+/** When the API responds with each error code. Undefined if no response has the code. */
 const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   InvalidConfiguration: undefined,
   InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',
@@ -26,7 +26,7 @@ const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   Internal: 'anything else; no detail goes out',
 };
 
-/** The codes that an answer can have. */
+/** The codes that a response can have. */
 export const ANSWERED_CODES = (Object.keys(CODES) as ErrorCode[]).filter((code) => CODES[code] !== undefined);
 
 /** The code of an error, either of a whole request or of an item in a batch. */

@@ -4,8 +4,8 @@ import { HTTP_PARTITION } from '../../src/operations/http-partition.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { ACTION_OF, OPERATION_NAMES, type OperationName } from '../../src/operations/operation-name.ts';
 import { DEFAULT_LIMITS } from '../../src/operations/operation.ts';
-// The records in these examples were sealed once, so they do not change. They open with the keys of the group
-// `rotation` in test/unit/vectors/asherah-go.json.
+// The records in these examples are constants, so that the document does not change. They open with the keys of the
+// group `rotation` in test/unit/vectors/asherah-go.json.
 import examples from './examples.json' with { type: 'json' };
 import { OPERATIONS, schemaName } from './operations.ts';
 import { HEADERS, NO_STORE, Responses, type Part } from './responses.ts';

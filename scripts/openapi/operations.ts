@@ -19,7 +19,7 @@ interface DocumentedOperation {
   readonly input: v.GenericSchema;
   /** The schema of the output. */
   readonly output: v.GenericSchema;
-  /** The error codes of this operation, besides those that every request can have. */
+  /** The error codes of this operation, besides the codes that every request can have. */
   readonly codes: readonly ErrorCode[];
 }
 
@@ -96,7 +96,9 @@ export const OPERATIONS: Readonly<Record<OperationName, DocumentedOperation>> = 
   },
 };
 
-/** The schemas of the operations, by name. A schema without a name here becomes part of the schema that contains it. */
+/**
+ * The schemas of the operations, by name. A schema that has no name here becomes part of the schema that contains it.
+ */
 export const OPERATION_SCHEMAS: Readonly<Record<string, v.GenericSchema>> = {
   ...Object.fromEntries(
     OPERATION_NAMES.flatMap((name) => [

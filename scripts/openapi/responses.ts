@@ -6,7 +6,7 @@ import { refTo } from './schemas.ts';
 /** A part of the document. */
 export type Part = Readonly<Record<string, unknown>>;
 
-/** The answers that API Gateway gives by itself, without calling the function. */
+/** The responses that API Gateway gives by itself, without calling the function. */
 const GATEWAY: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
   403: 'Forbidden',
@@ -19,7 +19,7 @@ const GATEWAY: Readonly<Record<number, string>> = {
 /** Every request to the function can end with one of these errors. */
 const OF_ANY: readonly ErrorCode[] = ['Unauthenticated', 'Internal'];
 
-/** No cache may store an answer. */
+/** No cache may store a response. */
 export const NO_STORE = { 'Cache-Control': { $ref: '#/components/headers/Cache-Control' } };
 
 /** The headers that responses refer to. */
@@ -35,7 +35,7 @@ export class Responses {
   /** The descriptions by name, for the `components` of the document. */
   readonly described: Record<string, Part> = {};
 
-  /** The answers of an operation other than success, by status. */
+  /** The responses of an operation other than success, by status. */
   ofFailures(codes: readonly ErrorCode[]): Part {
     const all = [...OF_ANY, ...codes];
     const statuses = new Set([...all.map(statusOf), ...Object.keys(GATEWAY).map(Number)]);
@@ -73,7 +73,7 @@ function describe(status: number, codes: readonly ErrorCode[]): Part {
   };
 }
 
-/** No header is required, because API Gateway's own answers have none of them. */
+/** No header is required, because API Gateway's own responses have none of them. */
 function headersOf(codes: readonly ErrorCode[]): Part {
   return {
     ...NO_STORE,
@@ -88,6 +88,6 @@ function headersOf(codes: readonly ErrorCode[]): Part {
 function exampleOf([first = 'Internal']: readonly ErrorCode[]): Part {
   const error = new KeyfoldError(first, 'What is wrong, in a sentence.');
   const { body } = problemResponse(error, 'JKJaXmPLvHcESHA=');
-  // The service chooses the delay at random. The document needs a fixed value.
+  // The service chooses a random delay, but the document needs a fixed value.
   return { ...(JSON.parse(body) as Part), ...(error.retryable && { retryAfterSeconds: 2 }) };
 }

@@ -2,17 +2,17 @@ import phrases from '../banned-phrases.json' with { type: 'json' };
 import { markdownPassages, proseLines } from './markdown.ts';
 import { proseOf, type Passage } from './scan.ts';
 
-/** The maximum width of a line in a comment or in Markdown, in columns. */
+/** The maximum length of a line in a comment or in Markdown, in columns. */
 export const WIDTH = 120;
 
 const BANNED = phrases.map(({ pattern, instead }) => ({ banned: new RegExp(pattern, 'i'), instead }));
 /** A line that cannot be broken: it is part of a table, or contains a link or a very long word. */
 const UNBREAKABLE = /^\s*\||\]\(|\S{80}/;
 
-/** The folders with messages that a user or an operator reads. */
+/** The folders whose messages users or operators read. */
 const MESSAGES = /^(?:src|handlers|local|emulators|deploy)\//;
 
-/** The faults in the prose of a source file, each as `file:line: fault`. */
+/** Lists the faults in a source file's prose, each as `file:line: fault`. */
 export function faultsIn(file: string, text: string): string[] {
   const { comments, titles, messages } = proseOf(file, text);
   const passages = [...comments, ...titles.flatMap(({ rows }) => rows), ...(MESSAGES.test(file) ? messages : [])];
@@ -20,7 +20,7 @@ export function faultsIn(file: string, text: string): string[] {
   return [...new Set([...wideComments(text, comments), ...passages.flatMap(phrasesIn)])];
 }
 
-/** What is wrong with the prose of a Markdown file, outside of code. Tables may be wide. */
+/** Lists the faults in a Markdown file's prose, outside of code. Lines of tables may be long. */
 export function markdownFaultsIn(file: string, text: string): string[] {
   const wide = proseLines(text).filter(({ content }) => content.length > WIDTH && !UNBREAKABLE.test(content));
   const prose = text.replaceAll(/`[^`\n]+`/g, '`code`');

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { ROOT, type Passage } from './scan.ts';
 
-/** The history of changes, and pages that a script writes from doc comments. */
+/** The changelog, and pages that a script generates from doc comments. */
 const EXCLUDED = /^(?:CHANGELOG\.md$|docs\/reference\/library\/)/;
 
 /** What begins a passage: a heading, an item of a list, or a row of a table. */

@@ -34,7 +34,7 @@ const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
 /** Comments that are instructions for a tool. */
 const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
 const TEST_FUNCTIONS = new Set(['describe', 'it', 'test']);
-/** A title shows the source text of a value up to this length. */
+/** If a title shows a value's source text, it shows at most this many characters. */
 const MAX_SOURCE = 60;
 
 /** A comment, test title or message, with its first and last line. */
@@ -45,10 +45,10 @@ export interface Passage {
   readonly text: string;
 }
 
-/** The title of a test or suite, which begins with the titles of the suites around it. */
+/** The title of a test or suite. It begins with the titles of the suites around it. */
 interface Title {
   readonly isSuite: boolean;
-  /** The titles of `it.for(table)(title)`, one for each row. Otherwise only one title. */
+  /** For `it.for(table)(title)`, one title for each row. Otherwise only one title. */
   readonly rows: readonly Passage[];
 }
 
@@ -218,7 +218,7 @@ function abbreviated(source: string): string {
   return line.length <= MAX_SOURCE ? line : `${line.slice(0, MAX_SOURCE)}…`;
 }
 
-/** The lists that a file assigns to constants, by name. */
+/** The lists that a file assigns to constants, keyed by the constant's name. */
 function constantsIn(program: Program): Constants {
   const constants = new Map<string, Node>();
   new Visitor({

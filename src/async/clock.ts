@@ -27,8 +27,8 @@ const MAX_LAG_MS = 60_000;
 /**
  * Makes a clock that measures ages. It never goes back, even if the given clock does.
  * @param stepMs how far the ages jump ahead if the given clock steps back, because the true ages are then unknown
- * @param monotonic a clock that never goes back, in milliseconds. It reveals a step back between two readings. The ages
- * are at most a second behind it.
+ * @param monotonic a clock that never goes back, in milliseconds. It reveals if the given clock stepped back between
+ * two readings. The ages are at most a second behind it.
  * @returns milliseconds since the first reading
  */
 export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock {

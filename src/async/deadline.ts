@@ -7,7 +7,7 @@ export interface Deadline {
   /** When the work must have ended, in milliseconds since 1970, as {@link Clock} counts them. */
   readonly atMs: number;
   /**
-   * Aborts when the time is up, or when no caller waits for the work any more. The work then throws the signal's
+   * Aborts when the time is up, or when no caller is waiting for the work any more. The work then throws the signal's
    * reason.
    */
   readonly signal: AbortSignal;
@@ -15,7 +15,7 @@ export interface Deadline {
 
 /** How long a caller waits. A caller without limits waits until the work ends. */
 export interface RequestLimits {
-  /** The latest time for the answer, in milliseconds since 1970. */
+  /** The latest time for the response, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
   /** Abort it to end the call early. The call then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -77,8 +77,8 @@ export async function withDeadline<T>(
 }
 
 /**
- * The deadlines of the requests in progress, by their limits object. Requests with the same object share one deadline.
- * Otherwise the thousand items of a batch would need a thousand timers.
+ * The deadlines of the requests in progress, keyed by the request's limits object. Requests with the same object share
+ * one deadline. Otherwise a batch of a thousand items would need a thousand timers.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
@@ -147,7 +147,7 @@ class RunningDeadline implements Deadline {
 /** The longest delay that setTimeout can count. A longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Describes the options that are too long for a timer, for a constructor's error. Empty if all are valid. */
+/** Lists the options that are too long for a timer, for the error that a constructor throws. Empty if all are valid. */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)
@@ -160,8 +160,8 @@ function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefin
 }
 
 /**
- * Settles as the promise does, or rejects with the signal's reason if the signal aborts first. This does not stop the
- * work itself.
+ * Settles like the promise. Rejects with the signal's reason if the signal aborts first. This does not stop the work
+ * itself.
  */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

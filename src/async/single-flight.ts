@@ -6,7 +6,7 @@ import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
  * `timeoutMs` from the start.
  */
 class Flight<T> implements Deadline {
-  /** The promise of each waiter, by the waiter's deadline. */
+  /** The waiters' promises, keyed by the waiter's deadline. */
   readonly waiters = new Map<Deadline, Promise<T>>();
   ended = false;
   readonly result: Promise<T>;
@@ -42,9 +42,9 @@ class Flight<T> implements Deadline {
 }
 
 /**
- * Runs one load per name at a time, for all callers that want its result. Each caller leaves at its own deadline. When
- * the last caller has left, the load is aborted and forgotten. It must not continue, because Lambda freezes the process
- * after the last answer. The load would then end during another caller's invocation.
+ * Runs one load per name at a time, for all callers that want its result. Each caller stops waiting at its own
+ * deadline. When no caller is left, the load is aborted and forgotten. It must not continue, because Lambda freezes the
+ * process after the last response. The load would then end during another caller's invocation.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();

@@ -20,15 +20,15 @@ interface Template {
   readonly Outputs?: Readonly<Record<string, object>>;
 }
 
-/** What `npm run package` has written for a region. */
+/** The package that `npm run package` has written for a region. */
 export interface AppPackage extends Stacks {
   readonly folder: string;
   readonly template: Template;
 }
 
-/** Which resources of a package belong to the queue, by their logical names. */
+/** Matches the logical names of the resources in a package that belong to the queue. */
 const OF_THE_QUEUE = /^(?:Input|Output|DeadLetter|Queue|Messages)/;
-/** The bucket that the Serverless Framework uploads the code to. The CDK has a bucket of its own. */
+/** The bucket to which the Serverless Framework uploads the code. The CDK has its own bucket. */
 const OF_OSLS = /^ServerlessDeploymentBucket/;
 
 /** @throws TypeError naming the option, if the folder has no package */
@@ -48,8 +48,8 @@ export class AppPart {
   readonly include: CfnInclude;
 
   /**
-   * @param parameters the template's parameters, whose values come from other parts: the roles' ARNs and the alarm
-   * topic's ARN
+   * @param parameters the template's parameters, whose values come from other parts: the ARNs of the roles and of the
+   * alarm topic
    */
   constructor(scope: Construct, app: AppPackage, part: 'api' | 'queue', parameters: Readonly<Record<string, string>>) {
     this.stack = new NestedStack(scope, 'Stack');

@@ -10,7 +10,7 @@ const INFRA = join(import.meta.dirname, '..', '..', 'infra');
 /** The scope of a construct. */
 const SCOPE: Type = { called: 'a construct', holds: (value) => Construct.isConstruct(value) };
 
-/** A construct's option, with the template parameter that receives its value. */
+/** A construct's option, and the template parameter that receives its value. */
 export interface Given {
   readonly option: string;
   readonly parameter: string;

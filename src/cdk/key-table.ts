@@ -8,7 +8,7 @@ export const ROLES_ID = 'Roles';
 
 /** The options of a {@link KeyTable}. Each is a parameter of `infra/table.yml`. */
 export interface KeyTableProps {
-  /** The level of the data whose keys the table holds, such as `confidential`. It becomes a tag. */
+  /** The classification of the data whose keys the table holds, such as `confidential`. It becomes a tag. */
   readonly classification: string;
   /** The name of the table in every region. The default is `EncryptionKey`. */
   readonly tableName?: string | undefined;
@@ -23,16 +23,16 @@ export interface KeyTableProps {
   readonly encryptionKeyName?: string | undefined;
   /**
    * The ARNs of further principals that may write to the table, such as operators who revoke keys. An asterisk at the
-   * end stands for any ending. Do not list the roles of a {@link KeyfoldApi} in a stack of the same name: they may
-   * write to the table from any region.
+   * end matches any ending. Do not list the roles of a {@link KeyfoldApi} in a stack of the same name: they may write
+   * to the table from any region.
    */
   readonly writers?: readonly string[] | undefined;
 }
 
 /**
  * The key table: a DynamoDB Global Table with point-in-time recovery, deletion protection and a policy that denies
- * writes by all roles other than those of Keyfold and `writers`. It is `infra/table.yml` as a nested stack. Make it in
- * one region. The table outlives the stack.
+ * writes by any principal other than Keyfold's roles and `writers`. It is `infra/table.yml` as a nested stack. Make it
+ * in one region. The table outlives the stack.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { KeyTable } from 'keyfold/cdk';

@@ -19,23 +19,23 @@ const TABLE: Type = { called: 'a KeyTable', holds: (value) => value instanceof K
 /** The options of a {@link KeyfoldApi}. */
 export interface KeyfoldApiProps {
   /**
-   * The folder that `npm run package` has written for the region of the stack: `.keyfold/app/PREFIX/REGION`. It has the
-   * code, and a template with every option of `deploy.yml`.
+   * The folder that `npm run package` has written for the region of the stack: `.keyfold/app/PREFIX/REGION`. It
+   * contains the code, and a template that reflects every option of `deploy.yml`.
    */
   readonly packageFolder: string;
   /**
-   * The key of this region. If you pass it, CloudFormation makes it first, and its name must be the one in
+   * The key of this region. If you pass it, CloudFormation makes it first. Its name must be the same as in
    * `deploy.yml`.
    */
   readonly key?: SymmetricKey | undefined;
-  /** The key table. If you pass it, CloudFormation makes it first, and its name must be the one in `deploy.yml`. */
+  /** The key table. If you pass it, CloudFormation makes it first. Its name must be the same as in `deploy.yml`. */
   readonly table?: KeyTable | undefined;
 }
 
 /**
  * Keyfold's functions `api`, `seal`, `open` and `maintenance`, with their roles, the HTTP API, alarms and dashboard. It
- * is `infra/roles.yml` and the packaged app as nested stacks, without the queue, which {@link KeyfoldQueue} adds. A
- * stack can have one.
+ * consists of `infra/roles.yml` and the packaged app as nested stacks, without the queue, which {@link KeyfoldQueue}
+ * adds. A stack can contain one `KeyfoldApi`.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -55,7 +55,7 @@ export class KeyfoldApi extends Construct {
   readonly openFunction: IFunction;
   /** The function that runs daily. Invoke it once after the first deployment: it makes the first System Key. */
   readonly maintenanceFunction: IFunction;
-  /** The URL of the HTTP API, REST API or function URL, without a domain of your own */
+  /** The URL that AWS assigns to the HTTP API, REST API or function */
   readonly url: string;
   /** The SNS topic that receives the alarms. Undefined if `alarmTopics` in `deploy.yml` names an existing topic. */
   readonly alarmTopicArn: string | undefined;
@@ -64,7 +64,7 @@ export class KeyfoldApi extends Construct {
   /** The option of the same name */
   readonly packageFolder: string;
 
-  /** @throws TypeError naming the option that is wrong, or the name that differs from the one in `deploy.yml` */
+  /** @throws TypeError naming the option that is wrong, or the name that differs from `deploy.yml` */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);
     const given = optionsOf<KeyfoldApiProps>(props, 'props', {
@@ -112,7 +112,7 @@ export class KeyfoldApi extends Construct {
   }
 }
 
-/** @throws TypeError if the package is for another account, region, key or table than the stack */
+/** @throws TypeError if the package's account, region, key or table differs from the stack's */
 function requireFit(stack: Stack, { account, region, roles }: AppPackage, { key, table }: KeyfoldApiProps): void {
   if (stack.stackName.length > MAX_STACK_NAME) {
     throw new TypeError(

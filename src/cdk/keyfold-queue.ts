@@ -15,8 +15,8 @@ export interface KeyfoldQueueProps {
 }
 
 /**
- * Keyfold's function for a queue, with the queues for input, output and dead letters, and their alarms. It is the rest
- * of the packaged app as a nested stack. The queues outlive the stack.
+ * Keyfold's function for a queue, with the queues for input, output and dead letters, and their alarms. It consists of
+ * the rest of the packaged app as a nested stack. The queues outlive the stack.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';

@@ -7,12 +7,13 @@ import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 /** The options of a {@link SymmetricKey}. Each is a parameter of `infra/keys.yml`. */
 export interface SymmetricKeyProps {
   /**
-   * The level of the data that the key protects, such as `confidential`. It becomes a tag. Make one key for each level.
+   * The classification of the data that the key protects, such as `confidential`. It becomes a tag. Make one key for
+   * each classification.
    */
   readonly classification: string;
   /**
    * The ARNs of the roles that administer the key and cannot use it. The role with which CloudFormation deploys the
-   * stack must be one of them, because KMS refuses a key policy that locks out its maker.
+   * stack must be one of them, because KMS refuses a key policy that locks out its creator.
    */
   readonly administrators: readonly string[];
   /** The alias is `alias/NAME`. The policies are `allow-encrypt-NAME` and so on. The default is `keyfold`. */
@@ -27,13 +28,13 @@ export interface SymmetricKeyProps {
    * because the functions call KMS directly.
    */
   readonly viaServices?: readonly string[] | undefined;
-  /** Principals of other accounts that may encrypt. If `iamDecides` is false, also those of this account. */
+  /** Principals of other accounts that may encrypt. If `iamDecides` is false, also principals of this account. */
   readonly encryptingPrincipals?: readonly string[] | undefined;
-  /** Principals of other accounts that may decrypt. If `iamDecides` is false, also those of this account. */
+  /** Principals of other accounts that may decrypt. If `iamDecides` is false, also principals of this account. */
   readonly decryptingPrincipals?: readonly string[] | undefined;
   /**
    * Whether IAM policies decide which principals of the account use the key. If false, only the principals that this
-   * construct names use it, and IAM policies alone allow nothing. The default is true.
+   * construct names may use it, and an IAM policy alone is not enough. The default is true.
    */
   readonly iamDecides?: boolean | undefined;
   /** Roles that may make grants for the use of the key, and revoke them. A grantee needs no policy. */
@@ -46,7 +47,7 @@ export interface SymmetricKeyProps {
   readonly alarmEmail?: string | undefined;
   /** 1 for the first key, which also has the alias. Each key that replaces another has the next number. */
   readonly keyNumber?: number | undefined;
-  /** Which part the key plays in a replacement (`docs/how-to/replace-a-kms-key.md`). The default is `current`. */
+  /** The key's role in a replacement (`docs/how-to/replace-a-kms-key.md`). The default is `current`. */
   readonly standing?: 'next' | 'current' | 'retired' | 'none' | undefined;
   /** The ARN of the key that the alias points to, if that is not the first key. */
   readonly aliasTargetArn?: string | undefined;

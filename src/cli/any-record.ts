@@ -9,7 +9,7 @@ export interface AnyRecord {
 }
 
 /**
- * Reads a record in any form: a compact string, JSON text, a JSON object, or an answer from the API with the member
+ * Reads a record in any form: a compact string, JSON text, a JSON object, or a response from the API with the member
  * `record`.
  * @param value a string, or a value that `JSON.parse` returned
  * @throws KeyfoldError `InvalidRequest`. The error does not quote the record.
@@ -19,7 +19,7 @@ export function readAnyRecord(value: unknown): AnyRecord {
 }
 
 /**
- * @param mayWrap whether the value may be an answer from the API. False inside an answer, because answers are not
+ * @param mayWrap whether the value may be a response from the API. False inside a response, because responses are not
  * nested.
  */
 function readNested(value: unknown, mayWrap: boolean): AnyRecord {

@@ -16,16 +16,16 @@ type RotateOutcome = 'attempting' | 'rotated' | 'raced' | 'erased' | 'failed';
 type MaintainOutcome = 'attempting' | 'maintained' | 'would-maintain' | 'failed';
 
 /**
- * The outcome of a step of an erasure. After `attempting` or `failed`, the rows may or may not be written.
- * `incomplete`: rows are left.
+ * The outcome of a step of an erasure. After `attempting` or `failed`, the rows may or may not have been written. After
+ * `incomplete`, rows are left.
  */
 export type EraseOutcome =
   'attempting' | 'begun' | 'cancelled' | 'deleted' | 'incomplete' | 'would-write' | 'refused' | 'declined' | 'failed';
 
-/** The outcome of a re-encryption. After `attempting` or `failed`, some rows may be written. */
+/** The outcome of a re-encryption. After `attempting` or `failed`, some rows may have been written. */
 export type ReencryptOutcome = 'attempting' | 'done' | 'would-write' | 'failed';
 
-/** What every line of the audit says: the caller, the time and the reason. */
+/** What every audit line says: the caller, the time and the reason. */
 interface RunAuditLine {
   /** ISO 8601. */
   readonly time: string;
@@ -34,7 +34,7 @@ interface RunAuditLine {
   readonly dryRun: boolean;
 }
 
-/** What a line about the key table also says. */
+/** What an audit line about the key table also says. */
 interface AuditLine extends RunAuditLine {
   readonly table: string;
   readonly region: string;
@@ -63,7 +63,7 @@ interface EraseAuditLine extends AuditLine {
   readonly outcome: EraseOutcome;
 }
 
-/** A line about a re-encryption. The counts are those of all runs from the first checkpoint on. */
+/** A line about a re-encryption. The counts cover all runs since the first checkpoint. */
 interface ReencryptAuditLine extends RunAuditLine {
   readonly action: 'reencrypt';
   readonly source: string;
@@ -89,14 +89,14 @@ interface TransferAuditLine extends AuditLine {
   readonly outcome: TransferOutcome;
 }
 
-/** One line of the audit, written as JSON. */
+/** One line of the audit log, written as JSON. */
 type AuditEntry = KeyAuditLine | EraseAuditLine | ReencryptAuditLine | TransferAuditLine;
 
-/** Writes one entry to the audit. */
+/** Writes one entry to the audit log. */
 export type Audit = (entry: AuditEntry) => Promise<void>;
 
 /**
- * Opens the audit.
+ * Opens the audit log.
  * @param file the file to append to. If undefined, entries go to standard error.
  * @throws Error of node:fs if the file cannot be written. The command fails before it changes a key.
  */

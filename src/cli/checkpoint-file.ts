@@ -12,7 +12,7 @@ export interface SavedRun extends Checkpoint {
 
 /**
  * Reads the checkpoint of an earlier run.
- * @param run what this run does
+ * @param run a description of what this run does
  * @returns undefined if there is no such file
  * @throws KeyfoldError `InvalidRequest` if the file belongs to another run, or is not a checkpoint
  */

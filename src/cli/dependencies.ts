@@ -21,7 +21,7 @@ export type Colour = 'green' | 'yellow' | 'red' | 'dim';
 /** Output and input of a process. Each string is one or more lines, without a line feed at the end. */
 export interface Terminal {
   /**
-   * Writes a part of the command's answer to standard output.
+   * Writes a part of the command's result to standard output.
    * @param colour the colour of the text, if standard output is a terminal with colours
    */
   out(text: string, colour?: Colour): void;
@@ -44,13 +44,13 @@ export interface Terminal {
  * ID of a row cannot imitate another line of output.
  */
 export interface CommandTerminal extends Omit<Terminal, 'out' | 'err'> {
-  /** Like {@link Terminal.out}, for one line or several. */
+  /** Like {@link Terminal.out}, for one or more lines. */
   out(lines: string | readonly string[], colour?: Colour): void;
-  /** Like {@link Terminal.err}, for one line or several. */
+  /** Like {@link Terminal.err}, for one or more lines. */
   err(lines: string | readonly string[]): void;
 }
 
-/** The user of the operating system who runs the command, and the host, for the audit. */
+/** For the audit log: the operating system user who runs the command, and the host. */
 export interface Caller {
   readonly user: string;
   readonly host: string;
@@ -80,11 +80,11 @@ export interface CliDependencies<T = CommandTerminal> {
   inspectTable(options: DynamoDbMetastoreOptions): TableInspector;
   inspectKms(region: string, keyArn: string): KmsInspector;
   inspectQuotas(region: string): Promise<QuotaInspector>;
-  /** Opens the service's sessions. They do not require a context, whatever the settings say. */
+  /** Opens the service's sessions. They do not require a context, even if the settings do. */
   openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
   openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
-   * @param dryRun whether the maintenance writes nothing
+   * @param dryRun whether maintenance writes nothing
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
   openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
@@ -107,7 +107,7 @@ export interface CliDependencies<T = CommandTerminal> {
   readonly version: string;
 }
 
-/** The members that replace those of {@link CliDependencies} that use DynamoDB. */
+/** Replaces the members of {@link CliDependencies} that use DynamoDB. */
 interface DatabaseAdapters extends Pick<
   CliDependencies,
   'openTable' | 'openErasureTables' | 'openImport' | 'openCopy' | 'openRotation' | 'openSessions' | 'openMaintenance'

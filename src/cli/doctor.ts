@@ -18,7 +18,7 @@ import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 const VAULT_FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
 const HSM_FIX = 'docs/how-to/use-an-hsm.md#if-something-goes-wrong';
 
-/** The exit code of `keyfold doctor` if a check warns and none has found a fault. */
+/** The exit code of `keyfold doctor` if at least one check warns and none has found a fault. */
 const WARNED = 3;
 
 /** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */

@@ -15,7 +15,7 @@ type EraseOptions = Omit<WriteOptions, 'yes'> & {
 
 /**
  * Adds the command `partitions erase` to the program.
- * @param ran called with the exit code when a command has ended
+ * @param ran called with the exit code when a command ends
  */
 export function addEraseCommand(
   program: Command,

@@ -20,7 +20,7 @@ export interface EraseRequest {
   readonly dryRun: boolean;
   /** The name of the partition, to confirm the command without a terminal. */
   readonly confirm: string | undefined;
-  /** Whether `finish` also deletes rows without a mark, without asking. */
+  /** Whether `finish` deletes unmarked rows, too, without asking. */
   readonly deleteUnmarked: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
@@ -41,15 +41,15 @@ interface Run {
   readonly dependencies: CliDependencies;
   readonly tables: ErasureTables;
   readonly erasure: PartitionErasure;
-  /** Writes a line to the audit. */
+  /** Writes a line to the audit log. */
   readonly record: (outcome: EraseOutcome, of: Erasure | undefined, rows: number) => Promise<void>;
 }
 
 const SUCCESSES: ReadonlySet<EraseOutcome> = new Set(['begun', 'cancelled', 'deleted', 'would-write']);
 
 /**
- * Runs `partitions erase`. Every step shows what it will do, asks for the name of the partition, and writes to the
- * audit before and after it changes the table.
+ * Runs `partitions erase`. Every step shows what it will do, and asks for the name of the partition. It writes to the
+ * audit log before and after it changes the table.
  * @returns the exit code: a failure if nothing was done, or if rows are left
  * @throws KeyfoldError `InvalidConfiguration` if the settings do not name the service or its KMS, `InvalidRequest` if
  * the partition is invalid or the reason is missing, or an error of KMS or of the table
@@ -111,9 +111,9 @@ async function attempt(run: Run): Promise<EraseResult> {
     await record('declined', state.erasure, state.rows.length);
     return { outcome: 'declined', says: 'not confirmed: nothing was written' };
   }
-  // Ask before the first write, because the answer decides what the audit will say.
+  // Ask before the first write, because the answer decides what the audit log will say.
   const unmarked = request.step === 'finish' && (await includesUnmarked(request, state, dependencies));
-  // Write to the audit first, so that even a crash leaves no erased partition without an audit line.
+  // Write to the audit log first, so that even after a crash every erased partition has an audit line.
   await record('attempting', state.erasure, state.rows.length);
   try {
     const result = await doStep(run, state, unmarked);
@@ -180,7 +180,9 @@ async function isConfirmed(
   return (await terminal.ask(`Type the name of the partition to ${what[step]}: `)) === partition;
 }
 
-/** Whether to delete rows without a mark, too. They were made after the others were marked, or could not be marked. */
+/**
+ * Whether to delete unmarked rows, too. They were made after the other rows were marked, or they could not be marked.
+ */
 async function includesUnmarked(
   { deleteUnmarked }: EraseRequest,
   { rows }: ErasureState,
@@ -204,7 +206,7 @@ async function showStatus({ request, config, dependencies, tables, erasure }: Om
   return EXIT.ok;
 }
 
-/** The copies in every replica. If DynamoDB refuses to list them, the list says so. */
+/** The copies of every replica. If DynamoDB refuses to list them, the returned list says so. */
 async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<CopyView[]> {
   const lists = regions.map((region) =>
     tables.copies(region, Math.floor(existedAt)).catch((error: unknown) => {

@@ -4,7 +4,10 @@ import type { ErasureState } from '../maintenance/partition-erasure.ts';
 import { viewOf } from './key-view.ts';
 import { formatFields, formatTable, isoOf } from './text.ts';
 
-/** A copy of the keys outside the rows. `unknown`: the copies of a replica cannot be listed, and `text` says why. */
+/**
+ * A copy of the keys outside the rows. If it is `unknown`, the copies of a replica cannot be listed, and `text` says
+ * why.
+ */
 export type CopyView = KeyCopy | { readonly kind: 'unknown'; readonly region: string; readonly text: string };
 
 /** The partition's rows in one replica. */
@@ -29,7 +32,7 @@ interface StatusView {
    * - `none`: no erasure is under way.
    * - `waiting`: the rows are marked, and may not be deleted yet.
    * - `due`: an operator may delete the rows.
-   * - `deleted`: no replica has a row, but copies still hold the keys.
+   * - `deleted`: no replica has a row any more, but copies still hold the keys.
    * - `complete`: Keyfold knows of no copy of the keys.
    */
   readonly state: 'none' | 'waiting' | 'due' | 'deleted' | 'complete';

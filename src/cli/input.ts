@@ -25,7 +25,10 @@ export async function linesOf(source: string, { stdin }: CliDependencies): Promi
   return linesIn(chunksOf(file));
 }
 
-/** The bytes of a file. Each chunk is valid until the next one, because all share one buffer: a new one costs more. */
+/**
+ * The bytes of a file. Each chunk is valid only until the next one, because all chunks share one buffer. New buffers
+ * would cost more.
+ */
 async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   try {
@@ -40,8 +43,8 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
 }
 
 /**
- * Splits a stream into lines, and reads on only when the caller has taken them. `readline` reads 1,024 lines ahead,
- * which can be gigabytes of large records.
+ * Splits a stream into lines. It reads more only after the caller has consumed the lines. `readline` reads 1,024 lines
+ * ahead, which can be gigabytes of large records.
  */
 export async function* linesIn(
   stream: AsyncIterable<unknown>,

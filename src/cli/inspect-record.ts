@@ -18,7 +18,7 @@ export interface InspectRequest {
   readonly json: boolean;
 }
 
-/** A record as `--json` prints it. It contains no data and no key, sealed or not. */
+/** A record as `--json` prints it. It contains neither data nor keys, not even sealed ones. */
 interface RecordView {
   readonly form: AnyRecord['form'];
   readonly intermediateKey: { readonly id: string; readonly created: number; readonly createdAt: string | null };
@@ -37,7 +37,7 @@ type ChainView = (KeyView & Partial<WrapsView>) | { readonly id: string; readonl
 /**
  * Runs `keyfold inspect`.
  * @returns the exit code: a failure if the chain has a row that is absent or cannot be read
- * @throws KeyfoldError `InvalidRequest` if there is no record, `MetastoreUnavailable` if the table fails
+ * @throws KeyfoldError `InvalidRequest` if there is no record, or `MetastoreUnavailable` if the table fails
  */
 export async function inspectRecord(
   { source, chain, json }: InspectRequest,

@@ -20,7 +20,7 @@ export const STATES = [
   'unreadable',
 ] as const;
 
-/** A key row as `--json` prints it. It never contains key bytes, sealed or not. */
+/** A key row as `--json` prints it. It never contains key bytes, not even sealed ones. */
 export interface KeyView {
   readonly id: string;
   readonly kind: 'system' | 'intermediate' | 'other';
@@ -28,8 +28,8 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /**
-   * The state of this key alone. It ignores whether the System Key is expired or revoked, although a valid Intermediate
-   * Key cannot then seal. Only a minimum date also applies to the System Key's creation time.
+   * The state of this key alone. It ignores whether the System Key is expired or revoked, although even a valid
+   * Intermediate Key cannot seal in that case. Only a minimum date also applies to the System Key's creation time.
    */
   readonly state: (typeof STATES)[number];
   readonly parent: KeyMeta | null;
@@ -45,8 +45,8 @@ export interface WrapsView {
    */
   readonly kms: 'aws' | 'vault' | 'pkcs11' | 'static';
   /**
-   * One KMS key per region, with the ARN in the row. Rows written by Asherah contain the ARN in Asherah's
-   * configuration, such as that of an alias.
+   * One KMS key per region, with the ARN that the row contains. Rows written by Asherah contain the ARN from Asherah's
+   * configuration, which may be the ARN of an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
   /** The master key, in words. Absent if `kms` is `aws`. */

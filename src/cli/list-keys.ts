@@ -21,7 +21,7 @@ export interface ListRequest {
   readonly json: boolean;
 }
 
-/** The printed columns are as wide as this many rows need. The command prints them before it reads the others. */
+/** The widths of the printed columns fit this many rows. The command prints these rows before it reads the others. */
 const ROWS_FOR_WIDTHS = 1000;
 
 /**
@@ -118,7 +118,7 @@ function cellsOf({ id, kind, created, createdAt, state, parent }: KeyView): stri
   return [id, kind, createdAt ?? '?', String(created ?? '?'), state, parentName];
 }
 
-/** The rows that a request asks for, and what messages call them. */
+/** The rows that a request asks for, and the name for them in messages. */
 interface Selection {
   /** The id of the rows. Undefined if the command must read the whole table. */
   readonly id: string | undefined;

@@ -22,8 +22,8 @@ function userName(): string {
 }
 
 /**
- * Asks a question on standard error, because standard output is for the answer of the command. Returns an empty string
- * if the operator presses Ctrl+C or Ctrl+D.
+ * Asks a question on standard error, because standard output is for the command's output. Returns an empty string if
+ * the operator presses Ctrl+C or Ctrl+D.
  */
 async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });

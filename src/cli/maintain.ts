@@ -10,7 +10,7 @@ export interface MaintainRequest extends AuditedRequest {
   readonly json: boolean;
 }
 
-/** A manual run may take as long as a scheduled one. */
+/** A manual run may take as long as a scheduled run. */
 const TIMEOUT_MS = 5 * 60_000;
 
 /**

@@ -60,7 +60,7 @@ export function overridesOf(options: CommonOptions): Overrides {
   );
 }
 
-/** Returns the members that the options of a writing command add to a request. */
+/** Returns the request members that come from the options of a writing command. */
 export function writeRequestOf(options: CommonOptions & WriteOptions) {
   const { json = false, dryRun = false, yes = false, reason, auditFile } = options;
   return { json, dryRun, yes, reason, auditFile };

@@ -65,7 +65,7 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   const configOf = (options: CommonOptions): OperatorConfig =>
     readOperatorConfig(dependencies.environment, settingsFrom(options));
 
-  /** The settings as a function of the service reads them. */
+  /** Reads the settings as a function of the service does. */
   const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
     const overrides = Object.entries(settingsFrom(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
     const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
@@ -73,14 +73,14 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   };
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');
-  // Configure the program first, because subcommands copy its settings when they are made.
+  // Configure the program first, because subcommands copy its settings when they are created.
   program.exitOverride().configureOutput({
     writeOut: (text) => terminal.out(text.trimEnd().split('\n')),
     writeErr: (text) => terminal.err(text.trimEnd().split('\n')),
   });
   program.version(dependencies.version);
 
-  // A wrong URL is then a fault of the command, and not of --help. For doctor, it is a finding.
+  // Read the URL only now, so that a wrong URL does not prevent --help. For doctor, a wrong URL is a finding.
   program.hook('preAction', (_, command) => (command.name() === 'doctor' ? undefined : openDatabase()));
 
   withCommonOptions(program.command('doctor'))

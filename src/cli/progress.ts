@@ -1,21 +1,21 @@
 import { steadyClock } from '../async/clock.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** Work that takes less time shows no progress. */
+/** Work that takes less time shows no progress line. */
 const SHOWN_AFTER_MS = 1000;
 const INTERVAL_MS = 250;
 
-/** The progress of a longer command. */
+/** The progress line of a longer command. */
 export interface Progress {
   /** Counts finished items. */
   advance(count?: number): void;
-  /** Removes the progress from the terminal. */
+  /** Removes the progress line from the terminal. */
   end(): void;
 }
 
 /**
- * Shows how many items are done and the rate, in one line of the terminal that is overwritten. Shows nothing if
- * standard error is not a terminal.
+ * Shows how many items are done, and the rate. Overwrites a single line of the terminal. Shows nothing if standard
+ * error is not a terminal.
  * @param items such as `rows`
  * @param total the number of items. Undefined if it is unknown. If it is known, the line also shows the remaining time.
  */

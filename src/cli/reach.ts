@@ -6,7 +6,8 @@ export interface CacheBounds {
   /** Before a process seals with a key, it reads the key's row again if its last read is older than this. */
   readonly revokeCheckIntervalMs: number;
   /**
-   * If the metastore is down when a process must read the row, the process may seal with the key for this much longer.
+   * If the metastore is down when a process must read the row, the process may continue to seal with the key for this
+   * long.
    */
   readonly staleGraceMs: number;
 }
@@ -28,8 +29,8 @@ export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): strin
 }
 
 /**
- * Describes for an operator which encrypts a revocation stops, and by when, as pairs of a label and a sentence.
- * docs/explanation/revocation.md explains it.
+ * Describes for an operator which encrypts a revocation stops, and by when. Returns pairs of a label and a sentence.
+ * docs/explanation/revocation.md explains them.
  * @param region the region at the end of the key's ID. Undefined if the ID has none.
  */
 export function reachOf(

@@ -10,7 +10,7 @@ export interface KeyReport {
   readonly service: string;
   readonly product: string;
   readonly records: number;
-  /** The number of records that do not parse. Their key is unknown. */
+  /** The number of records that cannot be parsed. Their key is unknown. */
   readonly malformed: number;
   /** How many records name each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];

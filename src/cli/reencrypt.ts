@@ -97,7 +97,7 @@ export async function reencrypt(
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }
 
-/** What a run does. A checkpoint of another run must not be used. */
+/** Describes what a run does. A run must not use the checkpoint of a different run. */
 function identityOf(
   { source, rows, verb, form, plaintext, paths, ciphertexts, dryRun }: ReencryptRequest,
   { names: service }: AppConfig,
@@ -109,13 +109,13 @@ function identityOf(
 }
 
 /**
- * Says where a table is, without a password, which must not get into the checkpoint. A position in DynamoDB names the
- * account, the region and the table itself.
+ * Says where a table is. Leaves out the password, which must not get into the checkpoint. A position in DynamoDB names
+ * the account, the region and the table itself.
  */
 function placeOf(rows: RowsOptions): object | undefined {
   if (rows.kind === 'file') return undefined;
   if (rows.kind === 'dynamodb') return { endpoint: rows.table.endpoint };
-  // The host may be missing before the path, as in `postgres://user@/shop?host=/run/postgresql`.
+  // There may be no host before the path, as in `postgres://user@/shop?host=/run/postgresql`.
   const url = rows.url.replace('@/', '@localhost/');
   if (!URL.canParse(url)) return undefined;
   const { host, pathname, searchParams } = new URL(url);

@@ -19,11 +19,11 @@ export interface RetireRequest extends KeyRequest {
   readonly json: boolean;
 }
 
-/** The answer as `--json` prints it. */
+/** The report as `--json` prints it. */
 interface RetireView {
   readonly id: string;
   readonly created: number | 'latest';
-  /** `unknown` if a record could still be under the key for one of the reasons in `why`. */
+  /** It is `unknown` if a record could still be under the key. `why` gives the reasons. */
   readonly outcome: 'retired' | 'in-use' | 'unknown';
   /** The number of known records under the key. */
   readonly records: number;
@@ -77,7 +77,7 @@ async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Set<string>> {
   return names;
 }
 
-/** When the key stopped sealing, in milliseconds since 1970; undefined if only its revocation stopped it. */
+/** When the key stopped sealing, in milliseconds since 1970. Undefined if it stopped only because it was revoked. */
 function endOf({ created }: KeyMeta, state: string, { policy }: OperatorConfig): number | undefined {
   return state === 'expired' ? created * 1000 + policy.expireAfterMs : undefined;
 }

@@ -19,7 +19,7 @@ export interface RevokeRequest extends KeyRequest {
   readonly json: boolean;
 }
 
-/** The key table and the audit for one attempt. */
+/** The key table and the audit log for one attempt. */
 interface Attempt {
   readonly table: KeyTable;
   readonly place: TablePlace;
@@ -36,7 +36,7 @@ interface RevokeResult {
 
 /**
  * Runs `keys revoke`. It shows which encrypts the revocation stops and by when, and asks for confirmation. Then it
- * flags the row and writes to the audit.
+ * flags the row and writes to the audit log.
  * @returns the exit code. A key that is already revoked is a success. An absent row or a refusal is a failure.
  * @throws KeyfoldError `InvalidRequest`, or `MetastoreUnavailable`, after which the row may or may not be flagged
  */
@@ -129,7 +129,7 @@ async function attempt(
       return { outcome: 'declined', says: 'not confirmed: nothing was written' };
     }
   }
-  // Write to the audit first. Then even a crash leaves no revoked key without an audit line.
+  // Write to the audit log first, so that even after a crash every revoked key has an audit line.
   await record('attempting');
   if ((await table.revoke(row)) === 'absent') return absent;
   const fromMs = now();

@@ -26,10 +26,10 @@ interface RotationView {
 }
 
 /**
- * Runs `keys rotate`. It makes the next key of an ID, and revokes nothing. With `--all-partitions`, one partition that
- * fails does not stop the others.
+ * Runs `keys rotate`. It makes the next key of an ID, and revokes nothing. With `--all-partitions`, the command
+ * continues with the other partitions if one fails.
  * @returns the exit code: a failure if a key could not be made
- * @throws KeyfoldError `InvalidRequest` if the partition is invalid, or the error of the only rotation
+ * @throws KeyfoldError `InvalidRequest` if the partition is invalid, or, if there is only one rotation, its error
  */
 export async function rotateKeys(
   request: RotateRequest,

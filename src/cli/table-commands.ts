@@ -16,7 +16,7 @@ type TransferOptions = CommonOptions & WriteOptions;
 
 /**
  * Adds the commands `table import` and `table copy` to the program.
- * @param ran called with the exit code when a command has ended
+ * @param ran called with the exit code when a command ends
  */
 export function addTableCommands(
   program: Command,

@@ -3,13 +3,15 @@ import { escapeHidden, HIDDEN } from '../input/hidden-characters.ts';
 /** A longer cell overflows its column. Otherwise one long ID would widen every line of a large table. */
 const MAX_COLUMN_WIDTH = 120;
 
-/** Formats a table for an operator, as lines. Columns are as wide as their longest cell, up to 120 characters. */
+/**
+ * Formats a table for an operator. Returns its lines. Columns are as wide as their longest cell, up to 120 characters.
+ */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = widthsOf([header, ...rows]);
   return [header, ...rows].map((row) => formatRow(row, widths));
 }
 
-/** The width of each column: that of its longest cell, up to 120 characters. */
+/** The width of each column, which is the length of its longest cell, up to 120 characters. */
 export function widthsOf(rows: readonly (readonly string[])[]): number[] {
   const widths: number[] = [];
   for (const row of rows) {
@@ -57,12 +59,12 @@ export function printable(text: string): string {
   });
 }
 
-/** Makes one line or several lines safe for a terminal, and joins them. */
+/** Makes one or more lines safe for a terminal, and joins them. */
 export function printableLines(lines: string | readonly string[]): string {
   return [lines].flat().map(printable).join('\n');
 }
 
-/** Returns the lines of {@link printableJson} with an indentation of two, for people. */
+/** Returns the lines of {@link printableJson} with an indentation of two spaces, for people. */
 export function jsonLines(value: unknown): string[] {
   return printableJson(value, 2).split('\n');
 }

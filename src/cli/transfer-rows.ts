@@ -15,7 +15,7 @@ export interface TransferRequest extends AuditedRequest {
 }
 
 type Outcome = TransferredRow['outcome'];
-/** How many rows of the source have each outcome. */
+/** The number of the source's rows with each outcome. */
 type Counts = Readonly<Record<Outcome, number>>;
 
 /**
@@ -61,7 +61,7 @@ export async function transferRows(
   return finish(request, transfer, dependencies);
 }
 
-/** Compares for the last time, and prints the rows that an operator must know about. */
+/** Compares a last time, and prints the rows that an operator must know about. */
 async function finish(
   { json, dryRun }: TransferRequest,
   transfer: RowTransfer,
@@ -83,7 +83,7 @@ async function finish(
 
 /**
  * Counts the rows of a transfer.
- * @param show gets the rows that cannot be added
+ * @param show called with each row that cannot be added
  */
 async function survey(
   rows: AsyncIterable<TransferredRow>,

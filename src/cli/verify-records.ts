@@ -27,7 +27,7 @@ export interface VerifyRequest {
 
 /** How many records are opened at the same time. */
 const BATCH = 256;
-/** A batch of larger records is shorter, so that it fits into memory. */
+/** A batch has fewer records if they are larger, so that it fits into memory. */
 const BATCH_CHARACTERS = 1_000_000;
 
 /** One line of the source. */
@@ -37,7 +37,7 @@ interface Row {
 }
 
 /**
- * Runs `keyfold verify`: opens every record of a source, and zeroes the plaintext at once. It prints each record that
+ * Runs `keyfold verify`: opens every record of a source, and zeroes each plaintext at once. It prints each record that
  * does not open, and a summary.
  * @returns the exit code: a failure if a record cannot be read
  * @throws KeyfoldError the error of KMS or of the metastore, because it is then unknown whether a record opens
@@ -151,7 +151,7 @@ function rowOf(text: string | undefined, line: number, { field, idField }: Verif
   let id = `line ${line}`;
   if (text === undefined) return { id, record: undefined };
   try {
-    // For a record as Keyfold writes it, this copies no payload, unlike JSON.parse.
+    // Unlike JSON.parse, this copies no payload if the record is in the form that Keyfold writes.
     if (field === undefined && idField === undefined && text.startsWith('{"Key":')) {
       return { id, record: decodeDataRowRecord(text) };
     }

@@ -2,7 +2,7 @@ import { openAudit, type KeyAuditLine } from './audit.ts';
 import type { CliDependencies } from './dependencies.ts';
 import type { TablePlace } from '../maintenance/key-table.ts';
 
-/** The options that a writing command adds to the audit. */
+/** The options for the audit log that every writing command has. */
 export interface AuditedRequest {
   readonly dryRun: boolean;
   readonly reason: string | undefined;

@@ -4,13 +4,13 @@ import { KeyfoldTransportError, serviceError, type KeyfoldClientError } from './
 import type { JsonRecord, KeyfoldRecord } from './records.ts';
 import type { ClientAnswer } from './transport.ts';
 
-/** Reads one kind of answer, or throws `UnexpectedAnswer`. */
+/** Reads one kind of response, or throws `UnexpectedAnswer`. */
 export type Reader<T> = (answer: ClientAnswer) => T;
 
 /**
  * Reads the bytes of a decrypted payload.
  *
- * Every reader in this file checks the whole answer, because the answer may come from a proxy instead of Keyfold. A
+ * Every reader in this file checks the whole response, because the response may come from a proxy instead of Keyfold. A
  * caller who stored a malformed record would notice it only when decryption fails.
  */
 export const readPlaintext: Reader<Uint8Array> = (answer) => {
@@ -35,8 +35,8 @@ export const readCompactRecord: Reader<string> = (answer) => {
 };
 
 /**
- * Makes a reader for the answer to a rewrap.
- * @param read reads the record inside the answer
+ * Makes a reader for the response to a rewrap.
+ * @param read reads the record inside the response
  */
 export function readRewrapped<R extends KeyfoldRecord>(
   read: Reader<R>,

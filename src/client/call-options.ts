@@ -1,4 +1,4 @@
-/** The options of the client's calls, and the members that they add to requests. */
+/** The options of the client's calls, and the request members that come from them. */
 import {
   ABORT_SIGNAL,
   ANYTHING,
@@ -20,7 +20,7 @@ import type { ClientCall } from './transport.ts';
 
 /** Options of every call. */
 export interface CallOptions {
-  /** If it aborts, the call and its retries end, and the call throws the signal's reason. */
+  /** If the signal aborts, the call ends without further retries, and throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -54,7 +54,7 @@ export interface RecordItem extends ContextOptions {
 
 /** Options of a call that returns records. */
 export interface RecordOptions<Format extends RecordFormat> extends CallOptions {
-  /** `compact` for records as compact strings. Absent for JSON objects. */
+  /** With `compact`, records are compact strings. By default they are JSON objects. */
   readonly format?: Format;
 }
 
@@ -78,7 +78,7 @@ export function plaintextMembers(plaintext: unknown, name: string, format: Recor
   return withFormat({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
 }
 
-/** Whether an item of a batch is an object with a payload or record, and with its context. */
+/** Whether an item of a batch is an object that contains a payload or record and its context. */
 export function isItem(item: unknown, member: string): boolean {
   return isOf(OBJECT, item, 'item') && Object.hasOwn(item as object, member);
 }

@@ -40,8 +40,8 @@ export class KeyfoldClient {
   readonly #retry: RetryPolicy;
 
   /**
-   * @throws TypeError if an option is unknown or has the wrong type, or if not exactly one of `lambda` and `http` is
-   * given
+   * @throws TypeError if an option is unknown or has the wrong type, or if the options contain both or neither of
+   * `lambda` and `http`
    */
   constructor(options: KeyfoldClientOptions) {
     const { lambda, http, retry } = optionsOf<KeyfoldClientOptions>(options, 'options', OPTIONS);

@@ -6,7 +6,7 @@ import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 const TRANSPORT_RETRYABLE = {
   /** The client found no AWS credentials, or API Gateway rejected them. */
   Unauthenticated: false,
-  /** IAM denied the request, or a firewall or proxy in front of Keyfold did. */
+  /** IAM, or a firewall or proxy in front of Keyfold, denied the request. */
   Forbidden: false,
   /** The function or the URL path does not exist. */
   NotFound: false,
@@ -16,13 +16,13 @@ const TRANSPORT_RETRYABLE = {
   Throttled: true,
   /** Lambda, API Gateway or the credential provider failed temporarily. */
   Unavailable: true,
-  /** The connection failed, or it broke before the answer was complete. */
+  /** The connection failed, or it broke before the response was complete. */
   Unreachable: true,
-  /** No answer arrived before the timeout of the client or of the function. */
+  /** No response arrived before the timeout of the client or of the function. */
   TimedOut: true,
   /** The function did not start, or it crashed. */
   FunctionFailed: false,
-  /** The answer does not come from Keyfold, or it does not fit the request. */
+  /** The response does not come from Keyfold, or it does not fit the request. */
   UnexpectedAnswer: false,
   /** The decrypted document contains a number that JavaScript cannot represent exactly. Send `documentText` instead. */
   InexactNumber: false,
@@ -30,14 +30,14 @@ const TRANSPORT_RETRYABLE = {
   InexactName: false,
 } as const satisfies Record<string, boolean>;
 
-/** Codes of {@link KeyfoldTransportError}: reasons why the client has no answer from Keyfold. */
+/** Codes of {@link KeyfoldTransportError}: reasons why the client has no response from Keyfold. */
 export type TransportErrorCode = keyof typeof TRANSPORT_RETRYABLE;
 
 /** Details of a failure, in addition to its code. */
 export interface FailureDetails {
-  /** The service's operator can find the request in the logs by this ID. Absent if no answer arrived. */
+  /** The service's operator can find the request in the logs by this ID. Absent if no response arrived. */
   readonly requestId?: string | undefined;
-  /** Seconds to wait before a retry. Absent if the answer had no usable `retry-after` header. */
+  /** Seconds to wait before a retry. Absent if the response had no usable `retry-after` header. */
   readonly retryAfterSeconds?: number | undefined;
 }
 
@@ -45,7 +45,7 @@ const DETAILS: Types<FailureDetails> = { requestId: optional(STRING), retryAfter
 
 /**
  * Base class of every error that a call throws. `code` is a literal, so `switch (error.code)` narrows the type. An
- * error never contains the data of a request or an answer. Its message may contain Keyfold's own explanation.
+ * error never contains the data of a request or a response. Its message may contain Keyfold's own explanation.
  * @example
  * try {
  *   await partition.decrypt(record);
@@ -79,7 +79,7 @@ const TRANSPORT_CODE: Type = {
   holds: (code) => typeof code === 'string' && Object.hasOwn(TRANSPORT_RETRYABLE, code),
 };
 
-/** Keyfold answered that the request failed. docs/reference/errors.md lists the codes. */
+/** Keyfold responded that the request failed. docs/reference/errors.md lists the codes. */
 export class KeyfoldServiceError extends KeyfoldClientError {
   override readonly name = 'KeyfoldServiceError';
   readonly code: ErrorCode;
@@ -92,7 +92,7 @@ export class KeyfoldServiceError extends KeyfoldClientError {
   }
 }
 
-/** The client received no answer from Keyfold, or one that it cannot use. */
+/** The client received no response from Keyfold, or one that it cannot use. */
 export class KeyfoldTransportError extends KeyfoldClientError {
   override readonly name = 'KeyfoldTransportError';
   readonly code: TransportErrorCode;
@@ -133,8 +133,7 @@ export function credentialsError(thrown: unknown): KeyfoldTransportError {
 }
 
 /**
- * The upper bound of `retry-after`, about 32 years. A huge number must still mean a long wait, and never an immediate
- * retry.
+ * The upper bound of `retry-after`, about 32 years. A huge number must still cause a long wait, not an immediate retry.
  */
 const MAX_RETRY_AFTER_SECONDS = 999_999_999;
 
@@ -143,7 +142,7 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
 
 /**
  * Reads a `retry-after` header.
- * @param date the answer's `date` header. A date in `retry-after` is compared with this date, because this machine's
+ * @param date the response's `date` header. A date in `retry-after` is compared with this date, because this machine's
  * clock may be wrong.
  * @returns seconds to wait, or undefined if the header contains neither seconds nor a date
  */
@@ -164,7 +163,7 @@ export function dateOf(text: string): number | undefined {
 }
 
 /**
- * Makes the error for a request whose signature AWS rejected because of its time.
+ * Makes the error for a request that AWS rejected because of the time in its signature.
  * @param service `Lambda` or `The API`, for the message
  * @param offsetMs by how many milliseconds this machine's clock is behind that of AWS. 0 if the client did not retry
  * with a corrected clock.
@@ -221,7 +220,7 @@ function codeOf(status: number): TransportErrorCode {
     case 425:
       return 'Unavailable';
     // 501 Not Implemented, 505 HTTP Version Not Supported, 511 Network Authentication Required: a retry gets the same
-    // answer.
+    // response.
     case 501:
     case 505:
     case 511:

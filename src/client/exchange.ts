@@ -7,7 +7,7 @@ import { ANSWER_AFTER_FREEZE_MS } from './transport.ts';
 /** An HTTP response of any status. */
 export interface HttpAnswer {
   readonly status: number;
-  /** The headers by name, in lower case. */
+  /** The headers, keyed by name in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly text: string;
 }
@@ -16,7 +16,7 @@ export interface HttpAnswer {
 const COMMON_HEADERS = { accept: 'application/json', 'user-agent': 'keyfold-client' };
 
 /**
- * Sends POST requests to one host. It reuses connections, but closes those that were open when Lambda froze the
+ * Sends POST requests to one host. It reuses connections, but closes connections that were open when Lambda froze the
  * process.
  */
 export class HttpExchange {

@@ -60,8 +60,8 @@ export class HttpTransport implements Transport {
   readonly #signer: RequestSigner | Authorizer;
 
   /**
-   * @throws TypeError if an option has the wrong type or does not exist, if neither or both of `credentials` and
-   * `authorization` are given, or if the endpoint uses `http:` for a host other than this machine
+   * @throws TypeError if an option has the wrong type or does not exist, if the options contain both or neither of
+   * `credentials` and `authorization`, or if the endpoint uses `http:` for a host other than this machine
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
@@ -103,7 +103,7 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** Removes trailing slashes. A regular expression would take quadratic time for an endpoint of many slashes. */
+/** Removes trailing slashes. A regular expression would take quadratic time for an endpoint with many slashes. */
 function withoutSlashes(endpoint: string): string {
   let end = endpoint.length;
   while (endpoint[end - 1] === '/') end -= 1;
@@ -118,12 +118,12 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 
 /**
  * Whether the API rejected a request's signature and may accept another. Corrects the signer's clock by the date of the
- * answer, or makes the signer ask for new credentials.
+ * response, or makes the signer ask for new credentials.
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API gives no reason other than `Forbidden`. The date of the answer shows whether this machine's clock may
-  // be the cause.
+  // The only reason that an HTTP API gives is `Forbidden`. The date of the response shows whether this machine's clock
+  // may be the cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();

@@ -3,7 +3,7 @@ import { KeyfoldServiceError } from './errors.ts';
 /**
  * Returns the JSON text of a caller's value, or undefined for a function, a symbol or undefined.
  * @param name the parameter's name, for the error
- * @param replacer see JSON.stringify
+ * @param replacer as for JSON.stringify
  * @throws KeyfoldServiceError `InvalidRequest` if the value is nested too deeply for JSON.stringify. Nothing is sent.
  * @throws TypeError if the value contains itself or a bigint, or if the replacer throws
  */

@@ -18,7 +18,8 @@ import { jsonOf } from './json.ts';
 import { ANSWER_AFTER_FREEZE_MS, type ClientAnswer, type ClientCall, type Transport } from './transport.ts';
 
 /**
- * The Lambda functions to invoke: one for all operations, or one that encrypts and rewraps and another that decrypts.
+ * The Lambda functions to invoke: either one function for all operations, or one that encrypts and rewraps and another
+ * that decrypts.
  */
 export type KeyfoldFunctions = string | { readonly seal: string; readonly open: string };
 
@@ -26,7 +27,7 @@ export type KeyfoldFunctions = string | { readonly seal: string; readonly open: 
 export interface LambdaTransportOptions {
   /** Function names or ARNs. To invoke an alias or a version, append `:` and its name. */
   readonly functions: KeyfoldFunctions;
-  /** The AWS credentials to invoke with. Default: those that the AWS SDK finds in its environment. */
+  /** The AWS credentials to invoke with. Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
    * A `LambdaClient` of the AWS SDK with `maxAttempts: 1`, because the Keyfold client retries by itself. The transport
@@ -62,7 +63,7 @@ export class LambdaTransport implements Transport {
   readonly #client: LambdaClient;
 
   /**
-   * @throws TypeError that names an option of the wrong type, an unknown option, or two options that exclude each other
+   * @throws TypeError that names an option of the wrong type, an unknown option, or two options that cannot be combined
    */
   constructor(options: LambdaTransportOptions) {
     const { functions, credentials, client } = optionsOf(options, 'options', OPTIONS);
@@ -80,13 +81,13 @@ export class LambdaTransport implements Transport {
       });
   }
 
-  /** @throws TypeError if the SDK's client has retries of its own */
+  /** @throws TypeError if the SDK's client makes retries itself */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
     if ((await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError('The Keyfold client retries by itself. Make the LambdaClient with maxAttempts: 1.');
     }
-    // Load the credentials before the call, so that an error of STS does not look like one of Lambda. The client caches
-    // them.
+    // Load the credentials before the call, so that an error from STS does not look like an error from Lambda. The
+    // client caches them.
     await this.#client.config.credentials().catch((error: unknown) => {
       throw credentialsError(error);
     });
@@ -98,8 +99,8 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // After a clock error, the SDK has corrected its clock by the date of the answer, and signs the next request with
-      // that time.
+      // After a clock error, the SDK has corrected its clock by the date of the response, and signs the next request
+      // with that time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();
     });
@@ -159,10 +160,11 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
 }
 
 /**
- * Lambda's errors for a function that it cannot run. They are listed if their HTTP status would give the wrong code.
+ * Lambda's errors for a function that it cannot run. The list contains the errors whose HTTP status would lead to the
+ * wrong code.
  */
 const CODES: Readonly<Record<string, TransportErrorCode>> = {
-  // Transient: a retry may succeed.
+  // Transient errors: a retry may succeed.
   CodeArtifactUserPendingException: 'Unavailable',
   EFSIOException: 'Unavailable',
   EFSMountTimeoutException: 'Unavailable',
@@ -176,7 +178,7 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
   SnapStartNotReadyException: 'Unavailable',
   SnapStartRegenerationFailureException: 'Unavailable',
   SnapStartTimeoutException: 'Unavailable',
-  // Permanent: an operator must change the function.
+  // Permanent errors: an operator must change the function.
   CodeArtifactUserDeletedException: 'FunctionFailed',
   CodeArtifactUserFailedException: 'FunctionFailed',
   EC2AccessDeniedException: 'FunctionFailed',
@@ -196,7 +198,7 @@ const CODES: Readonly<Record<string, TransportErrorCode>> = {
 };
 
 /**
- * Turns an SDK error into a transport error if Lambda answered or the network failed. Any other error is returned
+ * Turns an SDK error into a transport error if Lambda responded or the network failed. Any other error is returned
  * unchanged, because it means that the configuration of the client is wrong.
  */
 function asTransportError(thrown: unknown): unknown {

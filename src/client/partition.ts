@@ -58,7 +58,7 @@ import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
  * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
  *
  * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. If a
- * parameter or an option has the wrong type, the operation throws a TypeError that names it, before it sends a request.
+ * parameter or an option has the wrong type, the operation sends no request and throws a TypeError that names it.
  * @example
  * const partition = keyfold.partition('tenant-42');
  * const record = await partition.encrypt(Buffer.from('secret'));
@@ -117,7 +117,8 @@ export class PartitionClient {
 
   /**
    * Encrypts several payloads in one request. If an item fails, its result is its error, and the client does not retry
-   * the item. The service rejects a batch above its limit (by default 1,000 items); the client does not split it.
+   * the item. The service rejects a batch that exceeds its limit (by default 1,000 items). The client does not split
+   * the batch.
    * @param plaintexts payloads, or objects of a payload and its context
    * @returns one record or error per payload, in the same order
    */

@@ -23,7 +23,7 @@ const KEY = { Created: NUMBER, Key: STRING, ParentKeyMeta: OBJECT };
 const KEY_META = { KeyId: STRING, Created: NUMBER };
 
 /**
- * Copies the members of a caller's record, reading each member once. Other members are not sent.
+ * Copies the known members of a caller's record, and reads each of them once. Unknown members are not sent.
  * @param name the parameter's name, for the error
  * @throws TypeError that names the member if it has the wrong type
  */
@@ -36,13 +36,13 @@ export function checkedRecord(record: unknown, name: string): KeyfoldRecord {
   return Proof === undefined ? { Key: sent, Data } : { Key: sent, Proof, Data };
 }
 
-/** The format of a new record: a compact string for `compact`, a JSON object for undefined. */
+/** The format of a new record: a compact string if it is `compact`, a JSON object if it is undefined. */
 export type RecordFormat = 'compact' | undefined;
 
 /** The type of a record in the requested format. */
 export type RecordOf<Format extends RecordFormat> = Format extends 'compact' ? string : JsonRecord;
 
-/** The type of a rewrapped record: the format of the given record, unless the caller requests `compact`. */
+/** The type of a rewrapped record. It has the format of the given record, unless the caller requests `compact`. */
 export type MovedRecordOf<Given extends KeyfoldRecord, Format extends RecordFormat> = Given extends string
   ? string
   : RecordOf<Format>;

@@ -32,8 +32,8 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 
 /**
  * Returns the default policy, in which the caller's values replace the defaults.
- * @throws TypeError if a value is not a number of at least 0, or if the policy has no value of that name. Node's timers
- * would treat NaN or a negative number as 1 ms.
+ * @throws TypeError if a value is not a number of at least 0, or if the policy has no value with that name. Node's
+ * timers would treat NaN or a negative number as 1 ms.
  */
 export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
   const policy = withDefaults(DEFAULT_RETRY_POLICY, given, 'retry');
@@ -47,7 +47,7 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
  * no more attempts. Keyfold may therefore perform an operation twice. That is harmless: two encryptions make two
  * records, and the caller receives one of them.
  * @param callerSignal if it aborts, its reason is thrown at once
- * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no answer in time
+ * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no response in time
  * @throws any other error of `attempt`, without a retry
  */
 export async function withRetries<T>(
@@ -96,15 +96,15 @@ async function tryOnce<T>(
 }
 
 /**
- * Returns the delay after a number of attempts, in milliseconds. It has full jitter, because many clients may have been
- * throttled at the same moment.
+ * Returns the delay after a number of attempts, in milliseconds. The delay has full jitter, because many clients may
+ * have been throttled at the same moment.
  */
 function backOffMs({ baseDelayMs, longestDelayMs }: RetryPolicy, attempts: number): number {
   return Math.random() * Math.min(longestDelayMs, baseDelayMs * 2 ** (attempts - 1));
 }
 
 /**
- * Waits for a sleep. If the sleep is aborted, throws the reason of the caller's signal instead of Node's AbortError.
+ * Waits for a delay. If the delay is aborted, throws the reason of the caller's signal instead of Node's AbortError.
  */
 async function orReason(waiting: Promise<void>, callerSignal: AbortSignal | undefined): Promise<void> {
   await waiting.catch(() => callerSignal?.throwIfAborted());

@@ -12,8 +12,8 @@ export interface RequestSigner {
    */
   sign(url: URL, headers: Record<string, string>, body: string): Promise<Record<string, string>>;
   /**
-   * Compares the `date` header of an answer with the time of the request's signature. If they differ by more than AWS
-   * allows, later signatures use the time of AWS.
+   * Compares the `date` header of a response with the time of the request's signature. If they differ by more than AWS
+   * allows, later signatures use AWS's time.
    * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
    * since.
    * @returns whether the signature's time was too far off, so that signing again may help
@@ -21,7 +21,7 @@ export interface RequestSigner {
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
   /** Makes the next call of `sign` ask the provider for new credentials. */
   renewCredentials(): void;
-  /** The lag of this machine's clock behind that of AWS, in milliseconds. 0 until `correctClock` corrects it. */
+  /** How far this machine's clock is behind AWS's clock, in milliseconds. 0 until `correctClock` corrects it. */
   readonly clockOffsetMs: number;
 }
 

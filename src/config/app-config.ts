@@ -34,7 +34,7 @@ export type KmsConfig = FunctionKms | Pkcs11Config;
  */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | AuthorizerConfig | { readonly kind: 'none' };
 
-/** How the text that grants partitions is read. */
+/** The format of the text that grants partitions. */
 export interface GrantRules {
   /** Whether the text may list several partitions. If not, the whole text is one partition. */
   readonly partitionLists?: boolean | undefined;
@@ -70,7 +70,7 @@ interface Scope {
 /** The limits of a door. */
 export interface DoorConfig extends OperationLimits {
   readonly serves: Scope;
-  /** How long before the end of the invocation the answer must be ready, in milliseconds. */
+  /** How long before the end of the invocation the response must be ready, in milliseconds. */
   readonly deadlineMarginMs: number;
 }
 

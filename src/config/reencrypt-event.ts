@@ -39,10 +39,12 @@ const eventSchema = v.strictObject({
   plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),
   // The minimum ensures that a page of a thousand rows is done well before the function's time limit.
   rate: v.optional(v.pipe(v.number(), v.minValue(50))),
-  /** The position at which to resume, from an earlier answer. */
+  /** The position at which to resume, from an earlier response. */
   position: v.optional(v.record(v.string(), v.unknown())),
   counts: v.optional(counts),
-  /** Allowed because the state machine passes a whole answer on as the next event, and every answer has this member. */
+  /**
+   * Allowed because the state machine passes a whole response on as the next event, and every response has this member.
+   */
   done: v.optional(v.literal(false)),
 });
 

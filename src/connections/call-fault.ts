@@ -4,13 +4,13 @@ import { errorNameOf } from '../errors.ts';
 export interface CallFault {
   /** The name of the service's error, or the code of a network error, such as `ECONNREFUSED`. */
   readonly name: string;
-  /** The address that did not answer, or the message of an error that names what an operator must correct. */
+  /** The address that did not respond, or the message of an error that names what an operator must correct. */
   readonly detail?: string | undefined;
 }
 
 /**
  * Errors whose message is kept, because it names a principal, a key, a state or a table. Other messages are omitted,
- * because some errors of the SDK quote answers, which can contain data.
+ * because some SDK errors quote responses, which can contain data.
  */
 const DETAILED_ERRORS = new Set([
   'AccessDeniedException',
@@ -35,7 +35,7 @@ export function callFaultOf(thrown: unknown): CallFault {
   return { name, ...(isDetailed && { detail: thrown.message.slice(0, MAX_DETAIL) }) };
 }
 
-/** The address that did not answer, such as `127.0.0.1:8082`. Undefined if the error is not a network error. */
+/** The address that did not respond, such as `127.0.0.1:8082`. Undefined if the error is not a network error. */
 export function addressOf(thrown: unknown): string | undefined {
   const { address, port, errors } = (thrown ?? {}) as {
     readonly address?: string;

@@ -7,7 +7,7 @@ const TICK_MS = 25;
 /** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;
 
-/** The error for a connection that delivered no answer after a freeze. The server is not at fault. */
+/** The error for a connection that delivered no response after a freeze. The server is not at fault. */
 export class FrozenConnection extends Error {
   readonly code = 'ECONNRESET';
   constructor() {
@@ -18,7 +18,7 @@ export class FrozenConnection extends Error {
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in progress waits this many milliseconds for the next byte of its answer. Then its
+   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. Then its
    * connection ends with `ECONNRESET`. So all requests of the agent must be safe to repeat. If absent, requests in
    * progress are not ended.
    */
@@ -67,7 +67,7 @@ interface Suspect {
   readonly bytesRead: number;
   /**
    * The number of timer ticks since the last byte arrived. In each tick, the process could have read more of the
-   * answer.
+   * response.
    */
   ticks: number;
 }
@@ -131,7 +131,7 @@ class FreezeGuard {
       suspect.ticks += 1;
       if (socket.destroyed) this.#suspects.delete(socket);
       else if (socket.bytesRead > suspect.bytesRead) {
-        // These bytes may have arrived before the freeze, without the rest of the answer. Wait for more bytes.
+        // These bytes may have arrived before the freeze, without the rest of the response. Wait for more bytes.
         this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
       } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);

@@ -1,6 +1,6 @@
 import { callFaultOf, type CallFault } from './call-fault.ts';
 
-/** The part of an SDK client through which {@link watchClocks} sees the answers. */
+/** The part of an SDK client through which {@link watchClocks} sees the responses. */
 interface Watched {
   readonly middlewareStack: {
     add(middleware: never, options: { readonly step: 'deserialize'; readonly priority: 'low' }): void;
@@ -10,12 +10,12 @@ interface Watched {
 type Next = (args: unknown) => Promise<{ readonly response: unknown }>;
 
 /**
- * Reads the `Date` header of every answer that an SDK client receives, including errors.
+ * Reads the `Date` header of every response that an SDK client receives, including errors.
  * @returns a function that gives the last difference: the server's clock minus this machine's, in milliseconds
  */
 export function watchClocks(client: Watched, now: () => number): () => number | undefined {
   let offsetMs: number | undefined;
-  // Runs in the step next to the network, where an answer is not parsed yet.
+  // Runs in the step next to the network, where a response is not parsed yet.
   const middleware =
     (next: Next): Next =>
     async (args) => {
@@ -23,7 +23,7 @@ export function watchClocks(client: Watched, now: () => number): () => number | 
       const result = await next(args);
       const { headers } = (result.response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
       const serverMs = Date.parse(headers?.['date'] ?? '');
-      // The header counts whole seconds, and the server wrote it between the request and the answer.
+      // The header counts whole seconds, and the server wrote it between the request and the response.
       if (!Number.isNaN(serverMs)) offsetMs = serverMs + 500 - (beganMs + now()) / 2;
       return result;
     };
@@ -31,7 +31,7 @@ export function watchClocks(client: Watched, now: () => number): () => number | 
   return () => offsetMs;
 }
 
-/** The answer to a call with its latency, or the reason why the call failed. */
+/** The response to a call with its latency, or the reason why the call failed. */
 export type Outcome<T> = { readonly answer: T; readonly latencyMs: number } | { readonly fault: CallFault };
 
 /** Awaits a call. It never throws. */

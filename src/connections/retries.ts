@@ -22,7 +22,7 @@ export function retriesOf(maxAttempts: number): RetryStrategy {
   };
 }
 
-/** Whether another attempt may succeed: after throttling, a 5xx answer or a network error, according to the SDK. */
+/** Whether another attempt may succeed: after throttling, a 5xx response or a network error, according to the SDK. */
 export function mayPass(thrown: unknown): boolean {
   const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
   return isThrottlingError(error) || isTransientError(error) || isServerError(error);

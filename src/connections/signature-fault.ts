@@ -42,7 +42,7 @@ export function signatureFaultOf(error: unknown): SignatureFault | undefined {
     readonly name?: string;
     readonly $metadata?: { readonly clockSkewCorrected?: boolean };
   };
-  // The SDK sets `clockSkewCorrected` if the answer's date showed that the clock is wrong.
+  // The SDK sets `clockSkewCorrected` if the response's date showed that the clock is wrong.
   if (name === 'AccessDeniedException' && $metadata?.clockSkewCorrected === true) return 'clock';
   return signatureFaultNamed(name);
 }

@@ -94,7 +94,7 @@ export class AuditTrail {
 
 /**
  * Runs an operation and writes its audit line, whether the operation succeeds or fails. The line is written before the
- * door answers the caller.
+ * door responds to the caller.
  * @throws any error of `work`, unchanged
  */
 export async function audited<T>(

@@ -57,13 +57,13 @@ export function refuseInexactNames(event: unknown): void {
 }
 
 /**
- * The limits of an answer. An answer may be as deep as its request and a decrypted value together, each of which is at
- * most {@link MAX_JSON_DEPTH} deep. The limits of the request already limit the number of values.
+ * The limits of a response. A response may be as deep as its request and a decrypted value together, each of which is
+ * at most {@link MAX_JSON_DEPTH} deep. The limits of the request already limit the number of values.
  */
 const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH, values: Infinity };
 
 /**
- * Parses the JSON text of an answer so that `JSON.stringify` writes each number with the same digits as the text.
+ * Parses the JSON text of a response so that `JSON.stringify` writes each number with the same digits as the text.
  * @throws KeyfoldError `InvalidRequest` for an object with two members of one name, and for a name that the caller's
  * `JSON.parse` may confuse with another
  */

@@ -16,8 +16,8 @@ export type Handler<Event, Answer> = (event: Event, context: Context) => Promise
 
 /**
  * Makes a Lambda handler from a door. All doors begin, fail and end an invocation here. Every log line has the request
- * id. The handler logs and counts a failure once, and writes the metrics before it answers.
- * @param answer returns the door's answer, or throws
+ * id. The handler logs and counts a failure once, and writes the metrics before it responds.
+ * @param answer returns the door's response, or throws
  * @throws FailedInvocation if `answer` throws
  */
 export function doorHandler<Event, Answer>(log: InvocationLog, answer: Handler<Event, Answer>): Handler<Event, Answer> {

@@ -20,7 +20,7 @@ export interface HttpRequest {
   /** What the authorizers passed on, by the kind of authorizer: `iam`, `jwt` or `lambda`. */
   readonly authorizer: JsonObject;
   readonly isFunctionUrl: boolean;
-  /** Whether the answer must say that its body is not in base64, as payload format 1.0 requires. */
+  /** Whether the response must say that its body is not in base64, as payload format 1.0 requires. */
   readonly saysBase64: boolean;
 }
 

@@ -19,8 +19,9 @@ import { readiness } from './readiness.ts';
 /** The longest time that a request may take. HTTP APIs give up after 30 s, and REST APIs after 29 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
- * The most bytes that a UTF-16 code unit can take in an answer. UTF-8 takes up to three bytes, and an escaped quotation
- * mark two. Lone surrogates and control characters would take more, but an answer contains none except white space.
+ * The most bytes that a UTF-16 code unit can take in a response. UTF-8 takes up to three bytes, and an escaped
+ * quotation mark two. Lone surrogates and control characters would take more, but a response contains none except white
+ * space.
  */
 const MAX_BYTES_PER_CHARACTER = 3;
 
@@ -37,7 +38,7 @@ type HttpEvent = APIGatewayProxyEventV2 | APIGatewayProxyEvent;
 /** A Lambda handler for HTTP APIs, REST APIs and function URLs. */
 export type HttpHandler = Handler<HttpEvent, HttpAnswer>;
 
-/** The answer to a GET request, as JSON text. */
+/** The response to a GET request, as JSON text. */
 type Resource = (context: Context) => Promise<string>;
 
 const EXPECTED =
@@ -69,7 +70,7 @@ export function httpDoor(options: HttpDoorOptions): HttpHandler {
     );
 }
 
-/** Adds the members that only answers in payload format 1.0 have. */
+/** Adds the members that only responses in payload format 1.0 have. */
 function inFormOf({ saysBase64 }: HttpRequest, answer: HttpAnswer): HttpAnswer {
   return saysBase64 ? { ...answer, isBase64Encoded: false } : answer;
 }
@@ -130,8 +131,8 @@ function remainingMs(context: Context): number {
 }
 
 /**
- * Whether an answer fits into Lambda's response, in which the answer is a JSON string with escaped quotation marks.
- * Only an answer that may be too large is measured exactly, because escaping a megabyte takes longer than sealing it.
+ * Whether a response fits into Lambda's response, in which the response is a JSON string with escaped quotation marks.
+ * Only a response that may be too large is measured exactly, because escaping a megabyte takes longer than sealing it.
  */
 function answerFits(answer: string): boolean {
   const maxBytes = answer.length * MAX_BYTES_PER_CHARACTER;
@@ -139,8 +140,8 @@ function answerFits(answer: string): boolean {
 }
 
 /**
- * Middleware that answers a failed request with a problem document (RFC 9457). Only an HTTP client reads the status of
- * a response. For any other event the invocation must fail, because its sender would take a response for a success.
+ * Middleware that responds to a failed request with a problem document (RFC 9457). Only an HTTP client reads the status
+ * of a response. For any other event the invocation must fail, because its sender would take a response for a success.
  */
 const PROBLEMS: MiddlewareObj<HttpEvent, HttpAnswer> = {
   onError: async (failed) => {

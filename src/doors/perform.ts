@@ -30,8 +30,8 @@ export interface Allowance {
   /** Milliseconds until the invocation must return. {@link perform} subtracts the configured deadline margin. */
   readonly remainingMs: number;
   /**
-   * Returns whether the door can return this answer. The argument is the answer's JSON text. See {@link
-   * OperationContext}.
+   * Returns whether the door can return this response. The argument is the response's JSON text. See
+   * {@link OperationContext}.
    */
   readonly answerFits: (answer: string) => boolean;
   readonly trail: AuditTrail;
@@ -40,15 +40,15 @@ export interface Allowance {
 }
 
 /**
- * The largest answer. It is a little below Lambda's limit of 6 MB, because headers and other members need some space.
+ * The largest response. It is a little below Lambda's limit of 6 MB, because headers and other members need some space.
  */
 export const MAX_ANSWER_BYTES = 6_000_000;
 
 /**
  * Runs an operation, if this function is configured to serve the operation and the partition.
- * @returns the answer as JSON text
+ * @returns the response as JSON text
  * @throws KeyfoldError `Forbidden` if the function does not serve the request, before any key is touched;
- * `PayloadTooLarge` if the answer does not fit; or any error of the operation
+ * `PayloadTooLarge` if the response does not fit; or any error of the operation
  */
 export async function perform(
   { keyfold, telemetry, config, now }: DoorOptions,

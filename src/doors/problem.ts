@@ -1,6 +1,6 @@
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
 
-/** The answer to an HTTP request, in the form that HTTP APIs, REST APIs and function URLs have in common. */
+/** The response to an HTTP request, in the form that HTTP APIs, REST APIs and function URLs have in common. */
 export interface HttpAnswer {
   readonly statusCode: number;
   readonly headers: Readonly<Record<string, string>>;

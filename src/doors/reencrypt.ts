@@ -17,7 +17,7 @@ export interface ReencryptDoorOptions {
   readonly now: Clock;
 }
 
-/** A worker's answer: its event, with the counts so far. It is the event of the segment's next worker. */
+/** A worker's response: its event, with the counts so far. It is the event of the segment's next worker. */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
 /** Long enough to read and finish a page, even if the read and one of its rows need every attempt. */
@@ -39,8 +39,8 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
       source: options.openRows(event),
       verbs,
       quarantine: options.openQuarantine(event),
-      // The answer is the checkpoint. If a worker is killed, the state machine invokes a worker with the last answer
-      // again.
+      // The response is the checkpoint. If a worker is killed, the state machine invokes a worker with the last
+      // response again.
       save: async () => {},
       rate,
       now,

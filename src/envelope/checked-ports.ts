@@ -65,8 +65,8 @@ export interface CheckedKms extends KeyManagementService {
 const LAST_MS = 8.64e15;
 
 /**
- * Checks a key record from a plug-in or a caller. Each member is read once, so that a getter cannot change its answer
- * later.
+ * Checks a key record from a plug-in or a caller. Each member is read once, so that a getter cannot return another
+ * value later.
  * @throws TypeError naming the member that has the wrong type
  */
 export function checkedKeyRecord(given: unknown, name: string): EnvelopeKeyRecord {
@@ -94,9 +94,9 @@ export function checkSeconds(value: number, name: string): void {
 }
 
 /**
- * Wraps a metastore to check its answers. A row that is not a record fails with `KeyRowUnreadable`. If `store` returns
- * anything but `stored` or `duplicate`, the wrapper throws a TypeError. Otherwise Keyfold could take a duplicate for a
- * stored key, and seal records under a key that is lost.
+ * Wraps a metastore to check what it returns. A row that is not a record fails with `KeyRowUnreadable`. If `store`
+ * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. Otherwise Keyfold could take a
+ * duplicate for a stored key, and seal records under a key that is lost.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
   const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {
@@ -132,9 +132,9 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
 }
 
 /**
- * Wraps a KMS to check its answers. If Keyfold accepted a wrap that is not bytes, its System Key would be lost when the
- * process ends. The wrapper zeroes key bytes after use. So it copies the wrap and the key, in case they share memory
- * with the arguments of the KMS.
+ * Wraps a KMS to check what it returns. If Keyfold accepted a wrap that is not bytes, its System Key would be lost when
+ * the process ends. The wrapper zeroes key bytes after use. So it copies the wrap and the key, in case they share
+ * memory with the arguments of the KMS.
  */
 export function checkedKms(kms: KeyManagementService): CheckedKms {
   return {

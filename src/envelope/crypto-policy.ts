@@ -126,7 +126,7 @@ export function cryptoPolicy(changes: Partial<CryptoPolicy> = {}): CryptoPolicy 
 }
 
 /**
- * Checks the answers of a caller's function. An async function returns a promise, which counts as true. Without this
+ * Checks what a caller's function returns. An async function returns a promise, which counts as true. Without this
  * check, each seal would retire a key.
  */
 function checkedAnswers(wearsOut: CryptoPolicy['wearsOut']): CryptoPolicy['wearsOut'] {

@@ -13,7 +13,7 @@ export interface AttemptLimits {
 }
 
 /**
- * Runs one attempt, which has a time-out of its own.
+ * Runs one attempt, which has a timeout of its own.
  * @throws RegionFault if the attempt fails, or the reason of the caller's signal if that aborts
  */
 export async function withinAttempt<T>(

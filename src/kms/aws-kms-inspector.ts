@@ -11,7 +11,7 @@ import { outcomeOf, watchClocks, type Outcome } from '../connections/inspected-c
 import { errorNameOf } from '../errors.ts';
 import type { KmsInspector, KmsKeyDescription } from '../maintenance/inspection.ts';
 
-/** A region that answers later than this counts as down. */
+/** A region that responds later than this counts as down. */
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const PROBE_BYTES = 32;
 
@@ -73,7 +73,7 @@ export class AwsKmsInspector implements KmsInspector {
       try {
         await this.#client.send(command as DecryptCommand);
       } catch (error) {
-        // KMS answers a dry run with this error if the call would have succeeded.
+        // KMS responds to a dry run with this error if the call would have succeeded.
         if (errorNameOf(error) !== 'DryRunOperationException') throw error;
       }
     });

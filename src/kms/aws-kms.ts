@@ -46,7 +46,7 @@ export interface AwsKmsOptions {
   readonly keys: Readonly<Record<string, string>>;
   /** The region that `AwsKms` tries first. Usually this is the region of the process. */
   readonly preferredRegion: string;
-  /** Overrides of the default time-outs. */
+  /** Overrides of the default timeouts. */
   readonly timeouts?: Partial<KmsTimeouts>;
   /** Overrides of the default failover policy. */
   readonly failover?: Partial<FailoverPolicy>;
@@ -73,7 +73,7 @@ export interface KmsDependencies extends FailoverDependencies {
   readonly connect: (options: RegionalKmsOptions) => KmsRegion;
 }
 
-/** `npm run fleet` tuned the failover policy for this request time-out. */
+/** `npm run fleet` tuned the failover policy for this request timeout. */
 const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
 const OPTIONS: Types<AwsKmsOptions> = {

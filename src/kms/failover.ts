@@ -30,13 +30,13 @@ export const FAILOVER_DEPENDENCIES: FailoverDependencies = {
     }),
 };
 
-/** Events of a KMS, for an operator's logs and metrics. They are never in answers to callers. */
+/** Events of a KMS, for an operator's logs and metrics. They are never in responses to callers. */
 export interface KmsEvents {
-  /** An attempt in a region has ended, with an answer or with a fault. */
+  /** An attempt in a region has ended, with a response or with a fault. */
   attempted(attempt: Attempt): void;
   /** A region has failed, and is tried last for the next `coolDownMs` milliseconds. */
   coolingDown(region: string, coolDownMs: number): void;
-  /** A region other than the preferred one has answered a request. */
+  /** A region other than the preferred one has served a request. */
   failedOver(region: string): void;
   /** A region has not wrapped a new System Key, so that region cannot unwrap it. */
   wrapMissing(region: string): void;
@@ -68,7 +68,7 @@ export interface Region {
   readonly region: string;
 }
 
-/** A request that any one region can answer. */
+/** A request that any one region can serve. */
 export interface KmsRequest<T, R extends Region> {
   readonly action: KmsAction;
   readonly deadline: Deadline;
@@ -77,7 +77,7 @@ export interface KmsRequest<T, R extends Region> {
 }
 
 /**
- * The answer of the first region that succeeds. If no region succeeds, the last fault of each region that was tried.
+ * The response of the first region that succeeds. If no region succeeds, the last fault of each region that was tried.
  */
 export type FirstAnswer<T, R extends Region> =
   { readonly region: R; readonly answer: T } | { readonly faults: readonly RegionFault[] };
@@ -107,7 +107,7 @@ const MIN_ATTEMPT_MS = 50;
  */
 const LONG_ATTEMPT_MS = 500;
 
-/** Tries regions until one answers, and remembers which regions to try last. All retries of KMS calls happen here. */
+/** Tries regions until one succeeds, and remembers which regions to try last. All retries of KMS calls happen here. */
 export class Failover<R extends Region> {
   readonly #health: ReadonlyMap<string, RegionHealth>;
   readonly #policy: FailoverPolicy;
@@ -128,7 +128,7 @@ export class Failover<R extends Region> {
   }
 
   /**
-   * Returns the first answer of these regions, or the last fault of each region if none answers.
+   * Returns the first response of these regions, or the last fault of each region if none succeeds.
    *
    * The first round tries every region in order, without delays. Regions in a cool-down come last. Later rounds try the
    * regions whose fault is transient, while rounds and time remain. A later round ends at the first region that
@@ -258,7 +258,7 @@ function elapsedSince(beganAtMs: number, nowMs: number): number {
 
 /**
  * Returns the faults so far. Throws `DeadlineExceeded` if none of them is transient, because an untried region might
- * have answered.
+ * have succeeded.
  */
 function outOfTime(faults: ReadonlyMap<Region, RegionFault>): { faults: readonly RegionFault[] } {
   const all = [...faults.values()];

@@ -29,8 +29,8 @@ const DETAILED_ERRORS = new Set([
 const MAX_DETAIL = 400;
 
 /**
- * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message. If the SDK cannot parse an
- * answer, its error quotes the answer, which can contain a key.
+ * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message. If the SDK cannot parse a
+ * response, its error quotes the response, which can contain a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
@@ -52,7 +52,7 @@ function classOf(action: KmsAction, error: unknown): FaultClass {
   if (status !== undefined && (status >= 500 || status === 408 || status === 425)) return 'unavailable';
   if (isAnswer && name === 'KMSInvalidStateException' && !OPERATOR_SET_STATE.test(error.message)) return 'unavailable';
   if (isAnswer || isCredentialsError(name)) return 'misconfigured';
-  // KMS did not answer: a network error, a time-out, or an answer from a proxy between Keyfold and KMS.
+  // KMS did not respond: a network error, a timeout, or a response from a proxy between Keyfold and KMS.
   return 'unavailable';
 }
 

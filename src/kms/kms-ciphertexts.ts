@@ -38,7 +38,7 @@ export class KmsCiphertexts implements CiphertextOpener {
         ...(EncryptionContext && { EncryptionContext }),
       });
       const { Plaintext } = await this.#client.send(command);
-      // KMS never encrypts an empty plaintext, so this answer is wrong. If Keyfold wrote an empty payload to the row,
+      // KMS never encrypts an empty plaintext, so this response is wrong. If Keyfold wrote an empty payload to the row,
       // the row's data would be lost.
       if (Plaintext !== undefined && Plaintext.length > 0) return Plaintext;
       throw new RegionFault(this.#region, 'Decrypt', 'unavailable', 'IncompleteAnswer');

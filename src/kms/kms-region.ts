@@ -3,7 +3,7 @@ import type { Deadline } from '../async/deadline.ts';
 /** A data key wrapped by one region's KMS key. */
 export interface Wrap {
   readonly wrapped: Uint8Array;
-  /** The ARN of the KMS key that made the wrap, from the answer of KMS. */
+  /** The ARN of the KMS key that made the wrap, from the response of KMS. */
   readonly arn: string;
 }
 

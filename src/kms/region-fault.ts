@@ -12,13 +12,13 @@ export type FaultClass = 'throttled' | 'unavailable' | 'misconfigured' | 'corrup
 /** The KMS actions that this service calls. */
 export type KmsAction = 'GenerateDataKey' | 'Encrypt' | 'Decrypt';
 
-/** A failure in one region. The error holds no bytes of any request or answer. */
+/** A failure in one region. The error holds no bytes of any request or response. */
 export class RegionFault extends Error {
   override readonly name = 'RegionFault';
   readonly region: string;
   readonly action: KmsAction;
   readonly faultClass: FaultClass;
-  /** The error name of KMS, a network error code, or a Keyfold name for an answer that Keyfold refuses. */
+  /** The error name of KMS, a network error code, or a Keyfold name for a response that Keyfold refuses. */
   readonly errorName: string;
 
   constructor(region: string, action: KmsAction, faultClass: FaultClass, errorName: string, detail?: string) {
@@ -30,7 +30,9 @@ export class RegionFault extends Error {
   }
 }
 
-/** Builds the error of a request that no region answered. The error is retryable if any of the faults is transient. */
+/**
+ * Builds the error of a request that failed in every region. The error is retryable if any of the faults is transient.
+ */
 export function everyRegionFailed(faults: readonly RegionFault[]): KeyfoldError {
   const classes = new Set(faults.map((fault) => fault.faultClass));
   if (classes.has('unavailable')) return regionsFailed(faults, 'No KMS region answered');

@@ -94,7 +94,7 @@ export class RegionHealth {
     // would return to the region at the same time.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
-      // The region has answered, so a cool-down would not help.
+      // The region has responded, so a cool-down would not help.
       this.#failures = 0;
       this.#cooling = NO_TIME;
       return undefined;
@@ -110,7 +110,7 @@ export class RegionHealth {
   }
 }
 
-/** Whether a region with this fault might answer later. */
+/** Whether a region with this fault might succeed later. */
 export function isTransient(fault: RegionFault | undefined): boolean {
   return fault?.faultClass === 'throttled' || fault?.faultClass === 'unavailable';
 }

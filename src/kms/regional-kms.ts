@@ -10,10 +10,10 @@ import { RegionFault, type KmsAction } from './region-fault.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 
-/** Time-outs of one KMS call. */
+/** Timeouts of one KMS call. */
 export interface KmsTimeouts {
   readonly connectionTimeoutMs: number;
-  /** The limit for a whole call, from its start to the last byte of the answer. */
+  /** The limit for a whole call, from its start to the last byte of the response. */
   readonly requestTimeoutMs: number;
 }
 
@@ -120,7 +120,7 @@ export class RegionalKms implements KmsRegion {
       return await this.#attempt(deadline, send).catch(async (error: unknown) => {
         const fault = signatureFaultOf(error);
         if (fault === undefined || deadline.signal.aborted) throw error;
-        // The SDK corrects its clock by the date in KMS's answer, so a second attempt is signed with the right time.
+        // The SDK corrects its clock by the date in KMS's response, so a second attempt is signed with the right time.
         if (fault === 'credentials') await this.#renewCredentials(deadline);
         return this.#attempt(deadline, send);
       });
@@ -151,7 +151,7 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Checks the ARN that the answer gives for the KMS key, and returns it.
+   * Checks the ARN that the response gives for the KMS key, and returns it.
    * @throws RegionFault if the key is in an account that is not configured, or if the request named another key ARN
    */
   #keyUsed(action: KmsAction, requested: string | undefined, used: string | undefined): string {
@@ -176,7 +176,7 @@ export class RegionalKms implements KmsRegion {
   }
 }
 
-/** Passes the plaintext of a KMS answer to `use`. If `use` throws, zeroes the plaintext. */
+/** Passes the plaintext of a KMS response to `use`. If `use` throws, zeroes the plaintext. */
 function zeroedOnThrow<T>(bytes: Uint8Array = new Uint8Array(), use: (plaintext: Buffer) => T): T {
   const plaintext = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {

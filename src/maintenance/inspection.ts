@@ -29,7 +29,7 @@ export interface KmsInspector {
   /** The days between automatic rotations of a key; undefined if KMS does not rotate it. */
   rotation(arn: string): Promise<Outcome<number | undefined>>;
   /**
-   * AWS's clock minus the clock of this machine, in milliseconds, from the last answer. Undefined before an answer.
+   * AWS's clock minus the clock of this machine, in milliseconds, from the last response. Undefined before a response.
    */
   clockOffsetMs(): number | undefined;
 }

@@ -20,7 +20,7 @@ import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 /** The options that configure Keyfold's own client. A caller who passes a client cannot use them. */
 const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeoutMs', 'credentials'] as const;
 
-/** Three attempts detect an outage after about 10 s. That leaves an HTTP request enough time to answer. */
+/** Three attempts detect an outage after about 10 s. That leaves enough time to respond to an HTTP request. */
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**
@@ -29,14 +29,14 @@ const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
  */
 const MAX_ATTEMPTS = 3;
 /**
- * A connection from before a Lambda freeze counts as dead if it delivers no answer for this long. DynamoDB answers
+ * A connection from before a Lambda freeze counts as dead if it delivers no response for this long. DynamoDB responds
  * within about 10 milliseconds, so 1 second also suffices for a process that is short of CPU time.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /**
  * Creates the client for a key table, or takes the caller's. The SDK's standard retry mode retries throttling, 5xx
- * answers and network errors.
+ * responses and network errors.
  * @throws TypeError if the caller gives both a client and settings of the client
  * @throws KeyfoldError `InvalidConfiguration`, listing every option with which all requests would fail
  */
@@ -69,7 +69,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
       connectionTimeout: connectionTimeoutMs,
       requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
-      // `requestTimeout` covers only the wait for the beginning of an answer. `socketTimeout` also covers its body.
+      // `requestTimeout` covers only the wait for the beginning of a response. `socketTimeout` also covers its body.
       socketTimeout: requestTimeoutMs,
       ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }),
     },
@@ -148,7 +148,7 @@ export async function unlessRefused<Done, Refused>(
 
 /**
  * Builds the error for a table that could not be read or written. For the log, its cause names the table and region.
- * @param fault the name of the SDK's error, and the address that did not answer
+ * @param fault the name of the SDK's error, and the address that did not respond
  */
 export async function metastoreUnavailable(
   { config }: DynamoDBClient,

@@ -16,7 +16,7 @@ export function keyOfItem(id: string, created: number): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
-/** Whether a row with this ID and date can exist. DynamoDB answers an impossible key with a validation error. */
+/** Whether a row with this ID and date can exist. DynamoDB responds to an impossible key with a validation error. */
 export function isPossibleKey(id: string, created: number): boolean {
   return isPossibleKeyId(id) && Number.isSafeInteger(created);
 }

@@ -32,7 +32,7 @@ import {
 import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
-/** Events of a metastore, for an operator's logs and metrics. They are never in answers to callers. */
+/** Events of a metastore, for an operator's logs and metrics. They are never in responses to callers. */
 export interface MetastoreEvents {
   /** A request has ended, after all its attempts. `errorName` is absent if it succeeded. */
   metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;
@@ -59,13 +59,13 @@ const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 
 /**
  * Equals the connection limit of the SDK's client. Without this limit, a batch of records with invented keys could
- * start a thousand calls. The SDK would report calls that wait for a connection as connection time-outs.
+ * start a thousand calls. The SDK would report calls that wait for a connection as connection timeouts.
  */
 const MAX_CONCURRENT_CALLS = 50;
 
 /**
  * Key records in a DynamoDB table with Asherah's schema. The SDK's standard retry mode retries throttling and 5xx
- * answers.
+ * responses.
  */
 export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   readonly #client: DynamoDBClient;
@@ -205,7 +205,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#events.metastoreCalled(action, performance.now() - beganAtMs);
       return answer;
     } catch (error) {
-      // At the deadline the cause is unknown. The table has not answered, so it counts as unavailable.
+      // At the deadline the cause is unknown. The table has not responded, so it counts as unavailable.
       const name = deadline.signal.aborted ? 'NoAnswerInTime' : errorNameOf(error);
       const atMs = Date.now();
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };

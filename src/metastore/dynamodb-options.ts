@@ -12,14 +12,15 @@ export interface DynamoDbMetastoreOptions {
   /** Default: 1000 milliseconds. */
   readonly connectionTimeoutMs?: number;
   /**
-   * The longest wait for the answer to one attempt, and the longest pause within an answer. Default: 3000 milliseconds.
+   * The longest wait for the response to one attempt, and the longest pause within a response. Default: 3000
+   * milliseconds.
    */
   readonly requestTimeoutMs?: number;
   /** Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
    * A `DynamoDBClient` of the AWS SDK, in place of one with Keyfold's settings. The caller closes it. Connections from
-   * before a Lambda freeze are not used again. The client's own time-outs and retries apply. Set `requestTimeout` and
+   * before a Lambda freeze are not used again. The client's own timeouts and retries apply. Set `requestTimeout` and
    * `throwOnRequestTimeout` in its `requestHandler`, because the SDK waits without a limit by default. Only `tableName`
    * and `events` can be combined with `client`.
    */

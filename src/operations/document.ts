@@ -9,7 +9,9 @@ import type { OperationContext, OperationRequest } from './operation.ts';
 export interface JsonDocument {
   readonly text: string;
   readonly root: JsonValue;
-  /** Whether the request contains the document as `documentText`. If so, the answer also contains a `documentText`. */
+  /**
+   * Whether the request contains the document as `documentText`. If so, the response also contains a `documentText`.
+   */
   readonly asText: boolean;
 }
 
@@ -66,7 +68,7 @@ export function readDocument(request: OperationRequest, documentText: string | u
 }
 
 /**
- * Writes the answer with the changed document, as JSON text.
+ * Writes the response with the changed document, as JSON text.
  * @param replacements in the order of the document
  */
 export function writeDocument({ text, root, asText }: JsonDocument, replacements: readonly Replacement[]): string {

@@ -65,7 +65,8 @@ export const encryptFields: Operation = async (request, context) => {
   const placeholders = values.map(({ value, text }): Replacement => {
     return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length, sessionOf !== undefined))}"`];
   });
-  // Check the size of the answer before any key is touched, because a sealed one-byte value takes about 180 characters.
+  // Check the size of the response before any key is touched, because a sealed one-byte value takes about 180
+  // characters.
   limitAnswer(writeDocument(document, placeholders), context);
 
   const sealed = await allEnded(

@@ -15,7 +15,7 @@ export interface ItemOperation<Item> {
   /**
    * Runs the operation. The operation takes ownership of the item and may free its buffers, so an item must not be run
    * twice.
-   * @returns the answer as JSON text
+   * @returns the response as JSON text
    */
   run(item: Item, context: OperationContext): Promise<string>;
 }

@@ -20,7 +20,7 @@ export const DEFAULT_LIMITS: OperationLimits = { plaintextLimitBytes: 1_048_576,
 export interface OperationContext extends OperationLimits {
   readonly session: Session;
   readonly limits: RequestLimits;
-  /** Returns whether the door can return this answer. The argument is the answer's JSON text. */
+  /** Returns whether the door can return this response. The argument is the response's JSON text. */
   readonly answerFits: (answer: string) => boolean;
   /** Called with the number of items in a batch, or of values that a request selects in a document. */
   readonly itemsCounted: (count: number) => void;
@@ -43,7 +43,7 @@ export interface OperationRequest {
 
 /**
  * One operation of the API.
- * @returns the answer as JSON text. Operations build the text themselves, because `JSON.stringify` would search large
+ * @returns the response as JSON text. Operations build the text themselves, because `JSON.stringify` would search large
  * base64 strings for characters to escape.
  */
 export type Operation = (request: OperationRequest, context: OperationContext) => Promise<string>;
@@ -82,7 +82,7 @@ export function limitPlaintext(sizesBytes: readonly number[], { plaintextLimitBy
 }
 
 /**
- * Checks that the door can return an answer. The caller may pass a placeholder that is as long as the answer.
+ * Checks that the door can return a response. The caller may pass a placeholder that is as long as the response.
  * @throws KeyfoldError `PayloadTooLarge`
  */
 export function limitAnswer(answer: string, { answerFits }: Pick<OperationContext, 'answerFits'>): void {

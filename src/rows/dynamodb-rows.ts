@@ -127,7 +127,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
         const name = errorNameOf(error);
         if (REFUSALS.has(name)) throw refusedItem();
         if (name !== 'ConditionalCheckFailedException') throw error;
-        // A write whose condition failed consumes units, too, but the answer does not say how many.
+        // A write whose condition failed consumes units, too, but the response does not say how many.
         await this.#writes?.spend(1);
         return 'changed';
       }

@@ -16,8 +16,8 @@ const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
 /**
- * How long an answer may take after a freeze. SQS usually answers within tens of milliseconds, and a process on a busy
- * machine may need longer.
+ * How long a response may take after a freeze. SQS usually responds within tens of milliseconds, and a process on a
+ * busy machine may need longer.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 /** Limit of concurrent calls that change the visibility of messages. */
@@ -78,7 +78,7 @@ export class SqsQueues implements Queues {
       const faults = new Map(
         Failed.map(({ Id, Code = 'unknown', SenderFault }) => [Id, faultOf(Code, SenderFault !== true)]),
       );
-      // A message that the answer does not list counts as not sent.
+      // A message that the response does not list counts as not sent.
       return messages.map((_, i) =>
         sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? faultOf('NoAnswer', true)),
       );

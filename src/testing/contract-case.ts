@@ -15,7 +15,7 @@ export type Opener<T> = () => T | Promise<T>;
 
 /** Options of a contract. */
 export interface ContractOptions<T> {
-  /** Makes a plug-in whose service does not answer. Without it, the cases about outages are omitted. */
+  /** Makes a plug-in whose service does not respond. Without it, the cases about outages are omitted. */
   readonly openFailing?: Opener<T>;
 }
 
@@ -38,7 +38,7 @@ export async function mustFailWith(work: Promise<unknown>, what: string, codes: 
 }
 
 /**
- * Checks that a call under an aborted deadline either answers or rejects with the reason of the signal.
+ * Checks that a call under an aborted deadline either returns or rejects with the signal's reason.
  * @throws Error if the call rejects with anything else
  */
 export async function mustHonourAbort(call: (deadline: Deadline) => Promise<unknown>, what: string): Promise<void> {

@@ -110,7 +110,7 @@ describe('an attacker who can write records', () => {
     expect(await open('p', balances.alice)).toBe('1000');
   });
 
-  it("cannot replace a record by another one if the reader gives the row's context", async () => {
+  it("cannot replace a record by another one if the reader supplies the row's context", async () => {
     const [alice, bob] = [await balanceOf('alice').encrypt(Buffer.from('10')), await seal('p', '1000')];
     const bound = await balanceOf('bob').encrypt(Buffer.from('1000'));
     for (const record of [bob, bound, { ...bound, proof: undefined }, { ...bound, proof: alice.proof }]) {
@@ -125,7 +125,7 @@ describe('an attacker who can write records', () => {
     expect(await codeOf(balanceOf('alice', '2').decrypt(older))).toBe('RecordUnreadable');
   });
 
-  it('can strip the proof from a record, which then opens for callers who give no context', async () => {
+  it('can strip the proof from a record, which then opens for callers who supply no context', async () => {
     const record = await balanceOf('alice').encrypt(Buffer.from('10'));
     expect(await codeOf(open('p', record))).toBe('ContextRequired');
     expect(await open('p', { key: record.key, data: record.data })).toBe('10');
@@ -166,7 +166,7 @@ describe("an attacker who controls a field's value and has a sealed value from t
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets the sealed value back, and not its plaintext, if encrypt-fields sealed the field', async () => {
+  it('gets back the sealed value instead of its plaintext if encrypt-fields sealed the field', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

@@ -48,7 +48,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it('encrypts under a key with a future date, but not under a revoked key', async () => {
+  it('encrypts under a key that is dated in the future, but not under a revoked key', async () => {
     const { asherah, keyfold, change } = await shareTable(dynamoDb.endpoint, { core });
     const ahead = (await keyfold({ offsetMs: HOUR_MS }).session('tenant').encrypt(PAYLOAD)).key.parent as KeyMeta;
     await using before = await asherah();

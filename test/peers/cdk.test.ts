@@ -220,7 +220,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     },
   );
 
-  it('give every function the code from its zip and its own role', () => {
+  it('give every function its own role, and the code from its zip', () => {
     const { nested, stack } = synthesize(appOf('the example').stack);
     const functions = Object.values(nested).flatMap(({ Resources }) =>
       Object.values(Resources).filter(({ Type }) => Type === 'AWS::Lambda::Function'),

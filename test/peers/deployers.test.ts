@@ -1,6 +1,6 @@
 /**
- * Compares the policies of the deploying roles with the schemas of CloudFormation, which list the permissions that each
- * type of resource needs.
+ * Compares the policies of the deployment roles with the schemas of CloudFormation, which list the permissions that
+ * each type of resource needs.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';

@@ -146,7 +146,7 @@ it('the page says "encrypt" and "decrypt" in every state', async () => {
 
 const why = (): Promise<string> => page.locator('.why').innerText();
 
-describe('the page, after a request that needs no key', () => {
+describe('the page after a request that needs no key', () => {
   it('never says that it found keys in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
@@ -198,7 +198,7 @@ it('the page shows that it is busy while regions hang, and can end their faults 
   expect(await page.locator('#busy').isVisible()).toBe(false);
 });
 
-it('the page copies the record, the document, the answer and the request', async () => {
+it('the page copies the record, the document, the response and the request', async () => {
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async (what: string): Promise<string> => {
     const button = page.getByRole('button', { name: `Copy ${what}` });
@@ -259,7 +259,7 @@ async function keyRows(): Promise<string[]> {
   return Promise.all(rows.map(async (row) => `${await cellOf(row, 'Kind')} ${await cellOf(row, 'State')}`.trim()));
 }
 
-it('the page rotates a key after it has asked, and shows that the record still decrypts', async () => {
+it('the page asks before it rotates a key, and then shows that the record still decrypts', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   await page.getByRole('button', { name: 'Rotate the Intermediate Key' }).click();
   expect(await page.getByRole('dialog').innerText()).toContain('revokes nothing');
@@ -274,7 +274,7 @@ it('the page rotates a key after it has asked, and shows that the record still d
   expect(await underTest.press('Rewrap', /^Rewrapped/)).toMatch(/^Rewrapped/);
 });
 
-it('the page erases a partition after it has asked, cancels that, and deletes the keys', async () => {
+it('the page asks before it erases a partition, cancels the erasure, and deletes the keys', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   expect(await page.getByRole('button', { name: 'Delete the keys' }).isVisible()).toBe(false);
   await page.getByRole('button', { name: 'Erase the partition' }).click();

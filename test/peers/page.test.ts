@@ -186,7 +186,7 @@ describe('the fields of a document on the page', () => {
 });
 
 describe('the parts of a record on the page', () => {
-  it('are explained byte by byte and key by key, down to the regions that wrap the System Key', async () => {
+  it('are explained byte by byte and key by key, down to the regions whose KMS keys wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);
     const record = JSON.parse(await page.getByLabel('Encrypted record').inputValue()) as { Data: string };

@@ -69,7 +69,7 @@ async function runPipeline(): Promise<Execution> {
   return runStateMachine(await readFile(PIPELINE, 'utf8'), { table: TableName }, services);
 }
 
-it('the pipeline rewraps the cards under a revoked key, and leaves all other cards unchanged', async () => {
+it('the pipeline rewraps the cards that were sealed under a revoked key, and leaves all others unchanged', async () => {
   for (const id of IDS) await put(id, await seal(tenantOf(id), btoa(id)));
   // This card does not open, because it belongs to another tenant.
   await put('1', await cardOf('0'));

@@ -122,7 +122,7 @@ describe('keys', () => {
     ['long_text', 'a1', 'a2', 'a3'],
     ['secret', '\\x00ff', '\\x01', '\\xff'],
     ['TEXT COLLATE any_case', 'A1', 'a2', 'A3'],
-  ] as const)('finds the rows with a key of type %s, and goes on after one', async ([type, ...keys]) => {
+  ] as const)('finds the rows with a primary key of type %s, and goes on after one', async ([type, ...keys]) => {
     const source = await openTable(`id ${type} PRIMARY KEY, card TEXT`);
     const values = keys.filter((key) => key !== undefined);
     for (const key of values) await pool.query("INSERT INTO rows VALUES ($1, 'old')", [key]);

@@ -36,7 +36,7 @@ const CHANGES = [
   ['"created": 1795446120', '"created": 1795446121'],
 ] as const;
 
-it.for(CHANGES)('a program in Python computes another proof if %s becomes %s', async ([from, to]) => {
+it.for(CHANGES)('a program in Python computes a different proof if %s becomes %s', async ([from, to]) => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-vectors-'));
   try {
     const text = await readFile(VECTORS, 'utf8');

@@ -95,7 +95,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(String(await peer.decrypt('tenant', opened[1] ?? ''))).toBe('"4111"');
   });
 
-  it('writes rows that Keyfold refuses with keyRowProofs "require" until keyfold keys prove has run', async () => {
+  it('writes rows that Keyfold refuses in the mode "require" until keyfold keys prove has run', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     await using peer = await table.asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);

@@ -126,7 +126,7 @@ function kmsCalls(): number[] {
   return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
 }
 
-describe('when packaged, cold and then warm,', () => {
+describe('a packaged function, cold and then warm', () => {
   it('the api function encrypts over HTTP, and the open function decrypts the record', async () => {
     const api = await cold('api');
     const event = await sample('api-encrypt-iam');
@@ -159,7 +159,7 @@ describe('when packaged, cold and then warm,', () => {
     ['rest-encrypt-cognito', JWT],
     ['rest-encrypt-authorizer', AUTHORIZER],
     ['url-encrypt-iam', {}],
-  ] as const)('the api function answers the event %s', async ([name, environment]) => {
+  ] as const)('the api function responds to the event %s', async ([name, environment]) => {
     const api = await cold('api', environment);
     const event = await sample(name);
     for (const _ of ['cold', 'warm']) {

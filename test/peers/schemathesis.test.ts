@@ -121,7 +121,7 @@ async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly str
   return [...failures, ...lasting, ...absent];
 }
 
-it('every answer to a generated request is documented while KMS and DynamoDB work', async () => {
+it('every response to a generated request is documented while KMS and DynamoDB work', async () => {
   const well = await startLocalApi();
   try {
     expect(await runSchemathesis(DOCUMENT, well.url)).toBe('');

@@ -111,7 +111,7 @@ describe.for(KINDS)('keyfold on %s', (kind) => {
     expect(await json(['verify', '-'], record)).toMatchObject({ code: 0, answer: { records: 1, opens: 1 } });
   });
 
-  it('commands for DynamoDB alone are refused, and no command reads settings of DynamoDB', async () => {
+  it("commands that only DynamoDB supports are refused, and no command reads DynamoDB's settings", async () => {
     for (const args of [
       ['table', 'copy', '--from', 'Other', '--yes'],
       ['partitions', 'erase', 'tenant-1', '--status'],

@@ -321,7 +321,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('works with the rights that the documents grant, each of which it needs', async () => {
+    it('works with exactly the rights that the documents list', async () => {
       const grants = isPostgres
         ? [
             'CREATE ROLE service LOGIN',

@@ -171,7 +171,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     expect(await target.metastore.rows('_SK_svc_prod' as never, noDeadline())).toEqual([]);
   });
 
-  it('names the address of a database that does not answer, continues once it answers again, and never shows the URL', async () => {
+  it('names the address of a database that does not respond, continues once it responds again, and never shows the URL', async () => {
     await fill();
     const { server } = databases[kind];
     let puts = 0;

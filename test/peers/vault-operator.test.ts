@@ -93,7 +93,7 @@ it('keyfold maintain reports whether Vault opens each System Key', async () => {
   expect(await keyfold('maintain')).toMatchObject({ code: 0, answer });
 });
 
-it('keyfold doctor finds System Keys that min_decryption_version forbids, and a sealed server', async () => {
+it('keyfold doctor reports System Keys that min_decryption_version forbids, and a sealed server', async () => {
   expect(await faults()).toEqual([]);
   await bao.write(`transit/keys/${TRANSIT_KEY}/rotate`, {});
   await bao.write(`transit/keys/${TRANSIT_KEY}/config`, { min_decryption_version: 2 });

@@ -69,7 +69,7 @@ describe('VaultKms with a transit key', () => {
     expect(await unwrap(open(key), await wrap(open(key)))).toEqual(KEY);
   });
 
-  it('throws KmsMisconfigured if the key does not exist, and reports a wrap by another key as unreadable', async () => {
+  it('throws KmsMisconfigured if the key does not exist, and reports a wrap under another key as unreadable', async () => {
     const [key, other] = [await makeKey(), await makeKey()];
     const wrapped = await wrap(open(key));
     expect(await codeOf(unwrap(open('no-such-key'), wrapped))).toBe('KmsMisconfigured');
@@ -116,7 +116,7 @@ describe('VaultKms with a token', () => {
     await rm(dirname(worker), { recursive: true });
   });
 
-  it('renews the token if the secret ID works for only one log-in', async () => {
+  it('renews the token if the secret ID works for only one login', async () => {
     const key = await makeKey();
     const role = await bao.makeRole('once', key, { token_ttl: '4s', token_max_ttl: '60s', secret_id_num_uses: 1 });
     const kms = open(key, { auth: { method: 'approle', ...role } });

@@ -14,7 +14,7 @@ import software.amazon.awssdk.http.auth.aws.signer.AwsV4HttpSigner;
 import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
 import software.amazon.awssdk.regions.providers.DefaultAwsRegionProviderChain;
 
-/** Encrypts and decrypts over HTTP, with requests that are signed by AWS Signature Version 4. */
+/** Encrypts and decrypts over HTTP, with requests that are signed with AWS Signature Version 4. */
 public class SignedHttp {
   static final ObjectMapper JSON = new ObjectMapper();
   static final SdkHttpClient HTTP = UrlConnectionHttpClient.create();

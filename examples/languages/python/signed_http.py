@@ -1,4 +1,4 @@
-"""Encrypts and decrypts over HTTP, with requests that are signed by AWS Signature Version 4."""
+"""Encrypts and decrypts over HTTP, with requests that are signed with AWS Signature Version 4."""
 
 import json
 import os

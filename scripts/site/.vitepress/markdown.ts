@@ -1,7 +1,9 @@
 import { posix } from 'node:path';
 import type { MarkdownRenderer } from 'vitepress';
 
-/** The id of a heading. GitHub and GitLab make the same id, so a link to a heading works there and on the site. */
+/**
+ * Makes the id of a heading. GitHub and GitLab make the same id, so a link to a heading works there and on the site.
+ */
 export function headingId(text: string): string {
   return text
     .toLowerCase()

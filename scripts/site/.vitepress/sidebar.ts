@@ -7,7 +7,7 @@ const LINK = /\[([^\]]+)\]\(([\w/-]+\.md)\)/g;
 
 /**
  * Makes the sidebar from docs/README.md. Each heading becomes a group, and each link in its list becomes an entry. The
- * pages of the runbooks and of the library come below the page that lists them.
+ * pages of the runbooks and of the library appear below the page that lists them.
  * @throws Error if a page is in none of the lists
  */
 export function sidebarOf(docs: string): DefaultTheme.SidebarItem[] {

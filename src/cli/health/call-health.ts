@@ -8,7 +8,7 @@ import { fault, ok, type HealthCheck } from './check.ts';
 const TIMEOUT_MS = 10_000;
 
 /**
- * Checks that a key service wraps a key, and unwraps it again.
+ * Checks that a key service wraps a key and unwraps it again.
  * @param check the name of the check
  * @param kms the KMS at one Vault address, or the HSM with one token
  * @param fix the page that tells the operator what to do

@@ -19,7 +19,7 @@ export interface HealthCheck {
   readonly fix?: string;
 }
 
-/** A check that has found nothing to do. */
+/** The result of a check that found no problem. */
 export function ok(check: string, says: string): HealthCheck {
   return { check, state: 'ok', says };
 }
@@ -36,7 +36,7 @@ export function skip(check: string, says: string): HealthCheck {
   return { check, state: 'skip', says };
 }
 
-/** The AWS action that a check calls, and the service that answers. */
+/** The AWS action that a check calls, and the service that responds. */
 export interface CheckedCall {
   readonly check: string;
   /** Such as `kms:DescribeKey`. */

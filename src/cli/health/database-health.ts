@@ -3,7 +3,7 @@ import type { KeyTable } from '../../maintenance/key-table.ts';
 import { fault, ok } from './check.ts';
 import type { TableHealth } from './table-health.ts';
 
-/** Checks that an SQL database answers, and that its key table has the columns that Keyfold reads. */
+/** Checks that an SQL database responds, and that its key table has the columns that Keyfold reads. */
 export async function checkDatabase(table: KeyTable, systemKeyId: string): Promise<TableHealth> {
   const { table: name, region } = await table.place();
   try {

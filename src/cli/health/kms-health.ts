@@ -4,10 +4,10 @@ import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts';
 import { checkKmsQuota } from './quota-health.ts';
 
-/** Above this latency, a region is close to Keyfold's time-out of 2 seconds. */
+/** Above this latency, a region is close to Keyfold's timeout of 2 seconds. */
 const SLOW_MS = 1000;
 
-/** The checks of one KMS region, and the facts that other checks need from them. */
+/** The results of the checks of one KMS region, and what other checks need from them. */
 export interface KmsRegionHealth {
   readonly inspector: KmsInspector;
   readonly checks: readonly HealthCheck[];

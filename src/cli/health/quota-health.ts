@@ -12,7 +12,9 @@ const TABLE_UNITS = {
 } as const satisfies Record<string, QuotaName>;
 const CONSUMED = { reads: 'ConsumedReadCapacityUnits', writes: 'ConsumedWriteCapacityUnits' } as const;
 
-/** At this share of a quota, an operator should act. Within a second, the use may exceed the mean of its minute. */
+/**
+ * At this share of a quota, an operator should act. In a single second, the use may be higher than the minute's mean.
+ */
 const MAX_SHARE = 0.8;
 
 /** Compares the quota for KMS's cryptographic operations with its use by all callers in the account and the region. */
@@ -25,7 +27,10 @@ export async function checkKmsQuota(region: string, inspector: QuotaInspector): 
   return useOf(check, inspector, { metric, limit: value, unit: 'calls', fix: 'docs/runbooks/kms-throttles.md' });
 }
 
-/** Compares the capacity that a table used with its own limit, or else with the account's quota for each table. */
+/**
+ * Compares the capacity that a table used with the table's own limit. If it has none, compares with the account's quota
+ * per table.
+ */
 export async function checkTableQuota(
   of: string,
   { capacity }: TableDescription,
@@ -77,7 +82,7 @@ function unknown(check: string): HealthCheck {
   return skip(check, 'Service Quotas does not give the quota, or no metric of its use');
 }
 
-/** Keyfold works without these calls, so a role that may not make them has nothing to correct. */
+/** Keyfold works without these calls, so there is nothing to correct if a role may not make them. */
 function unseen(check: string, action: string, failed: CallFault): HealthCheck {
   return skip(check, `could not look: ${action} failed: ${faultText(failed)}`);
 }

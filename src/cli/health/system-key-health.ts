@@ -15,12 +15,12 @@ import { fault, ok, skip, warn, type HealthCheck } from './check.ts';
 import type { KmsRegionHealth } from './kms-health.ts';
 
 const DAY_MS = 86_400_000;
-/** The maintenance runs daily, so a System Key that is still missing after two days means that runs have failed. */
+/** Maintenance runs daily, so a System Key that is still missing after two days means that runs have failed. */
 const MAINTENANCE_SLACK_MS = 2 * DAY_MS;
 const KEY_SERVICE_FIX = 'find the error name in docs/how-to/use-vault.md or docs/how-to/use-an-hsm.md';
 const MAINTAIN = 'keyfold maintain, and docs/runbooks/maintenance-fails.md';
 
-/** What the checks of the System Keys need. */
+/** The inputs of the checks of the System Keys. */
 export interface SystemKeyChecks {
   readonly naming: KeyNaming;
   readonly policy: CryptoPolicy;
@@ -114,7 +114,7 @@ async function proofsOf(
     checked = await checkRows(present, { naming, kms, policy, now });
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    // Wraps by AWS KMS have a check of their own.
+    // Wraps by AWS KMS have their own check.
     if (error.code === 'KmsMisconfigured' && regions.length === 0) {
       return fault(check, `a System Key does not open: ${error.message}`, KEY_SERVICE_FIX);
     }

@@ -8,7 +8,7 @@ import { checkTableQuota } from './quota-health.ts';
 /** The primary key of Asherah's key table. */
 const SCHEMA = ['Id S HASH', 'Created N RANGE'];
 
-/** The table to check, and what its checks need. */
+/** The table to check, and the inputs of its checks. */
 export interface TableChecks {
   readonly place: TablePlace;
   /** Opens the inspector of the table, or of its replica in another region. */
@@ -18,7 +18,7 @@ export interface TableChecks {
   readonly regionSuffix: string | undefined;
 }
 
-/** The checks of the table, and whether it answers. */
+/** The results of the checks of the table, and whether it responds. */
 export interface TableHealth {
   readonly checks: readonly HealthCheck[];
   readonly answers: boolean;
@@ -159,7 +159,7 @@ async function checkReplica(
   return [ok(of, status), ...(await settingsOf(of, described.answer, inspector, there, openQuotas))];
 }
 
-/** The check of a table that does not answer, for checks that need its rows. */
+/** The result of each check that needs rows if the table does not respond. */
 export function tableSilent(check: string): HealthCheck {
   return skip(check, 'the table does not answer');
 }

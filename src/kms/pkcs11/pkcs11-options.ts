@@ -39,13 +39,13 @@ export interface Pkcs11KmsOptions {
    */
   readonly keyLabels: readonly string[];
   /**
-   * Finds the PIN of the user `CKU_USER`. It is called for each log-in. If the token refuses a PIN, Keyfold does not
+   * Finds the PIN of the user `CKU_USER`. It is called for each login. If the token refuses a PIN, Keyfold does not
    * send the same PIN again, because tokens lock themselves after a few wrong ones.
    */
   readonly pin: () => string | Promise<string>;
   /** Default: `CKM_AES_GCM` if the token has it, otherwise `CKM_AES_KEY_WRAP_PAD`. */
   readonly mechanism?: Pkcs11Mechanism | undefined;
-  /** How long one attempt may take, including its log-in, in milliseconds. Default: 5000. */
+  /** How long one attempt may take, including its login, in milliseconds. Default: 5000. */
   readonly requestTimeoutMs?: number | undefined;
   /** Listeners for KMS events. Each of them is optional. In these events, the region is the token's label. */
   readonly events?: Partial<KmsEvents> | undefined;

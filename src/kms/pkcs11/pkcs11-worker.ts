@@ -12,7 +12,7 @@ export interface CallMessage {
   readonly call: TokenCall;
 }
 
-/** The answer to the call with this number. */
+/** The response to the call with this number. */
 export interface AnswerMessage {
   readonly id: number;
   readonly answer: TokenAnswer;

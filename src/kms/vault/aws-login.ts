@@ -3,7 +3,7 @@ import { SignatureV4 } from '@smithy/signature-v4';
 import { Sha256 } from '../../crypto/sha256.ts';
 import { isIdentity, type Credentials } from '../../connections/sdk-client.ts';
 
-/** The AWS identity of a log-in, and where Vault sends the request that proves it. */
+/** The AWS identity of a login, and where Vault sends the request that proves it. */
 interface AwsLogin {
   readonly credentials: Credentials;
   /** If undefined, Vault sends the request to the global endpoint of STS. */

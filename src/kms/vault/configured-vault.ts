@@ -15,13 +15,13 @@ export interface VaultLogin {
   /** The role, or the role ID for AppRole. */
   readonly role?: string | undefined;
   readonly mount?: string | undefined;
-  /** The file with the token, the secret ID or the service account's token. It is read at each log-in. */
+  /** The file with the token, the secret ID or the service account's token. It is read at each login. */
   readonly secretFile?: string | undefined;
   readonly region?: string | undefined;
   readonly serverId?: string | undefined;
 }
 
-/** Converts the settings of a log-in to the option of `VaultKms`. */
+/** Converts the settings of a login to the option of `VaultKms`. */
 export function authOf(login: VaultLogin): VaultAuth {
   const { method, role = '', mount, secretFile, region, serverId } = login;
   const secret: VaultSecret | undefined = secretFile === undefined ? undefined : () => readFile(secretFile, 'utf8');

@@ -59,8 +59,8 @@ export class VaultAddress implements Region {
   }
 
   /**
-   * Calls the transit engine, after a log-in if one is due. The time-out includes the log-in.
-   * @param read takes the result from the answer's data. It is not called after an abort, since no caller would own a
+   * Calls the transit engine, after a login if one is due. The timeout includes the login.
+   * @param read takes the result from the response's data. It is not called after an abort, since no caller would own a
    * key then.
    */
   async #call<T>(

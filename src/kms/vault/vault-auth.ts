@@ -6,7 +6,7 @@ import { isRegionName } from '../../records/ids.ts';
 import { isPathSegments } from './vault-path.ts';
 
 /**
- * A secret, or a function that finds it. The function is called for each log-in, so it can read a file whose content
+ * A secret, or a function that finds it. The function is called for each login, so it can read a file whose content
  * changes.
  */
 export type VaultSecret = string | (() => string | Promise<string>);
@@ -100,7 +100,7 @@ export function isHeaderValue(text: string): boolean {
 }
 
 /**
- * The body of a log-in.
+ * The body of a login.
  * @throws whatever a caller's function throws, which may quote a secret
  */
 export async function loginBody(auth: Exclude<VaultAuth, { method: 'token' }>, now: Date): Promise<object> {

@@ -10,15 +10,15 @@ const KEY_NOT_FOUND = /key not found/i;
 /** Answers of a standby node that does not forward requests. */
 const STANDBY = /not active|standby/i;
 
-/** Vault's error messages for an AWS log-in: Vault could not reach STS, or STS answered with an error. */
+/** Vault's error messages for an AWS login: Vault could not reach STS, or STS responded with an error. */
 const STS_NOT_REACHED = /error making request/i;
 const STS_STATUS = /received error code (\d{3}) from STS/i;
 const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;
 
 /**
- * Converts an unsuccessful answer from Vault to a fault. The fault omits the answer's texts, because the server at an
- * address might repeat the request in them.
- * @param step whether Vault answered the request itself, or a log-in before it
+ * Converts an unsuccessful response from Vault to a fault. The fault omits the response's texts, because the server at
+ * an address might repeat the request in them.
+ * @param step whether Vault responded to the request itself, or to a login before it
  */
 export function faultOf(
   region: string,
@@ -51,7 +51,7 @@ function classOf(status: number, text: string, request: KmsAction | 'login'): [F
   return ['misconfigured', `HttpStatus${status}`];
 }
 
-/** An AWS log-in also depends on STS, on the clock of this machine and on credentials that expire. */
+/** An AWS login also depends on STS, on the clock of this machine and on credentials that expire. */
 function classOfLogin(text: string): [FaultClass, string] {
   const [, status = 400] = STS_STATUS.exec(text) ?? [];
   const [, error = ''] = STS_ERROR.exec(text) ?? [];

@@ -4,19 +4,19 @@ import { http, keptConnections } from '../../connections/agents.ts';
 import { FrozenConnection } from '../../connections/freeze-guard.ts';
 import { membersOf, type JsonObject } from '../../input/json-object.ts';
 
-/** An answer from Vault. */
+/** A response from Vault. */
 export interface VaultAnswer {
   readonly status: number;
   /** The members of the JSON body. Empty if the body is something else. */
   readonly body: JsonObject;
 }
 
-/** The longest answer that is read. Vault's answers to Keyfold's calls are a few kilobytes long. */
+/** The longest response that is read. Vault's responses to Keyfold's calls are a few kilobytes long. */
 const MAX_ANSWER_BYTES = 65_536;
 
 /**
  * A call that was in progress when Lambda froze the process waits this many milliseconds for the next byte of its
- * answer. Vault answers within milliseconds.
+ * response. Vault responds within milliseconds.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
@@ -53,8 +53,8 @@ export class VaultHttp {
    * Sends a request. Does not follow redirects, because the token must go to configured addresses only. Sends the
    * request again if only its connection was at fault. After an error the guard closes idle connections, so the next
    * attempt has a new one.
-   * @param body is zeroed once the answer has arrived
-   * @throws Error of Node if the connection fails, if the answer is too long, or if the signal aborts
+   * @param body is zeroed once the response has arrived
+   * @throws Error of Node if the connection fails, if the response is too long, or if the signal aborts
    */
   async post(path: string, token: string | undefined, body: Buffer, signal: AbortSignal): Promise<VaultAnswer> {
     const headers = { ...this.#headers, 'content-length': body.length, ...(token && { 'x-vault-token': token }) };
@@ -89,7 +89,7 @@ function wasFrozen({ socket }: { readonly socket: ClientRequest['socket'] | null
   return socket?.errored instanceof FrozenConnection;
 }
 
-/** Reads the JSON of an answer, and zeroes the bytes that it has read, because they may contain a key. */
+/** Reads the JSON of a response, and zeroes the bytes that it has read, because they may contain a key. */
 async function jsonOf(answer: IncomingMessage): Promise<JsonObject> {
   const chunks: Buffer[] = [];
   try {
@@ -105,7 +105,7 @@ async function jsonOf(answer: IncomingMessage): Promise<JsonObject> {
   }
 }
 
-/** Reads an answer into an array. An asynchronous iterator would take four times as long. */
+/** Reads a response into an array. An asynchronous iterator would take four times as long. */
 function bodyOf(answer: IncomingMessage, chunks: Buffer[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let sizeBytes = 0;

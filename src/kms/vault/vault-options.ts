@@ -34,12 +34,12 @@ export interface VaultKmsOptions {
   readonly transitKey: string;
   /** The path of the transit engine. Default: `transit`. */
   readonly transitMount?: string | undefined;
-  /** The namespace of the transit engine and of the log-in. */
+  /** The namespace of the transit engine and of the login. */
   readonly namespace?: string | undefined;
   readonly auth: VaultAuth;
   /** The certificates, in PEM, of the authorities that sign Vault's certificate. They replace Node's own. */
   readonly ca?: string | undefined;
-  /** How long one attempt may take, including its log-in, in milliseconds. Default: 2000. */
+  /** How long one attempt may take, including its login, in milliseconds. Default: 2000. */
   readonly requestTimeoutMs?: number | undefined;
   /** Overrides of the default failover policy. */
   readonly failover?: Partial<VaultFailoverPolicy> | undefined;

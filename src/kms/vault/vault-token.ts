@@ -15,7 +15,7 @@ interface Token {
   readonly sinceMs: number;
   /** 0 if the token does not expire, or if its life is not known. */
   readonly leaseMs: number;
-  /** The lease of the log-in. Renewals close to the token's longest life get a shorter lease. */
+  /** The lease of the login. Renewals close to the token's longest life get a shorter lease. */
   readonly firstLeaseMs: number;
   readonly renewable: boolean;
 }
@@ -25,7 +25,7 @@ const RENEWED_AT = 2 / 3;
 
 /**
  * The token of one address. It is renewed when a call needs it and not by a timer, because Lambda freezes timers
- * together with the process. A token that expired during a freeze is replaced by a new log-in.
+ * together with the process. A token that expired during a freeze is replaced by a new login.
  */
 export class VaultToken {
   readonly #region: string;
@@ -46,7 +46,7 @@ export class VaultToken {
   /**
    * Returns a token that, according to the clock, has not expired. @param refused a token that Vault has refused, which
    * is not returned again unless it is a fixed one
-   * @throws RegionFault if the log-in fails
+   * @throws RegionFault if the login fails
    */
   async get(action: KmsAction, deadline: Deadline, refused?: string): Promise<string> {
     if (refused !== undefined && this.#token?.value === refused) this.#token = undefined;
@@ -64,14 +64,14 @@ export class VaultToken {
     return (this.#token = renewed ?? (await this.#logIn(action, deadline)));
   }
 
-  /** If the clock has stepped back to before the log-in, the token's age is unknown, so the token is not fresh. */
+  /** If the clock has stepped back to before the login, the token's age is unknown, so the token is not fresh. */
   #isFresh({ leaseMs, sinceMs }: Token, share: number): boolean {
     const ageMs = this.#now() - sinceMs;
     return leaseMs === 0 || (ageMs >= 0 && ageMs < leaseMs * share);
   }
 
   /**
-   * Renews a token. If Vault does not answer, or cannot renew it now, the token still serves until it expires.
+   * Renews a token. If Vault does not respond, or cannot renew it now, the token still serves until it expires.
    * @returns undefined if Vault does not renew the token, or only for a short time. The caller then logs in again.
    */
   async #renew(held: Token, action: KmsAction, { signal }: Deadline): Promise<Token | undefined> {
@@ -120,7 +120,7 @@ export class VaultToken {
 }
 
 /**
- * The lease of the token in an answer, in milliseconds. 0 if the answer names none, or if the token does not expire.
+ * The lease of the token in a response, in milliseconds. 0 if the response names none, or if the token does not expire.
  */
 function leaseOf({ body }: VaultAnswer): number {
   const { lease_duration: seconds } = membersOf(body['auth']);

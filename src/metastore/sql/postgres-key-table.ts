@@ -26,7 +26,7 @@ interface Query {
   readonly values: readonly string[];
 }
 
-/** The driver's answer to a query. */
+/** The result of a query, as the driver returns it. */
 interface Answer {
   readonly rows: readonly (readonly (string | null)[])[];
   readonly rowCount: number | null;

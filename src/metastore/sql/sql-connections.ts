@@ -32,7 +32,7 @@ const DEFAULTS = { queryTimeoutMs: 3000 };
 const MAX_ATTEMPTS = 3;
 /**
  * A connection that has been idle for ten seconds is not used again. Lambda may have frozen the process meanwhile, and
- * the network may have dropped the connection. A query on it would then wait for its time-out.
+ * the network may have dropped the connection. A query on it would then wait for its timeout.
  */
 const MAX_IDLE_MS = 10_000;
 

@@ -31,7 +31,7 @@ describe('the model of a KMS region', () => {
     expect(admitted).toBeLessThanOrEqual(511);
   });
 
-  it("does not answer before the caller's time-out if the region hangs", async () => {
+  it("does not respond before the caller's timeout if the region hangs", async () => {
     const clock = new VirtualClock(new Seeded(1).draw);
     const model = new RegionModel('us-west-2', 100, 8, clock, new Seeded(2).draw);
     model.condition = { kind: 'hangs' };

@@ -70,7 +70,7 @@ describe.for([
   ['queue', /SendMessageBatch/],
   ['direct', /./],
   ['HTTP', /./],
-] as const)('a process with the role %s that is frozen while it waits for the answer to %s', ([role, hold]) => {
+] as const)('a process with the role %s that is frozen while it waits for the response to %s', ([role, hold]) => {
   it.for([
     ['no part', false],
     ['all but the last byte', true],

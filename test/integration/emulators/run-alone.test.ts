@@ -15,15 +15,18 @@ it.for([
     (endpoint: string) =>
       new SQSClient({ endpoint, region, credentials }).send(new CreateQueueCommand({ QueueName: 'q' })),
   ],
-] as const)('emulators/%s/main.ts prints its endpoint, answers a call, and exits on SIGTERM', async ([name, call]) => {
-  const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
-  const child = spawn(process.execPath, [file, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = once(child, 'exit');
-  const [printed] = (await once(child.stdout, 'data')) as [Buffer];
-  const answer = await call(printed.toString().trim()).finally(() => child.kill('SIGTERM'));
-  expect(answer.$metadata.httpStatusCode).toBe(200);
-  expect(await ended).toEqual([0, null]);
-});
+] as const)(
+  'emulators/%s/main.ts prints its endpoint, responds to a call, and exits on SIGTERM',
+  async ([name, call]) => {
+    const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
+    const child = spawn(process.execPath, [file, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = once(child, 'exit');
+    const [printed] = (await once(child.stdout, 'data')) as [Buffer];
+    const answer = await call(printed.toString().trim()).finally(() => child.kill('SIGTERM'));
+    expect(answer.$metadata.httpStatusCode).toBe(200);
+    expect(await ended).toEqual([0, null]);
+  },
+);
 
 it.for(['65536', '0x10', '-1'])('an emulator refuses to start on the port %s', async (port) => {
   const file = join(import.meta.dirname, '..', '..', '..', 'emulators', 'sqs', 'main.ts');

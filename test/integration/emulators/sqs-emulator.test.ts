@@ -350,7 +350,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [{ Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' }, 'AWS.SimpleQueueService.UnsupportedOperation'],
-  ] as const)('the request %j fails with the code %s, and the response has a request ID', async ([form, code]) => {
+  ] as const)('the request %j fails with the code %s, with a request ID in the response', async ([form, code]) => {
     const answer = await post(form);
     expect(answer.status).toBe(400);
     const xml = await answer.text();
@@ -358,7 +358,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(xml).toContain(`<RequestId>${answer.headers.get('x-amzn-requestid')}</RequestId>`);
   });
 
-  it('the emulator answers an unsigned request in JSON', async () => {
+  it('the emulator responds to an unsigned request in JSON', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
     expect(answer.headers.get('x-amzn-requestid')).toMatch(/^[\da-f-]{36}$/);

@@ -117,7 +117,7 @@ describe('an erasure on a Global Table with replication lag', () => {
     expect(await opens(EAST, WEST)).toBe('PartitionErased');
   });
 
-  it('no longer prevents opening or sealing in either region after it is cancelled', async () => {
+  it('no longer prevents opening or sealing in any region once it is cancelled', async () => {
     const { world, erasure, opens } = await open();
     await erasure().begin(await erasure().read(), WAIT_SECONDS);
     await world.wait(LAG_MS);

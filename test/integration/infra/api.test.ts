@@ -64,7 +64,7 @@ describe('api.type', () => {
     expect(JSON.stringify(propertiesOf(parts, 'RestPermission')['SourceArn'])).toContain('${RestApi}/*');
   });
 
-  it('"rest" throttles requests, and logs them, without their paths, to a log group that outlives the stack', async () => {
+  it('"rest" throttles requests and logs them without their paths, in a log group that outlives the stack', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: { requestsPerSecond: 7, burst: 3 }, tracing: true });
     const { MethodSettings, AccessLogSetting, TracingEnabled } = propertiesOf(parts, 'RestStage');
     expect(MethodSettings).toMatchObject([
@@ -99,7 +99,7 @@ describe('api.type', () => {
     });
   });
 
-  it('"http" can have a Lambda authorizer, which must permit the source ARN that an output gives', async () => {
+  it('"http" can have a Lambda authorizer, and an output gives the source ARN that may invoke it', async () => {
     const parts = await partsOf({ http: { ...AUTHORIZER, authorizerCacheSeconds: 60 } });
     expect(JSON.stringify(parts.events).match(/{"name":"own","type":"request"}/g)).toHaveLength(5);
     expect(parts.authorizers).toEqual({
@@ -116,7 +116,7 @@ describe('api.type', () => {
     expect(JSON.stringify(parts.outputs['AuthorizerSourceArn'])).toContain(':${HttpApi}/authorizers/*');
   });
 
-  it('"rest" can have a Lambda authorizer, whose answers are not cached by default', async () => {
+  it('"rest" can have a Lambda authorizer, whose responses are not cached by default', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: AUTHORIZER });
     expect(propertiesOf(parts, 'RestMethod')).toMatchObject({
       AuthorizationType: 'CUSTOM',
@@ -146,7 +146,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and its policy allows calls only if callers use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and its policy allows all callers only if they use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -233,7 +233,7 @@ describe('api.callers', () => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it('lets in no other role of that account, but lets in every role of an account whose root it names', async () => {
+  it('lets in no other role of that account, but every role of an account whose root it names', async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
@@ -444,7 +444,7 @@ describe('deploy.yml', () => {
   });
 });
 
-it('the functions run in the VPC that deploy.yml names, and use the kind of endpoints that it requests', async () => {
+it('the functions run in the VPC that deploy.yml names, and use the kind of endpoint that it names', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,

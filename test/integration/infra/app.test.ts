@@ -336,7 +336,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('has a log group that outlives the stack, as every function has', () => {
+  it('has, like every function, a log group that outlives the stack', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(
@@ -350,7 +350,7 @@ describe('the HTTP API', () => {
 });
 
 describe('the queues of the app', () => {
-  it("hide a message for six times the function's time-out, and deliver it at most a hundred times", () => {
+  it("have a visibility timeout of six times the function's timeout, and deliver a message at most a hundred times", () => {
     for (const app of [example, flipped]) {
       const { VisibilityTimeout, RedrivePolicy, MessageRetentionPeriod } =
         app.resources['InputQueue']?.Properties ?? {};
@@ -378,7 +378,7 @@ describe('the queues of the app', () => {
     }
   });
 
-  it('are polled with the configured concurrency, and the function reports each failed message separately', () => {
+  it('are polled with the configured concurrency, and accept a report of each failed message', () => {
     const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
     expect(mapping?.Properties).toMatchObject({
       EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
@@ -454,7 +454,7 @@ describe('the alarms of the app', () => {
     expect(docs).toContain(`${app.length} alarms with a queue`);
   });
 
-  it('watch the errors and throttles of every function, and the dead letters', () => {
+  it("watch every function's errors and throttles, and the dead-letter queues", () => {
     const watched = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) =>
       (Properties['Dimensions'] ?? []).map(({ Value }: { Value: string }) => `${Properties['MetricName']} ${Value}`),
     );
@@ -520,7 +520,7 @@ describe('the alarms of the app', () => {
     },
   );
 
-  it('fire on every error code that is not the caller’s fault, for requests and for messages that are retried', () => {
+  it('fire on every error code that is not the caller’s fault, whether a request or a retried message failed', () => {
     // With the first code, a function does not start, and the function's own alarm fires. Only the readiness check
     // answers with the second, and its caller is a monitor.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
@@ -556,7 +556,7 @@ describe('the alarms of the app', () => {
     expect(days).toEqual([7, 1]);
   });
 
-  it('fire if a few requests remain unanswered in each of three five-minute periods', () => {
+  it('fire if a few requests get no response in each of three five-minute periods', () => {
     const [many, long] = ['RequestsUnanswered', 'RequestsUnansweredForLong'].map(
       (name) => example.resources[`${name}Alarm`]?.Properties,
     );

@@ -60,9 +60,9 @@ const IDENTITY = {
 const PAYLOAD = 'payload';
 
 /**
- * A fake AWS CLI, which starts no process but `sed`: the tests call it thousands of times. It reads its input to the
- * end, as a prompt would. It records each argument followed by a NUL, and each call followed by another NUL. `lambda
- * invoke` writes its answer to the file that its last argument names.
+ * A fake AWS CLI. It starts no process but `sed`, because the tests call it thousands of times. It reads its input to
+ * the end, as a prompt would. It records each argument followed by a NUL, and each call followed by another NUL.
+ * `lambda invoke` writes its response to the file that its last argument names.
  */
 const STAND_IN = `#!/bin/sh
 if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi

@@ -168,7 +168,7 @@ const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 const RACE = { retry: 3 };
 
 describe('each role', { timeout: 60_000 }, () => {
-  it('allows exactly the calls that seal makes when it creates keys, reads keys of other processes, encrypts, and rewraps while a region is down', async () => {
+  it("allows exactly the calls that seal makes when it creates keys, reads other processes' keys, encrypts, and rewraps while a region is down", async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
     const cold = start('invoke', operations);
@@ -180,7 +180,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it('allows exactly the calls that open makes when it preloads a System Key, and reads records of other functions while a region is down', async () => {
+  it("allows exactly the calls that open makes when it preloads a System Key, and opens other functions' records while a region is down", async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -202,7 +202,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it("allows exactly the calls that open makes when it reads another region's records, and records with absent keys", async () => {
+  it("allows exactly the calls that open makes for another region's records, and for records whose keys are absent", async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };

@@ -168,7 +168,7 @@ describe('the change set', () => {
     },
   );
 
-  it('is executed with its own name as the request token, so that the script finds its failure events', async () => {
+  it('is executed with its own name as the request token, by which the script finds its failure events', async () => {
     const planned = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
     const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
@@ -350,7 +350,7 @@ describe('a deploy script with --yes', () => {
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
 
-  describe('given parameters for replicas,', () => {
+  describe('with parameters for replicas', () => {
     const policies = { ReplicaPolicy1: 'true', ReplicaPolicy2: 'true', ReplicaPolicy3: 'true' };
     const regions = ['us-west-2', 'us-east-1', 'eu-west-1'];
 
@@ -555,7 +555,7 @@ describe('version 1 of the AWS CLI', () => {
     expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
   });
 
-  it('is recognised from its error output', async () => {
+  it('is recognised by its error output', async () => {
     const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION: '1.18.69', CLI_VERSION_TO: '2' });
     expect(outcome.said).toContain('the aws on the PATH is version 1.18.69');
   });
@@ -871,7 +871,7 @@ describe('the stack parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their values if deploy.yml does not set them, as with the key behind an alias', async () => {
+  it('keep their values if deploy.yml does not set them, such as the key behind an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -886,7 +886,7 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("for strict keys name the functions' roles in all regions, and the script says which region has none yet", async () => {
+  it("name the functions' roles in all regions if the keys are strict, and the script says which region has none yet", async () => {
     const strict = {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
@@ -914,7 +914,7 @@ describe('the stack parameters', () => {
     expect(first.said).toContain('keyfold-roles is not in us-west-2 yet: run deploy:keys again after deploy:roles');
   });
 
-  it("give the roles stack the names of the app's resources", async () => {
+  it("pass the names of the app's resources to the roles stack", async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
@@ -982,7 +982,7 @@ describe('the stack parameters', () => {
     });
   });
 
-  it('give the table stack the roles that may write to the table', async () => {
+  it('pass the roles that may write to the table to the table stack', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));

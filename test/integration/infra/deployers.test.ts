@@ -1,5 +1,5 @@
 /**
- * Tests which actions the policies of the deploying roles forbid. test/peers/deployers.test.ts tests that they allow
+ * Tests which actions the policies of the deployment roles forbid. test/peers/deployers.test.ts tests that they allow
  * the actions that CloudFormation needs.
  */
 import { rm } from 'node:fs/promises';
@@ -31,7 +31,7 @@ function role(bound?: string): Target {
   return at(`arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-1`, context);
 }
 
-describe('the deploying role', () => {
+describe('the deployment role', () => {
   const longest = { Prefix: 'k'.repeat(16), KeyName: 'k'.repeat(60), TableName: 'k'.repeat(255) };
   it.for(Object.entries(deployersOf(longest)))(
     "for %s has policies within IAM's size limits, even with the longest names",
@@ -270,7 +270,7 @@ describe('the deploying role', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 
-  it("for the app may tag the app's stack through that stack's change set, but no other stack", async () => {
+  it("for the app may tag only the app's stack, and only through that stack's change set", async () => {
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -337,7 +337,7 @@ describe('the deploying role', () => {
 
   // CloudFormation replaces a policy if its description changes. With an explicit name, that would fail because the
   // name is taken.
-  it('has policies whose descriptions stay the same if a deployment gives the policies explicit names', () => {
+  it('has policies whose descriptions stay the same when a deployment names the policies itself', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')

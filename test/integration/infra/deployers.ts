@@ -7,7 +7,7 @@ export type Deployers = Readonly<
   Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention' | 'appWithEntries', Principal>
 >;
 
-/** Makes the deploying roles for the given parameters of the template. */
+/** Makes the deployment roles for the given parameters of the template. */
 export function deployersOf(parameters: Readonly<Record<string, string>>): Deployers {
   const { resources } = render('deployers', WEST, parameters);
   const deployer = (arn: string, ...policies: string[]): Principal => ({

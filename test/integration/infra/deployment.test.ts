@@ -414,7 +414,7 @@ describe('deploy.yml', () => {
     expect(keyNameOf(await read({ prefix: 'trial', keyName: 'orders' }))).toBe('orders');
   });
 
-  it('is named in the error if it is missing or is not YAML', async () => {
+  it('is named in the error if it is missing or not valid YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
     await expect(readDeployment(file)).rejects.toThrow(`${file} is not YAML: `);

@@ -43,7 +43,7 @@ it.for([
   ['OtherKmsEndpoint1', 'kms', `arn:aws:kms:us-east-1:${ACCOUNT}:key/*`],
   ['DynamoDbEndpoint', 'dynamodb', `arn:aws:dynamodb:us-west-2:${ACCOUNT}:table/EncryptionKey`],
   ['SqsEndpoint', 'sqs', `arn:aws:sqs:us-west-2:${ACCOUNT}:*`],
-] as const)('%s lets only the roles of the functions make their %s calls', ([name, service, resource]) => {
+] as const)("%s lets only the functions' roles make their %s calls", ([name, service, resource]) => {
   const actions = actionsOf(ofRoles, service).filter((action) => !BY_LAMBDA.has(action));
   expect(resources[name]?.Properties['PolicyDocument']).toEqual({
     Version: '2012-10-17',

@@ -126,7 +126,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('whose policy names its users has no statement that lets IAM policies alone allow the use of the key', () => {
+  it('whose policy names its users has no statement that lets IAM policies alone allow its use', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
@@ -310,7 +310,7 @@ describe('replacing the KMS key', () => {
 });
 
 describe('the alarms of the key stack', () => {
-  it('report a disabled or deleted key, deleted key material, grants, and changes of the key policy', () => {
+  it('report a disabled or deleted key, deleted key material, grants, and changes to the key policy', () => {
     expect(patternOf('KeyTouched')).toEqual({
       source: ['aws.kms'],
       'detail-type': ['AWS API Call via CloudTrail'],

@@ -456,7 +456,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
   });
   const powerful = OUTSIDERS['a role whom IAM allows everything'];
   const deployer: Principal = { arn: 'arn:aws:iam::111122223333:role/deployer', policies: [] };
-  it('is accepted by IAM, and lets no role of the account use the key but the deploying role through S3', async () => {
+  it('is accepted by IAM, and lets no role of the account use the key but the deployment role through S3', async () => {
     expect(await allowedOn(powerful, key())).toEqual([]);
     expect(await allowedOn(deployer, key())).toEqual([]);
     expect(await allowedOn(deployer, key({ 'kms:ViaService': `s3.${WEST}.amazonaws.com` }))).toEqual([
@@ -473,7 +473,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
   });
 
   // The simulation does not support an encryption context whose name contains a colon.
-  it('lets CloudWatch Logs use the key for the log groups of the app alone', async () => {
+  it("lets CloudWatch Logs use the key only for the app's log groups", async () => {
     const { Statement } = JSON.parse(block) as { Statement: { Sid: string; Condition?: unknown }[] };
     const { Condition } = Statement.find(({ Sid }) => Sid === 'LogsOfTheApp') ?? {};
     const name = 'kms:EncryptionContext:aws:logs:arn';
@@ -489,7 +489,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
     expect(await isAllowed(logs, 'kms:GenerateDataKey', key())).toBe(false);
   });
 
-  it('lets alarms and rules publish to an encrypted topic, and no other service', async () => {
+  it('lets only alarms and rules publish to an encrypted topic', async () => {
     for (const name of ['cloudwatch', 'events', 's3']) {
       const service = { arn: `${name}.amazonaws.com`, policies: [] };
       const answer = await isAllowed(service, 'kms:GenerateDataKey', key());

@@ -55,12 +55,12 @@ it('the local gateway accepts a content type with an empty parameter, and %40 fo
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
 });
 
-it('the local gateway answers HEAD /v1/health without a body', async () => {
+it('the local gateway responds to HEAD /v1/health without a body', async () => {
   const answer = await send('', {}, { method: 'HEAD', path: '/v1/health' });
   expect([answer.status, answer.text]).toEqual([200, '']);
 });
 
-it('the local gateway names the allowed method in the answer to a request with the wrong method', async () => {
+it('the local gateway names the allowed method if a request has the wrong one', async () => {
   const answer = await send(BODY, {}, { method: 'PUT' });
   expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
 });

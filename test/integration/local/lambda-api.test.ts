@@ -116,7 +116,7 @@ describe("Lambda's Invoke API in the local world", () => {
     });
   });
 
-  it('finds a function by its ARN, and answers a malformed name with 404', async () => {
+  it('finds a function by its ARN, and returns 404 for a malformed name', async () => {
     for (const name of [
       'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal',
       '111122223333:function:keyfold-seal',

@@ -26,7 +26,7 @@ function callOf(outcome: string): JournalCall {
   return { service: 'OpenBao', region: null, action: 'transit/encrypt/keyfold', keyId: null, outcome };
 }
 
-it('passes a request and its answer on, and reports the call', async () => {
+it('forwards a request and its response, and reports the call', async () => {
   const { url, calls } = await start((asked, response) => {
     const { method, url: path, headers } = asked;
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -47,7 +47,7 @@ it('reports the status of a refused call', async () => {
   await vi.waitFor(() => expect(calls).toEqual([callOf('HTTP 403')]));
 });
 
-it('closes the connection if OpenBao does not run or stops in the middle of its answer', async () => {
+it('closes the connection if OpenBao does not run, or stops in the middle of its response', async () => {
   const { url, bao, calls } = await start((asked, response) => {
     response.writeHead(200, { 'content-length': '9' }).write('half', () => asked.socket.destroy());
   });

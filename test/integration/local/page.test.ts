@@ -138,7 +138,7 @@ describe('the routes under /local/', () => {
     }
   });
 
-  it('answer an unknown path with 404', async () => {
+  it('return 404 for an unknown path', async () => {
     expect(await statusOf('GET', '/local/none', {})).toBe(404);
     expect(await statusOf('GET', '/local/calls?since=-1', {})).toBe(404);
   });
@@ -253,7 +253,7 @@ describe('the commands that the page runs', () => {
     expect((await send('rewrap', answer)).answer).toMatchObject({ rewrapped: true });
   });
 
-  it('erase a partition: mark its keys, cancel, mark them again, and delete them', async () => {
+  it("mark a partition's keys for erasure, cancel that, mark them again, and delete them", async () => {
     const id = '_IK_tenant-2_local_keyfold';
     const path = '/v1/partitions/tenant-2/decrypt';
     const record = await (await post('/v1/partitions/tenant-2/encrypt', { plaintext: 'aGVsbG8=' })).json();

@@ -194,7 +194,7 @@ it('npm start uses a free port if the given port is in use', async () => {
   await close(taken);
 });
 
-it('the terminal shows each request in one line, with any error code but without JSON', async () => {
+it('the terminal shows each request in one line, with its error code but without JSON', async () => {
   const world = await start();
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });

@@ -39,7 +39,7 @@ describe('the audit line in docs/reference/audit.md', () => {
     expect(namesIn(query)).toContain('message');
   });
 
-  it('comes with seven example queries', () => {
+  it('has seven example queries', () => {
     expect(queries).toHaveLength(7);
   });
 });

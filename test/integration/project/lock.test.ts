@@ -53,7 +53,7 @@ describe('the lock file', () => {
     expect(versions.filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual(['file:tools/pinned-node']);
   });
 
-  it('lets no npm version run install scripts', () => {
+  it('lets no version of npm run install scripts', () => {
     // npm 11 reads `allowScripts`. npm 10 reads only this setting.
     expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
     const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
@@ -61,7 +61,7 @@ describe('the lock file', () => {
     expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
   });
 
-  it('belongs to a package that has no pre and post scripts, because npm would skip them', () => {
+  it('belongs to a package without pre and post scripts, because npm would skip them', () => {
     const names = Object.keys(manifest.scripts);
     const hooks = names.filter(
       (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),
@@ -71,7 +71,7 @@ describe('the lock file', () => {
 });
 
 describe('the pinned Node version', () => {
-  it('is locked for each platform, as a development dependency', () => {
+  it('is locked for each platform as a development dependency', () => {
     expect(manifest.optionalDependencies).toBeUndefined();
     expect(Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith('node-'))).toEqual([]);
     for (const [name, version] of Object.entries(nodes)) {

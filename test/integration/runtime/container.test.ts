@@ -183,7 +183,7 @@ describe('a function', () => {
     expect((await buildInvoke()).config.serves.operations).toEqual(['encrypt']);
   });
 
-  it('for a queue sends to the configured queues', async () => {
+  it('for a queue sends its results to the configured queues', async () => {
     withStaticKey();
     const outputUrl = 'https://sqs.us-east-1.amazonaws.com/111122223333/out';
     const deadLetterUrl = 'https://sqs.us-east-1.amazonaws.com/111122223333/dead';
@@ -204,7 +204,7 @@ describe('a function', () => {
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation times out, by the configured margin', async () => {
+  it('for maintenance ends at least the configured margin before its invocation times out', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

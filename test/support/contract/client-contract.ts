@@ -23,7 +23,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       client = open();
     });
 
-    it('decrypts a record in either format to the payload that was encrypted', async () => {
+    it('decrypts a record in either format to the original payload', async () => {
       const tenant = client.partition('tenant-1');
       const record = await tenant.encrypt(HELLO);
       expectTypeOf(record).toEqualTypeOf<JsonRecord>();
@@ -165,7 +165,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(tenant.decryptFields(moved))).toMatchObject({ code: 'RecordUnreadable' });
     });
 
-    it("throws an error with Keyfold's code, the detail, and whether a retry may help", async () => {
+    it("throws an error with Keyfold's code and detail, which says whether a retry may help", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));
       expect(error).toMatchObject({

@@ -193,7 +193,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('refuses a ciphertext from another region, and one that is garbage', async () => {
+    it('refuses a ciphertext from another region, and garbage', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),
@@ -226,7 +226,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     }
 
     if (lacks.keyIdOnDecrypt !== true) {
-      it('refuses to decrypt with a key other than the one that encrypted', async () => {
+      it('refuses to decrypt with a key other than the one used to encrypt', async () => {
         const [one, other] = [await makeKey('us-west-2'), await makeKey('us-west-2')];
         const kms = client('us-west-2');
         const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId: one, Plaintext: Buffer.from('x') }));

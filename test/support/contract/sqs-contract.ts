@@ -97,7 +97,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(await receive(QueueUrl)).toMatchObject([{ Attributes: { ApproximateReceiveCount: '2' } }]);
     });
 
-    it('hides a received message until its visibility time-out ends or is set to zero', async () => {
+    it('hides a received message until its visibility timeout ends or is set to zero', async () => {
       const QueueUrl = await create({ VisibilityTimeout: '1' });
       await send(QueueUrl, 'one');
       const [first] = await receive(QueueUrl);

@@ -43,7 +43,7 @@ async function replaceKey(region: string): Promise<{ old: string; fresh: string 
 }
 
 describe('a disabled KMS key', () => {
-  it('in one region is reported, fails no request, and is used again once it is enabled', async () => {
+  it('in one region is reported, makes no request fail, and is used again once it is enabled', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const key = await keyOf(WEST);
     await disable(WEST, key);
@@ -94,7 +94,7 @@ describe('a KMS key whose deletion is scheduled', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it("is replaced behind its alias, and the maintenance renews the wraps by means of another region's key", async () => {
+  it("is replaced behind its alias, and maintenance renews the wraps with the help of another region's key", async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));
@@ -117,7 +117,7 @@ function invalidState(message: string): { kind: 'error'; name: string; message: 
 }
 
 describe('a KMS key whose imported material has expired', () => {
-  it('is reported with its state, fails no request, and is used again once the material is imported', async () => {
+  it('is reported with its state, makes no request fail, and is used again once the material is imported', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const key = await keyOf(WEST);
     world.kms.setFault(WEST, invalidState(`${key} is pending import.`));
@@ -144,7 +144,7 @@ describe('a KMS key whose imported material has expired', () => {
 });
 
 describe('a KMS key in a key store that is disconnected', () => {
-  it('counts as an outage of its region, which ends by itself', async () => {
+  it('counts as an outage of its region until it is connected again', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const key = await keyOf(WEST);
     world.kms.setFault(WEST, invalidState(`${key} is Unavailable.`));

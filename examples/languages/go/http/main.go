@@ -1,4 +1,4 @@
-// Encrypts and decrypts over HTTP, with requests that are signed by AWS Signature Version 4.
+// Encrypts and decrypts over HTTP, with requests that are signed with AWS Signature Version 4.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Message is a request or an answer. In JSON, the bytes of Plaintext are base64.
+// Message is a request or a response. In JSON, the bytes of Plaintext are base64.
 type Message struct {
 	Plaintext []byte          `json:"plaintext,omitempty"`
 	Record    json.RawMessage `json:"record,omitempty"`
