@@ -1,4 +1,3 @@
-import { constants } from 'node:buffer';
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
@@ -14,6 +13,8 @@ export async function textOf(source: string, { stdin }: CliDependencies): Promis
 
 const LINE_FEED = 0x0a;
 const CHUNK_BYTES = 262_144;
+/** The longest string in Node, in characters. */
+const MAX_LINE_BYTES = 0x1f_ff_ff_e8;
 
 /**
  * The lines of a file, or of standard input for `-`. Undefined for a line that is longer than a string can be.
@@ -48,7 +49,7 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
  */
 export async function* linesIn(
   stream: AsyncIterable<unknown>,
-  maxBytes = constants.MAX_STRING_LENGTH,
+  maxBytes = MAX_LINE_BYTES,
 ): AsyncGenerator<string | undefined> {
   let begun: Buffer[] = [];
   let begunBytes = 0;
