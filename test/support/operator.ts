@@ -35,7 +35,10 @@ export class OperatorFixture {
   /** The clock of the service processes, and of the CLI when it runs in this process. */
   readonly clock = new HandClock(Date.now());
   /** What the CLI opens, when it runs in this process. */
-  readonly adapters: { openRows: CliDependencies['openRows'] } = { openRows: operatorAdapters.openRows };
+  readonly adapters: Pick<CliDependencies, 'openRows' | 'openDatabase'> = {
+    openRows: operatorAdapters.openRows,
+    openDatabase: operatorAdapters.openDatabase,
+  };
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
 

@@ -102,14 +102,19 @@ export const TESTING: PublicFunctions = {
     call: (...args: [never, never]) => testing.kmsContract(...args),
     holds: haveNames,
   },
+  wrapRenewerContract: {
+    args: () => [openKms, { openFailing: openKms, rotate: () => {} }],
+    call: (...args: [never, never]) => testing.wrapRenewerContract(...args),
+    holds: haveNames,
+  },
   metastoreContract: {
     args: () => [() => new MemoryMetastore(), { openFailing: () => new MemoryMetastore(), longId: '_IK_long' }],
     call: (...args: [never, never]) => testing.metastoreContract(...args),
     holds: haveNames,
   },
   systemKeyStoreContract: {
-    args: () => [() => new MemoryMetastore()],
-    call: (open: never) => testing.systemKeyStoreContract(open),
+    args: () => [() => new MemoryMetastore(), { openFailing: () => new MemoryMetastore() }],
+    call: (...args: [never, never]) => testing.systemKeyStoreContract(...args),
     holds: haveNames,
   },
   noDeadline: { args: () => [], call: () => testing.noDeadline() },

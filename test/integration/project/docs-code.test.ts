@@ -71,7 +71,7 @@ const GIVEN_TO_CLIENTS = `import type * as given from 'keyfold/client';
 declare const keyfold: given.KeyfoldClient, partition: given.PartitionClient, record: given.KeyfoldRecord;
 declare const endpoint: string, job: unknown, putBackIntoQueue: (job: unknown) => Promise<void>;`;
 const GIVEN_TO_AUTHORS = `${GIVEN}
-declare const MyKms: new (options: object) => given.KeyManagementService;
+declare const MyKms: new (options: object) => given.KeyManagementService & given.WrapRenewer;
 declare const MyMetastore: new (options: object) => given.Metastore & given.SystemKeyStore;
 declare const options: object;`;
 

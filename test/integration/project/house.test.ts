@@ -148,7 +148,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:stream/consumers',
     'node:timers/promises',
   ],
-  testing: [...CORE, 'envelope', 'maintenance', 'kms', 'metastore', 'node:assert/strict', 'node:util/types'],
+  testing: [
+    ...CORE,
+    'envelope',
+    'maintenance',
+    'kms',
+    'metastore',
+    'node:assert/strict',
+    'node:timers/promises',
+    'node:util',
+    'node:util/types',
+  ],
   'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'rows', 'sqs'],
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };

@@ -5,6 +5,7 @@ import {
   type ContractCase,
   type MetastoreContractOptions,
   type Opener,
+  type StoreContractOptions,
 } from '../../../src/testing/index.ts';
 import { keyRecord, LONG_ID } from '../../../src/testing/key-record.ts';
 import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
@@ -23,10 +24,11 @@ export function runContract(title: string, cases: readonly ContractCase[]): void
 export function runMetastoreContracts(
   name: string,
   open: Opener<Metastore & SystemKeyStore>,
-  options?: MetastoreContractOptions,
+  faults: StoreContractOptions<Metastore & SystemKeyStore> = {},
+  limits: Pick<MetastoreContractOptions, 'longId' | 'lastDate'> = {},
 ): void {
-  runContract(`${name} as a metastore`, metastoreContract(open, options));
-  runContract(`${name} as a store of System Keys`, systemKeyStoreContract(open));
+  runContract(`${name} as a metastore`, metastoreContract(open, { ...faults, ...limits }));
+  runContract(`${name} as a store of System Keys`, systemKeyStoreContract(open, faults));
   idContract(name, open);
 }
 

@@ -68,7 +68,8 @@ export class FakeToken {
     return new Pkcs11Kms({ library: this.library, ...options }, dependencies);
   }
 
+  /** Removes the token. A call that was aborted may still write into the folder meanwhile. */
   remove(): void {
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.#folder, { recursive: true, maxRetries: 10 });
   }
 }

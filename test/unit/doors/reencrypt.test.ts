@@ -57,7 +57,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker stops before the end of its invocation, and the next worker continues from its answer', async () => {
+it('a worker stops before the end of its invocation, and the next worker continues from its result', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
@@ -97,7 +97,7 @@ it('a worker stops before the end of its invocation, and the next worker continu
   ]);
 });
 
-it.for([3_600_000, -3_600_000])('a worker stops in time although the clock has stepped by %i ms', async (stepMs) => {
+it.for([3_600_000, -3_600_000])('a worker stops in time even if the clock steps by %i ms', async (stepMs) => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => {
@@ -134,7 +134,7 @@ it('a worker uses its time until two minutes before the end of its invocation', 
   vi.useRealTimers();
 });
 
-it('does a whole table as its only segment', async () => {
+it('a worker can process a whole table as its only segment', async () => {
   const opened: unknown[] = [];
   const handler = reencryptDoor({
     keyfold: memoryService(NAMES),
@@ -158,7 +158,7 @@ it.for([
   ['a segment that is none of the segments', { segment: 8 }, 'segment must be less than segments'],
   ['seal without a partition', { verb: 'seal' }, 'seal needs a partition'],
   ['no table', { table: '!' }, 'table'],
-] as const)('refuses an event with %s', async ([, members, says]) => {
+] as const)('a worker refuses an event with %s', async ([, members, says]) => {
   captureOutput();
   const handler = reencryptDoor({
     keyfold: memoryService(NAMES),
