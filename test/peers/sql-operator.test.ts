@@ -1,4 +1,4 @@
-/** The operator's commands on a real PostgreSQL and MariaDB, with the settings that the page about SQL names. */
+/** Tests the operator's commands on real PostgreSQL and MariaDB servers, with the settings from the SQL page. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -117,6 +117,23 @@ it.for([3_600_000, -3_600_000])('a worker stops in time even if the clock steps 
   vi.useRealTimers();
 });
 
+it('a worker uses its time until two minutes before the end of its invocation', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  const pages = Array.from({ length: 20 }, () => '');
+  const source = new PagedRows(pages, () => void vi.advanceTimersByTime(100_000));
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  await handler(event, lambdaContext(900_000));
+  expect(source.read).toBe(8);
+  vi.useRealTimers();
+});
+
 it('a worker can process a whole table as its only segment', async () => {
   const opened: unknown[] = [];
   const handler = reencryptDoor({
