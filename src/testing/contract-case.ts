@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { check, FUNCTION, optional, optionsOf, type Types } from '../input/checks.ts';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -16,13 +17,25 @@ export interface ContractCase {
  */
 export type Opener<T> = () => T | Promise<T>;
 
-/** Options of a contract. */
+/** Options of a contract. Each of them causes a fault that only the author of a plug-in can cause. */
 export interface ContractOptions<T> {
-  /** Makes a plug-in whose service does not respond. Without it, the cases about outages are omitted. */
+  /** Makes a plug-in whose service is down. Without it, the cases about outages are omitted. */
   readonly openFailing?: Opener<T>;
+  /** Makes a plug-in whose service accepts calls and never responds. Without it, the case about it is omitted. */
+  readonly openHanging?: Opener<T>;
 }
 
-export const CONTRACT_OPTIONS: Types<ContractOptions<unknown>> = { openFailing: optional(FUNCTION) };
+export const CONTRACT_OPTIONS: Types<ContractOptions<unknown>> = {
+  openFailing: optional(FUNCTION),
+  openHanging: optional(FUNCTION),
+};
+
+/** A call to a plug-in, with its name. Undefined if the plug-in does not have this optional method. */
+export type Call<T> = readonly [name: string, call: (plugIn: T, deadline: Deadline) => Promise<unknown> | undefined];
+
+/** How long a call to a service that hangs runs before its abort, and how soon after the abort it must end. */
+const ABORT_AFTER_MS = 50;
+const END_WITHIN_MS = 2000;
 
 /** @throws TypeError if an argument of a contract has the wrong type, or if an option is unknown */
 export function checkedOptions<O extends object>(open: unknown, options: O, types: Types<NoInfer<O>>): O {
@@ -30,25 +43,77 @@ export function checkedOptions<O extends object>(open: unknown, options: O, type
   return optionsOf<O>(options, 'options', types);
 }
 
-/** Checks that work rejects with a KeyfoldError of one of these codes. @throws Error with what happened instead */
-export async function mustFailWith(work: Promise<unknown>, what: string, codes: readonly ErrorCode[]): Promise<void> {
+/** A case that is in the contract only if the author has given the function that it needs. */
+export function caseWith<F>(given: F | undefined, name: string, run: (given: F) => Promise<void>): ContractCase[] {
+  return given === undefined ? [] : [{ name, run: () => run(given) }];
+}
+
+/**
+ * Checks that work rejects with a KeyfoldError of one of these codes, and returns the error.
+ * @throws Error with what happened instead
+ */
+export async function mustFailWith(
+  work: Promise<unknown>,
+  what: string,
+  codes: readonly ErrorCode[],
+): Promise<KeyfoldError> {
   const cause: unknown = await work.then(
     () => 'It has resolved.',
     (error: unknown) => error,
   );
-  if (cause instanceof KeyfoldError && codes.includes(cause.code)) return;
+  if (cause instanceof KeyfoldError && codes.includes(cause.code)) return cause;
   throw new Error(`${what} must reject with a KeyfoldError of the code ${codes.join(' or ')}.`, { cause });
 }
 
-/**
- * Checks that a call under an aborted deadline either returns or rejects with the signal's reason.
- * @throws Error if the call rejects with anything else
- */
-export async function mustHonourAbort(call: (deadline: Deadline) => Promise<unknown>, what: string): Promise<void> {
-  const reason = new KeyfoldError('DeadlineExceeded', 'The contract has aborted this call.');
-  const aborted = { ...noDeadline(), signal: AbortSignal.abort(reason) };
-  await call(aborted).catch((cause: unknown) => {
+/** The calls that a case makes. It may need another plug-in to prepare them. */
+type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
+
+/** The case that an aborted deadline ends each of these calls. */
+export function abortCase<T>(open: Opener<T>, calls: Calls<T>): ContractCase {
+  return {
+    name: 'answers a call under an aborted deadline, or rejects with the reason of its signal',
+    run: async () => {
+      const plugIn = await open();
+      const reason = new KeyfoldError('DeadlineExceeded', 'The contract has aborted this call.');
+      for (const [name, call] of await calls()) {
+        await mustHonour(reason, call(plugIn, { ...noDeadline(), signal: AbortSignal.abort(reason) }), name);
+        const controller = new AbortController();
+        const begun = call(plugIn, { ...noDeadline(), signal: controller.signal });
+        controller.abort(reason);
+        await mustHonour(reason, begun, name);
+      }
+    },
+  };
+}
+
+async function mustHonour(reason: Error, work: Promise<unknown> | undefined, name: string): Promise<void> {
+  await work?.catch((cause: unknown) => {
     if (cause === reason) return;
-    throw new Error(`${what} must reject with the reason of an aborted signal.`, { cause });
+    throw new Error(`${name} must reject with the reason of an aborted signal.`, { cause });
+  });
+}
+
+/** The case that an abort ends each of these calls, although the service never answers. */
+export function hangCases<T>(openHanging: Opener<T> | undefined, calls: Calls<T>): ContractCase[] {
+  const name = 'rejects with the reason of the signal if the deadline passes while its service does not answer';
+  return caseWith(openHanging, name, async (open) => {
+    for (const [called, call] of await calls()) {
+      const controller = new AbortController();
+      const reason = new KeyfoldError('DeadlineExceeded', 'The contract has aborted this call.');
+      const work = call(await open(), { ...noDeadline(), signal: controller.signal });
+      if (work === undefined) continue;
+      const outcome = work.then(
+        () => 'It has resolved.',
+        (error: unknown) => error,
+      );
+      await sleep(ABORT_AFTER_MS);
+      controller.abort(reason);
+      const timer = new AbortController();
+      const late = sleep(END_WITHIN_MS, 'It has not ended.', { signal: timer.signal }).catch(() => undefined);
+      const cause = await Promise.race([outcome, late]);
+      timer.abort();
+      if (cause === reason) continue;
+      throw new Error(`${called} must reject with the reason of the signal within two seconds.`, { cause });
+    }
   });
 }

@@ -9,6 +9,8 @@
  */
 export type { ContractCase, ContractOptions, Opener } from './contract-case.ts';
 export { HandClock, noDeadline } from './hand-clock.ts';
-export { kmsContract } from './kms-contract.ts';
+export { kmsContract, type KmsContractOptions } from './kms-contract.ts';
 export { metastoreContract, type MetastoreContractOptions } from './metastore-contract.ts';
+export type { StoreContractOptions } from './store-outages.ts';
 export { systemKeyStoreContract } from './system-key-store-contract.ts';
+export { wrapRenewerContract } from './wrap-renewer-contract.ts';

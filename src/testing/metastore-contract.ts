@@ -1,32 +1,38 @@
 import assert from 'node:assert/strict';
-import { optional, STRING, type Types } from '../input/checks.ts';
+import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
 import { SessionFactory } from '../envelope/session-factory.ts';
-import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
+import type { Metastore } from '../envelope/ports.ts';
 import { StaticKms } from '../kms/static-kms.ts';
-import {
-  checkedOptions,
-  CONTRACT_OPTIONS,
-  mustFailWith,
-  mustHonourAbort,
-  type ContractCase,
-  type ContractOptions,
-  type Opener,
-} from './contract-case.ts';
+import { TOMBSTONE_CREATED } from '../records/ids.ts';
+import { checkedOptions, type Call, type ContractCase, type Opener } from './contract-case.ts';
 import { noDeadline } from './hand-clock.ts';
 import { keyMeta, keyRecord, LONG_ID } from './key-record.ts';
+import { idAndDateCases } from './metastore-ids.ts';
+import { mustEqual, mustKeep } from './must-equal.ts';
+import { outageCases, STORE_OPTIONS, type StoreContractOptions } from './store-outages.ts';
 
 /** Options of {@link metastoreContract}. */
-export interface MetastoreContractOptions extends ContractOptions<Metastore> {
+export interface MetastoreContractOptions extends StoreContractOptions<Metastore> {
   /**
-   * The longest ID that the cases use, for a store that cannot hold every ID. Default: an ID of 2,048 bytes with
-   * control and format characters, including U+0000.
+   * The longest ID that the cases use, for a store that cannot hold every ID. Default: 2,048 bytes with control and
+   * format characters, U+0000 among them.
    */
   readonly longId?: string;
+  /**
+   * The latest date that the cases use, in seconds since 1970, for a store that cannot hold later ones. Default: the
+   * end of the year 9999.
+   */
+  readonly lastDate?: number;
 }
 
-const OPTIONS: Types<MetastoreContractOptions> = { ...CONTRACT_OPTIONS, longId: optional(STRING) };
+const OPTIONS: Types<MetastoreContractOptions> = {
+  ...STORE_OPTIONS,
+  longId: optional(STRING),
+  lastDate: optional(NUMBER),
+};
 const NAMES = { service: 'contract', product: 'keyfold' };
 const deadline = noDeadline();
+const { id: ID, created: CREATED } = keyMeta('_SK_outage', 60);
 
 /**
  * The contract of every `Metastore`, as test cases for any test framework. Each case uses its own ids, so all
@@ -37,11 +43,11 @@ const deadline = noDeadline();
  * import { metastoreContract } from 'keyfold/testing';
  *
  * for (const { name, run } of metastoreContract(() => new MyMetastore(options))) it(name, run);
- * @throws TypeError if an argument is not a function
+ * @throws TypeError for an argument of the wrong type or an unknown option
  */
 export function metastoreContract(open: Opener<Metastore>, options: MetastoreContractOptions = {}): ContractCase[] {
-  const { openFailing, longId = LONG_ID } = checkedOptions(open, options, OPTIONS);
-  const cases: ContractCase[] = [
+  const { longId = LONG_ID, lastDate = TOMBSTONE_CREATED, ...faults } = checkedOptions(open, options, OPTIONS);
+  return [
     {
       name: 'loads a record with the values that were stored',
       run: async () => {
@@ -53,16 +59,6 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
         const other = await open();
         mustEqual(await other.load(system.id, system.created, deadline), system);
         mustEqual(await other.load(intermediate.id, intermediate.created, deadline), intermediate);
-      },
-    },
-    {
-      name: 'loads a record with a long ID that contains control and format characters',
-      run: async () => {
-        const metastore = await open();
-        const record = keyRecord(longId, 60, { parent: keyMeta('_SK_long', 60) });
-        assert.equal(await metastore.store(record, deadline), 'stored');
-        mustEqual(await metastore.load(record.id, record.created, deadline), record);
-        mustEqual(await metastore.loadLatest(record.id, deadline), record);
       },
     },
     {
@@ -116,6 +112,31 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
+      name: 'shows a stored record at once to every process, even to one that has just found none',
+      run: async () => {
+        const [writer, reader] = [await open(), await open()];
+        const { id } = keyMeta('_SK_consistent', 0);
+        for (let created = 60; created <= 600; created += 60) {
+          const record = keyRecord(id, created);
+          assert.equal(await reader.load(id, record.created, deadline), undefined);
+          assert.equal((await reader.loadLatest(id, deadline))?.created, created === 60 ? undefined : created - 60);
+          await writer.store(record, deadline);
+          mustEqual(await reader.load(id, record.created, deadline), record);
+          mustEqual(await reader.loadLatest(id, deadline), record);
+        }
+      },
+    },
+    {
+      name: 'keeps every byte of a sealed key of 16 KiB',
+      run: async () => {
+        const record = keyRecord('_SK_large', 60, {
+          encryptedKey: Buffer.from(Array.from({ length: 16_384 }, (_, i) => i)),
+        });
+        assert.equal(await (await open()).store(record, deadline), 'stored');
+        mustEqual(await (await open()).load(record.id, record.created, deadline), record);
+      },
+    },
+    {
       name: 'stores only one of many concurrent records with the same ID and date',
       run: async () => {
         const [first, second] = [await open(), await open()];
@@ -153,16 +174,6 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'answers a call under an aborted deadline, or rejects with the reason of its signal',
-      run: async () => {
-        const metastore = await open();
-        const { id, created } = keyMeta('_SK_aborted', 60);
-        await mustHonourAbort((by) => metastore.load(id, created, by), 'load');
-        await mustHonourAbort((by) => metastore.loadLatest(id, by), 'loadLatest');
-        await mustHonourAbort((by) => metastore.store(keyRecord('_SK_aborted', 60), by), 'store');
-      },
-    },
-    {
       name: 'lets two processes that race for their first keys open the records of each other',
       run: async () => {
         const kms = new StaticKms(Buffer.alloc(32, 7), {});
@@ -175,51 +186,14 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
         }
       },
     },
+    ...idAndDateCases(open, longId, lastDate),
+    ...outageCases(open, faults, CALLS),
   ];
-  if (openFailing === undefined) return cases;
-  const outage: ContractCase = {
-    name: 'rejects with MetastoreUnavailable if its store does not answer',
-    run: async () => {
-      const failing = await openFailing();
-      const { id, created } = keyMeta('_SK_failing', 60);
-      await mustFailWith(failing.load(id, created, deadline), 'load', ['MetastoreUnavailable']);
-      await mustFailWith(failing.loadLatest(id, deadline), 'loadLatest', ['MetastoreUnavailable']);
-      await mustFailWith(failing.store(keyRecord(id, created), deadline), 'store', ['MetastoreUnavailable']);
-      const recent = failing.loadRecent?.(id, created, deadline);
-      if (recent !== undefined) await mustFailWith(recent, 'loadRecent', ['MetastoreUnavailable']);
-    },
-  };
-  return [...cases, outage];
 }
 
-/** Checks that a row stays the same if a caller changes the record that they have loaded. */
-export async function mustKeep(
-  stored: EnvelopeKeyRecord,
-  load: () => Promise<EnvelopeKeyRecord | undefined>,
-): Promise<void> {
-  const loaded = await load();
-  mustEqual(loaded, stored);
-  loaded?.encryptedKey.fill(0);
-  loaded?.proof?.fill(0);
-  Object.assign(loaded ?? {}, { revoked: !stored.revoked });
-  Object.assign(loaded?.parent ?? {}, { created: 1 });
-  mustEqual(await load(), stored);
-}
-
-/** Checks that a loaded record has the same members as another record. Bytes may be any kind of Uint8Array. */
-export function mustEqual(loaded: EnvelopeKeyRecord | undefined, expected: EnvelopeKeyRecord | undefined): void {
-  assert.deepEqual(plain(loaded), plain(expected));
-}
-
-function plain(record: EnvelopeKeyRecord | undefined): object | undefined {
-  if (record === undefined) return undefined;
-  const { id, created, encryptedKey, parent, proof, revoked } = record;
-  return {
-    id,
-    created,
-    encryptedKey: Buffer.from(encryptedKey).toString('base64'),
-    parent: parent && { id: parent.id, created: parent.created },
-    proof: proof && Buffer.from(proof).toString('base64'),
-    revoked,
-  };
-}
+const CALLS: readonly Call<Metastore>[] = [
+  ['store', (metastore, by) => metastore.store(keyRecord('_SK_outage', 60), by)],
+  ['load', (metastore, by) => metastore.load(ID, CREATED, by)],
+  ['loadLatest', (metastore, by) => metastore.loadLatest(ID, by)],
+  ['loadRecent', (metastore, by) => metastore.loadRecent?.(ID, CREATED, by)],
+];

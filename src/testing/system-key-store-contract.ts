@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import type { Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
-import { checkedOptions, type ContractCase, type Opener } from './contract-case.ts';
+import { checkedOptions, type Call, type ContractCase, type Opener } from './contract-case.ts';
 import { noDeadline } from './hand-clock.ts';
 import { keyMeta, keyRecord } from './key-record.ts';
-import { mustEqual, mustKeep } from './metastore-contract.ts';
+import { mustEqual, mustKeep } from './must-equal.ts';
+import { outageCases, STORE_OPTIONS, type StoreContractOptions } from './store-outages.ts';
 
 const deadline = noDeadline();
 
@@ -21,10 +22,13 @@ function bytesOf(created: number): Buffer {
  * import { systemKeyStoreContract } from 'keyfold/testing';
  *
  * for (const { name, run } of systemKeyStoreContract(() => new MyMetastore(options))) it(name, run);
- * @throws TypeError if the argument is not a function
+ * @throws TypeError for an argument of the wrong type or an unknown option
  */
-export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>): ContractCase[] {
-  checkedOptions(open, {}, {});
+export function systemKeyStoreContract(
+  open: Opener<Metastore & SystemKeyStore>,
+  options: StoreContractOptions<Metastore & SystemKeyStore> = {},
+): ContractCase[] {
+  const faults = checkedOptions(open, options, STORE_OPTIONS);
   return [
     {
       name: 'lists all rows of an ID, latest first',
@@ -50,13 +54,30 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
       name: 'replaces a sealed key only if it has not changed, and keeps the rest of the row',
       run: async () => {
         const metastore = await open();
-        const record = keyRecord('_SK_replace', 60, { revoked: true });
+        const record = keyRecord('_SK_replace', 60, { revoked: true, proof: Buffer.alloc(32, 3) });
         await metastore.store(record, deadline);
         assert.equal(await metastore.replaceKey(record, Buffer.from('renewed'), deadline), 'replaced');
         const renewed = { ...record, encryptedKey: Buffer.from('renewed') };
         mustEqual(await metastore.load(record.id, record.created, deadline), renewed);
         assert.equal(await metastore.replaceKey(record, Buffer.from('late'), deadline), 'changed');
         mustEqual(await metastore.load(record.id, record.created, deadline), renewed);
+      },
+    },
+    {
+      name: 'shows a replaced key at once to every process',
+      run: async () => {
+        const [writer, reader] = [await open(), await open()];
+        const record = keyRecord('_SK_replaced', 60);
+        await writer.store(record, deadline);
+        for (let i = 0; i < 5; i += 1) {
+          const present = await reader.load(record.id, record.created, deadline);
+          assert.ok(present !== undefined, 'the row must be there');
+          const renewed = Buffer.from(`renewed ${i}`);
+          assert.equal(await writer.replaceKey(present, renewed, deadline), 'replaced');
+          const expected = { ...record, encryptedKey: renewed };
+          mustEqual(await reader.load(record.id, record.created, deadline), expected);
+          mustEqual(await reader.loadLatest(record.id, deadline), expected);
+        }
       },
     },
     {
@@ -97,16 +118,25 @@ export function systemKeyStoreContract(open: Opener<Metastore & SystemKeyStore>)
     {
       name: 'accepts only one of many concurrent replacements of a key',
       run: async () => {
-        const metastore = await open();
+        const [metastore, other] = [await open(), await open()];
         const record = keyRecord('_SK_replace_race', 60);
         await metastore.store(record, deadline);
         const outcomes = await Promise.all(
-          Array.from({ length: 10 }, (_, i) => metastore.replaceKey(record, Buffer.from(`new ${i}`), deadline)),
+          Array.from({ length: 10 }, (_, i) =>
+            (i % 2 === 0 ? metastore : other).replaceKey(record, Buffer.from(`new ${i}`), deadline),
+          ),
         );
         assert.equal(outcomes.filter((outcome) => outcome === 'replaced').length, 1);
         const kept = await metastore.load(record.id, record.created, deadline);
         assert.equal(Buffer.from(kept?.encryptedKey ?? []).toString(), `new ${outcomes.indexOf('replaced')}`);
       },
     },
+    ...outageCases(open, faults, CALLS),
   ];
 }
+
+const RECORD = keyRecord('_SK_store_outage', 60);
+const CALLS: readonly Call<SystemKeyStore>[] = [
+  ['replaceKey', (store, by) => store.replaceKey(RECORD, Buffer.from('renewed'), by)],
+  ['rows', (store, by) => store.rows(RECORD.id, by)],
+];

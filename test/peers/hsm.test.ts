@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../src/kms/pkcs11/index.ts';
-import { kmsContract } from '../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../src/testing/index.ts';
 import { runContract } from '../support/contract/bind.ts';
 import { codeOf, noDeadline } from '../support/fakes.ts';
 import { keyOf } from '../support/kms.ts';
@@ -23,7 +23,7 @@ const wrap = (kms: Pkcs11Kms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline()
 const unwrap = (kms: Pkcs11Kms, wrapped: Uint8Array): Promise<unknown> => keyOf(kms.unwrap(wrapped, noDeadline()));
 const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
 
-// This test must run first, because the tokens of a process share one log-in.
+// This test must run first, because the tokens of a process share one login.
 it('Pkcs11Kms throws KmsMisconfigured for a wrong PIN, and the right PIN works afterwards', async () => {
   let pin = '000000';
   const kms = open({ tokenLabel: 'locked', pin: () => pin });
@@ -36,10 +36,13 @@ it('Pkcs11Kms throws KmsMisconfigured for a wrong PIN, and the right PIN works a
 describe.each([undefined, 'CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)(
   'Pkcs11Kms with the mechanism %s',
   (mechanism) => {
-    runContract(
-      'Pkcs11Kms on SoftHSM as a KMS',
-      kmsContract(() => open({ mechanism }), { openFailing: () => open({ mechanism, tokenLabel: 'absent' }) }),
-    );
+    const openOne = (): Pkcs11Kms => open({ mechanism });
+    const faults = {
+      openFailing: () => open({ mechanism, tokenLabel: 'absent' }),
+      openRefused: () => open({ mechanism, keyLabels: ['absent'] }),
+    };
+    runContract('Pkcs11Kms on SoftHSM as a KMS', kmsContract(openOne, faults));
+    runContract('Pkcs11Kms on SoftHSM as a renewer of wraps', wrapRenewerContract(openOne, faults));
 
     it('never unwraps a wrap with a changed character', async () => {
       const kms = open({ mechanism });

@@ -11,7 +11,7 @@ export type SqlKind = (typeof KINDS)[number];
 /** A metastore with its own connection pool. */
 export interface OpenMetastore {
   readonly metastore: PostgresMetastore | MySqlMetastore;
-  /** The number of connections that the metastore has taken from its pool: one for each query. */
+  /** The number of connections that the metastore has taken from its pool. Each query takes one. */
   readonly queries: () => number;
   readonly close: () => Promise<void>;
 }
@@ -19,10 +19,22 @@ export interface OpenMetastore {
 interface OpenOptions {
   readonly connections?: number;
   readonly queryTimeoutMs?: number;
+  /** The port of a server. Default: that of this server. */
+  readonly port?: number;
+  /** The name of a database. Default: the one that {@link SqlDatabase.createTable} uses. */
+  readonly name?: string;
   /** The user of the database. Default: `keyfold`. */
   readonly user?: string;
   /** For MariaDB, a setting for each session, such as `autocommit = 0`. */
   readonly setting?: string;
+}
+
+/** A database, and the user who connects to it. */
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly database: string;
 }
 
 /** The operator's connection. */
@@ -50,23 +62,24 @@ const ASHERAH_TYPES = { id: 'VARCHAR(255)', created: 'TIMESTAMP', keyRecord: 'TE
 /** Starts a database server. */
 export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
   const server = kind === 'PostgreSQL' ? await startPostgres() : await startMariaDb();
-  const to = { host: '127.0.0.1', port: server.port, user: 'keyfold' };
+  const database = kind === 'PostgreSQL' ? 'postgres' : 'test';
+  const to = { host: '127.0.0.1', port: server.port, user: 'keyfold', database };
   const closing: (() => Promise<void>)[] = [];
 
-  const postgres = (max: number, user: string): Pool => {
-    const pool = new Pool({ ...to, user, database: 'postgres', max });
+  const postgres = (max: number, at: Address): Pool => {
+    const pool = new Pool({ ...at, max });
     pool.on('error', () => {});
     closing.push(() => pool.end());
     return pool;
   };
-  const mysql = (connectionLimit: number, user: string): ReturnType<typeof createPool> => {
-    const pool = createPool({ ...to, user, database: 'test', connectionLimit });
+  const mysql = (connectionLimit: number, at: Address): ReturnType<typeof createPool> => {
+    const pool = createPool({ ...at, connectionLimit });
     closing.push(() => pool.end());
     return pool;
   };
   const runOnce = async (sql: string, values: readonly unknown[]): Promise<unknown[][]> => {
     if (kind === 'PostgreSQL') {
-      const pool = new Pool({ ...to, database: 'postgres', max: 1 });
+      const pool = new Pool({ ...to, max: 1 });
       pool.on('error', () => {});
       try {
         return (await pool.query({ text: sql, values: [...values], rowMode: 'array' })).rows;
@@ -74,7 +87,7 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
         await pool.end();
       }
     }
-    const pool = createPool({ ...to, database: 'test', connectionLimit: 1 });
+    const pool = createPool({ ...to, connectionLimit: 1 });
     try {
       return (await pool.query({ sql, values: [...values], rowsAsArray: true }))[0] as unknown[][];
     } finally {
@@ -97,10 +110,11 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
 
   return {
     server: { ...server, start: async () => server.start().then(untilReady) },
-    open: ({ connections = 10, user = 'keyfold', setting, ...options } = {}) => {
+    open: ({ connections = 10, user = 'keyfold', port = server.port, name = database, setting, ...options } = {}) => {
+      const at = { host: '127.0.0.1', port, user, database: name };
       let queries = 0;
       if (kind === 'PostgreSQL') {
-        const pool = postgres(connections, user);
+        const pool = postgres(connections, at);
         pool.on('acquire', () => (queries += 1));
         return {
           metastore: new PostgresMetastore({ pool, ...options }),
@@ -108,7 +122,7 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
           close: () => pool.end(),
         };
       }
-      const pool = mysql(connections, user);
+      const pool = mysql(connections, at);
       pool.on('acquire', () => (queries += 1));
       if (setting !== undefined) pool.on('connection', (connection) => void connection.query(`SET ${setting}`));
       return { metastore: new MySqlMetastore({ pool, ...options }), queries: () => queries, close: () => pool.end() };
@@ -116,11 +130,11 @@ export async function startDatabase(kind: SqlKind): Promise<SqlDatabase> {
     run: (sql, values = []) => runOnce(sql, values),
     connect: async () => {
       if (kind === 'PostgreSQL') {
-        const client = new Client({ ...to, database: 'postgres' });
+        const client = new Client(to);
         await client.connect();
         return { run: (sql) => client.query(sql), close: () => client.end() };
       }
-      const connection = await createConnection({ ...to, database: 'test' });
+      const connection = await createConnection(to);
       return { run: (sql) => connection.query(sql), close: () => connection.end() };
     },
     createTable: async (types = {}) => {

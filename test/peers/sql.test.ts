@@ -1,4 +1,6 @@
-/** Tests the SQL metastores on real databases. */
+/** Tests the SQL metastores on real database servers. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   SessionFactory,
@@ -21,6 +23,9 @@ describe.for(KINDS)('%s', (kind) => {
   const isPostgres = kind === 'PostgreSQL';
   let database: SqlDatabase;
   let one: OpenMetastore;
+  /** A server that accepts connections and never answers. */
+  const silent = createServer((socket) => void sockets.push(socket));
+  const sockets: Socket[] = [];
 
   beforeAll(async () => {
     database = await startDatabase(kind);
@@ -30,11 +35,22 @@ describe.for(KINDS)('%s', (kind) => {
   describe('with ids of 2,048 bytes', () => {
     beforeAll(async () => {
       await database.createTable({ id: isPostgres ? 'TEXT' : 'VARBINARY(2048)' });
+      await database.run('CREATE DATABASE empty');
       one = database.open();
+      await once(silent.listen(0, '127.0.0.1'), 'listening');
     });
-    // A string in PostgreSQL cannot contain U+0000.
-    const longId = LONG_ID.replace('\0', '\u0001');
-    runMetastoreContracts(kind, () => one.metastore, isPostgres ? { longId } : {});
+    afterAll(() => {
+      silent.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    const faults = {
+      openFailing: () => database.open({ port: 9 }).metastore,
+      openHanging: () => database.open({ port: (silent.address() as AddressInfo).port }).metastore,
+      openMissing: () => database.open({ name: 'empty' }).metastore,
+    };
+    // A string in PostgreSQL cannot contain U+0000. A TIMESTAMP of MariaDB ends in 2038.
+    const limits = isPostgres ? { longId: LONG_ID.replace('\0', '\u0001') } : { lastDate: 2 ** 31 - 1 };
+    runMetastoreContracts(kind, () => one.metastore, faults, limits);
   });
 
   describe("with Asherah's schema", () => {

@@ -1,10 +1,10 @@
-/** Tests VaultKms on a real OpenBao. */
+/** Tests VaultKms on a real OpenBao server. */
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VaultKms, type VaultKmsOptions } from '../../src/kms/vault/index.ts';
-import { kmsContract } from '../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../src/testing/index.ts';
 import { FrozenProcess } from '../integration/connections/frozen-process.ts';
 import { buildWorker } from '../support/build-worker.ts';
 import { runContract } from '../support/contract/bind.ts';
@@ -34,10 +34,14 @@ const open = (transitKey: string, changes: Partial<VaultKmsOptions> = {}): Vault
 const wrap = (kms: VaultKms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
 const unwrap = (kms: VaultKms, wrapped: Uint8Array): Promise<unknown> => keyOf(kms.unwrap(wrapped, noDeadline()));
 
-runContract(
-  'VaultKms on OpenBao as a KMS',
-  kmsContract(() => open('contract'), { openFailing: () => open('contract', { addresses: ['http://127.0.0.1:9'] }) }),
-);
+const openContract = (): VaultKms => open('contract');
+const faults = {
+  openFailing: () => open('contract', { addresses: ['http://127.0.0.1:9'] }),
+  openRefused: () => open('no-such-key', { auth: { method: 'token', token: 'wrong' } }),
+  rotate: async () => void (await bao.write('transit/keys/contract/rotate', {})),
+};
+runContract('VaultKms on OpenBao as a KMS', kmsContract(openContract, faults));
+runContract('VaultKms on OpenBao as a renewer of wraps', wrapRenewerContract(openContract, faults));
 
 describe('VaultKms with a transit key', () => {
   it('wraps with the new version after a rotation, and still unwraps old wraps', async () => {
@@ -160,7 +164,7 @@ describe('VaultKms with a server', () => {
     const key = await makeKey();
     const alone = open(key, { addresses: [doomed.url], requestTimeoutMs: 60_000 });
     const withAnother = open(key, { addresses: [doomed.url, bao.url], requestTimeoutMs: 60_000 });
-    // The operating system still accepts connections for a stopped process. So the calls are under way when it is
+    // The operating system still accepts connections for a stopped process, so the calls are under way when it is
     // killed.
     doomed.process.kill('SIGSTOP');
     const calls = [codeOf(wrap(alone)), wrap(withAnother)] as const;

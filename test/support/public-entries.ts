@@ -31,7 +31,7 @@ export const VAULT: PublicFunctions = {
     call: (options: never) => new VaultKms(options),
     holds: (made: vault.VaultKms) => expect(made.regionStates()).not.toEqual([]),
   },
-  // Calls the same function with the log-in method `aws`.
+  // Calls the same function with the login method `aws`.
   'new VaultKms with AWS': {
     args: () => {
       const credentials = { accessKeyId: 'a', secretAccessKey: 's' };
@@ -102,14 +102,19 @@ export const TESTING: PublicFunctions = {
     call: (...args: [never, never]) => testing.kmsContract(...args),
     holds: haveNames,
   },
+  wrapRenewerContract: {
+    args: () => [openKms, { openFailing: openKms, rotate: () => {} }],
+    call: (...args: [never, never]) => testing.wrapRenewerContract(...args),
+    holds: haveNames,
+  },
   metastoreContract: {
     args: () => [() => new MemoryMetastore(), { openFailing: () => new MemoryMetastore(), longId: '_IK_long' }],
     call: (...args: [never, never]) => testing.metastoreContract(...args),
     holds: haveNames,
   },
   systemKeyStoreContract: {
-    args: () => [() => new MemoryMetastore()],
-    call: (open: never) => testing.systemKeyStoreContract(open),
+    args: () => [() => new MemoryMetastore(), { openFailing: () => new MemoryMetastore() }],
+    call: (...args: [never, never]) => testing.systemKeyStoreContract(...args),
     holds: haveNames,
   },
   noDeadline: { args: () => [], call: () => testing.noDeadline() },

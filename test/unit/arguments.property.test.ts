@@ -20,7 +20,7 @@ import { isNamed, type PublicFunctions } from '../support/public-function.ts';
 import { LIBRARY, session } from '../support/public-functions.ts';
 import { PKCS11, TESTING, VAULT } from '../support/public-entries.ts';
 
-/** The names of a module's functions and classes, and of the methods of these classes and of the given objects. */
+/** The names of a module's functions and classes, and of the methods of its classes and of the `given` objects. */
 function namesOf(module: object, given: Readonly<Record<string, object>>): string[] {
   const functions = Object.entries(module).filter(([, value]) => typeof value === 'function');
   const classes = functions.filter(([, value]) => String(value).startsWith('class'));
@@ -34,7 +34,7 @@ function namesOf(module: object, given: Readonly<Record<string, object>>): strin
   ];
 }
 
-/** The names of a class's methods, including inherited ones, without the methods of built-in classes. */
+/** The names of a class's methods. Includes inherited methods, except those of built-in classes. */
 function methodsOf(prototype: object): string[] {
   if (prototype === Object.prototype || prototype === Error.prototype) return [];
   const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
@@ -42,7 +42,10 @@ function methodsOf(prototype: object): string[] {
   return [...own.map(([name]) => name), ...methodsOf(Object.getPrototypeOf(prototype) as object)];
 }
 
-/** The names of the functions that have cases. The name of a case says whether it uses other options of a function. */
+/**
+ * The names of the functions that have cases. If a function has another case with other options, the name of that case
+ * contains "over" or "with".
+ */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
 }
@@ -57,8 +60,8 @@ async function outcomeOf(call: () => unknown): Promise<{ readonly value: unknown
 }
 
 /**
- * The property that a function throws an error with the name, or works as promised, if any one argument or option is
- * replaced by an arbitrary value.
+ * The property to test: if any one argument or option is replaced by an arbitrary value, the function either throws an
+ * error that names it, or works as promised.
  */
 async function refusesOrHolds(functions: PublicFunctions, name: string): Promise<fc.IAsyncProperty<unknown>> {
   const { args, call, holds } = functions[name] as PublicFunctions[string];

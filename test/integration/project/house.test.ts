@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** Node modules that only the operator's commands may import. */
+/** Node modules that only the commands for operators may import. */
 const OF_A_TERMINAL = [
   'node:events',
   'node:fs/promises',
@@ -148,7 +148,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:stream/consumers',
     'node:timers/promises',
   ],
-  testing: [...CORE, 'envelope', 'maintenance', 'kms', 'metastore', 'node:assert/strict', 'node:util/types'],
+  testing: [
+    ...CORE,
+    'envelope',
+    'maintenance',
+    'kms',
+    'metastore',
+    'node:assert/strict',
+    'node:timers/promises',
+    'node:util',
+    'node:util/types',
+  ],
   'container.ts': [...CORE, 'config', 'doors', 'envelope', 'maintenance', 'kms', 'metastore', 'rows', 'sqs'],
   'index.ts': [...CORE, 'envelope', 'operations', 'maintenance', 'connections', 'kms', 'metastore'],
 };

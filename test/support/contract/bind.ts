@@ -5,6 +5,7 @@ import {
   type ContractCase,
   type MetastoreContractOptions,
   type Opener,
+  type StoreContractOptions,
 } from '../../../src/testing/index.ts';
 import { keyRecord, LONG_ID } from '../../../src/testing/key-record.ts';
 import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
@@ -19,18 +20,19 @@ export function runContract(title: string, cases: readonly ContractCase[]): void
   });
 }
 
-/** Runs the contracts of a metastore that the maintenance can use as well. */
+/** Runs the contracts of a metastore that maintenance can use as well. */
 export function runMetastoreContracts(
   name: string,
   open: Opener<Metastore & SystemKeyStore>,
-  options?: MetastoreContractOptions,
+  faults: StoreContractOptions<Metastore & SystemKeyStore> = {},
+  limits: Pick<MetastoreContractOptions, 'longId' | 'lastDate'> = {},
 ): void {
-  runContract(`${name} as a metastore`, metastoreContract(open, options));
-  runContract(`${name} as a store of System Keys`, systemKeyStoreContract(open));
+  runContract(`${name} as a metastore`, metastoreContract(open, { ...faults, ...limits }));
+  runContract(`${name} as a store of System Keys`, systemKeyStoreContract(open, faults));
   idContract(name, open);
 }
 
-/** Tests how Keyfold's own metastores treat invalid IDs. */
+/** Tests how Keyfold's own metastores handle invalid IDs. */
 function idContract(name: string, open: Opener<Metastore & SystemKeyStore>): void {
   const deadline = noDeadline();
   const { created } = keyRecord('', 60);

@@ -9,6 +9,7 @@ import { keyTableContract } from './key-table-contract.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { runMetastoreContracts } from './bind.ts';
 import { storedProofsContract } from './stored-proofs-contract.ts';
+import { startStub, type StubServer } from '../stub-server.ts';
 
 /** A running DynamoDB, real or emulated. */
 export interface DynamoDbUnderTest {
@@ -19,10 +20,15 @@ export interface DynamoDbUnderTest {
 const TABLE = 'Contract';
 const REGION = 'us-west-2';
 
+function openAt(endpoint: string): DynamoDbMetastore {
+  return new DynamoDbMetastore({ tableName: TABLE, region: REGION, endpoint });
+}
+
 /** Tests the contracts of the metastore and of the key table over HTTP, and further behaviour of DynamoDB. */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
   describe(`DynamoDbMetastore on ${name}`, () => {
     let server: DynamoDbUnderTest;
+    let silent: StubServer;
     const deadline = noDeadline();
     const optionsOf = (tableName: string): DynamoDbMetastoreOptions => ({
       tableName,
@@ -32,13 +38,16 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
     const open = (): DynamoDbMetastore => new DynamoDbMetastore(optionsOf(TABLE));
 
     beforeAll(async () => {
-      server = await start();
+      [server, silent] = await Promise.all([start(), startStub('hang')]);
       await createKeyTable(server.endpoint, TABLE);
     });
-    afterAll(() => server.stop());
+    afterAll(() => Promise.all([server.stop(), silent.stop()]));
 
-    const failing = { tableName: TABLE, region: REGION, endpoint: 'http://127.0.0.1:9' };
-    runMetastoreContracts(name, open, { openFailing: () => new DynamoDbMetastore(failing) });
+    runMetastoreContracts(name, open, {
+      openFailing: () => openAt('http://127.0.0.1:9'),
+      openHanging: () => openAt(silent.url),
+      openMissing: () => new DynamoDbMetastore(optionsOf('Missing')),
+    });
 
     const put = async (item: KeyItem): Promise<void> => {
       const client = new DynamoDBClient({ endpoint: server.endpoint, region: REGION });

@@ -21,7 +21,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AwsKms } from '../../../src/index.ts';
 import { keyOf, wrappedBy } from '../kms.ts';
 import { errorOf, noDeadline } from '../fakes.ts';
-import { kmsContract } from '../../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../../src/testing/index.ts';
+import { startStub, type StubServer } from '../stub-server.ts';
 import { runContract } from './bind.ts';
 
 /** A running KMS emulator. */
@@ -32,9 +33,9 @@ export interface KmsUnderTest {
 
 /** Features of KMS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator lets a key be used while the key is disabled or pending deletion. */
+  /** The emulator allows the use of a key that is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
+  /** For Decrypt, the emulator does not check whether the given key is the one used to encrypt. */
   readonly keyIdOnDecrypt?: boolean;
   /** The emulator does not report a key's rotation period. */
   readonly rotationPeriod?: boolean;
@@ -55,12 +56,15 @@ function select(
 export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
+    let silent: StubServer;
+    let refusing: StubServer;
     let aliases = 0;
 
     beforeAll(async () => {
-      server = await start();
+      const refusal = { status: 400, body: '{"__type":"AccessDeniedException"}' };
+      [server, silent, refusing] = await Promise.all([start(), startStub('hang'), startStub(refusal)]);
     });
-    afterAll(() => server.stop());
+    afterAll(() => Promise.all([server.stop(), silent.stop(), refusing.stop()]));
 
     const client = (region: string): KMSClient =>
       new KMSClient({
@@ -93,15 +97,25 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     const openKeys = (): Promise<Record<string, string>> =>
       (aliasArns ??= makeKeys().then((keys) => select(keys, 'alias', ...REGIONS)));
     const open = async (): Promise<AwsKms> => kmsOver(await openKeys());
-    /** AwsKms with the same keys, at an endpoint where nothing listens. */
-    const openFailing = async (): Promise<AwsKms> =>
-      new AwsKms({
-        keys: await openKeys(),
-        preferredRegion: REGIONS[0],
-        endpoint: 'http://127.0.0.1:9',
-        failover: { maxRounds: 1 },
+    /** AwsKms with the same keys, at another endpoint. */
+    const openAt = async (endpoint: string): Promise<AwsKms> =>
+      new AwsKms({ keys: await openKeys(), preferredRegion: REGIONS[0], endpoint, failover: { maxRounds: 1 } });
+    /** Moves the aliases to new keys. */
+    const rotate = async (): Promise<void> => {
+      const moved = Object.entries(await openKeys()).map(async ([region, alias]) => {
+        const move = { AliasName: alias.replace(/.*:/, ''), TargetKeyId: await makeKey(region) };
+        await client(region).send(new UpdateAliasCommand(move));
       });
-    runContract('AwsKms as a KMS', kmsContract(open, { openFailing }));
+      await Promise.all(moved);
+    };
+    const faults = {
+      openFailing: () => openAt('http://127.0.0.1:9'),
+      openHanging: () => openAt(silent.url),
+      openRefused: () => openAt(refusing.url),
+      rotate,
+    };
+    runContract('AwsKms as a KMS', kmsContract(open, faults));
+    runContract('AwsKms as a renewer of wraps', wrapRenewerContract(open, faults));
 
     it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
       const keys = await makeKeys();

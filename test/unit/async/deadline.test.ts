@@ -40,7 +40,7 @@ it.for([2 ** 31 - 1, 2 ** 31, 2 ** 40])(
 );
 
 it.for([3_600_000, -3_600_000])(
-  'a deadline leaves the same time after the clock has stepped by %i ms',
+  'a deadline leaves as much time as before if the clock steps by %i ms',
   async (stepMs) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     await withDeadline({ deadlineAtMs: Date.now() + 1000 }, Date.now, async (deadline) => {

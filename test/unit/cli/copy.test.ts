@@ -38,7 +38,7 @@ function importFrom(url: string | undefined): Promise<CliRun> {
   return world.keyfold(['table', 'import'], { DATABASE_URL: url });
 }
 
-/** The objects that `--json` prints, one in each line. */
+/** The objects that `--json` prints, one per line. */
 function linesOf({ stdout }: CliRun): Record<string, unknown>[] {
   return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
 }
@@ -55,7 +55,7 @@ async function put(item: KeyItem, table: string): Promise<void> {
   await client.send(new PutItemCommand({ TableName: table, Item: item }));
 }
 
-/** How many records a cold process opens on the copied table. */
+/** The number of records that a cold process can open with the copied table. */
 async function opens(): Promise<number> {
   const metastore = new DynamoDbMetastore({ endpoint: world.endpoint, region: 'us-west-2', tableName: NEW });
   const kms = new StaticKms(Buffer.alloc(32, 7), {});

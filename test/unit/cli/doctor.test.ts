@@ -524,7 +524,7 @@ describe('keyfold doctor', () => {
     token.remove();
   });
 
-  it('stops after the check of the credentials if this machine has none', async () => {
+  it('stops after the credentials check if this machine has no credentials', async () => {
     const none = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', AWS_CONFIG_FILE: '/dev/null' };
     const files = { AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_ENDPOINT_URL_KMS: world.kms.endpoint };
     const run = await world.operator.keyfoldProcess(['doctor', '--json'], { ...world.settings, ...none, ...files });
@@ -535,7 +535,7 @@ describe('keyfold doctor', () => {
     ]);
   });
 
-  it('shows the use of the quotas, also of those with only a default', async () => {
+  it('shows how much of each quota is used, even if AWS knows only its default value', async () => {
     world.quotas.knowsOnlyDefaults = true;
     world.quotas.sums[WEST] = { 'CryptographicOperationsSymmetric CallCount': [30, 75, 3] };
     const { all, code } = await examine();

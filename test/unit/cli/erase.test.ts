@@ -9,9 +9,9 @@ import {
   type RegisteredErasure,
   type Session,
 } from '../../../src/index.ts';
-import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { failingAt, KILLS } from '../../support/erasure-kills.ts';
 import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
@@ -21,7 +21,7 @@ const BEGIN = ['--reason', 'contract ended', '--wait', '24h', '--confirm', 'tena
 const CONFIRMED = ['--confirm', 'tenant-1'];
 
 let world: OperatorFixture;
-/** Records of the partition under two keys, and of another partition. */
+/** Two records of the partition, sealed under different keys. `other` is a record of another partition. */
 let records: DataRowRecord[];
 let other: DataRowRecord;
 
@@ -57,7 +57,10 @@ function session(partition = 'tenant-1'): Session {
   return world.service().session(partition);
 }
 
-/** What cold processes answer when they open each record, when they seal, and for the other partition. */
+/**
+ * The results of cold processes that open each record of the partition, and of one that seals. Checks that the other
+ * partition's record still opens.
+ */
 async function answers(): Promise<string[]> {
   const answered = [
     ...records.map((record) => answerOf(session().decrypt(record), 'opened')),
@@ -69,7 +72,7 @@ async function answers(): Promise<string[]> {
   return [first, second, sealed].map(String);
 }
 
-/** The erasures of the service in the register, as the daily maintenance reads them. */
+/** The service's erasures, read from the register as daily maintenance reads them. */
 function registered(): Promise<RegisteredErasure[]> {
   const names = { service: 'orders', product: 'shop' };
   return operatorAdapters.openErasureTables({ endpoint: world.endpoint, region: 'us-west-2' }, names).register.list();
@@ -96,7 +99,7 @@ function auditOf(stderr: string): unknown[] {
 const ERASED = ['PartitionErased', 'PartitionErased', 'PartitionErased'];
 
 describe('keyfold partitions erase', () => {
-  it('marks every row, and writes to the audit before and after it does so', async () => {
+  it('marks every row, and writes to the audit log before and after it does so', async () => {
     const { code, stdout, stderr } = await erase(BEGIN);
     expect(code).toBe(0);
     expect(stdout).toContain('Marked 2 rows.');
@@ -323,12 +326,12 @@ describe('keyfold partitions erase', () => {
       { created: TOMBSTONE_CREATED },
       { created: 60, revoked: true },
     ]);
-    // This id begins like those of the partition, but belongs to another service.
+    // This ID begins like the partition's IDs, but belongs to another service.
     await world.put({ ...row, id: '_IK_tenant-1_orders_shop_x', created: 60 } as EnvelopeKeyRecord);
     expect(await status()).toMatchObject({ rows: 3 });
   });
 
-  it("proves each region's tombstone with a System Key of that region, and the newest of them", async () => {
+  it("proves each region's tombstone with that region's newest System Key", async () => {
     const kms = new StaticKms(Buffer.alloc(32, 7), {});
     const { metastore, clock } = world;
     const names = { service: 'orders', product: 'shop', regionSuffix: 'us-east-1' };
@@ -361,56 +364,7 @@ describe('keyfold partitions erase', () => {
   });
 });
 
-/** Access to the table that fails at the n-th write: before the write, or after it. */
-function failingAt(n: number, when: 'before' | 'after'): CliDependencies['openErasureTables'] {
-  let writes = 0;
-  const failing =
-    <A extends unknown[], T>(write: (...args: A) => Promise<T>) =>
-    async (...args: A): Promise<T> => {
-      writes += 1;
-      if (writes === n && when === 'before') throw new Error('killed');
-      const result = await write(...args);
-      if (writes === n) throw new Error('killed');
-      return result;
-    };
-  return (options, names) => {
-    const real: ErasureTables = operatorAdapters.openErasureTables(options, names);
-    const { register } = real;
-    return {
-      regions: () => real.regions(),
-      copies: (region, existedAt) => real.copies(region, existedAt),
-      register: {
-        list: () => register.list(),
-        add: failing((entry) => register.add(entry)),
-        update: failing((entry) => register.update(entry)),
-        remove: failing((entry) => register.remove(entry)),
-      },
-      at: (region) => {
-        const table = real.at(region);
-        return {
-          rows: (selection) => table.rows(selection),
-          store: failing((record) => table.store(record)),
-          mark: failing((row, mark) => table.mark(row, mark)),
-          remove: failing((row) => table.remove(row)),
-        };
-      },
-    };
-  };
-}
-
-/**
- * The step, the number of the write, and when the kill happens. For example, `begin` writes the register entry, one
- * tombstone and two marks, and `finish` makes two deletions and writes the register entry.
- */
-const KILLS = (['before', 'after'] as const).flatMap((when) =>
-  [
-    ['begin', 4],
-    ['cancel', 4],
-    ['finish', 3],
-  ].flatMap(([step, writes]) => Array.from({ length: Number(writes) }, (_, i) => [String(step), i + 1, when] as const)),
-);
-
-it('partitions erase names the address that does not answer', async () => {
+it('partitions erase names the address that refuses the connection', async () => {
   const absent = { ...STATIC, KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
   const run = await world.keyfold(['partitions', 'erase', 'tenant-1', '--status'], absent);
   expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED 127.0.0.1:9')]);
@@ -418,17 +372,19 @@ it('partitions erase names the address that does not answer', async () => {
 
 describe('an erasure that is killed', () => {
   it.for(KILLS)(
-    'in the step "%s" at write %i, %s the write, is completed by running it again',
+    'in the step "%s" at write %i, %s the write, is completed when the command runs again',
     async ([step, n, when]) => {
       const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
       if (step !== 'begin') await erase(BEGIN);
       if (step === 'finish') world.clock.advance(DAY_MS);
-      const killed = await erase(options, { openTables: failingAt(n, when) });
+      const openTables: CliDependencies['openErasureTables'] = (table, names) =>
+        failingAt(operatorAdapters.openErasureTables(table, names), n, when);
+      const killed = await erase(options, { openTables });
       expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
       world.clock.advance(60_000);
       const again = await erase(options);
       const isOver = again.stderr.includes('no erasure of this partition is under way');
-      // If the last write was made, there is nothing left to do.
+      // If the killed run made the last write, nothing is left to do.
       expect(again.code).toBe(isOver ? 1 : 0);
       expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
       const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];

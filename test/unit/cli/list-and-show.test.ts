@@ -124,7 +124,7 @@ describe('minimum dates', () => {
     expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
   });
 
-  it("apply to an Intermediate Key also by its System Key's date", async () => {
+  it('also apply to an Intermediate Key if only its System Key is older', async () => {
     const id = '_IK_late_orders_shop';
     await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
     const stateWith = async (name: string): Promise<string> => {
@@ -200,7 +200,7 @@ describe('keys show', () => {
   });
 });
 
-it('no command prints credentials or key bytes, not even sealed ones', async () => {
+it('no command prints credentials or key bytes, not even sealed key bytes', async () => {
   const environment = {
     AWS_ACCESS_KEY_ID: 'AKIACANARY',
     AWS_SECRET_ACCESS_KEY: 'CANARY',
@@ -242,7 +242,7 @@ describe('the keyfold command', () => {
     [['keys', 'revoke', 'tenant-1', '60'], 'is not the ID of a System Key'],
     [['keys'], 'Usage: keyfold keys'],
     [['key'], 'unknown command'],
-  ] as const)('exits with 2 for the arguments %j', async ([args, says]) => {
+  ] as const)('exits with code 2 for the arguments %j', async ([args, says]) => {
     const run = await world.keyfold(args);
     expect(run).toMatchObject({ code: 2, stdout: '' });
     expect(run.stderr).toContain(says);
@@ -252,13 +252,13 @@ describe('the keyfold command', () => {
     [{ KEYFOLD_SERVICE: '' }, 'KEYFOLD_SERVICE is empty'],
     [{ KEYFOLD_REVOKE_CHECK_INTERVAL: '1' }, 'KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting'],
     [{ AWS_REGION: '', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }, 'no region is set'],
-  ] as const)('exits with 2 for the settings %j', async ([environment, says]) => {
+  ] as const)('exits with code 2 for the settings %j', async ([environment, says]) => {
     const run = await world.keyfoldProcess(['keys', 'list'], environment);
     expect(run.code).toBe(2);
     expect(run.stderr).toContain(says);
   });
 
-  it('prints its help to standard output and exits with 0', async () => {
+  it('prints its help to standard output and exits with code 0', async () => {
     expect(await world.keyfold(['keys', 'revoke', '--help'])).toMatchObject({ code: 0, stderr: '' });
   });
 });

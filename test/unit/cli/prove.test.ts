@@ -40,7 +40,7 @@ async function outcomes(...options: string[]): Promise<{ code: number; rows: { o
   return { code, rows: rows.map(({ outcome, why }) => (why === undefined ? { outcome } : { outcome, why })) };
 }
 
-/** Adds a row without a proof under the System Key, made this long after it, and returns the refusals of a dry run. */
+/** Adds a row without a proof, created this long after its System Key. Returns the refusals of a dry run. */
 async function refusalsOf(seconds: number): Promise<unknown[]> {
   await unproven();
   world.clock.advance(92 * DAY_MS);
@@ -104,7 +104,7 @@ describe('keyfold keys prove', () => {
   });
 
   it.for([
-    ['a System Key that is younger than the row', -1, 'its System Key is younger than the key'],
+    ['a System Key younger than the row', -1, 'its System Key is younger than the key'],
     [
       'a System Key that had expired before the row was created',
       90 * 86_400 + 1,
@@ -179,7 +179,7 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
-  it('judges a row that has a proof only by that proof', async () => {
+  it('judges a row that has a proof by that proof alone', async () => {
     const proven = { outcome: 'proven' };
     await world.createTable('Restored');
     expect(await outcomes('--against', 'Restored', '--yes')).toEqual({ code: 0, rows: [proven, proven] });

@@ -11,7 +11,7 @@ describe('a revocation', () => {
     expect(latestBy(cryptoPolicy({ revokeCheckIntervalMs: 90_500 }), WRITTEN_AT)).toBe('2026-01-01T00:01:30.500Z');
   });
 
-  it('may take staleGrace longer, as the command tells the operator', () => {
+  it('may take up to staleGrace longer, and the command says so', () => {
     const bounds = { revokeCheckIntervalMs: 60 * MINUTE_MS, staleGraceMs: 15 * MINUTE_MS };
     expect(latestByInWords(bounds, WRITTEN_AT)).toBe(
       '2026-01-01T01:00:00.000Z: 60 min (revokeCheckInterval) after the write, plus staleGrace (15 min) while the metastore is down',
@@ -23,7 +23,7 @@ describe('a revocation', () => {
     ['_SK_orders_shop_us-east-1', 'us-east-1', 'new encrypts of every partition of the service in us-east-1,'],
     ['_IK_p_orders_shop', undefined, 'new encrypts of this partition:'],
     ['_IK_p_orders_shop_us-east-1', 'us-east-1', 'new encrypts of this partition in us-east-1,'],
-  ] as const)('for the key %s in the region %s has the text “%s”', ([id, region, says]) => {
+  ] as const)('of the key %s in the region %s reaches “%s”', ([id, region, says]) => {
     const [first] = reachOf(id, region, cryptoPolicy(), WRITTEN_AT);
     expect(first?.[0]).toBe('reaches');
     expect(first?.[1]).toContain(says);

@@ -40,7 +40,7 @@ async function fileOf(name: string, lines: readonly string[]): Promise<string> {
 
 const compact = (of = record): string => encodeCompactRecord(of, 'bytes') ?? '';
 
-/** The record inside this many objects with the member `record`, as in an API answer. */
+/** The record inside this many nested objects, each with the member `record`, as in an API response. */
 function nested(depth: number): string {
   return '{"record":'.repeat(depth) + encodeDataRowRecord(record) + '}'.repeat(depth);
 }
@@ -103,7 +103,7 @@ describe('keyfold inspect', () => {
     expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
   });
 
-  it('refuses an API answer that contains another one, at any depth', async () => {
+  it('refuses an API response that contains another API response, at any depth', async () => {
     expect((await keyfold(['inspect', '-'], nested(1))).code).toBe(0);
     for (const depth of [2, 100_000]) {
       const { code, stderr } = await keyfold(['inspect', '-'], nested(depth));
@@ -132,7 +132,7 @@ async function verified(...args: string[]): Promise<{ code: number; rows: object
 }
 
 describe('keyfold verify', () => {
-  it('counts the records that open, that need a context and that are unreadable, and counts the keys that they name', async () => {
+  it('counts the readable records, the unreadable ones and those that need a context, and the records under each key', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
     const broken = { ...record, data: Buffer.alloc(60) };
@@ -165,7 +165,7 @@ describe('keyfold verify', () => {
     ]);
   });
 
-  it("reads the record and the row's name from members of each line", async () => {
+  it("reads each line's record and row name from the members that --field and --id name", async () => {
     const file = await fileOf('named.jsonl', [
       JSON.stringify({ pk: 'customer-1', card: compact() }),
       JSON.stringify({ pk: 'customer-2', card: 'CANARY' }),
@@ -179,7 +179,7 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 2 });
   });
 
-  it('reads lines of any length and with either line ending, and a last line without one', async () => {
+  it('reads lines of any length with either line ending, and a last line without a line ending', async () => {
     const large = await world.sessions().session('tenant-1').encryptToJson(Buffer.alloc(600_000));
     const file = join(folder, 'endings.jsonl');
     await writeFile(file, `${large}\r\n\n${encodeDataRowRecord(record)}\r\n${large}\n"${compact()}"`);
@@ -236,7 +236,7 @@ async function report(name: string, lines: readonly string[]): Promise<string> {
   return file;
 }
 
-/** The exit code and the answer of `keys retire-check`. */
+/** The exit code and the output of `keys retire-check`. */
 async function check(id: string, date: number, ...reports: string[]): Promise<object> {
   const { code, stdout } = await keyfold(['keys', 'retire-check', id, String(date), '--report', ...reports, '--json']);
   const { outcome, records, why } = JSON.parse(stdout) as { outcome: string; records: number; why: string[] };

@@ -163,7 +163,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
     const bound = session().withContext({ row: '7', table: 'users' });
     expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
-    // A record that is bound to the context already is opened with it.
+    // If a record is already bound to the context, the command opens it with that context.
     const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
     expect(again).toMatchObject({ rows: 1, quarantined: 0 });
     const moved = await countsOf(
@@ -217,7 +217,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(await open((JSON.parse((await linesOf('new'))[0] ?? '') as { v: string }).v)).toBe('old');
   });
 
-  it('writes nothing in a dry run, but counts the rows that it would write and the keys that records name', async () => {
+  it('writes nothing in a dry run, but counts the rows that it would write and the keys that the records name', async () => {
     const record = await seal();
     await rotate();
     const source = await write('rows', [encodeDataRowRecord(record)]);
@@ -317,7 +317,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('changes no bytes that are not UTF-8, and seals them as they are', async () => {
+  it('refuses bytes that are not UTF-8 or leaves them unchanged, and can seal them as a whole', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });
     const source = `dynamodb:${TableName}`;
@@ -366,7 +366,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
 describe('the checkpoint of a run that was killed', () => {
   const POSTGRES = 'postgres://operator:CANARY-password@db.example.com:5432/shop';
 
-  /** Kills the command after the page of a source that has no rows. */
+  /** Runs the command on a source that fails after its first page, which has no rows. */
   async function killed(source: string, options: readonly string[], url = POSTGRES, more = {}): Promise<CliRun> {
     world.operator.adapters.openRows = async () => ({
       replace: () => Promise.resolve('written'),
@@ -412,7 +412,7 @@ describe('the checkpoint of a run that was killed', () => {
   });
 });
 
-it('the audit of a run that failed has the counts until then', async () => {
+it('the audit line of a failed run has the counts up to the failure', async () => {
   await rotate();
   const text = encodeDataRowRecord(await seal());
   const source = await write(

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Each test has a key ID of its own, with two rows. */
+/** Each test uses its own key ID, which has two rows. */
 beforeEach(async () => {
   serial += 1;
   id = `_IK_tenant-${serial}_orders_shop`;
@@ -29,7 +29,7 @@ beforeEach(async () => {
     await world.put(keyRecord(id, created, { parent: keyRecord('_SK_orders_shop', 60) }));
 });
 
-/** Says for each of the key's two rows whether it is revoked. */
+/** Whether each of the key's two rows is revoked. */
 async function revoked(): Promise<boolean[]> {
   const rows = [60, 120].map((created) => {
     const meta = keyRecord(id, created);
@@ -44,7 +44,7 @@ function auditOf(stderr: string): unknown {
 }
 
 describe('keys revoke', () => {
-  it('flags one row, prints what the revocation affects and by when, and writes to the audit', async () => {
+  it('revokes one row, prints what the revocation affects and by when, and writes to the audit log', async () => {
     const before = Date.now();
     const run = await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--reason', 'laptop "lost"']);
     expect(run.code).toBe(0);
@@ -87,7 +87,7 @@ describe('keys revoke', () => {
     ['an hour ahead', Math.ceil(Date.now() / 1000) + 3600],
     ['in milliseconds', Date.now()],
     ['with the largest safe integer', Number.MAX_SAFE_INTEGER],
-  ] as const)('revokes a row that is dated %s if that date is given, but not as "latest"', async ([, ahead]) => {
+  ] as const)('revokes a row that is dated %s by its date, but not as "latest"', async ([, ahead]) => {
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
     expect(run.code).toBe(1);
@@ -153,7 +153,7 @@ describe('keys revoke', () => {
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
   });
 
-  it('writes to the audit even if the reader of standard output has closed the pipe', async () => {
+  it('writes to the audit log even if the reader of standard output has closed the pipe', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const file = join(folder, 'audit.jsonl');
     await world.keyfoldProcess(['keys', 'revoke', id, '60', '--yes', '--audit-file', file], {}, 'leaves');
@@ -162,7 +162,7 @@ describe('keys revoke', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('writes the outcome "failed" to the audit if the metastore fails', async () => {
+  it('writes the outcome "failed" to the audit log if the metastore fails', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--yes', '--table', 'NoSuch']);
     expect(run).toMatchObject({ code: 1, stdout: '' });
     expect(run.stderr).toMatch(/"outcome":"failed"\}\nkeyfold: The metastore does not answer\.\n/);
@@ -200,7 +200,7 @@ describe('keys revoke', () => {
 
 /**
  * Runs the CLI in this process with an operator who types `answer` at the terminal.
- * @param update the function to call instead of the update of the row
+ * @param update replaces the function that revokes the row
  */
 async function atTerminal(
   args: readonly string[],
@@ -248,8 +248,8 @@ describe('keys revoke at a terminal', () => {
   });
 });
 
-describe('keys revoke, after it has read the row', () => {
-  it('writes the key to the audit even if the update fails', async () => {
+describe('keys revoke, once it has read the row,', () => {
+  it('writes the key to the audit log even if the update fails', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
     expect(code).toBe(1);
@@ -284,7 +284,7 @@ describe('a key whose ID ends with a region', () => {
     }
   });
 
-  it("is read in the region that --region names if that ending is really the product's name", async () => {
+  it("is read in the region that --region names if the ending is in fact the product's name", async () => {
     const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
     expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
     const partition = [

@@ -69,7 +69,7 @@ describe('keys rotate', () => {
     expect(await keys('--partition', 'tenant-1', '--service', 'billing')).toHaveLength(1);
   });
 
-  it('replaces a key that another clock has dated five minutes ahead', async () => {
+  it('replaces a key that a fast clock has dated five minutes ahead', async () => {
     const ahead = Math.floor(Date.now() / 1000) + 300;
     for (const [id, ...partition] of [[SYSTEM_KEY], [INTERMEDIATE_KEY, '--partition', 'tenant-1']] as const) {
       const row = await world.operator.metastore.loadLatest(id as never, noDeadline());
@@ -87,7 +87,7 @@ describe('keys rotate', () => {
     expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
   });
 
-  it('writes a failure to the audit, and says which partitions failed', async () => {
+  it('writes a failure to the audit log, and says which partitions failed', async () => {
     world.proxy.faultOf = (call) => (call === 'Put IK' ? { kind: 'error', name: 'Oops', status: 400 } : undefined);
     const all = await keyfold('keys', 'rotate', '--all-partitions');
     expect(all.code).toBe(1);
@@ -98,7 +98,7 @@ describe('keys rotate', () => {
 });
 
 describe('keyfold maintain', () => {
-  it("creates a service's first System Key, and writes the run to the audit", async () => {
+  it("creates a service's first System Key, and writes the run to the audit log", async () => {
     const { code, stdout, audit } = await keyfold('maintain', '--service', 'unborn', '--json');
     expect(code).toBe(0);
     const { created } = JSON.parse(stdout) as { created: { id: string; created: number } };
@@ -137,7 +137,7 @@ describe('keyfold maintain', () => {
 
   it('fails if the erasures cannot be read', async () => {
     const { faultOf } = world.proxy;
-    // The register of the erasures is a partition of the key table.
+    // The erasure register is a partition of the key table.
     world.proxy.faultOf = (call) => {
       return call === 'Query IK' ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : faultOf(call);
     };

@@ -1,4 +1,4 @@
-/** Tests how the client checks answers. An answer may come from a proxy instead of Keyfold. */
+/** Tests how the client checks responses. A response may come from a proxy instead of Keyfold. */
 import { describe, expect, it } from 'vitest';
 import { PartitionClient } from '../../../src/client/partition.ts';
 import { retryPolicy } from '../../../src/client/retry.ts';
@@ -11,7 +11,7 @@ const RECORD = {
 };
 const COMPACT = 'kf1.AAEC';
 
-/** Makes a client of a service that gives the same answer to every call. */
+/** Makes a client for a service that returns the same response to every call. */
 function answering(value: unknown): PartitionClient {
   return new PartitionClient('p', { send: async () => ({ value, requestId: 'r1' }) }, retryPolicy({ maxAttempts: 1 }));
 }
@@ -32,7 +32,7 @@ const ASKED = {
   encryptFields: (client: PartitionClient) => client.encryptFields({ documentText: '{}', fields: ['$'] }),
 };
 
-describe('for a malformed answer, the client', () => {
+describe('for a malformed response, the client', () => {
   it.for<[keyof typeof ASKED, unknown]>([
     ['encrypt', null],
     ['encrypt', []],
@@ -68,7 +68,7 @@ describe('for a malformed answer, the client', () => {
     ['decryptBatch', { results: [{ plaintext: '' }, { error: null }] }],
     ['encryptFields', { document: {} }],
     ['encryptFields', { documentText: {} }],
-  ])('throws UnexpectedAnswer with the request ID (%s answered with %j)', async ([operation, value]) => {
+  ])('throws UnexpectedAnswer with the request ID (%s returns %j)', async ([operation, value]) => {
     const error = await failureOf(ASKED[operation](answering(value)));
     expect(error).toMatchObject({ code: 'UnexpectedAnswer', retryable: false, requestId: 'r1' });
   });

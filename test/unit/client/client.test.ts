@@ -36,7 +36,7 @@ it.for([
   'a call over %s is retried while KMS is down, and succeeds once KMS is back',
   { timeout: 60_000 },
   async ([, open]) => {
-    // This is longer than the function needs for all its rounds.
+    // The timeouts exceed the time that the function needs for all its rounds.
     const times = { attemptTimeoutMs: 30_000, totalTimeoutMs: 30_000 };
     const policy = { ...times, maxAttempts: 100, baseDelayMs: 100, longestDelayMs: 100 };
     const tenant = open(policy).partition('tenant-of-an-outage');

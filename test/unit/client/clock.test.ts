@@ -14,7 +14,7 @@ let stub: StubServer;
 
 afterEach(() => stub.stop());
 
-/** Makes the answer of a server whose clock is ahead of this machine's clock by the given time. */
+/** Makes the response of a server whose clock is ahead of this machine's clock by `aheadMs`. */
 function at(aheadMs: number, answer: Exclude<StubAnswer, string>): StubAnswer {
   return { ...answer, headers: { ...answer.headers, date: new Date(Date.now() + aheadMs).toUTCString() } };
 }
@@ -61,7 +61,7 @@ describe('the client, if its clock is wrong', () => {
     ['Lambda', 2, refused('InvalidSignatureException', 'Signature expired: …')],
     ['Lambda', -2, refused('RequestTimeTooSkewed', '…')],
   ] as const)(
-    'signs with the time from the answer over %s if that time differs by %i hours',
+    "over %s, signs with the response's time if that time differs by %i hours",
     async ([way, hours, refusal]) => {
       const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
       expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
@@ -73,7 +73,7 @@ describe('the client, if its clock is wrong', () => {
   );
 
   it.for(['HTTP', 'Lambda'] as const)(
-    'names the clock in the error over %s if the API also refuses the corrected request',
+    'over %s, names the clock in the error if the API also refuses the corrected request',
     async (way) => {
       const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
       const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
@@ -128,7 +128,7 @@ describe('the client, if its clock is wrong', () => {
     expect(stub.requests).toHaveLength(6);
   });
 
-  it('does not blame the clock for a refusal if the date of the answer agrees with the clock or is invalid', async () => {
+  it("does not blame the clock for a refusal if the response's date agrees with the clock or is invalid", async () => {
     for (const headers of [{ date: new Date().toUTCString() }, { date: 'some day' }]) {
       const error = await failureOf((await clientOf('HTTP', [{ ...FORBIDDEN, headers }])).decrypt('kf1.x'));
       expect(error.message).toBe('The API answered with status 403.');

@@ -45,7 +45,7 @@ it('the client sends its requests through a proxy if NODE_USE_ENV_PROXY is set',
   }
 });
 
-// The time-out is shorter than the ten seconds after which the agent closes an idle connection.
+// The timeout is shorter than the ten seconds after which the agent closes an idle connection.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;

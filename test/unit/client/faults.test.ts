@@ -10,7 +10,7 @@ const HELLO = Buffer.from('hello');
 const CANARY = 'CANARY';
 const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
 const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
-/** Short timeouts, only for a stub that never answers, because a busy machine may answer late. */
+/** Short timeouts. Only for stubs that never respond, because on a busy machine any other stub may respond too late. */
 const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
 let stub: StubServer | undefined;
 
@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 /**
- * Starts a stub server and makes a client for it. The server gives these answers in order, and repeats the last one.
+ * Starts a stub server and makes a client for it. The server sends these responses in order, and repeats the last one.
  */
 async function clientOf(
   way: 'HTTP' | 'Lambda',
@@ -235,7 +235,7 @@ describe('the retry policy', () => {
     ['a negative number', '-5', undefined],
     ['a number with a fraction', '1.5', undefined],
   ] as const)(
-    "reads the retry-after delay relative to the answer's date if the header contains %s",
+    "reads the retry-after delay relative to the response's date if the header contains %s",
     async ([, retryAfter, retryAfterSeconds]) => {
       const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
       for (const way of ['HTTP', 'Lambda'] as const) {

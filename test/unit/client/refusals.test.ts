@@ -27,7 +27,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** Returns the error that a client throws after this answer. */
+/** Returns the error that a client throws after this response. */
 async function thrownFor(way: 'HTTP' | 'Lambda', answer: StubAnswer): Promise<KeyfoldClientError> {
   const stub = await startStub(answer);
   const { url: endpoint } = stub;
@@ -120,7 +120,7 @@ const INVOKE_ERRORS: Readonly<Partial<Record<TransportErrorCode, readonly string
   ],
   NotFound: ['ResourceNotFoundException'],
   PayloadTooLarge: ['RequestTooLargeException', 'SerializedRequestEntityTooLargeException'],
-  // The client does not send such requests, or no code fits.
+  // The client never causes these errors, or no other code fits them.
   UnexpectedAnswer: [
     'DurableExecutionAlreadyStartedException',
     'InvalidParameterValueException',
@@ -136,7 +136,7 @@ function statusOf(name: string): number {
   return schemas[`${name}$`]?.[3].httpError ?? 0;
 }
 
-describe('an error that Lambda answers with', () => {
+describe('an error from Lambda', () => {
   it('has a code if the SDK documents it', async () => {
     const command = createRequire(import.meta.url).resolve('@aws-sdk/client-lambda/package.json');
     const types = await readFile(join(dirname(command), 'dist-types/commands/InvokeCommand.d.ts'), 'utf8');
@@ -175,7 +175,7 @@ it.for(['Handled', 'Unhandled'])('the client throws TimedOut if the function tim
   });
 });
 
-it("the client throws UnexpectedAnswer if Lambda's answer is not valid UTF-8", async () => {
+it("the client throws UnexpectedAnswer if Lambda's response is not valid UTF-8", async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
   expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({
     code: 'UnexpectedAnswer',
@@ -224,7 +224,7 @@ describe('a problem document', () => {
   });
 });
 
-it("the client compares a retry-after date with this machine's clock if the answer has no date", async () => {
+it("the client compares a retry-after date with this machine's clock if the response has no date", async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-27T10:00:00.500Z') });
   const headers = { date: 'some day', 'retry-after': 'Fri, 27 Nov 2026 10:00:30 GMT' };
   expect(await thrownFor('HTTP', { status: 503, headers, body: '' })).toMatchObject({ retryAfterSeconds: 30 });

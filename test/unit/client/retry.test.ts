@@ -88,7 +88,7 @@ it('the client ends an attempt after ten seconds by default', async () => {
   );
 });
 
-it('the client clears its timer when an answer arrives', async () => {
+it('the client clears its timer when a response arrives', async () => {
   const client = await clientOf([GOOD]);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   await client.decrypt('kf1.x');

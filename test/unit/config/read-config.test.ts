@@ -12,7 +12,7 @@ const minimal: Environment = {
   AWS_REGION: 'us-west-2',
 };
 
-/** Returns the faults of a configuration, one per entry. Empty if it is valid. */
+/** Returns the errors in a configuration, one per entry, or an empty array if it is valid. */
 function faultsOf(environment: Environment): string[] {
   try {
     readConfig(environment);
@@ -437,7 +437,7 @@ describe('readConfig', () => {
   });
 });
 
-describe('readConfig, for proofs,', () => {
+describe('readConfig, for minimum dates and proofs,', () => {
   const READ = [
     ['MIN_SEALING_CREATED', '2026-11-28T00:00:00Z', { policy: { minSealingCreated: 1_795_824_000 } }],
     ['MIN_OPENING_CREATED', '1795824000', { policy: { minOpeningCreated: 1_795_824_000 } }],

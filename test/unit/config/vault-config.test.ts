@@ -28,7 +28,7 @@ async function faultsOf(changes: Environment): Promise<string[]> {
 }
 
 describe('Vault settings', () => {
-  it("select the log-in with the function's IAM role by default", async () => {
+  it("select the login with the function's IAM role by default", async () => {
     expect((await configOf()).kms).toMatchObject({
       kind: 'vault',
       addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],

@@ -79,7 +79,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
     await silent.stop();
   });
 
-  it('sends nothing through a client that makes retries itself', async () => {
+  it('sends nothing through a client that has its own retries', async () => {
     const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
     const error = await errorOf(wrap(kms));
     expect(error).toBeInstanceOf(TypeError);

@@ -57,7 +57,7 @@ const OF_AN_ENCRYPT = {
 };
 
 describe('the audit line of an operation', () => {
-  it('over HTTP has the caller according to IAM, the keys used and the result', async () => {
+  it("over HTTP has the caller's IAM identity, the keys used and the result", async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt', { plaintext: SECRET }));
     const line = { ...OF_AN_ENCRYPT, door: 'http', principal: IAM, keys: [keyOf('tenant-1')] };
@@ -94,7 +94,7 @@ describe('the audit line of an operation', () => {
     expect(audit()).toEqual([{ ...line, keys: [], result: 'InvalidRequest' }]);
   });
 
-  it("of a queue message has the sender's ID", async () => {
+  it("for a queue message has the sender's ID", async () => {
     const take = openQueueDoor({ world });
     const bad = { ...(sealing() as Record<string, unknown>), fields: ['$.missing'] };
     await take([queueRecord('m1', sealing()), queueRecord('m2', bad)]);
@@ -112,7 +112,7 @@ describe('the audit line of an operation', () => {
     );
   });
 
-  it('says whether the request gave a context, even if the request is refused', async () => {
+  it('says whether the request had a context, even if the request is refused', async () => {
     const context = { table: 'users' };
     const served = { operations: ['encrypt-batch', 'encrypt-fields'] } as const;
     const send = openDoor({ world, config: { serves: served } });
@@ -148,7 +148,7 @@ describe('the audit line of an operation', () => {
     expect(audit()).toMatchObject([{ result: 'RecordUnreadable', items: 1 }]);
   });
 
-  it('has the number of items and of failures, and names each key once', async () => {
+  it('has the numbers of items and failures, and names each key once', async () => {
     const send = openDoor({ world });
     const { body } = await send(request('encrypt-batch', { items: [{ plaintext: SECRET }, { plaintext: '' }, {}] }));
     const [first, second] = body['results'] as object[];
@@ -195,13 +195,13 @@ it.for([
   ['null if there are no claims', JWT, {}, null],
   ['null without an authorizer', { kind: 'none' }, {}, null],
 ] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
-  'the principal in the audit is %s',
+  'the principal in the audit log is %s',
   ([, auth, found, principal]) => {
     expect(principalOf(auth, found)).toBe(principal);
   },
 );
 
-it.for(['ERROR', 'SILENT'])('the audit is written at every log level except SILENT: %s', async (level) => {
+it.for(['ERROR', 'SILENT'])('audit lines are written at every log level except SILENT: %s', async (level) => {
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', level);
   await openDoor({ world })(request('encrypt', { plaintext: SECRET }), lambdaContext());
   expect(audit()).toHaveLength(level === 'SILENT' ? 0 : 1);

@@ -51,7 +51,7 @@ const HOSTILE = [
   '',
 ];
 
-/** Sends an encrypt. Returns its status, and whether it touched any key. */
+/** Sends an encrypt request. Returns its status, and whether it touched any key. */
 async function attempt(
   auth: AuthConfig,
   authorizer: unknown,
@@ -67,7 +67,7 @@ async function attempt(
   return `${status}${world.log.take().length === 0 ? '' : ', keys touched'}`;
 }
 
-/** Sends an encrypt for a@b.c, with this spelling of the path, and returns the answer. */
+/** Sends an encrypt request for the partition a@b.c with this spelling of the path, and returns the response. */
 async function attemptAt(rawPath: string, domainName?: string): Promise<string> {
   const world = new FakeDependencies();
   const event = request('encrypt', { plaintext: 'aGVsbG8=' }, 'a@b.c');
@@ -200,7 +200,7 @@ describe('a claim, if the settings allow wildcards,', () => {
 
 describe("a token's scopes", () => {
   it.for([
-    ['may be text', 'openid keyfold/encrypt', SERVED],
+    ['may be a string', 'openid keyfold/encrypt', SERVED],
     ['may be an array', '[openid keyfold/encrypt]', SERVED],
     ['may be a real array, as in a test event', ['openid', 'keyfold/encrypt'], SERVED],
     ['are not read from the beginning of an array', '[openid keyfold/encrypt', '403'],

@@ -100,7 +100,7 @@ describe('the direct door', () => {
   });
 
   it.for(NAMES)(
-    'either keeps the name %j (written "%s") in its answer or points to documentText',
+    'either keeps the name %j (written "%s") in its response or points to documentText',
     async ([name, written]) => {
       const invoke = openDirectDoor();
       const sealed = await invoke({

@@ -47,7 +47,7 @@ function requests(sealed: unknown): [operation: string, body: object][] {
   ];
 }
 
-/** Checks that neither the log, nor the metrics, nor the answers to callers contain a context value. */
+/** Checks that neither the log, nor the metrics, nor the responses to callers contain a context value. */
 function mustNotTell(answers: readonly unknown[]): void {
   const logged = output.text();
   vi.restoreAllMocks();
@@ -58,7 +58,7 @@ function mustNotTell(answers: readonly unknown[]): void {
   }
 }
 
-it('the HTTP door shows no context value in its logs or answers', async () => {
+it('the HTTP door shows no context value in its logs or responses', async () => {
   const send = openDoor();
   const { body } = await send(request('encrypt', { plaintext: 'aGk=', context: HOME }));
   const { record } = body as { record: unknown };
@@ -68,7 +68,7 @@ it('the HTTP door shows no context value in its logs or answers', async () => {
   mustNotTell(answers);
 });
 
-it('the direct door shows no context value in its logs or answers', async () => {
+it('the direct door shows no context value in its logs or responses', async () => {
   const invoke = openDirectDoor();
   const { payload = '' } = await invoke({ operation: 'encrypt', partition: 'p', plaintext: 'aGk=', context: HOME });
   const { record } = JSON.parse(payload) as { record: unknown };

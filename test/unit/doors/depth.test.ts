@@ -21,7 +21,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Sends a body through each door, and returns the error code of each answer, if any. */
+/** Sends a body through each door, and returns the error code of each response, if any. */
 async function throughAllDoors(operation: string, body: string): Promise<Record<string, unknown>> {
   const { body: answer } = await openDoor({ world })(request(operation, body));
   const event = `{"operation":"${operation}","partition":"tenant-1",${body.slice(1)}`;
@@ -41,7 +41,7 @@ function everywhere(code: string | undefined): Record<string, unknown> {
   return { http: code, direct: code, queue: code };
 }
 
-/** Encrypts bytes, and gives the compact record the label of a field. */
+/** Encrypts bytes, and labels the compact record as a field's record. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
@@ -49,7 +49,7 @@ async function relabelled(text: string): Promise<string> {
 }
 
 it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
-  'every door answers with RecordUnreadable if a payload was relabelled as a field (case %#)',
+  "every door returns RecordUnreadable if the record of a payload was relabelled as a field's record (case %#)",
   async (text) => {
     const field = await relabelled(text);
     const body = { document: { field }, all: true };
@@ -60,7 +60,7 @@ it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
 );
 
 it('every door encrypts and decrypts a field of the maximum depth', async () => {
-  // The object of the request itself counts as a level.
+  // The request object itself counts as a level.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
   const body = `{"document":[${answer.slice('{"document":'.length, -1)}],"all":true}`;

@@ -45,7 +45,7 @@ describe('the direct door', () => {
     expect((await invoke(decrypt)).error?.errorType).toBe('ContextRequired');
   });
 
-  it('answers a batch item by item', async () => {
+  it('returns one result for each item of a batch', async () => {
     const invoke = openDirectDoor();
     const { results } = parsed((await invoke(sampleEvent('encrypt-batch'))).payload) as { results: object[] };
     const items = [...results, { record: 'kf1.x' }];
@@ -137,7 +137,7 @@ describe('the direct door', () => {
     ],
     ['{"operation":"encrypt-fields","partition":"p","fields":["$.a"],"document":{}}', 'FieldNotFound'],
     [`{"operation":"encrypt","partition":"p","plaintext":"${'A'.repeat(1336)}"}`, 'PayloadTooLarge'],
-  ] as const)('answers the event %.80s with the code %s, and reads no key', async ([event, code]) => {
+  ] as const)('refuses the event %.80s with the code %s, and reads no key', async ([event, code]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world, config: { plaintextLimitBytes: 1000 } })(event);
     expect(error).toMatchObject({ errorType: code, errorMessage: expect.stringMatching(/\.$/) as string });
@@ -152,7 +152,7 @@ describe('the direct door', () => {
     expect((await openDirectDoor()(event)).error?.errorMessage).toMatch(message);
   });
 
-  it('fails if its answer is one byte larger than Lambda allows', async () => {
+  it('fails if its response is one byte larger than Lambda allows', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.a'] };
     const ask = (b: string): ReturnType<typeof invoke> => invoke({ ...about, document: { a: 1, b } });
@@ -196,7 +196,7 @@ describe('the direct door', () => {
     expect(error?.errorType).toBe('DeadlineExceeded');
   });
 
-  it('answers an unexpected error with the code Internal, and neither returns nor logs its text', async () => {
+  it('reports an unexpected error with the code Internal, and neither returns nor logs its text', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
     const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));

@@ -1,5 +1,5 @@
 /**
- * Tests every kind of event over HTTP: its answer, the paths that it may have, and the caller that its authorizer
+ * Tests every kind of event over HTTP: its response, the paths that it may have, and the caller that its authorizer
  * names.
  */
 import { readdirSync } from 'node:fs';
@@ -20,7 +20,7 @@ const KINDS = [IAM, JWT, AUTHORIZER, NONE];
 const ARN = 'arn:aws:sts::111122223333:assumed-role/client/session';
 const COGNITO = 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_example#client-1';
 
-/** Each sample that encrypts: the authorizer that it has passed, and its principal in the audit. */
+/** Each sample that encrypts: the authorizer that it has passed, and its principal in the audit log. */
 const SAMPLES = [
   ['api-encrypt-iam', IAM, ARN],
   ['api-encrypt-context-iam', IAM, ARN],
@@ -68,7 +68,7 @@ describe('the samples in events/', () => {
     },
   );
 
-  it('are all in this list if they encrypt', () => {
+  it('that encrypt are all in this list', () => {
     const names = readdirSync(new URL('../../../events', import.meta.url)).map((file) => file.replace('.json', ''));
     const encrypting = names.filter((name) => /^(?:api|http1|rest|url)-encrypt-/.test(name));
     expect(encrypting.toSorted()).toEqual(SAMPLES.map(([name]) => name).toSorted());
@@ -167,7 +167,7 @@ describe("a Lambda authorizer's context", () => {
     [2 ** 53, '9007199254740992', '403'],
     [1.5, '1.5', '403'],
   ] as const)(
-    'with the number %d makes a request for the partition %s end with: %s',
+    'with the number %d as its partition, and a request for the partition %s: %s',
     async ([partitions, partition, outcome]) => {
       const event = sampleEvent('api-encrypt-authorizer');
       event.requestContext.authorizer = { lambda: { partitions, scope } };
@@ -180,7 +180,7 @@ describe("a Lambda authorizer's context", () => {
 
 describe('payload format 1.0', () => {
   it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
-    'has answers that are not encoded as base64: %s',
+    'has responses without base64 encoding: %s',
     async (name) => {
       const world = new FakeDependencies();
       const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };

@@ -121,7 +121,7 @@ describe('a catch-all route', () => {
   const CATCH_ALL = Object.keys(SENT).filter((kind) => !kind.startsWith('an exact'));
   const PATH = '/v1/partitions/tenant-1/encrypt';
 
-  it.for(CATCH_ALL)('writes the partition in the path to the audit: %s', async (kind) => {
+  it.for(CATCH_ALL)('writes the partition in the path to the audit log: %s', async (kind) => {
     await openDoor()(SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event);
     const audits = output.lines().filter(({ message }) => message === 'audit');
     expect(audits).toMatchObject([{ partition: 'tenant-7', principal: ARN, result: 'ok' }]);
@@ -136,7 +136,7 @@ describe('a catch-all route', () => {
     expect(await outcomeOf(event, AUTHORIZER)).toBe(kind === 'a function URL' ? '401' : '403');
   });
 
-  it.for(CATCH_ALL)('answers with 404 for an unknown operation, and with 405 for another method: %s', async (kind) => {
+  it.for(CATCH_ALL)('returns 404 for an unknown operation, and 405 for another method: %s', async (kind) => {
     expect(await outcomeOf(SENT[kind]?.('/v1/partitions/tenant-1/toString') as Event)).toBe('404');
     const event = SENT[kind]?.(PATH) as Event & Partial<Format1>;
     if (event.httpMethod === undefined) event.requestContext.http.method = 'PUT';
@@ -145,7 +145,7 @@ describe('a catch-all route', () => {
     expect([status, headers['allow']]).toEqual([405, 'POST']);
   });
 
-  it.for(CATCH_ALL)('serves routes without a partition, and answers HEAD without a body: %s', async (kind) => {
+  it.for(CATCH_ALL)('serves routes without a partition, and responds to HEAD without a body: %s', async (kind) => {
     for (const path of ['/v1/health', '/v1/openapi.json']) {
       for (const method of ['GET', 'HEAD']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;
@@ -209,7 +209,7 @@ describe('a catch-all route', () => {
     ['with a dot segment', `/keys/..${PATH}`, PATH.slice(1), '404'],
     ['with an empty segment', `/keys/${PATH}`, PATH.slice(1), '404'],
   ] as const)(
-    '{proxy+}, on a custom domain with the base path %s, answers the path %s with the proxy parameter %s: %s',
+    '{proxy+} on a custom domain (base path %s), for the path %s and the proxy parameter %s: %s',
     async ([, path, proxy, outcome]) => {
       for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;

@@ -1,4 +1,4 @@
-/** Tests that every door answers `PartitionErased` for a partition whose keys are marked. */
+/** Tests that every door returns `PartitionErased` for a partition whose keys are marked. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { erasureOf } from '../../support/erasure-tables.ts';
@@ -32,7 +32,7 @@ const bodies = (): Record<string, object> => ({
   'decrypt-fields': { document, all: true },
 });
 
-it('an erased partition fails over HTTP with status 410 and without Retry-After', async () => {
+it('an erased partition makes HTTP requests fail with status 410 and without Retry-After', async () => {
   for (const [operation, body] of Object.entries(bodies())) {
     const { status, headers, body: problem } = await openDoor({ world })(request(operation, body));
     expect([operation, status, problem['code']]).toEqual([operation, 410, 'PartitionErased']);
@@ -43,13 +43,13 @@ it('an erased partition fails over HTTP with status 410 and without Retry-After'
   expect(audit.at(-1)).toMatchObject({ result: 'PartitionErased', partition: 'tenant-1' });
 });
 
-it('an erased partition fails for each item of a batch', async () => {
+it('an erased partition makes each item of a batch fail', async () => {
   const { status, body } = await openDoor({ world })(request('decrypt-batch', { items: [{ record }, { record }] }));
   const failed = { error: expect.objectContaining({ code: 'PartitionErased' }) as unknown };
   expect([status, body]).toEqual([200, { results: [failed, failed] }]);
 });
 
-it('an erased partition fails by direct invocation with the error type PartitionErased', async () => {
+it('an erased partition makes direct invocations fail with the error type PartitionErased', async () => {
   for (const [operation, body] of Object.entries(bodies())) {
     const { error } = await openDirectDoor({ world })({ operation, partition: 'tenant-1', ...body });
     expect([operation, error?.errorType]).toEqual([operation, 'PartitionErased']);

@@ -212,7 +212,7 @@ describe('a function that checks where an event comes from', () => {
     expect(isFromQueue({ Records: record })).toBe(false);
   });
 
-  it('accepts an incomplete direct invocation, so that the answer can name what is missing', () => {
+  it('accepts an incomplete direct invocation, so that the response can name what is missing', () => {
     expect([{ operation: 'encrypt' }, { partition: 'p' }, {}, null].map(isInvocation)).toEqual([
       true,
       true,
@@ -245,13 +245,16 @@ describe('the HTTP function, given an event from another source,', () => {
   it.for([
     ['a Lambda authorizer', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
-  ] as const)('answers in the HTTP format if the source is %s, with the request ID %s', async ([source, requestId]) => {
-    expect(await answer(source)).toMatchObject({
-      statusCode: 400,
-      headers: { 'content-type': 'application/problem+json' },
-      body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
-    });
-  });
+  ] as const)(
+    'responds in the HTTP format if the source is %s, with the request ID %s',
+    async ([source, requestId]) => {
+      expect(await answer(source)).toMatchObject({
+        statusCode: 400,
+        headers: { 'content-type': 'application/problem+json' },
+        body: expect.stringContaining(`"requestId":"${requestId}"`) as string,
+      });
+    },
+  );
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
     'fails if the source is %s, so that the event is not lost',

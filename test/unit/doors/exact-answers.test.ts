@@ -1,5 +1,5 @@
 /**
- * Tests direct invocations whose answers are larger or deeper than a request may be, because decrypted fields make a
+ * Tests direct invocations whose responses are larger or deeper than a request may be, because decrypted fields make a
  * document larger and deeper.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
@@ -22,7 +22,7 @@ async function sealedValue(text: string): Promise<string> {
   return JSON.parse(answer['documentText'] as string) as string;
 }
 
-/** Encrypts any string, and gives the compact record the label of a field. */
+/** Encrypts any string, and labels the compact record as a field's record. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
@@ -51,7 +51,7 @@ it.for(['"\\n"', '"n"'])('decrypt-fields may return more values than a request m
 });
 
 it.for(['{"a":"\\\\","a":1}', '{"a":0,"a":1}'])(
-  'the direct door points to documentText if its answer has two members with the same name: %s',
+  'the direct door points to documentText if its response has two members with the same name: %s',
   async (field) => {
     const document = { field: await relabelled(field) };
     const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };

@@ -10,7 +10,7 @@ afterEach(() => vi.restoreAllMocks());
 
 const BODY = '{"plaintext":"aGVsbG8="}';
 
-/** Sends an encrypt and returns its answer. `touched` says whether it touched any key. */
+/** Sends an encrypt request and returns the response. `touched` says whether it touched any key. */
 async function send(change: (event: Event) => unknown, operation = 'encrypt'): Promise<Answer & { touched: boolean }> {
   const world = new FakeDependencies();
   const event = request(operation, BODY);
@@ -74,7 +74,7 @@ describe('the Content-Type header', () => {
     [`application/json;${' '.repeat(1000)}charset=utf-8`, 415],
     [`application/json; profile="${'a'.repeat(900)}"`, 200],
     [undefined, 415],
-  ] as const)('with the value %s is answered with %i', async ([type, status]) => {
+  ] as const)('with the value %s leads to status %i', async ([type, status]) => {
     const answer = await send((event) => {
       delete event.headers['content-type'];
       if (type !== undefined) event.headers['content-type'] = type;
@@ -99,7 +99,7 @@ describe('the Content-Encoding header', () => {
     ['deflate', 415],
     ['identity, gzip', 415],
     [' identity , identity', 200],
-  ] as const)('with the value %j is answered with %i', async ([encoding, status]) => {
+  ] as const)('with the value %j leads to status %i', async ([encoding, status]) => {
     const answer = await send((event) => {
       event.headers['content-encoding'] = encoding;
       if (status === 415) withBytes(gzipSync(BODY))(event);
@@ -141,7 +141,7 @@ describe('a body', () => {
     ['that is an array', withBody(`[${BODY}]`), /\{"plaintext": …\}/],
     ['that is a string', withBody('"aGVsbG8="'), /\{"plaintext": …\}/],
     ['that is null in JSON', withBody('null'), /\{"plaintext": …\}/],
-  ] as const)('%s is refused, and the answer says why', async ([, change, detail]) => {
+  ] as const)('%s is refused, and the response says why', async ([, change, detail]) => {
     const answer = await send(change);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toMatch(detail);
@@ -211,7 +211,7 @@ it('the HTTP door accepts the members of a record in any order', async () => {
 
 describe('a HEAD request', () => {
   it.for(['/v1/health', '/v1/openapi.json', '/live/v1/health'])(
-    'to %s is answered as GET is, but without a body',
+    'to %s gets the same response as GET, but without a body',
     async (path) => {
       const event = request('encrypt', '');
       delete event.body;
@@ -234,7 +234,7 @@ describe('a HEAD request', () => {
     expect(await openDoor()(event)).toMatchObject({ status: 405, headers: { allow: 'POST' } });
   });
 
-  it('must be authorized, as GET must', async () => {
+  it('requires authorization, like GET', async () => {
     const event = request('encrypt', '');
     Object.assign(event, { routeKey: '$default', rawPath: '/v1/health' });
     event.requestContext.http.method = 'HEAD';

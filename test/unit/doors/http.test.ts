@@ -14,7 +14,7 @@ afterEach(() => {
 
 const HELLO = Buffer.from('hello').toString('base64');
 
-/** Decrypts in a cold process whose metastore fails, and returns the answer. */
+/** Decrypts in a cold process whose metastore fails, and returns the response. */
 async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>> {
   const world = new FakeDependencies();
   const { body } = await openDoor({ world })(request('encrypt', { plaintext: HELLO }));
@@ -166,7 +166,7 @@ describe('an HTTP request', () => {
       'PayloadTooLarge',
     ],
     ['a body that is too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
-  ] as const)('with %s gets the documented answer (%s)', async ([, operation, body, status, code]) => {
+  ] as const)('with %s gets the documented response (%s)', async ([, operation, body, status, code]) => {
     const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
     expect(answer).toMatchObject({
@@ -183,7 +183,7 @@ describe('an HTTP request', () => {
     ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
     ['three-byte characters', '€', 3],
     ['line breaks in its text', '\n', 2],
-  ] as const)('fails if its answer is too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
+  ] as const)('fails if its response is too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
     const send = openDoor();
     const ask = (count: number): ReturnType<typeof send> => {
       const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
@@ -218,7 +218,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('gets an answer that does not say why its record cannot be decrypted, but the log does', async () => {
+  it('gets a response that does not say why its record cannot be decrypted, but the log says why', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();
@@ -246,7 +246,7 @@ describe('an HTTP request', () => {
     ['/V1/health', 404, undefined],
     ['/v1/openapi-json', 404, undefined],
   ] as const)(
-    'fails if API Gateway has no route for it: the answer to %s has status %i and the Allow header %s',
+    'fails if API Gateway has no route for it: the response to %s has status %i and the Allow header %s',
     async ([path, status, allow]) => {
       const event = request('encrypt', { plaintext: HELLO });
       event.routeKey = '$default';
@@ -280,16 +280,13 @@ describe('an HTTP request', () => {
     ['MetastoreUnavailable', 503],
     ['KeyNotYetVisible', 503],
     ['DeadlineExceeded', 504],
-  ] as const)(
-    'that fails with %s is answered with status %i, and with Retry-After if a retry may help',
-    async ([code, status]) => {
-      const answer = await failingWith(new KeyfoldError(code, 'why'));
-      expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
-      const retryAfter = answer.body['retryAfterSeconds'];
-      expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
-      expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
-    },
-  );
+  ] as const)('that fails with %s gets status %i, and Retry-After if a retry may help', async ([code, status]) => {
+    const answer = await failingWith(new KeyfoldError(code, 'why'));
+    expect(answer).toMatchObject({ status, body: { code, detail: 'why' } });
+    const retryAfter = answer.body['retryAfterSeconds'];
+    expect(answer.headers['retry-after']).toBe(retryAfter === undefined ? undefined : JSON.stringify(retryAfter));
+    expect(retryAfter !== undefined).toBe(new KeyfoldError(code satisfies ErrorCode, '').retryable);
+  });
 
   it.for([
     [0, 1],
@@ -300,12 +297,12 @@ describe('an HTTP request', () => {
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });
 
-  it('for an invalid partition is answered with the rule for partition names', async () => {
+  it('for an invalid partition gets an error with the rule for partition names', async () => {
     const { body } = await openDoor()(request('encrypt', { plaintext: HELLO }, '..'));
     expect(body['detail']).toBe('Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.');
   });
 
-  it('is answered with NotFound if its route has no parameters', async () => {
+  it('gets NotFound if its route has no parameters', async () => {
     const event = request('encrypt', { plaintext: HELLO });
     delete event.pathParameters;
     // API Gateway never sends this event, so the OpenAPI document does not describe it.
@@ -333,7 +330,7 @@ describe('an HTTP request', () => {
     ['NotReady', 503, 'Not ready'],
     ['DeadlineExceeded', 504, 'Deadline exceeded'],
     ['Internal', 500, 'Internal error'],
-  ] as const)('that fails with %s is answered with status %i and the title "%s"', ([code, status, title]) => {
+  ] as const)('that fails with %s gets status %i and the title "%s"', ([code, status, title]) => {
     const { statusCode, headers, body } = problemResponse(new KeyfoldError(code, 'why'), 'r');
     expect(statusCode).toBe(status);
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
@@ -341,7 +338,7 @@ describe('an HTTP request', () => {
     expect(JSON.parse(body)).toMatchObject({ type, title, status, code, detail: 'why', requestId: 'r' });
   });
 
-  it('that fails unexpectedly is answered with Internal, without the error text', async () => {
+  it('that fails unexpectedly gets Internal, without the error text', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const answer = await failingWith(new TypeError('CANARY is not a function'));
@@ -351,7 +348,7 @@ describe('an HTTP request', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('fails if its answer would come after the end of the invocation', async () => {
+  it('fails if its response would come after the end of the invocation', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });

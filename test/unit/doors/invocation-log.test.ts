@@ -1,5 +1,5 @@
 /**
- * Tests the log lines and metrics that every door writes about an invocation before it answers. The log lines contain
+ * Tests the log lines and metrics that every door writes about an invocation before it responds. The log lines contain
  * the ID of the invocation.
  */
 import type { Context } from 'aws-lambda';
@@ -90,7 +90,7 @@ it.for(DOORS)("the door for %s logs a refused request with the invocation's ID, 
 });
 
 it.for(DOORS)(
-  'the door for %s answers an unexpected error with Internal, and neither logs nor returns its text',
+  'the door for %s reports an unexpected error with Internal, and neither logs nor returns its text',
   async (door) => {
     const [name, event, open] = door;
     const context = lambdaContext();

@@ -1,4 +1,4 @@
-/** Compares the API's OpenAPI document with the door, and its examples with real answers. */
+/** Compares the API's OpenAPI document with the door, and its examples with real responses. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import document from '../../../docs/openapi.json' with { type: 'json' };
@@ -46,7 +46,7 @@ function exampleOf(operation: DocumentedOperation | undefined): { asked: unknown
   };
 }
 
-/** The decrypted content of an answer. Encrypted answers cannot be compared, because encryption is randomised. */
+/** The decrypted content of a response. Encrypted responses cannot be compared, because encryption is randomised. */
 async function inTheClear(operation: OperationName, answer: unknown): Promise<unknown> {
   if (ACTION_OF[operation] === 'decrypt') return answer;
   if (operation === 'encrypt-fields') {
@@ -58,14 +58,14 @@ async function inTheClear(operation: OperationName, answer: unknown): Promise<un
 }
 
 describe('the OpenAPI example', () => {
-  it.for(OPERATION_NAMES)('of %s gets the answer that the document gives', async (name) => {
+  it.for(OPERATION_NAMES)('of %s gets the response that the document gives', async (name) => {
     const { asked, answered } = exampleOf(PATHS[`/v1/partitions/{partition}/${name}`]?.['post']);
     const answer = await send(request(name, asked));
     expect(answer.status).toBe(200);
     const clear = await inTheClear(name, answer.body);
     expect(JSON.stringify(clear)).not.toContain('"kf1');
     expect(clear).toEqual(await inTheClear(name, answered));
-    // A rewrapped record has the same content, so compare the records.
+    // A rewrap keeps the record's content, so the comparison above cannot show whether the record was rewrapped.
     expect(answer.body['rewrapped']).toBe((answered as typeof answer.body)['rewrapped']);
   });
 });
@@ -121,7 +121,7 @@ describe('the OpenAPI document', () => {
     },
   );
 
-  it('promises Retry-After only in answers after which a retry may help', () => {
+  it('promises Retry-After only in responses after which a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {
@@ -166,7 +166,7 @@ describe('the OpenAPI document', () => {
       { status: 422, headers: {}, body: { code: 'RecordUnreadable', status: 400 } },
       /says 400/,
     ],
-  ] as const)('does not allow an answer with %s', ([, { status, headers, body }, complaint]) => {
+  ] as const)('allows no response with %s', ([, { status, headers, body }, complaint]) => {
     const type = status === 200 ? 'application/json' : 'application/problem+json';
     const problem = { type: 'urn:x', title: '', status, detail: '', requestId: '' };
     const answer = {

@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 
 const RECORD = { plaintext: 'AAAA' };
 
-/** A request for each operation, whose answer always has the same length. */
+/** A request for each operation, whose response always has the same length. */
 async function bodies(world: FakeDependencies): Promise<Record<OperationName, unknown>> {
   const { answer } = operate(world.process());
   const sealed = await answer('encrypt', RECORD);
@@ -26,7 +26,7 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
   };
 }
 
-describe('an answer that its door cannot return', () => {
+describe('a response that its door cannot return', () => {
   it.for(OPERATION_NAMES)('makes the operation %s fail with PayloadTooLarge', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];

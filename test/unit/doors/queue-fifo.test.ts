@@ -22,8 +22,8 @@ function open(): ReturnType<typeof openQueueDoor> {
 }
 
 /**
- * Records in order, whose names give their group and position: `a1` is the first of the group `a`. An exclamation mark
- * means that the function cannot process the message.
+ * Records in order. A name gives the group and the position: `a1` is the first record of the group `a`. An exclamation
+ * mark means that the function cannot process the message.
  */
 function records(...names: string[]): ReturnType<typeof queueRecord>[] {
   return names.map((name) =>

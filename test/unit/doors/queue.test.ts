@@ -162,6 +162,18 @@ describe('a queue message', () => {
       ['a\uffff']: '\ufffe',
     });
   });
+
+  it('is encrypted despite skipSealed if its value only looks encrypted', async () => {
+    const regional = new RegionalDependencies();
+    const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
+    const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
+    const value = encodeCompactRecord({ key: { ...key, parent }, data }, 'json');
+    regional.log.take();
+    const body = { ...sealing(value), skipSealed: true };
+    expect(await openQueueDoor({ world: regional, queues })([queueRecord('a', body)])).toEqual([]);
+    expect(queues.in(OUTPUT)).toHaveLength(1);
+    expect(regional.log.take()).not.toContain('Get IK');
+  });
 });
 
 describe('a queue message that fails', () => {
@@ -238,7 +250,7 @@ describe('a queue message that fails', () => {
     ]);
   });
 
-  it('goes to the dead-letter queue if its result with the attributes is too large for SQS', async () => {
+  it('goes to the dead-letter queue if its result and attributes together are too large for SQS', async () => {
     const large = { dataType: 'String', stringValue: 'x'.repeat(100_000) };
     const attributes = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`a${i}`, large]));
     const document = { a: 1, b: 'x'.repeat(148_350) };
@@ -271,18 +283,6 @@ describe('a queue message that fails', () => {
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('does not include a message with skipSealed whose value only looks encrypted', async () => {
-    const regional = new RegionalDependencies();
-    const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
-    const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
-    const value = encodeCompactRecord({ key: { ...key, parent }, data }, 'json');
-    regional.log.take();
-    const body = { ...sealing(value), skipSealed: true };
-    expect(await openQueueDoor({ world: regional, queues })([queueRecord('a', body)])).toEqual([]);
-    expect(queues.in(OUTPUT)).toHaveLength(1);
-    expect(regional.log.take()).not.toContain('Get IK');
-  });
-
   it('returns to the queue if the dead-letter queue refuses it temporarily', async () => {
     queues.faultOf = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a']);
@@ -301,7 +301,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('loses the error code but keeps its other attributes when it is sent again', async () => {
+  it('loses an earlier error code but keeps its other attributes', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -450,7 +450,7 @@ describe('a large batch', () => {
     vi.useRealTimers();
   });
 
-  it('is answered in time even if KMS does not answer', async () => {
+  it('ends in time even if KMS does not respond', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
@@ -463,7 +463,7 @@ describe('a large batch', () => {
     vi.useRealTimers();
   });
 
-  it('is answered in time even if SQS does not answer', async () => {
+  it('ends in time even if SQS does not respond', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const startMs = Date.now();
     const abortedAfterMs: number[] = [];

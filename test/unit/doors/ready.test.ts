@@ -19,15 +19,12 @@ afterEach(() => {
 });
 
 describe('GET /v1/ready', () => {
-  it.for(['api-ready-iam', 'rest-ready-iam'])(
-    'answers with 200 after unwrapping the System Key (%s)',
-    async (sample) => {
-      const { status, body } = await openDoor({ world })(sampleEvent(sample));
-      expect([status, body]).toEqual([200, { ready: true }]);
-      expect(world.log.take()).toEqual(READY);
-      for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
-    },
-  );
+  it.for(['api-ready-iam', 'rest-ready-iam'])('returns 200 after unwrapping the System Key (%s)', async (sample) => {
+    const { status, body } = await openDoor({ world })(sampleEvent(sample));
+    expect([status, body]).toEqual([200, { ready: true }]);
+    expect(world.log.take()).toEqual(READY);
+    for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
+  });
 
   it('unwraps the System Key even if it is cached', async () => {
     const send = openDoor({ world });
@@ -73,7 +70,7 @@ describe('GET /v1/ready', () => {
     ['MetastoreUnavailable', 'Query SK'],
     ['KeyRowUnreadable', 'Query SK'],
   ] as const)(
-    'answers with 503 and the code NotReady if %s occurs in the call %s, and logs the reason',
+    'returns 503 and the code NotReady if %s occurs in the call %s, and logs the reason',
     async ([code, at]) => {
       const fail = (call: string): void => {
         if (call === at) throw new KeyfoldError(code, 'Why it failed.');
@@ -90,7 +87,7 @@ describe('GET /v1/ready', () => {
     },
   );
 
-  it('answers with 503 and no internal text if the check fails unexpectedly', async () => {
+  it('returns 503 and no internal text if the check fails unexpectedly', async () => {
     world.kms.interfere = () => {
       throw new TypeError('CANARY');
     };
@@ -99,7 +96,7 @@ describe('GET /v1/ready', () => {
     expect(JSON.stringify(body) + output.text()).not.toContain('CANARY');
   });
 
-  it("answers with 503 if the System Key's row was changed or there is none", async () => {
+  it("returns 503 if the System Key's row was changed or there is none", async () => {
     const [row] = world.metastore.ofKind('SK');
     if (row === undefined) throw new Error('the service has no System Key');
     world.metastore.change(row, { encryptedKey: Buffer.alloc(60) });
@@ -109,7 +106,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).not.toContain('Put SK');
   });
 
-  it('gives its calls at most five seconds, or less if the invocation has less time left', async () => {
+  it('ends its calls after five seconds, or earlier if the invocation has less time left', async () => {
     const lefts: number[] = [];
     world.metastore.interfere = (_call, { atMs }) => void lefts.push(atMs - world.clock.now());
     for (const remainingMs of [30_000, 3000]) {
@@ -118,14 +115,14 @@ describe('GET /v1/ready', () => {
     expect(lefts).toEqual([5000, 2500]);
   });
 
-  it('answers with 503 if the table does not answer before the invocation ends', async () => {
+  it('returns 503 if the table does not respond before the invocation ends', async () => {
     world.metastore.interfere = () => new Promise(() => {});
     const { status, body } = await openDoor({ world })(sampleEvent('api-ready-iam'), lambdaContext(530));
     expect([status, body['code']]).toEqual([503, 'NotReady']);
     expect(body['detail']).toContain('DeadlineExceeded');
   });
 
-  it('requires authorization, as GET /v1/health does', async () => {
+  it('requires authorization, like GET /v1/health', async () => {
     const event = sampleEvent('api-ready-iam');
     delete event.requestContext.authorizer;
     expect((await openDoor({ world })(event)).status).toBe(401);

@@ -57,7 +57,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker stops before the end of its invocation, and the next worker continues from its answer', async () => {
+it('a worker stops before the end of its invocation, and the next worker continues from its result', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
@@ -97,7 +97,7 @@ it('a worker stops before the end of its invocation, and the next worker continu
   ]);
 });
 
-it.for([3_600_000, -3_600_000])('a worker stops in time although the clock has stepped by %i ms', async (stepMs) => {
+it.for([3_600_000, -3_600_000])('a worker stops in time even if the clock steps by %i ms', async (stepMs) => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => {
@@ -117,7 +117,24 @@ it.for([3_600_000, -3_600_000])('a worker stops in time although the clock has s
   vi.useRealTimers();
 });
 
-it('does a whole table as its only segment', async () => {
+it('a worker uses its time until two minutes before the end of its invocation', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  const pages = Array.from({ length: 20 }, () => '');
+  const source = new PagedRows(pages, () => void vi.advanceTimersByTime(100_000));
+  const handler = reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  await handler(event, lambdaContext(900_000));
+  expect(source.read).toBe(8);
+  vi.useRealTimers();
+});
+
+it('a worker can process a whole table as its only segment', async () => {
   const opened: unknown[] = [];
   const handler = reencryptDoor({
     keyfold: memoryService(NAMES),
@@ -141,7 +158,7 @@ it.for([
   ['a segment that is none of the segments', { segment: 8 }, 'segment must be less than segments'],
   ['seal without a partition', { verb: 'seal' }, 'seal needs a partition'],
   ['no table', { table: '!' }, 'table'],
-] as const)('refuses an event with %s', async ([, members, says]) => {
+] as const)('a worker refuses an event with %s', async ([, members, says]) => {
   captureOutput();
   const handler = reencryptDoor({
     keyfold: memoryService(NAMES),
@@ -153,4 +170,24 @@ it.for([
   });
   const error = await errorOf(handler({ ...event, ...members }, lambdaContext(10_000)));
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
+});
+
+it('reseals a record that is dated far ahead, because it may be older than the run', async () => {
+  const keyfold = memoryService(NAMES);
+  const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
+  const dated = (created: number): string =>
+    encodeCompactRecord({ ...record, key: { ...record.key, created } }, 'bytes') ?? '';
+  const seconds = Math.floor(Date.now() / 1000);
+  const source = new PagedRows([dated(seconds + 60), dated(seconds + 86_400)]);
+  const handler = reencryptDoor({
+    keyfold,
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const startedAt = new Date(seconds * 1000).toISOString();
+  await handler({ ...event, verb: 'reseal', startedAt }, lambdaContext(10_000));
+  expect([...source.written.keys()]).toEqual(['1']);
 });

@@ -405,7 +405,7 @@ describe('telemetry', () => {
   });
 });
 
-describe('a System Key after its maintenance', () => {
+describe('a System Key after maintenance', () => {
   const sound = REGIONS['us-west-2'];
   const shut = { region: 'us-east-1', opens: false, renewed: false };
   it.for([
@@ -567,7 +567,7 @@ describe('telemetry with hidden characters', () => {
 
   it.for([
     [
-      'in the audit',
+      'in the audit log',
       () => telemetry.audited({ ...AUDITED, partition, principal: partition }),
       { partition, principal: partition },
     ],

@@ -126,7 +126,7 @@ describe('a session without a context', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('opens a record whose proof was stripped, because a proof protects only readers with a context', async () => {
+  it('opens a record whose proof was stripped, because only sessions with a context require a proof', async () => {
     const session = open();
     const { key, data } = await session.withContext(HOME).encrypt(SECRET);
     expect(await session.decrypt({ key, data })).toEqual(SECRET);

@@ -2,7 +2,7 @@ import type * as nodeCrypto from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { cryptoPolicy } from '../../../src/index.ts';
 
-/** The values that the next draws return in place of random bytes. */
+/** The values that the next random draws return. */
 const draws = vi.hoisted(() => ({ next: [] as number[] }));
 
 vi.mock('node:crypto', async (original) => ({
@@ -21,7 +21,7 @@ describe('cryptoPolicy', () => {
     expect(draws.next.map(() => wearsOut())).toEqual([true, true, false, false, false]);
   });
 
-  it('has the documented values', () => {
+  it('has the documented defaults', () => {
     const { wearsOut, ...numbers } = cryptoPolicy();
     expect(numbers).toEqual({
       expireAfterMs: 90 * 24 * 3600 * 1000,
@@ -85,14 +85,14 @@ describe('cryptoPolicy', () => {
   });
 
   it.for([async () => false, () => 'no', () => 0, () => undefined])(
-    'rejects an answer from wearsOut that is not a boolean: %s',
+    'rejects a result of wearsOut that is not a boolean: %s',
     (wearsOut) => {
       const policy = cryptoPolicy({ wearsOut: wearsOut as never });
       expect(policy.wearsOut).toThrow('The answer of policy.wearsOut must be a boolean');
     },
   );
 
-  it.for([true, false])('accepts the answer %s from wearsOut', (answer) => {
+  it.for([true, false])('accepts the result %s of wearsOut', (answer) => {
     expect(cryptoPolicy({ wearsOut: () => answer }).wearsOut()).toBe(answer);
   });
 

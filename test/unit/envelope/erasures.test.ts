@@ -51,7 +51,7 @@ function named(created: number): DataRowRecord {
   return { ...record, key: { ...record.key, parent: { ...record.key.parent, created } } };
 }
 
-/** What an encrypt and a decrypt of cold processes answer. */
+/** The results of an encrypt and a decrypt, each in a cold process. */
 async function answers(given = record): Promise<string[]> {
   const seal = cold().session('p').encrypt(PAYLOAD);
   const open = cold().session('p').decrypt(given);
@@ -206,7 +206,7 @@ describe('warm processes', () => {
     expect(await codeOf(session.decrypt(record))).toBe('MetastoreUnavailable');
   });
 
-  it('notice the tombstone after a second, even if they are asked for absent keys all the time', async () => {
+  it('notice the tombstone after a second, even if requests keep naming absent keys', async () => {
     const session = cold({ policy }).session('p');
     expect(await codeOf(session.decrypt(named(1)))).toBe('RecordUnreadable');
     await begin();
@@ -217,7 +217,7 @@ describe('warm processes', () => {
     for (const created of [1, 2, 3]) expect(await codeOf(session.decrypt(named(created)))).toBe('PartitionErased');
   });
 
-  it('notice after a second that an erasure was cancelled, even if they are asked all the time', async () => {
+  it('notice after a second that an erasure was cancelled, even if requests keep naming absent keys', async () => {
     await begin();
     const session = cold({ policy }).session('p');
     expect(await codeOf(session.decrypt(named(1)))).toBe('PartitionErased');

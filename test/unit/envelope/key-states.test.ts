@@ -68,7 +68,7 @@ beforeEach(() => {
   world = new FakeDependencies();
 });
 
-/** Brings a process and the metastore into a state, only by encrypting, decrypting and changing rows. */
+/** Brings a process and the metastore into a state. Only encrypts, decrypts and changes rows to do so. */
 async function inState(state: string): Promise<SessionFactory> {
   const [ikCache, ikRow, skCache, skRow] = state;
   const maker = world.process();
@@ -114,7 +114,7 @@ function place(row: EnvelopeKeyRecord, state: string | undefined): void {
   else world.metastore.change(row, { revoked: state === 'r' });
 }
 
-/** Finds out from the current rows which keys a record has. */
+/** Finds out from the current rows under which keys a record was sealed. */
 function sealedUnder({ key: { parent } }: DataRowRecord): Sealed {
   const [oldIk, oldSk] = originals;
   if (parent.created === oldIk?.created) return 'same key';

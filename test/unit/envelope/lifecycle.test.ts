@@ -208,7 +208,7 @@ describe('a process that loses the race to create a key', () => {
       };
       const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
       expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-      // Unescaped, a terminal would interpret the escape sequence in the partition's name.
+      // If the message did not escape the partition's name, a terminal would interpret the escape sequence in it.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
       expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);
@@ -518,7 +518,7 @@ describe('events', () => {
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
   });
 
-  it('tell keyUsed the key of each record that a session encrypts, decrypts or rewraps', async () => {
+  it('call keyUsed with the key of each record that a session encrypts, decrypts or rewraps', async () => {
     const used: number[] = [];
     const session = world.process().session('p', ({ created }) => void used.push(created));
     const batch = session.batch({ shareDataRowKey: true });

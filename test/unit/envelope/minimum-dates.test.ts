@@ -73,7 +73,7 @@ describe('minOpeningCreated', () => {
     expect(await writer.decrypt(await writer.encrypt(PAYLOAD))).toEqual(PAYLOAD);
   });
 
-  it('still lets records open if their key was created at exactly the minimum', async () => {
+  it('still lets records open if their key was created at exactly the minimum date', async () => {
     expect(await session({ minOpeningCreated: leaked.key.parent.created }).decrypt(leaked)).toEqual(PAYLOAD);
   });
 });

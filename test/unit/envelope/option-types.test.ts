@@ -31,7 +31,7 @@ function sealWith(options: Partial<SessionFactoryOptions>): Promise<unknown> {
   return errorOf((async () => memoryService(options).session('p').encryptToJson(Buffer.from('x')))());
 }
 
-describe('the options of constructors and methods', () => {
+describe('wrong options', () => {
   it.for<[string, object]>([
     ['options has no option expireAfter', { expireAfter: 5 }],
     ['policy has no option expireAfter', { policy: { expireAfter: 5 } }],
@@ -97,7 +97,7 @@ describe('the options of constructors and methods', () => {
     () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
     () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
     () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
-  ])('cause InvalidConfiguration if a value is invalid but has the right type: %s', (make) => {
+  ])('cause InvalidConfiguration if they have the right type but an invalid value: %s', (make) => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
   });
 
@@ -155,7 +155,7 @@ describe('a session', () => {
     },
   );
 
-  it('loses no key if the KMS returns the same buffer that it was given', async () => {
+  it('loses no key if the KMS returns the same buffer that it received', async () => {
     const metastore = new MemoryMetastore();
     const kms = new StaticKms(Buffer.alloc(32), {});
     kms.wrap = async (key) => key;
@@ -175,7 +175,7 @@ describe('a session', () => {
     },
   );
 
-  describe('given a malformed row by the metastore', () => {
+  describe('with a malformed row from the metastore', () => {
     it.for<[string, (row: EnvelopeKeyRecord) => object]>([
       ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
       ['a date that is not a whole number', (row) => ({ ...row, created: row.created + 0.5 })],
@@ -229,7 +229,7 @@ describe('a session', () => {
   });
 
   it.for([0, 8.64e15])(
-    'accepts a clock that returns %d, the first or last time that Date can represent',
+    'accepts a clock that returns %d, the first or last time that a clock may return',
     async (ms) => {
       const record = await memoryService({ now: () => ms })
         .session('p')

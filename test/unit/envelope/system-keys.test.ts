@@ -1,4 +1,4 @@
-/** Tests for how many System Keys a process remembers the standing, and which it forgets first. */
+/** Tests how many System Keys a process remembers as revoked, and which of them it forgets first. */
 import { beforeEach, expect, it } from 'vitest';
 import { checkedKms } from '../../../src/envelope/checked-ports.ts';
 import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -17,7 +17,7 @@ let keys: SystemKeys;
 beforeEach(() => {
   world = new FakeDependencies();
   const { metastore, kms, clock } = world;
-  // The cache holds two keys for one millisecond, so that only remembered standings can answer.
+  // The cache holds two keys for one millisecond, so a call is saved only if a revocation is remembered elsewhere.
   const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });
   keys = new SystemKeys(
     id,

@@ -197,7 +197,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is reported by the maintenance, which still creates the next System Key in time', async () => {
+  it('is reported by maintenance, which still creates the next System Key in time', async () => {
     await createdBy(world.process());
     copyTo('SK', nowSeconds() + 3600 * 24 * 365);
     world.clock.advance(85 * DAY_MS);
@@ -366,7 +366,7 @@ describe('a session whose clock has stepped back', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not extend its grace during a metastore outage', async () => {
+  it('does not extend the grace period of its keys during a metastore outage', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(70 * MINUTE_MS);
@@ -425,7 +425,7 @@ describe('a session on a machine whose clock stepped back between two requests',
 });
 
 describe('agingClock', () => {
-  it('advances with the given clock and never goes back', () => {
+  it('advances with the underlying clock and never goes back', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, 0);
     clock.advance(500);
@@ -436,7 +436,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(501);
   });
 
-  it('jumps ahead once if the given clock steps back', () => {
+  it('jumps ahead once if the underlying clock steps back', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, HOUR_MS);
     clock.advance(-1001);
@@ -465,7 +465,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(HOUR_MS);
   });
 
-  it('follows the monotonic clock if the given clock steps back a little before every reading', () => {
+  it('follows the monotonic clock if the underlying clock steps back a little before every reading', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 0; i < 600; i += 1) {
@@ -499,14 +499,14 @@ describe('agingClock', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // The monotonic clock is behind by some minutes. That must not hide a later step back of the wall clock.
+    // The monotonic clock is behind by some minutes. agingClock must still notice that the wall clock later steps back.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);
   });
 });
 
-it('during an outage, a key is used until its grace ends, even if the check interval is shorter than its maximum age', async () => {
+it('during an outage, a key is used until its grace period ends, even if the check interval is shorter than its maximum age', async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

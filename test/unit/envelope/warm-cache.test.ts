@@ -233,7 +233,7 @@ describe('the key cache', () => {
     expect(cache.latest('a' as never)).toBeUndefined();
   });
 
-  it('drops unused keys after their maximum age and their grace', () => {
+  it('drops unused keys after their maximum age and their grace period', () => {
     const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
     const cache = new KeyCache(limits, world.clock.now);
     const key = (id: string): EnvelopeKey =>
@@ -412,7 +412,7 @@ describe('a warm process, while the metastore is down,', () => {
   });
   afterEach(() => vi.useRealTimers());
 
-  it('encrypts and decrypts until the grace ends, and reports servedStale', async () => {
+  it('encrypts and decrypts until the grace period ends, and reports servedStale', async () => {
     takeDown();
     world.clock.advance(60 * MINUTE_MS);
     expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
@@ -439,7 +439,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('keeps a key until its grace ends, even if it loads other keys meanwhile', async () => {
+  it('keeps a key until its grace period ends, even if it loads other keys meanwhile', async () => {
     world.clock.advance(61 * MINUTE_MS);
     await world.process().session('q').encrypt(PAYLOAD);
     await factory.session('q').encrypt(PAYLOAD);
@@ -447,7 +447,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(await session.decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not use a key if its grace ends during the read', async () => {
+  it('does not use a key if its grace period ends during the read', async () => {
     world.clock.advance(75 * MINUTE_MS - 1);
     world.metastore.interfere = () => {
       world.clock.advance(1);
@@ -543,7 +543,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect(stale).toEqual([]);
   });
 
-  it('fails even within the grace if a row is unreadable or the KMS key is disabled', async () => {
+  it('fails even within the grace period if a row is unreadable or the KMS key is disabled', async () => {
     world.clock.advance(60 * MINUTE_MS);
     takeDown('KeyRowUnreadable');
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('KeyRowUnreadable');

@@ -58,7 +58,7 @@ function counts(): { held: string; stillHold: number } {
   return { held: spied.keys.length >= 10 ? 'enough' : 'too few', stillHold };
 }
 
-/** Opens sealed bytes under a key. */
+/** Opens sealed bytes with a key. */
 function opened(key: Uint8Array, sealed: Uint8Array | undefined): Buffer {
   return aes.open(createSecretKey(key), sealed ?? Buffer.alloc(0)) as Buffer;
 }

@@ -81,7 +81,7 @@ describe('AwsKms.wrap', () => {
     },
   );
 
-  it('leaves out a region that hangs, and still answers before the deadline', async () => {
+  it('leaves out a region that hangs, and still returns before the deadline', async () => {
     emulator.setFault(EAST, { kind: 'hang' });
     const controller = new AbortController();
     const kms = open({ timeouts: {} });
@@ -112,7 +112,7 @@ describe('AwsKms.wrap', () => {
 });
 
 describe('AwsKms.unwrap', () => {
-  it('calls only the preferred region while it answers', async () => {
+  it('calls only the preferred region while that region responds', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     expect(await keyOf(open().unwrap(bytes, noDeadline()))).toEqual(SYSTEM_KEY);
@@ -206,7 +206,7 @@ describe('AwsKms.unwrap', () => {
     });
   });
 
-  it('throws KmsMisconfigured, without a KMS call, for a wrap of regions that are not configured', async () => {
+  it('throws KmsMisconfigured, without a KMS call, if the envelope has no wrap for a configured region', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     const elsewhere = edit(bytes, (e) => e.kmsKeks.forEach((kek) => (kek.region = 'eu-west-1')));
@@ -239,7 +239,7 @@ describe('AwsKms.unwrap', () => {
     expect(calls()).toEqual([]);
   });
 
-  it("refuses KMS's answer if it names another account's KMS key", async () => {
+  it("refuses KMS's response if it names another account's KMS key", async () => {
     const { encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -281,10 +281,7 @@ it('AwsKms abandons a connection that does not open within connectionTimeoutMs',
   expect(connecting).toHaveBeenCalledTimes(2);
 });
 
-/**
- * An envelope with a data key that a KMS key of another account has wrapped. The policy of that KMS key allows everyone
- * to use it.
- */
+/** An envelope whose data key was wrapped by another account's KMS key. That key's policy allows everyone to use it. */
 async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; encryptedKey: string }> {
   const stranger = new KMSClient({
     region: WEST,

@@ -1,4 +1,4 @@
-/** Tests Failover with a clock that the tests move. region-health.test.ts tests the health of regions. */
+/** Tests Failover with a clock that the tests control. region-health.test.ts tests the health of regions. */
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { failoverPolicy } from '../../../src/kms/failover-policy.ts';
@@ -18,7 +18,7 @@ const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
 const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
 describe('a request to KMS regions', () => {
-  it('tries only the preferred region while that region answers', async () => {
+  it('tries only the preferred region while that region responds', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     expect(await regions.request()).toBe('west');
     expect(regions.takeRequested()).toBe('west');
@@ -76,7 +76,7 @@ describe('a request to KMS regions', () => {
     expect(regions.takeRequested()).toBe('east west west east');
   });
 
-  it('succeeds if a region answers in a later round', async () => {
+  it('succeeds if a region responds in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['unavailable'], east: ['unavailable', 'unavailable', 'ok'] };
     expect(await regions.request()).toBe('east');
@@ -180,7 +180,7 @@ describe('the random delay before a round', () => {
     }
   });
 
-  it('depends on the last fault of each region and on the round', async () => {
+  it("depends on each region's last fault and on the round", async () => {
     const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 4 });
     regions.answers = { west: ['throttled', 'unavailable', 'throttled'], east: ['unavailable'] };
     await regions.request();
@@ -258,7 +258,7 @@ describe('a request to a region that throttles', () => {
 });
 
 describe('a request near its deadline', () => {
-  it('blames no region because the clock steps ahead, and reports the true latency', async () => {
+  it('blames no region if the clock steps ahead, and reports the true latency', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
     const { events, attempts, coolDowns, random, sleep } = new ScriptedRegions([]);
     const west = { region: 'west' } as KmsRegion;
@@ -324,7 +324,7 @@ describe('a request near its deadline', () => {
     },
   );
 
-  it("rejects with the deadline's abort reason, and does not count this as a fault of the region", async () => {
+  it("rejects with the deadline's abort reason, and does not count this as a failure of the region", async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => Promise.reject(reason)] };

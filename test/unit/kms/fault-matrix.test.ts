@@ -10,17 +10,15 @@ import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 // must be set before the imports, because a module may keep a reference to Math.random.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
-/** The time-out for a region that hangs. */
+/** The timeout for a region that hangs. */
 const HANGING_TIMEOUT_MS = 1000;
-/**
- * The time-out for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it.
- */
+/** The timeout for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it. */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
 /** The longest total of all delays. There is a delay before each round except the first. */
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long a cell waits after the answer, to see whether the process makes further calls. */
+/** How long a cell waits after a request has ended, to see whether the process makes further calls. */
 const AFTERMATH_MS = 300;
 
 const PLACES = { preferred: [WEST], other: [EAST], all: [WEST, EAST] } as const;
@@ -44,7 +42,7 @@ type Fault = keyof typeof FAULTS;
 /**
  * For each fault and place, how the four requests must end and which calls they must make. Calls are written as
  * west/east, with G for GenerateDataKey, E for Encrypt and D for Decrypt. The preferred region is the west.
- * - If no region answers, a transient fault takes three rounds, and a permanent fault takes one.
+ * - If no region responds, a transient fault takes three rounds, and a permanent fault takes one.
  * - If the preferred region throttles, the second and the third round try only that region.
  * - Keyfold also wraps a new key in the region that has just failed, because the fault may be over.
  */

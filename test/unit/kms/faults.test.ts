@@ -16,12 +16,12 @@ function named(name: string, code?: string): Error {
 
 describe('classify', () => {
   it.for<[string, KmsAction, unknown, FaultClass, string]>([
-    ['an unknown answer', 'Decrypt', answer('Odd'), 'misconfigured', 'Odd'],
-    ['an unknown answer with the status 499', 'Decrypt', answer('Odd', 499), 'misconfigured', 'Odd'],
-    ['an unknown answer with the status 408', 'Decrypt', answer('Odd', 408), 'unavailable', 'Odd'],
-    ['an unknown answer with the status 425', 'Decrypt', answer('Odd', 425), 'unavailable', 'Odd'],
+    ['an unknown KMS error', 'Decrypt', answer('Odd'), 'misconfigured', 'Odd'],
+    ['an unknown KMS error with the status 499', 'Decrypt', answer('Odd', 499), 'misconfigured', 'Odd'],
+    ['an unknown KMS error with the status 408', 'Decrypt', answer('Odd', 408), 'unavailable', 'Odd'],
+    ['an unknown KMS error with the status 425', 'Decrypt', answer('Odd', 425), 'unavailable', 'Odd'],
     ['a request that arrived too slowly', 'Decrypt', answer('RequestTimeout', 400), 'unavailable', 'RequestTimeout'],
-    ['an unknown answer with the status 500', 'Decrypt', answer('Odd', 500), 'unavailable', 'Odd'],
+    ['an unknown KMS error with the status 500', 'Decrypt', answer('Odd', 500), 'unavailable', 'Odd'],
     ['invalid parameters from a key row', 'Decrypt', answer('ValidationException'), 'corrupt', 'ValidationException'],
     [
       'invalid parameters from Keyfold',

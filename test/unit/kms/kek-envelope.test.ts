@@ -46,7 +46,7 @@ describe('a KMS envelope', () => {
     ['a wrap that is not base64', { ...written, encryptedKek: 'not base64' }],
     ['an ARN that is too long for KMS', { ...written, arn: 'a'.repeat(2049) }],
     ['a wrap that is too long for KMS', { ...written, encryptedKek: Buffer.alloc(6145).toString('base64') }],
-  ] as const)('is decoded without its broken entry: %s', ([, broken]) => {
+  ] as const)('is decoded without an entry that is broken (%s)', ([, broken]) => {
     expect(decode({ encryptedKey: 'c2VhbGVk', kmsKeks: [broken, written] })).toEqual(envelope);
   });
 
@@ -63,7 +63,7 @@ describe('a KMS envelope', () => {
     expect(decodeKekEnvelope(padded(409_601))).toBeUndefined();
   });
 
-  it('keeps its other entries if replaceKeks replaces the wraps for the given regions', () => {
+  it('keeps its other entries if replaceKeks replaces the wraps for some regions', () => {
     const other = { ...written, region: 'us-east-1', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ encryptedKey: 'c2VhbGVk', kmsKeks: [written, other, written, 'odd'] }));
     expect(JSON.parse(replaceKeks(bytes, [{ ...kek, arn: 'new' }]).toString())).toEqual({

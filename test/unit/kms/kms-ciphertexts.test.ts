@@ -16,7 +16,7 @@ afterEach(async () => {
 
 const answer = (body: object, status = 200): StubAnswer => ({ status, body: JSON.stringify(body) });
 
-/** Opens a ciphertext with a KMS that gives these answers. */
+/** Opens a ciphertext with a KMS that returns these responses. */
 async function open(...answers: readonly StubAnswer[]): Promise<Uint8Array> {
   stub = await startStub(...answers);
   vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
@@ -35,7 +35,7 @@ describe('KmsCiphertexts', () => {
   });
 
   it.for([{}, { Plaintext: '' }, { Plaintext: null }])(
-    'fails with KmsUnavailable for the answer %j, so that no row loses its data',
+    'fails with KmsUnavailable for the response %j, so that no row loses its data',
     async (body) => {
       const error = await errorOf(open(answer(body)));
       const message = expect.stringContaining('IncompleteAnswer') as string;
@@ -46,7 +46,7 @@ describe('KmsCiphertexts', () => {
   it.for([
     ['RecordUnreadable', 'InvalidCiphertextException'],
     ['KmsMisconfigured', 'AccessDeniedException'],
-  ])('fails with %s if KMS answers %s', async ([code, name]) => {
+  ])('fails with %s if KMS returns %s', async ([code, name]) => {
     expect(await errorOf(open(answer({ __type: name }, 400)))).toMatchObject({ code });
   });
 });

@@ -13,7 +13,7 @@ import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 const AFTERMATH_MS = 300;
-/** Longer than every bound in this file, so a test fails if a request has to wait for this time-out. */
+/** Longer than every bound in this file, so a test fails if a request has to wait for this timeout. */
 const LONG_MS = 20_000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
 const COLD_REQUESTS = ['encrypt new SK', 'encrypt known SK', 'decrypt cold'] as const;
@@ -34,7 +34,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Prepares a request. Only the process that sends the request has these options of AwsKms. */
+/** Prepares a request. Only the process that sends the request uses these AwsKms options. */
 function prepare(name: RequestName, kms: Partial<AwsKmsOptions>): Promise<Request> {
   const events = { ...NO_EVENTS, attempted: (attempt: Attempt): unknown => attempts.push(attempt) };
   const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: LONG_MS };
@@ -58,7 +58,7 @@ describe('a KMS endpoint', () => {
   let endpoint: string;
 
   beforeEach(async () => {
-    // Sends only the beginning of each answer.
+    // Sends only the beginning of each response.
     server = createServer((request, response) => {
       request.resume();
       response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1', 'content-length': '1000' });
@@ -68,15 +68,18 @@ describe('a KMS endpoint', () => {
   });
   afterEach(() => close(server));
 
-  it.for(COLD_REQUESTS)('that refuses connections ends the request to %s with KmsUnavailable at once', async (name) => {
-    await close(server);
-    const request = await prepare(name, { endpoint });
-    expect((await outcomeOf(request, SLACK_MS)).code).toBe('KmsUnavailable');
-    expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
-  });
+  it.for(COLD_REQUESTS)(
+    'that refuses connections makes a request to %s fail with KmsUnavailable at once',
+    async (name) => {
+      await close(server);
+      const request = await prepare(name, { endpoint });
+      expect((await outcomeOf(request, SLACK_MS)).code).toBe('KmsUnavailable');
+      expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
+    },
+  );
 
   it.for(COLD_REQUESTS)(
-    'that stalls in the middle of its answer ends the request to %s at the request time-out',
+    'that stalls in the middle of its response makes a request to %s fail at the request timeout',
     async (name) => {
       const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
       const request = await prepare(name, { endpoint, timeouts });

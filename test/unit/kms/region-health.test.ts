@@ -8,7 +8,7 @@ const COOL_DOWN_MS = 5000;
 /** The cool-down for the random value 0.5: three quarters of its full length. */
 const DRAWN_MS = 3750;
 const JUST_UNDER_ONE = 1 - 2 ** -53;
-/** Faults that start no cool-down, because the region answered. */
+/** Faults that start no cool-down, because the region responded. */
 const ANSWERED = ['throttled', 'misconfigured', 'corrupt'] as const;
 
 function scripted(changes: Partial<FailoverPolicy> = {}): ScriptedRegions {
@@ -36,7 +36,7 @@ describe('a region that failed', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it.for(ANSWERED)('keeps its place in the order if its fault was %s', async (faultClass) => {
+  it.for(ANSWERED)('keeps its place in the order after the fault "%s"', async (faultClass) => {
     const regions = scripted();
     regions.answers = { west: [faultClass] };
     expect(await askedBy(regions)).toBe('west east');
@@ -148,7 +148,7 @@ describe('a cool-down', () => {
     expect(regions.coolDowns).toEqual([`west ${DRAWN_MS}`, `east ${DRAWN_MS}`]);
   });
 
-  it('ends early when the region answers', async () => {
+  it('ends early when the region responds', async () => {
     const regions = scripted();
     regions.answers = { west: ['unavailable', 'ok'], east: ['ok', 'unavailable'] };
     await regions.request();

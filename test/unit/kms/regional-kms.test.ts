@@ -1,4 +1,4 @@
-/** Tests answers that a real KMS never gives: answers that name another key, and answers that are incomplete. */
+/** Tests responses that a real KMS never sends: responses that name another key, and incomplete responses. */
 import { createServer, type Server } from 'node:http';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -42,7 +42,7 @@ const ACTIONS = {
   Decrypt: (keyArn: string) => connect(keyArn).decrypt(Buffer.from('abc'), keyArn, noDeadline()),
 };
 
-describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
+describe.for(Object.entries(ACTIONS))('a response to %s', ([action, act]) => {
   it('is accepted if it is complete and names the requested key or the key behind the alias', async () => {
     answer = WHOLE;
     expect(await act(OURS)).toBeDefined();
@@ -55,7 +55,7 @@ describe.for(Object.entries(ACTIONS))('an answer of %s', ([action, act]) => {
     [ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
     [OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
     [OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
-  ] as const)('to a request for %s is refused if it has %j', async ([keyArn, change, faultClass, errorName]) => {
+  ] as const)('for the key %s is refused if it has %j', async ([keyArn, change, faultClass, errorName]) => {
     answer = { ...WHOLE, ...change };
     expect(await errorOf(act(keyArn))).toMatchObject({ region: 'us-west-2', action, faultClass, errorName });
   });
@@ -66,7 +66,7 @@ it.for([
   ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
   ['GenerateDataKey', { CiphertextBlob: undefined }],
   ['Encrypt', { CiphertextBlob: undefined }],
-] as const)('an incomplete answer of %s (%j) makes the region count as unavailable', async ([action, change]) => {
+] as const)('an incomplete response to %s (%j) makes the region count as unavailable', async ([action, change]) => {
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
     faultClass: 'unavailable',
@@ -123,7 +123,7 @@ it('decrypt accepts wraps up to the maximum length that KMS accepts', async () =
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });
 
-it('a call sends only one request, even if the region fails or stalls in the middle of its answer', async () => {
+it('a call sends only one request, even if the region fails or stalls in the middle of its response', async () => {
   answer = { __type: 'KMSInternalException' };
   for (const [given, isStalling] of [
     [500, false],

@@ -11,7 +11,7 @@ afterEach(() => {
 });
 
 describe('StaticKms', () => {
-  it('wraps and unwraps a key, and does not change the bytes that it was given', async () => {
+  it("wraps and unwraps a key, and does not change the caller's bytes", async () => {
     const kms = new StaticKms(masterKey, {});
     const key = Buffer.alloc(32, 5);
     const wrapped = await kms.wrap(key);

@@ -141,7 +141,7 @@ describe('AwsKms.renew', () => {
     expect(renewed.kmsKeks).toContainEqual(foreign);
   });
 
-  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps for a region under the fault "%s"', async (kind) => {
+  it.for(['down', 'hang', 'garbage'] as const)('keeps the wraps for a region with the fault "%s"', async (kind) => {
     const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });

@@ -117,7 +117,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('causes only one call to a failing region while another region has yet to answer', async () => {
+  it('causes only one call to a failing region while another region has yet to respond', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);
@@ -275,7 +275,7 @@ describe('AwsKms.unwrap', () => {
     }
   });
 
-  it('emits failedOver with the region that answered in place of the preferred region', async () => {
+  it('emits failedOver with the region that responded in place of the preferred region', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['unavailable'], [EAST]: ['throttled', 'always'] };
     expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);

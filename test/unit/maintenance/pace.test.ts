@@ -14,7 +14,7 @@ function waits(): unknown[] {
   return sleep.mock.calls.map(([ms]) => ms);
 }
 
-it('Pace delays each spend until the rate limit covers the earlier ones', async () => {
+it('Pace delays each call of spend until the rate limit covers the earlier calls', async () => {
   const clock = new HandClock();
   const pace = new Pace(10, clock.now);
   for (const amount of [5, 1, 1]) await pace.spend(amount);

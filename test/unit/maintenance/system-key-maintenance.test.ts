@@ -19,7 +19,7 @@ const SYSTEM_KEY_ID = '_SK_svc_prod' as never;
 
 let clock: HandClock;
 let metastore: MemoryMetastore;
-/** The number of the next renewals that make a new wrap. */
+/** How many of the next renewals make a new wrap. */
 let renewals: number;
 let kms: KeyManagementService & WrapRenewer;
 const fake = new FakeKms();

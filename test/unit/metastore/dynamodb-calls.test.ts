@@ -27,7 +27,7 @@ it('the DynamoDB client makes at most 50 calls at a time, because the SDK has 50
 });
 
 /**
- * Prevents answers from the SDK until `release` is called, and starts 50 calls. Later calls wait for one of these to
+ * Starts 50 calls, and withholds the SDK's responses until `release` is called. Later calls wait for one of these to
  * end.
  */
 function busyMetastore(events?: MetastoreEvents): {
@@ -53,7 +53,7 @@ it('the DynamoDB client ends a waiting call as soon as its signal aborts', async
   await Promise.all(calls);
 });
 
-it("the DynamoDB client measures a call's latency from when the call is sent", async () => {
+it("the DynamoDB client measures a call's latency from the time at which it sends the call", async () => {
   let nowMs = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
   const latenciesMs: number[] = [];

@@ -20,7 +20,7 @@ afterAll(async () => {
   await dynamoDb.close();
 });
 
-/** Lists the copies of a table. For each action, DynamoDB gives these answers in order. */
+/** Lists the copies of a table. For each action, DynamoDB returns these responses in order. */
 function copies(answers: Record<string, object[]>): ReturnType<typeof copiesOf> {
   const given: Record<string, object[]> = {
     DescribeTable: [{ Table: { TableArn: 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey' } }],

@@ -69,7 +69,7 @@ describe('a key row', () => {
     },
   );
 
-  it('is refused if the date in KeyRecord differs from its own by less than a double can tell', () => {
+  it("is refused if the date in KeyRecord differs from the row's date by less than a double can represent", () => {
     const changed = { ...item, KeyRecord: { M: { ...inner, Created: { N: '120.00000000000000000001' } } } };
     expect(() => decodeKeyItem(changed)).toThrow('KeyRecord.Created differs from Created');
   });

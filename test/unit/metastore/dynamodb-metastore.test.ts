@@ -25,7 +25,10 @@ afterEach(async () => {
   server = undefined;
 });
 
-/** Starts a fake DynamoDB that answers as `answer` decides. `requests` contains the requests that it received. */
+/**
+ * Starts a fake DynamoDB, which sends the responses that `answer` returns. `requests` contains the requests that it
+ * received.
+ */
 async function open(
   answer: (target: string) => { status: number; body: string } | 'hang' | 'stall',
   requestTimeoutMs = 10_000,
@@ -88,7 +91,7 @@ it.for([
   },
 );
 
-it.for(['127.0.0.1', 'localhost'])('DynamoDbMetastore names the port of %s that refuses connections', async (host) => {
+it.for(['127.0.0.1', 'localhost'])('DynamoDbMetastore names the port on %s that refuses connections', async (host) => {
   const unused = createServer();
   const port = await listen(unused, 0);
   await close(unused);
@@ -154,11 +157,11 @@ it.for([
     { connectionTimeoutMs: 5000, requestTimeoutMs: 7000 },
     { connectionTimeout: 5000, requestTimeout: 7000, socketTimeout: 7000 },
   ],
-] as const)('DynamoDbMetastore, given the options %j, has the time-outs %j', async ([options, timeouts]) => {
+] as const)('DynamoDbMetastore, given the options %j, has the timeouts %j', async ([options, timeouts]) => {
   await open(() => ({ status: 200, body: '{}' }));
   const { port } = (server as Server).address() as AddressInfo;
   const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
-  // The SDK determines the time-outs during the first request.
+  // The SDK determines the timeouts during the first request.
   await client.send(readOne('EncryptionKey', id, created));
   const handler = client.config.requestHandler as unknown as { httpHandlerConfigs(): object };
   expect(handler.httpHandlerConfigs()).toMatchObject({ ...timeouts, throwOnRequestTimeout: true });
@@ -179,7 +182,7 @@ it.for([
 });
 
 it.for(['', 'ab', 'Keys\n', '../keys'])(
-  'DynamoDbMetastore refuses the table name %j even if it is given a client',
+  "DynamoDbMetastore refuses the table name %j even with the caller's client",
   (tableName) => {
     const client = new DynamoDBClient({});
     const error = expect.objectContaining({ code: 'InvalidConfiguration' }) as Error;
@@ -248,7 +251,7 @@ it('DynamoDbMetastore emits an event for each call, and remembers the last state
   expect(requests).toHaveLength(4);
 });
 
-it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not answered by the deadline', async () => {
+it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not responded by the deadline', async () => {
   const { metastore } = await open(() => 'hang');
   const over = new AbortController();
   const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
@@ -258,7 +261,7 @@ it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not answe
 });
 
 it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
-  'the DynamoDbMetastore constructor refuses the time-outs %j',
+  'the DynamoDbMetastore constructor refuses the timeouts %j',
   (timeouts) => {
     expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
       'must be a positive whole number',

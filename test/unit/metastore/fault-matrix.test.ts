@@ -1,4 +1,4 @@
-/** Tests over HTTP how each kind of request ends under each DynamoDB fault, lasting or momentary. */
+/** Tests over HTTP how each kind of request ends under each lasting or momentary DynamoDB fault. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
@@ -7,11 +7,9 @@ import { DynamoDbProxy, type FaultOf, type DynamoDbFault } from '../../support/d
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { WireFixture } from '../../support/wire-fixture.ts';
 
-/** The time-out for faults that give no answer. */
+/** The timeout for faults that prevent a response. */
 const SILENT_TIMEOUT_MS = 2000;
-/**
- * The time-out for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it.
- */
+/** The timeout for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it. */
 const LONG_TIMEOUT_MS = 60_000;
 const SLACK_MS = 5000;
 /** The SDK's longest delays between three attempts: after throttling, and after any other fault. */
@@ -19,7 +17,7 @@ const THROTTLED_DELAY_MS = 2000;
 const OTHER_DELAY_MS = 200;
 /** How long a process remembers that a row was unreadable. */
 const UNREADABLE_MS = 5000;
-/** How long a cell waits after the answer, to see whether the process makes further calls. */
+/** How long a cell waits after a request has ended, to see whether the process makes further calls. */
 const AFTERMATH_MS = 300;
 
 const FAULTS = {
@@ -53,8 +51,8 @@ type When = keyof typeof WHEN;
  * For each fault, how the four requests must end and which calls they must make. A call is written as Q (Query), G
  * (GetItem) or P (PutItem), followed by s (System Key) or i (Intermediate Key).
  * - The SDK makes three attempts at a call if the fault is retryable.
- * - If the answer to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that row,
- *   as it does after losing a creation race.
+ * - If the response to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that
+ *   row, as it does after losing a creation race.
  * - `overtaken`: another process encrypts for the same partition just before the put.
  */
 const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [
@@ -106,7 +104,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.close());
 
-/** Gives the chosen calls a fault. */
+/** Adds the fault to the calls that `when` selects. */
 function faultOf(fault: DynamoDbFault, when: When): FaultOf {
   const { calls, first } = WHEN[when];
   const seen = new Set<string>();

@@ -1,6 +1,6 @@
 /**
  * Tests DynamoDB outages that are not in the fault matrix: a closed port, a deadline, and the rows that the table
- * contains after an answer was lost.
+ * contains after a response was lost.
  */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/reque
 import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
-/** Longer than every bound in this file, so a test fails if a request has to wait for this time-out. */
+/** Longer than every bound in this file, so a test fails if a request has to wait for this timeout. */
 const LONG_MS = 20_000;
 /** A little longer than the SDK's longest delay before a second attempt. */
 const AFTERMATH_MS = 1300;
@@ -72,7 +72,7 @@ describe('a request with a deadline', () => {
   });
 });
 
-describe('a put whose answer is lost', () => {
+describe('a put whose response is lost', () => {
   it('leaves one System Key and one Intermediate Key, and needs one unwrap', async () => {
     const seen = new Set<string>();
     proxy.faultOf = (call) => {

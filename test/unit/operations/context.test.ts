@@ -79,7 +79,7 @@ describe('encrypt and decrypt with a context', () => {
     ]);
   });
 
-  it('open the record of a single field if the request gives its path', async () => {
+  it('open the record of a single field if the request contains its path', async () => {
     const operator = operate();
     const { items } = await sealed(operator, { context: HOME });
     const record = items[0]?.ssn;
@@ -295,17 +295,20 @@ describe('skipSealed', () => {
     expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
   });
 
-  it.for([{}, { context: HOME }])('encrypts a string that only looks like a record, with %j', async (request) => {
-    const world = new FakeDependencies();
-    const operator = operate(world.process());
-    const stranger = operate();
-    for (const before of [{}, { context: HOME }]) {
-      const document = await sealOnce(stranger, before);
-      const again = await sealOnce(operator, { document, ...request, skipSealed: true });
-      const opened = await operator.answer('decrypt-fields', { document: again, fields: ['$.s'], ...request });
-      expect(opened['document']).toEqual(document);
-    }
-  });
+  it.for([{}, { context: HOME }])(
+    'encrypts a string that only looks like a record (request with %j)',
+    async (request) => {
+      const world = new FakeDependencies();
+      const operator = operate(world.process());
+      const stranger = operate();
+      for (const before of [{}, { context: HOME }]) {
+        const document = await sealOnce(stranger, before);
+        const again = await sealOnce(operator, { document, ...request, skipSealed: true });
+        const opened = await operator.answer('decrypt-fields', { document: again, fields: ['$.s'], ...request });
+        expect(opened['document']).toEqual(document);
+      }
+    },
+  );
 });
 
 describe('exactInteger', () => {

@@ -68,7 +68,7 @@ describe('encrypt-fields', () => {
     await expect(sealedForm('{"x":0,"\\n":1}', ['$["\\\\"]'])).rejects.toMatchObject({ code: 'FieldNotFound' });
   });
 
-  it('answers a request that has documentText with documentText', async () => {
+  it('returns documentText if the request has documentText', async () => {
     const { answer } = operate();
     const documentText = '{"a": 1.00, "b": 2.0}';
     const sealed = (await answer('encrypt-fields', { documentText, fields: ['$.a'] }))['documentText'] as string;
@@ -103,7 +103,7 @@ describe('encrypt-fields', () => {
     });
   });
 
-  it('leaves a record unchanged with skipSealed only if this partition can decrypt the record', async () => {
+  it('leaves a record unchanged only if skipSealed is set and this partition can decrypt the record', async () => {
     const { answer } = operate();
     const seal = async (partition: string): Promise<unknown> =>
       (await answer('encrypt-fields', { document: 1, fields: ['$'] }, partition))['document'];
@@ -201,7 +201,7 @@ describe('encrypt-fields', () => {
     });
   });
 
-  it('refuses too much plaintext, or an answer that is too large, before it reads a key', async () => {
+  it('refuses too much plaintext, or a response that is too large, before it reads a key', async () => {
     const world = new FakeDependencies();
     const body = { document: ['aaaa', 'bbbb'], fields: ['$[*]'] };
     const small = operate(world.process(), { plaintextLimitBytes: 11 });
@@ -225,7 +225,7 @@ describe('encrypt-fields', () => {
     timers.mockRestore();
   });
 
-  it('computes the exact length of its answer before it encrypts', async () => {
+  it('computes the exact length of its response before it encrypts', async () => {
     const sizes: number[] = [];
     const answerFits = (answer: string): boolean => sizes.push(answer.length) > 0;
     const document = { a: 'é', b: [1, 2.5, null], c: 'x'.repeat(1000) };
@@ -316,7 +316,7 @@ describe('decrypt-fields', () => {
     }
   });
 
-  it('waits for all its work before it fails, because Lambda freezes the process after the answer', async () => {
+  it('waits for all its work before it fails, because Lambda freezes the process after the response', async () => {
     const world = new FakeDependencies();
     const warm = operate(world.process());
     const seal = async (partition: string): Promise<unknown> =>

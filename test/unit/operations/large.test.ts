@@ -25,7 +25,7 @@ it.for(FORMS)('encrypt, rewrap and decrypt process a large payload, given the op
 
 afterEach(() => vi.restoreAllMocks());
 
-it('operations free the memory of large payloads before they answer', async () => {
+it('operations free the memory of large payloads before they return', async () => {
   const { answer } = operate();
   const sealToJson = vi.spyOn(Session.prototype, 'encryptToJson');
   const seal = vi.spyOn(Session.prototype, 'encrypt');

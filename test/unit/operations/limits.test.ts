@@ -108,7 +108,7 @@ describe('the document of a request', () => {
   });
 
   it.for(['tenant-1', 'é', '🔑'.repeat(20)])(
-    'is refused before any key is read if the answer would be one character too long (partition %s)',
+    'is refused before any key is read if the response would be one character too long (partition %s)',
     async (partition) => {
       const world = new FakeDependencies();
       const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };

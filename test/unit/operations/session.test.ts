@@ -144,7 +144,7 @@ describe('the field methods of a session', () => {
     },
   );
 
-  it("bind fields by the request's context, not by the session's", async () => {
+  it("bind fields to the request's context, and refuse a session that has a context", async () => {
     const request = { context: { table: 'orders' }, contextFrom: { id: '$.id' }, bindPath: 'exact' } as const;
     const sealing = await encryptFields(session, { document: { id: 7, card: '4111' }, fields: ['$.card'], ...request });
     const opened = await decryptFields(session, { document: sealing, all: true, ...request });

@@ -226,7 +226,7 @@ it('hasRepeatedNames finds a repeated name in the same texts as locateValues', (
   expect(compare(repetitive, countsRepeatedName, locatesRepeatedName)).toBeGreaterThan(ENOUGH);
 });
 
-/** JSON texts with numbers of many lengths and forms, in strings too. */
+/** JSON texts with numbers of many lengths and forms, including numbers inside strings. */
 const numeric = fc.oneof(
   fc.bigInt().map(String),
   fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),

@@ -51,14 +51,17 @@ describe('a partition', () => {
     { names, letter: 'é' },
     { names: regional, letter: 'a' },
     { names: { ...regional, service: 'ü' }, letter: '\u{1f511}' },
-  ])('can have a name with which the key ID has 2,048 bytes, but not a longer name: %j', ({ names: owned, letter }) => {
-    const naming = new KeyNaming(owned);
-    const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
-    const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
-    const longest = letters + 'x'.repeat(room - Buffer.byteLength(letters));
-    expect(naming.parsePartition(longest)).toBe(longest);
-    expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
-  });
+  ])(
+    'can have a name that makes the key ID 2,048 bytes long, but not a longer name: %j',
+    ({ names: owned, letter }) => {
+      const naming = new KeyNaming(owned);
+      const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
+      const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
+      const longest = letters + 'x'.repeat(room - Buffer.byteLength(letters));
+      expect(naming.parsePartition(longest)).toBe(longest);
+      expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
+    },
+  );
 
   it('has a name that is never normalised, so that two encodings of the same letter name two partitions', async () => {
     const service = new FakeDependencies().process();

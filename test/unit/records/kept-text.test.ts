@@ -1,6 +1,6 @@
 /**
- * Tests that what a process keeps of a record, such as the ID of its key, does not keep the whole text of the record
- * in memory. V8 makes a part of a long string as a slice, which refers to the long string.
+ * Tests that the parts of a record that a process keeps, such as its key ID, do not keep the record's whole text in
+ * memory. V8 represents a substring of a long string as a slice, which refers to the whole string.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -39,7 +39,7 @@ it('DynamoDbRows tries again to describe the table and to read a page', { timeou
 });
 
 it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
-  'DynamoDbRows takes %s for a fault of the item, and not of the table',
+  'DynamoDbRows treats %s as a fault of the item, not of the table',
   async (name) => {
     stub = await startStub(refusal(name));
     const write = openRows(stub.url).replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));

@@ -39,8 +39,9 @@ async function replaced(text: string): Promise<{ readonly text: string; readonly
 }
 
 /**
- * Works on as many pages of the file as given, or on all, and ends as an error of the run would end it.
- * @returns the position after the last of these pages, if it is wanted
+ * Replaces the records in the first `pages` pages of the file, or in all pages. Stops after them as an error would stop
+ * the run.
+ * @returns the position after the last of these pages, if `isSaved` is set
  */
 async function work(
   from: Position | undefined,
@@ -77,14 +78,14 @@ describe('JsonLinesRows', () => {
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
   });
 
-  it('goes on from a position again if the run that went on from it stopped before a later one was saved', async () => {
+  it('can continue from a position again if the first continued run stopped before it saved a later position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const partials = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
     // This run stops after its first page.
     await work(saved, { pages: 1 });
     expect((await readdir(folder)).toSorted()).toEqual(['in', ...partials]);
-    // This one stops after it has made a position that no caller saves.
+    // This run stops after it has made a position that no caller saves.
     await work(saved, { pages: 1, isSaved: true });
     await work(saved);
     expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"new"}\n'.repeat(5000));

@@ -1,4 +1,4 @@
-/** Tests of PostgresRows on a stub pool. test/peers tests it on a real server. */
+/** Tests PostgresRows on a stub pool. test/peers tests it on a real server. */
 import { expect, it } from 'vitest';
 import type { SourceFault } from '../../../src/maintenance/reencryption/rows.ts';
 import { PostgresRows, type RowsPool } from '../../../src/rows/postgres-rows.ts';
@@ -7,7 +7,9 @@ import { errorOf } from '../../support/fakes.ts';
 const OPTIONS = { table: 'orders', fields: ['card'] };
 const NAMES = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
 
-/** A source whose pool answers the questions about the table's columns, and then with `answer`. */
+/**
+ * A source whose pool describes the table's columns and key, and returns the rows of `answer` for every other query.
+ */
 function rowsWith(answer: () => (string | null)[][]): PostgresRows {
   const pool: RowsPool = {
     query: async ({ text }) => {
@@ -37,7 +39,7 @@ it.for<[string, boolean]>([
   ['42501', false],
   ['42P01', false],
   ['25P02', false],
-])('says whether a retry may help after the error %s: %s', async ([code, mayPass]) => {
+])('PostgresRows says whether a retry may help after the error %s: %s', async ([code, mayPass]) => {
   const rows = rowsWith(() => {
     throw Object.assign(new Error('secret'), { code });
   });
@@ -46,7 +48,7 @@ it.for<[string, boolean]>([
   expect(fault.message).toBe(`The table orders fails: ${code}`);
 });
 
-it('tries again to read a page', async () => {
+it('PostgresRows tries again to read a page', async () => {
   let failures = 0;
   const rows = rowsWith(() => {
     failures += 1;
@@ -56,7 +58,7 @@ it('tries again to read a page', async () => {
   expect((await rows.pages(undefined).next()).value).toHaveLength(1);
 });
 
-it('reads no cell from a column that is NULL', async () => {
+it('PostgresRows reads no cell from a column that is NULL', async () => {
   const rows = rowsWith(() => [
     ['1', 'kf1.'],
     ['2', null],

@@ -55,7 +55,7 @@ function send(...bodies: string[]): ReturnType<SqsQueues['send']> {
   return new SqsQueues().send(`${endpoint}/111122223333/out`, messages(...bodies), neverAborted);
 }
 
-/** The answer with which SQS accepts all messages of a call, except those in `failed`. */
+/** The response with which SQS accepts all messages of a call, except those in `failed`. */
 function taken(call: Call, failed: readonly object[] = []): Answer {
   const ids = new Set(failed.map((one) => (one as { Id: string }).Id));
   const Successful = (call.input.Entries ?? [])
@@ -113,7 +113,7 @@ describe('SqsQueues.send', () => {
     expect(await send('a')).toEqual([{ errorName: Code, isTransient: false, refusesContent: true }]);
   });
 
-  it('reports a fault for a message that the answer does not list', async () => {
+  it('reports a fault for a message that the response does not list', async () => {
     answer = () => ({ body: { Successful: [{ Id: '0', MessageId: 'm', MD5OfMessageBody: 'x' }] } });
     expect(await send('a', 'b')).toEqual([undefined, { errorName: 'NoAnswer', isTransient: true }]);
   });
@@ -150,20 +150,20 @@ function hurryTimers(): void {
 describe('SqsQueues', () => {
   afterEach(() => vi.restoreAllMocks());
 
-  it('ends a call after its time-out if the connection does not open', async () => {
+  it('ends a call after its timeout if the connection does not open', async () => {
     hurryTimers();
     const connecting = holdConnections();
     expect(await send('a')).toEqual([{ errorName: 'TimeoutError', isTransient: false }]);
     expect(connecting).toHaveBeenCalledTimes(3);
   });
 
-  it('ends a call after its time-out if SQS accepts the call and does not answer', async () => {
+  it('ends a call after its timeout if SQS accepts the call but does not respond', async () => {
     hurryTimers();
     answer = () => 'hold';
     expect(await send('a')).toEqual([{ errorName: 'ETIMEDOUT', isTransient: false }]);
   });
 
-  it('ends a call after its time-out if the answer stops in the middle', async () => {
+  it('ends a call after its timeout if the response stops in the middle', async () => {
     // oxlint-disable-next-line typescript/unbound-method -- it is called with the socket as its `this`
     const real = Socket.prototype.setTimeout;
     vi.spyOn(Socket.prototype, 'setTimeout').mockImplementation(function (this: Socket, ms, fire) {

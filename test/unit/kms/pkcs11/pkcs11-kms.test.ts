@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KeyfoldError, MemoryMetastore, SessionFactory } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
-import { kmsContract } from '../../../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
 import { FAKE_DRIVER_PATH, FakeToken, GCM, KEY_WRAP_PAD } from '../../../support/fake-hsm/fake-token.ts';
@@ -24,12 +24,20 @@ const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
 const count = (calls: readonly string[], name: string): number => calls.filter((call) => call === name).length;
 
 describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with the mechanism %s', (mechanism) => {
-  runContract(
-    'Pkcs11Kms as a KMS',
-    kmsContract(() => token.open({ mechanism }), {
-      openFailing: () => token.open({ mechanism, tokenLabel: 'absent' }),
-    }),
-  );
+  let keyLabels = ['keyfold'];
+  const open = (): Pkcs11Kms => token.open({ mechanism, keyLabels });
+  const faults = {
+    openFailing: () => token.open({ mechanism, keyLabels, tokenLabel: 'absent' }),
+    openHanging: () => {
+      token.set({ faults: { C_OpenSession: 1500 } });
+      token.loseSessions();
+      return open();
+    },
+    openRefused: () => token.open({ mechanism, keyLabels: ['absent'] }),
+    rotate: () => void (keyLabels = ['older key', 'keyfold']),
+  };
+  runContract('Pkcs11Kms as a KMS', kmsContract(open, faults));
+  runContract('Pkcs11Kms as a renewer of wraps', wrapRenewerContract(open, faults));
 
   it('reports changed bytes as unreadable, whatever error code the library returns for them', async () => {
     const kms = token.open({ mechanism });
@@ -52,7 +60,7 @@ describe('the mechanism', () => {
   it.each([
     [[GCM, KEY_WRAP_PAD], /^pkcs11:gcm:keyfold:[A-Za-z0-9+/]{80}$/],
     [[KEY_WRAP_PAD], /^pkcs11:kwp:keyfold:[A-Za-z0-9+/]{54}==$/],
-  ])('is the first that a token with %j has', async (mechanisms, form) => {
+  ])("defaults to the first one in Keyfold's order that the token supports (token: %j)", async (mechanisms, form) => {
     token.set({ mechanisms });
     expect(await textOf(token.open())).toMatch(form);
   });
@@ -69,7 +77,7 @@ describe('the mechanism', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'WrapDoesNotOpen' });
   });
 
-  it('CKM_AES_KEY_WRAP_PAD leaves no System Key in the token, also if the token fails', async () => {
+  it('CKM_AES_KEY_WRAP_PAD leaves no System Key in the token, even if the token fails', async () => {
     const kms = token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' });
     await unwrap(kms, await wrap(kms));
     const calls = token.takeCalls();
@@ -119,7 +127,7 @@ describe('the keys', () => {
   });
 });
 
-describe('the log-in', () => {
+describe('the login', () => {
   it('happens once per process, and a hundred concurrent requests cause only one unwrap', async () => {
     const metastore = new MemoryMetastore();
     let pins = 0;
@@ -149,11 +157,11 @@ describe('the log-in', () => {
     expect(count(token.takeCalls(), 'C_Login')).toBe(1);
   });
 
-  it('does not repeat a refused PIN, even if the refusal came after the time-out or to another instance', async () => {
+  it('does not repeat a refused PIN, even if the refusal came after the timeout or to another instance', async () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
-    // The retries may see the refusal or only time-outs: that depends on how long the thread takes to start.
+    // The retries see either the refusal or only timeouts, depending on how long the thread takes to start.
     expect(await errorOf(wrap(hurried))).toBeInstanceOf(KeyfoldError);
     for (const kms of [token.open(refused), token.open(refused), hurried]) {
       expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -216,7 +224,7 @@ describe('Pkcs11Kms', () => {
     ['C_Initialize', 'CKR_GENERAL_ERROR', 'KmsUnavailable'],
     ['C_Encrypt', 'CKR_DEVICE_ERROR', 'KmsUnavailable'],
     ['C_Encrypt', 'CKR_VENDOR_DEFINED', 'KmsUnavailable'],
-  ])('turns the fault of %s, %s, into %s', async (call, code, expected) => {
+  ])('reports a failure of %s with %s as %s', async (call, code, expected) => {
     token.set({ faults: { [call]: code } });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe(expected);
@@ -247,14 +255,14 @@ describe('Pkcs11Kms', () => {
     expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
   });
 
-  it('ends a call in time if the token does not answer, and serves later calls', async () => {
+  it('ends a call in time if the token does not respond, and serves later calls', async () => {
     const wrapped = await wrap(token.open());
     const kms = token.open({ requestTimeoutMs: 300 });
     token.set({ faults: { C_DecryptInit: 1500 } });
     expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoAnswerInTime' });
     token.set({ faults: {} });
-    // The thread is still in the call that has been given up.
+    // The thread is still busy with the abandoned call.
     await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
   });
 
@@ -280,7 +288,7 @@ describe('Pkcs11Kms', () => {
   });
 });
 
-describe('the maintenance with Pkcs11Kms', () => {
+describe('maintenance with Pkcs11Kms', () => {
   it('reports whether the token unwraps a System Key, and makes no new wraps', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);

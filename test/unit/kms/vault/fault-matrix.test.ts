@@ -10,14 +10,14 @@ import { StubCluster, StubVault, VAULT_FAULTS, type VaultFault } from '../../../
 // With a probability of 6 %, a throttled request tries another address first. With this value, it never does.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
-/** The time-out for an address that hangs. */
+/** The timeout for an address that hangs. */
 const HANGING_TIMEOUT_MS = 500;
-/** The time-out for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
+/** The timeout for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 9000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };
 const DELAYS_MS = (FAILOVER.maxRounds - 1) * FAILOVER.throttledDelayMs;
-/** How long a cell waits after the answer, to see whether the process makes further calls. */
+/** How long a cell waits after a request has ended, to see whether the process makes further calls. */
 const AFTERMATH_MS = 100;
 
 const PLACES = { first: [0], other: [1], all: [0, 1] } as const;
@@ -108,7 +108,7 @@ async function cell(name: RequestName, fault: VaultFault, place: Place): Promise
 describe.concurrent('the requests new SK, known SK, cold and warm', () => {
   const rows = VAULT_FAULTS.flatMap((fault) => (['first', 'other', 'all'] as const).map((place) => ({ fault, place })));
 
-  it.for(rows)('end as expected with the fault $fault at $place of the addresses', async ({ fault, place }) => {
+  it.for(rows)('end as expected under the fault $fault (addresses: $place)', async ({ fault, place }) => {
     const outcomes = await Promise.all(REQUEST_NAMES.map((name) => cell(name, fault, place)));
     expect(outcomes).toEqual(expectedOf(fault, place));
   });

@@ -42,7 +42,7 @@ const ENCRYPT = 'transit/encrypt/keyfold';
 const LOGIN = 'auth/approle/login';
 const RENEW = 'auth/token/renew-self';
 
-describe('the log-in', () => {
+describe('the login', () => {
   it.each<[string, VaultAuth, string, object]>([
     ['by AppRole', APPROLE, 'auth/approle/login', { role_id: 'role-id', secret_id: 'secret-id' }],
     ['by AppRole without a secret ID', { method: 'approle', roleId: 'r' }, 'auth/approle/login', { role_id: 'r' }],
@@ -117,7 +117,7 @@ describe('the log-in', () => {
     ['KmsUnavailable', 'StsUnavailable', 'error making request: Post "https://sts.amazonaws.com/": EOF'],
     ['KmsMisconfigured', 'LoginRefused', stsError('AccessDenied')],
     ['KmsMisconfigured', 'LoginRefused', 'received error code 400 from STS: '],
-  ])('by AWS fails with %s (%s) if Vault answers: %s', async ([code, name, text]) => {
+  ])('by AWS fails with %s (%s) if Vault reports: %s', async ([code, name, text]) => {
     cluster.loginRefusal = `error making upstream request: ${text}`;
     const error = await errorOf(wrap(open({ method: 'aws', role: 'orders', credentials: IDENTITY })));
     expect(error).toMatchObject({ code, message: expect.stringContaining(`(${name})`) as string });
@@ -192,7 +192,7 @@ describe('the token', () => {
   });
 
   it.for([307, 412, 429, 473, 500, 503])(
-    'serves until it expires if Vault answers the renewal with %d',
+    'is used until it expires if Vault responds to the renewal with %d',
     async (status) => {
       const kms = open(APPROLE);
       await wrap(kms);
@@ -215,7 +215,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('is replaced if the clock has stepped back to before the log-in', async () => {
+  it('is replaced if the clock has stepped back to before the login', async () => {
     const kms = open(APPROLE);
     await wrap(kms);
     clock.advance(-HOUR_MS);

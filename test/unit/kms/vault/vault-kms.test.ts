@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.ts';
-import { kmsContract } from '../../../../src/testing/index.ts';
+import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
 import { ForgetfulProxy } from '../../../support/forgetful-proxy.ts';
@@ -15,6 +15,8 @@ const TOKEN = { method: 'token', token: 'fixed' } as const;
 
 let cluster: StubCluster;
 let stub: StubVault;
+/** More addresses. They stop after each test. */
+const stubs: StubVault[] = [];
 let attempts: Attempt[];
 
 beforeEach(async () => {
@@ -22,9 +24,9 @@ beforeEach(async () => {
   stub = await StubVault.start(cluster);
   attempts = [];
 });
-afterEach(() => {
+afterEach(async () => {
   vi.restoreAllMocks();
-  return stub.stop();
+  await Promise.all([stub, ...stubs.splice(0)].map((each) => each.stop()));
 });
 
 const options = (changes: Partial<VaultKmsOptions> = {}): VaultKmsOptions => ({
@@ -39,10 +41,18 @@ const open = (changes: Partial<VaultKmsOptions> = {}): VaultKms => new VaultKms(
 const wrapped = async (kms = open()): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
 
 describe('VaultKms', () => {
-  runContract(
-    'as a KMS',
-    kmsContract(() => open(), { openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }) }),
-  );
+  const faults = {
+    openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }),
+    openHanging: async () => {
+      const silent = await StubVault.start(cluster);
+      stubs.push(silent);
+      await silent.befall('hang');
+      return open({ addresses: [silent.url] });
+    },
+    openRefused: () => open({ auth: { method: 'token', token: 'wrong' } }),
+  };
+  runContract('as a KMS', kmsContract(open, faults));
+  runContract('as a renewer of wraps', wrapRenewerContract(open, faults));
 
   it("stores Vault's ciphertext unchanged", async () => {
     const bytes = await wrapped();
@@ -50,7 +60,7 @@ describe('VaultKms', () => {
     expect(await open().unwrap(bytes, noDeadline())).toEqual({ key: KEY });
   });
 
-  it('zeroes the bytes of the answers that hold a key', async () => {
+  it('zeroes the bytes of each response that holds a key', async () => {
     const bytes = await wrapped();
     const answers: Uint8Array[] = [];
     const concat = Buffer.concat.bind(Buffer);
@@ -65,7 +75,7 @@ describe('VaultKms', () => {
     expect(answers.every((chunk) => chunk.every((byte) => byte === 0))).toBe(true);
   });
 
-  it('sends nothing through a proxy to an address without TLS, which is on this machine', async () => {
+  it('bypasses the proxy for an address without TLS, because such an address is on this machine', async () => {
     const proxy = await startStub({ status: 502, body: '' });
     const { options: agent } = globalAgent;
     const { proxyEnv } = agent;
@@ -167,7 +177,7 @@ describe('VaultKms', () => {
     ['with a ciphertext of another form', 200, '{"data":{"ciphertext":"sealed"}}'],
     ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
     ['with 204', 204, ''],
-  ])('treats an answer %s as an outage', async (_name, status, body) => {
+  ])('treats a response %s as an outage', async (_name, status, body) => {
     const odd = await startStub({ status, body });
     expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({ code: 'KmsUnavailable' });
     await odd.stop();
@@ -179,7 +189,7 @@ describe('VaultKms', () => {
     ['IncompleteAnswer', { plaintext: 7 }],
     ['IncompleteAnswer', {}],
     ['AnswerTooLong', { plaintext: 'A'.repeat(70_000) }],
-  ] as const)('throws KmsUnavailable (%s) if an answer has invalid data', async ([name, data]) => {
+  ] as const)('throws KmsUnavailable (%s) if a response has invalid data', async ([name, data]) => {
     const bytes = await wrapped();
     const odd = await startStub({ status: 200, body: JSON.stringify({ data }) });
     const error = await errorOf(open({ addresses: [odd.url] }).unwrap(bytes, noDeadline()));
@@ -187,7 +197,7 @@ describe('VaultKms', () => {
     await odd.stop();
   });
 
-  it('lets the maintenance see which addresses unwrap a System Key, and makes no new wrap', async () => {
+  it('reports to maintenance which addresses unwrap a System Key, and makes no new wrap', async () => {
     const other = await StubVault.start(cluster);
     const kms = open({ addresses: [stub.url, other.url] });
     const bytes = await wrapped();
@@ -212,7 +222,7 @@ describe('VaultKms', () => {
     await other.stop();
   });
 
-  it('shows no token, key or answer text in its errors and events', async () => {
+  it('shows no token, key or response text in its errors and events', async () => {
     const echo = await startStub(({ headers, body }) => ({
       status: 403,
       body: JSON.stringify({ errors: [`${String(headers['x-vault-token'])} ${body}`] }),

@@ -9,7 +9,7 @@ import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
 const KINDS = ['pg', 'mysql'] as const;
 type Kind = (typeof KINDS)[number];
 
-/** A query as a driver gets it. */
+/** A query as a driver receives it. */
 interface Sent {
   readonly text: string;
   readonly values: readonly unknown[];
@@ -19,7 +19,7 @@ interface Sent {
 class StubConnection {
   readonly processID = 7;
   readonly threadId = 7;
-  /** Whether the network has dropped the connection, so that no answer comes. */
+  /** Whether the network has dropped the connection, so that no response comes. */
   isDead = false;
   isClosed = false;
   readonly #pool: StubPool;
@@ -54,7 +54,7 @@ class StubPool {
   readonly idle: StubConnection[] = [];
   readonly made: StubConnection[] = [];
   readonly sent: Sent[] = [];
-  /** The answer to each query, in the form of the driver. */
+  /** The result of each query, in the driver's form. */
   answers: (query: Sent) => unknown = () => ({ rows: [], rowCount: 0 });
 
   answer = async (query: Sent): Promise<unknown> => {
@@ -90,18 +90,18 @@ class StubPool {
   }
 }
 
-/** The driver's answer to a SELECT: each row is a date in seconds and a string. */
+/** The driver's result of a SELECT: each row is a date in seconds and a string. */
 function rowsOf(kind: Kind, rows: readonly (readonly [number, string])[]): unknown {
   if (kind === 'pg') return { rows: rows.map(([seconds, text]) => [String(seconds), text]), rowCount: rows.length };
   return rows.map(([seconds, text]) => [new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' '), text]);
 }
 
-/** The driver's answer to a write. */
+/** The driver's result of a write. */
 function written(kind: Kind, rows: number): unknown {
   return kind === 'pg' ? { rows: [], rowCount: rows } : { affectedRows: rows };
 }
 
-/** MySQL's answer to a query is the rows themselves. This one says that the session is safe. */
+/** The MySQL driver returns the rows themselves. This row says that the session is safe. */
 const SAFE = [['1']];
 
 const RECORD = keyRecord('_SK_stub', 60);
@@ -281,7 +281,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
-  it('are followed by a request to cancel the query if it takes too long', async () => {
+  it('have their query cancelled over another connection if it takes too long', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;
@@ -294,7 +294,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
   });
 
-  it('are followed by a request to cancel the query if the caller has reached the deadline', async () => {
+  it("have their query cancelled over another connection when the caller's deadline passes", async () => {
     const metastore = pool.metastore(kind);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { inspect } from 'node:util';
+import { isUint8Array } from 'node:util/types';
+import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
+import type { KeyManagementService, RowProofBasis, Wrapped } from '../envelope/ports.ts';
+import { KeyfoldError, type ErrorCode } from '../errors.ts';
+import { mustFailWith, type Opener } from './contract-case.ts';
+import { noDeadline } from './hand-clock.ts';
+
+/** Bytes that no service returned as a wrap: too short, not text, or text in another form. */
+export const FOREIGN: readonly Uint8Array[] = [
+  Uint8Array.of(),
+  Uint8Array.of(0),
+  Uint8Array.from({ length: 200 }, (_, i) => i),
+  Uint8Array.from(Buffer.from('{"wrapped":"by another service"}')),
+];
+
+/** The number of changed wraps that a case tries. A call may cost money. */
+const MAX_CHANGES = 128;
+
+/** Wraps a key without a deadline. */
+export async function wrap(kms: KeyManagementService, key: Uint8Array): Promise<Wrapped> {
+  const answer = await kms.wrap(key, noDeadline());
+  return isUint8Array(answer) ? { wrapped: answer } : answer;
+}
+
+/** The key in a wrap, in the memory that the plug-in returned. */
+export async function keyIn(kms: KeyManagementService, wrapped: Uint8Array): Promise<Buffer> {
+  const unwrapped = await kms.unwrap(wrapped, noDeadline());
+  assert.ok('key' in unwrapped, 'the wrap must unwrap');
+  assert.ok(isUint8Array(unwrapped.key), 'the key must be a Buffer');
+  return Buffer.from(unwrapped.key.buffer, unwrapped.key.byteOffset, unwrapped.key.byteLength);
+}
+
+/** Checks that a KMS unwraps bytes to this key, with this basis for the proof of the row. */
+export async function mustUnwrapTo(
+  kms: KeyManagementService,
+  wrapped: Uint8Array,
+  key: Buffer,
+  rowProof: RowProofBasis | undefined,
+): Promise<void> {
+  const unwrapped = await kms.unwrap(wrapped, noDeadline());
+  assert.ok('key' in unwrapped, 'the wrap must unwrap');
+  assert.deepEqual(Buffer.from(unwrapped.key), key);
+  assert.deepEqual(basisOf(unwrapped.rowProof), basisOf(rowProof));
+  if (rowProof === undefined) return;
+  assert.equal(rowProof.key.length, KEY_BYTES, 'the key of a basis has 32 bytes');
+  assert.notDeepEqual(Buffer.from(rowProof.key), key, 'the key of a basis must not be the System Key');
+}
+
+function basisOf(basis: RowProofBasis | undefined): { key: Buffer; sealed: Buffer } | undefined {
+  return basis && { key: Buffer.from(basis.key), sealed: Buffer.from(basis.sealed) };
+}
+
+/** The wrap with one bit changed, at each position or at 128 of them. */
+export function flipped(wrapped: Uint8Array): Buffer[] {
+  const count = Math.min(wrapped.length, MAX_CHANGES);
+  return Array.from({ length: count }, (_, i) => {
+    const changed = Buffer.from(wrapped);
+    const at = Math.floor((i * wrapped.length) / count);
+    changed[at] = (changed[at] ?? 0) ^ 1;
+    return changed;
+  });
+}
+
+/** The wrap without some of its bytes, and with one byte more. */
+export function resized(wrapped: Uint8Array): Buffer[] {
+  const whole = Buffer.from(wrapped);
+  const cut = [whole.subarray(0, -1), whole.subarray(1), whole.subarray(0, whole.length / 2)];
+  return [...cut, Buffer.concat([whole, Buffer.from('A')])];
+}
+
+/** Checks that a text for an operator or a caller shows none of these bytes. */
+export function mustNotShow(said: unknown, secrets: readonly Uint8Array[]): void {
+  const text = inspect(said, { depth: 10, maxArrayLength: null, maxStringLength: null });
+  for (const secret of secrets.map((bytes) => Buffer.from(bytes))) {
+    const hex = secret.toString('hex');
+    const forms = [
+      secret.toString('latin1'),
+      secret.toString('base64').replace(/=+$/, ''),
+      secret.toString('base64url'),
+      hex,
+      hex.replace(/..(?!$)/g, '$& '),
+      secret.join(', '),
+    ];
+    const shown = forms.find((form) => form.length >= 8 && text.includes(form));
+    assert.equal(shown, undefined, 'no error and no reason may contain a key or a wrap');
+  }
+}
+
+/** Bytes as a view in the middle of a larger array, as callers may pass them. */
+export function asView(bytes: Uint8Array): Uint8Array {
+  const larger = new Uint8Array(bytes.length + 40).fill(0xa5);
+  larger.set(bytes, 24);
+  return larger.subarray(24, 24 + bytes.length);
+}
+
+/** Checks the reason for bytes that a KMS can never unwrap. */
+export function mustBeReason(unreadable: unknown): void {
+  assert.ok(typeof unreadable === 'string' && unreadable !== '', 'unreadable must be a reason');
+}
+
+/** What becomes of changed bytes. @throws Error if they unwrap to another key, or reject with another code */
+export async function outcomeOf(kms: KeyManagementService, changed: Uint8Array, key: Buffer): Promise<string> {
+  try {
+    const unwrapped = await kms.unwrap(changed, noDeadline());
+    if (!('key' in unwrapped)) {
+      mustBeReason(unwrapped.unreadable);
+      mustNotShow(unwrapped.unreadable, [key, changed]);
+      return 'unreadable';
+    }
+    assert.deepEqual(Buffer.from(unwrapped.key), key, 'changed bytes must not unwrap to another key');
+    return 'opened';
+  } catch (cause) {
+    if (!(cause instanceof KeyfoldError && cause.code === 'KmsMisconfigured')) throw cause;
+    mustNotShow(cause, [key, changed]);
+    return 'refused';
+  }
+}
+
+/** Checks that wrap and unwrap reject with one of these codes, and that the errors show neither a key nor a wrap. */
+export async function mustRefuse(
+  open: Opener<KeyManagementService>,
+  openRefusing: Opener<KeyManagementService>,
+  codes: readonly ErrorCode[],
+): Promise<void> {
+  const key = randomKeyBytes();
+  const { wrapped } = await wrap(await open(), key);
+  const kms = await openRefusing();
+  const errors = [
+    await mustFailWith(kms.wrap(key, noDeadline()), 'wrap', codes),
+    await mustFailWith(kms.unwrap(wrapped, noDeadline()), 'unwrap', codes),
+  ];
+  for (const error of errors) mustNotShow(error, [key, wrapped]);
+}

@@ -1,0 +1,56 @@
+import { FUNCTION, optional, type Types } from '../input/checks.ts';
+import {
+  abortCase,
+  caseWith,
+  CONTRACT_OPTIONS,
+  hangCases,
+  mustFailWith,
+  type Call,
+  type ContractCase,
+  type ContractOptions,
+  type Opener,
+} from './contract-case.ts';
+import { noDeadline } from './hand-clock.ts';
+
+/** Options of the contracts of a metastore. */
+export interface StoreContractOptions<T> extends ContractOptions<T> {
+  /**
+   * Makes a plug-in whose store is missing, such as a table that does not exist. It may reject itself. Without it, the
+   * case is omitted.
+   */
+  readonly openMissing?: Opener<T>;
+}
+
+export const STORE_OPTIONS: Types<StoreContractOptions<unknown>> = {
+  ...CONTRACT_OPTIONS,
+  openMissing: optional(FUNCTION),
+};
+
+/** The cases about outages and deadlines, for these calls. */
+export function outageCases<T>(
+  open: Opener<T>,
+  { openFailing, openHanging, openMissing }: StoreContractOptions<T>,
+  calls: readonly Call<T>[],
+): ContractCase[] {
+  const mustBeUnavailable = async (openFaulty: Opener<T>): Promise<void> => {
+    // Each call has a plug-in of its own, so that a store which the last call has created is found.
+    for (const [name, call] of calls) {
+      const made = (async () => openFaulty())();
+      const work = made.then((plugIn) => call(plugIn, noDeadline()) ?? ABSENT_METHOD);
+      if ((await work.catch(() => undefined)) === ABSENT_METHOD) continue;
+      await mustFailWith(work, name, ['MetastoreUnavailable']);
+    }
+  };
+  return [
+    abortCase(open, () => calls),
+    ...caseWith(openFailing, 'rejects with MetastoreUnavailable if its store does not answer', mustBeUnavailable),
+    ...caseWith(
+      openMissing,
+      'rejects with MetastoreUnavailable if its store is missing, and does not create it',
+      mustBeUnavailable,
+    ),
+    ...hangCases(openHanging, () => calls),
+  ];
+}
+
+const ABSENT_METHOD = Symbol('The plug-in does not have this method.');

@@ -1,0 +1,383 @@
+/** Tests that each case of the contracts of a metastore fails for a metastore that breaks it. */
+import { describe, expect, it } from 'vitest';
+import {
+  KeyfoldError,
+  MemoryMetastore,
+  type EnvelopeKeyRecord,
+  type KeyMeta,
+  type Metastore,
+  type SystemKeyStore,
+} from '../../../src/index.ts';
+import {
+  metastoreContract,
+  systemKeyStoreContract,
+  type MetastoreContractOptions,
+} from '../../../src/testing/index.ts';
+import { failuresOf } from '../../support/contract/failures.ts';
+
+/** A metastore in memory that differs from a sound one in some methods. */
+function metastores(
+  changeOf: (sound: MemoryMetastore) => Partial<Metastore & SystemKeyStore>,
+): () => Metastore & SystemKeyStore {
+  const memory = new MemoryMetastore();
+  const methods: Metastore & SystemKeyStore = {
+    load: (id, created) => memory.load(id, created),
+    loadLatest: (id) => memory.loadLatest(id),
+    loadRecent: (id, notAfter) => memory.loadRecent(id, notAfter),
+    store: (record) => memory.store(record),
+    rows: (id) => memory.rows(id),
+    replaceKey: (record, key) => memory.replaceKey(record, key),
+  };
+  return () => ({ ...methods, ...changeOf(memory) });
+}
+
+/** The record under another ID. */
+function as(id: KeyMeta['id'], record: EnvelopeKeyRecord | undefined): EnvelopeKeyRecord | undefined {
+  return record && { ...record, id };
+}
+
+/** Takes IDs for the same if they are the same after a conversion. */
+function sameIds(memory: MemoryMetastore, convert: (id: string) => string): Partial<Metastore> {
+  const converted = (id: KeyMeta['id']): KeyMeta['id'] => convert(id) as KeyMeta['id'];
+  return {
+    load: async (id, created) => as(id, await memory.load(converted(id), created)),
+    loadLatest: async (id) => as(id, await memory.loadLatest(converted(id))),
+    store: (record) => memory.store({ ...record, id: converted(record.id) }),
+  };
+}
+
+/** Stores dates after a conversion. */
+function otherDates(memory: MemoryMetastore, convert: (created: number) => number): Partial<Metastore> {
+  const converted = (created: KeyMeta['created']): KeyMeta['created'] => convert(created) as KeyMeta['created'];
+  return {
+    load: (id, created) => memory.load(id, converted(created)),
+    store: (record) => memory.store({ ...record, created: converted(record.created) }),
+  };
+}
+
+describe('metastoreContract', () => {
+  const failing = new KeyfoldError('MetastoreUnavailable', 'Down.');
+
+  it('passes for a metastore without loadRecent', async () => {
+    const memory = new MemoryMetastore();
+    const open = (): Metastore => ({
+      load: (id, created) => memory.load(id, created),
+      loadLatest: (id) => memory.loadLatest(id),
+      store: (record) => memory.store(record),
+    });
+    expect(await failuresOf(metastoreContract(open))).toEqual([]);
+  });
+
+  it.each<[string, (sound: MemoryMetastore) => Partial<Metastore>, string]>([
+    [
+      'loses the proof of a row',
+      (memory) => ({ store: (record) => memory.store({ ...record, proof: undefined }) }),
+      'values that were stored',
+    ],
+    [
+      'loses the revocation of a row',
+      (memory) => ({ store: (record) => memory.store({ ...record, revoked: false }) }),
+      'values that were stored',
+    ],
+    [
+      'does not tell upper case from lower case',
+      (memory) => ({ load: (id, created) => memory.load(id.replace('_sk_', '_SK_') as typeof id, created) }),
+      'another ID or another date',
+    ],
+    [
+      'does not tell one Unicode normalisation from another',
+      (memory) => sameIds(memory, (id) => id.normalize('NFC')),
+      'keeps IDs apart',
+    ],
+    ['does not tell cases apart', (memory) => sameIds(memory, (id) => id.toLowerCase()), 'keeps IDs apart'],
+    ['trims its IDs', (memory) => sameIds(memory, (id) => id.trimEnd()), 'keeps IDs apart'],
+    [
+      'reads an ID as a pattern',
+      (memory) => ({
+        loadLatest: async (id) => {
+          const isPattern = id.includes('%') && id.endsWith('_ids');
+          return (
+            (await memory.loadLatest(id)) ?? (isPattern ? memory.loadLatest('_IK_tenant_ids' as typeof id) : undefined)
+          );
+        },
+      }),
+      'keeps IDs apart',
+    ],
+    ['cuts long IDs off', (memory) => sameIds(memory, (id) => id.slice(0, 2000)), 'a long ID'],
+    ['keeps dates in 32 bits', (memory) => otherDates(memory, (created) => created | 0), 'keeps dates exactly'],
+    ['rounds dates', (memory) => otherDates(memory, Math.fround), 'keeps dates exactly'],
+    [
+      'orders dates as text',
+      (memory) => ({
+        loadLatest: async (id) =>
+          (await memory.rows(id)).toSorted((a, b) => (String(a.created) < String(b.created) ? 1 : -1))[0],
+      }),
+      'keeps dates exactly',
+    ],
+    [
+      'keeps a sealed key as text',
+      (memory) => ({
+        store: (record) =>
+          memory.store({ ...record, encryptedKey: Buffer.from(Buffer.from(record.encryptedKey).toString()) }),
+      }),
+      'every byte of a sealed key',
+    ],
+    [
+      'cuts a sealed key off',
+      (memory) => ({
+        store: (record) => memory.store({ ...record, encryptedKey: record.encryptedKey.subarray(0, 4096) }),
+      }),
+      'every byte of a sealed key',
+    ],
+    [
+      'remembers that a row is absent',
+      (memory) => {
+        const absent = new Set<string>();
+        return {
+          load: async (id, created) => {
+            const name = `${id} ${created}`;
+            if (absent.has(name)) return undefined;
+            const found = await memory.load(id, created);
+            if (found === undefined) absent.add(name);
+            return found;
+          },
+        };
+      },
+      'shows a stored record at once',
+    ],
+    [
+      'remembers the latest row',
+      (memory) => {
+        const latest = new Map<string, EnvelopeKeyRecord>();
+        return {
+          loadLatest: async (id) => {
+            const found = latest.get(id) ?? (await memory.loadLatest(id));
+            if (found !== undefined) latest.set(id, found);
+            return found;
+          },
+        };
+      },
+      'shows a stored record at once',
+    ],
+    [
+      'looks for a row before it stores one, without a condition',
+      (memory) => ({
+        store: async (record) => {
+          const present = await memory.load(record.id, record.created);
+          await new Promise((resolve) => void setTimeout(resolve));
+          if (present !== undefined) return 'duplicate';
+          await memory.store(record);
+          return 'stored';
+        },
+      }),
+      'stores only one of many concurrent records',
+    ],
+    [
+      'rejects an aborted call with its own error',
+      (memory) => ({
+        load: async (id, created, { signal }) => {
+          if (signal.aborted) throw new KeyfoldError('MetastoreUnavailable', 'Aborted.');
+          return memory.load(id, created);
+        },
+      }),
+      'under an aborted deadline',
+    ],
+    [
+      'takes any row for the latest',
+      (memory) => ({ loadLatest: async (id) => (await memory.rows(id)).at(-1) }),
+      'with the latest date',
+    ],
+    [
+      'returns recent rows in the wrong order',
+      (memory) => ({ loadRecent: async (id, notAfter) => (await memory.loadRecent(id, notAfter)).toReversed() }),
+      'ten latest records',
+    ],
+    [
+      'reports a duplicate as stored',
+      (memory) => ({ store: async (record) => memory.store(record).then(() => 'stored' as const) }),
+      'as a duplicate',
+    ],
+    [
+      'reports a duplicate during an outage',
+      () => ({ store: async () => 'duplicate' as const }),
+      'values that were stored',
+    ],
+  ])('fails for a metastore that %s', async (_name, changeOf, failure) => {
+    expect(await failuresOf(metastoreContract(metastores(changeOf)))).toContainEqual(expect.stringContaining(failure));
+  });
+
+  it("fails for a metastore that stores the caller's arrays instead of copies", async () => {
+    const rows = new Map<string, EnvelopeKeyRecord>();
+    const open = metastores((memory) => ({
+      store: async (record) => {
+        rows.set(`${record.id} ${record.created}`, record);
+        return memory.store(record);
+      },
+      load: async (id, created) => rows.get(`${id} ${created}`),
+    }));
+    expect(await failuresOf(metastoreContract(open))).toContainEqual(expect.stringContaining('copies the sealed key'));
+  });
+
+  it.each(['load', 'loadLatest', 'loadRecent'] as const)(
+    'fails for a metastore whose %s returns its stored objects instead of copies',
+    async (method) => {
+      const held = new Map<string, unknown>();
+      const open = metastores((memory) => ({
+        [method]: async (...args: [KeyMeta['id'], KeyMeta['created']]) => {
+          const name = args.slice(0, 2).join(' ');
+          if (!held.has(name)) held.set(name, await memory[method](...args));
+          return held.get(name);
+        },
+      }));
+      expect(await failuresOf(metastoreContract(open))).toContainEqual(expect.stringContaining('has loaded'));
+    },
+  );
+
+  it('fails for a metastore that reports an absent row during an outage', async () => {
+    const openFailing = metastores(() => ({
+      load: async () => undefined,
+      loadLatest: () => Promise.reject(failing),
+      loadRecent: () => Promise.reject(failing),
+      store: () => Promise.reject(failing),
+    }));
+    const open = metastores(() => ({}));
+    expect(await failuresOf(metastoreContract(open, { openFailing }))).toEqual([
+      'rejects with MetastoreUnavailable if its store does not answer',
+    ]);
+  });
+
+  it.each<[string, MetastoreContractOptions, string]>([
+    [
+      'creates a store that is missing',
+      { openMissing: metastores(() => ({})) },
+      'rejects with MetastoreUnavailable if its store is missing, and does not create it',
+    ],
+    [
+      'ignores the deadline while it waits',
+      { openHanging: metastores(() => ({ loadRecent: () => new Promise(() => {}) })) },
+      'rejects with the reason of the signal if the deadline passes while its service does not answer',
+    ],
+  ])('fails for a metastore that %s', async (_name, options, failure) => {
+    expect(
+      await failuresOf(
+        metastoreContract(
+          metastores(() => ({})),
+          options,
+        ),
+      ),
+    ).toEqual([failure]);
+  });
+
+  it('passes for a metastore that cannot be opened without its store', async () => {
+    expect(
+      await failuresOf(
+        metastoreContract(
+          metastores(() => ({})),
+          { openMissing: () => Promise.reject(failing) },
+        ),
+      ),
+    ).toEqual([]);
+  });
+
+  it('tests no date after the last one that the store can hold', async () => {
+    const lastDate = 2 ** 31 - 1;
+    const open = metastores((memory) => otherDates(memory, (created) => Math.min(created, lastDate)));
+    expect(await failuresOf(metastoreContract(open, { lastDate }))).toEqual([]);
+  });
+});
+
+describe('systemKeyStoreContract', () => {
+  const down = new KeyfoldError('MetastoreUnavailable', 'Down.');
+  const sick = { rows: () => Promise.reject(down), replaceKey: () => Promise.reject(down) };
+
+  it.each<[string, Partial<SystemKeyStore>]>([
+    ['lists no rows during an outage', { ...sick, rows: async () => [] }],
+    ['reports a changed row during an outage', { ...sick, replaceKey: async () => 'changed' as const }],
+  ])('fails for a store that %s', async (_name, changes) => {
+    const openFailing = metastores(() => changes);
+    expect(
+      await failuresOf(
+        systemKeyStoreContract(
+          metastores(() => ({})),
+          { openFailing },
+        ),
+      ),
+    ).toEqual(['rejects with MetastoreUnavailable if its store does not answer']);
+  });
+
+  it('fails for a store that ignores the deadline while it waits', async () => {
+    const openHanging = metastores(() => ({ rows: () => new Promise(() => {}) }));
+    expect(
+      await failuresOf(
+        systemKeyStoreContract(
+          metastores(() => ({})),
+          { openHanging },
+        ),
+      ),
+    ).toEqual(['rejects with the reason of the signal if the deadline passes while its service does not answer']);
+  });
+
+  it.each<[string, (sound: MemoryMetastore) => Partial<Metastore & SystemKeyStore>, string]>([
+    [
+      'lists rows in the wrong order',
+      (memory) => ({ rows: async (id) => (await memory.rows(id)).toReversed() }),
+      'lists all rows',
+    ],
+    [
+      'returns its stored rows instead of copies',
+      (memory) => {
+        const held = new Map<string, ReturnType<MemoryMetastore['rows']>>();
+        return { rows: async (id) => held.get(id) ?? held.set(id, memory.rows(id)).get(id) ?? [] };
+      },
+      'has listed',
+    ],
+    [
+      'shows a replaced key late',
+      (memory) => {
+        const seen = new Map<string, EnvelopeKeyRecord | undefined>();
+        return {
+          load: async (id: KeyMeta['id'], created: KeyMeta['created']) => {
+            const name = `${id} ${created}`;
+            if (!seen.has(name)) seen.set(name, await memory.load(id, created));
+            return seen.get(name);
+          },
+        };
+      },
+      'shows a replaced key at once',
+    ],
+    [
+      'loses the proof when it replaces a key',
+      (memory) => ({
+        load: async (id: KeyMeta['id'], created: KeyMeta['created']) => {
+          const record = await memory.load(id, created);
+          return record && { ...record, ...(String(record.encryptedKey) === 'renewed' && { proof: undefined }) };
+        },
+      }),
+      'keeps the rest of the row',
+    ],
+    [
+      'rejects an aborted call with its own error',
+      (memory) => ({
+        rows: async (id, { signal }) => {
+          if (signal.aborted) throw new KeyfoldError('MetastoreUnavailable', 'Aborted.');
+          return memory.rows(id);
+        },
+      }),
+      'under an aborted deadline',
+    ],
+    [
+      'replaces a key without checking the row',
+      (memory) => ({
+        replaceKey: async (record, key) => {
+          const present = await memory.load(record.id, record.created);
+          if (present !== undefined) await memory.replaceKey(present, key);
+          return 'replaced' as const;
+        },
+      }),
+      'only if it has not changed',
+    ],
+  ])('fails for a store that %s', async (_name, changeOf, failure) => {
+    const failures = await failuresOf(systemKeyStoreContract(metastores(changeOf)));
+    expect(failures).toContainEqual(expect.stringContaining(failure));
+  });
+});
