@@ -6,8 +6,16 @@ import type { AnsweredRequest } from './request-log.ts';
 
 /** Lambda's limit for an event and for a response. */
 const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
+/** Lambda's limit for the event of an asynchronous invocation. */
+const MAX_ASYNCHRONOUS_BYTES = 1024 * 1024;
 /** The name of a function. It may have the prefix of a full or partial ARN, and a version. */
-const NAME = /^(?:(?:arn:aws:lambda:us-west-2:)?111122223333:function:)?([^:]+)(?::([^:]+))?$/;
+const NAME =
+  /^(?=.{1,170}$)(?:(?:arn:aws[a-zA-Z-]*:lambda:)?([a-z]{2}(?:-[a-z]+){1,2}-\d):)?(?:(\d{12}):)?(?:function:)?([\w.-]+)(?::(\$LATEST|[\w-]+))?$/;
+const REGION = 'us-west-2';
+const ACCOUNT = '111122223333';
+const LATEST = '$LATEST';
+const INVOCATION_TYPES = ['RequestResponse', 'Event', 'DryRun'];
+const LOG_TYPES = ['None', 'Tail'];
 /** The accepted `x-amz-` headers: headers that every SDK sends, and headers that this API emulates. */
 const HEADERS = /^x-amz-(?:content-sha256|date|invocation-type|log-type|security-token|user-agent)$/;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
@@ -55,37 +63,40 @@ async function invoke(
   request: IncomingMessage,
   requestId: string,
 ): Promise<Answer> {
-  const named = readName(segment);
-  const asked = new Map(Object.entries(functions)).get(named.name);
+  const named = NAME.exec(decoded(segment));
   const foreign = Object.keys(request.headers).find((name) => name.startsWith('x-amz-') && !HEADERS.test(name));
+  const { 'x-amz-log-type': logType = 'None', 'x-amz-invocation-type': type = 'RequestResponse' } = request.headers;
   const body = await readBody(request, MAX_PAYLOAD_BYTES);
   if (body === undefined) return refusal(413, 'RequestTooLargeException', 'The event is larger than 6 MiB.');
-  if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'The function does not exist.');
-  const { 'x-amz-log-type': logType = 'None' } = request.headers;
+  if (named === null) return refusal(400, 'ValidationException', 'The name of the function is malformed.');
+  if (!INVOCATION_TYPES.includes(String(type)))
+    return refusal(400, 'ValidationException', `The invocation type must be one of ${INVOCATION_TYPES.join(', ')}.`);
+  if (!LOG_TYPES.includes(String(logType)))
+    return refusal(400, 'ValidationException', `The log type must be one of ${LOG_TYPES.join(', ')}.`);
+  const [, region = REGION, account = ACCOUNT, name = '', ofName] = named;
   const { searchParams } = new URL(request.url ?? '', 'http://127.0.0.1');
-  const qualifier = searchParams.get('Qualifier') ?? named.qualifier;
+  const qualifier = searchParams.get('Qualifier') ?? ofName ?? LATEST;
+  if (ofName !== undefined && qualifier !== ofName)
+    return refusal(400, 'InvalidParameterValueException', 'The version in the name is not the one in the request.');
+  const asked = region === REGION && account === ACCOUNT ? new Map(Object.entries(functions)).get(name) : undefined;
+  if (asked === undefined) return refusal(404, 'ResourceNotFoundException', 'The function does not exist.');
   if (logType !== 'None') return refusal(400, 'InvalidParameterValueException', 'Log types are not emulated.');
   if (foreign !== undefined)
     return refusal(400, 'InvalidParameterValueException', `The header ${foreign} is not emulated.`);
-  if (qualifier !== '$LATEST') return refusal(404, 'ResourceNotFoundException', 'The version or alias does not exist.');
+  if (qualifier !== LATEST) return refusal(404, 'ResourceNotFoundException', 'The version or alias does not exist.');
+  if (type === 'Event' && body.length > MAX_ASYNCHRONOUS_BYTES)
+    return refusal(413, 'RequestTooLargeException', 'The event of an asynchronous invocation is larger than 1 MiB.');
   const payload = body.length === 0 ? '{}' : body.toString();
   if (!isJson(payload)) return refusal(400, 'InvalidRequestContentException', 'The event is not JSON.');
-  switch (request.headers['x-amz-invocation-type'] ?? 'RequestResponse') {
-    case 'RequestResponse':
-      return respond(asked, payload, requestId);
-    case 'Event':
-      // As in Lambda, the caller does not learn of a failure. Lambda would retry twice, which this server does not do.
-      asked.run(payload, FUNCTION_TIMEOUT_MS, requestId).catch(() => {});
-      return { status: 202, headers: {}, body: '' };
-    case 'DryRun':
-      return { status: 204, headers: {}, body: '' };
-    default:
-      return refusal(400, 'InvalidParameterValueException', 'The invocation type does not exist.');
-  }
+  if (type === 'DryRun') return { status: 204, headers: {}, body: '' };
+  if (type === 'RequestResponse') return respond(asked, payload, requestId);
+  // As in Lambda, the caller does not learn of a failure. Lambda would retry twice, which this server does not do.
+  asked.run(payload, FUNCTION_TIMEOUT_MS, requestId).catch(() => {});
+  return { status: 202, headers: {}, body: '' };
 }
 
 async function respond(asked: LocalFunction, payload: string, requestId: string): Promise<Answer> {
-  const headers = { 'content-type': 'application/json', 'x-amz-executed-version': '$LATEST' };
+  const headers = { 'content-type': 'application/json', 'x-amz-executed-version': LATEST };
   try {
     const body = await asked.run(payload, FUNCTION_TIMEOUT_MS, requestId);
     if (Buffer.byteLength(body) <= MAX_PAYLOAD_BYTES) return { status: 200, headers, body };
@@ -110,14 +121,6 @@ function refusal(status: number, type: string, message: string): Answer {
     headers: { 'content-type': 'application/json', 'x-amzn-errortype': type, connection: 'close' },
     body: JSON.stringify({ Type: 'User', Message: message }),
   };
-}
-
-/**
- * Reads the name and the version of a function. The name is empty if the segment is neither a valid name nor an ARN.
- */
-function readName(segment: string): { name: string; qualifier: string } {
-  const [, name = '', qualifier = '$LATEST'] = NAME.exec(decoded(segment)) ?? [];
-  return { name, qualifier };
 }
 
 function decoded(segment: string): string {

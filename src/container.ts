@@ -38,6 +38,8 @@ import { DynamoDbMetastore } from './metastore/dynamodb-metastore.ts';
 import { DynamoDbRowTransfer } from './metastore/dynamodb-row-transfer.ts';
 import { DynamoDbSource, openSqlSource } from './metastore/key-row-sources.ts';
 import { openDatabase } from './metastore/sql/open-database.ts';
+import { SqlErasureRegister } from './metastore/sql/sql-erasure-register.ts';
+import { SqlErasureTables } from './metastore/sql/sql-erasure-tables.ts';
 import { SqlMetastore } from './metastore/sql/sql-metastore.ts';
 import { SqlOperatorTable } from './metastore/sql/sql-operator-table.ts';
 import { KeyNaming, type ServiceNames } from './records/ids.ts';
@@ -185,12 +187,16 @@ export const operatorAdapters = {
       // The option --against names a second table.
       openTable: ({ tableName }: DynamoDbMetastoreOptions): KeyTable =>
         tableName === undefined ? new SqlOperatorTable(database) : onlyDynamoDb(),
-      openErasureTables: onlyDynamoDb,
+      openErasureTables: (_: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>
+        new SqlErasureTables(database, names),
       openImport: onlyDynamoDb,
       openCopy: onlyDynamoDb,
       openRotation: (config: AppConfig) => rotationOn(metastore, config),
       openSessions: (config: AppConfig) => sessionsOn(metastore, config),
-      openMaintenance: (config: AppConfig, dryRun: boolean) => maintenanceOn(metastore, config, { dryRun }),
+      openMaintenance: (config: AppConfig, dryRun: boolean) => {
+        const erasures = new SqlErasureRegister(database, config.names);
+        return maintenanceOn(metastore, config, { dryRun, erasures });
+      },
     };
   },
   openRows: async (options: RowsOptions): Promise<RowSource> => {
@@ -232,7 +238,7 @@ async function sessionsOn(metastore: Metastore, { names, policy, proofs, kms }: 
 async function maintenanceOn(
   store: Metastore & SystemKeyStore,
   { names, policy, kms: config }: AppConfig,
-  { dryRun, ...register }: { readonly dryRun: boolean; readonly erasures?: ErasureRegister },
+  { dryRun, ...register }: { readonly dryRun: boolean; readonly erasures: ErasureRegister },
 ): Promise<SystemKeyMaintenance> {
   const kms = config.kind === 'pkcs11' ? await openHsm(config) : await openMaintainable(config);
   return new SystemKeyMaintenance({

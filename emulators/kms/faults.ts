@@ -50,7 +50,7 @@ export function parseFault(value: unknown): Fault {
 export class Throttle {
   readonly #perSecond: number;
   #tokens: number;
-  #filledAtMs = Date.now();
+  #filledAtMs = performance.now();
 
   constructor(perSecond: number) {
     this.#perSecond = perSecond;
@@ -59,7 +59,7 @@ export class Throttle {
 
   /** Takes a token for one call. Returns false if no token is left, in which case the caller must refuse the call. */
   admits(): boolean {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);
     this.#filledAtMs = nowMs;
     if (this.#tokens < 1) return false;

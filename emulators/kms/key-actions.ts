@@ -30,6 +30,8 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   CreateKey: {
     members: ['Description', ...Object.keys(EMULATED)],
     perform: (store, place, input) => {
+      if (input.optional('KeySpec') !== undefined && input.optional('CustomerMasterKeySpec') !== undefined)
+        throw validation('You cannot specify KeySpec and CustomerMasterKeySpec in the same request');
       for (const [option, emulated] of Object.entries(EMULATED)) {
         if ((input.optional(option) ?? emulated) === emulated) continue;
         throw new KmsApiError('UnsupportedOperationException', `Only ${option} ${emulated} is emulated`);
@@ -102,7 +104,7 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   GetKeyRotationStatus: {
     members: ['KeyId'],
     perform: (store, place, input) => {
-      const { keyId, rotationDays, state } = store.findOwn(place, input.keyId());
+      const { keyId, rotationDays, state } = store.findById(place, input.keyId());
       const KeyRotationEnabled = rotationDays !== undefined && state !== 'PendingDeletion';
       return { KeyId: keyId, KeyRotationEnabled, ...(KeyRotationEnabled && { RotationPeriodInDays: rotationDays }) };
     },

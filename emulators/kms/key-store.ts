@@ -90,17 +90,25 @@ export class KeyStore {
   }
 
   /**
-   * Finds a key that the caller may manage. The key must belong to the caller's account, and `keyId` must be its ID or
-   * ARN.
+   * Finds a key by its ID or ARN.
    * @throws KmsApiError as KMS does, even if `keyId` is an alias
    */
-  findOwn(place: Place, keyId: string): EmulatedKey {
+  findById(place: Place, keyId: string): EmulatedKey {
     const { resource } = parseKeyId(place, keyId);
     if (resource.startsWith('alias/')) {
       const type = keyId.startsWith('arn:') ? 'InvalidArnException' : 'NotFoundException';
       throw new KmsApiError(type, `Invalid keyId '${keyId}': this action takes a key id or key ARN, not an alias`);
     }
-    const key = this.find(place, keyId);
+    return this.find(place, keyId);
+  }
+
+  /**
+   * Finds a key that the caller may manage. The key must belong to the caller's account, and `keyId` must be its ID or
+   * ARN.
+   * @throws KmsApiError as KMS does
+   */
+  findOwn(place: Place, keyId: string): EmulatedKey {
+    const key = this.findById(place, keyId);
     if (key.account === place.account) return key;
     throw new KmsApiError('AccessDeniedException', `${keyArn(key)} is not a key of this account`);
   }
@@ -110,8 +118,10 @@ export class KeyStore {
     return this.keysOf(region).find((key) => key.keyId === keyId);
   }
 
+  /** An alias. Undefined if it does not exist, or if its key is deleted: KMS deletes the aliases of a key with it. */
   alias(place: Place, name: string): EmulatedAlias | undefined {
-    return this.#aliases.get(aliasArn({ ...place, name, keyId: '' }));
+    const alias = this.#aliases.get(aliasArn({ ...place, name, keyId: '' }));
+    return alias && this.#keyOfId(place, alias.keyId) && alias;
   }
 
   /** Points an alias to a key, and creates the alias if it does not exist. */
@@ -125,7 +135,9 @@ export class KeyStore {
   }
 
   aliasesOf(place: Place): EmulatedAlias[] {
-    const own = [...this.#aliases.values()].filter((a) => a.region === place.region && a.account === place.account);
+    const own = [...this.#aliases.values()].filter(
+      (a) => a.region === place.region && a.account === place.account && this.#keyOfId(place, a.keyId) !== undefined,
+    );
     return own.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 

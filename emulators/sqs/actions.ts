@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input } from './input.ts';
 import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MAX_BYTES, readContent, sizeOf } from './message.ts';
-import type { Queue } from './queue.ts';
+import { MAX_VISIBILITY_TIMEOUT_SECONDS, type Queue } from './queue.ts';
 import { checkNames, numberOf, withDefaults } from './queue-attributes.ts';
 import type { QueueStore } from './queue-store.ts';
 import { checkSystemNames, receivedMessage } from './received.ts';
-import { SqsError } from './sqs-error.ts';
+import { missing, SqsError } from './sqs-error.ts';
 
 /** An emulated SQS action. */
 export interface Action {
@@ -15,7 +15,6 @@ export interface Action {
   readonly perform: (store: QueueStore, input: Input, gone: AbortSignal) => object | Promise<object>;
 }
 
-const MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200;
 /** The interval at which a long poll checks the queue. */
 const POLL_INTERVAL_MS = 20;
 
@@ -55,11 +54,8 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   SetQueueAttributes: {
     members: ['QueueUrl', 'Attributes'],
     perform: (store, input) => {
-      if (input.optional('Attributes') === undefined)
-        throw new SqsError('MissingParameter', 'The request must contain the parameter Attributes.');
-      const attributes = input.map('Attributes');
-      if ('FifoQueue' in attributes) throw new SqsError('InvalidAttributeName', 'FifoQueue cannot be changed.');
-      store.at(input.text('QueueUrl')).setAttributes(attributes);
+      if (input.optional('Attributes') === undefined) throw missing('Attributes');
+      store.at(input.text('QueueUrl')).setAttributes(input.map('Attributes'));
       return {};
     },
   },
@@ -96,9 +92,9 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       const names = input.texts('MessageAttributeNames');
       const systemNames = [...input.texts('MessageSystemAttributeNames'), ...input.texts('AttributeNames')];
       checkSystemNames(systemNames);
-      const untilMs = Date.now() + waitSeconds * 1000;
+      const untilMs = performance.now() + waitSeconds * 1000;
       let received = queue.receive(max, visibilitySeconds);
-      while (received.length === 0 && Date.now() < untilMs && !gone.aborted) {
+      while (received.length === 0 && performance.now() < untilMs && !gone.aborted) {
         await sleep(POLL_INTERVAL_MS);
         if (!gone.aborted) received = queue.receive(max, visibilitySeconds);
       }
@@ -145,7 +141,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
 function readAttributes(queue: Queue): Record<string, string> {
   const { visible, inFlight, delayed } = queue.counts();
   return {
-    ...withDefaults(queue.attributes),
+    ...withDefaults(queue.attributes, queue.isFifo),
     QueueArn: queue.arn,
     CreatedTimestamp: String(queue.createdSeconds),
     LastModifiedTimestamp: String(queue.modifiedSeconds),
@@ -173,7 +169,7 @@ function performEach(entries: readonly Input[], work: (entry: Input) => object):
 
 function hide(queue: Queue, input: Input): void {
   const seconds = input.number('VisibilityTimeout', 0, MAX_VISIBILITY_TIMEOUT_SECONDS);
-  if (seconds === undefined) throw new SqsError('MissingParameter', 'There is no VisibilityTimeout.');
+  if (seconds === undefined) throw missing('VisibilityTimeout');
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }
 

@@ -1,4 +1,4 @@
-import { invalid, SqsError, unsupported } from './sqs-error.ts';
+import { invalid, missing, SqsError, unsupported } from './sqs-error.ts';
 
 /** Reads the members of an SQS request or of a batch entry. Each method checks the member that it returns. */
 export class Input {
@@ -32,7 +32,7 @@ export class Input {
   text(name: string): string {
     const value = this.optionalText(name);
     if (value !== undefined) return value;
-    throw new SqsError('MissingParameter', `The request must contain the parameter ${name}.`);
+    throw missing(name);
   }
 
   /** An integer from `min` to `max`. Undefined if the member is absent. */

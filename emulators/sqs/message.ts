@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Input } from './input.ts';
-import { invalid, SqsError } from './sqs-error.ts';
+import { invalid, missing, SqsError } from './sqs-error.ts';
 
 /** A message attribute in the JSON protocol. `BinaryValue` is base64. */
 export interface WireAttribute {
@@ -49,13 +49,13 @@ export function readContent(input: Input, isFifo: boolean, maxBytes: number): Co
     deduplicationId: idOf(input, 'MessageDeduplicationId'),
     delaySeconds: input.number('DelaySeconds', 0, 900),
   };
-  if (content.body === '') throw invalid('The message body must not be empty.');
+  if (content.body === '') throw missing('MessageBody');
   if (FORBIDDEN.test(content.body)) {
     throw new SqsError('InvalidMessageContents', 'The message contains characters outside the allowed set.');
   }
   if (!isFifo && content.deduplicationId !== undefined)
     throw invalid('The parameter MessageDeduplicationId is not valid for this queue type.');
-  if (isFifo && content.delaySeconds !== undefined)
+  if (isFifo && (content.delaySeconds ?? 0) > 0)
     throw invalid('The parameter DelaySeconds is not valid for this queue type.');
   if (sizeOf(content) > maxBytes) throw invalid(`One or more parameters are invalid: longer than ${maxBytes} bytes.`);
   return content;
@@ -91,10 +91,7 @@ function readAttribute(name: string, attribute: unknown): WireAttribute {
   if (kind === 'Binary' && Buffer.from(value, 'base64').toString('base64') !== value)
     throw invalid(`The message attribute '${name}' must be base64.`);
   if (kind !== 'Binary' && FORBIDDEN.test(value))
-    throw new SqsError(
-      'InvalidMessageContents',
-      `The message attribute '${name}' has characters outside the allowed set.`,
-    );
+    throw invalid(`The message attribute '${name}' has characters outside the allowed set.`);
   if (kind === 'Number' && !isNumber(value))
     throw invalid(`The message attribute '${name}' must be a number, from 10^-128 to 10^126.`);
   return kind === 'Binary' ? { DataType, BinaryValue: value } : { DataType, StringValue: value };

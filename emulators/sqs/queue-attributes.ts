@@ -12,8 +12,11 @@ const NUMBERS: Readonly<Record<string, readonly [min: number, max: number, byDef
   VisibilityTimeout: [0, 43_200, 30],
 };
 
+/** The queue attributes that only a FIFO queue has. */
+const OF_FIFO = ['FifoQueue', 'ContentBasedDeduplication'];
+
 /** The queue attributes that a request can set. */
-export const SETTABLE = [...Object.keys(NUMBERS), 'RedrivePolicy', 'FifoQueue', 'ContentBasedDeduplication'];
+export const SETTABLE = [...Object.keys(NUMBERS), 'RedrivePolicy', ...OF_FIFO];
 
 /** The queue attributes that a request can only read. */
 export const READABLE = [
@@ -50,25 +53,32 @@ export function numberOf(attributes: QueueAttributes, name: string): number {
   return Number(attributes[name] ?? NUMBERS[name]?.[2]);
 }
 
-/** Adds the defaults of the integer attributes that are not set. */
-export function withDefaults(attributes: QueueAttributes): QueueAttributes {
+/** Adds the defaults of the attributes that are not set. */
+export function withDefaults(attributes: QueueAttributes, isFifo: boolean): QueueAttributes {
   const defaults = Object.entries(NUMBERS).map(([name, [, , byDefault]]) => [name, String(byDefault)]);
-  return { ...(Object.fromEntries(defaults) as QueueAttributes), ...attributes };
+  return {
+    ...(Object.fromEntries(defaults) as QueueAttributes),
+    ...(isFifo && { ContentBasedDeduplication: 'false' }),
+    ...attributes,
+  };
 }
 
 /** @throws SqsError if SQS would refuse a name or a value, or if the emulator does not support the attribute */
 export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (UNSUPPORTED.includes(name)) throw unsupported(`the attribute ${name}`);
-    if (!SETTABLE.includes(name)) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${name}.`);
+    const isKnown = SETTABLE.includes(name) && (isFifo || !OF_FIFO.includes(name));
+    if (!isKnown) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${name}.`);
     const [min, max] = NUMBERS[name] ?? [];
     if (min !== undefined && max !== undefined) {
       if (!/^\d{1,9}$/.test(value) || Number(value) < min || Number(value) > max)
         throw invalidValue(name, `must be from ${min} to ${max}`);
     } else if (name === 'RedrivePolicy') {
       redrivePolicyOf(attributes);
-    } else if (!isFifo || !['true', ...(name === 'FifoQueue' ? [] : ['false'])].includes(value)) {
-      throw invalidValue(name, 'must be true, of a queue whose name ends in .fifo');
+    } else if (name === 'FifoQueue' && value !== 'true') {
+      throw invalidValue(name, 'must be true, because the type of a queue cannot be changed');
+    } else if (value !== 'true' && value !== 'false') {
+      throw invalidValue(name, 'must be true or false');
     }
   }
 }

@@ -1,19 +1,25 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Content } from './message.ts';
 import { checkAttributes, numberOf, redrivePolicyOf, type QueueAttributes } from './queue-attributes.ts';
-import { invalid, SqsError } from './sqs-error.ts';
+import { invalid, missing, SqsError } from './sqs-error.ts';
 
 /** A message in a queue, with its delivery state. */
 export interface Message extends Content {
   readonly messageId: string;
   readonly sentAtMs: number;
+  /** When the message came into its queue. The retention period of the queue begins then. */
+  storedAtMs: number;
   readonly sequenceNumber: string | undefined;
   firstReceivedAtMs: number | undefined;
+  /** When the message was last received. */
+  receivedAtMs: number;
   receiveCount: number;
   /** Until this time the message is delayed or in flight, and `receive` skips it. */
   hiddenUntilMs: number;
   /** The handle of the last receive. Undefined if no client has received the message. */
   receiptHandle: string | undefined;
+  /** The handles of all receives. */
+  readonly handles: string[];
   /**
    * The ARN of the queue that moved the message to this dead-letter queue. Undefined if the message came here directly.
    */
@@ -21,6 +27,9 @@ export interface Message extends Content {
 }
 
 const DEDUPLICATION_MS = 5 * 60_000;
+/** The longest time for which a message is hidden after it was received. */
+export const MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200;
+
 /**
  * A standard or FIFO queue. While a message of a group is in flight, a FIFO queue delivers no other message of that
  * group.
@@ -39,8 +48,8 @@ export class Queue {
    */
   readonly #handlePrefix = `${randomUUID()}/`;
   /**
-   * Messages that were sent to a FIFO queue, keyed by deduplication ID. They stay here after their deletion, to detect
-   * duplicates.
+   * Messages that were sent to a FIFO queue in the last five minutes, by deduplication ID. They stay here after
+   * deletion, to detect duplicates.
    */
   readonly #sent = new Map<string, Message>();
   #sequence = 10n ** 19n;
@@ -94,19 +103,23 @@ export class Queue {
   send(content: Content): Message {
     const deduplicationId = this.#deduplicationIdOf(content);
     const nowMs = Date.now();
+    this.#forgetSent(nowMs);
     const first = deduplicationId === undefined ? undefined : this.#sent.get(deduplicationId);
-    if (first !== undefined && nowMs - first.sentAtMs < DEDUPLICATION_MS) return first;
+    if (first !== undefined) return first;
     const delaySeconds = content.delaySeconds ?? numberOf(this.#attributes, 'DelaySeconds');
     const message: Message = {
       ...content,
       deduplicationId,
       messageId: randomUUID(),
       sentAtMs: nowMs,
+      storedAtMs: nowMs,
+      receivedAtMs: 0,
       sequenceNumber: this.isFifo ? String((this.#sequence += 1n)) : undefined,
       firstReceivedAtMs: undefined,
       receiveCount: 0,
       hiddenUntilMs: nowMs + delaySeconds * 1000,
       receiptHandle: undefined,
+      handles: [],
       deadLetterSourceArn: undefined,
     };
     this.#messages.set(message.messageId, message);
@@ -131,13 +144,17 @@ export class Queue {
       if (policy && deadLetters && message.receiveCount >= policy.maxReceiveCount) {
         this.#remove(message);
         message.deadLetterSourceArn = this.arn;
+        // As in SQS, only a FIFO queue begins a new retention period.
+        if (this.isFifo) message.storedAtMs = nowMs;
         deadLetters.#messages.set(message.messageId, message);
         continue;
       }
       message.receiveCount += 1;
       message.firstReceivedAtMs ??= nowMs;
+      message.receivedAtMs = nowMs;
       message.hiddenUntilMs = nowMs + visibilitySeconds * 1000;
       message.receiptHandle = this.#handlePrefix + randomUUID();
+      message.handles.push(message.receiptHandle);
       this.#byHandle.set(message.receiptHandle, message);
       received.push(message);
     }
@@ -155,10 +172,16 @@ export class Queue {
 
   /** Makes a message in flight visible again in `seconds` seconds. */
   changeVisibility(receiptHandle: string, seconds: number): void {
+    if (!receiptHandle.startsWith(this.#handlePrefix)) throw invalidHandle();
     const message = this.#byHandle.get(receiptHandle);
-    if (message === undefined) throw invalidHandle();
+    if (message?.receiptHandle !== receiptHandle)
+      throw invalid('The message does not exist or is not available for a change of its visibility timeout.');
     if (!isInFlight(message, receiptHandle)) throw new SqsError('MessageNotInflight', 'The message is not in flight.');
-    message.hiddenUntilMs = Date.now() + seconds * 1000;
+    const hiddenUntilMs = Date.now() + seconds * 1000;
+    if (hiddenUntilMs - message.receivedAtMs > MAX_VISIBILITY_TIMEOUT_SECONDS * 1000) {
+      throw invalid(`The total VisibilityTimeout is beyond the limit of ${MAX_VISIBILITY_TIMEOUT_SECONDS} seconds.`);
+    }
+    message.hiddenUntilMs = hiddenUntilMs;
   }
 
   /** Counts the messages that are visible, in flight, and delayed. */
@@ -172,9 +195,7 @@ export class Queue {
 
   #deduplicationIdOf(content: Content): string | undefined {
     if (!this.isFifo) return undefined;
-    if (content.groupId === undefined) {
-      throw new SqsError('MissingParameter', 'The request must contain the parameter MessageGroupId.');
-    }
+    if (content.groupId === undefined) throw missing('MessageGroupId');
     const ofContent = this.#attributes['ContentBasedDeduplication'] === 'true' ? bodySha256(content) : undefined;
     const id = content.deduplicationId ?? ofContent;
     if (id !== undefined) return id;
@@ -190,12 +211,20 @@ export class Queue {
   /** Deletes messages that are older than `MessageRetentionPeriod`. */
   #expire(nowMs: number): void {
     const oldestMs = nowMs - numberOf(this.#attributes, 'MessageRetentionPeriod') * 1000;
-    for (const message of this.#messages.values()) if (message.sentAtMs < oldestMs) this.#remove(message);
+    for (const message of this.#messages.values()) if (message.storedAtMs < oldestMs) this.#remove(message);
   }
 
   #remove(message: Message): void {
     this.#messages.delete(message.messageId);
-    if (message.receiptHandle !== undefined) this.#byHandle.delete(message.receiptHandle);
+    for (const handle of message.handles) this.#byHandle.delete(handle);
+  }
+
+  /** Forgets the deduplication IDs that were sent five minutes ago or earlier. */
+  #forgetSent(nowMs: number): void {
+    for (const [id, { sentAtMs }] of this.#sent) {
+      if (nowMs - sentAtMs < DEDUPLICATION_MS) break;
+      this.#sent.delete(id);
+    }
   }
 }
 

@@ -30,6 +30,7 @@ interface Options {
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const TARGET = /^AmazonSQS\.(\w+)$/;
 
+const SERIALIZATION = 'SerializationException';
 const JSON_1_0 = 'application/x-amz-json-1.0';
 const XML = 'text/xml';
 
@@ -86,9 +87,15 @@ async function answer(
       return;
     }
     response.setHeader('x-amzn-query-error', `${queryCode(error)};Sender`);
-    const body = { __type: `com.amazonaws.sqs#${error.type}`, message: error.message };
+    const namespace = error.type === SERIALIZATION ? 'com.amazon.coral.service' : 'com.amazonaws.sqs';
+    const body = { __type: `${namespace}#${error.type}`, message: error.message };
     send(response, 400, JSON_1_0, JSON.stringify(body));
   }
+}
+
+/** Makes the error for a body that AWS cannot read. AWS answers with it before the request reaches SQS. */
+function serialization(message: string): SqsError {
+  return new SqsError(SERIALIZATION, message);
 }
 
 /**
@@ -112,10 +119,10 @@ function parse(body: string): object {
   try {
     parsed = JSON.parse(body);
   } catch {
-    throw invalid('The body is not JSON');
+    throw serialization('The body is not JSON');
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
-    throw invalid('The body is not a JSON object');
+    throw serialization('The body is not a JSON object');
   return parsed;
 }
 

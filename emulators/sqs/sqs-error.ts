@@ -15,6 +15,11 @@ export function invalid(message: string): SqsError {
   return new SqsError('InvalidParameterValue', message);
 }
 
+/** Makes the error with which SQS answers a request without a parameter that it needs. */
+export function missing(name: string): SqsError {
+  return new SqsError('MissingParameter', `The request must contain the parameter ${name}.`);
+}
+
 /** Makes the error for a feature of SQS that the emulator does not support. */
 export function unsupported(what: string): SqsError {
   return new SqsError('UnsupportedOperation', `The emulator does not support ${what}.`);

@@ -1,11 +1,11 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { Erasure } from '../envelope/ports.ts';
-import type { ErasureTables } from '../maintenance/erasure-table.ts';
+import type { ErasureTables, KeyCopy } from '../maintenance/erasure-table.ts';
 import { PartitionErasure, type ErasureState } from '../maintenance/partition-erasure.ts';
 import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
-import { erasurePlan, erasureStatus, type CopyView } from './erasure-view.ts';
+import { erasurePlan, erasureStatus } from './erasure-view.ts';
 import { isoOf, jsonLines } from './text.ts';
 
 /** What `partitions erase` does. `begin` also continues an erasure that was interrupted. */
@@ -207,7 +207,7 @@ async function showStatus({ request, config, dependencies, tables, erasure }: Om
 }
 
 /** The copies of every replica. If DynamoDB refuses to list them, the returned list says so. */
-async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<CopyView[]> {
+async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<KeyCopy[]> {
   const lists = regions.map((region) =>
     tables.copies(region, Math.floor(existedAt)).catch((error: unknown) => {
       if (!(error instanceof KeyfoldError)) throw error;

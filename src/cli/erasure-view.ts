@@ -4,12 +4,6 @@ import type { ErasureState } from '../maintenance/partition-erasure.ts';
 import { viewOf } from './key-view.ts';
 import { formatFields, formatTable, isoOf } from './text.ts';
 
-/**
- * A copy of the keys outside the rows. If it is `unknown`, the copies of a replica cannot be listed, and `text` says
- * why.
- */
-export type CopyView = KeyCopy | { readonly kind: 'unknown'; readonly region: string; readonly text: string };
-
 /** The partition's rows in one replica. */
 interface ReplicaView {
   readonly region: string;
@@ -20,7 +14,7 @@ interface ReplicaView {
 /** What `--status` shows in addition to the rows in their own regions. */
 export interface StatusFacts {
   readonly replicas: readonly ReplicaView[];
-  readonly copies: readonly CopyView[];
+  readonly copies: readonly KeyCopy[];
   /** When the last row was deleted, in seconds since 1970. Undefined if rows are left. */
   readonly deletedAt: number | undefined;
   readonly policy: CryptoPolicy;
@@ -43,7 +37,7 @@ interface StatusView {
   readonly rows: number;
   readonly unmarked: number;
   readonly replicas: readonly ReplicaView[];
-  readonly copies: readonly CopyView[];
+  readonly copies: readonly KeyCopy[];
 }
 
 /** Copies that no AWS API lists. An operator must know about them. */
@@ -87,7 +81,7 @@ export function erasureStatus(
   nowMs: number,
 ): { readonly view: StatusView; readonly lines: readonly string[] } {
   const unmarked = rows.filter(({ marked }) => !marked).length;
-  const left = copies.filter((copy) => copy.kind === 'unknown' || (copy.until ?? Infinity) * 1000 > nowMs);
+  const left = copies.filter(({ until = Infinity }) => until * 1000 > nowMs);
   const counts = { rows: rows.length, unmarked, replicas, copies: left };
   if (erasure === undefined) {
     return { view: { state: 'none', ...counts }, lines: ['No erasure of this partition is under way.'] };
@@ -124,7 +118,6 @@ function boundsOf(policy: CryptoPolicy, fromMs: number): [string, string][] {
   return [['warm processes', `seal until ${seal}, and open until ${open} at the latest`]];
 }
 
-function fieldOfCopy(copy: CopyView): [string, string] {
-  const until = copy.kind === 'unknown' ? undefined : copy.until;
-  return [`copy in ${copy.region}`, until === undefined ? copy.text : `${copy.text}, until ${isoOf(until) ?? '?'}`];
+function fieldOfCopy({ region, text, until }: KeyCopy): [string, string] {
+  return [`copy in ${region}`, until === undefined ? text : `${text}, until ${isoOf(until) ?? '?'}`];
 }

@@ -13,9 +13,14 @@ export async function textOf(source: string, { stdin }: CliDependencies): Promis
 
 const LINE_FEED = 0x0a;
 const CHUNK_BYTES = 262_144;
+/** The longest string in Node, in characters. */
+const MAX_LINE_BYTES = 0x1f_ff_ff_e8;
 
-/** The lines of a file, or of standard input for `-`. @throws KeyfoldError `InvalidRequest` if there is no such file */
-export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string>> {
+/**
+ * The lines of a file, or of standard input for `-`. Undefined for a line that is longer than a string can be.
+ * @throws KeyfoldError `InvalidRequest` if there is no such file
+ */
+export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string | undefined>> {
   if (source === '-') return linesIn(stdin);
   const file = await open(source).catch(noSuchFile(source));
   return linesIn(chunksOf(file));
@@ -42,19 +47,27 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
  * Splits a stream into lines. It reads more only after the caller has consumed the lines. `readline` reads 1,024 lines
  * ahead, which can be gigabytes of large records.
  */
-async function* linesIn(stream: AsyncIterable<unknown>): AsyncGenerator<string> {
+export async function* linesIn(
+  stream: AsyncIterable<unknown>,
+  maxBytes = MAX_LINE_BYTES,
+): AsyncGenerator<string | undefined> {
   let begun: Buffer[] = [];
+  let begunBytes = 0;
   for await (const given of stream) {
     const chunk = given as Buffer;
     let start = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
-      yield textOfParts([...begun, chunk.subarray(start, end)]);
+      yield begunBytes + end - start > maxBytes ? undefined : textOfParts([...begun, chunk.subarray(start, end)]);
       begun = [];
+      begunBytes = 0;
       start = end + 1;
     }
-    if (start < chunk.length) begun.push(Buffer.from(chunk.subarray(start)));
+    begunBytes += chunk.length - start;
+    // Nothing is kept of a line that is too long, so it takes no more memory than any other.
+    if (begunBytes > maxBytes) begun = [];
+    else if (start < chunk.length) begun.push(Buffer.from(chunk.subarray(start)));
   }
-  if (begun.length > 0) yield textOfParts(begun);
+  if (begunBytes > 0) yield begunBytes > maxBytes ? undefined : textOfParts(begun);
 }
 
 function textOfParts(parts: readonly Buffer[]): string {

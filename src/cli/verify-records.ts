@@ -66,10 +66,10 @@ export async function verifyRecords(
   for await (const given of await linesOf(request.source, dependencies)) {
     line += 1;
     // This also removes a byte order mark before the first line.
-    const text = given.trim();
+    const text = given?.trim();
     if (text === '') continue;
     batch.push(rowOf(text, line, request));
-    characters += text.length;
+    characters += text?.length ?? 0;
     if (batch.length < BATCH && characters < BATCH_CHARACTERS) continue;
     await flush(batch);
     batch = [];
@@ -147,8 +147,9 @@ class Verifier {
   }
 }
 
-function rowOf(text: string, line: number, { field, idField }: VerifyRequest): Row {
+function rowOf(text: string | undefined, line: number, { field, idField }: VerifyRequest): Row {
   let id = `line ${line}`;
+  if (text === undefined) return { id, record: undefined };
   try {
     // Unlike JSON.parse, this copies no payload if the record is in the form that Keyfold writes.
     if (field === undefined && idField === undefined && text.startsWith('{"Key":')) {

@@ -43,7 +43,8 @@ export interface ErasureRegister {
 
 /** Something outside the rows that still holds the keys of an erased partition. */
 export interface KeyCopy {
-  readonly kind: 'point-in-time-recovery' | 'backup' | 'export' | 'stream';
+  /** `unknown`: Keyfold cannot list the copies of a replica, and `text` says why. */
+  readonly kind: 'point-in-time-recovery' | 'backup' | 'export' | 'stream' | 'unknown';
   /** The region of the replica that has the copy. */
   readonly region: string;
   /** The name of the copy, and when or how it will be deleted. */
@@ -54,7 +55,7 @@ export interface KeyCopy {
   readonly until?: number | undefined;
 }
 
-/** The replicas of a key table. */
+/** The replicas of a key table. A table without replicas has one region. */
 export interface ErasureTables {
   /** The regions that have a replica, the operator's own first. */
   regions(): Promise<readonly string[]>;

@@ -1,6 +1,7 @@
 import { paginateScan } from '@aws-sdk/client-dynamodb';
 import type { KeyRow } from '../maintenance/key-table.ts';
-import { encodeKeyItem, isPossibleKey, type KeyItem } from './dynamodb-item.ts';
+import { isPossibleKey, type KeyItem } from './dynamodb-item.ts';
+import { encodeMarkedItem } from './dynamodb-marks.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { Replica } from './dynamodb-replica.ts';
 import { openDatabase } from './sql/open-database.ts';
@@ -62,5 +63,5 @@ function sourceRowOf(row: KeyRow): SourceRow {
   if ('unreadable' in row) return row;
   const { id, created } = row;
   if (!isPossibleKey(id, created)) return { id, created, unreadable: 'DynamoDB cannot hold its ID' };
-  return { item: encodeKeyItem(row) };
+  return { item: encodeMarkedItem(row) };
 }

@@ -1,5 +1,5 @@
 /**
- * Tests that nothing keeps a process alive after an answer. Each test runs in a new process, in which no other code
+ * Tests that nothing keeps a process alive after a response. Each test runs in a new process, in which no other code
  * sets timers.
  */
 import { execFile } from 'node:child_process';
@@ -66,7 +66,8 @@ describe.concurrent('a process', () => {
       for (const region of regions) world.setFault(region, { kind: 'hang' });
       proxy.faultOf = () => metastore && { kind: metastore };
       try {
-        // A short time-out for faults that end only by a time-out. Other requests succeed, or end by their deadline.
+        // Only a timeout ends some of the faults, so these requests get a short one. Other requests succeed, or end by
+        // their deadline.
         const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
         const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
         const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

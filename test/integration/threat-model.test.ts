@@ -1,6 +1,6 @@
 /**
- * Carries out the attacks that Keyfold does not prevent, as docs/explanation/threat-model.md says. Each attack follows
- * from the format, or from a requirement.
+ * Carries out the attacks that, according to docs/explanation/threat-model.md, Keyfold does not prevent. Each attack
+ * follows from the format, or from a requirement.
  */
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -40,7 +40,7 @@ describe('an attacker who can write to the table', () => {
     plant({ ...rowOf(victim), ...parent, proof: undefined });
     const renamed = { ...victim, key: { ...victim.key, parent } };
     expect(await open('accomplice', renamed)).toBe('secret');
-    // The original record does not decrypt for the other partition.
+    // The original record does not decrypt in the other partition.
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 

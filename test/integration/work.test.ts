@@ -48,7 +48,7 @@ async function workOn({ input, read }: Shape<unknown>, n: number): Promise<numbe
     try {
       read(made);
     } catch {
-      // A refusal is as good as an answer.
+      // The work of a refusal counts as well.
     }
   });
 }

@@ -1,4 +1,4 @@
-/** Exchanges records and key rows with Asherah's Rust core in its Vault mode, on a real OpenBao. */
+/** Exchanges records and key rows with Asherah's Rust core in its Vault mode, on a real OpenBao server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   decodeDataRowRecord,
@@ -53,7 +53,7 @@ describe.each(['asherah', 'keyfold'] as const)('with the key rows of %s', (first
     const systemKey = await metastore.loadLatest(systemKeyId);
     expect(Buffer.from(systemKey?.encryptedKey ?? []).toString()).toMatch(/^vault:v1:/);
     for (const record of [earlier, later]) {
-      // The second of the two uses the keys of the first, instead of making its own.
+      // The program that runs second uses the keys of the first, instead of making its own.
       expect(decodeDataRowRecord(record).key.parent).toEqual(parent);
       expect(await asherah.decrypt('tenant', record)).toEqual(PAYLOAD);
       expect(await keyfold().decryptJson(record)).toEqual(PAYLOAD);

@@ -1,4 +1,4 @@
-/** Re-encrypts 100,000 rows while others write them. `npm run test:long` prints what each trial has seen. */
+/** Re-encrypts 100,000 rows while a writer changes them. `npm run test:long` prints what each trial observed. */
 import { expect, it } from 'vitest';
 import { startDynamoDbStore, startPostgresStore, type ServedStore } from '../peers/trial-stores.ts';
 import { tryReencryption } from '../support/reencryption-trial.ts';

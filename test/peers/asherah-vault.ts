@@ -27,7 +27,7 @@ export interface AsherahVaultOptions {
   readonly product: string;
 }
 
-/** A process with Asherah's Rust crate, its Vault KMS and its metastore in memory. */
+/** A process with Asherah's Rust crate, its Vault KMS and its in-memory metastore. */
 export interface AsherahVault extends AsyncDisposable {
   encrypt(partition: string, payload: Uint8Array): Promise<string>;
   decrypt(partition: string, record: string): Promise<Buffer>;
@@ -44,7 +44,7 @@ interface Row {
   readonly ParentKeyMeta?: { readonly KeyId: string; readonly Created: number } | null;
 }
 
-/** Starts Asherah in a process of its own. */
+/** Starts Asherah in its own process. */
 export function startAsherahVault(options: AsherahVaultOptions): AsherahVault {
   const { address, token, transitKey, service, product } = options;
   const program = join(TARGET, 'release', 'asherah-vault-peer');

@@ -60,7 +60,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
-/** The regions that wrap the System Key of a record. */
+/** The regions that wrap a record's System Key. */
 async function wrapsOver({ metastore }: SharedTable, record: string): Promise<string[]> {
   const { id, created } = decodeDataRowRecord(record).key.parent as KeyMeta;
   const system = (await metastore.load(id, created, noDeadline()))?.parent as KeyMeta;

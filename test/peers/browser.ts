@@ -15,8 +15,8 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 
 /**
  * Installs Chromium unless this machine has it. The npm package contains a build for Lambda, which needs neither root
- * nor system packages. It also installs the package's fonts, because the browser crashes if no font contains a
- * character of the page.
+ * nor system packages. The package's fonts are installed as well, because the browser crashes if no font contains a
+ * character on the page.
  * @throws Error if the machine has no browser and no build exists for it
  */
 export async function installBrowser(): Promise<void> {

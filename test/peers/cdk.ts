@@ -10,7 +10,7 @@ interface Synthesized {
   readonly Outputs?: Readonly<Record<string, unknown>>;
 }
 
-/** The stack of an app, and the templates nested into it, by the paths of their constructs. */
+/** The stack of an app, and the nested templates by their construct paths. */
 export interface SynthesizedApp {
   readonly stack: Synthesized;
   readonly nested: Readonly<Record<string, Synthesized>>;
@@ -41,7 +41,7 @@ export function synthesize(stack: Stack): SynthesizedApp {
   return result;
 }
 
-/** Converts each `Fn::GetAtt` and `DependsOn` to one form, because CloudFormation accepts two forms of both. */
+/** Converts each `Fn::GetAtt` and each `DependsOn` to one form, because CloudFormation accepts two forms of each. */
 export function normalized(template: unknown): unknown {
   return JSON.parse(JSON.stringify(template), (name, value: unknown) => {
     if (name === 'DependsOn' && Array.isArray(value) && value.length === 0) return undefined;

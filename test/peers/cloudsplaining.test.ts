@@ -42,7 +42,9 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
     "Lambda makes the network interfaces, whose ARNs are not known before, so AWS's own policy for it also names every resource. The next statement denies the same calls to the functions' code",
 };
 
-/** The policies of a template. Each is named after its template, its resource and, in a role, itself. */
+/**
+ * The policies of a template. A policy's name consists of its template, its resource and, inside a role, its own name.
+ */
 function policiesOf(template: keyof typeof GIVEN): [string, unknown][] {
   const { resources } = render(template, REGION, GIVEN[template]);
   return Object.entries(resources).flatMap(([name, { Type, Properties }]): [string, unknown][] => {

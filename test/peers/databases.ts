@@ -1,4 +1,4 @@
-/** Runs Debian's PostgreSQL and MariaDB. They are unpacked into `.peers/`, and started with data of their own. */
+/** Runs Debian's PostgreSQL and MariaDB. The packages are unpacked into `.peers/`, and each server has its own data. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -102,7 +102,7 @@ async function started(
     const giveUpAtMs = Date.now() + STARTS_WITHIN_MS;
     while (!(await isReady(port))) {
       if (Date.now() > giveUpAtMs) throw new Error(`${child.spawnfile} does not start`);
-      // After a kill, PostgreSQL does not start before all its old processes have noticed the kill and ended.
+      // After a kill, PostgreSQL does not start until all its old processes have noticed the kill and ended.
       if (child.exitCode !== null) child = spawnServer();
       await setTimeout(100);
     }

@@ -37,7 +37,7 @@ const FOR_OTHER_PROPERTIES = [
   // IAM has no action with this name.
   /^(?:s3:REST\.PUT\.OBJECT|apigateway:TagResource|apigateway:UntagResource)$/,
 ];
-/** For the topic of a subscription, which Keyfold does not use. */
+/** For the delivery logs of an SNS topic, which Keyfold does not use. */
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
 /**
  * For a KMS key that encrypts the functions' environment or the table. docs/reference/iam-and-stacks.md and
@@ -50,7 +50,7 @@ function arn(service: string, name: string, context: Target['context'] = {}): Ta
   return { arn: `arn:aws:${service}:${WEST}:${ACCOUNT}:${name}`, context };
 }
 
-/** The resources of the stacks by deploying role. Some types of resources have no name. */
+/** The resources of the stacks, by deployment role. Some types of resources have no name. */
 const TARGETS: Record<Exclude<keyof Deployers, 'app' | 'appWithEntries'>, readonly Target[]> = {
   keys: [
     KEYS['the key'],
@@ -130,12 +130,12 @@ async function isAllowedOnAny(
   deployer: Principal = DEPLOYERS[name],
   targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
-  // The simulation rejects an action on a type of resource that the action does not accept.
+  // The simulation throws if an action does not accept the target's type of resource.
   const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }
 
-/** The actions of these patterns, without those that only the properties of other templates need. */
+/** The actions that these patterns match, except those that only the properties of other templates need. */
 async function neededOf(patterns: readonly string[], left: readonly RegExp[]): Promise<string[]> {
   const actions = (
     await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
@@ -169,7 +169,7 @@ describe('the deployment policy', () => {
       const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
       expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
       if (name !== 'appWithRetention') return;
-      // The actions that the role for everyday deployments may not perform.
+      // The actions that the policy for everyday deployments does not allow.
       const daily = await Promise.all(needed.map((action) => isAllowedOnAny(name, action, DEPLOYERS.app)));
       expect(needed.filter((_, i) => !daily[i]).toSorted()).toEqual([
         'logs:PutRetentionPolicy',

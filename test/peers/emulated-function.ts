@@ -26,7 +26,7 @@ const TIMEOUT_SECONDS = 30;
 const PATH = '/2015-03-31/functions/function/invocations';
 
 /**
- * A function that runs under Lambda's runtime emulator, with Lambda's own client of the Runtime API. The first event
+ * A function that runs under Lambda's runtime emulator, with Lambda's own client for the Runtime API. The first event
  * starts the process, as in a cold start. The process has only the environment variables that it is given.
  */
 export class EmulatedFunction {

@@ -1,4 +1,7 @@
-/** Tests on moto, which has DynamoDB's backups, that the status of an erasure lists the copies of the keys. */
+/**
+ * Tests that the status of an erasure lists the backups that still contain the keys. Runs on moto, because the emulator
+ * has no DynamoDB backups.
+ */
 import {
   CreateBackupCommand,
   DeleteBackupCommand,

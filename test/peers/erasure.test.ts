@@ -44,7 +44,7 @@ async function dates({ tableName }: SharedTable): Promise<(number | undefined)[]
   return (await table.list(`_IK_tenant_${NAMES.service}_${NAMES.product}`)).map(({ created }) => created);
 }
 
-/** Keyfold's answers to a decrypt of the record and to an encrypt. */
+/** The codes with which Keyfold ends a decrypt of the record and an encrypt. */
 async function keyfoldSays(table: SharedTable, record: string): Promise<string[]> {
   const session = table.keyfold().session('tenant');
   return [await codeOf(session.decryptJson(record)), await codeOf(session.encrypt(PAYLOAD))];
@@ -62,7 +62,7 @@ async function isRefused(work: ReturnType<Asherah['decrypt']>): Promise<boolean>
 describe.for(ASHERAHS)('Asherah %s', (core) => {
   it('treats a tombstone as a revoked key, still opens marked keys, and creates a new key that Keyfold never uses', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
-    // Makes a key that is two hours old, so that Asherah's new key gets another date.
+    // The key is two hours old, so that Asherah's new key gets another date.
     const old = await table.keyfold({ offsetMs: -7_200_000 }).session('tenant').encryptToJson(PAYLOAD);
     const other = await table.keyfold().session('other').encryptToJson(PAYLOAD);
     const { erase, clock } = operatorOf(table);

@@ -9,12 +9,12 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const DOCUMENT = join(ROOT, 'docs', 'openapi.json');
 
-/** A client that a generator makes, and the program that uses the client. */
+/** A client that a generator makes, and a program that uses it. */
 export interface GeneratedClient {
   readonly generator: string;
   /** Generates the client into an empty folder. @throws Error if the generator fails or warns */
   readonly generate: (folder: string) => Promise<void>;
-  /** Checks the types of the client and the program. @throws Error with the faults that the type checker finds */
+  /** Checks the types of the client and the program. @throws Error with the errors that the type checker finds */
   readonly compile: (folder: string) => Promise<void>;
   /** Runs the program against an API. @returns its report */
   readonly report: (folder: string, url: string) => Promise<unknown>;

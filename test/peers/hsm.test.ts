@@ -23,7 +23,7 @@ const wrap = (kms: Pkcs11Kms): Promise<Uint8Array> => kms.wrap(KEY, noDeadline()
 const unwrap = (kms: Pkcs11Kms, wrapped: Uint8Array): Promise<unknown> => keyOf(kms.unwrap(wrapped, noDeadline()));
 const faultOf = (kms: Pkcs11Kms): unknown => kms.regionStates()[0]?.lastFault;
 
-// This test must run first, because the tokens of a process share one log-in.
+// This test must run first, because the tokens of a process share one login.
 it('Pkcs11Kms throws KmsMisconfigured for a wrong PIN, and the right PIN works afterwards', async () => {
   let pin = '000000';
   const kms = open({ tokenLabel: 'locked', pin: () => pin });

@@ -11,7 +11,7 @@ import { shareTable } from './shared-table.ts';
 const PAYLOAD = Buffer.from('payload');
 const WEST = 'us-west-2';
 const REGIONS = [WEST, 'us-east-1', 'eu-west-1'];
-/** Every implementation, with the kinds of ARNs that it accepts for KMS keys. */
+/** Every implementation, with each kind of ARN that it accepts for KMS keys. */
 const CASES = ASHERAHS.flatMap((core) => [
   { core, regions: core === 'java' ? REGIONS.slice(0, 2) : REGIONS, named: 'key' as const },
   { core, regions: REGIONS.slice(0, 2), named: 'alias' as const },

@@ -1,6 +1,6 @@
 /**
  * Replaces KMS keys while Asherah reads the table, as docs/reference/cli.md describes. The tests show what cold
- * processes can read before and after a maintenance, and which order of steps makes no read fail.
+ * processes can read before and after maintenance, and in which order the steps cause no failed read.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -119,7 +119,7 @@ interface Fixture {
   readonly arns: (regions: readonly string[], named: Named) => Record<string, string>;
   readonly seal: (maker: 'keyfold' | 'asherah', regions: readonly string[]) => Promise<string>;
   readonly move: (regions: readonly string[]) => Promise<void>;
-  /** Runs Keyfold's maintenance, which is configured with aliases and must succeed. */
+  /** Runs maintenance in Keyfold, which is configured with aliases. The run must succeed. */
   readonly maintain: (regions: readonly string[]) => Promise<void>;
   /** Whether a cold Asherah process can read the record. */
   readonly reads: (record: string, regions: readonly string[], named: Named) => Promise<boolean>;

@@ -1,4 +1,4 @@
-/** Tests the programs in examples/languages on the local world. */
+/** Tests the programs in examples/languages against the local world. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';

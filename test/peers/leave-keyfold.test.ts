@@ -122,7 +122,7 @@ it.for(ASHERAHS)('lets Asherah %s take over: it opens every record, and Keyfold 
     expect(String(await peer.decrypt(tenant, bound))).toBe('bound');
     await put(`${tenant} new`, await peer.encrypt(tenant, Buffer.from('sealed by Asherah')));
   }
-  // The last service can still go back.
+  // A service can still go back, because Keyfold opens what Asherah sealed.
   const after = await keyfold(['verify', await exportCustomers('after.jsonl'), '--field', 'card', '--json']);
   expect(reportOf(after)).toMatchObject({ records: 6, opens: 4, needsContext: 2, unreadable: 0 });
 });
@@ -158,7 +158,7 @@ it('opens every record, shows that none is left, and opens a backup from the exp
     plain: 'never sealed',
   });
 
-  // Step 5: a process that still encrypts shows itself.
+  // Step 5: revoking the System Key reveals a process that still encrypts.
   const revoke = ['keys', 'revoke', SYSTEM_KEY, 'latest', '--yes', '--reason', 'leave Keyfold'];
   expect((await keyfold(revoke)).code).toBe(0);
   const [revoked] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as { id: string; created: number }[];
@@ -172,7 +172,7 @@ it('opens every record, shows that none is left, and opens a backup from the exp
   const retired = await keyfold(['keys', 'retire-check', SYSTEM_KEY, String(revoked?.created), '--json', ...report]);
   expect([retired.code, JSON.parse(retired.stdout)]).toMatchObject([0, { outcome: 'retired' }]);
 
-  // Step 6: the table is gone. Only its export and the KMS key are left.
+  // Step 6: the table is gone. Only the table's export and the KMS key are left.
   const kept = `Kept${runs}`;
   await createKeyTable(dynamoDb.endpoint, kept);
   for (const Item of exported) {
@@ -180,7 +180,7 @@ it('opens every record, shows that none is left, and opens a backup from the exp
     await client.send(new PutItemCommand({ TableName: kept, Item, ConditionExpression }));
   }
   const verified = await keyfold(['verify', backup, '--field', 'card', '--json'], kept);
-  // The plaintext among the records is no record.
+  // One row contains plaintext, which is not a valid record.
   expect(reportOf(verified)).toMatchObject({ records: 5, opens: 4, malformed: 1 });
   const [plain, line] = [inFolder('plain.jsonl'), ['--field', 'card', '--verb', 'open', '--json']];
   const restored = await keyfold(['reencrypt', backup, ...line, '--output', plain, ...bad], kept);

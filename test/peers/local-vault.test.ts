@@ -1,4 +1,4 @@
-/** Tests `npm start -- --kms vault` with a real OpenBao, over HTTP and on the page. */
+/** Tests `npm start -- --kms vault` with a real OpenBao server, over HTTP and on the page. */
 import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';

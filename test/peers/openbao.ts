@@ -5,13 +5,13 @@ import { promisify } from 'node:util';
 import { OpenBaoServer, transitPolicy } from '../../local/openbao.ts';
 import { PEERS_FOLDER } from './peers-folder.ts';
 
-/** The token that may do everything. */
+/** The root token, which allows everything. */
 export const ROOT = 'root';
 
 /** The folder of the program `bao`. */
 export const BAO_FOLDER = join(PEERS_FOLDER, 'openbao', 'bin');
 
-/** A real OpenBao in development mode, in memory. */
+/** A real OpenBao server in development mode, which keeps its data in memory. */
 export class OpenBao {
   readonly #server: OpenBaoServer;
 
@@ -32,18 +32,20 @@ export class OpenBao {
     return this.#server.url;
   }
 
-  /** The server, to be stopped, continued or killed. */
+  /** The server's process, which a test can stop, continue or kill. */
   get process(): ChildProcess {
     return this.#server.process;
   }
 
-  /** Calls the API as root, and returns the data of the answer. @throws Error if OpenBao refuses */
+  /** Calls the API as root, and returns the response's data. @throws Error if OpenBao refuses the call */
   async write(path: string, body: object, namespace = ''): Promise<Readonly<Record<string, unknown>>> {
     const { data } = await this.#server.write(path, body, namespace);
     return (data as Record<string, unknown> | null | undefined) ?? {};
   }
 
-  /** Makes a policy that allows the use of a transit key, but not the creation of one, and an AppRole role with it. */
+  /**
+   * Makes a policy and an AppRole role that has it. The policy allows the use of a transit key, but not its creation.
+   */
   async makeRole(name: string, transitKey: string, role: object): Promise<{ roleId: string; secretId: string }> {
     await this.write(`sys/policies/acl/${name}`, { policy: transitPolicy(transitKey) });
     await this.write(`auth/approle/role/${name}`, { token_policies: name, ...role });

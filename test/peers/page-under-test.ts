@@ -36,7 +36,8 @@ export class PageUnderTest {
   /** Waits for an outcome. Returns what the page says about it and its cost. */
   async said(outcome: RegExp): Promise<string> {
     const status = this.page.locator('#last-status').filter({ hasText: outcome });
-    // The page shows the outcome before it reads the state again. After a dialog, it is not even busy at once.
+    // The page shows the outcome before it reads the state again. After a dialog, the page becomes busy only a moment
+    // later.
     await status.waitFor();
     await this.settled();
     return (await status.textContent()) ?? '';

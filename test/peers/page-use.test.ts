@@ -253,7 +253,7 @@ function cellOf(row: Locator, label: string): Promise<string> {
   return row.locator(`[data-label="${label}"]`).innerText();
 }
 
-/** The kinds of the rows of the key table on the page, and their states. */
+/** The kind and state of each row in the page's key table. */
 async function keyRows(): Promise<string[]> {
   const rows = await page.locator('.keys tbody tr').all();
   return Promise.all(rows.map(async (row) => `${await cellOf(row, 'Kind')} ${await cellOf(row, 'State')}`.trim()));

@@ -61,7 +61,7 @@ async function eraseTenantOf(name: string): Promise<void> {
   expect(complaints.splice(0)).toEqual([expect.stringContaining('410')]);
 }
 
-/** The accessibility faults that axe finds on the page, such as missing labels and low contrast. */
+/** The accessibility violations that axe finds on the page, such as missing labels and low contrast. */
 async function faults(): Promise<string[]> {
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');

@@ -120,7 +120,7 @@ function isRefusal({ $metadata }: Error & { $metadata?: { httpStatusCode?: numbe
   return $metadata?.httpStatusCode === 403;
 }
 
-/** The calls that a role may not make. */
+/** Returns the calls that a role may not make. */
 async function refusedOf(role: string): Promise<string[]> {
   const { kms, dynamoDb } = clients.get(role) ?? {};
   const TableName = 'EncryptionKey';

@@ -1,4 +1,4 @@
-/** Runs the state machine in examples/step-functions on the functions and the DynamoDB of the local world. */
+/** Runs the state machine in examples/step-functions with the functions and DynamoDB of the local world. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -93,7 +93,7 @@ it('the pipeline rewraps the cards that were sealed under a revoked key, and lea
     expect(await invoke('keyfold-open', event)).toEqual({ plaintext: btoa(id) });
   }
 
-  // The cards are under the latest keys by now, so a second run changes none.
+  // The cards are sealed under the latest keys by now, so a second run changes none.
   expect(await runPipeline()).toMatchObject({ status: 'SUCCEEDED' });
   expect(await Promise.all(IDS.map(cardOf))).toEqual(after);
 });

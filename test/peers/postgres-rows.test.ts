@@ -76,7 +76,7 @@ describe('columns', () => {
     expect(row?.cells.get('card')).toEqual(before);
     expect(await source.replace(row as Row, new Map([['card', after]]))).toBe('written');
     expect(await stored()).toBe(written);
-    // The row is not as it was read any more.
+    // The row has changed since it was read.
     expect(await source.replace(row as Row, new Map([['card', before]]))).toBe('changed');
     expect((await source.reread(row as Row))?.cells.get('card')).toEqual(after);
   });

@@ -26,7 +26,7 @@ it('a program in Python computes the proof of every vector', async () => {
   expect(await checked(VECTORS)).toEqual({ ok: true, stdout: `${count} proofs agree, 0 differ\n` });
 });
 
-/** Members of vectors, and the members that replace them. */
+/** Pairs of a vector's member and the changed member that replaces it. */
 const CHANGES = [
   ['"id": "42"', '"id": "43"'],
   ['"version": ""', '"version": "0"'],

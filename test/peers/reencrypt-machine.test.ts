@@ -15,7 +15,7 @@ import { startDynamoDbStore } from './trial-stores.ts';
 const SEGMENTS = 3;
 /** A worker reads each segment in two pages. */
 const ROWS = 6000;
-/** The time that Lambda gives a worker. More than half of it has passed after one page, so the worker stops there. */
+/** The time that Lambda allows a worker. More than half of it has passed after one page, so the worker stops there. */
 const REMAINING_MS = 1000;
 const KILLS = 4;
 

@@ -1,4 +1,7 @@
-/** Runs one invocation of handlers/reencrypt.ts in a process of its own. The event and the answer are messages. */
+/**
+ * Runs one invocation of handlers/reencrypt.ts in its own process. The parent sends the event in a message, and
+ * receives the result in another.
+ */
 import type { Context } from 'aws-lambda';
 import { handler } from '../../handlers/reencrypt.ts';
 

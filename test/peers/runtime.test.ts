@@ -284,7 +284,7 @@ describe('the log', () => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');
       for (const _ of ['cold', 'warm']) expect(await seal.invoke(event)).toHaveProperty('record');
-      // The emulator passes on log lines independently of answers, so a line may arrive after the answer.
+      // The emulator forwards log lines independently of responses, so a line may arrive after the response.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
       // Lambda drops these lines at some levels. deploy.yml accepts only levels that keep both kinds.

@@ -53,7 +53,7 @@ const IMPATIENT = {
   KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '1',
   KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1',
   KEYFOLD_STALE_GRACE_MS: '0',
-  // This leaves one second for a request, out of 28. That is less than the time-outs of KMS and DynamoDB.
+  // This leaves one second for a request, out of 28. That is shorter than the timeouts of KMS and DynamoDB.
   KEYFOLD_DEADLINE_MARGIN_MS: '27000',
 };
 
@@ -81,7 +81,7 @@ beforeEach(() => {
   proxy.faultOf = () => undefined;
 });
 
-/** Runs an operation that encrypts, and returns the answer. */
+/** Runs an operation that encrypts, and returns the response. */
 async function seal(operation: string, body: unknown): Promise<Record<string, unknown>> {
   const headers = { 'content-type': 'application/json' };
   const url = `${api.url}/v1/partitions/tenant-1/${operation}`;
@@ -110,8 +110,8 @@ async function realRequests(): Promise<readonly Request[]> {
 }
 
 /**
- * The problems found under a fault: undocumented answers, unexpected permanent failures, or the absence of the expected
- * failure.
+ * The problems found under a fault: undocumented responses, unexpected permanent failures, or the absence of the
+ * expected failure.
  */
 async function complaints(expected: ErrorCode | 'nothing'): Promise<readonly string[]> {
   const { failures, codes } = await rounds.run(requests, 5);

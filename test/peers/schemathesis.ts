@@ -10,7 +10,7 @@ export type Request = readonly [operationId: string, partition: string, body: un
 
 /** The findings of a round. */
 interface Round {
-  /** The answers that contradict the document. */
+  /** The responses that contradict the document. */
   readonly failures: readonly string[];
   /** The codes of all failures, including failures of batch items. */
   readonly codes: readonly string[];
@@ -49,7 +49,7 @@ export function startRounds(document: string, url: string): Rounds {
 
 /**
  * Runs the schemathesis command with all its generators.
- * @returns the output of the command if it found a fault
+ * @returns the output of the command if it found a problem
  */
 export async function runSchemathesis(document: string, url: string): Promise<string> {
   const config = join(import.meta.dirname, 'schemathesis.toml');

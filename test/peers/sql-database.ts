@@ -11,7 +11,7 @@ export type SqlKind = (typeof KINDS)[number];
 /** A metastore with its own connection pool. */
 export interface OpenMetastore {
   readonly metastore: PostgresMetastore | MySqlMetastore;
-  /** The number of connections that the metastore has taken from its pool: one for each query. */
+  /** The number of connections that the metastore has taken from its pool. Each query takes one. */
   readonly queries: () => number;
   readonly close: () => Promise<void>;
 }

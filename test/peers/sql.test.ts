@@ -1,4 +1,4 @@
-/** Tests the SQL metastores on real databases. */
+/** Tests the SQL metastores on real database servers. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';

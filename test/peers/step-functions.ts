@@ -67,7 +67,7 @@ async function call<Result>(endpoint: string, action: string, input: object): Pr
   return (await answer.json()) as Result;
 }
 
-/** Starts a server that passes each request of the interpreter on to Lambda or DynamoDB. */
+/** Starts a server that forwards each of the interpreter's requests to Lambda or DynamoDB. */
 async function startFront({ lambda, dynamoDb }: CalledServices): Promise<{ port: number; stop: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;

@@ -72,7 +72,7 @@ describe('on moto', () => {
 
   /**
    * Calls CloudFormation. A client library would be a needless dependency.
-   * @returns the answer as XML
+   * @returns the response as XML
    */
   const call = async (parameters: Record<string, string>): Promise<string> => {
     const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/cloudformation/aws4_request`;

@@ -13,10 +13,10 @@ import type { TrialStore } from '../support/reencryption-trial.ts';
 import { startPostgres } from './databases.ts';
 import { startDynamoDbLocal } from './processes.ts';
 
-/** A store for a trial, on a server of its own. */
+/** A store for a trial, on its own server. */
 export interface ServedStore {
   readonly store: TrialStore;
-  /** The endpoint of the DynamoDB Local with the key table. */
+  /** The endpoint of the DynamoDB Local server that contains the key table. */
   readonly keyTable: string;
   readonly stop: () => Promise<void>;
 }

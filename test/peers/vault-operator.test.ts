@@ -1,4 +1,4 @@
-/** Tests the operator's commands on a real OpenBao. The settings are those of docs/how-to/use-vault.md. */
+/** Tests the operator's commands on a real OpenBao server, with the settings from docs/how-to/use-vault.md. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +45,7 @@ function sessions(): SessionFactory {
 }
 
 async function keyfold(...args: string[]): Promise<{ code: number; answer: unknown }> {
-  // VaultKms uses the real time, so the commands must too.
+  // VaultKms uses the real time, so the commands must use it too.
   operator.clock.nowMs = Date.now();
   const { code, stdout } = await operator.keyfold([...args, '--json'], {
     KEYFOLD_KMS: 'vault',
@@ -58,7 +58,10 @@ async function keyfold(...args: string[]): Promise<{ code: number; answer: unkno
   return { code, answer: JSON.parse(stdout) as unknown };
 }
 
-/** What `keyfold doctor` reports as a fault. It also warns that the emulator's table has no deletion protection. */
+/**
+ * The checks that `keyfold doctor` reports with the state `fault`. It also warns that the emulator's table has no
+ * deletion protection.
+ */
 async function faults(): Promise<HealthCheck[]> {
   const { code, answer } = await keyfold('doctor');
   const found = (answer as HealthCheck[]).filter(({ state }) => state === 'fault');

@@ -1,4 +1,4 @@
-/** Tests VaultKms on a real OpenBao. */
+/** Tests VaultKms on a real OpenBao server. */
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -164,7 +164,7 @@ describe('VaultKms with a server', () => {
     const key = await makeKey();
     const alone = open(key, { addresses: [doomed.url], requestTimeoutMs: 60_000 });
     const withAnother = open(key, { addresses: [doomed.url, bao.url], requestTimeoutMs: 60_000 });
-    // The operating system still accepts connections for a stopped process. So the calls are under way when it is
+    // The operating system still accepts connections for a stopped process, so the calls are under way when it is
     // killed.
     doomed.process.kill('SIGSTOP');
     const calls = [codeOf(wrap(alone)), wrap(withAnother)] as const;

@@ -5,7 +5,7 @@ import { createTelemetry } from '../../src/doors/telemetry.ts';
 import { FakeDependencies } from './fakes.ts';
 import { DOOR_CONFIG, lambdaContext } from './http-door.ts';
 
-/** How an invocation ended: with the payload of its answer, or with an error as Lambda reports it to the caller. */
+/** How an invocation ended: with its response payload, or with an error as Lambda reports it to the caller. */
 export interface Invoked {
   readonly payload?: string;
   readonly error?: { readonly errorType: string; readonly errorMessage: string; readonly trace: string[] };

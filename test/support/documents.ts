@@ -28,9 +28,9 @@ export interface CodeBlock {
   readonly file: string;
   /** The line of the opening fence, from 1. */
   readonly line: number;
-  /** The word after the opening fence. Empty for a block that shows output. */
+  /** The language, which is the word after the opening fence. Empty for a block that shows output. */
   readonly language: string;
-  /** The word after the language, if any: the block is a file of that name. */
+  /** The word after the language, if any. The block is the content of a file with that name. */
   readonly fileName: string;
   readonly code: string;
   /** The text of the nearest heading, or label in bold, above the block. */

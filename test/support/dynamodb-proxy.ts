@@ -2,27 +2,27 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** The fault of one call. Under some of these faults, the emulator carries out the call. */
+/** The fault to inject into one call. With some of these faults, the emulator still carries out the call. */
 export type DynamoDbFault =
-  /** The connection ends before any answer. */
+  /** The connection ends before any response. */
   | { readonly kind: 'refuse' }
   | { readonly kind: 'hang' }
-  /** The answer begins but never ends. */
+  /** The response begins but never ends. */
   | { readonly kind: 'stall' }
   | { readonly kind: 'garbage' }
   | { readonly kind: 'error'; readonly name: string; readonly status: number }
-  /** The emulator carries out the call. Then the connection ends or hangs, so the caller gets no answer. */
+  /** The emulator carries out the call. Then the connection ends or hangs, so the caller gets no response. */
   | { readonly kind: 'answer lost' }
   | { readonly kind: 'answer held back' }
   /** Another process acts before the call. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
-  /** The proxy changes the text of the emulator's answer, and sends these headers with it. */
+  /** The proxy changes the text of the emulator's response, and sends these headers with it. */
   | {
       readonly kind: 'edited';
       readonly edit: (answer: string) => string;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** The proxy answers by itself, for an action that the emulator lacks. */
+  /** The proxy itself responds, for an action that the emulator lacks. */
   | { readonly kind: 'answered'; readonly answer: object; readonly headers?: Readonly<Record<string, string>> };
 
 /** Returns the fault for a call such as `Put SK`. Undefined for no fault. */
@@ -34,7 +34,7 @@ const JSON_TYPE = { 'content-type': 'application/x-amz-json-1.0' };
 /** A proxy in front of a DynamoDB emulator. It records the calls, and causes faults that the emulator cannot cause. */
 export class DynamoDbProxy {
   faultOf: FaultOf = () => undefined;
-  /** Answers an action that the emulator does not support, such as `ListBackups`. */
+  /** Returns a response to an action that the emulator does not support, such as `ListBackups`. */
   answerOf: (action: string) => object | undefined = () => undefined;
   /** The calls so far, oldest first: `Query IK`, `Get SK`, `Put IK`. */
   calls: string[] = [];

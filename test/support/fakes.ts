@@ -17,7 +17,7 @@ export { HandClock, noDeadline };
 export const MINUTE_MS = 60_000;
 export const DAY_MS = 86_400_000;
 
-/** What a fake does before it answers, such as throw or wait. */
+/** What a fake does before it returns, such as throw or wait. */
 export type Interference = (call: string, deadline: Deadline) => Promise<void> | void;
 
 /** Records the calls of a metastore and a KMS in one list: `Query IK`, `Get SK`, `Put IK`, `Wrap`, `Unwrap`. */

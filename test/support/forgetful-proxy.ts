@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** The effect of sending on a forgotten connection: a reset, or no answer at all. */
+/** What happens when a client sends something on a forgotten connection: a reset, or no response at all. */
 export type Forgetting = 'reset' | 'silence';
 
 /** The connection of one client. */
@@ -8,7 +8,7 @@ interface Passage {
   readonly client: Socket;
   readonly upstream: Socket;
   forgotten?: Forgetting;
-  /** Answers that the proxy holds back. */
+  /** Responses that the proxy holds back. */
   readonly heldBack: Buffer[];
 }
 
@@ -21,9 +21,9 @@ export class ForgetfulProxy {
   opened = 0;
   /** How often a client sent something on a forgotten connection. */
   late = 0;
-  /** The proxy holds back the answers to requests that match this pattern. */
+  /** The proxy holds back the responses to requests that match this pattern. */
   hold: RegExp | undefined;
-  /** The number of answers held back so far. */
+  /** The number of responses held back so far. */
   held = 0;
   readonly port: number;
   readonly #server: Server;
@@ -49,7 +49,7 @@ export class ForgetfulProxy {
 
   /**
    * Forgets every connection.
-   * @param isTruncating if true, the client first receives each held-back answer without its last byte
+   * @param isTruncating if true, the client first receives each held-back response without its last byte
    */
   forget(forgotten: Forgetting, isTruncating = false): void {
     for (const passage of this.#passages) {

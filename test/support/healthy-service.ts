@@ -76,7 +76,7 @@ export class HealthyService {
     return new SessionFactory({ service: 'orders', product: 'shop', kms, metastore, now: this.operator.clock.now });
   }
 
-  /** The proxy's answers about the settings of the table. */
+  /** The proxy's responses about the table's settings. */
   answerOf(call: string): DynamoDbFault | undefined {
     const { recovery, ...described } = this.table;
     if (call.startsWith('DescribeTable ')) {

@@ -48,7 +48,7 @@ const MADE: readonly (() => unknown)[] = [
   () => Map,
 ];
 
-/** Generates arbitrary JavaScript values. Some are wrapped, because fast-check itself would fail on them. */
+/** Generates arbitrary JavaScript values. Some of them are wrapped, because fast-check itself would fail on them. */
 export const hostile: fc.Arbitrary<() => unknown> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(...MADE) },
   {

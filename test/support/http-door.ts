@@ -40,7 +40,7 @@ export function lambdaContext(remainingMs = 30_000): Context {
   } as unknown as Context;
 }
 
-/** The default settings of the doors in tests. */
+/** The default settings for doors in tests. */
 export const DOOR_CONFIG: DoorConfig = {
   serves: {},
   plaintextLimitBytes: 1_048_576,
@@ -49,12 +49,12 @@ export const DOOR_CONFIG: DoorConfig = {
 };
 
 /**
- * Opens an HTTP door. Returns a function that sends it events, and that compares each answer with the OpenAPI document.
+ * Opens an HTTP door. Returns a function that sends it events and checks each response against the OpenAPI document.
  */
 export function openDoor(
   options: {
     world?: FakeDependencies;
-    /** The process to use instead of one that `world` starts. */
+    /** The process to use, in place of one that `world` starts. */
     keyfold?: SessionFactory;
     config?: Partial<DoorConfig>;
     auth?: AuthConfig;

@@ -1,4 +1,4 @@
-/** Runs the CLI in a process of its own on many rows, and measures the memory that it holds while it runs. */
+/** Runs the CLI on many rows in its own process, and measures the memory that it holds while it runs. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -73,13 +73,13 @@ export async function memoryOfKeysList(rows: number): Promise<number> {
   });
 }
 
-/** The members of a request to DynamoDB that name a row. */
+/** The members of a DynamoDB request that name a row. */
 interface RowRequest {
   readonly Key?: { readonly Id: { readonly S: string } };
   readonly ExclusiveStartKey?: { readonly Created: { readonly N: string } };
 }
 
-/** A stand-in for DynamoDB that computes its rows, so that the table needs no memory. */
+/** A fake DynamoDB that computes its rows, so that the table needs no memory. */
 function answering(answerOf: (request: RowRequest) => object): Server {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = String(await readBody(request, MIB));

@@ -5,7 +5,7 @@ import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 /** An API Gateway event whose members a test can change. */
 export type Event = APIGatewayProxyEventV2 & { requestContext: { authorizer?: unknown } };
 
-/** The parsed answer of the HTTP door. */
+/** The parsed response of the HTTP door. */
 export interface Answer {
   readonly status: number;
   readonly headers: Record<string, string>;
@@ -38,12 +38,12 @@ const ajv = new Ajv2020({ strict: false, validateFormats: false });
 ajv.addSchema(document, DOCUMENT_URL);
 
 /**
- * Checks an answer of the HTTP door against the OpenAPI document: status, content type, headers and body. Does not
+ * Checks a response of the HTTP door against the OpenAPI document: status, content type, headers and body. Does not
  * check paths that the document lacks.
- * @throws Error if the answer differs from the document
+ * @throws Error if the response differs from the document
  */
 export function mustConform(event: Event, { status, headers, body }: Answer): void {
-  // A HEAD request is answered like the documented GET, but without a body.
+  // A HEAD request gets the response of the documented GET, but without a body.
   if (methodOf(event) === 'HEAD' && status === 200) return;
   const method = methodOf(event).toLowerCase();
   const path = documentedPathOf(event);
@@ -87,7 +87,7 @@ function isCatchAll(route: string): boolean {
 }
 
 /**
- * Checks what the document's descriptions say about problems, because all errors have the same schema.
+ * Checks what the document's descriptions say about problems, because the schema of all errors is the same.
  * @param response the documented response of the operation, if the document has the operation
  */
 function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {

@@ -4,10 +4,10 @@ import type { OperationContext } from '../../src/operations/operation.ts';
 import { OPERATIONS } from '../../src/operations/operations.ts';
 import { FakeDependencies } from './fakes.ts';
 
-/** The members of an operation's answer that tests read. */
+/** The members of an operation's result that tests read. */
 export type Answer = Record<string, unknown>;
 
-/** Runs operations on the keys of a process without a door. */
+/** Runs operations without a door, on the keys of a process. */
 export interface Operator {
   /** Runs an operation and returns its result as JSON text. The body is a value, or the exact JSON text. */
   readonly ask: (operation: OperationName, body: unknown, partition?: string) => Promise<string>;

@@ -34,8 +34,11 @@ interface OperatorOptions {
 export class OperatorFixture {
   /** The clock of the service processes, and of the CLI when it runs in this process. */
   readonly clock = new HandClock(Date.now());
-  /** What the CLI opens, when it runs in this process. */
-  readonly adapters: { openRows: CliDependencies['openRows'] } = { openRows: operatorAdapters.openRows };
+  /** Replaceable adapters of the CLI when it runs in this process. */
+  readonly adapters: Pick<CliDependencies, 'openRows' | 'openDatabase'> = {
+    openRows: operatorAdapters.openRows,
+    openDatabase: operatorAdapters.openDatabase,
+  };
   readonly endpoint: string;
   readonly stop: () => Promise<void>;
 

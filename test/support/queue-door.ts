@@ -30,7 +30,7 @@ export class FakeQueues implements Queues {
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
   readonly postponed: VisibilityChange[] = [];
   faultOf: Interference = () => undefined;
-  /** What each call waits for before it answers. */
+  /** What each call waits for before it returns. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
   postponeFaults: readonly string[] = [];
   readonly #taken: { readonly queueUrl: string; readonly message: OutgoingMessage }[] = [];
@@ -93,7 +93,7 @@ export function sealing(value: unknown = 'secret', partition = 'tenant-1'): obje
 }
 
 /**
- * Opens a queue door on fakes. Returns a function that handles records, and that returns the IDs of those that go back
+ * Opens a queue door on fakes. Returns a function that handles records, and returns the IDs of the records that go back
  * to the queue.
  */
 export function openQueueDoor(

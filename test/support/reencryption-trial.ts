@@ -16,7 +16,7 @@ import { ROOT } from './documents.ts';
 
 /** The table with the rows. Each row has an ID and a text. */
 export interface TrialStore {
-  /** The source, as the command's argument names it. */
+  /** The source, as named in the command's argument. */
   readonly source: string;
   /** Further environment variables for the command. */
   readonly environment?: Readonly<Record<string, string>>;
@@ -37,7 +37,7 @@ interface TrialOptions {
   readonly killWithinMs: number;
 }
 
-/** What a trial has seen, for its report. */
+/** What a trial observed, for its report. */
 export interface TrialResult {
   readonly rows: number;
   readonly poison: number;
@@ -51,7 +51,7 @@ const NAMES = { service: 'orders', product: 'shop' };
 const PARTITIONS = 10;
 const RUNS = 2;
 const HOUR_MS = 3_600_000;
-/** The writer must leave the emulator time for the runs. */
+/** The pause between the writes leaves the emulator time for the runs. */
 const WRITE_PAUSE_MS = 5;
 /** Every hundredth row cannot be processed. */
 const POISON_EVERY = 100;
@@ -98,8 +98,8 @@ export async function tryReencryption(
 }
 
 /**
- * Fills a store, makes new keys, and checks the result of the runs: every good row is under a new key and contains what
- * was written last, and exactly the poison rows are in quarantine, unchanged.
+ * Fills a store, makes new keys, and checks the result of the runs. Every good row must contain what was written last,
+ * sealed under a new key. Exactly the poison rows must be in quarantine, and they must be unchanged.
  * @param work performs the runs in the environment of an operator. It returns the quarantined rows of each run.
  */
 export async function trial(

@@ -40,8 +40,8 @@ export interface Outcome {
 }
 
 /**
- * Sends a request, which must end within the given time: its own waits and a few seconds of slack. So a request that
- * hangs fails the test, but a slow machine does not.
+ * Sends a request, which must end within the given time: its own waits and a few seconds of slack. A request that hangs
+ * fails the test, but a slow machine does not.
  * @throws any error other than a KeyfoldError, and Error if the request takes longer
  */
 export async function outcomeOf(request: Request, boundMs: number): Promise<Outcome> {

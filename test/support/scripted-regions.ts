@@ -6,15 +6,15 @@ import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { RegionState } from '../../src/kms/region-health.ts';
 import { HandClock, noDeadline } from './fakes.ts';
 
-/** The answer of a region: success, a fault, or a function that decides. */
+/** How a region responds: with success, with a fault, or as a function decides. */
 export type Answer = 'ok' | FaultClass | (() => Promise<'ok' | FaultClass> | 'ok' | FaultClass);
 
-/** Fake regions that answer as a script says. Their clock moves only when a test moves it, or when code sleeps. */
+/** Fake regions that respond as a script says. Their clock moves only when a test moves it, or when code sleeps. */
 export class ScriptedRegions implements FailoverDependencies {
   readonly clock = new HandClock();
   /** The value of every random number. */
   draw = 0.5;
-  /** The answers of each region in their order. The last answer repeats. */
+  /** The responses of each region in order. The last response repeats. */
   answers: Record<string, readonly Answer[]> = {};
   readonly slept: number[] = [];
   readonly attempts: Attempt[] = [];
@@ -47,7 +47,7 @@ export class ScriptedRegions implements FailoverDependencies {
   };
 
   /**
-   * Sends a request to the given regions, or by default to all. Returns the region that answered, or else the fault of
+   * Sends a request to the given regions, or by default to all. Returns the region that responded, or else the fault of
    * each region.
    */
   async request(deadline: Deadline = noDeadline(), names?: readonly string[]): Promise<string> {
@@ -58,7 +58,7 @@ export class ScriptedRegions implements FailoverDependencies {
     return outcome.faults.map((fault) => `${fault.region} ${fault.faultClass}`).join(', ');
   }
 
-  /** Returns the regions that requests have gone to since the last call, and clears the list. */
+  /** Returns the regions to which requests have gone since the last call, and clears the list. */
   takeRequested(): string {
     const requested = this.#requested.join(' ');
     this.#requested = [];

@@ -10,7 +10,7 @@ export interface SignedFront {
 }
 
 /**
- * Starts a server that passes signed requests on to an API and answers all other requests with 403.
+ * Starts a server that forwards signed requests to an API and rejects all other requests with 403.
  * @param secret the secret access key of the only caller
  */
 export async function startSignedFront(apiUrl: string, secret: string): Promise<SignedFront> {

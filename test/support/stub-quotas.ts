@@ -19,7 +19,7 @@ const QUOTAS: Readonly<Record<string, object>> = {
 
 /** AWS Service Quotas and Amazon CloudWatch in one region, as far as `keyfold doctor` calls them. */
 export class StubQuotas {
-  /** The use in two minutes of the last day: by region, and then by the resource or the table of the metric. */
+  /** The use in two minutes of the last day, by region and then by the metric's resource or table. */
   readonly sums: Record<string, Record<string, readonly number[]>> = {};
   /** The actions that AWS refuses. */
   readonly refused = new Set<string>();

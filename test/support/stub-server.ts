@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readBody } from '../../emulators/http-body.ts';
 import { close, listen } from '../../emulators/listen.ts';
 
-/** How a stub server answers a request: it responds, hangs, or closes the connection before or during the response. */
+/** How a stub server handles a request: it responds, hangs, or closes the connection before or during the response. */
 export type StubAnswer =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body: string | Uint8Array }
   | 'hang'
   | 'reset'
   | 'stall';
 
-/** An answer, or a function that chooses the answer for a request. */
+/** A way to handle a request, or a function that chooses one. */
 export type AnswerOf = StubAnswer | ((request: StubRequest) => StubAnswer);
 
 /** A received request, with the time of its arrival. */
@@ -22,7 +22,10 @@ export interface StubRequest {
   readonly atMs: number;
 }
 
-/** A server for faults that no emulator causes. It gives its answers in order, and repeats the last one. */
+/**
+ * A server for faults that no emulator causes. It handles each request in the next of the given ways, and repeats the
+ * last one.
+ */
 export interface StubServer {
   readonly url: string;
   readonly requests: StubRequest[];

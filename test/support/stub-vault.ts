@@ -28,7 +28,7 @@ export interface VaultRequest {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** How long a slow address takes. */
+/** How long a slow address takes to respond. */
 const SLOW_MS = 100;
 
 /** The tokens that the addresses of one cluster accept, and the leases that they issue. */
@@ -36,11 +36,11 @@ export class StubCluster {
   readonly tokens = new Set(['fixed']);
   leaseSeconds = 3600;
   renewable = true;
-  /** The lease after a renewal, if it differs from the lease after a log-in. */
+  /** The lease after a renewal, if it differs from the lease after a login. */
   renewedSeconds: number | undefined;
-  /** The status of the answer to a renewal that fails. Undefined if renewals succeed. */
+  /** The status of the response to a renewal that fails. Undefined if renewals succeed. */
   renewalStatus: number | undefined;
-  /** Why a log-in fails. Undefined if it succeeds. */
+  /** Why a login fails. Undefined if it succeeds. */
   loginRefusal: string | undefined;
   readonly #key = randomBytes(32);
   #issued = 0;
@@ -58,7 +58,7 @@ export class StubCluster {
     return `vault:v1:${sealed.toString('base64')}`;
   }
 
-  /** Undefined for a ciphertext that does not open. */
+  /** Undefined if the ciphertext does not open. */
   decrypt(ciphertext: string): string | undefined {
     const bytes = Buffer.from(ciphertext.replace('vault:v1:', ''), 'base64');
     const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12));
@@ -71,7 +71,7 @@ export class StubCluster {
   }
 }
 
-/** One address of a Vault, for faults that a real Vault does not cause on demand. Answers as OpenBao 2.7 does. */
+/** One address of a Vault, for faults that a real Vault does not cause on demand. Responds as OpenBao 2.7 does. */
 export class StubVault {
   readonly requests: VaultRequest[] = [];
   readonly url: string;
@@ -111,7 +111,7 @@ export class StubVault {
     if (this.#fault !== 'refuse') await close(this.#server);
   }
 
-  /** Returns the paths of the requests since this method last returned. */
+  /** Returns the paths of the requests since this method was last called. */
   takePaths(): string[] {
     return this.requests.splice(0).map(({ path }) => path.replace('/v1/', ''));
   }

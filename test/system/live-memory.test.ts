@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { memoryOfKeysList, memoryOfVerify } from '../support/live-memory.ts';
 
-/** A command that kept all rows in memory would need more than this for 90,000 rows. */
+/** If a command kept its rows in memory, the 90,000 additional rows would need more than this. */
 const NOISE_MIB = 8;
 
 it.for([

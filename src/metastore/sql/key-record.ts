@@ -1,4 +1,4 @@
-import type { EnvelopeKeyRecord } from '../../envelope/ports.ts';
+import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
 import { KeyfoldError, keyRowUnreadable } from '../../errors.ts';
 import { decodeBase64 } from '../../crypto/base64.ts';
 import { viewOf } from '../../input/checks.ts';
@@ -25,7 +25,10 @@ export interface SqlKeyRow {
   readonly text: string | null;
 }
 
-/** Encodes a key record as the text of `key_record`, in Asherah's form. */
+/**
+ * Encodes the record of a new key as the text of `key_record`, in Asherah's form. Only an erasure writes marks: see
+ * {@link erasedMember}.
+ */
 export function encodeKeyRecord({ created, encryptedKey, parent, proof, revoked }: EnvelopeKeyRecord): string {
   return JSON.stringify({
     ...(revoked && { Revoked: true }),
@@ -51,13 +54,14 @@ export function decodeKeyRow(id: KeyId, { created, text }: SqlKeyRow): EnvelopeK
   if (present(wholeNumber(record['Created']), 'key_record.Created') !== date) {
     throw keyRowUnreadable(row, 'key_record.Created differs from created');
   }
-  const { ParentKeyMeta: parent, Proof: proof, Revoked: revoked = false } = record;
+  const { ParentKeyMeta: parent, Proof: proof, Revoked: revoked = false, Erased: erased } = record;
   return {
     id,
     created: date,
     encryptedKey: present(bytes(record['Key']), 'key_record.Key'),
     ...(parent !== undefined && { parent: present(keyMeta(parent), 'key_record.ParentKeyMeta') }),
     ...(proof !== undefined && { proof: present(proofOf(proof), 'key_record.Proof') }),
+    ...(erased !== undefined && { erased: markOf(erased) }),
     revoked: present(typeof revoked === 'boolean' ? revoked : undefined, 'key_record.Revoked'),
   };
 }
@@ -70,6 +74,11 @@ export function readKeyRow(id: KeyId, row: SqlKeyRow): KeyRow {
     if (!(error instanceof KeyfoldError)) throw error;
     return { id, created: row.created, unreadable: error.message };
   }
+}
+
+/** Encodes the mark of an erasure as a member of `key_record`. */
+export function erasedMember({ erase, at, due, proof }: ErasureMark): { readonly Erased: JsonObject } {
+  return { Erased: { Erase: erase, At: at, Due: due, Proof: base64(proof) } };
 }
 
 /** Replaces the sealed key in the text of a `key_record` that {@link decodeKeyRow} has read. */
@@ -85,7 +94,7 @@ export function withMembers(text: string, members: object): string {
 /**
  * Parses a `key_record` of limited length and depth. The error of JSON.parse is dropped, because it quotes the text.
  */
-function parsed(text: string | null): JsonObject | undefined {
+export function parsed(text: string | null): JsonObject | undefined {
   if (text === null || text.length > MAX_KEY_RECORD_CHARACTERS || isNestedTooDeeply(text)) return undefined;
   try {
     const value: unknown = JSON.parse(text);
@@ -103,7 +112,7 @@ function keyMeta(value: unknown): KeyMeta | undefined {
   return { id: id as KeyId, created: created as EpochSeconds };
 }
 
-function wholeNumber(value: unknown): number | undefined {
+export function wholeNumber(value: unknown): number | undefined {
   return Number.isSafeInteger(value) ? (value as number) : undefined;
 }
 
@@ -115,6 +124,17 @@ function bytes(value: unknown): Buffer | undefined {
 function proofOf(value: unknown): Buffer | undefined {
   const proof = bytes(value);
   return proof?.length === PROOF_BYTES ? proof : undefined;
+}
+
+/** A malformed mark becomes a mark that has no valid proof, so that its readers report and ignore it. */
+function markOf(value: unknown): ErasureMark {
+  const { Erase: erase, At: at, Due: due, Proof: proof }: JsonObject = isJsonObject(value) ? value : {};
+  return {
+    erase: typeof erase === 'string' ? erase : '',
+    at: (wholeNumber(at) ?? 0) as EpochSeconds,
+    due: (wholeNumber(due) ?? 0) as EpochSeconds,
+    proof: bytes(proof) ?? Buffer.alloc(0),
+  };
 }
 
 function base64(value: Uint8Array): string {

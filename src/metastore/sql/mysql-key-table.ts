@@ -1,4 +1,5 @@
 import type { Deadline } from '../../async/deadline.ts';
+import { TOMBSTONE_CREATED } from '../../records/ids.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
 import { SqlConnections, type SqlPool } from './sql-connections.ts';
 import { faultName, type SqlFault } from './sql-faults.ts';
@@ -45,10 +46,10 @@ const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
 const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
 const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
+const UNCHANGED = `${OF_ID} AND created = ? AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
 /** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
-const REPLACE =
-  `UPDATE encryption_key SET key_record = ?, created = created WHERE ${OF_ID} AND created = ? ` +
-  `AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
+const REPLACE = `UPDATE encryption_key SET key_record = ?, created = created WHERE ${UNCHANGED}`;
+const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
 
 /** Asherah's table in MySQL or MariaDB. */
 export class MySqlKeyTable implements SqlKeyTable, SqlPages {
@@ -59,10 +60,11 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   }
 
   async select({ id, created, notAfter, limit }: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]> {
-    const date = created ?? notAfter;
-    const dated = date === undefined ? '' : ` AND created ${created === undefined ? '<=' : '='} ?`;
+    const isDated = created !== undefined || notAfter !== undefined;
+    const dated = isDated ? ` AND created ${created === undefined ? '<=' : '='} ?` : '';
     const sql = `${SELECT}${dated} ORDER BY created DESC${limit === undefined ? '' : ` LIMIT ${limit}`}`;
-    const query = { sql, values: date === undefined ? [id, id] : [id, id, timestampOf(date)] };
+    const date = created === undefined ? timestampOf(notAfter ?? 0) : createdOf(created);
+    const query = { sql, values: isDated ? [id, id, date] : [id, id] };
     const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
     return rows.map(([timestamp, text]) => ({ created: secondsOf(timestamp), text: text ?? null }));
   }
@@ -70,7 +72,7 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   async insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
     return this.#connections.run(async (on) => {
       try {
-        await write(on, { sql: INSERT, values: [id, timestampOf(created), text] });
+        await write(on, { sql: INSERT, values: [id, createdOf(created), text] });
         return 'stored';
       } catch (error) {
         if (faultName(error) === 'ER_DUP_ENTRY') return 'duplicate';
@@ -80,7 +82,12 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
   }
 
   async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REPLACE, values: [to, id, id, timestampOf(created), from] };
+    const query = { sql: REPLACE, values: [to, id, id, createdOf(created), from] };
+    return this.#connections.run((on) => write(on, query), deadline);
+  }
+
+  async remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean> {
+    const query = { sql: REMOVE, values: [id, id, createdOf(created), text] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
@@ -118,6 +125,17 @@ class UnsafeSession extends Error {
   override readonly name = 'UnsafeSession';
 }
 
+/**
+ * The column `created` of a tombstone. TIMESTAMP ends a day later, so this date fits in every time zone. Keys are dated
+ * to the minute, so no key has it.
+ */
+const TOMBSTONE_TIMESTAMP = '2038-01-17 23:59:59';
+
+/** The column `created` of a row. */
+function createdOf(seconds: number): string {
+  return seconds === TOMBSTONE_CREATED ? TOMBSTONE_TIMESTAMP : timestampOf(seconds);
+}
+
 /** A date in UTC as text. The server reads it in the session's time zone. */
 function timestampOf(seconds: number): string {
   return new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ');
@@ -125,6 +143,7 @@ function timestampOf(seconds: number): string {
 
 function secondsOf(timestamp: string | null | undefined): number | undefined {
   if (typeof timestamp !== 'string' || !/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.0+)?$/.test(timestamp)) return undefined;
+  if (timestamp.slice(0, 19) === TOMBSTONE_TIMESTAMP) return TOMBSTONE_CREATED;
   const ms = Date.parse(`${timestamp.slice(0, 19).replace(' ', 'T')}Z`);
   return Number.isNaN(ms) ? undefined : ms / 1000;
 }

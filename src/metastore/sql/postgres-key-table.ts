@@ -43,9 +43,9 @@ const SELECT_ALL = `SELECT ${COLUMNS}, id::text, created::text FROM encryption_k
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
 const INSERT =
   'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
-const REPLACE =
-  `UPDATE encryption_key SET key_record = $4 WHERE ${OF_ID} AND created = to_timestamp($2) ` +
-  'AND key_record::text = $3';
+const UNCHANGED = `${OF_ID} AND created = to_timestamp($2) AND key_record::text = $3`;
+const REPLACE = `UPDATE encryption_key SET key_record = $4 WHERE ${UNCHANGED}`;
+const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
 
 /** Asherah's table in PostgreSQL. */
 export class PostgresKeyTable implements SqlKeyTable, SqlPages {
@@ -72,6 +72,11 @@ export class PostgresKeyTable implements SqlKeyTable, SqlPages {
 
   async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
     const { rowCount } = await this.#send({ text: REPLACE, values: [id, String(created), from, to] }, deadline);
+    return rowCount === 1;
+  }
+
+  async remove(id: string, created: number, record: string, deadline: Deadline): Promise<boolean> {
+    const { rowCount } = await this.#send({ text: REMOVE, values: [id, String(created), record] }, deadline);
     return rowCount === 1;
   }
 

@@ -34,6 +34,8 @@ export interface SqlKeyTable {
   insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'>;
   /** Replaces the text of a row if the text is still `from`. Resolves to true if it was. */
   replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean>;
+  /** Deletes a row if its text is still `text`. Resolves to true if it was. */
+  remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean>;
 }
 
 /** The end of the year 9999. Databases write later times differently, and no key has such a date. */

@@ -21,7 +21,7 @@ export const ROLES: readonly Role[] = [
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies in front of DynamoDB, of SQS, and of one more server: Lambda, the API or Vault. */
+  /** Proxies in front of DynamoDB, of SQS, and of one more server, which is Lambda, the API or Vault. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -84,7 +84,7 @@ export class FreezeFixture {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
-  /** The number of open connections to the server that has the most of them. */
+  /** The number of open connections to the server that has the most. */
   get mostOpen(): number {
     return Math.max(...this.proxies.map(({ open }) => open));
   }
@@ -107,8 +107,8 @@ export class FreezeFixture {
 }
 
 /**
- * The number of idle connections to one server after concurrent requests. The SDK's agents keep at most 50, and the
- * HTTP client keeps any number.
+ * The number of idle connections to one server that remain after concurrent requests. The SDK's agents keep at most 50.
+ * The HTTP client keeps all of them.
  */
 export function idleAfter(role: Role, requests: number): number {
   return role === 'HTTP' ? requests : Math.min(requests, 50);

@@ -21,7 +21,7 @@ export interface Round {
   readonly requests: number;
 }
 
-/** The answer to the parent: `ok` or an error code for each request. */
+/** The reply to the parent: `ok` or an error code for each request. */
 export type Outcomes = readonly string[];
 
 const INVOCATION_MS = Number(process.env['INVOCATION_MS']);
@@ -33,7 +33,7 @@ const { KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb = '' } = process.env;
 
 type Serve = (round: Round) => Promise<Outcomes>;
 
-/** A service that waits for DynamoDB longer than any test, so that no timeout hides a wait on a dead connection. */
+/** A service that waits for DynamoDB longer than any test, so that no timeout ends a wait on a dead connection. */
 function patientKeyfold(): SessionFactory {
   const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, requestTimeoutMs: 300_000 });
   const kms = new StaticKms(new Uint8Array(32), {});
@@ -87,8 +87,8 @@ function client(options: KeyfoldClientOptions): Serve {
 }
 
 /**
- * Unwraps a key with VaultKms, which logs in with an AppRole if the parent gives one. A request also fails if VaultKms
- * blames the healthy Vault for a failed attempt, unless the parent resets new connections.
+ * Unwraps a key with VaultKms, which logs in with an AppRole if the parent supplies one. Unless the parent resets new
+ * connections, a request also fails if VaultKms reports a failed attempt, because Vault is healthy.
  */
 function vault(): Serve {
   const { VAULT_ROLE = '', WRAPPED = 'vault:v1:AAAA', VAULT_TRANSIT_KEY: transitKey = 'keyfold' } = process.env;

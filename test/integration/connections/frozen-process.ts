@@ -36,12 +36,12 @@ export class FrozenProcess {
     return outcomes;
   }
 
-  /** Stops the child process for a while. Commands that arrive meanwhile are handled when it continues. */
+  /** Stops the child process for `ms` milliseconds. It handles commands that arrive meanwhile when it continues. */
   async freeze(ms: number): Promise<void> {
     const endsAtMs = performance.now() + ms;
     this.#child.kill('SIGSTOP');
-    // Node's timers count from the start of a turn of the event loop. A timer that is set late in a busy turn fires too
-    // early.
+    // Node counts a timer from the start of the event loop's turn. If a busy turn sets a timer late, the timer fires
+    // too early.
     while (performance.now() < endsAtMs) await sleep(1);
     this.#child.kill('SIGCONT');
   }

@@ -20,6 +20,7 @@ import {
   ListKeysCommand,
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
+  UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
@@ -93,6 +94,19 @@ describe('KMS emulator: keys', () => {
     expect((await stranger.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
     expect(await nameOf(stranger.send(new DisableKeyCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
     expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Enabled');
+  });
+
+  it("another account can read the rotation of a key by the key's ARN, but cannot change it", async () => {
+    const stranger = client(REGION, '999999999999');
+    const status = (KeyId: string) => stranger.send(new GetKeyRotationStatusCommand({ KeyId }));
+    expect(await status(keyArn)).toMatchObject({ KeyRotationEnabled: true });
+    expect(await nameOf(status(keyArn.replace(/.*\//, '')))).toBe('NotFoundException');
+    expect(await nameOf(stranger.send(new EnableKeyRotationCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
+  });
+
+  it('CreateKey refuses a request that gives the kind of key under its old and its new name', async () => {
+    const kind = { KeySpec: 'SYMMETRIC_DEFAULT', CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT' } as const;
+    expect(await nameOf(kms.send(new CreateKeyCommand(kind)))).toBe('ValidationException');
   });
 
   it.for([
@@ -243,6 +257,20 @@ describe('KMS emulator: keys', () => {
     await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
+    vi.useRealTimers();
+  });
+
+  it('the aliases of a key are deleted together with the key', async () => {
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
+    const other = (await kms.send(new CreateKeyCommand({}))).KeyMetadata?.Arn;
+    const alias = { AliasName: 'alias/test', TargetKeyId: other };
+    expect(await nameOf(kms.send(new CreateAliasCommand(alias)))).toBe('AlreadyExistsException');
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
+    expect((await kms.send(new ListAliasesCommand({}))).Aliases).toEqual([]);
+    expect(await nameOf(kms.send(new UpdateAliasCommand(alias)))).toBe('NotFoundException');
+    expect(await nameOf(kms.send(new DeleteAliasCommand(alias)))).toBe('NotFoundException');
+    expect(await nameOf(kms.send(new CreateAliasCommand(alias)))).toBe('no error');
+    expect((await kms.send(encrypt(Buffer.from('x'), 'alias/test'))).KeyId).toBe(other);
     vi.useRealTimers();
   });
 
@@ -414,6 +442,13 @@ describe('KMS emulator: faults', () => {
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
     expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
     expect(outcomes).toContain('ThrottlingException');
+  });
+
+  it('the fault "throttle" lets calls through again after the clock was set back', async () => {
+    emulator.setFault(REGION, { kind: 'throttle', perSecond: 10 });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
+    expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+    vi.useRealTimers();
   });
 });
 

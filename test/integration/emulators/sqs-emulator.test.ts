@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  ChangeMessageVisibilityCommand,
   CreateQueueCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
@@ -70,7 +71,8 @@ describe('SQS emulator: queues', () => {
     [{ MessageRetentionPeriod: '1209601' }, 'InvalidAttributeValue'],
     [{ MessageRetentionPeriod: '59' }, 'InvalidAttributeValue'],
     [{ ReceiveMessageWaitTimeSeconds: '21' }, 'InvalidAttributeValue'],
-    [{ ContentBasedDeduplication: 'true' }, 'InvalidAttributeValue'],
+    [{ ContentBasedDeduplication: 'true' }, 'InvalidAttributeName'],
+    [{ FifoQueue: 'false' }, 'InvalidAttributeName'],
     [{ RedrivePolicy: '{' }, 'InvalidParameterValue'],
     [{ RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
     [{ RedrivePolicy: '{"maxReceiveCount":5,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
@@ -122,6 +124,23 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(command))).toBe('MissingParameter');
   });
 
+  it('a FIFO queue has its type and ContentBasedDeduplication among its attributes, and keeps its type', async () => {
+    const QueueUrl = queue({}, true);
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject({
+      FifoQueue: 'true',
+      ContentBasedDeduplication: 'false',
+    });
+    expect(
+      await nameOf(create(QueueUrl.replace(/.*\//, ''), { FifoQueue: 'true', ContentBasedDeduplication: 'false' })),
+    ).toBe('no error');
+    const set = (Attributes: Record<string, string>): Promise<string> =>
+      nameOf(client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes })));
+    expect(await set({ FifoQueue: 'true', VisibilityTimeout: '7' })).toBe('no error');
+    for (const FifoQueue of ['false', 'x']) expect(await set({ FifoQueue })).toBe('InvalidAttributeValue');
+    expect((await client.send(all)).Attributes).toMatchObject({ FifoQueue: 'true', VisibilityTimeout: '7' });
+  });
+
   it('CreateQueue refuses the name of an existing queue if the attributes differ', async () => {
     await create('twice', { VisibilityTimeout: '7' });
     expect(await nameOf(create('twice', { VisibilityTimeout: '7' }))).toBe('no error');
@@ -161,7 +180,9 @@ describe('SQS emulator: messages', () => {
     [attribute({ DataType: 'Number', StringValue: 'one' }), 'InvalidParameterValue'],
     [attribute({ DataType: 'Number', StringValue: '1e127' }), 'InvalidParameterValue'],
     [attribute({ DataType: 'Number', StringValue: '-1e-129' }), 'InvalidParameterValue'],
-    [attribute({ DataType: 'String', StringValue: '\u0000' }), 'InvalidMessageContents'],
+    [attribute({ DataType: 'String', StringValue: '\u0000' }), 'InvalidParameterValue'],
+    [{ MessageBody: '\u0000' }, 'InvalidMessageContents'],
+    [{ MessageBody: '' }, 'MissingParameter'],
     [attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }), 'InvalidParameterValue'],
     [attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }), 'UnsupportedOperation'],
     [{ MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } }, 'InvalidParameterValue'],
@@ -169,8 +190,9 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(send(queue(), more as Partial<SendMessageCommandInput>))).toBe(name);
   });
 
-  it('SendMessage refuses DelaySeconds for a FIFO queue', async () => {
+  it('SendMessage refuses a delay for a FIFO queue, but accepts a DelaySeconds of 0', async () => {
     const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
+    expect(await nameOf(send(queue({}, true), { ...more, DelaySeconds: 0 }))).toBe('no error');
     expect(await nameOf(send(queue({}, true), { ...more, DelaySeconds: 1 }))).toBe('InvalidParameterValue');
   });
 
@@ -181,7 +203,7 @@ describe('SQS emulator: messages', () => {
     ];
     const answer = await client.send(new SendMessageBatchCommand({ QueueUrl: queue(), Entries }));
     expect(answer.Successful?.map(({ Id }) => Id)).toEqual(['a']);
-    expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'InvalidParameterValue' }]);
+    expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'MissingParameter' }]);
   });
 
   it.for([
@@ -260,6 +282,84 @@ describe('SQS emulator: messages', () => {
     expect(await remove(QueueUrl)).toBe('no error');
   });
 
+  it('ChangeMessageVisibility says whether its message is gone, was received again, or is visible', async () => {
+    const QueueUrl = queue();
+    await send(QueueUrl);
+    const receive = async (): Promise<string | undefined> =>
+      (await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages?.[0]?.ReceiptHandle;
+    const hide = (ReceiptHandle: string | undefined, VisibilityTimeout: number): Promise<string> =>
+      nameOf(client.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout })));
+    const first = await receive();
+    expect(await hide(first, 0)).toBe('no error');
+    expect(await hide(first, 5)).toBe('MessageNotInflight');
+    const second = await receive();
+    expect(await hide(first, 5)).toBe('InvalidParameterValue');
+    expect(await hide(second, 5)).toBe('no error');
+    await client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: second }));
+    for (const handle of [first, second]) expect(await hide(handle, 5)).toBe('InvalidParameterValue');
+    expect(await hide('x', 5)).toBe('ReceiptHandleIsInvalid');
+  });
+
+  it('ChangeMessageVisibility hides a message for at most 12 hours after it was received', async () => {
+    const QueueUrl = queue();
+    await send(QueueUrl);
+    const command = new ReceiveMessageCommand({ QueueUrl, VisibilityTimeout: 43_200 });
+    const { Messages: [message] = [] } = await client.send(command);
+    const hide = (VisibilityTimeout: number): Promise<string> =>
+      nameOf(
+        client.send(
+          new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle: message?.ReceiptHandle, VisibilityTimeout }),
+        ),
+      );
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 });
+    expect(await hide(43_200)).toBe('InvalidParameterValue');
+    expect(await hide(39_000)).toBe('no error');
+    vi.useRealTimers();
+  });
+
+  it('a FIFO queue accepts a deduplication ID again after 5 minutes, also if the first message is still there', async () => {
+    const QueueUrl = queue({}, true);
+    const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
+    const first = await send(QueueUrl, more);
+    expect(await send(QueueUrl, more)).toMatchObject({ MessageId: (first as { MessageId: string }).MessageId });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 300_001 });
+    const second = await send(QueueUrl, more);
+    expect(second).not.toMatchObject({ MessageId: (first as { MessageId: string }).MessageId });
+    const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }));
+    expect(Messages).toHaveLength(2);
+    vi.useRealTimers();
+  });
+
+  it('a message that moves to a FIFO dead-letter queue begins a new retention period there', async () => {
+    const outcomes: boolean[] = [];
+    for (const fifo of [true, false]) {
+      const letters = queue({ MessageRetentionPeriod: '100' }, fifo);
+      const deadLetterTargetArn = `arn:aws:sqs:us-west-2:111122223333:${letters.replace(/.*\//, '')}`;
+      const RedrivePolicy = JSON.stringify({ maxReceiveCount: 1, deadLetterTargetArn });
+      const QueueUrl = queue({ RedrivePolicy, VisibilityTimeout: '0' }, fifo);
+      await send(QueueUrl, fifo ? { MessageGroupId: 'g', MessageDeduplicationId: 'd' } : {});
+      await client.send(new ReceiveMessageCommand({ QueueUrl }));
+      const sentMs = Date.now();
+      vi.useFakeTimers({ toFake: ['Date'], now: sentMs + 90_000 });
+      await client.send(new ReceiveMessageCommand({ QueueUrl }));
+      vi.setSystemTime(sentMs + 120_000);
+      const { Messages = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl: letters }));
+      outcomes.push(Messages.length === 1);
+      vi.useRealTimers();
+    }
+    expect(outcomes).toEqual([true, false]);
+  });
+
+  it('a long poll ends in time although the clock is set back', async () => {
+    const QueueUrl = queue();
+    const startedAtMs = performance.now();
+    const polled = client.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 1 }));
+    await vi.waitFor(() => expect(performance.now() - startedAtMs).toBeGreaterThan(200), { interval: 20 });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
+    expect((await polled).Messages).toBeUndefined();
+    vi.useRealTimers();
+  }, 5000);
+
   it('the unsupported action PurgeQueue is refused', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
   });
@@ -287,6 +387,15 @@ describe('SQS emulator: JSON protocol', () => {
     expect(answer.status).toBe(400);
     expect(await answer.text()).toContain(fault);
   });
+});
+
+it('SQS emulator: a body that is not JSON is refused with SerializationException', async () => {
+  const headers = { 'x-amz-target': 'AmazonSQS.ListQueues' };
+  for (const body of ['{', '', '[]']) {
+    const answer = await fetch(sqs.endpoint, { method: 'POST', headers, body });
+    expect(await answer.json()).toMatchObject({ __type: 'com.amazon.coral.service#SerializationException' });
+    expect(answer.status).toBe(400);
+  }
 });
 
 /** Sends a request in the query protocol, either signed, as AWS clients do, or unsigned, as curl does. */
@@ -335,7 +444,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     });
     const xml = await answer.text();
     expect(xml).toContain('<SendMessageBatchResultEntry><Id>a</Id>');
-    expect(xml).toContain('<BatchResultErrorEntry><Id>b</Id><Code>InvalidParameterValue</Code>');
+    expect(xml).toContain('<BatchResultErrorEntry><Id>b</Id><Code>MissingParameter</Code>');
   });
 
   it.for([

@@ -14,10 +14,10 @@ export interface DynamoDbFront {
   readonly close: () => Promise<void>;
 }
 
-/** For each table of a replicated pair: the pair, and the position of the table in it. */
+/** Maps the name of each replicated table to its pair of replicas and to its position in that pair. */
 type Replicated = Map<string, { readonly table: GlobalTable; readonly at: number }>;
 
-/** The members that the proxy reads from a write. PutItem has an `Item`, and the other writes have a `Key`. */
+/** The members of a write request that the proxy reads. PutItem has an `Item`, and the other writes have a `Key`. */
 interface Write {
   readonly TableName: string;
   readonly Item?: Item;

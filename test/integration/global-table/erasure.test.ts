@@ -88,7 +88,7 @@ describe('an erasure on a Global Table with replication lag', () => {
     const counts = await Promise.all(REGIONS.map(async (region) => (await world.keyTables[region].list()).length));
     const after = await erasure().finish(await erasure().read(), begun, false);
     expect(after.rows).toEqual([]);
-    // The deletion of each row is still on its way to the other region.
+    // The deletions have not reached the other region yet.
     const replicas = async (): Promise<number[]> =>
       (await erasure().replicas(await erasure().read())).map(({ rows }) => rows);
     expect(await replicas()).toEqual([1, 1]);

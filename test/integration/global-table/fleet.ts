@@ -24,7 +24,7 @@ const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
 
-/** The parts of a fleet. */
+/** What a fleet needs. */
 export interface FleetOptions {
   readonly world: TwoRegions;
   readonly ledger: Ledger;
@@ -53,7 +53,8 @@ export class Fleet {
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
     const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
-    // The stale grace is off. DynamoDB never fails here, and the grace uses real time, which a busy machine distorts.
+    // The stale grace period is off, because DynamoDB never fails here. The grace period also uses real time, which a
+    // busy machine distorts.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };
   }
@@ -157,7 +158,7 @@ export class Fleet {
     );
   }
 
-  /** Whether a process may fail to open a record with this error at this time. */
+  /** Whether this error is allowed if a process fails to open a record at this time. */
   async #mayFail(process: Process, entry: Entry, error: unknown): Promise<boolean> {
     const { world, ledger, log } = this.#options;
     if (!(error instanceof KeyfoldError)) return false;

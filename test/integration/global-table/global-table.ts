@@ -23,7 +23,7 @@ export interface LinkOptions {
   readonly draw: () => number;
 }
 
-/** A whole row on its way to the other replica, or its deletion. */
+/** A write on its way to the other replica: a whole row, or its deletion. */
 interface Parcel {
   readonly to: number;
   /** The row, or only its primary key if it was deleted. */
@@ -43,7 +43,7 @@ export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
   readonly #link: LinkOptions;
   /**
-   * For each replica and row, the number of the write from which the row comes. Writes are numbered in chronological
+   * For each replica and row, the number of the write that the row comes from. Writes are numbered in chronological
    * order.
    */
   readonly #has = [new Map<string, number>(), new Map<string, number>()] as const;
@@ -63,8 +63,8 @@ export class GlobalTable {
   }
 
   /**
-   * Performs a write in one replica. If the write succeeds, the other replica receives the row later. Writes are
-   * sequential, so that a read after the write returns the row that the write has made.
+   * Performs a write in one replica. If the write succeeds, the other replica receives the row later. Writes run one at
+   * a time, so a read after the write returns the row that was written.
    * @param key a row with the same primary key
    */
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {
@@ -95,7 +95,7 @@ export class GlobalTable {
     });
   }
 
-  /** Disconnects the replicas. Rows on their way and later rows have to wait. */
+  /** Disconnects the replicas. Rows that are on their way must wait, and so must later rows. */
   cut(): void {
     this.#cut = true;
   }

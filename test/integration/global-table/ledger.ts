@@ -13,7 +13,7 @@ export interface Entry {
   readonly home: Region;
   /** Whether the record's keys have a region suffix. Processes without a suffix cannot read such keys. */
   readonly suffixed: boolean;
-  /** The Intermediate Key of the record, and the System Key above it. */
+  /** The record's Intermediate Key, and the System Key above it. */
   readonly keys: readonly KeyMeta[];
 }
 
@@ -25,7 +25,7 @@ const ABSENCE_MS = 1000;
  */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** Computes what the two replicas must contain, only from the actions of processes. It does not read the replicas. */
+/** Computes what the two replicas must contain from the processes' actions alone. It does not read the replicas. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;
@@ -38,7 +38,7 @@ export class Ledger {
     this.#lagMs = lagMs;
   }
 
-  /** Notes a record that a process returned. The table must contain the record's keys by then. */
+  /** Enters a record that a process has returned. The table must already contain the record's keys. */
   enter(entry: Entry, nowMs: number): void {
     this.entries.push(entry);
     for (const key of entry.keys) {
@@ -68,7 +68,7 @@ export class Ledger {
   }
 
   /**
-   * Whether a process may fail to open a record with this code, apart from KMS faults.
+   * Whether this error code is allowed if a process fails to open a record while KMS works.
    * @param clockMs the time on the process's own clock
    */
   mayFail(entry: Entry, where: { region: Region; nowMs: number; clockMs: number }, code: string): boolean {

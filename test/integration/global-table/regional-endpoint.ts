@@ -14,7 +14,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const REGION = /Credential=[^/]+\/\d+\/([\w-]+)\//;
 
 /**
- * Starts a proxy that adds the region of each request to the name of its table. Its answer to DescribeTable lists the
+ * Starts a proxy that adds the region of each request to the name of its table. Its response to DescribeTable lists the
  * replicas.
  * @param behind the endpoint of a `DynamoDbFront`
  */

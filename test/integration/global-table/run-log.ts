@@ -2,7 +2,7 @@ import { KeyfoldError } from '../../../src/index.ts';
 
 const LAST_STEPS = 25;
 
-/** Records the steps, the events and the faults of a run. */
+/** Records the steps, events and failures of a run. */
 export class RunLog {
   readonly faults: string[] = [];
   /** The number of events of each kind. */
@@ -21,7 +21,7 @@ export class RunLog {
     this.faults.push(`after step ${this.#steps.length}: ${what}`);
   }
 
-  /** Performs work that must not fail. If the work fails, this records a fault and returns undefined. */
+  /** Performs work that must not fail. If the work fails, records the failure and returns undefined. */
   async without<T>(what: string, work: Promise<T>): Promise<T | undefined> {
     try {
       return await work;

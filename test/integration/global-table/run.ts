@@ -10,13 +10,13 @@ const STEPS = 100;
 const STEPS_A_LOOK = 10;
 const PARTITIONS = ['a', 'b', 'c'];
 const LAGS_MS = [2000, 30_000, 120_000];
-/** A revocation picks one of this many latest rows. */
+/** A revocation picks one of at most this many latest rows. */
 const REVOCABLE = 6;
 
 /** The result of a run. */
 export interface RunResult {
   readonly log: RunLog;
-  /** The lost records: in at least one region, a new process could not decrypt them after the run. */
+  /** The lost records. After the run, a new process in at least one region could not decrypt them. */
   readonly lost: readonly string[];
 }
 
@@ -148,8 +148,8 @@ class Run {
   }
 
   /**
-   * Runs the maintenance as docs/explanation/global-tables.md says. Each region maintains its own keys, and one region
-   * also maintains the keys without a suffix.
+   * Runs maintenance as docs/explanation/global-tables.md says. Each region maintains its own keys, and one region also
+   * maintains the keys without a suffix.
    */
   async #maintain(region: Region): Promise<void> {
     const whose = this.#suffixed && region === LEGACY_REGION ? [true, false] : [this.#suffixed];

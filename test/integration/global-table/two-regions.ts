@@ -55,7 +55,7 @@ export interface ProcessOptions {
   readonly policy?: Partial<CryptoPolicy>;
 }
 
-/** The time-outs are long. No emulator hangs in these tests, but a busy machine may be slow. */
+/** The timeouts are long, because a busy machine may be slow. No emulator hangs in these tests. */
 const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
@@ -124,7 +124,7 @@ export class TwoRegions {
     return new SessionFactory({ ...this.#parts(region, suffixed), policy, now: () => this.clock.nowMs + offsetMs });
   }
 
-  /** The erasure of a partition, by an operator whose own region is `region`. */
+  /** An operator's erasure of a partition. The operator's own region is `region`. */
   erasure(region: Region, partition: string, endpoint: string): PartitionErasure {
     const { regionSuffix, kms } = this.#parts(region, true);
     const names = { ...NAMES, regionSuffix };
@@ -132,7 +132,7 @@ export class TwoRegions {
     return new PartitionErasure({ names, partition, tables, kms, policy: cryptoPolicy(), now: this.clock.now });
   }
 
-  /** Runs the maintenance of a region once, for its own keys or for the keys without a suffix. */
+  /** Runs maintenance once in a region, for the region's own keys or for the keys without a suffix. */
   maintain(region: Region, suffixed: boolean): Promise<MaintenanceReport> {
     return new SystemKeyMaintenance({ ...this.#parts(region, suffixed), now: this.clock.now }).run();
   }

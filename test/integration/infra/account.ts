@@ -22,7 +22,7 @@ export interface Principal {
 /** The resource of an action. */
 export interface Target {
   readonly arn: string;
-  /** Further context of the request that policies may check, such as the aliases of a key. */
+  /** Further context of the request that policies may check, such as a key's aliases. */
   readonly context?: Context;
   readonly policy?: unknown;
 }
@@ -178,7 +178,7 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
   return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
 }
 
-/** A region's replica of the table, with its policy. The action concerns one row, or no row in particular. */
+/** A region's replica of the table, with its policy. The action concerns the given row, or no row in particular. */
 export function tableAt(region: string, row?: string): Target {
   const policy = REPLICAS.find(({ Region }) => Region === region)?.ResourcePolicy.PolicyDocument;
   const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
@@ -237,9 +237,7 @@ async function actionsOf(service: Service): Promise<Action[]> {
   }));
 }
 
-/**
- * The actions in AWS's list that the pattern of a policy matches. For example, `dynamodb:Describe*` matches fourteen.
- */
+/** The actions in AWS's list that a policy's pattern matches. For example, `dynamodb:Describe*` matches fourteen. */
 export async function expanded(pattern: string): Promise<string[]> {
   const [service = '', name = ''] = pattern.split(':');
   const form = new RegExp(`^${name.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i');

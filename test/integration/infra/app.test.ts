@@ -116,7 +116,7 @@ function periodsOf({ Period, Metrics = [] }: AppResource['Properties']): unknown
   return Period === undefined ? metrics : [Period];
 }
 
-/** The codes in docs/reference/errors.md except those for a caller's mistake. */
+/** The codes in docs/reference/errors.md except those that report a caller's mistake. */
 function documentedFaults(): string[] {
   const docs = readFileSync(new URL('../../../docs/reference/errors.md', import.meta.url), 'utf8');
   return [...docs.matchAll(/^\|([^|]*)\|\s*5\d\d\s*\|/gm)].flatMap(([, codes = '']) =>
@@ -143,7 +143,10 @@ function codesRungFor(metric: string): Set<unknown> {
   return new Set(dimensions.filter(({ Name }) => Name === 'code').map(({ Value }) => Value));
 }
 
-/** The minutes in which SQS delivers a message that no queue accepts. The first attempt is at `startSeconds`. */
+/**
+ * The minutes in which SQS delivers a message while the function cannot send it to any queue. The first attempt is at
+ * `startSeconds`.
+ */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
   const tries = Array.from({ length: 12 }, (_, i) => {
@@ -330,8 +333,8 @@ describe('the HTTP API', () => {
     expect(JSON.parse((AccessLogSettings as { Format: string }).Format)).not.toHaveProperty('path');
     expect(example.resources['HttpApiLogGroup']?.Properties).toMatchObject({
       RetentionInDays: 365,
-      // AWS lists each log group with another prefix in a resource policy of the account, which holds at most 5,120
-      // characters.
+      // For a log group with another prefix, AWS adds an entry to a resource policy of the account. That policy holds
+      // at most 5,120 characters.
       LogGroupName: '/aws/vendedlogs/http-api/keyfold-app',
     });
   });
@@ -521,8 +524,8 @@ describe('the alarms of the app', () => {
   );
 
   it('fire on every error code that is not the caller’s fault, whether a request or a retried message failed', () => {
-    // With the first code, a function does not start, and the function's own alarm fires. Only the readiness check
-    // answers with the second, and its caller is a monitor.
+    // If the first code occurs, a function does not start, and the function's own alarm fires. Only the readiness check
+    // returns the second code, and only monitors call that check.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
     expect(codes).toContain('KeyNotYetVisible');

@@ -14,13 +14,13 @@ const root = join(import.meta.dirname, '..', '..', '..');
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**
- * The fakes' answers by service and command, or by the name of a waiter. A string is an error. A list has one answer
- * for each call, and its last answer repeats. CHANGE_SET stands for the name of the latest change set. Other calls get
- * an empty answer. If there is no answer for osls, the real osls runs.
+ * The fakes' responses by service and command, or by the name of a waiter. A string is an error. A list has one
+ * response for each call, and its last response repeats. CHANGE_SET stands for the name of the latest change set. Other
+ * calls get an empty response. If there is no response for osls, the real osls runs.
  */
 export type Answers = Readonly<Record<string, unknown>>;
 
-/** The answer of an invoked function. */
+/** The response of an invoked function. */
 export function invoked(payload: unknown, meta: object = {}): object {
   return { ...meta, [PAYLOAD]: payload };
 }
@@ -60,8 +60,8 @@ const IDENTITY = {
 const PAYLOAD = 'payload';
 
 /**
- * A fake AWS CLI. It starts no process but `sed`, because the tests call it thousands of times. It reads its input to
- * the end, as a prompt would. It records each argument followed by a NUL, and each call followed by another NUL.
+ * A fake AWS CLI. It starts no process except `sed`, because the tests call it thousands of times. It reads its input
+ * to the end, as a prompt would. It records each argument followed by a NUL, and each call followed by another NUL.
  * `lambda invoke` writes its response to the file that its last argument names.
  */
 const STAND_IN = `#!/bin/sh

@@ -25,7 +25,7 @@ let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
-/** The function's KMS calls up to the last {@link aside}, whose own calls do not count. */
+/** The function's KMS calls before the last {@link aside}. The calls of {@link aside} itself do not count. */
 let before: string[] = [];
 /** The SQS calls by queue, with the names of their IAM actions. */
 let sqsCalls: string[] = [];
@@ -53,7 +53,7 @@ beforeEach(async () => {
     POWERTOOLS_METRICS_DISABLED: 'true',
     KEYFOLD_SERVICE: `calls${(services += 1)}`,
     KEYFOLD_PRODUCT: 'shop',
-    // The default in deploy.yml sets this suffix. Every second test uses it.
+    // By default, deploy.yml sets this suffix. Every second test uses it.
     ...(services % 2 === 0 && { KEYFOLD_REGION_SUFFIX: WEST }),
   };
   record();
@@ -84,14 +84,17 @@ async function send(process: LocalFunction, operation: string, body: unknown): P
   return JSON.parse(answer.body) as Record<string, unknown>;
 }
 
-/** Invokes the functions `seal` and `open` directly. Failures are thrown, except those of batch items. */
+/**
+ * Invokes the functions `seal` and `open` directly. They throw their errors, except for errors of batch items, which
+ * the response contains.
+ */
 async function invoke(process: LocalFunction, operation: string, body: object): Promise<Record<string, unknown>> {
   const answer = await process.invoke({ operation, partition: 'tenant-1', ...body }, TIMEOUT_MS);
   expect(JSON.stringify(answer)).not.toContain('"error"');
   return answer as Record<string, unknown>;
 }
 
-/** Forgets the calls that prepared the test. */
+/** Forgets the calls made so far, which only prepared the test. */
 function record(): void {
   kms.resetCalls();
   proxy.calls = [];
@@ -104,7 +107,7 @@ function kmsCalls(): string[] {
   return [...before, ...kms.calls().map(({ region, action }) => `${region} kms:${action}`)];
 }
 
-/** The different calls since {@link record}, as IAM actions. KMS actions have a region. */
+/** The distinct calls since {@link record}, as IAM actions. KMS actions have a region. */
 function recorded(): { kms: { region: string; action: string }[]; dynamoDb: string[] } {
   const ofKms = [...new Set(kmsCalls())].toSorted().map((call) => {
     const [region = '', action = ''] = call.split(' ');
@@ -134,7 +137,7 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
   const rows = new Set(proxy.calls.map((call, i) => `${iamActionOf(call)} ${proxy.ids[i]}`));
   for (const row of rows) {
     const [action = '', id = ''] = row.split(' ');
-    // The roles of the service orders.
+    // The roles belong to the service `orders`.
     const target = tableAt(WEST, id.replace(settings['KEYFOLD_SERVICE'] as string, 'orders'));
     if (!(await isAllowed(USERS[name], action, target))) refused.push(row);
   }
@@ -162,8 +165,8 @@ const QUEUES = {
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
 /**
- * For tests in which another process overtakes a request. A busy machine may delay the request so long that the process
- * assumes a freeze and sends the request again. No process overtakes the second request, so the test runs again.
+ * For tests in which another process overtakes a request. A busy machine may delay the request for so long that the
+ * process assumes a freeze and sends it again. No other process overtakes the repeated request, so the test runs again.
  */
 const RACE = { retry: 3 };
 
@@ -269,7 +272,7 @@ describe('each role', { timeout: 60_000 }, () => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     expect(await queues.take('decrypt', { record: one })).toBe(1);
     queues.close();
-    // Lambda also needs this permission, but the local poller does not use the action.
+    // Lambda also needs this permission, but the local poller does not call this action.
     sqsCalls.push('input sqs:GetQueueAttributes');
     expect(await calledAs('queue')).toEqual(await exactly('queue'));
   });

@@ -22,7 +22,7 @@ export async function read(changed: object): Promise<Deployment> {
   }
 }
 
-/** The faults that {@link read} reports, one per entry. Empty if it reports none. */
+/** The errors that {@link read} reports, one per entry. Empty if it reports none. */
 export async function faultsOf(changed: object): Promise<string[]> {
   return read(changed).then(
     () => [],

@@ -21,7 +21,7 @@ let record: string;
 let folder: string;
 
 beforeAll(async () => {
-  // A race needs two commands that make a key in the same second.
+  // Stop the clock, because two commands race only if they make a key in the same second.
   vi.useFakeTimers({ toFake: ['Date'] });
   world = await HealthyService.start();
   const sealed = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
@@ -46,12 +46,12 @@ afterAll(async () => {
 });
 
 const [, SECTION = ''] = /^## Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
-/** The commands of the tables, and the IAM actions that each needs. */
+/** The commands in the tables of that section, each with the IAM actions that it needs. */
 const DOCUMENTED = Object.entries(
   Object.groupBy(['KMS', 'DynamoDB', 'Service Quotas', 'CloudWatch'].flatMap(rowsOf), ({ command }) => command),
 ).map(([command, rows = []]) => ({ command, actions: rows.flatMap(({ actions }) => actions).toSorted() }));
 
-/** The rows of one service's table. */
+/** The rows of the table for one AWS service. */
 function rowsOf(service: string): { command: string; actions: string[] }[] {
   const [, table = ''] = new RegExp(`^\\| command +\\| ${service} +\\|$(.*?)^$`, 'ms').exec(SECTION) ?? [];
   return [...table.matchAll(/^\| `([a-z -]+)` +\|(.*)\|$/gm)].map(([, command = '', cell = '']) => ({
@@ -65,7 +65,7 @@ const GONE = '_SK_gone_shop';
 const QUARANTINE = (): string[] => ['--quarantine', join(folder, 'quarantine')];
 const FORMER = '_SK_former_shop';
 
-/** The command lines that together make every call of a command. */
+/** For each command, the command lines that together make every call of the command. */
 const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   doctor: () => [['doctor']],
   'keys list': () => [['keys', 'list']],
@@ -118,7 +118,7 @@ const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
   },
 };
 
-/** Lets another process make a System Key just before the command does. */
+/** Makes another process create a System Key just before the command creates it. */
 function overtake(args: readonly string[]): void {
   let isOvertaken = false;
   world.proxy.faultOf = (call) => {
@@ -147,7 +147,7 @@ function reset(): void {
   world.quotas.calls = [];
 }
 
-/** The resources of an action, with their policies. The resource of every other action is all resources. */
+/** The resources of an action, with their policies. If an action has no particular resource, its resource is `*`. */
 function targetsOf(action: string): Target[] {
   if (action.startsWith('kms:')) return [KEYS['the key'], KEYS["the other region's key"]];
   if (action.startsWith('dynamodb:')) return [tableAt(WEST, SYSTEM_KEY), tableAt(EAST, SYSTEM_KEY)];
@@ -155,7 +155,7 @@ function targetsOf(action: string): Target[] {
   return [isOfQuotas ? { arn: `arn:aws:servicequotas:${WEST}:${ACCOUNT}:kms/L-6E3AF000` } : { arn: '*' }];
 }
 
-/** An operator with the permissions that the table names for a command. */
+/** An operator with the permissions that the tables list for a command. */
 function operatorWith(actions: readonly string[]): Principal {
   const policy = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: actions, Resource: '*' }] };
   return { arn: WRITERS['an operator who is named'].arn, policies: [policy] };

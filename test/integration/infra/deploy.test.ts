@@ -73,7 +73,7 @@ it('every call of the AWS CLI names its region, requests JSON, and disables the 
   for (const { args } of outcome.calls) {
     expect(args.slice(0, 5)).toEqual(['--region', expect.any(String), '--output', 'json', '--no-cli-pager']);
   }
-  // The script reads the identity in the first region, and then deploys to the regions in turn.
+  // The script reads the caller's identity in the first region, and then deploys to the regions in turn.
   expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
 });
 
@@ -269,7 +269,7 @@ describe('a deploy script with --yes', () => {
         Resource: kept.map((id) => `LogicalResourceId/${id}`),
       },
     ]);
-    // CloudFormation accepts names that no resource has, so a misspelt one would protect nothing.
+    // CloudFormation accepts names that no resource has, so a misspelt name would protect nothing.
     expect(Object.keys(templateOf(what).Resources)).toEqual(expect.arrayContaining([...kept]));
   });
 
@@ -447,7 +447,7 @@ describe('a failure in CloudFormation', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** The answers for a stack in this state, with these resources left. */
+  /** The responses for a stack in this state, in which resources with these states are left. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -605,7 +605,7 @@ describe('npm run deploy -- --yes', () => {
     ]);
     for (const { args } of outcome.calls.filter(({ name }) => name === 'lambda invoke')) {
       expect(args).toContain('stand-in-maintenance');
-      // The maintenance may run longer than the CLI's default time-out of one minute.
+      // Maintenance may run longer than one minute, which is the CLI's default timeout.
       expect(args.join(' ')).toContain('--cli-read-timeout 0');
     }
   });
@@ -674,7 +674,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
     expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
-    // The settings make osls fetch no notifications, and fail if its configuration is invalid.
+    // These settings stop osls from fetching notifications, and make it fail if its configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
@@ -828,7 +828,7 @@ it('the roles keep their rights to network interfaces while the deployed app is 
   expect(parametersOf(kept)).toMatchObject([{ InVpc: 'true' }, { InVpc: 'true' }]);
 });
 
-/** An answer for the stack of the roles in a region. */
+/** The description of the roles stack in a region. */
 function rolesIn(region: string): object {
   return {
     Stacks: [

@@ -93,7 +93,7 @@ describe('the deployment role', () => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
-  // The resources of a deployment whose prefix begins with our prefix.
+  // These resources belong to a deployment whose prefix begins with our prefix.
   it.for([
     ['lambda:UpdateFunctionCode', ofLambda('keyfold-eu-open')],
     ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-eu-input`)],
@@ -484,8 +484,8 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
 
 /** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // Every caller may perform the first action, and only the CLI calls the second. For osls, the actions follow from the
-  // changes to its stack.
+  // Every caller may perform the first action. `configure export-credentials` is a command of the AWS CLI, not an IAM
+  // action. For osls, the actions follow from the changes to its stack.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

@@ -1,8 +1,8 @@
-/** The deploying roles, with the policies of infra/deployers.yml. */
+/** The deployment roles, with the policies of infra/deployers.yml. */
 import { OUTSIDERS, type Principal, WEST } from './account.ts';
 import { ACCOUNT, render } from './template.ts';
 
-/** The deploying roles, by what each role deploys. */
+/** The deployment roles, by what each role deploys. */
 export type Deployers = Readonly<
   Record<'keys' | 'tableAndRoles' | 'app' | 'appWithRetention' | 'appWithEntries', Principal>
 >;

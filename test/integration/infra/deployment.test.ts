@@ -340,7 +340,7 @@ describe('the size limits of AWS', () => {
     expect(await faultsOf(withVariable(room + 1, ['us-west-2']))).toEqual([
       '- the variables of the function seal are 4097 bytes, but Lambda accepts only 4096: shorten settings or queue.fields',
     ]);
-    // The name of the first region is two letters longer than that of the second.
+    // The first region's name is five characters longer than the second's.
     const [long, short] = ['ap-southeast-1', 'us-west-2'];
     const bytesOf = async (regions: string[]): Promise<number[]> =>
       (await faultsOf(withVariable(4000, regions))).map((fault) => Number(/are (\d+) bytes/.exec(fault)?.[1]));

@@ -15,7 +15,7 @@ const PARAMETERS = {
   OtherKmsRegion1: 'us-east-1',
   HasQueue: 'true',
 };
-/** The actions that Lambda performs outside the VPC, with the role of the queue function. */
+/** The actions that Lambda performs from outside the VPC, under the role of the queue function. */
 const BY_LAMBDA: ReadonlySet<string> = new Set(['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage']);
 
 const { resources } = render('endpoints', 'us-west-2', PARAMETERS);

@@ -362,7 +362,7 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing and admit no further principal. Only AWS uses the last of them.
+      // These actions remove nothing and give no further principal access. Only AWS itself uses the last action.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',

@@ -250,8 +250,8 @@ describe('a row of the key table', () => {
     // A record may name keys of any region. If IAM refused to read them, the refusal would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', 'can'],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', 'can'],
-    // Another service, with a partition that looks like the end of one of ours. IAM cannot distinguish them, as
-    // docs/reference/iam-and-stacks.md explains.
+    // A row of another service, whose partition looks like the end of one of our key IDs. IAM cannot distinguish them,
+    // as docs/reference/iam-and-stacks.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', 'can'],
     ['_SK_orders_shop2', 'cannot'],
     ['_SK_orders_shop2_us-west-2', 'cannot'],

@@ -57,11 +57,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Writes a row as another program would. */
+/** Writes a row, as another program would. */
 async function put(id: string, card: string): Promise<void> {
   const Item = { id: { S: id }, card: { S: card }, t: { S: 'tenant-1' } };
   await client.send(new PutItemCommand({ TableName: ROWS, Item }));
-  // This call is not one of the command's.
+  // The command does not make this call.
   const { calls, tables } = world.proxy;
   const own = calls.findLastIndex((call, i) => call.startsWith('Put ') && tables[i] === ROWS);
   calls.splice(own, 1);
@@ -92,7 +92,7 @@ beforeEach(async () => {
   reset();
 });
 
-/** Forgets the calls that prepared the test. */
+/** Forgets the calls made so far, which only prepared the test. */
 function reset(): void {
   world.proxy.calls = [];
   world.proxy.tables = [];
@@ -106,7 +106,7 @@ function tableCalls(): { action: string; table: string }[] {
   });
 }
 
-/** The different calls to each table. */
+/** The distinct calls to each table. */
 function calledOn(name: string): string[] {
   const calls = tableCalls().filter((call) => call.table === name);
   return [...new Set(calls.map(({ action }) => action))].toSorted();
@@ -141,7 +141,7 @@ function workerRole(): Principal {
   const policies = resources['WorkerRole']?.Properties['Policies'] as { PolicyDocument: object }[];
   const text = JSON.stringify(policies.map(({ PolicyDocument }) => PolicyDocument));
   return {
-    // The table's policy names this role. docs/how-to/re-encrypt-rows.md says to name the worker's.
+    // The table's policy names this role. docs/how-to/re-encrypt-rows.md says to name the worker's role there.
     arn: WRITERS['a role of another deployment whose names are given'].arn,
     policies: JSON.parse(text.replaceAll('"Quarantine.Arn"', JSON.stringify(table(QUARANTINE).arn))) as unknown[],
   };

@@ -9,8 +9,8 @@ const REGION = 'us-west-2';
 const ROLE = `arn:aws:iam::${ACCOUNT}:role`;
 
 /**
- * Each stack with as few resources as possible, with all of them, and with some. The third form shows which condition
- * controls which resource.
+ * Each stack with as few resources as possible, with all of them, and with some. The form with some resources shows
+ * which condition controls which resource.
  */
 const STACKS: readonly (readonly [stack: string, how: string, parameters: Readonly<Record<string, string>>])[] = [
   ['keys', 'least', { Classification: 'confidential', AdministratorArns: `${ROLE}/key-administrator` }],

@@ -108,7 +108,34 @@ describe("Lambda's Invoke API in the local world", () => {
     ],
     ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
     ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
-    ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'InvalidParameterValueException', 400],
+    [
+      'two versions that differ',
+      'keyfold-seal:$LATEST',
+      '{}',
+      { Qualifier: 'live' },
+      'InvalidParameterValueException',
+      400,
+    ],
+    [
+      'an asynchronous event over 1 MiB',
+      'keyfold-seal',
+      `"${'x'.repeat(1_048_575)}"`,
+      { InvocationType: 'Event' },
+      'RequestTooLargeException',
+      413,
+    ],
+    [
+      'a function of another region',
+      'arn:aws:lambda:us-east-1:111122223333:function:keyfold-seal',
+      '{}',
+      {},
+      'ResourceNotFoundException',
+      404,
+    ],
+    ['a malformed name', 'keyfold seal', '{}', {}, 'ValidationException', 400],
+    ['a name that is too long', 'x'.repeat(171), '{}', {}, 'ValidationException', 400],
+    ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'ValidationException', 400],
+    ['an unknown log type', 'keyfold-seal', '{}', { LogType: 'x' }, 'ValidationException', 400],
   ] as const)('refuses, as Lambda does, %s', async ([, name, event, more, error, status]) => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({
       name: error,
@@ -116,13 +143,23 @@ describe("Lambda's Invoke API in the local world", () => {
     });
   });
 
-  it('finds a function by its ARN, and returns 404 for a malformed name', async () => {
+  it('finds a function by every form of its name, and refuses a malformed name', async () => {
     for (const name of [
       'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal',
+      'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal:$LATEST',
       '111122223333:function:keyfold-seal',
+      '111122223333:keyfold-seal',
+      'function:keyfold-seal',
+      'keyfold-seal:$LATEST',
     ])
-      expect(await invoke(name, HELLO)).toMatchObject({ StatusCode: 200 });
-    expect(await post('/2015-03-31/functions/%/invocations', {})).toBe(404);
+      expect((await invoke(name, HELLO)).FunctionError).toBeUndefined();
+    expect(await invoke('keyfold-seal:$LATEST', HELLO, { Qualifier: '$LATEST' })).toMatchObject({ StatusCode: 200 });
+    expect(await post('/2015-03-31/functions/%/invocations', {})).toBe(400);
+  });
+
+  it('accepts an asynchronous event of 1 MiB', async () => {
+    const event = `"${'x'.repeat(1_048_574)}"`;
+    expect(await invoke('keyfold-seal', event, { InvocationType: 'Event' })).toMatchObject({ StatusCode: 202 });
   });
 
   it('refuses a request from a web page with another origin', async () => {

@@ -11,7 +11,7 @@ afterEach(async () => {
   servers = [];
 });
 
-/** Starts a server that stands for OpenBao, and a watched server before it. */
+/** Starts a server in place of OpenBao, and the watching proxy in front of it. */
 async function start(answer: RequestListener): Promise<{ url: string; bao: Server; calls: JournalCall[] }> {
   const calls: JournalCall[] = [];
   const bao = createServer(answer);

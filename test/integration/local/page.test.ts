@@ -12,7 +12,7 @@ interface State {
   readonly keys: readonly PageRow[];
 }
 
-/** The members of an answer that these tests read. */
+/** The members of a response that these tests read. */
 interface Answer {
   readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
 }
@@ -35,7 +35,7 @@ function post(path: string, content: unknown = {}): Promise<Response> {
   return fetch(world.url + path, { method: 'POST', headers, body: JSON.stringify(content) });
 }
 
-/** Sends a request and returns its answer and its calls, such as `KMS us-west-2 Decrypt ok`. */
+/** Sends a request and returns its response and its calls, such as `KMS us-west-2 Decrypt ok`. */
 async function send(operation: string, content: unknown): Promise<{ answer: Answer; calls: string[] }> {
   const { position } = await get<{ position: number }>('/local/calls');
   const answer = (await (await post(`/v1/partitions/tenant-1/${operation}`, content)).json()) as Answer;
@@ -274,7 +274,7 @@ describe('the commands that the page runs', () => {
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['revoked'], 200]);
     expect(await erase('begin', { reason: 'over' })).toMatchObject({ exitCode: 0, printed: { outcome: 'begun' } });
     expect(await erase('finish')).toMatchObject({ exitCode: 0, printed: { outcome: 'deleted' } });
-    // The tombstone is left.
+    // The tombstone remains.
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['erased'], 410]);
   });
 });

@@ -39,12 +39,12 @@ async function said(...args: string[]): Promise<{ code: number; stderr: string }
   });
 }
 
-/** The n-th command that the greeting prints. */
+/** The command with number `n` in the greeting. */
 function commandOf(greeting: string, n: number): string {
   return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
 }
 
-/** Runs curl commands from the greeting, all of which must succeed. Returns the body of the last answer. */
+/** Runs curl commands from the greeting, all of which must succeed. Returns the body of the last response. */
 async function paste(commands: string, folder: string): Promise<string> {
   let output = '';
   for (const command of commands.split(' && ')) {

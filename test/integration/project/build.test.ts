@@ -170,7 +170,7 @@ async function startWorld(
   };
 }
 
-/** The source of a module and of every module that it imports statically. */
+/** The source of a module and of every module that it imports statically, directly or not. */
 async function closureOf(entry: string): Promise<string[]> {
   const texts = new Map<string, string>();
   const pending = [entry];

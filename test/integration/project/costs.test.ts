@@ -114,9 +114,10 @@ describe('a bill in the cost model', () => {
     // Each request takes 3 ms at half a GB, and each of three cold starts takes a second.
     expect(bill['Lambda compute']).toBeCloseTo((3600e6 * 0.003 + 3) * 0.5 * 0.0000133334);
     expect(bill['KMS keys']).toBe(6);
-    // One unwrap per process and hour, some new keys, and 8 keys that the maintenance unwraps in two regions each day.
+    // One unwrap per process and hour, some new keys, and 8 keys that maintenance unwraps in two regions each day.
     expect(bill['KMS requests']).toBeCloseTo(((3000 + (1000 / 2160) * 2 + (1000 / 24) * 32) * 3) / 1e6);
-    // In each hour, the processes meet twelve pairs and three System Keys.
+    // In each hour, requests use twelve pairs of a process and a partition, and each of the three processes reads a
+    // System Key.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
     // Each request writes 500 bytes of each kind.

@@ -54,7 +54,7 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** Throws instead of opening something. A command gets this far only if the CLI has accepted its arguments. */
+/** Throws in place of opening something. A command gets this far only if the CLI has accepted its arguments. */
 function accepted(): never {
   throw new Error('the arguments are right');
 }
@@ -84,7 +84,9 @@ const ENTRIES = await Promise.all(
   SOURCES.map(async ([name, file]) => [name, Object.keys((await import(file)) as object)] as const),
 );
 
-/** Makes a whole module of a block. A fragment becomes the body of a function that can use what the entries export. */
+/**
+ * Makes a complete module from a block. A fragment becomes the body of a function that can use the entries' exports.
+ */
 function moduleOf({ file, code }: CodeBlock): string {
   if (/^import /m.test(code) && !file.startsWith(LIBRARY)) return `${code}\nexport {};\n`;
   const words = new Set(code.match(/\b[A-Za-z]\w+\b/g));

@@ -1,5 +1,5 @@
 /**
- * Tests that real requests get the answers in docs/reference/direct-invocation.md, docs/reference/queue.md,
+ * Tests that real requests get the responses shown in docs/reference/direct-invocation.md, docs/reference/queue.md,
  * docs/reference/cli.md and docs/how-to/move-from-asherah.md.
  */
 import { readFileSync } from 'node:fs';

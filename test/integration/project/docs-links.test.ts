@@ -34,7 +34,10 @@ function anchorsOf(file: string): Set<string> {
   return anchors;
 }
 
-/** Says why a link leads nowhere. Undefined if its target exists, or if the target is outside the repository. */
+/**
+ * Returns the reason why a link leads nowhere. Undefined if its target exists, or if the target is outside the
+ * repository.
+ */
 function faultOf(file: string, target: string): string | undefined {
   if (/^(?:https?|mailto):/.test(target)) return undefined;
   const [path = '', anchor] = target.split('#');

@@ -1,4 +1,4 @@
-/** Runs what the documents ask their reader to run on `npm start`: curl commands, the CLI, and whole programs. */
+/** Runs what the documents ask readers to run against `npm start`: curl commands, the CLI, and whole programs. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ const NPX = /^(?:npm run -s keyfold --|npx keyfold) /;
 
 let world: LocalProcess;
 let folder: string;
-/** The addresses of this local world, by the addresses in the documents. */
+/** Maps each address in the documents to the address of this local world. */
 let addresses: Record<string, string>;
 
 beforeAll(async () => {
@@ -41,7 +41,7 @@ afterAll(async () => {
 const here = (text: string): string =>
   text.replaceAll(/http:\/\/127\.0\.0\.1:808\d/g, (address) => addresses[address] ?? address);
 
-/** Runs one command, if it can run here. Returns the status of its answer, or the exit code of its process. */
+/** Runs one command, if it can run here. Returns the HTTP status of its response, or the exit code of its process. */
 async function outcomeOf(command: string, env: Record<string, string>): Promise<{ ended: number; output: string }> {
   if (command.startsWith('export ')) {
     for (const [, name = '', value = ''] of command.matchAll(/(\w+)=(\S+)/g)) env[name] = value;

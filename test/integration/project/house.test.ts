@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** Node modules that only the operator's commands may import. */
+/** Node modules that only the commands for operators may import. */
 const OF_A_TERMINAL = [
   'node:events',
   'node:fs/promises',

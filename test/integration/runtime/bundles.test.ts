@@ -1,4 +1,4 @@
-/** Tests that bundles give the same answers as the source. They omit some code, and load some code late. */
+/** Tests that bundles return the same responses as the source code. Bundles omit some code, and load some code late. */
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,7 +108,7 @@ it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   expect(status).toBe(200);
   const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
   expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
-  // The log-in method `aws`: the function's credentials sign the log-in.
+  // With the login method `aws`, the function's credentials sign the login request.
   const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
   const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
   expect(again.status).toBe(200);
@@ -173,7 +173,7 @@ it.each([
   'an error is recognised by its name if its class is not in the bundle: %s',
   async (name, kmsStatus, status, code) => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
-    // The margin leaves three seconds for the invocation, so that the test need not wait for many rounds.
+    // The margin leaves three seconds for the invocation, so that the test does not wait for many rounds.
     const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
     expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
   },

@@ -19,7 +19,7 @@ const path = { partition: 'tenant-1' };
 const plaintext = 'aGVsbG8=';
 const document = { id: 7, card: '4111' };
 
-/** The data of an answer. @throws Error if the request failed */
+/** The data of a response. @throws Error if the request failed */
 function dataOf<T>({ data, error }: { data: T | undefined; error: Problem | undefined }): T {
   if (data === undefined) throw new Error(`it failed: ${error?.code}`);
   return data;

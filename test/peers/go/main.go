@@ -1,5 +1,5 @@
 // A JSON lines interface to Asherah Go with version 2 of the AWS SDK. The protocol is that of asherah_peer.py. The
-// first line of standard input is the configuration, and each further line is a call. Each answer is one line: {"ok":
+// first line of standard input is the configuration, and each further line is a call. Each response is one line: {"ok":
 // ...} or {"error": ...}.
 package main
 

@@ -17,7 +17,7 @@ import org.json.JSONObject;
 
 /**
  * A JSON lines interface to Asherah Java, with the protocol of asherah_peer.py. The first line of standard input is the
- * configuration, and each further line is a call. Each answer is one line: {"ok": ...} or {"error": ...}.
+ * configuration, and each further line is a call. Each response is one line: {"ok": ...} or {"error": ...}.
  */
 public final class AsherahPeer {
   private AsherahPeer() {}

@@ -20,7 +20,7 @@ export function runContract(title: string, cases: readonly ContractCase[]): void
   });
 }
 
-/** Runs the contracts of a metastore that the maintenance can use as well. */
+/** Runs the contracts of a metastore that maintenance can use as well. */
 export function runMetastoreContracts(
   name: string,
   open: Opener<Metastore & SystemKeyStore>,
@@ -32,7 +32,7 @@ export function runMetastoreContracts(
   idContract(name, open);
 }
 
-/** Tests how Keyfold's own metastores treat invalid IDs. */
+/** Tests how Keyfold's own metastores handle invalid IDs. */
 function idContract(name: string, open: Opener<Metastore & SystemKeyStore>): void {
   const deadline = noDeadline();
   const { created } = keyRecord('', 60);

@@ -33,9 +33,9 @@ export interface KmsUnderTest {
 
 /** Features of KMS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator lets a key be used while the key is disabled or pending deletion. */
+  /** The emulator allows the use of a key that is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** The emulator ignores whether the key that Decrypt names is the key that encrypted. */
+  /** For Decrypt, the emulator does not check whether the given key is the one used to encrypt. */
   readonly keyIdOnDecrypt?: boolean;
   /** The emulator does not report a key's rotation period. */
   readonly rotationPeriod?: boolean;

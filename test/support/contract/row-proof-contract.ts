@@ -13,7 +13,7 @@ import {
 import { rowProof } from '../../../src/records/row-proof.ts';
 import { codeOf, DAY_MS, errorOf, HandClock, noDeadline } from '../fakes.ts';
 
-/** A metastore whose rows a test writes directly, as an attacker with write access would. */
+/** A metastore whose rows a test can write directly, as an attacker with write access would. */
 export interface WritableRows {
   readonly metastore: Metastore;
   readonly put: (row: EnvelopeKeyRecord) => Promise<void>;
@@ -81,7 +81,9 @@ const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>
   },
 };
 
-/** The contract of row proofs for any metastore: which attacks they stop. Each test uses a service of its own. */
+/**
+ * The contract of row proofs for any metastore: the attacks that the proofs must stop. Each test uses its own service.
+ */
 export function rowProofContract(name: string, open: () => WritableRows): void {
   describe(`proofs of the key rows in ${name}`, () => {
     let table: WritableRows;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../src/kms/pkcs11/index.ts';
 
-/** The folder in which Node finds the stand-in for `pkcs11js`. */
+/** The folder in which Node finds the fake `pkcs11js`. */
 export const FAKE_DRIVER_PATH = import.meta.dirname;
 
 export const [GCM, KEY_WRAP_PAD] = [0x1087, 0x210a];
@@ -25,7 +25,7 @@ export interface TokenState {
   readonly corrupt?: string;
 }
 
-/** A token of the stand-in. */
+/** A token of the fake HSM. */
 export class FakeToken {
   readonly library: string;
   readonly #folder = mkdtempSync(join(tmpdir(), 'keyfold-token-'));
@@ -54,7 +54,7 @@ export class FakeToken {
     this.set({ epoch: this.#state.epoch + 1 });
   }
 
-  /** Returns the calls since this method last returned. */
+  /** Returns the calls since this method was last called. */
   takeCalls(): string[] {
     const calls = readFileSync(`${this.library}.calls`, 'utf8').trim().split('\n');
     writeFileSync(`${this.library}.calls`, '');

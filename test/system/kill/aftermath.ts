@@ -29,7 +29,7 @@ export class Aftermath {
 
   /**
    * Inspects the table with cold processes. First, each region alone must decrypt the records. Then new encrypts and
-   * the maintenance must succeed. Afterwards, all records must still decrypt.
+   * maintenance must succeed. Afterwards, all records must still decrypt.
    * @returns the id of each key in the table at the end
    */
   async inspect(past: Past, returned: readonly Returned[]): Promise<string[]> {

@@ -12,7 +12,7 @@ export interface Job {
   readonly flaw?: Flaw | undefined;
 }
 
-/** Encrypts once for each partition in the given order, or runs the maintenance. */
+/** Encrypts once for each partition in the given order, or runs maintenance. */
 export type Task = { readonly encryptFor: readonly string[] } | 'maintenance';
 
 /**
@@ -36,7 +36,7 @@ export const NAMES = { service: 'orders', product: 'shop' };
 /** The region of the table, which is also the preferred KMS region. */
 export const HOME = 'us-west-2';
 
-/** Long time-outs. With shorter ones, a process on a busy machine could repeat a request, and so add a step. */
+/** These timeouts are long. With shorter ones, a process on a busy machine could repeat a request and so add a step. */
 export const PATIENCE = { connectionTimeoutMs: 20_000, requestTimeoutMs: 20_000 };
 
 /** The payload of a partition's records. */

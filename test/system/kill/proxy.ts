@@ -3,11 +3,11 @@ import { buffer } from 'node:stream/consumers';
 import { close, listen } from '../../../emulators/listen.ts';
 
 /**
- * When a process can be killed during a request: before the server acts, after it has acted, or after it has answered.
+ * When a process can be killed during a request: before the server acts, after it has acted, or after it has responded.
  */
 export const MOMENTS = ['before', 'done', 'answered'] as const;
 
-/** A moment in the life of a process: the number of a request, counted from 1, and a moment of that request. */
+/** A moment in a process's life: the number of a request, counted from 1, and a moment during that request. */
 export interface KillPoint {
   readonly request: number;
   readonly moment: (typeof MOMENTS)[number];

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import type { Job, Returned, Said } from './job.ts';
 import { startProxy, type KillPoint } from './proxy.ts';
 
-/** The things that a process needs, besides its job. */
+/** What a process needs besides its job. */
 export interface VictimDependencies {
   /** The addresses of the emulators. */
   readonly emulators: { readonly kms: string; readonly dynamoDb: string };
@@ -24,8 +24,8 @@ export interface Death {
   /** Its requests, named as in {@link startProxy}. */
   readonly steps: readonly string[];
   /**
-   * `killed` and the moment, if the process died at the given point. `finished`, if no point was given and the job was
-   * done. Otherwise what failed.
+   * `killed` and the moment if the process died at the given point. `finished` if no point was given and the job was
+   * done. Otherwise, what failed.
    */
   readonly end: string;
 }
@@ -54,7 +54,7 @@ export async function runVictim(
     createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as Said;
       if ('record' in said) returned.push(said);
-      // A process that has finished its job was not killed at the point.
+      // A process that has finished its job was not killed at the given point.
       else stdin.end();
     });
     const [stderr, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'close')]);

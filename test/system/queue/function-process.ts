@@ -30,8 +30,7 @@ export class FunctionProcess {
 
   /**
    * Runs one event at a time. As in Lambda, the process is killed if the event exceeds the function's timeout.
-   * @param killAfterMs the number of milliseconds after which the process is killed, counted from when it is ready,
-   * unless it has answered by then
+   * @param killAfterMs kills the process this many milliseconds after it is ready, unless it has responded by then
    */
   async invoke(event: SQSEvent, timeoutMs: number, killAfterMs?: number): Promise<unknown> {
     const child = (this.#child ??= this.#start());

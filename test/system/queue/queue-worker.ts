@@ -11,7 +11,7 @@ export interface Invocation {
   readonly timeoutMs: number;
 }
 
-/** The answer to the parent process. */
+/** The reply to the parent process. */
 export type Outcome = { readonly result: unknown } | { readonly error: string };
 
 const answer = (outcome: Outcome): void => void process.send?.(outcome);

@@ -15,7 +15,7 @@ import { planLoad, WireQueue } from './load.ts';
 
 /** Parameters of a run. */
 export interface Ordeal {
-  /** The endpoint of SQS or of an emulator. */
+  /** The endpoint of SQS or of an SQS emulator. */
   readonly endpoint: string;
   readonly kind: 'standard' | 'fifo';
   readonly messages: number;
@@ -44,7 +44,7 @@ const KILL_CHANCE = 0.25;
  * milliseconds.
  */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins when this part of the results has arrived: one fifth. */
+/** The outage begins when this share of the results has arrived. */
 const OUTAGE_AFTER = 5;
 /** Limits the number of messages in the queue, because moto counts all of them whenever it receives or delivers one. */
 const MAX_IN_FLIGHT = 60;

@@ -1,6 +1,6 @@
 /**
- * Follows the runbooks for a KMS key that is disabled, scheduled for deletion, without its imported material or
- * compromised (docs/runbooks/README.md).
+ * Follows the runbooks for a KMS key that is disabled, is scheduled for deletion, lacks its imported key material, or
+ * is compromised (docs/runbooks/README.md).
  */
 import {
   CancelKeyDeletionCommand,

@@ -102,7 +102,7 @@ export class RunbookFixture {
     return (answer as { record: Sealed }).record;
   }
 
-  /** Runs the maintenance, as the schedule or `aws lambda invoke` does. */
+  /** Runs maintenance, as the schedule or `aws lambda invoke` does. */
   async maintain(settings: Settings = {}): Promise<MaintenanceReport> {
     return (await this.#start('maintenance', settings).invoke({}, TIMEOUT_MS)) as MaintenanceReport;
   }
@@ -164,7 +164,7 @@ export class RunbookFixture {
   }
 }
 
-/** Whether a maintenance report says that every region opens every System Key without a fault. */
+/** Whether, according to a maintenance report, every region opens every System Key without a fault. */
 export function isWell(report: MaintenanceReport): boolean {
   return report.systemKeys.every(
     ({ fault, regions }) =>

@@ -59,7 +59,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', before, world.open(RESTORED))).toBe('before');
     expect(isWell(await world.maintain(RESTORED))).toBe(true);
     expect(await world.decrypt('tenant-2', after, world.open(RESTORED))).toBe('RecordUnreadable');
-    // Only this process, whose cache is still warm, can decrypt these records.
+    // Only this process can decrypt these records, because its cache is still warm.
     const saved = await world.decrypt('tenant-2', after, warm);
     const anew = await world.encrypt('tenant-2', saved, world.seal(RESTORED));
     expect(await world.decrypt('tenant-2', anew, world.open(RESTORED))).toBe(saved);
@@ -83,7 +83,7 @@ describe('a lost key table', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // One of the two KMS keys is enough until the maintenance has renewed both wraps.
+    // One of the two KMS keys is enough until maintenance has renewed both wraps.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');

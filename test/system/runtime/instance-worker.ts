@@ -1,6 +1,6 @@
 /**
  * A worker thread of a Managed Instance, with its own module scope. It starts every posted invocation immediately. Each
- * invocation has its own invoke store, as in Lambda's client of the Runtime API if AWS_LAMBDA_MAX_CONCURRENCY is set.
+ * invocation has its own invoke store, as in Lambda's client for the Runtime API if AWS_LAMBDA_MAX_CONCURRENCY is set.
  */
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';

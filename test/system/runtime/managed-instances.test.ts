@@ -105,7 +105,8 @@ function resultOf(answer: Answer): unknown {
 }
 
 /**
- * Runs each operation with a unique payload, and checks the answers. Another partition must not be able to decrypt it.
+ * Runs each operation with a unique payload, and checks the responses. Another partition must not be able to decrypt
+ * the payload.
  */
 async function goThrough(ask: Caller, turn: number): Promise<void> {
   const partition = `tenant-${turn % PARTITIONS}`;

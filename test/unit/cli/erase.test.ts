@@ -9,9 +9,9 @@ import {
   type RegisteredErasure,
   type Session,
 } from '../../../src/index.ts';
-import type { ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { failingAt, KILLS } from '../../support/erasure-kills.ts';
 import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
 
@@ -364,56 +364,6 @@ describe('keyfold partitions erase', () => {
   });
 });
 
-/** Access to the tables that fails once, at the n-th write: before the write or after it. */
-function failingAt(n: number, when: 'before' | 'after'): CliDependencies['openErasureTables'] {
-  let writes = 0;
-  const failing =
-    <A extends unknown[], T>(write: (...args: A) => Promise<T>) =>
-    async (...args: A): Promise<T> => {
-      writes += 1;
-      if (writes === n && when === 'before') throw new Error('killed');
-      const result = await write(...args);
-      if (writes === n) throw new Error('killed');
-      return result;
-    };
-  return (options, names) => {
-    const real: ErasureTables = operatorAdapters.openErasureTables(options, names);
-    const { register } = real;
-    return {
-      regions: () => real.regions(),
-      copies: (region, existedAt) => real.copies(region, existedAt),
-      register: {
-        list: () => register.list(),
-        add: failing((entry) => register.add(entry)),
-        update: failing((entry) => register.update(entry)),
-        remove: failing((entry) => register.remove(entry)),
-      },
-      at: (region) => {
-        const table = real.at(region);
-        return {
-          rows: (selection) => table.rows(selection),
-          store: failing((record) => table.store(record)),
-          mark: failing((row, mark) => table.mark(row, mark)),
-          remove: failing((row) => table.remove(row)),
-        };
-      },
-    };
-  };
-}
-
-/**
- * The step, the number of the write, and whether the command is killed before or after that write. For example, `begin`
- * writes the register entry, one tombstone and two marks, and `finish` makes two deletions and writes the register
- * entry.
- */
-const KILLS = (['before', 'after'] as const).flatMap((when) =>
-  [
-    ['begin', 4],
-    ['cancel', 4],
-    ['finish', 3],
-  ].flatMap(([step, writes]) => Array.from({ length: Number(writes) }, (_, i) => [String(step), i + 1, when] as const)),
-);
-
 it('partitions erase names the address that refuses the connection', async () => {
   const absent = { ...STATIC, KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
   const run = await world.keyfold(['partitions', 'erase', 'tenant-1', '--status'], absent);
@@ -427,7 +377,9 @@ describe('an erasure that is killed', () => {
       const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
       if (step !== 'begin') await erase(BEGIN);
       if (step === 'finish') world.clock.advance(DAY_MS);
-      const killed = await erase(options, { openTables: failingAt(n, when) });
+      const openTables: CliDependencies['openErasureTables'] = (table, names) =>
+        failingAt(operatorAdapters.openErasureTables(table, names), n, when);
+      const killed = await erase(options, { openTables });
       expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
       world.clock.advance(60_000);
       const again = await erase(options);

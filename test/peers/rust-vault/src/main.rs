@@ -1,7 +1,8 @@
 //! Asherah's Rust crate with its Vault KMS, behind JSON lines. The caller can read and write its metastore in memory.
 //!
 //! Arguments: the address of Vault, the transit key, the service and the product. The token is in VAULT_TOKEN. Each
-//! line of standard input is a call, and is answered with one line, {"ok": ...} or {"error": ...}. The calls are:
+//! line of standard input is a call. The response to each call is one line, {"ok": ...} or {"error": ...}. The calls
+//! are:
 //! - {"op": "encrypt", "partition", "payload" (base64)}
 //! - {"op": "decrypt", "partition", "record"}
 //! - {"op": "load", "id", "created"}

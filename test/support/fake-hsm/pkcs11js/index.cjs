@@ -1,7 +1,7 @@
 /**
- * A stand-in for `pkcs11js`, for faults that no real token causes on demand. A "library" is a JSON file with the state
- * of one token, which a test writes and this module reads at each call. The names of the calls are written to a file
- * beside it.
+ * A fake `pkcs11js`, for faults that no real token causes on demand. A "library" is a JSON file with the state of one
+ * token, which a test writes and this module reads at each call. The names of the calls are written to a file beside
+ * it.
  */
 const { createCipheriv, createDecipheriv, createHash } = require('node:crypto');
 const { appendFileSync, readFileSync } = require('node:fs');
@@ -149,7 +149,7 @@ class PKCS11 {
     return Buffer.from(handle);
   }
 
-  /** Records a call, waits if the state says so, and throws the error code that the state has for it. */
+  /** Records a call, waits if the state says so, and throws the error code that the state has for this call. */
   #call(name) {
     appendFileSync(`${this.path}.calls`, `${name}\n`);
     const state = JSON.parse(readFileSync(this.path, 'utf8'));

@@ -1,0 +1,104 @@
+import { withDeadline } from '../../async/deadline.ts';
+import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
+import type {
+  ErasureRegister,
+  ErasureTable,
+  ErasureTables,
+  KeyCopy,
+  RowSelection,
+} from '../../maintenance/erasure-table.ts';
+import { KeyfoldError } from '../../errors.ts';
+import type { KeyRow } from '../../maintenance/key-table.ts';
+import type { KeyId, ServiceNames } from '../../records/ids.ts';
+import { encodeKeyRecord, erasedMember, readKeyRow, withMembers } from './key-record.ts';
+import type { Database } from './open-database.ts';
+import { SqlErasureRegister } from './sql-erasure-register.ts';
+import { keyRowsOf } from './sql-key-rows.ts';
+
+/** Asherah's table in an SQL database, and the erasures of one service. The database's address is its only region. */
+export class SqlErasureTables implements ErasureTables {
+  readonly register: ErasureRegister;
+  readonly #database: Database;
+
+  constructor(database: Database, names: ServiceNames) {
+    this.#database = database;
+    this.register = new SqlErasureRegister(database, names);
+  }
+
+  async regions(): Promise<readonly string[]> {
+    return [this.#database.called];
+  }
+
+  at(): ErasureTable {
+    return new SqlErasureTable(this.#database);
+  }
+
+  async copies(region: string): Promise<KeyCopy[]> {
+    return [{ kind: 'unknown', region, text: 'the backups, logs and replicas of a database cannot be listed' }];
+  }
+}
+
+class SqlErasureTable implements ErasureTable {
+  readonly #table: Database['table'];
+
+  constructor({ table }: Database) {
+    this.#table = table;
+  }
+
+  async rows(selection: RowSelection): Promise<KeyRow[]> {
+    if ('id' in selection) {
+      const { id } = selection;
+      const rows = await withDeadline({}, Date.now, (deadline) => this.#table.select({ id }, deadline));
+      return rows.map((row) => readKeyRow(id as KeyId, row));
+    }
+    const found: KeyRow[] = [];
+    for await (const row of keyRowsOf(this.#table)) {
+      if (selection.prefixes.some((prefix) => row.id.startsWith(prefix))) found.push(row);
+    }
+    return found;
+  }
+
+  async store(record: EnvelopeKeyRecord): Promise<void> {
+    const { id, created, erased } = record;
+    const text = encodeKeyRecord(record);
+    const marked = erased === undefined ? text : withMembers(text, erasedMember(erased));
+    const outcome = await withDeadline({}, Date.now, (deadline) => this.#table.insert(id, created, marked, deadline));
+    if (outcome === 'stored' || (await this.rows({ id })).some((row) => row.created === created)) return;
+    // The primary key compares ids by the collation of their column, and all tombstones have the same date.
+    throw new KeyfoldError(
+      'InvalidRequest',
+      'The collation of the column id treats the partition as equal to another one, which is erased: use utf8mb4_bin.',
+    );
+  }
+
+  async mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<void> {
+    const from = await this.#unchanged(row);
+    if (from === undefined) return;
+    const to = withMembers(from, mark === undefined ? { Erased: undefined } : { Revoked: true, ...erasedMember(mark) });
+    const { id, created } = row;
+    await withDeadline({}, Date.now, (deadline) => this.#table.replace(id, created, from, to, deadline));
+  }
+
+  async remove(row: KeyRow): Promise<void> {
+    const { id, created } = row;
+    const text = await this.#unchanged(row);
+    if (text === undefined || created === undefined) return;
+    await withDeadline({}, Date.now, (deadline) => this.#table.remove(id, created, text, deadline));
+  }
+
+  /** The text of a row, if its sealed key and its mark have not changed since it was read. */
+  async #unchanged(row: KeyRow): Promise<string | undefined> {
+    const { id, created } = row;
+    if (created === undefined) return undefined;
+    const [present] = await withDeadline({}, Date.now, (deadline) =>
+      this.#table.select({ id, created, limit: 1 }, deadline),
+    );
+    if (typeof present?.text !== 'string' || 'unreadable' in row) return present?.text ?? undefined;
+    const now = readKeyRow(row.id, present);
+    const isSame =
+      !('unreadable' in now) &&
+      Buffer.compare(now.encryptedKey, row.encryptedKey) === 0 &&
+      now.erased?.erase === row.erased?.erase;
+    return isSame ? present.text : undefined;
+  }
+}

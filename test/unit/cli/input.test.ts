@@ -1,0 +1,33 @@
+import { Readable } from 'node:stream';
+import { expect, it } from 'vitest';
+import { linesIn } from '../../../src/cli/input.ts';
+
+async function linesOf(chunks: readonly string[], maxBytes: number): Promise<(string | undefined)[]> {
+  const lines: (string | undefined)[] = [];
+  const stream = Readable.from(chunks.map((chunk) => Buffer.from(chunk)));
+  for await (const line of linesIn(stream, maxBytes)) lines.push(line);
+  return lines;
+}
+
+it.for<[string, string[], (string | undefined)[]]>([
+  ['in one chunk', ['12345\n123456\n1\n'], ['12345', undefined, '1']],
+  ['in several chunks', ['123', '45\n1234', '5', '6\n', '1'], ['12345', undefined, '1']],
+  ['at the end of the file', ['1\n', '12345', '67', '8'], ['1', undefined]],
+  ['around an empty line', ['1234567\n\n1234567'], [undefined, '', undefined]],
+])('a line that is longer than the limit is undefined, %s', async ([, chunks, lines]) => {
+  expect(await linesOf(chunks, 5)).toEqual(lines);
+});
+
+it('keeps nothing of a line that is too long', async () => {
+  const chunk = Buffer.alloc(1_000_000, 'a');
+  let most = 0;
+  const stream = (async function* () {
+    for (let i = 0; i < 300; i += 1) {
+      yield chunk;
+      most = Math.max(most, process.memoryUsage().arrayBuffers);
+    }
+  })();
+  const before = process.memoryUsage().arrayBuffers;
+  for await (const line of linesIn(stream, 10_000_000)) expect(line).toBeUndefined();
+  expect(most - before).toBeLessThan(100_000_000);
+});
