@@ -23,7 +23,7 @@ describe.for(KINDS)('%s', (kind) => {
   const isPostgres = kind === 'PostgreSQL';
   let database: SqlDatabase;
   let one: OpenMetastore;
-  /** A server that accepts connections and never answers. */
+  /** A server that accepts connections but never responds. */
   const silent = createServer((socket) => void sockets.push(socket));
   const sockets: Socket[] = [];
 

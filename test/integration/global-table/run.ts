@@ -20,7 +20,9 @@ export interface RunResult {
   readonly lost: readonly string[];
 }
 
-/** Runs the steps that a seed determines on a service in two regions, and waits until all rows have been replicated. */
+/**
+ * Runs steps on a service in two regions, and waits until all rows have been replicated. A seed determines the steps.
+ */
 export async function run(emulators: Emulators, seed: number, suffixed: boolean): Promise<RunResult> {
   const seeded = new Seeded(seed);
   const steps = drawSteps(seeded, STEPS);
