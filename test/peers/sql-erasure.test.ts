@@ -82,7 +82,9 @@ function answerOf(work: Promise<unknown>, done: string): Promise<string> {
   );
 }
 
-/** The results of cold processes: for opening each record, and for sealing. A record of another partition must open. */
+/**
+ * The results of cold processes that open each record and then seal. Also checks that another partition's record opens.
+ */
 async function answers({ service, records, other }: World): Promise<string[]> {
   const open = (partition: string, record: DataRowRecord): Promise<string> =>
     answerOf(service().session(partition).decrypt(record), 'opened');

@@ -29,7 +29,7 @@ export interface TrialStore {
 
 interface TrialOptions {
   readonly rows: number;
-  /** The maximum rate of each run, so that it lasts long enough to be killed. */
+  /** The maximum rate of each run, so that the run lasts long enough to be killed. */
   readonly rate: number;
   /** How often each run is killed. */
   readonly kills: number;

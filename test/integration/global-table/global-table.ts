@@ -103,7 +103,7 @@ export class GlobalTable {
     this.#cut = true;
   }
 
-  /** Connects the replicas again. Rows that had to wait start on their way now. */
+  /** Connects the replicas again. Rows that had to wait are sent now. */
   heal(): void {
     if (!this.#cut) return;
     this.#cut = false;

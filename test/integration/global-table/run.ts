@@ -166,8 +166,8 @@ class Run {
   }
 
   /**
-   * Revokes one of the latest keys of a region, in the region's own replica. Without region suffixes, it may pick any
-   * key.
+   * Revokes one of the latest keys of a region, in the region's own replica. Without region suffixes, the key may
+   * belong to any region.
    */
   async #revoke(region: Region, pick: number): Promise<void> {
     const table = this.#world.keyTables[region];

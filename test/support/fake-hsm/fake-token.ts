@@ -42,7 +42,7 @@ export class FakeToken {
     this.set({});
   }
 
-  /** Changes the state, from the next call on. */
+  /** Changes the state for all later calls. */
   set(changes: Partial<TokenState>): void {
     this.#state = { ...this.#state, ...changes };
     writeFileSync(this.library, JSON.stringify(this.#state));
