@@ -66,7 +66,7 @@ afterEach(async () => {
   await sqs.close();
 });
 
-/** A cold process of a handler with the operations of the function. */
+/** A cold process that runs a handler with the function's operations. */
 function start(handler: 'api' | 'invoke' | 'maintenance' | 'queue', operations?: string): LocalFunction {
   const environment = { ...settings, ...(operations !== undefined && { KEYFOLD_OPERATIONS: operations }) };
   const one = new LocalFunction(new URL(`../../../handlers/${handler}.ts`, import.meta.url).href, environment);
