@@ -113,7 +113,7 @@ function hanging() {
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
 }
 
-/** Shows what is true of this key service, and hides what is true of another one only. */
+/** Shows the elements that apply to this key service, and hides the elements that apply only to others. */
 function showKeyService() {
   for (const part of document.querySelectorAll('[data-only]')) part.hidden = part.dataset.only !== world.keyService;
 }
