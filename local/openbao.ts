@@ -15,7 +15,7 @@ const ATTEMPTS = 5;
 export interface OpenBaoOptions {
   /** The path of the program. By default, `bao` on the PATH. */
   readonly program?: string;
-  /** The root token. By default, a random one. */
+  /** The root token. By default, a random token. */
   readonly rootToken?: string;
 }
 

@@ -43,7 +43,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
     event.target.closest('.pane')?.querySelector('.primary').click();
 });
-// The user may have changed the local world in a terminal. So refresh when the window gets the focus again.
+// The user may have changed the local world in a terminal. So refresh when the window regains the focus.
 window.addEventListener('focus', () => void control(async () => {}));
 showWhat();
 await control(async () => {});

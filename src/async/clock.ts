@@ -2,8 +2,8 @@
 export type Clock = () => number;
 
 /**
- * A clock for durations. It does not step when the machine's clock is set. A clock that a caller passes, as tests do,
- * is used unchanged, because it would not agree with the machine's monotonic clock.
+ * Makes a clock for durations. It does not step when the machine's clock is set. A clock that a caller passes, as tests
+ * do, is used unchanged, because it would not agree with the machine's monotonic clock.
  */
 export function steadyClock(now: Clock): Clock {
   return now === Date.now ? () => performance.now() : now;

@@ -27,8 +27,8 @@ export async function linesOf(source: string, { stdin }: CliDependencies): Promi
 }
 
 /**
- * The bytes of a file. Each chunk is valid only until the next one, because all chunks share one buffer. New buffers
- * would cost more.
+ * The bytes of a file. Each chunk is valid only until the next chunk is read, because all chunks share one buffer. New
+ * buffers would cost more.
  */
 async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
