@@ -98,7 +98,7 @@ describe('the HTTP door', () => {
     ['refuses a Lambda authorizer if configured for jwt', JWT, { lambda: jwt.jwt }, '401'],
     ['refuses an empty authorizer if configured for iam', IAM, {}, '401'],
     ['refuses iam that is null if configured for iam', IAM, { iam: null }, '401'],
-    ['refuses iam that is a text if configured for iam', IAM, { iam: 'yes' }, '401'],
+    ['refuses iam that is a string if configured for iam', IAM, { iam: 'yes' }, '401'],
     ['refuses jwt in a list if configured for jwt', JWT, [jwt.jwt], '401'],
     ['refuses iam that is a list if configured for iam', IAM, { iam: ['yes'] }, '401'],
   ] as const)('%s', async ([, auth, authorizer, outcome]) => {
