@@ -55,7 +55,8 @@ export async function reencrypt(
   const { region, encryptionContext } = request.ciphertexts ?? {};
   const ciphertexts = region === undefined ? undefined : dependencies.openCiphertexts(region, encryptionContext);
   const keyfold = await dependencies.openSessions(config);
-  const verbs = new Verbs(request, { keyfold, naming: new KeyNaming(config.names), ciphertexts }, startedAtMs);
+  const naming = new KeyNaming(config.names);
+  const verbs = new Verbs(request, { keyfold, naming, ciphertexts, now }, startedAtMs);
   for (const file of [quarantineFile, reportFile]) if (file !== undefined) await appendFile(file, '', { mode: 0o600 });
   const progress = progressOf('rows', dependencies);
   const save = async (checkpoint: Checkpoint): Promise<void> => {

@@ -34,7 +34,7 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
     const { form, plaintext, paths, verb, rate, startedAt } = event;
     const remainingMs = context.getRemainingTimeInMillis();
     const runMs = remainingMs - Math.min(STOP_BEFORE_END_MS, remainingMs / 2);
-    const verbs = new Verbs({ verb, form, plaintext, paths }, { keyfold, naming }, Date.parse(startedAt));
+    const verbs = new Verbs({ verb, form, plaintext, paths }, { keyfold, naming, now }, Date.parse(startedAt));
     const reencryption = new Reencryption({
       source: options.openRows(event),
       verbs,

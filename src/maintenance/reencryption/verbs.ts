@@ -1,5 +1,7 @@
+import type { Clock } from '../../async/clock.ts';
 import { decodeBase64 } from '../../crypto/base64.ts';
 import { utf8Of } from '../../crypto/utf8.ts';
+import { isDatedAhead } from '../../envelope/key-standing.ts';
 import type { SessionFactory } from '../../envelope/session-factory.ts';
 import type { Session } from '../../envelope/session.ts';
 import { contextRequired, KeyfoldError, recordUnreadable } from '../../errors.ts';
@@ -48,6 +50,7 @@ export interface VerbDependencies {
   readonly naming: KeyNaming;
   /** `seal` uses this to open its input. Undefined if the input is plaintext. */
   readonly ciphertexts?: CiphertextOpener | undefined;
+  readonly now: Clock;
 }
 
 /** What a verb did with a row. */
@@ -188,7 +191,10 @@ export class Verbs {
     const sealing = bound ?? session;
     const plaintext = await (isBound ? sealing : session).decrypt(record);
     try {
-      const isFresh = record.key.created >= this.#since && isBound === (bound !== undefined);
+      const { created } = record.key;
+      // A record that is dated too far ahead could have been sealed at any time.
+      const isNew = created >= this.#since && !isDatedAhead(created, this.#dependencies.now());
+      const isFresh = isNew && isBound === (bound !== undefined);
       if (isFresh && (await rewrapped(session, record)) === undefined) return undefined;
       return await sealing.encrypt(plaintext);
     } finally {

@@ -171,3 +171,23 @@ it.for([
   const error = await errorOf(handler({ ...event, ...members }, lambdaContext(10_000)));
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
 });
+
+it('reseals a record that is dated far ahead, because it may be older than the run', async () => {
+  const keyfold = memoryService(NAMES);
+  const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
+  const dated = (created: number): string =>
+    encodeCompactRecord({ ...record, key: { ...record.key, created } }, 'bytes') ?? '';
+  const seconds = Math.floor(Date.now() / 1000);
+  const source = new PagedRows([dated(seconds + 60), dated(seconds + 86_400)]);
+  const handler = reencryptDoor({
+    keyfold,
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const startedAt = new Date(seconds * 1000).toISOString();
+  await handler({ ...event, verb: 'reseal', startedAt }, lambdaContext(10_000));
+  expect([...source.written.keys()]).toEqual(['1']);
+});
