@@ -1,3 +1,4 @@
+import type * as Pg from 'pg';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
 import { PostgresRows, type PostgresRowsOptions } from './postgres-rows.ts';
 import type { RowSource } from '../maintenance/reencryption/rows.ts';
@@ -45,7 +46,7 @@ export async function postgresPlaceOf(url: string): Promise<object> {
   }
 }
 
-function driver(): Promise<typeof import('pg')> {
+function driver(): Promise<typeof Pg> {
   return import('pg').catch((error: unknown): never => {
     throw invalidConfiguration([`the driver does not load (${errorNameOf(error)}): npm install pg`]);
   });
