@@ -71,7 +71,7 @@ resource "aws_lambda_function" "keyfold" {
   }
 }
 
-# The roles may write to these log groups and cannot make them.
+# The roles may write to these log groups, but cannot make them.
 resource "aws_cloudwatch_log_group" "keyfold" {
   for_each          = local.functions
   name              = "/aws/lambda/keyfold-${each.key}"

@@ -53,7 +53,7 @@ import { SqsQueues } from './sqs/sqs-queues.ts';
 /**
  * Builds the dependencies of the HTTP door from environment variables. Call it once per process, because the result
  * holds the key cache.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export async function buildApi(): Promise<HttpDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
@@ -63,7 +63,7 @@ export async function buildApi(): Promise<HttpDoorOptions> {
 /**
  * Builds the dependencies of the door for direct invocation. `KEYFOLD_OPERATIONS` is required, because IAM permissions
  * to invoke a function do not distinguish its operations.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export async function buildInvoke(): Promise<DoorOptions> {
   return buildDoor(readConfig(process.env, ['OPERATIONS'], await vaultReaderOf(process.env)));
@@ -71,7 +71,7 @@ export async function buildInvoke(): Promise<DoorOptions> {
 
 /**
  * Builds the dependencies of the queue door. Call it once per process, because the result holds the key cache.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export async function buildQueue(): Promise<QueueDoorOptions> {
   const config = readQueueConfig(process.env, await vaultReaderOf(process.env));
@@ -84,7 +84,7 @@ export async function buildQueue(): Promise<QueueDoorOptions> {
 
 /**
  * Builds the dependencies of the schedule door, which maintains System Keys.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
@@ -105,7 +105,7 @@ export async function buildMaintenance(): Promise<ScheduleDoorOptions> {
 
 /**
  * Builds the dependencies of the door for re-encryption.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
@@ -114,7 +114,7 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
   const { names, proofs, policy } = config;
   const { keyRowProofs } = proofs;
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
-  // Each run names its contexts itself, so the service's rules for contexts do not apply.
+  // Each run specifies its contexts itself, so the service's rules for contexts do not apply.
   const rules = keyRowProofs === undefined ? {} : { keyRowProofs };
   return {
     keyfold: new SessionFactory({ ...names, ...rules, policy, metastore, kms, events: telemetry.events }),
@@ -290,7 +290,7 @@ async function buildDoor(config: AppConfig<FunctionKms>): Promise<DoorOptions & 
   const keyfold = new SessionFactory({ ...names, ...proofs, policy, metastore, kms, events: telemetry.events });
   if (config.preloadSystemKey) {
     const deadlineAtMs = Date.now() + PRELOAD_TIMEOUT_MS;
-    // A failure is only logged. If an outage made the start fail, Lambda would restart the process again and again.
+    // Only log a failure. If an outage made the start fail, Lambda would restart the process again and again.
     await keyfold.preload({ deadlineAtMs }).catch((error: unknown) => telemetry.preloadFailed(toKeyfoldError(error)));
     // Write the metrics of the preload now, because the first request may come hours later.
     telemetry.flush();

@@ -2,8 +2,8 @@ import { ANYTHING, check, optionsOf, STRING, type Type } from './input/checks.ts
 import { escapeHidden } from './input/hidden-characters.ts';
 
 /**
- * All error codes. The value of a code says whether a retry of the same request may succeed. The doors map the codes to
- * HTTP statuses.
+ * All error codes. The value of each code says whether a retry of the same request may succeed. The doors map the codes
+ * to HTTP statuses.
  */
 const RETRYABLE = {
   InvalidConfiguration: false,
@@ -67,7 +67,7 @@ export class KeyfoldError extends Error {
   }
 }
 
-/** The error for an invalid configuration. `message` lists every fault on a line of its own. */
+/** The error for an invalid configuration. `message` lists everything that is wrong, one line for each fault. */
 export function invalidConfiguration(faults: readonly string[]): KeyfoldError {
   return new KeyfoldError('InvalidConfiguration', `Keyfold cannot start:\n${faults.map((f) => `- ${f}`).join('\n')}`);
 }
@@ -78,8 +78,8 @@ export function contextRequired(): KeyfoldError {
 }
 
 /**
- * The error for a record that does not open. The message is the same after tampering, for another partition and for an
- * absent key, so that callers learn nothing from it. `reason` goes to the log.
+ * The error for a record that does not open. The message is the same for a changed record, for a record of another
+ * partition and for an absent key, so that callers learn nothing from it. `reason` goes to the log.
  */
 export function recordUnreadable(reason: string): KeyfoldError {
   return new KeyfoldError('RecordUnreadable', 'The record cannot be opened for this partition.', {
@@ -92,7 +92,7 @@ export function partitionErased(): KeyfoldError {
   return new KeyfoldError('PartitionErased', 'An operator has erased the keys of this partition.');
 }
 
-/** The error for a key row that does not parse, or whose key does not open. Such a row must never count as absent. */
+/** The error for a key row that cannot be parsed, or whose key does not open. Such a row must never count as absent. */
 export function keyRowUnreadable(row: { id: string; created: number }, reason: string, cause?: unknown): KeyfoldError {
   return new KeyfoldError(
     'KeyRowUnreadable',
@@ -104,7 +104,7 @@ export function keyRowUnreadable(row: { id: string; created: number }, reason: s
 }
 
 /**
- * The code of a thrown value, such as `ECONNREFUSED`, or the name of an error without a code. For logs and metrics. The
+ * For logs and metrics: the code of a thrown value, such as `ECONNREFUSED`, or the name of an error without a code. The
  * message is omitted, because some SDK errors quote responses, which can contain data.
  */
 export function errorNameOf(thrown: unknown): string {

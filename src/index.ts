@@ -72,7 +72,8 @@ export { parseEpochSeconds, parseKeyId } from './records/ids.ts';
 export type { EpochSeconds, KeyId, KeyMeta, ServiceNames } from './records/ids.ts';
 
 /**
- * Seals System Keys with a master key instead of KMS, for tests and local runs. It does not start in Lambda.
+ * For tests and local runs: seals System Keys with a master key instead of KMS. In Lambda, its constructor throws
+ * unless an override allows the static key.
  * @example
  * import { randomBytes } from 'node:crypto';
  *
@@ -85,7 +86,7 @@ export type { EpochSeconds, KeyId, KeyMeta, ServiceNames } from './records/ids.t
  */
 export class StaticKms extends StaticKmsIn {
   /**
-   * @param masterKey 32 bytes. The function copies them, so the caller may zero them afterwards
+   * @param masterKey 32 bytes. The constructor copies them, so the caller may zero them afterwards.
    * @param environment shows whether the process runs in Lambda. Default: `process.env`.
    * @param override {@link STATIC_KMS_OVERRIDE}, to use the static key in Lambda
    * @throws TypeError that names a parameter of the wrong type

@@ -1,8 +1,8 @@
-"""Times Asherah in this process. Answers each line of standard input with one line.
+"""Times Asherah in this process. Replies to each line of standard input with one line.
 
 {"payload"} (base64) sets the payload and checks that it decrypts to the same bytes.
 {"operation": "encrypt"|"decrypt", "runs"} runs the operation that many times, to or from JSON text.
-Its answer is {"wallMs", "cpuMs"}. Usage: asherah_worker.py go|rust
+Its reply is {"wallMs", "cpuMs"}. Usage: asherah_worker.py go|rust
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Runs the provider on `npm start`: encrypts a customer, decrypts it, and erases a field with Powertools alone."""
+"""`npm start` runs the provider: it encrypts a customer, decrypts it, and erases a field with Powertools alone."""
 
 from aws_lambda_powertools.utilities.data_masking import DataMasking
 from keyfold_provider import KeyfoldProvider

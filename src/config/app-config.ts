@@ -42,7 +42,7 @@ export interface GrantRules {
   readonly partitionWildcards?: boolean | undefined;
 }
 
-/** How the claims of a token are read. */
+/** How Keyfold reads the claims of a token. */
 export interface JwtConfig extends GrantRules {
   readonly kind: 'jwt';
   /** The name of the claim that grants partitions. */
@@ -52,7 +52,8 @@ export interface JwtConfig extends GrantRules {
 }
 
 /**
- * How the context of a Lambda authorizer is read. Its `partitions` and `scope` grant the same as a token's claims.
+ * How Keyfold reads the context of a Lambda authorizer. Its `partitions` and `scope` grant the same as a token's
+ * claims.
  */
 export interface AuthorizerConfig extends GrantRules {
   readonly kind: 'authorizer';
@@ -70,7 +71,7 @@ interface Scope {
 /** The limits of a door. */
 export interface DoorConfig extends OperationLimits {
   readonly serves: Scope;
-  /** How long before the end of the invocation the response must be ready, in milliseconds. */
+  /** The response must be ready this many milliseconds before the end of the invocation. */
   readonly deadlineMarginMs: number;
 }
 
@@ -90,7 +91,7 @@ export interface AppConfig<Kms = KmsConfig> {
   readonly door: DoorConfig;
 }
 
-/** The settings that do not depend on the KMS, and those that only one kind of KMS has. */
+/** The settings that do not depend on the KMS, and the settings of one kind of KMS. */
 export type AllSettings = Settings & Partial<VaultSettings & Pkcs11Settings>;
 
 /** Reads the settings of one of these kinds of KMS. */
@@ -160,7 +161,7 @@ export function metastoreOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Dy
   });
 }
 
-/** Returns those members of the crypto policy that the settings change. */
+/** Returns the members of the crypto policy that the settings change. */
 export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Partial<CryptoPolicy> {
   return present({
     expireAfterMs: settings.EXPIRE_AFTER_MS,
@@ -176,7 +177,7 @@ export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Parti
   });
 }
 
-/** Returns which calls need a context, and whether key rows must have a proof. */
+/** Returns the rules for proofs: which calls need a context, and whether key rows must have a proof. */
 function proofsOf(settings: Settings): ProofRules {
   return present({
     requireContext: settings.REQUIRE_CONTEXT,

@@ -1,7 +1,7 @@
 import type { ObjectEntries } from 'valibot';
 import type { Settings } from './settings.ts';
 
-/** The settings of AWS KMS and of the static master key, which have no meaning with any other KMS. */
+/** The settings of AWS KMS and of the static master key. They have no meaning with any other KMS. */
 export const OF_OTHER_KMS = [
   'KMS_KEYS',
   'PREFERRED_REGION',
@@ -12,7 +12,7 @@ export const OF_OTHER_KMS = [
 
 /**
  * Lists the settings that are missing, and those that have no meaning.
- * @param choice the setting that decides which are needed, such as `KMS=vault`
+ * @param choice the setting that decides which settings are needed, such as `KMS=vault`
  */
 export function choiceFaults(
   choice: string,
@@ -38,6 +38,6 @@ export interface KmsReader<Kms extends { readonly kind: string }, Own> {
   readonly entries: ObjectEntries;
   /** Builds the KMS configuration from checked settings. */
   configOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'> & Partial<Own>): Kms;
-  /** Lists the settings that are missing, and those that have no meaning with this KMS. */
+  /** Lists missing settings, and settings that have no meaning with this KMS. */
   faultsOf(settings: Settings & Partial<Own>): string[];
 }

@@ -19,7 +19,7 @@ export interface OperatorConfig {
   readonly kms: KmsConfig;
 }
 
-/** Command-line values that replace environment settings, by their names without `KEYFOLD_`. */
+/** Command-line values that replace environment settings, keyed by the setting's name without `KEYFOLD_`. */
 export type Overrides = Partial<Record<keyof Settings, string>>;
 
 /** The schema of the service's settings, none of which is required. */
@@ -36,7 +36,7 @@ export function hsmReaderOf(environment: Environment): typeof pkcs11Reader | und
 
 /**
  * Reads the settings of the service (docs/reference/configuration.md) for an operator's command. If the command has the
- * same settings as the service, it reports what the service would do.
+ * same settings as the service, its output shows what the service would do.
  * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name
  */
 export function readOperatorConfig(environment: Environment, overrides: Overrides): OperatorConfig {

@@ -14,7 +14,7 @@ export interface Pkcs11Config {
   readonly mechanism: Pkcs11Mechanism | undefined;
 }
 
-/** The settings that only `KEYFOLD_KMS=pkcs11` has, by environment variable without the prefix `KEYFOLD_`. */
+/** The settings that only `KEYFOLD_KMS=pkcs11` has, keyed by environment variable without the prefix `KEYFOLD_`. */
 export const PKCS11_ENTRIES = {
   KMS: v.literal('pkcs11'),
   PKCS11_LIBRARY: v.optional(text),

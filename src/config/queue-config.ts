@@ -9,11 +9,11 @@ import type { Settings } from './settings.ts';
 export interface QueueConfig {
   readonly outputUrl: string;
   readonly deadLetterUrl: string;
-  /** The JSONPaths for messages without `fields`. Undefined if every message must have its own. */
+  /** The JSONPaths for messages without `fields`. Undefined if every message must have its own `fields`. */
   readonly fields: readonly string[] | undefined;
   /**
-   * The longest delay after the first failure of a message. The limit doubles with each further failure, and the delay
-   * is random.
+   * The longest delay after the first failure of a message. This limit doubles with each further failure. The delay is
+   * a random value between half of the limit and the limit.
    */
   readonly retryDelaySeconds: number;
   /** The limit at which the delay stops doubling. */
@@ -21,7 +21,7 @@ export interface QueueConfig {
 }
 
 /**
- * The default for the longest first delay. It limits how long a brief fault delays the rest of a FIFO message group.
+ * The default for the longest first delay. It limits how long a brief failure delays the rest of a FIFO message group.
  */
 const RETRY_DELAY_SECONDS = 5;
 
@@ -36,7 +36,7 @@ const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 /**
  * Reads the configuration of a function that serves a queue (docs/reference/queue.md).
  * @param reader see `readConfig`
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export function readQueueConfig(
   environment: Environment,
@@ -96,7 +96,7 @@ function hostOf(url = 'https://none'): string {
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
-  // The URLs are normalised first, because a host can be written in several ways, and the port is optional.
+  // Normalise the URLs first, because a host can be written in several ways, and the port is optional.
   if (new URL(output).href === new URL(deadLetters).href) {
     return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
   }

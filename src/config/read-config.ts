@@ -21,7 +21,7 @@ import type { VaultConfig } from './vault-config.ts';
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-/** The settings that apply only to tokens, and those that also apply to the context of a Lambda authorizer. */
+/** The settings that apply only to tokens, and the settings that also apply to the context of a Lambda authorizer. */
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
@@ -54,12 +54,12 @@ export function readConfig<Kms extends KmsConfig = FunctionKms>(
 }
 
 /**
- * Reads the settings. Checks each setting, and then the settings that depend on each other.
+ * Reads the settings. Checks each setting by itself, and then the settings that depend on each other.
  * @param required see {@link readConfig}
  * @param reader see {@link readConfig}
- * @param faultsOf returns further faults. It gets `areValid`, which tests whether each of the named settings is valid
- * on its own.
- * @throws KeyfoldError `InvalidConfiguration`, listing every fault at once
+ * @param faultsOf returns further faults. Its argument `areValid` tests whether each of the named settings is valid on
+ * its own.
+ * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export function checkedSettings(
   environment: Environment,
@@ -93,13 +93,15 @@ export function checkedSettings(
   return settings;
 }
 
-/** Returns the variables that begin with the prefix, under their names without it. */
+/** Returns the variables that begin with the prefix, keyed by their names without it. */
 export function settingsOf(environment: Environment): Record<string, string | undefined> {
   const own = Object.entries(environment).filter(([name, value]) => name.startsWith(PREFIX) && value !== undefined);
   return Object.fromEntries(own.map(([name, value]) => [name.slice(PREFIX.length), value]));
 }
 
-/** Describes every unknown, removed or invalid setting. The text never contains a value, which may be a key. */
+/**
+ * Describes every unknown, removed or invalid setting. The text never contains a value, because the value may be a key.
+ */
 export function settingFaults(own: object, entries: object, issues: readonly v.BaseIssue<unknown>[] = []): string[] {
   const unknown = Object.keys(own).filter((name) => !Object.hasOwn(entries, name));
   return [...unknown.map(describeUnknown), ...issues.map(describe)];
@@ -169,7 +171,7 @@ export function tableFaults(
   return awsPartitionFaults(table, tableRegion).map((fault) => `${PREFIX}TABLE ${fault}`);
 }
 
-/** Finds partitions in the settings whose key ID would be too long, so that no request for them could succeed. */
+/** Finds partitions in the settings for which no request could succeed, because their key ID would be too long. */
 function partitionFaults(settings: Settings): string[] {
   const exact = settings.PARTITIONS?.filter((partition) => !partition.endsWith('*')) ?? [];
   if (exact.length === 0 || nameFaults(namesOf(settings)).length > 0) return [];
@@ -183,7 +185,7 @@ function authFaults(settings: Settings, environment: Environment): string[] {
   const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
   if (auth === 'jwt') {
     if (claim === undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
-    // A scope contains a slash, which a partition over HTTP cannot contain.
+    // A scope contains a slash. The name of a partition over HTTP cannot contain one.
     return claim === (settings.JWT_SCOPE_CLAIM ?? 'scope')
       ? [`${PREFIX}JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both`]
       : [];

@@ -23,7 +23,7 @@ const eventSchema = v.strictObject({
   table,
   fields: names,
   verb: v.picklist(VERBS),
-  /** The name of the run, under which rows that fail are quarantined. */
+  /** The name of the run. Rows that fail are quarantined under this name. */
   run: name,
   /** When the run began, as ISO 8601. */
   startedAt: v.pipe(v.string(), v.isoTimestamp()),
@@ -37,23 +37,23 @@ const eventSchema = v.strictObject({
   paths: v.optional(names),
   form: v.optional(v.picklist(RECORD_FORMS), 'compact'),
   plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),
-  // The minimum ensures that a page of a thousand rows is done well before the function's time limit.
+  // The minimum ensures that the worker finishes a page of a thousand rows well before the function's time limit.
   rate: v.optional(v.pipe(v.number(), v.minValue(50))),
   /** The position at which to resume, from an earlier response. */
   position: v.optional(v.record(v.string(), v.unknown())),
   counts: v.optional(counts),
   /**
-   * Allowed because the state machine passes a whole response on as the next event, and every response has this member.
+   * Allowed because every response has this member, and the state machine passes a whole response on as the next event.
    */
   done: v.optional(v.literal(false)),
 });
 
-/** A worker's event: what the run does, the worker's segment, and where the worker resumes. */
+/** A worker's event. It says what the run does, which segment the worker has, and where the worker resumes. */
 export type ReencryptEvent = v.InferOutput<typeof eventSchema>;
 
 /**
  * Checks a worker's event.
- * @throws KeyfoldError `InvalidRequest`, which names the member at fault
+ * @throws KeyfoldError `InvalidRequest`, which names the invalid member
  */
 export function readReencryptEvent(event: unknown): ReencryptEvent {
   const parsed = v.safeParse(eventSchema, event, { abortEarly: true });

@@ -44,7 +44,8 @@ const partitions = v.pipe(
   ),
 );
 /**
- * The name of a JWT claim. It must not contain a backslash: `JSON.parse` in Lambda can confuse two names if one does.
+ * The name of a JWT claim. It must not contain a backslash: `JSON.parse` in Lambda can confuse two names if one of them
+ * contains a backslash.
  */
 const claimName = v.pipe(
   text,
@@ -76,8 +77,8 @@ const endpoint = v.pipe(
   ),
 );
 /**
- * A delay in seconds. SQS hides a message for at most 12 hours after its receipt. Up to 15 minutes of that time, one
- * invocation, may already have passed.
+ * A delay in seconds. SQS allows a visibility timeout of at most 12 hours after the receipt. Of that time, one
+ * invocation of up to 15 minutes may already have passed.
  */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 /** A date in ISO 8601 with `Z`, or in whole seconds since 1970. Its value is in seconds. */
@@ -103,8 +104,8 @@ const regionMap = v.pipe(
 const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
 /**
- * The highest limit for the items of a batch. This many records fit into Lambda's response, even if their plaintexts
- * together reach the largest plaintext limit.
+ * The highest limit for the number of items in a batch. This many records fit into Lambda's response, even if their
+ * plaintexts together reach the largest plaintext limit.
  */
 const MAX_ITEMS = 1000;
 
@@ -112,8 +113,8 @@ const MAX_ITEMS = 1000;
 const MAX_MARGIN_MS = 27_000;
 
 /**
- * All settings other than Vault's, by environment variable without the prefix `KEYFOLD_`. The name of a quantity ends
- * with its unit.
+ * All settings other than Vault's, keyed by environment variable without the prefix `KEYFOLD_`. The name of a quantity
+ * ends with its unit.
  */
 export const settingsSchema = v.object({
   SERVICE: text,
@@ -194,7 +195,10 @@ function parseRegionMap(value: string): Record<string, string> | undefined {
   return !Array.isArray(parsed) && v.is(v.record(v.string(), v.string()), parsed) ? parsed : undefined;
 }
 
-/** Whether a JSON text contains an object with repeated names. `JSON.parse` would silently keep the last of them. */
+/**
+ * Whether a JSON text contains an object in which a name is repeated. `JSON.parse` would silently keep only the last
+ * value.
+ */
 function hasDuplicateNames(value: string): boolean {
   try {
     locateValues(value);

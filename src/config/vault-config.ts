@@ -36,7 +36,7 @@ const vaultAddresses = v.pipe(
   v.check((addresses) => new Set(addresses).size === addresses.length, 'lists an address twice'),
 );
 
-/** The settings that only `KEYFOLD_KMS=vault` has, by environment variable without the prefix `KEYFOLD_`. */
+/** The settings that only `KEYFOLD_KMS=vault` has, keyed by environment variable without the prefix `KEYFOLD_`. */
 export const VAULT_ENTRIES = {
   VAULT_ADDRESSES: v.optional(vaultAddresses),
   VAULT_TRANSIT_KEY: v.optional(vaultKey),
@@ -57,7 +57,7 @@ export type VaultSettings = v.InferOutput<v.ObjectSchema<typeof VAULT_ENTRIES, u
 
 type Name = keyof VaultSettings;
 
-/** The settings that each way to log in requires, and those that it accepts. */
+/** For each login method, the settings that it requires and the settings that it accepts. */
 const LOGINS: Readonly<
   Record<VaultLogin['method'], { readonly needs: readonly Name[]; readonly may: readonly Name[] }>
 > = {

@@ -3,8 +3,8 @@ import { Agent as HttpsAgent, type AgentOptions } from 'node:https';
 import { guardAgainstFreezes, type GuardOptions } from './freeze-guard.ts';
 
 /**
- * `node:http`, loaded by `getBuiltinModule`: an `import` of it also loads undici, which adds 50 ms to a cold start. The
- * call also works in a CommonJS bundle, which has no `import.meta`.
+ * `node:http`, loaded with `getBuiltinModule`, because an `import` would also load undici, which adds 50 ms to a cold
+ * start. The call also works in a CommonJS bundle, which has no `import.meta`.
  */
 export const http = /* @__PURE__ */ process.getBuiltinModule('node:http');
 
@@ -14,7 +14,8 @@ const MAX_SOCKETS = 50;
 const MAX_IDLE_MS = 10_000;
 
 /**
- * Makes agents that reuse connections between requests, but close those that were open when Lambda froze the process.
+ * Makes agents that reuse connections between requests, but close connections that were open when Lambda froze the
+ * process.
  * @param guard how to treat requests that were in progress during a freeze
  * @param options override the options of both agents
  * @example
@@ -32,8 +33,8 @@ export function keptConnections(
 }
 
 /**
- * Guards the agents of a caller's SDK client, if the client has already made them. Requests that were in progress
- * during a freeze are not ended, because the caller may use the client for requests that must not be repeated.
+ * Guards the agents of a caller's SDK client, if the client has already made them. Does not end requests that were in
+ * progress during a freeze, because the caller may use the client for requests that must not be repeated.
  * @param requestHandler the `requestHandler` of the client's config. A handler without Node agents stays unchanged.
  */
 export function guardHandler(requestHandler: unknown): void {

@@ -18,9 +18,9 @@ export class FrozenConnection extends Error {
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. Then its
-   * connection ends with `ECONNRESET`. So all requests of the agent must be safe to repeat. If absent, requests in
-   * progress are not ended.
+   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. If none
+   * arrives, its connection ends with `ECONNRESET`. So all requests of the agent must be safe to repeat. If this option
+   * is absent, requests in progress are not ended.
    */
   readonly answerWithinMs?: number;
 }
@@ -34,8 +34,8 @@ export interface GuardOptions {
  * - After a request fails on a reused connection, idle connections are closed, so its retry gets a new one.
  *
  * The guard has a timer of 25 ms. It detects a freeze if two ticks are at least 100 ms apart and the process used no
- * CPU time in between. An overloaded machine can look the same, which costs only a new connection. The timer runs only
- * while there are connections, and does not keep the process alive.
+ * CPU time in between. An overloaded machine can look the same. In that case the only cost is a new connection. The
+ * timer runs only while there are connections, and does not keep the process alive.
  *
  * @returns the same agent. Guarding an agent a second time has no effect.
  * @example
@@ -147,7 +147,7 @@ interface Seen {
   readonly monotonicMs: number;
   /** This clock advances while the machine is suspended, but an operator or NTP may set it back. */
   readonly wallMs: number;
-  /** The CPU time of this thread. Older versions of Node give that of the whole process. */
+  /** The CPU time of this thread. In older versions of Node, the CPU time of the whole process. */
   readonly workedMs: number;
 }
 

@@ -11,11 +11,12 @@ type Next = (args: unknown) => Promise<{ readonly response: unknown }>;
 
 /**
  * Reads the `Date` header of every response that an SDK client receives, including errors.
- * @returns a function that gives the last difference: the server's clock minus this machine's, in milliseconds
+ * @returns a function that returns the latest clock difference: the server's clock minus this machine's, in
+ * milliseconds
  */
 export function watchClocks(client: Watched, now: () => number): () => number | undefined {
   let offsetMs: number | undefined;
-  // Runs in the step next to the network, where a response is not parsed yet.
+  // Run in the step closest to the network, where a response is not parsed yet.
   const middleware =
     (next: Next): Next =>
     async (args) => {
@@ -23,7 +24,7 @@ export function watchClocks(client: Watched, now: () => number): () => number | 
       const result = await next(args);
       const { headers } = (result.response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
       const serverMs = Date.parse(headers?.['date'] ?? '');
-      // The header counts whole seconds, and the server wrote it between the request and the response.
+      // The header has whole seconds, and the server wrote it at some time between the request and the response.
       if (!Number.isNaN(serverMs)) offsetMs = serverMs + 500 - (beganMs + now()) / 2;
       return result;
     };

@@ -21,7 +21,8 @@ export interface Identity {
 export type Credentials = Identity | (() => Promise<Identity>);
 
 /**
- * Checks {@link Credentials}. Members that Keyfold does not read are allowed, because the SDK's credentials have more.
+ * Checks {@link Credentials}. Members that Keyfold does not read are allowed, because the SDK's credentials have more
+ * members.
  */
 export const CREDENTIALS: Type = {
   called: 'credentials or a function that finds them',
@@ -46,8 +47,8 @@ export function isIdentity(value: object): value is Identity {
 }
 
 /**
- * A client of the AWS SDK for JavaScript that the caller made, such as a `KMSClient`, of version 3.940 or newer. The
- * caller also closes it, after its last use by Keyfold.
+ * A client of the AWS SDK for JavaScript 3.940 or newer that the caller made, such as a `KMSClient`. The caller also
+ * closes it, after Keyfold has used it for the last time.
  */
 export interface SdkClient {
   /**

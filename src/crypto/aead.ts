@@ -19,7 +19,7 @@ export const SEAL_OVERHEAD_BYTES = TAG_BYTES + NONCE_BYTES;
 
 /**
  * Seals bytes under a key with AES-256-GCM (NIST SP 800-38D), a fresh random nonce and no additional data.
- * @returns `ciphertext || tag || nonce`, the layout of Asherah; the buffer is the caller's
+ * @returns `ciphertext || tag || nonce`, the layout of Asherah. The buffer belongs to the caller.
  * @throws TypeError if the plaintext is not a Uint8Array
  */
 export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
@@ -40,8 +40,8 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
 
 /**
  * Opens a value that {@link seal} or Asherah sealed.
- * @returns the plaintext, whose buffer is the caller's. Undefined if the tag is wrong, or if the value is too short to
- * contain a tag.
+ * @returns the plaintext, whose buffer belongs to the caller. Undefined if the tag is wrong, or if the value is too
+ * short to contain a tag.
  */
 export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
   const nonceAt = byteLengthOf(sealed) - NONCE_BYTES;

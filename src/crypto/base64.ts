@@ -1,6 +1,6 @@
 /**
- * Matches characters beyond Latin-1. The test costs nothing for a Latin-1 string, because V8 knows that it contains
- * none.
+ * Matches characters beyond Latin-1. The test costs nothing for a Latin-1 string, because V8 knows that it contains no
+ * such characters.
  */
 const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
 
@@ -12,7 +12,7 @@ const BEYOND_LATIN_1 = /[\u0100-\uffff]/;
  * bytes than the length of the text implies. It accepts the base64url alphabet, uses only the lower eight bits of a
  * character beyond Latin-1, and ignores the unused bits. Encoding the result again and comparing it would take twice as
  * long.
- * @returns the bytes, whose buffer is the caller's; undefined if the text is not strict base64
+ * @returns the bytes, whose buffer belongs to the caller. Undefined if the text is not strict base64.
  */
 export function decodeBase64(text: string): Buffer | undefined {
   if (text.length % 4 !== 0 || text.includes('-') || text.includes('_')) return undefined;
@@ -23,7 +23,7 @@ export function decodeBase64(text: string): Buffer | undefined {
 
 /**
  * Decodes unpadded base64url (RFC 4648, section 5), as strictly as {@link decodeBase64}.
- * @returns the bytes, whose buffer is the caller's; undefined if the text is not strict base64url
+ * @returns the bytes, whose buffer belongs to the caller. Undefined if the text is not strict base64url.
  */
 export function decodeBase64Url(text: string): Buffer | undefined {
   if (text.includes('+') || text.includes('/')) return undefined;

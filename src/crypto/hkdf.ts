@@ -10,8 +10,9 @@ export const BLOCK_NUMBER = 1;
  * Derives 32 bytes from a key: HKDF-Expand with SHA-256 (RFC 5869). There is no extract step, because the key must be
  * uniformly random (section 3.3). Node's own `hkdf` always extracts first.
  * @param key 32 random bytes. The caller zeroes them if it passes an array.
- * @param block `info`, then {@link BLOCK_NUMBER}. One buffer takes half as long as an update of each part.
- * @returns 32 bytes, whose buffer is the caller's
+ * @param block `info`, then {@link BLOCK_NUMBER}. Hashing one buffer takes half as long as a separate update for each
+ * part.
+ * @returns 32 bytes, whose buffer belongs to the caller
  */
 export function expand32(key: SecretKey | Uint8Array, block: Uint8Array): Buffer {
   return createHmac('sha256', key instanceof Uint8Array ? createSecretKey(key) : key)
@@ -19,7 +20,10 @@ export function expand32(key: SecretKey | Uint8Array, block: Uint8Array): Buffer
     .digest();
 }
 
-/** The block of {@link expand32} for all parts of `info`. The caller makes their boundaries unambiguous. */
+/**
+ * Makes the block for {@link expand32} from all parts of `info`. The caller must make the boundaries of the parts
+ * unambiguous.
+ */
 export function blockOf(...info: readonly Uint8Array[]): Buffer {
   return Buffer.concat([...info, Buffer.of(BLOCK_NUMBER)]);
 }

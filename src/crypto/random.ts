@@ -12,7 +12,7 @@ let used = POOL_BYTES;
  * Fills part of `target` with random bytes from a pool. A system call for twelve bytes would cost forty times as much.
  *
  * The pool is filled at its first use, not when the process starts. Otherwise two processes from one snapshot would use
- * the same nonces. The function zeroes bytes in the pool when it has copied them.
+ * the same nonces. The function zeroes the bytes in the pool after it has copied them.
  */
 export function fillRandom(target: Buffer, offset: number, length: number): void {
   const { bytes, at } = draw(length);
@@ -20,7 +20,7 @@ export function fillRandom(target: Buffer, offset: number, length: number): void
   bytes.fill(0, at, at + length);
 }
 
-/** A new 256-bit key. The caller owns the buffer and zeroes it. No other buffer shares the memory of the key. */
+/** Makes a new 256-bit key. The caller owns the buffer and zeroes it. No other buffer shares the key's memory. */
 export function randomKeyBytes(): Buffer {
   const bytes = Buffer.allocUnsafeSlow(KEY_BYTES);
   fillRandom(bytes, 0, bytes.length);

@@ -13,7 +13,7 @@ export interface AuditSubject {
   /** The caller that the event names. Null for a direct invocation, because CloudTrail records that caller. */
   readonly principal: string | null;
   readonly operation: OperationName;
-  /** The partition as the request names it. It may be invalid. */
+  /** The partition's name from the request. It may be invalid. */
   readonly partition: string;
 }
 
@@ -27,7 +27,10 @@ export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
   readonly keys: readonly string[];
   /** Whether the request, or one of its items, gave a context. The names and values of a context are never logged. */
   readonly context: boolean;
-  /** The number of items in a batch, or of values that a field operation selects. Undefined for other operations. */
+  /**
+   * The number of items in a batch, or the number of values that a field operation selects. Undefined for other
+   * operations.
+   */
   readonly items?: number | undefined;
   /** The number of batch items that failed. Undefined if none failed. */
   readonly failed?: number | undefined;

@@ -7,7 +7,7 @@ import type { HttpRequest } from './http-event.ts';
 
 const HTTP_PARTITIONS_BY_PREFIX = /^[A-Za-z0-9._~@-]{0,127}\*$/;
 
-/** The name in events of each kind of authorizer. */
+/** The name that each kind of authorizer has in events. */
 const NAME_IN_EVENT = { iam: 'iam', jwt: 'jwt', authorizer: 'lambda' } as const;
 
 /**
@@ -63,8 +63,9 @@ function textOfContext(value: unknown): unknown {
 }
 
 /**
- * Names the caller for the audit. With IAM, the name is the ARN that signed the request. With JWT, it is
- * `issuer#subject`. With a Lambda authorizer, it is its `principalId`. Null if the authorizer passed on no such name.
+ * Names the caller for the audit line. With IAM, the name is the ARN that signed the request. With JWT, it is
+ * `issuer#subject`. With a Lambda authorizer, it is its `principalId`. Null if the authorizer did not pass on such a
+ * name.
  * @param found the result of {@link authenticate}
  */
 export function principalOf(auth: AuthConfig, found: JsonObject): string | null {
@@ -81,7 +82,7 @@ function asText(value: unknown): string | null {
 
 /**
  * Returns the partitions that a claim grants. An identity provider may let tenants choose the text of a claim. So lists
- * and wildcards count only if the settings allow them. If one entry of a claim is invalid, the claim grants nothing.
+ * and wildcards count only if the settings allow them. If any entry of a claim is invalid, the claim grants nothing.
  */
 function grantsOf(
   { partitionLists = false, partitionWildcards = false }: GrantRules,

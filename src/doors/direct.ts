@@ -10,9 +10,10 @@ import { MAX_ANSWER_BYTES, perform, type DoorOptions } from './perform.ts';
 const EXPECTED = 'a direct invocation such as {"operation":"encrypt","partition":"tenant-1","plaintext":"aGVsbG8="}';
 
 /**
- * Creates the door for direct invocation. The event, which Lambda has parsed, names the operation and the partition
- * (docs/reference/direct-invocation.md). The result is the body that the HTTP door would send. If the operation fails,
- * the door throws an error whose name is the code, so that Step Functions and other callers can match on it.
+ * Creates the door for direct invocation. Lambda has already parsed the event, which names the operation and the
+ * partition (docs/reference/direct-invocation.md). The result is the body that the HTTP door would send. If the
+ * operation fails, the door throws an error whose name is the code, so that Step Functions and other callers can match
+ * on it.
  */
 export function directDoor(options: DoorOptions): Handler<unknown, unknown> {
   return doorHandler(options.telemetry, (event, context) => answer(options, event, context));
@@ -34,7 +35,7 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
     refuseInexactNames(event);
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
-    // Only documents contain numbers and names of the caller's choice, which JSON.parse may have changed.
+    // Only documents contain numbers and names that the caller chooses, and JSON.parse may have changed them.
     return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
   });
 }

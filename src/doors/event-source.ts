@@ -8,14 +8,14 @@ export function unexpectedEvent(expected: string): KeyfoldError {
 }
 
 /**
- * Whether an event is an HTTP request of any kind, for example from an API, a function URL or a load balancer. Such a
- * sender reads an HTTP response.
+ * Whether an event is an HTTP request of any kind, for example from an API, a function URL or a load balancer. The
+ * sender of such an event expects an HTTP response.
  */
 export function isRequest(event: unknown): boolean {
   return isJsonObject(membersOf(event)['requestContext']);
 }
 
-/** Whether the sender of an event meant a direct invocation, even if the event is invalid. */
+/** Whether the sender of an event intended a direct invocation, even if the event is invalid. */
 export function isInvocation(event: unknown): boolean {
   const { operation, partition } = membersOf(event);
   return operation !== undefined || partition !== undefined;

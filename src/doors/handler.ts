@@ -3,7 +3,7 @@ import type { ErrorCode, KeyfoldError } from '../errors.ts';
 import { toKeyfoldError } from './problem.ts';
 import type { RequestLog } from './request-log.ts';
 
-/** What every door does at the beginning and at the end of an invocation. */
+/** The functions that every door calls at the beginning and at the end of an invocation. */
 export interface InvocationLog extends Pick<RequestLog, 'requestFailed'> {
   /** Adds the invocation to all following log lines. The event is never logged, because it may contain plaintext. */
   begin(invocation: Context): void;
@@ -15,8 +15,8 @@ export interface InvocationLog extends Pick<RequestLog, 'requestFailed'> {
 export type Handler<Event, Answer> = (event: Event, context: Context) => Promise<Answer>;
 
 /**
- * Makes a Lambda handler from a door. All doors begin, fail and end an invocation here. Every log line has the request
- * id. The handler logs and counts a failure once, and writes the metrics before it responds.
+ * Makes a Lambda handler from a door. It handles the beginning, the failure and the end of every invocation. Every log
+ * line has the request id. The handler logs and counts a failure once, and writes the metrics before it responds.
  * @param answer returns the door's response, or throws
  * @throws FailedInvocation if `answer` throws
  */

@@ -1,6 +1,6 @@
 import { membersOf, type JsonObject } from '../input/json-object.ts';
 
-/** An HTTP request as the door reads it, whatever event it came in. */
+/** An HTTP request as the door reads it, from any kind of event. */
 export interface HttpRequest {
   readonly method: string;
   /** The path that the client sent. It begins with the stage or the base path of a custom domain, if there is one. */
@@ -8,7 +8,7 @@ export interface HttpRequest {
   /** The path within the API, which IAM policies refer to. Undefined if the event does not say where it begins. */
   readonly pathInApi: string | undefined;
   /**
-   * The values that API Gateway found for a route's `{partition}` and `{operation}`. Undefined for a route without
+   * The values of a route's parameters `{partition}` and `{operation}`, from API Gateway. Undefined for a route without
    * them.
    */
   readonly matched: { readonly partition: string; readonly operation: string } | undefined;
@@ -17,19 +17,19 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly body: unknown;
   readonly isBase64Encoded: boolean;
-  /** What the authorizers passed on, by the kind of authorizer: `iam`, `jwt` or `lambda`. */
+  /** The data that the authorizers passed on, keyed by the kind of authorizer: `iam`, `jwt` or `lambda`. */
   readonly authorizer: JsonObject;
   readonly isFunctionUrl: boolean;
   /** Whether the response must say that its body is not in base64, as payload format 1.0 requires. */
   readonly saysBase64: boolean;
 }
 
-/** The headers that the door reads. It does not check the others, which would slow down every request. */
+/** The headers that the door reads. It does not check other headers, because that would slow down every request. */
 export const READ_HEADERS = ['content-type', 'content-encoding'] as const;
 
 /**
  * Finds the path within the API. If the route has parameters, this is the route with their values filled in. For the
- * route `$default`, it is what follows the stage, or the whole path on a custom domain.
+ * route `$default`, it is the part after the stage, or the whole path on a custom domain.
  * @returns undefined if the parameters are not strings
  */
 export function routeOf(

@@ -11,8 +11,8 @@ export interface Target {
 
 /**
  * Matches an optional stage or base path of a custom domain, followed by a Keyfold path. API Gateway allows these
- * characters in base paths. A base path with `/v1/partitions/` in it does not match, because a policy might match that
- * part instead.
+ * characters in base paths. A base path that contains `/v1/partitions/` does not match, because a policy might match
+ * that part instead.
  */
 const PATH =
   /^((?:\/(?!\.{1,2}\/|v1\/partitions\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|ready|openapi\.json|partitions\/[^/]+\/[^/]+))$/;
@@ -61,8 +61,8 @@ function partsOf(request: HttpRequest): HttpRequest['matched'] {
 }
 
 /**
- * Checks that the partition's name is valid over HTTP, and that the path contains it and the operation literally. An
- * IAM policy on the path would not match a percent-encoded spelling.
+ * Checks that the partition's name is valid over HTTP, and that the path contains the name and the operation literally.
+ * An IAM policy on the path would not match a percent-encoded spelling.
  * @throws KeyfoldError `InvalidRequest`
  */
 export function checkTarget(request: HttpRequest, { partition, operation }: Target): void {

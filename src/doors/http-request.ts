@@ -5,9 +5,7 @@ import { readBodyText } from './http-body.ts';
 import type { HttpRequest } from './http-event.ts';
 import { requestOf } from './json-request.ts';
 
-/**
- * The space in a body for everything other than the payload: the rest of the record, white space and unknown members.
- */
+/** The bytes that a body may have besides the payload: the rest of the record, white space and unknown members. */
 const BODY_ROOM_BYTES = 64 * 1024;
 /** Lambda's limit for an event. */
 const MAX_EVENT_BYTES = 6 * 1024 * 1024;
@@ -35,8 +33,8 @@ export async function readBody(
 }
 
 /**
- * The largest body that an operation accepts, in bytes. An operation on one item accepts the largest plaintext in
- * base64. Other operations accept as much as Lambda does.
+ * The largest body that an operation accepts, in bytes. For an operation on one item, this is the largest plaintext in
+ * base64, plus some space. Other operations accept as much as Lambda does.
  */
 export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
   return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : MAX_EVENT_BYTES;

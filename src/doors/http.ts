@@ -45,9 +45,9 @@ const EXPECTED =
   'requests of an API Gateway HTTP API (payload format 2.0 or 1.0), of a REST API, or of a function URL with AWS_IAM';
 
 /**
- * Creates the HTTP door. It reads the partition and the operation from the parameters of the route if there are any,
- * because those are what API Gateway authorized. Otherwise, as behind `$default` or `/{proxy+}`, it reads them from the
- * literal path. It refuses a request whose path spells them differently.
+ * Creates the HTTP door. If the route has parameters, it reads the partition and the operation from them, because API
+ * Gateway authorized those values. Otherwise, as for `$default` or `/{proxy+}`, it reads them from the literal path. It
+ * refuses a request whose path spells them differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const ready = readiness((limits) => options.keyfold.checkSystemKey(limits), options.now);
@@ -107,7 +107,7 @@ async function operate(
 ): Promise<HttpAnswer> {
   const { partition, operation } = target;
   const principal = principalOf(options.auth, found);
-  // An invalid partition name may be any text, so the audit omits the name.
+  // An invalid partition name may be any text, so the audit line omits the name.
   const named = HTTP_PARTITION.test(partition) ? partition : '';
   const subject: AuditSubject = {
     door: 'http',
@@ -131,8 +131,8 @@ function remainingMs(context: Context): number {
 }
 
 /**
- * Whether a response fits into Lambda's response, in which the response is a JSON string with escaped quotation marks.
- * Only a response that may be too large is measured exactly, because escaping a megabyte takes longer than sealing it.
+ * Whether a body fits into Lambda's response, which contains it as a JSON string with escaped quotation marks. Only a
+ * body that may be too large is measured exactly, because escaping a megabyte takes longer than sealing it.
  */
 function answerFits(answer: string): boolean {
   const maxBytes = answer.length * MAX_BYTES_PER_CHARACTER;
@@ -141,7 +141,8 @@ function answerFits(answer: string): boolean {
 
 /**
  * Middleware that responds to a failed request with a problem document (RFC 9457). Only an HTTP client reads the status
- * of a response. For any other event the invocation must fail, because its sender would take a response for a success.
+ * of a response. For any other event the invocation must fail, because its sender would mistake any response for a
+ * success.
  */
 const PROBLEMS: MiddlewareObj<HttpEvent, HttpAnswer> = {
   onError: async (failed) => {
@@ -155,7 +156,7 @@ const PROBLEMS: MiddlewareObj<HttpEvent, HttpAnswer> = {
   },
 };
 
-/** Adds the headers that list what the client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
+/** Adds the headers that say what the client may send instead (RFC 9110, 15.5.6 and 15.5.16). */
 function withHints(problem: HttpAnswer, { code }: KeyfoldError, request: HttpRequest): HttpAnswer {
   const hints = {
     ...(code === 'MethodNotAllowed' && { allow: methodsOf(pathOf(request) ?? '') }),
@@ -164,7 +165,7 @@ function withHints(problem: HttpAnswer, { code }: KeyfoldError, request: HttpReq
   return { ...problem, headers: { ...problem.headers, ...hints } };
 }
 
-/** Returns the OpenAPI document. It is loaded on the first request for it, to keep cold starts short. */
+/** Returns the OpenAPI document. To keep cold starts short, it is loaded at the first request for it. */
 async function openApiText(): Promise<string> {
   const { default: document } = await import('../../docs/openapi.json', { with: { type: 'json' } });
   return JSON.stringify(document);

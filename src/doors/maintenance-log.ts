@@ -3,13 +3,13 @@ import { MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts';
 import type { MetricBuffer } from './metric-buffer.ts';
 
-/** The log of the maintenance of System Keys. */
+/** The log of System Key maintenance. */
 export interface MaintenanceLog {
   /** Logs the report of a maintenance run, and counts the results that need an operator. */
   maintained(report: MaintenanceReport): void;
 }
 
-/** Logs and counts the results of the maintenance. */
+/** Logs and counts the results of maintenance. */
 export function maintenanceLog(logger: Logger, metrics: MetricBuffer): MaintenanceLog {
   return {
     maintained: ({ systemKeys, created, createFault, erasuresDue = [], erasuresFault }) => {

@@ -9,7 +9,7 @@ interface Series {
   readonly name: string;
   readonly unit: Unit;
   readonly dimensions: Dimensions;
-  /** For a count, the sum alone. For a latency, one value for each measurement. */
+  /** For a count, only the sum. For a latency, one value for each measurement. */
   readonly values: number[];
 }
 
@@ -19,13 +19,13 @@ interface Series {
  */
 const MAX_VALUES = 100;
 
-/** How long {@link MetricBuffer.flush} may withhold tallies, in milliseconds. */
+/** How long {@link MetricBuffer.flush} may hold back tallies, in milliseconds. */
 const FLUSH_INTERVAL_MS = 60_000;
 
 /**
- * Collects metrics until the end of an invocation. Then it writes one line per set of dimensions, instead of one per
- * value, in CloudWatch's embedded metric format. Metrics contain no data of a request, so an invocation may write those
- * of an earlier invocation.
+ * Collects metrics until the end of an invocation. Then it writes one line per set of dimensions, instead of one line
+ * per value, in CloudWatch's embedded metric format. Metrics contain no request data, so an invocation may write the
+ * metrics of an earlier invocation.
  */
 export class MetricBuffer {
   readonly #metrics: Metrics;
@@ -52,7 +52,10 @@ export class MetricBuffer {
     this.add(name, MetricUnit.Count, 1, dimensions);
   }
 
-  /** Adds one to a tally. The next flush that has other values writes it, or else the first flush after a minute. */
+  /**
+   * Adds one to a tally. The next flush that has other values writes it. If there is none, the first flush after a
+   * minute does.
+   */
   tally(name: string): void {
     this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);
   }
@@ -60,7 +63,7 @@ export class MetricBuffer {
   /** Writes all values and tallies. If there are only tallies, it writes at most once a minute. */
   flush(): void {
     const nowMs = Date.now();
-    // The absolute value is taken because a clock may be set back.
+    // Use the absolute value, because a clock may be set back.
     if (this.#series.size === 0 && Math.abs(nowMs - this.#writtenAtMs) < FLUSH_INTERVAL_MS) return;
     this.#writtenAtMs = nowMs;
     for (const [name, count] of this.#tallies) this.add(name, MetricUnit.Count, count, {});

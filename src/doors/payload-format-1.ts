@@ -14,7 +14,7 @@ const TEST_STAGE = 'test-invoke-stage';
 
 /**
  * Reads the request of a REST API, or of an HTTP API with payload format 1.0.
- * @returns undefined if the event is of another kind
+ * @returns undefined for any other event
  */
 export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
   const { version, resource, path, httpMethod, pathParameters, body, isBase64Encoded } = event;
@@ -45,8 +45,9 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
 
 /**
  * Returns the longer of the two paths in payload format 1.0, which begins with the stage or base path. A REST API
- * leaves the stage out of the other.
- * @returns undefined if the longer does not end with the shorter, for example because only one of them is decoded
+ * leaves the stage out of the other path.
+ * @returns undefined if the longer path does not end with the shorter one, for example because only one of them is
+ * decoded
  */
 function longerOf(path: string, pathOfContext: unknown): string | undefined {
   if (typeof pathOfContext !== 'string') return undefined;
@@ -64,8 +65,9 @@ function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unk
 }
 
 /**
- * Separates by kind of authorizer what the authorizers passed on in payload format 1.0. The IAM caller is under
- * `identity`, and the claims of a token are under `claims`. The values of a Lambda authorizer stand beside those two.
+ * Separates, by kind of authorizer, the data that the authorizers passed on in payload format 1.0. The IAM caller is in
+ * `identity`, and the claims of a token are in `claims`. The values of a Lambda authorizer are next to those two
+ * members.
  */
 function authorizerOf({ authorizer, identity, stage }: JsonObject): JsonObject {
   const { userArn } = membersOf(identity);

@@ -2,9 +2,9 @@ import { isJsonObject, membersOf, type JsonObject } from '../input/json-object.t
 import { areTexts, isCustomDomain, isTextOrAbsent, READ_HEADERS, routeOf, type HttpRequest } from './http-event.ts';
 
 /**
- * Reads the request of an HTTP API (payload formats 1.0 and 2.0), a REST API or a function URL. The code for format 1.0
- * is loaded on its first request, to keep the cold starts of HTTP APIs short.
- * @returns undefined if the event is of another kind
+ * Reads the request of an HTTP API (payload formats 1.0 and 2.0), a REST API or a function URL. To keep the cold starts
+ * of HTTP APIs short, the code for format 1.0 is loaded at its first request.
+ * @returns undefined for any other event
  */
 export async function httpRequestOf(event: unknown): Promise<HttpRequest | undefined> {
   const members = membersOf(event);

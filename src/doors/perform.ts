@@ -27,7 +27,10 @@ export interface Call {
 
 /** Limits and callbacks that a door sets for one call. */
 export interface Allowance {
-  /** Milliseconds until the invocation must return. {@link perform} subtracts the configured deadline margin. */
+  /**
+   * The time until the invocation must return, in milliseconds. {@link perform} subtracts the configured deadline
+   * margin.
+   */
   readonly remainingMs: number;
   /**
    * Returns whether the door can return this response. The argument is the response's JSON text. See
@@ -35,19 +38,22 @@ export interface Allowance {
    */
   readonly answerFits: (answer: string) => boolean;
   readonly trail: AuditTrail;
-  /** Called with the errors of failed batch items, in addition to logging. An error that it throws fails the call. */
+  /**
+   * Called with the errors of failed batch items, in addition to logging. If it throws, the call fails with that error.
+   */
   readonly itemsFailed?: (errors: readonly KeyfoldError[]) => void;
 }
 
 /**
- * The largest response. It is a little below Lambda's limit of 6 MB, because headers and other members need some space.
+ * The size limit of a response. It is a little below Lambda's limit of 6 MB, because headers and other members need
+ * some space.
  */
 export const MAX_ANSWER_BYTES = 6_000_000;
 
 /**
  * Runs an operation, if this function is configured to serve the operation and the partition.
  * @returns the response as JSON text
- * @throws KeyfoldError `Forbidden` if the function does not serve the request, before any key is touched;
+ * @throws KeyfoldError `Forbidden`, before any key is touched, if the function does not serve the request;
  * `PayloadTooLarge` if the response does not fit; or any error of the operation
  */
 export async function perform(

@@ -1,6 +1,6 @@
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
 
-/** The response to an HTTP request, in the form that HTTP APIs, REST APIs and function URLs have in common. */
+/** The response to an HTTP request, in the form that HTTP APIs, REST APIs and function URLs all accept. */
 export interface HttpAnswer {
   readonly statusCode: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -50,7 +50,10 @@ export function toKeyfoldError(thrown: unknown): KeyfoldError {
   return new KeyfoldError('Internal', 'An internal error occurred. The log has its cause.', { cause: thrown });
 }
 
-/** Writes an error as a problem document (RFC 9457). If the error is retryable, a jittered Retry-After is included. */
+/**
+ * Writes an error as a problem document (RFC 9457). If the error is retryable, the response includes a jittered
+ * Retry-After.
+ */
 export function problemResponse(error: KeyfoldError, requestId: string): HttpAnswer {
   const { code, message: detail } = error;
   const [status, title] = PROBLEMS[code];

@@ -31,7 +31,8 @@ export class QueueBatch {
   readonly #options: QueueDoorOptions;
   readonly #requestId: string;
   /**
-   * Messages that must be processed in order share a lane: one per FIFO group, and one per message of a standard queue.
+   * Messages that must be processed in order share a lane. A FIFO queue has one lane per group. In a standard queue,
+   * each message has its own lane.
    */
   readonly #lanes: readonly (readonly SQSRecord[])[];
   readonly #outcomes = new Map<SQSRecord, MessageOutcome>();
@@ -99,7 +100,7 @@ export class QueueBatch {
     return this.#options.queues.changeVisibility(queueArn, visibilityChanges, signal);
   }
 
-  /** Processes one message. Never throws; a failure becomes the outcome. */
+  /** Processes one message. Never throws: a failure becomes the outcome. */
   async #process(record: SQSRecord, work: Work): Promise<MessageOutcome> {
     const { messageId } = record;
     try {
@@ -117,8 +118,8 @@ export class QueueBatch {
   }
 
   async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
-    // If the keys are cached, no KMS call checks the deadline. So check it here, while there is still time to send the
-    // result.
+    // If the keys are cached, no KMS call checks the deadline. So check it here, before the time to send the result
+    // runs out.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }
@@ -160,11 +161,11 @@ export class QueueBatch {
   }
 }
 
-/** What all messages of a batch share while they are processed. */
+/** The state that all messages of a batch share while they are processed. */
 interface Work {
   readonly results: Outbox;
   readonly deadLetters: Outbox;
-  /** How many milliseconds the operations may still take. */
+  /** The time that the operations may still take, in milliseconds. */
   readonly remainingMs: () => number;
 }
 

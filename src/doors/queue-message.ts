@@ -13,7 +13,7 @@ import { readInvocation } from './invocation.ts';
 import { requestOf } from './json-request.ts';
 import type { Call } from './perform.ts';
 
-/** The message attribute with the error code that sent a message to the dead-letter queue. */
+/** The message attribute that holds the error code for which a message is in the dead-letter queue. */
 const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
 
 /**
@@ -57,14 +57,14 @@ export function readMessage({ body }: SQSRecord, { fields }: QueueConfig): Call 
   return readInvocation(requestOf(body), { operation: 'encrypt-fields', fields });
 }
 
-/** Builds the message for a result, with the attributes of the source message. It may exceed the limit of SQS. */
+/** Builds the message for a result, with the attributes of the source message. It may exceed the size limit of SQS. */
 export function resultMessage(record: SQSRecord, answer: string): OutgoingMessage {
   // JSON strings may contain these two characters, which SQS refuses.
   const body = answer.replace(/[\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16)}`);
   return { body, attributes: carriedAttributes(record), ...placeOf(record) };
 }
 
-/** Builds the dead letter: the message unchanged, with the error code in an additional attribute if that fits. */
+/** Builds the dead letter, which is the unchanged message. If it fits, an additional attribute holds the error code. */
 export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage {
   const attributes = carriedAttributes(record);
   const message = { body: record.body, attributes, ...placeOf(record) };
@@ -79,7 +79,7 @@ export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): strin
 }
 
 /**
- * The group and deduplication id of a result. On a standard queue, the result keeps the group of its source message,
+ * The group ID and deduplication ID of a result. On a standard queue, the result keeps the group of its source message,
  * for fair queues. On a FIFO queue, every receive of a message gives the same deduplication ID. So SQS delivers a
  * result once, even if the function sends it twice within five minutes.
  */
@@ -91,7 +91,7 @@ function placeOf(record: SQSRecord): Pick<OutgoingMessage, 'groupId' | 'deduplic
   return { groupId, deduplicationId: createHash('sha256').update(source).digest('hex') };
 }
 
-/** The attributes of a message, without the error code that it has after a redrive from the dead-letter queue. */
+/** The attributes of a message, without the error code that a redrive from the dead-letter queue leaves in it. */
 function carriedAttributes({ messageAttributes }: SQSRecord): MessageAttributes {
   const carried = Object.entries(messageAttributes).filter(([name]) => name !== ERROR_CODE_ATTRIBUTE);
   return Object.fromEntries(carried.map(([name, attribute]) => [name, toOutgoing(attribute)]));

@@ -13,7 +13,7 @@ export type Readiness = (remainingMs: number) => Promise<void>;
 /**
  * Makes a function that checks whether Keyfold can serve requests. Concurrent callers share one check, and its result
  * is reused for five seconds, so that frequent checks cannot overload KMS and the table.
- * @param check throws if Keyfold cannot serve requests; it must end by `deadlineAtMs`
+ * @param check throws if Keyfold cannot serve requests. It must end by `deadlineAtMs`.
  */
 export function readiness(check: (limits: { deadlineAtMs: number }) => Promise<void>, now: Clock): Readiness {
   let running: Promise<void> | undefined;
@@ -25,7 +25,7 @@ export function readiness(check: (limits: { deadlineAtMs: number }) => Promise<v
     running = undefined;
   };
   return async (remainingMs) => {
-    // The absolute value is taken because a clock may be set back.
+    // Use the absolute value, because a clock may be set back.
     if (last === undefined || Math.abs(now() - last.atMs) >= RESULT_AGE_MS) {
       running ??= run(remainingMs);
       await running;

@@ -20,7 +20,7 @@ export interface ReencryptDoorOptions {
 /** A worker's response: its event, with the counts so far. It is the event of the segment's next worker. */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
-/** Long enough to read and finish a page, even if the read and one of its rows need every attempt. */
+/** The time to read and finish a page, even if the read and one of its rows need every attempt. */
 const STOP_BEFORE_END_MS = 120_000;
 
 /**
@@ -39,8 +39,8 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
       source: options.openRows(event),
       verbs,
       quarantine: options.openQuarantine(event),
-      // The response is the checkpoint. If a worker is killed, the state machine invokes a worker with the last
-      // response again.
+      // The response is the checkpoint. If a worker is killed, the state machine invokes another worker with the last
+      // response.
       save: async () => {},
       rate,
       now,

@@ -14,7 +14,7 @@ export interface RequestLog {
   /**
    * Logs the failed messages of a queue event, one line per outcome and error code. Also counts the messages that are
    * done.
-   * @param unhidden for each message that SQS refused to delay, the name of the error
+   * @param unhidden the name of the error for each message that SQS refused to delay
    */
   messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;
   /** Logs why the System Key could not be loaded before the first request. */

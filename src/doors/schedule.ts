@@ -8,11 +8,11 @@ import type { MaintenanceLog } from './maintenance-log.ts';
 export interface ScheduleDoorOptions {
   readonly maintenance: SystemKeyMaintenance;
   readonly telemetry: InvocationLog & MaintenanceLog;
-  /** How long before the end of the invocation the maintenance must be done, in milliseconds. */
+  /** Maintenance must be done this many milliseconds before the end of the invocation. */
   readonly deadlineMarginMs: number;
 }
 
-/** Creates the door for EventBridge schedules. It runs the maintenance of System Keys and returns its report. */
+/** Creates the door for EventBridge schedules. It runs System Key maintenance and returns its report. */
 export function scheduleDoor(options: ScheduleDoorOptions): Handler<ScheduledEvent, MaintenanceReport> {
   const { maintenance, telemetry, deadlineMarginMs } = options;
   return doorHandler(telemetry, async (event, context) => {

@@ -13,7 +13,7 @@ export interface Telemetry extends AuditLog, InvocationLog, RequestLog {
   readonly events: CoreEvents;
 }
 
-/** The telemetry of the function that runs the maintenance. */
+/** The telemetry of the function that runs maintenance. */
 export interface MaintenanceTelemetry extends Telemetry, MaintenanceLog {}
 
 interface Outputs {
@@ -29,7 +29,7 @@ export function createTelemetry(service: string): Telemetry {
   return telemetryOf(service, openOutputs(service));
 }
 
-/** Creates the telemetry of a process that runs the maintenance. The other functions do not load this code. */
+/** Creates the telemetry of a process that runs maintenance. The other functions do not load this code. */
 export function createMaintenanceTelemetry(service: string): MaintenanceTelemetry {
   const outputs = openOutputs(service);
   return { ...telemetryOf(service, outputs), ...maintenanceLog(outputs.logger, outputs.metrics) };
@@ -50,7 +50,8 @@ function telemetryOf(service: string, { logger, metrics }: Outputs): Telemetry {
     begin: (invocation) => logger.addContext(invocation),
     audited: (entry) => {
       if (isSilent) return;
-      // Every request waits for its audit line, and the logger of Powertools would take ten times as long as this.
+      // Bypass the Powertools logger: every request waits for its audit line, and the logger would take ten times as
+      // long.
       const line = { level: 'INFO', message: 'audit', timestamp: new Date().toISOString(), service, ...entry };
       process.stdout.write(`${escapeHidden(JSON.stringify(line))}\n`);
     },

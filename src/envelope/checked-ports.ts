@@ -95,7 +95,7 @@ export function checkSeconds(value: number, name: string): void {
 
 /**
  * Wraps a metastore to check what it returns. A row that is not a record fails with `KeyRowUnreadable`. If `store`
- * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. Otherwise Keyfold could take a
+ * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. Otherwise Keyfold could mistake a
  * duplicate for a stored key, and seal records under a key that is lost.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
@@ -132,9 +132,9 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
 }
 
 /**
- * Wraps a KMS to check what it returns. If Keyfold accepted a wrap that is not bytes, its System Key would be lost when
+ * Wraps a KMS to check what it returns. If Keyfold accepted a wrap that is not bytes, the System Key would be lost when
  * the process ends. The wrapper zeroes key bytes after use. So it copies the wrap and the key, in case they share
- * memory with the arguments of the KMS.
+ * memory with the KMS's arguments.
  */
 export function checkedKms(kms: KeyManagementService): CheckedKms {
   return {
@@ -160,7 +160,7 @@ export function checkedKms(kms: KeyManagementService): CheckedKms {
   };
 }
 
-/** @throws TypeError if the basis of a row's proof has a member of a wrong type */
+/** @throws TypeError if a member of the proof basis has the wrong type */
 function checkBasis(basis: RowProofBasis | undefined, method: string): void {
   if (basis === undefined) return;
   const { key } = membersOf(basis, `The rowProof of ${method}`, BASIS);

@@ -2,7 +2,7 @@ import { contextRequired, recordUnreadable } from '../errors.ts';
 import type { DataRowRecord } from '../records/data-row-record.ts';
 import type { Binding } from '../records/record-proof.ts';
 
-/** The rules for contexts: which calls must give a context, and which records without a proof still open. */
+/** The rules for contexts: which calls must pass a context, and which records without a proof still open. */
 export interface ContextRules {
   /**
    * - `off`, the default: a context is optional.
@@ -17,13 +17,13 @@ export interface ContextRules {
   readonly unboundBefore?: number;
 }
 
-/** @throws KeyfoldError `ContextRequired` if a new record needs a context and has none */
+/** @throws KeyfoldError `ContextRequired` if a new record needs a context and the call has none */
 export function checkSealing({ requireContext = 'off' }: ContextRules, given: Binding | undefined): void {
   if (given === undefined && requireContext !== 'off') throw contextRequired();
 }
 
 /**
- * Decides which place the proof of a record must name, from the members of the record alone and before any key is used.
+ * Decides which place the proof of a record must name. It uses only the record's members, before any key is used.
  * @param given the place in the call
  * @returns `given`. Undefined if the record has no proof and may open without one.
  * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof

@@ -25,8 +25,8 @@ export interface KeySource extends KeySearch<EnvelopeKey> {
 }
 
 /**
- * Returns the newest key that may seal, or a new key. After a lost race, the function uses the winner's key if that key
- * may seal.
+ * Returns the newest key that may seal, or a new key. After losing a race, the function uses the winner's key if that
+ * key may seal.
  * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row may not seal
  */
 export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {

@@ -20,20 +20,20 @@ export interface DataRowKeyBounds {
   readonly dataRowKeyMaxMessages: number;
   /** The number of bytes that one key may seal, over all payloads. A larger payload gets its own key. */
   readonly dataRowKeyMaxBytes: number;
-  /** How long after its creation one key may seal. */
+  /** How long one key may seal, counted from its creation. */
   readonly dataRowKeyMaxAgeMs: number;
 }
 
 /** The lifetimes of keys, the sizes and ages of the caches, and the limits on the use of one Data Row Key. */
 export interface CryptoPolicy extends DataRowKeyBounds {
-  /** The age from which a key no longer encrypts. It still decrypts. */
+  /** From this age on, a key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
   /** `Created` of a new key is truncated to a multiple of this. So processes that start together make one key. */
   readonly createDatePrecisionMs: number;
   /**
    * A key that was created before this time, in seconds since 1970, never seals, whatever its row says. Zero means no
    * minimum. Raise this after a leak. A new key gets this date at the earliest. The date of a key is in the key table.
-   * So the minimum holds against an attacker who can write to the table only if key row proofs are required.
+   * So the minimum stops an attacker who can write to the table only if key row proofs are required.
    */
   readonly minSealingCreated: number;
   /**
@@ -47,13 +47,14 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly revokeCheckIntervalMs: number;
   /**
-   * While the metastore is down, a cached key serves this much longer than `revokeCheckIntervalMs` and its maximum age
-   * allow. Zero turns this off. A key that the process knows to be revoked never encrypts.
+   * The grace period: while the metastore is down, a cached key serves this much longer than `revokeCheckIntervalMs`
+   * and its maximum age allow. Zero turns the grace period off. A key that the process knows to be revoked never
+   * encrypts.
    */
   readonly staleGraceMs: number;
   /**
-   * How long the cache keeps the plaintext of a System Key. This is also how long a disabled KMS key may still take
-   * effect.
+   * How long the cache keeps the plaintext of a System Key. For the same time, a process may not notice that an
+   * operator has disabled the KMS key.
    */
   readonly systemKeyMaxAgeMs: number;
   /** How long the cache keeps the plaintext of an Intermediate Key. */
@@ -105,7 +106,7 @@ const DEFAULTS: CryptoPolicy = {
 
 /**
  * Completes a policy with the defaults.
- * @param changes the values that differ from the defaults. A member that is undefined means its default.
+ * @param changes the values that differ from the defaults. If a member is undefined, its default applies.
  * @throws KeyfoldError `InvalidConfiguration`, listing every wrong value. Each must be a positive whole number;
  * `staleGraceMs` and the minimum dates may be zero. `dataRowKeyMaxMessages` is at most 2^32, `flightTimeoutMs` at most
  * 2^31 - 1, and `createDatePrecisionMs` at most `expireAfterMs`.
@@ -154,7 +155,7 @@ const MAX_SECONDS_AHEAD = 60;
 /**
  * Chooses the `Created` of a new key: the current time, truncated to `createDatePrecisionMs`. If a known key has that
  * date or a later one, the new key gets the first free second from now on. So a key that is revoked within its first
- * minute can be replaced at once, and no key inherits a date from the future.
+ * minute can be replaced at once. No key inherits a date from the future.
  * @param taken the dates of the known keys
  * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date,
  * so that all processes use it as the latest.

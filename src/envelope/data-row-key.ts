@@ -35,7 +35,7 @@ export class DataRowKey {
   /**
    * Seals a payload, without changing it. The caller owns the record, which shares no memory with other records of this
    * key.
-   * @param binding the place of the record; undefined for a record without a proof
+   * @param binding the place of the record. Undefined for a record without a proof.
    */
   seal(plaintext: Uint8Array, binding?: Binding): DataRowRecord {
     const { created, encryptedKey, parent } = this.#inRecord;
@@ -75,7 +75,7 @@ export class SharedDataRowKey {
   /**
    * Returns the key that seals the next payload, and counts the payload. The key is new if the old one would exceed a
    * limit.
-   * @param parent the Intermediate Key, which the caller has found usable
+   * @param parent the Intermediate Key. The caller has checked that it may seal.
    * @param sizeBytes the size of the payload
    * @param nowMs the date of a new key
    * @param agedMs the current time of the clock `ages`, which never goes back

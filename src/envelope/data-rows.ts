@@ -20,7 +20,7 @@ export function openDataRowKey(parent: EnvelopeKey, record: DataRowRecord): KeyO
 
 /**
  * Opens a record with its Data Row Key.
- * @param binding the place that the caller expects. Undefined if the record need not prove its place.
+ * @param binding the place that the caller expects. Undefined if the record does not need to prove its place.
  * @returns the payload, which the caller owns
  * @throws KeyfoldError `RecordUnreadable` if the record was sealed for another place, or the payload does not open
  */
@@ -35,7 +35,7 @@ export function openDataRow(key: KeyObject, record: DataRowRecord, binding?: Bin
 
 /**
  * Moves a record from one Intermediate Key to another. The payload is neither opened nor changed. The record keeps its
- * proof, which depends on neither of the two keys.
+ * proof, because the proof does not depend on either key.
  * @returns the same record object if the two keys are the same
  * @throws KeyfoldError `RecordUnreadable`
  */

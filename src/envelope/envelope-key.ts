@@ -16,7 +16,7 @@ export class EnvelopeKey {
   parent: KeyStanding | undefined;
   /** When the plaintext was loaded or made, in milliseconds of the clock `ages`. */
   readonly loadedAtMs: number;
-  /** While the metastore is down, a key past its maximum age may serve until this time of the clock `ages`. */
+  /** While the metastore is down, a key that is past its maximum age may serve until this time of the clock `ages`. */
   staleUntilMs = 0;
   readonly #secret: KeyObject;
 
@@ -39,12 +39,12 @@ export class EnvelopeKey {
     return open(this.#secret, sealed);
   }
 
-  /** The proof of the row of an Intermediate Key under this System Key. */
+  /** Returns the proof of an Intermediate Key's row under this System Key. */
   proofOfRow(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>): Buffer {
     return rowProof(this.#secret, 'intermediate', { ...row, sealed: row.encryptedKey });
   }
 
-  /** The proof of an erasure's mark in the row of an Intermediate Key under this System Key. */
+  /** Returns the proof of an erasure's mark in an Intermediate Key's row under this System Key. */
   proofOfErasure(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof' | 'erased'>, { erase, at, due }: Erasure): Buffer {
     const sealed = Buffer.concat([lengthPrefixed(erase), u64(at), u64(due), row.encryptedKey]);
     return rowProof(this.#secret, 'erased', { ...row, sealed });

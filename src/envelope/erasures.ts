@@ -24,8 +24,8 @@ export function hasValidMark(row: EnvelopeKeyRecord, parent: EnvelopeKey): boole
 }
 
 /**
- * Finds out whether a partition is erased. Only a mark with a valid proof counts, because an attacker who can write to
- * the table could otherwise lock a tenant out for good. Any other mark is reported and ignored.
+ * Finds out whether a partition is erased. Only a mark with a valid proof counts, because otherwise an attacker who can
+ * write to the table could lock a tenant out permanently. Any other mark is reported and ignored.
  */
 export class Erasures {
   readonly #naming: KeyNaming;
@@ -70,7 +70,7 @@ export class Erasures {
     return isErased;
   }
 
-  /** Whether the mark of a row counts. It loads the System Key that is also necessary to open the row. */
+  /** Whether the mark of a row counts. Loads the row's System Key, which is also necessary to open the row. */
   async #isMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<boolean> {
     const { parent } = row;
     const { policy, events } = this.#dependencies;

@@ -8,9 +8,9 @@ import type { Clock } from '../async/clock.ts';
 /** The functions that {@link findKey} uses to read an ID's rows, and to decide which of their keys may seal. */
 export interface KeySearch<K> {
   readonly now: Clock;
-  /** See `Metastore.loadLatest`. */
+  /** Reads the latest row, as `Metastore.loadLatest` does. */
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
-  /** See `Metastore.loadRecent`. Resolves with undefined if the metastore lacks that method. */
+  /** Reads recent rows, as `Metastore.loadRecent` does. Resolves with undefined if the metastore lacks that method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
   /** Makes the key of a record. Returns undefined if that key may not seal. Throws if the partition is erased. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
@@ -22,7 +22,7 @@ export interface KeySearch<K> {
 }
 
 /**
- * The key that may seal, if there is one. Otherwise the rows that were read, latest first. Rows that are dated too far
+ * The key that may seal, if there is one. If not, the rows that were read, latest first. Rows that are dated too far
  * ahead are omitted.
  */
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };

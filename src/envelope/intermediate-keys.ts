@@ -19,8 +19,8 @@ import type { SystemKeys } from './system-keys.ts';
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
 /**
- * How long the process remembers that a row is absent: one second, so that a flood of records that name invented keys
- * causes few reads.
+ * How long the process remembers that a row is absent: one second. So a flood of records with invented key names causes
+ * few reads.
  */
 const ABSENT_TTL_MS = 1000;
 const MAX_ABSENT = 10_000;
@@ -108,7 +108,7 @@ export class IntermediateKeys {
   }
 
   /**
-   * Makes the next key of a partition, even if the newest one may still seal.
+   * Makes the next key of a partition, even if the newest key may still seal.
    * @returns undefined if another process has just made one
    * @throws KeyfoldError `PartitionErased` if the latest row is a tombstone, or has the mark of an erasure
    */
@@ -153,7 +153,7 @@ export class IntermediateKeys {
       isExhausted: (record) => this.#standing(record).exhausted,
       create: (rows) => this.#create(id, rows, deadline),
     });
-    // If a later key is in the cache and may seal, it remains the latest.
+    // If the cache has a later key that may seal, that key remains the latest.
     this.#cache.putLatest(key, ({ standing, parent }) =>
       [standing, parent].some((known) => known === undefined || isRetired(policy, known, now())),
     );
@@ -226,8 +226,8 @@ export class IntermediateKeys {
   }
 
   /**
-   * Whether the key and its System Key may seal, as far as this process knows, and whether it has read their rows
-   * recently.
+   * Whether the key and its System Key may seal, as far as this process knows. Also whether the process has read their
+   * rows recently.
    */
   #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
     if (key?.parent === undefined) return false;

@@ -34,7 +34,7 @@ export class KeyCache {
     return this.#keys.size;
   }
 
-  /** The key with exactly this id and creation time; undefined if it is not cached or its maximum age is over. */
+  /** The key with exactly this id and creation time. Undefined if it is not cached or its maximum age is over. */
   get(id: KeyId, created: EpochSeconds): EnvelopeKey | undefined {
     return this.#use(this.#find(id, created));
   }
@@ -45,8 +45,8 @@ export class KeyCache {
   }
 
   /**
-   * Like {@link get}, or like {@link latest} if `created` is absent, but also returns keys within the grace after their
-   * maximum age.
+   * Like {@link get}, or like {@link latest} if `created` is absent, but also returns keys within the grace period
+   * after their maximum age.
    */
   stale(id: KeyId, created?: EpochSeconds): EnvelopeKey | undefined {
     const key = created === undefined ? this.#latest.get(id) : this.#find(id, created);
@@ -117,7 +117,9 @@ export class KeyCache {
     if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
 
-  /** Drops all keys that are past their maximum age and its grace. It runs at most once per maximum age. */
+  /**
+   * Drops all keys that are past their maximum age and the grace period after it. It runs at most once per maximum age.
+   */
   #sweep(): void {
     const { maxAgeMs, graceMs } = this.#limits;
     const nowMs = this.#now();

@@ -4,7 +4,7 @@ import type { CheckedKms } from './checked-ports.ts';
 import type { EnvelopeEvents, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
 
-/** See {@link KeyDependencies}. */
+/** The modes of key row proofs, which {@link KeyDependencies} explains. */
 export type KeyRowProofs = 'verify' | 'require';
 
 /** The ports, the policy and the clocks that {@link SystemKeys} and {@link IntermediateKeys} use. */
@@ -33,7 +33,8 @@ export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // A clock that a caller passes, as tests do, would not agree with the machine's monotonic clock. So ignore that one.
+  // A clock that a caller passes, as tests do, would not agree with the machine's monotonic clock. So ignore the
+  // monotonic clock.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

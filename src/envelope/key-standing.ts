@@ -4,7 +4,7 @@ import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /**
  * The last known state of a key. The key and all keys under it share one object. So when one load finds a revocation,
- * it applies to all of them at once.
+ * it takes effect for all of them at once.
  */
 export interface KeyStanding extends KeyMeta {
   /** Never changes from true to false: a revocation is final. */
@@ -44,14 +44,14 @@ export function isExpired(policy: CryptoPolicy, created: number, nowMs: number):
 }
 
 /**
- * Whether a key is dated too far ahead to seal. A date that is not a safe integer counts as too far ahead: no record
- * could name that key.
+ * Whether a key is dated too far ahead to seal. A date that is not a safe integer counts as too far ahead, because no
+ * record could name that key.
  */
 export function isDatedAhead(created: number, nowMs: number): boolean {
   return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
 
-/** Why a key with this creation time may not seal; undefined if its date allows it. */
+/** Why a key with this creation time may not seal. Undefined if its date allows it to seal. */
 export function retirementByDate(
   policy: CryptoPolicy,
   created: number,
@@ -62,33 +62,35 @@ export function retirementByDate(
   return isExpired(policy, created, nowMs) ? 'expired' : undefined;
 }
 
-/** Why a key may not seal, by its last known state; undefined if it may. A retired key still opens records. */
+/**
+ * Why a key may not seal, according to its last known state. Undefined if it may. A retired key still opens records.
+ */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';
   if (standing.exhausted) return 'worn';
   return retirementByDate(policy, standing.created, nowMs);
 }
 
-/** Whether a key may not seal, by its last known state. */
+/** Whether a key may not seal, according to its last known state. */
 export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
   return retirementOf(policy, standing, nowMs) !== undefined;
 }
 
-/** Whether the row of a key was read recently enough to seal without reading it again. */
+/** Whether a key may seal without reading its row again, because the last read was recent enough. */
 export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs || agedMs < standing.staleUntilMs;
 }
 
 /**
- * Makes a standing count as fresh until `untilMs`, but not beyond its grace. Without this, every request would wait for
- * the metastore while it is down.
+ * Makes a standing count as fresh until `untilMs`, but not beyond its grace period. Without this, every request would
+ * wait for the metastore while it is down.
  */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;
   standing.staleUntilMs = Math.min(untilMs, graceEndsAtMs);
 }
 
-/** Whether the row of a key was read recently enough to seal while the metastore is down. */
+/** Whether a key may seal while the metastore is down, because the last read of its row was recent enough. */
 export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

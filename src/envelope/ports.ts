@@ -1,15 +1,15 @@
 import type { Deadline } from '../async/deadline.ts';
 import type { EpochSeconds, KeyId, KeyMeta } from '../records/ids.ts';
 
-/** A System Key or an Intermediate Key in its encrypted form, as the metastore stores it. */
+/** A System Key or an Intermediate Key in the encrypted form that the metastore stores. */
 export interface EnvelopeKeyRecord extends KeyMeta {
   /** An Intermediate Key sealed under its System Key, or a System Key wrapped by KMS. */
   readonly encryptedKey: Uint8Array;
   /** The System Key that seals this Intermediate Key. Absent on a System Key. */
   readonly parent?: KeyMeta | undefined;
   /**
-   * The 32 bytes that `rowProof` returns, which Keyfold checks. Rows of Asherah and of older versions of Keyfold have
-   * none.
+   * The proof of this row: the 32 bytes that `rowProof` returns. Keyfold checks it. Rows that Asherah or an older
+   * version of Keyfold wrote have none.
    */
   readonly proof?: Uint8Array | undefined;
   /**
@@ -21,7 +21,7 @@ export interface EnvelopeKeyRecord extends KeyMeta {
   readonly revoked: boolean;
 }
 
-/** One erasure of a partition, as every row of that partition names it. */
+/** One erasure of a partition, as every row of that partition records it. */
 export interface Erasure {
   /** The ID of the erasure. */
   readonly erase: string;
@@ -33,13 +33,13 @@ export interface Erasure {
 
 /** The mark of an erasure in a row of the partition. Only a mark with a valid proof counts. */
 export interface ErasureMark extends Erasure {
-  /** The proof of the row and of the erasure under the System Key of the row: 32 bytes. */
+  /** The proof of the row and of the erasure, under the row's System Key: 32 bytes. */
   readonly proof: Uint8Array;
 }
 
 /**
  * The store of key records. Reads must be strongly consistent. Every method throws `MetastoreUnavailable` if the store
- * fails, `KeyRowUnreadable` for a row that does not parse, and the reason of the deadline's signal if the signal
+ * fails, `KeyRowUnreadable` for a row that cannot be parsed, and the reason of the deadline's signal if the signal
  * aborts.
  */
 export interface Metastore {
@@ -49,7 +49,7 @@ export interface Metastore {
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
    * Loads at most ten records of this ID that were created up to `notAfter`, latest first. The list ends before the
-   * first row that does not parse. If the latest of these rows does not parse, the method throws `KeyRowUnreadable`.
+   * first row that cannot be parsed. If that is the latest of these rows, the method throws `KeyRowUnreadable`.
    *
    * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key
    * may still seal. A latest row that cannot be read is then always an error.
@@ -79,7 +79,7 @@ export interface KeyManagementService {
 
 /**
  * A wrapped System Key, from a service that can also prove the key's row. If a service returns only the bytes, the
- * System Key itself proves the row. Then an attacker who knows an old System Key can forge a proof.
+ * System Key itself proves the row. In that case an attacker who knows an old System Key can forge a proof.
  */
 export interface Wrapped {
   readonly wrapped: Uint8Array;
@@ -113,7 +113,7 @@ export interface EnvelopeEvents {
   servedStale(key: KeyMeta): void;
   /** Called when a row has the mark of an erasure, but the mark has no valid proof. The row counts as unmarked. */
   markIgnored(key: KeyMeta): void;
-  /** Called when a record without a proof opens although the caller gives a context (`unboundBefore`). */
+  /** Called when a record without a proof opens although the caller passes a context (`unboundBefore`). */
   openedUnbound(key: KeyMeta): void;
 }
 

@@ -23,7 +23,7 @@ export function checkRowProof(record: EnvelopeKeyRecord, expected: Uint8Array, m
 /**
  * Returns the correct proof for the row of a System Key.
  * @param systemKey the plaintext of the key, which proves the row if the KMS returns no basis
- * @param basis the basis that the KMS returns. This function zeroes the key in it.
+ * @param basis the basis that the KMS returns. This function zeroes the key in the basis.
  */
 export function proofOfSystemKey(
   row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>,

@@ -17,8 +17,8 @@ import { SystemKeys } from './system-keys.ts';
 /** The options of {@link SessionFactory}. */
 export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   /**
-   * Whether key rows need a proof. `require`: every key row must have a valid proof. `verify`, the default: a key row
-   * may have no proof, but a proof must be valid.
+   * Whether key rows need a proof. With `require`, every key row must have a valid proof. With `verify`, the default, a
+   * key row may have no proof, but a proof must be valid.
    */
   readonly keyRowProofs?: KeyRowProofs;
   readonly metastore: Metastore;
@@ -26,11 +26,11 @@ export interface SessionFactoryOptions extends ServiceNames, ContextRules {
   /** The values that differ from the default policy. */
   readonly policy?: Partial<CryptoPolicy>;
   /**
-   * Returns the current time in milliseconds since 1970, for tests. With AWS KMS and DynamoDB, it must be the real
-   * time, because their clients compare deadlines with the real time.
+   * A clock for tests, which returns the current time in milliseconds since 1970. With AWS KMS and DynamoDB, it must
+   * return the real time, because their clients compare deadlines with the real time.
    */
   readonly now?: Clock;
-  /** Listeners for the events of the key lifecycle, each of them optional. */
+  /** Listeners for the events of the key lifecycle. Each of them is optional. */
   readonly events?: Partial<EnvelopeEvents>;
 }
 
@@ -62,7 +62,7 @@ export class SessionFactory {
 
   /**
    * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names or of the policy
+   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or the policy
    */
   constructor(options: SessionFactoryOptions) {
     const given = optionsOf(options, 'options', OPTIONS);
@@ -102,8 +102,8 @@ export class SessionFactory {
   }
 
   /**
-   * Checks that the latest System Key of the service opens. It reads the key's row from the metastore and unwraps it
-   * with the KMS, whatever the cache holds. It makes no key.
+   * Checks that the latest System Key of the service opens. It reads the key's row from the metastore and unwraps the
+   * key with the KMS, even if the key is in the cache. It makes no key.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError if the metastore or the KMS fails, or `KeyNotYetVisible` if the service has no System Key yet
    */
@@ -116,8 +116,8 @@ export class SessionFactory {
 
   /**
    * Makes a session for one partition. Sessions are cheap, and need not be closed.
-   * @param keyUsed for audits: called with the Intermediate Key of each record that the session encrypts, decrypts or
-   * rewraps
+   * @param keyUsed a callback for audits. It is called with the Intermediate Key of each record that the session
+   * encrypts, decrypts or rewraps.
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
    * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
    */

@@ -23,7 +23,7 @@ export interface SessionDependencies {
   readonly keys: IntermediateKeys;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** See `KeyDependencies`. */
+  /** The clock for the ages of cached keys, as in `KeyDependencies`. */
   readonly ages: Clock;
   /**
    * The shared Data Row Key of each Intermediate Key, if the policy allows sharing. The garbage collector frees it
@@ -47,7 +47,7 @@ interface SessionExtras {
 
 /** The Data Row Keys that the items of one request share. */
 interface BatchKeys {
-  /** The key for new records; undefined if each record gets its own Data Row Key. */
+  /** The key for new records. Undefined if each record gets its own Data Row Key. */
   readonly sealing: SharedDataRowKey | undefined;
   /** The Data Row Key that was opened last, with its sealed form and its Intermediate Key. */
   opened?: { readonly parent: EnvelopeKey; readonly encryptedKey: Uint8Array; readonly key: KeyObject };
@@ -99,12 +99,12 @@ export class Session {
 
   /**
    * Makes a session of the same partition for one place, such as a column of a row. Its `encrypt` binds records to that
-   * place, and its `decrypt` opens only records that were bound to it. A record that an attacker has moved or swapped
-   * then fails with `RecordUnreadable`. The record does not contain the context, so callers must give the same context
-   * to decrypt it.
+   * place, and its `decrypt` opens only records that were bound to it. If an attacker moves or swaps a record,
+   * decryption fails with `RecordUnreadable`. The record does not contain the context, so callers must pass the same
+   * context to decrypt it.
    *
    * `rewrap` needs no context, and keeps the binding of a record.
-   * @param context the names and values of the place, in any order. The session reads it during this call.
+   * @param context the names and values that identify the place, in any order. The session reads it during this call.
    * @param place whether the payload is a field of a document, and the path of that field
    * @throws TypeError for a context that is not an object of strings, and for a wrong place
    * @throws KeyfoldError `InvalidRequest` if the context is empty, too large, or not well-formed Unicode
@@ -119,10 +119,10 @@ export class Session {
   }
 
   /**
-   * Makes a session of the same partition for the items of one request. Drop it when the request ends. If consecutive
-   * records have the same Data Row Key, the session opens that key only once.
-   * @param options `shareDataRowKey` says whether all new records share one Data Row Key, even if the policy does not
-   * allow sharing. That is faster, but an attacker who has the plaintext of that key can open all these records
+   * Makes a session of the same partition for the items of one request. Discard the session when the request ends. If
+   * consecutive records have the same Data Row Key, the session opens that key only once.
+   * @param options with `shareDataRowKey`, all new records share one Data Row Key, even if the policy does not allow
+   * sharing. That is faster, but an attacker who has the plaintext of that key can open all these records
    * (docs/explanation/threat-model.md).
    * @throws TypeError if `shareDataRowKey` is not a boolean
    */
@@ -137,11 +137,11 @@ export class Session {
   }
 
   /**
-   * Encrypts a payload, which may be empty. The record contains the bytes as they are at the time of the call, even if
-   * the caller overwrites them before the promise resolves.
+   * Encrypts a payload, which may be empty. The record contains the bytes as they are when the method is called, even
+   * if the caller overwrites them before the promise resolves.
    * @param plaintext a Uint8Array of any realm, such as a Buffer. Encode text first: `Buffer.from(text)`.
    * @throws TypeError, before any key is touched, if `plaintext` is not a Uint8Array, if its buffer is detached, or if
-   * it lies beyond the end of a buffer that was shrunk
+   * its buffer was shrunk and no longer contains it
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context and {@link
    * ContextRules} require one
@@ -151,7 +151,7 @@ export class Session {
     return this.#seal(plaintext, limits, toRecord);
   }
 
-  /** Encrypts a payload like {@link encrypt}, and returns the JSON text of the record, ready to be stored. */
+  /** Encrypts a payload like {@link encrypt}. Returns the JSON text of the record, which is ready to be stored. */
   async encryptToJson(plaintext: Uint8Array, limits: RequestLimits = {}): Promise<string> {
     return this.#seal(plaintext, limits, toJson);
   }
@@ -174,7 +174,7 @@ export class Session {
   }
 
   /**
-   * Whether a record opens under the keys of this partition, whatever its context. It does not return the payload.
+   * Whether a record opens under the keys of this partition, with any context. It does not return the payload.
    * @throws the errors of {@link decrypt}, except `ContextRequired` and `RecordUnreadable`
    */
   async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
@@ -293,12 +293,15 @@ export class Session {
     return this.#unlessExhausted(cached, limits);
   }
 
-  /** Returns the key. If this seal retires the key at its usage limit, returns a promise of the next key. */
+  /**
+   * Returns the key. If this seal retires the key because it has reached its usage limit, returns a promise of the next
+   * key.
+   */
   #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }
 
-  /** Opens a record. Reports the record if it opens without a proof although the call gave a context. */
+  /** Opens a record. Reports the record if it opens without a proof although the caller passed a context. */
   #decrypt(parent: EnvelopeKey, record: DataRowRecord, binding: Binding | undefined): Buffer {
     const plaintext = this.#open(parent, record, binding);
     const { id, created } = parent.standing;

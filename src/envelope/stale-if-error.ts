@@ -11,7 +11,7 @@ import type { EnvelopeEvents } from './ports.ts';
 /** Returns the cached key that may serve while the metastore is down. Returns undefined if there is none. */
 export type StaleKey = () => EnvelopeKey | undefined;
 
-/** How long a read of the metastore may take if a stale key can serve instead. */
+/** How long a metastore read may take if a stale key can serve instead. */
 const READ_TIMEOUT_MS = 1000;
 /** How long a stale key serves before the metastore is read again. */
 const EXTENSION_MS = 5000;

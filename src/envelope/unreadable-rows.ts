@@ -4,8 +4,8 @@ import type { Clock } from '../async/clock.ts';
 import { ShortMemory } from '../async/short-memory.ts';
 
 /**
- * How long an error is remembered. So this is also how long a process may still refuse a row after an operator has
- * repaired it.
+ * How long an error is remembered. After an operator has repaired a row, a process may still refuse the row for this
+ * long.
  */
 const TTL_MS = 5000;
 const MAX_ENTRIES = 1000;

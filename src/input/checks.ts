@@ -41,7 +41,7 @@ export const ABORT_SIGNAL: Type = {
 export const ARRAY: Type = { called: 'an array', holds: Array.isArray };
 export const ANYTHING: Type = { called: 'anything', holds: () => true };
 
-/** The type, or undefined. */
+/** Makes a type that also accepts undefined. */
 export function optional({ called, holds }: Type): Type {
   return { called, holds: (value) => value === undefined || holds(value) };
 }
@@ -60,7 +60,7 @@ export function oneOf(...strings: readonly string[]): Type {
   };
 }
 
-/** @throws TypeError naming the parameter, if its value is not of the type */
+/** @throws TypeError naming the parameter, if its value does not have this type */
 export function check(value: unknown, name: string, type: Type): void {
   if (!isOf(type, value, name)) throw new TypeError(`${name} must be ${type.called}, not ${kindOf(value)}.`);
 }
@@ -87,13 +87,13 @@ export function membersOf<T extends object>(given: unknown, name: string, types:
     check(value, `${name}.${member}`, types[member]);
     if (value !== undefined) members.push([member, value]);
   }
-  // Object.fromEntries defines members, so that one named `__proto__` is not lost.
+  // Object.fromEntries defines members, so a member named `__proto__` is not lost.
   return Object.fromEntries(members) as T;
 }
 
 /**
  * Like {@link membersOf}, for options.
- * @throws TypeError for an unknown option too, because Keyfold would otherwise ignore a misspelt option
+ * @throws TypeError also for an unknown option, because otherwise Keyfold would ignore a misspelt option
  */
 export function optionsOf<T extends object>(given: unknown, name: string, types: Types<T>): T {
   const options = membersOf(given, name, types);
@@ -131,7 +131,7 @@ export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown,
   return items;
 }
 
-/** Like {@link check}, but returns the value. {@link itemsOf} uses it. */
+/** Like {@link check}, but returns the value. Used by {@link itemsOf}. */
 export function checked(type: Type): (value: unknown, name: string) => unknown {
   return (value, name) => {
     check(value, name, type);

@@ -38,7 +38,7 @@ export function withDefaults<T extends object>(
 }
 
 /**
- * Lists the faults of the options that are numbers. Empty if there are none.
+ * Lists what is wrong with the options that are numbers. Empty if they are all valid.
  * @param defaults the defaults. An option is checked if its default is a number.
  * @param mayBeZero the options that may be zero
  */

@@ -1,7 +1,7 @@
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
 /**
- * The decimal digits of a JSON number that is exactly a safe integer: `1.0` and `1e0` are `1`, and `-0` is `0`.
+ * Returns the decimal digits of a JSON number whose value is a safe integer: `1` for `1.0` and `1e0`, and `0` for `-0`.
  * @param source JSON text
  * @returns undefined for any other number, and for text that is not a number
  */

@@ -3,7 +3,7 @@ import { orAborted, withDeadline, type Deadline } from '../async/deadline.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
 
-/** The limits of one attempt at a KMS other than AWS KMS. */
+/** The limits of one attempt to call a KMS other than AWS KMS. */
 export interface AttemptLimits {
   /** The name of the address or of the token, for error messages. */
   readonly region: string;
@@ -14,7 +14,7 @@ export interface AttemptLimits {
 
 /**
  * Runs one attempt, which has a timeout of its own.
- * @throws RegionFault if the attempt fails, or the reason of the caller's signal if that aborts
+ * @throws RegionFault if the attempt fails, or the reason of the caller's signal if the signal aborts
  */
 export async function withinAttempt<T>(
   { region, action, timeoutMs, now }: AttemptLimits,

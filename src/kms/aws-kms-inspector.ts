@@ -32,7 +32,7 @@ export class AwsKmsInspector implements KmsInspector {
   async tryActions(): ReturnType<KmsInspector['tryActions']> {
     const KeyId = this.keyArn;
     const GenerateDataKey = await this.#dryRun(new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256', DryRun: true }));
-    // Encrypts zeros, because only a ciphertext of this key shows that Decrypt works. Nothing stores the ciphertext.
+    // Encrypt zeros, because only a ciphertext of this key can show that Decrypt works. Nothing stores the ciphertext.
     const encrypted = await outcomeOf(() =>
       this.#client.send(new EncryptCommand({ KeyId, Plaintext: Buffer.alloc(PROBE_BYTES) })),
     );
@@ -80,5 +80,5 @@ export class AwsKmsInspector implements KmsInspector {
   }
 }
 
-/** The period of a key's rotation if no other was chosen. */
+/** The rotation period of a key for which no other period was chosen. */
 const DEFAULT_ROTATION_DAYS = 365;

@@ -52,7 +52,7 @@ export interface AwsKmsOptions {
   readonly failover?: Partial<FailoverPolicy>;
   /** Replaces AWS's endpoint in every region, so that an emulator can be used. */
   readonly endpoint?: string;
-  /** The AWS credentials for every region. Default: those that the AWS SDK finds in its environment. */
+  /** The AWS credentials for every region. Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
    * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` retries by itself.
@@ -145,7 +145,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     this.#failover = new Failover(this.#regions, this.#policy, dependencies, this.#events);
   }
 
-  /** Returns the last known state of each region, the preferred region first. Sends no request to KMS. */
+  /** Returns the last known state of each region. The preferred region comes first. Sends no request to KMS. */
   regionStates(): RegionState[] {
     return this.#failover.states();
   }
@@ -178,7 +178,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     if (envelope === undefined) return { unreadable: 'it is not wrapped by KMS' };
     const regions = this.#regions.filter(({ region }) => envelope.kmsKeks.some((kek) => kek.region === region));
     if (envelope.kmsKeks.length === 0) return { unreadable: 'it has no wrap of any region' };
-    // The regions of another process may open it, so this is a fault of the options and not of the row.
+    // A process with other regions may be able to open it, so the options are at fault and not the row.
     if (regions.length === 0) {
       const faults = this.#regions.map(({ region }) => new RegionFault(region, 'Decrypt', 'misconfigured', 'NoWrap'));
       throw everyRegionFailed(faults);

@@ -34,11 +34,11 @@ export const FAILOVER_DEPENDENCIES: FailoverDependencies = {
 export interface KmsEvents {
   /** An attempt in a region has ended, with a response or with a fault. */
   attempted(attempt: Attempt): void;
-  /** A region has failed, and is tried last for the next `coolDownMs` milliseconds. */
+  /** A region has failed, so Keyfold tries it last for the next `coolDownMs` milliseconds. */
   coolingDown(region: string, coolDownMs: number): void;
   /** A region other than the preferred one has served a request. */
   failedOver(region: string): void;
-  /** A region has not wrapped a new System Key, so that region cannot unwrap it. */
+  /** A region has not wrapped a new System Key, so that region cannot unwrap the key. */
   wrapMissing(region: string): void;
 }
 
@@ -93,7 +93,8 @@ const SPILL = 0.06;
 /** While the preferred region throttles, each round multiplies the longest delay by this factor. */
 const THINNING = 0.84;
 /**
- * The shortest delay after throttling, as a share of the longest. The exponent makes short first delays more likely.
+ * The shortest delay after throttling, as a share of the longest delay. The exponent makes short first delays more
+ * likely.
  */
 const FIRST_LEAST = 0.16;
 const FIRST_SKEW = 1.45;
@@ -181,7 +182,7 @@ export class Failover<R extends Region> {
     } catch (error) {
       const latencyMs = elapsedSince(beganAtMs, steady());
       const isRegionFault = error instanceof RegionFault;
-      // The deadline has passed. If the region has been silent for LONG_ATTEMPT_MS, count it as unavailable.
+      // The deadline has passed. If the region has not responded for LONG_ATTEMPT_MS, count it as unavailable.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
       const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());
@@ -196,7 +197,7 @@ export class Failover<R extends Region> {
    * Returns how long to wait before round `round + 1`, in milliseconds.
    * - If no region throttles, the delay is exponential with full jitter.
    * - If the preferred region throttles, the whole fleet was probably throttled at the same moment. The delays spread
-   *   the fleet over seconds. They shrink with each round, because the load shrinks too.
+   *   the fleet over seconds. They shrink with each round, because the load also shrinks.
    * - If only another region throttles, the delay is between a third of `throttledDelayMs` and all of it.
    */
   #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
@@ -225,7 +226,7 @@ export class Failover<R extends Region> {
     return true;
   }
 
-  /** Moves regions in a cool-down to the end. It does not remove them, because every other region might fail. */
+  /** Moves regions in a cool-down to the end. It does not remove them, because all other regions might fail. */
   #inOrder(regions: readonly R[]): R[] {
     const nowMs = this.#dependencies.now();
     const avoidedUntilMs = ({ region }: R): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;

@@ -13,8 +13,8 @@ const UNAVAILABLE = new Set([
   'RequestAbortedException',
 ]);
 /**
- * Errors of KMS for invalid parameters. The parameters of a Decrypt come from the key row, so they mean that the row is
- * corrupt.
+ * KMS errors for invalid parameters. The parameters of a Decrypt call come from the key row, so these errors mean that
+ * the row is corrupt.
  */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
 /** Key states that an operator has set. Every other invalid state is temporary, such as a disconnected key store. */
@@ -29,8 +29,8 @@ const DETAILED_ERRORS = new Set([
 const MAX_DETAIL = 400;
 
 /**
- * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message. If the SDK cannot parse a
- * response, its error quotes the response, which can contain a key.
+ * Converts an error of the SDK to a `RegionFault`. Only a few errors keep their message, because an SDK error may quote
+ * a response that it cannot parse. Such a response can contain a key.
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);

@@ -33,7 +33,7 @@ export function encodeKekEnvelope(envelope: KekEnvelope): Buffer {
 }
 
 /**
- * Decodes an envelope. Returns `undefined` if the bytes are not an envelope. Ignores unknown fields, malformed entries,
+ * Decodes an envelope. Returns `undefined` if the bytes are not an envelope. Ignores unknown fields, malformed entries
  * and entries that are too large for KMS.
  */
 export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
@@ -45,8 +45,8 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * Returns the envelope with `keks` in place of all earlier wraps by the same regions. Everything else stays unchanged,
- * even unknown fields, because another reader may know them.
+ * Returns the envelope with `keks` in place of all earlier wraps by the same regions. Everything else stays unchanged.
+ * This includes unknown fields, because another reader may know them.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
   const envelope = parse(bytes) ?? {};

@@ -25,8 +25,8 @@ export function parseKmsArn(text: string): KmsArn | undefined {
 }
 
 /**
- * Describes the fault of an ARN whose AWS partition is not that of its region, because AWS refuses such an ARN. Empty
- * if there is no fault.
+ * Says what is wrong if the AWS partition of an ARN is not the partition of its region, because AWS refuses such an
+ * ARN. Empty if nothing is wrong.
  */
 export function awsPartitionFaults(arn: string, region: string): string[] {
   const [, named] = arn.split(':');
@@ -35,7 +35,8 @@ export function awsPartitionFaults(arn: string, region: string): string[] {
 }
 
 /**
- * Lists every fault in a map of regions to KMS keys and in the preferred region. The list is empty if all are valid.
+ * Lists everything that is wrong with a map of regions to KMS keys, and with the preferred region. The list is empty if
+ * all are valid.
  */
 export function keyFaults(keys: Readonly<Record<string, string>>, preferredRegion: string): string[] {
   const faults = Object.entries(keys).flatMap(([name, arn]) => {

@@ -6,7 +6,7 @@ import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
 import { classify } from './faults.ts';
 import { RegionFault, regionsFailed } from './region-fault.ts';
 
-/** If KMS throttles a run with many rows, the SDK's standard retries with this many attempts are enough. */
+/** If KMS throttles a run with many rows, this many attempts of the SDK's standard retries are enough. */
 const MAX_ATTEMPTS = 5;
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const ANSWER_AFTER_FREEZE_MS = 1000;
@@ -38,8 +38,8 @@ export class KmsCiphertexts implements CiphertextOpener {
         ...(EncryptionContext && { EncryptionContext }),
       });
       const { Plaintext } = await this.#client.send(command);
-      // KMS never encrypts an empty plaintext, so this response is wrong. If Keyfold wrote an empty payload to the row,
-      // the row's data would be lost.
+      // KMS never encrypts an empty plaintext, so a response without a plaintext is wrong. If Keyfold wrote an empty
+      // payload to the row, the row's data would be lost.
       if (Plaintext !== undefined && Plaintext.length > 0) return Plaintext;
       throw new RegionFault(this.#region, 'Decrypt', 'unavailable', 'IncompleteAnswer');
     } catch (error) {

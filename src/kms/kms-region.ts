@@ -22,8 +22,8 @@ export interface KmsRegion {
   encrypt(plaintext: Uint8Array, deadline: Deadline): Promise<Wrap>;
   /**
    * Unwraps a data key.
-   * @param keyId a key ARN or an alias ARN. If it is a key ARN, KMS must confirm that it has used this key. If `keyId`
-   * is `undefined`, KMS uses the key that the ciphertext names.
+   * @param keyId a key ARN or an alias ARN. If it is a key ARN, the response must show that KMS used this key. If
+   * `keyId` is `undefined`, KMS uses the key that the ciphertext names.
    */
   decrypt(wrapped: Uint8Array, keyId: string | undefined, deadline: Deadline): Promise<Buffer>;
 }

@@ -18,7 +18,7 @@ export class RegionFault extends Error {
   readonly region: string;
   readonly action: KmsAction;
   readonly faultClass: FaultClass;
-  /** The error name of KMS, a network error code, or a Keyfold name for a response that Keyfold refuses. */
+  /** The name of a KMS error, the code of a network error, or Keyfold's own name for a response that it refuses. */
   readonly errorName: string;
 
   constructor(region: string, action: KmsAction, faultClass: FaultClass, errorName: string, detail?: string) {

@@ -63,7 +63,7 @@ export class RegionHealth {
   }
 
   /**
-   * Records the start of an attempt. If the region has failed before, this attempt alone tests the region, while other
+   * Records the start of an attempt. If the region has failed before, only this attempt tests the region. Other
    * requests still try it last.
    */
   begin(nowMs: number): void {
@@ -87,7 +87,7 @@ export class RegionHealth {
   failed(fault: RegionFault, nowMs: number, draw: number): number | undefined {
     const { faultClass, errorName } = fault;
     const lastFault = { faultClass, errorName, atMs: nowMs };
-    // Bytes that cannot be decrypted are a fault of the key row. The region itself is healthy.
+    // If bytes cannot be decrypted, the key row is at fault. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
     // The test of the region has ended, so only the random cool-down counts now. Otherwise all processes of a fleet

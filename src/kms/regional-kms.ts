@@ -59,8 +59,9 @@ export class RegionalKms implements KmsRegion {
         maxAttempts: 1,
         requestHandler: {
           connectionTimeout: timeouts.connectionTimeoutMs,
-          // Each call opens a new connection. After a Lambda freeze, a kept connection could be dead, and the failed
-          // call would count against the region. A process makes so few calls that new connections cost little.
+          // Each call opens a new connection. After a Lambda freeze, a kept connection could be dead. The call would
+          // fail, and the failure would count against the region. A process makes so few calls that new connections
+          // cost little.
           httpAgent: { keepAlive: false },
           httpsAgent: { keepAlive: false },
         },
@@ -111,7 +112,7 @@ export class RegionalKms implements KmsRegion {
     });
   }
 
-  /** @throws TypeError if the caller's client has retries of its own */
+  /** @throws TypeError if the caller's client makes retries itself */
   async #call<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#isGiven && (await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError('AwsKms retries by itself. options.clients must make KMSClients with maxAttempts: 1.');
@@ -137,8 +138,8 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Guards the agents of a caller's client against freezes. This happens before and after a call, because the first
-   * call makes the agents.
+   * Guards the agents of a caller's client against freezes. Call this before and after each request, because the first
+   * request makes the agents.
    */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);
@@ -151,7 +152,7 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Checks the ARN that the response gives for the KMS key, and returns it.
+   * Checks the ARN of the KMS key in the response, and returns it.
    * @throws RegionFault if the key is in an account that is not configured, or if the request named another key ARN
    */
   #keyUsed(action: KmsAction, requested: string | undefined, used: string | undefined): string {

@@ -13,12 +13,12 @@ export interface LambdaEnvironment {
   readonly AWS_LAMBDA_FUNCTION_NAME?: string | undefined;
 }
 
-/** Seals System Keys with a master key instead of KMS, for tests and local runs. */
+/** For tests and local runs: seals System Keys with a master key instead of KMS. */
 export class StaticKms implements KeyManagementService {
   readonly #masterKey: KeyObject;
 
   /**
-   * @param masterKey 32 bytes. The constructor copies them, so the caller may zero them afterwards
+   * @param masterKey 32 bytes. The constructor copies them, so the caller may zero them afterwards.
    * @param environment `process.env`, which shows whether the process runs in Lambda
    * @param override {@link STATIC_KMS_OVERRIDE}, to use the static key in Lambda
    * @throws TypeError that names a parameter of the wrong type
@@ -46,7 +46,10 @@ export class StaticKms implements KeyManagementService {
   }
 }
 
-/** Lists the reasons why the constructor of {@link StaticKms} would fail. The list is empty if it would succeed. */
+/**
+ * Lists the reasons why the constructor of {@link StaticKms} would fail. The list is empty if the constructor would
+ * succeed.
+ */
 export function staticKmsFaults(masterKey: Uint8Array, environment: LambdaEnvironment, override?: string): string[] {
   const faults: string[] = [];
   const sizeBytes = byteLengthOf(masterKey);

@@ -9,7 +9,7 @@ import type { KmsRegion } from './kms-region.ts';
 import { kekOf, openIn, type OpenedWrap } from './regional-wraps.ts';
 
 /**
- * What one region has done: the wrap that it decrypted, or its fault. Both are absent if the envelope has no wrap for
+ * The result of one region: the wrap that it decrypted, or its fault. Both are absent if the envelope has no wrap for
  * the region.
  */
 interface Opening {
@@ -23,7 +23,7 @@ interface Opening {
  * new wrap in any of these cases:
  * - none of its wraps can be decrypted
  * - it has several wraps
- * - its wrap was made by a key other than the configured one
+ * - its wrap was made by a key that is not the configured key
  *
  * The result contains a new wrap only if the region has decrypted it. If the renewal fails in a region, the region's
  * old wraps stay unchanged.
@@ -43,7 +43,7 @@ export async function renewWraps(
     return opening;
   };
   try {
-    // Wait for every region, even if one throws, because the keys that the others have opened must be zeroed.
+    // Wait for every region, even if one throws, because the keys that the other regions have opened must be zeroed.
     const openings = (await Promise.allSettled(regions.map(open))).map((settled) => {
       if (settled.status === 'rejected') throw settled.reason;
       return settled.value;
@@ -109,8 +109,8 @@ function isKey(arn: string): boolean {
 }
 
 /**
- * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if the KMS
- * key has the ARN `present`, because then the row already has a wrap by this key.
+ * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if `present`
+ * is the ARN of the KMS key, because the row then already has a wrap by this key.
  * @throws RegionFault if the region fails or cannot decrypt its new wrap
  */
 async function wrapUnlessPresent(

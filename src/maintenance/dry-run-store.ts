@@ -1,7 +1,7 @@
 import type { Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from './system-key-maintenance.ts';
 
-/** Wraps a metastore so that writes succeed without changing anything, to see what a maintenance run would do. */
+/** Wraps a metastore so that writes succeed without changing anything. It shows what a maintenance run would do. */
 export function dryRunStore(metastore: Metastore & SystemKeyStore): Metastore & SystemKeyStore {
   return {
     load: (id, created, deadline) => metastore.load(id, created, deadline),

@@ -2,7 +2,7 @@ import type { EnvelopeKeyRecord, Erasure, ErasureMark } from '../envelope/ports.
 import type { PartitionId } from '../records/ids.ts';
 import type { KeyRow } from './key-table.ts';
 
-/** Which rows to read: those of one ID, or those whose ID begins with one of the prefixes. */
+/** Which rows to read: the rows of one ID, or the rows whose ID begins with one of the prefixes. */
 export type RowSelection = { readonly id: string } | { readonly prefixes: readonly string[] };
 
 /**
@@ -11,7 +11,7 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
  * rows again. The methods throw `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {
-  /** Reads rows. Rows that do not parse are among them. */
+  /** Reads rows, including rows that cannot be parsed. */
   rows(selection: RowSelection): Promise<KeyRow[]>;
   /** Stores a new row, unless the table already has a row with this ID and creation time. */
   store(record: EnvelopeKeyRecord): Promise<void>;
@@ -29,12 +29,12 @@ export interface RegisteredErasure extends Erasure {
 }
 
 /**
- * The erasures of a service, for the daily maintenance and the operator. Nothing deletes a row because of an entry:
- * only the marks of the rows count.
+ * The register of a service's erasures, for daily maintenance and for the operator. An entry alone causes no deletion:
+ * a row is deleted only because of its mark.
  */
 export interface ErasureRegister {
   list(): Promise<RegisteredErasure[]>;
-  /** Adds an entry. Returns false if another erasure began in the same second. */
+  /** Adds an entry. Returns false, without adding it, if another erasure began in the same second. */
   add(entry: RegisteredErasure): Promise<boolean>;
   /** Replaces the entry of the same erasure. */
   update(entry: RegisteredErasure): Promise<void>;
@@ -62,8 +62,8 @@ export interface ErasureTables {
   at(region: string): ErasureTable;
   readonly register: ErasureRegister;
   /**
-   * Lists the copies that a replica has of rows that existed at a given time.
-   * @param existedAt when the last of the rows existed, in seconds since 1970
+   * Lists the copies that a replica holds of the rows that existed at a given time.
+   * @param existedAt the last time at which the rows existed, in seconds since 1970
    */
   copies(region: string, existedAt: number): Promise<KeyCopy[]>;
 }

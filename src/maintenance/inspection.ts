@@ -23,13 +23,14 @@ export interface KmsInspector {
    * `Decrypt`, so `Decrypt` is absent if `Encrypt` fails.
    */
   tryActions(): Promise<Readonly<Partial<Record<'GenerateDataKey' | 'Encrypt' | 'Decrypt', Outcome<void>>>>>;
-  /** Tries to decrypt a wrap, as a dry run. `keyId` as in `KmsRegion.decrypt`. */
+  /** Tries to decrypt a wrap, as a dry run. For `keyId`, see `KmsRegion.decrypt`. */
   tryDecrypt(wrapped: Uint8Array, keyId: string | undefined): Promise<Outcome<void>>;
   describe(): Promise<Outcome<KmsKeyDescription>>;
-  /** The days between automatic rotations of a key; undefined if KMS does not rotate it. */
+  /** The days between automatic rotations of a key. Undefined if KMS does not rotate the key. */
   rotation(arn: string): Promise<Outcome<number | undefined>>;
   /**
-   * AWS's clock minus the clock of this machine, in milliseconds, from the last response. Undefined before a response.
+   * AWS's clock minus the clock of this machine, in milliseconds, from the last response. Undefined before the first
+   * response.
    */
   clockOffsetMs(): number | undefined;
 }
@@ -55,11 +56,11 @@ export interface TableDescription {
 /** An operator's view of a table and of its settings. No method throws. */
 export interface TableInspector {
   describe(): Promise<Outcome<TableDescription>>;
-  /** How many days back the table can be restored; undefined if point-in-time recovery is off. */
+  /** How many days back the table can be restored. Undefined if point-in-time recovery is off. */
   recoveryDays(): Promise<Outcome<number | undefined>>;
-  /** When the credentials expire, in milliseconds since 1970; undefined if they do not expire. */
+  /** When the credentials expire, in milliseconds since 1970. Undefined if they do not expire. */
   credentialsEndAtMs(): Promise<Outcome<number | undefined>>;
-  /** See {@link KmsInspector.clockOffsetMs}. */
+  /** Like {@link KmsInspector.clockOffsetMs}. */
   clockOffsetMs(): number | undefined;
 }
 

@@ -1,10 +1,10 @@
 import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
-/** A row of the key table that does not parse as a key record. */
+/** A row of the key table that cannot be parsed as a key record. */
 interface UnreadableRow {
   readonly id: string;
-  /** The creation time in seconds since 1970. Undefined if the row holds no whole number. */
+  /** The creation time in seconds since 1970. Undefined if the row's value is not a whole number. */
   readonly created: number | undefined;
   /** Why the row cannot be read. The text contains only the id and the creation time of the row. */
   readonly unreadable: string;
@@ -21,8 +21,8 @@ export interface TablePlace {
 }
 
 /**
- * The key table as operator tools use it. Operators must see every row, so the methods return a row even if it does not
- * parse. The metastore would throw for such a row. Reads are strongly consistent. The methods throw
+ * The key table as operator tools use it. Operators must see every row, so the methods return a row even if it cannot
+ * be parsed. The metastore would throw for such a row. Reads are strongly consistent. The methods throw
  * `MetastoreUnavailable` if the table fails.
  */
 export interface KeyTable {
@@ -44,7 +44,7 @@ export interface KeyTable {
   revoke(key: KeyMeta): Promise<'revoked' | 'absent'>;
   /**
    * Adds a proof to a row that has none, and changes nothing else.
-   * @returns `changed`, without a write, if the row is gone, if it has a proof, or if its key differs from that of
+   * @returns `changed`, without a write, if the row is gone, if it has a proof, or if its key differs from the key of
    * `row`
    * @throws KeyfoldError `MetastoreUnavailable`, after which the row may or may not have the proof
    */

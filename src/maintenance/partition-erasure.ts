@@ -73,17 +73,17 @@ type SystemKeys = ReadonlyMap<string, EnvelopeKey | string>;
 
 /** How long KMS may take to unwrap one System Key. */
 const UNWRAP_TIMEOUT_MS = 30_000;
-/** Erasures that begin in the same second get dates of consecutive seconds. */
+/** If erasures begin in the same second, their dates are consecutive seconds. */
 const MAX_SAME_SECOND = 60;
 /**
- * The sealed key of a tombstone: as long as a sealed key, but it opens under no key. Otherwise Asherah could seal
+ * The sealed key of a tombstone. It is as long as a sealed key, but it opens under no key. Otherwise Asherah could seal
  * records under it after it has lost the race to make a key.
  */
 const NO_KEY = Buffer.alloc(60);
 
 /**
  * Erases one partition of a service: marks its key rows, and deletes them after a waiting time. Every method may be
- * interrupted at any time, and then called again.
+ * interrupted at any time, and can then be called again.
  */
 export class PartitionErasure {
   readonly partition: PartitionId;
@@ -119,7 +119,7 @@ export class PartitionErasure {
     for (const id of possible) {
       const suffix = regionOfKeyId(id, names);
       const region = suffix !== undefined && regions.includes(suffix) ? suffix : own;
-      // The scan of this region may lack rows that another region has just written.
+      // A scan in this region may miss rows that another region has just written.
       const rows = await tables.at(region).rows({ id });
       if (used.has(id) || rows.length > 0) ofIds.push({ id, region, rows });
     }
@@ -179,7 +179,7 @@ export class PartitionErasure {
     return after;
   }
 
-  /** The entry of an erasure in the register. */
+  /** Finds the register entry of an erasure. */
   async registered(erasure: Erasure | undefined): Promise<RegisteredErasure | undefined> {
     const entries = await this.#options.tables.register.list();
     return entries.find(({ erase }) => erase === erasure?.erase);
@@ -225,7 +225,7 @@ export class PartitionErasure {
     throw new KeyfoldError('MetastoreUnavailable', 'Too many erasures began in this minute. Try again later.');
   }
 
-  /** Writes the tombstones that are missing, and replaces those that do not count. */
+  /** Writes missing tombstones, and replaces tombstones that do not count. */
   async #bury({ ids, systemKeys }: ErasureState, erasure: Erasure): Promise<void> {
     const { tables } = this.#options;
     for (const { id, region, buried, invalid } of ids) {
@@ -238,7 +238,7 @@ export class PartitionErasure {
     }
   }
 
-  /** The newest System Key that can prove a tombstone, of the tombstone's own region if possible. */
+  /** The newest System Key that can prove a tombstone. If possible, it is a key of the tombstone's own region. */
   #provingKey(systemKeys: SystemKeys, region: string | undefined): EnvelopeKey {
     const { policy, now, names } = this.#options;
     const opened = [...systemKeys.values()];
@@ -262,7 +262,7 @@ export class PartitionErasure {
     return keys;
   }
 
-  /** Opens a System Key. Returns why, if it can never open. */
+  /** Opens a System Key. If the key can never be opened, returns the reason. */
   async #unwrap(row: EnvelopeKeyRecord): Promise<EnvelopeKey | string> {
     const { kms, now } = this.#options;
     const limits = { deadlineAtMs: now() + UNWRAP_TIMEOUT_MS };

@@ -18,7 +18,7 @@ export interface RowCheck {
   /**
    * - `proven`: its proof is valid.
    * - `provable`: it has no proof, and an operator may add `proof`.
-   * - `refused`: its proof is not valid, or it has none and the checks found a fault. `why` gives the reason.
+   * - `refused`: its proof is invalid, or it has no proof and a check failed. `why` gives the reason.
    */
   readonly state: 'proven' | 'provable' | 'refused';
   readonly proof?: Buffer;
@@ -31,7 +31,10 @@ export interface RowChecks {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** The rows of a restored backup, which every row without a proof must equal. Undefined if there is no backup. */
+  /**
+   * The rows of a restored backup. Every row without a proof must equal its row in the backup. Undefined if there is no
+   * backup.
+   */
   readonly backup?: readonly KeyRow[] | undefined;
 }
 
@@ -40,10 +43,9 @@ const CONCURRENCY = 8;
 const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
- * Opens every key of a service and decides which rows may get a proof. A row that has a proof is judged by that proof
- * alone. Among the rows without a proof, the function refuses those that an attacker who can write to the table could
- * have made. The key of such a row also appears in another row, is older than its System Key, or was made after its
- * System Key had expired.
+ * Opens every key of a service and decides which rows may get a proof. If a row has a proof, only that proof counts. If
+ * it has none, the function refuses the row if an attacker who can write to the table could have made it. The key of
+ * such a row also appears in another row, is older than its System Key, or was made after its System Key had expired.
  * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
@@ -64,11 +66,11 @@ export async function checkRows(rows: readonly KeyRow[], checks: RowChecks): Pro
   });
 }
 
-/** What the checks need, such as the clock and the keys in the backup. */
+/** The inputs of the checks, such as the clock and the keys in the backup. */
 interface Judging {
   readonly now: Clock;
   readonly backup: OpenedKeys | undefined;
-  /** The names of the keys whose rows are refused. System Keys are judged before the keys under them. */
+  /** The names of the keys whose rows are refused. System Keys are checked before the keys under them. */
   readonly refused: ReadonlySet<string>;
 }
 
@@ -138,7 +140,10 @@ function openIntermediateKey(
   return { ...keep(row, bytes, opened, () => parent.proofOfRow(row)), doubt };
 }
 
-/** Why no process can have made an Intermediate Key with this date under a System Key with that date. */
+/**
+ * Says why no process can have made an Intermediate Key with this date under a System Key with that date. Undefined if
+ * a process can have made it.
+ */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';
   return isExpired(policy, parentCreated, created * 1000) ? 'it was made after its System Key had expired' : undefined;

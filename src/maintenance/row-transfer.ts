@@ -1,10 +1,10 @@
 /** What a transfer found or did for one row of its source. */
 export interface TransferredRow {
   readonly id: string;
-  /** The creation time in seconds since 1970. Undefined if the row holds no whole number. */
+  /** The creation time in seconds since 1970. Undefined if the row's value is not a whole number. */
   readonly created: number | undefined;
   /**
-   * - `same`: the target has the row. In the target, it may since have been revoked or given a proof.
+   * - `same`: the target has the row. Since then, the row may have been revoked or may have got a proof in the target.
    * - `missing`: the target does not have the row.
    * - `added`: this run has added the row.
    * - `differs`: the target has another row with the same ID and date.
@@ -17,8 +17,8 @@ export interface TransferredRow {
 }
 
 /**
- * Adds the rows of another store to a key table. It never overwrites a row. The methods read every row of the source,
- * whatever service it belongs to, and throw `MetastoreUnavailable` if one of the two stores fails.
+ * Adds the rows of another store to a key table. It never overwrites a row. The methods read the rows of all services
+ * in the source. They throw `MetastoreUnavailable` if one of the two stores fails.
  */
 export interface RowTransfer {
   /** Describes the source for an operator, such as `PostgreSQL at 127.0.0.1:5432`. */

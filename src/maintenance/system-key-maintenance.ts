@@ -81,12 +81,12 @@ export interface SystemKeyStore {
 export interface MaintenanceOptions extends ServiceNames {
   readonly metastore: Metastore & SystemKeyStore;
   readonly kms: KeyManagementService & WrapRenewer;
-  /** The register of erasures. A run reports those that are due. Without a register, a run reports no erasures. */
+  /** The register of erasures. A run reports the erasures that are due. Without a register, it reports none. */
   readonly erasures?: Pick<ErasureRegister, 'list'>;
   /** The policy of the service that uses the keys. */
   readonly policy?: Partial<CryptoPolicy>;
   readonly now?: Clock;
-  /** Listeners to the events of the key lifecycle, each of them optional. */
+  /** Listeners for the events of the key lifecycle. Each of them is optional. */
   readonly events?: Partial<EnvelopeEvents>;
 }
 
@@ -114,7 +114,7 @@ export interface MaintenanceReport {
   readonly erasuresDue?: readonly RegisteredErasure[];
   /** Why the erasures could not be read. Absent if they could. */
   readonly erasuresFault?: string;
-  /** If the new System Key was due but could not be made, the reason. */
+  /** Why the new System Key could not be made although it was due. Absent otherwise. */
   readonly createFault?: string;
 }
 
@@ -157,7 +157,7 @@ export class SystemKeyMaintenance {
 
   /**
    * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing the faults of the names or of the policy
+   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or the policy
    */
   constructor(options: MaintenanceOptions) {
     this.#options = optionsOf(options, 'options', OPTIONS);
@@ -168,8 +168,8 @@ export class SystemKeyMaintenance {
   }
 
   /**
-   * Makes the next System Key if it is due, then checks every System Key. If a key fails, or if the deadline passes,
-   * the report on that key has a `fault`. The run still reports on all other keys.
+   * Makes the next System Key if it is due, then checks every System Key. If the check of a key fails, or if the
+   * deadline passes first, the report on that key has a `fault`. The run still reports on all other keys.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError `MetastoreUnavailable`, or the reason of the deadline's signal, if the run cannot list the
    * keys

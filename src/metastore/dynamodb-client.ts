@@ -17,7 +17,7 @@ import { isRegionName } from '../records/ids.ts';
 import { isTableName, NO_TABLE_NAME } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
-/** The options that configure Keyfold's own client. A caller who passes a client cannot use them. */
+/** The options that configure Keyfold's own client. They cannot be combined with a caller's client. */
 const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeoutMs', 'credentials'] as const;
 
 /** Three attempts detect an outage after about 10 s. That leaves enough time to respond to an HTTP request. */
@@ -35,9 +35,9 @@ const MAX_ATTEMPTS = 3;
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
 /**
- * Creates the client for a key table, or takes the caller's. The SDK's standard retry mode retries throttling, 5xx
- * responses and network errors.
- * @throws TypeError if the caller gives both a client and settings of the client
+ * Creates the client for a key table, or uses the caller's client. The SDK's standard retry mode retries throttling,
+ * 5xx responses and network errors.
+ * @throws TypeError if the caller passes both a client and settings for Keyfold's own client
  * @throws KeyfoldError `InvalidConfiguration`, listing every option with which all requests would fail
  */
 export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: string; client: DynamoDBClient } {

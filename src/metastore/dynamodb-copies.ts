@@ -11,14 +11,17 @@ const HOUR_SECONDS = 3600;
 const DAY_SECONDS = 24 * HOUR_SECONDS;
 /** DynamoDB's default for `RecoveryPeriodInDays`. */
 const DEFAULT_RECOVERY_DAYS = 35;
-/** How far the operator's clock, which dates the deletion, may be behind DynamoDB's, which dates the backups. */
+/**
+ * How far the operator's clock may be behind DynamoDB's clock. The first dates the deletion, and the second the
+ * backups.
+ */
 const MAX_SKEW_SECONDS = 300;
 /** How long a stream keeps the old images of deleted rows. */
 const STREAM_HOURS = 24;
 
 /**
- * Lists the copies that DynamoDB has of rows that existed at a given time: point-in-time recovery, the stream, backups
- * (also those of AWS Backup) and the exports of the last 90 days.
+ * Lists DynamoDB's copies of the rows that existed at a given time: point-in-time recovery, the stream, backups (also
+ * those of AWS Backup) and the exports of the last 90 days.
  * @param existedAt in seconds since 1970
  * @throws errors of the AWS SDK
  */
@@ -92,7 +95,7 @@ async function exportsOf(client: DynamoDBClient, tableArn: string | undefined, r
   return copies;
 }
 
-/** Returns 0 if there is no date, so that a copy of unknown age is listed. */
+/** Returns 0 if there is no date, so that the list includes a copy of unknown age. */
 function secondsOf(date: Date | undefined): number {
   return Math.floor((date?.getTime() ?? 0) / 1000);
 }

@@ -46,7 +46,7 @@ export class DynamoDbErasureRegister implements ErasureRegister {
   }
 }
 
-/** Makes an entry a readable row for `keys list --all`. It holds no key. */
+/** A placeholder that makes an entry a readable row for `keys list --all`. It holds no key. */
 const NO_KEY = keyAttribute(Buffer.alloc(1));
 
 function encode(id: string, { partition, erase, at, due, deletedAt }: RegisteredErasure): KeyItem {

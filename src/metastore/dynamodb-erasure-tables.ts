@@ -116,7 +116,7 @@ class DynamoDbErasureTable implements ErasureTable {
   }
 }
 
-/** The condition that the sealed key and the mark of a row have not changed since it was read. */
+/** The condition that a row's sealed key and mark have not changed since the row was read. */
 function unchanged({
   encryptedKey,
   erased,

@@ -76,7 +76,9 @@ function capacityOf({ ProvisionedThroughput: set, OnDemandThroughput: most }: Sd
   };
 }
 
-/** DynamoDB returns zero as the provisioned capacity of an on-demand table, and -1 as a maximum that was removed. */
+/**
+ * DynamoDB returns zero as the provisioned capacity of an on-demand table, and -1 as a maximum that has been removed.
+ */
 function firstLimit(...units: readonly (number | undefined)[]): number | undefined {
   return units.find((each) => each !== undefined && each > 0);
 }

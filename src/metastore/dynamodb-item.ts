@@ -43,7 +43,7 @@ export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
 }
 
 /**
- * Decodes a row. Ignores unknown attributes. The date in the primary key and the one in `KeyRecord` must agree.
+ * Decodes a row. Ignores unknown attributes. The dates in the primary key and in `KeyRecord` must agree.
  * @throws KeyfoldError `KeyRowUnreadable`, with the row and the invalid attribute in its message
  */
 export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
@@ -101,7 +101,7 @@ function proofOf(value: AttributeValue): Buffer | undefined {
   return value.B?.length === PROOF_BYTES ? viewOf(value.B) : undefined;
 }
 
-/** A malformed mark becomes a mark that has no valid proof, so that its readers report and ignore it. */
+/** Convert a malformed mark to a mark without a valid proof, so that its readers report and ignore it. */
 function markOf({ M: mark = {} }: AttributeValue): ErasureMark {
   return {
     erase: mark['Erase']?.S ?? '',

@@ -51,7 +51,7 @@ export interface MetastoreState {
   readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
-/** The options of the table, and listeners to the events of its calls. */
+/** The options of the table, and listeners for the events of its calls. */
 type Options = DynamoDbMetastoreOptions & { readonly events?: Partial<MetastoreEvents> };
 
 const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having()) };
@@ -126,8 +126,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     );
     const rows = items.map(readKeyItem);
     const broken = rows.findIndex((row) => 'unreadable' in row);
-    // If the latest row is unreadable, decode it again, which throws the reason. If a later row in the list is
-    // unreadable, end the list before it, so that the row does not look absent.
+    // If the latest row is unreadable, decode it again, which throws the reason. If another row is unreadable, end the
+    // list before it, so that the row does not look absent.
     if (broken === 0) return items.map(decodeKeyItem);
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
@@ -180,7 +180,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   /**
-   * Yields the pages of an ID's rows. The SDK's paginator would refuse a caller's client of another version of the SDK.
+   * Yields the pages of an ID's rows. The SDK's paginator would refuse a caller's client from another version of the
+   * SDK.
    */
   async *#pagesOf(id: KeyId, abortSignal: AbortSignal): AsyncGenerator<QueryCommandOutput> {
     let next: QueryCommandInput['ExclusiveStartKey'];
@@ -211,7 +212,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
       this.#events.metastoreCalled(action, performance.now() - beganAtMs, name);
       deadline.signal.throwIfAborted();
-      // A function's log must not contain error messages.
+      // Use the error's code, because a function's log must not contain error messages.
       const fault = faultText({ name, detail: addressOf(error) });
       throw await metastoreUnavailable(this.#client, this.#tableName, fault);
     } finally {
@@ -220,8 +221,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   /**
-   * Guards the agents of a caller's client against freezes. This happens before and after a call, because the first
-   * call makes the agents.
+   * Guards the agents of a caller's client against freezes. Call this before and after each request, because the first
+   * request makes the agents.
    */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);

@@ -5,7 +5,7 @@ import { dynamoDbClient, metastoreUnavailable } from './dynamodb-client.ts';
 import type { KeyItem } from './dynamodb-item.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 
-/** The key table in one region. Its calls throw `MetastoreUnavailable` if DynamoDB refuses or fails. */
+/** The key table in one region. Its calls throw `MetastoreUnavailable` if DynamoDB refuses the call or fails. */
 export class Replica {
   readonly tableName: string;
   readonly #client: DynamoDBClient;

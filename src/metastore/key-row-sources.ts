@@ -45,7 +45,7 @@ export class DynamoDbSource implements KeyRowSource {
 
 /**
  * Opens Asherah's table `encryption_key` in PostgreSQL, MySQL or MariaDB.
- * @param url see {@link openDatabase}
+ * @param url as for {@link openDatabase}
  * @throws KeyfoldError `InvalidConfiguration` if the URL does not have this form, or if the driver is not installed
  */
 export async function openSqlSource(url: string): Promise<KeyRowSource> {

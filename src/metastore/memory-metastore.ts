@@ -5,8 +5,8 @@ import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 
 /**
- * Keeps key records in the memory of this process, for tests and trials. When the process ends, the keys are lost, and
- * everything encrypted under them stays unreadable.
+ * For tests and trials: keeps key records in the memory of this process. When the process ends, the keys are lost.
+ * Everything that was encrypted under them then stays unreadable.
  */
 export class MemoryMetastore implements Metastore, SystemKeyStore {
   readonly #records = new Map<KeyId, Map<EpochSeconds, EnvelopeKeyRecord>>();

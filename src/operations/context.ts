@@ -40,7 +40,7 @@ export const contextFromEntry = v.optional(contextFromSchema);
 /**
  * Reads an object of strings from a request.
  * @param name the name of the member
- * @throws KeyfoldError `InvalidRequest` if it is not an object, or a value is not a string
+ * @throws KeyfoldError `InvalidRequest` if it is not an object, or if a value is not a string
  */
 export function stringsOf(value: unknown, name: string): RecordContext | undefined {
   if (value === undefined) return undefined;
@@ -51,7 +51,7 @@ export function stringsOf(value: unknown, name: string): RecordContext | undefin
 
 /**
  * Makes the session for the place of a record.
- * @param context the context in the request; undefined if the record has no place
+ * @param context the context in the request. Undefined if the record has no place.
  * @throws KeyfoldError `InvalidRequest`
  */
 export function sessionIn(session: Session, context: unknown, place?: RecordPlace): Session {

@@ -72,7 +72,7 @@ export function readDocument(request: OperationRequest, documentText: string | u
  * @param replacements in the order of the document
  */
 export function writeDocument({ text, root, asText }: JsonDocument, replacements: readonly Replacement[]): string {
-  // White space around the root is part of a documentText, but not of a document.
+  // White space around the root belongs to a documentText, but not to a document.
   const [start, end] = asText ? [0, text.length] : [root.start, root.end];
   const parts: string[] = [];
   let at = start;

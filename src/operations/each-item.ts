@@ -2,7 +2,7 @@ import { KeyfoldError } from '../errors.ts';
 import { allEnded } from './operation.ts';
 
 /**
- * Runs the items of a batch concurrently. Items that need the same key load it together, once.
+ * Runs the items of a batch concurrently. Items that need the same key share one load of the key.
  * @returns the result or the error of each item, in the order of the items
  * @throws any error that is not a KeyfoldError, after all items have ended
  */

@@ -89,7 +89,7 @@ async function seal(text: Buffer, { session, limits }: OperationContext): Promis
  * Whether a value is a compact record that this partition can decrypt at this place. If a value only looks like a
  * record, it is encrypted like any other value.
  * @throws KeyfoldError `ContextRequired` for a bound record if the request has no context; `RecordUnreadable` for a
- * record of this partition that is bound to another place, or to none
+ * record of this partition that is bound to another place or to no place
  */
 async function isSealed(
   { text }: JsonDocument,

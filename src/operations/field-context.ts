@@ -66,8 +66,8 @@ export function fieldSessions(
 }
 
 /**
- * Prepares the entries of `contextFrom`. An entry of the document is read once, and an entry of an array element once
- * per element.
+ * Prepares the entries of `contextFrom`. Reads an entry of the document once, and an entry of an array element once per
+ * element.
  */
 function entriesFrom(
   paths: RecordContext | undefined,

@@ -2,8 +2,8 @@ import { KeyfoldError } from '../errors.ts';
 import type { JsonValue } from './json-text.ts';
 
 /**
- * How a field is bound to its path. `exact` keeps the indexes of arrays, and `none` means no path. Undefined: each
- * index is `*`, so that the path stays the same if an array is reordered.
+ * How a field is bound to its path. `exact` keeps the indexes of arrays, and `none` means no path. If it is undefined,
+ * each index becomes `*`, so that the path stays the same if an array is reordered.
  */
 export type BindPath = 'exact' | 'none' | undefined;
 
@@ -22,13 +22,13 @@ export interface FieldLocations {
 }
 
 /**
- * The most characters of the names above a bound field. Each field has a path of its own. So a thousand fields below
- * one long name would need a thousand times the memory of that name.
+ * The maximum total length of the names above a bound field, in characters. Each field has its own path. So a thousand
+ * fields below one long name would need a thousand times the memory of that name.
  */
 const MAX_NAME_CHARACTERS = 4096;
 
 /**
- * Locates values of a document. It visits each value once, and builds the paths of the given values only.
+ * Locates values of a document. It visits each value once, and builds only the paths of the given values.
  * @throws KeyfoldError `InvalidRequest` if the names above a value are too long for its path
  */
 export function locateFields(root: JsonValue, fields: Iterable<JsonValue>, bindPath: BindPath): FieldLocations {

@@ -19,7 +19,7 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
       faults.push(`[${i}] ${error.message}`);
     }
   }
-  // Check pairs only if every path parses, because the faults name positions in the list.
+  // Check pairs only if every path is valid, because the faults name positions in the list.
   return faults.length > 0 ? faults : [...faultsOfEach(parsed), ...faultsOfPairs(parsed)];
 }
 
@@ -88,8 +88,8 @@ function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
 }
 
 /**
- * Whether one path selects a member of a value, which must then be an object, and the other path an item of the same
- * value, which must then be an array.
+ * Whether two paths contradict each other about a value. One path selects a member, so the value must be an object. The
+ * other path selects an item, so the value must be an array.
  */
 function conflict(a: readonly Segment[], b: readonly Segment[]): boolean {
   for (const [i, segment] of a.entries()) {
@@ -110,7 +110,7 @@ function kindOf({ selectors }: Segment): 'object' | 'array' | undefined {
   return selectors.every(({ kind }) => kind === 'index' || kind === 'slice') ? 'array' : undefined;
 }
 
-/** No array in a request has more items than this. */
+/** An upper bound for the number of items in any array of a request. */
 const { values: MAX_ITEMS } = REQUEST_BOUNDS;
 
 function selectsNothing(selector: Selector): boolean {

@@ -42,7 +42,7 @@ export function selectValues(
 
 /** Reads the values of a path of `contextFrom`. */
 export interface ValueReader {
-  /** The start of the path: the document, or the element of the innermost array around a field. */
+  /** The value at which the path starts: the document, or the element of the innermost array around a field. */
   readonly from: 'document' | 'element';
   readonly values: (root: JsonValue) => ReadonlySet<JsonValue>;
 }
@@ -79,8 +79,7 @@ function parsePath(text: string, index: number, member: string): Path {
 }
 
 /**
- * Selects the values of one path. A value that several selectors reach is visited once, because the values are in a
- * set.
+ * Selects the values of one path. Values are kept in a set, so a value that several selectors reach is visited once.
  */
 function follow({ segments }: Path, root: JsonValue, count: () => void): Set<JsonValue> {
   let reached = new Set([root]);

@@ -25,7 +25,7 @@ export type DocumentOf<Given extends GivenDocument> = Given extends { readonly d
   ? string
   : unknown;
 
-/** Options of a call that encrypts several payloads. */
+/** Options for calls that encrypt several payloads. */
 export interface SharingOptions {
   /** Encrypts all payloads under one Data Row Key. This is faster, but a leak of that key exposes all of them. */
   readonly shareDataRowKey?: boolean;
@@ -41,8 +41,8 @@ export interface FieldBinding {
    */
   readonly contextFrom?: Readonly<Record<string, string>>;
   /**
-   * Whether a context also binds a field to its path. The default omits array indexes from the path, `exact` keeps
-   * them, and `none` does not bind to the path.
+   * Whether a context also binds a field to its path. By default, array indexes are omitted from the path. `exact`
+   * keeps them, and `none` does not bind to the path.
    */
   readonly bindPath?: 'exact' | 'none';
 }
@@ -64,7 +64,7 @@ export type FieldsToEncrypt = FieldSelection &
 /** The values of a document that a request decrypts: selected values, or every compact record. */
 export type FieldsToDecrypt = FieldSelection | (FieldBinding & { readonly all: true });
 
-/** The members that both operations on fields have in common. */
+/** The members that both field operations have in common. */
 export interface FieldRequest extends FieldBinding {
   readonly document: unknown;
   readonly documentText?: string;
@@ -97,8 +97,8 @@ export const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = 
 };
 
 /**
- * Makes the request members that describe a document. They always contain it as text, so that no parser on the way
- * rounds a number.
+ * Makes the request members that describe a document. They always contain the document as text, so that no parser on
+ * the way rounds a number.
  * @param textOf writes a JavaScript value as JSON text. It returns undefined if the value has no JSON form.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, if the document has no JSON form, or
  * for a path that is not a string
@@ -118,7 +118,7 @@ export function requestMembers(
 
 /**
  * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`.
- * Otherwise the service would seal the replacement, and the value would be lost. Undefined members are still omitted.
+ * Otherwise the service would seal the replacement, and the value would be lost. It still omits undefined members.
  */
 export function lossless(this: unknown, _name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`

@@ -1,10 +1,10 @@
 import * as v from 'valibot';
 import { isJsonObject } from '../input/json-object.ts';
 
-/** Members that callers tend to send without the enclosing object. */
+/** Members that callers often send without the object around them. */
 const WRAPPED = ['record', 'plaintext', 'items'] as const;
 
-/** The names of types in messages, by the name that Valibot expects. */
+/** The names of types in messages, keyed by Valibot's name for the type. */
 const EXPECTED: Readonly<Record<string, string>> = {
   string: 'a string',
   boolean: 'true or false',
@@ -12,8 +12,8 @@ const EXPECTED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Describes the fault of a request in a sentence for its caller. It does not name unknown members, because their names
- * are the caller's data.
+ * Describes in a sentence, for the caller, what is wrong with a request. It does not name unknown members, because
+ * their names are the caller's data.
  */
 export function inputFault(schema: v.GenericSchema, input: unknown, issue: v.BaseIssue<unknown>): string {
   const names = Object.keys((schema as { readonly entries?: object }).entries ?? {});

@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS, limitPlaintext, parseInput, type Operation, type Operat
 /** An operation on one item. The API offers it both for single items and for batches. */
 export interface ItemOperation<Item> {
   /**
-   * Parses an item. Touches no key.
+   * Parses an item. Does not use any key.
    * @throws KeyfoldError `InvalidRequest`
    */
   parse(input: unknown): Item;
@@ -37,7 +37,7 @@ interface BatchRequest {
 /**
  * The input schema of a batch.
  * @param item the schema of each item
- * @param more schemas of further request members
+ * @param more the schemas of other request members
  */
 export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v.GenericSchema<unknown, BatchRequest> {
   return v.strictObject({
@@ -55,12 +55,11 @@ export function batchInput(item: v.GenericSchema, more: v.ObjectEntries = {}): v
 
 /**
  * Makes the batch operation. Results are in the order of the items. If an item fails, its result is its error, and the
- * other items go on. All items run concurrently. Items that need the same key load it together, once.
- * @param more see {@link batchInput}
+ * other items continue. All items run concurrently. Items that need the same key share one load of the key.
+ * @param more as for {@link batchInput}
  */
 export function batch<Item>(operation: ItemOperation<Item>, more?: v.ObjectEntries): Operation {
-  // This schema accepts any item. The code below parses each item by itself, so that only that item fails if it is
-  // malformed.
+  // This schema accepts any item. The code below parses each item separately, so that a malformed item fails alone.
   const uncheckedItems = batchInput(v.unknown(), more);
   return async ({ value }, context) => {
     const { items, shareDataRowKey = false } = parseInput(uncheckedItems, value);

@@ -176,7 +176,7 @@ class PathParser {
     return character;
   }
 
-  /** Reads the digits of a `\u` escape. After a high surrogate, the escape of a low one must follow. */
+  /** Reads the digits of a `\u` escape. After a high surrogate, the escape of a low surrogate must follow. */
   #escapedCode(): string {
     const high = this.#hex();
     if (!isSurrogate(high)) return String.fromCharCode(high);

@@ -8,13 +8,13 @@ export interface JsonValue {
   readonly start: number;
   /** The index after its last character. */
   end: number;
-  /** The members of an object by name. Undefined if the value is not an object. */
+  /** The members of an object, keyed by name. Undefined if the value is not an object. */
   readonly members?: Map<string, JsonValue>;
   /** The items of an array. Undefined if the value is not an array. */
   readonly items?: JsonValue[];
 }
 
-/** The limits for the depth and the number of values of a JSON text, and the name of the text in errors. */
+/** The limits for a JSON text's depth and number of values, and the name of the text in errors. */
 export interface JsonBounds {
   readonly subject: 'request' | 'answer';
   readonly depth: number;
@@ -31,7 +31,8 @@ const REST_OF_WORD = /[^\s,\]}]*/y;
  * space of the rest.
  * @param text a text that `JSON.parse` accepts. This function does not check the syntax again.
  * @param bounds the bounds of a request by default
- * @throws KeyfoldError `InvalidRequest` if an object has two members of one name, or the text exceeds the bounds
+ * @throws KeyfoldError `InvalidRequest` if an object has two members of the same name, or if the text exceeds the
+ * bounds
  */
 export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
   const open: JsonValue[] = [];
@@ -101,7 +102,7 @@ export function locateValues(text: string, bounds = REQUEST_BOUNDS): JsonValue {
 
 /**
  * Parses a located value. `JSON.parse` of Node 24.21 can mistake the name of a member for a name in an earlier text, if
- * one of the two contains a backslash or is written with one. This function parses each name by itself, which avoids
+ * one of the two contains a backslash or is written with one. This function parses each name separately, which avoids
  * the bug.
  * @param primitive parses the text of a string, number or literal
  */
@@ -113,7 +114,7 @@ export function valueOf(text: string, value: JsonValue, primitive: (source: stri
   return Object.fromEntries(Array.from(members, ([name, member]) => [name, valueOf(text, member, primitive)]));
 }
 
-/** Parses a located string. Undefined if the value is not a string. */
+/** Parses a located value that is a string. Undefined for any other value. */
 export function stringOf(text: string, value: JsonValue): string | undefined {
   return text[value.start] === '"' ? stringAt(text, value) : undefined;
 }
@@ -123,7 +124,7 @@ function stringAt(text: string, { start, end }: { readonly start: number; readon
   return readUnescaped(source) ?? (JSON.parse(source) as string);
 }
 
-/** The error for an object with two members of one name. */
+/** The error for an object with two members of the same name. */
 export function twoMembersOfOneName(subject: JsonBounds['subject'] = 'request'): KeyfoldError {
   const advice = subject === 'answer' ? ': ask for it as documentText' : '';
   return new KeyfoldError('InvalidRequest', `The ${subject} holds an object with two members of one name${advice}.`);

@@ -9,11 +9,11 @@ import type { JsonValue } from './json-text.ts';
 export interface OperationLimits {
   /** The maximum plaintext that a request may encrypt or decrypt, in bytes, over all its items or fields. */
   readonly plaintextLimitBytes: number;
-  /** The maximum number of items in a batch, and of values that one request may select in a document. */
+  /** The maximum number of items in a batch, and of values that a request may select in a document. */
   readonly maxItems: number;
 }
 
-/** The default limits. The OpenAPI document states these. */
+/** The default limits, which the OpenAPI document states. */
 export const DEFAULT_LIMITS: OperationLimits = { plaintextLimitBytes: 1_048_576, maxItems: 1000 };
 
 /** The dependencies of an operation: a session, limits and callbacks. */
@@ -22,7 +22,7 @@ export interface OperationContext extends OperationLimits {
   readonly limits: RequestLimits;
   /** Returns whether the door can return this response. The argument is the response's JSON text. */
   readonly answerFits: (answer: string) => boolean;
-  /** Called with the number of items in a batch, or of values that a request selects in a document. */
+  /** Called with the number of items in a batch, or with the number of values that a request selects in a document. */
   readonly itemsCounted: (count: number) => void;
   /** Called with the errors of the failed items of a batch, if any failed. */
   readonly itemsFailed: (errors: readonly KeyfoldError[]) => void;
@@ -64,7 +64,7 @@ export function base64Length(sizeBytes: number): number {
 
 /**
  * Checks a request, or an item of a batch, against a schema.
- * @throws KeyfoldError `InvalidRequest`, which names the member at fault but never quotes its value
+ * @throws KeyfoldError `InvalidRequest`, which names the invalid member but never quotes its value
  */
 export function parseInput<Schema extends v.GenericSchema>(schema: Schema, input: unknown): v.InferOutput<Schema> {
   const parsed = v.safeParse(schema, input, { abortEarly: true });

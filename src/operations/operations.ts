@@ -8,7 +8,7 @@ import type { Operation } from './operation.ts';
 import { sharingEntry } from './record.ts';
 import { rewrap } from './rewrap.ts';
 
-/** The implementation of every operation, by name. */
+/** The implementation of every operation, keyed by the operation's name. */
 export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   encrypt: single(encrypt),
   decrypt: single(decrypt),

@@ -77,7 +77,7 @@ export const sharingEntry = v.optional(
 /** The form of a record: Asherah's JSON object, or one of the two compact strings. */
 export type GivenForm = 'object' | CompactKind;
 
-/** A record of a request, and its form in the request. */
+/** A record from a request, and its form in the request. */
 export interface GivenRecord {
   readonly record: DataRowRecord;
   readonly form: GivenForm;
@@ -96,7 +96,7 @@ export function readRecord(value: unknown): GivenRecord {
   return { record, form: kind };
 }
 
-/** Writes a record as JSON text. A record that has no compact form is always written as the object. */
+/** Writes a record as JSON text. A record that has no compact form is always written as a JSON object. */
 export function writeRecord(record: DataRowRecord, form: GivenForm): string {
   const compact = form === 'object' ? undefined : encodeCompactRecord(record, form);
   return compact === undefined ? encodeDataRowRecord(record) : `"${compact}"`;
@@ -104,7 +104,7 @@ export function writeRecord(record: DataRowRecord, form: GivenForm): string {
 
 /**
  * The size of a record's plaintext in bytes. Zero if the record is too short to decrypt, because a negative size would
- * raise the limit for other records.
+ * increase the limit for other records.
  */
 export function payloadBytes({ data }: DataRowRecord): number {
   return Math.max(0, data.length - SEAL_OVERHEAD_BYTES);

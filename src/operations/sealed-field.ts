@@ -5,7 +5,7 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 import { stringOf, type JsonValue } from './json-text.ts';
 import type { OperationContext } from './operation.ts';
 
-/** Returns the string that a value is, if it looks like a compact record. Otherwise returns undefined. */
+/** Returns a value if it is a string that looks like a compact record. Otherwise returns undefined. */
 export function sealedTextOf(text: string, value: JsonValue): string | undefined {
   const string = stringOf(text, value);
   return string !== undefined && looksCompact(string) ? string : undefined;
@@ -38,8 +38,8 @@ export async function openField(
 }
 
 /**
- * Checks that a payload is a single JSON value, and not nested deeper than `encrypt-fields` allows. The label `kf1j.`
- * is not authenticated, so a caller can relabel encrypted bytes as a field.
+ * Checks that a payload is a single JSON value, and that it is not nested deeper than `encrypt-fields` allows. The
+ * label `kf1j.` is not authenticated, so a caller can relabel encrypted bytes as a field.
  */
 export function jsonTextOf(payload: Buffer): string {
   const text = utf8Of(payload);

@@ -12,7 +12,7 @@ const SHARING = optional(BOOLEAN);
 
 /**
  * Encrypts several payloads, with one load of the key. If one payload fails, the others still succeed.
- * @param options how long the call may take, and whether all records share one Data Row Key
+ * @param options the time limit of the call, and whether all records share one Data Row Key
  * @returns one record or error per payload, in the same order
  * @throws TypeError, before any key is touched, that names an argument of the wrong type, such as `plaintexts[3]`
  * @example
@@ -58,8 +58,8 @@ export async function decryptBatch(
 /**
  * Moves several records to the latest Intermediate Key of the partition. Failed items are handled as in {@link
  * encryptBatch}.
- * @returns one result or error per record, in the same order. If a record need not move, its result has `rewrapped:
- * false`.
+ * @returns one result or error per record, in the same order. If a record does not need to move, its result has
+ * `rewrapped: false`.
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @example
  * for (const result of await rewrapBatch(session, records)) {
@@ -79,8 +79,7 @@ export async function rewrapBatch(
 }
 
 /**
- * Checks a record of an array. Single records have a check of their own that builds no names, because it runs for every
- * decrypt.
+ * Checks a record of an array. Single records have a separate check, which runs for every decrypt and builds no names.
  */
 function recordNamed(record: unknown, name: string): DataRowRecord {
   try {

@@ -48,12 +48,13 @@ export async function encryptFields<Given extends GivenDocument>(
 }
 
 /**
- * Decrypts values of a document and replaces each compact record with its value. See {@link encryptFields}.
+ * Decrypts values of a document and replaces each compact record with its value. It is the reverse of
+ * {@link encryptFields}.
  * @param request the document, and the JSONPaths of its values to decrypt, or `all: true` for every compact record
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @throws KeyfoldError `RecordUnreadable` if a record belongs to another partition, was changed, or its key is absent
- * @throws KeyfoldError `InvalidRequest` as {@link encryptFields}, for a selected value that is not a compact record,
+ * @throws KeyfoldError `InvalidRequest` as in {@link encryptFields}, for a selected value that is not a compact record,
  * and for a decrypted number that JavaScript cannot represent exactly. Pass `documentText` in that case.
  * @example
  * const text = await decryptFields(session, { documentText: '{"id":7,"card":"kf1j.…"}', fields: ['$.card'] });

@@ -18,7 +18,7 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
-/** The prefixes of records with a proof. Versions of Keyfold from before there were proofs refuse them. */
+/** The prefixes of records with a proof. Versions of Keyfold that do not know proofs refuse them. */
 const BOUND_PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf2.', json: 'kf2j.' };
 const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;
@@ -28,7 +28,7 @@ const ID_AT = ID_LENGTH_AT + 2;
 const MAX_ID_BYTES = 0xff_ff;
 const SEALED_KEY_BYTES = KEY_BYTES + SEAL_OVERHEAD_BYTES;
 
-/** Whether a string begins like a compact record. The rest of the string is not checked. */
+/** Whether a string begins like a compact record. Does not check the rest of the string. */
 export function looksCompact(text: string): boolean {
   return labelOf(text) !== undefined;
 }
@@ -38,7 +38,7 @@ export function looksCompact(text: string): boolean {
  * as long as the base64 of the record's JSON. Only a proof authenticates the kind. A record without a proof is in
  * Asherah's format, which does not contain the kind.
  * @returns the string. Undefined if the record has no compact form. Every record that Keyfold makes has one.
- * @throws TypeError for a member of a wrong type, or an unknown kind
+ * @throws TypeError for a member of the wrong type, or for an unknown kind
  */
 export function encodeCompactRecord(record: DataRowRecord, kind: CompactKind): string | undefined {
   const { key, proof, data } = checkedRecord(record);

@@ -29,7 +29,7 @@ export interface DataRowRecord {
     readonly parent: { readonly id: string; readonly created: number };
   };
   /**
-   * Binds the record to its place. Only a caller who gives the same context can open the record. Absent if the record
+   * Binds the record to its place. Only a caller who passes the same context can open the record. Absent if the record
    * was sealed without a context.
    */
   readonly proof?: Uint8Array | undefined;
@@ -39,7 +39,7 @@ export interface DataRowRecord {
 
 /**
  * Writes a record as JSON text, in Asherah's form.
- * @throws TypeError for a member of a wrong type
+ * @throws TypeError for a member of the wrong type
  * @throws KeyfoldError `InvalidRequest` for a time that is not a whole number, because {@link decodeDataRowRecord}
  * would refuse it
  */
@@ -55,7 +55,7 @@ const PROOF = optional(BYTES);
 /**
  * Checks a record from a caller, and copies its members. It reads each member once, because a getter may return another
  * value later.
- * @throws TypeError naming the member that has a wrong type
+ * @throws TypeError naming the member that has the wrong type
  * @throws KeyfoldError `InvalidRequest` if a proof is not 32 bytes long
  */
 export function checkedRecord(record: DataRowRecord): DataRowRecord {

@@ -1,5 +1,5 @@
 /**
- * The fast paths around the JSON parser. If most of a text is the base64 of a large payload, `JSON.parse` takes half as
+ * Fast paths that avoid the JSON parser. If most of a text is the base64 of a large payload, `JSON.parse` takes half as
  * long as the encryption. Each function here returns exactly what the plain code returns, or undefined. If the result
  * is undefined, the caller uses the plain code, which also reports what is wrong with a text.
  *
@@ -9,7 +9,7 @@
 import { decodeBase64 } from '../crypto/base64.ts';
 import { PROOF_BYTES } from './record-proof.ts';
 
-/** The body of an encrypt request that has only a plaintext, and perhaps a context. */
+/** The body of an encrypt request that has only a plaintext and, optionally, a context. */
 export class PlaintextBody {
   readonly plaintext: Buffer;
   readonly context: Strings | undefined;
@@ -20,7 +20,7 @@ export class PlaintextBody {
   }
 }
 
-/** The body of a decrypt or rewrap request that has only a record, as a JSON object, and perhaps a context. */
+/** The body of a decrypt or rewrap request that has only a record as a JSON object and, optionally, a context. */
 export class RecordBody {
   readonly record: {
     readonly key: {
@@ -50,14 +50,17 @@ const PLAINTEXT_PREFIX = '{"plaintext":"';
 const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/=]*)",)?"Data":"/;
 const CONTEXT_PREFIX = ',"context":';
-/** The length of the end of a body that is searched for a context. For a longer context, the plain code is used. */
+/**
+ * The length of the part at the end of a body that is searched for a context. For a longer context, the plain code is
+ * used.
+ */
 const MAX_CONTEXT_LENGTH = 512;
 const DATA_PREFIX = ',"Data":"';
 const DATA_SUFFIX = '"}';
 
 /**
- * Reads the body `{"plaintext":"…"}`, perhaps with a context after the payload. The plain code parses the JSON, refuses
- * repeated names and decodes the base64.
+ * Reads the body `{"plaintext":"…"}`, optionally with a context after the payload. The plain code parses the JSON,
+ * refuses repeated names and decodes the base64.
  */
 export function readPlaintextBody(text: string): PlaintextBody | undefined {
   if (!text.startsWith(PLAINTEXT_PREFIX)) return undefined;
@@ -66,8 +69,8 @@ export function readPlaintextBody(text: string): PlaintextBody | undefined {
 }
 
 /**
- * Reads the body `{"record":{"Key":…,"Data":"…"}}`, perhaps with a context after the record. The plain code is the same
- * as for {@link readPlaintextBody}.
+ * Reads the body `{"record":{"Key":…,"Data":"…"}}`, optionally with a context after the record. The plain code is the
+ * same as for {@link readPlaintextBody}.
  */
 export function readRecordBody(text: string): RecordBody | undefined {
   const match = RECORD_PREFIX.exec(text);
@@ -86,15 +89,15 @@ export function readRecordBody(text: string): RecordBody | undefined {
 
 /**
  * Copies a part of a long text that contains no escape. V8 makes such a part as a slice of the text. The process keeps
- * the IDs of keys in memory, and a slice would keep the whole body there, too.
+ * the IDs of keys in memory. A slice would keep the whole body in memory, too.
  */
 function ownCopyOf(part: string): string {
   return JSON.parse(`"${part}"`) as string;
 }
 
 /**
- * Splits the text of a record into its payload and the value of the rest. The payload must be the last member. The
- * plain code parses the whole text and decodes its `Data`.
+ * Splits the text of a record into its payload and the parsed value of the rest. The payload must be the last member.
+ * The plain code parses the whole text and decodes its `Data`.
  */
 export function cutPayload(text: string): { rest: Record<string, unknown>; data: Buffer } | undefined {
   const at = text.indexOf(DATA_PREFIX);
@@ -120,9 +123,9 @@ export function readUnescaped(source: string): string | undefined {
 const [QUOTE, COLON] = [0x22, 0x3a];
 
 /**
- * Whether an object in a JSON text has two members of one name. `JSON.parse` drops repeated members, so such a text has
- * more names than its value. The plain code locates every value of the text, which takes three times as long. Returns
- * undefined for a text with a backslash, because `JSON.parse` of Node 24.21 can confuse its names.
+ * Whether an object in a JSON text has two members of the same name. `JSON.parse` drops repeated members, so such a
+ * text has more names than its value. The plain code locates every value of the text, which takes three times as long.
+ * Returns undefined for a text with a backslash, because `JSON.parse` of Node 24.21 can confuse its names.
  * @param value the result of `JSON.parse` for the text
  */
 export function hasRepeatedNames(text: string, value: unknown): boolean | undefined {
@@ -131,7 +134,7 @@ export function hasRepeatedNames(text: string, value: unknown): boolean | undefi
 
 /**
  * Whether a JSON text may contain a number beyond `Number.MAX_SAFE_INTEGER`. Returns false if the text has neither
- * sixteen digits in a row nor an exponent, which is true of most texts. The plain code checks every number of the
+ * sixteen digits in a row nor an exponent, as is the case for most texts. The plain code checks every number of the
  * parsed value.
  */
 export function hasLargeNumber(text: string): false | undefined {
@@ -139,7 +142,8 @@ export function hasLargeNumber(text: string): false | undefined {
 }
 
 /**
- * Decodes the base64 from `start` to the suffix, with which the text must end. Undefined if it is not strict base64.
+ * Decodes the base64 from `start` to the suffix. The text must end with the suffix. Undefined if it is not strict
+ * base64.
  */
 function payloadAt(text: string, start: number, suffix: string): Buffer | undefined {
   const rest = text.slice(start);
@@ -182,7 +186,7 @@ function readStrings(text: string): Strings | undefined {
   return strings;
 }
 
-/** Counts the members of all objects in a value. The parser has bounded the depth, so recursion is safe. */
+/** Counts the members of all objects in a value. The parser has limited the depth, so recursion is safe. */
 function countMembers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   let count = 0;

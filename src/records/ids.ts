@@ -13,9 +13,10 @@ export type KeyId = string & { readonly [brand]: 'KeyId' };
 export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 
 /**
- * Checks the ID of a key, for authors of a metastore: not empty, well-formed Unicode, and at most 2,048 bytes of UTF-8.
+ * Checks the ID of a key, for authors of a metastore. It must be non-empty, well-formed Unicode of at most 2,048 bytes
+ * of UTF-8.
  * @throws TypeError if the ID is not a string
- * @throws KeyfoldError `InvalidRequest` if the ID breaks one of the other rules
+ * @throws KeyfoldError `InvalidRequest` if the string breaks one of these rules
  * @example
  * const id = parseKeyId(row.id);
  */
@@ -99,15 +100,15 @@ export const SERVICE_NAMES: Types<ServiceNames> = {
 
 /** DynamoDB's size limit for a partition key, in bytes of UTF-8. */
 const MAX_KEY_ID_BYTES = 2048;
-/** The form of a region name. The limits leave room for longer names than AWS has today. */
+/** The form of a region name. The limits allow longer names than AWS has today. */
 const REGION = /^[a-z]{2,4}(?:-[a-z]{1,20}){1,2}-\d{1,2}$/;
 /** The longest partition over HTTP, in bytes. Its key ID must fit into a row. */
 const MAX_HTTP_PARTITION_BYTES = 128;
 const CONTROL = /\p{Cc}/u;
 
 /**
- * Whether a string can be a partition: not empty, well-formed Unicode, and no longer than a key ID may be. {@link
- * KeyNaming.parsePartition} also checks the length of the partition's key ID.
+ * Whether a string can be a partition. It must be non-empty, well-formed Unicode, and no longer than a key ID may be.
+ * {@link KeyNaming.parsePartition} also checks the length of the partition's key ID.
  */
 export function isPartition(value: string): value is PartitionId {
   return partitionFault(value, value) === undefined;
@@ -145,7 +146,7 @@ export function keyKindOf(id: string): 'system' | 'intermediate' | undefined {
 }
 
 /**
- * The region suffix of a key ID. Only processes of that region write the row and seal with the key. Undefined if the ID
+ * The region suffix of a key ID. Only processes in that region write the row and seal with the key. Undefined if the ID
  * has no suffix. An ID that ends with the product name in `names` has none, even if that name looks like a region.
  */
 export function regionOfKeyId(id: string, names?: ServiceNames): string | undefined {
@@ -160,12 +161,12 @@ export function regionOfKeyId(id: string, names?: ServiceNames): string | undefi
 /** Makes the key IDs of one service, and decides which key IDs a record may name. */
 export class KeyNaming {
   readonly systemKeyId: KeyId;
-  /** Whether key IDs have a region suffix. If they do, rows of another region may arrive late. */
+  /** Whether key IDs have a region suffix. If they do, rows from another region may arrive late. */
   readonly suffixed: boolean;
   readonly #base: string;
   readonly #suffix: string;
 
-  /** @throws KeyfoldError `InvalidConfiguration`, naming each name that would make IDs ambiguous. */
+  /** @throws KeyfoldError `InvalidConfiguration`, listing each name that would make IDs ambiguous. */
   constructor(names: ServiceNames) {
     const faults = nameFaults(names);
     if (faults.length > 0) throw invalidConfiguration(faults);
@@ -195,7 +196,7 @@ export class KeyNaming {
 
   /**
    * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact ID. If the configuration
-   * has a region suffix, the function also accepts the same ID with another region or without one. A prefix is not
+   * has a region suffix, the function also accepts the same ID with another region or without a region. A prefix is not
    * enough: `_IK_a_s_p` also begins the IDs of partition `a_s_p_b`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
@@ -204,22 +205,20 @@ export class KeyNaming {
   }
 
   /**
-   * Whether `id` names a System Key of this service, with any region suffix or without one. If an Intermediate Key
-   * names the System Key of another service, an attacker has written its row.
+   * Whether `id` names a System Key of this service, with any region suffix or none. If an Intermediate Key names the
+   * System Key of another service, an attacker has written its row.
    */
   isSystemKey(id: string): id is KeyId {
     return isRegionalFormOf(`_SK${this.#base}`, id);
   }
 
-  /**
-   * Whether `id` names an Intermediate Key of this service, of any partition, with any region suffix or without one.
-   */
+  /** Whether `id` names an Intermediate Key of this service, for any partition and with any region suffix or none. */
   isIntermediateKey(id: string): id is KeyId {
     return this.partitionOf(id) !== undefined;
   }
 
   /**
-   * The partition that an Intermediate Key's ID names, for any region suffix or none. Undefined if the ID does not
+   * The partition that an Intermediate Key's ID names, with any region suffix or none. Undefined if the ID does not
    * belong to this service.
    */
   partitionOf(id: string): PartitionId | undefined {
@@ -238,7 +237,7 @@ function isRegionalFormOf(unsuffixed: string, id: string): boolean {
   );
 }
 
-/** The faults of a service's names; empty if there are none. */
+/** Lists what is wrong with a service's names. Empty if they are valid. */
 export function nameFaults(names: ServiceNames): string[] {
   const faults: string[] = [];
   for (const part of ['service', 'product'] as const) {

@@ -22,7 +22,7 @@ export function parseRequestJson(text: string): unknown {
 
 /**
  * Whether a JSON text is nested deeper than {@link MAX_JSON_DEPTH}. It reads the text once, without recursion.
- * @param text JSON text. For any other text the result means nothing, so `JSON.parse` must check the syntax before or
+ * @param text JSON text. For any other text the result is meaningless, so `JSON.parse` must check the syntax before or
  * after.
  */
 export function isNestedTooDeeply(text: string): boolean {

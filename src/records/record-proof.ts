@@ -35,7 +35,7 @@ export interface RecordPlace {
 
 /**
  * The form, the path and the context of a record, encoded for {@link recordProof}. The end has room for the last bytes
- * of the sealed payload, which each proof overwrites.
+ * of a sealed payload. Each proof overwrites them.
  */
 export type Binding = Buffer;
 
@@ -54,7 +54,7 @@ const MAX_VALUE_BYTES = 1024;
 
 /**
  * Encodes the place of a record. Entries are sorted by the UTF-8 bytes of their names, and nothing is normalised.
- * @throws TypeError if the context is not an object of strings, or the place has a member of a wrong type
+ * @throws TypeError if the context is not an object of strings, or if the place has a member of the wrong type
  * @throws KeyfoldError `InvalidRequest` if the context has too few or too many entries, if a name or value is too long
  * or not well-formed Unicode, or if the path is not well-formed
  */
@@ -76,7 +76,7 @@ export function bindingOf(context: RecordContext, place?: RecordPlace): Binding 
   return encode(FORM[form], path, entries);
 }
 
-/** An entry of a context, and the sizes of its name and value in UTF-8. */
+/** A context entry, and the sizes of its name and value in UTF-8. */
 interface Entry {
   readonly name: string;
   readonly nameBytes: number;
@@ -84,7 +84,7 @@ interface Entry {
   readonly valueBytes: number;
 }
 
-/** Sorts entries by the UTF-8 bytes of their names. For ASCII, JavaScript's own order of strings is the same. */
+/** Sorts entries by the UTF-8 bytes of their names. For ASCII names, JavaScript's own string order is the same. */
 function byNameBytes(a: Entry, b: Entry): number {
   const isAscii = a.nameBytes === a.name.length && b.nameBytes === b.name.length;
   return isAscii ? Number(a.name > b.name) * 2 - 1 : Buffer.from(a.name).compare(Buffer.from(b.name));

@@ -18,8 +18,8 @@ export interface ProvenRow extends KeyMeta {
  * The proof of a key row: HKDF-Expand-SHA-256 over its kind, id, date, parent and sealed key. So an attacker who can
  * write to the table, but who has no key, cannot change the key's ID, date or parent. The proof does not cover
  * `Revoked`.
- * @param key the System Key of an Intermediate Key; for a System Key, the key of {@link rowProofKey}, or the System Key
- * itself if its KMS has no data key
+ * @param key for an Intermediate Key, its System Key. For a System Key, the key from {@link rowProofKey}, or the System
+ * Key itself if its KMS has no data key.
  */
 export function rowProof(
   key: SecretKey | Uint8Array,

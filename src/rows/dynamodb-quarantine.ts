@@ -7,8 +7,8 @@ import { dynamoDbClient } from '../metastore/dynamodb-client.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 
 /**
- * A DynamoDB table for rows that a run could not process. Its primary key is `Run` and `Row`, so it contains each row
- * of a run only once.
+ * A DynamoDB table for the rows that runs could not process. Its primary key is `Run` and `Row`, so it contains each
+ * row of a run only once.
  */
 export class DynamoDbQuarantine {
   readonly #tableName: string;

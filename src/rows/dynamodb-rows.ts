@@ -32,7 +32,7 @@ type Item = Record<string, AttributeValue>;
 /** The options of {@link DynamoDbRows}. */
 export interface DynamoDbRowsOptions extends FieldNames {
   readonly table: Pick<DynamoDbMetastoreOptions, 'region' | 'endpoint'> & { readonly tableName: string };
-  /** The part of the table that is scanned. */
+  /** The part of the table to scan. */
   readonly segment: { readonly index: number; readonly of: number };
   /** The maximum numbers of capacity units that the run may consume per second. Undefined for no limit. */
   readonly readUnits: number | undefined;
@@ -44,7 +44,9 @@ interface ItemRow extends Row {
   readonly item: Item;
 }
 
-/** Small pages lose little if a run is killed. With 64 writes at a time, a page takes well under a second. */
+/**
+ * With small pages, little work is lost if a run is killed. With 64 writes at a time, a page takes well under a second.
+ */
 const PAGE_ITEMS = 1000;
 /** No caller waits for a run, so it can wait for a busy table. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -63,7 +65,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   readonly #writes: Pace | undefined;
   #arn = '';
   #keys: readonly string[] = [];
-  /** The key of the last item of the page. `end` after the last page, undefined before the first. */
+  /** The key of the last item of the page. It is `end` after the last page, and undefined before the first. */
   #position: Item | 'end' | undefined;
 
   constructor(options: DynamoDbRowsOptions, now: Clock) {
@@ -88,7 +90,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     let next: Promise<ScanCommandOutput> | undefined = retried(() => this.#scan(first));
     while (next !== undefined) {
       const { Items = [], LastEvaluatedKey: last }: ScanCommandOutput = await next;
-      // Read the next page while this one is written.
+      // Read the next page while this page is written.
       next = last === undefined ? undefined : retried(() => this.#scan(last));
       next?.catch(() => {});
       this.#position = last ?? 'end';
@@ -127,7 +129,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
         const name = errorNameOf(error);
         if (REFUSALS.has(name)) throw refusedItem();
         if (name !== 'ConditionalCheckFailedException') throw error;
-        // A write whose condition failed consumes units, too, but the response does not say how many.
+        // A write whose condition fails consumes units, too, but the response does not say how many.
         await this.#writes?.spend(1);
         return 'changed';
       }

@@ -30,9 +30,9 @@ export interface JsonLinesOptions extends Omit<FieldNames, 'fields'> {
 /** A line of the file. */
 interface Line extends Row {
   readonly bytes: Buffer;
-  /** The text of the line, and its members. Undefined if it is not a JSON object. */
+  /** The text of the line, and its members. Undefined if the line is not a JSON object. */
   readonly json: { readonly text: string; readonly members: ReadonlyMap<string, JsonValue> } | undefined;
-  /** The JSON text that replaces this one, without the white space around it. */
+  /** The JSON text that replaces the text of this line, without white space around it. */
   replacement: string | undefined;
 }
 
@@ -52,7 +52,7 @@ interface Place {
 const CHUNK_BYTES = 256 * 1024;
 const PAGE_LINES = 1024;
 const LINE_FEED = 0x0a;
-/** The cell of a line that is a record itself. */
+/** The name of the cell if the line itself is the record. */
 const WHOLE_LINE = '';
 
 /**
@@ -189,8 +189,8 @@ export class JsonLinesRows implements RowSource<Line> {
   /** Reads pages of lines. Each line has its line feed. */
   async *#linesFrom(file: FileHandle): AsyncGenerator<{ bytes: Buffer; line: number }[]> {
     let { input: at, line } = this.#place;
-    // The parts of a line whose end has not been read yet. They are joined only once, because joining them at every
-    // part would take quadratic time.
+    // The parts of a line whose end has not been read yet. They are joined only once, because joining them again for
+    // each part would take quadratic time.
     let parts: Buffer[] = [];
     let lines: { bytes: Buffer; line: number }[] = [];
     for (;;) {
@@ -259,7 +259,7 @@ function around(bytes: Buffer, replacement: string): string {
   return text.slice(0, start) + replacement + text.slice(text.trimEnd().length);
 }
 
-/** Locates the values of a line. Undefined if the line is not JSON, or too large or too deep. */
+/** Locates the values of a line. Undefined if the line is not JSON, or if it is too large or nested too deeply. */
 function locatedIn(text: string): JsonValue | undefined {
   try {
     JSON.parse(text);
@@ -298,7 +298,7 @@ function isNull(text: string, { start, end }: JsonValue): boolean {
   return text.slice(start, end) === 'null';
 }
 
-/** Each run writes a file of its own, so that two runs do not overwrite each other's output. */
+/** Each run writes its own file, so that two runs do not overwrite each other's output. */
 function partialOf(output: string): string {
   return `${output}.${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}.partial`;
 }

@@ -25,7 +25,8 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
     // Idle connections do not keep the process alive after the run.
     allowExitOnIdle: true,
   });
-  // The query on a broken connection fails with the same error. Without a listener, Node would end the process.
+  // Without a listener, Node would end the process if a connection breaks. The query on the broken connection fails
+  // with the same error.
   pool.on('error', () => {});
   return new PostgresRows(options, pool);
 }

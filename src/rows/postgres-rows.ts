@@ -35,7 +35,10 @@ interface TableRow extends Row {
   readonly columns: ReadonlyMap<string, string | null>;
 }
 
-/** The types of the columns by name, without their lengths. A domain counts as the type that it restricts. */
+/**
+ * The types of the columns, without their lengths, keyed by the column's name. A domain counts as the type that it
+ * restricts.
+ */
 type Types = ReadonlyMap<string, string>;
 
 const PAGE_ROWS = 1000;
@@ -164,8 +167,8 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   /**
-   * The expression that turns the text of {@link PostgresRows.#read} into a value of the column. A parameter without a
-   * cast takes the column's type, and PostgreSQL refuses a text that is too long. A cast would truncate the text.
+   * The expression that converts the text from {@link PostgresRows.#read} to a value of the column. A parameter without
+   * a cast takes the column's type, and PostgreSQL refuses a text that is too long. A cast would truncate the text.
    */
   #parsed(name: string, parameter: string): string {
     return this.#isBytes(name) ? `decode(${parameter}, 'hex')` : parameter;
@@ -199,13 +202,13 @@ export class PostgresRows implements RowSource<TableRow> {
       return await this.#pool.query({ text, values, rowMode: 'array' });
     } catch (error) {
       const name = faultName(error);
-      // 22: a value does not fit. 23: a constraint is violated. P0: a trigger refuses the row. 54: a PostgreSQL limit
-      // is exceeded.
+      // Classes of SQLSTATE. 22: a value does not fit. 23: a constraint is violated. P0: a trigger refuses the row. 54:
+      // a PostgreSQL limit is exceeded.
       if (/^(?:22|23|54|P0)[0-9A-Z]{3}$/.test(name))
         throw new KeyfoldError('InvalidRequest', `PostgreSQL refuses the changed row: ${name}.`);
-      // 08 and 57: the connection or the query was ended. 40: a deadlock or a conflict with another transaction. 53 and
-      // 55: PostgreSQL is busy. 25006: the server is read-only. After a failover, a new connection leads to the new
-      // primary server.
+      // Classes of SQLSTATE, and one code. 08 and 57: the connection or the query was ended. 40: a deadlock or a
+      // conflict with another transaction. 53 and 55: PostgreSQL is busy. 25006: the server is read-only. After a
+      // failover, a new connection leads to the new primary server.
       const mayPass = !isSqlState(name) || /^(?:08|40|53|55|57)/.test(name) || name === '25006';
       throw new SourceFault(`The table ${this.#options.table} fails: ${name}`, mayPass);
     }

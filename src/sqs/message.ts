@@ -46,22 +46,22 @@ export function isSendable(message: OutgoingMessage): boolean {
 }
 
 /**
- * Whether an ARN and a URL name the same queue, by account and name. Regions are not compared, because a process uses
- * only queues in its own region.
+ * Whether an ARN and a URL name the same queue. Compares account and name. Does not compare regions, because a process
+ * uses only queues in its own region.
  */
 export function isSameQueue(arn: string, url: string): boolean {
   const [, , , , account, name] = arn.split(':');
   return new URL(url).pathname === `/${account}/${name}`;
 }
 
-/** Whether a URL's path is a queue's account and name, and the URL has no query, fragment or user name. */
+/** Whether a URL's path consists of a queue's account and name, and the URL has no query, fragment or user name. */
 export function isQueueUrl(url: string): boolean {
   const { pathname, search, hash, username, password } = new URL(url);
   const isBare = [search, hash, username, password].every((part) => part === '');
   return isBare && /^\/\d{12}\/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$/.test(pathname);
 }
 
-/** Whether a queue's name, URL or ARN is that of a FIFO queue, which ends with `.fifo`. */
+/** Whether a queue's name, URL or ARN belongs to a FIFO queue. It then ends with `.fifo`. */
 export function isFifoQueue(urlOrArn: string): boolean {
   return urlOrArn.endsWith('.fifo');
 }

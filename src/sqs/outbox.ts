@@ -9,7 +9,7 @@ const FIRST_DELAY_MS = 50;
 /** The error for a message that SQS did not confirm. SQS may have received it nevertheless. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
-  /** Whether the queue rejected the message's content, so that a retry cannot help. */
+  /** Whether the queue rejected the message's content. In that case a retry cannot help. */
   readonly refusesContent: boolean;
 
   constructor({ errorName, refusesContent = false }: Pick<SendFault, 'errorName' | 'refusesContent'>) {
@@ -34,7 +34,7 @@ export class Outbox {
   readonly #signal: AbortSignal;
   #waiting: PendingMessage[] = [];
 
-  /** @param signal if it aborts, the outbox sends nothing more and rejects the messages that remain */
+  /** @param signal if it aborts, the outbox sends nothing more and rejects the remaining messages */
   constructor(queues: Queues, queueUrl: string, signal: AbortSignal) {
     this.#queues = queues;
     this.#queueUrl = queueUrl;

@@ -2,15 +2,15 @@ import type { OutgoingMessage } from './message.ts';
 
 /** Why SQS did not confirm a message. The queue may have received it nevertheless. */
 export interface SendFault {
-  /** The name of the SQS error or the network error. The error's text is dropped, because it may quote the message. */
+  /** The name of the SQS error or the network error. The error's text is omitted, because it may quote the message. */
   readonly errorName: string;
   /** Whether a retry of the same message may succeed. */
   readonly isTransient: boolean;
-  /** Whether the queue rejected the message's length or characters. A retry cannot help. Absent means false. */
+  /** Whether the queue rejected the message's length or characters, so that a retry cannot help. Absent means false. */
   readonly refusesContent?: boolean;
 }
 
-/** A received message, and the number of seconds for which the queue hides it from now on. */
+/** A received message, and its new visibility timeout in seconds, counted from now. */
 export interface VisibilityChange {
   readonly receiptHandle: string;
   readonly delaySeconds: number;
@@ -24,7 +24,7 @@ export interface Queues {
   /**
    * Sends messages in one call, in the given order.
    * @param messages at most {@link MAX_CALL_ENTRIES}, and in total at most {@link MAX_MESSAGE_BYTES} bytes
-   * @returns one entry per message: undefined if it was sent, otherwise the fault
+   * @returns one entry per message: undefined if the message was sent, otherwise the fault
    */
   send(
     queueUrl: string,
@@ -32,8 +32,8 @@ export interface Queues {
     signal: AbortSignal,
   ): Promise<readonly (SendFault | undefined)[]>;
   /**
-   * Sets how long the queue hides messages that it has delivered. If that fails for a message, it becomes visible after
-   * the queue's own visibility timeout.
+   * Changes the visibility timeout of messages that the queue has delivered. If that fails for a message, the queue's
+   * own visibility timeout applies.
    * @returns one error name for each failed change
    */
   changeVisibility(

@@ -27,13 +27,13 @@ const MAX_CONCURRENT_CALLS = 10;
 export interface SqsQueuesOptions {
   /**
    * Whether each call goes to the host of the queue's URL, such as a VPC endpoint. Otherwise the SDK chooses the
-   * endpoint, which is a FIPS or dual-stack endpoint if the environment asks for one. The URLs that SQS returns name
-   * neither kind of endpoint.
+   * endpoint, which is a FIPS or dual-stack endpoint if the environment asks for one. The queue URLs that SQS returns
+   * contain neither kind of endpoint.
    */
   readonly useQueueUrlAsEndpoint: boolean;
 }
 
-/** Queues of Amazon SQS. The SDK's standard mode retries throttling, 5xx statuses and network errors. */
+/** Queues of Amazon SQS. The SDK's standard retry mode retries throttling, 5xx statuses and network errors. */
 export class SqsQueues implements Queues {
   readonly #client: SQSClient;
   /** Queue URLs keyed by ARN, because an SQS event contains only the queue's ARN. */
@@ -83,7 +83,7 @@ export class SqsQueues implements Queues {
         sent.has(String(i)) ? undefined : (faults.get(String(i)) ?? faultOf('NoAnswer', true)),
       );
     } catch (error) {
-      // One invalid message can make SQS reject the whole call, so send each message by itself.
+      // One invalid message can make SQS reject the whole call, so send each message separately.
       if (messages.length > 1 && isRefusal(error)) {
         return (await Promise.all(messages.map((message) => this.send(queueUrl, [message], signal)))).flat();
       }

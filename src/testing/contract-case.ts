@@ -11,7 +11,10 @@ export interface ContractCase {
   readonly run: () => Promise<void>;
 }
 
-/** Makes a plug-in, or a connection of another process to the same service. It may be asynchronous. */
+/**
+ * Makes a plug-in. Each further call stands for another process that uses the same service. The function may be
+ * asynchronous.
+ */
 export type Opener<T> = () => T | Promise<T>;
 
 /** Options of a contract. Each of them causes a fault that only the author of a plug-in can cause. */
@@ -34,7 +37,7 @@ export type Call<T> = readonly [name: string, call: (plugIn: T, deadline: Deadli
 const ABORT_AFTER_MS = 50;
 const END_WITHIN_MS = 2000;
 
-/** @throws TypeError if an argument of a contract has a wrong type, or for an unknown option */
+/** @throws TypeError if an argument of a contract has the wrong type, or if an option is unknown */
 export function checkedOptions<O extends object>(open: unknown, options: O, types: Types<NoInfer<O>>): O {
   check(open, 'open', FUNCTION);
   return optionsOf<O>(options, 'options', types);

@@ -14,8 +14,8 @@ import { outageCases, STORE_OPTIONS, type StoreContractOptions } from './store-o
 /** Options of {@link metastoreContract}. */
 export interface MetastoreContractOptions extends StoreContractOptions<Metastore> {
   /**
-   * The longest ID that the cases use, for a store that cannot hold every ID. Default: 2,048 bytes with control and
-   * format characters, U+0000 among them.
+   * The longest ID that the cases use, for a store that cannot hold every ID. Default: an ID of 2,048 bytes with
+   * control and format characters, including U+0000.
    */
   readonly longId?: string;
   /**

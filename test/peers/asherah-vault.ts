@@ -18,7 +18,7 @@ export async function buildAsherahVault(): Promise<void> {
   await promisify(execFile)('cargo', ['build', ...options]);
 }
 
-/** What a process of Asherah with Vault needs. */
+/** What an Asherah process with Vault needs. */
 export interface AsherahVaultOptions {
   readonly address: string;
   readonly token: string;

@@ -35,7 +35,8 @@ interface AsherahOnDynamoDb {
 
 interface AsherahOnSql {
   /**
-   * The form depends on the core's database driver. Of the cores here, only `go` and `rust` accept a connection string.
+   * A connection string, whose form depends on the core's database driver. Of the cores here, only `go` and `rust`
+   * accept one.
    */
   readonly connectionString: string;
 }

@@ -49,7 +49,8 @@ def open_rust(config):
             EnableRegionSuffix=config["regionSuffix"],
         )
     if "regionMap" in config:
-        # Asherah's guard refuses another process with a different region map. These tests need different maps.
+        # Asherah's guard refuses a process whose region map differs from that of another process. These tests need
+        # different maps.
         options.update(ConfigDriftForceRun=True)
         if config["single"]:
             options.update(KMS="aws", KmsKeyId=config["regionMap"][config["preferredRegion"]])

@@ -22,7 +22,7 @@ function parametersOf({ stack }: SynthesizedApp): unknown {
   return found?.Properties?.['Parameters'];
 }
 
-/** The policies of a role that gets all three policies of a key. */
+/** The ARNs of a role's managed policies. The role has all three policies of a key. */
 function policiesOf(policyRegions?: string[]): string {
   const stack = stackOf();
   const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions });

@@ -44,7 +44,7 @@ async function dates({ tableName }: SharedTable): Promise<(number | undefined)[]
   return (await table.list(`_IK_tenant_${NAMES.service}_${NAMES.product}`)).map(({ created }) => created);
 }
 
-/** The codes with which Keyfold ends a decrypt of the record and an encrypt. */
+/** The error codes of two calls to Keyfold: a decrypt of the record, and an encrypt. */
 async function keyfoldSays(table: SharedTable, record: string): Promise<string[]> {
   const session = table.keyfold().session('tenant');
   return [await codeOf(session.decryptJson(record)), await codeOf(session.encrypt(PAYLOAD))];

@@ -111,7 +111,8 @@ it('Asherah Rust with a single KmsKeyId reads System Keys with wraps for two reg
 });
 
 /**
- * The ARN in a configuration: that of the old key, of the new key, or of the alias that moves from one to the other.
+ * The ARN in a configuration: that of the old key, of the new key, or of the alias that moves from the old key to the
+ * new one.
  */
 type Named = 'alias' | 'old' | 'next';
 

@@ -144,7 +144,7 @@ it('opens every record, shows that none is left, and opens a backup from the exp
   const listed = await keyfold(['keys', 'list', '--all', '--json']);
   expect(JSON.parse(listed.stdout)).toHaveLength(exported.length);
 
-  // Step 4.
+  // Step 4: open every record.
   const open = [`reencrypt`, `dynamodb:${customers}`, '--field', 'card', '--verb', 'open', '--json'];
   const bad = ['--quarantine', inFolder('bad.jsonl')];
   const rehearsal = await keyfold([...open, ...bad, '--dry-run']);

@@ -51,7 +51,7 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
     const theirs = await peer.encrypt('tenant', PAYLOAD);
     expect(decodeDataRowRecord(theirs).key.parent).toEqual(intermediate);
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(PAYLOAD);
-    // Creates an Intermediate Key under the System Key with the unknown attributes.
+    // Asherah creates an Intermediate Key under the System Key whose row has the unknown attributes.
     const another = await peer.encrypt('another', PAYLOAD);
     expect(await keyfold().session('another').decryptJson(another)).toEqual(PAYLOAD);
   });

@@ -26,7 +26,7 @@ afterEach(async () => {
   expect(underTest.complaints).toEqual([]);
 });
 
-/** Presses the button of a step of the tour. */
+/** Presses a button in a step of the tour. */
 async function step(name: RegExp): Promise<void> {
   await page.locator('#tour').getByRole('button', { name }).click();
 }

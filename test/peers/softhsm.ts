@@ -43,7 +43,7 @@ function softHsm(): string {
   return join(folders.find(existsSync) ?? '', 'softhsm', 'libsofthsm2.so');
 }
 
-/** A SoftHSM with data of its own. */
+/** A SoftHSM with its own data. */
 export class SoftHsm {
   /** The path of its PKCS#11 library. */
   readonly library: string;
@@ -117,7 +117,7 @@ export class SoftHsm {
   }
 }
 
-/** The driver with the function that makes keys, which Keyfold does not use. */
+/** The driver, with its function for making keys. Keyfold itself does not use that function. */
 interface MakingDriver extends Omit<Pkcs11Driver, 'PKCS11'> {
   readonly PKCS11: new () => Pkcs11 & {
     C_GenerateKey(session: Handle, mechanism: Mechanism, template: readonly Attribute[]): Handle;

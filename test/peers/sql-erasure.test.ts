@@ -1,4 +1,4 @@
-/** Erases partitions whose keys are in a real PostgreSQL or MariaDB, also while Asherah uses the table. */
+/** Erases partitions whose keys are in a real PostgreSQL or MariaDB database, even while Asherah uses the table. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { ensureKeys } from '../../local/function-environment.ts';
@@ -50,7 +50,7 @@ async function setUp(kind: SqlKind, { zone = kind === 'PostgreSQL' ? 'UTC' : '+0
   const { metastore, close } = database.open();
   const operator = OperatorFixture.at('http://127.0.0.1:9');
   const { clock } = operator;
-  // Asherah has the true time. Its new keys get later dates than the keys of this service.
+  // Asherah uses the true time. Its new keys get later dates than the keys of this service.
   clock.nowMs = Date.now() - 120 * MINUTE_MS;
   const service = (): SessionFactory =>
     new SessionFactory({ ...NAMES, metastore, kms: new StaticKms(GO_STATIC_KEY, {}), now: clock.now });
@@ -82,7 +82,9 @@ function answerOf(work: Promise<unknown>, done: string): Promise<string> {
   );
 }
 
-/** What cold processes answer when they open each record, when they seal, and for another partition. */
+/**
+ * The results of cold processes that open each record and then seal. Also checks that another partition's record opens.
+ */
 async function answers({ service, records, other }: World): Promise<string[]> {
   const open = (partition: string, record: DataRowRecord): Promise<string> =>
     answerOf(service().session(partition).decrypt(record), 'opened');
@@ -180,7 +182,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
       expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
       operator.adapters.openDatabase = openDatabase;
       clock.advance(MINUTE_MS);
-      // If the last write was made, there is nothing left to do.
+      // If the last write was made, nothing is left to do.
       const isOver = step === 'cancel' && n === 4 && when === 'after';
       expect((await erase(...options)).code).toBe(isOver ? 1 : 0);
       const expected = { begin: ['waiting', 3], cancel: ['none', 2], finish: ['deleted', 1] }[step];
@@ -299,7 +301,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
       KEYFOLD_METASTORE_URL: urlOf(kind),
       KEYFOLD_DYNAMODB_ENDPOINT: undefined,
     };
-    // The maintenance has the true time, so this erasure began two days ago.
+    // Maintenance uses the true time, so this erasure began two days ago.
     const { openErasureTables, close } = await operatorAdapters.openDatabase(urlOf(kind), 'KEYFOLD_METASTORE_URL');
     const at = Math.floor((Date.now() - 2 * DAY_MS) / 1000) as EpochSeconds;
     const due = (at + 86_400) as EpochSeconds;
@@ -362,7 +364,8 @@ describe.for([
     })();
     expect((await dates(world))[0]).toBe(TOMBSTONE_CREATED);
     expect(await answers(world)).toEqual(ERASED);
-    // The row of Asherah's key has no mark, so Keyfold opens what it sealed until an operator agrees to delete the row.
+    // The row of Asherah's key has no mark, so Keyfold opens what this key sealed until an operator agrees to delete
+    // the row.
     expect(await service().session('tenant').decryptJson(theirs)).toEqual(PAYLOAD);
 
     clock.advance(8 * DAY_MS);

@@ -23,7 +23,7 @@ describe.for(KINDS)('%s', (kind) => {
   const isPostgres = kind === 'PostgreSQL';
   let database: SqlDatabase;
   let one: OpenMetastore;
-  /** A server that accepts connections and never answers. */
+  /** A server that accepts connections but never responds. */
   const silent = createServer((socket) => void sockets.push(socket));
   const sockets: Socket[] = [];
 
@@ -94,8 +94,8 @@ describe.for(KINDS)('%s', (kind) => {
     it('distinguishes IDs that a collation considers equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // The dates differ by one second, because the primary key of a table with such a collation treats the IDs as
-      // equal.
+      // The dates differ by one second. With a collation that treats the IDs as equal, the primary key would otherwise
+      // reject the rows.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
       for (const row of rows) {

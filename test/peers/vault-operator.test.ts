@@ -59,8 +59,8 @@ async function keyfold(...args: string[]): Promise<{ code: number; answer: unkno
 }
 
 /**
- * The checks that `keyfold doctor` reports with the state `fault`. It also warns that the emulator's table has no
- * deletion protection.
+ * The checks that `keyfold doctor` reports with the state `fault`. The command also warns that the emulator's table has
+ * no deletion protection.
  */
 async function faults(): Promise<HealthCheck[]> {
   const { code, answer } = await keyfold('doctor');

@@ -1,8 +1,8 @@
 import type { ErasureTables } from '../../src/maintenance/erasure-table.ts';
 
 /**
- * Access to a key table that fails at the n-th write, before or after the table has done it.
- * @param fail default: throws, as if the process had been killed
+ * Wraps the access to a key table so that the n-th write fails, before or after the table has carried it out.
+ * @param fail makes the write fail. Default: throws, as if the process had been killed
  */
 export function failingAt(
   real: ErasureTables,
@@ -48,7 +48,7 @@ function killed(): Promise<never> {
 }
 
 /**
- * The step, the number of the write, and whether the command is killed before or after that write. For example, `begin`
+ * The step, the number of the write, and whether the command is killed before or after the write. For example, `begin`
  * writes the register entry, one tombstone and two marks, and `finish` makes two deletions and writes the register
  * entry.
  */

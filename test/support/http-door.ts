@@ -16,7 +16,7 @@ export function sampleEvent(name: string): Event {
   return JSON.parse(readFileSync(file, 'utf8')) as Event;
 }
 
-/** A POST request for a partition, which IAM has authorized. */
+/** A POST request for a partition. IAM has authorized the request. */
 export function request(operation: string, body: unknown, partition = 'tenant-1'): Event {
   const event = sampleEvent('api-encrypt-iam');
   event.pathParameters = { partition, operation };

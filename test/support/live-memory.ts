@@ -20,8 +20,8 @@ const MASTER = Buffer.alloc(32, 7);
 const NAMES = { service: 'orders', product: 'shop' };
 
 /**
- * Collects garbage every 100 milliseconds, and at the end writes the largest size that remained after a collection to a
- * file.
+ * Collects garbage every 100 milliseconds. At the end, writes a file with the largest size that remained after a
+ * collection.
  */
 const SAMPLER = `
 import { writeFileSync } from 'node:fs';

@@ -68,7 +68,7 @@ export function mustConform(event: Event, { status, headers, body }: Answer): vo
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/** An event of a REST API, or in payload format 1.0, has other member names than {@link Event}. */
+/** Events of a REST API, and events in payload format 1.0, have other member names than {@link Event}. */
 function methodOf(event: Event): string {
   return (event as { httpMethod?: string }).httpMethod ?? event.requestContext.http.method;
 }

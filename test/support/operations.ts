@@ -11,7 +11,7 @@ export type Answer = Record<string, unknown>;
 export interface Operator {
   /** Runs an operation and returns its result as JSON text. The body is a value, or the exact JSON text. */
   readonly ask: (operation: OperationName, body: unknown, partition?: string) => Promise<string>;
-  /** Like {@link ask}, but returns the parsed answer. */
+  /** Like {@link ask}, but returns the parsed result. */
   readonly answer: (operation: OperationName, body: unknown, partition?: string) => Promise<Answer>;
   /** The codes of the failed batch items so far. */
   readonly itemFailures: KeyfoldError[];

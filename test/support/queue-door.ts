@@ -21,7 +21,7 @@ export const QUEUE_CONFIG: QueueConfig = {
   longestRetryDelaySeconds: 900,
 };
 
-/** Returns the error of sending a message, if any. It is called for each message in each call. */
+/** Returns the error for a message that cannot be sent, if any. The fake calls this for each message in each call. */
 type Interference = (queueUrl: string, message: OutgoingMessage, call: number) => SendFault | undefined;
 
 /** Fake queues that keep the messages that they receive. A test can make calls fail. */

@@ -29,7 +29,7 @@ export interface TrialStore {
 
 interface TrialOptions {
   readonly rows: number;
-  /** The maximum rate of each run, so that it lasts long enough to be killed. */
+  /** The maximum rate of each run, so that the run lasts long enough to be killed. */
   readonly rate: number;
   /** How often each run is killed. */
   readonly kills: number;
@@ -84,7 +84,8 @@ export async function tryReencryption(
         const args = ['reencrypt', store.source, '--field', 'card', '--verb', 'rewrap', '--rate', String(rate)];
         args.push('--quarantine', quarantine, '--checkpoint', checkpoint, '--json');
         const killed = await runKilled(args, environment, checkpoint, ends);
-        // Add in a statement without `await`. Otherwise it would read `kills` before the other run has added to it.
+        // Add in a statement without `await`. Otherwise the statement would read `kills` before the other run has added
+        // to it.
         kills += killed;
         const lines = (await readFile(quarantine, 'utf8')).trimEnd().split('\n');
         return lines.map((line) => (JSON.parse(line) as { row: string }).row);
@@ -148,7 +149,7 @@ async function sealed(sessions: SessionFactory, i: number, version: number): Pro
   return encodeCompactRecord(record, 'bytes') ?? '';
 }
 
-/** Fills the store with records under a key that is an hour old. Returns the poison rows and their texts. */
+/** Fills the store with records that were sealed under an hour-old key. Returns the poison rows and their texts. */
 async function fill(store: TrialStore, keyTable: string, rows: number): Promise<Map<string, string>> {
   const before = service(keyTable, HOUR_MS);
   const poison = new Map<string, string>();
@@ -185,7 +186,7 @@ function startWriter(store: TrialStore, keyTable: string, rows: number): { stop:
   const stopping = new AbortController();
   const work = async (lane: number): Promise<void> => {
     while (!stopping.signal.aborted) {
-      // Each lane has rows of its own, so that the last write of a row is known.
+      // Each lane has its own rows, so that the last write of each row is known.
       const i = Math.floor(Math.random() * (rows / 4)) * 4 + lane;
       if (i >= rows || isPoison(i)) continue;
       const version = (versions.get(i) ?? 0) + 1;

@@ -1,6 +1,6 @@
 import { startStub, type StubAnswer, type StubRequest, type StubServer } from './stub-server.ts';
 
-/** The quotas of the account by their codes. KMS's quota names the metric that counts its use, as AWS's does. */
+/** The account's quotas by their codes. As in AWS, KMS's quota names the metric that counts its use. */
 const QUOTAS: Readonly<Record<string, object>> = {
   'L-6E3AF000': {
     Value: 10_000,

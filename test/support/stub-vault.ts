@@ -100,7 +100,7 @@ export class StubVault {
     return new StubVault(server, await listen(server, 0), cluster);
   }
 
-  /** Gives the address a fault, or ends its fault. */
+  /** Injects a fault into this address, or ends the fault. */
   async befall(fault: VaultFault | undefined): Promise<void> {
     if (this.#fault === 'refuse') await listen(this.#server, this.#port);
     this.#fault = fault;

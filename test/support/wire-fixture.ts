@@ -77,7 +77,7 @@ export class WireFixture {
     client.destroy();
   }
 
-  /** Sets a fault for a region of the emulator. */
+  /** Injects a fault into a region of the emulator. */
   setFault(region: string, fault: FaultInput): void {
     this.kms.setFault(region, fault);
   }

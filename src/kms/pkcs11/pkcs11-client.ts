@@ -33,7 +33,7 @@ export class Pkcs11Client implements Region {
   }
 
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Pkcs11Wrap> {
-    // Copy only these bytes for the thread, and not the memory around them.
+    // Copy only these bytes for the thread, not the memory around them.
     const copy = Uint8Array.from(viewOf(key));
     try {
       const answer = await this.#call('Encrypt', { op: 'wrap', key: copy }, deadline);

@@ -46,7 +46,7 @@ export interface Pkcs11 {
 
 export interface Pkcs11Driver {
   readonly PKCS11: new () => Pkcs11;
-  /** The package's number for GCM parameters. */
+  /** The number of the type "GCM parameters" in the package. */
   readonly CK_PARAMS_AES_GCM: number;
 }
 

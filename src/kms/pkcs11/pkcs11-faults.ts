@@ -23,12 +23,15 @@ const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY']);
 const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
 /**
- * Libraries return one of these codes if they cannot open bytes. SoftHSM returns the first one for other faults, too.
+ * Libraries return one of these codes if they cannot open bytes. SoftHSM returns the first code for other faults, too.
  */
 const PERHAPS_CORRUPT =
   /^CKR_(?:GENERAL_ERROR|FUNCTION_FAILED|ARGUMENTS_BAD|DEVICE_ERROR|(?:ENCRYPTED_)?DATA_|WRAPPED_KEY_|SIGNATURE_)/;
 
-/** Converts an error from `pkcs11js` or from Keyfold. The fault contains its message only if that is a PKCS#11 code. */
+/**
+ * Converts an error from `pkcs11js` or from Keyfold. The fault contains the error's message only if the message is a
+ * PKCS#11 code.
+ */
 export function tokenFaultOf(error: unknown): TokenFault {
   if (error instanceof TokenError) return error.fault;
   const errorName = codeOf(error) ?? 'UnknownError';

@@ -24,12 +24,12 @@ const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
 
 /**
  * Wraps System Keys with an AES key in a hardware security module (HSM), through the manufacturer's PKCS#11 library.
- * The AES key never leaves the HSM. Install the package `pkcs11js` 2 beside Keyfold.
+ * The AES key never leaves the HSM. Install version 2 of the package `pkcs11js` beside Keyfold.
  *
  * Calls to the library block, so they run one at a time in a separate thread, over one session. A process makes one
- * call to load its System Key, however many partitions it uses. After a failure, Keyfold finalizes the library
- * and initializes it again, because some libraries look for tokens only then. So no other part of the process may use
- * the same library.
+ * call to load its System Key, even if it uses many partitions. After a failure, Keyfold finalizes the library and
+ * initializes it again, because some libraries look for tokens only then. So no other part of the process may use the
+ * same library.
  *
  * An attacker who knows a System Key and can write to the table can give its row another date, as with
  * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this
@@ -89,7 +89,7 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
     checkDeadline(deadline);
     const wrap = decodeWrap(wrapped);
     if (wrap === undefined) return { unreadable: NOT_WRAPPED };
-    // A row must not make Keyfold use a key that is meant for something else.
+    // A key row must not make Keyfold use a key that has another purpose.
     if (!this.#keyLabels.includes(wrap.keyLabel)) {
       throw new KeyfoldError('KmsMisconfigured', 'The key that wraps this System Key is not in keyLabels.');
     }

@@ -19,12 +19,12 @@ export class Pkcs11Library {
     this.#loadDriver = loadDriver;
   }
 
-  /** The number that `pkcs11js` has for GCM parameters. */
+  /** The number of the type "GCM parameters" in `pkcs11js`. */
   get gcmParameters(): number | undefined {
     return this.#driver?.CK_PARAMS_AES_GCM;
   }
 
-  /** Loads and initializes the library, unless that has been done already. */
+  /** Loads and initializes the library, unless it is already initialized. */
   open(): Pkcs11 {
     const loaded = (this.#loaded ??= this.#load());
     if (this.#isInitialized) return loaded;
@@ -44,7 +44,7 @@ export class Pkcs11Library {
     try {
       this.#loaded?.C_Finalize();
     } catch {
-      // The next call initializes the library again, whatever its state is now.
+      // Ignore the error, because the next call initializes the library again.
     }
   }
 
@@ -64,7 +64,7 @@ export class Pkcs11Library {
   }
 }
 
-/** Calls the library. Ignores the error with this code, which means that the same call was made before. */
+/** Calls the library. Ignores the error with this code, which means that an earlier call did the same. */
 export function unlessAlready(code: string, call: () => void): void {
   try {
     call();

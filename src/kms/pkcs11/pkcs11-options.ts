@@ -16,7 +16,7 @@ import {
 import { numberFaults } from '../../input/defaults.ts';
 import type { KmsEvents } from '../failover.ts';
 
-/** The mechanisms by which a token can wrap a System Key, in the order of preference. */
+/** The mechanisms with which a token can wrap a System Key, in the order of preference. */
 export const MECHANISMS = ['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const;
 
 /**
@@ -78,7 +78,7 @@ export function checkedPkcs11Options(options: unknown): CheckedPkcs11Options {
   };
 }
 
-/** Lists every fault of options that have the right types. */
+/** Lists everything that is wrong with options that have the right types. */
 export function pkcs11Faults({ library, tokenLabel, keyLabels, requestTimeoutMs }: CheckedPkcs11Options): string[] {
   return [
     ...(library === '' || library.includes('\0') ? ['library is not the path of a library'] : []),

@@ -5,12 +5,12 @@ import { errorNameOf } from '../../errors.ts';
 import type { TokenAnswer, TokenCall, TokenSettings } from './pkcs11-token.ts';
 import type { AnswerMessage, CallMessage } from './pkcs11-worker.ts';
 
-/** The threads of this process, by the path of their library. */
+/** The threads of this process, keyed by the path of their library. */
 const THREADS = new Map<string, Pkcs11Thread>();
 
 /**
- * Returns the thread of a library. All tokens of the library share it, because the library has one state for the whole
- * process, and no call may be in progress while it is initialized again.
+ * Returns the thread of a library. All tokens of the library share the thread, because the library has one state for
+ * the whole process. No call may be in progress while the library is initialized again.
  */
 export function threadOf(library: string): Pkcs11Thread {
   const thread = THREADS.get(library) ?? new Pkcs11Thread(library);
@@ -18,7 +18,7 @@ export function threadOf(library: string): Pkcs11Thread {
   return thread;
 }
 
-/** Sends calls to a thread of its own, which starts with the first call. It does not keep the process alive. */
+/** Sends calls to a separate thread, which starts with the first call. It does not keep the process alive. */
 class Pkcs11Thread {
   readonly #library: string;
   readonly #waiting = new Map<number, (answer: TokenAnswer) => void>();
@@ -30,7 +30,7 @@ class Pkcs11Thread {
   }
 
   /**
-   * Calls the library. The thread makes one call at a time, and does not stop a call after its caller has left.
+   * Calls the library. The thread makes one call at a time. It does not stop a call if the caller no longer waits.
    * @throws the signal's reason if the signal aborts first. A key that arrives after that is zeroed.
    */
   async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
@@ -55,7 +55,8 @@ class Pkcs11Thread {
     const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });
     let errorName = 'ThreadEnded';
     worker.on('message', ({ id, answer }: AnswerMessage) => this.#settle(id, answer));
-    // An error ends the thread, for example if a bundle lacks its file. The next call starts another thread.
+    // An error ends the thread, for example if the thread's file is missing from a bundle. The next call starts another
+    // thread.
     worker.once('error', (error) => (errorName = errorNameOf(error)));
     worker.once('exit', () => {
       this.#worker = undefined;

@@ -32,11 +32,11 @@ export interface TokenSettings {
   readonly tokenLabel: string;
   /** The label of the key that wraps. */
   readonly keyLabel: string;
-  /** Undefined: the first mechanism, in the order of preference, that the token has. */
+  /** If undefined, Keyfold uses the first mechanism in the order of preference that the token has. */
   readonly mechanism: Pkcs11Mechanism | undefined;
 }
 
-/** What the main thread asks for. */
+/** What the main thread asks the worker thread to do. */
 export type TokenCall =
   | { readonly op: 'connect'; readonly pin: string }
   | { readonly op: 'wrap'; readonly key: Uint8Array }
@@ -46,7 +46,7 @@ export type TokenAnswer =
   | { readonly op: 'connected' }
   | { readonly op: 'wrapped'; readonly wrap: Pkcs11Wrap }
   | { readonly op: 'unwrapped'; readonly key: Buffer }
-  /** There is no session, so the main thread must connect. `fault` says why the last session ended. */
+  /** There is no session, so the main thread must log in. `fault` says why the last session ended. */
   | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
   | { readonly op: 'failed'; readonly fault: TokenFault };
 
@@ -54,10 +54,12 @@ export type TokenAnswer =
 interface Session {
   readonly hsm: Pkcs11;
   readonly handle: Handle;
-  /** The keys that were found, by their labels. */
+  /** The keys that were found, keyed by their labels. */
   readonly keys: Map<string, Handle>;
   readonly mechanism: Pkcs11Mechanism;
-  /** The library's generation when the session began. The session has ended if the library now has another one. */
+  /**
+   * The library's generation when the session began. If the library now has another generation, the session has ended.
+   */
   readonly generation: number;
 }
 
@@ -75,8 +77,8 @@ const MORE_BYTES = 64;
 const PIN_INCORRECT = 'CKR_PIN_INCORRECT';
 
 /**
- * One token, over one session. All methods of a PKCS#11 library block, so it runs in a thread of its own, which makes
- * one call at a time. A second session would never be in use.
+ * One token, over one session. All methods of a PKCS#11 library block, so this class runs in a separate thread, which
+ * makes one call at a time. A second session would never be used.
  */
 export class Pkcs11Token {
   readonly #settings: TokenSettings;
@@ -147,7 +149,10 @@ export class Pkcs11Token {
     return found;
   }
 
-  /** Wraps a key, and checks that it opens again. Some HSMs replace the GCM nonce with one that they do not return. */
+  /**
+   * Wraps a key, and checks that it opens again. Some HSMs replace the GCM nonce with another nonce that they do not
+   * return.
+   */
   #wrap(session: Session, key: Buffer): Pkcs11Wrap {
     const { keyLabel } = this.#settings;
     try {
@@ -184,7 +189,7 @@ export class Pkcs11Token {
   }
 
   /**
-   * Whether the token opens what it has just wrapped. If so, and it does not open other bytes, those bytes are at
+   * Whether the token opens what it has just wrapped. If it does, but does not open other bytes, those bytes are at
    * fault.
    */
   #works(session: Session): boolean {
@@ -235,7 +240,10 @@ export class Pkcs11Token {
   }
 }
 
-/** Finds the key with a label. @throws TokenError if there is none, more than one, or one that can leave the token */
+/**
+ * Finds the key with a label. @throws TokenError if there is no such key, if there are several, or if the key can leave
+ * the token
+ */
 function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
   const known = keys.get(label);
   if (known !== undefined) return known;
@@ -254,7 +262,8 @@ function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
     { type: CKA_VALUE_LEN },
   ]);
   if (extractable?.value[0] !== 0) throw new TokenError('misconfigured', 'KeyExtractable');
-  // The value is a number in the machine's byte order. Of the AES key lengths, only 32 contains this byte.
+  // The value is a number in the machine's byte order. Among the AES key lengths, only the number 32 contains this
+  // byte.
   if (length === undefined || !length.value.includes(KEY_BYTES)) throw new TokenError('misconfigured', 'KeyTooShort');
   keys.set(label, key);
   return key;

@@ -1,4 +1,4 @@
-/** The thread in which the calls of a PKCS#11 library block. */
+/** The thread that calls a PKCS#11 library, because these calls block. */
 import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Pkcs11Driver } from './pkcs11-driver.ts';
@@ -22,7 +22,7 @@ const library = new Pkcs11Library(
   workerData as string,
   () => createRequire(import.meta.url)('pkcs11js') as Pkcs11Driver,
 );
-/** The tokens, by their settings. */
+/** The tokens, keyed by their settings. */
 const tokens = new Map<string, Pkcs11Token>();
 
 function tokenOf(settings: TokenSettings): Pkcs11Token {
@@ -34,7 +34,7 @@ function tokenOf(settings: TokenSettings): Pkcs11Token {
 
 parentPort?.on('message', ({ id, settings, call }: CallMessage) => {
   const answer = tokenOf(settings).answer(call);
-  // This copies the bytes, so zero the originals.
+  // `postMessage` copies the bytes, so zero the originals.
   parentPort?.postMessage({ id, answer } satisfies AnswerMessage);
   if (call.op === 'wrap') call.key.fill(0);
   if (answer.op === 'unwrapped') answer.key.fill(0);

@@ -17,7 +17,7 @@ const MAX_WRAP_LENGTH = 1024;
 
 const NAMES: Readonly<Record<Pkcs11Mechanism, string>> = { CKM_AES_GCM: 'gcm', CKM_AES_KEY_WRAP_PAD: 'kwp' };
 
-/** Encodes a wrap as ASCII: `pkcs11:`, `gcm` or `kwp`, the label percent-encoded, and the bytes in base64. */
+/** Encodes a wrap as ASCII: `pkcs11:`, `gcm` or `kwp`, the percent-encoded label, and the bytes in base64. */
 export function encodeWrap({ mechanism, keyLabel, bytes }: Pkcs11Wrap): Buffer {
   return Buffer.from(`pkcs11:${NAMES[mechanism]}:${encodeURIComponent(keyLabel)}:${bytes.toString('base64')}`);
 }

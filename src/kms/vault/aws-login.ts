@@ -3,12 +3,12 @@ import { SignatureV4 } from '@smithy/signature-v4';
 import { Sha256 } from '../../crypto/sha256.ts';
 import { isIdentity, type Credentials } from '../../connections/sdk-client.ts';
 
-/** The AWS identity of a login, and where Vault sends the request that proves it. */
+/** The AWS identity for a login, and where Vault sends the request that proves the identity. */
 interface AwsLogin {
   readonly credentials: Credentials;
   /** If undefined, Vault sends the request to the global endpoint of STS. */
   readonly region?: string | undefined;
-  /** The value of the header that this Vault requires, so that another server cannot use the request. */
+  /** The value of the header that this Vault server requires, so that another server cannot use the request. */
   readonly serverId?: string | undefined;
 }
 

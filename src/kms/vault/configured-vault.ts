@@ -7,8 +7,7 @@ import type { VaultAuth, VaultSecret } from './vault-auth.ts';
 export { VaultKms } from './vault-kms.ts';
 
 /**
- * How to log in, as a function's settings describe it. Secrets are in files, because other people can read the
- * settings.
+ * How to log in, according to a function's settings. Secrets are in files, because other people can read the settings.
  */
 export interface VaultLogin {
   readonly method: VaultAuth['method'];
@@ -31,7 +30,7 @@ export function authOf(login: VaultLogin): VaultAuth {
   return { method, role, credentials: defaultProvider(), region, serverId, mount };
 }
 
-/** Reads the certificates of a file. @throws KeyfoldError `InvalidConfiguration` if the file cannot be read */
+/** Reads the certificates in a file. @throws KeyfoldError `InvalidConfiguration` if the file cannot be read */
 export async function certificatesIn(file: string | undefined): Promise<string | undefined> {
   if (file === undefined) return undefined;
   return readFile(file, 'utf8').catch(() => {

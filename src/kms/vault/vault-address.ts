@@ -12,7 +12,7 @@ import { faultOf } from './vault-faults.ts';
 import { VaultHttp, type VaultAnswer } from './vault-http.ts';
 import { VaultToken } from './vault-token.ts';
 
-/** What the addresses of one Vault have in common. */
+/** The options that all addresses of one Vault share. */
 export interface VaultSettings {
   readonly transitKey: string;
   readonly transitMount: string;
@@ -60,8 +60,8 @@ export class VaultAddress implements Region {
 
   /**
    * Calls the transit engine, after a login if one is due. The timeout includes the login.
-   * @param read takes the result from the response's data. It is not called after an abort, since no caller would own a
-   * key then.
+   * @param read extracts the result from the response's data. It is not called after an abort, because no caller would
+   * own a key then.
    */
   async #call<T>(
     action: 'Encrypt' | 'Decrypt',
@@ -80,7 +80,7 @@ export class VaultAddress implements Region {
     });
   }
 
-  /** Sends a request, and once more with a new token if Vault refuses the token. */
+  /** Sends a request. If Vault refuses the token, sends the request once more with a new token. */
   async #transit(action: KmsAction, body: object, attempt: Deadline): Promise<VaultAnswer> {
     const { transitMount, transitKey } = this.#settings;
     const path = `${transitMount}/${action === 'Encrypt' ? 'encrypt' : 'decrypt'}/${transitKey}`;
@@ -89,13 +89,13 @@ export class VaultAddress implements Region {
     const token = await this.#token.get(action, attempt);
     const answer = await send(token);
     if (answer.status !== 403) return answer;
-    // The token may have expired or been revoked before its time.
+    // The token may have expired early, or it may have been revoked.
     const another = await this.#token.get(action, attempt, token);
     return another === token ? answer : send(another);
   }
 }
 
-/** Removes trailing slashes. A regular expression would take quadratic time for an address of many slashes. */
+/** Removes trailing slashes. A regular expression would take quadratic time for an address with many slashes. */
 function withoutSlashes(address: string): string {
   let end = address.length;
   while (address[end - 1] === '/') end -= 1;

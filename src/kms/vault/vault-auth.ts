@@ -74,7 +74,7 @@ export function checkedAuth(given: unknown): VaultAuth {
   return optionsOf<VaultAuth>(given, 'options.auth', TYPES[method as VaultAuth['method']]);
 }
 
-/** Lists every fault of an auth method whose members have the right types. Shows no secret. */
+/** Lists everything that is wrong with an auth method whose members have the right types. Shows no secret. */
 export function authFaults(auth: VaultAuth): string[] {
   const faults: string[] = [];
   const fault = (is: boolean, text: string): unknown => is && faults.push(text);
@@ -101,7 +101,7 @@ export function isHeaderValue(text: string): boolean {
 
 /**
  * The body of a login.
- * @throws whatever a caller's function throws, which may quote a secret
+ * @throws any error that a caller's function throws. It may quote a secret.
  */
 export async function loginBody(auth: Exclude<VaultAuth, { method: 'token' }>, now: Date): Promise<object> {
   if (auth.method === 'approle') {
@@ -117,7 +117,7 @@ export async function loginBody(auth: Exclude<VaultAuth, { method: 'token' }>, n
 }
 
 /**
- * A secret without white space at its ends, which files often have.
+ * A secret without the white space that files often have at their ends.
  * @throws TypeError if a function does not return a secret
  */
 export async function secretOf(secret: VaultSecret): Promise<string> {

@@ -2,12 +2,12 @@ import { signatureFaultNamed } from '../../connections/signature-fault.ts';
 import { RegionFault, type FaultClass, type KmsAction } from '../region-fault.ts';
 import type { VaultAnswer } from './vault-http.ts';
 
-/** What Vault and OpenBao say about a ciphertext that no version of the key can open. */
+/** The error messages of Vault and OpenBao for a ciphertext that no version of the key can open. */
 const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base64/i;
 /** The ciphertext's version is below `min_decryption_version`, was trimmed, or is newer than the key. */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
 const KEY_NOT_FOUND = /key not found/i;
-/** Answers of a standby node that does not forward requests. */
+/** Responses of a standby node that does not forward requests. */
 const STANDBY = /not active|standby/i;
 
 /** Vault's error messages for an AWS login: Vault could not reach STS, or STS responded with an error. */
@@ -16,8 +16,8 @@ const STS_STATUS = /received error code (\d{3}) from STS/i;
 const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;
 
 /**
- * Converts an unsuccessful response from Vault to a fault. The fault omits the response's texts, because the server at
- * an address might repeat the request in them.
+ * Converts an unsuccessful response from Vault to a fault. The fault omits the texts of the response, because the
+ * server at an address might repeat the request in them.
  * @param step whether Vault responded to the request itself, or to a login before it
  */
 export function faultOf(
@@ -51,7 +51,7 @@ function classOf(status: number, text: string, request: KmsAction | 'login'): [F
   return ['misconfigured', `HttpStatus${status}`];
 }
 
-/** An AWS login also depends on STS, on the clock of this machine and on credentials that expire. */
+/** An AWS login also depends on STS, on this machine's clock and on credentials that expire. */
 function classOfLogin(text: string): [FaultClass, string] {
   const [, status = 400] = STS_STATUS.exec(text) ?? [];
   const [, error = ''] = STS_ERROR.exec(text) ?? [];

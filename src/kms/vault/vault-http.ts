@@ -20,7 +20,7 @@ const MAX_ANSWER_BYTES = 65_536;
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
-/** Sends POST requests to one Vault address. Reuses connections, but not those from before a freeze. */
+/** Sends POST requests to one Vault address. Reuses connections, except connections from before a freeze. */
 export class VaultHttp {
   readonly #base: string;
   readonly #agent: Agent;
@@ -35,7 +35,7 @@ export class VaultHttp {
     this.#base = base;
     const isTls = base.startsWith('https:');
     this.#request = isTls ? httpsRequest : http.request;
-    // An address without TLS is on this machine. A proxy would read the token and the keys.
+    // An address without TLS is on this machine. Do not use a proxy, because it could read the token and the keys.
     const options = { ...(isTls && { proxyEnv: globalAgent.options.proxyEnv }), ...(ca !== undefined && { ca }) };
     const agents = keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }, options);
     this.#agent = isTls ? agents.httpsAgent : agents.httpAgent;
@@ -52,7 +52,7 @@ export class VaultHttp {
   /**
    * Sends a request. Does not follow redirects, because the token must go to configured addresses only. Sends the
    * request again if only its connection was at fault. After an error the guard closes idle connections, so the next
-   * attempt has a new one.
+   * attempt has a new connection.
    * @param body is zeroed once the response has arrived
    * @throws Error of Node if the connection fails, if the response is too long, or if the signal aborts
    */

@@ -19,15 +19,17 @@ import { nameOf } from './vault-address.ts';
 import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
 import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
-/** How Keyfold retries Vault's addresses: as it retries AWS regions, but without a minimum number of wraps. */
+/**
+ * How Keyfold retries calls to Vault's addresses. It does so as for AWS regions, but without a minimum number of wraps.
+ */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 
 /** Options of {@link VaultKms}. */
 export interface VaultKmsOptions {
   /**
    * The addresses of one Vault or OpenBao, in the order of preference, such as `https://vault.example.com:8200`. All
-   * must have the same transit key: nodes of one cluster, or clusters under performance replication. `http:` is allowed
-   * only for this machine, such as for a Vault Agent.
+   * must have the same transit key, so they are nodes of one cluster, or clusters under performance replication.
+   * `http:` is allowed only for this machine, such as for a Vault Agent.
    */
   readonly addresses: readonly string[];
   /** The name of the transit key. */
@@ -89,7 +91,7 @@ export function checkedVaultOptions(options: unknown): CheckedVaultOptions {
   };
 }
 
-/** Lists every fault of options that have the right types. Shows no secret. */
+/** Lists everything that is wrong with options that have the right types. Shows no secret. */
 export function vaultFaults(options: CheckedVaultOptions): string[] {
   const { addresses, transitKey, transitMount, namespace, auth, ca, requestTimeoutMs, failover } = options;
   return [
@@ -105,7 +107,7 @@ export function vaultFaults(options: CheckedVaultOptions): string[] {
   ];
 }
 
-/** Addresses are named by their place in the list, because a wrong one may contain a password. */
+/** Addresses are identified by their position in the list, because a wrong address may contain a password. */
 function addressFaults(addresses: readonly string[]): string[] {
   if (addresses.length === 0) return ['addresses is empty: name at least one'];
   const faults = addresses.flatMap((address, i) => {

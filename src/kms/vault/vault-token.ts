@@ -15,7 +15,7 @@ interface Token {
   readonly sinceMs: number;
   /** 0 if the token does not expire, or if its life is not known. */
   readonly leaseMs: number;
-  /** The lease of the login. Renewals close to the token's longest life get a shorter lease. */
+  /** The lease of the login. Renewals get a shorter lease when the token approaches its maximum life. */
   readonly firstLeaseMs: number;
   readonly renewable: boolean;
 }
@@ -44,8 +44,8 @@ export class VaultToken {
   }
 
   /**
-   * Returns a token that, according to the clock, has not expired. @param refused a token that Vault has refused, which
-   * is not returned again unless it is a fixed one
+   * Returns a token that has not expired, according to the clock. @param refused a token that Vault has refused. It is
+   * not returned again, unless it is a fixed token.
    * @throws RegionFault if the login fails
    */
   async get(action: KmsAction, deadline: Deadline, refused?: string): Promise<string> {
@@ -120,7 +120,8 @@ export class VaultToken {
 }
 
 /**
- * The lease of the token in a response, in milliseconds. 0 if the response names none, or if the token does not expire.
+ * The lease of the token in a response, in milliseconds. 0 if the response contains no lease, or if the token does not
+ * expire.
  */
 function leaseOf({ body }: VaultAnswer): number {
   const { lease_duration: seconds } = membersOf(body['auth']);

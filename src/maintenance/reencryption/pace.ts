@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../async/clock.ts';
 
-/** Bounds how much is spent per second, such as rows or capacity units. An idle second is not saved up. */
+/** Limits how much is spent per second, such as rows or capacity units. An idle second does not count for later. */
 export class Pace {
   readonly #perSecond: number;
   readonly #now: Clock;
@@ -16,7 +16,7 @@ export class Pace {
   /** Spends an amount. Resolves when enough time has passed for everything that was spent before. */
   async spend(amount: number): Promise<void> {
     const nowMs = this.#now();
-    // If the clock steps back, the old end would be too far ahead by as much as the step.
+    // If the clock steps back, the old end would be too far ahead, by the size of the step.
     if (nowMs < this.#lastMs) this.#freeAtMs = nowMs;
     this.#lastMs = nowMs;
     const atMs = Math.max(this.#freeAtMs, nowMs);

@@ -7,7 +7,7 @@ import type { Position, Row, RowSource } from './rows.ts';
 import { Tally, type Counts } from './tally.ts';
 import { keysOf, type Verbs } from './verbs.ts';
 
-/** Where a run stopped, and what it had counted by then. It is JSON. */
+/** Where a run stopped, and its counts up to then. It is JSON. */
 export interface Checkpoint {
   readonly position: Position;
   readonly counts: Counts;
@@ -25,8 +25,8 @@ export interface ReencryptionOptions {
   readonly source: RowSource;
   readonly verbs: Pick<Verbs, 'apply'>;
   /**
-   * Stores a row that could not be processed. Once the promise has resolved, the row must survive even if the process
-   * is killed.
+   * Stores a row that could not be processed. Once the promise has resolved, the stored row must survive even if the
+   * process is killed.
    */
   readonly quarantine: (row: QuarantinedRow) => Promise<void>;
   /** Called about every two seconds, and when the run stops at its time limit. */
@@ -43,7 +43,7 @@ export interface ReencryptionOptions {
 /** How many rows are processed at the same time. They wait for the source most of the time. */
 const CONCURRENCY = 64;
 const SAVE_INTERVAL_MS = 2000;
-/** How many times a row is read again because another writer has changed it. */
+/** How many times a row is read again if another writer has changed it. */
 const MAX_REREADS = 100;
 
 /** Re-encrypts the rows of a source. Meanwhile, other programs and other runs may write to the rows. */
@@ -60,7 +60,7 @@ export class Reencryption {
 
   /**
    * Re-encrypts all rows, beginning at a checkpoint.
-   * @param from where an earlier run stopped. Undefined to begin with the first row.
+   * @param from where an earlier run stopped. If undefined, the run begins with the first row.
    * @param runMs after how many milliseconds to stop. The run ends with the page in progress.
    * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
    * @throws KeyfoldError the error of KMS or of the metastore if it persists, because it does not concern a single row
@@ -78,7 +78,7 @@ export class Reencryption {
     for await (const rows of source.pages(from?.position)) {
       await this.#page(rows, tally);
       const nowMs = now();
-      // The absolute value is taken because a clock may be set back.
+      // Use the absolute value, because a clock may be set back.
       const isOver = nowMs >= endsAtMs();
       if (!isOver && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
       const position = await source.position();

@@ -6,17 +6,17 @@ export type Cell =
   | { readonly kind: 'json'; readonly text: string }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
 
-/** The cells that a run writes, by the names of their fields. */
+/** The cells that a run writes, keyed by the names of their fields. */
 export type Cells = ReadonlyMap<string, Cell>;
 
-/** A cell that was read. `unreadable` if the field holds something else. */
+/** A cell that was read. It is `unreadable` if the field holds anything else. */
 export type ReadCell = Cell | { readonly kind: 'unreadable' };
 
 /** A row as it was read. */
 export interface Row {
   /** Names the row in the quarantine. */
   readonly id: string;
-  /** The cells by the names of their fields. A field that the row lacks is absent. */
+  /** The cells, keyed by the names of their fields. A field that the row lacks is absent. */
   readonly cells: ReadonlyMap<string, ReadCell>;
   /** The partition that the row or the operator names. Undefined if only the record names it. */
   readonly partition: string | undefined;
@@ -24,20 +24,20 @@ export interface Row {
   readonly context: RecordContext | undefined;
 }
 
-/** The place in a source where a later run resumes. It is JSON that only its source reads. */
+/** The place in a source where a later run resumes. It is JSON that only this source can interpret. */
 export type Position = Readonly<Record<string, unknown>>;
 
 /** Rows whose records are re-encrypted: a DynamoDB table, a file, or a PostgreSQL table. */
 export interface RowSource<R extends Row = Row> {
   /**
-   * Reads the rows page by page. The caller asks for the next page after it has finished all rows of the last one, and
-   * has saved the {@link position} if it asked for one.
-   * @param from a {@link position} of an earlier run. Undefined to begin with the first row.
+   * Reads the rows page by page. The caller asks for the next page only after it has finished all rows of the last
+   * page. If it asked for the {@link position}, it must have saved it, too.
+   * @param from a {@link position} of an earlier run. If undefined, reading begins with the first row.
    */
   pages(from: Position | undefined): AsyncIterable<readonly R[]>;
   /**
    * Writes cells of a row if the row has not changed since it was read.
-   * @returns `changed` if another writer has changed or removed the row. Then nothing is written.
+   * @returns `changed`, without a write, if another writer has changed or removed the row
    */
   replace(row: R, cells: Cells): Promise<'written' | 'changed'>;
   /** Reads a row again. Undefined if it is gone. */
@@ -54,9 +54,9 @@ export interface FieldNames {
   readonly partitionField: string | undefined;
   /** The partition of every row, if no field names it. */
   readonly partition: string | undefined;
-  /** The entries of the context that are the same in every row. */
+  /** The context entries that are the same for every row. */
   readonly context: RecordContext | undefined;
-  /** The entries of the context whose values are in fields: maps the name of each entry to its field. */
+  /** The context entries whose values are in fields. Maps the name of each entry to its field. */
   readonly contextFrom: Readonly<Record<string, string>> | undefined;
 }
 

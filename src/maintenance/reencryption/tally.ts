@@ -21,7 +21,7 @@ export interface Counts {
   readonly skipped: number;
   /** The number of records in the rows after the run. */
   readonly records: number;
-  /** The number of quarantined rows in which a record does not parse. Its key is unknown. */
+  /** The number of quarantined rows with a record that cannot be parsed. The key of that record is unknown. */
   readonly malformed: number;
   /** How many records are left under each Intermediate Key. */
   readonly keys: readonly KeyCount[];
@@ -36,7 +36,7 @@ export class Tally {
   readonly #keys = new Map<string, { readonly id: string; readonly created: number; records: number }>();
   #malformed = 0;
 
-  /** @param counts the counts of the earlier run that this one continues */
+  /** @param counts the counts of the earlier run that this run continues */
   constructor(counts?: Counts) {
     if (counts === undefined) return;
     const { written, unchanged, quarantined, skipped, malformed, keys } = counts;
@@ -45,7 +45,7 @@ export class Tally {
     for (const key of keys) this.#keys.set(keyName(key as KeyCount & KeyMeta), { ...key });
   }
 
-  /** @param keys the keys of the row's records after the run. Undefined if a record does not parse. */
+  /** @param keys the keys of the row's records after the run. Undefined if a record cannot be parsed. */
   count(outcome: RowOutcome, keys: readonly KeyMeta[] | undefined): void {
     this.#rows[outcome] += 1;
     if (keys === undefined) this.#malformed += 1;

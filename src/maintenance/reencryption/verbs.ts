@@ -24,7 +24,7 @@ export type Verb = (typeof VERBS)[number];
 export const PLAINTEXT_FORMS = ['text', 'base64'] as const;
 export type PlaintextForm = (typeof PLAINTEXT_FORMS)[number];
 
-/** Opens ciphertexts that the AWS KMS action `Encrypt` made. */
+/** Opens ciphertexts from the AWS KMS action `Encrypt`. */
 export interface CiphertextOpener {
   /**
    * @returns the plaintext, which the caller zeroes
@@ -80,7 +80,8 @@ export class Verbs {
   }
 
   /**
-   * @throws KeyfoldError if a cell cannot be processed, or a key cannot be loaded. Then no cell of the row is written.
+   * @throws KeyfoldError if a cell cannot be processed, or a key cannot be loaded. In that case no cell of the row is
+   * written.
    */
   async apply(row: Row): Promise<Change> {
     const cells = new Map<string, Cell>();
@@ -242,7 +243,7 @@ export class Verbs {
 
 /**
  * The keys that the records of a row name.
- * @returns undefined if a record does not parse
+ * @returns undefined if a record cannot be parsed
  */
 export function keysOf({ cells }: Row): KeyMeta[] | undefined {
   try {

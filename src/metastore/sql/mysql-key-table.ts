@@ -12,7 +12,7 @@ export interface MySqlPool {
   getConnection(): Promise<MySqlConnection>;
 }
 
-/** The part of a connection of a {@link MySqlPool} that Keyfold uses. */
+/** The part of a {@link MySqlPool} connection that Keyfold uses. */
 export interface MySqlConnection {
   execute(query: never): Promise<unknown>;
   release(): void;
@@ -30,10 +30,10 @@ interface Query {
 
 type Row = readonly (string | null)[];
 
-/** Returns rows as arrays, regardless of the form that the caller's pool is set to. */
+/** Returns rows as arrays, even if the caller's pool has another setting. */
 const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 
-/** The bytes of a text in UTF-8, regardless of the character sets of the column and the connection. */
+/** The bytes of a text in UTF-8, whatever the character sets of the column and the connection. */
 const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
 
 // Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
@@ -41,7 +41,7 @@ const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
 const COLUMNS = `CAST(created AS CHAR), LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1})`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption_key`;
-/** The first condition is redundant, but only with it can the server begin in the middle of the primary key. */
+/** The first condition is redundant, but it lets the server begin in the middle of the primary key. */
 const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
 const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
@@ -110,7 +110,7 @@ async function send(on: MySqlConnection, query: Query): Promise<unknown> {
 }
 
 /**
- * Writes one row. Resolves to whether there was a row to write. @throws UnsafeSession if the server refused to write
+ * Writes one row. Resolves to true if there was a row to write. @throws UnsafeSession if the server refused to write
  */
 async function write(on: MySqlConnection, query: Query): Promise<boolean> {
   const { affectedRows } = (await send(on, query)) as { readonly affectedRows: number };
@@ -175,8 +175,8 @@ class Connections implements SqlPool<MySqlConnection> {
   stopping({ threadId }: MySqlConnection): ((on: MySqlConnection) => Promise<void>) | undefined {
     if (typeof threadId !== 'number') return undefined;
     return async (on) => {
-      // A proxy in between may use connection IDs of its own, which may belong to another connection on the server. So
-      // look at the query first.
+      // A proxy in between may use its own connection IDs. On the server, such an ID may belong to another connection.
+      // So look at the query first.
       const running = await send(on, {
         sql: "SELECT 1 FROM information_schema.processlist WHERE id = ? AND info LIKE '%encryption_key%'",
         values: [threadId],
@@ -201,8 +201,8 @@ class Connections implements SqlPool<MySqlConnection> {
 }
 
 /**
- * After these errors, the connection is unusable. Either the server ends it, or the server is read-only: then, after a
- * failover, a new connection leads to the new primary server.
+ * After these errors, the connection is unusable. Either the server ends it, or the server is read-only. In the second
+ * case, a new connection after a failover leads to the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_SERVER_SHUTDOWN',

@@ -13,7 +13,7 @@ export interface MySqlMetastoreOptions {
 }
 
 const METHODS = having('getConnection');
-/** A pool of `mysql2` itself uses callbacks instead of promises, and has a method `promise`. */
+/** A pool from `mysql2`, not `mysql2/promise`, uses callbacks and has a method `promise`. */
 const POOL: Type = {
   called: 'a pool of mysql2/promise',
   holds: (value) => METHODS.holds(value) && typeof (value as { readonly promise?: unknown }).promise !== 'function',
@@ -21,9 +21,9 @@ const POOL: Type = {
 const OPTIONS: Types<MySqlMetastoreOptions> = { pool: POOL, queryTimeoutMs: optional(NUMBER) };
 
 /**
- * Stores key records in a MySQL or MariaDB table with Asherah's schema, `encryption_key`. As in Asherah, `created`
- * holds the date in UTC, but written in the session's time zone. So all clients must use the same time zone, preferably
- * UTC.
+ * Stores key records in a MySQL or MariaDB table with Asherah's schema, `encryption_key`. As in Asherah, the text of
+ * `created` is a date in UTC, which the server reads in the session's time zone. So all clients must use the same time
+ * zone, preferably UTC.
  * @example
  * import { createPool } from 'mysql2/promise';
  *

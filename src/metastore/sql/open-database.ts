@@ -15,7 +15,7 @@ export interface Database {
 /** A query may take longer here than in a service, because it can read 500 rows. */
 const TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** One connection reads. The other one can stop the query of the first. */
+/** One connection reads. The other can stop its query. */
 const CONNECTIONS = 2;
 
 /**
@@ -30,7 +30,8 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
     const { Pool } = await driver('pg', () => import('pg'));
     const limits = { max: CONNECTIONS, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
     const pool = new Pool({ connectionString: url, ...limits });
-    // The query on a broken connection fails with the same error. Without a listener, Node would end the process.
+    // Without a listener, Node would end the process if a connection breaks. The query on the broken connection fails
+    // with the same error.
     pool.on('error', () => {});
     const at = ` at ${hostname}:${port || '5432'}`;
     const table = new PostgresKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });

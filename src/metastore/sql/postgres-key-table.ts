@@ -12,7 +12,7 @@ export interface PostgresPool {
   connect(): Promise<PostgresConnection>;
 }
 
-/** The part of a connection of a {@link PostgresPool} that Keyfold uses. */
+/** The part of a {@link PostgresPool} connection that Keyfold uses. */
 export interface PostgresConnection {
   query(query: never): Promise<unknown>;
   release(destroy?: boolean): void;
@@ -32,7 +32,7 @@ interface Answer {
   readonly rowCount: number | null;
 }
 
-/** Returns rows as arrays of PostgreSQL's text values, regardless of the parsers that the caller has set. */
+/** Returns rows as arrays of PostgreSQL's text values, even if the caller has set parsers. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
 // Some collations consider other IDs equal to this one. The second condition compares the IDs byte by byte.
@@ -109,8 +109,8 @@ function wholeSeconds(text: string | null | undefined): number | undefined {
 }
 
 /**
- * Stops the query of a connection. A pooler in between may use connection IDs of its own, which may belong to another
- * connection on the server. So this also compares the text of the query.
+ * Stops the query of a connection. A pooler in between may use its own connection IDs. On the server, such an ID may
+ * belong to another connection. So this function also compares the text of the query.
  */
 const CANCEL =
   'SELECT pg_cancel_backend(pid) ' +
@@ -165,7 +165,7 @@ class Connections implements SqlPool<PostgresConnection> {
 }
 
 /**
- * Ignores the error that a broken connection emits, which would otherwise end the process. The query on the connection
+ * Ignores the error that a broken connection emits. Otherwise it would end the process. The query on the connection
  * fails with the same error.
  */
 function ignore(): void {}

@@ -19,7 +19,7 @@ const OPTIONS: Types<PostgresMetastoreOptions> = {
 
 /**
  * Stores key records in a PostgreSQL table with Asherah's schema, `encryption_key`. If `created` is a TIMESTAMP without
- * time zone, the session's time zone must be the one in which the rows were written.
+ * time zone, the session's time zone must be the time zone in which the rows were written.
  * @example
  * import { Pool } from 'pg';
  *

@@ -3,10 +3,10 @@ import { invalidConfiguration } from '../../errors.ts';
 import { numberFaults } from '../../input/defaults.ts';
 import { databaseUnavailable, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 
-/** A pool of connections of one driver. */
+/** A driver's pool of connections. */
 export interface SqlPool<Connection> {
   acquire(): Promise<Connection>;
-  /** The driver's object that stays the same each time the pool hands out this connection. */
+  /** The driver's own object, which stays the same each time the pool hands out this connection. */
   identityOf(connection: Connection): object;
   /** Puts a connection back into the pool. */
   release(connection: Connection): void;
@@ -20,7 +20,7 @@ export interface SqlPool<Connection> {
   faultOf(error: unknown): SqlFault;
 }
 
-/** How to reach a table. */
+/** The options for reaching a table. */
 export interface SqlTableOptions {
   /** How long one attempt of a query may take. Default: 3000 milliseconds. */
   readonly queryTimeoutMs?: number | undefined;
@@ -62,7 +62,7 @@ export class SqlConnections<Connection> {
 
   /**
    * Runs a query. Repeats it if its connection breaks, if it takes too long, or if the server asks for another attempt.
-   * A repeated write may find the row that it has already written.
+   * If a write is repeated, it may find the row that the first attempt wrote.
    * @throws KeyfoldError `MetastoreUnavailable`, `InvalidRequest` if a column cannot hold a value, or the reason of the
    * deadline's signal
    */
@@ -83,8 +83,8 @@ export class SqlConnections<Connection> {
   }
 
   /**
-   * Asks the server to stop the query of a closed connection. This has a time limit and uses no old idle connection, so
-   * that no dead connection keeps its place in the pool.
+   * Asks the server to stop the query of a closed connection. The request has a time limit and uses no old idle
+   * connection, so that a dead connection does not keep its place in the pool.
    */
   async #stop(closed: Connection): Promise<void> {
     const stop = this.#pool.stopping(closed);
@@ -146,5 +146,5 @@ export class SqlConnections<Connection> {
   }
 }
 
-/** The fault of an attempt that took too long. */
+/** The error for an attempt that took too long. */
 const NO_ANSWER: SqlFault = { name: 'NoAnswerInTime', doesNotFit: false, isBroken: true, isTransient: true };

@@ -12,7 +12,7 @@ export interface SqlFault {
   readonly isTransient: boolean;
 }
 
-/** The code of a driver's error. If the error has no code, the name of its class. */
+/** The code of a driver's error, or the name of its class if it has no code. */
 export function faultName(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);
@@ -23,7 +23,7 @@ export function isSqlState(name: string): boolean {
   return /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
 }
 
-/** The error for a table that could not be read or written. Its cause names the database and the fault, for the log. */
+/** The error for a table that could not be read or written. For the log, its cause names the database and the fault. */
 export function databaseUnavailable(database: string, faultOrReason: string): KeyfoldError {
   return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
     cause: new Error(`${database} table encryption_key: ${faultOrReason}`),

@@ -32,7 +32,7 @@ export interface SqlKeyTable {
   select(selection: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]>;
   /** @throws KeyfoldError `InvalidRequest` if a column cannot hold its value */
   insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'>;
-  /** Replaces the text of a row if the text is still `from`. Resolves to true if it was. */
+  /** Replaces the text of a row if the text is still `from`. Resolves to true if it replaced the text. */
   replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean>;
   /** Deletes a row if its text is still `text`. Resolves to true if it was. */
   remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean>;
@@ -78,7 +78,8 @@ export class SqlMetastore implements Metastore, SystemKeyStore {
     for (const row of rows) {
       const read = readKeyRow(id, row);
       if (!('unreadable' in read)) records.push(read);
-      // End the list before an unreadable row, so that the row does not look absent. The latest row must be readable.
+      // End the list before an unreadable row, so that the row does not look absent. If the latest row is unreadable,
+      // throw.
       else if (records.length === 0) decodeKeyRow(id, row);
       else break;
     }

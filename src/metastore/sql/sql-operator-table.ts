@@ -8,7 +8,7 @@ import type { Database } from './open-database.ts';
 import { databaseUnavailable } from './sql-faults.ts';
 import { keyRowsOf } from './sql-key-rows.ts';
 
-/** How many times a revocation reads a row that other processes change at the same time. */
+/** How many times a revocation reads a row if other processes change it at the same time. */
 const MAX_ATTEMPTS = 3;
 
 /** An operator's access to Asherah's table in an SQL database. */

@@ -107,8 +107,8 @@ export class FreezeFixture {
 }
 
 /**
- * The number of idle connections to one server that remain after concurrent requests. The SDK's agents keep at most 50.
- * The HTTP client keeps all of them.
+ * The number of connections to one server that stay open and idle after concurrent requests. The SDK's agents keep at
+ * most 50. The HTTP client keeps all of them.
  */
 export function idleAfter(role: Role, requests: number): number {
   return role === 'HTTP' ? requests : Math.min(requests, 50);

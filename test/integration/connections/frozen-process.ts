@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcomes, Role, Round } from './freeze-worker.ts';
 
-/** A child process that a test can freeze, as Lambda does. */
+/** A child process that a test can freeze, as Lambda freezes a function's process. */
 export class FrozenProcess {
   readonly #child: ChildProcess;
   /** Rejects when the child process ends. */

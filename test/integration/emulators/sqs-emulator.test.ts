@@ -249,7 +249,7 @@ describe('SQS emulator: messages', () => {
   ] as const)('ReceiveMessage accepts a %s from %i to %i, and no other value', async ([name, min, max]) => {
     const QueueUrl = queue();
     const receive = async (value: number): Promise<string> => {
-      // A message ends a long poll at once.
+      // A new message ends a long poll at once.
       await send(QueueUrl);
       return nameOf(client.send(new ReceiveMessageCommand({ QueueUrl, [name]: value })));
     };

@@ -21,8 +21,8 @@ beforeAll(async () => {
 afterAll(() => Promise.all([regional.close(), emulators.dynamoDb.close(), emulators.kms.close()]));
 
 /**
- * Two regions, with one record per region of `tenant` and of `tenant-2`. Every row takes the maximum time to reach the
- * other region.
+ * Two regions. In each, one record of `tenant` and one of `tenant-2` were sealed. Every row takes the maximum time to
+ * reach the other region.
  */
 async function open(): Promise<{
   readonly world: TwoRegions;

@@ -14,7 +14,7 @@ export interface Process {
   readonly service: SessionFactory;
 }
 
-/** The region of the processes without a region suffix. */
+/** The region of the processes that use no region suffix. */
 export const [LEGACY_REGION] = REGIONS;
 
 const PROCESSES_A_REGION = 3;
@@ -34,7 +34,7 @@ export interface FleetOptions {
   readonly suffixed: boolean;
 }
 
-/** The processes of a service in two regions. A ledger records and checks the records that they return. */
+/** The processes of a service in two regions. A ledger keeps and checks the records that they return. */
 export class Fleet {
   /** Several processes in each region, and an older one without a region suffix. */
   readonly #processes: Process[];
@@ -128,7 +128,7 @@ export class Fleet {
     }
   }
 
-  /** Records what a process returned, and checks that its keys were allowed to seal. */
+  /** Enters what a process returned into the ledger, and checks that its keys were allowed to seal. */
   async #enter(
     process: Process,
     { partition, payload, record }: { partition: string; payload: Buffer; record: DataRowRecord },

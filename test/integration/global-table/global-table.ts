@@ -17,9 +17,12 @@ export interface Replica {
 /** The timing of the replication. */
 export interface LinkOptions {
   readonly now: Clock;
-  /** The maximum time that a row takes. Times vary, so a later write may overtake an earlier one. */
+  /**
+   * The maximum time that a row takes to reach the other replica. Times vary, so a later write may overtake an earlier
+   * one.
+   */
   readonly lagMs: number;
-  /** Returns a random number from 0 up to 1, which determines how long a row takes. */
+  /** Returns a random number from 0 up to 1, which determines how long the next row takes. */
   readonly draw: () => number;
 }
 
@@ -100,7 +103,7 @@ export class GlobalTable {
     this.#cut = true;
   }
 
-  /** Connects the replicas again. Rows that had to wait start on their way now. */
+  /** Connects the replicas again. Rows that had to wait are sent now. */
   heal(): void {
     if (!this.#cut) return;
     this.#cut = false;

@@ -20,7 +20,9 @@ export interface RunResult {
   readonly lost: readonly string[];
 }
 
-/** Runs the steps that a seed determines on a service in two regions, and waits until all rows have been replicated. */
+/**
+ * Runs steps on a service in two regions, and waits until all rows have been replicated. A seed determines the steps.
+ */
 export async function run(emulators: Emulators, seed: number, suffixed: boolean): Promise<RunResult> {
   const seeded = new Seeded(seed);
   const steps = drawSteps(seeded, STEPS);
@@ -164,8 +166,8 @@ class Run {
   }
 
   /**
-   * Revokes one of the latest keys of a region, in the region's own replica. Without region suffixes, it may pick any
-   * key.
+   * Revokes one of the latest keys of a region, in the region's own replica. Without region suffixes, the key may
+   * belong to any region.
    */
   async #revoke(region: Region, pick: number): Promise<void> {
     const table = this.#world.keyTables[region];

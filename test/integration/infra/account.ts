@@ -33,7 +33,7 @@ const OTHERS = {
   decrypts: `arn:aws:iam::${OTHER_ACCOUNT}:role/reader`,
 };
 
-/** The principals that a strict key names. */
+/** The principals that the policy of a strict key names. */
 export const STRICT = {
   both: `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-ApiRole-ABC1`,
   decrypts: `arn:aws:iam::${ACCOUNT}:role/keyfold-roles-OpenRole-ABC1`,

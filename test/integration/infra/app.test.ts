@@ -48,8 +48,8 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * The parts of a packaged app that a person has reviewed, with a line for each resource and each graph. It omits the
- * descriptions and topics of alarms, and the location of the code, which differs in each package.
+ * The summary of a packaged app that a person has reviewed. It has a line for each resource and each graph. It omits
+ * the descriptions and topics of alarms, and the location of the code, which differs in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -91,7 +91,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   return [...one, ...others];
 }
 
-/** The probability that an alarm fires within some hours, if each hour has this many events at random times. */
+/** The probability that an alarm fires within some hours, if this many events occur at random times in each hour. */
 function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
   const { Threshold, EvaluationPeriods, Metrics } = alarm as {
     Threshold: number;

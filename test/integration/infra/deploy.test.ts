@@ -718,7 +718,7 @@ describe('npm run deploy -- --yes', () => {
   });
 });
 
-/** The deployed app. */
+/** The template of the deployed app, with an input queue of this name if any. */
 function app(QueueName?: string): Answers {
   const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
   const Resources = QueueName === undefined ? {} : { InputQueue };

@@ -335,8 +335,8 @@ describe('the deployment role', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
   });
 
-  // CloudFormation replaces a policy if its description changes. With an explicit name, that would fail because the
-  // name is taken.
+  // CloudFormation replaces a policy if its description changes. If the policy has an explicit name, that would fail
+  // because the name is taken.
   it('has policies whose descriptions stay the same when a deployment names the policies itself', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)

@@ -71,7 +71,7 @@ const DOMAIN = {
   },
 };
 const CORS = { origins: ['https://app.example.com'] };
-/** Tokens of a Cognito user pool, which an API of any type but a function URL can check. */
+/** Uses the tokens of a Cognito user pool. An API of any type except a function URL can verify them. */
 export const COGNITO = {
   auth: 'jwt',
   issuer: 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_Example01',

@@ -472,7 +472,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
     ]);
   });
 
-  // The simulation does not support an encryption context whose name contains a colon.
+  // The simulation does not support encryption context keys that contain a colon.
   it("lets CloudWatch Logs use the key only for the app's log groups", async () => {
     const { Statement } = JSON.parse(block) as { Statement: { Sid: string; Condition?: unknown }[] };
     const { Condition } = Statement.find(({ Sid }) => Sid === 'LogsOfTheApp') ?? {};

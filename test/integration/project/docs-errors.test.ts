@@ -9,7 +9,10 @@ import { isErrorCode, isRetryable, type ErrorCode } from '../../../src/errors.ts
 const root = join(import.meta.dirname, '..', '..', '..');
 const read = (name: string): string => readFileSync(join(root, name), 'utf8');
 
-/** The codes in a table of a source file. The tests read the source, because types do not exist at run time. */
+/**
+ * The codes in a constant at the beginning of a source file. The tests read the source, because types do not exist at
+ * run time.
+ */
 function codesIn(file: string, table: string): string[] {
   const [, members = ''] = new RegExp(`^const ${table} = \\{\n(.*?)^\\}`, 'ms').exec(read(file)) ?? [];
   return [...members.matchAll(/^ {2}(\w+): (?:true|false),$/gm)].map(([, name = '']) => name);

@@ -12,7 +12,9 @@ import { SYSTEM_ATTRIBUTES } from '../../../emulators/sqs/received.ts';
 const root = join(import.meta.dirname, '..', '..', '..');
 const text = readFileSync(join(root, 'docs', 'reference', 'local-world.md'), 'utf8');
 
-/** For each row of the table with this first header: the text of its first cell, and the names in its second. */
+/**
+ * Finds the table whose first column has this header. Maps the first cell of each row to the names in its second cell.
+ */
 function rows(header: string): Record<string, string[]> {
   const table = text.split(`\n| ${header} `)[1]?.split('\n\n')[0] ?? '';
   const cells = table.split('\n').slice(2);

@@ -170,7 +170,7 @@ function filesOf(folder: string): string[] {
   return entries.filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => join(e.parentPath, e.name));
 }
 
-/** The imports of a file: `envelope` for a file of that folder, or the name of a package. */
+/** The imports of a file: `envelope` for a file in that folder, or the name of a package. */
 function importsOf(file: string): string[] {
   const specifiers = codeOf(file).matchAll(/(?:from|import) '([^']+)'/g);
   return [...specifiers].map(([, specifier = '']) =>

@@ -13,7 +13,7 @@ interface Package {
   readonly link?: boolean;
   readonly hasInstallScript?: boolean;
   readonly optional?: boolean;
-  /** Whether the package is part of the tarball of the package above it. The SHA-512 of that tarball covers it. */
+  /** Whether the package is part of its parent package's tarball. If so, the SHA-512 of that tarball covers it. */
   readonly inBundle?: boolean;
   readonly dev?: boolean;
 }

@@ -19,7 +19,7 @@ import { EAST, WEST } from '../../support/wire-fixture.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const TIMEOUT_MS = 15_000;
-/** The limit for the files that the api bundle loads before its first request. */
+/** The maximum size of all files that the api bundle loads before its first request. */
 const MAX_LOADED_BYTES = 320 * 1024;
 
 let folder: string;

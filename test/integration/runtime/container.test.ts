@@ -81,7 +81,7 @@ describe('telemetry', () => {
   });
 });
 
-/** Records the events that a telemetry receives. Returns a function that returns their names. */
+/** Records the events that a telemetry object receives. Returns a function that returns the events' names. */
 function toldTo({ events }: Telemetry): () => string[] {
   const spies = Object.keys(events).map((name) => vi.spyOn(events, name as keyof typeof events));
   return () =>

@@ -11,7 +11,7 @@ import { keyRecord, LONG_ID } from '../../../src/testing/key-record.ts';
 import type { Metastore, SystemKeyStore } from '../../../src/index.ts';
 import { errorOf, noDeadline } from '../fakes.ts';
 
-/** Runs the cases of a contract as tests of a group. */
+/** Runs each case of a contract as a test, in one suite. */
 export function runContract(title: string, cases: readonly ContractCase[]): void {
   // oxlint-disable-next-line vitest/valid-title -- it is a string
   describe(title, () => {

@@ -1,6 +1,6 @@
 import type { ContractCase } from '../../../src/testing/index.ts';
 
-/** The names of the cases that fail. */
+/** Returns the names of the cases that fail. */
 export async function failuresOf(cases: readonly ContractCase[]): Promise<string[]> {
   const failures: string[] = [];
   for (const { name, run } of cases) await run().catch(() => failures.push(name));

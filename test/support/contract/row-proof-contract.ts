@@ -37,7 +37,7 @@ interface Rows {
   readonly accomplice: EnvelopeKeyRecord;
 }
 
-/** Edits a row. Its proof then belongs to another row, or to none. */
+/** Edits a row. The row's proof then belongs to another row, or to none. */
 type Edit = (row: EnvelopeKeyRecord, rows: Rows) => EnvelopeKeyRecord;
 
 const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({

@@ -26,7 +26,7 @@ export interface SqsUnderTest {
 
 /** Features of SQS that an emulator lacks. The contract does not test them. */
 export interface Lacks {
-  /** The emulator may change the order of the messages of a group when they become visible again. */
+  /** The emulator may change the order of a group's messages when they become visible again. */
   readonly orderOfReturn?: boolean;
 }
 

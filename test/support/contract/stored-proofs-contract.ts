@@ -31,7 +31,7 @@ const MODES = ['verify', 'require'] as const;
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
 
-/** Values of the attribute `Proof` other than 32 bytes of binary. */
+/** Values of the attribute `Proof` other than a binary value of 32 bytes. */
 const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   'a string of 32 characters': { S: 'x'.repeat(32) },
   'base64 of 32 bytes': { S: Buffer.alloc(32).toString('base64') },

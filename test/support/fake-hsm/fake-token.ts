@@ -42,7 +42,7 @@ export class FakeToken {
     this.set({});
   }
 
-  /** Changes the state, from the next call on. */
+  /** Changes the state for all later calls. */
   set(changes: Partial<TokenState>): void {
     this.#state = { ...this.#state, ...changes };
     writeFileSync(this.library, JSON.stringify(this.#state));
@@ -68,7 +68,7 @@ export class FakeToken {
     return new Pkcs11Kms({ library: this.library, ...options }, dependencies);
   }
 
-  /** Removes the token. A call that was aborted may still write into the folder meanwhile. */
+  /** Removes the token. Meanwhile, an aborted call may still write into the folder. */
   remove(): void {
     rmSync(this.#folder, { recursive: true, maxRetries: 10 });
   }

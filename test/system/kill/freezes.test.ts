@@ -1,6 +1,6 @@
 /**
- * Freezes processes over TLS, for many lengths of time, and in the middle of work. These tests are slower than those in
- * test/integration/connections. OpenSSL makes the certificate.
+ * Freezes processes that use TLS, for many durations and also in the middle of work. These tests are slower than those
+ * in test/integration/connections. OpenSSL makes the certificate.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -92,7 +92,7 @@ describe('a freeze of a process with plain HTTP connections', () => {
       [500, 'silence'],
       [1100, 'reset'],
       [2500, 'silence'],
-      // This is longer than an idle connection is kept.
+      // Longer than the time for which an idle connection is kept open.
       [11_000, 'silence'],
     ] as const) {
       do expect(await process.serve(8)).toEqual(allWell(8));

@@ -66,7 +66,7 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
   await world.operator.put({ ...row, encryptedKey: encodeKekEnvelope({ encryptedKey, kmsKeks: change(kmsKeks) }) });
 }
 
-/** Makes the table's answers have dates that differ from this machine's clock. */
+/** Makes the dates of the table's responses differ from this machine's clock. */
 function dateAnswers(offsetMs: number): void {
   const date = new Date(Date.now() + offsetMs).toUTCString();
   world.proxy.faultOf = (call) => {

@@ -128,7 +128,7 @@ describe('keyfold partitions erase', () => {
   });
 
   it.for([
-    ['without a terminal', undefined],
+    ['if there is no terminal', undefined],
     ['after the answer "yes"', 'yes'],
     ["after another partition's name", 'tenant-10'],
     ['after the name with a trailing space', 'tenant-1 '],
@@ -230,7 +230,7 @@ describe('keyfold partitions erase', () => {
     expect(await table.list()).toHaveLength(count - 2 + 2);
   });
 
-  it('can be repeated after a restore has brought the rows back, in the same table or in a new one', async () => {
+  it('can be repeated if a restore has brought the rows back into the same table or into a new one', async () => {
     const keys = await rows();
     const system = await world.metastore.loadLatest('_SK_orders_shop' as never, noDeadline());
     await erase(BEGIN);

@@ -138,7 +138,7 @@ describe('minimum dates', () => {
   });
 });
 
-it('keys list fails if neither the service nor --all is given', async () => {
+it('keys list fails if neither a service nor --all is specified', async () => {
   const run = await world.keyfold(['keys', 'list'], { KEYFOLD_SERVICE: undefined, KEYFOLD_PRODUCT: undefined });
   expect(run).toMatchObject({ code: 2, stdout: '' });
   expect(run.stderr).toContain('KEYFOLD_SERVICE and KEYFOLD_PRODUCT, or --service and --product, to list the keys');

@@ -156,7 +156,7 @@ describe('keyfold keys prove', () => {
     expect((await row(intermediate.id, intermediate.created))?.proof).toBeUndefined();
   });
 
-  it('compares every row with a restored backup if one is given', async () => {
+  it('compares every row with a restored backup if the command names one', async () => {
     await unproven();
     await world.createTable('Restored');
     await world.put({ ...system, proof: undefined }, 'Restored');

@@ -79,7 +79,7 @@ it('rewrap moves a record from a revoked key to another key', async () => {
   await expectReadable(world.service(), [moved.record]);
 });
 
-/** Expects that records still decrypt, in the given process and in a cold one. */
+/** Expects that records still decrypt, both in a process of `service` and in a cold one. */
 async function expectReadable(service: SessionFactory, records: readonly DataRowRecord[]): Promise<void> {
   for (const record of records) {
     const [, partition = ''] = /^_IK_(.*)_orders_shop$/.exec(record.key.parent.id) ?? [];

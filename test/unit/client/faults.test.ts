@@ -66,7 +66,7 @@ const busy: StubAnswer = { status: 429, body: '{"message":"Too Many Requests"}' 
 
 describe('the client, after a transient fault,', () => {
   it.for([
-    ['HTTP', 'an outage of KMS', problem(503, 'KmsUnavailable')],
+    ['HTTP', 'a KMS outage', problem(503, 'KmsUnavailable')],
     ['HTTP', "a gateway's throttling", busy],
     ['HTTP', "a proxy's page", page],
     ['HTTP', "a gateway's error", { status: 500, body: '{"message":"Internal Server Error"}' }],
@@ -77,7 +77,7 @@ describe('the client, after a transient fault,', () => {
     ['HTTP', 'a connection that is reset', 'reset'],
     ['HTTP', 'a connection that ends before the answer is complete', 'stall'],
     ['HTTP', 'no answer', 'hang'],
-    ['Lambda', 'an outage of KMS', functionError('KmsUnavailable')],
+    ['Lambda', 'a KMS outage', functionError('KmsUnavailable')],
     ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
     ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
     ['Lambda', 'a timeout while mounting a file system', ofLambda(408, 'EFSMountTimeoutException')],

@@ -1,5 +1,5 @@
 /**
- * Tests which error the client throws for each HTTP status, response header and Lambda error name, after one attempt.
+ * Tests which error the client throws after one attempt, for each HTTP status, response header and Lambda error name.
  */
 import * as lambda from '@aws-sdk/client-lambda';
 import { readFile } from 'node:fs/promises';

@@ -64,7 +64,7 @@ describe('readConfig', () => {
     );
   });
 
-  it('returns no JWT settings unless AUTH is jwt', () => {
+  it('returns JWT settings only if AUTH is jwt', () => {
     expect(readConfig({ ...minimal, KEYFOLD_AUTH: 'none' }).auth).toStrictEqual({ kind: 'none' });
   });
 

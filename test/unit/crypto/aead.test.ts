@@ -72,7 +72,7 @@ it('seal never repeats a nonce, even when the random pool is refilled many times
   }
 });
 
-it('fillRandom fills only the given part of a buffer', () => {
+it('fillRandom fills only the requested part of a buffer', () => {
   const target = Buffer.alloc(64);
   fillRandom(target, 16, 32);
   expect(target.subarray(0, 16)).toEqual(Buffer.alloc(16));

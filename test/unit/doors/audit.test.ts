@@ -70,7 +70,7 @@ describe('the audit line of an operation', () => {
     ]);
   });
 
-  it('over HTTP with a token has its issuer and subject, even if its claims do not allow the operation', async () => {
+  it("over HTTP with a token has the token's issuer and subject, even if the claims do not allow the operation", async () => {
     const auth = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
     const send = openDoor({ world, auth });
     const event = sampleEvent('api-encrypt-jwt');

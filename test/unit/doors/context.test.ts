@@ -16,7 +16,7 @@ describe('the direct door', () => {
       'contextFrom',
       { operation: 'encrypt-fields', documentText: '{"a":1}', fields: ['$.a'], contextFrom: { '\\': '$.a' } },
     ],
-  ] as const)('refuses a name in %s that needs an escape in JSON, before it reads a key', async ([, event]) => {
+  ] as const)('refuses a name in %s that needs an escape in JSON, and reads no key', async ([, event]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world })({ partition: 'p', ...event });
     expect(error).toMatchObject({

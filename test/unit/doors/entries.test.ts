@@ -90,19 +90,19 @@ describe('an authorizer', () => {
   });
 
   it.for([
-    ['with claims next to an IAM caller, for iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
-    ['with claims next to an IAM caller, for jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
+    ['with claims next to an IAM caller if AUTH is iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
+    ['with claims next to an IAM caller if AUTH is jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
     [
-      'with a context next to an IAM caller, for authorizer',
+      'with a context next to an IAM caller if AUTH is authorizer',
       'rest-encrypt-iam',
       AUTHORIZER,
       { partitions: 'tenant-1' },
     ],
     ['with claims that a Lambda authorizer returned', 'rest-encrypt-cognito', JWT, 'add principalId'],
     ['with claims as text', 'rest-encrypt-cognito', JWT, { claims: '{"sub":"a"}' }],
-    ['that is a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
+    ['as a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
     ['with only null members', 'http1-encrypt-jwt', JWT, { claims: null, scopes: null }],
-    ['with only null members, for authorizer', 'http1-encrypt-jwt', AUTHORIZER, { claims: null, scopes: null }],
+    ['with only null members if AUTH is authorizer', 'http1-encrypt-jwt', AUTHORIZER, { claims: null, scopes: null }],
   ] as const)('is refused in payload format 1.0 %s', async ([, name, auth, given]) => {
     const event = format1(name);
     const { authorizer } = event.requestContext;

@@ -246,7 +246,7 @@ describe('the HTTP function, given an event from another source,', () => {
     ['a Lambda authorizer', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
   ] as const)(
-    'responds in the HTTP format if the source is %s, with the request ID %s',
+    'if the source is %s, responds in the HTTP format with the request ID %s',
     async ([source, requestId]) => {
       expect(await answer(source)).toMatchObject({
         statusCode: 400,

@@ -1,6 +1,6 @@
 /**
- * Tests that no document stays in memory after its answer. V8 keeps the text that a regular expression matched last,
- * for the static properties of `RegExp`.
+ * Tests that no document stays in memory after its response. For the static properties of `RegExp`, V8 keeps the text
+ * that a regular expression matched last.
  */
 import { describe, expect, it, vi } from 'vitest';
 import { httpDoor } from '../../../src/doors/http.ts';

@@ -87,7 +87,7 @@ describe('the OpenAPI document', () => {
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
-  it('is served only to authorized callers, as the health report is', async () => {
+  it('is served only to authorized callers, like the health report', async () => {
     const event: Event = {
       ...sampleEvent('api-health-iam'),
       routeKey: 'GET /v1/openapi.json',

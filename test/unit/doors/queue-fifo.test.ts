@@ -76,7 +76,7 @@ describe('the function for a FIFO queue', () => {
   });
 
   it.for(['in KMS', 'in the output queue'])(
-    'returns a message that failed %s and the later messages in its group, but no other groups',
+    'returns a message that failed %s and the later messages in its group, but no message of another group',
     async (who) => {
       const byKms = who === 'in KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');

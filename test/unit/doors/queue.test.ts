@@ -373,7 +373,7 @@ describe('a queue message that fails', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('returns to the queue even if its delay cannot be set, which is logged', async () => {
+  it('returns to the queue even if its delay cannot be set, and this failure is logged', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);

@@ -543,7 +543,7 @@ describe('failed items of a batch', () => {
     expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
   });
 
-  it('are logged as errors if the service caused one of the failures, as for single requests', () => {
+  it('are logged as errors if the service caused one of the failures, like failed single requests', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });

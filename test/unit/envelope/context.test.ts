@@ -200,7 +200,7 @@ describe('unboundBefore', () => {
     expect(reported).toHaveLength(2);
   });
 
-  it('causes a report only for records that open', async () => {
+  it('causes reports only for records that open', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).encrypt(SECRET);
     const { created, id } = record.key.parent;

@@ -92,7 +92,7 @@ describe('cryptoPolicy', () => {
     },
   );
 
-  it.for([true, false])('accepts the result %s of wearsOut', (answer) => {
+  it.for([true, false])('accepts %s as the result of wearsOut', (answer) => {
     expect(cryptoPolicy({ wearsOut: () => answer }).wearsOut()).toBe(answer);
   });
 

@@ -67,7 +67,7 @@ async function answers(given = record): Promise<string[]> {
 describe('a marked partition', () => {
   beforeEach(() => begin());
 
-  it('fails with PartitionErased in cold processes, for every operation', async () => {
+  it('makes every operation in cold processes fail with PartitionErased', async () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
     const session = cold().session('p');
     expect(await codeOf(session.rewrap(record))).toBe('PartitionErased');
@@ -104,7 +104,7 @@ describe('a marked partition', () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });
 
-  it('seals and opens again after the erasure is cancelled, under a new key', async () => {
+  it('opens again after the erasure is cancelled, and seals under a new key', async () => {
     const erasure = erasureOf(world.metastore.rows, world.clock.now);
     await erasure.cancel(await erasure.read());
     world.clock.advance(MINUTE_MS);

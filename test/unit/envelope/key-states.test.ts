@@ -1,6 +1,6 @@
 /**
- * Tests all 81 combinations of the states of an Intermediate Key and its System Key, in the cache and in the metastore.
- * `-` means absent, `r` revoked, `v` valid. The cache and the metastore always contain the same key.
+ * Tests all 81 combinations of states that an Intermediate Key and its System Key can have in the cache and in the
+ * metastore. `-` means absent, `r` revoked, `v` valid. The cache and the metastore always contain the same key.
  */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { DataRowRecord, EnvelopeKeyRecord, SessionFactory } from '../../../src/index.ts';
@@ -19,7 +19,7 @@ const NEW_SK = ['Wrap', 'Put SK', 'Put IK'];
 
 /** A state is four letters: the cached Intermediate Key, its row, the cached System Key, and its row. */
 const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonly string[]])[] = [
-  // A valid Intermediate Key from the cache is used if its System Key is valid, without a read of the metastore.
+  // If its System Key is valid, a valid Intermediate Key from the cache is used without a read of the metastore.
   ...states('v', '-rv', 'v-', '-rv').map((state) => [state, 'same key', []] as const),
   // The System Key in the cache is revoked. The process looks for a newer key in the metastore, and finds none.
   ...states('v', '-rv', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),

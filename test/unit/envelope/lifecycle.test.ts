@@ -277,7 +277,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('is detected by one read of each key row, which causes no KMS call if there was no revocation', async () => {
+  it('is detected by one read of each key row, without a KMS call if no key was revoked', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(60 * MINUTE_MS);
@@ -290,7 +290,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('fails with RecordUnreadable if the key row is absent, with the same message as for any unreadable record', async () => {
+  it('fails with RecordUnreadable and the message for any unreadable record if the key row is absent', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));

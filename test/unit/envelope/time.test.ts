@@ -340,7 +340,7 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
-  it('drops plaintext keys no later than without the step', async () => {
+  it('does not keep plaintext keys longer because of the step', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(40 * MINUTE_MS);

@@ -39,7 +39,7 @@ async function decrypt(): Promise<string> {
 }
 
 describe('a key row that cannot be read', () => {
-  it('is sent to KMS again after five seconds, not earlier, if it is a System Key', async () => {
+  it('is sent to KMS again only after five seconds if it is a System Key', async () => {
     const repair = spoil('SK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
@@ -50,7 +50,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is read again after five seconds, not earlier, if it is an Intermediate Key', async () => {
+  it('is read again only after five seconds if it is an Intermediate Key', async () => {
     const repair = spoil('IK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     repair();

@@ -468,7 +468,7 @@ describe('a warm process, while the metastore is down,', () => {
     expect((await session.encrypt(PAYLOAD)).key.parent.created).toBeGreaterThan(record.key.parent.created);
   });
 
-  it("waits one second for a metastore that stalls, and not until the request's deadline", async () => {
+  it("waits for a stalled metastore for only one second, and not until the request's deadline", async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     world.metastore.interfere = () => new Promise(() => {});
@@ -617,7 +617,7 @@ describe('a key that is absent', () => {
 });
 
 describe('the deadline of a shared load', () => {
-  it('is extended to the deadline of a request that joins later, also for the KMS call', async () => {
+  it('is extended, even for the KMS call, to the deadline of a request that joins later', async () => {
     const service = world.process();
     const inner: Deadline[] = [];
     const held = Promise.withResolvers<void>();

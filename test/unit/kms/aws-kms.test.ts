@@ -93,7 +93,7 @@ describe('AwsKms.wrap', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('reports how many regions have wrapped the key if there are too few', async () => {
+  it('if too few regions have wrapped the key, reports how many have', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({

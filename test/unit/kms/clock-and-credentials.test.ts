@@ -81,7 +81,7 @@ describe("a caller's wrong clock", () => {
     expect(stub.requests).toHaveLength(2);
   });
 
-  it('is not assumed after an AccessDeniedException with a correct date, which causes no second request', async () => {
+  it('is not assumed after an AccessDeniedException with a correct date, and no second request follows', async () => {
     const region = await regionOf(refusal('AccessDeniedException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'misconfigured' });
     expect(stub.requests).toHaveLength(1);

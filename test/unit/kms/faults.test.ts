@@ -84,7 +84,7 @@ describe('classify', () => {
   });
 
   it.for(['AccessDeniedException', 'DisabledException', 'KMSInvalidStateException', 'NotFoundException'])(
-    'keeps up to 400 characters of the message of %s, for the operator',
+    'keeps up to 400 characters of the message of %s for the operator',
     (name) => {
       const { message } = classify(REGION, 'Decrypt', answer(name, 400, `User x${'y'.repeat(500)}`));
       expect(message.endsWith(`(${name}): User x${'y'.repeat(394)}`)).toBe(true);

@@ -282,7 +282,7 @@ describe('AwsKms.unwrap', () => {
     expect(told).toEqual([`failed over to ${EU}`]);
   });
 
-  it('tries only regions that have a wrap, in all rounds', async () => {
+  it('in every round, tries only regions that have a wrap', async () => {
     faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [EAST]: ['unavailable', 'unavailable'] };
@@ -293,13 +293,13 @@ describe('AwsKms.unwrap', () => {
 });
 
 describe('with onKeyRefused "fail",', () => {
-  it('AwsKms.wrap fails if a region refuses its key, without a call to another region', async () => {
+  it('AwsKms.wrap fails without a call to another region if a region refuses its key', async () => {
     faults = { [WEST]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
     expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
   });
 
-  it('AwsKms.unwrap fails if a region refuses its key, without a call to another region', async () => {
+  it('AwsKms.unwrap fails without a call to another region if a region refuses its key', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];

@@ -2,7 +2,10 @@ import { expect, it } from 'vitest';
 import { Reencryption } from '../../../src/maintenance/reencryption/reencryption.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
-/** Runs over pages without rows. The clock changes by one of the steps, in milliseconds, in each page. */
+/**
+ * Processes one page without rows per step, and returns how often the position was saved. The clock changes by one step
+ * during each page.
+ */
 async function savesOf(stepsMs: readonly number[]): Promise<number> {
   const clock = new HandClock();
   clock.advance(60_000);

@@ -87,7 +87,7 @@ describe('a key row', () => {
     expect(decodeKeyItem(item)).not.toHaveProperty('proof');
   });
 
-  it('is named with escapes in errors if its ID contains control characters', () => {
+  it('has an escaped ID in errors if the ID contains control characters', () => {
     const broken = { ...item, Id: { S: '_SK_\u001b[2J' }, KeyRecord: { S: '' } };
     expect(() => decodeKeyItem(broken)).toThrow('The key row _SK_\\u001b[2J created 120 cannot be read');
   });

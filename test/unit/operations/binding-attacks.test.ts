@@ -145,7 +145,7 @@ describe.for(Object.entries(FORMS))('%s', ([, { seal, open }]) => {
     expect(await open(operate(world.process()), away, undefined)).toBe('payload 1');
   });
 
-  it('does not open without a context, which is refused before a key is read', async () => {
+  it('is refused without a context, before a key is read', async () => {
     const [home] = await seal(world, [HOME, AWAY]);
     world.log.take();
     expect(await codeOf(open(operate(world.process()), home, undefined))).toBe('ContextRequired');
@@ -153,7 +153,7 @@ describe.for(Object.entries(FORMS))('%s', ([, { seal, open }]) => {
   });
 });
 
-it('no byte of a bound compact record can be changed, except the date of its Data Row Key', async () => {
+it('no byte of a bound compact record can be changed, except in the date of its Data Row Key', async () => {
   const { answer, ask } = operate();
   const { record } = await answer('encrypt', { plaintext: text(0), context: HOME, format: 'compact' });
   const bytes = Buffer.from(String(record).slice('kf2.'.length), 'base64url');

@@ -241,7 +241,7 @@ describe('the fields of a document with a context', () => {
     expect(await answer('decrypt-fields', { ...request, ...encrypted })).toEqual({ document });
   });
 
-  it('are not encrypted if bindPath is given without a context', async () => {
+  it('are not encrypted if bindPath is set without a context', async () => {
     const request = { document: { s: 2 }, fields: ['$.s'], bindPath: 'none' };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });

@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 const PLAINTEXT = Buffer.alloc(40_000, 'a payload of some length ').toString('base64');
 const FORMS = [{}, { format: 'compact' }];
 
-it.for(FORMS)('encrypt, rewrap and decrypt process a large payload, given the options %o', async (form) => {
+it.for(FORMS)('encrypt, rewrap and decrypt process a large payload with the options %o', async (form) => {
   const world = new FakeDependencies();
   const { answer } = operate(world.process());
   const { record } = await answer('encrypt', { plaintext: PLAINTEXT, ...form });

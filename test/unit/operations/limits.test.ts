@@ -61,7 +61,7 @@ describe('the callbacks to the door', () => {
     ['encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
     ['decrypt-fields', { document: [1, 2, 3], all: true }, 0],
   ] as const satisfies readonly (readonly [OperationName, object, number])[])(
-    'pass the number of items of %s to itemsCounted, for %j',
+    'pass the number of items to itemsCounted (%s, %j)',
     async ([operation, body, count]) => {
       const counts: number[] = [];
       const itemsCounted = (counted: number): void => void counts.push(counted);

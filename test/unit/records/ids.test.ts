@@ -133,7 +133,7 @@ describe.for([
   it.for([
     { of: 'partition a_svc_prod_b', victim: 'a_svc_prod_b', product: 'prod' },
     { of: 'product prod2', victim: 'a', product: 'prod2' },
-  ])('refuses, before it reads a row, a record of $of in partition a of product prod', async ({ victim, product }) => {
+  ])('in partition a of product prod refuses a record of $of, and reads no row', async ({ victim, product }) => {
     const world = new FakeDependencies();
     const record = await world.process({ product, regionSuffix }).session(victim).encrypt(Buffer.from('secret'));
     world.log.take();

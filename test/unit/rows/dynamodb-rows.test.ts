@@ -21,7 +21,7 @@ const ROW = { id: '1', item: {}, cells: new Map(), partition: undefined, context
 
 const success = (body: object): StubAnswer => ({ status: 200, body: JSON.stringify(body) });
 
-it('DynamoDbRows tries again to describe the table and to read a page', { timeout: 30_000 }, async () => {
+it('DynamoDbRows retries failed calls that describe the table or read a page', { timeout: 30_000 }, async () => {
   const failures = new Map<string, number>();
   stub = await startStub(({ headers }) => {
     const target = String(headers['x-amz-target']);

@@ -48,7 +48,7 @@ it.for<[string, boolean]>([
   expect(fault.message).toBe(`The table orders fails: ${code}`);
 });
 
-it('PostgresRows tries again to read a page', async () => {
+it('PostgresRows retries a failed read of a page', async () => {
   let failures = 0;
   const rows = rowsWith(() => {
     failures += 1;

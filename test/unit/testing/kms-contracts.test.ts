@@ -1,4 +1,4 @@
-/** Tests that each case of the contracts of a KMS fails for a KMS that breaks it. */
+/** Tests that each case of the KMS contracts fails for a KMS that breaks it. */
 import { describe, expect, it } from 'vitest';
 import {
   KeyfoldError,

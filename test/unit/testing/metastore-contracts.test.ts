@@ -1,4 +1,4 @@
-/** Tests that each case of the contracts of a metastore fails for a metastore that breaks it. */
+/** Tests that each case of the metastore contracts fails for a metastore that breaks it. */
 import { describe, expect, it } from 'vitest';
 import {
   KeyfoldError,

@@ -224,7 +224,7 @@ describe('Pkcs11Kms', () => {
     ['C_Initialize', 'CKR_GENERAL_ERROR', 'KmsUnavailable'],
     ['C_Encrypt', 'CKR_DEVICE_ERROR', 'KmsUnavailable'],
     ['C_Encrypt', 'CKR_VENDOR_DEFINED', 'KmsUnavailable'],
-  ])('reports a failure of %s with %s as %s', async (call, code, expected) => {
+  ])('if %s returns %s, throws %s', async (call, code, expected) => {
     token.set({ faults: { [call]: code } });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe(expected);

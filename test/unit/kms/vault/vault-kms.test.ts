@@ -132,7 +132,7 @@ describe('VaultKms', () => {
     expect(stub.takePaths()).toEqual(['transit/decrypt/keyfold']);
   });
 
-  it('reports bytes that are not a transit ciphertext as unreadable, without a call', async () => {
+  it('reports bytes as unreadable without a call if they are not a transit ciphertext', async () => {
     const text = Buffer.from(await wrapped()).toString();
     stub.requests.length = 0;
     const foreign = [
@@ -153,7 +153,7 @@ describe('VaultKms', () => {
     expect(stub.requests).toEqual([]);
   });
 
-  it('reports a ciphertext that no key version opens as unreadable, after every address has refused it', async () => {
+  it('reports a ciphertext as unreadable once every address has refused it because no key version opens it', async () => {
     const other = await StubVault.start(cluster);
     const foreign = Buffer.from(new StubCluster().encrypt(KEY.toString('base64')));
     expect(await open({ addresses: [stub.url, other.url] }).unwrap(foreign, noDeadline())).toEqual({
@@ -268,7 +268,7 @@ describe('the VaultKms options', () => {
     expect(messageOf(changes)).toContain(message);
   });
 
-  it('never appear with their values in the error', () => {
+  it('cause an error that does not contain their values', () => {
     const secrets = { auth: { method: 'token', token: 'se cret' }, addresses: ['https://u:secretpw@h'], ca: 'private' };
     expect(messageOf(secrets)).not.toMatch(/se cret|secretpw|private/);
   });

@@ -326,3 +326,13 @@ describe('a metastore on mysql', () => {
     },
   );
 });
+
+it('a row of PostgreSQL is unreadable if its date has a fraction, however small the fraction is', async () => {
+  const last = keyRecord('_SK_stub', 253_402_300_799);
+  const metastore = pool.metastore('pg');
+  const dated = (seconds: string) => (): unknown => ({ rows: [[seconds, encodeKeyRecord(last)]], rowCount: 1 });
+  pool.answers = dated('253402300799.000000');
+  expect(await metastore.loadLatest(last.id, noDeadline())).toEqual(last);
+  pool.answers = dated('253402300799.000001');
+  expect(await codeOf(metastore.loadLatest(last.id, noDeadline()))).toBe('KeyRowUnreadable');
+});
