@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** For tests that wait for real processes, servers and time-outs: one file at a time. */
-const SLOW = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+/** For tests that wait for real processes, servers and timeouts: one file at a time. */
+const SLOW = { testTimeout: 300_000, hookTimeout: 120_000, fileParallelism: false };
 
 export default defineConfig({
   test: {

@@ -4,6 +4,7 @@ import { Reencryption, type Checkpoint } from '../maintenance/reencryption/reenc
 import type { Counts } from '../maintenance/reencryption/tally.ts';
 import { Verbs, type VerbOptions } from '../maintenance/reencryption/verbs.ts';
 import { KeyNaming } from '../records/ids.ts';
+import { postgresPlaceOf } from '../rows/open-postgres.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
 import { openAudit, type ReencryptOutcome } from './audit.ts';
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
@@ -47,7 +48,7 @@ export async function reencrypt(
 ): Promise<number> {
   const { now, terminal } = dependencies;
   const { checkpointFile, quarantineFile, reportFile, dryRun, rate } = request;
-  const run = identityOf(request, config);
+  const run = await identityOf(request, config);
   const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
   const startedAtMs = saved?.startedAtMs ?? now();
   const record = await auditOf(request, dependencies);
@@ -99,13 +100,13 @@ export async function reencrypt(
 }
 
 /** Describes what a run does. A run must not use the checkpoint of a different run. */
-function identityOf(
+async function identityOf(
   { source, rows, verb, form, plaintext, paths, ciphertexts, dryRun }: ReencryptRequest,
   { names: service }: AppConfig,
-): string {
+): Promise<string> {
   const { fields, partition, partitionField, context, contextFrom } = rows;
   const names = { fields, partition, partitionField, context, contextFrom };
-  const place = placeOf(rows);
+  const place = await placeOf(rows);
   return JSON.stringify({ source, place, service, verb, form, plaintext, paths, ciphertexts, dryRun, ...names });
 }
 
@@ -113,14 +114,9 @@ function identityOf(
  * Says where a table is. Leaves out the password, which must not get into the checkpoint. A position in DynamoDB names
  * the account, the region and the table itself.
  */
-function placeOf(rows: RowsOptions): object | undefined {
+async function placeOf(rows: RowsOptions): Promise<object | undefined> {
   if (rows.kind === 'file') return undefined;
-  if (rows.kind === 'dynamodb') return { endpoint: rows.table.endpoint };
-  // There may be no host before the path, as in `postgres://user@/shop?host=/run/postgresql`.
-  const url = rows.url.replace('@/', '@localhost/');
-  if (!URL.canParse(url)) return undefined;
-  const { host, pathname, searchParams } = new URL(url);
-  return { host, pathname, hosts: searchParams.getAll('host'), ports: searchParams.getAll('port') };
+  return rows.kind === 'dynamodb' ? { endpoint: rows.table.endpoint } : postgresPlaceOf(rows.url);
 }
 
 async function auditOf(

@@ -19,13 +19,13 @@ import type { SystemKeys } from './system-keys.ts';
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
 /**
- * How long the process remembers that a row is absent: one second. So a flood of records with invented key names causes
+ * The process remembers for this long that a row is absent, so that a flood of records with invented key names causes
  * few reads.
  */
 const ABSENT_TTL_MS = 1000;
 const MAX_ABSENT = 10_000;
 
-/** The Intermediate Keys of one service. This class takes a key from the cache or the metastore, or makes a new one. */
+/** The Intermediate Keys of one service. This class takes a key from the cache or the metastore, or makes a new key. */
 export class IntermediateKeys {
   readonly #naming: KeyNaming;
   readonly #systemKeys: SystemKeys;

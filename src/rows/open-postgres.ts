@@ -1,3 +1,4 @@
+import type * as Pg from 'pg';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
 import { PostgresRows, type PostgresRowsOptions } from './postgres-rows.ts';
 import type { RowSource } from '../maintenance/reencryption/rows.ts';
@@ -13,9 +14,7 @@ const STATEMENT_TIMEOUT_MS = 30_000;
  * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed
  */
 export async function openPostgresRows(url: string, options: PostgresRowsOptions): Promise<RowSource> {
-  const { Pool } = await import('pg').catch((error: unknown): never => {
-    throw invalidConfiguration([`the driver does not load (${errorNameOf(error)}): npm install pg`]);
-  });
+  const { Pool } = await driver();
   const pool = new Pool({
     connectionString: url,
     max: CONNECTIONS,
@@ -30,4 +29,26 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
   // with the same error.
   pool.on('error', () => {});
   return new PostgresRows(options, pool);
+}
+
+/**
+ * Says which database a URL leads to. The driver takes the parts that the URL leaves out from the environment, such as
+ * `PGHOST`. The result holds no password.
+ * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed, or refuses the URL
+ */
+export async function postgresPlaceOf(url: string): Promise<object> {
+  const { Client } = await driver();
+  try {
+    const { host, port, database } = new Client({ connectionString: url });
+    return { host, port, database };
+  } catch (error) {
+    // The error itself has the URL, and so the password.
+    throw invalidConfiguration([`the driver refuses DATABASE_URL (${errorNameOf(error)})`]);
+  }
+}
+
+function driver(): Promise<typeof Pg> {
+  return import('pg').catch((error: unknown): never => {
+    throw invalidConfiguration([`the driver does not load (${errorNameOf(error)}): npm install pg`]);
+  });
 }

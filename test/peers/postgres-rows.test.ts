@@ -34,7 +34,7 @@ const text = (value: string): Cell => ({ kind: 'text', text: value });
 const json = (value: string): Cell => ({ kind: 'json', text: value });
 const bytes = (value: string): Cell => ({ kind: 'bytes', bytes: Buffer.from(value) });
 
-/** Makes the table `rows` anew, and opens it. */
+/** Drops the table `rows` if it exists, creates it with these columns, and opens it. */
 async function openTable(columns: string, fields: readonly string[] = ['card']): Promise<RowSource> {
   await pool.query('DROP TABLE IF EXISTS rows');
   await pool.query(`CREATE TABLE rows (${columns})`);

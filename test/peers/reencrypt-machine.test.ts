@@ -41,7 +41,7 @@ function definition(): string {
   return resources['StateMachine']?.Properties['DefinitionString'] as string;
 }
 
-/** Lambda's Invoke API, which runs each worker in a process of its own and kills some of them. */
+/** Lambda's Invoke API, which runs each worker in its own process and kills some of the processes. */
 async function startLambda(env: NodeJS.ProcessEnv) {
   const seen = { killed: 0, continued: 0 };
   const server = createServer((request, response) => {

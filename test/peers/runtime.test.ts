@@ -59,7 +59,7 @@ beforeAll(async () => {
     return [name, Resources[logicalName]?.Properties] as const;
   });
   packaged = Object.fromEntries(functions) as Record<FunctionName, Packaged>;
-  // Each function has a root folder of its own, so that it cannot reach files outside its zip.
+  // Each function has its own root folder, so that it cannot reach files outside its zip.
   await Promise.all(
     NAMES.map((name) => run('python3', ['-m', 'zipfile', '-e', join(zips, `${name}.zip`), join(folder, name)])),
   );

@@ -43,7 +43,7 @@ function softHsm(): string {
   return join(folders.find(existsSync) ?? '', 'softhsm', 'libsofthsm2.so');
 }
 
-/** A SoftHSM with data of its own. */
+/** A SoftHSM with its own data. */
 export class SoftHsm {
   /** The path of its PKCS#11 library. */
   readonly library: string;

@@ -5,7 +5,7 @@ import { build } from 'esbuild';
 import { COMMON } from '../../scripts/handler-bundle.ts';
 
 /**
- * Bundles a worker into a single file, which starts faster than several. The file has a new folder to itself, which the
+ * Bundles a worker into a single file, which starts faster than several. The file is alone in a new folder, which the
  * caller removes.
  */
 export async function buildWorker(entryPoint: string): Promise<string> {

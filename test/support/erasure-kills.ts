@@ -1,7 +1,7 @@
 import type { ErasureTables } from '../../src/maintenance/erasure-table.ts';
 
 /**
- * Access to a key table that fails at the n-th write, before or after the table has carried it out.
+ * Wraps the access to a key table so that the n-th write fails, before or after the table has carried it out.
  * @param fail makes the write fail. Default: throws, as if the process had been killed
  */
 export function failingAt(

@@ -19,7 +19,9 @@ export interface TableSettings {
   OnDemandThroughput?: object;
 }
 
-/** A service on emulators of KMS in two regions and of DynamoDB, with nothing for `keyfold doctor` to find. */
+/**
+ * A service that uses emulators of DynamoDB and of KMS in two regions. `keyfold doctor` finds nothing wrong with it.
+ */
 export class HealthyService {
   readonly kms: KmsEmulator;
   readonly proxy: DynamoDbProxy;

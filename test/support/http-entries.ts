@@ -13,7 +13,7 @@ export interface Format1 {
   requestContext: Record<string, unknown>;
 }
 
-/** One of the samples of payload format 1.0. */
+/** One of the sample events in payload format 1.0. */
 export function format1(name: string): Event & Format1 {
   return sampleEvent(name) as Event & Format1;
 }

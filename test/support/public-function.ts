@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 
 /** One function of the public API, with a way to call it. */
 interface PublicFunction {
-  /** Makes valid arguments, anew for each call. */
+  /** Makes new valid arguments for each call. */
   readonly args: () => Promise<unknown[]> | unknown[];
   readonly call: (...args: never[]) => unknown;
   /** Throws if the result of the function is wrong. */

@@ -186,7 +186,7 @@ function startWriter(store: TrialStore, keyTable: string, rows: number): { stop:
   const stopping = new AbortController();
   const work = async (lane: number): Promise<void> => {
     while (!stopping.signal.aborted) {
-      // Each lane has rows of its own, so that the last write of a row is known.
+      // Each lane has its own rows, so that the last write of each row is known.
       const i = Math.floor(Math.random() * (rows / 4)) * 4 + lane;
       if (i >= rows || isPoison(i)) continue;
       const version = (versions.get(i) ?? 0) + 1;

@@ -38,8 +38,8 @@ export async function startEmulators(): Promise<Emulators> {
 
 export interface TwoRegionsOptions {
   /**
-   * The prefix of the names of the service's table and KMS keys. Other services on the same emulators use other
-   * prefixes.
+   * The names of the service's table and KMS keys begin with this prefix. Other services on the same emulators use
+   * other prefixes.
    */
   readonly name: string;
   readonly lagMs: number;

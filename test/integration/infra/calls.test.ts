@@ -40,7 +40,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   kms = await startKmsEmulator();
-  // IAM authorizes a batch by the action for a single message.
+  // IAM authorizes a batch call by the action for single messages, such as sqs:SendMessage.
   sqs = await startSqsEmulator({
     onCall: (action, queue) => {
       sqsCalls.push(`${queue} sqs:${action.replace(/Batch$/, '')}`);
@@ -210,7 +210,7 @@ describe('each role', { timeout: 60_000 }, () => {
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
     Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
-    // The row of a key from the last few minutes may not have been replicated yet.
+    // The row of a key that was created in the last few minutes may not have been replicated yet.
     Key.ParentKeyMeta.Created -= 3600;
     record();
     const open = start('invoke', 'decrypt');

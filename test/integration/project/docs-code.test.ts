@@ -75,7 +75,7 @@ declare const MyKms: new (options: object) => given.KeyManagementService & given
 declare const MyMetastore: new (options: object) => given.Metastore & given.SystemKeyStore;
 declare const options: object;`;
 
-/** The source of each entry of the package, by the name with which a program imports it. */
+/** The source file of each package entry, by the name that programs import. */
 const SOURCES = Object.entries(packageJson.exports).map(([entry, { types }]) => {
   const source = types.replace('./dist/', 'src/').replace('.d.ts', '.ts');
   return [entry.replace('.', 'keyfold'), join(ROOT, source)] as const;

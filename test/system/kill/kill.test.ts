@@ -16,9 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/**
- * Kills a process that has a table to itself. Returns how it died, what is wrong afterwards, and the keys at the end.
- */
+/** Kills a process that has its own table. Returns how it died, what is wrong afterwards, and the keys at the end. */
 async function kill(
   { task }: Scenario,
   past: Past,

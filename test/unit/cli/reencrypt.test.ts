@@ -10,7 +10,7 @@ import {
   type AttributeValue,
 } from '@aws-sdk/client-dynamodb';
 import { EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
 import type { Session } from '../../../src/envelope/session.ts';
 import { decryptFields, encryptFields } from '../../../src/operations/session-fields.ts';
@@ -396,13 +396,29 @@ describe('the checkpoint of a run that was killed', () => {
       [postgres, rewrap, 'postgres://operator@/shop?host=/run/two'],
     ],
     ['endpoint', ['dynamodb:T', rewrap], ['dynamodb:T', [...rewrap, '--source-endpoint', 'http://127.0.0.1:9']]],
-    ['key of KMS', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
+    ['KMS encryption context', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
     ['service', [postgres, rewrap], [postgres, rewrap, POSTGRES, { KEYFOLD_SERVICE: 'other' }]],
   ])('is refused for another %s', async ([, first, second]) => {
     expect((await killed(...first)).code).toBe(1);
     expect(await readFile(at('run.json'), 'utf8')).not.toContain('CANARY');
     const { code, stderr } = await killed(...second);
     expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+  });
+
+  it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])('is refused for another %s if the URL leaves it out', async (name) => {
+    const url = 'postgres://';
+    vi.stubEnv(name, '5432');
+    expect((await killed(postgres, rewrap, url)).code).toBe(1);
+    vi.stubEnv(name, '5433');
+    const { code, stderr } = await killed(postgres, rewrap, url);
+    vi.unstubAllEnvs();
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+  });
+
+  it('needs a URL that the driver accepts', async () => {
+    const { code, stderr } = await killed(postgres, rewrap, 'postgres://u:CANARY@[/shop');
+    expect([code, stderr]).toEqual([2, expect.stringContaining('refuses DATABASE_URL')]);
+    expect(stderr).not.toContain('CANARY');
   });
 
   it('is accepted with another user and password', async () => {
