@@ -205,10 +205,10 @@ describe('the token', () => {
   );
 
   it.for([
-    ['cannot be renewed', () => (cluster.renewable = false), []],
-    ['is renewed only for a short time', () => (cluster.renewedSeconds = 1200), [RENEW]],
+    ['cannot be renewed', { renewable: false }, []],
+    ['is renewed only for a short time', { renewedSeconds: 1200 }, [RENEW]],
   ] as const)('is used until it expires if it %s and the next login fails', async ([, change, renewals]) => {
-    change();
+    Object.assign(cluster, change);
     const kms = open(APPROLE);
     await wrap(kms);
     clock.advance(0.7 * HOUR_MS);
