@@ -26,7 +26,7 @@ export async function aws<T>(region: string, service: string, command: string, a
 }
 
 /**
- * The version of the CLI. Undefined if the CLI does not print one. Some releases of version 1 print it to standard
+ * The version of the CLI. Undefined if the CLI prints no version. Some releases of version 1 print it to standard
  * error.
  */
 async function cliVersion(): Promise<string | undefined> {

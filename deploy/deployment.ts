@@ -200,7 +200,7 @@ export function keyNameOf({ keyName, prefix }: Deployment): string {
   return keyName ?? prefix;
 }
 
-/** The names of the queues of a deployment; undefined if it has none. */
+/** The names of a deployment's queues. Undefined if it has no queues. */
 export function queueNamesOf({
   prefix,
   queue,

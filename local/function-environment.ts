@@ -33,7 +33,7 @@ export function functionEnvironment({ kms, dynamoDb, keys }: KeyPlaces): Record<
   return { ...tableEnvironment(region, dynamoDb), ...kmsEnvironment(kms, keys) };
 }
 
-/** The environment variables with which a function runs in a region and uses the DynamoDB emulator. */
+/** The environment variables that set a function's region and let it use the DynamoDB emulator. */
 export function tableEnvironment(region: string, endpoint: string): Record<string, string> {
   return {
     AWS_REGION: region,
@@ -44,7 +44,7 @@ export function tableEnvironment(region: string, endpoint: string): Record<strin
   };
 }
 
-/** The environment variables with which a function uses the KMS emulator. */
+/** The environment variables that let a function use the KMS emulator. */
 export function kmsEnvironment(endpoint: string, keys: KeyPlaces['keys']): Record<string, string> {
   return { AWS_ENDPOINT_URL_KMS: endpoint, KEYFOLD_KMS_KEYS: JSON.stringify(keys) };
 }

@@ -12,7 +12,7 @@ export interface Places {
   readonly data: string | undefined;
 }
 
-/** What the terminal shows first: what runs at which address, and commands to try it. */
+/** The text that the terminal shows first: the addresses of the servers, and commands to try. */
 export function greeting({ apiUrl, keyService, dynamoDbUrl, table, queues, data }: Places): string {
   const post = `curl -s -H 'content-type: application/json' ${apiUrl}/v1/partitions/tenant-1`;
   const steps = [

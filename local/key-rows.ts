@@ -12,7 +12,9 @@ import { ONLOOKER } from './dynamodb-watch.ts';
 export interface PageRow extends Omit<KeyView, 'kind'> {
   readonly kind: KeyView['kind'] | 'tombstone' | 'register';
   readonly wraps: WrapsView['wraps'] | null;
-  /** The master key that wraps a System Key, in words, if it is not in AWS KMS. Null for other rows. */
+  /**
+   * A description of the master key that wraps a System Key, if the master key is not in AWS KMS. Null for other rows.
+   */
   readonly wrappedBy: string | null;
 }
 

@@ -11,13 +11,13 @@ import { watchOpenBao } from './openbao-watch.ts';
 export interface KeyService {
   readonly name: 'KMS' | 'OpenBao';
   readonly url: string;
-  /** What the terminal says about it. */
+  /** The text that the terminal shows about the key service. */
   readonly description: string;
   /** The emulator whose regions can fail. Undefined if the key service is OpenBao. */
   readonly emulator: KmsEmulator | undefined;
-  /** The environment variables with which a function uses it. */
+  /** The environment variables that let a function use the key service. */
   readonly environment: Readonly<Record<string, string>>;
-  /** What a user can try: titles with shell commands. `coldStart` is the command that starts the functions cold. */
+  /** Things to try: titles, each with shell commands. `coldStart` is the command that starts the functions cold. */
   trials(coldStart: string): readonly (readonly [title: string, command: string])[];
   close(): Promise<void>;
 }
@@ -26,7 +26,7 @@ const TRANSIT_KEY = 'keyfold';
 
 /**
  * Starts the emulator of AWS KMS, with a key in each region.
- * @param regions begin with the preferred one
+ * @param regions the regions, beginning with the preferred one
  * @param dataFolder the folder that keeps the keys across restarts. If undefined, they are in memory.
  */
 export async function startEmulatedKms(
@@ -61,9 +61,9 @@ export async function startEmulatedKms(
 }
 
 /**
- * Starts OpenBao with a transit key, and a token with which a function can only use that key. The files `token`,
- * `root-token` and `unseal-key` are in a folder that only this user can read.
- * @param port the port of a server that passes requests on to OpenBao, so that the page can show the calls
+ * Starts OpenBao with a transit key. Also makes a token that lets a function use that key and nothing else. The files
+ * `token`, `root-token` and `unseal-key` are in a folder that only this user can read.
+ * @param port the port of a server that forwards requests to OpenBao, so that the page can show the calls
  */
 export async function startVault(port: number, note: (call: JournalCall) => void): Promise<KeyService> {
   const bao = await OpenBaoServer.start();

@@ -2,8 +2,8 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import type { JournalCall } from './call-journal.ts';
 
 /**
- * Creates an HTTP server that passes each request on to an OpenBao, and reports the call when it ends. If OpenBao does
- * not answer, the server closes the connection, as if OpenBao had done so.
+ * Creates an HTTP server that forwards each request to an OpenBao server, and reports the call when it ends. If OpenBao
+ * does not respond, this server closes the connection, as if OpenBao had done so.
  * @param url the address of OpenBao
  */
 export function watchOpenBao(url: string, note: (call: JournalCall) => void): Server {

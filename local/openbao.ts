@@ -11,15 +11,17 @@ import { freePort } from '../emulators/listen.ts';
 const STARTS_WITHIN_MS = 60_000;
 const ATTEMPTS = 5;
 
-/** How to start an OpenBao. */
+/** How to start an OpenBao server. */
 export interface OpenBaoOptions {
-  /** The program. By default, `bao` on the PATH. */
+  /** The path of the program. By default, `bao` on the PATH. */
   readonly program?: string;
-  /** The token that may do everything. By default, a random one. */
+  /** The root token. By default, a random token. */
   readonly rootToken?: string;
 }
 
-/** A running OpenBao in development mode. It is unsealed, listens on 127.0.0.1, and keeps everything in memory. */
+/**
+ * A running OpenBao server in development mode. It is unsealed, listens on 127.0.0.1, and keeps everything in memory.
+ */
 export class OpenBaoServer {
   readonly url: string;
   readonly rootToken: string;
@@ -34,7 +36,7 @@ export class OpenBaoServer {
     this.folder = folder;
     const options = [`-dev-listen-address=127.0.0.1:${port}`, '-dev-no-store-token'];
     this.process = spawn(program, ['server', '-dev', ...options], {
-      // Other users of this machine can read a process's arguments, so the token is not one of them.
+      // Other users of this machine can read a process's arguments, so do not pass the token as an argument.
       env: { PATH: process.env['PATH'], HOME: folder, BAO_DEV_ROOT_TOKEN_ID: rootToken },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -69,7 +71,7 @@ export class OpenBaoServer {
   }
 
   /**
-   * Sends a POST request to the API as root, and returns the JSON of the answer.
+   * Sends a POST request to the API as root, and returns the JSON of the response.
    * @throws Error if OpenBao refuses
    */
   async write(path: string, body: object, namespace = ''): Promise<Readonly<Record<string, unknown>>> {
@@ -80,7 +82,7 @@ export class OpenBaoServer {
     return text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
   }
 
-  /** The status of OpenBao's health: 200 if it is unsealed and active, and 0 if it does not answer. */
+  /** The status of OpenBao's health check: 200 if it is unsealed and active, and 0 if it does not respond. */
   health(): Promise<number> {
     return fetch(`${this.url}/v1/sys/health`).then(
       ({ status }) => status,
@@ -98,9 +100,12 @@ export class OpenBaoServer {
     await gone;
   }
 
-  /** False if the process ends first. It does if another process has the port, or the next one, which it uses too. */
+  /**
+   * False if the process ends first. That happens if another process has the port, or the next port, which OpenBao also
+   * uses.
+   */
   async #isReady(giveUpAtMs: number): Promise<boolean> {
-    // OpenBao is unsealed for a moment before it prints the key, and seals itself again.
+    // Before OpenBao prints the key, it is unsealed for a moment and then seals itself again.
     while (this.unsealKey === '' || (await this.health()) !== 200) {
       if (this.process.exitCode !== null || this.process.signalCode !== null || Date.now() > giveUpAtMs) return false;
       await sleep(50);
@@ -114,7 +119,7 @@ export class OpenBaoServer {
   };
 }
 
-/** A policy that allows the use of one transit key, but not the creation of one. */
+/** A policy that allows the use of one transit key, but not the creation of keys. */
 export function transitPolicy(transitKey: string): string {
   const paths = ['encrypt', 'decrypt'].map((action) => `path "transit/${action}/${transitKey}"`);
   return paths.map((path) => `${path} { capabilities = ["update"] }`).join('\n');

@@ -29,7 +29,7 @@ export function rotate(run: RunCommand, body: unknown): Promise<CommandView> {
 
 /**
  * Runs a step of `keyfold partitions erase`. For `finish`, the command's clock shows the end of the waiting time, so
- * that users of the page need not wait.
+ * that users of the page do not have to wait.
  * @throws RangeError if the body is invalid
  */
 export async function erase(run: RunCommand, body: unknown): Promise<CommandView> {

@@ -11,7 +11,8 @@ const ROOT = join(import.meta.dirname, '..');
 
 /**
  * Loads Node's own modules with `process.getBuiltinModule` instead of an import. An import of `node:http` reads all
- * exports of the module, one of which loads undici. This plugin reads only the exports that are used.
+ * exports of the module, and one of them loads undici. With this plugin, the bundle reads only the exports that it
+ * uses.
  */
 export const BUILT_INS: Plugin = {
   name: 'built-ins',
@@ -182,7 +183,7 @@ export const NEVER_RUN: Plugin = replacing('never-run', [
   ],
 ]);
 
-/** The modules that a process loads when it starts: those that the files of handlers/ import. */
+/** The modules that a process loads when it starts, which are the modules that the files in handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
 /** The modules that a process loads on demand, and that use code which it loaded when it started. */
 const LAZY =

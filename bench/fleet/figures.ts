@@ -37,8 +37,8 @@ interface Took {
 }
 
 /**
- * Each container opens a record with a cold cache, and then again with a warm one. One second later, while the failing
- * region cools down, it opens a record under another System Key. Both regions have the same latency.
+ * Each container opens a record with a cold cache, and then again with a warm cache. One second later, while the
+ * failing region cools down, it opens a record under another System Key. Both regions have the same latency.
  */
 async function tryOut(preferred: RegionCondition, other: RegionCondition): Promise<Trial> {
   const random = new Seeded(11).draw;

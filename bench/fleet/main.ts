@@ -1,7 +1,7 @@
 /**
- * `npm run fleet`: compares Keyfold's KMS failover policy with those of Asherah and the AWS SDK, on a virtual clock. It
- * writes the tables of docs/explanation/kms-failover.md and the plots in docs/images/kms-failover/. It exits with 1 if
- * Keyfold's policy is worse than another policy in any cell, or if a documented figure does not hold.
+ * `npm run fleet`: compares, on a virtual clock, Keyfold's KMS failover policy with the policies of Asherah and the AWS
+ * SDK. It writes the tables of docs/explanation/kms-failover.md and the plots in docs/images/kms-failover/. It exits
+ * with 1 if Keyfold's policy is worse than another policy in any cell, or if a documented figure does not hold.
  * - `--quick` runs small fleets.
  * - `--only ID` runs one scenario.
  * - `--policy JSON` changes settings of Keyfold's policy.

@@ -65,7 +65,7 @@ export class RegionModel {
   }
 
   /**
-   * Makes a client of this region for AwsKms. The plain data key also serves as the wrapped one, because nothing here
+   * Makes a client of this region for AwsKms. The plain data key also serves as the wrapped key, because nothing here
    * is secret.
    */
   connect({ keyArn, timeouts }: RegionalKmsOptions): KmsRegion {

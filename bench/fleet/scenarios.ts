@@ -83,7 +83,7 @@ function badDay({ id, death, demand, perSecond, throttledTo, runs }: BadDay): Sc
 
 /**
  * A quarter of the requests come from warm containers whose key has reached its maximum age. The rest come from new
- * containers, each of which requests the current System Key and, within 20 seconds, an older one.
+ * containers, each of which requests the current System Key and, within 20 seconds, an older System Key.
  */
 function steadyLoad(random: () => number, demand: number, untilMs: number): Visit[][] {
   const seconds = untilMs / SECOND;

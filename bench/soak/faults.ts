@@ -27,7 +27,7 @@ const PASSING: readonly FaultInput[] = [
 ];
 /**
  * Permanent KMS faults, which an operator must fix. They affect only decrypts in one region at a time. If they affected
- * all regions, or the wrapping of new keys, requests would rightly fail for good.
+ * all regions, or the wrapping of new keys, it would be correct for requests to fail permanently.
  */
 const LASTING: readonly FaultInput[] = [
   'AccessDeniedException',

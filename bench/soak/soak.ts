@@ -50,7 +50,7 @@ const options: LoadOptions = {
     preferredRegion: 'us-west-2',
     endpoint: kms.endpoint,
     timeouts: { connectionTimeoutMs: 200, requestTimeoutMs: 300 },
-    // All regions must wrap the System Key. Otherwise a request could rightly fail for good if one region refuses.
+    // All regions must wrap the System Key. Otherwise a request may correctly fail permanently if one region refuses.
     failover: { firstCoolDownMs: 300, longestCoolDownMs: 2000, minimumWrappedRegions: REGIONS.length },
   },
   metastore: { endpoint: proxy.endpoint, region: 'us-west-2', connectionTimeoutMs: 200, requestTimeoutMs: 300 },
@@ -90,7 +90,8 @@ async function soak(): Promise<LoadReport[]> {
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
-    // Pause after a permanent fault. Otherwise a request could meet permanent faults in two regions and rightly fail.
+    // Pause after a permanent fault. Otherwise a request could hit permanent faults in two regions, and it would be
+    // correct for it to fail.
     if (!schedule.isLasting) continue;
     kms.clearFaults();
     await setTimeout(DEADLINE_MS);

@@ -118,7 +118,10 @@ export class KeyStore {
     return this.keysOf(region).find((key) => key.keyId === keyId);
   }
 
-  /** An alias. Undefined if it does not exist, or if its key is deleted: KMS deletes the aliases of a key with it. */
+  /**
+   * An alias. Undefined if it does not exist, or if its key is deleted, because KMS deletes a key together with its
+   * aliases.
+   */
   alias(place: Place, name: string): EmulatedAlias | undefined {
     const alias = this.#aliases.get(aliasArn({ ...place, name, keyId: '' }));
     return alias && this.#keyOfId(place, alias.keyId) && alias;

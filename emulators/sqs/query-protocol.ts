@@ -30,7 +30,7 @@ const ELEMENTS: Readonly<Record<string, string>> = {
   MessageAttributes: 'MessageAttribute',
   Failed: 'BatchResultErrorEntry',
 };
-/** The error codes that differ from those in the JSON protocol. */
+/** The error codes that differ between the two protocols. */
 const CODES: Readonly<Record<string, string>> = {
   QueueDoesNotExist: 'AWS.SimpleQueueService.NonExistentQueue',
   QueueNameExists: 'QueueAlreadyExists',

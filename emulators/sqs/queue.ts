@@ -7,7 +7,7 @@ import { invalid, missing, SqsError } from './sqs-error.ts';
 export interface Message extends Content {
   readonly messageId: string;
   readonly sentAtMs: number;
-  /** When the message came into its queue. The retention period of the queue begins then. */
+  /** When the message came into its queue. The queue's retention period begins at that time. */
   storedAtMs: number;
   readonly sequenceNumber: string | undefined;
   firstReceivedAtMs: number | undefined;
@@ -27,7 +27,7 @@ export interface Message extends Content {
 }
 
 const DEDUPLICATION_MS = 5 * 60_000;
-/** The longest time for which a message is hidden after it was received. */
+/** The maximum visibility timeout, counted from the receipt of a message. */
 export const MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200;
 
 /**
@@ -48,8 +48,8 @@ export class Queue {
    */
   readonly #handlePrefix = `${randomUUID()}/`;
   /**
-   * Messages that were sent to a FIFO queue in the last five minutes, by deduplication ID. They stay here after
-   * deletion, to detect duplicates.
+   * Messages that were sent to a FIFO queue in the last five minutes, keyed by deduplication ID. They stay here after
+   * their deletion, to detect duplicates.
    */
   readonly #sent = new Map<string, Message>();
   #sequence = 10n ** 19n;

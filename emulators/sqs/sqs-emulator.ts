@@ -93,7 +93,7 @@ async function answer(
   }
 }
 
-/** Makes the error for a body that AWS cannot read. AWS answers with it before the request reaches SQS. */
+/** Makes the error for a body that AWS cannot read. AWS returns it before the request reaches SQS. */
 function serialization(message: string): SqsError {
   return new SqsError(SERIALIZATION, message);
 }

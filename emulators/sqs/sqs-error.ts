@@ -15,7 +15,7 @@ export function invalid(message: string): SqsError {
   return new SqsError('InvalidParameterValue', message);
 }
 
-/** Makes the error with which SQS answers a request without a parameter that it needs. */
+/** Makes the error that SQS returns for a request that lacks a required parameter. */
 export function missing(name: string): SqsError {
   return new SqsError('MissingParameter', `The request must contain the parameter ${name}.`);
 }

@@ -47,7 +47,10 @@ export function readable(text) {
   return JSON.stringify(value) === text ? JSON.stringify(value, undefined, 2) : text;
 }
 
-/** Finds the compact records in a document, in order. A record that is the value of a member has the member's name. */
+/**
+ * Finds the compact records in a document, in order. If a record is the value of a member, its name is the member's
+ * name.
+ */
 export function compactRecordsOf(text) {
   const found = text.matchAll(/(?:("(?:[^"\\]|\\.)*")\s*:\s*)?"(kf[12]j?\.[\w-]+)"/g);
   return [...found].map(([, name, record]) => ({ name: name && JSON.parse(name), record }));

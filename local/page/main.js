@@ -43,7 +43,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
     event.target.closest('.pane')?.querySelector('.primary').click();
 });
-// The user may have changed the local world in a terminal. So refresh when the window gets the focus again.
+// The user may have changed the local world in a terminal. So refresh when the window regains the focus.
 window.addEventListener('focus', () => void control(async () => {}));
 showWhat();
 await control(async () => {});
@@ -113,7 +113,7 @@ function hanging() {
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
 }
 
-/** Shows what is true of this key service, and hides what is true of another one only. */
+/** Shows the elements that apply to this key service, and hides the elements that apply only to others. */
 function showKeyService() {
   for (const part of document.querySelectorAll('[data-only]')) part.hidden = part.dataset.only !== world.keyService;
 }

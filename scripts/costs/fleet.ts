@@ -71,7 +71,7 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   };
 }
 
-/** The expected number of different pairs, if each request uses a random one. */
+/** The expected number of different pairs, if each request uses a random pair. */
 export function pairsMetBy(requests: number, pairs: number): number {
   return pairs === 1 ? Math.min(1, requests) : -pairs * Math.expm1(requests * Math.log1p(-1 / pairs));
 }

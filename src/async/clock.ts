@@ -2,16 +2,16 @@
 export type Clock = () => number;
 
 /**
- * A clock for durations. It does not step when the machine's clock is set. A clock that a caller passes, as tests do,
- * is taken as it is, because it would not agree with the machine's monotonic clock.
+ * Makes a clock for durations. It does not step when the machine's clock is set. A clock that a caller passes, as tests
+ * do, is used unchanged, because it would not agree with the machine's monotonic clock.
  */
 export function steadyClock(now: Clock): Clock {
   return now === Date.now ? () => performance.now() : now;
 }
 
 /**
- * The time that is `ms` milliseconds ahead, as the clock shows it. If the clock steps, the time moves with it, so that
- * the same time is left.
+ * The time that is `ms` milliseconds ahead on the clock. If the clock steps, this time moves with it, so the remaining
+ * time stays the same.
  */
 export function timeAhead(ms: number, now: Clock): Clock {
   const steady = steadyClock(now);

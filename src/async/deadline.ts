@@ -43,7 +43,7 @@ export function checkLimits(limits: RequestLimits): void {
   check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
 }
 
-/** @throws TypeError if the argument is not a deadline. Callers of a metastore or a KMS must pass one. */
+/** @throws TypeError if the argument is not a deadline. Callers of a metastore or a KMS must pass a deadline. */
 export function checkDeadline(deadline: Deadline): void {
   check(deadline, 'deadline', DEADLINE);
 }

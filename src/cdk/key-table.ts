@@ -12,7 +12,7 @@ export interface KeyTableProps {
   readonly classification: string;
   /** The name of the table in every region. The default is `EncryptionKey`. */
   readonly tableName?: string | undefined;
-  /** Up to three other regions with a replica. Each update of the stack can add or remove one. */
+  /** Up to three other regions with a replica. Each update of the stack can add or remove one replica. */
   readonly replicaRegions?: readonly string[] | undefined;
   /**
    * The regions of `replicaRegions` in which this deployment makes the replica. CloudFormation cannot make a replica

@@ -12,7 +12,7 @@ export interface SymmetricKeyProps {
    */
   readonly classification: string;
   /**
-   * The ARNs of the roles that administer the key and cannot use it. The role with which CloudFormation deploys the
+   * The ARNs of the roles that administer the key but cannot use it. The role with which CloudFormation deploys the
    * stack must be one of them, because KMS refuses a key policy that locks out its creator.
    */
   readonly administrators: readonly string[];
@@ -41,7 +41,7 @@ export interface SymmetricKeyProps {
   readonly grantingPrincipals?: readonly string[] | undefined;
   /** A KMS key that encrypts the topic that the construct makes. It must let EventBridge and CloudWatch use it. */
   readonly topicKeyArn?: string | undefined;
-  /** An SNS topic for the alarms. If it is absent, the construct makes one. */
+  /** An SNS topic for the alarms. If it is absent, the construct makes a topic. */
   readonly alarmTopicArn?: string | undefined;
   /** An address that subscribes to the topic that the construct makes. */
   readonly alarmEmail?: string | undefined;

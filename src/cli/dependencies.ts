@@ -70,8 +70,8 @@ export interface CliDependencies<T = CommandTerminal> {
   /**
    * Opens a transfer of rows from an SQL database.
    * @param url the address of the database, with the password
-   * @throws KeyfoldError `InvalidConfiguration` if the URL is not that of an SQL database, or if the database's driver
-   * is not installed
+   * @throws KeyfoldError `InvalidConfiguration` if the URL is not the URL of an SQL database, or if the database's
+   * driver is not installed
    */
   openImport(url: string, target: DynamoDbMetastoreOptions): Promise<RowTransfer>;
   openCopy(source: DynamoDbMetastoreOptions, target: DynamoDbMetastoreOptions): RowTransfer;
@@ -99,8 +99,8 @@ export interface CliDependencies<T = CommandTerminal> {
    * Opens an SQL database with the key table. Does not connect yet.
    * @param url the address of the database, with the password
    * @param variable the environment variable that holds the URL
-   * @throws KeyfoldError `InvalidConfiguration` if the URL is not that of an SQL database, or if the database's driver
-   * is not installed
+   * @throws KeyfoldError `InvalidConfiguration` if the URL is not the URL of an SQL database, or if the database's
+   * driver is not installed
    */
   openDatabase(url: string, variable: string): Promise<DatabaseAdapters>;
   /** The version of Keyfold. */

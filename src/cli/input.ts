@@ -27,8 +27,8 @@ export async function linesOf(source: string, { stdin }: CliDependencies): Promi
 }
 
 /**
- * The bytes of a file. Each chunk is valid only until the next one, because all chunks share one buffer. New buffers
- * would cost more.
+ * The bytes of a file. Each chunk is valid only until the next chunk is read, because all chunks share one buffer. New
+ * buffers would cost more.
  */
 async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
@@ -63,7 +63,7 @@ export async function* linesIn(
       start = end + 1;
     }
     begunBytes += chunk.length - start;
-    // Nothing is kept of a line that is too long, so it takes no more memory than any other.
+    // A line that is too long is discarded while it is read, so it takes no more memory than other lines.
     if (begunBytes > maxBytes) begun = [];
     else if (start < chunk.length) begun.push(Buffer.from(chunk.subarray(start)));
   }

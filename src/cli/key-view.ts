@@ -41,7 +41,7 @@ export interface KeyView {
 export interface WrapsView {
   /**
    * `aws` if the row contains a KMS envelope, `vault` if it contains a ciphertext of a transit engine, and `pkcs11` if
-   * an HSM has wrapped the System Key. Otherwise `static`, because a static master key leaves no mark.
+   * an HSM has wrapped the System Key. Otherwise it is `static`, because a static master key leaves no mark in the row.
    */
   readonly kms: 'aws' | 'vault' | 'pkcs11' | 'static';
   /**
@@ -49,7 +49,7 @@ export interface WrapsView {
    * configuration, which may be the ARN of an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
-  /** The master key, in words. Absent if `kms` is `aws`. */
+  /** A description of the master key. Absent if `kms` is `aws`. */
   readonly wrappedBy?: string;
 }
 

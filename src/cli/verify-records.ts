@@ -102,7 +102,7 @@ class Verifier {
     this.#naming = new KeyNaming(config.names);
   }
 
-  /** @returns the error code if the record cannot be read; undefined if it opens or needs its context */
+  /** @returns the error code if the record cannot be read. Undefined if it opens or needs its context. */
   async verify({ id, record }: Row): Promise<string | undefined> {
     if (record === undefined) {
       this.#malformed += 1;

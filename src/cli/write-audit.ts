@@ -16,7 +16,7 @@ interface AuditedKey {
 }
 
 /**
- * Opens the audit of one command.
+ * Opens the audit log for one command.
  * @returns a function that writes one line, before or after a write
  */
 export async function auditOf(

@@ -92,7 +92,7 @@ export class KeyfoldServiceError extends KeyfoldClientError {
   }
 }
 
-/** The client received no response from Keyfold, or one that it cannot use. */
+/** The client received no response from Keyfold, or a response that it cannot use. */
 export class KeyfoldTransportError extends KeyfoldClientError {
   override readonly name = 'KeyfoldTransportError';
   readonly code: TransportErrorCode;
@@ -165,7 +165,7 @@ export function dateOf(text: string): number | undefined {
 /**
  * Makes the error for a request that AWS rejected because of the time in its signature.
  * @param service `Lambda` or `The API`, for the message
- * @param offsetMs by how many milliseconds this machine's clock is behind that of AWS. 0 if the client did not retry
+ * @param offsetMs by how many milliseconds this machine's clock is behind AWS's clock. 0 if the client did not retry
  * with a corrected clock.
  */
 export function clockRefusal(

@@ -139,7 +139,7 @@ function signatureFaultIn(headers: HttpAnswer['headers'], text: string): Signatu
 
 /**
  * Parses a reply's JSON, or throws the error that the reply reports.
- * @param clockOffsetMs by how many milliseconds this machine's clock is behind that of AWS. 0 if the client did not
+ * @param clockOffsetMs by how many milliseconds this machine's clock is behind AWS's clock. 0 if the client did not
  * retry with a corrected clock.
  */
 function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {

@@ -81,7 +81,7 @@ export class LambdaTransport implements Transport {
       });
   }
 
-  /** @throws TypeError if the SDK's client makes retries itself */
+  /** @throws TypeError if the SDK's client itself retries requests */
   async send({ partition, operation, members }: ClientCall, signal: AbortSignal): Promise<ClientAnswer> {
     if ((await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError('The Keyfold client retries by itself. Make the LambdaClient with maxAttempts: 1.');

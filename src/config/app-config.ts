@@ -60,7 +60,8 @@ export interface AuthorizerConfig extends GrantRules {
 }
 
 /**
- * The operations and partitions that a function serves, for all callers. A member that is undefined restricts nothing.
+ * The operations and partitions that a function serves, for all callers. If a member is undefined, it restricts
+ * nothing.
  */
 interface Scope {
   readonly operations?: readonly OperationName[] | undefined;
@@ -94,7 +95,7 @@ export interface AppConfig<Kms = KmsConfig> {
 /** The settings that do not depend on the KMS, and the settings of one kind of KMS. */
 export type AllSettings = Settings & Partial<VaultSettings & Pkcs11Settings>;
 
-/** Reads the settings of one of these kinds of KMS. */
+/** Reads the settings for one of these kinds of KMS. */
 export type AnyKmsReader<Kms extends KmsConfig> = KmsReader<Kms, VaultSettings & Pkcs11Settings>;
 
 /** Builds the configuration from checked settings. */

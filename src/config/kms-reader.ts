@@ -11,7 +11,7 @@ export const OF_OTHER_KMS = [
 ] as const;
 
 /**
- * Lists the settings that are missing, and those that have no meaning.
+ * Lists missing settings, and settings that have no meaning.
  * @param choice the setting that decides which settings are needed, such as `KMS=vault`
  */
 export function choiceFaults(

@@ -44,8 +44,8 @@ const partitions = v.pipe(
   ),
 );
 /**
- * The name of a JWT claim. It must not contain a backslash: `JSON.parse` in Lambda can confuse two names if one of them
- * contains a backslash.
+ * The name of a JWT claim. It must not contain a backslash, because `JSON.parse` in Lambda can confuse two names if one
+ * of them contains a backslash.
  */
 const claimName = v.pipe(
   text,

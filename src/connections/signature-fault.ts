@@ -1,4 +1,4 @@
-/** Names of AWS errors for a signature whose time is too far off: the clock is wrong, or sending took too long. */
+/** Names of AWS errors for a signature whose time differs too much: the clock is wrong, or sending took too long. */
 const CLOCK_FAULTS = new Set([
   'InvalidSignatureException',
   'SignatureDoesNotMatch',

@@ -8,7 +8,9 @@ export interface AuditSubject {
   readonly door: 'http' | 'direct' | 'queue';
   /** Lambda's request id of the invocation. */
   readonly requestId: string;
-  /** The SQS message id. Only the queue door sets it, because all messages of an invocation share one request id. */
+  /**
+   * The SQS message id. Only the queue door sets it, because all messages of an invocation have the same request ID.
+   */
   readonly messageId?: string | undefined;
   /** The caller that the event names. Null for a direct invocation, because CloudTrail records that caller. */
   readonly principal: string | null;
@@ -25,7 +27,9 @@ export interface AuditEntry extends Omit<AuditSubject, 'partition'> {
   readonly result: string;
   /** The Intermediate Keys that the operation used or tried, as `id@created`. At most ten are listed. */
   readonly keys: readonly string[];
-  /** Whether the request, or one of its items, gave a context. The names and values of a context are never logged. */
+  /**
+   * Whether the request, or one of its items, contains a context. The names and values of a context are never logged.
+   */
   readonly context: boolean;
   /**
    * The number of items in a batch, or the number of values that a field operation selects. Undefined for other
@@ -53,7 +57,7 @@ export class AuditTrail {
   #items: number | undefined;
   #failed: number | undefined;
 
-  /** Records whether the request gives a context. The door calls this as soon as it has parsed the body. */
+  /** Records whether the request contains a context. The door calls this as soon as it has parsed the body. */
   requestRead(value: unknown): void {
     this.#hasContext = contextsIn(value).length > 0;
   }

@@ -37,8 +37,8 @@ export function doorHandler<Event, Answer>(log: InvocationLog, answer: Handler<E
 }
 
 /**
- * Makes V8 drop the text that a regular expression matched last, which is often the document of a request. V8 keeps it
- * for the static properties of `RegExp`, such as `RegExp.input`.
+ * Makes V8 drop the last text that a regular expression matched. This text is often the document of a request. V8 keeps
+ * it for the static properties of `RegExp`, such as `RegExp.input`.
  */
 function forgetLastMatch(): void {
   /(?:)/.test('');

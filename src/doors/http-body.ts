@@ -25,7 +25,7 @@ export async function readBodyText(
   return isBase64Encoded ? decode(given) : given;
 }
 
-/** Checks the Content-Type. The code for parameters is loaded on its first use, to keep cold starts short. */
+/** Checks the Content-Type. To keep cold starts short, the code for parameters is loaded at its first use. */
 async function checkType(header: string | undefined): Promise<void> {
   if (header === 'application/json') return;
   const { mediaTypeFault } = await import('./media-type.ts');

@@ -5,8 +5,8 @@ const JSON_TYPE = 'application/json';
 const MAX_LENGTH = 1000;
 
 /**
- * Why a Content-Type (RFC 9110, 8.3) is not that of JSON in UTF-8. Of its parameters only `charset` matters. Undefined
- * if there is no fault.
+ * Says why a Content-Type (RFC 9110, 8.3) does not mean JSON in UTF-8. Among its parameters, only `charset` matters.
+ * Undefined if the type is accepted.
  */
 export function mediaTypeFault(header: string): string | undefined {
   const type = header.length > MAX_LENGTH ? undefined : parseType(header);

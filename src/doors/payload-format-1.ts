@@ -44,8 +44,8 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
 }
 
 /**
- * Returns the longer of the two paths in payload format 1.0, which begins with the stage or base path. A REST API
- * leaves the stage out of the other path.
+ * Returns the longer of the two paths in payload format 1.0. It begins with the stage or base path. A REST API leaves
+ * the stage out of the other path.
  * @returns undefined if the longer path does not end with the shorter one, for example because only one of them is
  * decoded
  */

@@ -31,9 +31,9 @@ export interface CryptoPolicy extends DataRowKeyBounds {
   /** `Created` of a new key is truncated to a multiple of this. So processes that start together make one key. */
   readonly createDatePrecisionMs: number;
   /**
-   * A key that was created before this time, in seconds since 1970, never seals, whatever its row says. Zero means no
-   * minimum. Raise this after a leak. A new key gets this date at the earliest. The date of a key is in the key table.
-   * So the minimum stops an attacker who can write to the table only if key row proofs are required.
+   * A key that was created before this time, in seconds since 1970, never seals, even if its row says otherwise. Zero
+   * means no minimum. Raise this after a leak. A new key gets this date at the earliest. The date of a key is in the
+   * key table. So the minimum stops an attacker who can write to the table only if key row proofs are required.
    */
   readonly minSealingCreated: number;
   /**
@@ -154,7 +154,7 @@ const MAX_SECONDS_AHEAD = 60;
 
 /**
  * Chooses the `Created` of a new key: the current time, truncated to `createDatePrecisionMs`. If a known key has that
- * date or a later one, the new key gets the first free second from now on. So a key that is revoked within its first
+ * date or a later date, the new key gets the first free second from now on. So a key that is revoked within its first
  * minute can be replaced at once. No key inherits a date from the future.
  * @param taken the dates of the known keys
  * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date,

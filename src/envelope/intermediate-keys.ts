@@ -25,7 +25,7 @@ const REPLICATION_MS = 15 * 60_000;
 const ABSENT_TTL_MS = 1000;
 const MAX_ABSENT = 10_000;
 
-/** The Intermediate Keys of one service. This class takes a key from the cache or the metastore, or makes a new one. */
+/** The Intermediate Keys of one service. This class takes a key from the cache or the metastore, or makes a new key. */
 export class IntermediateKeys {
   readonly #naming: KeyNaming;
   readonly #systemKeys: SystemKeys;

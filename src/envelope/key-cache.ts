@@ -19,7 +19,7 @@ export class KeyCache {
   /** All cached keys by name, the least recently used first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The last key in `#keys`. The cache need not move that key after a hit. */
+  /** The last key in `#keys`. The cache does not have to move that key after a hit. */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 

@@ -33,7 +33,7 @@ export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
-  // A clock that a caller passes, as tests do, would not agree with the machine's monotonic clock. So ignore the
+  // If a caller passes a clock, as tests do, it would not agree with the machine's monotonic clock. So ignore the
   // monotonic clock.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {

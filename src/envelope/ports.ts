@@ -56,7 +56,7 @@ export interface Metastore {
    */
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**
-   * Stores a new record, and never overwrites one.
+   * Stores a new record. Never overwrites a record.
    * @returns `duplicate` if the store already has a record with this ID and creation time
    * @throws KeyfoldError `MetastoreUnavailable`, after which the record may or may not have been stored
    */

@@ -115,7 +115,7 @@ export class SessionFactory {
   }
 
   /**
-   * Makes a session for one partition. Sessions are cheap, and need not be closed.
+   * Makes a session for one partition. Sessions are cheap, and do not have to be closed.
    * @param keyUsed a callback for audits. It is called with the Intermediate Key of each record that the session
    * encrypts, decrypts or rewraps.
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function

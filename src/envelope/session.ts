@@ -314,7 +314,9 @@ export class Session {
     return openDataRow(this.#dataRowKeyOf(record, parent), record, binding);
   }
 
-  /** The Data Row Key for a new record: a new one, unless the request or the policy allows records to share one. */
+  /**
+   * The Data Row Key for a new record. It is a new key, unless the request or the policy allows records to share a key.
+   */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
     this.#keyUsed?.(parent.standing);

@@ -24,8 +24,8 @@ import { StaleIfError, type StaleKey } from './stale-if-error.ts';
 import { UnreadableRows } from './unreadable-rows.ts';
 
 /**
- * The System Keys of one service. This class takes a key from the cache, or from the metastore through KMS, or makes a
- * new one.
+ * The System Keys of one service. This class takes a key from the cache, loads it from the metastore and unwraps it
+ * with KMS, or makes a new key.
  */
 export class SystemKeys {
   /** Remembers the unreadable rows of System Keys and of Intermediate Keys. */
@@ -109,7 +109,7 @@ export class SystemKeys {
     );
   }
 
-  /** Loads the newest key that may seal into the cache, if there is one. It never makes a key. */
+  /** If there is a key that may seal, loads the newest such key into the cache. Never makes a key. */
   async preload(deadline: Deadline): Promise<void> {
     await findKey({ ...this.#search(deadline), use: (record) => this.#usable(record, deadline) });
   }

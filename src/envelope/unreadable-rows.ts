@@ -29,7 +29,7 @@ export class UnreadableRows {
   /**
    * Calls `load`, unless the row of this key was unreadable within the last five seconds.
    * @throws KeyfoldError `KeyRowUnreadable` if the row was unreadable. This is the remembered error.
-   * @throws whatever `load` throws
+   * @throws any error that `load` throws
    */
   async unlessKnown<T>(key: KeyMeta, load: () => Promise<T>): Promise<T> {
     const name = keyName(key);

@@ -59,7 +59,7 @@ export function numberFaults<T extends object>(
 const LISTENER = optional(FUNCTION);
 
 /**
- * Returns the caller's listeners. If a listener is absent, one that does nothing takes its place. Other members are
+ * Returns the caller's listeners. An absent listener is replaced by a listener that does nothing. Other members are
  * ignored, so that one object can listen to several ports.
  * @param silent a listener that does nothing, for every event
  * @param name the name of the parameter with the given listeners, for error messages

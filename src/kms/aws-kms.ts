@@ -96,8 +96,8 @@ const DEFAULT_DEPENDENCIES: KmsDependencies = {
 
 /**
  * Wraps System Keys with AWS KMS in several regions. A new data key seals each System Key, and the KMS key of each
- * region wraps that data key. Any one region can therefore unwrap the System Key. The KMS keys need not be replicas of
- * each other.
+ * region wraps that data key. Any one region can therefore unwrap the System Key. The KMS keys do not have to be
+ * replicas of each other.
  *
  * @example
  * const kms = new AwsKms({

@@ -28,7 +28,7 @@ export interface RegionalKmsOptions {
   /** Replaces AWS's endpoint, so that an emulator can be used. */
   readonly endpoint: string | undefined;
   readonly credentials?: Credentials | undefined;
-  /** The caller's client for this region, in place of one with the settings above. */
+  /** The caller's client for this region. It replaces a client with the settings above. */
   readonly client?: SdkClient | undefined;
 }
 
@@ -112,7 +112,7 @@ export class RegionalKms implements KmsRegion {
     });
   }
 
-  /** @throws TypeError if the caller's client makes retries itself */
+  /** @throws TypeError if the caller's client itself retries requests */
   async #call<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#isGiven && (await this.#client.config.maxAttempts()) !== 1) {
       throw new TypeError('AwsKms retries by itself. options.clients must make KMSClients with maxAttempts: 1.');

@@ -86,7 +86,10 @@ function keyMeta(value: AttributeValue): KeyMeta | undefined {
   return id === undefined || created === undefined ? undefined : { id: id as KeyId, created: created as EpochSeconds };
 }
 
-/** Decodes a whole number. Returns undefined for anything else, also if the number differs in its 38th digit only. */
+/**
+ * Decodes a whole number. Returns undefined for anything else, even if the number differs from a whole number only in
+ * its 38th digit.
+ */
 export function wholeNumber(value: AttributeValue | undefined): number | undefined {
   const digits = value?.N === undefined ? undefined : exactInteger(value.N);
   return digits === undefined ? undefined : Number(digits);

@@ -19,10 +19,10 @@ export interface DynamoDbMetastoreOptions {
   /** Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
-   * A `DynamoDBClient` of the AWS SDK, in place of one with Keyfold's settings. The caller closes it. Connections from
-   * before a Lambda freeze are not used again. The client's own timeouts and retries apply. Set `requestTimeout` and
-   * `throwOnRequestTimeout` in its `requestHandler`, because the SDK waits without a limit by default. Only `tableName`
-   * and `events` can be combined with `client`.
+   * A `DynamoDBClient` of the AWS SDK, in place of a client with Keyfold's settings. The caller closes it. Connections
+   * from before a Lambda freeze are not used again. The client's own timeouts and retries apply. Set `requestTimeout`
+   * and `throwOnRequestTimeout` in its `requestHandler`, because the SDK waits without a limit by default. Only
+   * `tableName` and `events` can be combined with `client`.
    */
   readonly client?: SdkClient;
 }

@@ -52,7 +52,7 @@ export class MemoryMetastore implements Metastore, SystemKeyStore {
   }
 }
 
-/** Copies a record, so that a caller who changes their record does not change the stored one. */
+/** Copies a record. If a caller changes their record later, the stored record stays the same. */
 function copyOf(record: EnvelopeKeyRecord): EnvelopeKeyRecord {
   const { encryptedKey, parent, proof, erased } = record;
   return {

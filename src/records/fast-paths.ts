@@ -1,7 +1,7 @@
 /**
  * Fast paths that avoid the JSON parser. If most of a text is the base64 of a large payload, `JSON.parse` takes half as
- * long as the encryption. Each function here returns exactly what the plain code returns, or undefined. If the result
- * is undefined, the caller uses the plain code, which also reports what is wrong with a text.
+ * long as the encryption. Each function here returns either exactly what the plain code returns, or undefined. If the
+ * result is undefined, the caller uses the plain code, which also reports what is wrong with a text.
  *
  * These functions decode the payload. Strict base64 contains no character that JSON forbids or escapes, so they need
  * not search for such characters.

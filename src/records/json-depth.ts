@@ -39,7 +39,7 @@ export function isNestedTooDeeply(text: string): boolean {
 
 /**
  * The position after the closing quotation mark of a string, or the end of the text if the string is not closed. The
- * closing quotation mark is the first one that follows an even number of backslashes.
+ * closing quotation mark is the first quotation mark after an even number of backslashes.
  * @param start the position of the opening quotation mark
  */
 export function endOfString(text: string, start: number): number {

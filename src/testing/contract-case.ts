@@ -21,7 +21,10 @@ export type Opener<T> = () => T | Promise<T>;
 export interface ContractOptions<T> {
   /** Makes a plug-in whose service is down. Without it, the cases about outages are omitted. */
   readonly openFailing?: Opener<T>;
-  /** Makes a plug-in whose service accepts calls and never responds. Without it, the case about it is omitted. */
+  /**
+   * Makes a plug-in whose service accepts calls and never responds. Without it, the case about such a service is
+   * omitted.
+   */
   readonly openHanging?: Opener<T>;
 }
 
@@ -33,7 +36,7 @@ export const CONTRACT_OPTIONS: Types<ContractOptions<unknown>> = {
 /** A call to a plug-in, with its name. Undefined if the plug-in does not have this optional method. */
 export type Call<T> = readonly [name: string, call: (plugIn: T, deadline: Deadline) => Promise<unknown> | undefined];
 
-/** How long a call to a service that hangs runs before its abort, and how soon after the abort it must end. */
+/** If the service hangs: how long a call runs before its abort, and how soon after the abort it must end. */
 const ABORT_AFTER_MS = 50;
 const END_WITHIN_MS = 2000;
 
@@ -43,7 +46,7 @@ export function checkedOptions<O extends object>(open: unknown, options: O, type
   return optionsOf<O>(options, 'options', types);
 }
 
-/** A case that is in the contract only if the author has given the function that it needs. */
+/** A case that the contract contains only if the author has passed the function that the case needs. */
 export function caseWith<F>(given: F | undefined, name: string, run: (given: F) => Promise<void>): ContractCase[] {
   return given === undefined ? [] : [{ name, run: () => run(given) }];
 }
@@ -68,7 +71,7 @@ export async function mustFailWith(
 /** The calls that a case makes. It may need another plug-in to prepare them. */
 type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
 
-/** The case that an aborted deadline ends each of these calls. */
+/** The case which checks that an aborted deadline ends each of these calls. */
 export function abortCase<T>(open: Opener<T>, calls: Calls<T>): ContractCase {
   return {
     name: 'answers a call under an aborted deadline, or rejects with the reason of its signal',
@@ -93,7 +96,7 @@ async function mustHonour(reason: Error, work: Promise<unknown> | undefined, nam
   });
 }
 
-/** The case that an abort ends each of these calls, although the service never answers. */
+/** The case which checks that an abort ends each of these calls, although the service never responds. */
 export function hangCases<T>(openHanging: Opener<T> | undefined, calls: Calls<T>): ContractCase[] {
   const name = 'rejects with the reason of the signal if the deadline passes while its service does not answer';
   return caseWith(openHanging, name, async (open) => {

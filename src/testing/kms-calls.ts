@@ -70,7 +70,7 @@ export function resized(wrapped: Uint8Array): Buffer[] {
   return [...cut, Buffer.concat([whole, Buffer.from('A')])];
 }
 
-/** Checks that a text for an operator or a caller shows none of these bytes. */
+/** Checks that a text for an operator or a caller contains none of these bytes. */
 export function mustNotShow(said: unknown, secrets: readonly Uint8Array[]): void {
   const text = inspect(said, { depth: 10, maxArrayLength: null, maxStringLength: null });
   for (const secret of secrets.map((bytes) => Buffer.from(bytes))) {
@@ -100,7 +100,7 @@ export function mustBeReason(unreadable: unknown): void {
   assert.ok(typeof unreadable === 'string' && unreadable !== '', 'unreadable must be a reason');
 }
 
-/** What becomes of changed bytes. @throws Error if they unwrap to another key, or reject with another code */
+/** The outcome of unwrapping changed bytes. @throws Error if they unwrap to another key, or reject with another code */
 export async function outcomeOf(kms: KeyManagementService, changed: Uint8Array, key: Buffer): Promise<string> {
   try {
     const unwrapped = await kms.unwrap(changed, noDeadline());

@@ -32,7 +32,10 @@ import {
 
 /** Options of {@link kmsContract}. */
 export interface KmsContractOptions<T extends KeyManagementService = KeyManagementService> extends ContractOptions<T> {
-  /** Makes a plug-in that its service refuses, such as one without permission. Without it, the case is omitted. */
+  /**
+   * Makes a plug-in whose calls the service refuses, for example because it has no permission. Without it, the case is
+   * omitted.
+   */
   readonly openRefused?: Opener<T>;
   /**
    * Rotates the wrapping key, as an operator would. Plug-ins that are opened later wrap with the new version or key.
@@ -145,7 +148,7 @@ export function kmsContract(open: Opener<KeyManagementService>, options: KmsCont
         const outcomes: string[] = [];
         for (const changed of flipped(wrapped)) outcomes.push(await outcomeOf(kms, changed, key));
         for (const changed of resized(wrapped)) await outcomeOf(kms, changed, key);
-        // A service may refuse a changed name of a key, but it must know a changed ciphertext.
+        // A service may refuse a wrap whose key name was changed, but it must recognize a changed ciphertext.
         const isKnown = outcomes.includes('unreadable') || !outcomes.includes('refused');
         assert.ok(isKnown, 'unwrap must return unreadable for a changed ciphertext, and not reject');
       },

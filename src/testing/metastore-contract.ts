@@ -19,7 +19,7 @@ export interface MetastoreContractOptions extends StoreContractOptions<Metastore
    */
   readonly longId?: string;
   /**
-   * The latest date that the cases use, in seconds since 1970, for a store that cannot hold later ones. Default: the
+   * The latest date that the cases use, in seconds since 1970, for a store that cannot hold later dates. Default: the
    * end of the year 9999.
    */
   readonly lastDate?: number;

@@ -7,7 +7,7 @@ import { mustEqual } from './must-equal.ts';
 
 const deadline = noDeadline();
 
-/** IDs that some collation, file system or pattern takes for another ID of the list. */
+/** IDs that some collation, file system or pattern confuses with another ID in the list. */
 const SIMILAR_IDS = [
   '_IK_tenant_ids',
   '_IK_Tenant_ids',
@@ -33,7 +33,7 @@ const SIMILAR_IDS = [
   '_IK_\u{1f511}_ids',
 ];
 
-/** The cases about IDs and dates that a store may mix up, cut off or round. */
+/** The cases about IDs and dates that a store may confuse, truncate or round. */
 export function idAndDateCases(open: Opener<Metastore>, longId: string, lastDate: number): ContractCase[] {
   return [
     {

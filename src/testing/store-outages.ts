@@ -15,8 +15,8 @@ import { noDeadline } from './hand-clock.ts';
 /** Options of the contracts of a metastore. */
 export interface StoreContractOptions<T> extends ContractOptions<T> {
   /**
-   * Makes a plug-in whose store is missing, such as a table that does not exist. It may reject itself. Without it, the
-   * case is omitted.
+   * Makes a plug-in whose store is missing, such as a table that does not exist. The function itself may also reject.
+   * Without it, the case is omitted.
    */
   readonly openMissing?: Opener<T>;
 }
@@ -33,7 +33,7 @@ export function outageCases<T>(
   calls: readonly Call<T>[],
 ): ContractCase[] {
   const mustBeUnavailable = async (openFaulty: Opener<T>): Promise<void> => {
-    // Each call has a plug-in of its own, so that a store which the last call has created is found.
+    // Each call has its own plug-in, so that the case notices if a call has created the store.
     for (const [name, call] of calls) {
       const made = (async () => openFaulty())();
       const work = made.then((plugIn) => call(plugIn, noDeadline()) ?? ABSENT_METHOD);

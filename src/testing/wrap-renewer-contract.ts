@@ -17,7 +17,7 @@ import { flipped, FOREIGN, mustBeReason, mustNotShow, mustUnwrapTo, wrap } from 
 
 type Renewer = KeyManagementService & WrapRenewer;
 
-/** One changed wrap of this many is renewed, because each renewal may take several calls. */
+/** Only one in this many changed wraps is renewed, because each renewal may take several calls. */
 const EVERY = 8;
 
 /**
@@ -85,7 +85,10 @@ export function wrapRenewerContract(open: Opener<Renewer>, options: KmsContractO
   ];
 }
 
-/** Checks that a wrap from before a change is renewed after it, that the result opens, and that it is up to date. */
+/**
+ * Checks that a wrap from before a change is renewed after the change, that the new wrap opens, and that it is up to
+ * date.
+ */
 async function mustRenew(open: Opener<Renewer>, change: () => void | Promise<void>): Promise<void> {
   const key = randomKeyBytes();
   const { wrapped, rowProof } = await wrap(await open(), key);

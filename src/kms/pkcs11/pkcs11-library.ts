@@ -10,7 +10,10 @@ export class Pkcs11Library {
   #isInitialized = false;
   /** The number of restarts. Each restart ends all sessions that began before it. */
   generation = 0;
-  /** The last PIN that each token has refused, by the token's label. Tokens lock themselves after a few wrong ones. */
+  /**
+   * The last PIN that each token has refused, keyed by the token's label. Tokens lock themselves after a few wrong
+   * PINs.
+   */
   readonly refusedPins = new Map<string, string>();
 
   /** @param loadDriver loads `pkcs11js`. Throws if it is not installed. */

@@ -15,7 +15,7 @@ export function isCiphertext(text: unknown): text is string {
   return typeof text === 'string' && text.length <= MAX_CIPHERTEXT_LENGTH && CIPHERTEXT.test(text);
 }
 
-/** The version of the transit key that has made a ciphertext. */
+/** The version of the transit key that made a ciphertext. */
 export function keyVersionOf(ciphertext: string): string {
   return CIPHERTEXT.exec(ciphertext)?.[1] ?? '';
 }

@@ -126,8 +126,8 @@ class UnsafeSession extends Error {
 }
 
 /**
- * The column `created` of a tombstone. TIMESTAMP ends a day later, so this date fits in every time zone. Keys are dated
- * to the minute, so no key has it.
+ * The column `created` of a tombstone. The range of TIMESTAMP ends a day later, so this date fits in every time zone.
+ * No key has this date, because the dates of keys are whole minutes.
  */
 const TOMBSTONE_TIMESTAMP = '2038-01-17 23:59:59';
 

@@ -48,7 +48,7 @@ export class SqlErasureRegister implements ErasureRegister {
   }
 }
 
-/** Makes an entry a row that Asherah can parse. It holds no key. */
+/** A placeholder that makes an entry a row that Asherah can parse. It holds no key. */
 const NO_KEY = Buffer.alloc(1).toString('base64');
 
 function encode({ partition, erase, at, due, deletedAt }: RegisteredErasure): string {

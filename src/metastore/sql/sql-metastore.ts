@@ -34,7 +34,7 @@ export interface SqlKeyTable {
   insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'>;
   /** Replaces the text of a row if the text is still `from`. Resolves to true if it replaced the text. */
   replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean>;
-  /** Deletes a row if its text is still `text`. Resolves to true if it was. */
+  /** Deletes a row if its text is still `text`. Resolves to true if it deleted the row. */
   remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean>;
 }
 

@@ -75,8 +75,8 @@ describe('the client, after a transient fault,', () => {
     ['HTTP', 'a timeout of the gateway', { status: 504, body: '{"message":"Endpoint request timed out"}' }],
     ['HTTP', 'a retryable code that this version does not know', problem(503, 'MoonUnavailable')],
     ['HTTP', 'a connection that is reset', 'reset'],
-    ['HTTP', 'a connection that ends before the answer is complete', 'stall'],
-    ['HTTP', 'no answer', 'hang'],
+    ['HTTP', 'a connection that ends before the response is complete', 'stall'],
+    ['HTTP', 'no response', 'hang'],
     ['Lambda', 'a KMS outage', functionError('KmsUnavailable')],
     ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
     ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
@@ -90,8 +90,8 @@ describe('the client, after a transient fault,', () => {
     ['Lambda', "a proxy's page", page],
     ['Lambda', 'a timeout of the function', functionError('Sandbox.Timedout')],
     ['Lambda', 'a connection that is reset', 'reset'],
-    ['Lambda', 'a connection that ends before the answer is complete', 'stall'],
-    ['Lambda', 'no answer', 'hang'],
+    ['Lambda', 'a connection that ends before the response is complete', 'stall'],
+    ['Lambda', 'no response', 'hang'],
   ] as const)('retries over %s after %s', async ([way, , fault]) => {
     const client = await clientOf(way, [fault, fault, GOOD], fault === 'hang' ? IMPATIENT : QUICK);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
@@ -127,14 +127,14 @@ describe('the client, after a permanent fault,', () => {
     ],
     [
       'HTTP',
-      'a page for an answer',
+      'an HTML page as the response',
       { status: 200, body: `<html>${CANARY}` },
       'KeyfoldTransportError',
       'UnexpectedAnswer',
     ],
     [
       'HTTP',
-      'another answer',
+      'an unexpected response',
       { status: 200, body: `{"text":"${CANARY}"}` },
       'KeyfoldTransportError',
       'UnexpectedAnswer',
@@ -146,7 +146,7 @@ describe('the client, after a permanent fault,', () => {
       'KeyfoldTransportError',
       'UnexpectedAnswer',
     ],
-    ['HTTP', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['HTTP', 'a null response', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
     ['Lambda', 'a bad request', functionError('InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
     [
       'Lambda',
@@ -182,12 +182,12 @@ describe('the client, after a permanent fault,', () => {
     ],
     [
       'Lambda',
-      'an answer that is not JSON',
+      'a response that is not JSON',
       { status: 200, body: CANARY },
       'KeyfoldTransportError',
       'UnexpectedAnswer',
     ],
-    ['Lambda', 'a null answer', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    ['Lambda', 'a null response', { status: 200, body: 'null' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
   ] as const)('does not retry over %s after %s', async ([way, , fault, name, code]) => {
     const error = await failureOf((await clientOf(way, [fault, GOOD])).decrypt('kf1.x'));
     expect(error).toMatchObject({ name, code, retryable: false });

@@ -217,7 +217,7 @@ describe('a queue message that fails', () => {
     ['is not JSON', '{"partition":"p', 'InvalidRequest'],
     ['is not an object', '[]', 'InvalidRequest'],
     ['is null', 'null', 'InvalidRequest'],
-    ['is a text', '"a"', 'InvalidRequest'],
+    ['is a string', '"a"', 'InvalidRequest'],
     ['has no partition', { document: {} }, 'InvalidRequest'],
     ['requests an unknown operation', { operation: 'shred', partition: 'p' }, 'InvalidRequest'],
     ['names a missing field', { partition: 'p', document: {}, fields: ['$.card'] }, 'FieldNotFound'],

@@ -17,7 +17,8 @@ let keys: SystemKeys;
 beforeEach(() => {
   world = new FakeDependencies();
   const { metastore, kms, clock } = world;
-  // The cache holds two keys for one millisecond, so a call is saved only if a revocation is remembered elsewhere.
+  // The cache holds two keys for one millisecond. So a later request makes no call only if SystemKeys remembers the
+  // revocation.
   const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });
   keys = new SystemKeys(
     id,

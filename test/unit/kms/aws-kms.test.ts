@@ -156,7 +156,7 @@ describe('AwsKms.unwrap', () => {
     [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
     [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
     [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
-  ] as const)('tries the next region after the fault %j, which is %s', async ([fault, faultClass]) => {
+  ] as const)('tries the next region after the fault %j, which it classifies as %s', async ([fault, faultClass]) => {
     const bytes = await wrapped();
     emulator.setFault(WEST, fault);
     const kms = open();

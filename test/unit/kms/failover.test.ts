@@ -229,10 +229,10 @@ describe('a request to a region that throttles', () => {
   it.for([
     [0, 'another region first', 'west east south east'],
     [0.06 - 2 ** -53, 'another region first', 'west east south east'],
-    [0.06, 'only that region', 'west east south west'],
-    [JUST_UNDER_ONE, 'only that region', 'west east south west'],
+    [0.06, 'only the preferred region', 'west east south west'],
+    [JUST_UNDER_ONE, 'only the preferred region', 'west east south west'],
   ] as const)(
-    'in a later round with the random value %d tries %s, if that region is preferred',
+    'with the random value %d, tries %s in a later round if the preferred region throttles',
     async ([draw, , asked]) => {
       const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
       regions.draw = draw;

@@ -71,9 +71,9 @@ it.for([
   ['a server error', { status: 500, body: '{"__type":"InternalServerError"}' }],
   ['throttling', { status: 400, body: '{"__type":"ThrottlingException"}' }],
   ['denied access', { status: 400, body: '{"__type":"AccessDeniedException","message":"CANARY"}' }],
-  ['an answer that is not JSON', { status: 200, body: 'CANARY' }],
-  ['a missing answer', 'hang'],
-  ['an answer that stalls', 'stall'],
+  ['a response that is not JSON', { status: 200, body: 'CANARY' }],
+  ['a missing response', 'hang'],
+  ['a response that stalls', 'stall'],
 ] as const)(
   'DynamoDbMetastore reports %s as MetastoreUnavailable, and never as an absent key or a duplicate',
   async ([, answer]) => {

@@ -59,7 +59,7 @@ it("a request ends with MetastoreUnavailable at once if DynamoDB's port is close
 describe('a request with a deadline', () => {
   it.for([
     ['hangs', { kind: 'hang' }],
-    ['stalls in the middle of an answer', { kind: 'stall' }],
+    ['stalls in the middle of a response', { kind: 'stall' }],
     ['throttles', THROTTLING],
   ] as const)('fails with DeadlineExceeded if DynamoDB %s, and makes no call afterwards', async ([, fault]) => {
     const cold = world.process();

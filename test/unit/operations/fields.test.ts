@@ -255,7 +255,7 @@ describe('decrypt-fields', () => {
     expect(opened.replaceAll(SEALED, '***')).toBe(`{"document":${TEXT.replace('[1.0, -0, "\\u00e9"]', '***')}}`);
   });
 
-  it('returns the bytes of a record that holds bytes as base64', async () => {
+  it('returns base64 for a record that contains bytes', async () => {
     const { answer } = operate();
     const { record } = await answer('encrypt', { plaintext: 'AAEC', format: 'compact' });
     expect(await answer('decrypt-fields', { document: { record }, all: true })).toEqual({

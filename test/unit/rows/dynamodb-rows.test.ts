@@ -76,7 +76,7 @@ it.for<[string, boolean, StubAnswer]>([
   ['is part of a transaction', true, refusal('TransactionConflictException')],
   ['is overwritten by another region', true, refusal('ReplicatedWriteConflictException')],
   ['has an internal error', true, refusal('InternalServerError', 500)],
-  ['does not answer in time', true, refusal('RequestTimeout', 408)],
+  ['does not respond in time', true, refusal('RequestTimeout', 408)],
   ['is behind a proxy that fails', true, { status: 502, body: '<html>' }],
   ['breaks the connection', true, 'reset'],
   ['denies access', false, refusal('AccessDeniedException')],
