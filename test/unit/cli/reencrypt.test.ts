@@ -396,7 +396,7 @@ describe('the checkpoint of a run that was killed', () => {
       [postgres, rewrap, 'postgres://operator@/shop?host=/run/two'],
     ],
     ['endpoint', ['dynamodb:T', rewrap], ['dynamodb:T', [...rewrap, '--source-endpoint', 'http://127.0.0.1:9']]],
-    ['key of KMS', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
+    ['KMS encryption context', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
     ['service', [postgres, rewrap], [postgres, rewrap, POSTGRES, { KEYFOLD_SERVICE: 'other' }]],
   ])('is refused for another %s', async ([, first, second]) => {
     expect((await killed(...first)).code).toBe(1);

@@ -79,7 +79,7 @@ describe('the client, after a transient fault,', () => {
     ['HTTP', 'no response', 'hang'],
     ['Lambda', 'a KMS outage', functionError('KmsUnavailable')],
     ['Lambda', "Lambda's throttling", ofLambda(429, 'TooManyRequestsException')],
-    ['Lambda', 'a failure of Lambda', ofLambda(500, 'ServiceException')],
+    ['Lambda', 'a Lambda failure', ofLambda(500, 'ServiceException')],
     ['Lambda', 'a timeout while mounting a file system', ofLambda(408, 'EFSMountTimeoutException')],
     ['Lambda', 'a file system that fails', ofLambda(410, 'EFSIOException')],
     ['Lambda', 'an update of the function', ofLambda(409, 'ResourceConflictException')],
@@ -120,7 +120,7 @@ describe('the client, after a permanent fault,', () => {
     ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
     [
       'HTTP',
-      'another place',
+      'a redirect',
       { status: 307, headers: { location: 'http://127.0.0.1:9/' }, body: '' },
       'KeyfoldTransportError',
       'UnexpectedAnswer',
@@ -156,7 +156,7 @@ describe('the client, after a permanent fault,', () => {
       'FunctionFailed',
     ],
     ['Lambda', 'an unknown function error', functionError(`<${CANARY}>`), 'KeyfoldTransportError', 'FunctionFailed'],
-    ['Lambda', 'a denial of IAM', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
+    ['Lambda', 'an IAM denial', ofLambda(403, 'AccessDeniedException'), 'KeyfoldTransportError', 'Forbidden'],
     [
       'Lambda',
       'a key that is disabled',
