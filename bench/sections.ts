@@ -7,6 +7,7 @@ export const SECTIONS = {
   context: async () => (await import('./context.ts')).measureContext(),
   queue: async () => (await import('./queue.ts')).measureQueue(),
   verify: async () => (await import('./verify.ts')).measureVerify(),
+  reencrypt: async () => (await import('./reencrypt.ts')).measureReencrypt(),
   'hostile input': async () => (await import('./hostile.ts')).measureHostileInput(),
   contestants: async () => (await import('./contestants.ts')).measureContestants(),
   calls: async () => (await import('./calls.ts')).countCalls(),

@@ -26,6 +26,7 @@ const TITLES: Readonly<Record<SectionName, string>> = {
   context: 'A context of two entries',
   queue: 'The queue',
   verify: '`keyfold verify` on a file',
+  reencrypt: '`keyfold reencrypt`, against a copy of the same rows without cryptography',
   'hostile input': 'Four times as much hostile input',
   contestants: 'Against the alternatives',
   calls: 'Calls to KMS and DynamoDB',

@@ -57,7 +57,7 @@ export async function* linesIn(
     const chunk = given as Buffer;
     let start = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
-      yield begunBytes + end - start > maxBytes ? undefined : textOfParts([...begun, chunk.subarray(start, end)]);
+      yield begunBytes + end - start > maxBytes ? undefined : textOfParts(begun, chunk.subarray(start, end));
       begun = [];
       begunBytes = 0;
       start = end + 1;
@@ -67,14 +67,15 @@ export async function* linesIn(
     if (begunBytes > maxBytes) begun = [];
     else if (start < chunk.length) begun.push(Buffer.from(chunk.subarray(start)));
   }
-  if (begunBytes > 0) yield begunBytes > maxBytes ? undefined : textOfParts(begun);
+  if (begunBytes > 0) yield begunBytes > maxBytes ? undefined : textOfParts(begun, Buffer.alloc(0));
 }
 
-function textOfParts(parts: readonly Buffer[]): string {
-  if (parts.length === 1) return String(parts[0]);
-  const bytes = Buffer.concat(parts);
+/** Decodes a line from its parts, and frees the parts that were copied. */
+function textOfParts(copies: readonly Buffer[], last: Buffer): string {
+  if (copies.length === 0) return last.toString();
+  const bytes = Buffer.concat([...copies, last]);
   const text = bytes.toString();
-  freeNow(bytes);
+  for (const one of [bytes, ...copies]) freeNow(one);
   return text;
 }
 
