@@ -13,7 +13,7 @@ import type { Figure, SectionResult } from './figures.ts';
 /** Makes an input of the given size. Returns a function that reads the input. */
 type Shape = (size: number) => () => unknown;
 
-/** The hostile inputs by name, each with the smaller of its two sizes. */
+/** The hostile inputs, keyed by name. Each has the smaller of its two sizes. */
 const SHAPES = {
   'a path of escapes': [40, (n) => () => parseJsonPath(`$["${'\\u0061'.repeat(n)}"]`)],
   'a path of nested calls in a filter': [120, (n) => () => parseJsonPath(`$[?${'f('.repeat(n)}@.a`)],

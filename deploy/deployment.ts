@@ -187,7 +187,7 @@ export function isKeyName(name: string): boolean {
   return v.is(keyNameSchema, name);
 }
 
-/** The functions of a deployment, by their names without the prefix. */
+/** The names of a deployment's functions, without the prefix. */
 export type FunctionName = keyof Deployment['functions'];
 
 /** The name of one of a deployment's stacks. */

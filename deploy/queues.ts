@@ -1,7 +1,7 @@
 import { queueNamesOf, stackOf, type Deployment } from './deployment.ts';
 import { KEPT } from './logs.ts';
 
-/** Resources of a CloudFormation template, by logical name. */
+/** Resources of a CloudFormation template, keyed by logical name. */
 export type Resources = Record<string, { Type: string; Properties: Record<string, unknown> } & Record<string, unknown>>;
 
 /**

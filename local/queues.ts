@@ -12,7 +12,7 @@ export interface LocalQueues {
   readonly sampleCommand: string;
   /** The environment variables of the function that serves the queues. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Begins to invoke the function with messages from the input queue. Ends when `close` is called. */
+  /** Starts to invoke the function with messages from the input queue. Stops when `close` is called. */
   serve(invoke: (event: SQSEvent) => Promise<unknown>): void;
   close(): Promise<void>;
 }

@@ -20,7 +20,7 @@ const outdir = process.argv[2] ?? join(root, 'dist');
 const SEPARATE = [
   'envelope/session-factory',
   'kms/aws-kms',
-  // The thread of Pkcs11Kms.
+  // The worker thread of Pkcs11Kms.
   'kms/pkcs11/pkcs11-worker',
   'kms/static-kms',
   'maintenance/system-key-maintenance',

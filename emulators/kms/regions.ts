@@ -18,7 +18,7 @@ export class Regions {
   readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
 
-  /** @param onCall `note` calls it with each KMS call */
+  /** @param onCall a callback, which `note` calls with each KMS call */
   constructor(onCall?: (call: KmsCall) => void) {
     this.#onCall = onCall;
   }

@@ -18,7 +18,7 @@ export interface Action {
 /** The interval at which a long poll checks the queue. */
 const POLL_INTERVAL_MS = 20;
 
-/** The SQS actions that the emulator supports, by name. */
+/** The SQS actions that the emulator supports, keyed by name. */
 export const ACTIONS: Readonly<Record<string, Action>> = {
   CreateQueue: {
     members: ['QueueName', 'Attributes'],

@@ -1,6 +1,6 @@
 import { invalid, SqsError, unsupported } from './sqs-error.ts';
 
-/** The attributes of a queue, by their SQS names. All values are strings. */
+/** The attributes of a queue, keyed by their SQS names. All values are strings. */
 export type QueueAttributes = Readonly<Record<string, string>>;
 
 /** The minimum, maximum and default of each integer attribute. Times are in seconds, and sizes in bytes. */

@@ -97,7 +97,8 @@ export const OPERATIONS: Readonly<Record<OperationName, DocumentedOperation>> = 
 };
 
 /**
- * The schemas of the operations, by name. A schema that has no name here becomes part of the schema that contains it.
+ * The schemas of the operations, keyed by name. A schema that has no name here becomes part of the schema that contains
+ * it.
  */
 export const OPERATION_SCHEMAS: Readonly<Record<string, v.GenericSchema>> = {
   ...Object.fromEntries(

@@ -32,7 +32,7 @@ export const HEADERS: Part = {
 
 /** The responses of a document. Each is described once, and the operations refer to it. */
 export class Responses {
-  /** The descriptions by name, for the `components` of the document. */
+  /** The descriptions, keyed by name, for the `components` of the document. */
   readonly described: Record<string, Part> = {};
 
   /** The responses of an operation other than success, by status. */
@@ -73,7 +73,7 @@ function describe(status: number, codes: readonly ErrorCode[]): Part {
   };
 }
 
-/** No header is required, because API Gateway's own responses have none of them. */
+/** No header is required, because API Gateway's own responses have no such headers. */
 function headersOf(codes: readonly ErrorCode[]): Part {
   return {
     ...NO_STORE,

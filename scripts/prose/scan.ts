@@ -156,7 +156,7 @@ function titlesIn(program: Program, text: string, passageOf: PassageOf): Title[]
   return titles;
 }
 
-/** The Vitest function that a call calls, if any: `it` in `it.for(…)(…)`. */
+/** The Vitest function that is called, if any: `it` in `it.for(…)(…)`. */
 function testFunction({ callee }: CallExpression): string | undefined {
   let root: Expression = callee;
   while (root.type === 'MemberExpression' || root.type === 'CallExpression') {

@@ -10,8 +10,8 @@ export function steadyClock(now: Clock): Clock {
 }
 
 /**
- * The time that is `ms` milliseconds ahead on the clock. If the clock steps, this time moves with it, so the remaining
- * time stays the same.
+ * Returns a function for the time `ms` milliseconds after this call. If the clock steps, this time moves with it, so
+ * the remaining time stays the same.
  */
 export function timeAhead(ms: number, now: Clock): Clock {
   const steady = steadyClock(now);

@@ -44,7 +44,7 @@ function parsed(text: string, file: string): SavedRun {
     if (typeof saved.run === 'string' && Number.isSafeInteger(saved.startedAtMs) && Array.isArray(saved.counts.keys))
       return saved;
   } catch {
-    // Falls through to the error below.
+    // Fall through to the error below.
   }
   throw new KeyfoldError('InvalidRequest', `The file ${file} is not a checkpoint of keyfold reencrypt.`);
 }

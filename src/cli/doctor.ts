@@ -183,7 +183,7 @@ function print(checks: readonly HealthCheck[], json: boolean, { terminal }: CliD
   const cells = checks.map(({ state, check, says, fix }) => [
     state,
     check,
-    fix === undefined ? says : `${says}. Fix: ${fix}`,
+    fix === undefined ? says : `${says.replace(/\.$/, '')}. Fix: ${fix}`,
   ]);
   const [header = '', ...lines] = formatTable(['STATE', 'CHECK', 'RESULT'], cells);
   terminal.out(header);

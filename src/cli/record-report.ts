@@ -38,7 +38,7 @@ export function parseRecordReport(text: string, file: string): KeyReport {
       report.keys.every((key) => typeof key.id === 'string' && Number.isSafeInteger(key.records));
     if (isReport) return report;
   } catch {
-    // Falls through to the error below.
+    // Fall through to the error below.
   }
   throw new KeyfoldError('InvalidRequest', `The file ${file} is not a report of keyfold verify or reencrypt.`);
 }

@@ -178,7 +178,7 @@ export function policyOf(settings: Omit<Settings, 'SERVICE' | 'PRODUCT'>): Parti
   });
 }
 
-/** Returns the rules for proofs: which calls need a context, and whether key rows must have a proof. */
+/** Returns the rules for proofs. They say which calls need a context, and whether key rows must have a proof. */
 function proofsOf(settings: Settings): ProofRules {
   return present({
     requireContext: settings.REQUIRE_CONTEXT,

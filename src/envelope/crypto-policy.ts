@@ -71,7 +71,7 @@ export interface CryptoPolicy extends DataRowKeyBounds {
   readonly wearsOut: () => boolean;
 }
 
-/** Each seal retires its key with the probability 2^-27. A key then reaches 2^32 seals with the probability e^-32. */
+/** Each seal retires its key with the probability 2^-27. So the probability that a key reaches 2^32 seals is e^-32. */
 const RETIREMENT_BITS = 27;
 
 /**

@@ -19,7 +19,7 @@ import type { SystemKeys } from './system-keys.ts';
 /** How long replication may take to bring a key from another region. */
 const REPLICATION_MS = 15 * 60_000;
 /**
- * How long the process remembers that a row is absent: one second. So a flood of records with invented key names causes
+ * The process remembers for this long that a row is absent, so that a flood of records with invented key names causes
  * few reads.
  */
 const ABSENT_TTL_MS = 1000;

@@ -16,7 +16,7 @@ export interface KeyCacheLimits {
 export class KeyCache {
   readonly #limits: KeyCacheLimits;
   readonly #now: Clock;
-  /** All cached keys by name, the least recently used first. */
+  /** All cached keys, keyed by name. The least recently used key comes first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
   /** The last key in `#keys`. The cache does not have to move that key after a hit. */

@@ -66,9 +66,9 @@ export interface TableInspector {
 
 /** A quota in AWS Service Quotas. */
 export interface QuotaName {
-  /** Such as `kms`. */
+  /** The code of the service, such as `kms`. */
   readonly service: string;
-  /** Such as `L-6E3AF000`. */
+  /** The code of the quota, such as `L-6E3AF000`. */
   readonly code: string;
 }
 

@@ -65,7 +65,7 @@ export interface ErasureState {
   readonly rows: readonly ErasableRow[];
   /** The regions that have a replica of the table. */
   readonly regions: readonly string[];
-  /** The System Keys of the service, by name: the key, or why it does not open. */
+  /** The System Keys of the service, keyed by name. The value is the key, or the reason why it does not open. */
   readonly systemKeys: SystemKeys;
 }
 

@@ -108,7 +108,7 @@ async function isSealed(
     if (!(error instanceof KeyfoldError)) throw error;
     const isBound = sealed.record.proof !== undefined;
     if (error.code !== 'RecordUnreadable' && !(error.code === 'ContextRequired' && isBound)) throw error;
-    // If the request has no context, and a record without a proof does not open, the value is not treated as a record.
+    // If the request has no context and a record without a proof does not open, treat the value as an ordinary value.
     if (sessionOf === undefined && !isBound) return false;
     if (await session.opensUnbound(sealed.record, context.limits)) throw error;
     return false;

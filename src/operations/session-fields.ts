@@ -29,6 +29,7 @@ const NO_CALLBACKS = { itemsCounted: () => {}, itemsFailed: () => {} };
  * @param request the document, and the JSONPaths of its values to encrypt
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
+ * @throws TypeError if the session has a context. Pass it as `request.context`, which binds each field to its path.
  * @throws KeyfoldError `InvalidRequest` for a malformed path, and for a document that is not JSON, is nested deeper
  * than 100, or has more than 100,000 values
  * @throws KeyfoldError `FieldNotFound` if a path selects nothing, unless `allowMissing` is set
@@ -53,6 +54,7 @@ export async function encryptFields<Given extends GivenDocument>(
  * @param request the document, and the JSONPaths of its values to decrypt, or `all: true` for every compact record
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
+ * @throws TypeError if the session has a context. Pass it as `request.context`, which binds each field to its path.
  * @throws KeyfoldError `RecordUnreadable` if a record belongs to another partition, was changed, or its key is absent
  * @throws KeyfoldError `InvalidRequest` as in {@link encryptFields}, for a selected value that is not a compact record,
  * and for a decrypted number that JavaScript cannot represent exactly. Pass `documentText` in that case.
@@ -74,7 +76,7 @@ async function run<Given extends GivenDocument>(
   limits: RequestLimits,
 ): Promise<DocumentOf<Given>> {
   check(session, 'session', SESSION);
-  if (session.hasContext) throw new TypeError('session must have no context: give request.context instead.');
+  if (session.hasContext) throw new TypeError('session must have no context: pass request.context instead.');
   const request = checked();
   const value = requestMembers(request, textOf);
   checkLimits(limits);

@@ -9,8 +9,8 @@ export function u64(value: number): Buffer {
 }
 
 /**
- * Encodes the length of bytes, or of text in UTF-8, in 4 bytes, big endian, followed by the bytes. So the boundaries of
- * concatenated values stay unambiguous.
+ * Encodes bytes, or text in UTF-8, with their length in front of them. The length is 4 bytes, big endian. So the
+ * boundaries of concatenated values stay unambiguous.
  */
 export function lengthPrefixed(value: Uint8Array | string): Buffer {
   const sizeBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;

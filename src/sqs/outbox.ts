@@ -34,7 +34,7 @@ export class Outbox {
   readonly #signal: AbortSignal;
   #waiting: PendingMessage[] = [];
 
-  /** @param signal if it aborts, the outbox sends nothing more and rejects the remaining messages */
+  /** @param signal if the signal aborts, the outbox sends nothing more and rejects the remaining messages */
   constructor(queues: Queues, queueUrl: string, signal: AbortSignal) {
     this.#queues = queues;
     this.#queueUrl = queueUrl;

@@ -1,11 +1,12 @@
 /** Measures the memory of commands that read 1,000,000 rows. `npm run test:long` prints it. */
 import { expect, it } from 'vitest';
-import { memoryOfKeysList, memoryOfVerify } from '../support/live-memory.ts';
+import { memoryOfKeysList, memoryOfReencrypt, memoryOfVerify } from '../support/live-memory.ts';
 
 const NOISE_MIB = 8;
 
 it.for([
   ['verify', memoryOfVerify],
+  ['reencrypt', memoryOfReencrypt],
   ['keys list', memoryOfKeysList],
 ] as const)('keyfold %s uses no more memory for 1,000,000 rows than for 10,000', async ([name, memoryOf]) => {
   const few = await memoryOf(10_000);

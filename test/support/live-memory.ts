@@ -35,7 +35,26 @@ process.on('exit', () => writeFileSync(process.env.LIVE_MEMORY_FILE, String(most
 `;
 
 /** The MiB that `keyfold verify` holds while it opens a file with this number of records. */
-export async function memoryOfVerify(records: number): Promise<number> {
+export function memoryOfVerify(records: number): Promise<number> {
+  return memoryOfRecords(records, (file) => ['verify', file, '--json'], `"opens":${records},`);
+}
+
+/** The MiB that `keyfold reencrypt` holds while it reseals a file with this number of records. */
+export function memoryOfReencrypt(records: number): Promise<number> {
+  return memoryOfRecords(records, resealArgsOf, `"written":${records},`);
+}
+
+function resealArgsOf(file: string): string[] {
+  const [output, quarantine] = [`${file}.new`, `${file}.bad`];
+  return ['reencrypt', file, '--verb', 'reseal', '--output', output, '--quarantine', quarantine, '--json'];
+}
+
+/** Runs a command on a file with this number of records. Its standard output must contain the expected text. */
+function memoryOfRecords(
+  records: number,
+  argsOf: (file: string) => readonly string[],
+  expected: string,
+): Promise<number> {
   return inFolder(async (folder) => {
     const metastore = new MemoryMetastore();
     const keyfold = new SessionFactory({ ...NAMES, metastore, kms: new StaticKms(MASTER, {}) });
@@ -47,9 +66,13 @@ export async function memoryOfVerify(records: number): Promise<number> {
     const rows = [await metastore.load(id as never, created as never)];
     rows.push(await metastore.load(parent?.id as never, parent?.created as never));
     const items = rows.flatMap((row) => (row === undefined ? [] : [encodeKeyItem(row)]));
-    const server = answering((request) => ({ Item: items.find((item) => item['Id']?.S === request.Key?.Id.S) }));
-    const { mib, stdout } = await runCli(folder, server, ['verify', file, '--json']);
-    if (!stdout.includes(`"opens":${records},`)) throw new Error(`verify says ${stdout.slice(0, 200)}`);
+    const server = answering(({ Key: key, ExpressionAttributeValues: values = {} }) => {
+      const ids = new Set([key?.Id.S, ...Object.values(values).map(({ S }) => S)]);
+      const Item = items.find((item) => ids.has(item['Id']?.S));
+      return key === undefined ? { Items: Item === undefined ? [] : [Item] } : { Item };
+    });
+    const { mib, stdout } = await runCli(folder, server, argsOf(file));
+    if (!stdout.includes(expected)) throw new Error(`the command says ${stdout.slice(0, 200)}`);
     return mib;
   });
 }
@@ -76,6 +99,7 @@ export async function memoryOfKeysList(rows: number): Promise<number> {
 /** The members of a DynamoDB request that name a row. */
 interface RowRequest {
   readonly Key?: { readonly Id: { readonly S: string } };
+  readonly ExpressionAttributeValues?: Readonly<Record<string, { readonly S?: string }>>;
   readonly ExclusiveStartKey?: { readonly Created: { readonly N: string } };
 }
 

@@ -39,9 +39,9 @@ export function skip(check: string, says: string): HealthCheck {
 /** The AWS action that a check calls, and the service that responds. */
 export interface CheckedCall {
   readonly check: string;
-  /** Such as `kms:DescribeKey`. */
+  /** The action, such as `kms:DescribeKey`. */
   readonly action: string;
-  /** Such as `KMS in us-west-2`. */
+  /** The service, such as `KMS in us-west-2`. */
   readonly service: string;
 }
 

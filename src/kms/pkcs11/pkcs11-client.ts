@@ -1,6 +1,7 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
+import { mayPass } from '../../connections/retries.ts';
 import { viewOf } from '../../input/checks.ts';
 import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';
@@ -74,9 +75,12 @@ export class Pkcs11Client implements Region {
   /** Gets the PIN from the caller's function. The function's own error is omitted, because it may quote the PIN. */
   async #askedPin(action: KmsAction, signal: AbortSignal): Promise<string> {
     const asked = Promise.resolve().then(() => this.#pin());
-    const pin: unknown = await orAborted(asked, signal).catch(() => signal.throwIfAborted());
+    const pin: unknown = await orAborted(asked, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw this.#fault(action, { faultClass: mayPass(error) ? 'unavailable' : 'misconfigured', errorName: NO_PIN });
+    });
     if (typeof pin === 'string' && pin !== '') return pin;
-    throw this.#fault(action, { faultClass: 'misconfigured', errorName: 'NoPin' });
+    throw this.#fault(action, { faultClass: 'misconfigured', errorName: NO_PIN });
   }
 
   #ask(call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
@@ -93,4 +97,5 @@ export class Pkcs11Client implements Region {
   }
 }
 
+const NO_PIN = 'NoPin';
 const UNEXPECTED: TokenFault = { faultClass: 'unavailable', errorName: 'UnexpectedAnswer' };

@@ -56,12 +56,18 @@ export class VaultToken {
     return loaded.value;
   }
 
+  /** If the login fails, a token that has not expired still serves. */
   async #load(action: KmsAction, deadline: Deadline): Promise<Token> {
-    const held = this.#token;
-    const renewed =
-      held !== undefined && this.#isFresh(held, 1) ? await this.#renew(held, action, deadline) : undefined;
-    this.#token = undefined;
-    return (this.#token = renewed ?? (await this.#logIn(action, deadline)));
+    const held = this.#token !== undefined && this.#isFresh(this.#token, 1) ? this.#token : undefined;
+    const renewed = held && (await this.#renew(held, action, deadline));
+    this.#token =
+      renewed ??
+      (await this.#logIn(action, deadline).catch((error: unknown) => {
+        deadline.signal.throwIfAborted();
+        if (held === undefined) throw error;
+        return held;
+      }));
+    return this.#token;
   }
 
   /** If the clock has stepped back to before the login, the token's age is unknown, so the token is not fresh. */

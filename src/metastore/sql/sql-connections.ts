@@ -31,6 +31,11 @@ export interface SqlTableOptions {
 const DEFAULTS = { queryTimeoutMs: 3000 };
 const MAX_ATTEMPTS = 3;
 /**
+ * How long a request to stop a query may take, even if queries have less time. It may need a new connection. If it
+ * failed, the query could hold its locks on the server for a long time.
+ */
+const MIN_STOP_TIMEOUT_MS = 3000;
+/**
  * A connection that has been idle for ten seconds is not used again. Lambda may have frozen the process meanwhile, and
  * the network may have dropped the connection. A query on it would then wait for its timeout.
  */
@@ -89,9 +94,10 @@ export class SqlConnections<Connection> {
   async #stop(closed: Connection): Promise<void> {
     const stop = this.#pool.stopping(closed);
     if (stop === undefined) return;
-    await withDeadline({ deadlineAtMs: Date.now() + this.#queryTimeoutMs }, Date.now, async ({ signal }) => {
+    const timeoutMs = Math.max(this.#queryTimeoutMs, MIN_STOP_TIMEOUT_MS);
+    await withDeadline({ deadlineAtMs: Date.now() + timeoutMs }, Date.now, async ({ signal }) => {
       const connection = await this.#acquire(signal);
-      await this.#once(connection, stop, signal);
+      await this.#once(connection, stop, signal, timeoutMs);
     });
   }
 
@@ -121,8 +127,13 @@ export class SqlConnections<Connection> {
     }
   }
 
-  async #once<T>(connection: Connection, query: (on: Connection) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const limits = { deadlineAtMs: Date.now() + this.#queryTimeoutMs, signal };
+  async #once<T>(
+    connection: Connection,
+    query: (on: Connection) => Promise<T>,
+    signal: AbortSignal,
+    timeoutMs = this.#queryTimeoutMs,
+  ): Promise<T> {
+    const limits = { deadlineAtMs: Date.now() + timeoutMs, signal };
     return withDeadline(limits, Date.now, async (attempt) => {
       let isReusable = false;
       try {

@@ -518,6 +518,8 @@ describe('keyfold doctor', () => {
     ]);
     expect(bad[0]?.fix).toContain('docs/how-to/use-an-hsm.md');
     expect(run.code).toBe(1);
+    const { stdout } = await world.operator.keyfold(['doctor'], { ...world.settings, ...settings });
+    expect(stdout).toContain('(KeyNotFound). Fix: docs/how-to/use-an-hsm.md');
     const incomplete = await examine({ ...settings, KEYFOLD_PKCS11_PIN_FILE: undefined });
     expect(incomplete.code).toBe(2);
     expect(incomplete.bad).toMatchObject([{ says: 'KEYFOLD_PKCS11_PIN_FILE must be set with KEYFOLD_KMS=pkcs11' }]);

@@ -154,7 +154,7 @@ describe('the field methods of a session', () => {
     expect(error).toMatchObject({ code: 'RecordUnreadable' });
     const bound = session.withContext({ table: 'orders' });
     expect(await errorOf(encryptFields(bound, { document: {}, fields: ['$'] }))).toEqual(
-      new TypeError('session must have no context: give request.context instead.'),
+      new TypeError('session must have no context: pass request.context instead.'),
     );
   });
 

@@ -187,6 +187,15 @@ describe('the login', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
   });
 
+  it('fails with KmsUnavailable if the PIN function fails temporarily, and does not show why', async () => {
+    const fault = Object.assign(new Error('no 1234'), { code: 'ECONNRESET' });
+    const kms = token.open({ pin: () => Promise.reject(fault) });
+    const error = (await errorOf(wrap(kms))) as KeyfoldError;
+    expect(error.code).toBe('KmsUnavailable');
+    expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
+  });
+
   it('is repeated after the token was removed and inserted again', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);

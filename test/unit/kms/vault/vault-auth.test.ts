@@ -204,6 +204,22 @@ describe('the token', () => {
     },
   );
 
+  it.for([
+    ['cannot be renewed', { renewable: false }, []],
+    ['is renewed only for a short time', { renewedSeconds: 1200 }, [RENEW]],
+  ] as const)('is used until it expires if it %s and the next login fails', async ([, change, renewals]) => {
+    Object.assign(cluster, change);
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(0.7 * HOUR_MS);
+    cluster.loginRefusal = 'invalid role or secret ID';
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, ...renewals, LOGIN, ENCRYPT]);
+    clock.advance(0.4 * HOUR_MS);
+    expect(await errorOf(wrap(kms))).toMatchObject({ code: 'KmsMisconfigured' });
+    expect(stub.takePaths()).toEqual([LOGIN]);
+  });
+
   it('is replaced once, within the same attempt, if Vault refuses it before it expires', async () => {
     const kms = open(APPROLE);
     await wrap(kms);

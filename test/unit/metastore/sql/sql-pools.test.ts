@@ -1,4 +1,5 @@
 /** Tests the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../../../src/metastore/sql/mysql-metastore.ts';
@@ -54,6 +55,8 @@ class StubPool {
   readonly idle: StubConnection[] = [];
   readonly made: StubConnection[] = [];
   readonly sent: Sent[] = [];
+  /** How long a new connection takes. */
+  connectMs = 0;
   /** The result of each query, in the driver's form. */
   answers: (query: Sent) => unknown = () => ({ rows: [], rowCount: 0 });
 
@@ -67,6 +70,7 @@ class StubPool {
   connect = async (): Promise<StubConnection> => {
     const idle = this.idle.pop();
     if (idle !== undefined) return idle;
+    if (this.connectMs > 0) await sleep(this.connectMs);
     const made = new StubConnection(this);
     this.made.push(made);
     return made;
@@ -292,6 +296,15 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
         .filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text))
         .map(({ values }) => values);
     await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
+  });
+
+  it('have their query cancelled even if a new connection takes longer than a query may take', async () => {
+    const metastore = pool.metastore(kind, 20);
+    await warm(metastore, 1);
+    for (const one of pool.made) one.isDead = true;
+    pool.connectMs = 100;
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    await vi.waitFor(() => expect(pool.sent.map(({ text }) => text).join()).toMatch(/pg_cancel_backend|processlist/));
   });
 
   it("have their query cancelled over another connection when the caller's deadline passes", async () => {
