@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { INSPECT_MAX_BYTES } from 'node:buffer';
 import { inspect } from 'node:util';
 import { isUint8Array } from 'node:util/types';
 import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
@@ -18,6 +17,9 @@ export const FOREIGN: readonly Uint8Array[] = [
 
 /** The number of changed wraps that a case tries. A call may cost money. */
 const MAX_CHANGES = 128;
+
+/** Node shows only so many bytes of a Buffer: see `buffer.INSPECT_MAX_BYTES`. */
+const SHOWN_BUFFER_BYTES = 50;
 
 /** Wraps a key without a deadline. */
 export async function wrap(kms: KeyManagementService, key: Uint8Array): Promise<Wrapped> {
@@ -77,8 +79,7 @@ export function mustNotShow(said: unknown, secrets: readonly Uint8Array[]): void
   // Node puts the numbers of a long list into columns.
   const compact = text.replace(/\s/g, '');
   for (const secret of secrets.map((bytes) => Buffer.from(bytes))) {
-    // Node shows only the beginning of a Buffer.
-    const asBuffer = secret.toString('hex', 0, INSPECT_MAX_BYTES);
+    const asBuffer = secret.toString('hex', 0, SHOWN_BUFFER_BYTES);
     const forms = [
       secret.toString('latin1'),
       secret.toString('base64').replace(/=+$/, ''),
