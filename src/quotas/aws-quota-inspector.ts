@@ -10,7 +10,7 @@ import { outcomeOf, type Outcome } from '../connections/inspected-calls.ts';
 import { errorNameOf } from '../errors.ts';
 import type { Quota, QuotaInspector, QuotaName, UsageMetric } from '../maintenance/inspection.ts';
 
-/** No other check waits for these calls, and a network without a route to them is common. */
+/** These calls are optional, and a network without a route to them is common. So `doctor` waits only briefly. */
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const PERIOD_SECONDS = 60;
 /** The last 24 hours. CloudWatch returns at most 1440 periods. */

@@ -168,6 +168,23 @@ describe('kmsContract', () => {
         }),
       'never unwraps changed bytes',
     ],
+    ...[
+      ['array', (wrapped: Uint8Array) => Uint8Array.from(wrapped)] as const,
+      ['Buffer', (wrapped: Uint8Array) => Buffer.from(wrapped)] as const,
+      ['list in JSON', (wrapped: Uint8Array) => JSON.stringify([...wrapped])] as const,
+    ].map(([form, shown]): [string, () => KeyManagementService, string] => [
+      `shows a wrap as ${form} in the cause of its error`,
+      () =>
+        kms({
+          unwrap: async (wrapped) => {
+            const unwrapped = await sound.unwrap(wrapped);
+            // Show some of the changed wraps, because the contract does not accept a KMS that refuses all of them.
+            if ('key' in unwrapped || wrapped.length < 60 || (wrapped[0] ?? 0) % 2 === 0) return unwrapped;
+            throw new KeyfoldError('KmsMisconfigured', 'No.', { cause: { wrapped: shown(wrapped) } });
+          },
+        }),
+      'never unwraps changed bytes',
+    ]),
     [
       'answers one of several concurrent calls with the key of another',
       () => {
