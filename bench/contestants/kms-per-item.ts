@@ -10,7 +10,7 @@ const AUTH_TAG = { authTagLength: 16 };
 
 /**
  * Envelope encryption without a key hierarchy: each item is sealed with its own data key from KMS. KMS is the emulator,
- * in another process on this machine. A real KMS would add some milliseconds of network latency.
+ * in another process on this machine. A real KMS would add a few milliseconds of network latency.
  */
 export async function kmsPerItem(): Promise<Contestant<string>> {
   const emulator = fork(join(import.meta.dirname, 'kms-worker.ts'), [REGION]);

@@ -15,7 +15,7 @@ export interface TransferRequest extends AuditedRequest {
 }
 
 type Outcome = TransferredRow['outcome'];
-/** The number of the source's rows with each outcome. */
+/** The number of source rows for each outcome. */
 type Counts = Readonly<Record<Outcome, number>>;
 
 /**

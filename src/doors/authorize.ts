@@ -96,8 +96,8 @@ function grantsOf(
 }
 
 /**
- * Returns the entries of a claim that are separated by spaces. HTTP APIs pass on an array as the text `[a b]`, so one
- * entry `a b` looks the same as two entries. Undefined for any other claim, such as nested arrays.
+ * Returns the space-separated entries of a claim. HTTP APIs pass on an array as the text `[a b]`, so the one entry
+ * `a b` looks the same as the two entries `a` and `b`. Undefined if the claim has another form, such as a nested array.
  */
 function entriesOf(claim: unknown): readonly string[] | undefined {
   if (Array.isArray(claim)) return claim.every((entry) => typeof entry === 'string') ? claim : undefined;

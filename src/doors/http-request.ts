@@ -34,7 +34,7 @@ export async function readBody(
 
 /**
  * The largest body that an operation accepts, in bytes. For an operation on one item, this is the largest plaintext in
- * base64, plus some space. Other operations accept as much as Lambda does.
+ * base64, plus some headroom. Other operations accept as much as Lambda does.
  */
 export function bodyLimitBytes(operation: OperationName, plaintextLimitBytes: number): number {
   return operation === ACTION_OF[operation] ? base64Length(plaintextLimitBytes) + BODY_ROOM_BYTES : MAX_EVENT_BYTES;

@@ -19,9 +19,9 @@ import { readiness } from './readiness.ts';
 /** The longest time that a request may take. HTTP APIs give up after 30 s, and REST APIs after 29 s. */
 const MAX_ANSWER_MS = 28_000;
 /**
- * The most bytes that a UTF-16 code unit can take in a response. UTF-8 takes up to three bytes, and an escaped
- * quotation mark two. Lone surrogates and control characters would take more, but a response contains none except white
- * space.
+ * The maximum number of bytes that a UTF-16 code unit takes in a response. In UTF-8, a code unit takes up to three
+ * bytes, and an escaped quotation mark takes two. Lone surrogates and control characters would take more. But a
+ * response contains no lone surrogates, and its only control characters are white space.
  */
 const MAX_BYTES_PER_CHARACTER = 3;
 

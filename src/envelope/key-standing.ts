@@ -90,7 +90,7 @@ export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: num
   standing.staleUntilMs = Math.min(untilMs, graceEndsAtMs);
 }
 
-/** Whether a key may seal while the metastore is down, because the last read of its row was recent enough. */
+/** Whether a key may seal while the metastore is down: true if its row was read recently enough. */
 export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

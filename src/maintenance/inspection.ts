@@ -91,6 +91,8 @@ export interface Quota {
 export interface QuotaInspector {
   /** The quota that applies to the account. */
   quota(name: QuotaName): Promise<Outcome<Quota>>;
-  /** The use per second in the busiest minute of the last 24 hours. Undefined if CloudWatch counted none. */
+  /**
+   * The requests or units per second in the busiest minute of the last 24 hours. Undefined if CloudWatch has no data.
+   */
   peakRate(metric: UsageMetric): Promise<Outcome<number | undefined>>;
 }

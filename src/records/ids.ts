@@ -121,7 +121,7 @@ function partitionFault(value: string, keyId: string): string | undefined {
   return `is too long: its key id would have more than DynamoDB's ${MAX_KEY_ID_BYTES} bytes of UTF-8`;
 }
 
-/** Whether DynamoDB accepts this key ID. It refuses any other ID, even in a read. */
+/** Whether DynamoDB accepts this key ID. DynamoDB refuses an invalid ID even in a read. */
 export function isPossibleKeyId(id: string): boolean {
   return id !== '' && id.isWellFormed() && Buffer.byteLength(id) <= MAX_KEY_ID_BYTES;
 }

@@ -62,7 +62,7 @@ export function metastoreContract(open: Opener<Metastore>, options: MetastoreCon
       },
     },
     {
-      name: 'loads no record for another ID or another date',
+      name: 'loads no record for a different ID or date',
       run: async () => {
         const metastore = await open();
         const record = keyRecord('_SK_absent', 60);

@@ -62,7 +62,7 @@ async function isRefused(work: ReturnType<Asherah['decrypt']>): Promise<boolean>
 describe.for(ASHERAHS)('Asherah %s', (core) => {
   it('treats a tombstone as a revoked key, still opens marked keys, and creates a new key that Keyfold never uses', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
-    // The key is two hours old, so that Asherah's new key gets another date.
+    // The key is two hours old, so that Asherah's new key gets a different date.
     const old = await table.keyfold({ offsetMs: -7_200_000 }).session('tenant').encryptToJson(PAYLOAD);
     const other = await table.keyfold().session('other').encryptToJson(PAYLOAD);
     const { erase, clock } = operatorOf(table);

@@ -31,7 +31,7 @@ const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
  * initializes it again, because some libraries look for tokens only then. So no other part of the process may use the
  * same library.
  *
- * An attacker who knows a System Key and can write to the table can give its row another date, as with
+ * An attacker who knows a System Key and can write to the table can give its row a different date, as with
  * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this
  * attack is not possible.
  *

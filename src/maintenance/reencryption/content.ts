@@ -54,7 +54,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Writes a record into a cell. It stays bytes if the cell that it replaces holds bytes. */
+/** Makes the cell for a record. The record is written as bytes if the cell that it replaces held bytes. */
 export function recordCell(record: DataRowRecord, form: RecordForm, kind: CompactKind, replaced: Cell): Cell {
   const compact = form === 'compact' ? encodeCompactRecord(record, kind) : undefined;
   const text = compact ?? encodeDataRowRecord(record);

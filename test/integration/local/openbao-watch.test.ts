@@ -47,7 +47,7 @@ it('reports the status of a refused call', async () => {
   await vi.waitFor(() => expect(calls).toEqual([callOf('HTTP 403')]));
 });
 
-it('closes the connection if OpenBao does not run, or stops in the middle of its response', async () => {
+it('closes the connection if OpenBao is not running, or stops in the middle of its response', async () => {
   const { url, bao, calls } = await start((asked, response) => {
     response.writeHead(200, { 'content-length': '9' }).write('half', () => asked.socket.destroy());
   });

@@ -31,7 +31,7 @@ async function start(role: Role, settings: Readonly<Record<string, string>> = {}
   return frozen;
 }
 
-describe('a freeze of a process with TLS connections', () => {
+describe('a process with TLS connections that is frozen', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-tls-'));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
@@ -77,7 +77,7 @@ describe('a freeze of a process with TLS connections', () => {
   });
 });
 
-describe('a freeze of a process with plain HTTP connections', () => {
+describe('a process with plain HTTP connections that is frozen', () => {
   beforeAll(async () => {
     world = await FreezeFixture.start();
   });

@@ -80,7 +80,7 @@ it('fillRandom fills only the requested part of a buffer', () => {
   expect(target.subarray(16, 48)).not.toEqual(Buffer.alloc(32));
 });
 
-it('oneIn2To(n) returns true with the probability 2^-n', () => {
+it('oneIn2To(n) returns true with a probability of 2^-n', () => {
   const yes = Array.from({ length: 40_000 }, () => oneIn2To(4)).filter(Boolean).length;
   // The expected count is 2,500, with a standard deviation of 48. A difference of ten deviations does not occur by
   // chance.

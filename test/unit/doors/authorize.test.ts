@@ -286,7 +286,7 @@ describe('a partition over HTTP', () => {
     }
   });
 
-  it.for(HOSTILE)('is refused for a token that names tenant-1 if it is spelled %j', async (partition) => {
+  it.for(HOSTILE)('that is spelled %j is refused for a token that names tenant-1', async (partition) => {
     for (const operation of OPERATION_NAMES) {
       expect(await attempt(JWT, claims({ scope: EVERY_SCOPE }), partition, operation)).toBe('403');
       for (const authorizer of [undefined, iam, { lambda: jwt.jwt }]) {

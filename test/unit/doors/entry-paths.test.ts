@@ -181,7 +181,7 @@ describe('a catch-all route', () => {
     ['live', `/live/other${PATH}`, `other${PATH}`, '404'],
     ['live', `/live${PATH}`, 'v1/partitions/tenant-2/encrypt', '404'],
   ] as const)(
-    '{proxy+} with the stage %s, for the path %s and the proxy parameter %s: %s',
+    'leads to the result for stage %s, path %s and proxy parameter %s: %s',
     async ([stage, path, proxy, outcome]) => {
       for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;

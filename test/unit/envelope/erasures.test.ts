@@ -46,7 +46,7 @@ function rowOf(created: number): EnvelopeKeyRecord {
 const keyRow = (): EnvelopeKeyRecord => rowOf(record.key.parent.created);
 const tombstone = (): EnvelopeKeyRecord => rowOf(TOMBSTONE_CREATED);
 
-/** The record, but with another date for its key. */
+/** The same record, but with a different date for its key. */
 function named(created: number): DataRowRecord {
   return { ...record, key: { ...record.key, parent: { ...record.key.parent, created } } };
 }

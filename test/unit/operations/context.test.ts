@@ -15,7 +15,7 @@ const ORDER = {
 };
 const SSNS = ['$.items[*].ssn'];
 
-/** A document with one field, whose path contains this many characters of names. */
+/** A document with one field. The names in the field's path have this many characters in total. */
 function nested(characters: number): Answer {
   return { ['n'.repeat(characters - 1)]: [{ s: 2 }] };
 }
@@ -91,7 +91,7 @@ describe('encrypt and decrypt with a context', () => {
     expect(await codeOf(operator.ask('decrypt', { record, path }))).toBe('InvalidRequest');
   });
 
-  it("refuse a path for a record that is not a field's record", async () => {
+  it('refuse a path if the record was not sealed as a field', async () => {
     const { answer, ask } = operate();
     const { record } = await answer('encrypt', { plaintext: '', context: HOME, format: 'compact' });
     expect(await codeOf(ask('decrypt', { record, context: HOME, path: '$' }))).toBe('InvalidRequest');

@@ -82,7 +82,7 @@ describe('metastoreContract', () => {
     [
       'does not tell upper case from lower case',
       (memory) => ({ load: (id, created) => memory.load(id.replace('_sk_', '_SK_') as typeof id, created) }),
-      'another ID or another date',
+      'a different ID or date',
     ],
     [
       'does not tell one Unicode normalisation from another',
