@@ -13,6 +13,9 @@ export interface Deadline {
   readonly signal: AbortSignal;
 }
 
+/** For work that sets its own limits, or that no caller waits for. */
+export const NO_DEADLINE: Deadline = { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
+
 /** How long a caller waits. A caller without limits waits until the work ends. */
 export interface RequestLimits {
   /** The latest time for the response, in milliseconds since 1970. */

@@ -7,8 +7,9 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 
 /**
  * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. Each write is
- * conditional: it changes nothing if the row has changed since it was read. To learn what was written, callers read the
- * rows again. The methods throw `MetastoreUnavailable` if the table fails.
+ * conditional: it changes nothing if the row has changed since it was read. Only in DynamoDB, a row that could not be
+ * parsed is deleted even if it has changed. To learn what was written, callers read the rows again. The methods throw
+ * `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {
   /** Reads rows, including rows that cannot be parsed. */

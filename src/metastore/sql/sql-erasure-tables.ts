@@ -1,4 +1,4 @@
-import { withDeadline } from '../../async/deadline.ts';
+import { NO_DEADLINE } from '../../async/deadline.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
 import type {
   ErasureRegister,
@@ -48,7 +48,7 @@ class SqlErasureTable implements ErasureTable {
   async rows(selection: RowSelection): Promise<KeyRow[]> {
     if ('id' in selection) {
       const { id } = selection;
-      const rows = await withDeadline({}, Date.now, (deadline) => this.#table.select({ id }, deadline));
+      const rows = await this.#table.select({ id }, NO_DEADLINE);
       return rows.map((row) => readKeyRow(id as KeyId, row));
     }
     const found: KeyRow[] = [];
@@ -62,7 +62,7 @@ class SqlErasureTable implements ErasureTable {
     const { id, created, erased } = record;
     const text = encodeKeyRecord(record);
     const marked = erased === undefined ? text : withMembers(text, erasedMember(erased));
-    const outcome = await withDeadline({}, Date.now, (deadline) => this.#table.insert(id, created, marked, deadline));
+    const outcome = await this.#table.insert(id, created, marked, NO_DEADLINE);
     if (outcome === 'stored' || (await this.rows({ id })).some((row) => row.created === created)) return;
     // The primary key compares ids by the collation of their column, and all tombstones have the same date.
     throw new KeyfoldError(
@@ -76,29 +76,27 @@ class SqlErasureTable implements ErasureTable {
     if (from === undefined) return;
     const to = withMembers(from, mark === undefined ? { Erased: undefined } : { Revoked: true, ...erasedMember(mark) });
     const { id, created } = row;
-    await withDeadline({}, Date.now, (deadline) => this.#table.replace(id, created, from, to, deadline));
+    await this.#table.replace(id, created, from, to, NO_DEADLINE);
   }
 
   async remove(row: KeyRow): Promise<void> {
     const { id, created } = row;
     const text = await this.#unchanged(row);
     if (text === undefined || created === undefined) return;
-    await withDeadline({}, Date.now, (deadline) => this.#table.remove(id, created, text, deadline));
+    await this.#table.remove(id, created, text, NO_DEADLINE);
   }
 
   /** The text of a row, if its sealed key and its mark have not changed since it was read. */
   async #unchanged(row: KeyRow): Promise<string | undefined> {
     const { id, created } = row;
     if (created === undefined) return undefined;
-    const [present] = await withDeadline({}, Date.now, (deadline) =>
-      this.#table.select({ id, created, limit: 1 }, deadline),
-    );
-    if (typeof present?.text !== 'string' || 'unreadable' in row) return present?.text ?? undefined;
-    const now = readKeyRow(row.id, present);
+    const [present] = await this.#table.select({ id, created, limit: 1 }, NO_DEADLINE);
+    if (typeof present?.text !== 'string') return undefined;
+    const now = readKeyRow(id as KeyId, present);
     const isSame =
-      !('unreadable' in now) &&
-      Buffer.compare(now.encryptedKey, row.encryptedKey) === 0 &&
-      now.erased?.erase === row.erased?.erase;
+      'unreadable' in row || 'unreadable' in now
+        ? 'unreadable' in row && 'unreadable' in now
+        : Buffer.compare(now.encryptedKey, row.encryptedKey) === 0 && now.erased?.erase === row.erased?.erase;
     return isSame ? present.text : undefined;
   }
 }
