@@ -13,7 +13,10 @@ const event = JSON.parse(
 ) as object;
 const NAMES = { service: 'svc', product: 'prod' };
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
 
 /** Pages of one row each. The position is the number of the next page. */
 class PagedRows implements RowSource {
@@ -97,6 +100,17 @@ it('a worker stops before the end of its invocation, and the next worker continu
   ]);
 });
 
+function workerOn(source: RowSource): ReturnType<typeof reencryptDoor> {
+  return reencryptDoor({
+    keyfold: memoryService(NAMES),
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+}
+
 it.for([3_600_000, -3_600_000])('a worker stops in time even if the clock steps by %i ms', async (stepMs) => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
@@ -104,34 +118,16 @@ it.for([3_600_000, -3_600_000])('a worker stops in time even if the clock steps 
     if (source.read === 3) vi.setSystemTime(Date.now() + stepMs);
     vi.advanceTimersByTime(1000);
   });
-  const handler = reencryptDoor({
-    keyfold: memoryService(NAMES),
-    naming: new KeyNaming(NAMES),
-    telemetry: createTelemetry('svc'),
-    openRows: () => source,
-    openQuarantine: () => async () => {},
-    now: Date.now,
-  });
-  const { done } = await handler(event, lambdaContext(10_000));
+  const { done } = await workerOn(source)(event, lambdaContext(10_000));
   expect([done, source.read]).toEqual([false, 5]);
-  vi.useRealTimers();
 });
 
 it('a worker uses its time until two minutes before the end of its invocation', async () => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => void vi.advanceTimersByTime(100_000));
-  const handler = reencryptDoor({
-    keyfold: memoryService(NAMES),
-    naming: new KeyNaming(NAMES),
-    telemetry: createTelemetry('svc'),
-    openRows: () => source,
-    openQuarantine: () => async () => {},
-    now: Date.now,
-  });
-  await handler(event, lambdaContext(900_000));
+  await workerOn(source)(event, lambdaContext(900_000));
   expect(source.read).toBe(8);
-  vi.useRealTimers();
 });
 
 it('a worker can process a whole table as its only segment', async () => {
