@@ -76,7 +76,7 @@ export async function startVault(port: number, note: (call: JournalCall) => void
   for (const [file, secret] of Object.entries(secrets)) await writeFile(join(bao.folder, file), secret);
   const server = watchOpenBao(bao.url, note);
   const url = `http://127.0.0.1:${await listen(server, port)}`;
-  const asRoot = `-H "x-vault-token: $(cat ${join(bao.folder, 'root-token')})"`;
+  const asRoot = `-H "x-vault-token: $(cat '${join(bao.folder, 'root-token')}')"`;
   return {
     name: 'OpenBao',
     url,

@@ -6,7 +6,11 @@ export type Clock = () => number;
  * do, is used unchanged, because it would not agree with the machine's monotonic clock.
  */
 export function steadyClock(now: Clock): Clock {
-  return now === Date.now ? () => performance.now() : now;
+  return now === Date.now ? monotonicNow : now;
+}
+
+function monotonicNow(): number {
+  return performance.now();
 }
 
 /**

@@ -1,5 +1,4 @@
-import type { CallFault } from '../../connections/call-fault.ts';
-import { faultText } from '../../connections/call-fault.ts';
+import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import type { QuotaInspector, QuotaName, TableDescription, UsageMetric } from '../../maintenance/inspection.ts';
 import type { TablePlace } from '../../maintenance/key-table.ts';
 import { ok, skip, warn, type HealthCheck } from './check.ts';
