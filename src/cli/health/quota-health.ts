@@ -41,7 +41,8 @@ export async function checkTableQuota(
     const metric = { namespace: 'AWS/DynamoDB', name: CONSUMED[what], dimensions: { TableName: table } };
     const own = capacity[what];
     if (own !== undefined) {
-      const fix = `raise the table's own limit: aws dynamodb update-table --region ${region} --table-name ${table}`;
+      const command = `aws dynamodb update-table --region ${region} --table-name ${table}`;
+      const fix = `raise the table's own limit: ${command} with --on-demand-throughput or --provisioned-throughput`;
       return useOf(check, inspector, { metric, limit: own, unit: 'units', fix });
     }
     const quota = await inspector.quota(TABLE_UNITS[what]);
