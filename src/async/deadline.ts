@@ -13,8 +13,10 @@ export interface Deadline {
   readonly signal: AbortSignal;
 }
 
-/** For work that sets its own limits, or that no caller waits for. */
-export const NO_DEADLINE: Deadline = { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
+/** Makes a deadline that is never reached, for calls to a plug-in and for work that sets its own limits. */
+export function noDeadline(): Deadline {
+  return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
+}
 
 /** How long a caller waits. A caller without limits waits until the work ends. */
 export interface RequestLimits {

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { check, FUNCTION, optional, optionsOf, type Types } from '../input/checks.ts';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
-import type { Deadline } from '../async/deadline.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline, type Deadline } from '../async/deadline.ts';
 
 /** One case of a contract. Any test framework can run it: the function rejects if the plug-in breaks the contract. */
 export interface ContractCase {

@@ -1,5 +1,4 @@
 import { check, NUMBER } from '../input/checks.ts';
-import type { Deadline } from '../async/deadline.ts';
 
 /**
  * A clock that stands still until a test moves it, for the option `now` of a `SessionFactory` and of a plug-in.
@@ -25,9 +24,4 @@ export class HandClock {
     check(ms, 'ms', NUMBER);
     this.nowMs += ms;
   }
-}
-
-/** Makes a deadline that is never reached, for calls to a plug-in. */
-export function noDeadline(): Deadline {
-  return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
 }

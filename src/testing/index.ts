@@ -8,7 +8,8 @@
  * for (const { name, run } of kmsContract(() => new MyKms(options))) test(name, run);
  */
 export type { ContractCase, ContractOptions, Opener } from './contract-case.ts';
-export { HandClock, noDeadline } from './hand-clock.ts';
+export { noDeadline } from '../async/deadline.ts';
+export { HandClock } from './hand-clock.ts';
 export { kmsContract, type KmsContractOptions } from './kms-contract.ts';
 export { metastoreContract, type MetastoreContractOptions } from './metastore-contract.ts';
 export type { StoreContractOptions } from './store-outages.ts';

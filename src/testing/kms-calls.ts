@@ -5,7 +5,7 @@ import { KEY_BYTES, randomKeyBytes } from '../crypto/random.ts';
 import type { KeyManagementService, RowProofBasis, Wrapped } from '../envelope/ports.ts';
 import { KeyfoldError, type ErrorCode } from '../errors.ts';
 import { mustFailWith, type Opener } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 
 /** Bytes that no service returned as a wrap: too short, not text, or text in another form. */
 export const FOREIGN: readonly Uint8Array[] = [

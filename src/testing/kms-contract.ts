@@ -16,7 +16,7 @@ import {
   type ContractOptions,
   type Opener,
 } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 import {
   asView,
   flipped,

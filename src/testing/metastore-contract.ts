@@ -5,7 +5,7 @@ import type { Metastore } from '../envelope/ports.ts';
 import { StaticKms } from '../kms/static-kms.ts';
 import { TOMBSTONE_CREATED } from '../records/ids.ts';
 import { checkedOptions, type Call, type ContractCase, type Opener } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 import { keyMeta, keyRecord, LONG_ID } from './key-record.ts';
 import { idAndDateCases } from './metastore-ids.ts';
 import { mustEqual, mustKeep } from './must-equal.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { EnvelopeKeyRecord, Metastore } from '../envelope/ports.ts';
 import type { ContractCase, Opener } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 import { keyMeta, keyRecord } from './key-record.ts';
 import { mustEqual } from './must-equal.ts';
 

@@ -10,7 +10,7 @@ import {
   type ContractOptions,
   type Opener,
 } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 
 /** Options of the contracts of a metastore. */
 export interface StoreContractOptions<T> extends ContractOptions<T> {

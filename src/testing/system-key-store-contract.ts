@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from '../maintenance/system-key-maintenance.ts';
 import { checkedOptions, type Call, type ContractCase, type Opener } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 import { keyMeta, keyRecord } from './key-record.ts';
 import { mustEqual, mustKeep } from './must-equal.ts';
 import { outageCases, STORE_OPTIONS, type StoreContractOptions } from './store-outages.ts';

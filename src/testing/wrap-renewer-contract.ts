@@ -11,7 +11,7 @@ import {
   type ContractCase,
   type Opener,
 } from './contract-case.ts';
-import { noDeadline } from './hand-clock.ts';
+import { noDeadline } from '../async/deadline.ts';
 import { KMS_OPTIONS, type KmsContractOptions } from './kms-contract.ts';
 import { flipped, FOREIGN, mustBeReason, mustNotShow, mustUnwrapTo, wrap } from './kms-calls.ts';
 

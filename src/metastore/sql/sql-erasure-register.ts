@@ -1,4 +1,4 @@
-import { NO_DEADLINE } from '../../async/deadline.ts';
+import { noDeadline } from '../../async/deadline.ts';
 import type { ErasureRegister, RegisteredErasure } from '../../maintenance/erasure-table.ts';
 import { registerIdOf, type EpochSeconds, type PartitionId, type ServiceNames } from '../../records/ids.ts';
 import { parsed, wholeNumber, type SqlKeyRow } from './key-record.ts';
@@ -19,20 +19,20 @@ export class SqlErasureRegister implements ErasureRegister {
   }
 
   async add(entry: RegisteredErasure): Promise<boolean> {
-    const outcome = await this.#table.insert(this.#id, entry.at, encode(entry), NO_DEADLINE);
+    const outcome = await this.#table.insert(this.#id, entry.at, encode(entry), noDeadline());
     return outcome === 'stored';
   }
 
   async update(entry: RegisteredErasure): Promise<void> {
     const text = await this.#textAt(entry.at);
     if (text === undefined) return;
-    await this.#table.replace(this.#id, entry.at, text, encode(entry), NO_DEADLINE);
+    await this.#table.replace(this.#id, entry.at, text, encode(entry), noDeadline());
   }
 
   async remove({ at }: RegisteredErasure): Promise<void> {
     const text = await this.#textAt(at);
     if (text === undefined) return;
-    await this.#table.remove(this.#id, at, text, NO_DEADLINE);
+    await this.#table.remove(this.#id, at, text, noDeadline());
   }
 
   async #textAt(at: number): Promise<string | undefined> {
@@ -40,7 +40,7 @@ export class SqlErasureRegister implements ErasureRegister {
   }
 
   #rows(): Promise<SqlKeyRow[]> {
-    return this.#table.select({ id: this.#id }, NO_DEADLINE);
+    return this.#table.select({ id: this.#id }, noDeadline());
   }
 }
 

@@ -1,4 +1,4 @@
-import { NO_DEADLINE } from '../../async/deadline.ts';
+import { noDeadline } from '../../async/deadline.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
 import type {
   ErasureRegister,
@@ -48,7 +48,7 @@ class SqlErasureTable implements ErasureTable {
   async rows(selection: RowSelection): Promise<KeyRow[]> {
     if ('id' in selection) {
       const { id } = selection;
-      const rows = await this.#table.select({ id }, NO_DEADLINE);
+      const rows = await this.#table.select({ id }, noDeadline());
       return rows.map((row) => readKeyRow(id as KeyId, row));
     }
     const found: KeyRow[] = [];
@@ -62,7 +62,7 @@ class SqlErasureTable implements ErasureTable {
     const { id, created, erased } = record;
     const text = encodeKeyRecord(record);
     const marked = erased === undefined ? text : withMembers(text, erasedMember(erased));
-    const outcome = await this.#table.insert(id, created, marked, NO_DEADLINE);
+    const outcome = await this.#table.insert(id, created, marked, noDeadline());
     if (outcome === 'stored' || (await this.rows({ id })).some((row) => row.created === created)) return;
     // The primary key compares ids by the collation of their column, and all tombstones have the same date.
     throw new KeyfoldError(
@@ -76,21 +76,21 @@ class SqlErasureTable implements ErasureTable {
     if (from === undefined) return;
     const to = withMembers(from, mark === undefined ? { Erased: undefined } : { Revoked: true, ...erasedMember(mark) });
     const { id, created } = row;
-    await this.#table.replace(id, created, from, to, NO_DEADLINE);
+    await this.#table.replace(id, created, from, to, noDeadline());
   }
 
   async remove(row: KeyRow): Promise<void> {
     const { id, created } = row;
     const text = await this.#unchanged(row);
     if (text === undefined || created === undefined) return;
-    await this.#table.remove(id, created, text, NO_DEADLINE);
+    await this.#table.remove(id, created, text, noDeadline());
   }
 
   /** The text of a row, if its sealed key and its mark have not changed since it was read. */
   async #unchanged(row: KeyRow): Promise<string | undefined> {
     const { id, created } = row;
     if (created === undefined) return undefined;
-    const [present] = await this.#table.select({ id, created, limit: 1 }, NO_DEADLINE);
+    const [present] = await this.#table.select({ id, created, limit: 1 }, noDeadline());
     if (typeof present?.text !== 'string') return undefined;
     const now = readKeyRow(id as KeyId, present);
     const isSame =

@@ -1,4 +1,4 @@
-import { NO_DEADLINE, type Deadline } from '../../async/deadline.ts';
+import { noDeadline, type Deadline } from '../../async/deadline.ts';
 import type { KeyRow } from '../../maintenance/key-table.ts';
 import { keyKindOf, type KeyId } from '../../records/ids.ts';
 import { readKeyRow, type SqlKeyRow } from './key-record.ts';
@@ -29,7 +29,7 @@ const ROWS_PER_PAGE = 500;
 export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {
   let last: SqlCursor | undefined;
   do {
-    const rows: SqlPageRow[] = await table.page(last, ROWS_PER_PAGE, NO_DEADLINE);
+    const rows: SqlPageRow[] = await table.page(last, ROWS_PER_PAGE, noDeadline());
     for (const row of rows) if (keyKindOf(row.id) !== undefined) yield readKeyRow(row.id as KeyId, row);
     last = rows.length < ROWS_PER_PAGE ? undefined : rows.at(-1);
   } while (last !== undefined);

@@ -1,4 +1,4 @@
-import { NO_DEADLINE } from '../../async/deadline.ts';
+import { noDeadline } from '../../async/deadline.ts';
 import { viewOf } from '../../input/checks.ts';
 import type { EnvelopeKeyRecord } from '../../envelope/ports.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../../maintenance/key-table.ts';
@@ -70,12 +70,12 @@ export class SqlOperatorTable implements KeyTable {
     const from = row.text as string;
     const to = withMembers(from, members);
     const { table } = this.#database;
-    const isWritten = await table.replace(id, created, from, to, NO_DEADLINE);
+    const isWritten = await table.replace(id, created, from, to, noDeadline());
     return isWritten ? 'written' : 'changed';
   }
 
   async #rows(id: string): Promise<SqlKeyRow[]> {
     if (!isPossibleKeyId(id)) return [];
-    return this.#database.table.select({ id }, NO_DEADLINE);
+    return this.#database.table.select({ id }, noDeadline());
   }
 }
