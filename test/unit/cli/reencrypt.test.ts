@@ -262,7 +262,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     const saved = JSON.parse(await readFile(at('checkpoint'), 'utf8')) as { counts: { rows: number } };
     expect(saved.counts.rows).toBeGreaterThan(0);
     expect(saved.counts.rows).toBeLessThan(3000);
-    expect(await reencrypt(source, ...options, '--form', 'json')).toMatchObject({
+    expect(await reencrypt(source, ...options, '--partition', 'another')).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('is of another run') as string,
     });
@@ -462,13 +462,39 @@ it('a report that cannot be written stops the run before it changes a row', asyn
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 
+const SEAL = ['--verb', 'seal', '--partition', 'p', '--output', 'x'];
+
 it.for([
   ['seal without a partition', ['--verb', 'seal', '--output', 'x'], '--verb seal needs --partition'],
   ['a file without an output', ['--verb', 'rewrap'], 'a file needs --output'],
   ['a context for several fields', ['--verb', 'open', '--field', 'a', 'b', '--context', 'a=b'], 'one --field'],
   ['a context for rewrap', ['--verb', 'rewrap', '--context', 'a=b', '--output', 'x'], 'needs no context'],
   ['ciphertexts without a region', ['--verb', 'seal', '--partition', 'p', '--from', 'kms'], '--kms-region'],
+  ['a region of ciphertexts without them', [...SEAL, '--kms-region', WEST], '--kms-region goes with --from kms'],
+  [
+    'an encryption context without ciphertexts',
+    [...SEAL, '--kms-context', 'a=b'],
+    '--kms-context goes with --from kms',
+  ],
+  ['read units for a file', [...SEAL, '--read-units', '5'], '--read-units goes with a table in DynamoDB'],
+  ['write units for a file', [...SEAL, '--write-units', '5'], '--write-units goes with a table in DynamoDB'],
+  ['the region of a file', [...SEAL, '--source-region', WEST], '--source-region goes with a table in DynamoDB'],
+  ['the endpoint of a file', [...SEAL, '--source-endpoint', 'http://x'], '--source-endpoint goes with a table in'],
+  ['a form for rewrap', ['--verb', 'rewrap', '--output', 'x', '--form', 'json'], '--form goes with --verb seal'],
+  ['a form of plaintexts for reseal', ['--verb', 'reseal', '--output', 'x', '--plaintext', 'base64'], '--plaintext'],
+  ['an entry that is given twice', [...SEAL, '--context', 'a=b', 'a=c'], 'The name a is given twice'],
+  ['an entry in both contexts', [...SEAL, '--context', 'a=b', '--context-from', 'a=c'], 'a name is in both'],
 ] as const)('keyfold reencrypt refuses %s', async ([, options, says]) => {
   const { code, stderr } = await reencrypt('rows', ...options);
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });
+
+it.for(['dynamodb:Orders', 'postgres:orders'])(
+  'keyfold reencrypt refuses the options of a file for %s, because it changes the table in place',
+  async (source) => {
+    for (const option of ['--output', '--id']) {
+      const { code, stderr } = await reencrypt(source, '--verb', 'open', '--field', 'a', option, 'x');
+      expect([code, stderr]).toEqual([2, expect.stringContaining(`${option} goes with a file`)]);
+    }
+  },
+);
