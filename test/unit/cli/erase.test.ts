@@ -121,6 +121,8 @@ describe('keyfold partitions erase', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });
     expect(stdout).toContain('Dry run: nothing was written.');
+    // Dynalite cannot list backups, so the plan says why it cannot name these copies of the keys.
+    expect(stdout).toContain('UnknownOperationException');
     for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
     expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
     expect(await rows()).toEqual(before);
