@@ -234,6 +234,15 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(await open((JSON.parse((await linesOf('new'))[0] ?? '') as { v: string }).v)).toBe('old');
   });
 
+  it('processes no more rows a second than --rate allows', async () => {
+    const source = await write('rows', Array<string>(5).fill('{"v":"x"}'));
+    const sealing = ['--verb', 'seal', '--field', 'v', '--partition', 'tenant-1', '--rate', '20'];
+    const beganMs = performance.now();
+    await countsOf(reencrypt(source, ...sealing, '--output', at('sealed'), '--json'));
+    // The first row does not wait, and each of the others waits until 50 ms have passed.
+    expect(performance.now() - beganMs).toBeGreaterThan(190);
+  });
+
   it('writes nothing in a dry run, but counts the rows that it would write and the keys that the records name', async () => {
     const record = await seal();
     await rotate();
