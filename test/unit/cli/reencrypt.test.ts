@@ -510,6 +510,7 @@ it.for([
   ['a form of plaintexts for reseal', ['--verb', 'reseal', '--output', 'x', '--plaintext', 'base64'], '--plaintext'],
   ['a form for fields of documents', [...SEAL, '--fields', '$.a', '--form', 'json'], '--form goes with whole fields'],
   ['ciphertexts in fields of documents', [...SEAL, '--fields', '$.a', '--from', 'kms', '--kms-region', WEST], '--from'],
+  ['a rate of zero', [...SEAL, '--rate', '0'], 'It must be a positive number'],
   ['an entry that is given twice', [...SEAL, '--context', 'a=b', 'a=c'], 'The name a is given twice'],
   ['an entry in both contexts', [...SEAL, '--context', 'a=b', '--context-from', 'a=c'], 'a name is in both'],
 ] as const)('keyfold reencrypt refuses %s', async ([, options, says]) => {
