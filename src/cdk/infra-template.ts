@@ -70,7 +70,7 @@ export function checkedScope(scope: Construct, id: string): Construct {
   return scope;
 }
 
-/** @throws TypeError if an ARN is of another region than the stack, when both regions are known before the deployment */
+/** @throws TypeError if an ARN is of another region than the stack. A region that is not known yet is not compared. */
 export function requireRegionOf(stack: Stack, option: string, arn: string | undefined): void {
   if (arn === undefined || Token.isUnresolved(arn) || Token.isUnresolved(stack.region)) return;
   if (arn.split(':')[3] !== stack.region) throw new TypeError(`${option} must be in the region of the stack.`);
