@@ -100,6 +100,7 @@ export function reencryptRequestOf(
   if (Object.keys(context ?? {}).some((name) => Object.hasOwn(contextFrom ?? {}, name)))
     throw invalid('a name is in both --context and --context-from');
   if (verb !== 'seal') refuse(options, ['form'], '--verb seal');
+  if (paths !== undefined) refuse(options, ['form', 'plaintext', 'from'], 'whole fields, not with --fields');
   if (verb !== 'seal' && verb !== 'open') refuse(options, ['plaintext'], '--verb seal or open');
   if (from === undefined) refuse(options, ['kmsRegion', 'kmsContext'], '--from kms');
   const { json, dryRun, reason, auditFile } = writeRequestOf(options);
