@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { globalAgent, request as httpsRequest } from 'node:https';
 import { buffer } from 'node:stream/consumers';
@@ -9,6 +10,7 @@ export interface HttpAnswer {
   readonly status: number;
   /** The headers, keyed by name in lower case. */
   readonly headers: ReadonlyMap<string, string>;
+  /** The body. Empty if a successful response is not UTF-8. */
   readonly text: string;
 }
 
@@ -47,8 +49,11 @@ export class HttpExchange {
         .on('error', reject)
         .end(body);
     });
-    const text = (await buffer(answer)).toString();
-    return { status: answer.statusCode ?? 0, headers: headersOf(answer), text };
+    const bytes = await buffer(answer);
+    const { statusCode: status = 0 } = answer;
+    // Only the text of an error may contain other bytes, because the client does not return it.
+    const text = status === 200 && !isUtf8(bytes) ? '' : bytes.toString();
+    return { status, headers: headersOf(answer), text };
   }
 }
 
