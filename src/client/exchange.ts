@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { globalAgent, request as httpsRequest } from 'node:https';
 import { buffer } from 'node:stream/consumers';
@@ -51,9 +50,10 @@ export class HttpExchange {
     });
     const bytes = await buffer(answer);
     const { statusCode: status = 0 } = answer;
+    const text = bytes.toString();
     // Only the text of an error may contain other bytes, because the client does not return it.
-    const text = status === 200 && !isUtf8(bytes) ? '' : bytes.toString();
-    return { status, headers: headersOf(answer), text };
+    const isExact = status !== 200 || !text.includes('\ufffd') || Buffer.from(text).equals(bytes);
+    return { status, headers: headersOf(answer), text: isExact ? text : '' };
   }
 }
 
