@@ -374,7 +374,7 @@ describe('readConfig', () => {
     ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }],
     ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }],
     ['KEYFOLD_ON_KEY_REFUSED is neither failover nor fail', { KEYFOLD_ON_KEY_REFUSED: 'retry' }],
-    ...['a'.repeat(2040), `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
+    ...['a'.repeat(2040), `${'a'.repeat(2040)}*`, `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
       (KEYFOLD_PARTITIONS) =>
         ['KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB', { KEYFOLD_PARTITIONS }] as const,
     ),
@@ -500,6 +500,9 @@ describe('readConfig with minimum dates and proofs', () => {
     ['UNBOUND_BEFORE', '2026-13-01T00:00:00Z'],
     ['UNBOUND_BEFORE', '2026-11-28T00:00:00'],
     ['UNBOUND_BEFORE', '2026-11-28T00:00:00+01:00'],
+    ['UNBOUND_BEFORE', '2026-02-30T00:00:00Z'],
+    ['MIN_SEALING_CREATED', '2027-02-29T00:00:00Z'],
+    ['MIN_OPENING_CREATED', '2026-11-28T24:00:00Z'],
     ['MIN_SEALING_CREATED', 'yesterday'],
     ['MIN_OPENING_CREATED', '-1'],
     ['REQUIRE_CONTEXT', 'open'],
