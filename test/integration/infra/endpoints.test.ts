@@ -59,7 +59,7 @@ it.for([
   });
 });
 
-it('has no endpoint for SQS or for another region unless a parameter asks for one', () => {
+it('the endpoints stack has no endpoint for SQS or another region unless a parameter asks for one', () => {
   const { OtherKmsRegion1: _, HasQueue: __, ...least } = PARAMETERS;
   const types = Object.entries(render('endpoints', 'us-west-2', least).resources)
     .filter(([, { Type }]) => Type === 'AWS::EC2::VPCEndpoint')
