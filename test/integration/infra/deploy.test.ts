@@ -495,7 +495,7 @@ describe('a failure in CloudFormation', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'leaves a rolled-back stack, which no run deletes while it still has a resource: %s',
+    'leaves a rolled-back stack, which no run deletes while it still has a resource in the state %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
@@ -712,7 +712,7 @@ describe('npm run deploy -- --yes', () => {
     expect(namesOf(outcome)).not.toContain('lambda invoke');
   });
 
-  it('fails if the maintenance fails', async () => {
+  it('fails if maintenance fails', async () => {
     const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
@@ -1344,7 +1344,7 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses options that AWS would refuse: %s', async ([fault, changed]) => {
+  ])('refuses options that AWS would refuse, and reports that %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);

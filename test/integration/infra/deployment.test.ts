@@ -303,7 +303,7 @@ describe('a combination of options in deploy.yml', () => {
       'functions.open.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '2000' } },
     ],
-  ])('is refused: %s', async ([fault, changed]) => {
+  ])('is refused because %s', async ([fault, changed]) => {
     expect(await faultsOf(changed)).toContain(`- ${fault}`);
   });
 
@@ -338,7 +338,7 @@ describe('a combination of options in deploy.yml', () => {
       "a deadline margin just below a function's timeout",
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '1999' } },
     ],
-  ])('is accepted: %s', async ([, changed]) => {
+  ])('is accepted if it has %s', async ([, changed]) => {
     expect(await faultsOf(changed)).toEqual([]);
   });
 });
