@@ -6,7 +6,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KeyfoldApi, KeyfoldQueue, KeyTable, SymmetricKey } from '../../src/cdk/index.ts';
-import { ENV, normalized, stackOf, synthesize, type SynthesizedApp } from './cdk.ts';
+import { ENV, normalized, removeOutputs, stackOf, synthesize, type SynthesizedApp } from './cdk.ts';
 import { ENTRIES, FLIPPED, packageExample, type AppPackage } from '../integration/infra/package.ts';
 import { templateOf } from '../integration/infra/template.ts';
 import { hostile, withValueAt } from '../support/hostile.ts';
@@ -46,6 +46,8 @@ function comparable(resources: object): object {
     }),
   ) as object;
 }
+
+afterAll(removeOutputs);
 
 describe('SymmetricKey', () => {
   it('equals the template keys.yml, with each option as a parameter', () => {
