@@ -30,10 +30,7 @@ beforeAll(async () => {
 afterAll(() => dynamoDb.stop());
 
 const CASES = ASHERAHS.flatMap((core) =>
-  [
-    { suffix: 'without', regionSuffix: false },
-    { suffix: 'with', regionSuffix: true },
-  ].map((suffixes) => ({ core, ...suffixes })),
+  (['without', 'with'] as const).map((suffix) => ({ core, suffix, regionSuffix: suffix === 'with' })),
 );
 
 describe.for(CASES)('Keyfold and Asherah $core $suffix a region suffix', ({ core, regionSuffix }) => {
