@@ -8,7 +8,7 @@ const MAX_ENVIRONMENT_BYTES = 4096;
 /** CloudFormation's limit for one parameter of a stack, in bytes. */
 const MAX_PARAMETER_CHARACTERS = 4096;
 
-/** Finds mistakes that otherwise AWS would find only in the middle of a deployment. */
+/** Finds mistakes that AWS would otherwise report only in the middle of a deployment. */
 export function faultsForAws(deployment: Deployment): string[] {
   return [
     ...partitionFaults(deployment),
