@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type CfnStack, NestedStack, Token } from 'aws-cdk-lib';
+import { type CfnStack, NestedStack, type Stack, Token } from 'aws-cdk-lib';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 import { Construct } from 'constructs';
 import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
@@ -33,7 +33,12 @@ export class InfraTemplate {
     this.#stack = new NestedStack(scope, id, { parameters });
     const template = new CfnInclude(this.#stack, 'Template', { templateFile: join(INFRA, file) });
     for (const { option, parameter, value } of set) {
-      const { allowedPattern = '.*', constraintDescription, type } = template.getParameter(parameter);
+      const { allowedPattern = '.*', constraintDescription, type, minValue = 0 } = template.getParameter(parameter);
+      if (
+        typeof value === 'number' &&
+        !(Token.isUnresolved(value) || (Number.isSafeInteger(value) && value >= minValue))
+      )
+        throw new TypeError(`${option} must be a whole number of at least ${minValue}.`);
       const pattern = new RegExp(`^(?:${allowedPattern})$`, 's');
       const allows = (item: string): boolean => Token.isUnresolved(item) || pattern.test(item);
       const text = String(value);
@@ -63,6 +68,12 @@ export function checkedScope(scope: Construct, id: string): Construct {
   check(scope, 'scope', SCOPE);
   check(id, 'id', STRING);
   return scope;
+}
+
+/** @throws TypeError if an ARN is of another region than the stack. A region that is not known yet is not compared. */
+export function requireRegionOf(stack: Stack, option: string, arn: string | undefined): void {
+  if (arn === undefined || Token.isUnresolved(arn) || Token.isUnresolved(stack.region)) return;
+  if (arn.split(':')[3] !== stack.region) throw new TypeError(`${option} must be in the region of the stack.`);
 }
 
 /** A list of strings. Undefined if it is not given. @throws TypeError naming the item that is not a string */

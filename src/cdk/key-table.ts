@@ -59,6 +59,9 @@ export class KeyTable extends Construct {
     });
     const replicas = stringsOf(given.replicaRegions, 'props.replicaRegions') ?? [];
     if (replicas.length > 3) throw new TypeError('props.replicaRegions must have at most three regions.');
+    const regions = [Stack.of(this).region, ...replicas];
+    if (replicas.includes('') || new Set(regions).size < regions.length)
+      throw new TypeError('props.replicaRegions must be distinct regions other than that of the stack.');
     const added = new Set(stringsOf(given.newReplicas, 'props.newReplicas'));
     for (const region of added) {
       if (!replicas.includes(region)) throw new TypeError('props.newReplicas must be regions of props.replicaRegions.');

@@ -2,7 +2,7 @@ import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { type IManagedPolicy, ManagedPolicy } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { ARRAY, BOOLEAN, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
-import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
+import { checkedScope, InfraTemplate, requireRegionOf, stringsOf } from './infra-template.ts';
 
 /** The options of a {@link SymmetricKey}. Each is a parameter of `infra/keys.yml`. */
 export interface SymmetricKeyProps {
@@ -131,6 +131,8 @@ export class SymmetricKey extends Construct {
       { option: 'props.standing', parameter: 'KeyStanding', value: given.standing },
       { option: 'props.aliasTargetArn', parameter: 'AliasTargetArn', value: given.aliasTargetArn },
     ]);
+    for (const option of ['topicKeyArn', 'alarmTopicArn', 'aliasTargetArn'] as const)
+      requireRegionOf(Stack.of(this), `props.${option}`, given[option]);
     this.keyName = given.name ?? 'keyfold';
     this.aliasArn = Stack.of(this).formatArn({
       service: 'kms',

@@ -6,7 +6,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KeyfoldApi, KeyfoldQueue, KeyTable, SymmetricKey } from '../../src/cdk/index.ts';
-import { ENV, normalized, stackOf, synthesize, type SynthesizedApp } from './cdk.ts';
+import { ENV, normalized, removeOutputs, stackOf, synthesize, type SynthesizedApp } from './cdk.ts';
 import { ENTRIES, FLIPPED, packageExample, type AppPackage } from '../integration/infra/package.ts';
 import { templateOf } from '../integration/infra/template.ts';
 import { hostile, withValueAt } from '../support/hostile.ts';
@@ -46,6 +46,8 @@ function comparable(resources: object): object {
     }),
   ) as object;
 }
+
+afterAll(removeOutputs);
 
 describe('SymmetricKey', () => {
   it('equals the template keys.yml, with each option as a parameter', () => {
@@ -119,6 +121,21 @@ describe('SymmetricKey', () => {
     [{ ...KEY, policyRegions: ['Oregon'] }, 'props.policyRegions must match'],
     [{ ...KEY, standing: 'former' }, "props.standing must be 'next' or 'current' or 'retired' or 'none'"],
     [{ ...KEY, alias: 'secret' }, 'props has no option alias'],
+    [{ ...KEY, keyNumber: 0 }, 'props.keyNumber must be a whole number of at least 1'],
+    [{ ...KEY, keyNumber: 1.5 }, 'props.keyNumber must be a whole number of at least 1'],
+    [{ ...KEY, keyNumber: Number.NaN }, 'props.keyNumber must be a whole number of at least 1'],
+    [
+      { ...KEY, alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },
+      'props.alarmTopicArn must be in the region of the stack',
+    ],
+    [
+      { ...KEY, aliasTargetArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002' },
+      'props.aliasTargetArn must be in the region of the stack',
+    ],
+    [
+      { ...KEY, topicKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000003' },
+      'props.topicKeyArn must be in the region of the stack',
+    ],
     [{ administrators: [ADMINISTRATOR] }, 'props.classification must be a string'],
   ] as const)('refuses %o and names the option, not the value', ([props, message]) => {
     const error = (() => {
@@ -176,6 +193,9 @@ describe('KeyTable', () => {
     [{ ...TABLE, replicaRegions: ['a', 'b', 'c', 'd'] }, 'props.replicaRegions must have at most three regions'],
     [{ ...TABLE, writers: ['somebody'] }, 'props.writers must match'],
     [undefined, 'props must be an object'],
+    [{ ...TABLE, replicaRegions: ['us-east-1', 'us-east-1'] }, 'props.replicaRegions must be distinct regions'],
+    [{ ...TABLE, replicaRegions: ['us-west-2'] }, 'props.replicaRegions must be distinct regions'],
+    [{ ...TABLE, replicaRegions: [''] }, 'props.replicaRegions must be distinct regions'],
   ] as const)('refuses %o', ([props, message]) => {
     expect(() => new KeyTable(stackOf(), 'Table', props as never)).toThrow(message);
   });

@@ -444,6 +444,19 @@ describe('KMS emulator: faults', () => {
     expect(outcomes).toContain('ThrottlingException');
   });
 
+  it('the fault "throttle" lets a call through every two seconds at half a call a second', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    emulator.setFault(REGION, { kind: 'throttle', perSecond: 0.5 });
+    const outcomes: string[] = [];
+    for (const afterMs of [0, 1000, 1000, 10_000, 0]) {
+      vi.advanceTimersByTime(afterMs);
+      outcomes.push(await nameOf(kms.send(encrypt(Buffer.from('x')))));
+    }
+    vi.useRealTimers();
+    const [answered, throttled] = ['no error', 'ThrottlingException'];
+    expect(outcomes).toEqual([answered, throttled, answered, answered, throttled]);
+  });
+
   it('the fault "throttle" lets calls through again after the clock was set back', async () => {
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 10 });
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });

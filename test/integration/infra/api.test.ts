@@ -1,4 +1,5 @@
 /** Tests the entries that deploy.yml can select: what each adds to the stack, and which options conflict. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { apiParts, type ApiParts } from '../../../deploy/api.ts';
@@ -195,6 +196,18 @@ describe('api.type', () => {
       names.map((MetricName) => ({ Namespace: namespace, MetricName, Dimensions: dimensions })),
     );
   });
+});
+
+it('the documented policy for a function URL allows calls through the URL, but no direct invocation', async () => {
+  const page = readFileSync(new URL('../../../docs/how-to/choose-an-entry.md', import.meta.url), 'utf8');
+  const [, block = ''] = /### Policy for a function URL\n[^]*?```json\n([^]*?)```/.exec(page) ?? [];
+  const caller = { arn: `arn:aws:iam::${ACCOUNT}:role/caller`, policies: [JSON.parse(block) as object] };
+  const arn = `arn:aws:lambda:${WEST}:${ACCOUNT}:function:keyfold-api`;
+  const may = (action: string, context: Record<string, string>): Promise<boolean> =>
+    isAllowed(caller, `lambda:${action}`, { arn, context });
+  expect(await may('InvokeFunctionUrl', { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })).toBe(true);
+  expect(await may('InvokeFunction', { 'lambda:InvokedViaFunctionUrl': 'true' })).toBe(true);
+  expect(await may('InvokeFunction', {})).toBe(false);
 });
 
 describe('api.callers', () => {

@@ -5,11 +5,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { apiParts } from '../../../deploy/api.ts';
 import { appValues, environmentOf } from '../../../deploy/app.ts';
 import { keyNameOf } from '../../../deploy/deployment.ts';
 import { queueFunctions } from '../../../deploy/queues.ts';
 import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
 import { faultsOf, OPTIONS, read } from './changed-example.ts';
+import { ENTRIES } from './package.ts';
 
 const ROLES = 'arn:aws:iam::111122223333:role';
 const USERS = 'arn:aws:iam::111122223333:user';
@@ -324,6 +326,31 @@ describe('the size limits of AWS', () => {
     expect(await faultsOf(withArns(option, 4096))).toEqual([]);
     expect(await faultsOf(withArns(option, 4097))).toEqual([
       `- ${option} have 4097 characters together, but CloudFormation accepts only 4096`,
+    ]);
+  });
+
+  it.for(['encrypt', 'decrypt', 'grant'])(
+    'allow at most 4096 characters for all strictKeys.%s together',
+    async (list) => {
+      const administrators = [`${ROLES}/a`, `${ROLES}/b`];
+      expect(await faultsOf({ administrators, strictKeys: withArns(list, 4096) })).toEqual([]);
+      expect(await faultsOf({ administrators, strictKeys: withArns(list, 4097) })).toEqual([
+        `- strictKeys.${list} have 4097 characters together, but CloudFormation accepts only 4096`,
+      ]);
+    },
+  );
+
+  it.for(['rest', 'private'] as const)('allow 8192 characters for the policy of an API of type %s', async (type) => {
+    const withName = (characters: number): { api: object } => {
+      const partitions = Array.from({ length: 50 }, (_, i) => `${'x'.repeat(100)}${i}`);
+      const callers = [{ principal: `arn:aws:iam::444455556666:role/${'y'.repeat(characters)}`, partitions }];
+      return { api: { ...ENTRIES[type].api, domain: undefined, callers } };
+    };
+    const { resources } = apiParts(await read(withName(1)), 'us-west-2');
+    const room = 8193 - JSON.stringify(resources['RestApi']?.Properties['Policy']).length;
+    expect(await faultsOf(withName(room))).toEqual([]);
+    expect(await faultsOf(withName(room + 1))).toEqual([
+      '- api.callers make a policy of 8193 characters, but API Gateway accepts only 8192',
     ]);
   });
 

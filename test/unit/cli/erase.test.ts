@@ -115,12 +115,42 @@ describe('keyfold partitions erase', () => {
     expect(await status()).toMatchObject({ state: 'waiting', rows: 2, unmarked: 0 });
   });
 
+  it('prints the outcome of a step as JSON, and its plan to standard error', async () => {
+    const begun = await erase([...BEGIN, '--json']);
+    expect(JSON.parse(begun.stdout)).toMatchObject({
+      partition: 'tenant-1',
+      step: 'begin',
+      dryRun: false,
+      outcome: 'begun',
+      says: expect.stringContaining('Marked 2 rows.') as string,
+      erase: expect.any(String) as string,
+    });
+    expect(begun.stderr).toMatch(/^tombstone /m);
+    const finished = await erase(['--finish', '--confirm', 'tenant-1', '--json']);
+    expect([finished.code, JSON.parse(finished.stdout)]).toEqual([
+      1,
+      expect.objectContaining({ step: 'finish', outcome: 'refused', says: expect.any(String) as string }),
+    ]);
+  });
+
+  it.for([
+    ['a waiting time for --finish', ['--finish', '--wait', '36h'], "option '--wait <duration>' cannot be used with"],
+    ['a waiting time for --cancel', ['--cancel', '--wait', '36h'], "option '--wait <duration>' cannot be used with"],
+    ['--delete-unmarked for --cancel', ['--cancel', '--delete-unmarked'], '--delete-unmarked goes with --finish'],
+    ['--delete-unmarked for a new erasure', [...BEGIN, '--delete-unmarked'], '--delete-unmarked goes with --finish'],
+  ] as const)('refuses %s', async ([, options, says]) => {
+    const { code, stderr } = await erase(options);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+  });
+
   it('shows its plan and changes nothing in a dry run', async () => {
     const before = await rows();
     const { code, stdout, stderr } = await erase([...BEGIN, '--dry-run']);
     expect(code).toBe(0);
     expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });
     expect(stdout).toContain('Dry run: nothing was written.');
+    // Dynalite cannot list backups, so the plan says why it cannot name these copies of the keys.
+    expect(stdout).toContain('UnknownOperationException');
     for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
     expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
     expect(await rows()).toEqual(before);

@@ -350,7 +350,7 @@ describe('readConfig', () => {
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }, 'is not 64 hexadecimal digits'],
     [{ KEYFOLD_ON_KEY_REFUSED: 'retry' }, 'KEYFOLD_ON_KEY_REFUSED is neither failover nor fail'],
-    ...['a'.repeat(2040), `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
+    ...['a'.repeat(2040), `${'a'.repeat(2040)}*`, `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
       (KEYFOLD_PARTITIONS) =>
         [{ KEYFOLD_PARTITIONS }, 'KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB'] as const,
     ),
@@ -457,6 +457,9 @@ describe('readConfig, for minimum dates and proofs,', () => {
     ['UNBOUND_BEFORE', '2026-13-01T00:00:00Z'],
     ['UNBOUND_BEFORE', '2026-11-28T00:00:00'],
     ['UNBOUND_BEFORE', '2026-11-28T00:00:00+01:00'],
+    ['UNBOUND_BEFORE', '2026-02-30T00:00:00Z'],
+    ['MIN_SEALING_CREATED', '2027-02-29T00:00:00Z'],
+    ['MIN_OPENING_CREATED', '2026-11-28T24:00:00Z'],
     ['MIN_SEALING_CREATED', 'yesterday'],
     ['MIN_OPENING_CREATED', '-1'],
     ['REQUIRE_CONTEXT', 'open'],

@@ -221,6 +221,20 @@ describe('a catch-all route', () => {
     },
   );
 
+  it.for([
+    [`/live${PATH}`, SERVED],
+    [PATH, '404'],
+    [`/other${PATH}`, '404'],
+  ] as const)("on the domain of API Gateway's FIPS endpoint, leads for the path %s to: %s", async ([path, outcome]) => {
+    for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
+      const event = SENT[kind]?.(path) as Event;
+      const { requestContext } = event;
+      requestContext.stage = 'live';
+      requestContext.domainName = `${requestContext.apiId}.execute-api-fips.us-west-2.amazonaws.com`;
+      expect(await outcomeOf(event)).toBe(outcome);
+    }
+  });
+
   it('$default on a custom domain accepts no base path, because the event does not say where the base path ends', async () => {
     for (const [path, outcome] of [
       [PATH, SERVED],
