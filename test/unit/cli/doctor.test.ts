@@ -537,7 +537,7 @@ describe('keyfold doctor', () => {
     ]);
   });
 
-  it('shows how much of each quota is used, even if AWS knows only its default value', async () => {
+  it('shows how much of each quota is used, even if AWS reports only the default value', async () => {
     world.quotas.knowsOnlyDefaults = true;
     world.quotas.sums[WEST] = { 'CryptographicOperationsSymmetric CallCount': [30, 75, 3] };
     const { all, code } = await examine();
