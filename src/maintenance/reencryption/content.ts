@@ -54,7 +54,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Makes the cell for a record. The record is written as bytes if the cell that it replaces held bytes. */
+/** Creates the cell for a record. If the replaced cell held bytes, the record is written as bytes. */
 export function recordCell(record: DataRowRecord, form: RecordForm, kind: CompactKind, replaced: Cell): Cell {
   const compact = form === 'compact' ? encodeCompactRecord(record, kind) : undefined;
   const text = compact ?? encodeDataRowRecord(record);

@@ -33,7 +33,7 @@ export interface ReencryptionOptions {
   readonly save: (checkpoint: Checkpoint) => Promise<void>;
   /** Called with the number of finished rows. */
   readonly advanced?: (rows: number) => void;
-  /** Whether nothing is written. */
+  /** Whether the run writes nothing. */
   readonly dryRun?: boolean;
   /** The highest number of rows per second. Undefined for no limit. */
   readonly rate?: number | undefined;
@@ -130,7 +130,7 @@ export class Reencryption {
         await this.#quarantine(current, error.code, tally);
         return;
       }
-      // Another writer has changed the row.
+      // Another writer changed the row before this write.
       if (reads === MAX_REREADS) {
         await this.#quarantine(current, 'ChangedTooOften', tally);
         return;
