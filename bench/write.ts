@@ -122,7 +122,7 @@ function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Ve
       cells.map((cell) => (cell?.isMissed === true ? `**${cell.text} missed**` : (cell?.text ?? ''))),
     );
   });
-  const note = 'Keyfold is this many times as fast as the contestant. A budget stands in brackets.';
+  const note = 'Each figure says how many times as fast as the contestant Keyfold is. Budgets are in brackets.';
   return [note, table(['operation', 'against', ...sizes], rows)].join('\n\n');
 }
 

@@ -1,6 +1,7 @@
 import { partition } from '@aws-sdk/core/client';
 import { environmentsOf } from './app.ts';
 import { keyNameOf, type Deployment } from './deployment.ts';
+import { apiPolicyOf } from './rest-api.ts';
 
 /** Lambda's limit for all environment variables of a function together, in bytes of JSON. */
 const MAX_ENVIRONMENT_BYTES = 4096;
@@ -8,7 +9,10 @@ const MAX_ENVIRONMENT_BYTES = 4096;
 /** CloudFormation's limit for one parameter of a stack, in bytes. */
 const MAX_PARAMETER_CHARACTERS = 4096;
 
-/** Finds mistakes that otherwise AWS would find only in the middle of a deployment. */
+/** API Gateway's limit for the policy of a REST API, in characters. */
+const MAX_API_POLICY_CHARACTERS = 8192;
+
+/** Finds mistakes that AWS would otherwise report only in the middle of a deployment. */
 export function faultsForAws(deployment: Deployment): string[] {
   return [
     ...partitionFaults(deployment),
@@ -18,6 +22,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...tableKeyFaults(deployment),
     ...strictKeyFaults(deployment),
     ...parameterFaults(deployment),
+    ...policyFaults(deployment),
     ...environmentFaults(deployment),
   ];
 }
@@ -114,13 +119,24 @@ function strictKeyFaults({ account, administrators, regions: [first = ''], stric
 }
 
 /** Each of these lists becomes one parameter of a stack, so it must not be too long. */
-function parameterFaults({ administrators, tableWriters }: Deployment): string[] {
-  return Object.entries({ administrators, tableWriters })
+function parameterFaults({ administrators, strictKeys, tableWriters }: Deployment): string[] {
+  const users = Object.entries(strictKeys ?? {}).map(([list, arns]) => [`strictKeys.${list}`, arns] as const);
+  return [['administrators', administrators] as const, ['tableWriters', tableWriters] as const, ...users]
     .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)
     .map(
       ([option, arns]) =>
         `${option} have ${arns.join(',').length} characters together, but CloudFormation accepts only ${MAX_PARAMETER_CHARACTERS}`,
     );
+}
+
+/** The policy of the API names the callers of other accounts and their partitions. */
+function policyFaults(deployment: Deployment): string[] {
+  const lengths = deployment.regions.map((region) => JSON.stringify(apiPolicyOf(deployment, region)).length);
+  const longest = Math.max(...lengths);
+  if (longest <= MAX_API_POLICY_CHARACTERS) return [];
+  return [
+    `api.callers make a policy of ${longest} characters, but API Gateway accepts only ${MAX_API_POLICY_CHARACTERS}`,
+  ];
 }
 
 function environmentFaults(deployment: Deployment): string[] {

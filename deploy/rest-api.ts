@@ -89,13 +89,21 @@ export function restResources(deployment: Deployment, region: string): Resources
   };
 }
 
-function apiAndPolicy({ api, http, prefix }: Deployment, region: string): Resources {
+/** The policy of the API. It has no statements if callers need none. */
+export function apiPolicyOf({ api, http }: Deployment, region: string): { Version: string; Statement: object[] } {
+  return {
+    Version: '2012-10-17',
+    Statement: [
+      ...(api.type === 'private' ? endpointStatements(api.vpcEndpoints?.[region], http.auth) : []),
+      ...(api.callers ?? []).map(callerStatement),
+    ],
+  };
+}
+
+function apiAndPolicy(deployment: Deployment, region: string): Resources {
+  const { api, prefix } = deployment;
   const isPrivate = api.type === 'private';
-  const endpoints = api.vpcEndpoints?.[region];
-  const statements = [
-    ...(isPrivate ? endpointStatements(endpoints, http.auth) : []),
-    ...(api.callers ?? []).map(callerStatement),
-  ];
+  const Policy = apiPolicyOf(deployment, region);
   return {
     RestApi: {
       Type: 'AWS::ApiGateway::RestApi',
@@ -103,9 +111,9 @@ function apiAndPolicy({ api, http, prefix }: Deployment, region: string): Resour
         Name: prefix,
         EndpointConfiguration: {
           Types: [isPrivate ? 'PRIVATE' : 'REGIONAL'],
-          ...(isPrivate && { VpcEndpointIds: endpoints }),
+          ...(isPrivate && { VpcEndpointIds: api.vpcEndpoints?.[region] }),
         },
-        ...(statements.length > 0 && { Policy: { Version: '2012-10-17', Statement: statements } }),
+        ...(Policy.Statement.length > 0 && { Policy }),
       },
     },
   };
@@ -160,7 +168,7 @@ const AUTHORIZATIONS = {
   authorizer: { AuthorizationType: 'CUSTOM', AuthorizerId: { Ref: 'RestAuthorizer' } },
 };
 
-/** The URI by which API Gateway invokes a function, for `Fn::Sub`. */
+/** The URI with which API Gateway invokes a function, for `Fn::Sub`. */
 function invocationsOf(arn: string): string {
   return `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${arn}/invocations`;
 }

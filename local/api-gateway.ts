@@ -17,7 +17,8 @@ const TEXT_TYPE = /^(?:text\/|application\/(?:[\w.-]+\+)?json|application\/javas
  * The path is decoded once. A body that is not text is in base64.
  */
 export function toEvent(request: IncomingMessage, body: Buffer): APIGatewayProxyEventV2 {
-  const { method = 'GET', url = '/', headers } = request;
+  const { method = 'GET', url = '/' } = request;
+  const headers = headersOf(request);
   const [encodedPath = '/', rawQueryString = ''] = url.split(/\?(.*)/s);
   const { routeKey, pathParameters } = matchRoute(method, encodedPath);
   const rawPath = decode(encodedPath);
@@ -30,11 +31,11 @@ export function toEvent(request: IncomingMessage, body: Buffer): APIGatewayProxy
     routeKey,
     rawPath,
     rawQueryString,
-    headers: flatten(headers),
+    headers,
     requestContext: {
       accountId: 'anonymous',
       apiId: 'local',
-      domainName: headers.host ?? '127.0.0.1',
+      domainName: headers['host'] ?? '127.0.0.1',
       domainPrefix: 'local',
       http: {
         method,
@@ -85,8 +86,7 @@ function decode(text: string): string {
   }
 }
 
-function flatten(headers: IncomingMessage['headers']): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(',') : (value ?? '')]),
-  );
+/** The headers of a request. The values of a repeated header are joined, although Node itself drops some of them. */
+function headersOf({ headersDistinct }: IncomingMessage): Record<string, string> {
+  return Object.fromEntries(Object.entries(headersDistinct).map(([name, values = []]) => [name, values.join(',')]));
 }

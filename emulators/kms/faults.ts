@@ -46,21 +46,26 @@ export function parseFault(value: unknown): Fault {
   throw new RangeError(`Invalid fault: ${v.getDotPath(issue) ?? 'body'}: ${issue.message}`);
 }
 
-/** A token bucket that admits `perSecond` calls per second. It starts with the tokens for one second. */
+/**
+ * A token bucket that admits `perSecond` calls per second. It starts full: with the tokens for one second, or with one
+ * token at a rate below one call a second. At a rate of 0, it admits nothing.
+ */
 export class Throttle {
   readonly #perSecond: number;
+  readonly #capacity: number;
   #tokens: number;
   #filledAtMs = performance.now();
 
   constructor(perSecond: number) {
     this.#perSecond = perSecond;
-    this.#tokens = perSecond;
+    this.#capacity = perSecond === 0 ? 0 : Math.max(1, perSecond);
+    this.#tokens = this.#capacity;
   }
 
   /** Takes a token for one call. Returns false if no token is left, in which case the caller must refuse the call. */
   admits(): boolean {
     const nowMs = performance.now();
-    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);
+    this.#tokens = Math.min(this.#capacity, this.#tokens + ((nowMs - this.#filledAtMs) / 1000) * this.#perSecond);
     this.#filledAtMs = nowMs;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { OperatorConfig } from '../config/operator-config.ts';
+import { KeyfoldError } from '../errors.ts';
 import type { CliDependencies } from './dependencies.ts';
 import { erasePartition, type EraseStep } from './erase-partition.ts';
 import { parseDuration, withCommonOptions, type CommonOptions, type WriteOptions } from './options.ts';
@@ -29,11 +30,11 @@ export function addEraseCommand(
     .argument('<partition>', 'the partition whose keys to erase')
     .description('marks the keys of a partition, so that nothing opens or seals, and deletes them after a waiting time')
     .option('--reason <text>', 'a reason for the audit; required to begin')
-    .option(
-      '--wait <duration>',
-      'the time before the keys may be deleted, such as 36h or 7d: at least 24h',
-      parseWait,
-      7 * DAY,
+    .addOption(
+      new Option('--wait <duration>', 'the time before the keys may be deleted, such as 36h or 7d: at least 24h')
+        .argParser(parseWait)
+        .default(7 * DAY)
+        .conflicts([...STEPS]),
     )
     .addOption(stepOption('--cancel', 'lifts the marks instead'))
     .addOption(stepOption('--finish', 'deletes the keys for good instead, after the waiting time'))
@@ -46,6 +47,8 @@ export function addEraseCommand(
       const { json = false, dryRun = false, deleteUnmarked = false, wait: waitSeconds } = options;
       const { confirm, reason, auditFile } = options;
       const step: EraseStep = STEPS.find((name) => options[name] === true) ?? 'begin';
+      if (deleteUnmarked && step !== 'finish')
+        throw new KeyfoldError('InvalidRequest', 'The option --delete-unmarked goes with --finish.');
       const flags = { json, dryRun, deleteUnmarked };
       const request = { partition, step, waitSeconds, ...flags, confirm, reason, auditFile };
       ran(await erasePartition(request, configOf(options), dependencies));

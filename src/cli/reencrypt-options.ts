@@ -26,8 +26,8 @@ export interface ReencryptOptions extends CommonOptions, Omit<WriteOptions, 'yes
   readonly context?: Readonly<Record<string, string>>;
   readonly contextFrom?: Readonly<Record<string, string>>;
   readonly fields?: string[];
-  readonly form: RecordForm;
-  readonly plaintext: PlaintextForm;
+  readonly form?: RecordForm;
+  readonly plaintext?: PlaintextForm;
   readonly from?: 'kms';
   readonly kmsRegion?: string;
   readonly kmsContext?: Readonly<Record<string, string>>;
@@ -55,12 +55,13 @@ export function withReencryptOptions(command: Command): Command {
     .option('--context-from <name=field...>', 'entries of the context, and the fields that hold them', collectPairs)
     .option('--fields <paths...>', 'with --verb seal, the JSONPaths of the values to seal in a document')
     .addOption(
-      new Option('--form <form>', 'with --verb seal, the form of new records').choices(RECORD_FORMS).default('compact'),
+      new Option('--form <form>', 'with --verb seal, the form of new records; default: compact').choices(RECORD_FORMS),
     )
     .addOption(
-      new Option('--plaintext <form>', 'with --verb seal or open, the form of plaintexts in text fields')
-        .choices(PLAINTEXT_FORMS)
-        .default('text'),
+      new Option(
+        '--plaintext <form>',
+        'with --verb seal or open, the form of plaintexts in text fields; default: text',
+      ).choices(PLAINTEXT_FORMS),
     )
     .addOption(new Option('--from <origin>', 'with --verb seal, opens ciphertexts of KMS first').choices(['kms']))
     .option('--kms-region <region>', 'with --from kms, the region of the ciphertexts')
@@ -85,7 +86,7 @@ export function reencryptRequestOf(
   config: AppConfig,
   { environment }: CliDependencies,
 ): ReencryptRequest {
-  const { verb, form, plaintext, fields: paths, from, kmsRegion, kmsContext } = options;
+  const { verb, fields: paths, from, kmsRegion, kmsContext } = options;
   const { partition, partitionField, context, contextFrom, field } = options;
   const isBound = context !== undefined || contextFrom !== undefined;
   if (verb === 'seal' && partition === undefined && partitionField === undefined)
@@ -96,12 +97,18 @@ export function reencryptRequestOf(
   if (isBound && field !== undefined && field.length > 1)
     throw invalid('a context goes with one --field, because a field needs a context of its own');
   if (from === 'kms' && kmsRegion === undefined) throw invalid('--from kms needs --kms-region');
+  if (Object.keys(context ?? {}).some((name) => Object.hasOwn(contextFrom ?? {}, name)))
+    throw invalid('a name is in both --context and --context-from');
+  if (verb !== 'seal') refuse(options, ['form'], '--verb seal');
+  if (paths !== undefined) refuse(options, ['form', 'plaintext', 'from'], 'whole fields, not with --fields');
+  if (verb !== 'seal' && verb !== 'open') refuse(options, ['plaintext'], '--verb seal or open');
+  if (from === undefined) refuse(options, ['kmsRegion', 'kmsContext'], '--from kms');
   const { json, dryRun, reason, auditFile } = writeRequestOf(options);
   return {
     source,
     verb,
-    form,
-    plaintext,
+    form: options.form ?? 'compact',
+    plaintext: options.plaintext ?? 'text',
     paths,
     rows: rowsOf(source, options, config, environment),
     ciphertexts: kmsRegion === undefined ? undefined : { region: kmsRegion, encryptionContext: kmsContext },
@@ -125,6 +132,9 @@ function rowsOf(
   const { partition, partitionField, context, contextFrom, field } = options;
   const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
   const [kind, name] = /^(dynamodb|postgres):(.+)$/.exec(source)?.slice(1) ?? [];
+  // If a command ignored --output, it would change a table in place that its operator wanted to keep.
+  if (name !== undefined) refuse(options, ['output', 'id'], 'a file');
+  if (kind !== 'dynamodb') refuse(options, OF_DYNAMODB, 'a table in DynamoDB');
   if (name === undefined) {
     const { id: idField, output, dryRun = false } = options;
     if (output === undefined && !dryRun) throw invalid('a file needs --output');
@@ -141,10 +151,22 @@ function rowsOf(
   return { kind: 'dynamodb', table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
 }
 
+/** The options that only a source in DynamoDB has. */
+const OF_DYNAMODB = ['readUnits', 'writeUnits', 'sourceRegion', 'sourceEndpoint'] as const;
+
+/** @throws KeyfoldError `InvalidRequest` for an option that would have no effect */
+function refuse(options: ReencryptOptions, names: readonly (keyof ReencryptOptions)[], needed: string): void {
+  const idle = names.find((name) => options[name] !== undefined);
+  if (idle === undefined) return;
+  throw invalid(`--${idle.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} goes with ${needed}`);
+}
+
 /** Collects `NAME=VALUE` strings into an object. */
 function collectPairs(text: string, known: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('It must be NAME=VALUE.');
+  if (Object.hasOwn(known, text.slice(0, at)))
+    throw new InvalidArgumentError(`The name ${text.slice(0, at)} is given twice.`);
   // Object.fromEntries defines members, so `__proto__` is an ordinary name here.
   return Object.fromEntries([...Object.entries(known), [text.slice(0, at), text.slice(at + 1)]]);
 }

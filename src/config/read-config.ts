@@ -21,7 +21,7 @@ import type { VaultConfig } from './vault-config.ts';
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-/** The settings that apply only to tokens, and the settings that also apply to the context of a Lambda authorizer. */
+/** Claim settings apply only to tokens. Grant settings also apply to the context of a Lambda authorizer. */
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 
@@ -173,12 +173,13 @@ export function tableFaults(
 
 /** Finds partitions in the settings for which no request could succeed, because their key ID would be too long. */
 function partitionFaults(settings: Settings): string[] {
-  const exact = settings.PARTITIONS?.filter((partition) => !partition.endsWith('*')) ?? [];
-  if (exact.length === 0 || nameFaults(namesOf(settings)).length > 0) return [];
+  // The shortest partition that a prefix covers is the prefix itself.
+  const shortest = settings.PARTITIONS?.map((entry) => entry.replace(/\*$/, '')) ?? [];
+  if (shortest.length === 0 || nameFaults(namesOf(settings)).length > 0) return [];
   const naming = new KeyNaming(namesOf(settings));
   const fits = (partition: string): boolean =>
-    isPartition(partition) && isPossibleKeyId(naming.intermediateKeyId(partition));
-  return exact.every(fits) ? [] : [`${PREFIX}PARTITIONS lists a partition whose key id is too long for DynamoDB`];
+    isPartition(partition) ? isPossibleKeyId(naming.intermediateKeyId(partition)) : partition === '';
+  return shortest.every(fits) ? [] : [`${PREFIX}PARTITIONS lists a partition whose key id is too long for DynamoDB`];
 }
 
 function authFaults(settings: Settings, environment: Environment): string[] {

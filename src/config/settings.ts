@@ -85,7 +85,7 @@ const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 const date = v.pipe(
   v.string(),
   v.regex(/^(?:[1-9]\d{8,10}|\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z)$/, NO_DATE),
-  v.transform((value) => (/^\d+$/.test(value) ? Number(value) : Date.parse(value) / 1000)),
+  v.transform((value) => (/^\d+$/.test(value) ? Number(value) : secondsOf(value))),
   v.number(NO_DATE),
   v.transform(Math.ceil),
 );
@@ -189,6 +189,12 @@ export const REMOVED_SETTINGS: ReadonlySet<string> = new Set([
 
 /** The parsed settings. */
 export type Settings = v.InferOutput<typeof settingsSchema>;
+
+/** The seconds of a date. NaN for a day that does not exist, which `Date` would take for a later day. */
+function secondsOf(value: string): number {
+  const read = new Date(value);
+  return read.toJSON()?.slice(0, 10) === value.slice(0, 10) ? +read / 1000 : Number.NaN;
+}
 
 function parseRegionMap(value: string): Record<string, string> | undefined {
   const parsed = parseJson(value);

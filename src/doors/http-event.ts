@@ -61,12 +61,15 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
   return isComplete ? path : undefined;
 }
 
-/** Whether a domain belongs neither to API Gateway nor to an interface endpoint of a VPC. */
+/**
+ * Whether a domain belongs neither to API Gateway nor to an interface endpoint of a VPC. The domain of a FIPS
+ * endpoint contains `execute-api-fips`.
+ */
 export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
   if (typeof domainName !== 'string') return false;
   const [first = '', second = ''] = domainName.split('.');
   const isOwn = first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-');
-  return !(isOwn && second === 'execute-api');
+  return !(isOwn && second.startsWith('execute-api'));
 }
 
 /** Replaces `%40` in a path with `@`. Keyfold decodes no other percent-encoding. */

@@ -1,5 +1,6 @@
 /** Synthesizes the constructs of `keyfold/cdk`. */
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, Stack } from 'aws-cdk-lib';
 
@@ -19,11 +20,22 @@ export interface SynthesizedApp {
 /** The account and region of the example. */
 export const ENV = { account: '111122223333', region: 'us-west-2' };
 
+/** The folder of the apps' outputs. The CDK makes an output folder even for an app that is never synthesized. */
+let outputs: string | undefined;
+
+/** Removes what the apps have written. */
+export function removeOutputs(): void {
+  if (outputs !== undefined) rmSync(outputs, { recursive: true });
+  outputs = undefined;
+}
+
 /** A stack as in a user's app. */
 export function stackOf(stackName = 'keyfold', env: { account?: string; region?: string } = ENV): Stack {
   // The CDK's own validation takes seconds. cfn-lint validates the same templates in templates.test.ts.
   const context = { '@aws-cdk/core:validateAgainstDefaultRules': false };
-  return new Stack(new App({ context }), stackName, { env });
+  outputs ??= mkdtempSync(join(tmpdir(), 'keyfold-cdk-test-'));
+  const outdir = mkdtempSync(join(outputs, 'app-'));
+  return new Stack(new App({ context, outdir }), stackName, { env });
 }
 
 /** Synthesizes the app of a stack. */
@@ -33,12 +45,10 @@ export function synthesize(stack: Stack): SynthesizedApp {
   const read = (name: string): Synthesized =>
     normalized(JSON.parse(readFileSync(join(directory, name), 'utf8'))) as Synthesized;
   const nested = stack.node.findAll().filter((one): one is Stack => Stack.isStack(one) && one !== stack);
-  const result = {
+  return {
     stack: read(stack.templateFile),
     nested: Object.fromEntries(nested.map((one) => [one.node.path, read(one.templateFile)])),
   };
-  rmSync(directory, { recursive: true });
-  return result;
 }
 
 /** Converts each `Fn::GetAtt` and each `DependsOn` to one form, because CloudFormation accepts two forms of each. */

@@ -1,6 +1,6 @@
 /**
- * Checks the templates with cfn-lint, and deploys the key stack to moto. moto cannot deploy aliases, key tags and
- * Global Tables in one stack.
+ * Checks the templates with cfn-lint, and deploys the stacks of a key and of the VPC endpoints to moto. moto cannot
+ * deploy aliases, key tags and Global Tables in one stack.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -25,6 +25,21 @@ async function lint(...args: string[]): Promise<{ code: number; said: string }> 
     resolve({ code: error === null ? 0 : Number(error.code), said: stdout + stderr }),
   );
   return promise;
+}
+
+/** The first value of an element in XML. */
+function valueIn(xml: string, element: string): string {
+  const [, value = ''] = new RegExp(`<${element}>([^<]*)<`).exec(xml) ?? [];
+  return value;
+}
+
+/** The items of a list in XML, each of which begins with the same element. */
+function itemsIn(xml: string, first: string): string[] {
+  return xml
+    .replaceAll(/>\s+</g, '><')
+    .split(`<item><${first}>`)
+    .slice(1)
+    .map((rest) => `<${first}>${rest}`);
 }
 
 describe('cfn-lint', () => {
@@ -71,16 +86,43 @@ describe('on moto', () => {
   afterAll(() => moto.stop());
 
   /**
-   * Calls CloudFormation. A client library would be a needless dependency.
+   * Calls a service that uses XML. A client library would be a needless dependency.
    * @returns the response as XML
    */
-  const call = async (parameters: Record<string, string>): Promise<string> => {
-    const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/cloudformation/aws4_request`;
-    const body = new URLSearchParams({ Version: '2010-05-15', StackName: 'keys', ...parameters });
-    const answer = await fetch(moto.endpoint, { method: 'POST', headers: { authorization }, body });
+  const call = async (service: string, parameters: Record<string, string>): Promise<string> => {
+    const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/${service}/aws4_request`;
+    const answer = await fetch(moto.endpoint, {
+      method: 'POST',
+      headers: { authorization },
+      body: new URLSearchParams(parameters),
+    });
     const text = await answer.text();
     if (!answer.ok) throw new Error(text);
     return text;
+  };
+  const callEc2 = (Action: string, parameters: Record<string, string> = {}): Promise<string> =>
+    call('ec2', { Action, Version: '2016-11-15', ...parameters });
+
+  /**
+   * Deploys a stack.
+   * @returns the description of the stack as XML
+   */
+  const deploy = async (StackName: string, template: object, given: Record<string, string>): Promise<string> => {
+    const stack = { Version: '2010-05-15', StackName };
+    const parameters = Object.entries(given).flatMap(([name, value], i) => [
+      [`Parameters.member.${i + 1}.ParameterKey`, name],
+      [`Parameters.member.${i + 1}.ParameterValue`, value],
+    ]);
+    await call('cloudformation', {
+      ...stack,
+      Action: 'CreateStack',
+      TemplateBody: JSON.stringify(template),
+      'Capabilities.member.1': 'CAPABILITY_NAMED_IAM',
+      ...(Object.fromEntries(parameters) as Record<string, string>),
+    });
+    const description = await call('cloudformation', { ...stack, Action: 'DescribeStacks' });
+    expect(description).toContain('<StackStatus>CREATE_COMPLETE<');
+    return description;
   };
 
   it('the key stack deploys a rotating key under the rendered policy', async () => {
@@ -98,18 +140,7 @@ describe('on moto', () => {
     const template = templateOf('keys');
     const properties = template.Resources['Key']?.['Properties'] as { Tags?: unknown };
     delete properties.Tags;
-    const parameters = Object.entries(given).flatMap(([name, value], i) => [
-      [`Parameters.member.${i + 1}.ParameterKey`, name],
-      [`Parameters.member.${i + 1}.ParameterValue`, value],
-    ]);
-    await call({
-      Action: 'CreateStack',
-      TemplateBody: JSON.stringify(template),
-      'Capabilities.member.1': 'CAPABILITY_NAMED_IAM',
-      ...(Object.fromEntries(parameters) as Record<string, string>),
-    });
-    const stack = await call({ Action: 'DescribeStacks' });
-    expect(stack).toContain('<StackStatus>CREATE_COMPLETE<');
+    const stack = await deploy('keys', template, given);
     const [, KeyId] = /<OutputKey>KeyArn<.OutputKey>\s*<OutputValue>([^<]*)</.exec(stack) ?? [];
     const kms = new KMSClient({ endpoint: moto.endpoint, region: REGION });
     expect(await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).toMatchObject({ KeyRotationEnabled: true });
@@ -118,5 +149,65 @@ describe('on moto', () => {
     // moto has its own account. It returns the policy of a CloudFormation key as an object, not as text.
     const deployed = JSON.stringify(Policy).replaceAll('123456789012', ACCOUNT);
     expect(JSON.parse(deployed)).toEqual(resources['Key']?.Properties['KeyPolicy']);
+  });
+
+  describe('the stack of the endpoints', () => {
+    let given: Record<string, string>;
+    let stack: string;
+
+    beforeAll(async () => {
+      const VpcId = valueIn(await callEc2('CreateVpc', { CidrBlock: '10.0.0.0/16' }), 'vpcId');
+      const subnetIn = async (zone: string, CidrBlock: string): Promise<string> =>
+        valueIn(await callEc2('CreateSubnet', { VpcId, CidrBlock, AvailabilityZone: `${REGION}${zone}` }), 'subnetId');
+      const lists = itemsIn(await callEc2('DescribeManagedPrefixLists'), 'prefixListId');
+      const list = lists.find((one) => valueIn(one, 'prefixListName') === `com.amazonaws.${REGION}.dynamodb`) ?? '';
+      given = {
+        VpcId,
+        SubnetIds: `${await subnetIn('a', '10.0.0.0/24')},${await subnetIn('b', '10.0.1.0/24')}`,
+        RouteTableIds: valueIn(await callEc2('CreateRouteTable', { VpcId }), 'routeTableId'),
+        DynamoDbPrefixListId: valueIn(list, 'prefixListId'),
+        HasQueue: 'true',
+        OtherKmsRegion1: 'us-east-1',
+        OtherKmsRegion2: 'eu-west-1',
+        OtherKmsRegion3: 'ap-southeast-2',
+      };
+      stack = await deploy('endpoints', templateOf('endpoints'), given);
+    });
+
+    it('deploys each endpoint with its policy, and with private DNS if it is an interface', async () => {
+      const deployed = itemsIn(await callEc2('DescribeVpcEndpoints'), 'vpcEndpointId').map((endpoint) => ({
+        name: /<key>aws:cloudformation:logical-id<.key>\s*<value>([^<]*)</.exec(endpoint)?.[1],
+        service: valueIn(endpoint, 'serviceName'),
+        privateDns: valueIn(endpoint, 'privateDnsEnabled'),
+        at: [...endpoint.matchAll(/<item>((?:subnet|rtb)-[^<]*)</g)].map(([, id]) => id).join(),
+        // moto has its own account. It returns the policy as a Python dictionary.
+        policy: JSON.parse(
+          valueIn(endpoint, 'policyDocument').replaceAll("'", '"').replaceAll('123456789012', ACCOUNT),
+        ) as unknown,
+      }));
+      const { resources } = render('endpoints', REGION, given);
+      const of = (name: string, service: string): object => {
+        const isGateway = service.endsWith('.dynamodb');
+        const [privateDns, at] = isGateway ? ['', given['RouteTableIds']] : ['true', given['SubnetIds']];
+        return { name, service, privateDns, at, policy: resources[name]?.Properties['PolicyDocument'] };
+      };
+      expect(deployed).toEqual([
+        of('DynamoDbEndpoint', 'com.amazonaws.us-west-2.dynamodb'),
+        of('KmsEndpoint', 'com.amazonaws.us-west-2.kms'),
+        of('OtherKmsEndpoint1', 'com.amazonaws.us-east-1.kms'),
+        of('OtherKmsEndpoint2', 'com.amazonaws.eu-west-1.kms'),
+        of('OtherKmsEndpoint3', 'com.amazonaws.ap-southeast-2.kms'),
+        of('SqsEndpoint', 'com.amazonaws.us-west-2.sqs'),
+      ]);
+    });
+
+    // moto ignores the groups' outbound rules.
+    it('lets only the group of the functions in, by port 443', async () => {
+      const groups = itemsIn(await callEc2('DescribeSecurityGroups'), 'groupId');
+      const open = groups.filter((one) => one.includes('<fromPort>443<'));
+      expect(open.map((one) => valueIn(one, 'groupDescription'))).toEqual(['VPC endpoints of Keyfold']);
+      const [, ...sources] = (open[0] ?? '').matchAll(/<groupId>([^<]*)</g);
+      expect(sources.map(([, id]) => id)).toEqual([valueIn(stack, 'OutputValue')]);
+    });
   });
 });

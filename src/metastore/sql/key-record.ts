@@ -10,7 +10,7 @@ import { isNestedTooDeeply } from '../../records/json-depth.ts';
 import { PROOF_BYTES } from '../../records/record-proof.ts';
 
 /**
- * The longest `key_record` in characters, which is what TEXT holds in MySQL. A System Key with wraps for 20 regions
+ * The longest `key_record` in characters. It is the maximum for TEXT in MySQL. A System Key with wraps for 20 regions
  * takes up a quarter of it.
  */
 export const MAX_KEY_RECORD_CHARACTERS = 65_535;

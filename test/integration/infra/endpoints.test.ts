@@ -15,10 +15,11 @@ const PARAMETERS = {
   OtherKmsRegion1: 'us-east-1',
   HasQueue: 'true',
 };
+const OTHERS = { OtherKmsRegion2: 'eu-west-1', OtherKmsRegion3: 'ap-southeast-2' };
 /** The actions that Lambda performs from outside the VPC, under the role of the queue function. */
 const BY_LAMBDA: ReadonlySet<string> = new Set(['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage']);
 
-const { resources } = render('endpoints', 'us-west-2', PARAMETERS);
+const { resources } = render('endpoints', 'us-west-2', { ...PARAMETERS, ...OTHERS });
 
 function actionsOf(statements: readonly Statement[], service: string): string[] {
   const actions = statements.flatMap(({ Action }) => Action).filter((action) => action.startsWith(`${service}:`));
@@ -41,6 +42,8 @@ const ofRoles = Object.values(
 it.for([
   ['KmsEndpoint', 'kms', `arn:aws:kms:us-west-2:${ACCOUNT}:key/*`],
   ['OtherKmsEndpoint1', 'kms', `arn:aws:kms:us-east-1:${ACCOUNT}:key/*`],
+  ['OtherKmsEndpoint2', 'kms', `arn:aws:kms:eu-west-1:${ACCOUNT}:key/*`],
+  ['OtherKmsEndpoint3', 'kms', `arn:aws:kms:ap-southeast-2:${ACCOUNT}:key/*`],
   ['DynamoDbEndpoint', 'dynamodb', `arn:aws:dynamodb:us-west-2:${ACCOUNT}:table/EncryptionKey`],
   ['SqsEndpoint', 'sqs', `arn:aws:sqs:us-west-2:${ACCOUNT}:*`],
 ] as const)("%s lets only the functions' roles make their %s calls", ([name, service, resource]) => {
@@ -59,7 +62,18 @@ it.for([
   });
 });
 
-it('has no endpoint for SQS or for another region unless a parameter asks for one', () => {
+it('the endpoints stack names the region of each service that is in another region', () => {
+  const regions = Object.values(resources).flatMap(({ Properties: { ServiceName, ServiceRegion } }) =>
+    ServiceRegion === undefined ? [] : [[ServiceName, ServiceRegion]],
+  );
+  expect(regions).toEqual([
+    ['com.amazonaws.us-east-1.kms', 'us-east-1'],
+    ['com.amazonaws.eu-west-1.kms', 'eu-west-1'],
+    ['com.amazonaws.ap-southeast-2.kms', 'ap-southeast-2'],
+  ]);
+});
+
+it('the endpoints stack has no endpoint for SQS or another region unless a parameter asks for one', () => {
   const { OtherKmsRegion1: _, HasQueue: __, ...least } = PARAMETERS;
   const types = Object.entries(render('endpoints', 'us-west-2', least).resources)
     .filter(([, { Type }]) => Type === 'AWS::EC2::VPCEndpoint')

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { text as textOf } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { request } from 'node:http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
 
@@ -37,17 +39,36 @@ function send(
 it.for([
   ['bytes that are not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
   ['a byte order mark', `\ufeff${BODY}`, {}, 400, /byte order mark/],
-  ['UTF-16', Buffer.from(BODY, 'utf16le'), {}, 400, /not JSON|not UTF-8/],
-  ['nothing', '', {}, 400, /no body/],
-  ['gzip', gzipSync(BODY), { 'content-encoding': 'gzip' }, 415, /Content-Encoding/],
+  ['text in UTF-16', Buffer.from(BODY, 'utf16le'), {}, 400, /not JSON|not UTF-8/],
+  ['no bytes', '', {}, 400, /no body/],
+  ['gzip compression', gzipSync(BODY), { 'content-encoding': 'gzip' }, 415, /Content-Encoding/],
   ['a charset that is not UTF-8', BODY, { 'content-type': 'application/json; charset=latin1' }, 415, /UTF-8/],
-  ['another type', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
+  ['the content type text/plain', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
 ] as const)(
   'the local gateway passes on a body with %s, which the handler refuses',
   async ([, body, headers, status, detail]) => {
     expect(await send(body, headers)).toMatchObject({ status, detail: expect.stringMatching(detail) as string });
   },
 );
+
+it.for([
+  ['content-type', ['application/json', 'text/plain'], /application\/json/],
+  ['content-encoding', ['identity', 'gzip'], /Content-Encoding/],
+] as const)('the local gateway joins the values of a repeated %s, as HTTP APIs do', async ([name, values, detail]) => {
+  const { hostname, port } = new URL(api.url);
+  const repeated = values.flatMap((value) => [name, value]);
+  const type = name === 'content-type' ? [] : ['content-type', 'application/json'];
+  const sent = request({
+    hostname,
+    port,
+    method: 'POST',
+    path: '/v1/partitions/a/encrypt',
+    headers: ['host', 'localhost', 'content-length', String(BODY.length), ...type, ...repeated],
+  });
+  sent.end(BODY);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  expect([response.statusCode, await textOf(response)]).toEqual([415, expect.stringMatching(detail)]);
+});
 
 it('the local gateway accepts a content type with an empty parameter, and %40 for @ in the path', async () => {
   const type = { 'content-type': 'application/json;' };

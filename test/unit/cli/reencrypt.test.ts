@@ -79,7 +79,7 @@ async function* take<T>(pages: AsyncIterable<T>, count: number): AsyncGenerator<
 
 const keyOf = (value: unknown): number => readAnyRecord(value).record.key.parent.created;
 
-/** Makes the next Intermediate Key of a partition, so that older records are under an older key. */
+/** Creates the partition's next Intermediate Key, so that its existing records are under an older key. */
 async function rotate(partition = 'tenant-1'): Promise<number> {
   world.operator.clock.advance(120_000);
   const { stdout } = await world.operator.keyfold(
@@ -198,7 +198,24 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(await linesOf('open')).toEqual(await linesOf('rows'));
   });
 
-  it('seals fields of documents that take up a whole line, and reseals KMS ciphertexts', async () => {
+  it.for([
+    ['compact', /^"kf1\./],
+    ['json', /^"\{\\"Key\\":/],
+    ['object', /^\{"Key":/],
+  ] as const)(
+    'seals strings in the form %s, and other JSON values always as compact records',
+    async ([form, written]) => {
+      const source = await write('rows', ['{"v":"text"}', '{"v":{"a":1.50}}']);
+      const sealing = ['--verb', 'seal', '--field', 'v', '--partition', 'tenant-1', '--form', form];
+      await countsOf(reencrypt(source, ...sealing, '--output', at('sealed'), '--json'));
+      const [text = '', value] = (await linesOf('sealed')).map((line) => line.slice('{"v":'.length, -1));
+      expect(text).toMatch(written);
+      expect(value).toMatch(/^"kf1j\./);
+      expect(await open(JSON.parse(text))).toBe('text');
+    },
+  );
+
+  it('seals fields of the document on each line, and reseals KMS ciphertexts', async () => {
     const source = await write('rows', ['{"t":"tenant-1","card":"4111"}']);
     const fields = ['--verb', 'seal', '--partition-field', 't', '--fields', '$.card', '--output', at('out')];
     await countsOf(reencrypt(source, ...fields, '--json'));
@@ -217,7 +234,16 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(await open((JSON.parse((await linesOf('new'))[0] ?? '') as { v: string }).v)).toBe('old');
   });
 
-  it('writes nothing in a dry run, but counts the rows that it would write and the keys that the records name', async () => {
+  it('processes no more rows a second than --rate allows', async () => {
+    const source = await write('rows', Array<string>(5).fill('{"v":"x"}'));
+    const sealing = ['--verb', 'seal', '--field', 'v', '--partition', 'tenant-1', '--rate', '20'];
+    const beganMs = performance.now();
+    await countsOf(reencrypt(source, ...sealing, '--output', at('sealed'), '--json'));
+    // The first row does not wait, and each of the others waits until 50 ms have passed.
+    expect(performance.now() - beganMs).toBeGreaterThan(190);
+  });
+
+  it('writes nothing in a dry run, but counts the rows to write and the keys of the records', async () => {
     const record = await seal();
     await rotate();
     const source = await write('rows', [encodeDataRowRecord(record)]);
@@ -236,7 +262,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
       Array.from({ length: 3000 }, () => text),
     );
     const options = ['--verb', 'rewrap', '--output', at('out'), '--checkpoint', at('checkpoint'), '--json'];
-    // The clock of the test advances during each page, so that the run saves a checkpoint after it.
+    // The test's clock advances during each page, so that the run saves a checkpoint after every page.
     let pages = 0;
     const { clock } = world.operator;
     const isKilled = (): boolean => pages > 1;
@@ -262,7 +288,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     const saved = JSON.parse(await readFile(at('checkpoint'), 'utf8')) as { counts: { rows: number } };
     expect(saved.counts.rows).toBeGreaterThan(0);
     expect(saved.counts.rows).toBeLessThan(3000);
-    expect(await reencrypt(source, ...options, '--form', 'json')).toMatchObject({
+    expect(await reencrypt(source, ...options, '--partition', 'another')).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('is of another run') as string,
     });
@@ -317,7 +343,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('refuses bytes that are not UTF-8 or leaves them unchanged, and can seal them as a whole', async () => {
+  it('seals bytes that are not UTF-8 only as a whole, and never changes them otherwise', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });
     const source = `dynamodb:${TableName}`;
@@ -405,17 +431,20 @@ describe('the checkpoint of a run that was killed', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
   });
 
-  it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])('is refused for another %s if the URL leaves it out', async (name) => {
-    const url = 'postgres://';
-    vi.stubEnv(name, '5432');
-    expect((await killed(postgres, rewrap, url)).code).toBe(1);
-    vi.stubEnv(name, '5433');
-    const { code, stderr } = await killed(postgres, rewrap, url);
-    vi.unstubAllEnvs();
-    expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
-  });
+  it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(
+    'is refused if %s differs and the URL does not specify it',
+    async (name) => {
+      const url = 'postgres://';
+      vi.stubEnv(name, '5432');
+      expect((await killed(postgres, rewrap, url)).code).toBe(1);
+      vi.stubEnv(name, '5433');
+      const { code, stderr } = await killed(postgres, rewrap, url);
+      vi.unstubAllEnvs();
+      expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+    },
+  );
 
-  it('needs a URL that the driver accepts', async () => {
+  it('cannot be used with a URL that the driver refuses', async () => {
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://u:CANARY@[/shop');
     expect([code, stderr]).toEqual([2, expect.stringContaining('refuses DATABASE_URL')]);
     expect(stderr).not.toContain('CANARY');
@@ -462,13 +491,42 @@ it('a report that cannot be written stops the run before it changes a row', asyn
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 
+const SEAL = ['--verb', 'seal', '--partition', 'p', '--output', 'x'];
+
 it.for([
   ['seal without a partition', ['--verb', 'seal', '--output', 'x'], '--verb seal needs --partition'],
   ['a file without an output', ['--verb', 'rewrap'], 'a file needs --output'],
   ['a context for several fields', ['--verb', 'open', '--field', 'a', 'b', '--context', 'a=b'], 'one --field'],
   ['a context for rewrap', ['--verb', 'rewrap', '--context', 'a=b', '--output', 'x'], 'needs no context'],
   ['ciphertexts without a region', ['--verb', 'seal', '--partition', 'p', '--from', 'kms'], '--kms-region'],
+  ['a region of ciphertexts without them', [...SEAL, '--kms-region', WEST], '--kms-region goes with --from kms'],
+  [
+    'an encryption context without ciphertexts',
+    [...SEAL, '--kms-context', 'a=b'],
+    '--kms-context goes with --from kms',
+  ],
+  ['read units for a file', [...SEAL, '--read-units', '5'], '--read-units goes with a table in DynamoDB'],
+  ['write units for a file', [...SEAL, '--write-units', '5'], '--write-units goes with a table in DynamoDB'],
+  ['the region of a file', [...SEAL, '--source-region', WEST], '--source-region goes with a table in DynamoDB'],
+  ['the endpoint of a file', [...SEAL, '--source-endpoint', 'http://x'], '--source-endpoint goes with a table in'],
+  ['a form for rewrap', ['--verb', 'rewrap', '--output', 'x', '--form', 'json'], '--form goes with --verb seal'],
+  ['a form of plaintexts for reseal', ['--verb', 'reseal', '--output', 'x', '--plaintext', 'base64'], '--plaintext'],
+  ['a form for fields of documents', [...SEAL, '--fields', '$.a', '--form', 'json'], '--form goes with whole fields'],
+  ['ciphertexts in fields of documents', [...SEAL, '--fields', '$.a', '--from', 'kms', '--kms-region', WEST], '--from'],
+  ['a rate of zero', [...SEAL, '--rate', '0'], 'It must be a positive number'],
+  ['an entry that is given twice', [...SEAL, '--context', 'a=b', 'a=c'], 'The name a is given twice'],
+  ['an entry in both contexts', [...SEAL, '--context', 'a=b', '--context-from', 'a=c'], 'a name is in both'],
 ] as const)('keyfold reencrypt refuses %s', async ([, options, says]) => {
   const { code, stderr } = await reencrypt('rows', ...options);
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });
+
+it.for(['dynamodb:Orders', 'postgres:orders'])(
+  'keyfold reencrypt refuses the options of a file for %s, because it changes the table in place',
+  async (source) => {
+    for (const option of ['--output', '--id']) {
+      const { code, stderr } = await reencrypt(source, '--verb', 'open', '--field', 'a', option, 'x');
+      expect([code, stderr]).toEqual([2, expect.stringContaining(`${option} goes with a file`)]);
+    }
+  },
+);

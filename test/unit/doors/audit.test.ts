@@ -119,6 +119,7 @@ describe('the audit line of an operation', () => {
     await send(request('encrypt-batch', { items: [{ plaintext: SECRET, context }, { plaintext: SECRET }] }));
     await send(request('encrypt-batch', { items: [{ plaintext: SECRET }] }));
     await send(request('encrypt', { plaintext: SECRET, context }));
+    await send(request('encrypt', 'no JSON'));
     await openQueueDoor({ world })([queueRecord('m1', { ...sealing(), contextFrom: { id: '$.id' } })]);
     const invoke = openDirectDoor({ world });
     const event = { operation: 'encrypt', partition: 'tenant-1', plaintext: SECRET };
@@ -127,6 +128,7 @@ describe('the audit line of an operation', () => {
       ['http', 'ok', true],
       ['http', 'ok', false],
       ['http', 'Forbidden', true],
+      ['http', 'InvalidRequest', false],
       ['queue', expect.any(String), true],
       ['direct', 'ok', true],
       ['direct', 'InvalidRequest', true],
