@@ -1,11 +1,13 @@
 /**
- * Benchmark section: the cost of a context with two entries, in the library, the handler and the AWS Encryption SDK.
+ * Benchmark section: the cost of a context with two entries in the library, in the handler and in the AWS Encryption
+ * SDK, and the cost of an HMAC alone.
  */
-import { randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { race, timesAsLong, type Task } from './compare.ts';
 import { awsEncryptionSdk, type AwsEncryptionSdk } from './contestants/aws-encryption-sdk.ts';
 import { installNpmContestants, requireNpmContestant } from './contestants/npm-packages.ts';
 import { SIZES, type Figure, type SectionResult } from './figures.ts';
+import { floorDecrypt, floorEncrypt } from './floor.ts';
 import { eventOf, flat, openHandler } from './handler.ts';
 import { openSession } from './keyfold.ts';
 
@@ -13,6 +15,9 @@ const CONTEXT = { table: 'users', id: '42' };
 const CONTEXT_SIZES = ['64 B', '64 KiB'] as const;
 const OPERATIONS = ['encrypt', 'decrypt'] as const;
 const SDK = 'AWS Encryption SDK, tuned';
+/** No context can cost less than this, because a proof is an HMAC of `node:crypto`. */
+const FLOOR = 'raw envelope, with one HMAC as its context';
+const FLOOR_MESSAGE_BYTES = 128;
 /** These ratios are close to 1, so measuring them takes more rounds than other ratios. */
 const ROUNDS = 61;
 
@@ -27,6 +32,7 @@ export async function measureContext(): Promise<SectionResult> {
     ['library', await openLibrary()],
     ['handler', openDoor()],
     [SDK, openSdk()],
+    [FLOOR, openFloor()],
   ] as const;
   const figures: Figure[] = [];
   for (const [name, pairsOf] of subjects) {
@@ -87,6 +93,21 @@ function openSdk(): (plaintext: Buffer) => Promise<Pairs> {
     return {
       encrypt: { bound: () => bound.encrypt(plaintext), unbound: () => unbound.encrypt(plaintext) },
       decrypt: { bound: () => bound.decrypt(boundRecord), unbound: () => unbound.decrypt(record) },
+    };
+  };
+}
+
+function openFloor(): (plaintext: Buffer) => Promise<Pairs> {
+  const parent = createSecretKey(randomBytes(32));
+  const message = randomBytes(FLOOR_MESSAGE_BYTES);
+  const hmac = (): Buffer => createHmac('sha256', parent).update(message).digest();
+  return async (plaintext) => {
+    const record = floorEncrypt(parent, plaintext);
+    const encrypt = (): Buffer => flat(floorEncrypt(parent, plaintext));
+    const decrypt = (): Buffer => floorDecrypt(parent, record);
+    return {
+      encrypt: { bound: () => [encrypt(), hmac()], unbound: encrypt },
+      decrypt: { bound: () => [decrypt(), hmac()], unbound: decrypt },
     };
   };
 }
