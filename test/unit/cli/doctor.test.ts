@@ -550,6 +550,14 @@ describe('keyfold doctor', () => {
     ]);
   });
 
+  it('names the KMS key that encrypts the table', async () => {
+    const KMSMasterKeyArn = 'arn:aws:kms:us-west-2:111122223333:key/table';
+    world.table.SSEDescription = { KMSMasterKeyArn };
+    const { all, code } = await examine();
+    expect(code).toBe(0);
+    expect(all).toContainEqual({ check: 'table encryption', state: 'ok', says: KMSMasterKeyArn });
+  });
+
   it('describes each replica in its own region', async () => {
     world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }];
     const { all, code } = await examine({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' });

@@ -57,6 +57,10 @@ it.for([
   expect(() => documentOf(text, undefined)).toThrow(expect.objectContaining({ code: 'InexactNumber' }));
 });
 
+it('the client keeps the sign of -0', () => {
+  expect(textOf({ a: [-0, 0], b: -0 })).toBe('{"a":[-0,0],"b":-0}');
+});
+
 it('the client rejects a document that is nested more deeply than JSON.stringify supports', () => {
   const document = JSON.parse('['.repeat(60_000) + ']'.repeat(60_000)) as unknown;
   expect(() => textOf(document)).toThrow(
