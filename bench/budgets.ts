@@ -18,7 +18,7 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     "encrypt 1 MiB against the raw envelope's time": { atMost: 2.5 },
     "decrypt 1 MiB against the raw envelope's time": { atMost: 2.5 },
     "encrypt-fields of 20 values against 20 raw envelopes' time": { atMost: 2 },
-    // A call without a shared Data Row Key takes little more than twice as long as the cipher alone.
+    // A call without a shared Data Row Key takes slightly more than twice as long as the cipher alone.
     'a batch of 1,000 × 256 B that shares a Data Row Key against 1,000 calls': { atLeast: 2 },
     'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not': { atLeast: 1.7 },
   },
@@ -36,7 +36,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
       { atLeast: 0.5 },
     ]),
   ),
-  // A file costs so little to read and write that its figure is mostly the cost of the cryptography. It has no budget.
+  // There is no budget for files. A file costs so little to read and write that the figure mostly shows the
+  // cryptography.
   reencrypt: { "rows of 64 B in DynamoDB a second, as a share of a copy's": { atLeast: 0.6 } },
   // Four times the input should take four times as long, plus garbage collection. Quadratic growth would take 16 times.
   'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),
@@ -73,7 +74,7 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     'partitions held of 100,000, with room for 10,000': { exactly: '10000' },
     // All 100,000 partitions would need about 120 MB. A figure below the budget shows that V8 collects evicted keys.
     'memory of 100,000 partitions, with room for 10,000': { atMost: 48 },
-    // Heap size fluctuates by a few megabytes. A leak would exceed this.
+    // Heap size fluctuates by a few megabytes. A leak would add more than this limit.
     'growth of resident memory, second quarter to last': { atMost: 8 },
   },
 };

@@ -11,7 +11,7 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const PARTITIONS = 10_000;
 const OPERATIONS = 1_000_000;
 
-/** Counts the calls to the metastore, and to KMS on an emulator. Every key row has a proof, which is checked. */
+/** Counts the calls to the metastore and to a KMS emulator. Key rows must have proofs, which each process checks. */
 export async function countCalls(): Promise<SectionResult> {
   const metastore = new CountingMetastore();
   const kms = new StaticKms(randomBytes(32), process.env);

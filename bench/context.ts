@@ -49,7 +49,9 @@ export async function measureContext(): Promise<SectionResult> {
   return { figures };
 }
 
-/** Opens the library. Each call with a context makes a new session, because each row of a table has its own context. */
+/**
+ * Opens the library. Each call with a context creates a new session, because every row of a table has its own context.
+ */
 async function openLibrary(): Promise<(plaintext: Buffer) => Promise<Pairs>> {
   const session = openSession();
   return async (plaintext) => {

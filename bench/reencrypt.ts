@@ -89,7 +89,7 @@ async function figureOf(name: string, rows: number, source: () => RowSource, key
   };
   const { reencrypt, copy } = await race(
     {
-      // If the run began tomorrow, every record is older than the run, and is sealed again each time.
+      // Set the start of the run to tomorrow. Every record is then older than the run, so each pass seals it again.
       reencrypt: () => run(new Verbs(options, dependencies, Date.now() + DAY_MS)),
       copy: () => run({ apply: async ({ cells }) => ({ cells: cells as ReadonlyMap<string, Cell>, keys: [] }) }),
     },

@@ -11,15 +11,17 @@ export interface Ring {
   readonly outOf?: number;
 }
 
-/** Selects series of a metric by the values of their dimensions, except `service`. */
+/**
+ * Selects the series of a metric whose dimensions have certain values. The dimension `service` is added automatically.
+ */
 export interface Which {
-  /** The dimensions that `where` does not give a value. */
+  /** The dimensions that may have any value. */
   readonly of?: readonly string[];
   readonly where?: Readonly<Record<string, string | readonly string[]>>;
   readonly whereNot?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** The period of a metric in seconds: five minutes. */
+/** The default period of a metric: five minutes, in seconds. */
 const PERIOD_SECONDS = 300;
 
 /**

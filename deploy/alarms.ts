@@ -35,7 +35,7 @@ const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 const FOR_LONG: Ring = { periods: 3 };
 /** The error codes that an outage causes. */
 const OUTAGES = ['KmsUnavailable', 'KmsThrottled', 'MetastoreUnavailable', 'DeadlineExceeded'];
-/** The error code for a key that another region made and whose row has not arrived in this region yet. */
+/** The error code for a key from another region whose row has not reached this region yet. */
 const NOT_VISIBLE = 'KeyNotYetVisible';
 const UNANSWERED = [...OUTAGES, 'Internal'];
 
@@ -125,7 +125,7 @@ export function functionsOf({ queue }: Deployment): FunctionName[] {
   return ['api', 'seal', 'open', 'maintenance', ...(queue.kind === 'none' ? [] : ['queue' as const])];
 }
 
-/** The alarms of a region. If the deployment names no topic for them, also a new topic. */
+/** Returns a region's alarms. If the deployment names no topic for them, the result includes a new topic. */
 export function alarmResources(deployment: Deployment, region: string): Resources {
   const { alarmTopics, prefix, queue, service, settings } = deployment;
   const expireAfterMs = Number(settings['KEYFOLD_EXPIRE_AFTER_MS'] ?? cryptoPolicy().expireAfterMs);
@@ -134,7 +134,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const queues = queueNamesOf(deployment);
   const api = apiMetrics(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
-  // AWS reports the metrics of these alarms all the time. So if such an alarm ends, the service has really recovered.
+  // AWS reports these metrics continuously. So when such an alarm ends, the service has really recovered.
   const ends = { OKActions: [topic] };
   const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
   const alarms: Resources = {
@@ -163,7 +163,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       'The latest System Key may not seal any more, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
-      // If a run is repeated, its result is reported twice. So use the maximum and not the sum.
+      // A repeated run reports its result twice, so use the maximum and not the sum.
       oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
     ),
     ...Object.fromEntries(
@@ -224,7 +224,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
   const functionName = `${prefix}-${name}`;
-  // A direct invocation also fails if its caller makes a mistake.
+  // A caller's mistake also makes a direct invocation fail.
   const isDirect = name === 'seal' || name === 'open';
   const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
     oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),

@@ -28,7 +28,7 @@ export function apiFaults(deployment: Deployment): string[] {
   ];
 }
 
-/** The options for tokens, and for what a token or an authorizer grants. */
+/** Checks the options for tokens, and the options for the partitions that a token or an authorizer grants. */
 function tokenFaults({ api, http }: Deployment, isRest: boolean): string[] {
   const { auth, issuer, audience, partitionsClaim, partitionLists, partitionWildcards, scopeClaim } = http;
   const required = { issuer, ...(!isRest && { audience }), partitionsClaim };
@@ -81,7 +81,7 @@ function callerFaults({ account, api, http }: Deployment): string[] {
   );
 }
 
-/** A map by region must have an entry for each region of the deployment, and for no other. */
+/** A per-region map must have an entry for each region of the deployment, and for no other region. */
 export function regionFaults(
   option: string,
   map: Readonly<Record<string, unknown>>,
@@ -93,7 +93,7 @@ export function regionFaults(
   ];
 }
 
-/** A map by region must not have an entry for another region. */
+/** A per-region map must not have an entry for any other region. */
 export function strayRegions(
   option: string,
   map: Readonly<Record<string, unknown>>,

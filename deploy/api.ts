@@ -8,7 +8,7 @@ import { STAGE } from './rest-callers.ts';
 /** The headers that a browser must be allowed to send with a signature, a token or a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
 
-/** The routes of an HTTP API. The last route passes all other requests to the function, which can say what is wrong. */
+/** The routes of an HTTP API. The last route passes all other requests to the function, which reports what is wrong. */
 const ROUTES: readonly (readonly [method: string, path: string])[] = [
   ['POST', '/v1/partitions/{partition}/{operation}'],
   ['GET', '/v1/health'],
@@ -125,7 +125,7 @@ function httpAuthorizer({ http }: Deployment, region: string): { authorizer: obj
       payloadVersion: '2.0',
       enableSimpleResponses: true,
       resultTtlInSeconds: http.authorizerCacheSeconds ?? 0,
-      // The owner of the authorizer lets this API invoke it, because a deployment has no permission to do that.
+      // The authorizer's owner must allow this API to invoke it. A deployment has no permission to grant that.
       managedExternally: true,
     };
     return { authorizer: { name: 'own', type: 'request' }, authorizers: { own } };
@@ -133,7 +133,7 @@ function httpAuthorizer({ http }: Deployment, region: string): { authorizer: obj
   return { authorizer: { type: 'aws_iam' }, authorizers: {} };
 }
 
-/** The source ARN that the permission to invoke a Lambda authorizer must allow. */
+/** Outputs the source ARN that the authorizer's owner must allow to invoke the Lambda authorizer. */
 function authorizerOutput({ http }: Deployment, api: string): ApiParts['outputs'] {
   if (http.auth !== 'authorizer') return {};
   const arn = `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${${api}}/authorizers/*`;

@@ -47,7 +47,7 @@ export async function appChanges(deployment: Deployment, region: string, folder:
   });
 }
 
-/** The names of a resource's properties and other attributes that differ. */
+/** Returns the names of the properties and other attributes that changed in a resource. */
 function changedIn(was: Resource, is: Resource): string[] {
   const [before, after] = [partsOf(was), partsOf(is)];
   const names = Object.keys({ ...before, ...after });

@@ -124,7 +124,7 @@ function loggingOf({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
   };
 }
 
-/** Sets or removes those properties of the generated functions and log groups that osls's own options cannot. */
+/** Sets or removes properties of the generated functions and log groups for which osls has no options. */
 function functionExtensions(deployment: Deployment, region: string): Record<string, object> {
   const { functions, queue } = deployment;
   const there = Object.entries(functions).filter(([name]) => name !== 'queue' || queue.kind !== 'none');

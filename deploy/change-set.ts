@@ -6,7 +6,7 @@ import { REPLICAS, type Stack } from './stacks.ts';
 
 const infra = join(import.meta.dirname, '..', 'infra');
 
-/** The types of the resources that are needed to read records, because they contain keys or lead to keys. */
+/** The types of the resources that are needed to read records: they contain keys or refer to keys. */
 const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable']);
 
 /** The states of a stack that has no resources. */
@@ -156,7 +156,7 @@ export async function protect({ name, region, template }: Stack): Promise<void> 
   await aws(region, 'cloudformation', 'set-stack-policy', [...named, '--stack-policy-body', body]);
 }
 
-/** Describes a change in one line. */
+/** Describes a change on one line. */
 export function describe({ Action, LogicalResourceId, ResourceType, Replacement }: Change): string {
   const replaces =
     Replacement === 'True' ? ', by a new one' : Replacement === 'Conditional' ? ', maybe by a new one' : '';
@@ -267,7 +267,7 @@ function requireReplicas({ name, parameters, template }: Stack, deployed: Deploy
     throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
 }
 
-/** A parameter that is not given keeps its value, for example the key behind an alias. */
+/** If a parameter is not given, such as the key behind an alias, it keeps its value. */
 function parametersOf({ parameters, template }: Stack, deployed: Deployed | undefined): object[] {
   const { Parameters } = yamlParse(readFileSync(join(infra, template), 'utf8')) as { Parameters: object };
   const kept = (deployed?.Parameters ?? [])

@@ -9,8 +9,8 @@ const HEIGHT = 6;
 const PER_ROW = 3;
 
 /**
- * The graphs of Keyfold's metrics on the dashboard: a title, and for each metric its dimensions apart from `service`,
- * and its statistic.
+ * The dashboard's graphs of Keyfold's metrics. Each has a title. Each metric has a name, its dimensions without
+ * `service`, and a statistic.
  */
 const OWN: readonly (readonly [string, readonly (readonly [string, readonly string[], string])[]])[] = [
   ['Requests that failed', [['RequestErrors', ['code'], 'Sum']]],

@@ -1,11 +1,9 @@
 import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
-/** The name of a region. */
 export const REGION = v.pipe(v.string(), v.check(isRegionName, 'is not a region'));
-/** A string of this form. */
+/** A string that matches `form`. Otherwise the fault is `message`. */
 export const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
-/** A whole number between two limits. */
 export const whole = (least: number, most: number) =>
   v.pipe(
     v.number(),
@@ -13,5 +11,4 @@ export const whole = (least: number, most: number) =>
     v.minValue(least, `is below ${least}`),
     v.maxValue(most, `is above ${most}`),
   );
-/** A string that is not empty. */
 export const text = v.pipe(v.string(), v.nonEmpty('is empty'));

@@ -12,10 +12,9 @@ import { roleStacks } from './stacks.ts';
 const root = join(import.meta.dirname, '..');
 const run = promisify(execFile);
 
-/** The template of the app in a package. */
+/** The app's template, as a file of a package. */
 export const APP_TEMPLATE = 'cloudformation-template-update-stack.json';
 
-/** A file in a package. */
 export interface Artefact {
   readonly name: string;
   readonly sizeBytes: number;

@@ -12,7 +12,7 @@ import { apiFaults, regionFaults, strayRegions } from './api-faults.ts';
 import { faultsForAws } from './aws-faults.ts';
 import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deployment.ts';
 
-/** Settings that follow from other options of the deployment. */
+/** Settings that follow from other options, so a deployment must not set them. */
 const DERIVED =
   /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
 
@@ -111,7 +111,7 @@ function faultsBetween(deployment: Deployment): string[] {
   ];
 }
 
-/** The provisioned concurrency of a function is part of its reserved concurrency. */
+/** A function's reserved concurrency includes its provisioned concurrency. */
 function concurrencyFaults({ functions: { api, seal, open } }: Deployment): string[] {
   return Object.entries({ api, seal, open })
     .filter(
@@ -122,8 +122,8 @@ function concurrencyFaults({ functions: { api, seal, open } }: Deployment): stri
 }
 
 /**
- * Finds, before a deployment, the settings with which the functions would not start. The functions' own code checks the
- * environment that each function will have.
+ * Finds settings that would keep the functions from starting. The functions' own code checks each function's future
+ * environment.
  */
 function settingFaults(deployment: Deployment): string[] {
   const faults = deployment.regions.flatMap((region) => {

@@ -168,7 +168,7 @@ const AUTHORIZATIONS = {
   authorizer: { AuthorizationType: 'CUSTOM', AuthorizerId: { Ref: 'RestAuthorizer' } },
 };
 
-/** The URI by which API Gateway invokes a function, for `Fn::Sub`. */
+/** The URI with which API Gateway invokes a function, for `Fn::Sub`. */
 function invocationsOf(arn: string): string {
   return `arn:\${AWS::Partition}:apigateway:\${AWS::Region}:lambda:path/2015-03-31/functions/${arn}/invocations`;
 }

@@ -36,7 +36,7 @@ export function callerStatement({ principal, partitions }: NonNullable<Deploymen
   };
 }
 
-/** Usage plans, each with one API key. A key limits how often its holder may call, and authorizes no request. */
+/** Usage plans, each with one API key. A key limits how often its holder may call. It does not authorize requests. */
 export function usagePlans({ api, prefix }: Deployment): Resources {
   const plans = Object.entries(api.usagePlans ?? {}).map(([name, { requestsPerSecond, burst, requestsPerDay }]) => ({
     [`UsagePlan${name}`]: {

@@ -13,8 +13,8 @@ export interface JournalCall {
 const MAX_CALLS = 10_000;
 
 /**
- * The calls that reached the key service and DynamoDB, in the order in which they ended. The servers report the calls,
- * and Keyfold does not. So the page shows calls that really happened.
+ * The calls that reached the key service and DynamoDB, in the order in which they ended. The servers report these
+ * calls, so the page shows only calls that really happened.
  */
 export class CallJournal {
   #calls: JournalCall[] = [];

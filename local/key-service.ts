@@ -17,7 +17,10 @@ export interface KeyService {
   readonly emulator: KmsEmulator | undefined;
   /** The environment variables that let a function use the key service. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Things to try: titles, each with shell commands. `coldStart` is the command that starts the functions cold. */
+  /**
+   * Examples for the user to try, each with a title and shell commands. `coldStart` is the command that starts the
+   * functions cold.
+   */
   trials(coldStart: string): readonly (readonly [title: string, command: string])[];
   close(): Promise<void>;
 }

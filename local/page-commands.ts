@@ -10,7 +10,7 @@ interface CommandView extends CommandResult {
   readonly command: string;
 }
 
-/** A partition whose name the CLI does not mistake for an option. */
+/** A partition name that the CLI cannot mistake for an option. */
 const partitionName = v.pipe(v.string(), v.regex(/^(?!-)/));
 const rotation = v.strictObject({ partition: v.optional(partitionName) });
 const STEPS = ['begin', 'cancel', 'finish'] as const;

@@ -12,7 +12,7 @@ export interface LocalQueues {
   readonly sampleCommand: string;
   /** The environment variables of the function that serves the queues. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Starts to invoke the function with messages from the input queue. Stops when `close` is called. */
+  /** Starts to invoke the function with messages from the input queue, until `close` is called. */
   serve(invoke: (event: SQSEvent) => Promise<unknown>): void;
   close(): Promise<void>;
 }
@@ -21,7 +21,7 @@ export interface LocalQueues {
 const VISIBILITY_SECONDS = '180';
 const NAMES = ['keyfold-input', 'keyfold-output', 'keyfold-dead-letters'] as const;
 const [INPUT, OUTPUT, DEAD_LETTERS] = NAMES;
-/** The JSON of one member of a form. curl sends it as it is. */
+/** The JSON of one form field. curl sends it unchanged. */
 const SAMPLE_MESSAGE =
   '{"partition":"tenant-1","document":{"name":"Ada","card":"4111 1111 1111 1111"},"fields":["$.card"]}';
 const MAX_RECEIVE_COUNT = 100;

@@ -18,7 +18,7 @@ import {
 } from './handler-plugins.ts';
 import { writeLicences } from './third-party.ts';
 
-/** The files in handlers/, each of which is the entry of a function. */
+/** The files in handlers/. Each one is a function's entry. */
 export const HANDLERS = ['api', 'invoke', 'maintenance', 'queue', 'reencrypt'] as const;
 
 /** The esbuild options that all bundles share. */

@@ -10,9 +10,9 @@ import type { Plugin } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * Loads Node's own modules with `process.getBuiltinModule` instead of an import. An import of `node:http` reads all
- * exports of the module, and one of them loads undici. With this plugin, the bundle reads only the exports that it
- * uses.
+ * Loads Node's own modules with `process.getBuiltinModule` instead of an import. An import of `node:http` reads all of
+ * the module's exports, and reading one of them loads undici. With this plugin, the bundle reads only the exports that
+ * it uses.
  */
 export const BUILT_INS: Plugin = {
   name: 'built-ins',
@@ -33,7 +33,7 @@ function builtInModule(name: string): string {
   const properties = Object.entries(
     Object.getOwnPropertyDescriptors(process.getBuiltinModule(`node:${name}`) as object),
   );
-  // A dynamic import reads all exports. An export that is a getter and also a global belongs to undici.
+  // A dynamic import reads all exports. If an export is a getter and also a global, it belongs to undici.
   const exported = properties.filter(
     ([key, property]) => /^\w+$/.test(key) && !('get' in property && key in globalThis),
   );
@@ -81,8 +81,8 @@ export const LAMBDA_CREDENTIALS: Plugin = {
 export const NEVER_LOADED: Plugin = {
   name: 'never-loaded',
   setup: (bundler) => {
-    // Only an operator's commands load this module. esbuild removes their code, but would still make chunks for its
-    // imports.
+    // Only operator commands load this module. esbuild removes the code of those commands, but would still create
+    // chunks for this module's imports.
     bundler.onResolve({ filter: /^\.\/kms\/pkcs11\// }, ({ path }) => ({ path, external: true }));
     const filter = /^@smithy\/core\/event-streams$|^bowser$/;
     bundler.onResolve({ filter }, ({ path }) => ({ path, namespace: 'never-loaded' }));
@@ -185,15 +185,15 @@ export const NEVER_RUN: Plugin = replacing('never-run', [
 
 /** The modules that a process loads when it starts, which are the modules that the files in handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
-/** The modules that a process loads on demand, and that use code which it loaded when it started. */
+/** The modules that a process loads on demand, and that use code which the process loaded at its start. */
 const LAZY =
   /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 
 /**
  * Puts all code that is loaded at the start into one chunk. esbuild puts code that lazy and eager modules share into
- * separate chunks. Each start would then read two kilobytes of imported and exported names. If each lazy module imports
- * all eager code, all of that code is shared and forms one chunk. The bundle does not contain these imports, because
- * nothing uses them.
+ * separate chunks. Each start would then read two kilobytes of import and export statements. If each lazy module
+ * imports all eager code, all of that code is shared and forms one chunk. The bundle does not contain these imports,
+ * because nothing uses them.
  */
 export const ONE_EAGER_CHUNK: Plugin = {
   name: 'one-eager-chunk',

@@ -5,7 +5,7 @@ import type { Metafile } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** The file with the licences of a bundle, in the folder of the bundle. */
+/** The name of the file with a bundle's licences, in the bundle's folder. */
 export const LICENCES_FILE = 'THIRD-PARTY-LICENSES.txt';
 
 /** The licences under which Keyfold may ship code. None of them imposes conditions on the users' own code. */

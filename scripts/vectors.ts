@@ -40,7 +40,7 @@ const fileSchema = v.object({
 type Case = v.InferOutput<typeof caseSchema>;
 type Group = v.InferOutput<typeof fileSchema>['groups'][number];
 
-/** The result of a case, with the reason if the case failed. */
+/** The result of a case. If the case failed, it includes the reason. */
 type Verdict = 'passed' | 'skipped' | { readonly failed: string };
 
 /**
@@ -87,8 +87,8 @@ async function run(group: Group, vector: Case): Promise<Verdict> {
 }
 
 /**
- * Makes the service for a case, on the rows of its group. Throws if the configuration is invalid, because that does not
- * mean that the library refuses the record.
+ * Creates the service for a case, on the rows of its group. Throws if the configuration is invalid, because an invalid
+ * configuration does not show that the library refuses the record.
  */
 async function serviceOf(group: Group, { session }: Case): Promise<SessionFactory> {
   const metastore = new VectorMetastore();

@@ -7,7 +7,7 @@ export async function measureColdStartSection(): Promise<SectionResult> {
   return figuresOf(await measureColdStarts(15), await bundleSizes());
 }
 
-/** From the measurements, computes the figures that have a budget. */
+/** Uses the measurements to compute the figures that have a budget. */
 export function figuresOf({ ratio }: ColdStarts, sizes: readonly BundleSize[]): SectionResult {
   const atOnceBytes = sizes.find(({ handler }) => handler === 'api')?.atOnceBytes ?? Number.NaN;
   return {

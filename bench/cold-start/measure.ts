@@ -8,7 +8,7 @@ import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { installLambdaRuntime } from '../../test/peers/lambda-runtime.ts';
 import { prepareStarters, startCold, STARTERS, type ColdStart, type Starter } from './starts.ts';
 
-/** The measurements of cold starts. */
+/** The cold-start measurements. */
 export interface ColdStarts {
   /** Medians over all rounds. */
   readonly medians: Readonly<Record<Starter, ColdStart>>;
@@ -27,7 +27,7 @@ const EVENT = new URL('../../events/api-encrypt-iam.json', import.meta.url);
 
 /**
  * Measures, on emulators, cold starts of three functions: the built API bundle, the default esbuild bundle and an empty
- * handler. The three take turns, so that other load on the machine slows all of them equally.
+ * handler. The functions take turns, so that other load on the machine slows each of them equally.
  */
 export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   await installLambdaRuntime();

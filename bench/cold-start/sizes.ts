@@ -7,7 +7,7 @@ import { loadedAtOnce } from '../../scripts/loaded-at-once.ts';
 /** The size of a function's package, in bytes before compression. */
 export interface BundleSize {
   readonly handler: string;
-  /** The size of the code that is loaded before the first request. */
+  /** The size of the code that the function loads before its first request. */
   readonly atOnceBytes: number;
   readonly totalBytes: number;
 }

@@ -9,7 +9,10 @@ export interface Jose {
   compactDecrypt(jwe: string, key: webcrypto.CryptoKey): Promise<{ plaintext: Uint8Array }>;
 }
 
-/** Jose with compact JWE. Each record has its own content key. One key wraps all content keys. It is imported once. */
+/**
+ * Jose with compact JWE. Each record has its own content key. A single key, which is imported once, wraps all content
+ * keys.
+ */
 export async function jose(library: Jose): Promise<Contestant<string>> {
   const key = await webcrypto.subtle.importKey('raw', randomBytes(32), 'AES-GCM', false, ['encrypt', 'decrypt']);
   const header = { alg: 'A256GCMKW', enc: 'A256GCM' };

@@ -9,8 +9,8 @@ const NAME = 'contestants';
 const PACKAGES = join(import.meta.dirname, 'packages.json');
 
 /**
- * Installs the contestants from npm, unless they are installed already. Call this in the parent process, because a
- * contestant's process gets no registry settings.
+ * Installs the contestants from npm, unless they are installed already. Call this in the parent process, because the
+ * processes of contestants get no registry settings.
  */
 export async function installNpmContestants(): Promise<void> {
   await installOnce(NAME, PACKAGES, async (folder) => {

@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 /** A contestant in a process of its own. It times itself, and receives its commands over a pipe. */
 export interface ContestantProcess {
-  /** The tasks, which encrypt and decrypt the payload that was sent last. */
+  /** The tasks that encrypt and decrypt the last payload sent. */
   readonly encrypt: RemoteTask;
   readonly decrypt: RemoteTask;
   /** Sends a payload. Resolves after the contestant has encrypted and decrypted it once. */

@@ -23,7 +23,7 @@ export interface Wish {
 export interface Passage {
   readonly scenario: Scenario;
   readonly wishes: readonly Wish[];
-  /** For each region, the number of calls in each second. */
+  /** For each region, the number of calls per second. */
   readonly calls: readonly ReadonlyMap<number, number>[];
 }
 

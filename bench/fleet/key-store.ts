@@ -17,8 +17,8 @@ export interface KeyStore {
 }
 
 /**
- * Creates two keys. The first is 100 days older than the measurement, so it has expired and only decrypts. The second
- * is one day older.
+ * Creates two keys. The first was created 100 days before the measurement, so it has expired and only decrypts. The
+ * second was created one day before the measurement.
  */
 export async function makeKeyStore(regions: Scenario['regions']): Promise<KeyStore> {
   const metastore = new MemoryMetastore();

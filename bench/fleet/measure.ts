@@ -10,8 +10,8 @@ export interface Measures {
   /** The number of attempts in all regions, including attempts without a response. */
   readonly calls: number;
   /**
-   * The number of attempts above the quota of the second region, summed over all seconds. It is the excess load that
-   * failover causes.
+   * The number of attempts above the second region's quota, summed over all seconds. This is the excess load from
+   * failover.
    */
   readonly overload: number;
   /** The number of attempts in the second region. */

@@ -9,7 +9,7 @@ import { rowProofKey } from '../../src/records/row-proof.ts';
 import type { KmsRegion } from '../../src/kms/kms-region.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** Calls one region, and retries as the policy says. @throws RegionFault */
+/** Calls one region, and retries as the policy specifies. @throws RegionFault */
 type SendToRegion = (region: KmsRegion, send: () => Promise<Buffer>) => Promise<Buffer>;
 
 /** Tries the regions in order and remembers no failures, as Asherah and a plain loop over SDK clients do. */

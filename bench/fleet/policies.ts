@@ -9,7 +9,7 @@ import type { VirtualClock } from './virtual-clock.ts';
 export const POLICIES = ['keyfold', 'asherah', 'sdk'] as const;
 export type PolicyName = (typeof POLICIES)[number];
 
-/** Makes one container's KMS from the models of the regions, in order of preference. */
+/** Creates one container's KMS from the region models, which are in order of preference. */
 export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
 
 /**

@@ -14,7 +14,7 @@ export interface Scenario {
   readonly regions: readonly { readonly name: string; readonly perSecond: number; readonly medianMs: number }[];
   /** How the behaviour of the preferred region changes over time. */
   readonly turns: readonly { readonly atMs: number; readonly condition: RegionCondition }[];
-  /** When the recovery time begins: when the load begins, or when the region is back. */
+  /** When the recovery time begins: at the start of the load, or when the region is back. */
   readonly troubleEndsAtMs: number;
   readonly horizonMs: number;
   /** The cache misses of each container, in order. */

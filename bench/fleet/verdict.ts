@@ -9,7 +9,7 @@ export interface Criterion {
   /** Values count as equal if they differ by at most this amount, in the unit of the measure. */
   readonly grain: number;
   readonly text: (value: number) => string;
-  /** True if the measure is only shown, because another measure covers the same effect. */
+  /** True if the measure is shown but not compared, because another measure covers the same effect. */
   readonly shownOnly?: boolean;
 }
 

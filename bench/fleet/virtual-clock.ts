@@ -48,8 +48,7 @@ export class VirtualClock {
   }
 
   /**
-   * Runs the timers in order of time. The clock moves on only when everything that a timer started at that time has
-   * ended.
+   * Runs the timers in order of time. The clock advances only after all work that the current timers started has ended.
    */
   async run(fromMs: number, toMs: number): Promise<void> {
     const restore = this.#takeOver();

@@ -26,7 +26,7 @@ import { Seeded } from '../../test/support/seeded.ts';
 
 const REGIONS = ['us-west-2', 'us-east-1'];
 const MAX_FAULT_MS = 4000;
-/** The share of the run that is warm-up, in which caches fill and V8 compiles code. */
+/** The share of the run that counts as warm-up, while caches fill and V8 compiles code. */
 const WARM_UP = 0.3;
 /** How much the memory may grow between the end of the warm-up and the end of the run. */
 const ALLOWED_GROWTH_BYTES = 24 * 1024 * 1024;
@@ -50,7 +50,8 @@ const options: LoadOptions = {
     preferredRegion: 'us-west-2',
     endpoint: kms.endpoint,
     timeouts: { connectionTimeoutMs: 200, requestTimeoutMs: 300 },
-    // All regions must wrap the System Key. Otherwise a request may correctly fail permanently if one region refuses.
+    // All regions must wrap the System Key. With fewer wraps, a refusal by one region could be a correct permanent
+    // error.
     failover: { firstCoolDownMs: 300, longestCoolDownMs: 2000, minimumWrappedRegions: REGIONS.length },
   },
   metastore: { endpoint: proxy.endpoint, region: 'us-west-2', connectionTimeoutMs: 200, requestTimeoutMs: 300 },
@@ -90,8 +91,7 @@ async function soak(): Promise<LoadReport[]> {
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
-    // Pause after a permanent fault. Otherwise a request could hit permanent faults in two regions, and it would be
-    // correct for it to fail.
+    // Pause after a permanent fault. Otherwise a request could meet permanent faults in two regions and correctly fail.
     if (!schedule.isLasting) continue;
     kms.clearFaults();
     await setTimeout(DEADLINE_MS);
@@ -115,7 +115,7 @@ function verdictOf(found: readonly LoadReport[]): string[] {
   return wrongs;
 }
 
-/** The smallest heap in each half of the time after the warm-up. A leak raises it, and garbage does not. */
+/** The smallest heap in each half of the time after the warm-up. A leak raises this minimum, but garbage does not. */
 function halvesOf(found: readonly LoadReport[]): { first: number; second: number } {
   const warm = found.slice(Math.floor(found.length * WARM_UP)).map(({ heapBytes }) => heapBytes);
   const middle = Math.ceil(warm.length / 2);

@@ -4,7 +4,7 @@ import { aliasArn, keyArn, type EmulatedAlias, type EmulatedKey, type KeyStore, 
 
 /** An emulated KMS action. */
 export interface Action {
-  /** The request members that the emulator supports. It refuses all others. */
+  /** The request members that the emulator supports. It refuses requests with any other member. */
   readonly members: readonly string[];
   /** Performs the action and returns the JSON of the response. */
   readonly perform: (store: KeyStore, place: Place, input: Input) => object;

@@ -183,8 +183,8 @@ function sizeOfEntry(entry: Input): number {
 }
 
 /**
- * Sends a message to a queue. The checksums in the response belong to the message in this request, even if
- * deduplication returned an earlier message. The SDK compares them with what it sent.
+ * Sends a message to a queue. The response contains the checksums of the message in this request, even if deduplication
+ * returned an earlier message. The SDK compares them with what it sent.
  */
 function sendTo(queue: Queue, input: Input): object {
   const content = readContent(input, queue.isFifo, queue.maxBytes);

@@ -1,12 +1,12 @@
 /**
- * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form, whose field names are the paths
- * of members, with dots. A response is XML. This file converts both from and to the JSON protocol.
+ * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form. Its field names are member
+ * paths with dots. A response is XML. This file converts both from and to the JSON protocol.
  */
 import type { SqsError } from './sqs-error.ts';
 
 type Tree = { [name: string]: Tree | string };
 
-/** The names of the query protocol's lists, each with its name in the JSON protocol. */
+/** Maps the names of lists in the query protocol to their names in the JSON protocol. */
 const LISTS: Readonly<Record<string, string>> = {
   AttributeName: 'AttributeNames',
   MessageAttributeName: 'MessageAttributeNames',
@@ -15,14 +15,17 @@ const LISTS: Readonly<Record<string, string>> = {
   DeleteMessageBatchRequestEntry: 'Entries',
   ChangeMessageVisibilityBatchRequestEntry: 'Entries',
 };
-/** The names of the query protocol's maps, each with its name in the JSON protocol. */
+/** Maps the names of maps in the query protocol to their names in the JSON protocol. */
 const MAPS: Readonly<Record<string, string>> = {
   Attribute: 'Attributes',
   MessageAttribute: 'MessageAttributes',
   MessageSystemAttribute: 'MessageSystemAttributes',
   Tag: 'tags',
 };
-/** For each list or map, the XML element of its items. For an item of `Successful`, the action determines the name. */
+/**
+ * The name of the XML element for an item of each list or map. The action determines the name for items of
+ * `Successful`.
+ */
 const ELEMENTS: Readonly<Record<string, string>> = {
   Messages: 'Message',
   QueueUrls: 'QueueUrl',

@@ -7,7 +7,7 @@ import { invalid, missing, SqsError } from './sqs-error.ts';
 export interface Message extends Content {
   readonly messageId: string;
   readonly sentAtMs: number;
-  /** When the message came into its queue. The queue's retention period begins at that time. */
+  /** When the message entered its queue. Its retention period begins at that time. */
   storedAtMs: number;
   readonly sequenceNumber: string | undefined;
   firstReceivedAtMs: number | undefined;
@@ -144,7 +144,7 @@ export class Queue {
       if (policy && deadLetters && message.receiveCount >= policy.maxReceiveCount) {
         this.#remove(message);
         message.deadLetterSourceArn = this.arn;
-        // As in SQS, only a FIFO queue begins a new retention period.
+        // As in SQS, a message begins a new retention period in the dead-letter queue only if the queues are FIFO.
         if (this.isFifo) message.storedAtMs = nowMs;
         deadLetters.#messages.set(message.messageId, message);
         continue;

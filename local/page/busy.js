@@ -3,8 +3,8 @@ import { byId } from './dom.js';
 let tasks = 0;
 
 /**
- * Shows the busy sign while a task runs. `reasonOf` returns the reason for a wait, such as a region that hangs, if
- * there is one.
+ * Shows the busy sign while a task runs. `reasonOf` returns the reason for a wait, if there is one, such as a region
+ * that hangs.
  */
 export async function whileBusy(reasonOf, task) {
   const startedAt = performance.now();

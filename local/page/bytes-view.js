@@ -58,7 +58,9 @@ function blob(title, subtitle, parts) {
   );
 }
 
-/** A bar in which the width of each part is its length in bytes. The rows below the bar repeat its content as text. */
+/**
+ * A bar whose parts are as wide as their lengths in bytes. The rows below the bar show the same information as text.
+ */
 function bar(parts) {
   const strip = el('div', { class: 'bar', 'aria-hidden': 'true' });
   for (const { kind, bytes } of parts) {

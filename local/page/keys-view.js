@@ -10,7 +10,10 @@ const KINDS = {
 };
 const COLUMNS = ['Key', 'Kind', 'Made', 'State', 'Encrypted with', ''];
 
-/** Shows the rows of the key table. The elements have ARIA roles, because a narrow page shows the table as blocks. */
+/**
+ * Shows the rows of the key table. The elements have explicit ARIA roles, because narrow screens show the table as
+ * blocks.
+ */
 export function keysView(keys, onRevoke) {
   if (keys.length === 0)
     return el('p', { class: 'empty' }, 'Empty: the first encrypt creates a System Key and an Intermediate Key.');

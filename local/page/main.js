@@ -107,7 +107,7 @@ async function guard(work) {
   }
 }
 
-/** Names the regions that hang, in a sentence. Empty if no region hangs. */
+/** Names in a sentence the regions that hang. Empty if no region hangs. */
 function hanging() {
   const regions = world.regions.filter(({ fault }) => fault?.kind === 'hang').map(({ region }) => region);
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
@@ -142,7 +142,7 @@ async function startCold() {
   world.health = undefined;
 }
 
-/** Switches the page to text, and then performs an operation. */
+/** Selects text as the form of the input, and then performs an operation. */
 async function onText(name) {
   document.querySelector('[name="what"][value="text"]').checked = true;
   showWhat();

@@ -8,7 +8,7 @@ export function readRecord(text) {
   return /^"?kf[12]j?\./.test(text) ? readCompact(text.replace(/^"|"$/g, '')) : readObject(text);
 }
 
-/** The parts of a sealed value in their order: ciphertext, tag and nonce (wire format). */
+/** The parts of a sealed value, in order: ciphertext, tag and nonce (wire format). */
 export function sealedParts(bytes) {
   const tagAt = bytes.length - NONCE_BYTES - TAG_BYTES;
   if (tagAt < 0) return [{ kind: 'ciphertext', bytes }];

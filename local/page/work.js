@@ -76,7 +76,7 @@ const ACTS = {
 
 /**
  * Performs the operation that a button starts.
- * @throws Error if there is nothing to send. In that case it makes no request.
+ * @throws Error, without making a request, if there is nothing to send
  */
 export async function perform(act) {
   const { operation, body, take } = ACTS[act];

@@ -1,9 +1,6 @@
 import { monthOf, type FleetAssumptions } from './fleet.ts';
 
-/**
- * A step of a price that falls as the amount grows. `price` applies to each unit up to `upTo`. The last step has no
- * `upTo`.
- */
+/** One price of a tiered price list. `price` applies to each unit up to `upTo`. The last tier has no `upTo`. */
 export interface Tier {
   readonly upTo?: number;
   readonly price: number;
@@ -99,7 +96,7 @@ export function naiveKmsOf(ratePerSecond: number, prices: Prices, assumed: Assum
   return ((requests * NAIVE_CALLS_PER_REQUEST) / MILLION) * prices.kmsPerMillionRequests;
 }
 
-/** The cost of an amount if the price falls in steps. */
+/** The cost of an amount under tiered prices. */
 export function tiered(amount: number, tiers: readonly Tier[]): number {
   let from = 0;
   let cost = 0;

@@ -21,9 +21,9 @@ export interface FleetMonth {
   /** The number of processes that are warm at the same time. */
   readonly processes: number;
   readonly coldStarts: number;
-  /** The number of KMS calls, which unwrap, make and maintain System Keys. */
+  /** The number of KMS calls that unwrap, create and maintain System Keys. */
   readonly kmsCalls: number;
-  /** How many of the `kmsCalls` unwrap System Keys in processes that serve requests. */
+  /** The number of the `kmsCalls` that unwrap System Keys in processes that serve requests. */
   readonly unwraps: number;
   /** The number of reads of Intermediate Keys. A request waits for each of them. */
   readonly partitionReads: number;
@@ -41,8 +41,8 @@ export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): 
 }
 
 /**
- * Computes the calls that a month's requests cause. During one cache age, a process unwraps once each System Key that
- * it needs, and reads once the keys of each partition that it serves. Of `processes × partitions` pairs, random
+ * Computes the calls that a month's requests cause. During one cache age, a process unwraps each System Key that it
+ * needs once. It also reads the keys of each partition that it serves once. Of `processes × partitions` pairs, random
  * requests use the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the
  * calls that the code makes.
  */

@@ -1,7 +1,9 @@
 import { billOf, naiveKmsOf, type Assumptions, type Prices } from './bill.ts';
 import { monthOf, processesFor } from './fleet.ts';
 
-/** A quota for KMS requests, and the regions that have it. If it lists no regions, all other regions have it. */
+/**
+ * A quota for KMS requests, and the regions to which it applies. If the list is empty, it applies to all other regions.
+ */
 export interface KmsQuota {
   readonly quota: number;
   readonly regions: readonly string[];
@@ -32,7 +34,7 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
   return table(['US dollars a month', ...AS_COLUMNS], rows);
 }
 
-/** How much a direct invocation saves, apart from the costs of storing the log line. */
+/** How much a direct invocation saves, not counting the costs of storing the log line. */
 function ofApiGateway(bill: Readonly<Record<string, number>>): number {
   return (bill['API Gateway'] ?? 0) + (bill["Logs: API Gateway's line"] ?? 0);
 }

@@ -1,6 +1,6 @@
 /**
- * typedoc makes a heading for every part of a member, so a page has a hundred headings "Returns". This module keeps
- * only the headings of exports and their members. It adds the export's name to a member's heading.
+ * typedoc makes a heading for every part of a member, so one page can have a hundred headings named "Returns". This
+ * module keeps only the headings of exports and their members, and adds the export's name to each member's heading.
  */
 
 /** The headings of groups. They are left out, because the headings below them contain the same information. */
@@ -58,7 +58,7 @@ function withLabels(page: string): RenamedPage {
   return { text, anchors };
 }
 
-/** Names the anchors of a page's headings as GitHub and GitLab do. They add a number to a repeated heading. */
+/** Names the anchors of a page's headings as GitHub and GitLab do: a repeated heading gets a number. */
 class Anchors {
   readonly #counts = new Map<string, number>();
 

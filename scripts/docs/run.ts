@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Runs a program, and passes on its output. @throws Error if the program does not exit with 0 */
+/** Runs a program, and shows its output. @throws Error if the program does not exit with 0 */
 export async function run(
   program: string,
   args: readonly string[],

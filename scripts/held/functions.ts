@@ -13,7 +13,7 @@ import { OutputLines } from './output-lines.ts';
 const root = join(import.meta.dirname, '..', '..');
 const [WEST, EAST] = ['us-west-2', 'us-east-1'] as const;
 const TIMEOUT_MS = 15_000;
-/** Leaves an invocation three seconds, so that its retries end soon if there is a fault. */
+/** Leaves an invocation only three seconds, so that its retries end soon after a fault. */
 const SHORT = { KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) };
 
 /** An event or a response. */

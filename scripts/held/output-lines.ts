@@ -31,7 +31,7 @@ export class OutputLines {
     for (const restore of this.#restore) restore();
   }
 
-  /** Each log line once, as its level, its message and the names of its fields. Audit lines are log lines, too. */
+  /** Lists each log line once: its level, its message and the names of its fields. Audit lines count as log lines. */
   log(): string[] {
     return distinct(
       this.#lines()
@@ -42,7 +42,7 @@ export class OutputLines {
     );
   }
 
-  /** Each metric once, with its unit and the values of its dimensions. */
+  /** Lists each metric once, with its unit and the values of its dimensions. */
   metrics(): string[] {
     return distinct(
       this.#lines()

@@ -5,8 +5,8 @@ import { HANDLERS } from '../handler-bundle.ts';
 const dist = join(import.meta.dirname, '..', '..', 'dist');
 
 /**
- * The declarations that an entry of the package reaches, sorted and without comments and imports. So it makes no
- * difference if a type moves to another file.
+ * Lists the declarations that an entry of the package reaches, sorted and without comments and imports. So a type can
+ * move to another file without changing the list.
  * @param entry a path in dist/
  */
 export async function declarationsOf(entry: string): Promise<string[]> {
@@ -34,7 +34,10 @@ export async function declarationsOf(entry: string): Promise<string[]> {
     .toSorted();
 }
 
-/** The files of each function's zip, taken from its folder in dist/handlers. Hashes in file names are omitted. */
+/**
+ * Lists the files of each function's zip, taken from the function's folder in dist/handlers. The list omits hashes in
+ * file names.
+ */
 export async function zipFiles(): Promise<string[]> {
   const files = await Promise.all(
     HANDLERS.map(async (name) =>

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { ErrorCode } from '../../src/errors.ts';
 
-/** When the API responds with each error code. Undefined if no response has the code. */
+/** Explains when the API responds with each error code. Undefined for a code that no response has. */
 const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
   InvalidConfiguration: undefined,
   InvalidRequest: 'not JSON, wrong shape, two members of one name, bad base64, bad partition, bad path, too many items',
@@ -29,7 +29,7 @@ const CODES: Readonly<Record<ErrorCode, string | undefined>> = {
 /** The codes that a response can have. */
 export const ANSWERED_CODES = (Object.keys(CODES) as ErrorCode[]).filter((code) => CODES[code] !== undefined);
 
-/** The code of an error, either of a whole request or of an item in a batch. */
+/** The code of an error, for a whole request or for one item of a batch. */
 export const errorCode = v.pipe(v.picklist(ANSWERED_CODES), v.description(describeCodes(ANSWERED_CODES)));
 
 /** Describes codes, one per line. */

@@ -19,7 +19,7 @@ const GATEWAY: Readonly<Record<number, string>> = {
 /** Every request to the function can end with one of these errors. */
 const OF_ANY: readonly ErrorCode[] = ['Unauthenticated', 'Internal'];
 
-/** No cache may store a response. */
+/** Forbids every cache to store a response. */
 export const NO_STORE = { 'Cache-Control': { $ref: '#/components/headers/Cache-Control' } };
 
 /** The headers that responses refer to. */
@@ -73,7 +73,7 @@ function describe(status: number, codes: readonly ErrorCode[]): Part {
   };
 }
 
-/** No header is required, because API Gateway's own responses have no such headers. */
+/** The headers are optional, because API Gateway's own responses do not have them. */
 function headersOf(codes: readonly ErrorCode[]): Part {
   return {
     ...NO_STORE,

@@ -100,7 +100,8 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
       if (valibotSchema === recordEntry) return refTo('SealedRecord');
-      // Client generators treat a member with a default as required, and a constant without a type as `any`.
+      // Client generators treat a member with a default as required. They give a constant without a type the type
+      // `any`.
       const { default: _, ...rest } = jsonSchema;
       return 'const' in rest ? { type: typeof rest.const as 'string' | 'boolean', ...rest } : rest;
     },

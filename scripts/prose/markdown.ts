@@ -4,7 +4,7 @@ import { ROOT, type Passage } from './scan.ts';
 /** The changelog, and pages that a script generates from doc comments. */
 const EXCLUDED = /^(?:CHANGELOG\.md$|docs\/reference\/library\/)/;
 
-/** What begins a passage: a heading, an item of a list, or a row of a table. */
+/** The beginning of a passage: a heading, a list item, or a table row. */
 const BEGINS = /^\s*(?:#+ |[-*] |\d+\. |\|)/;
 
 /** The tracked Markdown files, as paths from the repository's folder. */

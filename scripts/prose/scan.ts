@@ -34,7 +34,7 @@ const LINE_COMMENT: Readonly<Record<string, RegExp>> = {
 /** Comments that are instructions for a tool. */
 const DIRECTIVE = /^(?:!|[@#]__|@ts-|oxlint-|eslint-|prettier-|knip|Stryker|v8 )/;
 const TEST_FUNCTIONS = new Set(['describe', 'it', 'test']);
-/** If a title shows a value's source text, it shows at most this many characters. */
+/** The maximum number of characters for a value's source text in a title. */
 const MAX_SOURCE = 60;
 
 /** A comment, test title or message, with its first and last line. */

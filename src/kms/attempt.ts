@@ -5,7 +5,7 @@ import { RegionFault, type KmsAction } from './region-fault.ts';
 
 /** The limits of one attempt to call a KMS other than AWS KMS. */
 export interface AttemptLimits {
-  /** The name of the address or of the token, for error messages. */
+  /** The name of the address or the token, for error messages. */
   readonly region: string;
   readonly action: KmsAction;
   readonly timeoutMs: number;

@@ -32,7 +32,7 @@ export class AwsKmsInspector implements KmsInspector {
   async tryActions(): ReturnType<KmsInspector['tryActions']> {
     const KeyId = this.keyArn;
     const GenerateDataKey = await this.#dryRun(new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256', DryRun: true }));
-    // Encrypt zeros, because only a ciphertext of this key can show that Decrypt works. Nothing stores the ciphertext.
+    // Encrypt zeros, because only a ciphertext of this key can show that Decrypt works. The ciphertext is not stored.
     const encrypted = await outcomeOf(() =>
       this.#client.send(new EncryptCommand({ KeyId, Plaintext: Buffer.alloc(PROBE_BYTES) })),
     );

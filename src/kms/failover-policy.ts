@@ -13,7 +13,7 @@ export interface FailoverPolicy {
   readonly baseDelayMs: number;
   /** Upper bound of every delay between rounds. */
   readonly longestDelayMs: number;
-  /** Upper bound of every delay after throttling. The first such delay takes at least about a sixth of this. */
+  /** Upper bound of every delay after throttling. The first such delay is at least about a sixth of this bound. */
   readonly throttledDelayMs: number;
   /** About how long Keyfold tries a region last after its first failure. Each further failure doubles the time. */
   readonly firstCoolDownMs: number;

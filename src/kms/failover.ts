@@ -62,7 +62,7 @@ export interface Attempt {
   readonly fault?: RegionFault;
 }
 
-/** An AWS KMS region, or one of several addresses of another KMS. */
+/** An AWS KMS region, or an address of another KMS. */
 export interface Region {
   /** The name in events, faults and states. */
   readonly region: string;
@@ -182,7 +182,8 @@ export class Failover<R extends Region> {
     } catch (error) {
       const latencyMs = elapsedSince(beganAtMs, steady());
       const isRegionFault = error instanceof RegionFault;
-      // The deadline has passed. If the region has not responded for LONG_ATTEMPT_MS, count it as unavailable.
+      // The deadline has passed. If the attempt has lasted for LONG_ATTEMPT_MS without a response, count the region as
+      // unavailable.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
       const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());

@@ -19,7 +19,9 @@ const UNAVAILABLE = new Set([
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
 /** Key states that an operator has set. Every other invalid state is temporary, such as a disconnected key store. */
 const OPERATOR_SET_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
-/** Errors whose message is kept, because it names the principal, key or state that an operator must correct. */
+/**
+ * The errors whose messages are kept. These messages name the principal, key or state that an operator must correct.
+ */
 const DETAILED_ERRORS = new Set([
   'AccessDeniedException',
   'DisabledException',

@@ -38,8 +38,8 @@ export class KmsCiphertexts implements CiphertextOpener {
         ...(EncryptionContext && { EncryptionContext }),
       });
       const { Plaintext } = await this.#client.send(command);
-      // KMS never encrypts an empty plaintext, so a response without a plaintext is wrong. If Keyfold wrote an empty
-      // payload to the row, the row's data would be lost.
+      // KMS never encrypts an empty plaintext, so a response without a plaintext is wrong. Without this check, Keyfold
+      // would write an empty payload to the row, and the row's data would be lost.
       if (Plaintext !== undefined && Plaintext.length > 0) return Plaintext;
       throw new RegionFault(this.#region, 'Decrypt', 'unavailable', 'IncompleteAnswer');
     } catch (error) {

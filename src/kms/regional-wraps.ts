@@ -50,8 +50,8 @@ export async function openIn(region: KmsRegion, envelope: KekEnvelope, deadline:
 
 /**
  * The keys to try for a wrap. A wrap by Keyfold contains the ARN of the KMS key that made it. A wrap by Asherah may
- * name an alias, which may now point to another key. For an alias, try the configured key first, and then let KMS find
- * the key.
+ * name an alias, which may point to another key by now. For an alias, try the configured key first, and then let KMS
+ * find the key.
  */
 function keysToTry(kek: RegionalKek, region: KmsRegion): (string | undefined)[] {
   return parseKmsArn(kek.arn)?.kind === 'key' ? [kek.arn] : [region.keyArn, undefined];

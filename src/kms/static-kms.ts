@@ -5,7 +5,7 @@ import { invalidConfiguration } from '../errors.ts';
 import type { KeyManagementService, Unwrapped } from '../envelope/ports.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 
-/** The exact override value that allows a static master key in Lambda. */
+/** The value that an override must have to allow a static master key in Lambda. */
 export const STATIC_KMS_OVERRIDE = 'anyone-who-reads-this-configuration-can-read-all-data';
 
 /** The environment variable that only Lambda functions have. */

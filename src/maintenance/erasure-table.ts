@@ -7,9 +7,9 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 
 /**
  * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. Each write is
- * conditional: it changes nothing if the row has changed since it was read. Only in DynamoDB, a row that could not be
- * parsed is deleted even if it has changed. To learn what was written, callers read the rows again. The methods throw
- * `MetastoreUnavailable` if the table fails.
+ * conditional: it changes nothing if the row has changed since it was read. DynamoDB is an exception: it deletes a row
+ * that could not be parsed even if the row has changed. Callers read the rows again to see what was written. The
+ * methods throw `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {
   /** Reads rows, including rows that cannot be parsed. */
@@ -42,7 +42,7 @@ export interface ErasureRegister {
   remove(entry: RegisteredErasure): Promise<void>;
 }
 
-/** Something outside the rows that still holds the keys of an erased partition. */
+/** A copy that still contains the keys of an erased partition, outside the rows of the table. */
 export interface KeyCopy {
   /** `unknown`: Keyfold cannot list the copies of a replica, and `text` says why. */
   readonly kind: 'point-in-time-recovery' | 'backup' | 'export' | 'stream' | 'unknown';

@@ -7,9 +7,9 @@ export interface KmsKeyDescription {
   readonly state: string;
   /** When KMS will delete the key, in milliseconds since 1970. Undefined if no deletion is scheduled. */
   readonly deletedAtMs: number | undefined;
-  /** Whether the key is symmetric and encrypts. */
+  /** Whether the key is symmetric and can encrypt. */
   readonly encrypts: boolean;
-  /** The origin of the key's material. KMS rotates only material of `AWS_KMS` automatically. */
+  /** The origin of the key's material. KMS rotates the material automatically only if the origin is `AWS_KMS`. */
   readonly origin: string;
 }
 

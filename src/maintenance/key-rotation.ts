@@ -67,7 +67,7 @@ export class KeyRotation {
   async #aheadOf(id: KeyId, deadline: Deadline): Promise<number> {
     const nowMs = this.#now();
     const limit = Math.floor((nowMs + MAX_AHEAD_MS) / 1000) as EpochSeconds;
-    // Without `loadRecent`, a latest row that is dated further ahead hides the earlier rows.
+    // Without `loadRecent`, a latest row that is dated further ahead would hide the earlier rows.
     const [latest] = (await this.#metastore.loadRecent?.(id, limit, deadline)) ?? [];
     const latestMs = (latest?.created ?? 0) * 1000;
     return latestMs > nowMs ? latestMs + 1000 - nowMs : 0;

@@ -92,7 +92,7 @@ interface Opening {
   readonly key?: EnvelopeKey;
   readonly proof?: Buffer;
   readonly fault?: string;
-  /** Why the row may not get a proof, although its key opens. */
+  /** The reason why a row must not get a proof, although its key opens. */
   readonly doubt?: string | undefined;
 }
 
@@ -141,8 +141,8 @@ function openIntermediateKey(
 }
 
 /**
- * Says why no process can have made an Intermediate Key with this date under a System Key with that date. Undefined if
- * a process can have made it.
+ * Checks whether a process can have made an Intermediate Key with this date under a System Key with that date.
+ * Undefined if so, otherwise the reason.
  */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';

@@ -12,8 +12,8 @@ const DAY_SECONDS = 24 * HOUR_SECONDS;
 /** DynamoDB's default for `RecoveryPeriodInDays`. */
 const DEFAULT_RECOVERY_DAYS = 35;
 /**
- * How far the operator's clock may be behind DynamoDB's clock. The first dates the deletion, and the second the
- * backups.
+ * How far the operator's clock may be behind DynamoDB's clock. The operator's clock dates the deletion, and DynamoDB's
+ * clock dates the backups.
  */
 const MAX_SKEW_SECONDS = 300;
 /** How long a stream keeps the old images of deleted rows. */

@@ -87,8 +87,7 @@ function keyMeta(value: AttributeValue): KeyMeta | undefined {
 }
 
 /**
- * Decodes a whole number. Returns undefined for anything else, even if the number differs from a whole number only in
- * its 38th digit.
+ * Decodes a whole number. Returns undefined for anything else, even if only the 38th digit makes the number fractional.
  */
 export function wholeNumber(value: AttributeValue | undefined): number | undefined {
   const digits = value?.N === undefined ? undefined : exactInteger(value.N);

@@ -59,7 +59,7 @@ export function sessionIn(session: Session, context: unknown, place?: RecordPlac
   return entries === undefined ? session : session.withContext(entries, place);
 }
 
-/** The contexts of a request and of its items, not checked. */
+/** The contexts of a request and its items, before any check. */
 export function contextsIn(request: unknown): unknown[] {
   if (!isJsonObject(request)) return [];
   const { context, contextFrom, items } = request;

@@ -15,7 +15,7 @@ export interface FieldLocation {
   readonly element: JsonValue | undefined;
 }
 
-/** The locations of the given values, and all other values that neither contain nor are part of a given value. */
+/** The locations of the given values, and all values that neither contain a given value nor are part of one. */
 export interface FieldLocations {
   readonly of: ReadonlyMap<JsonValue, FieldLocation>;
   readonly outside: ReadonlySet<JsonValue>;

@@ -14,7 +14,7 @@ export interface JsonValue {
   readonly items?: JsonValue[];
 }
 
-/** The limits for a JSON text's depth and number of values, and the name of the text in errors. */
+/** The limits for the depth of a JSON text and for its number of values, and the text's name in errors. */
 export interface JsonBounds {
   readonly subject: 'request' | 'answer';
   readonly depth: number;

@@ -20,7 +20,7 @@ import {
 import type { Operation } from './operation.ts';
 import { SESSION } from './session-batch.ts';
 
-/** There are no limits here, because a caller in the same process may encrypt as much as its memory holds. */
+/** There are no limits here, because a caller in the same process may encrypt as much as fits into its memory. */
 const NO_LIMITS = { plaintextLimitBytes: Infinity, maxItems: Infinity, answerFits: () => true };
 const NO_CALLBACKS = { itemsCounted: () => {}, itemsFailed: () => {} };
 

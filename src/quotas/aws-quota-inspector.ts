@@ -35,7 +35,7 @@ export class AwsQuotaInspector implements QuotaInspector {
       try {
         return quotaOf(await this.#quotas.send(new GetServiceQuotaCommand(name)));
       } catch (error) {
-        // Service Quotas may know only the default of a quota that was never raised.
+        // For a quota that was never raised, Service Quotas may know only the default.
         if (errorNameOf(error) !== 'NoSuchResourceException') throw error;
         return quotaOf(await this.#quotas.send(new GetAWSDefaultServiceQuotaCommand(name)));
       }

@@ -1,7 +1,7 @@
 /**
  * Fast paths that avoid the JSON parser. If most of a text is the base64 of a large payload, `JSON.parse` takes half as
- * long as the encryption. Each function here returns either exactly what the plain code returns, or undefined. If the
- * result is undefined, the caller uses the plain code, which also reports what is wrong with a text.
+ * long as the encryption. Each function here returns exactly the result of the plain code, or undefined. If the result
+ * is undefined, the caller uses the plain code, which also reports what is wrong with a text.
  *
  * These functions decode the payload. Strict base64 contains no character that JSON forbids or escapes, so they need
  * not search for such characters.
@@ -51,8 +51,8 @@ const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/=]*)",)?"Data":"/;
 const CONTEXT_PREFIX = ',"context":';
 /**
- * The length of the part at the end of a body that is searched for a context. For a longer context, the plain code is
- * used.
+ * The maximum length of the part at the end of a body that is searched for a context. If the context is longer, the
+ * caller uses the plain code.
  */
 const MAX_CONTEXT_LENGTH = 512;
 const DATA_PREFIX = ',"Data":"';
@@ -105,7 +105,7 @@ export function cutPayload(text: string): { rest: Record<string, unknown>; data:
   const data = payloadAt(text, at + DATA_PREFIX.length, DATA_SUFFIX);
   if (data === undefined) return undefined;
   try {
-    // If the shortened text is an object with a member, the part that was cut off was another member of that object.
+    // If the shortened text is an object with a member, the removed part was another member of that object.
     const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
     return Object.keys(rest).length > 0 ? { rest, data } : undefined;
   } catch {

@@ -90,7 +90,10 @@ function byNameBytes(a: Entry, b: Entry): number {
   return isAscii ? Number(a.name > b.name) * 2 - 1 : Buffer.from(a.name).compare(Buffer.from(b.name));
 }
 
-/** Writes everything into one buffer. A separate buffer for each part would take half as long as the proof itself. */
+/**
+ * Writes everything into one buffer. Creating a separate buffer for each part would take half as long as the proof
+ * itself.
+ */
 function encode(head: Buffer, path: string, entries: readonly Entry[]): Buffer {
   const pathBytes = Buffer.byteLength(path);
   let size = head.length + 4 + pathBytes + 4 + 4 + SEAL_OVERHEAD_BYTES + 1;

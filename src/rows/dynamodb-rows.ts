@@ -45,7 +45,8 @@ interface ItemRow extends Row {
 }
 
 /**
- * With small pages, little work is lost if a run is killed. With 64 writes at a time, a page takes well under a second.
+ * With small pages, a run that is killed loses little work. With 64 concurrent writes, a page takes well under a
+ * second.
  */
 const PAGE_ITEMS = 1000;
 /** No caller waits for a run, so it can wait for a busy table. */
@@ -129,7 +130,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
         const name = errorNameOf(error);
         if (REFUSALS.has(name)) throw refusedItem();
         if (name !== 'ConditionalCheckFailedException') throw error;
-        // A write whose condition fails consumes units, too, but the response does not say how many.
+        // A write whose condition fails also consumes units, but the response does not say how many.
         await this.#writes?.spend(1);
         return 'changed';
       }

@@ -42,7 +42,7 @@ interface FileState {
   readonly changedMs: number;
 }
 
-/** How far the run has got, in bytes of both files and in lines. */
+/** The progress of the run, in bytes of both files and in lines. */
 interface Place {
   input: number;
   output: number;
@@ -113,7 +113,7 @@ export class JsonLinesRows implements RowSource<Line> {
     return 'written';
   }
 
-  /** No other writer changes a line. */
+  /** The file has no other writers, so a line cannot have changed. */
   async reread(line: Line): Promise<Line> {
     return line;
   }

@@ -42,7 +42,7 @@ export async function postgresPlaceOf(url: string): Promise<object> {
     const { host, port, database } = new Client({ connectionString: url });
     return { host, port, database };
   } catch (error) {
-    // The error itself has the URL, and so the password.
+    // The driver's error contains the URL, and so the password.
     throw invalidConfiguration([`the driver refuses DATABASE_URL (${errorNameOf(error)})`]);
   }
 }

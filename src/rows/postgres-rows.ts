@@ -130,8 +130,8 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
-    // Without the table's name, a name in ORDER BY would mean the text that the query returns, and 10 would come before
-    // 9.
+    // Without the table's name, a name in ORDER BY would refer to the text that the query returns. Then 10 would come
+    // before 9.
     const key = this.#key.map((name) => `source.${quoted(name)}`).join(', ');
     const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');
     const where = after === undefined ? '' : ` WHERE (${key}) > (${parameters})`;

@@ -6,7 +6,7 @@ const MAX_ATTEMPTS = 5;
 /** The upper bound of the random delay before the first retry, in milliseconds. Each retry doubles it. */
 const FIRST_DELAY_MS = 50;
 
-/** The error for a message that SQS did not confirm. SQS may have received it nevertheless. */
+/** The error for a message that SQS did not confirm. SQS may nevertheless have received it. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
   /** Whether the queue rejected the message's content. In that case a retry cannot help. */

@@ -1,6 +1,6 @@
 import type { OutgoingMessage } from './message.ts';
 
-/** Why SQS did not confirm a message. The queue may have received it nevertheless. */
+/** Why SQS did not confirm a message. The queue may nevertheless have received it. */
 export interface SendFault {
   /** The name of the SQS error or the network error. The error's text is omitted, because it may quote the message. */
   readonly errorName: string;

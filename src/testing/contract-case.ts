@@ -16,7 +16,7 @@ export interface ContractCase {
  */
 export type Opener<T> = () => T | Promise<T>;
 
-/** Options of a contract. Each of them causes a fault that only the author of a plug-in can cause. */
+/** Options of a contract. Each option causes a fault that only a plug-in's author can cause. */
 export interface ContractOptions<T> {
   /** Makes a plug-in whose service is down. Without it, the cases about outages are omitted. */
   readonly openFailing?: Opener<T>;
@@ -45,14 +45,14 @@ export function checkedOptions<O extends object>(open: unknown, options: O, type
   return optionsOf<O>(options, 'options', types);
 }
 
-/** A case that the contract contains only if the author has passed the function that the case needs. */
+/** A case that needs an optional function. The contract contains the case only if the author passes this function. */
 export function caseWith<F>(given: F | undefined, name: string, run: (given: F) => Promise<void>): ContractCase[] {
   return given === undefined ? [] : [{ name, run: () => run(given) }];
 }
 
 /**
  * Checks that work rejects with a KeyfoldError of one of these codes, and returns the error.
- * @throws Error with what happened instead
+ * @throws Error that says what happened instead
  */
 export async function mustFailWith(
   work: Promise<unknown>,
@@ -70,7 +70,7 @@ export async function mustFailWith(
 /** The calls that a case makes. It may need another plug-in to prepare them. */
 type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
 
-/** The case which checks that an aborted deadline ends each of these calls. */
+/** The case that checks that an aborted deadline ends each of these calls. */
 export function abortCase<T>(open: Opener<T>, calls: Calls<T>): ContractCase {
   return {
     name: 'answers a call under an aborted deadline, or rejects with the reason of its signal',
@@ -95,7 +95,7 @@ async function mustHonour(reason: Error, work: Promise<unknown> | undefined, nam
   });
 }
 
-/** The case which checks that an abort ends each of these calls, although the service never responds. */
+/** The case that checks that an abort ends each of these calls, although the service never responds. */
 export function hangCases<T>(openHanging: Opener<T> | undefined, calls: Calls<T>): ContractCase[] {
   const name = 'rejects with the reason of the signal if the deadline passes while its service does not answer';
   return caseWith(openHanging, name, async (open) => {

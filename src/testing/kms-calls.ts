@@ -18,7 +18,7 @@ export const FOREIGN: readonly Uint8Array[] = [
 /** The number of changed wraps that a case tries. A call may cost money. */
 const MAX_CHANGES = 128;
 
-/** Node shows only so many bytes of a Buffer: see `buffer.INSPECT_MAX_BYTES`. */
+/** The maximum number of bytes that Node shows of a Buffer: see `buffer.INSPECT_MAX_BYTES`. */
 const SHOWN_BUFFER_BYTES = 50;
 
 /** Wraps a key without a deadline. */
@@ -27,7 +27,7 @@ export async function wrap(kms: KeyManagementService, key: Uint8Array): Promise<
   return isUint8Array(answer) ? { wrapped: answer } : answer;
 }
 
-/** The key in a wrap, in the memory that the plug-in returned. */
+/** Returns the key that a wrap contains, in the memory that the plug-in returned. */
 export async function keyIn(kms: KeyManagementService, wrapped: Uint8Array): Promise<Buffer> {
   const unwrapped = await kms.unwrap(wrapped, noDeadline());
   assert.ok('key' in unwrapped, 'the wrap must unwrap');
@@ -66,7 +66,7 @@ export function flipped(wrapped: Uint8Array): Buffer[] {
   });
 }
 
-/** The wrap without some of its bytes, and with one byte more. */
+/** The wrap with some of its bytes removed, and the wrap with one more byte. */
 export function resized(wrapped: Uint8Array): Buffer[] {
   const whole = Buffer.from(wrapped);
   const cut = [whole.subarray(0, -1), whole.subarray(1), whole.subarray(0, whole.length / 2)];

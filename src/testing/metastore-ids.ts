@@ -7,7 +7,7 @@ import { mustEqual } from './must-equal.ts';
 
 const deadline = noDeadline();
 
-/** IDs that some collation, file system or pattern confuses with another ID in the list. */
+/** IDs that some collation, file system or pattern could confuse with another ID of the list. */
 const SIMILAR_IDS = [
   '_IK_tenant_ids',
   '_IK_Tenant_ids',

@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => bao.stop());
 
 describe.each(['asherah', 'keyfold'] as const)('with the key rows of %s', (first) => {
-  it("Asherah's Rust core and VaultKms each open what the other has sealed", async () => {
+  it("Asherah's Rust core and Keyfold open each other's records", async () => {
     const names = { service: `${first}-first`, product: 'vault' };
     await using asherah = startAsherahVault({ ...names, address: bao.url, token: ROOT, transitKey: 'shared' });
     const metastore = new MemoryMetastore();

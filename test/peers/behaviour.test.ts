@@ -35,18 +35,15 @@ beforeAll(async () => {
 afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
-  it.for([WEST, EAST])(
-    'leaves the failing region %s out of a System Key, but in Rust creates no key',
-    async (region) => {
-      const table = await shareTable(dynamoDb.endpoint, { core });
-      await using peer = await table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST });
-      kms.setFault(region, { kind: 'error', name: 'AccessDeniedException' });
-      const record = await peer.encrypt('tenant', PAYLOAD).catch(() => undefined);
-      kms.clearFaults();
-      const regions = record === undefined ? undefined : await wrapsOver(table, record);
-      expect(regions).toEqual(core === 'rust' ? undefined : [WEST, EAST].filter((other) => other !== region));
-    },
-  );
+  it.for([WEST, EAST])('leaves the failing region %s out of a System Key, or creates no key (Rust)', async (region) => {
+    const table = await shareTable(dynamoDb.endpoint, { core });
+    await using peer = await table.asherah({ environment: proxy.environment, regionMap, preferredRegion: WEST });
+    kms.setFault(region, { kind: 'error', name: 'AccessDeniedException' });
+    const record = await peer.encrypt('tenant', PAYLOAD).catch(() => undefined);
+    kms.clearFaults();
+    const regions = record === undefined ? undefined : await wrapsOver(table, record);
+    expect(regions).toEqual(core === 'rust' ? undefined : [WEST, EAST].filter((other) => other !== region));
+  });
 
   it('encrypts under a key that is dated in the future, but not under a revoked key', async () => {
     const { asherah, keyfold, change } = await shareTable(dynamoDb.endpoint, { core });

@@ -112,36 +112,36 @@ describe('SymmetricKey', () => {
   });
 
   it.for([
-    [{ ...KEY, classification: 'Top Secret' }, 'props.classification must match up to forty small letters'],
-    [{ ...KEY, administrators: ['admin'] }, 'props.administrators must match arn:aws'],
-    [{ ...KEY, administrators: [] }, 'props.administrators must match arn:aws'],
-    [{ ...KEY, administrators: ADMINISTRATOR }, 'props.administrators must be an array'],
-    [{ ...KEY, administrators: [7] }, 'props.administrators[0] must be a string'],
-    [{ ...KEY, name: 'aws-secret' }, 'props.name must match one to sixty letters'],
-    [{ ...KEY, policyRegions: ['Oregon'] }, 'props.policyRegions must match'],
-    [{ ...KEY, standing: 'former' }, "props.standing must be 'next' or 'current' or 'retired' or 'none'"],
-    [{ ...KEY, alias: 'secret' }, 'props has no option alias'],
-    [{ ...KEY, keyNumber: 0 }, 'props.keyNumber must be a whole number of at least 1'],
-    [{ ...KEY, keyNumber: 1.5 }, 'props.keyNumber must be a whole number of at least 1'],
-    [{ ...KEY, keyNumber: Number.NaN }, 'props.keyNumber must be a whole number of at least 1'],
+    ['props.classification must match up to forty small letters', { ...KEY, classification: 'Top Secret' }],
+    ['props.administrators must match arn:aws', { ...KEY, administrators: ['admin'] }],
+    ['props.administrators must match arn:aws', { ...KEY, administrators: [] }],
+    ['props.administrators must be an array', { ...KEY, administrators: ADMINISTRATOR }],
+    ['props.administrators[0] must be a string', { ...KEY, administrators: [7] }],
+    ['props.name must match one to sixty letters', { ...KEY, name: 'aws-secret' }],
+    ['props.policyRegions must match', { ...KEY, policyRegions: ['Oregon'] }],
+    ["props.standing must be 'next' or 'current' or 'retired' or 'none'", { ...KEY, standing: 'former' }],
+    ['props has no option alias', { ...KEY, alias: 'secret' }],
+    ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: 0 }],
+    ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: 1.5 }],
+    ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: Number.NaN }],
     [
-      { ...KEY, alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },
       'props.alarmTopicArn must be in the region of the stack',
+      { ...KEY, alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },
     ],
     [
-      { ...KEY, aliasTargetArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002' },
       'props.aliasTargetArn must be in the region of the stack',
+      { ...KEY, aliasTargetArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002' },
     ],
     [
-      { ...KEY, topicKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000003' },
       'props.topicKeyArn must be in the region of the stack',
+      { ...KEY, topicKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000003' },
     ],
-    [{ administrators: [ADMINISTRATOR] }, 'props.classification must be a string'],
     [
-      { ...KEY, administrators: Array<string>(81).fill(`${ADMINISTRATOR}-1`) },
       'props.administrators must have at most 4096 characters together, including commas.',
+      { ...KEY, administrators: Array<string>(81).fill(`${ADMINISTRATOR}-1`) },
     ],
-  ] as const)('refuses %o and names the option, not the value', ([props, message]) => {
+    ['props.classification must be a string', { administrators: [ADMINISTRATOR] }],
+  ] as const)('throws the error "%s…", which shows no value', ([message, props]) => {
     const error = (() => {
       try {
         return new SymmetricKey(stackOf(), 'Key', props as never);
@@ -192,15 +192,15 @@ describe('KeyTable', () => {
   });
 
   it.for([
-    [{ ...TABLE, tableName: 'a b' }, 'props.tableName must match'],
-    [{ ...TABLE, newReplicas: ['us-east-1'] }, 'props.newReplicas must be regions of props.replicaRegions.'],
-    [{ ...TABLE, replicaRegions: ['a', 'b', 'c', 'd'] }, 'props.replicaRegions must have at most three regions'],
-    [{ ...TABLE, writers: ['somebody'] }, 'props.writers must match'],
-    [undefined, 'props must be an object'],
-    [{ ...TABLE, replicaRegions: ['us-east-1', 'us-east-1'] }, 'props.replicaRegions must be distinct regions'],
-    [{ ...TABLE, replicaRegions: ['us-west-2'] }, 'props.replicaRegions must be distinct regions'],
-    [{ ...TABLE, replicaRegions: [''] }, 'props.replicaRegions must be distinct regions'],
-  ] as const)('refuses %o', ([props, message]) => {
+    ['props.tableName must match', { ...TABLE, tableName: 'a b' }],
+    ['props.newReplicas must be regions of props.replicaRegions.', { ...TABLE, newReplicas: ['us-east-1'] }],
+    ['props.replicaRegions must have at most three regions', { ...TABLE, replicaRegions: ['a', 'b', 'c', 'd'] }],
+    ['props.writers must match', { ...TABLE, writers: ['somebody'] }],
+    ['props must be an object', undefined],
+    ['props.replicaRegions must be distinct regions', { ...TABLE, replicaRegions: ['us-east-1', 'us-east-1'] }],
+    ['props.replicaRegions must be distinct regions', { ...TABLE, replicaRegions: ['us-west-2'] }],
+    ['props.replicaRegions must be distinct regions', { ...TABLE, replicaRegions: [''] }],
+  ] as const)('throws the error "%s…"', ([message, props]) => {
     expect(() => new KeyTable(stackOf(), 'Table', props as never)).toThrow(message);
   });
 });

@@ -31,16 +31,64 @@ afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
   it.for([
-    { regions: [WEST], moved: [WEST], configured: 'alias', before: false, after: true },
-    { regions: [WEST], moved: [WEST], configured: 'old', before: true, after: false },
-    { regions: [WEST], moved: [WEST], configured: 'next', before: false, after: true },
-    { regions: BOTH, moved: BOTH, configured: 'alias', before: false, after: true },
-    { regions: BOTH, moved: BOTH, configured: 'old', before: true, after: false },
-    { regions: BOTH, moved: BOTH, configured: 'next', before: false, after: true },
-    { regions: BOTH, moved: [EAST], configured: 'alias', before: true, after: true },
-    { regions: BOTH, moved: [EAST], configured: 'old', before: true, after: true },
+    {
+      moves: 'its only region',
+      by: 'alias',
+      regions: [WEST],
+      moved: [WEST],
+      configured: 'alias',
+      before: false,
+      after: true,
+    },
+    {
+      moves: 'its only region',
+      by: 'old key',
+      regions: [WEST],
+      moved: [WEST],
+      configured: 'old',
+      before: true,
+      after: false,
+    },
+    {
+      moves: 'its only region',
+      by: 'new key',
+      regions: [WEST],
+      moved: [WEST],
+      configured: 'next',
+      before: false,
+      after: true,
+    },
+    { moves: 'both regions', by: 'alias', regions: BOTH, moved: BOTH, configured: 'alias', before: false, after: true },
+    { moves: 'both regions', by: 'old key', regions: BOTH, moved: BOTH, configured: 'old', before: true, after: false },
+    {
+      moves: 'both regions',
+      by: 'new key',
+      regions: BOTH,
+      moved: BOTH,
+      configured: 'next',
+      before: false,
+      after: true,
+    },
+    {
+      moves: 'one of two regions',
+      by: 'alias',
+      regions: BOTH,
+      moved: [EAST],
+      configured: 'alias',
+      before: true,
+      after: true,
+    },
+    {
+      moves: 'one of two regions',
+      by: 'old key',
+      regions: BOTH,
+      moved: [EAST],
+      configured: 'old',
+      before: true,
+      after: true,
+    },
   ] as const)(
-    'can read after a maintenance run if the keys in $moved of $regions are replaced (configured key: $configured)',
+    'configured with the $by, reads as documented before and after maintenance if the key in $moves is replaced',
     async ({ regions, moved, configured, before, after }) => {
       for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
         const world = await setUp(core, regions);
@@ -91,7 +139,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
   });
 });
 
-it('Asherah Rust with a single KmsKeyId can read System Keys after the maintenance has added a wrap for a second region', async () => {
+it('Asherah Rust with a single KmsKeyId can read System Keys after maintenance has added a wrap for a second region', async () => {
   const world = await setUp('rust', BOTH, true);
   const record = await world.seal('asherah', [WEST]);
   await world.maintain(BOTH);

@@ -127,7 +127,7 @@ it.for(ASHERAHS)('lets Asherah %s take over: it opens every record, and Keyfold 
   expect(reportOf(after)).toMatchObject({ records: 6, opens: 4, needsContext: 2, unreadable: 0 });
 });
 
-it('opens every record, shows that none is left, and opens a backup from the exported key rows', async () => {
+it('the steps of the page open every record, and a backup still opens with the exported key rows', async () => {
   table = await shareTable(dynamoDb.endpoint, { core: 'go' });
   for (const tenant of TENANTS) {
     const sealed = await service()

@@ -75,7 +75,7 @@ it('OpenBao wraps the System Key, and opens it for a cold process', async () => 
   ]);
 });
 
-it('prints only what is true with OpenBao, and a command that rotates the transit key', async () => {
+it('npm start prints only what is true with OpenBao, and a command that rotates the transit key', async () => {
   expect(world.greeting).not.toMatch(/KMS|region|--data|us-west-2/);
   const { answer: record } = await encrypt();
   const [, commands = ''] = /^3\. Rotate.*\n +(.*)$/m.exec(world.greeting) ?? [];

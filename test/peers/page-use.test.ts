@@ -89,7 +89,7 @@ describe('each step on the page', () => {
     expect(await isDone(/Replace a tenant's key/)).toBe(true);
   });
 
-  it('encrypts first if it needs a record and there is none', async () => {
+  it('encrypts first if it needs a record that does not exist yet', async () => {
     await step(/Lose a KMS region/);
     await underTest.said(/^Decrypted/);
     expect(await page.locator('#opened').innerText()).toBe('4111 1111 1111 1111');
@@ -165,7 +165,7 @@ describe('the page after a request that needs no key', () => {
     underTest.complaints.length = 0;
   });
 
-  it('does not look as it does after a request whose keys were in memory', async () => {
+  it('looks different from the page after a request whose keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
     expect(await why()).toBe('No call: the keys were in memory.');

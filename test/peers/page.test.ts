@@ -262,7 +262,7 @@ describe.each([
   [360, 'light'],
   [360, 'dark'],
 ] as const)('the page at %i pixels in %s mode', (width, scheme) => {
-  it('has no accessibility fault that axe reports, and does not scroll sideways', async () => {
+  it('has no accessibility problem that axe finds, and does not scroll sideways', async () => {
     await page.context().close();
     await open(width, scheme);
     const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');

@@ -81,11 +81,16 @@ describe('columns', () => {
     expect((await source.reread(row as Row))?.cells.get('card')).toEqual(after);
   });
 
-  it.for(['TEXT', 'JSON', 'JSONB', 'document'])('reads NULL, and null in JSON, as absent: %s', async (type) => {
-    const source = await openTable(`id INT PRIMARY KEY, card ${type}`);
-    await pool.query('INSERT INTO rows VALUES (1, $1), (2, NULL), (3, \'"null"\')', [type === 'TEXT' ? null : 'null']);
-    expect((await rowsOf(source)).map(({ cells }) => cells.size)).toEqual([0, 0, 1]);
-  });
+  it.for(['TEXT', 'JSON', 'JSONB', 'document'])(
+    'reads NULL, and null in JSON, as absent in a column of type %s',
+    async (type) => {
+      const source = await openTable(`id INT PRIMARY KEY, card ${type}`);
+      await pool.query('INSERT INTO rows VALUES (1, $1), (2, NULL), (3, \'"null"\')', [
+        type === 'TEXT' ? null : 'null',
+      ]);
+      expect((await rowsOf(source)).map(({ cells }) => cells.size)).toEqual([0, 0, 1]);
+    },
+  );
 
   it.for(['CHAR(10)', 'VARCHAR(10)', 'short_text', 'BIT(3)', 'INT', 'region'])(
     'refuses a text that does not fit a column of type %s, and leaves the column as it was',
@@ -122,7 +127,7 @@ describe('keys', () => {
     ['long_text', 'a1', 'a2', 'a3'],
     ['secret', '\\x00ff', '\\x01', '\\xff'],
     ['TEXT COLLATE any_case', 'A1', 'a2', 'A3'],
-  ] as const)('finds the rows with a primary key of type %s, and goes on after one', async ([type, ...keys]) => {
+  ] as const)('finds rows by a primary key of type %s, and continues after a given row', async ([type, ...keys]) => {
     const source = await openTable(`id ${type} PRIMARY KEY, card TEXT`);
     const values = keys.filter((key) => key !== undefined);
     for (const key of values) await pool.query("INSERT INTO rows VALUES ($1, 'old')", [key]);
@@ -141,14 +146,14 @@ describe('keys', () => {
     ['INT', 'i'],
     ['TIMESTAMP', "'2026-01-01'::timestamp + i * interval '9 days'"],
     ['TEXT', 'i::text'],
-  ])('reads a table with a key of type %s in several pages, each row once', async ([type, value]) => {
+  ])('reads each row once from a table with several pages and a key of type %s', async ([type, value]) => {
     const source = await openTable(`id ${type} PRIMARY KEY, card TEXT`);
     await pool.query(`INSERT INTO rows SELECT ${value}, 'old' FROM generate_series(1, 2500) AS i`);
     const ids = (await rowsOf(source)).map(({ id }) => id);
     expect([ids.length, new Set(ids).size]).toEqual([2500, 2500]);
   });
 
-  it('reads a table with a composite key in several pages, each row once', async () => {
+  it('reads each row once from a table with several pages and a composite key', async () => {
     const source = await openTable('n INT, tenant CHAR(8), card TEXT, PRIMARY KEY (tenant, n)');
     await pool.query("INSERT INTO rows SELECT i, 't' || i % 3, 'old' FROM generate_series(1, 2500) AS i");
     const rows = await rowsOf(source);
@@ -161,7 +166,7 @@ describe('keys', () => {
   });
 });
 
-it('goes on reading if the server ends between two pages and starts again', async () => {
+it('a run continues if the server stops and restarts between two pages', async () => {
   const source = await openTable('id INT PRIMARY KEY, card TEXT');
   await pool.query("INSERT INTO rows SELECT i, 'old' FROM generate_series(1, 1500) AS i");
   let count = 0;

@@ -70,7 +70,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(await codeOf(reader.decryptJson(theirs))).toBe('RecordUnreadable');
   });
 
-  it('opens bound records that Keyfold has rewrapped, and bound compact records and fields as JSON', async () => {
+  it('opens records with a context after Keyfold has rewrapped them, or converted them to JSON', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     const old = await table
       .keyfold({ offsetMs: -100 * DAY_MS })

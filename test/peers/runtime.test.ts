@@ -278,9 +278,14 @@ describe('the log', () => {
     ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),
   ];
   const ours = ['TRACE', 'INFO', 'CRITICAL'].map((level) => ({ POWERTOOLS_LOG_LEVEL: level }));
-  it.for([...formats, ...ours.map((level) => ({ ...formats[3], ...level })), ...ours])(
-    'has all audit lines and metrics with the settings %j',
-    async (further: Readonly<Record<string, string>>) => {
+  const cases: readonly Readonly<Record<string, string>>[] = [
+    ...formats,
+    ...ours.map((level) => ({ ...formats[3], ...level })),
+    ...ours,
+  ];
+  it.for(cases.map((further) => [Object.values(further).join(', '), further] as const))(
+    'has all audit lines and metrics with the log format and levels %s',
+    async ([, further]) => {
       const seal = await cold('seal', further);
       const event = await sample('invoke-encrypt');
       for (const _ of ['cold', 'warm']) expect(await seal.invoke(event)).toHaveProperty('record');

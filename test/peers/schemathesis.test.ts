@@ -19,27 +19,27 @@ const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing']
   ['is down', { kind: 'down' }, 'KmsUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
   ['resets connections', { kind: 'reset' }, 'KmsUnavailable'],
-  ['answers garbage', { kind: 'garbage' }, 'KmsUnavailable'],
+  ['returns garbage', { kind: 'garbage' }, 'KmsUnavailable'],
   ['is slow', { kind: 'latency', ms: 20 }, 'nothing'],
-  ['is too slow', { kind: 'latency', ms: 60_000 }, 'DeadlineExceeded'],
-  ['throttles', { kind: 'throttle', perSecond: 0 }, 'KmsThrottled'],
+  ['exceeds the deadline', { kind: 'latency', ms: 60_000 }, 'DeadlineExceeded'],
+  ['throttles calls', { kind: 'throttle', perSecond: 0 }, 'KmsThrottled'],
   ['fails', { kind: 'error', name: 'KMSInternalException', status: 500 }, 'KmsUnavailable'],
-  ['fails now and then', { kind: 'error', name: 'KMSInternalException', status: 500, rate: 0.5 }, 'nothing'],
-  ['denies', { kind: 'error', name: 'AccessDeniedException' }, 'KmsMisconfigured'],
-  ['has the key disabled', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
+  ['sometimes fails', { kind: 'error', name: 'KMSInternalException', status: 500, rate: 0.5 }, 'nothing'],
+  ['denies access', { kind: 'error', name: 'AccessDeniedException' }, 'KmsMisconfigured'],
+  ['reports a disabled key', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
 ];
 
 /** The DynamoDB faults, in the same form. */
 const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'refuse' }, 'MetastoreUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
-  ['stalls in mid-answer', { kind: 'stall' }, 'DeadlineExceeded'],
-  ['answers garbage', { kind: 'garbage' }, 'MetastoreUnavailable'],
+  ['stalls in the middle of a response', { kind: 'stall' }, 'DeadlineExceeded'],
+  ['returns garbage', { kind: 'garbage' }, 'MetastoreUnavailable'],
   ['fails', { kind: 'error', name: 'InternalServerError', status: 500 }, 'MetastoreUnavailable'],
-  ['throttles', { kind: 'error', name: 'ThrottlingException', status: 400 }, 'DeadlineExceeded'],
-  ['denies', { kind: 'error', name: 'AccessDeniedException', status: 400 }, 'MetastoreUnavailable'],
-  ['does as asked and loses the answer', { kind: 'answer lost' }, 'MetastoreUnavailable'],
-  ['does as asked and does not answer', { kind: 'answer held back' }, 'DeadlineExceeded'],
+  ['throttles calls', { kind: 'error', name: 'ThrottlingException', status: 400 }, 'DeadlineExceeded'],
+  ['denies access', { kind: 'error', name: 'AccessDeniedException', status: 400 }, 'MetastoreUnavailable'],
+  ['executes calls but loses the responses', { kind: 'answer lost' }, 'MetastoreUnavailable'],
+  ['executes calls but never responds', { kind: 'answer held back' }, 'DeadlineExceeded'],
   [
     'has rows that do not parse',
     { kind: 'edited', edit: (answer) => answer.replaceAll(/"Key":\{"S":"[^"]*"/g, '"Key":{"S":"!"') },
@@ -135,13 +135,13 @@ it('a real record decrypts, and a generated one fails with a client error', asyn
   expect(await complaints('nothing')).toEqual([]);
 });
 
-it.for(KMS_FAULTS)('every answer to a generated request is documented while KMS %s', async ([, fault, expected]) => {
+it.for(KMS_FAULTS)('every response to a generated request is documented while KMS %s', async ([, fault, expected]) => {
   api.kms.setFault('us-west-2', fault);
   expect(await complaints(expected)).toEqual([]);
 });
 
 it.for(DYNAMODB_FAULTS)(
-  'every answer to a generated request is documented while DynamoDB %s',
+  'every response to a generated request is documented while DynamoDB %s',
   async ([, fault, expected]) => {
     proxy.faultOf = () => fault;
     expect(await complaints(expected)).toEqual([]);
@@ -164,11 +164,11 @@ describe('the check', () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   it.for([
-    ['another member', (text: string) => text.replaceAll('"rewrapped"', '"moved"')],
-    ['another status', (text: string) => text.replaceAll('"200":', '"201":')],
-    ['another type', (text: string) => text.replaceAll('"application/json":', '"application/cbor":')],
-    ['another header', (text: string) => text.replaceAll('"const": "no-store"', '"const": "public"')],
-  ] as const)('finds an undocumented answer with %s', async ([, change]) => {
+    ['an unknown member', (text: string) => text.replaceAll('"rewrapped"', '"moved"')],
+    ['an unknown status', (text: string) => text.replaceAll('"200":', '"201":')],
+    ['an unknown content type', (text: string) => text.replaceAll('"application/json":', '"application/cbor":')],
+    ['a different header', (text: string) => text.replaceAll('"const": "no-store"', '"const": "public"')],
+  ] as const)('finds an undocumented response with %s', async ([, change]) => {
     const document = join(folder, 'openapi.json');
     await writeFile(document, change(await readFile(DOCUMENT, 'utf8')));
     const other = startRounds(document, api.url);

@@ -71,15 +71,17 @@ function noteForeign(url: string): void {
 const CASES = [390, 1280].flatMap((width) => (['light', 'dark'] as const).map((scheme) => ({ width, scheme })));
 
 describe.for(CASES)('the site with a width of $width pixels and the $scheme color scheme', ({ width, scheme }) => {
-  it.for(['', 'reference/configuration.html', 'runbooks/', 'reference/library/keyfold.html'])(
-    'shows the page "%s" without a horizontal scroll bar',
-    async (path) => {
-      const page = await open(path, width, scheme);
-      expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
-      expect(await page.locator('html.dark').count()).toBe(scheme === 'dark' ? 1 : 0);
-      await page.close();
-    },
-  );
+  it.for([
+    ['home page', ''],
+    ['configuration page', 'reference/configuration.html'],
+    ['list of runbooks', 'runbooks/'],
+    ['library reference', 'reference/library/keyfold.html'],
+  ] as const)('shows the %s without a horizontal scroll bar', async ([, path]) => {
+    const page = await open(path, width, scheme);
+    expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+    expect(await page.locator('html.dark').count()).toBe(scheme === 'dark' ? 1 : 0);
+    await page.close();
+  });
 
   it('draws the diagrams on a page', async () => {
     const page = await open('explanation/how-it-works.html', width, scheme);

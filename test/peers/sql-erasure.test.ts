@@ -103,16 +103,20 @@ async function dates({ metastore }: World, partition = 'tenant'): Promise<(numbe
 }
 
 const CASES = [
-  ['PostgreSQL', { zone: 'UTC' }],
-  ['PostgreSQL', { zone: 'Asia/Kolkata' }],
-  ['PostgreSQL', { zone: 'America/New_York', types: { created: 'TIMESTAMPTZ', keyRecord: 'JSONB' } }],
-  ['MariaDB', { zone: '+00:00' }],
-  ['MariaDB', { zone: '+13:00' }],
-  ['MariaDB', { zone: '-12:00' }],
-  ['MariaDB', { zone: '+00:00', types: { created: 'DATETIME' } }],
+  ['PostgreSQL in the time zone UTC', 'PostgreSQL', { zone: 'UTC' }],
+  ['PostgreSQL in the time zone Asia/Kolkata', 'PostgreSQL', { zone: 'Asia/Kolkata' }],
+  [
+    'PostgreSQL with the column types TIMESTAMPTZ and JSONB',
+    'PostgreSQL',
+    { zone: 'America/New_York', types: { created: 'TIMESTAMPTZ', keyRecord: 'JSONB' } },
+  ],
+  ['MariaDB in the time zone +00:00', 'MariaDB', { zone: '+00:00' }],
+  ['MariaDB in the time zone +13:00', 'MariaDB', { zone: '+13:00' }],
+  ['MariaDB in the time zone -12:00', 'MariaDB', { zone: '-12:00' }],
+  ['MariaDB with the column type DATETIME', 'MariaDB', { zone: '+00:00', types: { created: 'DATETIME' } }],
 ] as const;
 
-describe.for(CASES)('an erasure on %s with %o', ([kind, options]) => {
+describe.for(CASES)('an erasure on %s', ([, kind, options]) => {
   let world: World;
   beforeEach(async () => {
     world = await setUp(kind, options);
@@ -149,7 +153,7 @@ describe.for(CASES)('an erasure on %s with %o', ([kind, options]) => {
     expect(now).toEqual(others);
   });
 
-  it('can be cancelled: every record opens again, and the next encrypt makes a new key', async () => {
+  it('can be cancelled, after which every record opens again and the next encrypt makes a new key', async () => {
     const { erase } = world;
     await erase();
     expect((await erase('--cancel')).code).toBe(0);
@@ -167,7 +171,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
   });
 
   it.for(KILLS)(
-    'that is killed in the step "%s" at write %i, %s the write, is completed by running it again',
+    'that is killed in the step "%s" (write %i, %s it) is completed by running it again',
     async ([step, n, when]) => {
       const { erase, clock, operator } = world;
       const options = step === 'begin' ? [] : [`--${step}`];
@@ -191,7 +195,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     },
   );
 
-  it('goes on where it stopped after the database server was killed', async () => {
+  it('continues where it stopped after the database server was killed', async () => {
     const { database, erase, operator, clock } = world;
     const { openDatabase } = operatorAdapters;
     const { server } = database;
@@ -217,7 +221,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
   });
 
-  it('reaches warm processes: one seals no longer than its check interval, and opens no longer than the maximum age and grace', async () => {
+  it('stops warm processes from sealing after the check interval, and from opening after the maximum age and grace period', async () => {
     const { service, erase, clock, records } = world;
     const warm = service().session('tenant');
     await warm.encrypt(PAYLOAD);
@@ -229,7 +233,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     for (const record of records) expect(await codeOf(warm.decrypt(record))).toBe('PartitionErased');
   });
 
-  it('is not undone by a process that was about to make a key, and asks about the key', async () => {
+  it('is not undone by a process that was about to make a key, and asks whether to delete that key', async () => {
     const { erase, metastore, clock } = world;
     const latest = (await metastore.loadLatest(idOf('tenant'), noDeadline())) as EnvelopeKeyRecord;
     await erase();
@@ -265,7 +269,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     expect(await answers(world)).toEqual(ERASED);
   });
 
-  it('needs only the rights that its page names', async () => {
+  it('needs only the rights that the how-to page lists', async () => {
     const { database, user, erase, clock } = world;
     const right = /GRANT .*DELETE.*(?=;)/g;
     const [ofPostgres = '', ofMySql = ''] = read('docs/how-to/erase-a-partition.md').match(right) ?? [];
@@ -285,7 +289,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     expect(await status(world)).toMatchObject({ state: 'deleted' });
   });
 
-  it('is reported by the maintenance when it is due', async () => {
+  it('is reported by maintenance when it is due', async () => {
     const { operator, metastore } = world;
     const emulator = await startKmsEmulator();
     process.env['AWS_ENDPOINT_URL_KMS'] = emulator.endpoint;
@@ -315,7 +319,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     await emulator.close();
   });
 
-  it('goes with the rows into DynamoDB, where the partition stays erased', async () => {
+  it('stays in effect after the rows are moved to DynamoDB', async () => {
     const { erase, operator, records } = world;
     await erase();
     const dynamoDb = await startDynamoDbLocal();

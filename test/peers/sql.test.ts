@@ -32,7 +32,7 @@ describe.for(KINDS)('%s', (kind) => {
   });
   afterAll(() => database.stop());
 
-  describe('with ids of 2,048 bytes', () => {
+  describe('with IDs of 2,048 bytes', () => {
     beforeAll(async () => {
       await database.createTable({ id: isPostgres ? 'TEXT' : 'VARBINARY(2048)' });
       await database.run('CREATE DATABASE empty');
@@ -294,7 +294,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.load(good.id, good.created, deadline)).toEqual(good);
     });
 
-    it('renews the wraps of System Keys in the maintenance, and keeps the other members of their rows', async () => {
+    it('lets maintenance renew the wraps of System Keys, and keeps the other members of their rows', async () => {
       const { metastore } = one;
       const row = keyRecord('_SK_svc_prod', Math.floor(Date.now() / 60_000) * 60, { proof: Buffer.alloc(32, 1) });
       await metastore.store(row, deadline);

@@ -68,14 +68,20 @@ function reportOf({ stdout }: CliRun): unknown {
 }
 
 const CASES = [
-  { core: 'go', kind: 'MariaDB', zone: '+00:00', types: {} },
-  { core: 'rust', kind: 'MariaDB', zone: '+05:30', types: {} },
-  { core: 'rust', kind: 'PostgreSQL', zone: 'Asia/Kolkata', types: { keyRecord: 'JSON' } },
-  { core: 'rust', kind: 'PostgreSQL', zone: 'UTC', types: { created: 'TIMESTAMPTZ', keyRecord: 'JSONB' } },
+  { core: 'go', kind: 'MariaDB', zone: '+00:00', columns: 'the usual types', types: {} },
+  { core: 'rust', kind: 'MariaDB', zone: '+05:30', columns: 'the usual types', types: {} },
+  { core: 'rust', kind: 'PostgreSQL', zone: 'Asia/Kolkata', columns: 'JSON', types: { keyRecord: 'JSON' } },
+  {
+    core: 'rust',
+    kind: 'PostgreSQL',
+    zone: 'UTC',
+    columns: 'TIMESTAMPTZ and JSONB',
+    types: { created: 'TIMESTAMPTZ', keyRecord: 'JSONB' },
+  },
 ] as const;
 
-describe.for(CASES)('Asherah $core on $kind ($zone, $types)', ({ core, kind, zone, types }) => {
-  it("can move its key table to DynamoDB, where Keyfold opens Asherah's records, and Asherah opens its own and Keyfold's", async () => {
+describe.for(CASES)('Asherah $core on $kind (time zone $zone, columns of $columns)', ({ core, kind, zone, types }) => {
+  it("can move its key table to DynamoDB, where it and Keyfold open each other's records", async () => {
     const database = databases[kind];
     await database.setTimeZone(zone);
     await database.createTable(types);

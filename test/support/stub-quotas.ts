@@ -17,7 +17,7 @@ const QUOTAS: Readonly<Record<string, object>> = {
   'L-AB614373': { Value: 40_000 },
 };
 
-/** AWS Service Quotas and Amazon CloudWatch in one region, as far as `keyfold doctor` calls them. */
+/** AWS Service Quotas and Amazon CloudWatch in one region, with only the actions that `keyfold doctor` calls. */
 export class StubQuotas {
   /** The use in two minutes of the last day, by region and then by the metric's resource or table. */
   readonly sums: Record<string, Record<string, readonly number[]>> = {};

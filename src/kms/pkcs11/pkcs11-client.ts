@@ -54,7 +54,9 @@ export class Pkcs11Client implements Region {
     return viewOf(answer.key);
   }
 
-  /** Calls the token. Logs in first if there is no session, and again if the call finds that the session has ended. */
+  /**
+   * Calls the token. Logs in first if there is no session. If the call finds that the session has ended, logs in again.
+   */
   async #call(action: KmsAction, call: TokenCall, deadline: Deadline): Promise<TokenAnswer> {
     const limits = { region: this.region, action, timeoutMs: this.#timeoutMs, now: this.#now };
     return withinAttempt(limits, deadline, async (attempt) => {

@@ -46,11 +46,11 @@ export interface Pkcs11 {
 
 export interface Pkcs11Driver {
   readonly PKCS11: new () => Pkcs11;
-  /** The number of the type "GCM parameters" in the package. */
+  /** The package's number for the type "GCM parameters". */
   readonly CK_PARAMS_AES_GCM: number;
 }
 
-/** Numbers of PKCS#11 2.40. */
+/** Constants from PKCS#11 2.40. */
 export const CKF_OS_LOCKING_OK = 0x2;
 export const CKF_SERIAL_SESSION = 0x4;
 export const CKF_ENCRYPT_AND_DECRYPT = 0x300;

@@ -1,6 +1,6 @@
 import type { FaultClass } from '../region-fault.ts';
 
-/** Why a token has not done what Keyfold asked. The worker thread sends it to the main thread. */
+/** Why a token did not complete a call. The worker thread sends it to the main thread. */
 export interface TokenFault {
   readonly faultClass: FaultClass;
   /** A PKCS#11 code (`CKR_…`), or Keyfold's own name for the fault. */
@@ -19,7 +19,7 @@ export class TokenError extends Error {
 
 /** The token has no session left, or no memory for one. */
 const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY']);
-/** The PIN, the key or the mechanism is not what Keyfold needs. */
+/** Faults of the configuration: the PIN, the key or the mechanism does not meet Keyfold's requirements. */
 const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
 /**
@@ -39,7 +39,7 @@ export function tokenFaultOf(error: unknown): TokenFault {
   return { faultClass: MISCONFIGURED.test(errorName) ? 'misconfigured' : 'unavailable', errorName };
 }
 
-/** Whether the bytes, and not the token, may have caused an error. */
+/** Whether an error may come from the bytes and not from the token. */
 export function isPerhapsCorrupt(error: unknown): boolean {
   return PERHAPS_CORRUPT.test(codeOf(error) ?? '');
 }

@@ -22,7 +22,7 @@ export class Pkcs11Library {
     this.#loadDriver = loadDriver;
   }
 
-  /** The number of the type "GCM parameters" in `pkcs11js`. */
+  /** The number that `pkcs11js` gives the type "GCM parameters". */
   get gcmParameters(): number | undefined {
     return this.#driver?.CK_PARAMS_AES_GCM;
   }
@@ -67,7 +67,7 @@ export class Pkcs11Library {
   }
 }
 
-/** Calls the library. Ignores the error with this code, which means that an earlier call did the same. */
+/** Calls the library. Ignores the error with this code, which means that an earlier call already did the same. */
 export function unlessAlready(code: string, call: () => void): void {
   try {
     call();

@@ -39,8 +39,8 @@ export interface Pkcs11KmsOptions {
    */
   readonly keyLabels: readonly string[];
   /**
-   * Finds the PIN of the user `CKU_USER`. It is called for each login. If the token refuses a PIN, Keyfold does not
-   * send the same PIN again, because tokens lock themselves after a few wrong PINs.
+   * Returns the PIN of the user `CKU_USER`. Keyfold calls this function for each login. If the token refuses a PIN,
+   * Keyfold does not send the same PIN again, because tokens lock themselves after a few wrong PINs.
    */
   readonly pin: () => string | Promise<string>;
   /** Default: `CKM_AES_GCM` if the token has it, otherwise `CKM_AES_KEY_WRAP_PAD`. */

@@ -18,7 +18,7 @@ export function threadOf(library: string): Pkcs11Thread {
   return thread;
 }
 
-/** Sends calls to a separate thread, which starts with the first call. It does not keep the process alive. */
+/** Sends calls to a separate thread. The thread starts with the first call, and does not keep the process alive. */
 class Pkcs11Thread {
   readonly #library: string;
   readonly #waiting = new Map<number, (answer: TokenAnswer) => void>();
@@ -30,7 +30,7 @@ class Pkcs11Thread {
   }
 
   /**
-   * Calls the library. The thread makes one call at a time. It does not stop a call if the caller no longer waits.
+   * Calls the library. The thread makes one call at a time. A call continues even if its caller stops waiting.
    * @throws the signal's reason if the signal aborts first. A key that arrives after that is zeroed.
    */
   async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
@@ -49,7 +49,7 @@ class Pkcs11Thread {
   }
 
   #start(): Worker {
-    // In the package, the bundled worker is beside the bundle of this file.
+    // In the package, the bundled worker is in the same folder as this file's bundle.
     const file = new URL(`pkcs11-worker${extname(import.meta.url)}`, import.meta.url);
     // Some of Node's own options forbid running a file, for example `--input-type`.
     const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });

@@ -36,7 +36,7 @@ export interface TokenSettings {
   readonly mechanism: Pkcs11Mechanism | undefined;
 }
 
-/** What the main thread asks the worker thread to do. */
+/** A call from the main thread to the worker thread. */
 export type TokenCall =
   | { readonly op: 'connect'; readonly pin: string }
   | { readonly op: 'wrap'; readonly key: Uint8Array }
@@ -50,7 +50,7 @@ export type TokenAnswer =
   | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
   | { readonly op: 'failed'; readonly fault: TokenFault };
 
-/** A session with the token, after a login. */
+/** A session with the token, in which Keyfold is logged in. */
 interface Session {
   readonly hsm: Pkcs11;
   readonly handle: Handle;
@@ -71,7 +71,7 @@ const SESSION_KEY: readonly Attribute[] = [
   { type: CKA_SENSITIVE, value: false },
   { type: CKA_EXTRACTABLE, value: true },
 ];
-/** The buffer is this much larger than its input, because a mechanism adds bytes. */
+/** The buffer has this many more bytes than its input, because a mechanism adds bytes. */
 const MORE_BYTES = 64;
 
 const PIN_INCORRECT = 'CKR_PIN_INCORRECT';
@@ -90,7 +90,7 @@ export class Pkcs11Token {
     this.#library = library;
   }
 
-  /** Does what the main thread asks for. Never throws. */
+  /** Makes a call for the main thread. Never throws. */
   answer(call: TokenCall): TokenAnswer {
     try {
       if (call.op === 'connect') {
@@ -189,8 +189,8 @@ export class Pkcs11Token {
   }
 
   /**
-   * Whether the token opens what it has just wrapped. If it does, but does not open other bytes, those bytes are at
-   * fault.
+   * Whether the token opens a key that it has just wrapped. If it does, the token works, so other bytes that it cannot
+   * open are at fault.
    */
   #works(session: Session): boolean {
     try {
@@ -262,8 +262,7 @@ function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
     { type: CKA_VALUE_LEN },
   ]);
   if (extractable?.value[0] !== 0) throw new TokenError('misconfigured', 'KeyExtractable');
-  // The value is a number in the machine's byte order. Among the AES key lengths, only the number 32 contains this
-  // byte.
+  // The value is a number in the machine's byte order. The byte 32 occurs in no other AES key length.
   if (length === undefined || !length.value.includes(KEY_BYTES)) throw new TokenError('misconfigured', 'KeyTooShort');
   keys.set(label, key);
   return key;

@@ -7,7 +7,7 @@ export interface Pkcs11Wrap {
   readonly mechanism: Pkcs11Mechanism;
   /** The label of the key that has wrapped it. */
   readonly keyLabel: string;
-  /** With GCM: the nonce of 12 bytes, the ciphertext and the tag of 16 bytes. */
+  /** With GCM, these bytes are the nonce of 12 bytes, the ciphertext and the tag of 16 bytes. */
   readonly bytes: Buffer;
 }
 

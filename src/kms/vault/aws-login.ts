@@ -8,7 +8,7 @@ interface AwsLogin {
   readonly credentials: Credentials;
   /** If undefined, Vault sends the request to the global endpoint of STS. */
   readonly region?: string | undefined;
-  /** The value of the header that this Vault server requires, so that another server cannot use the request. */
+  /** The header value that this Vault server requires. It prevents another server from using the request. */
   readonly serverId?: string | undefined;
 }
 

@@ -4,7 +4,7 @@ import type { VaultAnswer } from './vault-http.ts';
 
 /** The error messages of Vault and OpenBao for a ciphertext that no version of the key can open. */
 const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base64/i;
-/** The ciphertext's version is below `min_decryption_version`, was trimmed, or is newer than the key. */
+/** The ciphertext's key version is below `min_decryption_version`, was trimmed, or does not exist yet. */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
 const KEY_NOT_FOUND = /key not found/i;
 /** Responses of a standby node that does not forward requests. */

@@ -56,7 +56,7 @@ export class VaultToken {
     return loaded.value;
   }
 
-  /** If the login fails, a token that has not expired still serves. */
+  /** If the login fails, use the former token for as long as it has not expired. */
   async #load(action: KmsAction, deadline: Deadline): Promise<Token> {
     const held = this.#token !== undefined && this.#isFresh(this.#token, 1) ? this.#token : undefined;
     const renewed = held && (await this.#renew(held, action, deadline));

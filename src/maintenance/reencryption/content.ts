@@ -54,14 +54,14 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Makes the cell for a record. The record is written as bytes if the cell that it replaces held bytes. */
+/** Creates the cell for a record. If the replaced cell held bytes, the record is written as bytes. */
 export function recordCell(record: DataRowRecord, form: RecordForm, kind: CompactKind, replaced: Cell): Cell {
   const compact = form === 'compact' ? encodeCompactRecord(record, kind) : undefined;
   const text = compact ?? encodeDataRowRecord(record);
   return form === 'object' ? { kind: 'json', text } : textCell(text, replaced);
 }
 
-/** Writes a changed document into the cell that held it. */
+/** Writes a changed document back to its cell. */
 export function documentCell(text: string, replaced: Cell): Cell {
   return replaced.kind === 'json' ? { kind: 'json', text } : textCell(text, replaced);
 }

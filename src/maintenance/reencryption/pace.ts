@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../async/clock.ts';
 
-/** Limits how much is spent per second, such as rows or capacity units. An idle second does not count for later. */
+/** Limits how much is spent per second, such as rows or capacity units. Idle time earns no extra allowance. */
 export class Pace {
   readonly #perSecond: number;
   readonly #now: Clock;
@@ -13,7 +13,7 @@ export class Pace {
     this.#now = now;
   }
 
-  /** Spends an amount. Resolves when enough time has passed for everything that was spent before. */
+  /** Spends an amount. Resolves when enough time has passed for all earlier amounts. */
   async spend(amount: number): Promise<void> {
     const nowMs = this.#now();
     // If the clock steps back, the old end would be too far ahead, by the size of the step.

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyfoldError } from '../../errors.ts';
 import { SourceFault } from './rows.ts';
 
-/** The waits before the further attempts. They add up to about half a minute. After that, the run stops. */
+/** The delays before the retries. They add up to about half a minute. After that, the run stops. */
 const MAX_ATTEMPTS = 9;
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 10_000;
 
-/** Repeats the work as long as its error is transient. */
+/** Repeats the work while its error is transient. */
 export async function retried<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {

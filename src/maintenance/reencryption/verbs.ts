@@ -24,7 +24,7 @@ export type Verb = (typeof VERBS)[number];
 export const PLAINTEXT_FORMS = ['text', 'base64'] as const;
 export type PlaintextForm = (typeof PLAINTEXT_FORMS)[number];
 
-/** Opens ciphertexts from the AWS KMS action `Encrypt`. */
+/** Opens ciphertexts that AWS KMS made with `Encrypt`. */
 export interface CiphertextOpener {
   /**
    * @returns the plaintext, which the caller zeroes
@@ -106,7 +106,7 @@ export class Verbs {
     const { verb } = this.#options;
     if (verb === 'open') return this.#plaintextCell(await (bound ?? session).decrypt(record), kind, cell);
     if (verb === 'seal') {
-      // The cell is already sealed: another run or another writer has sealed it.
+      // Another run or another writer has already sealed the cell.
       (await (bound ?? session).decrypt(record)).fill(0);
       keys.push(record.key.parent as KeyMeta);
       return undefined;
@@ -193,7 +193,7 @@ export class Verbs {
     const plaintext = await (isBound ? sealing : session).decrypt(record);
     try {
       const { created } = record.key;
-      // A record that is dated too far ahead could have been sealed at any time.
+      // If a record is dated too far ahead, its date does not show when it was sealed.
       const isNew = created >= this.#since && !isDatedAhead(created, this.#dependencies.now());
       const isFresh = isNew && isBound === (bound !== undefined);
       if (isFresh && (await rewrapped(session, record)) === undefined) return undefined;
@@ -259,7 +259,7 @@ export function keysOf({ cells }: Row): KeyMeta[] | undefined {
   }
 }
 
-/** @returns undefined if the record is already under the latest key */
+/** @returns undefined if the record is already sealed under the latest key */
 async function rewrapped(session: Session, record: DataRowRecord): Promise<DataRowRecord | undefined> {
   const result = await session.rewrap(record);
   return result.rewrapped ? result.record : undefined;

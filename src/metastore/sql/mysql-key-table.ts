@@ -159,7 +159,7 @@ class Connections implements SqlPool<MySqlConnection> {
     return this.#pool.getConnection();
   }
 
-  /** The driver wraps its connection in a new object for each use. */
+  /** The driver wraps its connection in a new object each time it hands out the connection. */
   identityOf(connection: MySqlConnection): object {
     return connection.connection ?? connection;
   }
@@ -201,8 +201,8 @@ class Connections implements SqlPool<MySqlConnection> {
 }
 
 /**
- * After these errors, the connection is unusable. Either the server ends it, or the server is read-only. In the second
- * case, a new connection after a failover leads to the new primary server.
+ * After these errors, the connection is unusable. Either the server ends it, or the server is read-only. If the server
+ * is read-only after a failover, a new connection leads to the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_SERVER_SHUTDOWN',

@@ -35,7 +35,7 @@ interface Answer {
 /** Returns rows as arrays of PostgreSQL's text values, even if the caller has set parsers. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
-// Some collations consider other IDs equal to this one. The second condition compares the IDs byte by byte.
+// Some collations treat other IDs as equal to this one. The second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
 const COLUMNS = `extract(epoch FROM created::timestamptz)::text, left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;

@@ -1,6 +1,6 @@
 import { errorNameOf, KeyfoldError } from '../../errors.ts';
 
-/** What a failed query says about its connection and about another attempt. */
+/** Describes the effect of a failed query on its connection, and whether another attempt may succeed. */
 export interface SqlFault {
   /** The error code of the database or of the system. The text of the error is omitted, because it can quote values. */
   readonly name: string;
@@ -12,7 +12,7 @@ export interface SqlFault {
   readonly isTransient: boolean;
 }
 
-/** The code of a driver's error, or the name of its class if it has no code. */
+/** The code of a driver's error. If the error has no code, the name of its class. */
 export function faultName(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);

@@ -3,10 +3,10 @@ import type { KeyRow } from '../../maintenance/key-table.ts';
 import { keyKindOf, type KeyId } from '../../records/ids.ts';
 import { readKeyRow, type SqlKeyRow } from './key-record.ts';
 
-/** The place of a row in the order of the primary key. */
+/** The position of a row in the order of the primary key. */
 export interface SqlCursor {
   readonly id: string;
-  /** The column `created` as the database writes it. */
+  /** The column `created` in the database's own format. */
   readonly date: string;
 }
 
@@ -15,7 +15,7 @@ export type SqlPageRow = SqlKeyRow & SqlCursor;
 
 /** A table that is read page by page, in the order of its primary key. */
 export interface SqlPages {
-  /** The first rows after a place, or the first rows of the table. */
+  /** Reads the first rows after a position, or the first rows of the table. */
   page(after: SqlCursor | undefined, limit: number, deadline: Deadline): Promise<SqlPageRow[]>;
 }
 

@@ -25,12 +25,14 @@ it('guardHandler guards each agent of a client only once', () => {
   expect(listeners()).toEqual(before.map((count) => count + 1));
 });
 
-it.for([undefined, {}, { httpHandlerConfigs: () => undefined }, { httpHandlerConfigs: () => ({ httpAgent: {} }) }])(
-  'guardHandler ignores a request handler without agents: %o',
-  (handler) => {
-    expect(() => guardHandler(handler)).not.toThrow();
-  },
-);
+it.for([
+  ['no request handler', undefined],
+  ['a request handler that shows no configuration', {}],
+  ['a request handler without a configuration', { httpHandlerConfigs: (): undefined => undefined }],
+  ['a request handler with an unknown kind of agent', { httpHandlerConfigs: () => ({ httpAgent: {} }) }],
+] as const)('guardHandler accepts %s', ([, handler]) => {
+  expect(() => guardHandler(handler)).not.toThrow();
+});
 
 it('the freeze guard runs its timer only while connections are open', async () => {
   const server = createServer((_, response) => response.end());

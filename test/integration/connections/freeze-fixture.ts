@@ -21,7 +21,7 @@ export const ROLES: readonly Role[] = [
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies in front of DynamoDB, of SQS, and of one more server, which is Lambda, the API or Vault. */
+  /** Proxies in front of DynamoDB, SQS, and a third server, which is Lambda, the API or Vault. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -84,7 +84,7 @@ export class FreezeFixture {
     return FrozenProcess.start(this.#worker, role, { ...this.#settings, ...settings });
   }
 
-  /** The number of open connections to the server that has the most. */
+  /** The number of open connections to the server with the most connections. */
   get mostOpen(): number {
     return Math.max(...this.proxies.map(({ open }) => open));
   }

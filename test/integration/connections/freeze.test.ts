@@ -64,17 +64,17 @@ describe.for(ROLES)('a process with the role %s', (role) => {
 });
 
 describe.for([
-  ['api', /Query/],
-  ['api', /PutItem/],
-  ['queue', /GetItem|Query/],
-  ['queue', /SendMessageBatch/],
-  ['direct', /./],
-  ['HTTP', /./],
-] as const)('a process with the role %s that is frozen while it waits for the response to %s', ([role, hold]) => {
+  ['api', 'a DynamoDB query', /Query/],
+  ['api', 'a DynamoDB write', /PutItem/],
+  ['queue', 'a DynamoDB read', /GetItem|Query/],
+  ['queue', 'a batch sent to SQS', /SendMessageBatch/],
+  ['direct', 'a Lambda invocation', /./],
+  ['HTTP', 'an HTTP request', /./],
+] as const)('the %s process, frozen while it waits for the response to %s,', ([role, , hold]) => {
   it.for([
     ['no part', false],
     ['all but the last byte', true],
-  ] as const)('repeats the request on a new connection if %s of the answer has arrived', async ([, isTruncating]) => {
+  ] as const)('repeats the request on a new connection if %s of the response has arrived', async ([, isTruncating]) => {
     // The result must come before SQS's request timeout of 5 s, which would hide a missing guard.
     const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
     await process.serve(1);

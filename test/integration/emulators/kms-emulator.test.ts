@@ -104,7 +104,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(stranger.send(new EnableKeyRotationCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
   });
 
-  it('CreateKey refuses a request that gives the kind of key under its old and its new name', async () => {
+  it('CreateKey refuses a request that has both KeySpec and its old name CustomerMasterKeySpec', async () => {
     const kind = { KeySpec: 'SYMMETRIC_DEFAULT', CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT' } as const;
     expect(await nameOf(kms.send(new CreateKeyCommand(kind)))).toBe('ValidationException');
   });
@@ -342,36 +342,41 @@ describe('KMS emulator: JSON protocol', () => {
   });
 
   it.for([
-    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"!!!!"}', 'SerializationException'],
-    ['TrentService.Encrypt', '{"KeyId":7,"Plaintext":"eA=="}', 'SerializationException'],
+    ['a plaintext that is not base64', '{"KeyId":"alias/test","Plaintext":"!!!!"}'],
+    ['a number as the key ID', '{"KeyId":7,"Plaintext":"eA=="}'],
+    ['an array as the encryption context', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":["a"]}'],
+    ['a number in the encryption context', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":{"a":5}}'],
+    ['a number as the encryption context', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}'],
+    ['a string as DryRun', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}'],
+    ['an array as its body', '[]'],
+    ['a body that is not JSON', '{'],
+  ])('Encrypt fails with SerializationException for %s', async ([, body]) => {
+    const answer = await call('TrentService.Encrypt', body ?? '');
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ __type: 'SerializationException' });
+  });
+
+  it.for([
     [
+      'an unknown member',
       'TrentService.Encrypt',
-      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":["a"]}',
-      'SerializationException',
+      '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}',
+      'ValidationException',
     ],
+    ['an unknown action', 'TrentService.constructor', '{}', 'UnknownOperationException'],
     [
-      'TrentService.Encrypt',
-      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":{"a":5}}',
-      'SerializationException',
+      'an action without its prefix',
+      'Encrypt',
+      '{"KeyId":"alias/test","Plaintext":"eA=="}',
+      'UnknownOperationException',
     ],
-    [
-      'TrentService.Encrypt',
-      '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}',
-      'SerializationException',
-    ],
-    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}', 'SerializationException'],
-    ['TrentService.Encrypt', '{"KeyId":"alias/test","Plaintext":"eA==","Colour":"red"}', 'ValidationException'],
-    ['TrentService.Encrypt', '[]', 'SerializationException'],
-    ['TrentService.Encrypt', '{', 'SerializationException'],
-    ['TrentService.constructor', '{}', 'UnknownOperationException'],
-    ['Encrypt', '{"KeyId":"alias/test","Plaintext":"eA=="}', 'UnknownOperationException'],
-  ])('%s with the body %j fails with %s', async ([target, body, name]) => {
+  ])('a request with %s fails with $3', async ([, target, body, name]) => {
     const answer = await call(target ?? '', body ?? '');
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ __type: name });
   });
 
-  it('a member with the value null counts as absent', async () => {
+  it('a member whose value is null counts as absent', async () => {
     const body = '{"KeyId":"alias/test","Plaintext":"eA==","GrantTokens":null}';
     expect((await call('TrentService.Encrypt', body)).status).toBe(200);
   });
@@ -395,14 +400,14 @@ describe('KMS emulator: data file', () => {
 
 describe('KMS emulator: faults', () => {
   it.for([
-    [{ kind: 'down' }, 'ECONNRESET'],
-    [{ kind: 'hang' }, 'ETIMEDOUT'],
-    [{ kind: 'garbage' }, 'SyntaxError'],
-    [{ kind: 'throttle', perSecond: 0 }, 'ThrottlingException'],
-    [{ kind: 'error', name: 'DisabledException' }, 'DisabledException'],
-    [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
-    [{ kind: 'latency', ms: 1 }, 'no error'],
-  ] as const)('the fault %j affects only its region, and only until it is cleared', async ([fault, outcome]) => {
+    ['down', { kind: 'down' }, 'ECONNRESET'],
+    ['hang', { kind: 'hang' }, 'ETIMEDOUT'],
+    ['garbage', { kind: 'garbage' }, 'SyntaxError'],
+    ['throttle', { kind: 'throttle', perSecond: 0 }, 'ThrottlingException'],
+    ['DisabledException', { kind: 'error', name: 'DisabledException' }, 'DisabledException'],
+    ['KMSInternalException', { kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
+    ['latency', { kind: 'latency', ms: 1 }, 'no error'],
+  ] as const)('the fault "%s" affects only its region, and only until it is cleared', async ([, fault, outcome]) => {
     const east = await emulator.ensureKey('us-east-1', 'alias/test');
     emulator.setFault(REGION, fault);
     const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
@@ -457,7 +462,7 @@ describe('KMS emulator: faults', () => {
     expect(outcomes).toEqual([answered, throttled, answered, answered, throttled]);
   });
 
-  it('the fault "throttle" lets calls through again after the clock was set back', async () => {
+  it('the fault "throttle" still lets calls through after the clock is set back', async () => {
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 10 });
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
@@ -487,15 +492,15 @@ describe('KMS emulator: control API', () => {
   });
 
   it.for([
-    '',
-    '{',
-    '[]',
-    '{"kind":"flood"}',
-    '{"kind":"latency"}',
-    '{"kind":"error","name":"X","rate":2}',
-    '{"kind":"down","actions":["Decypt"]}',
-    '{"kind":"down","actions":[]}',
-  ])('the control API refuses the fault %j', async (body) => {
+    ['an empty body', ''],
+    ['a body that is not JSON', '{'],
+    ['an array', '[]'],
+    ['an unknown kind of fault', '{"kind":"flood"}'],
+    ['a latency without its duration', '{"kind":"latency"}'],
+    ['a rate above 1', '{"kind":"error","name":"X","rate":2}'],
+    ['an unknown action', '{"kind":"down","actions":["Decypt"]}'],
+    ['an empty list of actions', '{"kind":"down","actions":[]}'],
+  ] as const)('the control API refuses %s', async ([, body]) => {
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
     expect(answer.status).toBe(400);
     expect(await answer.json()).toHaveProperty('error');
@@ -516,12 +521,11 @@ describe('KMS emulator: control API', () => {
     },
   );
 
-  it.for([`/regions/${REGION}/fault/`, '/regions/fault', '/faults/'])(
-    'the control API has no path %s',
-    async (path) => {
+  it('the control API returns 404 for an unknown path', async () => {
+    for (const path of [`/regions/${REGION}/fault/`, '/regions/fault', '/faults/']) {
       for (const method of ['PUT', 'DELETE']) expect((await control(path, { method })).status).toBe(404);
-    },
-  );
+    }
+  });
 
   it('the emulator refuses a request from a web page with another origin', async () => {
     const headers = { origin: 'https://example.com' };

@@ -28,7 +28,7 @@ it.for([
   },
 );
 
-it.for(['65536', '0x10', '-1'])('an emulator refuses to start on the port %s', async (port) => {
+it.for(['65536', '0x10', '-1'])('an emulator refuses to start on port %s', async (port) => {
   const file = join(import.meta.dirname, '..', '..', '..', 'emulators', 'sqs', 'main.ts');
   const child = spawn(process.execPath, [file, `--port=${port}`], { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(child, 'exit');

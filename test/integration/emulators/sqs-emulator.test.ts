@@ -58,27 +58,35 @@ describe('SQS emulator: queues', () => {
   });
 
   it.for([
-    [{ KmsMasterKeyId: 'alias/x' }, 'UnsupportedOperation'],
-    [{ FifoThroughputLimit: 'perMessageGroupId' }, 'UnsupportedOperation'],
-    [{ Colour: 'red' }, 'InvalidAttributeName'],
-    [{ QueueArn: 'x' }, 'InvalidAttributeName'],
-    [{ VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
-    [{ VisibilityTimeout: '' }, 'InvalidAttributeValue'],
-    [{ DelaySeconds: '1.5' }, 'InvalidAttributeValue'],
-    [{ DelaySeconds: '901' }, 'InvalidAttributeValue'],
-    [{ MaximumMessageSize: '1023' }, 'InvalidAttributeValue'],
-    [{ MaximumMessageSize: '1048577' }, 'InvalidAttributeValue'],
-    [{ MessageRetentionPeriod: '1209601' }, 'InvalidAttributeValue'],
-    [{ MessageRetentionPeriod: '59' }, 'InvalidAttributeValue'],
-    [{ ReceiveMessageWaitTimeSeconds: '21' }, 'InvalidAttributeValue'],
-    [{ ContentBasedDeduplication: 'true' }, 'InvalidAttributeName'],
-    [{ FifoQueue: 'false' }, 'InvalidAttributeName'],
-    [{ RedrivePolicy: '{' }, 'InvalidParameterValue'],
-    [{ RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
-    [{ RedrivePolicy: '{"maxReceiveCount":5,"deadLetterTargetArn":"x"}' }, 'InvalidParameterValue'],
-  ] as [Record<string, string>, string][])(
-    'CreateQueue and SetQueueAttributes refuse the attributes %j with the error %s',
-    async ([attributes, name]) => {
+    ['a KMS key', { KmsMasterKeyId: 'alias/x' }, 'UnsupportedOperation'],
+    ['a FIFO throughput limit', { FifoThroughputLimit: 'perMessageGroupId' }, 'UnsupportedOperation'],
+    ['an unknown attribute', { Colour: 'red' }, 'InvalidAttributeName'],
+    ['a read-only attribute', { QueueArn: 'x' }, 'InvalidAttributeName'],
+    ['a visibility timeout above 12 hours', { VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
+    ['an empty visibility timeout', { VisibilityTimeout: '' }, 'InvalidAttributeValue'],
+    ['a delay with a fraction', { DelaySeconds: '1.5' }, 'InvalidAttributeValue'],
+    ['a delay above 900 seconds', { DelaySeconds: '901' }, 'InvalidAttributeValue'],
+    ['a maximum message size below 1 KiB', { MaximumMessageSize: '1023' }, 'InvalidAttributeValue'],
+    ['a maximum message size above 1 MiB', { MaximumMessageSize: '1048577' }, 'InvalidAttributeValue'],
+    ['a retention period above 14 days', { MessageRetentionPeriod: '1209601' }, 'InvalidAttributeValue'],
+    ['a retention period below 60 seconds', { MessageRetentionPeriod: '59' }, 'InvalidAttributeValue'],
+    ['a wait time above 20 seconds', { ReceiveMessageWaitTimeSeconds: '21' }, 'InvalidAttributeValue'],
+    ['content-based deduplication for a standard queue', { ContentBasedDeduplication: 'true' }, 'InvalidAttributeName'],
+    ['FifoQueue for a standard queue', { FifoQueue: 'false' }, 'InvalidAttributeName'],
+    ['a redrive policy that is not JSON', { RedrivePolicy: '{' }, 'InvalidParameterValue'],
+    [
+      'a redrive policy with maxReceiveCount 0',
+      { RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' },
+      'InvalidParameterValue',
+    ],
+    [
+      'a redrive policy with an invalid queue ARN',
+      { RedrivePolicy: '{"maxReceiveCount":5,"deadLetterTargetArn":"x"}' },
+      'InvalidParameterValue',
+    ],
+  ] as [string, Record<string, string>, string][])(
+    'CreateQueue and SetQueueAttributes refuse %s',
+    async ([, attributes, name]) => {
       const QueueUrl = queue();
       expect(await nameOf(create('refused', attributes))).toBe(name);
       const command = new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes });
@@ -91,21 +99,35 @@ describe('SQS emulator: queues', () => {
   );
 
   it.for([
-    { VisibilityTimeout: '0', DelaySeconds: '0', MaximumMessageSize: '1024', MessageRetentionPeriod: '60' },
-    {
-      VisibilityTimeout: '43200',
-      DelaySeconds: '900',
-      MaximumMessageSize: '1048576',
-      MessageRetentionPeriod: '1209600',
+    [
+      'minimum',
+      {
+        VisibilityTimeout: '0',
+        DelaySeconds: '0',
+        MaximumMessageSize: '1024',
+        MessageRetentionPeriod: '60',
+        ReceiveMessageWaitTimeSeconds: '0',
+      },
+    ],
+    [
+      'maximum',
+      {
+        VisibilityTimeout: '43200',
+        DelaySeconds: '900',
+        MaximumMessageSize: '1048576',
+        MessageRetentionPeriod: '1209600',
+        ReceiveMessageWaitTimeSeconds: '20',
+      },
+    ],
+  ] as [string, Record<string, string>][])(
+    'SetQueueAttributes accepts the %s of each attribute',
+    async ([, attributes]) => {
+      const QueueUrl = queue();
+      await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
+      const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+      expect((await client.send(all)).Attributes).toMatchObject(attributes);
     },
-    { ReceiveMessageWaitTimeSeconds: '0' },
-    { ReceiveMessageWaitTimeSeconds: '20' },
-  ] as Record<string, string>[])('SetQueueAttributes accepts attributes at their limits: %j', async (attributes) => {
-    const QueueUrl = queue();
-    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
-    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
-    expect((await client.send(all)).Attributes).toMatchObject(attributes);
-  });
+  );
 
   it('GetQueueAttributes counts the messages that are visible, in flight and delayed', async () => {
     const QueueUrl = queue();
@@ -124,7 +146,7 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(command))).toBe('MissingParameter');
   });
 
-  it('a FIFO queue has its type and ContentBasedDeduplication among its attributes, and keeps its type', async () => {
+  it('a FIFO queue shows its type and its deduplication setting, and cannot become a standard queue', async () => {
     const QueueUrl = queue({}, true);
     const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
     expect((await client.send(all)).Attributes).toMatchObject({
@@ -147,7 +169,7 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(create('twice', { VisibilityTimeout: '8' }))).toBe('QueueNameExists');
   });
 
-  it('a changed attribute takes effect at once, and no other account can find the queue', async () => {
+  it('a changed attribute takes effect at once, and a request for another account finds no queue', async () => {
     const QueueUrl = queue();
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
@@ -172,21 +194,37 @@ describe('SQS emulator: queues', () => {
 
 describe('SQS emulator: messages', () => {
   it.for([
-    [{ MessageSystemAttributes: { AWSTraceHeader: { DataType: 'String', StringValue: 'x' } } }, 'UnsupportedOperation'],
-    [{ MessageDeduplicationId: 'x' }, 'InvalidParameterValue'],
-    [{ MessageGroupId: 'a b' }, 'InvalidParameterValue'],
-    [{ DelaySeconds: 901 }, 'InvalidParameterValue'],
-    [attribute({ DataType: 'Text', StringValue: 'x' }), 'InvalidParameterValue'],
-    [attribute({ DataType: 'Number', StringValue: 'one' }), 'InvalidParameterValue'],
-    [attribute({ DataType: 'Number', StringValue: '1e127' }), 'InvalidParameterValue'],
-    [attribute({ DataType: 'Number', StringValue: '-1e-129' }), 'InvalidParameterValue'],
-    [attribute({ DataType: 'String', StringValue: '\u0000' }), 'InvalidParameterValue'],
-    [{ MessageBody: '\u0000' }, 'InvalidMessageContents'],
-    [{ MessageBody: '' }, 'MissingParameter'],
-    [attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }), 'InvalidParameterValue'],
-    [attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }), 'UnsupportedOperation'],
-    [{ MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } }, 'InvalidParameterValue'],
-  ] as const)('SendMessage refuses a message with %j, with the error %s', async ([more, name]) => {
+    [
+      'a system attribute',
+      { MessageSystemAttributes: { AWSTraceHeader: { DataType: 'String', StringValue: 'x' } } },
+      'UnsupportedOperation',
+    ],
+    ['a deduplication ID for a standard queue', { MessageDeduplicationId: 'x' }, 'InvalidParameterValue'],
+    ['a space in its group ID', { MessageGroupId: 'a b' }, 'InvalidParameterValue'],
+    ['a delay above 900 seconds', { DelaySeconds: 901 }, 'InvalidParameterValue'],
+    ['an unknown attribute type', attribute({ DataType: 'Text', StringValue: 'x' }), 'InvalidParameterValue'],
+    ['a word as a number', attribute({ DataType: 'Number', StringValue: 'one' }), 'InvalidParameterValue'],
+    ['a number that is too large', attribute({ DataType: 'Number', StringValue: '1e127' }), 'InvalidParameterValue'],
+    ['a number that is too small', attribute({ DataType: 'Number', StringValue: '-1e-129' }), 'InvalidParameterValue'],
+    ['U+0000 in an attribute', attribute({ DataType: 'String', StringValue: '\u0000' }), 'InvalidParameterValue'],
+    ['U+0000 in its body', { MessageBody: '\u0000' }, 'InvalidMessageContents'],
+    ['an empty body', { MessageBody: '' }, 'MissingParameter'],
+    [
+      'bytes in a string attribute',
+      attribute({ DataType: 'String', BinaryValue: Buffer.from('x') }),
+      'InvalidParameterValue',
+    ],
+    [
+      'a list of strings',
+      attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }),
+      'UnsupportedOperation',
+    ],
+    [
+      'a reserved attribute name',
+      { MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } },
+      'InvalidParameterValue',
+    ],
+  ] as const)('SendMessage refuses a message with %s', async ([, more, name]) => {
     expect(await nameOf(send(queue(), more as Partial<SendMessageCommandInput>))).toBe(name);
   });
 
@@ -207,23 +245,25 @@ describe('SQS emulator: messages', () => {
   });
 
   it.for([
-    [{ timestamp: { DataType: 'Number', StringValue: '1493147359900' } }, '235c5c510d26fb653d073faed50ae77c'],
     [
+      'one attribute',
+      { timestamp: { DataType: 'Number', StringValue: '1493147359900' } },
+      '235c5c510d26fb653d073faed50ae77c',
+    ],
+    [
+      'two attributes of different types',
       {
         b: { DataType: 'Binary.png', BinaryValue: Buffer.from([0, 255]) },
         a: { DataType: 'String', StringValue: 'é' },
       },
       'dbdafc6755cea9e8925faf9e6a917917',
     ],
-  ] as const)(
-    'SendMessage and ReceiveMessage return the MD5 of the attributes %j',
-    async ([MessageAttributes, md5]) => {
-      const QueueUrl = queue();
-      expect(await send(QueueUrl, { MessageAttributes })).toMatchObject({ MD5OfMessageAttributes: md5 });
-      const command = new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'] });
-      expect((await client.send(command)).Messages).toMatchObject([{ MD5OfMessageAttributes: md5 }]);
-    },
-  );
+  ] as const)('SendMessage and ReceiveMessage return the MD5 of %s', async ([, MessageAttributes, md5]) => {
+    const QueueUrl = queue();
+    expect(await send(QueueUrl, { MessageAttributes })).toMatchObject({ MD5OfMessageAttributes: md5 });
+    const command = new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'] });
+    expect((await client.send(command)).Messages).toMatchObject([{ MD5OfMessageAttributes: md5 }]);
+  });
 
   it('ReceiveMessage returns only the requested attributes', async () => {
     const QueueUrl = queue();
@@ -246,7 +286,7 @@ describe('SQS emulator: messages', () => {
     ['MaxNumberOfMessages', 1, 10],
     ['VisibilityTimeout', 0, 43_200],
     ['WaitTimeSeconds', 0, 20],
-  ] as const)('ReceiveMessage accepts a %s from %i to %i, and no other value', async ([name, min, max]) => {
+  ] as const)('ReceiveMessage accepts only a %s from %i to %i', async ([name, min, max]) => {
     const QueueUrl = queue();
     const receive = async (value: number): Promise<string> => {
       // A new message ends a long poll at once.
@@ -257,7 +297,7 @@ describe('SQS emulator: messages', () => {
     for (const value of [min - 1, max + 1]) expect(await receive(value)).toBe('InvalidParameterValue');
   });
 
-  it('SendMessage accepts a DelaySeconds from 0 to 900, and no other value', async () => {
+  it('SendMessage accepts only a DelaySeconds from 0 to 900', async () => {
     const QueueUrl = queue();
     for (const DelaySeconds of [0, 900]) expect(await nameOf(send(QueueUrl, { DelaySeconds }))).toBe('no error');
     for (const DelaySeconds of [-1, 901]) {
@@ -282,7 +322,7 @@ describe('SQS emulator: messages', () => {
     expect(await remove(QueueUrl)).toBe('no error');
   });
 
-  it('ChangeMessageVisibility says whether its message is gone, was received again, or is visible', async () => {
+  it('ChangeMessageVisibility refuses a message that is deleted, was received again, or is visible', async () => {
     const QueueUrl = queue();
     await send(QueueUrl);
     const receive = async (): Promise<string | undefined> =>
@@ -317,7 +357,7 @@ describe('SQS emulator: messages', () => {
     vi.useRealTimers();
   });
 
-  it('a FIFO queue accepts a deduplication ID again after 5 minutes, also if the first message is still there', async () => {
+  it('a FIFO queue accepts a deduplication ID again after 5 minutes, even if it still holds the first message', async () => {
     const QueueUrl = queue({}, true);
     const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
     const first = await send(QueueUrl, more);
@@ -350,7 +390,7 @@ describe('SQS emulator: messages', () => {
     expect(outcomes).toEqual([true, false]);
   });
 
-  it('a long poll ends in time although the clock is set back', async () => {
+  it('a long poll ends on time even if the clock is set back', async () => {
     const QueueUrl = queue();
     const startedAtMs = performance.now();
     const polled = client.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 1 }));
@@ -369,18 +409,20 @@ describe('SQS emulator: JSON protocol', () => {
   it.for([
     [
       'SendMessage',
+      'an attribute whose bytes are not base64',
       { MessageBody: 'x', MessageAttributes: { a: { DataType: 'Binary', BinaryValue: '!!!' } } },
       'base64',
     ],
     [
       'SetQueueAttributes',
+      'an array as maxReceiveCount',
       { Attributes: { RedrivePolicy: `{"maxReceiveCount":[5],${DEAD_LETTERS}}` } },
       'maxReceiveCount',
     ],
-    ['ListQueues', [], 'not a JSON object'],
-    ['ListQueues', 5, 'not a JSON object'],
-    ['ListQueues', null, 'not a JSON object'],
-  ] as const)('%s refuses the invalid body %j', async ([action, members, fault]) => {
+    ['ListQueues', 'an array as its body', [], 'not a JSON object'],
+    ['ListQueues', 'a number as its body', 5, 'not a JSON object'],
+    ['ListQueues', 'null as its body', null, 'not a JSON object'],
+  ] as const)('%s refuses %s', async ([action, , members, fault]) => {
     const { queueUrl } = sqs.ensureQueue('letters');
     const headers = { 'x-amz-target': `AmazonSQS.${action}` };
     const answer = await fetch(queueUrl, { method: 'POST', headers, body: JSON.stringify(members) });
@@ -389,7 +431,7 @@ describe('SQS emulator: JSON protocol', () => {
   });
 });
 
-it('SQS emulator: a body that is not JSON is refused with SerializationException', async () => {
+it('the SQS emulator reports SerializationException for a body that is not a JSON object', async () => {
   const headers = { 'x-amz-target': 'AmazonSQS.ListQueues' };
   for (const body of ['{', '', '[]']) {
     const answer = await fetch(sqs.endpoint, { method: 'POST', headers, body });
@@ -448,18 +490,24 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
   });
 
   it.for([
-    [{ Action: 'GetQueueUrl', QueueName: 'nowhere' }, 'AWS.SimpleQueueService.NonExistentQueue'],
-    [{ Action: 'PurgeQueue' }, 'InvalidAction'],
+    ['an unknown queue', { Action: 'GetQueueUrl', QueueName: 'nowhere' }, 'AWS.SimpleQueueService.NonExistentQueue'],
+    ['an unsupported action', { Action: 'PurgeQueue' }, 'InvalidAction'],
     [
+      'an unknown attribute',
       { Action: 'CreateQueue', QueueName: 'q', 'Attribute.1.Name': 'Colour', 'Attribute.1.Value': 'red' },
       'InvalidAttributeName',
     ],
     [
+      'a tag',
       { Action: 'CreateQueue', QueueName: 'q', 'Tag.1.Key': 'a', 'Tag.1.Value': 'b' },
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
-    [{ Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' }, 'AWS.SimpleQueueService.UnsupportedOperation'],
-  ] as const)('the request %j fails with the code %s, with a request ID in the response', async ([form, code]) => {
+    [
+      'the member __proto__',
+      { Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' },
+      'AWS.SimpleQueueService.UnsupportedOperation',
+    ],
+  ] as const)('the error for %s has a code and a request ID', async ([, form, code]) => {
     const answer = await post(form);
     expect(answer.status).toBe(400);
     const xml = await answer.text();

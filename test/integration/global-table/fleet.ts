@@ -128,7 +128,7 @@ export class Fleet {
     }
   }
 
-  /** Enters what a process returned into the ledger, and checks that its keys were allowed to seal. */
+  /** Enters a process's result into the ledger, and checks that the result's keys were allowed to seal. */
   async #enter(
     process: Process,
     { partition, payload, record }: { partition: string; payload: Buffer; record: DataRowRecord },

@@ -100,7 +100,7 @@ describe('api.type', () => {
     });
   });
 
-  it('"http" can have a Lambda authorizer, and an output gives the source ARN that may invoke it', async () => {
+  it('"http" can have a Lambda authorizer, and outputs the source ARN that the authorizer must allow', async () => {
     const parts = await partsOf({ http: { ...AUTHORIZER, authorizerCacheSeconds: 60 } });
     expect(JSON.stringify(parts.events).match(/{"name":"own","type":"request"}/g)).toHaveLength(5);
     expect(parts.authorizers).toEqual({
@@ -173,14 +173,19 @@ describe('api.type', () => {
   });
 
   it.for([
-    [{}, { 'Fn::GetAtt': ['HttpApi', 'ApiEndpoint'] }],
-    [{ api: { type: 'rest' } }, { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' }],
+    ['http', {}, { 'Fn::GetAtt': ['HttpApi', 'ApiEndpoint'] }],
     [
+      'rest',
+      { api: { type: 'rest' } },
+      { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
+    ],
+    [
+      'private',
       { api: { type: 'private', vpcEndpoints: ENDPOINTS } },
       { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
     ],
-    [{ api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
-  ] as const)('%o has the URL of its entry as the output ApiUrl', async ([changed, url]) => {
+    ['functionUrl', { api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
+  ] as const)('"%s" has its URL as the output ApiUrl', async ([, changed, url]) => {
     expect((await partsOf(changed)).outputs).toEqual({ ApiUrl: { Value: url } });
   });
 
@@ -236,23 +241,23 @@ describe('api.callers', () => {
   }
 
   it.for([
-    [true, 'POST/v1/partitions/tenant-1/encrypt'],
-    [true, 'POST/v1/partitions/team-7/decrypt-batch'],
-    [true, 'GET/v1/ready'],
-    [false, 'POST/v1/partitions/tenant-2/encrypt'],
-    [false, 'POST/v1/partitions/tenant-10/encrypt'],
-    [false, 'POST/v1/partitions/team/encrypt'],
-  ] as const)("lets in another account's role: %s, for %s", async ([may, path]) => {
+    ['allows', 'POST/v1/partitions/tenant-1/encrypt', true],
+    ['allows', 'POST/v1/partitions/team-7/decrypt-batch', true],
+    ['allows', 'GET/v1/ready', true],
+    ['refuses', 'POST/v1/partitions/tenant-2/encrypt', false],
+    ['refuses', 'POST/v1/partitions/tenant-10/encrypt', false],
+    ['refuses', 'POST/v1/partitions/team/encrypt', false],
+  ] as const)("%s %s for another account's role with some of the partitions", async ([, path, may]) => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it('lets in no other role of that account, but every role of an account whose root it names', async () => {
+  it('allows no unnamed role of another account, unless it names the root of the account', async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
   });
 
-  it('can reach a private API only through its VPC endpoints', async () => {
+  it('allows calls to a private API only through its VPC endpoints', async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, CALLER, ENDPOINTS[WEST][0])).toBe(true);
     expect(await isLetIn(path, CALLER, 'vpce-01234567')).toBe(false);
@@ -322,142 +327,142 @@ describe('deploy.yml', () => {
   const [{ principal } = { principal: '' }] = callers;
   const [west, east] = [{ 'us-west-2': ENDPOINTS['us-west-2'] }, DOMAIN.certificates['us-east-1']];
   it.for([
-    [{ api: { type: 'alb' } }, 'api.type must be http, rest, private or functionUrl'],
-    [{ architecture: 'x86' }, 'architecture is neither arm64 nor x86_64'],
-    [{ api: { cors: { origins: ['*'] } } }, 'api.cors.origins.0 is not an https origin'],
-    [{ api: { cors: { origins: ['http://app.example.com'] } } }, 'api.cors.origins.0 is not an https origin'],
-    [{ api: { cors: { origins: ['https://app.example.com/'] } } }, 'api.cors.origins.0 is not an https origin'],
-    [{ api: { cors: { origins: [] } } }, 'api.cors.origins must have at least one entry'],
-    [{ api: { domain: { ...DOMAIN, name: 'Keyfold' } } }, 'api.domain.name is not a domain name'],
+    ['api.type must be http, rest, private or functionUrl', { api: { type: 'alb' } }],
+    ['architecture is neither arm64 nor x86_64', { architecture: 'x86' }],
+    ['api.cors.origins.0 is not an https origin', { api: { cors: { origins: ['*'] } } }],
+    ['api.cors.origins.0 is not an https origin', { api: { cors: { origins: ['http://app.example.com'] } } }],
+    ['api.cors.origins.0 is not an https origin', { api: { cors: { origins: ['https://app.example.com/'] } } }],
+    ['api.cors.origins must have at least one entry', { api: { cors: { origins: [] } } }],
+    ['api.domain.name is not a domain name', { api: { domain: { ...DOMAIN, name: 'Keyfold' } } }],
     [
-      { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },
       'api.domain.certificates.us-west-2 is in us-east-1: AWS accepts only one in the same region',
+      { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },
     ],
     [
-      { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
       'api.domain.certificates has no entry for us-west-2',
+      { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
     ],
     [
-      { api: { type: 'functionUrl', domain: DOMAIN } },
       'api.domain is set with api.type functionUrl, which has no domain',
+      { api: { type: 'functionUrl', domain: DOMAIN } },
     ],
     [
-      { api: { type: 'private', domain: DOMAIN, vpcEndpoints: ENDPOINTS } },
       'api.domain is set with api.type private, which has no domain',
+      { api: { type: 'private', domain: DOMAIN, vpcEndpoints: ENDPOINTS } },
     ],
     [
-      { api: { type: 'rest', cors: { origins: ['https://a.example'] } } },
       'api.cors is set with api.type rest, which has no CORS',
+      { api: { type: 'rest', cors: { origins: ['https://a.example'] } } },
     ],
-    [{ api: { type: 'private' } }, 'api.vpcEndpoints is missing with api.type private'],
-    [{ api: { type: 'rest', vpcEndpoints: ENDPOINTS } }, 'api.vpcEndpoints is set without api.type private'],
-    [{ api: { type: 'private', vpcEndpoints: west } }, 'api.vpcEndpoints has no entry for us-east-1'],
+    ['api.vpcEndpoints is missing with api.type private', { api: { type: 'private' } }],
+    ['api.vpcEndpoints is set without api.type private', { api: { type: 'rest', vpcEndpoints: ENDPOINTS } }],
+    ['api.vpcEndpoints has no entry for us-east-1', { api: { type: 'private', vpcEndpoints: west } }],
     [
-      { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'eu-west-1': ['vpce-01234567'] } } },
       'api.vpcEndpoints names eu-west-1, which is not among the regions',
+      { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'eu-west-1': ['vpce-01234567'] } } },
     ],
     [
-      { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': ['vpc-1'] } } },
       'api.vpcEndpoints.us-east-1.0 is not the ID of a VPC endpoint',
+      { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': ['vpc-1'] } } },
     ],
     [
+      'http.auth is not iam, and a function URL has no other authorizer',
       { api: { type: 'functionUrl' }, http: { ...COGNITO, audience: ['a'] } },
-      'http.auth is not iam, and a function URL has no other authorizer',
     ],
     [
-      { api: { type: 'rest' }, http: { ...COGNITO, issuer: 'https://login.example.com/' } },
       'http.issuer is not a Cognito user pool, and an API of the type rest accepts no other tokens',
+      { api: { type: 'rest' }, http: { ...COGNITO, issuer: 'https://login.example.com/' } },
     ],
     [
-      { api: { type: 'rest' }, http: { ...COGNITO, audience: ['a'] } },
       'http.audience is set with api.type rest, which does not check it',
+      { api: { type: 'rest' }, http: { ...COGNITO, audience: ['a'] } },
     ],
-    [{ http: { auth: 'cognito' } }, 'http.auth must be iam, jwt or authorizer'],
-    [{ http: { auth: 'authorizer' } }, 'http.authorizers is missing with http.auth authorizer'],
+    ['http.auth must be iam, jwt or authorizer', { http: { auth: 'cognito' } }],
+    ['http.authorizers is missing with http.auth authorizer', { http: { auth: 'authorizer' } }],
     [
-      { http: { ...AUTHORIZER, authorizers: { 'us-west-2': authorizer } } },
       'http.authorizers has no entry for us-east-1',
+      { http: { ...AUTHORIZER, authorizers: { 'us-west-2': authorizer } } },
     ],
     [
-      { http: { ...AUTHORIZER, authorizers: { ...AUTHORIZER.authorizers, 'us-east-1': authorizer } } },
       'http.authorizers.us-east-1 is in us-west-2: AWS accepts only one in the same region',
+      { http: { ...AUTHORIZER, authorizers: { ...AUTHORIZER.authorizers, 'us-east-1': authorizer } } },
     ],
     [
-      { http: { ...AUTHORIZER, authorizers: { 'us-west-2': 'authorizer', 'us-east-1': authorizer } } },
       'http.authorizers.us-west-2 is not the ARN of a Lambda function',
+      { http: { ...AUTHORIZER, authorizers: { 'us-west-2': 'authorizer', 'us-east-1': authorizer } } },
     ],
-    [{ http: { ...AUTHORIZER, authorizerCacheSeconds: 3601 } }, 'http.authorizerCacheSeconds is above 3600'],
-    [{ http: { authorizers: AUTHORIZER.authorizers } }, 'http.authorizers is set without http.auth authorizer'],
-    [{ http: { authorizerCacheSeconds: 0 } }, 'http.authorizerCacheSeconds is set without http.auth authorizer'],
+    ['http.authorizerCacheSeconds is above 3600', { http: { ...AUTHORIZER, authorizerCacheSeconds: 3601 } }],
+    ['http.authorizers is set without http.auth authorizer', { http: { authorizers: AUTHORIZER.authorizers } }],
+    ['http.authorizerCacheSeconds is set without http.auth authorizer', { http: { authorizerCacheSeconds: 0 } }],
     [
-      { api: { type: 'functionUrl' }, http: AUTHORIZER },
       'http.auth is not iam, and a function URL has no other authorizer',
+      { api: { type: 'functionUrl' }, http: AUTHORIZER },
     ],
     [
-      { api: { callers } },
       'api.callers is set with api.type http: let them assume a role of this account, or use a REST API',
+      { api: { callers } },
     ],
     [
-      { api: { type: 'functionUrl', callers } },
       'api.callers is set with api.type functionUrl: let them assume a role of this account, or use a REST API',
+      { api: { type: 'functionUrl', callers } },
     ],
-    [{ api: { type: 'rest', callers }, http: COGNITO }, 'api.callers is set without http.auth iam'],
+    ['api.callers is set without http.auth iam', { api: { type: 'rest', callers }, http: COGNITO }],
     [
-      { api: { type: 'rest', callers: [{ principal: `arn:aws:iam::${ACCOUNT}:role/a`, partitions: ['a'] }] } },
       "api.callers.0 is in the deployment's own account, where the caller's own policy is enough",
+      { api: { type: 'rest', callers: [{ principal: `arn:aws:iam::${ACCOUNT}:role/a`, partitions: ['a'] }] } },
     ],
     [
-      { api: { type: 'rest', callers: [{ principal: '*', partitions: ['a'] }] } },
       'api.callers.0.principal is not the ARN of a role, a user or the root of an account',
+      { api: { type: 'rest', callers: [{ principal: '*', partitions: ['a'] }] } },
     ],
     ...['', 'a*b', '${aws:x}', 'a/b', 'a?', 'ü', 'a'.repeat(129)].map(
       (partition) =>
         [
-          { api: { type: 'rest', callers: [{ principal, partitions: [partition] }] } },
           'api.callers.0.partitions.0 is not a valid partition',
+          { api: { type: 'rest', callers: [{ principal, partitions: [partition] }] } },
         ] as const,
     ),
-    [{ api: { type: 'rest', callers: [{ principal }] } }, 'api.callers.0.partitions is missing'],
+    ['api.callers.0.partitions is missing', { api: { type: 'rest', callers: [{ principal }] } }],
     [
-      { api: { usagePlans: { busy: { requestsPerSecond: 1, burst: 1 } } } },
       'api.usagePlans is set with api.type http, which has none: only REST APIs do',
+      { api: { usagePlans: { busy: { requestsPerSecond: 1, burst: 1 } } } },
     ],
     [
-      { api: { type: 'rest', usagePlans: { 'a-b': { requestsPerSecond: 1, burst: 1 } } } },
       'api.usagePlans.a-b must have only letters and digits, and begin with a letter',
+      { api: { type: 'rest', usagePlans: { 'a-b': { requestsPerSecond: 1, burst: 1 } } } },
     ],
     [
-      { api: { type: 'rest', usagePlans: { busy: { requestsPerSecond: 10_001, burst: 1 } } } },
       'api.usagePlans.busy.requestsPerSecond is above 10000',
+      { api: { type: 'rest', usagePlans: { busy: { requestsPerSecond: 10_001, burst: 1 } } } },
     ],
-    [{ vpc: { 'us-west-2': VPC['us-west-2'] } }, 'vpc has no entry for us-east-1'],
+    ['vpc has no entry for us-east-1', { vpc: { 'us-west-2': VPC['us-west-2'] } }],
     [
-      { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-1'], securityGroups: ['sg-01234567'] } } },
       'vpc.us-east-1.subnets.0 is not the ID of a subnet',
+      { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-1'], securityGroups: ['sg-01234567'] } } },
     ],
     [
-      { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-01234567'], securityGroups: [] } } },
       'vpc.us-east-1.securityGroups must have at least one entry',
+      { vpc: { ...VPC, 'us-east-1': { subnets: ['subnet-01234567'], securityGroups: [] } } },
     ],
     [
-      { vpc: { ...VPC, 'us-east-1': { subnets: Array(17).fill('subnet-01234567'), securityGroups: ['sg-01234567'] } } },
       'vpc.us-east-1.subnets names more than Lambda takes, 16',
+      { vpc: { ...VPC, 'us-east-1': { subnets: Array(17).fill('subnet-01234567'), securityGroups: ['sg-01234567'] } } },
     ],
-    [{ endpoints: { fips: 'yes' } }, 'endpoints.fips is not boolean'],
+    ['endpoints.fips is not boolean', { endpoints: { fips: 'yes' } }],
     [
-      { functions: { api: { provisionedConcurrency: 3, reservedConcurrency: 2 } } },
       'functions.api.provisionedConcurrency is above its reservedConcurrency',
+      { functions: { api: { provisionedConcurrency: 3, reservedConcurrency: 2 } } },
     ],
     [
-      { functions: { queue: { provisionedConcurrency: 1 } } },
       'functions.queue.provisionedConcurrency is not an option',
+      { functions: { queue: { provisionedConcurrency: 1 } } },
     ],
-  ] as const)('is refused with %j, because %s', async ([changed, fault]) => {
+  ] as const)('is refused because %s', async ([fault, changed]) => {
     expect(await faultsOf(changed)).toEqual([`- ${fault}`]);
   });
 });
 
-it('the functions run in the VPC that deploy.yml names, and use the kind of endpoint that it names', async () => {
+it('the functions run in the VPC, and use the type of endpoint, that deploy.yml selects', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,
@@ -474,6 +479,6 @@ it('the functions run in the VPC that deploy.yml names, and use the kind of endp
   expect(JSON.stringify(environmentsOf(usual, WEST))).not.toMatch(/FIPS|DUALSTACK/);
 });
 
-it('the functions run on the architecture of deploy.yml', async () => {
+it('the functions run on the architecture that deploy.yml selects', async () => {
   expect(appValues(await read({ architecture: 'x86_64' }), WEST)['architecture']).toBe('x86_64');
 });

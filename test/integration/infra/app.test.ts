@@ -157,17 +157,17 @@ function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConf
   return [...new Set(tries)];
 }
 
-describe('each function', () => {
-  it.for(FUNCTIONS)('has its role from the roles stack: %s', (name) => {
+describe('the functions of the app', () => {
+  it.for(FUNCTIONS)('have their roles from the roles stack (%s)', (name) => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
-  it("names only ARNs in the deployment's AWS partition", () => {
+  it("name only ARNs in the deployment's AWS partition", () => {
     const arns = JSON.stringify(example.resources).match(/arn:aws[a-z-]*:[^"\\]*/g) ?? [];
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('has no other role, because the package creates none', () => {
+  it('have no other roles, because the package creates none', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -177,7 +177,7 @@ describe('each function', () => {
   });
 
   it.for(FUNCTIONS)(
-    'runs on Arm under Node 24, with the configured log format, log levels and retention: %s',
+    'run on Arm under Node 24, with the configured log format, log levels and retention (%s)',
     (name) => {
       const found = functionOf(example, name);
       expect(found).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
@@ -198,7 +198,7 @@ describe('each function', () => {
     },
   );
 
-  it('has only its own build folder in its zip', () => {
+  it('have only their own build folders in their zips', () => {
     const folders = Object.entries(example.zips).map(([zip, names]) => [
       zip,
       [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))],
@@ -212,7 +212,7 @@ describe('each function', () => {
     });
   });
 
-  it.for(['Api', 'Seal', 'Open', 'Maintenance'])('has environment variables that the code accepts: %s', (name) => {
+  it.for(['Api', 'Seal', 'Open', 'Maintenance'])('have environment variables that the code accepts (%s)', (name) => {
     for (const app of [example, flipped]) {
       const { names, kms } = readConfig(environmentOf(app, name));
       expect(names).toMatchObject({ service: 'orders', product: 'shop', regionSuffix: 'us-west-2' });
@@ -220,7 +220,7 @@ describe('each function', () => {
     }
   });
 
-  it('is configured for the same authorizer as its routes, if it has routes', () => {
+  it('use the same authorizer as their routes, if they have routes', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -231,11 +231,11 @@ describe('each function', () => {
     });
   });
 
-  it('gets the extra settings in deploy.yml', () => {
+  it('get the extra settings in deploy.yml', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('has its own operations, and seal and open together cover every operation', () => {
+  it('have different operations, and Seal and Open together cover every operation', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -244,7 +244,7 @@ describe('each function', () => {
     expect(seal.some((operation) => operation.startsWith('decrypt'))).toBe(false);
   });
 
-  it('can have a customer managed key for its logs, its alarm topic and its code', async () => {
+  it('can have a customer managed key for their logs, their alarm topic and their code', async () => {
     const KmsKeyId = FLIPPED.storageKeys['us-west-2'];
     const logs = ofType(flipped, 'AWS::Logs::LogGroup');
     expect(logs.map(([id]) => id).toSorted()).toEqual(
@@ -267,7 +267,7 @@ describe('each function', () => {
     expect(JSON.stringify(example.resources)).not.toMatch(/KmsKeyId|KmsMasterKeyId|"aws:kms"/);
   });
 
-  it('can have tracing, a customer managed key for its environment variables, and reserved concurrency', () => {
+  it('can have tracing, a customer managed key for their environment variables, and reserved concurrency', () => {
     for (const name of FUNCTIONS) {
       expect(functionOf(flipped, name)).toMatchObject({
         TracingConfig: { Mode: 'Active' },
@@ -339,7 +339,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('has, like every function, a log group that outlives the stack', () => {
+  it('has a log group that outlives the stack, like every function', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(
@@ -381,7 +381,7 @@ describe('the queues of the app', () => {
     }
   });
 
-  it('are polled with the configured concurrency, and accept a report of each failed message', () => {
+  it('are polled with the configured concurrency, and get back only the messages that failed', () => {
     const [[, mapping] = []] = ofType(example, 'AWS::Lambda::EventSourceMapping');
     expect(mapping?.Properties).toMatchObject({
       EventSourceArn: { 'Fn::GetAtt': ['InputQueue', 'Arn'] },
@@ -468,7 +468,7 @@ describe('the alarms of the app', () => {
     expect(watched).toContain('ApproximateNumberOfMessagesVisible keyfold-dead-letters');
   });
 
-  it('treat missing data as healthy, except the alarm that fires if the maintenance has not run for 26 hours', () => {
+  it('treat missing data as healthy, except the alarm that fires if maintenance has not run for 26 hours', () => {
     for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
       const isMaintenance = id === 'MaintenanceMissingAlarm';
       expect([id, Properties['TreatMissingData']]).toEqual([id, isMaintenance ? 'missing' : 'notBreaching']);
@@ -476,7 +476,7 @@ describe('the alarms of the app', () => {
     }
   });
 
-  it('fire if the maintenance stops running, but not in a new deployment that has not run it yet', () => {
+  it('fire if maintenance stops running, but not before its first run in a new deployment', () => {
     expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
       // A new alarm is in the state INSUFFICIENT_DATA. Only a change from that state sends a notification.
       TreatMissingData: 'missing',

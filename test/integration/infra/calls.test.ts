@@ -245,7 +245,7 @@ describe('each role', { timeout: 60_000 }, () => {
   });
 
   it(
-    'allows exactly the calls that the maintenance makes when it creates a key, renews wraps, or loses a race to another run',
+    'allows exactly the calls that maintenance makes when it creates a key, renews wraps, or loses a race to another run',
     RACE,
     async () => {
       await maintain();

@@ -87,7 +87,7 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   verify: () => [['verify', join(folder, 'rows')]],
   reencrypt: () => [
     ['reencrypt', join(folder, 'rows'), '--verb', 'rewrap', '--output', join(folder, 'out'), ...QUARANTINE()],
-    // A partition of a service without keys, so that all keys are made.
+    // A partition of a service without keys, so that the command creates all of them.
     ['reencrypt', join(folder, 'plain'), '--verb', 'seal', '--partition', 'new', '--service', 'newborn']
       .concat('--output', join(folder, 'sealed'))
       .concat(QUARANTINE()),

@@ -77,7 +77,11 @@ it('every call of the AWS CLI names its region, requests JSON, and disables the 
   expect(regions.filter((region, i) => region !== regions[i - 1])).toEqual(['us-west-2', 'us-east-1']);
 });
 
-it.for([[[]], [['queues']], [['keys-and-table', '--yes']]] as const)('deploy rejects the target %j', async ([args]) => {
+it.for([
+  ['no target', []],
+  ['an unknown target', ['queues']],
+  ['two targets in one word', ['keys-and-table', '--yes']],
+] as const)('deploy rejects %s', async ([, args]) => {
   const outcome = await cli.deploy(args, {});
   expect(outcome).toMatchObject({ code: 1, said: 'name what to deploy: keys, table, roles or app\n', calls: [] });
 });
@@ -87,7 +91,7 @@ describe('the change set', () => {
     ['keys', 'keyfold-keys'],
     ['table', 'keyfold-table'],
     ['roles', 'keyfold-roles'],
-  ] as const)('for the %s uses its own template, and may change IAM resources', async ([what, name]) => {
+  ] as const)('for the %s stack uses its own template, and may change IAM resources', async ([what, name]) => {
     const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
     expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
     const [template] = optionOf(outcome, 'create-change-set', '--template-body');
@@ -128,17 +132,14 @@ describe('the change set', () => {
   );
 
   it.for([
-    [{ Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
-    [{ Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
-  ] as const)(
-    'is deleted, and the script fails, if CloudFormation cannot create the change set: %o',
-    async ([set, said]) => {
-      const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
-      const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
-      expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
-      expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
-    },
-  );
+    ['rejects the template', { Status: 'FAILED', StatusReason: 'Template error: it' }, 'Template error: it'],
+    ['does not finish creating the change set', { Status: 'CREATE_IN_PROGRESS' }, 'CREATE_IN_PROGRESS'],
+  ] as const)('is deleted, and the script fails, if CloudFormation %s', async ([, set, said]) => {
+    const answer = { 'cloudformation describe-change-set': { ...set, Changes: [] } };
+    const outcome = await cli.deploy(['table', '--yes'], { ...ABSENT, ...answer });
+    expect(outcome).toMatchObject({ code: 1, said: `keyfold-table in us-west-2: ${said}\n` });
+    expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
+  });
 
   it('is printed with its changes, each of which says whether it replaces the resource', async () => {
     const outcome = await cli.deploy(['roles'], {
@@ -168,7 +169,7 @@ describe('the change set', () => {
     },
   );
 
-  it('is executed with its own name as the request token, by which the script finds its failure events', async () => {
+  it('is executed with its name as the request token, so that the script can find the failure events', async () => {
     const planned = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned }, { regions: ['us-west-2'] });
     const [made] = optionOf(outcome, 'create-change-set', '--change-set-name');
@@ -253,9 +254,9 @@ describe('a deploy script with --yes', () => {
   });
 
   it.for([
-    ['keys', ['Key', 'Alias']],
-    ['table', ['Table']],
-  ] as const)('forbids every later update of the %s to replace or delete %o', async ([what, kept]) => {
+    ['keys', 'the key or its alias', ['Key', 'Alias']],
+    ['table', 'the table', ['Table']],
+  ] as const)('forbids every later update of the %s stack to replace or delete %s', async ([what, , kept]) => {
     const changed = changes(['Add', 'AWS::KMS::Key']);
     const outcome = await cli.deploy([what, '--yes'], { ...ABSENT, ...changed }, { regions: ['us-west-2'] });
     const [body] = optionOf(outcome, 'set-stack-policy', '--stack-policy-body');
@@ -299,13 +300,13 @@ describe('a deploy script with --yes', () => {
   });
 
   it.for([
-    ['Remove', 'AWS::KMS::Key', undefined],
-    ['Modify', 'AWS::KMS::Key', 'True'],
-    ['Modify', 'AWS::KMS::Alias', 'Conditional'],
-    ['Remove', 'AWS::KMS::Alias', undefined],
-    ['Modify', 'AWS::DynamoDB::GlobalTable', 'True'],
-    ['Remove', 'AWS::DynamoDB::GlobalTable', undefined],
-  ] as const)('refuses the change: %s %s (replacement: %s)', async ([action, type, replacement]) => {
+    ['removes', 'AWS::KMS::Key', 'Remove', undefined],
+    ['replaces', 'AWS::KMS::Key', 'Modify', 'True'],
+    ['may replace', 'AWS::KMS::Alias', 'Modify', 'Conditional'],
+    ['removes', 'AWS::KMS::Alias', 'Remove', undefined],
+    ['replaces', 'AWS::DynamoDB::GlobalTable', 'Modify', 'True'],
+    ['removes', 'AWS::DynamoDB::GlobalTable', 'Remove', undefined],
+  ] as const)('refuses a change that %s an %s', async ([, type, action, replacement]) => {
     const set = changes(
       ['Modify', 'AWS::SNS::Topic', 'True'],
       replacement === undefined ? [action, type] : [action, type, replacement],
@@ -330,7 +331,7 @@ describe('a deploy script with --yes', () => {
   });
 
   it.for(['ReplicaRegion1', 'ReplicaRegion2', 'ReplicaRegion3'])(
-    'refuses to remove the replica in %s',
+    'refuses to remove the replica that the parameter %s names',
     async (name) => {
       const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], [name, 'eu-west-1']);
       const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() });
@@ -338,7 +339,7 @@ describe('a deploy script with --yes', () => {
     },
   );
 
-  it('accepts a replica region that moves to another parameter, and accepts an empty parameter', async () => {
+  it('accepts an empty parameter, and a replica region that moves to another parameter', async () => {
     const there = stackIn(
       'CREATE_COMPLETE',
       ['TableName', 'EncryptionKey'],
@@ -494,7 +495,7 @@ describe('a failure in CloudFormation', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'leaves a rolled-back stack, which no run deletes while it still has a resource: %s',
+    'leaves a rolled-back stack, which no run deletes while it still has a resource in the state %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
@@ -711,7 +712,7 @@ describe('npm run deploy -- --yes', () => {
     expect(namesOf(outcome)).not.toContain('lambda invoke');
   });
 
-  it('fails if the maintenance fails', async () => {
+  it('fails if maintenance fails', async () => {
     const outcome = await deploy(invoked({ errorType: 'InvalidConfiguration' }, { FunctionError: 'Unhandled' }));
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('stand-in-maintenance fails in us-west-2: {"errorType":"InvalidConfiguration"}');
@@ -1009,7 +1010,7 @@ describe('a deploy script', () => {
     ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
     ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
   ] as const)(
-    'refuses to create keys as %s, because KMS would lock that caller out if only %s administers them',
+    'refuses to create keys that their creator could not administer (creator %s, administrator %s)',
     async ([caller, administrator]) => {
       const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
       expect(outcome.code).toBe(1);
@@ -1343,7 +1344,7 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses options that AWS would refuse: %s', async ([fault, changed]) => {
+  ])('refuses options that AWS would refuse, and reports that %s', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);

@@ -107,7 +107,7 @@ describe('the deployment role', () => {
     ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
     ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
   ] as const)(
-    'for the app may not perform %s on $1.arn, which belongs to another deployment or service',
+    'for the app may not perform %s on the resources of another deployment or service',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
     },
@@ -133,7 +133,7 @@ describe('the deployment role', () => {
     ],
     ['ec2:DescribeSubnets', at('*')],
   ] as const)(
-    'for the app needs a separate policy to deploy entry points other than an HTTP API: %s',
+    'for the app may perform %s only with the policy for entry points other than an HTTP API',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
       expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
@@ -141,14 +141,34 @@ describe('the deployment role', () => {
   );
 
   it.for([
-    ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' })],
-    ['lambda:CreateFunctionUrlConfig', at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' })],
-    ['lambda:AddPermission', at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' })],
-    ['lambda:AddPermission', at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': '444455556666' })],
-    ['lambda:CreateAlias', ofLambda('keyfold-maintenance')],
-    ['lambda:PublishVersion', ofLambda('keyfold-eu-seal')],
-    ['ec2:CreateNetworkInterface', at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`)],
-  ] as const)('for other entry points may not perform %s', async ([action, target]) => {
+    [
+      'create a function URL without authorization',
+      'lambda:CreateFunctionUrlConfig',
+      at(ofLambda('keyfold-api').arn, { 'lambda:FunctionUrlAuthType': 'NONE' }),
+    ],
+    [
+      'create a function URL for the function open',
+      'lambda:CreateFunctionUrlConfig',
+      at(ofLambda('keyfold-open').arn, { 'lambda:FunctionUrlAuthType': 'AWS_IAM' }),
+    ],
+    [
+      'let every caller invoke the function api',
+      'lambda:AddPermission',
+      at(ofLambda('keyfold-api').arn, { 'lambda:Principal': '*' }),
+    ],
+    [
+      'let another account invoke the function api',
+      'lambda:AddPermission',
+      at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': '444455556666' }),
+    ],
+    ['create an alias of the maintenance function', 'lambda:CreateAlias', ofLambda('keyfold-maintenance')],
+    ["publish a version of another deployment's function", 'lambda:PublishVersion', ofLambda('keyfold-eu-seal')],
+    [
+      'create a network interface',
+      'ec2:CreateNetworkInterface',
+      at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`),
+    ],
+  ] as const)('for other entry points may not %s', async ([, action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });
 
@@ -194,7 +214,7 @@ describe('the deployment role', () => {
     ['may not', 'open', 'apigateway.amazonaws.com'],
     ['may not', 'open', '444455556666'],
     ['may not', 'seal', 'events.amazonaws.com'],
-  ] as const)('for the app %s permit the function %s to be invoked by %s', async ([may, name, by]) => {
+  ] as const)('for the app %s let the function %s be invoked by %s', async ([may, name, by]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may === 'may');
   });
@@ -270,7 +290,7 @@ describe('the deployment role', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, 'dynamodb:DescribeLimits', at('*'))).toBe(true);
   });
 
-  it("for the app may tag only the app's stack, and only through that stack's change set", async () => {
+  it("for the app may tag only the app's stack, through a change set of that stack", async () => {
     for (const [name, may] of [
       ['keyfold-app-change-set', true],
       ['keyfold-keys-change-set', false],
@@ -291,32 +311,32 @@ describe('the deployment role', () => {
       );
 
     it.for([
-      ['POST', api('')],
-      ['PATCH', api('/1', 'keyfold-app')],
-      ['DELETE', api('/1', 'keyfold-app')],
-      ['POST', api('/1/stages')],
-      ['PATCH', api('/1/stages/$default', 'keyfold-app')],
-      ['POST', api('/1/routes')],
-      ['PATCH', api('/1/routes/2')],
-      ['DELETE', api('/1/integrations/2')],
-      ['POST', api('/1/authorizers')],
-      ['GET', api('/1/routes/2')],
-    ] as const)("may manage the app's API: %s", async ([verb, target]) => {
+      ['create', 'an API', 'POST', api('')],
+      ['change', 'its API', 'PATCH', api('/1', 'keyfold-app')],
+      ['delete', 'its API', 'DELETE', api('/1', 'keyfold-app')],
+      ['create', 'a stage', 'POST', api('/1/stages')],
+      ['change', 'its stage', 'PATCH', api('/1/stages/$default', 'keyfold-app')],
+      ['create', 'a route', 'POST', api('/1/routes')],
+      ['change', 'a route', 'PATCH', api('/1/routes/2')],
+      ['delete', 'an integration', 'DELETE', api('/1/integrations/2')],
+      ['create', 'an authorizer', 'POST', api('/1/authorizers')],
+      ['read', 'a route', 'GET', api('/1/routes/2')],
+    ] as const)('may %s %s', async ([, , verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(true);
     });
 
     it.for([
-      ['PATCH', api('/1')],
-      ['PATCH', api('/1', 'orders-app')],
-      ['DELETE', api('/1', 'keyfold-app-2')],
-      ['DELETE', api('/1/stages/$default', 'orders-app')],
-      ['PATCH', api('/1/stages/prod')],
-      ['DELETE', api('/1/stages/prod/routesettings/1')],
-      ['POST', api('/1/deployments')],
-      ['PATCH', api('/1/models/2')],
-      ['DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
-      ['DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
-    ] as const)("may not change another team's API: %s", async ([verb, target]) => {
+      ['change', 'an API without tags', 'PATCH', api('/1')],
+      ['change', "another service's API", 'PATCH', api('/1', 'orders-app')],
+      ['delete', "another deployment's API", 'DELETE', api('/1', 'keyfold-app-2')],
+      ['delete', "another service's stage", 'DELETE', api('/1/stages/$default', 'orders-app')],
+      ['change', 'a stage without tags', 'PATCH', api('/1/stages/prod')],
+      ['delete', 'the route settings of a stage', 'DELETE', api('/1/stages/prod/routesettings/1')],
+      ['create', 'a deployment of an API', 'POST', api('/1/deployments')],
+      ['change', 'a model', 'PATCH', api('/1/models/2')],
+      ['delete', 'a domain name', 'DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
+      ['delete', 'a REST API', 'DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
+    ] as const)('may not %s %s', async ([, , verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(false);
     });
   });
@@ -370,7 +390,7 @@ describe('the deployment role', () => {
     },
   );
 
-  it('for the app may invoke the maintenance', async () => {
+  it('for the app may invoke the maintenance function', async () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
 

@@ -94,106 +94,130 @@ describe('a number in deploy.yml', () => {
 
 describe('an option in deploy.yml', () => {
   it.for([
-    ['account', '111122223333'],
-    ['classification', 'c'.repeat(40)],
-    ['service', 's'.repeat(255)],
-    ['product', '~'],
-    ['keyName', 'K'],
-    ['keyName', `K${'_'.repeat(59)}`],
-    ['tableKeyName', 'next-retiredly'],
-    ['tableName', 'a.b'],
-    ['tableName', 'T'.repeat(255)],
-    ['administrators', [`${ROLES}/key-administrator`, `${ROLES}/path/of/it`, `${USERS}/ann@example.com`]],
-    ['tableWriters', [`${ROLES}/key-revoker`, `${ROLES}/billing-roles-*`, `${USERS}/ann`]],
-    ['permissionsBoundary', 'arn:aws:iam::aws:policy/PowerUserAccess'],
-    ['permissionsBoundary', 'arn:aws:iam::111122223333:policy/path/bounds,all'],
-    ['alarmTopics', { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(256)}` }],
-    ['environmentKeys', { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(64)}` }],
-    ['environmentKeys', { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/mrk-0' }],
-    ['prefix', 'keyfold-apples'],
-    ['settings', { KEYFOLD_MAX_ITEMS: '2', POWERTOOLS_LOG_LEVEL: 'WARN', POWERTOOLS_LEVEL_2: '1' }],
-    ['http', { ...JWT, audience: Array.from({ length: 50 }, (_, i) => `client-${i}`) }],
-    ['http', { ...JWT, partitionLists: true, partitionWildcards: true, scopeClaim: 'scope' }],
-    ['regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1']],
-    ...['TRACE', 'DEBUG', 'INFO'].map((level) => ['applicationLogLevel', level] as const),
-    ...['DEBUG', 'INFO', 'WARN'].map((level) => ['systemLogLevel', level] as const),
+    ['account', 'twelve digits', '111122223333'],
+    ['classification', 'a word of 40 letters', 'c'.repeat(40)],
+    ['service', 'a word of 255 letters', 's'.repeat(255)],
+    ['product', 'a tilde', '~'],
+    ['keyName', 'a capital letter', 'K'],
+    ['keyName', 'a name of 60 characters', `K${'_'.repeat(59)}`],
+    ['tableKeyName', 'a name that begins with "next-"', 'next-retiredly'],
+    ['tableName', 'three characters', 'a.b'],
+    ['tableName', 'a name of 255 characters', 'T'.repeat(255)],
+    [
+      'administrators',
+      'roles and users with paths',
+      [`${ROLES}/key-administrator`, `${ROLES}/path/of/it`, `${USERS}/ann@example.com`],
+    ],
+    [
+      'tableWriters',
+      'an ARN that ends in an asterisk',
+      [`${ROLES}/key-revoker`, `${ROLES}/billing-roles-*`, `${USERS}/ann`],
+    ],
+    ['permissionsBoundary', "one of AWS's policies", 'arn:aws:iam::aws:policy/PowerUserAccess'],
+    ['permissionsBoundary', 'an ARN with a comma', 'arn:aws:iam::111122223333:policy/path/bounds,all'],
+    [
+      'alarmTopics',
+      'a topic name of 256 characters',
+      { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(256)}` },
+    ],
+    [
+      'environmentKeys',
+      'a key ID of 64 characters',
+      { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(64)}` },
+    ],
+    ['environmentKeys', 'a multi-Region key', { 'us-west-2': 'arn:aws:kms:us-west-2:111122223333:key/mrk-0' }],
+    ['prefix', 'a name that contains "-app"', 'keyfold-apples'],
+    [
+      'settings',
+      'settings of Keyfold and Powertools',
+      { KEYFOLD_MAX_ITEMS: '2', POWERTOOLS_LOG_LEVEL: 'WARN', POWERTOOLS_LEVEL_2: '1' },
+    ],
+    ['http', 'a list of 50 audiences', { ...JWT, audience: Array.from({ length: 50 }, (_, i) => `client-${i}`) }],
+    [
+      'http',
+      'settings for lists, wildcards and scopes',
+      { ...JWT, partitionLists: true, partitionWildcards: true, scopeClaim: 'scope' },
+    ],
+    ['regions', 'four regions', ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1']],
+    ...['TRACE', 'DEBUG', 'INFO'].map((level) => ['applicationLogLevel', level, level] as const),
+    ...['DEBUG', 'INFO', 'WARN'].map((level) => ['systemLogLevel', level, level] as const),
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
-      (days) => ['logRetentionDays', days] as const,
+      (days) => ['logRetentionDays', days, days] as const,
     ),
-  ] as const)('named %s accepts the value %s', async ([option, value]) => {
+  ] as const)('named %s can be %s', async ([option, , value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });
 
   it.for([
-    ['account', '1111222233334', 'account is not twelve digits'],
-    ['account', '11112222333', 'account is not twelve digits'],
+    ['account is not twelve digits', 'account', '1111222233334'],
+    ['account is not twelve digits', 'account', '11112222333'],
     [
+      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
       'classification',
       'c'.repeat(41),
-      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
     ],
     [
+      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
       'classification',
       '',
-      'classification must be one to forty lower-case letters, digits and hyphens, and begin with a letter',
     ],
-    ['keyName', 'k'.repeat(61), 'keyName is not a valid key name'],
-    ['keyName', '1keyfold', 'keyName is not a valid key name'],
-    ['tableName', 'ab', 'tableName is not a valid table name'],
-    ['tableName', 'T'.repeat(256), 'tableName is not a valid table name'],
-    ['prefix', 'sthree-keyfold', 'prefix begins with a prefix that S3 reserves'],
-    ['prefix', 'amzn-s3-demo-k', 'prefix begins with a prefix that S3 reserves'],
-    ['prefix', 'team-roles', 'prefix looks like the name of a stack: leave out -keys, -roles and -app'],
-    ['regions', [], 'regions names no region'],
+    ['keyName is not a valid key name', 'keyName', 'k'.repeat(61)],
+    ['keyName is not a valid key name', 'keyName', '1keyfold'],
+    ['tableName is not a valid table name', 'tableName', 'ab'],
+    ['tableName is not a valid table name', 'tableName', 'T'.repeat(256)],
+    ['prefix begins with a prefix that S3 reserves', 'prefix', 'sthree-keyfold'],
+    ['prefix begins with a prefix that S3 reserves', 'prefix', 'amzn-s3-demo-k'],
+    ['prefix looks like the name of a stack: leave out -keys, -roles and -app', 'prefix', 'team-roles'],
+    ['regions names no region', 'regions', []],
     [
+      'regions names more than four regions',
       'regions',
       ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1', 'eu-west-2'],
-      'regions names more than four regions',
     ],
-    ['regions', ['us-west-2', 'us-east-1', 'us-west-2'], 'regions names a region twice'],
-    ['administrators', [], 'administrators must have at least one entry'],
-    ['alarmEmail', 'security', 'alarmEmail is not an email address'],
+    ['regions names a region twice', 'regions', ['us-west-2', 'us-east-1', 'us-west-2']],
+    ['administrators must have at least one entry', 'administrators', []],
+    ['alarmEmail is not an email address', 'alarmEmail', 'security'],
     [
+      'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
       'tableWriters',
       [`${ROLES}/billing-*-roles`],
-      'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
     ],
     [
+      'alarmTopics.us-west-2 is not the ARN of a standard SNS topic',
       'alarmTopics',
       { 'us-west-2': `arn:aws:sns:us-west-2:111122223333:${'t'.repeat(257)}` },
-      'alarmTopics.us-west-2 is not the ARN of a standard SNS topic',
     ],
     [
+      'environmentKeys.us-west-2 is not the ARN of a KMS key',
       'environmentKeys',
       { 'us-west-2': `arn:aws:kms:us-west-2:111122223333:key/${'k'.repeat(65)}` },
-      'environmentKeys.us-west-2 is not the ARN of a KMS key',
     ],
     [
+      'environmentKeys names eu-west-1, which is not among the regions',
       'environmentKeys',
       { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:key/1' },
-      'environmentKeys names eu-west-1, which is not among the regions',
     ],
-    ['settings', { OTHER_SETTING: '1' }, 'settings.OTHER_SETTING is not a setting'],
-    ['settings', { KEYFOLD_MAX_ITEMS: 2 }, 'settings.KEYFOLD_MAX_ITEMS is not text: put it in quotes'],
+    ['settings.OTHER_SETTING is not a setting', 'settings', { OTHER_SETTING: '1' }],
+    ['settings.KEYFOLD_MAX_ITEMS is not text: put it in quotes', 'settings', { KEYFOLD_MAX_ITEMS: 2 }],
     ...['SILENT', ' SILENT ', 'silent', 'LOUD', 'toString', ''].map(
       (level) =>
         [
+          'settings.POWERTOOLS_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: otherwise there might be no audit',
           'settings',
           { POWERTOOLS_LOG_LEVEL: level },
-          'settings.POWERTOOLS_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, ERROR, CRITICAL: otherwise there might be no audit',
         ] as const,
     ),
-    ['http', { ...JWT, audience: [] }, 'http.audience must have at least one entry'],
-    ['http', { ...JWT, audience: [''] }, 'http.audience.0 is empty'],
+    ['http.audience must have at least one entry', 'http', { ...JWT, audience: [] }],
+    ['http.audience.0 is empty', 'http', { ...JWT, audience: [''] }],
     [
+      'logRetentionDays must be one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
       'logRetentionDays',
       7,
-      'logRetentionDays must be one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653',
     ],
-    ['logFormat', 'xml', 'logFormat is neither text nor json'],
-    ['tracing', 'yes', 'tracing is not boolean'],
-  ] as const)('named %s refuses the value %s', async ([option, value, fault]) => {
+    ['logFormat is neither text nor json', 'logFormat', 'xml'],
+    ['tracing is not boolean', 'tracing', 'yes'],
+  ] as const)('is refused because %s', async ([fault, option, value]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
 
@@ -212,7 +236,7 @@ describe('an option in deploy.yml', () => {
     'DEAD_LETTER_QUEUE_URL',
     'STATIC_MASTER_KEY_HEX',
     'STATIC_KMS_OVERRIDE',
-  ])('for settings.KEYFOLD_%s is refused, because another option sets that variable', async (name) => {
+  ])('cannot be replaced by settings.KEYFOLD_%s', async (name) => {
     expect(await faultsOf({ settings: { [`KEYFOLD_${name}`]: 'x' } })).toContain(
       `- settings.KEYFOLD_${name} is set elsewhere in the file, or must not be set`,
     );
@@ -281,7 +305,7 @@ describe('a combination of options in deploy.yml', () => {
       'functions.open.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '2000' } },
     ],
-  ])('is refused: %s', async ([fault, changed]) => {
+  ])('is refused because %s', async ([fault, changed]) => {
     expect(await faultsOf(changed)).toContain(`- ${fault}`);
   });
 
@@ -313,10 +337,10 @@ describe('a combination of options in deploy.yml', () => {
       },
     ],
     [
-      "a deadline margin just below a function's time-out",
+      "a deadline margin just below a function's timeout",
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '1999' } },
     ],
-  ])('is accepted: %s', async ([, changed]) => {
+  ])('is accepted if it has %s', async ([, changed]) => {
     expect(await faultsOf(changed)).toEqual([]);
   });
 });

@@ -62,7 +62,7 @@ it.for([
   });
 });
 
-it('names the region of each service that is in another region', () => {
+it('the endpoints stack names the region of each service that is in another region', () => {
   const regions = Object.values(resources).flatMap(({ Properties: { ServiceName, ServiceRegion } }) =>
     ServiceRegion === undefined ? [] : [[ServiceName, ServiceRegion]],
   );
@@ -73,7 +73,7 @@ it('names the region of each service that is in another region', () => {
   ]);
 });
 
-it('has no endpoint for SQS or for another region unless a parameter asks for one', () => {
+it('the endpoints stack has no endpoint for SQS or another region unless a parameter asks for one', () => {
   const { OtherKmsRegion1: _, HasQueue: __, ...least } = PARAMETERS;
   const types = Object.entries(render('endpoints', 'us-west-2', least).resources)
     .filter(([, { Type }]) => Type === 'AWS::EC2::VPCEndpoint')

@@ -177,9 +177,9 @@ describe('the key stack', () => {
   });
 });
 
-describe('a stack refuses a value with several possible matches', () => {
+describe('a template', () => {
   it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])(
-    'as a key name: %s',
+    'refuses the key name "%s"',
     (name) => {
       expect(() => keys({ Name: name })).toThrow('Name does not match its pattern');
       for (const parameter of ['KeyName', 'TableKeyName']) {
@@ -190,13 +190,13 @@ describe('a stack refuses a value with several possible matches', () => {
     },
   );
 
-  it('as a key name: an empty string', () => {
+  it('refuses an empty key name', () => {
     expect(() => keys({ Name: '' })).toThrow('Name does not match its pattern');
     expect(() => roles({ KeyName: '' })).toThrow('KeyName does not match its pattern');
   });
 
   it.for(['TableName', 'InputQueueName', 'OutputQueueName', 'DeadLetterQueueName', 'KeyRegions', 'FunctionPrefix'])(
-    'as the parameter %s',
+    'refuses a wildcard in the parameter %s',
     (parameter) => {
       for (const name of ['*', 'keyfold*']) {
         expect(() => roles({ [parameter]: name })).toThrow(`${parameter} does not match its pattern`);
@@ -205,7 +205,7 @@ describe('a stack refuses a value with several possible matches', () => {
   );
 
   it.for(['AdministratorArns', 'EncryptingPrincipalArns', 'DecryptingPrincipalArns', 'GrantingPrincipalArns'])(
-    'as the parameter %s',
+    'refuses a wildcard in the parameter %s',
     (parameter) => {
       for (const arn of [
         '*',
@@ -221,7 +221,7 @@ describe('a stack refuses a value with several possible matches', () => {
     },
   );
 
-  it('as a service name', () => {
+  it('refuses a service name with a wildcard, or without a region', () => {
     for (const ViaServices of ['*', 'dynamodb.*.amazonaws.com', 'dynamodb']) {
       expect(() => keys({ ViaServices })).toThrow('ViaServices does not match its pattern');
     }

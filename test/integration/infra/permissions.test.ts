@@ -204,12 +204,17 @@ describe('a key whose policy names its users', () => {
   });
 
   it.for([
-    [true, ['Decrypt']],
-    [true, ['Encrypt', 'GenerateDataKey', 'Decrypt', 'DescribeKey', 'RetireGrant']],
-    [false, ['Decrypt', 'CreateGrant']],
-    [false, ['ReEncryptFrom']],
-    [false, []],
-  ] as const)('lets a named principal create a grant (%s) for the operations %j', async ([may, operations]) => {
+    ['lets', 'for Decrypt', true, ['Decrypt']],
+    [
+      'lets',
+      'for every allowed operation',
+      true,
+      ['Encrypt', 'GenerateDataKey', 'Decrypt', 'DescribeKey', 'RetireGrant'],
+    ],
+    ['does not let', 'that allows further grants', false, ['Decrypt', 'CreateGrant']],
+    ['does not let', 'for ReEncryptFrom', false, ['ReEncryptFrom']],
+    ['does not let', 'for unnamed operations', false, []],
+  ] as const)('%s a named principal create a grant %s', async ([, , may, operations]) => {
     const target = strictKey(operations.length > 0 ? { 'kms:GrantOperations': [...operations] } : {});
     expect(await isAllowed(named(STRICT.grants, []), 'kms:CreateGrant', target)).toBe(may);
     expect(await isAllowed(powerful, 'kms:CreateGrant', target)).toBe(false);
@@ -231,15 +236,16 @@ describe('a key whose policy names its users', () => {
   });
 });
 
-it.for(['7', '29', '30'])(
-  'a key administrator may schedule a deletion only with a waiting period of at least thirty days: %s',
-  async (days) => {
-    const key = KEYS['the key'];
-    const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
-    const administrator = OUTSIDERS['a key administrator whom IAM allows everything'];
-    expect(await isAllowed(administrator, 'kms:ScheduleKeyDeletion', asked)).toBe(days === '30');
-  },
-);
+it.for([
+  ['may', '30'],
+  ['may not', '29'],
+  ['may not', '7'],
+] as const)('a key administrator %s schedule a deletion with a waiting period of %s days', async ([, days]) => {
+  const key = KEYS['the key'];
+  const asked = { ...key, context: { ...key.context, 'kms:ScheduleKeyDeletionPendingWindowInDays': days } };
+  const administrator = OUTSIDERS['a key administrator whom IAM allows everything'];
+  expect(await isAllowed(administrator, 'kms:ScheduleKeyDeletion', asked)).toBe(days === '30');
+});
 
 describe('a row of the key table', () => {
   const ids: readonly (readonly [id: string, can: 'can' | 'cannot'])[] = [
@@ -316,9 +322,12 @@ describe('a write to the key table', () => {
     return WRITES.filter((_, i) => answers[i]);
   };
 
-  it.for([WEST, EAST])(
+  it.for([
+    ['us-west-2', WEST],
+    ['us-east-1', EAST],
+  ] as const)(
     "in %s is refused unless the table's policy names the caller, whatever IAM allows",
-    async (region) => {
+    async ([, region]) => {
       for (const name of ['a role whom IAM allows everything', 'the root user'] as const) {
         expect([name, await writesOf(OUTSIDERS[name], region)]).toEqual([name, []]);
       }

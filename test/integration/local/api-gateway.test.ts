@@ -39,11 +39,11 @@ function send(
 it.for([
   ['bytes that are not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
   ['a byte order mark', `\ufeff${BODY}`, {}, 400, /byte order mark/],
-  ['UTF-16', Buffer.from(BODY, 'utf16le'), {}, 400, /not JSON|not UTF-8/],
-  ['nothing', '', {}, 400, /no body/],
-  ['gzip', gzipSync(BODY), { 'content-encoding': 'gzip' }, 415, /Content-Encoding/],
+  ['text in UTF-16', Buffer.from(BODY, 'utf16le'), {}, 400, /not JSON|not UTF-8/],
+  ['no bytes', '', {}, 400, /no body/],
+  ['gzip compression', gzipSync(BODY), { 'content-encoding': 'gzip' }, 415, /Content-Encoding/],
   ['a charset that is not UTF-8', BODY, { 'content-type': 'application/json; charset=latin1' }, 415, /UTF-8/],
-  ['another type', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
+  ['the content type text/plain', BODY, { 'content-type': 'text/plain' }, 415, /application\/json/],
 ] as const)(
   'the local gateway passes on a body with %s, which the handler refuses',
   async ([, body, headers, status, detail]) => {

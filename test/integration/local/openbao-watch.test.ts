@@ -26,7 +26,7 @@ function callOf(outcome: string): JournalCall {
   return { service: 'OpenBao', region: null, action: 'transit/encrypt/keyfold', keyId: null, outcome };
 }
 
-it('forwards a request and its response, and reports the call', async () => {
+it('the watching proxy forwards a request and its response, and reports the call', async () => {
   const { url, calls } = await start((asked, response) => {
     const { method, url: path, headers } = asked;
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -41,13 +41,13 @@ it('forwards a request and its response, and reports the call', async () => {
   await vi.waitFor(() => expect(calls).toEqual([callOf('ok'), callOf('ok')]));
 });
 
-it('reports the status of a refused call', async () => {
+it('the watching proxy reports the status of a refused call', async () => {
   const { url, calls } = await start((_, response) => response.writeHead(403).end('{}'));
   expect((await fetch(url + ENCRYPT, { method: 'POST' })).status).toBe(403);
   await vi.waitFor(() => expect(calls).toEqual([callOf('HTTP 403')]));
 });
 
-it('closes the connection if OpenBao is not running, or stops in the middle of its response', async () => {
+it('the watching proxy closes the connection if OpenBao is not running or stops during its response', async () => {
   const { url, bao, calls } = await start((asked, response) => {
     response.writeHead(200, { 'content-length': '9' }).write('half', () => asked.socket.destroy());
   });
@@ -58,7 +58,7 @@ it('closes the connection if OpenBao is not running, or stops in the middle of i
   await vi.waitFor(() => expect(calls).toEqual([callOf('down'), callOf('down')]));
 });
 
-it('reports a call that the client gives up, and gives it up at OpenBao too', async () => {
+it('the watching proxy reports a call that the client aborts, and also aborts it at OpenBao', async () => {
   const asked = Promise.withResolvers<void>();
   const gone = Promise.withResolvers<void>();
   const { url, calls } = await start((_, response) => {

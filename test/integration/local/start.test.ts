@@ -160,14 +160,14 @@ it('a data folder cannot be a file, and cannot be inside a file', async () => {
 });
 
 it.for([
-  [['--port', 'x'], '--port must be a port from 0 to 65535'],
-  [['--sqs-port', '65536'], '--sqs-port must be a port from 0 to 65535'],
-  [['--kms-port='], '--kms-port must be a port from 0 to 65535'],
-  [['--data='], '--data must name a folder'],
-  [['--kms', 'gcp'], '--kms must be aws or vault'],
-  [['--kms', 'vault', '--data', 'trial'], '--kms vault allows no --data'],
-  [['--colour', 'red'], "Unknown option '--colour'"],
-] as const)('npm start refuses the arguments %j, and prints the reason', ([args, reason]) => {
+  ['a port that is not a number', ['--port', 'x'], '--port must be a port from 0 to 65535'],
+  ['a port above 65535', ['--sqs-port', '65536'], '--sqs-port must be a port from 0 to 65535'],
+  ['an empty port', ['--kms-port='], '--kms-port must be a port from 0 to 65535'],
+  ['an empty folder name', ['--data='], '--data must name a folder'],
+  ['an unknown KMS', ['--kms', 'gcp'], '--kms must be aws or vault'],
+  ['a data folder with Vault', ['--kms', 'vault', '--data', 'trial'], '--kms vault allows no --data'],
+  ['an unknown option', ['--colour', 'red'], "Unknown option '--colour'"],
+] as const)('npm start refuses %s, and prints the reason', ([, args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
 });
 

@@ -28,7 +28,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-it("a handler's bundle handles a sample event without other files, but does not start without its settings", async () => {
+it("a handler's bundle handles a sample event without other files, and does not start without its settings", async () => {
   const invoke = `
     import { handler } from ${JSON.stringify(join(dist, 'handlers', 'api', 'index.mjs'))};
     import event from ${JSON.stringify(join(root, 'events', 'api-encrypt-iam.json'))} with { type: 'json' };
@@ -132,14 +132,14 @@ describe.each([
   ['vault-kms', 124],
   ['http-client', 60],
   ['aws-kms', 400],
-] as const)('a bundle that a user builds from test/integration/project/bundles/%s.ts', (name, limitKiB) => {
+] as const)('the bundle of the program %s', (name, limitKiB) => {
   let world: Awaited<ReturnType<typeof startWorld>>;
   beforeAll(async () => {
     world = await startWorld(name);
   });
   afterAll(() => world.stop());
 
-  it.each(['esm', 'cjs'] as const)(`is below ${limitKiB} KiB as %s, and runs`, async (format) => {
+  it.each(['esm', 'cjs'] as const)(`in %s format runs and is smaller than ${limitKiB} KiB`, async (format) => {
     const outfile = join(folder, 'bundles', `${name}.${format === 'esm' ? 'mjs' : 'cjs'}`);
     const program = join(folder, `${name}.ts`);
     await copyFile(join(import.meta.dirname, 'bundles', `${name}.ts`), program);

@@ -34,7 +34,7 @@ describe('the audit line in docs/reference/audit.md', () => {
     expect(Buffer.byteLength(line)).toBe(ASSUMED.auditLineBytes);
   });
 
-  it.for(queries)('has every field that the example query reads: %s', (query) => {
+  it.for(queries)('has every field that example query %# reads', (query) => {
     expect(fields).toEqual(expect.arrayContaining(namesIn(query)));
     expect(namesIn(query)).toContain('message');
   });

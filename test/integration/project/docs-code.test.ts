@@ -54,7 +54,7 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** Throws in place of opening something. A command gets this far only if the CLI has accepted its arguments. */
+/** Throws instead of opening a table or a file. A command opens one only after the CLI has accepted its arguments. */
 function accepted(): never {
   throw new Error('the arguments are right');
 }
@@ -148,7 +148,7 @@ describe('a shell command in the documents', () => {
   });
 
   it.for(commands.filter(([, command]) => command.startsWith('npm start -- ')))(
-    'gives npm start only options that exist, at %s: %s',
+    'passes only existing options to npm start (%s: %s)',
     ([, command]) => {
       const args = command.replace('npm start -- ', '').split(' ');
       expect(() => readStartOptions(args)).not.toThrow();
@@ -157,7 +157,7 @@ describe('a shell command in the documents', () => {
 
   const keyfold = /^(?:npm run -s keyfold --|npx keyfold) (.*)$/;
   it.for(commands.filter(([, command]) => keyfold.test(command)))(
-    'gives the CLI only arguments that it accepts, at %s: %s',
+    'passes only valid arguments to the CLI (%s: %s)',
     async ([, command]) => {
       const [, rest = ''] = keyfold.exec(command) ?? [];
       const words = [...rest.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');

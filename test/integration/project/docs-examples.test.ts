@@ -58,7 +58,7 @@ describe('docs/reference/direct-invocation.md', () => {
     expect(rows.length).toBe(4);
   });
 
-  it.for(rows)('shows the actual response to the event %s: %s', async ([event, result]) => {
+  it.for(rows)('shows the actual response to each example event (%s: %s)', async ([event, result]) => {
     const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });
     const record = await world.process().session('tenant-1').encryptToJson(Buffer.from('hello'));

@@ -70,7 +70,7 @@ describe('telemetry', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('receives the key, KMS and table events of the maintenance', async () => {
+  it('receives the key, KMS and table events of maintenance', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = await buildMaintenance();
     const told = toldTo(telemetry as MaintenanceTelemetry);
@@ -91,7 +91,7 @@ function toldTo({ events }: Telemetry): () => string[] {
       .toSorted();
 }
 
-it('with Vault, the maintenance creates a System Key ahead of time, and checks each address', async () => {
+it('with Vault, maintenance creates a System Key ahead of time, and checks each address', async () => {
   const [vault, dynamoDb] = [await StubVault.start(), await startDynamoDb('EncryptionKey', 0)];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
   await writeFile(join(folder, 'token'), 'fixed');

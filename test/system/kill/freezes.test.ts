@@ -31,7 +31,7 @@ async function start(role: Role, settings: Readonly<Record<string, string>> = {}
   return frozen;
 }
 
-describe('a process with TLS connections that is frozen', () => {
+describe('freezing a process with TLS connections', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-tls-'));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
@@ -59,25 +59,28 @@ describe('a process with TLS connections that is frozen', () => {
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
   });
 
-  // Roles with the caller's own client are left out: such a client waits until the attempt times out.
+  // The test omits roles with the caller's own client, because such a client waits until the attempt times out.
   describe.for(ROLES.filter((role) => !role.includes('caller')))('during the TLS handshake of %s', (role) => {
     it.for([
       ['no part', false],
       ['all but the last byte', true],
-    ] as const)('makes the process open a new connection if %s of the answer has arrived', async ([, isTruncating]) => {
-      const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
-      for (const proxy of world.proxies) proxy.hold = /./s;
-      const underWay = process.serve(8);
-      while (world.count('held') === 0) await sleep(5);
-      const thawed = process.freeze(300);
-      for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-      await thawed;
-      expect(await underWay).toEqual(allWell(8));
-    });
+    ] as const)(
+      'makes the process open a new connection if %s of the response has arrived',
+      async ([, isTruncating]) => {
+        const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+        for (const proxy of world.proxies) proxy.hold = /./s;
+        const underWay = process.serve(8);
+        while (world.count('held') === 0) await sleep(5);
+        const thawed = process.freeze(300);
+        for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+        await thawed;
+        expect(await underWay).toEqual(allWell(8));
+      },
+    );
   });
 });
 
-describe('a process with plain HTTP connections that is frozen', () => {
+describe('freezing a process with plain HTTP connections', () => {
   beforeAll(async () => {
     world = await FreezeFixture.start();
   });
@@ -102,7 +105,7 @@ describe('a process with plain HTTP connections that is frozen', () => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  // Roles with the caller's own client are left out: such a client waits until the attempt times out.
+  // The test omits roles with the caller's own client, because such a client waits until the attempt times out.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
     'at any moment of its work makes %s lose no request',
     async (role) => {

@@ -10,7 +10,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 describe('a lost KMS region', () => {
-  it('is reported while the other region serves, and the maintenance later adds the missing wraps', async () => {
+  it('is reported while the other region serves requests, and maintenance later adds the missing wraps', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     world.kms.setFault(WEST, { kind: 'down' });
 

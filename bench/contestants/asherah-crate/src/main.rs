@@ -11,7 +11,7 @@ use serde_json::{json, Value};
 
 const MASTER_KEY: &[u8] = b"thisIsAStaticMasterKeyForTesting";
 
-/// The process's CPU time, of all threads, in milliseconds.
+/// The CPU time of all the process's threads, in milliseconds.
 fn cpu_ms() -> f64 {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
