@@ -67,8 +67,8 @@ export class KeyfoldApi extends Construct {
   readonly packageFolder: string;
 
   /**
-   * @throws TypeError if an option is invalid, or if a name differs from `deploy.yml`. The error says which one. Also if
-   * the stack already contains a `KeyfoldApi`.
+   * @throws TypeError if an option is invalid, if a name differs from `deploy.yml`, or if the stack already contains a
+   * `KeyfoldApi`. The error says which one.
    */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);
