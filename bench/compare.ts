@@ -16,7 +16,7 @@ export interface Lap {
   readonly cpuMs: number;
 }
 
-/** The time of one operation of a contestant, for each round. */
+/** The time that one operation of a contestant takes, for each round. */
 export type Laps = readonly Lap[];
 
 /** The median and the quartiles of a figure over all rounds. */

@@ -12,7 +12,7 @@ const MAX_PARAMETER_CHARACTERS = 4096;
 /** API Gateway's limit for the policy of a REST API, in characters. */
 const MAX_API_POLICY_CHARACTERS = 8192;
 
-/** Finds mistakes that otherwise AWS would find only in the middle of a deployment. */
+/** Finds mistakes that AWS would otherwise report only in the middle of a deployment. */
 export function faultsForAws(deployment: Deployment): string[] {
   return [
     ...partitionFaults(deployment),

@@ -1,7 +1,7 @@
 import type { KeyService } from './key-service.ts';
 import type { LocalQueues } from './queues.ts';
 
-/** The servers of the local world, for the greeting. */
+/** The servers and the data folder that the greeting describes. */
 export interface Places {
   readonly apiUrl: string;
   readonly keyService: KeyService;

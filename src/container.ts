@@ -156,7 +156,7 @@ async function openMaintainable(config: FunctionKms, events?: Telemetry['events'
   return openRegionalKms(config, events);
 }
 
-/** Opens what the operator's commands use. Opening sends no request. */
+/** Opens the dependencies of the operator's commands. Sends no request. */
 export const operatorAdapters = {
   openTable: (options: DynamoDbMetastoreOptions): KeyTable => new DynamoDbKeyTable(options),
   openErasureTables: (options: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>

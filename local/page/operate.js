@@ -55,7 +55,7 @@ function erase(said, request) {
   return runCommand(said, '/local/partitions/erase', request, ({ says }) => says);
 }
 
-/** Runs a command. `textOf` converts the JSON that the command prints to the text that the page shows. */
+/** Runs a command. `textOf` converts the command's JSON output to the text that the page shows. */
 async function runCommand(said, path, request, textOf) {
   const asked = await post(path, JSON.stringify(request));
   if (!asked.ok) throw new Error(`${path}: ${asked.status}`);

@@ -2,8 +2,8 @@
 export type Clock = () => number;
 
 /**
- * Makes a clock for durations. It does not step when the machine's clock is set. A clock that a caller passes, as tests
- * do, is used unchanged, because it would not agree with the machine's monotonic clock.
+ * Returns a clock for measuring durations. Setting the machine's clock does not affect it. A clock other than
+ * `Date.now`, such as a test's, is returned unchanged, because it would not agree with the machine's monotonic clock.
  */
 export function steadyClock(now: Clock): Clock {
   return now === Date.now ? monotonicNow : now;
@@ -14,8 +14,8 @@ function monotonicNow(): number {
 }
 
 /**
- * Returns a function for the time `ms` milliseconds after this call. If the clock steps, this time moves with it, so
- * the remaining time stays the same.
+ * Returns a function that returns the time `ms` milliseconds after this call. If the clock is set in the meantime, the
+ * returned time changes by the same amount, so the remaining time stays the same.
  */
 export function timeAhead(ms: number, now: Clock): Clock {
   const steady = steadyClock(now);
@@ -30,17 +30,17 @@ const MAX_LAG_MS = 60_000;
 
 /**
  * Makes a clock that measures ages. It never goes back, even if the given clock does.
- * @param stepMs how far the ages jump ahead if the given clock steps back, because the true ages are then unknown
- * @param monotonic a clock that never goes back, in milliseconds. It reveals if the given clock stepped back between
+ * @param stepMs how far the ages jump ahead if the given clock steps back. The true ages are then unknown.
+ * @param monotonic a clock that never goes back, in milliseconds. It shows whether the given clock stepped back between
  * two readings. The ages are at most a second behind it.
  * @returns milliseconds since the first reading
  */
 export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock {
   let lastMs = now();
-  // The latest time that was read since the last step back.
+  // The latest time that the clock has shown since it last stepped back.
   let highestMs = lastMs;
   let lastMonotonicMs = monotonic?.() ?? 0;
-  // How far the ages are behind the monotonic clock.
+  // How many milliseconds the ages lag behind the monotonic clock.
   let behindMs = 0;
   let agedMs = 0;
   return () => {

@@ -4,7 +4,7 @@ import { timeAhead, type Clock } from './clock.ts';
 
 /** The time limit of a piece of work, and the signal that ends it early. */
 export interface Deadline {
-  /** When the work must have ended, in milliseconds since 1970, as {@link Clock} counts them. */
+  /** The time by which the work must end, in milliseconds since 1970 (see {@link Clock}). */
   readonly atMs: number;
   /**
    * Aborts when the time is up, or when no caller is waiting for the work any more. The work then throws the signal's
@@ -18,11 +18,11 @@ export function noDeadline(): Deadline {
   return { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
 }
 
-/** How long a caller waits. A caller without limits waits until the work ends. */
+/** Limits how long a caller waits. Without limits, a caller waits until the work ends. */
 export interface RequestLimits {
   /** The latest time for the response, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
-  /** Abort it to end the call early. The call then throws the signal's reason. */
+  /** Ends the call early when it aborts. The call then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,7 +31,6 @@ const TIME: Type = {
   holds: (value) => typeof value === 'number' && !Number.isNaN(value),
 };
 
-/** Checks a {@link Deadline} that a caller passes. */
 const DEADLINE: Type = {
   called: 'a deadline with atMs and signal',
   holds: (value) =>
@@ -40,7 +39,7 @@ const DEADLINE: Type = {
 
 const LIMITS: Types<RequestLimits> = { deadlineAtMs: optional(TIME), signal: optional(ABORT_SIGNAL) };
 
-/** @throws TypeError if the limits have a member other than a time and a signal */
+/** @throws TypeError if a limit is unknown or has the wrong type */
 export function checkLimits(limits: RequestLimits): void {
   check(limits, 'limits', OBJECT);
   refuseUnknown(limits, 'limits', LIMITS);
@@ -48,18 +47,18 @@ export function checkLimits(limits: RequestLimits): void {
   check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
 }
 
-/** @throws TypeError if the argument is not a deadline. Callers of a metastore or a KMS must pass a deadline. */
+/** @throws TypeError if the argument is not a deadline. A metastore or a KMS requires its callers to pass one. */
 export function checkDeadline(deadline: Deadline): void {
   check(deadline, 'deadline', DEADLINE);
 }
 
-/** Limits with half of the time that is left, for work that must leave time for a second step. */
+/** Returns limits with half of the remaining time, so that time is left for a second step. */
 export function halfOf({ atMs, signal }: Deadline, now: Clock): RequestLimits & { readonly deadlineAtMs: number } {
   const nowMs = now();
   return { deadlineAtMs: nowMs + (atMs - nowMs) / 2, signal };
 }
 
-/** The error for a request whose time is up. */
+/** The error for a request that has reached its deadline. */
 export function deadlineExceeded(): KeyfoldError {
   return new KeyfoldError('DeadlineExceeded', 'The time for this request is up.');
 }
@@ -149,10 +148,10 @@ class RunningDeadline implements Deadline {
   }
 }
 
-/** The longest delay that setTimeout can count. A longer one would fire at once. */
+/** The longest delay that `setTimeout` supports, in milliseconds. It would fire at once for a longer delay. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Lists the options that are too long for a timer, for the error that a constructor throws. Empty if all are valid. */
+/** Returns a message for each option that is too long for a timer. A constructor puts these messages into its error. */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)

@@ -16,13 +16,13 @@ export class ShortMemory<T> {
     this.#maxEntries = maxEntries;
   }
 
-  /** The value that is remembered under a name. Undefined if there is none, or if it has expired. */
+  /** Returns the value that is remembered under a name. Returns undefined if there is none, or if it has expired. */
   get(name: string): T | undefined {
     const entry = this.#entries.get(name);
     return entry !== undefined && this.#now() < entry.untilMs ? entry.value : undefined;
   }
 
-  /** Remembers a value for the full time, beginning now. */
+  /** Remembers a value. Its time starts now, even if the name already had a value. */
   set(name: string, value: T): void {
     this.#entries.delete(name);
     this.#entries.set(name, { value, untilMs: this.#now() + this.#rememberMs });

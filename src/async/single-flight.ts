@@ -2,8 +2,8 @@ import { timeAhead, type Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
- * One load in progress. It is also the deadline of the load: the latest deadline of its waiters, but at most
- * `timeoutMs` from the start.
+ * One load in progress, and also the deadline of that load. The load may continue until the latest deadline of its
+ * waiters, but for at most `timeoutMs`.
  */
 class Flight<T> implements Deadline {
   /** The waiters' promises, keyed by the waiter's deadline. */
@@ -29,7 +29,10 @@ class Flight<T> implements Deadline {
     return this.#controller.signal;
   }
 
-  /** Computed on each read, because waiters come and go, and because a waiter's deadline may be another flight. */
+  /**
+   * Computed on each read, because waiters join and leave. A waiter's deadline may also be another flight, whose time
+   * changes in the same way.
+   */
   get atMs(): number {
     let atMs = 0;
     for (const waiter of this.waiters.keys()) atMs = Math.max(atMs, waiter.atMs);

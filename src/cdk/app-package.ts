@@ -26,12 +26,12 @@ export interface AppPackage extends Stacks {
   readonly template: Template;
 }
 
-/** Matches the logical names of the resources in a package that belong to the queue. */
+/** Matches the logical IDs of the queue's resources in a package. */
 const OF_THE_QUEUE = /^(?:Input|Output|DeadLetter|Queue|Messages)/;
-/** The bucket to which the Serverless Framework uploads the code. The CDK has its own bucket. */
+/** The bucket to which the Serverless Framework uploads code. The CDK uploads code to a bucket of its own. */
 const OF_OSLS = /^ServerlessDeploymentBucket/;
 
-/** @throws TypeError naming the option, if the folder has no package */
+/** @throws TypeError if the folder has no package. The error names the option. */
 export function readPackage(folder: string, option: string): AppPackage {
   try {
     const read = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
@@ -42,7 +42,7 @@ export function readPackage(folder: string, option: string): AppPackage {
   }
 }
 
-/** A part of a package as a nested stack: the queue, or everything else. */
+/** One part of a package as a nested stack: either the queue or everything else. */
 export class AppPart {
   readonly stack: NestedStack;
   readonly include: CfnInclude;
@@ -69,7 +69,10 @@ export class AppPart {
   }
 }
 
-/** The template of a part. The S3 key of a function's code is the name of its zip, and each role is a parameter. */
+/**
+ * Returns one part's template. In it, the S3 key of a function's code is the name of the zip file, and each role is a
+ * parameter.
+ */
 function partOf(
   { template }: AppPackage,
   part: 'api' | 'queue',

@@ -7,7 +7,9 @@ import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
 /** The folder of the templates. Its path is the same in the repository and in the package. */
 const INFRA = join(import.meta.dirname, '..', '..', 'infra');
 
-/** The scope of a construct. */
+/** CloudFormation's limit for one parameter of a stack, in characters. */
+const MAX_PARAMETER = 4096;
+
 const SCOPE: Type = { called: 'a construct', holds: (value) => Construct.isConstruct(value) };
 
 /** A construct's option, and the template parameter that receives its value. */
@@ -18,13 +20,13 @@ export interface Given {
 }
 
 /**
- * A template of infra/ as a nested stack in the caller's stack. CloudFormation applies the template's own rules.
- * Options are passed as parameter values, because a deployed stack would ignore a changed default of a parameter.
+ * A template of infra/ as a nested stack in the caller's stack. CloudFormation checks the template's own rules. The
+ * options become parameter values instead of new defaults, because a deployed stack ignores a changed default.
  */
 export class InfraTemplate {
   readonly #stack: NestedStack;
 
-  /** @throws TypeError naming the option whose value the template does not allow */
+  /** @throws TypeError if the template does not allow the value of an option. The error names the option. */
   constructor(scope: Construct, id: string, file: string, given: readonly Given[]) {
     const set = given.filter(({ value }) => value !== undefined);
     const parameters = Object.fromEntries(
@@ -42,6 +44,8 @@ export class InfraTemplate {
       const pattern = new RegExp(`^(?:${allowedPattern})$`, 's');
       const allows = (item: string): boolean => Token.isUnresolved(item) || pattern.test(item);
       const text = String(value);
+      if (!Token.isUnresolved(text) && text.length > MAX_PARAMETER)
+        throw new TypeError(`${option} must have at most ${MAX_PARAMETER} characters together, including commas.`);
       if ((type === 'CommaDelimitedList' ? text.split(',') : [text]).every(allows)) continue;
       throw new TypeError(`${option} must match ${constraintDescription ?? allowedPattern}.`);
     }
@@ -52,18 +56,18 @@ export class InfraTemplate {
     return this.#stack.nestedStackResource as CfnStack;
   }
 
-  /** An output of the template, as a token. */
+  /** Returns a token for an output of the template. */
   output(name: string): string {
     return outputOf(this.#stack, name);
   }
 }
 
-/** An output of a nested stack, as a token of the stack around it. */
+/** Returns a token for a nested stack's output. The parent stack can use it. */
 export function outputOf({ nestedStackResource }: NestedStack, name: string): string {
   return (nestedStackResource as CfnStack).getAtt(`Outputs.${name}`).toString();
 }
 
-/** @throws TypeError naming the scope or the id if one is wrong */
+/** @throws TypeError if the scope or the id has the wrong type. The error names the parameter. */
 export function checkedScope(scope: Construct, id: string): Construct {
   check(scope, 'scope', SCOPE);
   check(id, 'id', STRING);
@@ -76,7 +80,10 @@ export function requireRegionOf(stack: Stack, option: string, arn: string | unde
   if (arn.split(':')[3] !== stack.region) throw new TypeError(`${option} must be in the region of the stack.`);
 }
 
-/** A list of strings. Undefined if it is not given. @throws TypeError naming the item that is not a string */
+/**
+ * Returns a list of strings, or undefined if the option is absent.
+ * @throws TypeError if an item is not a string. The error names the item.
+ */
 export function stringsOf(given: unknown, name: string): readonly string[] | undefined {
   return given === undefined ? undefined : (itemsOf(given, name, checked(STRING)) as string[]);
 }

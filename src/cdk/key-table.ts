@@ -3,10 +3,10 @@ import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
-/** The logical ID of the nested stack with the roles. In the roles' names, it follows the stack's name. */
+/** The logical ID of the nested stack that contains the roles. Each role's name contains it, after the stack's name. */
 export const ROLES_ID = 'Roles';
 
-/** The options of a {@link KeyTable}. Each is a parameter of `infra/table.yml`. */
+/** The options of a {@link KeyTable}. Each option sets a parameter of `infra/table.yml`. */
 export interface KeyTableProps {
   /** The classification of the data whose keys the table holds, such as `confidential`. It becomes a tag. */
   readonly classification: string;
@@ -15,24 +15,24 @@ export interface KeyTableProps {
   /** Up to three other regions with a replica. Each update of the stack can add or remove one replica. */
   readonly replicaRegions?: readonly string[] | undefined;
   /**
-   * The regions of `replicaRegions` in which this deployment makes the replica. CloudFormation cannot make a replica
-   * and its policy in one update. So the next deployment, which must not list the region here, adds the policy.
+   * The regions of `replicaRegions` whose replicas this deployment creates. CloudFormation cannot create a replica and
+   * its policy in one update. For the next deployment, which adds the policy, remove the region from this list.
    */
   readonly newReplicas?: readonly string[] | undefined;
   /** The `name` of a {@link SymmetricKey} that encrypts the table at rest. By default DynamoDB uses its own key. */
   readonly encryptionKeyName?: string | undefined;
   /**
-   * The ARNs of further principals that may write to the table, such as operators who revoke keys. An asterisk at the
-   * end matches any ending. Do not list the roles of a {@link KeyfoldApi} in a stack of the same name: they may write
-   * to the table from any region.
+   * The ARNs of other principals that may write to the table, such as operators who revoke keys. An asterisk at the end
+   * matches any ending. Do not list the roles of a {@link KeyfoldApi} in a stack of the same name: they may write to
+   * the table from any region.
    */
   readonly writers?: readonly string[] | undefined;
 }
 
 /**
  * The key table: a DynamoDB Global Table with point-in-time recovery, deletion protection and a policy that denies
- * writes by any principal other than Keyfold's roles and `writers`. It is `infra/table.yml` as a nested stack. Make it
- * in one region. The table outlives the stack.
+ * writes by any principal other than Keyfold's roles and `writers`. It is `infra/table.yml` as a nested stack. Deploy
+ * it in one region. Deleting the stack does not delete the table.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { KeyTable } from 'keyfold/cdk';
@@ -46,7 +46,7 @@ export class KeyTable extends Construct {
   /** The ARN of this region's replica */
   readonly tableArn: string;
 
-  /** @throws TypeError naming the option that is wrong */
+  /** @throws TypeError if an option is invalid. The error names the option. */
   constructor(scope: Construct, id: string, props: KeyTableProps) {
     super(checkedScope(scope, id), id);
     const given = optionsOf<KeyTableProps>(props, 'props', {

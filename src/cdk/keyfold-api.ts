@@ -8,8 +8,8 @@ import { KeyTable, ROLES_ID } from './key-table.ts';
 import { SymmetricKey } from './symmetric-key.ts';
 
 /**
- * The longest stack name that CloudFormation does not shorten in the roles' names. The table's policy recognises the
- * roles by the stack name at their beginning.
+ * If a stack name is longer than this, CloudFormation shortens it in the roles' names. The table's policy recognises
+ * the roles by the full stack name.
  */
 const MAX_STACK_NAME = 20;
 
@@ -24,18 +24,20 @@ export interface KeyfoldApiProps {
    */
   readonly packageFolder: string;
   /**
-   * The key of this region. If you pass it, CloudFormation makes it first. Its name must be the same as in
+   * The key of this region. If you pass it, CloudFormation creates it before the functions. Its name must match
    * `deploy.yml`.
    */
   readonly key?: SymmetricKey | undefined;
-  /** The key table. If you pass it, CloudFormation makes it first. Its name must be the same as in `deploy.yml`. */
+  /**
+   * The key table. If you pass it, CloudFormation creates it before the functions. Its name must match `deploy.yml`.
+   */
   readonly table?: KeyTable | undefined;
 }
 
 /**
  * Keyfold's functions `api`, `seal`, `open` and `maintenance`, with their roles, the HTTP API, alarms and dashboard. It
- * consists of `infra/roles.yml` and the packaged app as nested stacks, without the queue, which {@link KeyfoldQueue}
- * adds. A stack can contain one `KeyfoldApi`.
+ * deploys `infra/roles.yml` and the packaged app as nested stacks. {@link KeyfoldQueue} adds the queue. A stack can
+ * contain one `KeyfoldApi`.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -53,7 +55,7 @@ export class KeyfoldApi extends Construct {
   readonly sealFunction: IFunction;
   /** The function that decrypts */
   readonly openFunction: IFunction;
-  /** The function that runs daily. Invoke it once after the first deployment: it makes the first System Key. */
+  /** The function that runs daily. Invoke it once after the first deployment: it creates the first System Key. */
   readonly maintenanceFunction: IFunction;
   /** The URL that AWS assigns to the HTTP API, REST API or function */
   readonly url: string;
@@ -61,10 +63,13 @@ export class KeyfoldApi extends Construct {
   readonly alarmTopicArn: string | undefined;
   /** The role of the queue function. Undefined if `deploy.yml` has no queue. */
   readonly queueRoleArn: string | undefined;
-  /** The option of the same name */
+  /** The value of the option `packageFolder` */
   readonly packageFolder: string;
 
-  /** @throws TypeError naming the option that is wrong, or the name that differs from `deploy.yml` */
+  /**
+   * @throws TypeError if an option is invalid, if a name differs from `deploy.yml`, or if the stack already contains a
+   * `KeyfoldApi`. The error says which one.
+   */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);
     const given = optionsOf<KeyfoldApiProps>(props, 'props', {
@@ -73,7 +78,12 @@ export class KeyfoldApi extends Construct {
       table: optional(TABLE),
     });
     const app = readPackage(given.packageFolder, 'props.packageFolder');
-    requireFit(Stack.of(this), app, given);
+    const stack = Stack.of(this);
+    requireFit(stack, app, given);
+    // Both would need a nested stack of roles with the same logical ID.
+    if (stack.node.findAll().some((one) => one instanceof KeyfoldApi && one !== this && Stack.of(one) === stack)) {
+      throw new TypeError('A stack can contain only one KeyfoldApi: make another stack for this one.');
+    }
     const parameters = Object.entries(app.roles);
     const roles = new InfraTemplate(
       this,

@@ -15,8 +15,8 @@ export interface KeyfoldQueueProps {
 }
 
 /**
- * Keyfold's function for a queue, with the queues for input, output and dead letters, and their alarms. It consists of
- * the rest of the packaged app as a nested stack. The queues outlive the stack.
+ * Keyfold's function for a queue, with the queues for input, output and dead letters, and their alarms. It deploys this
+ * part of the packaged app as a nested stack. Deleting the stack does not delete the queues.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -31,9 +31,9 @@ export interface KeyfoldQueueProps {
 export class KeyfoldQueue extends Construct {
   /** The queue that the function reads */
   readonly inputQueue: IQueue;
-  /** The queue that the function sends results to */
+  /** The queue to which the function sends results */
   readonly outputQueue: IQueue;
-  /** The queue for messages that no retry can make succeed */
+  /** The queue for messages that would fail again however often they were retried */
   readonly deadLetterQueue: IQueue;
   /** The function that reads the input queue */
   readonly queueFunction: IFunction;

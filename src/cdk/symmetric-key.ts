@@ -4,7 +4,7 @@ import { Construct } from 'constructs';
 import { ARRAY, BOOLEAN, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, requireRegionOf, stringsOf } from './infra-template.ts';
 
-/** The options of a {@link SymmetricKey}. Each is a parameter of `infra/keys.yml`. */
+/** The options of a {@link SymmetricKey}. Each option sets a parameter of `infra/keys.yml`. */
 export interface SymmetricKeyProps {
   /**
    * The classification of the data that the key protects, such as `confidential`. It becomes a tag. Make one key for
@@ -16,11 +16,14 @@ export interface SymmetricKeyProps {
    * stack must be one of them, because KMS refuses a key policy that locks out its creator.
    */
   readonly administrators: readonly string[];
-  /** The alias is `alias/NAME`. The policies are `allow-encrypt-NAME` and so on. The default is `keyfold`. */
+  /**
+   * The name of the key. Its alias is `alias/NAME`, and its policies are `allow-encrypt-NAME` and so on. The default is
+   * `keyfold`.
+   */
   readonly name?: string | undefined;
   /**
-   * The regions whose `alias/NAME` the three managed policies cover. Set it in only one region of an account: the stack
-   * there makes the policies for all regions. If it is absent, the stack makes no policies.
+   * The regions whose `alias/NAME` the three managed policies cover. Set this option in only one region of an account.
+   * The stack in that region creates the policies for all regions. If it is absent, the stack creates no policies.
    */
   readonly policyRegions?: readonly string[] | undefined;
   /**
@@ -28,24 +31,33 @@ export interface SymmetricKeyProps {
    * because the functions call KMS directly.
    */
   readonly viaServices?: readonly string[] | undefined;
-  /** Principals of other accounts that may encrypt. If `iamDecides` is false, also principals of this account. */
+  /**
+   * Principals of other accounts that may encrypt. If `iamDecides` is false, this account's principals must also be
+   * listed.
+   */
   readonly encryptingPrincipals?: readonly string[] | undefined;
-  /** Principals of other accounts that may decrypt. If `iamDecides` is false, also principals of this account. */
+  /**
+   * Principals of other accounts that may decrypt. If `iamDecides` is false, this account's principals must also be
+   * listed.
+   */
   readonly decryptingPrincipals?: readonly string[] | undefined;
   /**
    * Whether IAM policies decide which principals of the account use the key. If false, only the principals that this
    * construct names may use it, and an IAM policy alone is not enough. The default is true.
    */
   readonly iamDecides?: boolean | undefined;
-  /** Roles that may make grants for the use of the key, and revoke them. A grantee needs no policy. */
+  /** Roles that may create and revoke grants for the key. A grantee needs no policy. */
   readonly grantingPrincipals?: readonly string[] | undefined;
-  /** A KMS key that encrypts the topic that the construct makes. It must let EventBridge and CloudWatch use it. */
+  /**
+   * A KMS key that encrypts the SNS topic if the construct creates it. The key must allow EventBridge and CloudWatch to
+   * use it.
+   */
   readonly topicKeyArn?: string | undefined;
-  /** An SNS topic for the alarms. If it is absent, the construct makes a topic. */
+  /** An SNS topic for the alarms. If it is absent, the construct creates a topic. */
   readonly alarmTopicArn?: string | undefined;
-  /** An address that subscribes to the topic that the construct makes. */
+  /** An email address to subscribe to the topic that the construct creates. */
   readonly alarmEmail?: string | undefined;
-  /** 1 for the first key, which also has the alias. Each key that replaces another has the next number. */
+  /** 1 for the first key, whose stack also creates the alias. Each replacement key has the next number. */
   readonly keyNumber?: number | undefined;
   /** The key's role in a replacement (`docs/how-to/replace-a-kms-key.md`). The default is `current`. */
   readonly standing?: 'next' | 'current' | 'retired' | 'none' | undefined;
@@ -55,7 +67,7 @@ export interface SymmetricKeyProps {
 
 /**
  * A KMS key for one region and one classification of data, with an alias, yearly rotation, policies and alarms. It is
- * `infra/keys.yml` as a nested stack. The key and its alias outlive the stack.
+ * `infra/keys.yml` as a nested stack. Deleting the stack does not delete the key or its alias.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -74,16 +86,22 @@ export interface SymmetricKeyProps {
 export class SymmetricKey extends Construct {
   /** The name of the key, without `alias/`. */
   readonly keyName: string;
-  /** The ARN of the alias, for `KEYFOLD_KMS_KEYS`. Everything refers to the key by this ARN. */
+  /**
+   * The ARN of the alias, for `KEYFOLD_KMS_KEYS`. Refer to the key by this ARN, because the alias moves when another
+   * key replaces this one.
+   */
   readonly aliasArn: string;
-  /** `allow-encrypt-NAME` */
+  /** The managed policy `allow-encrypt-NAME` */
   readonly encryptPolicy: IManagedPolicy;
-  /** `allow-decrypt-NAME` */
+  /** The managed policy `allow-decrypt-NAME` */
   readonly decryptPolicy: IManagedPolicy;
-  /** `allow-crypto-NAME`, which allows both, and moves ciphertexts from a former key to the present one */
+  /**
+   * The managed policy `allow-crypto-NAME`. It allows encryption, decryption, and moving ciphertexts from a former key
+   * to the present one.
+   */
   readonly cryptoPolicy: IManagedPolicy;
 
-  /** @throws TypeError naming the option that is wrong */
+  /** @throws TypeError if an option is invalid. The error names the option. */
   constructor(scope: Construct, id: string, props: SymmetricKeyProps) {
     super(checkedScope(scope, id), id);
     const given = optionsOf<SymmetricKeyProps>(props, 'props', {

@@ -1,9 +1,9 @@
 import { decodeCompactRecord, looksCompact, type CompactKind } from '../records/compact-record.ts';
 import { dataRowRecordFromValue, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 
-/** A record that was read from one of its forms. */
+/** A parsed record, and the form in which it was written. */
 export interface AnyRecord {
-  /** Asherah's JSON object, or the compact form of bytes or of a document's field. */
+  /** `object` for Asherah's JSON object. Otherwise the kind of compact record: bytes, or a field of a document. */
   readonly form: 'object' | CompactKind;
   readonly record: DataRowRecord;
 }
@@ -37,7 +37,7 @@ function readNested(value: unknown, mayWrap: boolean): AnyRecord {
   return { form: 'object', record: dataRowRecordFromValue(value) };
 }
 
-/** Parses JSON. Undefined for text that is not JSON, and for a JSON string that is not a compact record. */
+/** Parses JSON. Returns undefined if the text is not JSON, or if it is a JSON string that is not a compact record. */
 function parseJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);

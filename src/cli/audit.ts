@@ -25,7 +25,7 @@ export type EraseOutcome =
 /** The outcome of a re-encryption. After `attempting` or `failed`, some rows may have been written. */
 export type ReencryptOutcome = 'attempting' | 'done' | 'would-write' | 'failed';
 
-/** What every audit line says: the caller, the time and the reason. */
+/** The members of every audit line, such as the caller and the reason. */
 interface RunAuditLine {
   /** ISO 8601. */
   readonly time: string;
@@ -34,13 +34,12 @@ interface RunAuditLine {
   readonly dryRun: boolean;
 }
 
-/** What an audit line about the key table also says. */
+/** The members that every audit line about the key table adds. */
 interface AuditLine extends RunAuditLine {
   readonly table: string;
   readonly region: string;
 }
 
-/** A line about one key. */
 export interface KeyAuditLine extends AuditLine {
   readonly action: 'keys revoke' | 'keys prove' | 'keys rotate' | 'maintain';
   readonly id: string;
@@ -54,16 +53,16 @@ interface EraseAuditLine extends AuditLine {
   readonly action: 'partitions erase';
   readonly partition: string;
   readonly step: string;
-  /** The ID of the erasure. Null before it has begun. */
+  /** The ID of the erasure. Null before the erasure has begun. */
   readonly erase: string | null;
   /** When the rows may be deleted, in seconds since 1970. */
   readonly due: number | null;
-  /** The number of key rows, without tombstones, before an attempt and after it. */
+  /** The number of the partition's key rows, not counting tombstones. */
   readonly rows: number;
   readonly outcome: EraseOutcome;
 }
 
-/** A line about a re-encryption. The counts cover all runs since the first checkpoint. */
+/** An audit line about a re-encryption. The counts cover all runs since the first checkpoint. */
 interface ReencryptAuditLine extends RunAuditLine {
   readonly action: 'reencrypt';
   readonly source: string;
@@ -77,10 +76,9 @@ interface ReencryptAuditLine extends RunAuditLine {
 /** The outcome of `table import` or `table copy`. After `attempting` or `failed`, some rows may have been added. */
 export type TransferOutcome = 'attempting' | 'transferred' | 'failed';
 
-/** A line about rows that a command adds to the table from another store. */
+/** An audit line about rows that a command copies to the table from another store. */
 interface TransferAuditLine extends AuditLine {
   readonly action: 'table import' | 'table copy';
-  /** The source of the rows. */
   readonly from: string;
   /** The number of rows that the table did not have when the line was written. */
   readonly missing: number;

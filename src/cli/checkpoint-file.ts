@@ -4,7 +4,7 @@ import type { Checkpoint } from '../maintenance/reencryption/reencryption.ts';
 
 /** The content of a checkpoint file. */
 export interface SavedRun extends Checkpoint {
-  /** A description of what the run does. Only a run with the same description resumes from this checkpoint. */
+  /** Describes what the run does. A run resumes from this checkpoint only if its own description is the same. */
   readonly run: string;
   /** When the run began, in milliseconds since 1970. */
   readonly startedAtMs: number;
@@ -26,7 +26,7 @@ export async function readCheckpoint(file: string, run: string): Promise<SavedRu
   throw new KeyfoldError('InvalidRequest', `The checkpoint ${file} is of another run. Name another file.`);
 }
 
-/** Writes a checkpoint. If the process is killed during the write, the last checkpoint stays as it was. */
+/** Writes a checkpoint. If the process is killed during the write, the previous checkpoint remains intact. */
 export async function writeCheckpoint(file: string, saved: SavedRun): Promise<void> {
   const next = `${file}.next`;
   await writeFile(next, `${JSON.stringify(saved)}\n`, { mode: 0o600, flush: true });

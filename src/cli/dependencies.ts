@@ -21,7 +21,7 @@ export type Colour = 'green' | 'yellow' | 'red' | 'dim';
 /** Output and input of a process. Each string is one or more lines, without a line feed at the end. */
 export interface Terminal {
   /**
-   * Writes a part of the command's result to standard output.
+   * Writes part of the command's result to standard output.
    * @param colour the colour of the text, if standard output is a terminal with colours
    */
   out(text: string, colour?: Colour): void;
@@ -40,8 +40,8 @@ export interface Terminal {
 }
 
 /**
- * Output and input of a command. Each string is one line, in which hidden characters are escaped. So a line feed in the
- * ID of a row cannot imitate another line of output.
+ * Output and input of a command. Each string is one line, and hidden characters in it are escaped. So a line feed in
+ * the ID of a row cannot imitate another line of output.
  */
 export interface CommandTerminal extends Omit<Terminal, 'out' | 'err'> {
   /** Like {@link Terminal.out}, for one or more lines. */
@@ -84,7 +84,7 @@ export interface CliDependencies<T = CommandTerminal> {
   openSessions(config: AppConfig): Promise<Pick<SessionFactory, 'session'>>;
   openRotation(config: AppConfig): Promise<Pick<KeyRotation, 'rotate'>>;
   /**
-   * @param dryRun whether maintenance writes nothing
+   * @param dryRun if true, maintenance writes nothing
    * @throws KeyfoldError `InvalidConfiguration` if a static master key is configured
    */
   openMaintenance(config: AppConfig, dryRun: boolean): Promise<Pick<SystemKeyMaintenance, 'run'>>;
@@ -92,11 +92,12 @@ export interface CliDependencies<T = CommandTerminal> {
   /** Opens ciphertexts that the AWS KMS action `Encrypt` made in a region, with or without an encryption context. */
   openCiphertexts(region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener;
   /**
-   * The SQL database that has the key table, such as `PostgreSQL at 127.0.0.1:5432`. Undefined if DynamoDB has it.
+   * The SQL database that holds the key table, such as `PostgreSQL at 127.0.0.1:5432`. Undefined if DynamoDB holds the
+   * table.
    */
   readonly database?: string | undefined;
   /**
-   * Opens an SQL database with the key table. Does not connect yet.
+   * Opens an SQL database that holds the key table. Does not connect yet.
    * @param url the address of the database, with the password
    * @param variable the environment variable that holds the URL
    * @throws KeyfoldError `InvalidConfiguration` if the URL is not the URL of an SQL database, or if the database's
@@ -107,7 +108,7 @@ export interface CliDependencies<T = CommandTerminal> {
   readonly version: string;
 }
 
-/** Replaces the members of {@link CliDependencies} that use DynamoDB. */
+/** The members of {@link CliDependencies} that are different for an SQL database. */
 interface DatabaseAdapters extends Pick<
   CliDependencies,
   'openTable' | 'openErasureTables' | 'openImport' | 'openCopy' | 'openRotation' | 'openSessions' | 'openMaintenance'

@@ -18,7 +18,7 @@ import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 const VAULT_FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
 const HSM_FIX = 'docs/how-to/use-an-hsm.md#if-something-goes-wrong';
 
-/** The exit code of `keyfold doctor` if at least one check warns and none has found a fault. */
+/** The exit code of `keyfold doctor` if at least one check warns and no check finds a fault. */
 const WARNED = 3;
 
 /** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
@@ -45,7 +45,7 @@ export async function doctor(
   return checks.some(({ state }) => state === 'warn') ? WARNED : EXIT.ok;
 }
 
-/** The settings, and the table that they name. */
+/** The service's configuration, and the location of its table. */
 interface ServiceSettings {
   readonly config: AppConfig;
   readonly place: TablePlace;
@@ -96,7 +96,10 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   ];
 }
 
-/** Whether a key service needs AWS credentials: AWS KMS, and a Vault that logs in with AWS. */
+/**
+ * Whether Keyfold needs AWS credentials to use a key service. It does for AWS KMS, and for Vault if it logs in with
+ * AWS.
+ */
 function needsCredentials(kms: AppConfig['kms']): boolean {
   return kms.kind === 'aws' || (kms.kind === 'vault' && kms.login.method === 'aws');
 }

@@ -27,29 +27,26 @@ export interface EraseRequest {
   readonly json: boolean;
 }
 
-/** The result of a step. */
 interface EraseResult {
   readonly outcome: EraseOutcome;
   readonly says: string;
   readonly erasure?: Erasure | undefined;
 }
 
-/** One run of the command. */
 interface Run {
   readonly request: EraseRequest;
   readonly config: OperatorConfig;
   readonly dependencies: CliDependencies;
   readonly tables: ErasureTables;
   readonly erasure: PartitionErasure;
-  /** Writes a line to the audit log. */
   readonly record: (outcome: EraseOutcome, of: Erasure | undefined, rows: number) => Promise<void>;
 }
 
 const SUCCESSES: ReadonlySet<EraseOutcome> = new Set(['begun', 'cancelled', 'deleted', 'would-write']);
 
 /**
- * Runs `partitions erase`. Every step shows what it will do, and asks for the name of the partition. It writes to the
- * audit log before and after it changes the table.
+ * Runs `partitions erase`. Every step that changes the table shows what it will do, and asks the operator for the name
+ * of the partition. It writes to the audit log before and after it changes the table.
  * @returns the exit code: a failure if nothing was done, or if rows are left
  * @throws KeyfoldError `InvalidConfiguration` if the settings do not name the service or its KMS, `InvalidRequest` if
  * the partition is invalid or the reason is missing, or an error of KMS or of the table
@@ -111,7 +108,7 @@ async function attempt(run: Run): Promise<EraseResult> {
     await record('declined', state.erasure, state.rows.length);
     return { outcome: 'declined', says: 'not confirmed: nothing was written' };
   }
-  // Ask before the first write, because the answer decides what the audit log will say.
+  // Ask before the first write, because the audit line depends on the answer.
   const unmarked = request.step === 'finish' && (await includesUnmarked(request, state, dependencies));
   // Write to the audit log first, so that even after a crash every erased partition has an audit line.
   await record('attempting', state.erasure, state.rows.length);
@@ -153,7 +150,7 @@ async function doStep(
   return { outcome: 'incomplete', says: `${count} rows are left: run --finish again`, erasure: known, rows: count };
 }
 
-/** Why a step cannot be done. */
+/** Returns why a step is not possible now. Returns undefined if it is possible. */
 function refusalOf({ step }: EraseRequest, { erasure, rows, ids }: ErasureState, nowMs: number): string | undefined {
   if (step === 'begin') {
     return rows.length === 0 && !ids.some(({ buried }) => buried) ? 'the partition has no key rows' : undefined;
@@ -180,9 +177,7 @@ async function isConfirmed(
   return (await terminal.ask(`Type the name of the partition to ${what[step]}: `)) === partition;
 }
 
-/**
- * Whether to delete unmarked rows, too. They were made after the other rows were marked, or they could not be marked.
- */
+/** Whether to delete unmarked rows, too. These rows were made after the others were marked, or marking them failed. */
 async function includesUnmarked(
   { deleteUnmarked }: EraseRequest,
   { rows }: ErasureState,
@@ -206,7 +201,10 @@ async function showStatus({ request, config, dependencies, tables, erasure }: Om
   return EXIT.ok;
 }
 
-/** The copies of every replica. If DynamoDB refuses to list them, the returned list says so. */
+/**
+ * Reads the lists of every replica's copies, such as backups. If DynamoDB refuses to list them, the result contains an
+ * entry that says so.
+ */
 async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<KeyCopy[]> {
   const lists = regions.map((region) =>
     tables.copies(region, Math.floor(existedAt)).catch((error: unknown) => {

@@ -11,7 +11,7 @@ interface ReplicaView {
   readonly tombstones: number;
 }
 
-/** What `--status` shows in addition to the rows in their own regions. */
+/** What `--status` shows in addition to the state of the erasure. */
 export interface StatusFacts {
   readonly replicas: readonly ReplicaView[];
   readonly copies: readonly KeyCopy[];
@@ -40,13 +40,13 @@ interface StatusView {
   readonly copies: readonly KeyCopy[];
 }
 
-/** Copies that no AWS API lists. An operator must know about them. */
+/** Copies that no AWS API can list. The command shows them so that an operator checks them by other means. */
 const UNLISTED = [
   'a table from which the rows were imported, and exports older than 90 days',
   'clients that keep data keys or plaintext of their own',
 ];
 
-/** Describes, as lines, what a step will do. */
+/** Returns the lines that tell an operator what a step will do. */
 export function* erasurePlan(
   partition: string,
   step: 'begin' | 'cancel' | 'finish' | 'status',
@@ -74,7 +74,7 @@ export function* erasurePlan(
   ]);
 }
 
-/** Describes the status of an erasure. */
+/** Returns the status of an erasure, as lines and for `--json`. */
 export function erasureStatus(
   { erasure, rows, ids }: ErasureState,
   { replicas, copies, deletedAt: registered, policy }: StatusFacts,
@@ -110,7 +110,7 @@ export function erasureStatus(
   return { view, lines: formatFields(fields) };
 }
 
-/** How long warm processes may still use the keys. */
+/** Describes how long warm processes may still use the keys. */
 function boundsOf(policy: CryptoPolicy, fromMs: number): [string, string][] {
   const { revokeCheckIntervalMs, intermediateKeyMaxAgeMs, staleGraceMs } = policy;
   const seal = isoOf((fromMs + revokeCheckIntervalMs) / 1000) ?? '?';

@@ -3,7 +3,10 @@ import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** The text of a file, or of standard input for `-`. @throws KeyfoldError `InvalidRequest` if there is no such file */
+/**
+ * Reads the text of a file, or of standard input if the name is `-`. @throws KeyfoldError `InvalidRequest` if there is
+ * no such file
+ */
 export async function textOf(source: string, { stdin }: CliDependencies): Promise<string> {
   if (source !== '-') return readFile(source, 'utf8').catch(noSuchFile(source));
   const chunks: Uint8Array[] = [];
@@ -17,7 +20,8 @@ const CHUNK_BYTES = 262_144;
 const MAX_LINE_BYTES = 0x1f_ff_ff_e8;
 
 /**
- * The lines of a file, or of standard input for `-`. Undefined for a line that is longer than a string can be.
+ * Reads the lines of a file, or of standard input if the name is `-`. Yields undefined for a line that does not fit
+ * into a string.
  * @throws KeyfoldError `InvalidRequest` if there is no such file
  */
 export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string | undefined>> {
@@ -27,8 +31,8 @@ export async function linesOf(source: string, { stdin }: CliDependencies): Promi
 }
 
 /**
- * The bytes of a file. Each chunk is valid only until the next chunk is read, because all chunks share one buffer. New
- * buffers would cost more.
+ * Reads the bytes of a file. All chunks share one buffer, because a new buffer for each would cost more. So a chunk is
+ * valid only until the next one is read.
  */
 async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);

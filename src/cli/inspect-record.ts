@@ -25,7 +25,7 @@ interface RecordView {
   /** The partition, if the record belongs to the configured service. */
   readonly partition: string | null;
   readonly dataRowKey: { readonly created: number; readonly createdAt: string | null };
-  /** Whether a caller must give the record's context to open it. */
+  /** Whether the record opens only with its context. */
   readonly bound: boolean;
   readonly sealedBytes: number;
   readonly plaintextBytes: number;

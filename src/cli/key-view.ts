@@ -28,12 +28,12 @@ export interface KeyView {
   readonly created: number | null;
   readonly createdAt: string | null;
   /**
-   * The state of this key alone. It ignores whether the System Key is expired or revoked, although even a valid
-   * Intermediate Key cannot seal in that case. Only a minimum date also applies to the System Key's creation time.
+   * The state of this key alone. An Intermediate Key can be `valid` although its System Key is expired or revoked, in
+   * which case it cannot seal. A minimum date is the exception: it also applies to the System Key's creation time.
    */
   readonly state: (typeof STATES)[number];
   readonly parent: KeyMeta | null;
-  /** Why the row cannot be read. Absent if it can. */
+  /** Why the row cannot be read. Absent if it is readable. */
   readonly unreadable?: string;
 }
 
@@ -45,8 +45,8 @@ export interface WrapsView {
    */
   readonly kms: 'aws' | 'vault' | 'pkcs11' | 'static';
   /**
-   * One KMS key per region, with the ARN that the row contains. Rows written by Asherah contain the ARN from Asherah's
-   * configuration, which may be the ARN of an alias.
+   * One KMS key per region, with its ARN from the row. A row that Asherah wrote contains the ARN from Asherah's
+   * configuration, which may be an alias.
    */
   readonly wraps: readonly { readonly region: string; readonly arn: string }[];
   /** A description of the master key. Absent if `kms` is `aws`. */
@@ -54,8 +54,8 @@ export interface WrapsView {
 }
 
 /**
- * Makes the view of a row.
- * @param nowMs the time for the key's state, in milliseconds since 1970
+ * Returns the view of a row.
+ * @param nowMs the time at which the key has its state, in milliseconds since 1970
  */
 export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyView {
   const { id, created } = row;

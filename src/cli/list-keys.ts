@@ -6,7 +6,6 @@ import { minimumsOf, viewOf, type KeyView } from './key-view.ts';
 import { formatRow, formatTable, printableJson, widthsOf } from './text.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** The rows to list, and the filters. */
 export interface ListRequest {
   /** Lists a partition's Intermediate Keys instead of the service's System Keys. */
   readonly partition?: string | undefined;
@@ -21,12 +20,12 @@ export interface ListRequest {
   readonly json: boolean;
 }
 
-/** The widths of the printed columns fit this many rows. The command prints these rows before it reads the others. */
+/** The command reads this many rows before it prints any, so that the columns fit their widths. */
 const ROWS_FOR_WIDTHS = 1000;
 
 /**
  * Runs `keys list`. Rows that cannot be read have the state `unreadable`. The command prints rows while it reads the
- * table, so its memory does not grow with the table. It also says which minimum dates are set.
+ * table, so its memory does not grow with the table. It also prints the minimum dates from the settings.
  * @throws KeyfoldError `InvalidConfiguration` if neither `--all` nor the service's names are given, `InvalidRequest` if
  * the partition is invalid, or `MetastoreUnavailable`
  */
@@ -62,10 +61,7 @@ export async function listKeys(
   for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 
-/**
- * Yields the rows of each ID together, latest first. A scan returns the rows of an ID one after another, but oldest
- * first.
- */
+/** Groups the rows by ID, latest first. A scan also returns the rows of an ID one after another, but oldest first. */
 async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
@@ -118,7 +114,7 @@ function cellsOf({ id, kind, created, createdAt, state, parent }: KeyView): stri
   return [id, kind, createdAt ?? '?', String(created ?? '?'), state, parentName];
 }
 
-/** The rows that a request asks for, and the name for them in messages. */
+/** The rows that a request selects, and how messages refer to them. */
 interface Selection {
   /** The id of the rows. Undefined if the command must read the whole table. */
   readonly id: string | undefined;

@@ -36,7 +36,7 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-/** Colours a string, unless standard output is not a terminal or the environment has `NO_COLOR`. */
+/** Colours a string if standard output is a terminal and the environment does not have `NO_COLOR`. */
 function coloured(text: string, colour: Colour): string {
   return styleText(colour, text, { stream: process.stdout });
 }

@@ -10,11 +10,11 @@ export interface MaintainRequest extends AuditedRequest {
   readonly json: boolean;
 }
 
-/** A manual run may take as long as a scheduled run. */
+/** A manual run has the same time limit as a scheduled run. */
 const TIMEOUT_MS = 5 * 60_000;
 
 /**
- * Runs `keyfold maintain`: the scheduled maintenance, now.
+ * Runs the scheduled maintenance now, for `keyfold maintain`.
  * @returns the exit code: a failure if a key has a fault, if the next System Key could not be made, or if the erasures
  * could not be read
  * @throws KeyfoldError if the run cannot list the keys

@@ -12,7 +12,7 @@ export interface CommonOptions {
   readonly json?: boolean;
 }
 
-/** Options of a command that writes. */
+/** Options of every command that writes. */
 export interface WriteOptions {
   readonly dryRun?: true;
   readonly yes?: true;
@@ -60,7 +60,7 @@ export function overridesOf(options: CommonOptions): Overrides {
   );
 }
 
-/** Returns the request members that come from the options of a writing command. */
+/** Converts the options of a writing command to members of its request. */
 export function writeRequestOf(options: CommonOptions & WriteOptions) {
   const { json = false, dryRun = false, yes = false, reason, auditFile } = options;
   return { json, dryRun, yes, reason, auditFile };

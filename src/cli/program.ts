@@ -80,7 +80,8 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   });
   program.version(dependencies.version);
 
-  // Read the URL only now, so that a wrong URL does not prevent --help. For doctor, a wrong URL is a finding.
+  // Read the URL here and not earlier, so that `--help` works even if the URL is wrong. `doctor` reports a wrong URL as
+  // a finding.
   program.hook('preAction', (_, command) => (command.name() === 'doctor' ? undefined : openDatabase()));
 
   withCommonOptions(program.command('doctor'))
@@ -208,7 +209,6 @@ interface ListOptions {
   readonly partitionPrefix?: string;
   readonly all?: true;
   readonly state?: readonly KeyView['state'][];
-  /** In milliseconds. */
   readonly olderThan?: number;
 }
 
@@ -240,7 +240,7 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only configuration errors have several lines. In other errors, a line feed may come from the ID of a row.
+  // Only configuration errors have several lines. In any other error, a line feed may come from a row's ID.
   terminal.err(isMultiline ? `keyfold: ${message}`.split('\n') : `keyfold: ${message}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(error.cause.message);

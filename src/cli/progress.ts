@@ -1,23 +1,22 @@
 import { steadyClock } from '../async/clock.ts';
 import type { CliDependencies } from './dependencies.ts';
 
-/** Work that takes less time shows no progress line. */
+/** If work takes less time than this, no progress line appears. */
 const SHOWN_AFTER_MS = 1000;
 const INTERVAL_MS = 250;
 
 /** The progress line of a longer command. */
 export interface Progress {
-  /** Counts finished items. */
   advance(count?: number): void;
   /** Removes the progress line from the terminal. */
   end(): void;
 }
 
 /**
- * Shows how many items are done, and the rate. Overwrites a single line of the terminal. Shows nothing if standard
+ * Shows how many items are done and how fast, in one line of the terminal that it overwrites. Shows nothing if standard
  * error is not a terminal.
  * @param items such as `rows`
- * @param total the number of items. Undefined if it is unknown. If it is known, the line also shows the remaining time.
+ * @param total the number of items, if it is known. The line then also shows the remaining time.
  */
 export function progressOf(items: string, { terminal, now }: CliDependencies, total?: number): Progress {
   const { status } = terminal;

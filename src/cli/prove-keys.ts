@@ -11,13 +11,13 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 /** Options of `keys prove`. */
 export interface ProveRequest {
   /**
-   * The name of a table that an operator restored from a backup. Rows without a proof must equal the same rows in that
-   * table.
+   * The name of a table that an operator restored from a backup. A row without a proof must be identical to its row in
+   * that table.
    */
   readonly against: string | undefined;
   readonly region: string | undefined;
   readonly dryRun: boolean;
-  /** Adds the proofs without asking for confirmation. */
+  /** Adds the proofs without asking the operator. */
   readonly yes: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
@@ -112,7 +112,7 @@ function viewOf({ row, state, why }: RowCheck): RowView {
   return why === undefined ? view : { ...view, why };
 }
 
-/** The rows without a proof, the rows that the command refuses, and a summary of both. */
+/** Yields the rows without a proof, the rows that the command refuses, and a summary. */
 function* planOf(checks: readonly RowCheck[]): Iterable<string> {
   const shown = checks.filter(({ state }) => state !== 'proven');
   const cells = shown.map(({ row, state, why }) => [row.id, String(row.created ?? '?'), state, why ?? '']);

@@ -20,7 +20,7 @@ export function latestBy(bounds: CacheBounds, writtenAtMs: number): string {
   return new Date(writtenAtMs + bounds.revokeCheckIntervalMs).toISOString();
 }
 
-/** Describes {@link latestBy} for an operator, with the durations that add up to it. */
+/** Explains the time of {@link latestBy} to an operator, with the durations that add up to it. */
 export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;
@@ -29,8 +29,8 @@ export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): strin
 }
 
 /**
- * Describes for an operator which encrypts a revocation stops, and by when. Returns pairs of a label and a sentence.
- * docs/explanation/revocation.md explains them.
+ * Explains to an operator which encrypt requests a revocation stops, and by when. Returns pairs of a label and a
+ * sentence. docs/explanation/revocation.md explains them.
  * @param region the region at the end of the key's ID. Undefined if the ID has none.
  */
 export function reachOf(

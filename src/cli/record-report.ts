@@ -1,7 +1,10 @@
 import { KeyfoldError } from '../errors.ts';
 import { formatTable } from './text.ts';
 
-/** The keys that the records of a source name. `keyfold verify` and `keyfold reencrypt` report them. */
+/**
+ * Counts the records of a source by the key that they name. `keyfold verify` and `keyfold reencrypt` write it as a
+ * report.
+ */
 export interface KeyReport {
   readonly kind: 'keyfold-records';
   readonly source: string;
@@ -10,16 +13,19 @@ export interface KeyReport {
   readonly service: string;
   readonly product: string;
   readonly records: number;
-  /** The number of records that cannot be parsed. Their key is unknown. */
+  /** The number of records that cannot be parsed, so that their keys are unknown. */
   readonly malformed: number;
-  /** How many records name each Intermediate Key. */
+  /** The number of records under each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];
 }
 
 /** What `keyfold verify` found in a source. */
 export interface RecordReport extends KeyReport {
   readonly opens: number;
-  /** The number of records that are bound to a context, which the command does not know. */
+  /**
+   * The number of records that could not be opened because they are bound to a context, which the command does not
+   * know.
+   */
   readonly needsContext: number;
   readonly unreadable: number;
 }
@@ -43,10 +49,10 @@ export function parseRecordReport(text: string, file: string): KeyReport {
   throw new KeyfoldError('InvalidRequest', `The file ${file} is not a report of keyfold verify or reencrypt.`);
 }
 
-/** How many keys the text output lists. `--json` and `--report` list all of them. */
+/** The text output lists at most this many keys. `--json` and `--report` list all of them. */
 const SHOWN_KEYS = 50;
 
-/** Formats how many records name each key. The key that most records name comes first. */
+/** Formats the number of records under each key. The key with the most records comes first. */
 export function formatKeys(keys: KeyReport['keys']): string[] {
   const largest = keys.toSorted((a, b) => b.records - a.records).slice(0, SHOWN_KEYS);
   const rows = largest.map((key) => [key.id, String(key.created), String(key.records)]);

@@ -15,10 +15,10 @@ import { formatFields, printableJson } from './text.ts';
 
 /** Options of `keyfold reencrypt`. */
 export interface ReencryptRequest extends VerbOptions {
-  /** The source as the operator named it. */
+  /** The source's name, as the operator gave it. */
   readonly source: string;
   readonly rows: RowsOptions;
-  /** Opens the KMS ciphertexts that `seal` reads instead of plaintexts. Undefined if it seals plaintexts. */
+  /** Opens KMS ciphertexts, which `seal` then reads instead of plaintexts. Undefined if `seal` reads plaintexts. */
   readonly ciphertexts:
     { readonly region: string; readonly encryptionContext: Readonly<Record<string, string>> | undefined } | undefined;
   readonly quarantineFile: string;
@@ -32,7 +32,7 @@ export interface ReencryptRequest extends VerbOptions {
   readonly json: boolean;
 }
 
-/** The report, as `--json` prints it and `--report` writes it. */
+/** The report that `--json` prints and `--report` writes. */
 type ReencryptReport = KeyReport & Counts & { readonly verb: string; readonly dryRun: boolean };
 
 /**
@@ -99,7 +99,7 @@ export async function reencrypt(
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }
 
-/** Describes what a run does. A run must not use the checkpoint of a different run. */
+/** Describes what a run does. A checkpoint is valid only for a run with the same description. */
 async function identityOf(
   { source, rows, verb, form, plaintext, paths, ciphertexts, dryRun }: ReencryptRequest,
   { names: service }: AppConfig,
@@ -111,8 +111,8 @@ async function identityOf(
 }
 
 /**
- * Says where a table is. Leaves out the password, which must not get into the checkpoint. A position in DynamoDB names
- * the account, the region and the table itself.
+ * Describes a table's location. The password is left out, because it must not get into the checkpoint. DynamoDB needs
+ * no address, because its positions contain the account, the region and the table.
  */
 async function placeOf(rows: RowsOptions): Promise<object | undefined> {
   if (rows.kind === 'file') return undefined;

@@ -13,7 +13,7 @@ import { jsonLines } from './text.ts';
 export interface RetireRequest extends KeyRequest {
   /**
    * The files that `keyfold verify` or `keyfold reencrypt` wrote with `--report`. Together they must cover every place
-   * with records.
+   * that stores records.
    */
   readonly reports: readonly string[];
   readonly json: boolean;
@@ -23,15 +23,15 @@ export interface RetireRequest extends KeyRequest {
 interface RetireView {
   readonly id: string;
   readonly created: number | 'latest';
-  /** It is `unknown` if a record could still be under the key. `why` gives the reasons. */
+  /** It is `unknown` if a record may still be sealed under the key. `why` gives the reasons. */
   readonly outcome: 'retired' | 'in-use' | 'unknown';
-  /** The number of known records under the key. */
+  /** The number of known records that are sealed under the key. */
   readonly records: number;
   readonly why: readonly string[];
 }
 
 /**
- * Runs `keys retire-check`. It says whether any known record is still under a key. It changes nothing.
+ * Runs `keys retire-check`. It reports whether any known record is still sealed under a key. It changes nothing.
  * @returns the exit code: a success only if the key is retired
  * @throws KeyfoldError `InvalidRequest` if a file is not a report, `MetastoreUnavailable` if the table fails
  */
@@ -66,7 +66,7 @@ export async function retireCheck(
   return outcome === 'retired' ? EXIT.ok : EXIT.failed;
 }
 
-/** The names of the key itself and, if it is a System Key, of every Intermediate Key under it. */
+/** Returns the name of the key. If it is a System Key, the function adds the names of its Intermediate Keys. */
 async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Set<string>> {
   const names = new Set([keyName(key)]);
   if (keyKindOf(key.id) !== 'system') return names;
@@ -77,7 +77,10 @@ async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Set<string>> {
   return names;
 }
 
-/** When the key stopped sealing, in milliseconds since 1970. Undefined if it stopped only because it was revoked. */
+/**
+ * Returns when the key stopped sealing, in milliseconds since 1970. Returns undefined if it stopped only because it was
+ * revoked.
+ */
 function endOf({ created }: KeyMeta, state: string, { policy }: OperatorConfig): number | undefined {
   return state === 'expired' ? created * 1000 + policy.expireAfterMs : undefined;
 }

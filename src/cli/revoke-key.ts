@@ -12,31 +12,30 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 /** Arguments and options of `keys revoke`. */
 export interface RevokeRequest extends KeyRequest {
   readonly dryRun: boolean;
-  /** Revokes without asking for confirmation. */
+  /** Revokes the key without asking the operator. */
   readonly yes: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
   readonly json: boolean;
 }
 
-/** The key table and the audit log for one attempt. */
 interface Attempt {
   readonly table: KeyTable;
   readonly place: TablePlace;
   readonly record: (outcome: RevokeOutcome) => Promise<void>;
 }
 
-/** The outcome of an attempt, and its text for the operator. */
+/** The outcome of an attempt, and the message for the operator. */
 interface RevokeResult {
   readonly outcome: RevokeOutcome;
   readonly says: string;
-  /** The time from which the revocation takes effect, in milliseconds since 1970. Absent if nothing changes. */
+  /** When the revocation begins to take effect, in milliseconds since 1970. Absent if nothing changes. */
   readonly fromMs?: number;
 }
 
 /**
- * Runs `keys revoke`. It shows which encrypts the revocation stops and by when, and asks for confirmation. Then it
- * flags the row and writes to the audit log.
+ * Runs `keys revoke`. It shows which encrypt requests the revocation stops and by when, and asks for confirmation. Then
+ * it flags the row and writes to the audit log.
  * @returns the exit code. A key that is already revoked is a success. An absent row or a refusal is a failure.
  * @throws KeyfoldError `InvalidRequest`, or `MetastoreUnavailable`, after which the row may or may not be flagged
  */

@@ -11,12 +11,12 @@ import { auditOf, type AuditedRequest } from './write-audit.ts';
 export interface RotateRequest extends AuditedRequest {
   /** Rotates the Intermediate Key of this partition instead of the System Key. */
   readonly partition: string | undefined;
-  /** Rotates the Intermediate Keys of every partition instead. */
+  /** Rotates the Intermediate Key of every partition instead. */
   readonly allPartitions: boolean;
   readonly json: boolean;
 }
 
-/** The outcome for one ID, as `--json` prints it. */
+/** The result for one key ID, as `--json` prints it. */
 interface RotationView {
   readonly id: string;
   /** The creation time of the new key in seconds since 1970. Null if this command made none. */
@@ -29,7 +29,8 @@ interface RotationView {
  * Runs `keys rotate`. It makes the next key of an ID, and revokes nothing. With `--all-partitions`, the command
  * continues with the other partitions if one fails.
  * @returns the exit code: a failure if a key could not be made
- * @throws KeyfoldError `InvalidRequest` if the partition is invalid, or, if there is only one rotation, its error
+ * @throws KeyfoldError `InvalidRequest` if the partition is invalid. Without `--all-partitions`, also the error of the
+ * rotation.
  */
 export async function rotateKeys(
   request: RotateRequest,
@@ -79,8 +80,8 @@ async function* idsOf(
 }
 
 /**
- * The IDs of the Intermediate Keys that processes with this region suffix make. A scan returns the rows of an ID
- * together.
+ * Yields the IDs of the service's Intermediate Keys that end with the configured region suffix. A scan returns the rows
+ * of an ID one after another, so it is enough to compare each ID with the last one.
  */
 async function* idsOfPartitions(naming: KeyNaming, table: KeyTable): AsyncGenerator<KeyId> {
   const suffix = naming.systemKeyId.slice('_SK'.length);

@@ -1,17 +1,15 @@
 import { escapeHidden, HIDDEN } from '../input/hidden-characters.ts';
 
-/** A longer cell overflows its column. Otherwise one long ID would widen every line of a large table. */
+/** A longer cell overflows its column, so that one long ID does not widen every line of a large table. */
 const MAX_COLUMN_WIDTH = 120;
 
-/**
- * Formats a table for an operator. Returns its lines. Columns are as wide as their longest cell, up to 120 characters.
- */
+/** Formats a table for an operator, as lines. Each column is as wide as its longest cell, up to 120 characters. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = widthsOf([header, ...rows]);
   return [header, ...rows].map((row) => formatRow(row, widths));
 }
 
-/** The width of each column, which is the length of its longest cell, up to 120 characters. */
+/** Returns the width of each column: the length of its longest cell, up to 120 characters. */
 export function widthsOf(rows: readonly (readonly string[])[]): number[] {
   const widths: number[] = [];
   for (const row of rows) {

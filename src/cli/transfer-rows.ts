@@ -9,19 +9,19 @@ import type { AuditedRequest } from './write-audit.ts';
 /** Options of `table import` and `table copy`. */
 export interface TransferRequest extends AuditedRequest {
   readonly action: 'table import' | 'table copy';
-  /** Adds the rows without asking for confirmation. */
+  /** Adds the rows without asking the operator. */
   readonly yes: boolean;
   readonly json: boolean;
 }
 
 type Outcome = TransferredRow['outcome'];
-/** The number of source rows for each outcome. */
+/** The number of source rows with each outcome. */
 type Counts = Readonly<Record<Outcome, number>>;
 
 /**
  * Runs `table import` or `table copy`. It compares the source with the table, asks for confirmation, adds the rows that
  * are missing, and compares again. A run that was interrupted can be repeated.
- * @param target the key table that gets the rows
+ * @param target the key table to which the command adds the rows
  * @returns the exit code: a failure if a row of the source is not in the table afterwards, or if the operator declines
  * @throws KeyfoldError `MetastoreUnavailable` if the source or the table fails
  */
@@ -61,7 +61,7 @@ export async function transferRows(
   return finish(request, transfer, dependencies);
 }
 
-/** Compares a last time, and prints the rows that an operator must know about. */
+/** Compares the tables a last time, and prints each row that needs the operator's attention. */
 async function finish(
   { json, dryRun }: TransferRequest,
   transfer: RowTransfer,
@@ -82,7 +82,7 @@ async function finish(
 }
 
 /**
- * Counts the rows of a transfer.
+ * Counts a transfer's rows by outcome.
  * @param show called with each row that cannot be added
  */
 async function survey(

@@ -16,9 +16,9 @@ import { formatFields, printableJson } from './text.ts';
 export interface VerifyRequest {
   /** A file of JSON Lines, or `-` for standard input. */
   readonly source: string;
-  /** The member of each line that holds the record. Undefined if the line is the record. */
+  /** The member of each line that holds the record. If undefined, the whole line is the record. */
   readonly field: string | undefined;
-  /** The member of each line that names the row. Undefined to name rows by their line number, from 1. */
+  /** The member of each line that names the row. If undefined, the line number names the row. The first line is 1. */
   readonly idField: string | undefined;
   /** A file for the report, which `keys retire-check` reads. */
   readonly reportFile: string | undefined;
@@ -27,7 +27,7 @@ export interface VerifyRequest {
 
 /** How many records are opened at the same time. */
 const BATCH = 256;
-/** A batch has fewer records if they are larger, so that it fits into memory. */
+/** A batch ends at this many characters, so that large records do not fill the memory. */
 const BATCH_CHARACTERS = 1_000_000;
 
 /** One line of the source. */
@@ -102,7 +102,7 @@ class Verifier {
     this.#naming = new KeyNaming(config.names);
   }
 
-  /** @returns the error code if the record cannot be read. Undefined if it opens or needs its context. */
+  /** @returns the error code if the record cannot be read. Undefined if it opens, or if it needs its context. */
   async verify({ id, record }: Row): Promise<string | undefined> {
     if (record === undefined) {
       this.#malformed += 1;

@@ -2,14 +2,13 @@ import { openAudit, type KeyAuditLine } from './audit.ts';
 import type { CliDependencies } from './dependencies.ts';
 import type { TablePlace } from '../maintenance/key-table.ts';
 
-/** The options for the audit log that every writing command has. */
+/** The audit log's options, which every writing command has. */
 export interface AuditedRequest {
   readonly dryRun: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
 }
 
-/** A key that a command writes. */
 interface AuditedKey {
   readonly id: string;
   readonly created: KeyAuditLine['created'];
@@ -17,7 +16,7 @@ interface AuditedKey {
 
 /**
  * Opens the audit log for one command.
- * @returns a function that writes one line, before or after a write
+ * @returns a function that writes one audit line. Commands call it before and after they change a key.
  */
 export async function auditOf(
   action: KeyAuditLine['action'],

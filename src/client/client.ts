@@ -18,7 +18,7 @@ export type KeyfoldClientOptions = (
       readonly lambda?: undefined;
     }
 ) & {
-  /** Overrides single values of the default retry policy. */
+  /** Values that replace those of the default retry policy. */
   readonly retry?: Partial<RetryPolicy>;
 };
 

@@ -165,8 +165,8 @@ export function dateOf(text: string): number | undefined {
 /**
  * Makes the error for a request that AWS rejected because of the time in its signature.
  * @param service `Lambda` or `The API`, for the message
- * @param offsetMs by how many milliseconds this machine's clock is behind AWS's clock. 0 if the client did not retry
- * with a corrected clock.
+ * @param offsetMs how many milliseconds this machine's clock is behind AWS's clock, or 0 if the client did not retry
+ * with a corrected clock
  */
 export function clockRefusal(
   service: string,

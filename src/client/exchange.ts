@@ -9,6 +9,7 @@ export interface HttpAnswer {
   readonly status: number;
   /** The headers, keyed by name in lower case. */
   readonly headers: ReadonlyMap<string, string>;
+  /** The body. Empty if a successful response is not UTF-8. */
   readonly text: string;
 }
 
@@ -47,8 +48,12 @@ export class HttpExchange {
         .on('error', reject)
         .end(body);
     });
-    const text = (await buffer(answer)).toString();
-    return { status: answer.statusCode ?? 0, headers: headersOf(answer), text };
+    const bytes = await buffer(answer);
+    const { statusCode: status = 0 } = answer;
+    const text = bytes.toString();
+    // Only the text of an error may contain other bytes, because the client does not return it.
+    const isExact = status !== 200 || !text.includes('\ufffd') || Buffer.from(text).equals(bytes);
+    return { status, headers: headersOf(answer), text: isExact ? text : '' };
   }
 }
 

@@ -117,8 +117,9 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 }
 
 /**
- * Whether the API rejected a request's signature and may accept another. Corrects the signer's clock by the date of the
- * response, or makes the signer ask for new credentials.
+ * Corrects the signer's clock by the date of the response, or makes the signer ask for new credentials, if the API
+ * rejected a request's signature.
+ * @returns whether the API may accept another signature
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
@@ -139,8 +140,8 @@ function signatureFaultIn(headers: HttpAnswer['headers'], text: string): Signatu
 
 /**
  * Parses a reply's JSON, or throws the error that the reply reports.
- * @param clockOffsetMs by how many milliseconds this machine's clock is behind AWS's clock. 0 if the client did not
- * retry with a corrected clock.
+ * @param clockOffsetMs how many milliseconds this machine's clock is behind AWS's clock, or 0 if the client did not
+ * retry with a corrected clock
  */
 function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {
   const { status, headers, text } = reply;

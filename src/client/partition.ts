@@ -119,7 +119,7 @@ export class PartitionClient {
    * Encrypts several payloads in one request. If an item fails, its result is its error, and the client does not retry
    * the item. The service rejects a batch that exceeds its limit (by default 1,000 items). The client does not split
    * the batch.
-   * @param plaintexts payloads, or objects of a payload and its context
+   * @param plaintexts payloads, or objects that contain a payload and its context
    * @returns one record or error per payload, in the same order
    */
   async encryptBatch<Format extends RecordFormat = undefined>(

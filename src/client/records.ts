@@ -36,7 +36,7 @@ export function checkedRecord(record: unknown, name: string): KeyfoldRecord {
   return Proof === undefined ? { Key: sent, Data } : { Key: sent, Proof, Data };
 }
 
-/** The format of a new record: a compact string if it is `compact`, a JSON object if it is undefined. */
+/** The requested format of new records: compact strings for `compact`, JSON objects for undefined. */
 export type RecordFormat = 'compact' | undefined;
 
 /** The type of a record in the requested format. */

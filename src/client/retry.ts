@@ -31,7 +31,7 @@ const DEFAULT_RETRY_POLICY: RetryPolicy = {
 };
 
 /**
- * Returns the default policy, in which the caller's values replace the defaults.
+ * Returns the caller's policy. A value that the caller omits has its default.
  * @throws TypeError if a value is not a number of at least 0, or if the policy has no value with that name. Node's
  * timers would treat NaN or a negative number as 1 ms.
  */

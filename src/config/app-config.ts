@@ -34,7 +34,7 @@ export type KmsConfig = FunctionKms | Pkcs11Config;
  */
 export type AuthConfig = { readonly kind: 'iam' } | JwtConfig | AuthorizerConfig | { readonly kind: 'none' };
 
-/** The format of the text that grants partitions. */
+/** Says how to read the text that grants partitions. */
 export interface GrantRules {
   /** Whether the text may list several partitions. If not, the whole text is one partition. */
   readonly partitionLists?: boolean | undefined;
@@ -42,7 +42,6 @@ export interface GrantRules {
   readonly partitionWildcards?: boolean | undefined;
 }
 
-/** How Keyfold reads the claims of a token. */
 export interface JwtConfig extends GrantRules {
   readonly kind: 'jwt';
   /** The name of the claim that grants partitions. */
@@ -69,7 +68,6 @@ interface Scope {
   readonly partitions?: readonly string[] | undefined;
 }
 
-/** The limits of a door. */
 export interface DoorConfig extends OperationLimits {
   readonly serves: Scope;
   /** The response must be ready this many milliseconds before the end of the invocation. */
@@ -92,10 +90,10 @@ export interface AppConfig<Kms = KmsConfig> {
   readonly door: DoorConfig;
 }
 
-/** The settings that do not depend on the KMS, and the settings of one kind of KMS. */
+/** All settings that do not depend on the KMS, and those of any one kind of KMS. */
 export type AllSettings = Settings & Partial<VaultSettings & Pkcs11Settings>;
 
-/** Reads the settings for one of these kinds of KMS. */
+/** A reader for the settings of one kind of KMS. */
 export type AnyKmsReader<Kms extends KmsConfig> = KmsReader<Kms, VaultSettings & Pkcs11Settings>;
 
 /** Builds the configuration from checked settings. */

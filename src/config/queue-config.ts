@@ -5,7 +5,6 @@ import { configOf, type AppConfig, type Environment, type FunctionKms, type AnyK
 import { checkedSettings, PREFIX } from './read-config.ts';
 import type { Settings } from './settings.ts';
 
-/** The configuration of the queue door. */
 export interface QueueConfig {
   readonly outputUrl: string;
   readonly deadLetterUrl: string;

@@ -21,7 +21,7 @@ import type { VaultConfig } from './vault-config.ts';
 /** The prefix of all setting names. */
 export const PREFIX = 'KEYFOLD_';
 
-/** The settings that apply only to tokens, and the settings that also apply to the context of a Lambda authorizer. */
+/** Claim settings apply only to tokens. Grant settings also apply to the context of a Lambda authorizer. */
 const CLAIM_SETTINGS = ['JWT_PARTITIONS_CLAIM', 'JWT_SCOPE_CLAIM'] as const;
 const GRANT_SETTINGS = ['JWT_PARTITION_LISTS', 'JWT_PARTITION_WILDCARDS'] as const;
 

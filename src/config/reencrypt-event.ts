@@ -48,7 +48,7 @@ const eventSchema = v.strictObject({
   done: v.optional(v.literal(false)),
 });
 
-/** A worker's event. It says what the run does, which segment the worker has, and where the worker resumes. */
+/** A worker's event. It describes the run, the worker's segment, and the position at which the worker resumes. */
 export type ReencryptEvent = v.InferOutput<typeof eventSchema>;
 
 /**

@@ -73,7 +73,7 @@ export class AuditTrail {
     this.#items = count;
   };
 
-  /** Records how many items of a batch failed. */
+  /** Records how many items of a batch have failed. */
   itemsFailed(count: number): void {
     this.#failed = count;
   }

@@ -57,8 +57,8 @@ export function refuseInexactNames(event: unknown): void {
 }
 
 /**
- * The limits of a response. A response may be as deep as its request and a decrypted value together, each of which is
- * at most {@link MAX_JSON_DEPTH} deep. The limits of the request already limit the number of values.
+ * The limits of a response. A decrypted value of {@link MAX_JSON_DEPTH} levels may be inside a document that is as
+ * deep. The number of values needs no limit here, because the request already had one.
  */
 const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH, values: Infinity };
 

@@ -32,13 +32,13 @@ export interface HttpDoorOptions extends DoorOptions {
   readonly health: () => unknown;
 }
 
-/** An event that the door serves. Others are refused. */
+/** An event that the door serves. It refuses all other events. */
 type HttpEvent = APIGatewayProxyEventV2 | APIGatewayProxyEvent;
 
 /** A Lambda handler for HTTP APIs, REST APIs and function URLs. */
 export type HttpHandler = Handler<HttpEvent, HttpAnswer>;
 
-/** The response to a GET request, as JSON text. */
+/** Returns the JSON text of the response to a GET request. */
 type Resource = (context: Context) => Promise<string>;
 
 const EXPECTED =
@@ -70,7 +70,7 @@ export function httpDoor(options: HttpDoorOptions): HttpHandler {
     );
 }
 
-/** Adds the members that only responses in payload format 1.0 have. */
+/** Adds the member that only responses in payload format 1.0 need. */
 function inFormOf({ saysBase64 }: HttpRequest, answer: HttpAnswer): HttpAnswer {
   return saysBase64 ? { ...answer, isBase64Encoded: false } : answer;
 }

@@ -4,10 +4,10 @@ import { isOnFields, isOperationName, OPERATION_NAMES, type OperationName } from
 import type { OperationRequest } from '../operations/operation.ts';
 import type { Call } from './perform.ts';
 
-/** Defaults for members that an event omits. */
+/** Values for members that an event omits. */
 export interface InvocationDefaults {
   readonly operation?: OperationName;
-  /** The JSONPaths for field operations, if the event has neither `fields` nor `all`. */
+  /** The JSONPaths of a field operation whose event has neither `fields` nor `all`. */
   readonly fields?: readonly string[] | undefined;
 }
 

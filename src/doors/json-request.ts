@@ -19,7 +19,9 @@ export function requestOf(text: string): OperationRequest {
   return { value: text.includes('\\') ? valueOf(text, root) : value, text: () => text, root };
 }
 
-/** Whether a request contains a document. An operation may need to locate the document's values in the text. */
+/**
+ * Whether a request contains a document. If it does, an operation may have to find the document's values in the text.
+ */
 function hasDocument(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, 'document');
 }

@@ -9,7 +9,7 @@ interface Series {
   readonly name: string;
   readonly unit: Unit;
   readonly dimensions: Dimensions;
-  /** For a count, only the sum. For a latency, one value for each measurement. */
+  /** A count has one value, which is the sum. A latency has one value for each measurement. */
   readonly values: number[];
 }
 
@@ -53,8 +53,8 @@ export class MetricBuffer {
   }
 
   /**
-   * Adds one to a tally. The next flush that has other values writes it. If there is none, the first flush after a
-   * minute does.
+   * Adds one to a tally. The next flush that has other values also writes the tally. Without such a flush, the tally is
+   * written after a minute.
    */
   tally(name: string): void {
     this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);

@@ -161,7 +161,6 @@ export class QueueBatch {
   }
 }
 
-/** The state that all messages of a batch share while they are processed. */
 interface Work {
   readonly results: Outbox;
   readonly deadLetters: Outbox;

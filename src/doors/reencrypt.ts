@@ -7,7 +7,6 @@ import { Verbs } from '../maintenance/reencryption/verbs.ts';
 import type { KeyNaming } from '../records/ids.ts';
 import { doorHandler, type Handler, type InvocationLog } from './handler.ts';
 
-/** The dependencies of the door for re-encryption. */
 export interface ReencryptDoorOptions {
   readonly keyfold: SessionFactory;
   readonly naming: KeyNaming;
@@ -20,7 +19,7 @@ export interface ReencryptDoorOptions {
 /** A worker's response: its event, with the counts so far. It is the event of the segment's next worker. */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
-/** The time to read and finish a page, even if the read and one of its rows need every attempt. */
+/** This is enough time to read and finish a page, even if the read and one of its rows need every attempt. */
 const STOP_BEFORE_END_MS = 120_000;
 
 /**

@@ -9,7 +9,7 @@ import { findKey, type KeySearch } from './find-key.ts';
 import type { KeyDependencies } from './key-dependencies.ts';
 import type { EnvelopeKeyRecord, KeyKind, Retirement } from './ports.ts';
 
-/** The number of races to create a key that a process may lose before it gives up. */
+/** A process gives up after it has lost this many races to create a key. */
 const CREATE_ATTEMPTS = 3;
 
 /**
@@ -43,7 +43,6 @@ export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
   throw noUsableKey(source.id);
 }
 
-/** The arguments of {@link createKey}. */
 export interface NewKey {
   readonly kind: KeyKind;
   readonly id: KeyId;
@@ -58,7 +57,7 @@ export interface NewKey {
   ) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent' | 'proof'>>;
   /** Why the latest of `rows` may not seal. Undefined if it may seal. */
   readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
-  /** Makes the key from the stored record. It takes ownership of the bytes. */
+  /** Makes the key from the stored record, and takes ownership of the bytes. */
   readonly toKey: (bytes: Buffer, record: EnvelopeKeyRecord) => EnvelopeKey;
 }
 

@@ -32,7 +32,7 @@ export class Erasures {
   readonly #systemKeys: SystemKeys;
   readonly #dependencies: KeyDependencies;
   readonly #staleIfError: StaleIfError;
-  /** Whether an ID has a valid tombstone. */
+  /** For each ID, whether it has a valid tombstone. */
   readonly #known: ShortMemory<boolean>;
   readonly #reads: SingleFlight<EnvelopeKeyRecord | undefined>;
 
@@ -45,7 +45,9 @@ export class Erasures {
     this.#reads = new SingleFlight(dependencies.policy.flightTimeoutMs, dependencies.now);
   }
 
-  /** @throws KeyfoldError `PartitionErased` if a row that was just read has a mark that counts */
+  /**
+   * @throws KeyfoldError `PartitionErased` if a row that was just read has the mark of an erasure with a valid proof
+   */
   async throwIfMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<undefined> {
     if (row.erased !== undefined && (await this.#isMarked(row, deadline, stale))) throw partitionErased();
   }

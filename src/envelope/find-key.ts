@@ -41,7 +41,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     return 'unreadable' as const;
   });
   if (newest === undefined) return { rows: [] };
-  // A tombstone is dated ahead, too. `use` decides whether it counts.
+  // A tombstone is also dated ahead. `use` checks whether it is valid.
   if (newest !== 'unreadable' && (newest.erased !== undefined || !isDatedAhead(newest.created, now()))) {
     const key = await use(newest);
     if (key !== undefined) return { key };
@@ -52,7 +52,8 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     if (unreadable === undefined) return { rows: [] };
     throw unreadable;
   }
-  // Here the unreadable row is dated too far ahead. For any other date, `recent` would have thrown as `latest` did.
+  // If execution gets here, the unreadable row is dated too far ahead. For any other date, `recent` would have thrown,
+  // too.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

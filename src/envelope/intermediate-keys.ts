@@ -210,7 +210,6 @@ export class IntermediateKeys {
     return cached;
   }
 
-  /** Why the key of a record may not seal. */
   #whyRetired(record: EnvelopeKeyRecord): Retirement {
     const { policy, now } = this.#dependencies;
     return retirementOf(policy, this.#standing(record), now()) ?? 'parent-retired';
@@ -226,8 +225,8 @@ export class IntermediateKeys {
   }
 
   /**
-   * Whether the key and its System Key may seal, as far as this process knows. Also whether the process has read their
-   * rows recently.
+   * Whether the key and its System Key may seal, as far as this process knows, and whether it has read their rows
+   * recently.
    */
   #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
     if (key?.parent === undefined) return false;
@@ -240,7 +239,6 @@ export class IntermediateKeys {
     return true;
   }
 
-  /** Counts a hit or a miss of the cache. */
   #counted(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
     this.#dependencies.events.cacheUsed('intermediate', key === undefined ? 'miss' : 'hit');
     return key;

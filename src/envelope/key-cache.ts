@@ -19,7 +19,7 @@ export class KeyCache {
   /** All cached keys, keyed by name. The least recently used key comes first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The last key in `#keys`. The cache does not have to move that key after a hit. */
+  /** The last key in `#keys`. It is already in its place, so a hit does not have to move it. */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 

@@ -32,7 +32,6 @@ export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStandi
   };
 }
 
-/** Updates a standing from a row that was just read. */
 export function refresh(standing: KeyStanding, record: EnvelopeKeyRecord, agedMs: number): void {
   standing.revoked ||= record.revoked;
   standing.checkedAtMs = agedMs;
@@ -90,7 +89,7 @@ export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: num
   standing.staleUntilMs = Math.min(untilMs, graceEndsAtMs);
 }
 
-/** Whether a key may seal while the metastore is down: true if its row was read recently enough. */
+/** Whether a key may seal while the metastore is down, because its row was read recently enough. */
 export function isInGrace(policy: CryptoPolicy, standing: KeyStanding, agedMs: number): boolean {
   return agedMs - standing.checkedAtMs < policy.revokeCheckIntervalMs + policy.staleGraceMs;
 }

@@ -38,7 +38,6 @@ export interface SessionDependencies {
 /** Called with the ID and the creation date of each Intermediate Key that the session uses. */
 export type KeyUsed = (key: KeyMeta) => void;
 
-/** The optional parts of a session. */
 interface SessionExtras {
   readonly keyUsed: KeyUsed | undefined;
   readonly batch?: BatchKeys | undefined;

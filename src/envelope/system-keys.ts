@@ -207,7 +207,6 @@ export class SystemKeys {
     return isRetired(policy, key.standing, now()) ? undefined : key;
   }
 
-  /** Counts a hit or a miss of the cache. */
   #counted(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
     this.#dependencies.events.cacheUsed('system', key === undefined ? 'miss' : 'hit');
     return key;

@@ -131,7 +131,7 @@ export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown,
   return items;
 }
 
-/** Like {@link check}, but returns the value. Used by {@link itemsOf}. */
+/** Like {@link check}, but returns the value, as {@link itemsOf} requires. */
 export function checked(type: Type): (value: unknown, name: string) => unknown {
   return (value, name) => {
     check(value, name, type);

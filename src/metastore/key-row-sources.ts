@@ -19,7 +19,7 @@ export interface KeyRowSource {
   close(): Promise<void>;
 }
 
-/** A DynamoDB table. Its rows are taken as they are, including marks of erasures and unknown attributes. */
+/** A DynamoDB table. Its rows are copied unchanged, including marks of erasures and unknown attributes. */
 export class DynamoDbSource implements KeyRowSource {
   readonly #replica: Replica;
 

@@ -123,9 +123,12 @@ export function requestMembers(
 export function lossless(this: unknown, _name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
   const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
-  if (isKept) return value;
+  if (isKept) return Object.is(value, -0) ? MINUS_ZERO : value;
   throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
 }
+
+/** JSON.stringify writes -0 as 0, unless this keeps its sign. Node 20 lacks `JSON.rawJSON`, and loses the sign. */
+const MINUS_ZERO = (JSON as { readonly rawJSON?: (text: string) => unknown }).rawJSON?.('-0') ?? 0;
 
 function isKeptPrimitive(value: unknown, holder: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value);

@@ -52,7 +52,7 @@ export function caseWith<F>(given: F | undefined, name: string, run: (given: F) 
 
 /**
  * Checks that work rejects with a KeyfoldError of one of these codes, and returns the error.
- * @throws Error with what happened instead
+ * @throws Error that says what happened instead
  */
 export async function mustFailWith(
   work: Promise<unknown>,

@@ -26,7 +26,7 @@ export const STORE_OPTIONS: Types<StoreContractOptions<unknown>> = {
   openMissing: optional(FUNCTION),
 };
 
-/** The cases about outages and deadlines, for these calls. */
+/** The cases that test these calls during outages and under deadlines. */
 export function outageCases<T>(
   open: Opener<T>,
   { openFailing, openHanging, openMissing }: StoreContractOptions<T>,

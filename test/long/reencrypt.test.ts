@@ -6,18 +6,18 @@ import { tryReencryption } from '../support/reencryption-trial.ts';
 const ROWS = 100_000;
 
 it.for([
-  ['DynamoDB Local', startDynamoDbStore],
-  ['PostgreSQL', startPostgresStore],
+  ['DynamoDB Local', startDynamoDbStore, 8000],
+  ['PostgreSQL', startPostgresStore, 4000],
 ] as const)(
   'two runs on %s process every good row, lose no write and quarantine every bad row, although they are killed',
-  async ([name, start]) => {
+  async ([name, start, killWithinMs]) => {
     const served: ServedStore = await start();
     try {
       const result = await tryReencryption(served.store, served.keyTable, {
         rows: ROWS,
         rate: 20_000,
         kills: 10,
-        killWithinMs: 8000,
+        killWithinMs,
       });
       expect(result).toMatchObject({ rows: ROWS, poison: ROWS / 100, kills: 20 });
       expect(result.writes).toBeGreaterThan(1000);

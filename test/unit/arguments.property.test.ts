@@ -43,8 +43,8 @@ function methodsOf(prototype: object): string[] {
 }
 
 /**
- * The names of the functions that have cases. If a function has another case with other options, the name of that case
- * contains "over" or "with".
+ * The names of the functions that have cases. Further cases of a function, with other options, have "over" or "with" in
+ * their names.
  */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
@@ -88,7 +88,7 @@ it('the property test covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual([
     '.',
-    // test/peers/cdk.test.ts covers the constructs, which need a package of the app.
+    // test/peers/cdk.test.ts covers the constructs, which need a package that the app installs.
     './cdk',
     './client',
     './client/default-credentials',

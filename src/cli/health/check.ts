@@ -46,9 +46,10 @@ export interface CheckedCall {
 }
 
 /**
- * Explains why a call failed, if the key or the table is not the cause: permissions, credentials, the network or
- * throttling. Undefined for every other cause.
- * @param matters whether Keyfold makes this call too. If only the doctor makes it, missing permission is a warning.
+ * Explains a failure that was caused by permissions, credentials, the network or throttling. Returns undefined for any
+ * other cause, such as the key or the table.
+ * @param matters whether Keyfold makes this call too. If only the doctor makes it, a missing permission is only a
+ * warning.
  */
 export function failedCall(
   { check, action, service }: CheckedCall,

@@ -7,7 +7,7 @@ import { checkKmsQuota } from './quota-health.ts';
 /** Above this latency, a region is close to Keyfold's timeout of 2 seconds. */
 const SLOW_MS = 1000;
 
-/** The results of the checks of one KMS region, and what other checks need from them. */
+/** The results of the checks of one KMS region, with facts about its key that other checks need. */
 export interface KmsRegionHealth {
   readonly inspector: KmsInspector;
   readonly checks: readonly HealthCheck[];

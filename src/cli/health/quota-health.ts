@@ -3,7 +3,7 @@ import type { QuotaInspector, QuotaName, TableDescription, UsageMetric } from '.
 import type { TablePlace } from '../../maintenance/key-table.ts';
 import { ok, skip, warn, type HealthCheck } from './check.ts';
 
-/** The quotas, with the codes that AWS documents. */
+/** The quotas. AWS documents their codes. */
 const KMS_CALLS: QuotaName = { service: 'kms', code: 'L-6E3AF000' };
 const TABLE_UNITS = {
   reads: { service: 'dynamodb', code: 'L-CF0CBE56' },
@@ -12,7 +12,8 @@ const TABLE_UNITS = {
 const CONSUMED = { reads: 'ConsumedReadCapacityUnits', writes: 'ConsumedWriteCapacityUnits' } as const;
 
 /**
- * At this share of a quota, an operator should act. In a single second, the use may be higher than the minute's mean.
+ * If the use reaches this share of a quota, an operator should act. The use is a mean over a minute, so single seconds
+ * may be higher.
  */
 const MAX_SHARE = 0.8;
 
@@ -27,8 +28,8 @@ export async function checkKmsQuota(region: string, inspector: QuotaInspector): 
 }
 
 /**
- * Compares the capacity that a table used with the table's own limit. If it has none, compares with the account's quota
- * per table.
+ * Compares the capacity that a table used with the table's own limit. If the table has no limit, the function uses the
+ * account's quota per table instead.
  */
 export async function checkTableQuota(
   of: string,
@@ -58,7 +59,7 @@ export async function checkTableQuota(
 
 interface Limit {
   readonly metric: UsageMetric;
-  /** Per second. */
+  /** The limit per second. */
   readonly limit: number;
   readonly unit: string;
   readonly fix: string;
@@ -73,7 +74,7 @@ async function useOf(check: string, inspector: QuotaInspector, of: Limit): Promi
   return rate < limit * MAX_SHARE ? ok(check, says) : warn(check, says, fix);
 }
 
-/** Three digits are enough to compare a rate with its limit. */
+/** Rounds a rate for display. Three digits are enough to compare it with its limit. */
 function rounded(rate: number): string {
   return String(rate < 100 ? Number(rate.toPrecision(3)) : Math.round(rate));
 }

@@ -20,7 +20,6 @@ const MAINTENANCE_SLACK_MS = 2 * DAY_MS;
 const KEY_SERVICE_FIX = 'find the error name in docs/how-to/use-vault.md or docs/how-to/use-an-hsm.md';
 const MAINTAIN = 'keyfold maintain, and docs/runbooks/maintenance-fails.md';
 
-/** The inputs of the checks of the System Keys. */
 export interface SystemKeyChecks {
   readonly naming: KeyNaming;
   readonly policy: CryptoPolicy;
@@ -114,7 +113,7 @@ async function proofsOf(
     checked = await checkRows(present, { naming, kms, policy, now });
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    // Wraps by AWS KMS have their own check.
+    // Another check covers System Keys that AWS KMS has wrapped.
     if (error.code === 'KmsMisconfigured' && regions.length === 0) {
       return fault(check, `a System Key does not open: ${error.message}`, KEY_SERVICE_FIX);
     }

@@ -8,7 +8,6 @@ import { checkTableQuota } from './quota-health.ts';
 /** The primary key of Asherah's key table. */
 const SCHEMA = ['Id S HASH', 'Created N RANGE'];
 
-/** The table to check, and the inputs of its checks. */
 export interface TableChecks {
   readonly place: TablePlace;
   /** Opens the inspector of the table, or of its replica in another region. */
@@ -18,7 +17,6 @@ export interface TableChecks {
   readonly regionSuffix: string | undefined;
 }
 
-/** The results of the checks of the table, and whether it responds. */
 export interface TableHealth {
   readonly checks: readonly HealthCheck[];
   readonly answers: boolean;
@@ -39,7 +37,7 @@ export async function checkTable(inspector: TableInspector, checks: TableChecks)
 
 function undescribed(check: string, failed: CallFault, { table, region }: TablePlace): HealthCheck {
   const call = { check, action: 'dynamodb:DescribeTable', service: `DynamoDB in ${region}` };
-  // Keyfold itself never describes the table, but without a description nothing else can be checked.
+  // Pass `true` although Keyfold itself never makes this call, because all other checks of the table depend on it.
   const known = failedCall(call, failed, true);
   if (known !== undefined) return known;
   const isAbsent = failed.name === 'ResourceNotFoundException';
@@ -65,7 +63,7 @@ function schemaOf({ schema, status }: TableDescription, { table, region }: Table
   return fault('table', `${named} is in the state ${status}`, 'docs/runbooks/table-lost.md');
 }
 
-/** Checks the settings that each replica has separately. */
+/** Checks the settings that each replica has for itself. */
 async function settingsOf(
   of: string,
   table: TableDescription,
@@ -159,7 +157,7 @@ async function checkReplica(
   return [ok(of, status), ...(await settingsOf(of, described.answer, inspector, there, openQuotas))];
 }
 
-/** The result of each check that needs rows if the table does not respond. */
+/** If the table does not respond, this is the result of each check that needs rows. */
 export function tableSilent(check: string): HealthCheck {
   return skip(check, 'the table does not answer');
 }

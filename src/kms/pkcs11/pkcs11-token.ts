@@ -50,7 +50,7 @@ export type TokenAnswer =
   | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
   | { readonly op: 'failed'; readonly fault: TokenFault };
 
-/** A session with the token, after a login. */
+/** A session with the token, in which Keyfold is logged in. */
 interface Session {
   readonly hsm: Pkcs11;
   readonly handle: Handle;

@@ -61,7 +61,7 @@ export function recordCell(record: DataRowRecord, form: RecordForm, kind: Compac
   return form === 'object' ? { kind: 'json', text } : textCell(text, replaced);
 }
 
-/** Writes a changed document into the cell that held it. */
+/** Writes a changed document back to its cell. */
 export function documentCell(text: string, replaced: Cell): Cell {
   return replaced.kind === 'json' ? { kind: 'json', text } : textCell(text, replaced);
 }

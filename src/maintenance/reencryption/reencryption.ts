@@ -7,7 +7,7 @@ import type { Position, Row, RowSource } from './rows.ts';
 import { Tally, type Counts } from './tally.ts';
 import { keysOf, type Verbs } from './verbs.ts';
 
-/** Where a run stopped, and its counts up to then. It is JSON. */
+/** The position where a run stopped, and its counts so far. A checkpoint is JSON. */
 export interface Checkpoint {
   readonly position: Position;
   readonly counts: Counts;
@@ -61,7 +61,7 @@ export class Reencryption {
   /**
    * Re-encrypts all rows, beginning at a checkpoint.
    * @param from where an earlier run stopped. If undefined, the run begins with the first row.
-   * @param runMs after how many milliseconds to stop. The run ends with the page in progress.
+   * @param runMs the time limit in milliseconds. When it is over, the run finishes the page in progress and stops.
    * @returns the counts, and the position to resume from. The position is undefined if all rows are done.
    * @throws KeyfoldError the error of KMS or of the metastore if it persists, because it does not concern a single row
    * @throws SourceFault if the source fails for about half a minute, or refuses the calls

@@ -2,6 +2,7 @@ import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
 import { KeyfoldError, keyRowUnreadable } from '../../errors.ts';
 import { decodeBase64 } from '../../crypto/base64.ts';
 import { viewOf } from '../../input/checks.ts';
+import { exactInteger } from '../../input/exact-integer.ts';
 import { isJsonObject, type JsonObject } from '../../input/json-object.ts';
 import type { KeyRow } from '../../maintenance/key-table.ts';
 import type { EpochSeconds, KeyId, KeyMeta } from '../../records/ids.ts';
@@ -98,10 +99,19 @@ export function parsed(text: string | null): JsonObject | undefined {
   if (text === null || text.length > MAX_KEY_RECORD_CHARACTERS || isNestedTooDeeply(text)) return undefined;
   try {
     const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
+    return isJsonObject(value) && !hasRoundedInteger(text) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Whether JSON.parse has rounded a number of this JSON text to an integer. For example, it reads
+ * 60.00000000000000000001 as 60.
+ */
+function hasRoundedInteger(text: string): boolean {
+  const numbers = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '').match(/-?\d[\d.eE+-]*/g) ?? [];
+  return numbers.some((number) => Number.isSafeInteger(Number(number)) && exactInteger(number) === undefined);
 }
 
 function keyMeta(value: unknown): KeyMeta | undefined {

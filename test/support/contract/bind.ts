@@ -20,7 +20,7 @@ export function runContract(title: string, cases: readonly ContractCase[]): void
   });
 }
 
-/** Runs the contracts of a metastore that maintenance can use as well. */
+/** Runs the contracts of a metastore that also stores System Keys for maintenance. */
 export function runMetastoreContracts(
   name: string,
   open: Opener<Metastore & SystemKeyStore>,
@@ -37,20 +37,26 @@ function idContract(name: string, open: Opener<Metastore & SystemKeyStore>): voi
   const deadline = noDeadline();
   const { created } = keyRecord('', 60);
 
-  it.for(['', `${LONG_ID}x`, '_SK_\ud800'])(
-    `${name} finds no row with the ID %j, which no row can have`,
-    async (id) => {
-      const metastore = await open();
-      const row = keyRecord(id, 60);
-      expect(await metastore.load(row.id, created, deadline)).toBeUndefined();
-      expect(await metastore.loadLatest(row.id, deadline)).toBeUndefined();
-      expect(await metastore.loadRecent?.(row.id, created, deadline)).toEqual([]);
-      expect(await metastore.rows(row.id, deadline)).toEqual([]);
-      expect(await metastore.replaceKey(row, Buffer.from('renewed'), deadline)).toBe('changed');
-    },
-  );
+  it.for([
+    ['an empty ID', ''],
+    ['an ID that is too long', `${LONG_ID}x`],
+    ['an ID with a lone surrogate', '_SK_\ud800'],
+  ] as const)(`${name} finds no row for %s`, async ([, id]) => {
+    const metastore = await open();
+    const row = keyRecord(id, 60);
+    expect(await metastore.load(row.id, created, deadline)).toBeUndefined();
+    expect(await metastore.loadLatest(row.id, deadline)).toBeUndefined();
+    expect(await metastore.loadRecent?.(row.id, created, deadline)).toEqual([]);
+    expect(await metastore.rows(row.id, deadline)).toEqual([]);
+    expect(await metastore.replaceKey(row, Buffer.from('renewed'), deadline)).toBe('changed');
+  });
 
-  it.for([5, null, undefined, {}])(`${name} refuses the ID %j with a TypeError that names it`, async (id) => {
+  it.for([
+    ['a number', 5],
+    ['null', null],
+    ['undefined', undefined],
+    ['an object', {}],
+  ] as const)(`${name} throws a TypeError that names the ID if it is %s`, async ([, id]) => {
     const metastore = await open();
     const calls = [
       () => metastore.load(id as never, created, deadline),

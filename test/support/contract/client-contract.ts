@@ -93,7 +93,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(error).toMatchObject({ code: 'InvalidRequest', message: expect.stringContaining('1000') as string });
     });
 
-    it('encrypts and decrypts the fields of a document given as a value', async () => {
+    it('encrypts and decrypts the fields of a document passed as a value', async () => {
       const tenant = client.partition('tenant-1');
       const document = { id: 7, card: { no: '4111', cvc: 123.5 }, ['__proto__x']: null };
       const sealed = await tenant.encryptFields({ document, fields: ['$.card'] });
@@ -107,7 +107,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.encryptFields({ document, fields: ['$.cart'], allowMissing: true })).toEqual(document);
     });
 
-    it('encrypts and decrypts the fields of a document given as text, without losing digits', async () => {
+    it('encrypts and decrypts the fields of a document passed as text, without losing digits', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.card'] });
       expectTypeOf(sealed).toEqualTypeOf<string>();
@@ -122,22 +122,22 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(opening)).toMatchObject({ code: 'InexactNumber', retryable: false });
     });
 
-    it.for([{}, { format: 'compact' }] as const)(
-      'binds a record to its context, with the options %j',
-      async (options) => {
-        const tenant = client.partition('tenant-1');
-        const [context, other] = [
-          { table: 'users', id: '42' },
-          { table: 'users', id: '43' },
-        ];
-        const record = await tenant.encrypt(HELLO, { ...options, context });
-        expect(await tenant.decrypt(record, { context: { id: '42', table: 'users' } })).toEqual(new Uint8Array(HELLO));
-        expect(await failureOf(tenant.decrypt(record, { context: other }))).toMatchObject({ code: 'RecordUnreadable' });
-        expect(await failureOf(tenant.decrypt(record))).toMatchObject({ code: 'ContextRequired', retryable: false });
-        const { record: moved } = await tenant.rewrap(record);
-        expect(await tenant.decrypt(moved, { context })).toEqual(new Uint8Array(HELLO));
-      },
-    );
+    it.for([
+      ['JSON', {}],
+      ['compact', { format: 'compact' }],
+    ] as const)('binds a %s record to its context', async ([, options]) => {
+      const tenant = client.partition('tenant-1');
+      const [context, other] = [
+        { table: 'users', id: '42' },
+        { table: 'users', id: '43' },
+      ];
+      const record = await tenant.encrypt(HELLO, { ...options, context });
+      expect(await tenant.decrypt(record, { context: { id: '42', table: 'users' } })).toEqual(new Uint8Array(HELLO));
+      expect(await failureOf(tenant.decrypt(record, { context: other }))).toMatchObject({ code: 'RecordUnreadable' });
+      expect(await failureOf(tenant.decrypt(record))).toMatchObject({ code: 'ContextRequired', retryable: false });
+      const { record: moved } = await tenant.rewrap(record);
+      expect(await tenant.decrypt(moved, { context })).toEqual(new Uint8Array(HELLO));
+    });
 
     it('binds each item of a batch to its own context', async () => {
       const tenant = client.partition('tenant-1');
@@ -152,7 +152,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(third).toMatchObject({ code: 'ContextRequired' });
     });
 
-    it('binds the fields of a document to their places', async () => {
+    it('binds each field of a document to its place', async () => {
       const tenant = client.partition('tenant-1');
       const binding = { context: { table: 'orders' }, contextFrom: { id: '$.id' } };
       const request = { document: { id: 7, items: [{ ssn: 1 }] }, fields: ['$.items[*].ssn'], ...binding };
@@ -165,7 +165,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(tenant.decryptFields(moved))).toMatchObject({ code: 'RecordUnreadable' });
     });
 
-    it("throws an error with Keyfold's code and detail, which says whether a retry may help", async () => {
+    it("throws an error with Keyfold's code, its detail, and whether a retry may help", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));
       expect(error).toMatchObject({

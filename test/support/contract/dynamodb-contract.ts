@@ -24,7 +24,10 @@ function openAt(endpoint: string): DynamoDbMetastore {
   return new DynamoDbMetastore({ tableName: TABLE, region: REGION, endpoint });
 }
 
-/** Tests the contracts of the metastore and of the key table over HTTP, and further behaviour of DynamoDB. */
+/**
+ * Runs the contracts of a metastore and of a key table against DynamoDB over HTTP, and tests behaviour that only
+ * DynamoDB has.
+ */
 export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnderTest>): void {
   describe(`DynamoDbMetastore on ${name}`, () => {
     let server: DynamoDbUnderTest;
@@ -64,7 +67,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().load(record.id, record.created, deadline)).toEqual(record);
     });
 
-    it('returns recent rows up to the first that does not parse, and throws if that row is the latest', async () => {
+    it('returns the recent rows that precede an unreadable row, and throws if the latest row is unreadable', async () => {
       const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
       for (const row of rows) await put(encodeKeyItem(row));
       const [oldest, broken, newest] = rows;
@@ -99,7 +102,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(metastore.state).not.toHaveProperty('lastError');
     });
 
-    it('names a row that does not parse in its error, and never reports the row as absent', async () => {
+    it('throws an error that names the unreadable row, instead of reporting the row as absent', async () => {
       const record = keyRecord('_SK_broken', 60);
       await put({ ...encodeKeyItem(record), KeyRecord: { S: 'x' } });
       const works = [open().load(record.id, record.created, deadline), open().loadLatest(record.id, deadline)];
@@ -111,7 +114,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       }
     });
 
-    it('reports a missing table as MetastoreUnavailable, and not as an absent key', async () => {
+    it('throws MetastoreUnavailable for a missing table, instead of reporting the key as absent', async () => {
       const metastore = new DynamoDbMetastore(optionsOf('NoSuch'));
       expect(await codeOf(metastore.loadLatest(keyRecord('_SK_x', 0).id, deadline))).toBe('MetastoreUnavailable');
       expect(await codeOf(metastore.store(keyRecord('_SK_x', 0), deadline))).toBe('MetastoreUnavailable');

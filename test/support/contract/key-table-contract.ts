@@ -5,7 +5,7 @@ import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { noDeadline } from '../fakes.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 
-/** One key table, as an operator, a metastore and a plain DynamoDB client use it. */
+/** One key table, opened as an operator, as a metastore and as a plain DynamoDB client. */
 export interface TableUnderTest {
   readonly table: KeyTable;
   readonly metastore: Metastore;
@@ -44,7 +44,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect((await table.list()).filter((row) => row.id === '_SK_pages')).toHaveLength(40);
     });
 
-    it('returns a row that does not parse as unreadable, both from find and from list', async () => {
+    it('marks a row that does not parse as unreadable, in both find and list', async () => {
       const { table, put } = open();
       await put({ Id: { S: '_SK_broken-row' }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
       await put({ Id: { S: '__another_program__:1' }, Created: { N: '0.5' }, Guard: { S: 'CANARY' } });
@@ -65,7 +65,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       });
     });
 
-    it('flags a row as revoked, even a second time, and changes nothing else in the row', async () => {
+    it('flags a row as revoked, even if it already is, and changes nothing else in the row', async () => {
       const { table, metastore } = open();
       const record = keyRecord('_IK_p_revoke', 60, { parent: keyRecord('_SK_revoke', 30) });
       const { id, created } = record;

@@ -43,7 +43,7 @@ export interface Lacks {
 
 const REGIONS = ['us-west-2', 'us-east-1', 'eu-west-1'] as const;
 
-/** The ARNs of keys or aliases in some regions, in the form that the option `keys` of AwsKms expects. */
+/** The keys' or aliases' ARNs by region, as the option `keys` of AwsKms expects them. */
 function select(
   keys: Record<string, { key: string; alias: string }>,
   what: 'key' | 'alias',
@@ -52,7 +52,7 @@ function select(
   return Object.fromEntries(regions.map((region) => [region, keys[region]?.[what] ?? '']));
 }
 
-/** Tests the behaviour of KMS on which Keyfold relies, and AwsKms on top of it, over HTTP. */
+/** Tests AwsKms, and the KMS behaviour on which Keyfold relies, over HTTP. */
 export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>, lacks: Lacks = {}): void {
   describe(`the KMS of ${name}`, () => {
     let server: KmsUnderTest;
@@ -207,7 +207,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('refuses a ciphertext from another region, and garbage', async () => {
+    it('refuses a ciphertext from another region, and bytes that are not a ciphertext', async () => {
       const KeyId = await makeKey('us-west-2');
       const { CiphertextBlob } = await client('us-west-2').send(
         new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }),

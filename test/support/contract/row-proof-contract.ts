@@ -37,7 +37,7 @@ interface Rows {
   readonly accomplice: EnvelopeKeyRecord;
 }
 
-/** Edits a row. The row's proof then belongs to another row, or to none. */
+/** Edits a row so that its proof no longer matches. */
 type Edit = (row: EnvelopeKeyRecord, rows: Rows) => EnvelopeKeyRecord;
 
 const later = (row: EnvelopeKeyRecord, seconds: number): EnvelopeKeyRecord => ({
@@ -81,9 +81,7 @@ const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>
   },
 };
 
-/**
- * The contract of row proofs for any metastore: the attacks that the proofs must stop. Each test uses its own service.
- */
+/** Tests the attacks that row proofs must stop, on any metastore. Each test uses its own service. */
 export function rowProofContract(name: string, open: () => WritableRows): void {
   describe(`proofs of the key rows in ${name}`, () => {
     let table: WritableRows;
@@ -137,20 +135,17 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       expect(await opened(mode, 'victim', record)).toBe('payload');
     });
 
-    const each = (kind: keyof typeof EDITS): (readonly [Mode, string])[] =>
-      MODES.flatMap((mode) => Object.keys(EDITS[kind]).map((what) => [mode, what] as const));
+    const each = (kind: keyof typeof EDITS): (readonly [string, Mode])[] =>
+      MODES.flatMap((mode) => Object.keys(EDITS[kind]).map((what) => [what, mode] as const));
 
-    it.for(each('victim'))(
-      'make Keyfold refuse, in the mode "%s", an Intermediate Key with %s',
-      async ([mode, what]) => {
-        const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
-        await replace(rows.victim, edited);
-        const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
-        expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
-      },
-    );
+    it.for(each('victim'))('make Keyfold refuse an Intermediate Key with %s (mode "%s")', async ([what, mode]) => {
+      const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
+      await replace(rows.victim, edited);
+      const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
+      expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
+    });
 
-    it.for(each('system'))('make Keyfold refuse, in the mode "%s", a System Key with %s', async ([mode, what]) => {
+    it.for(each('system'))('make Keyfold refuse a System Key with %s (mode "%s")', async ([what, mode]) => {
       const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
       await replace(rows.system, edited);
       // The attacker knows the System Key, and gives the Intermediate Key a new proof. The attack must still fail.
@@ -159,23 +154,23 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
       expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
     });
 
-    it.for(['victim', 'system'] as const)(
-      'may be absent from the %s key\'s row only in the mode "verify"',
-      async (kind) => {
-        await replace(rows[kind], { ...rows[kind], proof: undefined });
-        expect(await opened('verify', 'victim', record)).toBe('payload');
-        expect(await opened('require', 'victim', record)).toMatch(/it has no proof\.$/);
-      },
-    );
+    it.for([
+      ['an Intermediate Key', 'victim'],
+      ['a System Key', 'system'],
+    ] as const)('may be missing from the row of %s only in the mode "verify"', async ([, kind]) => {
+      await replace(rows[kind], { ...rows[kind], proof: undefined });
+      expect(await opened('verify', 'victim', record)).toBe('payload');
+      expect(await opened('require', 'victim', record)).toMatch(/it has no proof\.$/);
+    });
 
-    it('stop an attacker who gives a key to another partition (without a proof, only in the mode "require")', async () => {
+    it('stop an attacker who copies a key without its proof to another partition, but only in the mode "require"', async () => {
       const lent = later({ ...rows.victim, id: rows.accomplice.id }, 60);
       await table.put({ ...lent, proof: undefined });
       expect(await opened('verify', 'accomplice', naming(lent))).toBe('payload');
       expect(await opened('require', 'accomplice', naming(lent))).toMatch(/it has no proof\.$/);
     });
 
-    it('stop an attacker who puts an old key back into use (without a proof, only in the mode "require")', async () => {
+    it('stop an attacker who puts an old key back into use, even without a proof if the mode is "require"', async () => {
       clock.advance(80 * DAY_MS);
       const created = Math.floor(clock.nowMs / 1000) as never;
       const parent = { id: rows.system.id, created };

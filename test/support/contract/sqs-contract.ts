@@ -133,7 +133,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(bodiesOf(await waiting)).toEqual(['late']);
     });
 
-    it("delivers a group's messages in order, and delivers the next only after the earlier ones are deleted", async () => {
+    it("delivers a group's next message only after the earlier ones are deleted", async () => {
       const QueueUrl = await createFifo();
       await sendInGroups(QueueUrl, 'a1', 'a2', 'b1', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: 2 });
@@ -148,7 +148,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     });
 
     const mostOfGroup = lacks.orderOfReturn === true ? 1 : 2;
-    it(`delivers a group in order again after ${mostOfGroup} of its messages were returned`, async () => {
+    it(`delivers a group's messages in their original order after some of them were returned`, async () => {
       const QueueUrl = await createFifo({ VisibilityTimeout: '60' });
       await sendInGroups(QueueUrl, 'a1', 'a2', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: mostOfGroup });
@@ -186,7 +186,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
       expect(await receive(deadLetters)).toMatchObject([{ Body: 'bad', MessageAttributes }]);
     });
 
-    it('finds a queue by its name, and throws QueueDoesNotExist if there is none', async () => {
+    it('finds a queue by its name, and throws QueueDoesNotExist if no queue has that name', async () => {
       const QueueUrl = await create();
       const found = await client.send(new GetQueueUrlCommand({ QueueName: QueueUrl.split('/').at(-1) }));
       expect(found.QueueUrl).toBe(QueueUrl);

@@ -46,10 +46,7 @@ const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   '33 bytes': { B: new Uint8Array(33) },
 };
 
-/**
- * The contract of proofs in a DynamoDB table: the attribute that stores them, and all code that writes rows with
- * proofs.
- */
+/** Tests row proofs in a DynamoDB table: the attribute that stores them, and all code that writes it. */
 export function storedProofsContract(name: string, tableOf: () => DynamoDbMetastoreOptions): void {
   const metastore = (): DynamoDbMetastore => new DynamoDbMetastore(tableOf());
   const client = (): DynamoDBClient => {
@@ -82,7 +79,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       keyRowProofs,
     });
 
-  describe(`the stored attributes of key rows in ${name}`, () => {
+  describe(`SessionFactory on ${name}`, () => {
     let record: DataRowRecord;
     let rows: Record<'intermediate' | 'system', KeyItem>;
 
@@ -105,7 +102,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       Object.keys(MALFORMED).map((what) => [kind, what] as const),
     );
 
-    it.for(each)('make the %s key unreadable in both modes if Proof is %s', async ([kind, what]) => {
+    it.for(each)('refuses the %s key in both modes if Proof is %s', async ([kind, what]) => {
       const refusals = await refusalWith({ ...rows[kind], Proof: MALFORMED[what] as AttributeValue }, rows[kind]);
       const message = expect.stringMatching(/: Proof is missing or malformed\.$/) as string;
       expect(refusals).toMatchObject([
@@ -115,7 +112,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     });
 
     it.for(['intermediate', 'system'] as const)(
-      'make the %s key unreadable in both modes if KeyRecord.Created differs from Created',
+      'refuses the %s key in both modes if KeyRecord.Created differs from Created',
       async (kind) => {
         const inner = rows[kind]['KeyRecord']?.M ?? {};
         for (const Created of [{ N: '60' }, { S: String(inner['Created']?.N) }, { NULL: true as const }]) {
@@ -130,7 +127,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       },
     );
 
-    it('can be read again after the edits are undone', async () => {
+    it('accepts the rows again after the edits are undone', async () => {
       expect(await process('require').session('p').decrypt(record)).toEqual(PAYLOAD);
     });
   });
@@ -156,7 +153,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     const strict = (of: KeyManagementService, service = NAMES.service): SessionFactory =>
       new SessionFactory({ ...NAMES, service, metastore: metastore(), kms: of, keyRowProofs: 'require' });
 
-    it('stay valid after the maintenance renews the wraps, and after the CLI revokes the key', async () => {
+    it('stay valid after maintenance renews the wraps and after the CLI revokes the key', async () => {
       const record = await strict(kms(WEST)).session('p').encrypt(PAYLOAD);
       const intermediate = await rowOf(record.key.parent as KeyMeta);
       const system = await rowOf(intermediate.parent as KeyMeta);

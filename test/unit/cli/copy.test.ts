@@ -81,7 +81,7 @@ describe('keyfold table copy', () => {
     expect(await opens()).toBe(39);
   });
 
-  it('writes an audit line before it adds rows, and another one afterwards', async () => {
+  it('writes audit lines before and after it adds rows', async () => {
     const { stderr } = await copy(['--yes', '--reason', 'new account']);
     const audit = stderr
       .trim()
@@ -201,7 +201,7 @@ describe('keyfold table copy', () => {
     expect(await itemsOf(NEW)).toContainEqual(theirs);
   });
 
-  it('refuses to copy a table to itself, and says which table does not exist', async () => {
+  it('refuses to copy a table to itself, and names a table that does not exist', async () => {
     const self = await copy(['--table', OLD]);
     expect([self.code, self.stderr]).toEqual([2, expect.stringContaining('cannot be copied to itself') as string]);
     const absent = await copy(['--from', 'NoSuchTable']);

@@ -537,7 +537,7 @@ describe('keyfold doctor', () => {
     ]);
   });
 
-  it('shows how much of each quota is used, even if AWS knows only its default value', async () => {
+  it('shows how much of each quota is used, even if AWS reports only the default value', async () => {
     world.quotas.knowsOnlyDefaults = true;
     world.quotas.sums[WEST] = { 'CryptographicOperationsSymmetric CallCount': [30, 75, 3] };
     const { all, code } = await examine();
@@ -548,6 +548,14 @@ describe('keyfold doctor', () => {
       { check: 'table reads', state: 'ok', says: 'at most 0 of 40000 units a second in the last 24 h' },
       { check: 'table writes', state: 'ok', says: 'at most 0 of 40000 units a second in the last 24 h' },
     ]);
+  });
+
+  it('names the KMS key that encrypts the table', async () => {
+    const KMSMasterKeyArn = 'arn:aws:kms:us-west-2:111122223333:key/table';
+    world.table.SSEDescription = { KMSMasterKeyArn };
+    const { all, code } = await examine();
+    expect(code).toBe(0);
+    expect(all).toContainEqual({ check: 'table encryption', state: 'ok', says: KMSMasterKeyArn });
   });
 
   it('describes each replica in its own region', async () => {

@@ -58,7 +58,7 @@ function session(partition = 'tenant-1'): Session {
 }
 
 /**
- * The results of cold processes that open each record of the partition, and of one that seals. Checks that the other
+ * Opens each of the partition's records in a cold process, and seals one. Returns the results. Checks that the other
  * partition's record still opens.
  */
 async function answers(): Promise<string[]> {
@@ -99,7 +99,7 @@ function auditOf(stderr: string): unknown[] {
 const ERASED = ['PartitionErased', 'PartitionErased', 'PartitionErased'];
 
 describe('keyfold partitions erase', () => {
-  it('marks every row, and writes to the audit log before and after it does so', async () => {
+  it('marks every row, and writes audit lines before and after', async () => {
     const { code, stdout, stderr } = await erase(BEGIN);
     expect(code).toBe(0);
     expect(stdout).toContain('Marked 2 rows.');
@@ -184,11 +184,11 @@ describe('keyfold partitions erase', () => {
   });
 
   it.for([
-    [['--reason', 'x', '--wait', '23h'], 'at least 24h'],
-    [['--reason', 'x', '--wait', '7'], 'a number with d, h, m or s'],
-    [['--wait', '7d'], 'needs a --reason'],
-    [['--cancel', '--finish'], 'cannot be used with'],
-  ] as const)('refuses the options %j', async ([options, said]) => {
+    ['a waiting time of less than a day', ['--reason', 'x', '--wait', '23h'], 'at least 24h'],
+    ['a waiting time without a unit', ['--reason', 'x', '--wait', '7'], 'a number with d, h, m or s'],
+    ['--wait without --reason', ['--wait', '7d'], 'needs a --reason'],
+    ['--cancel together with --finish', ['--cancel', '--finish'], 'cannot be used with'],
+  ] as const)('refuses %s', async ([, options, said]) => {
     const { code, stderr } = await erase([...options, ...CONFIRMED]);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(said) as string });
   });
@@ -394,15 +394,15 @@ describe('keyfold partitions erase', () => {
   });
 });
 
-it('partitions erase names the address that refuses the connection', async () => {
+it('keyfold partitions erase names the address that refuses the connection', async () => {
   const absent = { ...STATIC, KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
   const run = await world.keyfold(['partitions', 'erase', 'tenant-1', '--status'], absent);
   expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED 127.0.0.1:9')]);
 });
 
-describe('an erasure that is killed', () => {
+describe('a second run of keyfold partitions erase', () => {
   it.for(KILLS)(
-    'in the step "%s" at write %i, %s the write, is completed when the command runs again',
+    'completes an erasure that was killed in the step "%s", at write %i, %s the table stored it',
     async ([step, n, when]) => {
       const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
       if (step !== 'begin') await erase(BEGIN);

@@ -84,17 +84,17 @@ function evilRows(): KeyRow[] {
 
 describe('a row ID with hidden characters', () => {
   it.for([
-    [['list', '--all']],
-    [['list', '--all', '--json']],
-    [['show', `_SK_${EVIL}`, 'latest']],
-    [['show', `_SK_${EVIL}`, 'latest', '--json']],
-    [['revoke', `_SK_${EVIL}`, 'latest', '--dry-run']],
-    [['revoke', `_SK_${EVIL}`, 'latest', '--reason', EVIL, '--json', '--yes']],
-    [['revoke', `_SK_${EVIL}`, 'latest', '--reason', EVIL]],
-    [['revoke', EVIL, 'latest']],
-    [['list', '--table', EVIL, '--region', EVIL]],
-    [[`list${EVIL}`]],
-  ] as const)('is escaped in everything that the command %j prints', async ([args]) => {
+    ['keys list', ['list', '--all']],
+    ['keys list --json', ['list', '--all', '--json']],
+    ['keys show', ['show', `_SK_${EVIL}`, 'latest']],
+    ['keys show --json', ['show', `_SK_${EVIL}`, 'latest', '--json']],
+    ['keys revoke --dry-run', ['revoke', `_SK_${EVIL}`, 'latest', '--dry-run']],
+    ['keys revoke --json', ['revoke', `_SK_${EVIL}`, 'latest', '--reason', EVIL, '--json', '--yes']],
+    ['keys revoke', ['revoke', `_SK_${EVIL}`, 'latest', '--reason', EVIL]],
+    ['keys revoke for an invalid ID', ['revoke', EVIL, 'latest']],
+    ['keys list for an invalid table', ['list', '--table', EVIL, '--region', EVIL]],
+    ['an unknown command', [`list${EVIL}`]],
+  ] as const)('is escaped in all output of %s', async ([, args]) => {
     const [sound, unreadable] = evilRows();
     for (const rows of [
       [sound],

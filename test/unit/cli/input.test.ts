@@ -10,15 +10,15 @@ async function linesOf(chunks: readonly string[], maxBytes: number): Promise<(st
 }
 
 it.for<[string, string[], (string | undefined)[]]>([
-  ['in one chunk', ['12345\n123456\n1\n'], ['12345', undefined, '1']],
-  ['in several chunks', ['123', '45\n1234', '5', '6\n', '1'], ['12345', undefined, '1']],
-  ['at the end of the file', ['1\n', '12345', '67', '8'], ['1', undefined]],
-  ['around an empty line', ['1234567\n\n1234567'], [undefined, '', undefined]],
-])('a line that is longer than the limit is undefined, %s', async ([, chunks, lines]) => {
+  ['arrives in one chunk', ['12345\n123456\n1\n'], ['12345', undefined, '1']],
+  ['arrives in several chunks', ['123', '45\n1234', '5', '6\n', '1'], ['12345', undefined, '1']],
+  ['is the last line of the file', ['1\n', '12345', '67', '8'], ['1', undefined]],
+  ['is next to an empty line', ['1234567\n\n1234567'], [undefined, '', undefined]],
+])('linesIn returns undefined for an overlong line that %s', async ([, chunks, lines]) => {
   expect(await linesOf(chunks, 5)).toEqual(lines);
 });
 
-it('keeps nothing of a line that is too long', async () => {
+it('linesIn does not buffer a line that is too long', async () => {
   const chunk = Buffer.alloc(1_000_000, 'a');
   let most = 0;
   const stream = (async function* () {

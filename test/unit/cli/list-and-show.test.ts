@@ -169,9 +169,9 @@ describe('keys show', () => {
   });
 
   it.for([
-    ['vault', `vault:v3:${Buffer.alloc(60).toString('base64')}`, 'version 3 of a transit key'],
-    ['pkcs11', `pkcs11:gcm:keyfold:${Buffer.alloc(60).toString('base64')}`, 'the key keyfold of an HSM'],
-  ] as const)('says that %s wraps a System Key', async ([kms, wrapped, wrappedBy]) => {
+    ['Vault', 'vault', `vault:v3:${Buffer.alloc(60).toString('base64')}`, 'version 3 of a transit key'],
+    ['an HSM', 'pkcs11', `pkcs11:gcm:keyfold:${Buffer.alloc(60).toString('base64')}`, 'the key keyfold of an HSM'],
+  ] as const)('says that %s wraps a System Key', async ([, kms, wrapped, wrappedBy]) => {
     const id = `_SK_${kms}_shop`;
     await world.put(keyRecord(id, 60, { encryptedKey: Buffer.from(wrapped) }));
     const { stdout } = await world.keyfold(['keys', 'show', id, '60', '--json']);
@@ -229,30 +229,42 @@ it('no command prints credentials or key bytes, not even sealed key bytes', asyn
 
 describe('the keyfold command', () => {
   it.for([
-    [['keys', 'list', '--all', '--partition', 'p'], 'cannot be used with option'],
-    [['keys', 'list', '--partition', ''], 'The partition is empty'],
-    [['keys', 'list', '--partition-prefix', ''], 'The prefix of the partitions is empty'],
-    [['keys', 'list', '--state', 'old'], 'Allowed choices are valid, expired'],
-    [['keys', 'list', '--older-than', '90'], 'must be a number with d, h, m or s'],
-    [['keys', 'list', '--nonsense'], 'unknown option'],
-    [['keys', 'show', SYSTEM_KEY], 'missing required argument'],
-    [['keys', 'show', SYSTEM_KEY, '1.5'], 'must be epoch seconds or latest'],
-    [['keys', 'show', SYSTEM_KEY, '9007199254740992'], 'must be epoch seconds or latest'],
-    [['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'], 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
-    [['keys', 'revoke', 'tenant-1', '60'], 'is not the ID of a System Key'],
-    [['keys'], 'Usage: keyfold keys'],
-    [['key'], 'unknown command'],
-  ] as const)('exits with code 2 for the arguments %j', async ([args, says]) => {
+    ['--all together with --partition', ['keys', 'list', '--all', '--partition', 'p'], 'cannot be used with option'],
+    ['an empty partition', ['keys', 'list', '--partition', ''], 'The partition is empty'],
+    ['an empty prefix', ['keys', 'list', '--partition-prefix', ''], 'The prefix of the partitions is empty'],
+    ['an unknown state', ['keys', 'list', '--state', 'old'], 'Allowed choices are valid, expired'],
+    ['an age without a unit', ['keys', 'list', '--older-than', '90'], 'must be a number with d, h, m or s'],
+    ['an unknown option', ['keys', 'list', '--nonsense'], 'unknown option'],
+    ['a missing date', ['keys', 'show', SYSTEM_KEY], 'missing required argument'],
+    ['a date with a fraction', ['keys', 'show', SYSTEM_KEY, '1.5'], 'must be epoch seconds or latest'],
+    [
+      'an unsafe integer as a date',
+      ['keys', 'show', SYSTEM_KEY, '9007199254740992'],
+      'must be epoch seconds or latest',
+    ],
+    [
+      'an endpoint that is not a URL',
+      ['keys', 'show', SYSTEM_KEY, '60', '--endpoint', 'localhost'],
+      'KEYFOLD_DYNAMODB_ENDPOINT is not a URL',
+    ],
+    ["a partition's name instead of a key ID", ['keys', 'revoke', 'tenant-1', '60'], 'is not the ID of a System Key'],
+    ['a missing subcommand', ['keys'], 'Usage: keyfold keys'],
+    ['an unknown command', ['key'], 'unknown command'],
+  ] as const)('exits with code 2 for %s', async ([, args, says]) => {
     const run = await world.keyfold(args);
     expect(run).toMatchObject({ code: 2, stdout: '' });
     expect(run.stderr).toContain(says);
   });
 
   it.for([
-    [{ KEYFOLD_SERVICE: '' }, 'KEYFOLD_SERVICE is empty'],
-    [{ KEYFOLD_REVOKE_CHECK_INTERVAL: '1' }, 'KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting'],
-    [{ AWS_REGION: '', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }, 'no region is set'],
-  ] as const)('exits with code 2 for the settings %j', async ([environment, says]) => {
+    ['an empty setting', { KEYFOLD_SERVICE: '' }, 'KEYFOLD_SERVICE is empty'],
+    ['an unknown setting', { KEYFOLD_REVOKE_CHECK_INTERVAL: '1' }, 'KEYFOLD_REVOKE_CHECK_INTERVAL is not a setting'],
+    [
+      'a missing region',
+      { AWS_REGION: '', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' },
+      'no region is set',
+    ],
+  ] as const)('exits with code 2 for %s in the environment', async ([, environment, says]) => {
     const run = await world.keyfoldProcess(['keys', 'list'], environment);
     expect(run.code).toBe(2);
     expect(run.stderr).toContain(says);

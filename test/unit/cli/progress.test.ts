@@ -17,11 +17,11 @@ function shownFor(ms: number, total?: number): string[] {
   return shown;
 }
 
-it('the progress of a command is shown after a second, then about four times a second, and removed at the end', () => {
+it('the progress line appears after a second, changes about four times a second, and disappears at the end', () => {
   expect(shownFor(900)).toEqual(['']);
   expect(shownFor(1900)).toEqual(['100 rows, 100/s', '130 rows, 100/s', '160 rows, 100/s', '190 rows, 100/s', '']);
 });
 
-it('the progress of a command says how much is left if the total is known', () => {
+it('the progress line says how much is left if the total is known', () => {
   expect(shownFor(1000, 450)).toEqual(['100 rows of 450, 4 s left, 100/s', '']);
 });

@@ -132,7 +132,7 @@ async function verified(...args: string[]): Promise<{ code: number; rows: object
 }
 
 describe('keyfold verify', () => {
-  it('counts the readable records, the unreadable ones and those that need a context, and the records under each key', async () => {
+  it('counts the records by their outcome and by their key', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
     const broken = { ...record, data: Buffer.alloc(60) };
@@ -269,7 +269,7 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
   });
 
-  it('does not trust a report that was made before the key expired, that is about another service, or whose lines do not parse', async () => {
+  it("does not trust a report that predates the key's expiry, covers another service, or does not parse", async () => {
     const early = await report('early', []);
     const malformed = await report('malformed', ['{}']);
     const foreign = join(folder, 'foreign');

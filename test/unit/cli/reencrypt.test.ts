@@ -79,7 +79,7 @@ async function* take<T>(pages: AsyncIterable<T>, count: number): AsyncGenerator<
 
 const keyOf = (value: unknown): number => readAnyRecord(value).record.key.parent.created;
 
-/** Makes the next Intermediate Key of a partition, so that older records are under an older key. */
+/** Creates the partition's next Intermediate Key, so that its existing records are under an older key. */
 async function rotate(partition = 'tenant-1'): Promise<number> {
   world.operator.clock.advance(120_000);
   const { stdout } = await world.operator.keyfold(
@@ -215,7 +215,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     },
   );
 
-  it('seals fields of documents that take up a whole line, and reseals KMS ciphertexts', async () => {
+  it('seals fields of the document on each line, and reseals KMS ciphertexts', async () => {
     const source = await write('rows', ['{"t":"tenant-1","card":"4111"}']);
     const fields = ['--verb', 'seal', '--partition-field', 't', '--fields', '$.card', '--output', at('out')];
     await countsOf(reencrypt(source, ...fields, '--json'));
@@ -243,7 +243,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(performance.now() - beganMs).toBeGreaterThan(190);
   });
 
-  it('writes nothing in a dry run, but counts the rows that it would write and the keys that the records name', async () => {
+  it('writes nothing in a dry run, but counts the rows to write and the keys of the records', async () => {
     const record = await seal();
     await rotate();
     const source = await write('rows', [encodeDataRowRecord(record)]);
@@ -262,7 +262,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
       Array.from({ length: 3000 }, () => text),
     );
     const options = ['--verb', 'rewrap', '--output', at('out'), '--checkpoint', at('checkpoint'), '--json'];
-    // The clock of the test advances during each page, so that the run saves a checkpoint after it.
+    // The test's clock advances during each page, so that the run saves a checkpoint after every page.
     let pages = 0;
     const { clock } = world.operator;
     const isKilled = (): boolean => pages > 1;
@@ -343,7 +343,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('refuses bytes that are not UTF-8 or leaves them unchanged, and can seal them as a whole', async () => {
+  it('seals bytes that are not UTF-8 only as a whole, and never changes them otherwise', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });
     const source = `dynamodb:${TableName}`;
@@ -431,17 +431,20 @@ describe('the checkpoint of a run that was killed', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
   });
 
-  it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])('is refused for another %s if the URL leaves it out', async (name) => {
-    const url = 'postgres://';
-    vi.stubEnv(name, '5432');
-    expect((await killed(postgres, rewrap, url)).code).toBe(1);
-    vi.stubEnv(name, '5433');
-    const { code, stderr } = await killed(postgres, rewrap, url);
-    vi.unstubAllEnvs();
-    expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
-  });
+  it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(
+    'is refused if %s differs and the URL does not specify it',
+    async (name) => {
+      const url = 'postgres://';
+      vi.stubEnv(name, '5432');
+      expect((await killed(postgres, rewrap, url)).code).toBe(1);
+      vi.stubEnv(name, '5433');
+      const { code, stderr } = await killed(postgres, rewrap, url);
+      vi.unstubAllEnvs();
+      expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+    },
+  );
 
-  it('needs a URL that the driver accepts', async () => {
+  it('cannot be used with a URL that the driver refuses', async () => {
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://u:CANARY@[/shop');
     expect([code, stderr]).toEqual([2, expect.stringContaining('refuses DATABASE_URL')]);
     expect(stderr).not.toContain('CANARY');

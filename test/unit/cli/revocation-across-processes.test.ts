@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** Revokes a key with the CLI. Returns the time in the CLI's output until which warm processes may use the key. */
+/** Revokes a key with the CLI. Returns the printed time until which warm processes may still use the key. */
 async function revoke(id: string): Promise<number> {
   const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
   const { outcome, reach } = JSON.parse(run.stdout) as { outcome: string; reach: { latestBy: string } };

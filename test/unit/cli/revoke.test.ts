@@ -87,7 +87,7 @@ describe('keys revoke', () => {
     ['an hour ahead', Math.ceil(Date.now() / 1000) + 3600],
     ['in milliseconds', Date.now()],
     ['with the largest safe integer', Number.MAX_SAFE_INTEGER],
-  ] as const)('revokes a row that is dated %s by its date, but not as "latest"', async ([, ahead]) => {
+  ] as const)('revokes a row that is dated %s only if the operator gives its date', async ([, ahead]) => {
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
     expect(run.code).toBe(1);
@@ -233,14 +233,23 @@ async function atTerminal(
 }
 
 describe('keys revoke at a terminal', () => {
-  it.for(['60', 'yes', ' yes\n'])('revokes the key after the answer %j', async (answer) => {
+  it.for([
+    ["the key's date", '60'],
+    ['"yes"', 'yes'],
+    ['"yes" between spaces', ' yes\n'],
+  ] as const)('revokes the key if the answer is %s', async ([, answer]) => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
     expect(code).toBe(0);
     expect(said).toMatch(/^reaches [^]*^Type 60 or yes to revoke it: $[^]*^Revoked\. /m);
     expect(await revoked()).toEqual([true, false]);
   });
 
-  it.for(['', 'y', '120', 'no'])('revokes nothing after the answer %j', async (answer) => {
+  it.for([
+    ['empty', ''],
+    ['"y"', 'y'],
+    ["another key's date", '120'],
+    ['"no"', 'no'],
+  ] as const)('revokes nothing if the answer is %s', async ([, answer]) => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
     expect(code).toBe(1);
     expect(said).toContain('"outcome":"declined"');
@@ -248,7 +257,7 @@ describe('keys revoke at a terminal', () => {
   });
 });
 
-describe('keys revoke, once it has read the row,', () => {
+describe('keys revoke, after reading the row,', () => {
   it('writes the key to the audit log even if the update fails', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
@@ -284,7 +293,7 @@ describe('a key whose ID ends with a region', () => {
     }
   });
 
-  it("is read in the region that --region names if the ending is in fact the product's name", async () => {
+  it("is read in the region of --region if the ending is part of the product's name", async () => {
     const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
     expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
     const partition = [

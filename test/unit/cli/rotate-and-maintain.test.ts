@@ -57,7 +57,7 @@ describe('keys rotate', () => {
     expect(await world.sessions().session('tenant-1').decrypt(record)).toEqual(Buffer.from('old'));
   });
 
-  it('creates the next key for every partition, but none for other services', async () => {
+  it('creates the next key for every partition of its service, and for no other service', async () => {
     await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
     await world.operator.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
     const { code, stdout, audit } = await keyfold('keys', 'rotate', '--all-partitions', '--json');

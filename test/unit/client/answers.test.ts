@@ -32,49 +32,51 @@ const ASKED = {
   encryptFields: (client: PartitionClient) => client.encryptFields({ documentText: '{}', fields: ['$'] }),
 };
 
-describe('for a malformed response, the client', () => {
-  it.for<[keyof typeof ASKED, unknown]>([
-    ['encrypt', null],
-    ['encrypt', []],
-    ['encrypt', 'text'],
-    ['encrypt', { record: COMPACT }],
-    ['encrypt', { record: null }],
-    ['encrypt', { record: [RECORD] }],
-    ['encrypt', { record: recordWith({ Created: '2' }) }],
-    ['encrypt', { record: recordWith({ Created: 2.5 }) }],
-    ['encrypt', { record: recordWith({ Key: 'not base64' }) }],
-    ['encrypt', { record: recordWith({ Key: 5 }) }],
-    ['encrypt', { record: recordWith({ ParentKeyMeta: [] }) }],
-    ['encrypt', { record: recordWith({}, { KeyId: 5 }) }],
-    ['encrypt', { record: recordWith({}, { Created: null }) }],
-    ['encrypt', { record: recordWith({}, {}, 'not base64') }],
-    ['encryptCompact', { record: RECORD }],
-    ['encryptCompact', { record: 'kf3.AAEC' }],
-    ['encryptCompact', { record: 'kf1.' }],
-    ['encryptCompact', { record: 'kf1.AA==' }],
-    ['encryptCompact', { record: 'an kf1.AAEC' }],
-    ['decrypt', { plaintext: 5 }],
-    ['decrypt', { plaintext: 'A' }],
-    ['rewrap', { record: RECORD }],
-    ['rewrap', { record: RECORD, rewrapped: 'true' }],
-    ['rewrap', { record: COMPACT, rewrapped: true }],
-    ['rewrapCompact', { record: RECORD, rewrapped: true }],
-    ['decryptBatch', {}],
-    ['decryptBatch', { results: [{ plaintext: '' }] }],
-    ['decryptBatch', { results: [{ plaintext: '' }, { plaintext: '' }, { plaintext: '' }] }],
-    ['decryptBatch', { results: { 0: { plaintext: '' }, 1: { plaintext: '' }, length: 2 } }],
-    ['decryptBatch', { results: [{ plaintext: '' }, 'text'] }],
-    ['decryptBatch', { results: [{ plaintext: '' }, {}] }],
-    ['decryptBatch', { results: [{ plaintext: '' }, { error: null }] }],
-    ['encryptFields', { document: {} }],
-    ['encryptFields', { documentText: {} }],
-  ])('throws UnexpectedAnswer with the request ID (%s returns %j)', async ([operation, value]) => {
+describe('the client', () => {
+  it.for<[keyof typeof ASKED, string, unknown]>([
+    ['encrypt', 'null', null],
+    ['encrypt', 'an array', []],
+    ['encrypt', 'a string', 'text'],
+    ['encrypt', 'a compact record', { record: COMPACT }],
+    ['encrypt', 'null as the record', { record: null }],
+    ['encrypt', 'an array as the record', { record: [RECORD] }],
+    ['encrypt', "a record whose key's date is text", { record: recordWith({ Created: '2' }) }],
+    ['encrypt', "a record whose key's date has a fraction", { record: recordWith({ Created: 2.5 }) }],
+    ['encrypt', 'a record whose key is not base64', { record: recordWith({ Key: 'not base64' }) }],
+    ['encrypt', 'a record whose key is a number', { record: recordWith({ Key: 5 }) }],
+    ['encrypt', 'a record whose parent key is an array', { record: recordWith({ ParentKeyMeta: [] }) }],
+    ['encrypt', "a record whose parent key's ID is a number", { record: recordWith({}, { KeyId: 5 }) }],
+    ['encrypt', "a record whose parent key's date is null", { record: recordWith({}, { Created: null }) }],
+    ['encrypt', 'a record whose data is not base64', { record: recordWith({}, {}, 'not base64') }],
+    ['encryptCompact', 'a JSON record', { record: RECORD }],
+    ['encryptCompact', 'a record of an unknown version', { record: 'kf3.AAEC' }],
+    ['encryptCompact', 'a record without content', { record: 'kf1.' }],
+    ['encryptCompact', 'a record with base64 padding', { record: 'kf1.AA==' }],
+    ['encryptCompact', 'text before the record', { record: 'an kf1.AAEC' }],
+    ['decrypt', 'a number as the plaintext', { plaintext: 5 }],
+    ['decrypt', 'a plaintext that is not base64', { plaintext: 'A' }],
+    ['rewrap', 'no member "rewrapped"', { record: RECORD }],
+    ['rewrap', 'text as the member "rewrapped"', { record: RECORD, rewrapped: 'true' }],
+    ['rewrap', 'a compact record', { record: COMPACT, rewrapped: true }],
+    ['rewrapCompact', 'a JSON record', { record: RECORD, rewrapped: true }],
+    ['decryptBatch', 'no results', {}],
+    ['decryptBatch', 'too few results', { results: [{ plaintext: '' }] }],
+    ['decryptBatch', 'too many results', { results: [{ plaintext: '' }, { plaintext: '' }, { plaintext: '' }] }],
+    [
+      'decryptBatch',
+      'an object as the results',
+      { results: { 0: { plaintext: '' }, 1: { plaintext: '' }, length: 2 } },
+    ],
+    ['decryptBatch', 'a string as a result', { results: [{ plaintext: '' }, 'text'] }],
+    ['decryptBatch', 'an empty result', { results: [{ plaintext: '' }, {}] }],
+    ['decryptBatch', 'null as the error of a result', { results: [{ plaintext: '' }, { error: null }] }],
+    ['encryptFields', 'a document as a value', { document: {} }],
+    ['encryptFields', 'an object as the text of the document', { documentText: {} }],
+  ])('throws UnexpectedAnswer if %s receives %s', async ([operation, , value]) => {
     const error = await failureOf(ASKED[operation](answering(value)));
     expect(error).toMatchObject({ code: 'UnexpectedAnswer', retryable: false, requestId: 'r1' });
   });
-});
 
-describe('the client', () => {
   it('returns a JSON record without members that it does not recognise', async () => {
     const record = { ...RECORD, Key: { ...RECORD.Key, Further: 1 }, Further: 1 };
     expect(await answering({ record }).encrypt(HELLO)).toEqual(RECORD);

@@ -29,15 +29,15 @@ async function refusalOf(work: Promise<unknown>): Promise<string> {
 
 describe('PartitionClient', () => {
   it.for([
-    'héllo',
-    new Uint16Array([256, 257]),
-    new DataView(new ArrayBuffer(2)),
-    new ArrayBuffer(2),
-    new Proxy(new Uint8Array(1), {}),
-    detached(),
-    outOfBounds(),
-    null,
-  ])('rejects the payload %o with a TypeError', async (plaintext) => {
+    ['a string', 'héllo'],
+    ['a Uint16Array', new Uint16Array([256, 257])],
+    ['a DataView', new DataView(new ArrayBuffer(2))],
+    ['an ArrayBuffer', new ArrayBuffer(2)],
+    ['a proxy', new Proxy(new Uint8Array(1), {})],
+    ['a detached array', detached()],
+    ['an array out of bounds', outOfBounds()],
+    ['null', null],
+  ] as const)('rejects a payload with a TypeError if it is %s', async ([, plaintext]) => {
     expect(await refusalOf(unasked().encrypt(plaintext as never))).toContain('plaintext must be a Uint8Array');
     const batch = [Buffer.from('x'), plaintext] as never;
     expect(await refusalOf(unasked().encryptBatch(batch))).toContain('plaintexts[1] must be a Uint8Array');
@@ -98,7 +98,7 @@ describe('PartitionClient', () => {
     ['request has no option field', { document: {}, fields: [], field: '$.card' }],
     ['request.document has no JSON form', { document: 5n, fields: [] }],
     ['request.document has no JSON form', { document: () => {}, fields: [] }],
-  ])('throws the TypeError "%s" for a wrong request', async ([name, request]) => {
+  ])('rejects an invalid request with the TypeError "%s"', async ([name, request]) => {
     expect(await refusalOf(unasked().encryptFields(request as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields(request as never))).toContain(name);
   });
@@ -108,7 +108,7 @@ describe('PartitionClient', () => {
     ['options must be an object', new AbortController().signal],
     ['options.signal must be an AbortSignal', { signal: new AbortController() }],
     ['options has no option formt', { formt: 'compact' }],
-  ])('throws the TypeError "%s" for wrong options', async ([name, options]) => {
+  ])('rejects invalid options with the TypeError "%s"', async ([name, options]) => {
     expect(await refusalOf(unasked().encrypt(Buffer.from('x'), options as never))).toContain(name);
     expect(await refusalOf(unasked().decrypt('kf1.x', options as never))).toContain(name);
     expect(await refusalOf(unasked().decryptFields({ document: {}, all: true }, options as never))).toContain(name);

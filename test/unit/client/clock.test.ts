@@ -52,25 +52,28 @@ function hoursAhead(i: number): number {
   return Math.round((Date.parse(iso) - Date.now()) / HOUR_MS) + 0;
 }
 
-describe('the client, if its clock is wrong', () => {
+describe('a client with a wrong clock', () => {
   it.for([
-    ['HTTP', 2, FORBIDDEN],
-    ['HTTP', -2, FORBIDDEN],
-    ['HTTP', 2, { status: 401, body: '{"message":"Unauthorized"}' }],
-    ['HTTP', 2, refused('InvalidSignatureException', 'Signature expired: …')],
-    ['Lambda', 2, refused('InvalidSignatureException', 'Signature expired: …')],
-    ['Lambda', -2, refused('RequestTimeTooSkewed', '…')],
-  ] as const)(
-    "over %s, signs with the response's time if that time differs by %i hours",
-    async ([way, hours, refusal]) => {
-      const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
-      expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
-      expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
-      await client.decrypt('kf1.x');
-      expect(hoursAhead(2)).toBe(hours);
-      expect(stub.requests).toHaveLength(3);
-    },
-  );
+    ['behind', 'HTTP after status 403', 2, FORBIDDEN],
+    ['ahead', 'HTTP after status 403', -2, FORBIDDEN],
+    ['behind', 'HTTP after status 401', 2, { status: 401, body: '{"message":"Unauthorized"}' }],
+    ['behind', 'HTTP after InvalidSignatureException', 2, refused('InvalidSignatureException', 'Signature expired: …')],
+    [
+      'behind',
+      'Lambda after InvalidSignatureException',
+      2,
+      refused('InvalidSignatureException', 'Signature expired: …'),
+    ],
+    ['ahead', 'Lambda after RequestTimeTooSkewed', -2, refused('RequestTimeTooSkewed', '…')],
+  ] as const)('corrects a clock that is two hours %s, over %s', async ([, attempt, hours, refusal]) => {
+    const way = attempt.startsWith('HTTP') ? 'HTTP' : 'Lambda';
+    const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
+    await client.decrypt('kf1.x');
+    expect(hoursAhead(2)).toBe(hours);
+    expect(stub.requests).toHaveLength(3);
+  });
 
   it.for(['HTTP', 'Lambda'] as const)(
     'over %s, names the clock in the error if the API also refuses the corrected request',
@@ -78,7 +81,9 @@ describe('the client, if its clock is wrong', () => {
       const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
       const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
       expect(error).toMatchObject({ code: 'Forbidden', retryable: false });
-      expect(error.message).toMatch(/this machine's clock/i);
+      expect(error.message).toMatch(
+        way === 'HTTP' ? /this machine's clock is 7\d\d\d s behind/i : /check this machine's clock and its credentials/,
+      );
       expect(error.message).not.toContain('CANARY');
       expect(stub.requests).toHaveLength(2);
     },
@@ -173,7 +178,7 @@ it('the client retries once, and then names the clock in the error, if the API s
   expect(stub.requests).toHaveLength(2);
 });
 
-describe('the client, if its credentials have expired', () => {
+describe('a client with expired credentials', () => {
   it('calls the provider once with forceRefresh', async () => {
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
     const ended = refused('ExpiredTokenException:http://x/', '…');
@@ -194,7 +199,7 @@ describe('the client, if its credentials have expired', () => {
   it.for([
     ['HTTP', 'ExpiredTokenException', 'The security token included in the request is expired'],
     ['HTTP', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
-    ['HTTP', 'Other', 'The security token included in the request is expired'],
+    ['HTTP', 'an unknown exception', 'The security token included in the request is expired'],
     ['Lambda', 'ExpiredTokenException', 'The security token included in the request is expired'],
     ['Lambda', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
   ] as const)('gets new credentials over %s after %s', async ([way, name, message]) => {

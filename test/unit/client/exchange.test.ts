@@ -45,6 +45,14 @@ it('the client sends its requests through a proxy if NODE_USE_ENV_PROXY is set',
   }
 });
 
+it('the client refuses a response that is not UTF-8, because decoding it would change a document', async () => {
+  const body = Buffer.from('{"documentText":"\\"h\u00e9llo\\""}', 'latin1');
+  const server = await startStub({ status: 200, body });
+  const call = clientOf(server.url).decryptFields({ documentText: '{}', all: true });
+  expect(await failureOf(call)).toMatchObject({ code: 'UnexpectedAnswer' });
+  await server.stop();
+});
+
 // The timeout is shorter than the ten seconds after which the agent closes an idle connection.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});

@@ -64,7 +64,7 @@ function functionError(errorType: string): StubAnswer {
 const page: StubAnswer = { status: 502, headers: { 'content-type': 'text/html' }, body: `<html>${CANARY}</html>` };
 const busy: StubAnswer = { status: 429, body: '{"message":"Too Many Requests"}' };
 
-describe('the client, after a transient fault,', () => {
+describe('a client', () => {
   it.for([
     ['HTTP', 'a KMS outage', problem(503, 'KmsUnavailable')],
     ['HTTP', "a gateway's throttling", busy],
@@ -99,9 +99,7 @@ describe('the client, after a transient fault,', () => {
     // Each attempt must send the same request, except for its signature.
     expect(new Set(stub?.requests.map(({ body }) => body)).size).toBe(1);
   });
-});
 
-describe('the client, after a permanent fault,', () => {
   it.for([
     ['HTTP', 'a bad request', problem(400, 'InvalidRequest'), 'KeyfoldServiceError', 'InvalidRequest'],
     ['HTTP', 'an internal error of Keyfold', problem(500, 'Internal'), 'KeyfoldServiceError', 'Internal'],
@@ -275,7 +273,10 @@ describe('the retry policy', () => {
     expect(await leave(client)).toEqual(['gone', 1]);
   });
 
-  it.for([Infinity, 2 ** 32])('accepts timeouts of %s ms', async (attemptTimeoutMs) => {
+  it.for([
+    ['Infinity', Infinity],
+    ['2 ** 32 milliseconds', 2 ** 32],
+  ] as const)('accepts a timeout of %s', async ([, attemptTimeoutMs]) => {
     const client = await clientOf('HTTP', ['hang'], { attemptTimeoutMs, totalTimeoutMs: attemptTimeoutMs });
     expect(await leave(client)).toEqual(['gone', 1]);
   });
@@ -323,25 +324,25 @@ describe('the client', () => {
   }
 
   it.for([
-    ['HTTP', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
-    ['HTTP', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
-    ['HTTP', { code: 'ECONNRESET' }],
-    ['HTTP', { name: 'CredentialsProviderError', cause: { code: 'ECONNREFUSED' } }],
-    ['Lambda', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
-    ['Lambda', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
-    ['Lambda', { name: 'TimeoutError' }],
-  ] as const)('calls the credential provider again over %s after a transient failure: %j', async ([way, fault]) => {
+    ['HTTP', 'was throttled', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
+    ['HTTP', 'had an internal failure', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
+    ['HTTP', 'lost its connection', { code: 'ECONNRESET' }],
+    ['HTTP', 'could not connect', { name: 'CredentialsProviderError', cause: { code: 'ECONNREFUSED' } }],
+    ['Lambda', 'was throttled', { name: 'Throttling', $metadata: { httpStatusCode: 400 } }],
+    ['Lambda', 'had an internal failure', { name: 'InternalFailure', $metadata: { httpStatusCode: 500 } }],
+    ['Lambda', 'timed out', { name: 'TimeoutError' }],
+  ] as const)('calls the credential provider again over %s if the provider %s', async ([way, , fault]) => {
     const client = await clientThatFindsNone(way, fault);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect(stub?.requests.length).toBe(1);
   });
 
   it.for([
-    ['HTTP', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
-    ['HTTP', { name: 'CredentialsProviderError' }],
-    ['Lambda', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
-    ['Lambda', { name: 'CredentialsProviderError' }],
-  ] as const)('throws Unauthenticated over %s if the provider finds no credentials: %j', async ([way, fault]) => {
+    ['HTTP', 'is denied access', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
+    ['HTTP', 'finds no credentials', { name: 'CredentialsProviderError' }],
+    ['Lambda', 'is denied access', { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } }],
+    ['Lambda', 'finds no credentials', { name: 'CredentialsProviderError' }],
+  ] as const)('throws Unauthenticated over %s if the credential provider %s', async ([way, , fault]) => {
     const error = await failureOf((await clientThatFindsNone(way, fault)).decrypt('kf1.x'));
     expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
     expect(error.message).toContain(fault.name);
@@ -360,7 +361,11 @@ it('the client throws Unreachable if nothing listens at the endpoint', async () 
   }
 });
 
-it.for<unknown>([undefined, null, ['p']])('KeyfoldClient.partition throws a TypeError for %j', (partition) => {
+it.for<[string, unknown]>([
+  ['undefined', undefined],
+  ['null', null],
+  ['an array', ['p']],
+])('KeyfoldClient.partition throws a TypeError for %s', ([, partition]) => {
   const client = new KeyfoldClient({
     http: { endpoint: 'https://keyfold.example', region: 'us-west-2', credentials: LOCAL_CREDENTIALS },
   });

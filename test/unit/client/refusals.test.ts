@@ -137,7 +137,7 @@ function statusOf(name: string): number {
 }
 
 describe('an error from Lambda', () => {
-  it('has a code if the SDK documents it', async () => {
+  it('has a client error code if the SDK documents it', async () => {
     const command = createRequire(import.meta.url).resolve('@aws-sdk/client-lambda/package.json');
     const types = await readFile(join(dirname(command), 'dist-types/commands/InvokeCommand.d.ts'), 'utf8');
     const documented = Array.from(
@@ -164,16 +164,19 @@ describe('an error from Lambda', () => {
   });
 });
 
-it.for(['Handled', 'Unhandled'])('the client throws TimedOut if the function timed out (%s)', async (kind) => {
-  const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
-  const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
-  expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
-    code: 'TimedOut',
-    message: 'The function timed out before it answered.',
-    retryable: true,
-    requestId: 'r1',
-  });
-});
+it.for(['Handled', 'Unhandled'])(
+  'the client throws TimedOut if Lambda reports a timeout as an "%s" error',
+  async (kind) => {
+    const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
+    const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
+    expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
+      code: 'TimedOut',
+      message: 'The function timed out before it answered.',
+      retryable: true,
+      requestId: 'r1',
+    });
+  },
+);
 
 it("the client throws UnexpectedAnswer if Lambda's response is not valid UTF-8", async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
@@ -201,15 +204,19 @@ describe('a problem document', () => {
       body: JSON.stringify(body),
     });
 
-  it.for([PROBLEM, `${PROBLEM}; charset=utf-8`, `${PROBLEM};charset=utf-8`])(
-    'is recognised by the content type %s',
-    async (type) => {
-      const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
-      expect(await answered(problem, type)).toMatchObject(expected);
-    },
-  );
+  it.for([
+    ['its content type', PROBLEM],
+    ['its content type before a charset', `${PROBLEM}; charset=utf-8`],
+    ['its content type before a charset without a space', `${PROBLEM};charset=utf-8`],
+  ] as const)('is recognised by %s', async ([, type]) => {
+    const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
+    expect(await answered(problem, type)).toMatchObject(expected);
+  });
 
-  it.for(['application/json', `text/plain, ${PROBLEM}`])('is not recognised by the content type %s', async (type) => {
+  it.for([
+    ['the content type application/json', 'application/json'],
+    ['a second content type', `text/plain, ${PROBLEM}`],
+  ] as const)('is not recognised by %s', async ([, type]) => {
     const expected = { name: 'KeyfoldTransportError', code: 'Unavailable', requestId: 'g1' };
     expect(await answered(problem, type)).toMatchObject(expected);
   });
@@ -219,7 +226,7 @@ describe('a problem document', () => {
     expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
   });
 
-  it('with the content null becomes the error Unavailable if the status is 503', async () => {
+  it('whose content is the JSON value null becomes the error Unavailable if the status is 503', async () => {
     expect(await answered(null)).toMatchObject({ name: 'KeyfoldTransportError', code: 'Unavailable' });
   });
 });
@@ -254,38 +261,42 @@ it('the client throws Unreachable if Lambda times out, and rethrows configuratio
 });
 
 it.for([
-  [{ code: 'CERT_HAS_EXPIRED' }, "CERT_HAS_EXPIRED, or this machine's clock is wrong"],
-  [{ code: 'CERT_NOT_YET_VALID' }, "CERT_NOT_YET_VALID, or this machine's clock is wrong"],
-  [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
-  [{ name: 'OddError', code: 'ECODE' }, 'ECODE'],
-  [{ name: 'OddError' }, 'OddError'],
-] as const)('the client names the cause of the connection error %j', async ([fault, named]) => {
+  ["CERT_HAS_EXPIRED, or this machine's clock is wrong", { code: 'CERT_HAS_EXPIRED' }],
+  ["CERT_NOT_YET_VALID, or this machine's clock is wrong", { code: 'CERT_NOT_YET_VALID' }],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }],
+  ['ECODE', { name: 'OddError', code: 'ECODE' }],
+  ['OddError', { name: 'OddError' }],
+] as const)('the client names the cause of a connection error: %s', async ([named, fault]) => {
   vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
   const error = await thrownFor('HTTP', 'hang');
   expect(error).toMatchObject({ code: 'Unreachable', message: `The API could not be reached: ${named}.` });
 });
 
 it.for([
-  ['Unauthenticated', false],
-  ['Forbidden', false],
-  ['NotFound', false],
-  ['PayloadTooLarge', false],
-  ['Throttled', true],
-  ['Unavailable', true],
-  ['Unreachable', true],
-  ['TimedOut', true],
-  ['FunctionFailed', false],
-  ['UnexpectedAnswer', false],
-  ['InexactNumber', false],
-  ['InexactName', false],
-] as const)('an error with the code %s has the property retryable: %s', ([code, retryable]) => {
+  ['Unauthenticated', 'not retryable'],
+  ['Forbidden', 'not retryable'],
+  ['NotFound', 'not retryable'],
+  ['PayloadTooLarge', 'not retryable'],
+  ['Throttled', 'retryable'],
+  ['Unavailable', 'retryable'],
+  ['Unreachable', 'retryable'],
+  ['TimedOut', 'retryable'],
+  ['FunctionFailed', 'not retryable'],
+  ['UnexpectedAnswer', 'not retryable'],
+  ['InexactNumber', 'not retryable'],
+  ['InexactName', 'not retryable'],
+] as const)('an error with the code %s is %s', ([code, expected]) => {
+  const retryable = expected === 'retryable';
   expect(new KeyfoldTransportError(code, 'Why.')).toMatchObject({ code, retryable, requestId: undefined });
 });
 
-it.for(['Moon', 'toString', '', undefined, ['Forbidden']])(
-  'new KeyfoldTransportError throws a TypeError for the unknown code %j',
-  (code) => {
-    expect(() => new KeyfoldTransportError(code as 'Forbidden', 'Why.')).toThrow(/^code must be a TransportErrorCode/);
-    expect(() => new KeyfoldServiceError(code as 'Forbidden', 'Why.')).toThrow(/^code must be an ErrorCode/);
-  },
-);
+it.for([
+  ['an unknown code', 'Moon'],
+  ['the name of an object method', 'toString'],
+  ['an empty code', ''],
+  ['an undefined code', undefined],
+  ['a code in an array', ['Forbidden']],
+] as const)('new KeyfoldTransportError throws a TypeError for %s', ([, code]) => {
+  expect(() => new KeyfoldTransportError(code as 'Forbidden', 'Why.')).toThrow(/^code must be a TransportErrorCode/);
+  expect(() => new KeyfoldServiceError(code as 'Forbidden', 'Why.')).toThrow(/^code must be an ErrorCode/);
+});

@@ -25,16 +25,18 @@ async function sentBy(options: Partial<HttpTransportOptions>, partition = 'tenan
   return sent;
 }
 
-it.for(['tenant-1', 'a.b_c~d-e', 'user@example.com', 'A'.repeat(128)])(
-  'the client signs requests for the partition %.20s as AWS specifies',
-  async (partition) => {
-    const sent = await sentBy({ region: 'eu-west-1', credentials: IDENTITY }, partition);
-    expect(sent.path).toBe(`/v1/partitions/${partition}/decrypt`);
-    expect(sent.headers.authorization).toContain('/eu-west-1/execute-api/aws4_request,');
-    expect(sent.headers.authorization).toMatch(/SignedHeaders=content-type;host;[^,]*x-amz-date[,;]/);
-    expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
-  },
-);
+it.for([
+  ['a plain name', 'tenant-1'],
+  ['a name with punctuation', 'a.b_c~d-e'],
+  ['an e-mail address', 'user@example.com'],
+  ['a name of the maximum length', 'A'.repeat(128)],
+] as const)('the client signs requests as AWS specifies if the partition is %s', async ([, partition]) => {
+  const sent = await sentBy({ region: 'eu-west-1', credentials: IDENTITY }, partition);
+  expect(sent.path).toBe(`/v1/partitions/${partition}/decrypt`);
+  expect(sent.headers.authorization).toContain('/eu-west-1/execute-api/aws4_request,');
+  expect(sent.headers.authorization).toMatch(/SignedHeaders=content-type;host;[^,]*x-amz-date[,;]/);
+  expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
+});
 
 it('the client signs the session token and the path including its stage', async () => {
   const credentials = () => Promise.resolve({ ...IDENTITY, sessionToken: 'a-token' });
@@ -59,24 +61,21 @@ it('defaultCredentials finds credentials as the SDK does, and the client calls i
 });
 
 it.for([
-  [3600, 1],
-  [330, 1],
-  [270, 2],
-  [60, 2],
-] as const)(
-  'for credentials that expire in %i seconds, two calls use the provider %i time(s)',
-  async ([seconds, times]) => {
-    let asked = 0;
-    const credentials = async () => {
-      asked += 1;
-      return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
-    };
-    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
-    await client.decrypt('kf1.x');
-    await client.decrypt('kf1.x');
-    expect(asked).toBe(times);
-  },
-);
+  ['once', 3600],
+  ['once', 330],
+  ['twice', 270],
+  ['twice', 60],
+] as const)('two calls use the provider %s if the credentials expire in %i seconds', async ([times, seconds]) => {
+  let asked = 0;
+  const credentials = async () => {
+    asked += 1;
+    return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
+  };
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+  await client.decrypt('kf1.x');
+  await client.decrypt('kf1.x');
+  expect(asked).toBe(times === 'once' ? 1 : 2);
+});
 
 it('concurrent calls use the credential provider once', async () => {
   const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() =>
@@ -101,24 +100,25 @@ it('the client signs for the region in its options, even if the host name contai
   expect(headers).not.toHaveProperty('host');
 });
 
-it.for([new Error('CANARY'), 'CANARY', undefined])(
-  'the client sends nothing if the credential provider rejects with %o',
-  async (reason) => {
-    const sent = stub.requests.length;
-    const credentials = (): Promise<never> => Promise.reject(reason);
-    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });
-    const error = await failureOf(client.partition('p').encrypt(HELLO));
-    expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
-    expect(error.message).not.toContain('CANARY');
-    expect(stub.requests.length).toBe(sent);
-  },
-);
+it.for([
+  ['an Error', new Error('CANARY')],
+  ['a string', 'CANARY'],
+  ['undefined', undefined],
+] as const)('the client sends nothing if the credential provider rejects with %s', async ([, reason]) => {
+  const sent = stub.requests.length;
+  const credentials = (): Promise<never> => Promise.reject(reason);
+  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });
+  const error = await failureOf(client.partition('p').encrypt(HELLO));
+  expect(error).toMatchObject({ code: 'Unauthenticated', retryable: false });
+  expect(error.message).not.toContain('CANARY');
+  expect(stub.requests.length).toBe(sent);
+});
 
 it.for<[string, unknown]>([
   ['nothing', undefined],
-  ['no members', {}],
-  ['a key id that is a number', { accessKeyId: 5, secretAccessKey: 's' }],
-  ['a key id with a line feed', { accessKeyId: 'CANARY\n', secretAccessKey: 's' }],
+  ['an empty object', {}],
+  ['a key ID that is a number', { accessKeyId: 5, secretAccessKey: 's' }],
+  ['a key ID with a line feed', { accessKeyId: 'CANARY\n', secretAccessKey: 's' }],
   ['an empty secret', { accessKeyId: 'CANARY', secretAccessKey: '' }],
 ])('the client sends nothing if the credential provider returns %s', async ([, given]) => {
   const sent = stub.requests.length;
@@ -149,8 +149,16 @@ it('the client sends the token of the authorization option instead of a signatur
 it.for([
   ['an endpoint without TLS', { endpoint: 'http://keyfold.example', region: 'us-west-2' }, /must start with https/],
   ['an endpoint with a query', { endpoint: 'https://keyfold.example/?a', region: 'us-west-2' }, /must not contain/],
-  ['an endpoint with a bare ?', { endpoint: 'https://keyfold.example/?', region: 'us-west-2' }, /must not contain/],
-  ['an endpoint with a bare #', { endpoint: 'https://keyfold.example#', region: 'us-west-2' }, /must not contain/],
+  [
+    'an endpoint that ends with a question mark',
+    { endpoint: 'https://keyfold.example/?', region: 'us-west-2' },
+    /must not contain/,
+  ],
+  [
+    'an endpoint that ends with a number sign',
+    { endpoint: 'https://keyfold.example#', region: 'us-west-2' },
+    /must not contain/,
+  ],
   ['an endpoint with a user name', { endpoint: 'https://x@keyfold.example', region: 'us-west-2' }, /must not contain/],
   ['an endpoint with a password', { endpoint: 'https://:x@keyfold.example', region: 'us-west-2' }, /must not contain/],
   ['a custom domain without a region option', { endpoint: 'https://keyfold.example', credentials: IDENTITY }, /region/],

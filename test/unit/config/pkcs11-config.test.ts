@@ -54,26 +54,26 @@ describe('the HSM settings', () => {
     ]);
   });
 
-  it.each<[Environment, string]>([
-    [{ KEYFOLD_PKCS11_LIBRARY: undefined }, 'KEYFOLD_PKCS11_LIBRARY must be set with KEYFOLD_KMS=pkcs11'],
-    [{ KEYFOLD_PKCS11_PIN_FILE: undefined }, 'KEYFOLD_PKCS11_PIN_FILE must be set with KEYFOLD_KMS=pkcs11'],
-    [{ KEYFOLD_KMS_KEYS: '{"us-west-2":"x"}' }, 'KEYFOLD_KMS_KEYS has no meaning with KEYFOLD_KMS=pkcs11'],
-    [{ KEYFOLD_ON_KEY_REFUSED: 'fail' }, 'KEYFOLD_ON_KEY_REFUSED has no meaning with KEYFOLD_KMS=pkcs11'],
+  it.each<[string, Environment]>([
+    ['KEYFOLD_PKCS11_LIBRARY must be set with KEYFOLD_KMS=pkcs11', { KEYFOLD_PKCS11_LIBRARY: undefined }],
+    ['KEYFOLD_PKCS11_PIN_FILE must be set with KEYFOLD_KMS=pkcs11', { KEYFOLD_PKCS11_PIN_FILE: undefined }],
+    ['KEYFOLD_KMS_KEYS has no meaning with KEYFOLD_KMS=pkcs11', { KEYFOLD_KMS_KEYS: '{"us-west-2":"x"}' }],
+    ['KEYFOLD_ON_KEY_REFUSED has no meaning with KEYFOLD_KMS=pkcs11', { KEYFOLD_ON_KEY_REFUSED: 'fail' }],
     [
-      { KEYFOLD_PKCS11_TOKEN_LABEL: 'x'.repeat(33) },
       'KEYFOLD_PKCS11_TOKEN_LABEL does not have 1 to 32 printable characters',
+      { KEYFOLD_PKCS11_TOKEN_LABEL: 'x'.repeat(33) },
     ],
-    [{ KEYFOLD_PKCS11_KEY_LABELS: 'a,a' }, 'KEYFOLD_PKCS11_KEY_LABELS lists a label twice'],
+    ['KEYFOLD_PKCS11_KEY_LABELS lists a label twice', { KEYFOLD_PKCS11_KEY_LABELS: 'a,a' }],
     [
-      { KEYFOLD_PKCS11_KEY_LABELS: 'é' },
       'KEYFOLD_PKCS11_KEY_LABELS lists a label that does not have 1 to 128 printable characters',
+      { KEYFOLD_PKCS11_KEY_LABELS: 'é' },
     ],
     [
-      { KEYFOLD_PKCS11_MECHANISM: 'CKM_AES_CBC' },
       'KEYFOLD_PKCS11_MECHANISM is neither CKM_AES_GCM nor CKM_AES_KEY_WRAP_PAD',
+      { KEYFOLD_PKCS11_MECHANISM: 'CKM_AES_CBC' },
     ],
-    [{ KEYFOLD_VAULT_ROLE: 'x' }, 'KEYFOLD_VAULT_ROLE is set without KEYFOLD_KMS=vault'],
-  ])('with %j are refused', (changes, fault) => {
+    ['KEYFOLD_VAULT_ROLE is set without KEYFOLD_KMS=vault', { KEYFOLD_VAULT_ROLE: 'x' }],
+  ])('cause the error "%s"', (fault, changes) => {
     expect(faultsOf(() => configOf(changes))).toContain(fault);
   });
 });

@@ -79,89 +79,95 @@ describe('readQueueConfig', () => {
   });
 
   it.for([
-    [{ KEYFOLD_OUTPUT_QUEUE_URL: 'out' }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
+    ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', { KEYFOLD_OUTPUT_QUEUE_URL: 'out' }],
     [
+      'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL',
       { KEYFOLD_DEAD_LETTER_QUEUE_URL: 'arn:aws:sqs:us-west-2:111122223333:dead' },
-      ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
     ],
     [
+      'KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue',
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead`.replace('https://sqs', 'https://SQS') },
-      ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
     ],
-    [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
-    ...[
-      'https://sqs.us-east-1.amazonaws.com/111122223333/out',
-      'https://us-east-1.queue.amazonaws.com/111122223333/out',
-      'https://sqs-fips.us-east-1.amazonaws.com/111122223333/out',
-      'https://sqs.us-east-1.api.aws/111122223333/out',
-      'https://sqs.cn-north-1.amazonaws.com.cn/111122223333/out',
-    ].map((url) => [
-      { KEYFOLD_OUTPUT_QUEUE_URL: url },
-      ['KEYFOLD_OUTPUT_QUEUE_URL is the URL of a queue in another region than the function'],
-    ]),
+    ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }],
     [
+      'KEYFOLD_DEAD_LETTER_QUEUE_URL is the URL of a queue in another region than the function',
       { KEYFOLD_DEAD_LETTER_QUEUE_URL: 'https://sqs.us-east-1.amazonaws.com/111122223333/dead' },
-      ['KEYFOLD_DEAD_LETTER_QUEUE_URL is the URL of a queue in another region than the function'],
     ],
     [
+      'KEYFOLD_FIELDS is set, and KEYFOLD_OPERATIONS lists no operation on fields',
       { KEYFOLD_FIELDS: '["$.a"]', KEYFOLD_OPERATIONS: 'encrypt,decrypt' },
-      ['KEYFOLD_FIELDS is set, and KEYFOLD_OPERATIONS lists no operation on fields'],
     ],
+    ['KEYFOLD_FIELDS[0] selects nothing in any document', { KEYFOLD_FIELDS: JSON.stringify([`$${'.a'.repeat(101)}`]) }],
+    ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out name` }],
     [
-      { KEYFOLD_FIELDS: JSON.stringify([`$${'.a'.repeat(101)}`]) },
-      ['KEYFOLD_FIELDS[0] selects nothing in any document'],
-    ],
-    [{ KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out name` }, ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL']],
-    [
+      'KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue',
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead` },
-      ['KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue'],
     ],
     [
+      'one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not',
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out.fifo` },
-      ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
     ],
     [
+      'one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not',
       { KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead.fifo` },
-      ['one of KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL is a FIFO queue and the other is not'],
     ],
-    [{ KEYFOLD_OUTPUT_QUEUE_URL: undefined }, ['KEYFOLD_OUTPUT_QUEUE_URL is not set']],
-    [{ KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined }, ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not set']],
+    ['KEYFOLD_OUTPUT_QUEUE_URL is not set', { KEYFOLD_OUTPUT_QUEUE_URL: undefined }],
+    ['KEYFOLD_DEAD_LETTER_QUEUE_URL is not set', { KEYFOLD_DEAD_LETTER_QUEUE_URL: undefined }],
     [
-      { KEYFOLD_OUTPUT_QUEUE_URL: 'queue', KEYFOLD_DEAD_LETTER_QUEUE_URL: 'queue' },
-      ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', 'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL'],
-    ],
-    [
+      'KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is not a positive whole number',
       { KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '0' },
-      ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is not a positive whole number'],
     ],
-    [{ KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }, ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300']],
-    ...['card', '[]', '[1]', '"$.a"'].map((fields) => [
-      { KEYFOLD_FIELDS: fields },
-      ['KEYFOLD_FIELDS is not a JSON array of strings'],
-    ]),
-    ...[
-      'https://sqs.us-west-2.amazonaws.com/out',
-      `${QUEUES}/out?x=1`,
-      `${QUEUES}/out/more`,
-      `${QUEUES}/${'a'.repeat(81)}`,
-      'https://user:pass@sqs.us-west-2.amazonaws.com/111122223333/out',
-    ].map((url) => [
-      { KEYFOLD_OUTPUT_QUEUE_URL: url },
-      ['KEYFOLD_OUTPUT_QUEUE_URL is not the URL of a queue: …/ACCOUNT/NAME'],
-    ]),
+    ['KEYFOLD_LONGEST_RETRY_DELAY_SECONDS is more than 42300', { KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42301' }],
     [
-      { KEYFOLD_FIELDS: '["card", "$.a[?@.b]"]' },
-      [
-        expect.stringMatching(/^KEYFOLD_FIELDS\[0\] is not a JSONPath/) as string,
-        expect.stringMatching(/^KEYFOLD_FIELDS\[1\] has a filter/) as string,
-      ],
-    ],
-    [
+      'KEYFOLD_FIELDS has 101 paths, and a request may have 100',
       { KEYFOLD_FIELDS: JSON.stringify(Array.from({ length: 101 }, (_, i) => `$.f${i}`)) },
-      ['KEYFOLD_FIELDS has 101 paths, and a request may have 100'],
     ],
-    [{ KEYFOLD_FIELDS: '["$.a", "$.a.b"]' }, ['KEYFOLD_FIELDS[1] selects only values inside those of [0]']],
-  ] as [Environment, string[]][])('refuses %o', ([changes, faults]) => {
-    expect(faultsOf(changes)).toEqual(faults);
+    ['KEYFOLD_FIELDS[1] selects only values inside those of [0]', { KEYFOLD_FIELDS: '["$.a", "$.a.b"]' }],
+  ] as const)('reports the error "%s"', ([fault, changes]) => {
+    expect(faultsOf(changes)).toEqual([fault]);
+  });
+
+  it.for([
+    'https://sqs.us-east-1.amazonaws.com/111122223333/out',
+    'https://us-east-1.queue.amazonaws.com/111122223333/out',
+    'https://sqs-fips.us-east-1.amazonaws.com/111122223333/out',
+    'https://sqs.us-east-1.api.aws/111122223333/out',
+    'https://sqs.cn-north-1.amazonaws.com.cn/111122223333/out',
+  ])('refuses the output queue %s, which is in another region', (url) => {
+    expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([
+      'KEYFOLD_OUTPUT_QUEUE_URL is the URL of a queue in another region than the function',
+    ]);
+  });
+
+  it.for([
+    ['no account', 'https://sqs.us-west-2.amazonaws.com/out'],
+    ['a query', `${QUEUES}/out?x=1`],
+    ['too long a path', `${QUEUES}/out/more`],
+    ['too long a name', `${QUEUES}/${'a'.repeat(81)}`],
+    ['a password', 'https://user:pass@sqs.us-west-2.amazonaws.com/111122223333/out'],
+  ] as const)('refuses a queue URL with %s', ([, url]) => {
+    expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([
+      'KEYFOLD_OUTPUT_QUEUE_URL is not the URL of a queue: …/ACCOUNT/NAME',
+    ]);
+  });
+
+  it.for([
+    ['text', 'card'],
+    ['an empty array', '[]'],
+    ['an array with a number', '[1]'],
+    ['a JSON string', '"$.a"'],
+  ] as const)('refuses %s as KEYFOLD_FIELDS', ([, fields]) => {
+    expect(faultsOf({ KEYFOLD_FIELDS: fields })).toEqual(['KEYFOLD_FIELDS is not a JSON array of strings']);
+  });
+
+  it('reports every invalid queue URL and every invalid path', () => {
+    expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: 'queue', KEYFOLD_DEAD_LETTER_QUEUE_URL: 'queue' })).toEqual([
+      'KEYFOLD_OUTPUT_QUEUE_URL is not a URL',
+      'KEYFOLD_DEAD_LETTER_QUEUE_URL is not a URL',
+    ]);
+    expect(faultsOf({ KEYFOLD_FIELDS: '["card", "$.a[?@.b]"]' })).toEqual([
+      expect.stringMatching(/^KEYFOLD_FIELDS\[0\] is not a JSONPath/),
+      expect.stringMatching(/^KEYFOLD_FIELDS\[1\] has a filter/),
+    ]);
   });
 });

@@ -226,192 +226,235 @@ describe('readConfig', () => {
   });
 
   it.for([
-    [{ KEYFOLD_SERVICE: undefined }, 'KEYFOLD_SERVICE is not set'],
-    [{ KEYFOLD_KMS_KEYS: undefined }, 'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set'],
-    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) }, 'and not both'],
+    ['KEYFOLD_SERVICE is not set', { KEYFOLD_SERVICE: undefined }],
+    ['one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set', { KEYFOLD_KMS_KEYS: undefined }],
     [
-      { KEYFOLD_KMS: 'aws', KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) },
+      'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set, and not both',
+      { KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) },
+    ],
+    [
       'KEYFOLD_STATIC_MASTER_KEY_HEX has no meaning with KEYFOLD_KMS=aws',
+      { KEYFOLD_KMS: 'aws', KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) },
     ],
-    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: 'xyz' }, 'is not 64 hexadecimal digits'],
-    [{ KEYFOLD_KMS_KEYS: '[]' }, 'is not a JSON object of region to ARN'],
-    [{ KEYFOLD_KMS_KEYS: '{"us-west-2":1}' }, 'is not a JSON object of region to ARN'],
-    [{ AWS_REGION: 'eu-west-1' }, 'set KEYFOLD_PREFERRED_REGION'],
-    [{ AWS_REGION: undefined }, 'set KEYFOLD_PREFERRED_REGION'],
-    [{ KEYFOLD_PREFERRED_REGION: 'eu-west-1' }, 'the preferred region eu-west-1 has no KMS key'],
-    [{ KEYFOLD_REGION_SUFFIX: 'west' }, 'the region suffix is not the name of an AWS region'],
-    [{ KEYFOLD_AUTH: 'jwt' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM must be set'],
-    [{ KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM is set without KEYFOLD_AUTH=jwt'],
-    [{ KEYFOLD_JWT_PARTITION_LISTS: 'true' }, 'KEYFOLD_JWT_PARTITION_LISTS is set without KEYFOLD_AUTH=jwt'],
-    [{ KEYFOLD_JWT_PARTITION_WILDCARDS: 'false' }, 'JWT_PARTITION_WILDCARDS is set without KEYFOLD_AUTH=jwt'],
-    [{ KEYFOLD_JWT_SCOPE_CLAIM: 'scp' }, 'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt'],
+    ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: 'xyz' }],
+    ['KEYFOLD_KMS_KEYS is not a JSON object of region to ARN', { KEYFOLD_KMS_KEYS: '[]' }],
+    ['KEYFOLD_KMS_KEYS is not a JSON object of region to ARN', { KEYFOLD_KMS_KEYS: '{"us-west-2":1}' }],
+    ['set KEYFOLD_PREFERRED_REGION', { AWS_REGION: 'eu-west-1' }],
+    ['set KEYFOLD_PREFERRED_REGION', { AWS_REGION: undefined }],
+    ['the preferred region eu-west-1 has no KMS key', { KEYFOLD_PREFERRED_REGION: 'eu-west-1' }],
+    ['the region suffix is not the name of an AWS region', { KEYFOLD_REGION_SUFFIX: 'west' }],
+    ['KEYFOLD_JWT_PARTITIONS_CLAIM must be set', { KEYFOLD_AUTH: 'jwt' }],
+    ['KEYFOLD_JWT_PARTITIONS_CLAIM is set without KEYFOLD_AUTH=jwt', { KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' }],
+    ['KEYFOLD_JWT_PARTITION_LISTS is set without KEYFOLD_AUTH=jwt', { KEYFOLD_JWT_PARTITION_LISTS: 'true' }],
+    ['JWT_PARTITION_WILDCARDS is set without KEYFOLD_AUTH=jwt', { KEYFOLD_JWT_PARTITION_WILDCARDS: 'false' }],
+    ['KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt', { KEYFOLD_JWT_SCOPE_CLAIM: 'scp' }],
     [
-      { KEYFOLD_AUTH: 'authorizer', KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' },
       'KEYFOLD_JWT_PARTITIONS_CLAIM is set without KEYFOLD_AUTH=jwt',
+      { KEYFOLD_AUTH: 'authorizer', KEYFOLD_JWT_PARTITIONS_CLAIM: 'x' },
     ],
     [
-      { KEYFOLD_AUTH: 'authorizer', KEYFOLD_JWT_SCOPE_CLAIM: 'x' },
       'KEYFOLD_JWT_SCOPE_CLAIM is set without KEYFOLD_AUTH=jwt',
+      { KEYFOLD_AUTH: 'authorizer', KEYFOLD_JWT_SCOPE_CLAIM: 'x' },
     ],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: '' }, 'KEYFOLD_JWT_SCOPE_CLAIM is empty'],
     [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control character or a space at an end',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\\b' },
+    ],
+    ['KEYFOLD_JWT_SCOPE_CLAIM is empty', { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: '' }],
+    [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both',
       { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'scope' },
-      'KEYFOLD_JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both',
     ],
     [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both',
       { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'grants', KEYFOLD_JWT_SCOPE_CLAIM: 'grants' },
-      'KEYFOLD_JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both',
     ],
     [
-      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('aws', 'aws-cn')}"}` },
       'the KMS key of us-west-2 is of the AWS partition aws-cn, and us-west-2 of aws',
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('aws', 'aws-cn')}"}` },
     ],
     [
-      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('alias/keyfold', 'key/a/b')}"}` },
       'the KMS key of us-west-2 is neither a key ARN nor an alias ARN',
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('alias/keyfold', 'key/a/b')}"}` },
     ],
     [
-      { KEYFOLD_TABLE: 'arn:aws-cn:dynamodb:us-west-2:111122223333:table/Keys' },
       'KEYFOLD_TABLE is of the AWS partition aws-cn, and us-west-2 of aws',
+      { KEYFOLD_TABLE: 'arn:aws-cn:dynamodb:us-west-2:111122223333:table/Keys' },
     ],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITION_LISTS: '1' }, 'LISTS is neither true nor false'],
-    [{ KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }, 'not allowed in Lambda'],
-    [{ KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }, 'is neither true nor false'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }, 'is not a URL'],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'ftp://127.0.0.1' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
     [
+      'KEYFOLD_JWT_PARTITION_LISTS is neither true nor false',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITION_LISTS: '1' },
+    ],
+    ['not allowed in Lambda', { KEYFOLD_AUTH: 'none', AWS_LAMBDA_FUNCTION_NAME: 'api' }],
+    ['KEYFOLD_ALLOW_AMBIGUOUS_NAMES is neither true nor false', { KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes' }],
+    ['KEYFOLD_DYNAMODB_ENDPOINT is not a URL', { KEYFOLD_DYNAMODB_ENDPOINT: 'localhost' }],
+    ['KEYFOLD_DYNAMODB_ENDPOINT is not a URL', { KEYFOLD_DYNAMODB_ENDPOINT: 'ftp://127.0.0.1' }],
+    [
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
       { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/?x' },
-      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
     ],
     [
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
       { KEYFOLD_DYNAMODB_ENDPOINT: 'http://a:b@127.0.0.1' },
-      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
     ],
-    [{ KEYFOLD_TABLE: 'Keys\n' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
-    [{ KEYFOLD_TABLE: 'ab' }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
-    [{ KEYFOLD_TABLE: 'a'.repeat(256) }, 'KEYFOLD_TABLE is neither the name nor the ARN'],
+    ['KEYFOLD_TABLE is neither the name nor the ARN', { KEYFOLD_TABLE: 'Keys\n' }],
+    ['KEYFOLD_TABLE is neither the name nor the ARN', { KEYFOLD_TABLE: 'ab' }],
+    ['KEYFOLD_TABLE is neither the name nor the ARN', { KEYFOLD_TABLE: 'a'.repeat(256) }],
     [
-      { KEYFOLD_TABLE: 'arn:aws:s3:us-west-2:111122223333:table/Keys' },
       'KEYFOLD_TABLE is neither the name nor the ARN',
+      { KEYFOLD_TABLE: 'arn:aws:s3:us-west-2:111122223333:table/Keys' },
     ],
-    [{ KEYFOLD_DYNAMODB_REGION: 'us-west-2 ' }, 'KEYFOLD_DYNAMODB_REGION is not the name of an AWS region'],
-    [{ KEYFOLD_PREFERRED_REGION: 'us-west-2\n' }, 'KEYFOLD_PREFERRED_REGION is not the name of an AWS region'],
-    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us-west-2":"${ARN}"}` }, 'KEYFOLD_KMS_KEYS names a region twice'],
+    ['KEYFOLD_DYNAMODB_REGION is not the name of an AWS region', { KEYFOLD_DYNAMODB_REGION: 'us-west-2 ' }],
+    ['KEYFOLD_PREFERRED_REGION is not the name of an AWS region', { KEYFOLD_PREFERRED_REGION: 'us-west-2\n' }],
+    ['KEYFOLD_KMS_KEYS names a region twice', { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us-west-2":"${ARN}"}` }],
     [
-      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us\\u002dwest-2":"${ARN}"}` },
       'KEYFOLD_KMS_KEYS names a region twice',
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}","us\\u002dwest-2":"${ARN}"}` },
     ],
-    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}\\n"}` }, 'is neither a key ARN nor an alias ARN'],
+    ['is neither a key ARN nor an alias ARN', { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}\\n"}` }],
     [
-      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}${'x'.repeat(300)}"}` },
       'the ARN of the KMS key of us-west-2 has more than 320 characters',
+      { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN}${'x'.repeat(300)}"}` },
     ],
-    [{ KEYFOLD_KMS_KEYS: `{"west":"${ARN.replace('us-west-2', 'west')}"}` }, 'which is not an AWS region'],
-    [{ KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('keyfold', 'aws/dynamodb')}"}` }, 'is an AWS managed key'],
-    [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3' }, 'minimumWrappedRegions is 3 and there are 2 regions with a KMS key'],
+    ['which is not an AWS region', { KEYFOLD_KMS_KEYS: `{"west":"${ARN.replace('us-west-2', 'west')}"}` }],
+    ['is an AWS managed key', { KEYFOLD_KMS_KEYS: `{"us-west-2":"${ARN.replace('keyfold', 'aws/dynamodb')}"}` }],
+    ['minimumWrappedRegions is 3 and there are 2 regions with a KMS key', { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3' }],
     [
-      { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3', AWS_REGION: 'eu-west-1' },
       'minimumWrappedRegions is 3 and there are 2 regions with a KMS key',
+      { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3', AWS_REGION: 'eu-west-1' },
     ],
-    [{ KEYFOLD_EXPIRE_AFTER_MS: '59999' }, 'KEYFOLD_EXPIRE_AFTER_MS is less than 60000'],
-    [{ KEYFOLD_DEADLINE_MARGIN_MS: '27001' }, 'KEYFOLD_DEADLINE_MARGIN_MS is more than 27000'],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' }, 'a control character or a space at an end'],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: ' tenants' }, 'a control character or a space at an end'],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants ' }, 'a control character or a space at an end'],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a"b' }, 'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a'],
+    ['KEYFOLD_EXPIRE_AFTER_MS is less than 60000', { KEYFOLD_EXPIRE_AFTER_MS: '59999' }],
+    ['KEYFOLD_DEADLINE_MARGIN_MS is more than 27000', { KEYFOLD_DEADLINE_MARGIN_MS: '27001' }],
     [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control character or a space at an end',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants\n' },
+    ],
+    [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control character or a space at an end',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: ' tenants' },
+    ],
+    [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control character or a space at an end',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants ' },
+    ],
+    [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control character or a space at an end',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a"b' },
+    ],
+    [
+      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a backslash, a control character or a space at an end',
       { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'a\u0007b' },
-      'KEYFOLD_JWT_PARTITIONS_CLAIM holds a quote, a',
     ],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: 'a\\b' }, 'KEYFOLD_JWT_SCOPE_CLAIM holds a quote, a'],
-    [{ KEYFOLD_toString: '1' }, 'KEYFOLD_toString is not a setting'],
-    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1' }, "KEYFOLD_REGION_SUFFIX is another region than the table's"],
     [
-      { KEYFOLD_REGION_SUFFIX: 'us-west-2', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
+      'KEYFOLD_JWT_SCOPE_CLAIM holds a quote, a backslash, a control character or a space at an end',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_SCOPE_CLAIM: 'a\\b' },
+    ],
+    ['KEYFOLD_toString is not a setting', { KEYFOLD_toString: '1' }],
+    ["KEYFOLD_REGION_SUFFIX is another region than the table's", { KEYFOLD_REGION_SUFFIX: 'us-east-1' }],
+    [
       "KEYFOLD_REGION_SUFFIX is another region than the table's",
+      { KEYFOLD_REGION_SUFFIX: 'us-west-2', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
     ],
     [
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
       { KEYFOLD_DYNAMODB_ENDPOINT: 'http://a@127.0.0.1' },
-      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
     ],
     [
+      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
       { KEYFOLD_DYNAMODB_ENDPOINT: 'http://:b@127.0.0.1' },
-      'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
     ],
     [
-      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' },
       'KEYFOLD_DYNAMODB_ENDPOINT has a query, a fragment or credentials',
+      { KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1/#x' },
     ],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'http://' }, 'KEYFOLD_DYNAMODB_ENDPOINT is not a URL'],
-    [{ KEYFOLD_MAX_ITEMS: '1001' }, 'KEYFOLD_MAX_ITEMS is more than 1000'],
-    [{ KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194305' }, 'KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304'],
-    [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967297' }, 'KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES is more than 4294967296'],
-    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }, 'is not 64 hexadecimal digits'],
-    [{ KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }, 'is not 64 hexadecimal digits'],
-    [{ KEYFOLD_ON_KEY_REFUSED: 'retry' }, 'KEYFOLD_ON_KEY_REFUSED is neither failover nor fail'],
+    ['KEYFOLD_DYNAMODB_ENDPOINT is not a URL', { KEYFOLD_DYNAMODB_ENDPOINT: 'http://' }],
+    ['KEYFOLD_MAX_ITEMS is more than 1000', { KEYFOLD_MAX_ITEMS: '1001' }],
+    ['KEYFOLD_PLAINTEXT_LIMIT_BYTES is more than 4194304', { KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194305' }],
+    ['KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES is more than 4294967296', { KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967297' }],
+    ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }],
+    ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }],
+    ['KEYFOLD_ON_KEY_REFUSED is neither failover nor fail', { KEYFOLD_ON_KEY_REFUSED: 'retry' }],
     ...['a'.repeat(2040), `${'a'.repeat(2040)}*`, `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
       (KEYFOLD_PARTITIONS) =>
-        [{ KEYFOLD_PARTITIONS }, 'KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB'] as const,
+        ['KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB', { KEYFOLD_PARTITIONS }] as const,
     ),
     [
-      { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
       'KEYFOLD_TABLE is in another region than the DynamoDB client',
+      { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
     ],
     [
+      'the KMS keys are in several AWS partitions (aws, aws-cn)',
       {
         KEYFOLD_KMS_KEYS:
           '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/x","cn-north-1":"arn:aws-cn:kms:cn-north-1:111122223333:alias/x"}',
       },
-      'the KMS keys are in several AWS partitions (aws, aws-cn)',
     ],
-    [{ KEYFOLD_PARTITIONS: '["a\\ud800"]' }, 'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor'],
-    [{ KEYFOLD_PARTITIONS: 'a'.repeat(2049) }, 'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor'],
-    [{ KEYFOLD_PARTITIONS: 'a,,b' }, 'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor'],
-    [{ KEYFOLD_OPERATIONS: 'encrypt,' }, 'KEYFOLD_OPERATIONS lists an unknown operation'],
-    [{ KEYFOLD_SERVICE: 's'.repeat(2000) }, "would not fit DynamoDB's 2048 bytes"],
-    [{ KEYFOLD_PRODUCT: 'a\nb' }, 'the product must be text'],
-    [{ KEYFOLD_PARTITIONS: '["a"' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
-    [{ KEYFOLD_PARTITIONS: '[]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
-    [{ KEYFOLD_PARTITIONS: '["a",1]' }, 'KEYFOLD_PARTITIONS is not a JSON array of strings'],
-    [{ KEYFOLD_PARTITIONS: '["a",""]' }, 'lists an entry that is neither a partition nor a prefix'],
-    [{ KEYFOLD_PARTITIONS: 'a*b' }, 'lists an entry that is neither a partition nor a prefix'],
-  ] as const)('refuses the settings %j', ([change, fault]) => {
+    [
+      'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor a prefix',
+      { KEYFOLD_PARTITIONS: '["a\\ud800"]' },
+    ],
+    [
+      'KEYFOLD_PARTITIONS lists an entry that is neither a partition nor a prefix',
+      { KEYFOLD_PARTITIONS: 'a'.repeat(2049) },
+    ],
+    ['KEYFOLD_PARTITIONS lists an entry that is neither a partition nor a prefix', { KEYFOLD_PARTITIONS: 'a,,b' }],
+    ['KEYFOLD_OPERATIONS lists an unknown operation', { KEYFOLD_OPERATIONS: 'encrypt,' }],
+    ["would not fit DynamoDB's 2048 bytes", { KEYFOLD_SERVICE: 's'.repeat(2000) }],
+    ['the product must be text', { KEYFOLD_PRODUCT: 'a\nb' }],
+    ['KEYFOLD_PARTITIONS is not a JSON array of strings', { KEYFOLD_PARTITIONS: '["a"' }],
+    ['KEYFOLD_PARTITIONS is not a JSON array of strings', { KEYFOLD_PARTITIONS: '[]' }],
+    ['KEYFOLD_PARTITIONS is not a JSON array of strings', { KEYFOLD_PARTITIONS: '["a",1]' }],
+    ['KEYFOLD_PARTITIONS lists an entry that is neither a partition nor a prefix', { KEYFOLD_PARTITIONS: '["a",""]' }],
+    ['KEYFOLD_PARTITIONS lists an entry that is neither a partition nor a prefix', { KEYFOLD_PARTITIONS: 'a*b' }],
+  ] as const)('reports the error "%s"', ([fault, change]) => {
     expect(faultsOf({ ...minimal, ...change }).join()).toContain(fault);
   });
 
   it.for([
-    ['tenant-1, b*', ['tenant-1', 'b*']],
-    ['["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
-  ] as const)('reads the partition list %s', ([setting, partitions]) => {
+    ['with commas', 'tenant-1, b*', ['tenant-1', 'b*']],
+    ['as a JSON array', '["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
+  ] as const)('reads a list of partitions %s', ([, setting, partitions]) => {
     expect(readConfig({ ...minimal, KEYFOLD_PARTITIONS: setting }).door.serves.partitions).toEqual(partitions);
   });
 
   it.for([
-    [{ KEYFOLD_TABLE: 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys' }],
-    [{ KEYFOLD_DYNAMODB_ENDPOINT: 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com' }],
-    [{ KEYFOLD_PARTITIONS: 'tenant-*, *' }],
-    [{ KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'https://example.com/tenants' }],
-    [{ KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2' }],
+    ["a table's ARN", { KEYFOLD_TABLE: 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys' }],
+    ['the endpoint of a VPC', { KEYFOLD_DYNAMODB_ENDPOINT: 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com' }],
+    ['prefixes of partitions', { KEYFOLD_PARTITIONS: 'tenant-*, *' }],
     [
+      'a URL as the name of a claim',
+      { KEYFOLD_AUTH: 'jwt', KEYFOLD_JWT_PARTITIONS_CLAIM: 'https://example.com/tenants' },
+    ],
+    ['as many wrapped regions as there are KMS keys', { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '2' }],
+    [
+      'a table in AWS GovCloud',
       {
         KEYFOLD_TABLE: 'arn:aws-us-gov:dynamodb:us-gov-west-1:111122223333:table/Keys',
         KEYFOLD_DYNAMODB_REGION: 'us-gov-west-1',
       },
     ],
-    [{ KEYFOLD_TABLE: 'a.b' }],
-    [{ KEYFOLD_TABLE: 'a'.repeat(255) }],
-    [{ KEYFOLD_REGION_SUFFIX: 'us-west-2' }],
-    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_DYNAMODB_REGION: 'us-east-1' }],
-    [{ KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_PREFERRED_REGION: 'us-west-2', AWS_REGION: undefined }],
-    [{ KEYFOLD_AUTH: 'none' }],
-    [{ AWS_LAMBDA_FUNCTION_NAME: 'api' }],
-    [{ KEYFOLD_PRODUCT: 'a_b', KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'true' }],
-    [{ KEYFOLD_ON_KEY_REFUSED: 'failover' }],
-    [{ KEYFOLD_PARTITIONS: 'a[b,c]' }],
-    [{ KEYFOLD_MAX_ITEMS: '1000', KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194304', KEYFOLD_DEADLINE_MARGIN_MS: '27000' }],
-    [{ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967296' }],
-  ] as const)('accepts the settings %j', ([change]) => {
+    ['a table name of three characters', { KEYFOLD_TABLE: 'a.b' }],
+    ['a table name of 255 characters', { KEYFOLD_TABLE: 'a'.repeat(255) }],
+    ["the suffix of the table's region", { KEYFOLD_REGION_SUFFIX: 'us-west-2' }],
+    [
+      'the suffix of another region that has the table',
+      { KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_DYNAMODB_REGION: 'us-east-1' },
+    ],
+    [
+      'a region suffix without a region of the process',
+      { KEYFOLD_REGION_SUFFIX: 'us-east-1', KEYFOLD_PREFERRED_REGION: 'us-west-2', AWS_REGION: undefined },
+    ],
+    ['no authorization outside Lambda', { KEYFOLD_AUTH: 'none' }],
+    ['authorization in Lambda', { AWS_LAMBDA_FUNCTION_NAME: 'api' }],
+    ['ambiguous names if the setting allows them', { KEYFOLD_PRODUCT: 'a_b', KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'true' }],
+    ['failover after a KMS key was refused', { KEYFOLD_ON_KEY_REFUSED: 'failover' }],
+    ['a partition with brackets and a comma', { KEYFOLD_PARTITIONS: 'a[b,c]' }],
+    [
+      'the highest limits of a request',
+      { KEYFOLD_MAX_ITEMS: '1000', KEYFOLD_PLAINTEXT_LIMIT_BYTES: '4194304', KEYFOLD_DEADLINE_MARGIN_MS: '27000' },
+    ],
+    ['the highest number of messages of a Data Row Key', { KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '4294967296' }],
+  ] as const)('accepts %s', ([, change]) => {
     expect(faultsOf({ ...minimal, ...change })).toEqual([]);
   });
 
@@ -437,7 +480,7 @@ describe('readConfig', () => {
   });
 });
 
-describe('readConfig, for minimum dates and proofs,', () => {
+describe('readConfig with minimum dates and proofs', () => {
   const READ = [
     ['MIN_SEALING_CREATED', '2026-11-28T00:00:00Z', { policy: { minSealingCreated: 1_795_824_000 } }],
     ['MIN_OPENING_CREATED', '1795824000', { policy: { minOpeningCreated: 1_795_824_000 } }],

@@ -57,8 +57,9 @@ describe('Vault settings', () => {
     });
   });
 
-  it.each<[Environment, string[]]>([
+  it.each<[string, Environment, string[]]>([
     [
+      'an unknown KMS',
       { KEYFOLD_KMS: 'gcp' },
       [
         'KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault',
@@ -67,18 +68,40 @@ describe('Vault settings', () => {
         'KEYFOLD_KMS is neither aws nor vault',
       ],
     ],
-    [{ KEYFOLD_VAULT_ADDRESSES: undefined }, ['KEYFOLD_VAULT_ADDRESSES must be set with KEYFOLD_KMS=vault']],
     [
+      'a missing address',
+      { KEYFOLD_VAULT_ADDRESSES: undefined },
+      ['KEYFOLD_VAULT_ADDRESSES must be set with KEYFOLD_KMS=vault'],
+    ],
+    [
+      'an address without TLS',
       { KEYFOLD_VAULT_ADDRESSES: 'http://vault.example.com' },
       [
         'KEYFOLD_VAULT_ADDRESSES lists an address that is no URL with https: (http: only for this machine) and without credentials',
       ],
     ],
-    [{ KEYFOLD_VAULT_ADDRESSES: 'https://a.x,https://a.x' }, ['KEYFOLD_VAULT_ADDRESSES lists an address twice']],
-    [{ KEYFOLD_VAULT_TRANSIT_KEY: '../keys' }, ['KEYFOLD_VAULT_TRANSIT_KEY is not the name of a key']],
-    [{ KEYFOLD_VAULT_NAMESPACE: '/team' }, ['KEYFOLD_VAULT_NAMESPACE is not a path of names']],
-    [{ KEYFOLD_VAULT_ROLE: undefined }, ['KEYFOLD_VAULT_ROLE must be set with KEYFOLD_VAULT_AUTH=aws']],
     [
+      'an address that is listed twice',
+      { KEYFOLD_VAULT_ADDRESSES: 'https://a.x,https://a.x' },
+      ['KEYFOLD_VAULT_ADDRESSES lists an address twice'],
+    ],
+    [
+      'a path as the transit key',
+      { KEYFOLD_VAULT_TRANSIT_KEY: '../keys' },
+      ['KEYFOLD_VAULT_TRANSIT_KEY is not the name of a key'],
+    ],
+    [
+      'a namespace that begins with a slash',
+      { KEYFOLD_VAULT_NAMESPACE: '/team' },
+      ['KEYFOLD_VAULT_NAMESPACE is not a path of names'],
+    ],
+    [
+      'a missing role',
+      { KEYFOLD_VAULT_ROLE: undefined },
+      ['KEYFOLD_VAULT_ROLE must be set with KEYFOLD_VAULT_AUTH=aws'],
+    ],
+    [
+      'a login by token without a file, but with a role',
       { KEYFOLD_VAULT_AUTH: 'token' },
       [
         'KEYFOLD_VAULT_SECRET_FILE must be set with KEYFOLD_VAULT_AUTH=token',
@@ -86,21 +109,24 @@ describe('Vault settings', () => {
       ],
     ],
     [
+      'a server ID for Kubernetes',
       { KEYFOLD_VAULT_AUTH: 'kubernetes', KEYFOLD_VAULT_SERVER_ID: 'vault' },
       ['KEYFOLD_VAULT_SERVER_ID has no meaning with KEYFOLD_VAULT_AUTH=kubernetes'],
     ],
     [
+      'KMS keys besides Vault',
       { KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}' },
       ['KEYFOLD_KMS_KEYS has no meaning with KEYFOLD_KMS=vault'],
     ],
     [
+      'a Vault address without KEYFOLD_KMS',
       { KEYFOLD_KMS: undefined, KEYFOLD_VAULT_ROLE: undefined, KEYFOLD_VAULT_TRANSIT_KEY: undefined },
       [
         'KEYFOLD_VAULT_ADDRESSES is set without KEYFOLD_KMS=vault',
         'one of KEYFOLD_KMS_KEYS and KEYFOLD_STATIC_MASTER_KEY_HEX must be set, and not both',
       ],
     ],
-  ])('with %j cause these errors: %j', async (changes, faults) => {
+  ])('cause an error for %s', async (_, changes, faults) => {
     expect(await faultsOf(changes)).toEqual(faults);
   });
 

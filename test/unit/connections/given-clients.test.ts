@@ -98,7 +98,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
       'must not have both clients and timeouts.connectionTimeoutMs',
       { clients: () => new KMSClient({}), timeouts: { connectionTimeoutMs: 5 } },
     ],
-  ])('throws the TypeError "%s" for wrong options', ([message, options]) => {
+  ])('rejects invalid options with the TypeError "%s"', ([message, options]) => {
     expect(() => kmsWith(options)).toThrow(TypeError);
     expect(() => kmsWith(options)).toThrow(message);
   });
@@ -126,7 +126,7 @@ describe("DynamoDbMetastore with the caller's credentials or client", () => {
     ['must not have both client and region', { client: new DynamoDBClient({}), region: REGION }],
     ['must not have both client and requestTimeoutMs', { client: new DynamoDBClient({}), requestTimeoutMs: 5 }],
     ['must not have both client and credentials', { client: new DynamoDBClient({}), credentials: OWN }],
-  ])('throws the TypeError "%s" for wrong options', ([message, options]) => {
+  ])('rejects invalid options with the TypeError "%s"', ([message, options]) => {
     expect(() => new DynamoDbMetastore(options as never)).toThrow(TypeError);
     expect(() => new DynamoDbMetastore(options as never)).toThrow(message);
   });
@@ -139,18 +139,23 @@ describe('an AWS adapter', () => {
     lambda: invoke,
   };
 
-  it.for<[keyof typeof call, Readonly<Record<string, string>>, string]>([
-    ['kms', {}, 'kms.us-west-2.amazonaws.com'],
-    ['kms', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'kms-fips.us-west-2.amazonaws.com'],
-    ['kms', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'kms.us-west-2.api.aws'],
-    ['kms', { AWS_USE_FIPS_ENDPOINT: 'true', AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'kms-fips.us-west-2.api.aws'],
-    ['dynamodb', {}, 'dynamodb.us-west-2.amazonaws.com'],
-    ['dynamodb', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'dynamodb-fips.us-west-2.amazonaws.com'],
-    ['dynamodb', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'dynamodb.us-west-2.api.aws'],
-    ['lambda', {}, 'lambda.us-west-2.amazonaws.com'],
-    ['lambda', { AWS_USE_FIPS_ENDPOINT: 'true' }, 'lambda-fips.us-west-2.amazonaws.com'],
-    ['lambda', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }, 'lambda.us-west-2.api.aws'],
-  ])('for %s with the environment %o calls the host %s', async ([service, env, host]) => {
+  it.for<[keyof typeof call, string, string, Readonly<Record<string, string>>]>([
+    ['kms', 'by default', 'kms.us-west-2.amazonaws.com', {}],
+    ['kms', 'with FIPS', 'kms-fips.us-west-2.amazonaws.com', { AWS_USE_FIPS_ENDPOINT: 'true' }],
+    ['kms', 'with dual stack', 'kms.us-west-2.api.aws', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
+    [
+      'kms',
+      'with FIPS and dual stack',
+      'kms-fips.us-west-2.api.aws',
+      { AWS_USE_FIPS_ENDPOINT: 'true', AWS_USE_DUALSTACK_ENDPOINT: 'true' },
+    ],
+    ['dynamodb', 'by default', 'dynamodb.us-west-2.amazonaws.com', {}],
+    ['dynamodb', 'with FIPS', 'dynamodb-fips.us-west-2.amazonaws.com', { AWS_USE_FIPS_ENDPOINT: 'true' }],
+    ['dynamodb', 'with dual stack', 'dynamodb.us-west-2.api.aws', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
+    ['lambda', 'by default', 'lambda.us-west-2.amazonaws.com', {}],
+    ['lambda', 'with FIPS', 'lambda-fips.us-west-2.amazonaws.com', { AWS_USE_FIPS_ENDPOINT: 'true' }],
+    ['lambda', 'with dual stack', 'lambda.us-west-2.api.aws', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
+  ])('for %s, %s, calls the host %s', async ([service, , host, env]) => {
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
     const asked: string[] = [];
     vi.spyOn(dns, 'lookup').mockImplementation(((name: string, _: unknown, done: (error: Error) => void) => {

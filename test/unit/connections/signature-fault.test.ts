@@ -29,12 +29,24 @@ it.for([
 });
 
 it.for([
-  [{ name: 'AccessDeniedException', $metadata: { clockSkewCorrected: true } }, 'clock'],
-  [{ name: 'AccessDeniedException', $metadata: { clockSkewCorrected: false } }, undefined],
-  [{ name: 'AccessDeniedException' }, undefined],
-  [{ name: 'ThrottlingException', $metadata: { clockSkewCorrected: true } }, undefined],
-  [{}, undefined],
-  [undefined, undefined],
-] as const)('signatureFaultOf classifies %j as %s', ([error, fault]) => {
+  [
+    'attributes a denial to the clock if the SDK has corrected the clock',
+    { name: 'AccessDeniedException', $metadata: { clockSkewCorrected: true } },
+    'clock',
+  ],
+  [
+    'finds no fault in a denial if the SDK has not corrected the clock',
+    { name: 'AccessDeniedException', $metadata: { clockSkewCorrected: false } },
+    undefined,
+  ],
+  ['finds no fault in a denial without metadata', { name: 'AccessDeniedException' }, undefined],
+  [
+    'finds no fault in throttling, even after a clock correction',
+    { name: 'ThrottlingException', $metadata: { clockSkewCorrected: true } },
+    undefined,
+  ],
+  ['finds no fault in an empty error', {}, undefined],
+  ['finds no fault in undefined', undefined, undefined],
+] as const)('signatureFaultOf %s', ([, error, fault]) => {
   expect(signatureFaultOf(error)).toBe(fault);
 });

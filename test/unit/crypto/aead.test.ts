@@ -41,7 +41,7 @@ it.for([0, 1, 15, 16, 17, 4096, 100_000])(
   },
 );
 
-it('open returns undefined for a value too short to hold a nonce and a tag', () => {
+it('open returns undefined for a value that is too short to contain a nonce and a tag', () => {
   for (let size = 0; size < SEAL_OVERHEAD_BYTES; size += 1) expect(open(key, Buffer.alloc(size))).toBeUndefined();
 });
 

@@ -41,16 +41,20 @@ function everywhere(code: string | undefined): Record<string, unknown> {
   return { http: code, direct: code, queue: code };
 }
 
-/** Encrypts bytes, and labels the compact record as a field's record. */
+/** Encrypts bytes, and then changes the record's prefix to that of a field's record. */
 async function relabelled(text: string): Promise<string> {
   const plaintext = Buffer.from(text).toString('base64');
   const { record } = await operate(world.process()).answer('encrypt', { plaintext, format: 'compact' });
   return (record as string).replace('kf1.', 'kf1j.');
 }
 
-it.for([DEEP, DEEP_OBJECT, DEEP.slice(0, 60_000)])(
-  "every door returns RecordUnreadable if the record of a payload was relabelled as a field's record (case %#)",
-  async (text) => {
+it.for([
+  ['a deep array', DEEP],
+  ['a deep object', DEEP_OBJECT],
+  ['a truncated array', DEEP.slice(0, 60_000)],
+] as const)(
+  "every door returns RecordUnreadable if the record of %s was relabelled as a field's record",
+  async ([, text]) => {
     const field = await relabelled(text);
     const body = { document: { field }, all: true };
     expect(await throughAllDoors('decrypt-fields', JSON.stringify(body))).toEqual(everywhere('RecordUnreadable'));
@@ -68,16 +72,16 @@ it('every door encrypts and decrypts a field of the maximum depth', async () => 
 });
 
 it.for([
-  ['encrypt-fields', `{"fields":["$"],"document":${DEEP}}`],
-  ['encrypt-fields', `{"fields":["$"],"document":${DEEP_OBJECT}}`],
-  ['encrypt-fields', `{"fields":["$"],"documentText":${JSON.stringify(DEEP)}}`],
-  ['encrypt-fields', `{"fields":${DEEP},"document":1}`],
-  ['decrypt-fields', `{"all":true,"document":${DEEP}}`],
-  ['encrypt', `{"plaintext":${DEEP}}`],
-  ['decrypt', `{"record":${DEEP_OBJECT}}`],
-  ['decrypt', `{"record":{"Key":${DEEP_OBJECT},"Data":""}}`],
-  ['rewrap', `{"record":"eA==","more":${DEEP}}`],
-] as const)('every door refuses a request that is nested too deeply (case %#): %s', async ([operation, body]) => {
+  ['encrypt-fields', 'a deep array as the document', `{"fields":["$"],"document":${DEEP}}`],
+  ['encrypt-fields', 'a deep object as the document', `{"fields":["$"],"document":${DEEP_OBJECT}}`],
+  ['encrypt-fields', 'a deep array as text', `{"fields":["$"],"documentText":${JSON.stringify(DEEP)}}`],
+  ['encrypt-fields', 'a deep array as the fields', `{"fields":${DEEP},"document":1}`],
+  ['decrypt-fields', 'a deep array as the document', `{"all":true,"document":${DEEP}}`],
+  ['encrypt', 'a deep array as the plaintext', `{"plaintext":${DEEP}}`],
+  ['decrypt', 'a deep object as the record', `{"record":${DEEP_OBJECT}}`],
+  ['decrypt', 'a deep object as the key', `{"record":{"Key":${DEEP_OBJECT},"Data":""}}`],
+  ['rewrap', 'a deep unknown member', `{"record":"eA==","more":${DEEP}}`],
+] as const)('every door refuses %s with %s', async ([operation, , body]) => {
   expect(await throughAllDoors(operation, body)).toEqual(everywhere('InvalidRequest'));
 });
 
@@ -95,11 +99,11 @@ it('every door drops or refuses unknown members of a record, however deep they a
 });
 
 it.for([
-  [false, '[]'.repeat(1000)],
-  [false, '['.repeat(100) + ']'.repeat(100)],
-  [true, '['.repeat(101) + ']'.repeat(101)],
-  [false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
-  [true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
-] as const)('isNestedTooDeeply counts only brackets outside strings, and returns %s (case %#)', ([isTooDeep, text]) => {
+  ['accepts many arrays beside each other', false, '[]'.repeat(1000)],
+  ['accepts 100 levels', false, '['.repeat(100) + ']'.repeat(100)],
+  ['refuses 101 levels', true, '['.repeat(101) + ']'.repeat(101)],
+  ['does not count brackets in strings', false, JSON.stringify({ ['['.repeat(500)]: '\\"['.repeat(500) })],
+  ['counts objects after a string of backslashes', true, `["\\\\",${'{"a":'.repeat(100)}1${'}'.repeat(100)}]`],
+] as const)('isNestedTooDeeply %s', ([, isTooDeep, text]) => {
   expect(isNestedTooDeeply(text)).toBe(isTooDeep);
 });

@@ -162,25 +162,22 @@ describe("a Lambda authorizer's context", () => {
   });
 
   it.for([
-    [42, '42', SERVED],
-    [42, '43', '403'],
-    [2 ** 53, '9007199254740992', '403'],
-    [1.5, '1.5', '403'],
-  ] as const)(
-    'with the number %d as its partition, and a request for the partition %s: %s',
-    async ([partitions, partition, outcome]) => {
-      const event = sampleEvent('api-encrypt-authorizer');
-      event.requestContext.authorizer = { lambda: { partitions, scope } };
-      event.rawPath = `/v1/partitions/${partition}/encrypt`;
-      event.pathParameters = { partition, operation: 'encrypt' };
-      expect(await outcomeOf(event, AUTHORIZER)).toBe(outcome);
-    },
-  );
+    ['grants the partition that its number names', 42, '42', SERVED],
+    ['does not grant a partition other than its number', 42, '43', '403'],
+    ['grants nothing if its number is an unsafe integer', 2 ** 53, '9007199254740992', '403'],
+    ['grants nothing if its number has a fraction', 1.5, '1.5', '403'],
+  ] as const)('%s', async ([, partitions, partition, outcome]) => {
+    const event = sampleEvent('api-encrypt-authorizer');
+    event.requestContext.authorizer = { lambda: { partitions, scope } };
+    event.rawPath = `/v1/partitions/${partition}/encrypt`;
+    event.pathParameters = { partition, operation: 'encrypt' };
+    expect(await outcomeOf(event, AUTHORIZER)).toBe(outcome);
+  });
 });
 
 describe('payload format 1.0', () => {
   it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
-    'has responses without base64 encoding: %s',
+    'has responses without base64 encoding in %s',
     async (name) => {
       const world = new FakeDependencies();
       const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };

@@ -121,13 +121,13 @@ describe('a catch-all route', () => {
   const CATCH_ALL = Object.keys(SENT).filter((kind) => !kind.startsWith('an exact'));
   const PATH = '/v1/partitions/tenant-1/encrypt';
 
-  it.for(CATCH_ALL)('writes the partition in the path to the audit log: %s', async (kind) => {
+  it.for(CATCH_ALL)('writes the partition in the path to the audit log (%s)', async (kind) => {
     await openDoor()(SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event);
     const audits = output.lines().filter(({ message }) => message === 'audit');
     expect(audits).toMatchObject([{ partition: 'tenant-7', principal: ARN, result: 'ok' }]);
   });
 
-  it.for(CATCH_ALL)('authorizes the caller for the partition in the path: %s', async (kind) => {
+  it.for(CATCH_ALL)('authorizes the caller for the partition in the path (%s)', async (kind) => {
     const event = SENT[kind]?.('/v1/partitions/tenant-7/encrypt') as Event;
     const scope = 'keyfold/encrypt';
     const context = { partitions: 'tenant-1', scope };
@@ -136,7 +136,7 @@ describe('a catch-all route', () => {
     expect(await outcomeOf(event, AUTHORIZER)).toBe(kind === 'a function URL' ? '401' : '403');
   });
 
-  it.for(CATCH_ALL)('returns 404 for an unknown operation, and 405 for another method: %s', async (kind) => {
+  it.for(CATCH_ALL)('returns 404 for an unknown operation, and 405 for another method (%s)', async (kind) => {
     expect(await outcomeOf(SENT[kind]?.('/v1/partitions/tenant-1/toString') as Event)).toBe('404');
     const event = SENT[kind]?.(PATH) as Event & Partial<Format1>;
     if (event.httpMethod === undefined) event.requestContext.http.method = 'PUT';
@@ -145,7 +145,7 @@ describe('a catch-all route', () => {
     expect([status, headers['allow']]).toEqual([405, 'POST']);
   });
 
-  it.for(CATCH_ALL)('serves routes without a partition, and responds to HEAD without a body: %s', async (kind) => {
+  it.for(CATCH_ALL)('serves routes without a partition, and responds to HEAD without a body (%s)', async (kind) => {
     for (const path of ['/v1/health', '/v1/openapi.json']) {
       for (const method of ['GET', 'HEAD']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;
@@ -181,7 +181,7 @@ describe('a catch-all route', () => {
     ['live', `/live/other${PATH}`, `other${PATH}`, '404'],
     ['live', `/live${PATH}`, 'v1/partitions/tenant-2/encrypt', '404'],
   ] as const)(
-    'leads to the result for stage %s, path %s and proxy parameter %s: %s',
+    'with the stage %s, the path %s and the proxy parameter %s leads to the result %s',
     async ([stage, path, proxy, outcome]) => {
       for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;

@@ -1,6 +1,6 @@
 /**
- * Tests direct invocations whose responses are larger or deeper than a request may be, because decrypted fields make a
- * document larger and deeper.
+ * Tests direct invocations whose responses are larger or deeper than a request may be. Decrypted fields make a document
+ * larger and deeper.
  */
 import { beforeEach, afterEach, expect, it, vi } from 'vitest';
 import { FakeDependencies } from '../../support/fakes.ts';

@@ -1,6 +1,6 @@
 /**
- * Tests the log lines and metrics that every door writes about an invocation before it responds. The log lines contain
- * the ID of the invocation.
+ * Tests the log lines and metrics that every door writes about an invocation before it responds. Each log line contains
+ * the invocation's ID.
  */
 import type { Context } from 'aws-lambda';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';

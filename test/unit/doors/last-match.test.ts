@@ -1,6 +1,6 @@
 /**
- * Tests that no document stays in memory after its response. For the static properties of `RegExp`, V8 keeps the text
- * that a regular expression matched last.
+ * Tests that no document stays in memory after its response. V8 keeps the text of the last match of a regular
+ * expression, for the static properties of `RegExp`.
  */
 import { describe, expect, it, vi } from 'vitest';
 import { httpDoor } from '../../../src/doors/http.ts';
@@ -36,11 +36,14 @@ describe('the document of a request', () => {
     ['HTTP', httpFunction()],
     ['direct invocation', openDirectDoor()],
     ['a queue', (call: typeof CALL) => openQueueDoor()([queueRecord('m', call)])],
-  ] as const)('by %s is not what a regular expression matched last', async ([, send]) => {
-    vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-    for (const fields of [['$.card'], ['$.none']]) {
-      await send({ ...CALL, fields });
-      expect(lastText()).not.toContain('CANARY');
-    }
-  });
+  ] as const)(
+    'the document of a request by %s does not remain as the text of the last match of a regular expression',
+    async ([, send]) => {
+      vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+      for (const fields of [['$.card'], ['$.none']]) {
+        await send({ ...CALL, fields });
+        expect(lastText()).not.toContain('CANARY');
+      }
+    },
+  );
 });

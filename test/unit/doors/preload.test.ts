@@ -63,7 +63,7 @@ it('the first request in a process reads only its Intermediate Key', async () =>
   expect(kms.calls().map(({ action }) => action)).toEqual(['Decrypt']);
 });
 
-it('a process starts while KMS is down, and serves requests once KMS is back', async () => {
+it('a process starts while KMS is down, and serves requests after KMS recovers', async () => {
   kms.setFault(WEST, { kind: 'down' });
   const process = cold();
   expect(await statusOf(process)).toBe(503);

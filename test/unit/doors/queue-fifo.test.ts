@@ -55,7 +55,7 @@ describe('the function for a FIFO queue', () => {
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it("sends at most one result per group in a call, and waits for that result before it sends the group's next", async () => {
+  it("sends at most one result per group in a call, and the group's next result only after it", async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {
@@ -76,7 +76,7 @@ describe('the function for a FIFO queue', () => {
   });
 
   it.for(['in KMS', 'in the output queue'])(
-    'returns a message that failed %s and the later messages in its group, but no message of another group',
+    "returns a message that KMS made fail, and its group's later messages, but no other group's messages",
     async (who) => {
       const byKms = who === 'in KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
@@ -111,7 +111,7 @@ describe('the function for a FIFO queue', () => {
     ]);
   });
 
-  it('stops a group if the dead-letter queue does not accept an invalid message from that group', async () => {
+  it("stops a group if the dead-letter queue does not accept the group's invalid message", async () => {
     queues.faultOf = (url) =>
       url === FIFO.deadLetterUrl ? { errorName: 'AccessDenied', isTransient: false } : undefined;
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual(['a2', 'a3']);

@@ -147,7 +147,7 @@ describe('a queue message', () => {
     expect(queues.in(OUTPUT).at(-1)?.body).toBe('{"document":{"value":1}}');
   });
 
-  it('has a result whose characters SQS accepts, whatever value is encrypted', async () => {
+  it('has a result that SQS accepts, whatever value is encrypted', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
     // SQS never delivers such a character, except as an escape.
@@ -373,14 +373,14 @@ describe('a queue message that fails', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('returns to the queue even if its delay cannot be set, and this failure is logged', async () => {
+  it('returns to the queue even if its delay cannot be set, and the log names this failure', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('from the wrong kind of queue makes its whole batch fail, and nothing is sent', async () => {
+  it('causes its whole batch to fail without sending anything if it comes from the wrong kind of queue', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
@@ -388,22 +388,22 @@ describe('a queue message that fails', () => {
 });
 
 describe('the queue function', () => {
-  it.for(['outputUrl', 'deadLetterUrl'] as const)(
-    'refuses to send to the queue that its messages come from: %s',
-    async (name) => {
-      const input = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-input';
-      const records = [queueRecord('a', 'bad'), queueRecord('b', sealing())];
-      const [first] = records as [ReturnType<typeof queueRecord>];
-      const elsewhere = { ...first, eventSourceARN: `${first.eventSourceARN}-2` };
-      expect(await errorOf(open({ queue: { [name]: input } })([elsewhere, ...records]))).toMatchObject({
-        code: 'InvalidConfiguration',
-      });
-      expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject({
-        code: 'InvalidConfiguration',
-      });
-      expect(queues.calls).toEqual([]);
-    },
-  );
+  it.for([
+    ['output queue', 'outputUrl'],
+    ['dead-letter queue', 'deadLetterUrl'],
+  ] as const)('refuses to run if its %s is also the source of its messages', async ([, name]) => {
+    const input = 'https://sqs.us-west-2.amazonaws.com/111122223333/keyfold-input';
+    const records = [queueRecord('a', 'bad'), queueRecord('b', sealing())];
+    const [first] = records as [ReturnType<typeof queueRecord>];
+    const elsewhere = { ...first, eventSourceARN: `${first.eventSourceARN}-2` };
+    expect(await errorOf(open({ queue: { [name]: input } })([elsewhere, ...records]))).toMatchObject({
+      code: 'InvalidConfiguration',
+    });
+    expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject({
+      code: 'InvalidConfiguration',
+    });
+    expect(queues.calls).toEqual([]);
+  });
 });
 
 describe('a large batch', () => {
@@ -433,7 +433,10 @@ describe('a large batch', () => {
     expect(output.text()).toContain('DeadlineExceeded');
   });
 
-  it.for([3_600_000, -3_600_000])('has as much time left after the clock has stepped by %i ms', async (stepMs) => {
+  it.for([
+    ['forward', 3_600_000],
+    ['back', -3_600_000],
+  ] as const)('has as much time left as before if the clock jumps %s an hour', async ([, stepMs]) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     let calls = 0;

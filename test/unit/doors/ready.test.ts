@@ -69,23 +69,20 @@ describe('GET /v1/ready', () => {
     ['KmsMisconfigured', 'Unwrap'],
     ['MetastoreUnavailable', 'Query SK'],
     ['KeyRowUnreadable', 'Query SK'],
-  ] as const)(
-    'returns 503 and the code NotReady if %s occurs in the call %s, and logs the reason',
-    async ([code, at]) => {
-      const fail = (call: string): void => {
-        if (call === at) throw new KeyfoldError(code, 'Why it failed.');
-      };
-      world.kms.interfere = fail;
-      world.metastore.interfere = fail;
-      const { status, headers, body } = await openDoor({ world })(sampleEvent('api-ready-iam'));
-      expect([status, body['code'], headers['content-type']]).toEqual([503, 'NotReady', 'application/problem+json']);
-      expect(body['detail']).toContain(`${code}. Why it failed.`);
-      expect(headers['retry-after']).toBe(String(body['retryAfterSeconds']));
-      expect(output.lines()).toContainEqual(
-        expect.objectContaining({ message: 'request failed', code: 'NotReady', reasons: ['Why it failed.'] }),
-      );
-    },
-  );
+  ] as const)('returns 503 and the code NotReady for %s in the call %s, and logs the reason', async ([code, at]) => {
+    const fail = (call: string): void => {
+      if (call === at) throw new KeyfoldError(code, 'Why it failed.');
+    };
+    world.kms.interfere = fail;
+    world.metastore.interfere = fail;
+    const { status, headers, body } = await openDoor({ world })(sampleEvent('api-ready-iam'));
+    expect([status, body['code'], headers['content-type']]).toEqual([503, 'NotReady', 'application/problem+json']);
+    expect(body['detail']).toContain(`${code}. Why it failed.`);
+    expect(headers['retry-after']).toBe(String(body['retryAfterSeconds']));
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({ message: 'request failed', code: 'NotReady', reasons: ['Why it failed.'] }),
+    );
+  });
 
   it('returns 503 and no internal text if the check fails unexpectedly', async () => {
     world.kms.interfere = () => {

@@ -13,7 +13,7 @@ const event = JSON.parse(
 
 afterEach(() => vi.restoreAllMocks());
 
-/** A door whose fake maintenance run ends in the given way. */
+/** Makes a door whose fake maintenance run ends in the given way. */
 function doorTo(run: ScheduleDoorOptions['maintenance']['run']): () => Promise<MaintenanceReport> {
   const telemetry = createMaintenanceTelemetry('svc');
   const handler = scheduleDoor({ maintenance: { run } as never, telemetry, deadlineMarginMs: 500 });

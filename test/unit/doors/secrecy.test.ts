@@ -131,7 +131,7 @@ it('no log line, metric or error contains any part of a payload, a body, a conte
       kms.clearFaults();
     }
   }
-  // A server that takes the place of DynamoDB and echoes each request.
+  // A server that takes DynamoDB's place and echoes each request.
   const noDynamoDb = await coldFunction(kms.endpoint);
   answers.push(await noDynamoDb(request('encrypt', { plaintext: PAYLOAD })));
 

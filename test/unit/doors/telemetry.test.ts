@@ -33,7 +33,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** The metric lines so far. Each has the values of its metrics, and its dimensions. */
+/** The metric lines so far. Each has its metrics' values and its dimensions. */
 function metrics(): Record<string, unknown>[] {
   return output
     .lines()
@@ -424,7 +424,7 @@ describe('a System Key after maintenance', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('is logged with the next key, or with the reason why that could not be created', () => {
+  it('is logged with the next key, or with the reason why the next key could not be created', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
@@ -470,11 +470,11 @@ describe('the log line of a failure', () => {
   });
 
   it.for([
-    ['KmsMisconfigured', 'ERROR'],
-    ['Internal', 'ERROR'],
-    ['KmsUnavailable', 'WARN'],
-    ['DeadlineExceeded', 'WARN'],
-  ] as const)('has the level ERROR unless the failure is transient: %s', ([code, level]) => {
+    ['ERROR', 'KmsMisconfigured'],
+    ['ERROR', 'Internal'],
+    ['WARN', 'KmsUnavailable'],
+    ['WARN', 'DeadlineExceeded'],
+  ] as const)('has the level %s if the error code is %s', ([level, code]) => {
     telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code, error: new KeyfoldError(code, 'why') }], []);
     expect(logged()).toMatchObject([{ level }]);
   });
@@ -543,13 +543,13 @@ describe('failed items of a batch', () => {
     expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
   });
 
-  it('are logged as errors if the service caused one of the failures, like failed single requests', () => {
+  it('are logged as errors, like failed single requests, if the service caused one of the failures', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
 });
 
-it('a System Key that cannot be preloaded is logged as a warning, and does not count as a failed request', () => {
+it('a System Key that cannot be preloaded is logged as a warning, and is not counted as a failed request', () => {
   telemetry.preloadFailed(THROTTLED);
   telemetry.flush();
   const reasons = ['us-west-2: throttled'];

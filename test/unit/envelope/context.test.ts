@@ -20,7 +20,7 @@ function open(options: Partial<SessionFactoryOptions> = {}, world = new FakeDepe
   return world.process(options).session('tenant-1');
 }
 
-/** Every way in which someone without a key may edit the proof of a record. */
+/** Every way in which an attacker without a key may edit a record's proof. */
 const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecord) => DataRowRecord>> = {
   'its proof stripped': ({ key, data }) => ({ key, data }),
   'the proof of another record': (record, { proof }) => ({ ...record, proof }),
@@ -64,14 +64,14 @@ describe('a session with a context', () => {
     expect(await codeOf(session.withContext(context as typeof HOME).decrypt(record))).toBe('RecordUnreadable');
   });
 
-  it.for([{ form: 'json' }, { path: "$['a']" }] as const)(
-    'refuses a record that is bound to another place than %o',
-    async (place) => {
-      const session = open();
-      const record = await session.withContext(HOME).encrypt(SECRET);
-      expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
-    },
-  );
+  it.for([
+    ['another form', { form: 'json' }],
+    ['another path', { path: "$['a']" }],
+  ] as const)('refuses a record that is bound to %s', async ([, place]) => {
+    const session = open();
+    const record = await session.withContext(HOME).encrypt(SECRET);
+    expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
+  });
 
   it.for(Object.keys(EDITS))('refuses a record with %s', async (name) => {
     const session = open();
@@ -162,7 +162,7 @@ describe('requireContext', () => {
     ['seal', 'ContextRequired', 'ok'],
     ['always', 'ContextRequired', 'ContextRequired'],
   ] as const)(
-    'set to "%s" makes encrypt without a context end with "%s", and decrypt with "%s"',
+    'set to "%s" makes encrypt without a context return "%s", and decrypt "%s"',
     async ([requireContext, sealing, opening]) => {
       const world = new FakeDependencies();
       const record = await open({}, world).encrypt(SECRET);

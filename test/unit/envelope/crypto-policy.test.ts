@@ -55,22 +55,27 @@ describe('cryptoPolicy', () => {
   });
 
   it.for([
-    { expireAfterMs: Number.NaN },
-    { revokeCheckIntervalMs: Infinity },
-    { maxSystemKeys: 0 },
-    { staleGraceMs: -1 },
-    { flightTimeoutMs: 1.5 },
-  ])('rejects %j, because it is not a positive whole number', (changes) => {
+    ['NaN', { expireAfterMs: Number.NaN }],
+    ['Infinity', { revokeCheckIntervalMs: Infinity }],
+    ['zero', { maxSystemKeys: 0 }],
+    ['a negative number', { staleGraceMs: -1 }],
+    ['a number with a fraction', { flightTimeoutMs: 1.5 }],
+  ] as const)('rejects %s as an option that must be a positive whole number', ([, changes]) => {
     const [name] = Object.keys(changes);
     expect(() => cryptoPolicy(changes as never)).toThrow(`${name} must be a positive whole number`);
   });
 
-  it.for([{ expireAfterMs: '5' }, { maxIntermediateKeys: null }, { wearsOut: true }, { expireAfter: 5 }, null, [], 5])(
-    'throws a TypeError for %j',
-    (changes) => {
-      expect(() => cryptoPolicy(changes as never)).toThrow(TypeError);
-    },
-  );
+  it.for([
+    ['a number as text', { expireAfterMs: '5' }],
+    ['null as a number', { maxIntermediateKeys: null }],
+    ['a boolean as a function', { wearsOut: true }],
+    ['an unknown option', { expireAfter: 5 }],
+    ['null as the options', null],
+    ['an array as the options', []],
+    ['a number as the options', 5],
+  ] as const)('throws a TypeError for %s', ([, changes]) => {
+    expect(() => cryptoPolicy(changes as never)).toThrow(TypeError);
+  });
 
   it('accepts at most 2^32 messages per Data Row Key', () => {
     expect(cryptoPolicy({ dataRowKeyMaxMessages: 2 ** 32 }).dataRowKeyMaxMessages).toBe(2 ** 32);
@@ -84,13 +89,15 @@ describe('cryptoPolicy', () => {
     );
   });
 
-  it.for([async () => false, () => 'no', () => 0, () => undefined])(
-    'rejects a result of wearsOut that is not a boolean: %s',
-    (wearsOut) => {
-      const policy = cryptoPolicy({ wearsOut: wearsOut as never });
-      expect(policy.wearsOut).toThrow('The answer of policy.wearsOut must be a boolean');
-    },
-  );
+  it.for<[string, () => unknown]>([
+    ['a promise', async () => false],
+    ['a string', () => 'no'],
+    ['a number', () => 0],
+    ['undefined', () => undefined],
+  ])('rejects %s as the result of wearsOut', ([, wearsOut]) => {
+    const policy = cryptoPolicy({ wearsOut: wearsOut as never });
+    expect(policy.wearsOut).toThrow('The answer of policy.wearsOut must be a boolean');
+  });
 
   it.for([true, false])('accepts %s as the result of wearsOut', (answer) => {
     expect(cryptoPolicy({ wearsOut: () => answer }).wearsOut()).toBe(answer);

@@ -90,7 +90,7 @@ describe('a marked partition', () => {
     }
   });
 
-  it('fails with PartitionErased for encrypt even if a key is stored after the tombstone', async () => {
+  it('fails with PartitionErased for encrypt even if a key was stored after the tombstone', async () => {
     const { parent, encryptedKey } = keyRow();
     world.clock.advance(MINUTE_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as EnvelopeKeyRecord['created'];
@@ -156,7 +156,7 @@ describe('an erased partition', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('fails with PartitionErased if a record names the tombstone as its key', async () => {
+  it('fails with PartitionErased if a record says that the tombstone is its key', async () => {
     const parent = { ...record.key.parent, created: TOMBSTONE_CREATED };
     expect((await answers({ ...record, key: { ...record.key, parent } }))[1]).toBe('PartitionErased');
   });
@@ -251,7 +251,7 @@ describe('a mark without a valid proof', () => {
     'an absent System Key': (mark) => ({ parent: { id: '_SK_svc_prod' as never, created: mark.at } }),
   };
 
-  it.for(Object.keys(FORGERIES))('does not count as a tombstone: %s', async (name) => {
+  it.for(Object.keys(FORGERIES))('does not count as a tombstone if it has %s', async (name) => {
     await begin();
     const { erased } = tombstone();
     const { parent, encryptedKey, proof, id, created } = keyRow();

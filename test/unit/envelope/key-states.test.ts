@@ -129,7 +129,7 @@ it('the tables for encrypt and decrypt have one row for each of the 81 states', 
 });
 
 describe('a session with cached and stored keys', () => {
-  it.for(ENCRYPT)('encrypts, in the state %s, under: %s', async ([state, sealed, calls]) => {
+  it.for(ENCRYPT)('in the state %s, encrypts under %s', async ([state, sealed, calls]) => {
     const process = await inState(state);
     const made = await process.session('tenant').encrypt(Buffer.from('new'));
     expect(world.log.take()).toEqual(calls);
@@ -139,7 +139,7 @@ describe('a session with cached and stored keys', () => {
 });
 
 describe('a session with cached and stored keys', () => {
-  it.for(DECRYPT)('ends a decrypt, in the state %s, with: %s', async ([state, outcome, calls]) => {
+  it.for(DECRYPT)('in the state %s, ends a decrypt with %s', async ([state, outcome, calls]) => {
     const process = await inState(state);
     const work = process.session('tenant').decrypt(record);
     expect(outcome === 'opens' ? String(await work) : await codeOf(work)).toBe(

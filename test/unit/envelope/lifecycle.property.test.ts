@@ -36,7 +36,7 @@ const MAX_CORRECTION_MS = 1000;
 class Run {
   readonly world = new FakeDependencies();
   readonly records: { partition: string; payload: Buffer; record: DataRowRecord }[] = [];
-  /** How far the clock is ahead of the true time. A step of the clock changes this; the true time only advances. */
+  /** How far the clock is ahead of the true time. A clock step changes this value. The true time only advances. */
   clockAheadMs = 0;
   /** The sum of the backward steps that are too small for Keyfold to notice. */
   correctedMs = 0;
@@ -125,15 +125,15 @@ class Run {
 }
 
 /**
- * Checks an encrypt that failed. A key that follows one at its usage limit is dated later, but at most a minute ahead.
- * If many keys in a row reach the limit, no free date is left.
+ * Checks an encrypt that failed. When a key reaches its usage limit, its successor is dated later, but at most a minute
+ * ahead. If many keys in a row reach the limit, no free date is left.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;
   expect(error).toMatchObject({ code: 'MetastoreUnavailable', message: expect.stringContaining('No usable key') });
 }
 
-/** Performs a step, and returns the record that it makes, if any. */
+/** Performs a step. Returns the record that the step makes, if any. */
 async function seal(run: Run, next: Step): Promise<void> {
   if (next.do === 'encrypt') await run.encrypt(next.partition);
   if (next.do === 'wear out') await run.encrypt('a');

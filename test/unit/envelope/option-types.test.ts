@@ -244,7 +244,10 @@ describe('a session', () => {
     await service.session('q').encrypt(Buffer.from('x'));
     const [other] = await metastore.rows(service.session('q').keyId);
     Object.assign(metastore, { loadLatest: async () => other, loadRecent: undefined });
-    expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+    expect(await sealWith({ metastore })).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: expect.stringContaining('metastore.loadLatest has returned the record of another key') as string,
+    });
   });
 });
 

@@ -392,7 +392,7 @@ function takeDown(code: 'MetastoreUnavailable' | 'KeyRowUnreadable' = 'Metastore
   };
 }
 
-describe('a warm process, while the metastore is down,', () => {
+describe('a warm process during a metastore outage', () => {
   const stale: string[] = [];
   let factory: SessionFactory;
   let session: Session;

@@ -297,17 +297,17 @@ async function strangersWrap(): Promise<{ arn: string; encryptedKek: string; enc
 
 describe('the AwsKms constructor', () => {
   it.for([
-    [{ keys: { [WEST]: 'alias/keyfold' } }, 'the KMS key of us-west-2 is neither a key ARN nor an alias ARN'],
-    [{ preferredRegion: 'eu-west-1' }, 'the preferred region eu-west-1 has no KMS key'],
-    [{ timeouts: { requestTimeoutMs: 0 } }, 'requestTimeoutMs must be a positive whole number'],
-    [{ timeouts: { connectionTimeoutMs: 1.5 } }, 'connectionTimeoutMs must be a positive whole number'],
-    [{ timeouts: { requestTimeoutMs: 2 ** 31 } }, 'requestTimeoutMs must not be more than 2147483647'],
-    [{ timeouts: { connectionTimeoutMs: 2 ** 31 } }, 'connectionTimeoutMs must not be more than 2147483647'],
-    [{ endpoint: 'localhost:4566' }, 'endpoint is not a URL'],
-    [{ endpoint: 'http://127.0.0.1 ' }, 'endpoint is not a URL'],
-    [{ endpoint: 'http://127.0.0.1/?a' }, 'endpoint has a query, a fragment or credentials'],
-    [{ failover: { minimumWrappedRegions: 3 } }, 'minimumWrappedRegions is 3 and there are 2 regions'],
-  ] as const)('refuses %j', ([change, fault]) => {
+    ['the KMS key of us-west-2 is neither a key ARN nor an alias ARN', { keys: { [WEST]: 'alias/keyfold' } }],
+    ['the preferred region eu-west-1 has no KMS key', { preferredRegion: 'eu-west-1' }],
+    ['requestTimeoutMs must be a positive whole number', { timeouts: { requestTimeoutMs: 0 } }],
+    ['connectionTimeoutMs must be a positive whole number', { timeouts: { connectionTimeoutMs: 1.5 } }],
+    ['requestTimeoutMs must not be more than 2147483647', { timeouts: { requestTimeoutMs: 2 ** 31 } }],
+    ['connectionTimeoutMs must not be more than 2147483647', { timeouts: { connectionTimeoutMs: 2 ** 31 } }],
+    ['endpoint is not a URL', { endpoint: 'localhost:4566' }],
+    ['endpoint is not a URL', { endpoint: 'http://127.0.0.1 ' }],
+    ['endpoint has a query, a fragment or credentials', { endpoint: 'http://127.0.0.1/?a' }],
+    ['minimumWrappedRegions is 3 and there are 2 regions', { failover: { minimumWrappedRegions: 3 } }],
+  ] as const)('throws the error "%s"', ([fault, change]) => {
     expect(() => open(change as Partial<AwsKmsOptions>)).toThrow(fault);
   });
 
@@ -316,7 +316,11 @@ describe('the AwsKms constructor', () => {
   });
 });
 
-it.for([null, 5, {}])('AwsKms refuses the dependencies %j with a TypeError that names them', (dependencies) => {
+it.for([
+  ['null', null],
+  ['a number', 5],
+  ['an empty object', {}],
+] as const)('AwsKms throws a TypeError that names the dependencies if they are %s', ([, dependencies]) => {
   const options = { keys: { [WEST]: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' }, preferredRegion: WEST };
   expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
 });

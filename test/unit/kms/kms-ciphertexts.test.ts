@@ -34,9 +34,13 @@ describe('KmsCiphertexts', () => {
     });
   });
 
-  it.for([{}, { Plaintext: '' }, { Plaintext: null }])(
-    'fails with KmsUnavailable for the response %j, so that no row loses its data',
-    async (body) => {
+  it.for([
+    ['no', {}],
+    ['an empty', { Plaintext: '' }],
+    ['a null', { Plaintext: null }],
+  ] as const)(
+    'fails with KmsUnavailable for a response with %s plaintext, so that no row loses its data',
+    async ([, body]) => {
       const error = await errorOf(open(answer(body)));
       const message = expect.stringContaining('IncompleteAnswer') as string;
       expect(error).toMatchObject({ code: 'KmsUnavailable', message });

@@ -70,6 +70,7 @@ it.for([
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
     faultClass: 'unavailable',
+    action,
     errorName: 'IncompleteAnswer',
   });
 });

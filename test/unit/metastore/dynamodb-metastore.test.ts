@@ -169,15 +169,15 @@ it.for([
 });
 
 it.for([
-  [{ tableName: 'ab' }, 'tableName is neither the name nor the ARN of a DynamoDB table'],
-  [{ tableName: 'Keys\n' }, 'tableName is neither the name nor the ARN of a DynamoDB table'],
-  [{ region: '' }, 'region is not the name of an AWS region'],
-  [{ region: 'us west' }, 'region is not the name of an AWS region'],
-  [{ endpoint: '127.0.0.1:8000' }, 'endpoint is not a URL'],
-  [{ endpoint: 'http://127.0.0.1:8000/#x' }, 'endpoint has a query, a fragment or credentials'],
-  [{ connectionTimeoutMs: 2 ** 31 }, 'connectionTimeoutMs must not be more than 2147483647'],
-  [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than 2147483647'],
-] as const)('DynamoDbMetastore refuses the options %j', ([options, fault]) => {
+  ['tableName is neither the name nor the ARN of a DynamoDB table', { tableName: 'ab' }],
+  ['tableName is neither the name nor the ARN of a DynamoDB table', { tableName: 'Keys\n' }],
+  ['region is not the name of an AWS region', { region: '' }],
+  ['region is not the name of an AWS region', { region: 'us west' }],
+  ['endpoint is not a URL', { endpoint: '127.0.0.1:8000' }],
+  ['endpoint has a query, a fragment or credentials', { endpoint: 'http://127.0.0.1:8000/#x' }],
+  ['connectionTimeoutMs must not be more than 2147483647', { connectionTimeoutMs: 2 ** 31 }],
+  ['requestTimeoutMs must not be more than 2147483647', { requestTimeoutMs: 2 ** 31 }],
+] as const)('DynamoDbMetastore throws the error "%s"', ([fault, options]) => {
   expect(() => new DynamoDbMetastore(options)).toThrow(fault);
 });
 
@@ -260,11 +260,10 @@ it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not respo
   expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'NoAnswerInTime' } });
 });
 
-it.for([{ requestTimeoutMs: 0 }, { connectionTimeoutMs: -1 }, { requestTimeoutMs: 1.5 }])(
-  'the DynamoDbMetastore constructor refuses the timeouts %j',
-  (timeouts) => {
-    expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow(
-      'must be a positive whole number',
-    );
-  },
-);
+it.for([
+  ['zero', { requestTimeoutMs: 0 }],
+  ['a negative number', { connectionTimeoutMs: -1 }],
+  ['a number with a fraction', { requestTimeoutMs: 1.5 }],
+] as const)('the DynamoDbMetastore constructor refuses %s as a timeout', ([, timeouts]) => {
+  expect(() => new DynamoDbMetastore({ region: 'us-west-2', ...timeouts })).toThrow('must be a positive whole number');
+});

@@ -91,7 +91,7 @@ function departsFromTheRfc(text: string): boolean {
   return /\.[^.[\]'"\s]*-|:\s*-?\d+(?:\s+-?|-)\d|\\u00[01]/.test(text) || !text.isWellFormed();
 }
 
-describe('parseJsonPath, on generated texts without filters,', () => {
+describe('parseJsonPath on generated texts without filters', () => {
   it('accepts the texts that another implementation accepts, and parses them to the same segments', () => {
     let accepted = 0;
     fc.assert(

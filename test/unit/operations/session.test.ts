@@ -136,6 +136,12 @@ describe('the field methods of a session', () => {
     });
   });
 
+  it('keep the sign of -0', async () => {
+    const document = { a: -0, b: [-0, 0] };
+    const written = await encryptFields(session, { document, fields: ['$.a', '$.b'] });
+    expect(await decryptFields(session, { document: written, all: true })).toStrictEqual(document);
+  });
+
   it.for([[{ card: Number.NaN }], [{ card: new Map() }], [[undefined]]])(
     'refuse a document with a value that JSON would lose (case %#)',
     async ([document]) => {

@@ -75,7 +75,10 @@ describe('a Data Row Record', () => {
     expect((thrown as KeyfoldError).message).not.toMatch('CANARY');
   });
 
-  it.for(['{"CANARY"', '{,"Data":"CANARYAA"}'])('is not quoted in the error if it is not JSON: %s', (text) => {
+  it.for([
+    ['ends too early', '{"CANARY"'],
+    ['has a comma in the wrong place', '{,"Data":"CANARYAA"}'],
+  ] as const)('is not quoted in the error if its JSON %s', ([, text]) => {
     expect(() => decodeDataRowRecord(text)).toThrow(/^The record is not JSON\.$/);
   });
 

@@ -202,15 +202,15 @@ describe("a product whose name begins with another product's name", () => {
 
 describe('KeyNaming', () => {
   it.for([
-    [{ service: 'a_b' }, 'the service holds an underscore'],
-    [{ product: 'c_d' }, 'the product holds an underscore'],
-    [{ product: 'us-east-1' }, 'the product is shaped like a region'],
-    [{ service: '' }, 'the service must be text'],
-    [{ product: 'a\nb' }, 'the product must be text'],
-    [{ service: 'a\ud800' }, 'the service must be text'],
-    [{ service: 's'.repeat(2048) }, 'the service and the product are too long'],
-    [{ regionSuffix: 'west' }, 'the region suffix is not the name of an AWS region'],
-  ] as const)('refuses the names %j', ([change, fault]) => {
+    ['the service holds an underscore', { service: 'a_b' }],
+    ['the product holds an underscore', { product: 'c_d' }],
+    ['the product is shaped like a region', { product: 'us-east-1' }],
+    ['the service must be text', { service: '' }],
+    ['the product must be text', { product: 'a\nb' }],
+    ['the service must be text', { service: 'a\ud800' }],
+    ['the service and the product are too long', { service: 's'.repeat(2048) }],
+    ['the region suffix is not the name of an AWS region', { regionSuffix: 'west' }],
+  ] as const)('throws the error "%s"', ([fault, change]) => {
     expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
   });
 

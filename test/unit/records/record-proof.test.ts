@@ -120,7 +120,12 @@ describe('bindingOf', () => {
     expect(() => bindingOf({ id: '1' }, { path: "$['\ud800']" })).toThrow('must be well-formed Unicode');
   });
 
-  it.for([{ form: 'text' }, { path: 7 }, { paths: '' }, 'json'])('refuses the place %o', (place) => {
+  it.for([
+    ['has an unknown form', { form: 'text' }],
+    ['has a number as its path', { path: 7 }],
+    ['has an unknown member', { paths: '' }],
+    ['is a string', 'json'],
+  ] as const)('refuses a place that %s', ([, place]) => {
     expect(() => bindingOf({ id: '1' }, place as never)).toThrow(TypeError);
   });
 });

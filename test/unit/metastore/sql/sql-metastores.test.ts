@@ -43,6 +43,13 @@ describe('the codec for key_record', () => {
     const row = { created: 120, text: encodeKeyRecord(FULL), ...changes };
     expect(readKeyRow(FULL.id, row)).toMatchObject({ unreadable: expect.stringContaining(reason) as string });
   });
+
+  it.for(['Created":120', 'Created":60', 'More":[1'])('refuses a number that JSON.parse would round: %s', (number) => {
+    const text = encodeKeyRecord(FULL).replace('{', '{"More":[1,1.5,"2.00000000000000000001"],');
+    expect(readKeyRow(FULL.id, { created: 120, text })).not.toHaveProperty('unreadable');
+    const rounded = text.replace(number, `${number}.00000000000000000001`);
+    expect(readKeyRow(FULL.id, { created: 120, text: rounded })).toHaveProperty('unreadable');
+  });
 });
 
 /** A driver error with these members. */
