@@ -44,24 +44,24 @@ describe('a Data Row Record', () => {
   });
 
   it.for([
-    ['the record', null],
-    ['the record', 'text'],
-    ['the record', [wire]],
-    ['Key', { ...wire, Key: undefined }],
-    ['Key', { Data: wire.Data, key: wire.Key }],
-    ['Key', { ...wire, Key: [] }],
-    ['Key.Created', { ...wire, Key: { ...wire.Key, Created: '1690000000' } }],
-    ['Key.Created', { ...wire, Key: { ...wire.Key, Created: 1.5 } }],
-    ['Key.Created', { ...wire, Key: { ...wire.Key, Created: 2 ** 53 } }],
-    ['Key.Key', { ...wire, Key: { ...wire.Key, Key: null } }],
-    ['Key.Key', { ...wire, Key: { ...wire.Key, Key: 'CANARY!' } }],
-    ['Key.ParentKeyMeta', { ...wire, Key: { ...wire.Key, ParentKeyMeta: null } }],
-    ['Key.ParentKeyMeta.KeyId', { ...wire, Key: { ...wire.Key, ParentKeyMeta: { Created: 1 } } }],
-    ['Key.ParentKeyMeta.Created', { ...wire, Key: { ...wire.Key, ParentKeyMeta: { KeyId: 'CANARY' } } }],
-    ['Data', { Key: wire.Key }],
-    ['Data', { ...wire, Data: 'CANARY' }],
-    ['Data', { ...wire, Data: ['c2VhbGVkIHBheWxvYWQh'] }],
-  ] as const)('is refused with an error that names %s but not its value: %j', ([name, value]) => {
+    ['the record', 'is null', null],
+    ['the record', 'is a string', 'text'],
+    ['the record', 'is an array', [wire]],
+    ['Key', 'is undefined', { ...wire, Key: undefined }],
+    ['Key', 'is absent', { Data: wire.Data, key: wire.Key }],
+    ['Key', 'is an array', { ...wire, Key: [] }],
+    ['Key.Created', 'is a string', { ...wire, Key: { ...wire.Key, Created: '1690000000' } }],
+    ['Key.Created', 'is not a whole number', { ...wire, Key: { ...wire.Key, Created: 1.5 } }],
+    ['Key.Created', 'is too large', { ...wire, Key: { ...wire.Key, Created: 2 ** 53 } }],
+    ['Key.Key', 'is null', { ...wire, Key: { ...wire.Key, Key: null } }],
+    ['Key.Key', 'is not base64', { ...wire, Key: { ...wire.Key, Key: 'CANARY!' } }],
+    ['Key.ParentKeyMeta', 'is null', { ...wire, Key: { ...wire.Key, ParentKeyMeta: null } }],
+    ['Key.ParentKeyMeta.KeyId', 'is absent', { ...wire, Key: { ...wire.Key, ParentKeyMeta: { Created: 1 } } }],
+    ['Key.ParentKeyMeta.Created', 'is absent', { ...wire, Key: { ...wire.Key, ParentKeyMeta: { KeyId: 'CANARY' } } }],
+    ['Data', 'is absent', { Key: wire.Key }],
+    ['Data', 'is not base64', { ...wire, Data: 'CANARY' }],
+    ['Data', 'is an array', { ...wire, Data: ['c2VhbGVkIHBheWxvYWQh'] }],
+  ] as const)('is refused if %s %s, with an error that names that part but not its value', ([name, , value]) => {
     let thrown: unknown;
     try {
       dataRowRecordFromValue(value);
@@ -91,26 +91,33 @@ describe('a Data Row Record', () => {
 });
 
 describe('decodeBase64', () => {
-  it.for(['', 'AA==', 'AAA=', 'AAAA', '+/+/', '//8='])('decodes the string %j', (text) => {
+  it.for([
+    ['an empty string', ''],
+    ['one byte', 'AA=='],
+    ['two bytes', 'AAA='],
+    ['three bytes', 'AAAA'],
+    ['the characters + and /', '+/+/'],
+    ['two bytes whose bits are all set', '//8='],
+  ] as const)('decodes %s', ([, text]) => {
     expect(decodeBase64(text)?.toString('base64')).toBe(text);
   });
 
   it.for([
-    'A',
-    'AA',
-    'AAA',
-    'AA=',
-    'AB==',
-    'AAB=',
-    'AA==AA==',
-    '-_-_',
-    'AAAA\n',
-    ' AAAA',
-    'AA\r\nAA',
-    'AAAA=',
-    '====',
-    'ÄAAA',
-  ])('refuses the string %j', (text) => {
+    ['one character', 'A'],
+    ['two characters without padding', 'AA'],
+    ['three characters without padding', 'AAA'],
+    ['two characters with only one padding character', 'AA='],
+    ['unused bits that are not zero before ==', 'AB=='],
+    ['unused bits that are not zero before =', 'AAB='],
+    ['padding before the end', 'AA==AA=='],
+    ['the characters - and _ of base64url', '-_-_'],
+    ['a line feed at the end', 'AAAA\n'],
+    ['a space at the start', ' AAAA'],
+    ['a line break in the middle', 'AA\r\nAA'],
+    ['padding after a complete group', 'AAAA='],
+    ['only padding', '===='],
+    ['a letter beyond ASCII', 'ÄAAA'],
+  ] as const)('refuses %s', ([, text]) => {
     expect(decodeBase64(text)).toBeUndefined();
   });
 });
@@ -126,6 +133,11 @@ it('KeyfoldError.retryable depends only on the code', () => {
   expect([...permanent, ...refused, ...broken].filter(isRetryable)).toEqual([]);
 });
 
-it.for(['toString', 'hasOwnProperty', 5, undefined])('the KeyfoldError constructor refuses the code %s', (code) => {
+it.for([
+  ['the name toString', 'toString'],
+  ['the name hasOwnProperty', 'hasOwnProperty'],
+  ['a number', 5],
+  ['undefined', undefined],
+] as const)('the KeyfoldError constructor refuses %s as the code', ([, code]) => {
   expect(() => new KeyfoldError(code as never, 'x')).toThrow('code must be an ErrorCode');
 });

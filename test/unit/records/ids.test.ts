@@ -31,29 +31,36 @@ describe('a partition', () => {
     expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
   });
 
-  it.for(['a\u0000b', 'a\nb', '\u0085', '\u202e', '\u2028', '\ufeff', '\ufffe', '\u{e0001}', '\x1b[2J'])(
-    'can have a name with control or format characters: %j',
-    (partition) => {
-      expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
-    },
-  );
+  it.for([
+    ['a null character', 'a\u0000b'],
+    ['a line feed', 'a\nb'],
+    ['the control character U+0085', '\u0085'],
+    ['the direction override U+202E', '\u202e'],
+    ['the line separator U+2028', '\u2028'],
+    ['the byte order mark U+FEFF', '\ufeff'],
+    ['the noncharacter U+FFFE', '\ufffe'],
+    ['the language tag U+E0001', '\u{e0001}'],
+    ['an escape sequence of a terminal', '\x1b[2J'],
+  ] as const)('can have a name with %s', ([, partition]) => {
+    expect(new KeyNaming(names).parsePartition(partition)).toBe(partition);
+  });
 
   it.for([
-    ['', 'is empty'],
-    ['a\ud800', 'is not well-formed Unicode'],
-    ['\udc00b', 'is not well-formed Unicode'],
-  ])('cannot have the name %j, because that name %s', ([partition = '', why = '']) => {
+    ['an empty name', '', 'is empty'],
+    ['a name that ends with a high surrogate', 'a\ud800', 'is not well-formed Unicode'],
+    ['a name that begins with a low surrogate', '\udc00b', 'is not well-formed Unicode'],
+  ] as const)('cannot have %s', ([, partition, why]) => {
     expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
   });
 
   it.for([
-    { names, letter: 'a' },
-    { names, letter: 'é' },
-    { names: regional, letter: 'a' },
-    { names: { ...regional, service: 'ü' }, letter: '\u{1f511}' },
-  ])(
-    'can have a name that makes the key ID 2,048 bytes long, but not a longer name: %j',
-    ({ names: owned, letter }) => {
+    ['letters of one byte', names, 'a'],
+    ['letters of two bytes', names, 'é'],
+    ['letters of one byte and the key ID has a region', regional, 'a'],
+    ['letters of four bytes and the key ID has a region', { ...regional, service: 'ü' }, '\u{1f511}'],
+  ] as const)(
+    'can have a name that makes the key ID 2,048 bytes long, but not a longer name, if the name has %s',
+    ([, owned, letter]) => {
       const naming = new KeyNaming(owned);
       const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
       const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
@@ -146,13 +153,13 @@ describe.for([
 
 describe('a record with a key ID that DynamoDB would refuse', () => {
   it.for([
-    `_us-${'a'.repeat(3000)}-1`,
-    `_us-${'a'.repeat(21)}-1`,
-    '_us-east-1_us-east-1',
-    '-us-west-2',
-    '_us-west-2\n',
-    '_us-\ud800-1',
-  ])('is unreadable before any row is read if the ID ends with %.20j', async (ending) => {
+    ['has a region of more than 3,000 characters', `_us-${'a'.repeat(3000)}-1`],
+    ['has a region with a part of 21 letters', `_us-${'a'.repeat(21)}-1`],
+    ['has two regions', '_us-east-1_us-east-1'],
+    ['has a hyphen before the region', '-us-west-2'],
+    ['ends with a line feed', '_us-west-2\n'],
+    ['contains half a surrogate pair', '_us-\ud800-1'],
+  ] as const)('is unreadable before any row is read if the ID %s', async ([, ending]) => {
     const world = new FakeDependencies();
     const session = world.process({ regionSuffix: 'us-west-2' }).session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -229,7 +236,9 @@ describe('KeyNaming', () => {
     const naming = new KeyNaming({ service: 'a_b', product: 'us-east-1', allowAmbiguousNames: true });
     expect(naming.systemKeyId).toBe('_SK_a_b_us-east-1');
   });
+});
 
+describe('isRegionName', () => {
   it.for([
     'us-east-1',
     'us-gov-west-1',
@@ -238,12 +247,12 @@ describe('KeyNaming', () => {
     'us-isob-east-1',
     'eusc-de-east-1',
     'mx-central-1',
-  ])('isRegionName accepts %s', (name) => {
+  ])('accepts %s', (name) => {
     expect(isRegionName(name)).toBe(true);
   });
 
   it.for([`us-${'a'.repeat(21)}-1`, 'shop', 'east-1', 'us-east', 'us_east_1', 'order-service', 'v2-api-1x'])(
-    'isRegionName refuses %s',
+    'refuses %s',
     (name) => {
       expect(isRegionName(name)).toBe(false);
     },
@@ -255,17 +264,17 @@ it('secondsOf cuts off the milliseconds of a time', () => {
   for (const nowMs of [Number.NaN, Infinity, 2 ** 64]) expect(() => secondsOf(nowMs)).toThrow(TypeError);
 });
 
-describe('a key id', () => {
+describe('a key ID', () => {
   it.for([
-    ['_SK_svc_prod', 'system', undefined],
-    ['_SK_svc_prod_us-east-1', 'system', 'us-east-1'],
-    ['_SK_svc_us-east-1', 'system', undefined],
-    ['_IK_p_svc_prod', 'intermediate', undefined],
-    ['_IK_p_svc_prod_us-gov-west-1', 'intermediate', 'us-gov-west-1'],
-    ['_IK_p_svc_us-east-1', 'intermediate', undefined],
-    ['_IK_us-east-1_svc_prod', 'intermediate', undefined],
-    ['__asherah_internal_config_drift_guard_v1__:svc', undefined, undefined],
-  ] as const)('%s has the kind %s and the region %s', ([id, kind, region]) => {
+    ['_SK_svc_prod', 'a System Key without a region', 'system', undefined],
+    ['_SK_svc_prod_us-east-1', 'a System Key of us-east-1', 'system', 'us-east-1'],
+    ['_SK_svc_us-east-1', 'a System Key without a region', 'system', undefined],
+    ['_IK_p_svc_prod', 'an Intermediate Key without a region', 'intermediate', undefined],
+    ['_IK_p_svc_prod_us-gov-west-1', 'an Intermediate Key of us-gov-west-1', 'intermediate', 'us-gov-west-1'],
+    ['_IK_p_svc_us-east-1', 'an Intermediate Key without a region', 'intermediate', undefined],
+    ['_IK_us-east-1_svc_prod', 'an Intermediate Key without a region', 'intermediate', undefined],
+    ['__asherah_internal_config_drift_guard_v1__:svc', 'no key', undefined, undefined],
+  ] as const)('such as %s belongs to %s', ([id, , kind, region]) => {
     expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
   });
 

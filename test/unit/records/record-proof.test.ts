@@ -106,7 +106,14 @@ describe('bindingOf', () => {
     expect(bindingOf(Object.fromEntries(names.map((name) => [name, 'v'.repeat(1024)])))).toBeInstanceOf(Buffer);
   });
 
-  it.for([undefined, null, 'id=1', ['id'], new Map([['id', '1']]), 7])('refuses the context %o', (context) => {
+  it.for([
+    ['undefined', undefined],
+    ['null', null],
+    ['a string', 'id=1'],
+    ['an array', ['id']],
+    ['a Map', new Map([['id', '1']])],
+    ['a number', 7],
+  ] as const)('refuses %s as the context', ([, context]) => {
     expect(() => bindingOf(context as never)).toThrow(
       new TypeError(`context must be an object, not ${kind(context)}.`),
     );

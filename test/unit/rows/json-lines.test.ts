@@ -64,11 +64,11 @@ function long(name: string): string {
 
 describe('JsonLinesRows', () => {
   it.for([
-    ['{"r":"old"}\n', '{"r":"new"}\n'],
-    ['{"r":"old"}', '{"r":"new"}'],
-    ['{"r":"old"}\r\n{"r":"old"}\r\n', '{"r":"new"}\r\n{"r":"new"}\r\n'],
-    ['\ufeff \t{"r":"old"} \n\n', '\ufeff \t{"r":"new"} \n\n'],
-  ] as const)('keeps the white space and line feeds around %j', async ([before, after]) => {
+    ['a line feed after the last line', '{"r":"old"}\n', '{"r":"new"}\n'],
+    ['a last line without a line feed', '{"r":"old"}', '{"r":"new"}'],
+    ['the carriage returns before line feeds', '{"r":"old"}\r\n{"r":"old"}\r\n', '{"r":"new"}\r\n{"r":"new"}\r\n'],
+    ['a byte order mark, white space and an empty line', '\ufeff \t{"r":"old"} \n\n', '\ufeff \t{"r":"new"} \n\n'],
+  ] as const)('keeps %s', async ([, before, after]) => {
     expect((await replaced(before)).text).toBe(after);
   });
 
