@@ -26,7 +26,10 @@ async function sealed(operator: Operator, request: Answer, document: unknown = O
 }
 
 describe('encrypt and decrypt with a context', () => {
-  it.for([undefined, 'compact'])('succeed only if both use the same context, in the format %s', async (format) => {
+  it.for([
+    ['the default', undefined],
+    ['the compact', 'compact'],
+  ] as const)('succeed only if both use the same context, in %s format', async ([, format]) => {
     const { answer, ask } = operate();
     const { record } = await answer('encrypt', { plaintext: 'aGk=', context: HOME, ...(format && { format }) });
     expect(await answer('decrypt', { record, context: HOME })).toEqual({ plaintext: 'aGk=' });
@@ -36,19 +39,27 @@ describe('encrypt and decrypt with a context', () => {
     expect(await answer('decrypt', { record: moved['record'], context: HOME })).toEqual({ plaintext: 'aGk=' });
   });
 
-  it.for([null, [], ['a'], 'id=1', 7, { id: 1 }, { id: null }, {}, { '': 'x' }, { id: 'x'.repeat(1025) }])(
-    'refuse the context %j',
-    async (context) => {
-      const world = new FakeDependencies();
-      const { ask } = operate(world.process());
-      const error = await errorOf(ask('encrypt', { plaintext: 'aGk=', context }));
-      expect(error).toMatchObject({
-        code: 'InvalidRequest',
-        message: expect.stringMatching(/^context must/) as string,
-      });
-      expect(world.log.take()).toEqual([]);
-    },
-  );
+  it.for([
+    ['null', null],
+    ['an empty array', []],
+    ['an array', ['a']],
+    ['a string', 'id=1'],
+    ['a number', 7],
+    ['an object with a number as a value', { id: 1 }],
+    ['an object with null as a value', { id: null }],
+    ['an object without entries', {}],
+    ['an object with an empty name', { '': 'x' }],
+    ['an object with a value of 1,025 bytes', { id: 'x'.repeat(1025) }],
+  ] as const)('refuse %s as the context', async ([, context]) => {
+    const world = new FakeDependencies();
+    const { ask } = operate(world.process());
+    const error = await errorOf(ask('encrypt', { plaintext: 'aGk=', context }));
+    expect(error).toMatchObject({
+      code: 'InvalidRequest',
+      message: expect.stringMatching(/^context must/) as string,
+    });
+    expect(world.log.take()).toEqual([]);
+  });
 
   it('bind each item of a batch to its own context', async () => {
     const { answer, itemFailures } = operate();
@@ -165,12 +176,12 @@ describe('the fields of a document with a context', () => {
   });
 
   it.for([
-    ['7', '7.0'],
-    ['7', '70e-1'],
-    ['true', 'true'],
-    ['"\u00e9"', String.raw`"\u00e9"`],
-    ['-0', '0'],
-  ])('have the same context for the values %s and %s', async ([one, other]) => {
+    ['the integer 7', '7', 'the decimal 7.0', '7.0'],
+    ['the integer 7', '7', 'the number 70e-1', '70e-1'],
+    ['the value true', 'true', 'the same value again', 'true'],
+    ['the letter é', '"\u00e9"', 'its JSON escape', String.raw`"\u00e9"`],
+    ['the number -0', '-0', 'the number 0', '0'],
+  ] as const)('have the same context for $0 and $2', async ([, one, , other]) => {
     const operator = operate();
     const request = { fields: ['$.s'], contextFrom: { id: '$.id' } };
     const text = `{"id":${one},"s":1}`;
@@ -181,20 +192,20 @@ describe('the fields of a document with a context', () => {
   });
 
   it.for([
-    ['a path that selects nothing', { id: '$.nothing' }],
-    ['a path that selects two values', { id: '$.items[*].line' }],
-    ['a value that is encrypted', { id: '$.items[0].ssn' }],
-    ['an object', { id: '$.items[0]' }],
-    ['null', { id: '$.none' }],
-    ['a number that is not an integer', { id: '$.half' }],
-    ['a number beyond the safe integers', { id: '$.big' }],
-    ['a compact record', { id: '$.sealed' }],
-    ['a malformed path', { id: '$.[' }],
-    ['a path with a filter', { id: '$.items[?@.ssn == 1].line' }],
-    ['no path', { id: 7 }],
-    ['no entries', {}],
-    ['a name that is also in context', { table: '$.id' }],
-  ])('are not encrypted if contextFrom has %s', async ([, contextFrom]) => {
+    ['has a path that selects nothing', { id: '$.nothing' }],
+    ['has a path that selects two values', { id: '$.items[*].line' }],
+    ['selects a value that is encrypted', { id: '$.items[0].ssn' }],
+    ['selects an object', { id: '$.items[0]' }],
+    ['selects null', { id: '$.none' }],
+    ['selects a number that is not an integer', { id: '$.half' }],
+    ['selects a number beyond the safe integers', { id: '$.big' }],
+    ['selects a compact record', { id: '$.sealed' }],
+    ['has a malformed path', { id: '$.[' }],
+    ['has a path with a filter', { id: '$.items[?@.ssn == 1].line' }],
+    ['has a number instead of a path', { id: 7 }],
+    ['has no entries', {}],
+    ['has a name that is also in context', { table: '$.id' }],
+  ])('are not encrypted if contextFrom %s', async ([, contextFrom]) => {
     const { ask } = operate();
     const document = `{"id":1,"none":null,"half":0.5,"big":9007199254740993,"sealed":"kf1j.x",${JSON.stringify(ORDER).slice(1)}`;
     const asked = JSON.stringify({ fields: SSNS, contextFrom, context: { table: 't' } });
@@ -295,20 +306,20 @@ describe('skipSealed', () => {
     expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
   });
 
-  it.for([{}, { context: HOME }])(
-    'encrypts a string that only looks like a record (request with %j)',
-    async (request) => {
-      const world = new FakeDependencies();
-      const operator = operate(world.process());
-      const stranger = operate();
-      for (const before of [{}, { context: HOME }]) {
-        const document = await sealOnce(stranger, before);
-        const again = await sealOnce(operator, { document, ...request, skipSealed: true });
-        const opened = await operator.answer('decrypt-fields', { document: again, fields: ['$.s'], ...request });
-        expect(opened['document']).toEqual(document);
-      }
-    },
-  );
+  it.for([
+    ['has no context', {}],
+    ['has a context', { context: HOME }],
+  ] as const)('encrypts a string that only looks like a record if the request %s', async ([, request]) => {
+    const world = new FakeDependencies();
+    const operator = operate(world.process());
+    const stranger = operate();
+    for (const before of [{}, { context: HOME }]) {
+      const document = await sealOnce(stranger, before);
+      const again = await sealOnce(operator, { document, ...request, skipSealed: true });
+      const opened = await operator.answer('decrypt-fields', { document: again, fields: ['$.s'], ...request });
+      expect(opened['document']).toEqual(document);
+    }
+  });
 });
 
 describe('exactInteger', () => {

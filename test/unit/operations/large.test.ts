@@ -7,9 +7,12 @@ import { FakeDependencies } from '../../support/fakes.ts';
 import { operate } from '../../support/operations.ts';
 
 const PLAINTEXT = Buffer.alloc(40_000, 'a payload of some length ').toString('base64');
-const FORMS = [{}, { format: 'compact' }];
+const FORMS = [
+  ['the default', {}],
+  ['the compact', { format: 'compact' }],
+] as const;
 
-it.for(FORMS)('encrypt, rewrap and decrypt process a large payload with the options %o', async (form) => {
+it.for(FORMS)('encrypt, rewrap and decrypt process a large payload in %s format', async ([, form]) => {
   const world = new FakeDependencies();
   const { answer } = operate(world.process());
   const { record } = await answer('encrypt', { plaintext: PLAINTEXT, ...form });
@@ -46,9 +49,12 @@ it('operations free the memory of large payloads before they return', async () =
   expect(sizes).toEqual({ sealedToJson: 0, sealed: 0, record: 0, moved: 0, opened: 0, plaintext: 0 });
 });
 
-it.for([false, true])(
-  'batches process large payloads even if an item is malformed (shareDataRowKey: %s)',
-  async (shareDataRowKey) => {
+it.for([
+  ['its own Data Row Key', false],
+  ['a shared Data Row Key', true],
+] as const)(
+  'batches in which each item has %s process large payloads even if an item is malformed',
+  async ([, shareDataRowKey]) => {
     const { answer } = operate(new FakeDependencies().process());
     const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];
     const sealed = (await answer('encrypt-batch', { items, shareDataRowKey }))['results'] as { record: unknown }[];

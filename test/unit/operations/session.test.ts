@@ -23,16 +23,24 @@ async function sealed(): Promise<DataRowRecord[]> {
 }
 
 describe('Session.encryptText', () => {
-  it.for(['', 'héllo', '\ufeffmark', '𝄞 \u0000', 'x'.repeat(100_000)])(
-    'returns a compact record that decryptText and the API decrypt to the same text (case %#)',
-    async (text) => {
-      const record = await session.encryptText(text);
-      expect(record).toMatch(/^kf1\.[\w-]+$/);
-      expect(await session.decryptText(record)).toBe(text);
-    },
-  );
+  it.for([
+    ['an empty text', ''],
+    ['letters beyond ASCII', 'héllo'],
+    ['a byte order mark', '\ufeffmark'],
+    ['a surrogate pair and a null character', '𝄞 \u0000'],
+    ['100,000 characters', 'x'.repeat(100_000)],
+  ] as const)('returns a compact record that decryptText decrypts to the same text, for %s', async ([, text]) => {
+    const record = await session.encryptText(text);
+    expect(record).toMatch(/^kf1\.[\w-]+$/);
+    expect(await session.decryptText(record)).toBe(text);
+  });
 
-  it.for([5, undefined, new Uint8Array(2), Object('x')])('refuses %s with a TypeError that names it', async (text) => {
+  it.for([
+    ['a number', 5],
+    ['undefined', undefined],
+    ['a Uint8Array', new Uint8Array(2)],
+    ['a String object', Object('x')],
+  ] as const)('refuses %s with a TypeError about the text', async ([, text]) => {
     const error = await errorOf(session.encryptText(text as never));
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toMatch(/^text must be /);
@@ -142,13 +150,14 @@ describe('the field methods of a session', () => {
     expect(await decryptFields(session, { document: written, all: true })).toStrictEqual(document);
   });
 
-  it.for([[{ card: Number.NaN }], [{ card: new Map() }], [[undefined]]])(
-    'refuse a document with a value that JSON would lose (case %#)',
-    async ([document]) => {
-      const error = await errorOf(encryptFields(session, { document, fields: ['$.*'] }));
-      expect(error).toEqual(new TypeError('request.document has no JSON form.'));
-    },
-  );
+  it.for([
+    ['NaN', { card: Number.NaN }],
+    ['a Map', { card: new Map() }],
+    ['an array that contains undefined', [undefined]],
+  ] as const)('refuse a document with %s, because JSON would lose the value', async ([, document]) => {
+    const error = await errorOf(encryptFields(session, { document, fields: ['$.*'] }));
+    expect(error).toEqual(new TypeError('request.document has no JSON form.'));
+  });
 
   it("bind fields to the request's context, and refuse a session that has a context", async () => {
     const request = { context: { table: 'orders' }, contextFrom: { id: '$.id' }, bindPath: 'exact' } as const;
