@@ -39,40 +39,50 @@ function outcomeOf(answer: Record<string, unknown> | string): string {
   return first?.error?.code ?? 'ok';
 }
 
-describe.for(Object.entries(DOORS))('%s', ([, open]) => {
-  const SEALING: Record<string, (context: string) => string> = {
-    encrypt: (context) => `"plaintext":"aGk="${context && `,${context}`}`,
-    'encrypt-batch': (context) => `"items":[{"plaintext":"aGk="${context && `,${context}`}}]`,
-    'encrypt-fields': (context) => `"document":{"a":1},"fields":["$.a"]${context && `,${context}`}`,
+/** The members of requests, by operation, for a context. The context is JSON text, or empty for none. */
+type Requests = Record<string, (context: string) => string>;
+
+const SEALING: Requests = {
+  encrypt: (context) => `"plaintext":"aGk="${context && `,${context}`}`,
+  'encrypt-batch': (context) => `"items":[{"plaintext":"aGk="${context && `,${context}`}}]`,
+  'encrypt-fields': (context) => `"document":{"a":1},"fields":["$.a"]${context && `,${context}`}`,
+};
+
+/** Seals with a context, and returns the requests that open the result. */
+async function stored(send: Send, context: string): Promise<Requests> {
+  const { record } = (await send('encrypt', SEALING['encrypt']?.(context) ?? '')) as { record: unknown };
+  const { document } = (await send('encrypt-fields', SEALING['encrypt-fields']?.(context) ?? '')) as {
+    document: { a: string };
   };
+  const text = JSON.stringify(record);
+  const whole = JSON.stringify(document);
+  return {
+    decrypt: (given) => `"record":${text}${given && `,${given}`}`,
+    'decrypt-batch': (given) => `"items":[{"record":${text}${given && `,${given}`}}]`,
+    'decrypt-fields': (given) => `"document":${whole},"fields":["$.a"]${given && `,${given}`}`,
+    'decrypt-fields of all': (given) => `"document":${whole},"all":true${given && `,${given}`}`,
+    'encrypt-fields with skipSealed': (given) =>
+      `"document":${whole},"fields":["$.a"],"skipSealed":true${given && `,${given}`}`,
+  };
+}
 
-  async function stored(send: Send, context: string): Promise<Record<string, (context: string) => string>> {
-    const { record } = (await send('encrypt', SEALING['encrypt']?.(context) ?? '')) as { record: unknown };
-    const { document } = (await send('encrypt-fields', SEALING['encrypt-fields']?.(context) ?? '')) as {
-      document: { a: string };
-    };
-    const text = JSON.stringify(record);
-    const whole = JSON.stringify(document);
-    return {
-      decrypt: (given) => `"record":${text}${given && `,${given}`}`,
-      'decrypt-batch': (given) => `"items":[{"record":${text}${given && `,${given}`}}]`,
-      'decrypt-fields': (given) => `"document":${whole},"fields":["$.a"]${given && `,${given}`}`,
-      'decrypt-fields of all': (given) => `"document":${whole},"all":true${given && `,${given}`}`,
-      'encrypt-fields with skipSealed': (given) =>
-        `"document":${whole},"fields":["$.a"],"skipSealed":true${given && `,${given}`}`,
-    };
+/** Sends each request with a context, and returns the outcomes by name. */
+async function outcomes(send: Send, requests: Requests, context: string): Promise<Record<string, string>> {
+  const all: Record<string, string> = {};
+  for (const [name, members] of Object.entries(requests)) {
+    all[name] = outcomeOf(await send(name.split(' ')[0] ?? '', members(context)));
   }
+  return all;
+}
 
-  async function outcomes(send: Send, requests: Record<string, (context: string) => string>, context: string) {
-    const all: Record<string, string> = {};
-    for (const [name, members] of Object.entries(requests)) {
-      all[name] = outcomeOf(await send(name.split(' ')[0] ?? '', members(context)));
-    }
-    return all;
-  }
-  const every = (requests: object, code: string): object =>
-    Object.fromEntries(Object.keys(requests).map((name) => [name, code]));
+/** The same outcome for every request. */
+const every = (requests: object, code: string): object =>
+  Object.fromEntries(Object.keys(requests).map((name) => [name, code]));
 
+/** The text of so many context entries, without braces. */
+const entriesText = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":""`).join();
+
+describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   it.for(['seal', 'always'] as const)('seals nothing without a context if requireContext is "%s"', async (mode) => {
     const world = new FakeDependencies();
     const send = open(world, { requireContext: mode });
@@ -143,7 +153,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     ['an object in __proto__ alone', '{"__proto__":{"id":"1"}}'],
     ['a name of 129 bytes', `{"${'é'.repeat(64)}x":""}`],
     ['a value of 1,025 bytes', `{"id":"${'é'.repeat(512)}x"}`],
-    ['17 entries', `{${Array.from({ length: 17 }, (_, i) => `"n${i}":""`).join()}}`],
+    ['17 entries', `{${entriesText(17)}}`],
     ['a lone surrogate in a value', String.raw`{"id":"\ud800"}`],
     ['a lone surrogate in a name', String.raw`{"\udc00":""}`],
     ['surrogates in the wrong order', String.raw`{"id":"\udc00\ud800"}`],
@@ -193,9 +203,8 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   it('counts the entries of context and contextFrom together', async () => {
     const world = new FakeDependencies();
     const send = open(world);
-    const given = (n: number): string => Array.from({ length: n }, (_, i) => `"n${i}":""`).join();
     const members = (n: number): string =>
-      `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${given(n)}},"contextFrom":{"id":"$.id"}`;
+      `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
     expect(outcomeOf(await send('encrypt-fields', members(16)))).toBe('InvalidRequest');
     expect(world.log.take()).toEqual([]);
     expect(outcomeOf(await send('encrypt-fields', members(15)))).toBe('ok');
