@@ -70,7 +70,9 @@ export const encryptFields: Operation = async (request, context) => {
   limitAnswer(writeDocument(document, placeholders), context);
 
   // Make every session before any key is touched, because the place of the last field may be invalid.
-  const work = values.map((field) => ({ ...field, session: sessionOf?.(field.value, 'json') ?? within.session }));
+  const work = values.map(({ value, text }) => {
+    return { value, text, session: sessionOf?.(value, 'json') ?? within.session };
+  });
   const sealed = await allEnded(
     work.map(async ({ value, text, session }): Promise<Replacement[]> => {
       const stays = skipSealed && (await isSealed(document, value, within, sessionOf));

@@ -82,6 +82,10 @@ const every = (requests: object, code: string): object =>
 /** The text of so many context entries, without braces. */
 const entriesText = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":""`).join();
 
+/** The members of a request with so many entries in `context`, and one in `contextFrom`. */
+const withEntries = (n: number): string =>
+  `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
+
 describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   it.for(['seal', 'always'] as const)('seals nothing without a context if requireContext is "%s"', async (mode) => {
     const world = new FakeDependencies();
@@ -203,11 +207,9 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   it('counts the entries of context and contextFrom together', async () => {
     const world = new FakeDependencies();
     const send = open(world);
-    const members = (n: number): string =>
-      `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
-    expect(outcomeOf(await send('encrypt-fields', members(16)))).toBe('InvalidRequest');
+    expect(outcomeOf(await send('encrypt-fields', withEntries(16)))).toBe('InvalidRequest');
     expect(world.log.take()).toEqual([]);
-    expect(outcomeOf(await send('encrypt-fields', members(15)))).toBe('ok');
+    expect(outcomeOf(await send('encrypt-fields', withEntries(15)))).toBe('ok');
   });
 
   it('has an own name __proto__ in contextFrom and in the document', async () => {
