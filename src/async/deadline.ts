@@ -148,7 +148,7 @@ class RunningDeadline implements Deadline {
   }
 }
 
-/** The longest delay that `setTimeout` supports, in milliseconds. It would fire at once for a longer delay. */
+/** The longest delay that `setTimeout` supports, in milliseconds. A timer with a longer delay would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Returns a message for each option that is too long for a timer. A constructor puts these messages into its error. */

@@ -7,6 +7,9 @@ import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
 /** The folder of the templates. Its path is the same in the repository and in the package. */
 const INFRA = join(import.meta.dirname, '..', '..', 'infra');
 
+/** CloudFormation's limit for one parameter of a stack, in characters. */
+const MAX_PARAMETER = 4096;
+
 const SCOPE: Type = { called: 'a construct', holds: (value) => Construct.isConstruct(value) };
 
 /** A construct's option, and the template parameter that receives its value. */
@@ -41,6 +44,8 @@ export class InfraTemplate {
       const pattern = new RegExp(`^(?:${allowedPattern})$`, 's');
       const allows = (item: string): boolean => Token.isUnresolved(item) || pattern.test(item);
       const text = String(value);
+      if (!Token.isUnresolved(text) && text.length > MAX_PARAMETER)
+        throw new TypeError(`${option} must have at most ${MAX_PARAMETER} characters together, including commas.`);
       if ((type === 'CommaDelimitedList' ? text.split(',') : [text]).every(allows)) continue;
       throw new TypeError(`${option} must match ${constraintDescription ?? allowedPattern}.`);
     }

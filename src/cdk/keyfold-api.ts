@@ -66,7 +66,10 @@ export class KeyfoldApi extends Construct {
   /** The value of the option `packageFolder` */
   readonly packageFolder: string;
 
-  /** @throws TypeError if an option is invalid, or if a name differs from `deploy.yml`. The error says which one. */
+  /**
+   * @throws TypeError if an option is invalid, if a name differs from `deploy.yml`, or if the stack already contains a
+   * `KeyfoldApi`. The error says which one.
+   */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);
     const given = optionsOf<KeyfoldApiProps>(props, 'props', {
@@ -75,7 +78,12 @@ export class KeyfoldApi extends Construct {
       table: optional(TABLE),
     });
     const app = readPackage(given.packageFolder, 'props.packageFolder');
-    requireFit(Stack.of(this), app, given);
+    const stack = Stack.of(this);
+    requireFit(stack, app, given);
+    // Both would need a nested stack of roles with the same logical ID.
+    if (stack.node.findAll().some((one) => one instanceof KeyfoldApi && one !== this && Stack.of(one) === stack)) {
+      throw new TypeError('A stack can contain only one KeyfoldApi: make another stack for this one.');
+    }
     const parameters = Object.entries(app.roles);
     const roles = new InfraTemplate(
       this,

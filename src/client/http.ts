@@ -117,8 +117,8 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
 }
 
 /**
- * Corrects the signer's clock by the date of the response, or makes the signer ask for new credentials, if the API
- * rejected a request's signature.
+ * If the API rejected a request's signature, corrects the signer's clock by the date of the response, or makes the
+ * signer ask for new credentials.
  * @returns whether the API may accept another signature
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {

@@ -52,8 +52,8 @@ export function isIdentity(value: object): value is Identity {
  */
 export interface SdkClient {
   /**
-   * The parameter types accept no caller's command, because only Keyfold calls this method. It sends commands of the
-   * client's service.
+   * The type of `command` is `never`, because only Keyfold calls this method. It sends commands of the client's
+   * service.
    */
   send(command: never, options?: never): Promise<unknown>;
   readonly config: { readonly serviceId: string };

@@ -58,7 +58,7 @@ describe.concurrent('a process', () => {
     ['DynamoDB stalls in the middle of its response', [], 'stall', undefined, 'MetastoreUnavailable'],
     ['DynamoDB hangs until the deadline', [], 'hang', 1500, 'DeadlineExceeded'],
   ] as const)(
-    'has no timer left after a request, and exits by itself, if %s',
+    'leaves no timer after a request, and exits by itself, if %s',
     async ([name, regions, metastore, deadlineMs, outcome]) => {
       const proxy = await DynamoDbProxy.start(dynamoDb.endpoint);
       const service = name.replaceAll(' ', '-');

@@ -136,6 +136,10 @@ describe('SymmetricKey', () => {
       'props.topicKeyArn must be in the region of the stack',
       { ...KEY, topicKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000003' },
     ],
+    [
+      'props.administrators must have at most 4096 characters together, including commas.',
+      { ...KEY, administrators: Array<string>(81).fill(`${ADMINISTRATOR}-1`) },
+    ],
     ['props.classification must be a string', { administrators: [ADMINISTRATOR] }],
   ] as const)('throws the error "%s…", which shows no value', ([message, props]) => {
     const error = (() => {
@@ -308,6 +312,9 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     );
     expect(() => apiIn(stackOf(), { key: 'keyfold' })).toThrow('props.key must be a SymmetricKey');
     expect(() => apiIn(undefined as never)).toThrow('scope must be a construct');
+    const full = stackOf();
+    apiIn(full);
+    expect(() => new KeyfoldApi(full, 'Api2', { packageFolder })).toThrow('A stack can contain only one KeyfoldApi');
     const api = apiIn(stackOf());
     expect(() => new KeyfoldQueue(api, 'Queue', { api })).toThrow('props.api has no queue: set queue.kind');
     expect(() => new KeyfoldQueue(api, 'Queue2', { api: 'api' as never })).toThrow('props.api must be a KeyfoldApi');

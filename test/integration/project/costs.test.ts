@@ -67,7 +67,7 @@ describe('the processes of a fleet in the cost model', () => {
   it.for([
     ['an encrypt', 'once', 1],
     ['a decrypt', 'twice', 2],
-  ] as const)("that serve %s first read a partition's key %s", async ([first, , reads]) => {
+  ] as const)("that first serve %s read a partition's key %s", async ([first, , reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');

@@ -170,7 +170,7 @@ it.each([
   ['KMSInternalException', 500, 503, 'KmsUnavailable'],
   ['DependencyTimeoutException', 503, 503, 'KmsUnavailable'],
 ])(
-  'an error %s is recognised by its name, because its class is not in the bundle',
+  'the error %s is recognised by its name, because its class is not in the bundle',
   async (name, kmsStatus, status, code) => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
     // The margin leaves three seconds for the invocation, so that the test does not wait for many rounds.
