@@ -235,7 +235,7 @@ describe('the HTTP door', () => {
     ['as __proto__', '"__proto__":"1","__proto__":"2"'],
     ['as an escaped __proto__', String.raw`"__proto__":"1","\u005f_proto__":"2"`],
     ['with a surrogate pair', '"\u{10000}":"1",' + String.raw`"\ud800\udc00":"2"`],
-  ])('refuses a name that appears twice %s, wherever the context stands', async ([, twice]) => {
+  ] as const)('refuses a name that appears twice %s, wherever the context stands', async ([, twice]) => {
     const world = new FakeDependencies();
     const send = overHttp(world);
     for (const [operation, members] of [
