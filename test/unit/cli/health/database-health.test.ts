@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { checkDatabase } from '../../../../src/cli/health/database-health.ts';
 import { KeyfoldError } from '../../../../src/errors.ts';
 
-describe('the health of a key table in SQL', () => {
-  const place = async () => ({ table: 'encryption_key', region: 'PostgreSQL' });
+const place = async () => ({ table: 'encryption_key', region: 'PostgreSQL' });
 
+describe('the health of a key table in SQL', () => {
   it('is good if the database responds', async () => {
     const health = await checkDatabase({ place, list: async () => [] } as never, '_SK_svc_prod');
     expect(health).toMatchObject({ answers: true, checks: [{ check: 'table', state: 'ok' }] });
