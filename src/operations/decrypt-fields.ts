@@ -50,9 +50,12 @@ export const decryptFields: Operation = async (request, context) => {
   const batch = context.session.batch({ shareDataRowKey: false });
   const fieldsFound = claims.map(([value]) => value);
   const sessionOf = fieldSessions(binding, document, fieldsFound, batch);
+  // Make every session before any key is touched, because the place of the last field may be invalid.
+  const work = sealed.map(([value, compact]) => {
+    return { value, compact, session: sessionOf?.(value, compact.kind) ?? batch };
+  });
   const opened = await allEnded(
-    sealed.map(async ([value, compact]) => {
-      const session = sessionOf?.(value, compact.kind) ?? batch;
+    work.map(async ({ value, compact, session }) => {
       return [value, await openField(compact, { ...context, session })] as const;
     }),
   );

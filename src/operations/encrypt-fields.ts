@@ -69,10 +69,13 @@ export const encryptFields: Operation = async (request, context) => {
   // characters.
   limitAnswer(writeDocument(document, placeholders), context);
 
+  // Make every session before any key is touched, because the place of the last field may be invalid.
+  const work = values.map(({ value, text }) => {
+    return { value, text, session: sessionOf?.(value, 'json') ?? within.session };
+  });
   const sealed = await allEnded(
-    values.map(async ({ value, text }): Promise<Replacement[]> => {
+    work.map(async ({ value, text, session }): Promise<Replacement[]> => {
       const stays = skipSealed && (await isSealed(document, value, within, sessionOf));
-      const session = sessionOf?.(value, 'json') ?? within.session;
       return stays ? [] : [[value, await seal(text, { ...within, session })]];
     }),
   );

@@ -27,6 +27,7 @@ export interface CliRun {
 interface OperatorOptions {
   readonly stdin?: string;
   readonly ask?: Terminal['ask'];
+  readonly status?: Terminal['status'];
   readonly openTables?: CliDependencies['openErasureTables'];
 }
 
@@ -71,12 +72,13 @@ export class OperatorFixture {
   /**
    * Runs the CLI in this process, without a terminal.
    * @param ask what an operator at a terminal types
+   * @param status receives the progress line of a longer command
    * @param openTables replaces the access to the table for erasures
    */
   async keyfold(
     args: readonly string[],
     environment: Environment = {},
-    { ask, openTables = operatorAdapters.openErasureTables, stdin = '' }: OperatorOptions = {},
+    { ask, status, openTables = operatorAdapters.openErasureTables, stdin = '' }: OperatorOptions = {},
   ): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
@@ -85,6 +87,7 @@ export class OperatorFixture {
         out: (text) => void (said.stdout += `${text}\n`),
         err: (text) => void (said.stderr += `${text}\n`),
         ask,
+        status,
       },
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,

@@ -132,6 +132,13 @@ async function verified(...args: string[]): Promise<{ code: number; rows: object
 }
 
 describe('keyfold verify', () => {
+  it('removes its progress line from the terminal at the end', async () => {
+    const lines: string[] = [];
+    const file = await fileOf('progress.jsonl', [compact()]);
+    await world.operator.keyfold(['verify', file], world.settings, { status: (text) => lines.push(text) });
+    expect(lines.at(-1)).toBe('');
+  });
+
   it('counts the records by their outcome and by their key', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));

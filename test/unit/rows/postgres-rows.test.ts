@@ -70,3 +70,81 @@ it('PostgresRows reads no cell from a column that is NULL', async () => {
     ['{"id":"2"}', []],
   ]);
 });
+
+it.for([
+  ['text', 'text', { kind: 'text', text: 'kf1.x' }, '"card" = $1', 'kf1.x'],
+  ['bytea', 'bytea', { kind: 'bytes', bytes: Buffer.from('hi') }, `"card" = decode($1, 'hex')`, '6869'],
+  ['jsonb, for text', 'jsonb', { kind: 'text', text: 'kf1.x' }, '"card" = $1', '"kf1.x"'],
+  ['jsonb, for a record', 'jsonb', { kind: 'json', text: '{"Data":""}' }, '"card" = $1', '{"Data":""}'],
+  ['jsonb, for bytes', 'jsonb', { kind: 'bytes', bytes: Buffer.from('hi') }, '"card" = $1', '"aGk="'],
+  ['text, for bytes', 'text', { kind: 'bytes', bytes: Buffer.from('hi') }, '"card" = $1', 'aGk='],
+] as const)(
+  'PostgresRows replaces a column of the type %s only if the row is unchanged',
+  async ([, type, cell, set, value]) => {
+    const sent: { text: string; values: readonly unknown[] }[] = [];
+    let rowCount = 1;
+    const pool: RowsPool = {
+      query: async (query) => {
+        if (query.text.includes('pg_attribute WHERE'))
+          return {
+            rows: [
+              ['id', 'integer'],
+              ['card', type],
+            ],
+            rowCount: 2,
+          };
+        if (query.text.includes('pg_index')) return { rows: KEY, rowCount: 1 };
+        if (query.text.startsWith('SELECT'))
+          return { rows: [['1', type === 'jsonb' ? '"old"' : '6f6c64']], rowCount: 1 };
+        sent.push(query);
+        return { rows: [], rowCount };
+      },
+    };
+    const rows = new PostgresRows({ ...OPTIONS, ...NAMES }, pool);
+    const [row] = (await rows.pages(undefined).next()).value as [typeof ROW];
+    expect(await rows.replace(row, new Map([['card', cell]]))).toBe('written');
+    const [{ text, values } = { text: '', values: [] }] = sent;
+    expect(text).toContain(`SET ${set} WHERE "id" = $3 AND `);
+    expect(text).toMatch(/ COLLATE "C" IS NOT DISTINCT FROM \$2$/);
+    expect(values).toEqual([value, type === 'jsonb' ? '"old"' : '6f6c64', '1']);
+    rowCount = 0;
+    expect(await rows.replace(row, new Map([['card', cell]]))).toBe('changed');
+  },
+);
+
+it('PostgresRows remembers the key of the last row that it has read', async () => {
+  const rows = rowsWith(() => [
+    ['1', 'kf1.'],
+    ['2', 'kf1.'],
+  ]);
+  expect(await rows.position()).toEqual({});
+  await rows.pages(undefined).next();
+  expect(await rows.position()).toEqual({ after: ['2'] });
+});
+
+it.for([
+  ['has no primary key', COLUMNS, []],
+  ['has no column card', [['id', 'integer']], KEY],
+  ['is part of the primary key', COLUMNS, [['card']]],
+] as const)('PostgresRows refuses a table or column that %s', async ([reason, columns, key]) => {
+  const pool: RowsPool = {
+    query: async ({ text }) => ({
+      rows: text.includes('pg_attribute WHERE') ? columns : key,
+      rowCount: 1,
+    }),
+  };
+  const reading = new PostgresRows({ ...OPTIONS, ...NAMES }, pool).pages(undefined).next();
+  expect(await errorOf(reading)).toMatchObject({
+    code: 'InvalidRequest',
+    message: expect.stringContaining(reason) as string,
+  });
+});
+
+it('PostgresRows reads a row again, and returns nothing if the row is gone', async () => {
+  let answer: (string | null)[][] = [['1', 'kf1.new']];
+  const rows = rowsWith(() => answer);
+  await rows.pages(undefined).next();
+  expect(await rows.reread(ROW)).toMatchObject({ id: '{"id":"1"}', columns: new Map([['card', 'kf1.new']]) });
+  answer = [];
+  expect(await rows.reread(ROW)).toBeUndefined();
+});

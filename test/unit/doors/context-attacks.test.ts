@@ -1,0 +1,252 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { ContextRules } from '../../../src/envelope/context-rules.ts';
+import { openDirectDoor } from '../../support/direct-door.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
+import { captureOutput, openDoor, request } from '../../support/http-door.ts';
+
+beforeEach(() => void captureOutput());
+afterEach(() => vi.restoreAllMocks());
+
+/** Sends the exact JSON text of a request to a door. Returns the answer, or the code of the error. */
+type Send = (operation: string, members: string) => Promise<Record<string, unknown> | string>;
+
+function overHttp(world: FakeDependencies, rules: ContextRules = {}): Send {
+  const send = openDoor({ world, keyfold: world.process(rules) });
+  return async (operation, members) => {
+    const { status, body } = await send(request(operation, `{${members}}`, 'p'));
+    return status === 200 ? body : (body['code'] as string);
+  };
+}
+
+function directly(world: FakeDependencies, rules: ContextRules = {}): Send {
+  const keyfold = world.process(rules);
+  const spy = vi.spyOn(world, 'process').mockReturnValue(keyfold);
+  const invoke = openDirectDoor({ world });
+  spy.mockRestore();
+  return async (operation, members) => {
+    const { payload, error } = await invoke(`{"operation":"${operation}","partition":"p",${members}}`);
+    return payload === undefined ? (error?.errorType ?? '') : (JSON.parse(payload) as Record<string, unknown>);
+  };
+}
+
+const DOORS = { 'the HTTP door': overHttp, 'the direct door': directly };
+const HOME = '"context":{"id":"1"}';
+
+/** The code of a refused request or of the first item in a batch. `ok` for a request that succeeds. */
+function outcomeOf(answer: Record<string, unknown> | string): string {
+  if (typeof answer === 'string') return answer;
+  const [first] = (answer['results'] ?? []) as { error?: { code: string } }[];
+  return first?.error?.code ?? 'ok';
+}
+
+/** The members of requests, by operation, for a context. The context is JSON text, or empty for none. */
+type Requests = Record<string, (context: string) => string>;
+
+const SEALING: Requests = {
+  encrypt: (context) => `"plaintext":"aGk="${context && `,${context}`}`,
+  'encrypt-batch': (context) => `"items":[{"plaintext":"aGk="${context && `,${context}`}}]`,
+  'encrypt-fields': (context) => `"document":{"a":1},"fields":["$.a"]${context && `,${context}`}`,
+};
+
+/** Seals with a context, and returns the requests that open the result. */
+async function stored(send: Send, context: string): Promise<Requests> {
+  const { record } = (await send('encrypt', SEALING['encrypt']?.(context) ?? '')) as { record: unknown };
+  const { document } = (await send('encrypt-fields', SEALING['encrypt-fields']?.(context) ?? '')) as {
+    document: { a: string };
+  };
+  const text = JSON.stringify(record);
+  const whole = JSON.stringify(document);
+  return {
+    decrypt: (given) => `"record":${text}${given && `,${given}`}`,
+    'decrypt-batch': (given) => `"items":[{"record":${text}${given && `,${given}`}}]`,
+    'decrypt-fields': (given) => `"document":${whole},"fields":["$.a"]${given && `,${given}`}`,
+    'decrypt-fields of all': (given) => `"document":${whole},"all":true${given && `,${given}`}`,
+    'encrypt-fields with skipSealed': (given) =>
+      `"document":${whole},"fields":["$.a"],"skipSealed":true${given && `,${given}`}`,
+  };
+}
+
+/** Sends each request with a context, and returns the outcomes by name. */
+async function outcomes(send: Send, requests: Requests, context: string): Promise<Record<string, string>> {
+  const all: Record<string, string> = {};
+  for (const [name, members] of Object.entries(requests)) {
+    all[name] = outcomeOf(await send(name.split(' ')[0] ?? '', members(context)));
+  }
+  return all;
+}
+
+/** The same outcome for every request. */
+const every = (requests: object, code: string): object =>
+  Object.fromEntries(Object.keys(requests).map((name) => [name, code]));
+
+/** The text of so many context entries, without braces. */
+const entriesText = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":""`).join();
+
+/** The members of a request with so many entries in `context`, and one in `contextFrom`. */
+const withEntries = (n: number): string =>
+  `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
+
+describe.for(Object.entries(DOORS))('%s', ([, open]) => {
+  it.for(['seal', 'always'] as const)('seals nothing without a context if requireContext is "%s"', async (mode) => {
+    const world = new FakeDependencies();
+    const send = open(world, { requireContext: mode });
+    expect(await outcomes(send, SEALING, '')).toEqual(every(SEALING, 'ContextRequired'));
+    expect(world.log.take()).toEqual([]);
+    expect(await outcomes(send, SEALING, HOME)).toEqual(every(SEALING, 'ok'));
+  });
+
+  it('opens nothing without a context if requireContext is "always", but still rewraps', async () => {
+    const world = new FakeDependencies();
+    for (const context of ['', HOME]) {
+      const requests = await stored(open(world), context);
+      world.log.take();
+      const send = open(world, { requireContext: 'always' });
+      const { 'encrypt-fields with skipSealed': skipping = () => '', ...opening } = requests;
+      expect(await outcomes(send, opening, '')).toEqual(every(opening, 'ContextRequired'));
+      expect(world.log.take()).toEqual([]);
+      expect(outcomeOf(await send('encrypt-fields', skipping('')))).toBe('ContextRequired');
+      expect(outcomeOf(await send('rewrap', requests['decrypt']?.('') ?? ''))).toBe('ok');
+    }
+  });
+
+  it('opens unbound records with a context only if their key is older than unboundBefore', async () => {
+    const world = new FakeDependencies();
+    const requests = await stored(open(world), '');
+    const [created = 0] = world.metastore.ofKind('IK').map((row) => row.created);
+    const unreadable = every(requests, 'RecordUnreadable');
+    expect(await outcomes(open(world), requests, HOME)).toEqual(unreadable);
+    expect(await outcomes(open(world, { unboundBefore: created }), requests, HOME)).toEqual(unreadable);
+    expect(await outcomes(open(world, { unboundBefore: created + 1 }), requests, HOME)).toEqual(every(requests, 'ok'));
+    const bound = await stored(open(world), HOME);
+    const late = open(world, { unboundBefore: created + 1 });
+    expect(await outcomes(late, bound, '"context":{"id":"2"}')).toEqual(every(bound, 'RecordUnreadable'));
+    expect(await outcomes(late, bound, '')).toEqual(every(bound, 'ContextRequired'));
+  });
+
+  it.for([
+    ['an own __proto__', String.raw`"__proto__":"a"`, String.raw`"__proto__":"b"`],
+    ['constructor and toString', `"constructor":"a","toString":""`, `"constructor":"b","toString":""`],
+    ['composed and decomposed letters', '"\u00e9":"x"', '"e\u0301":"x"'],
+    ['a NUL in a value', String.raw`"id":"a\u0000"`, String.raw`"id":"a"`],
+    ['a byte order mark', '"id":"\ufeffa"', '"id":"a"'],
+    ['a bidirectional mark', '"id":"a\u202e"', '"id":"a"'],
+    ['astral and private characters', '"\u{10000}":"1","\uffff":"2"', '"\u{10000}":"2","\uffff":"1"'],
+    ['numeric names', '"1":"a","0":"b"', '"1":"b","0":"a"'],
+    ['a name of 128 bytes', `"${'é'.repeat(64)}":""`, `"${'é'.repeat(63)}":""`],
+    ['a value of 1,024 bytes', `"id":"${'é'.repeat(512)}"`, `"id":"${'é'.repeat(511)}"`],
+  ] as const)('tells contexts apart with %s', async ([, home, away]) => {
+    const world = new FakeDependencies();
+    const send = open(world);
+    for (const seal of [home, away]) {
+      const requests = await stored(send, `"context":{${seal}}`);
+      delete requests['encrypt-fields with skipSealed'];
+      for (const given of [home, away]) {
+        const expected = every(requests, given === seal ? 'ok' : 'RecordUnreadable');
+        expect(await outcomes(send, requests, `"context":{${given}}`)).toEqual(expected);
+      }
+    }
+  });
+
+  it.for([
+    ['an empty object', '{}'],
+    ['null', 'null'],
+    ['a number', '{"id":1}'],
+    ['a nested object', '{"id":{}}'],
+    ['an array', '["id"]'],
+    ['a number in __proto__', '{"__proto__":7}'],
+    ['an object in __proto__ alone', '{"__proto__":{"id":"1"}}'],
+    ['a name of 129 bytes', `{"${'é'.repeat(64)}x":""}`],
+    ['a value of 1,025 bytes', `{"id":"${'é'.repeat(512)}x"}`],
+    ['17 entries', `{${entriesText(17)}}`],
+    ['a lone surrogate in a value', String.raw`{"id":"\ud800"}`],
+    ['a lone surrogate in a name', String.raw`{"\udc00":""}`],
+    ['surrogates in the wrong order', String.raw`{"id":"\udc00\ud800"}`],
+  ])('refuses a context with %s before it reads a key', async ([, context]) => {
+    const world = new FakeDependencies();
+    expect(await outcomes(open(world), SEALING, `"context":${context}`)).toEqual(every(SEALING, 'InvalidRequest'));
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it.for([
+    ['the root of the document', '{"x":"$"}', '$.items[*].s'],
+    ['the field itself', '{"x":"$.items[0].s"}', '$.items[*].s'],
+    ['an array around the field', '{"x":"$.items"}', '$.items[*].s'],
+    ['@ alone, if the element is the field', '{"x":"@"}', '$.tags[*]'],
+    ['@ alone, if the element contains the field', '{"x":"@"}', '$.items[*].s'],
+    ['the field of the element', '{"x":"@.s"}', '$.items[*].s'],
+    ['a part of a sealed object', '{"x":"$.sealed.in"}', '$.sealed'],
+    ['two @', '{"x":"@@.n"}', '$.items[*].s'],
+    ['no $', '{"x":"items"}', '$.items[*].s'],
+    ['an empty path', '{"x":""}', '$.items[*].s'],
+    ['white space before $', '{"x":" $.id"}', '$.items[*].s'],
+    ['every descendant', '{"x":"$..*"}', '$.items[*].s'],
+    ['a member that only the first element has', '{"x":"@.once"}', '$.items[*].s'],
+    ['a member that Object.prototype has', '{"x":"$.toString"}', '$.items[*].s'],
+    ['__proto__ as a name, and a path that selects nothing', '{"__proto__":"$.nothing"}', '$.items[*].s'],
+    ['an object as a path', '{"x":{}}', '$.items[*].s'],
+  ])('refuses contextFrom with %s before it reads a key', async ([, contextFrom, field]) => {
+    const world = new FakeDependencies();
+    const document = `{"id":"1","sealed":{"in":"1"},"tags":["a","b"],"items":[{"s":"x","n":"1","once":"1"},{"s":"y","n":"2"}]}`;
+    const members = `"document":${document},"fields":["${field}"],"contextFrom":${contextFrom}`;
+    expect(outcomeOf(await open(world)('encrypt-fields', members))).toBe('InvalidRequest');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('refuses decrypt-fields before it reads a key if the place of the last field is invalid', async () => {
+    const world = new FakeDependencies();
+    const send = open(world);
+    const binding = '"contextFrom":{"n":"@.n"}';
+    const document = '"document":{"items":[{"s":"x","n":"1"},{"s":"y","n":"2"}]}';
+    const sealed = await send('encrypt-fields', `${document},"fields":["$.items[*].s"],${binding}`);
+    const members = JSON.stringify(sealed).slice(1, -1).replace(',"n":"2"', '');
+    world.log.take();
+    expect(outcomeOf(await open(world)('decrypt-fields', `${members},"all":true,${binding}`))).toBe('InvalidRequest');
+    expect(world.log.take()).toEqual([]);
+  });
+
+  it('counts the entries of context and contextFrom together', async () => {
+    const world = new FakeDependencies();
+    const send = open(world);
+    expect(outcomeOf(await send('encrypt-fields', withEntries(16)))).toBe('InvalidRequest');
+    expect(world.log.take()).toEqual([]);
+    expect(outcomeOf(await send('encrypt-fields', withEntries(15)))).toBe('ok');
+  });
+
+  it('has an own name __proto__ in contextFrom and in the document', async () => {
+    const send = open(new FakeDependencies());
+    const binding = `"contextFrom":{"__proto__":"$.__proto__"}`;
+    const { document } = (await send(
+      'encrypt-fields',
+      `"document":{"__proto__":"home","a":1},"fields":["$.a"],${binding}`,
+    )) as { document: object };
+    const text = JSON.stringify(document);
+    expect(outcomeOf(await send('decrypt-fields', `"document":${text},"all":true,${binding}`))).toBe('ok');
+    const away = text.replace('home', 'away');
+    expect(outcomeOf(await send('decrypt-fields', `"document":${away},"all":true,${binding}`))).toBe(
+      'RecordUnreadable',
+    );
+  });
+});
+
+describe('the HTTP door', () => {
+  it.for([
+    ['in plain', '"id":"1","id":"1"'],
+    ['with an escape', String.raw`"id":"1","\u0069d":"2"`],
+    ['as __proto__', '"__proto__":"1","__proto__":"2"'],
+    ['as an escaped __proto__', String.raw`"__proto__":"1","\u005f_proto__":"2"`],
+    ['with a surrogate pair', '"\u{10000}":"1",' + String.raw`"\ud800\udc00":"2"`],
+  ] as const)('refuses a name that appears twice %s, wherever the context stands', async ([, twice]) => {
+    const world = new FakeDependencies();
+    const send = overHttp(world);
+    for (const [operation, members] of [
+      ['encrypt', `"plaintext":"aGk=","context":{${twice}}`],
+      ['encrypt', `"context":{${twice}},"plaintext":"aGk="`],
+      ['encrypt-batch', `"items":[{"plaintext":"aGk=","context":{${twice}}}]`],
+      ['encrypt-fields', `"document":{"a":1},"fields":["$.a"],"context":{${twice}}`],
+      ['encrypt-fields', `"document":{"a":1},"fields":["$.a"],"contextFrom":{${twice.replaceAll(/"[12]"/g, '"$.a"')}}`],
+    ] as const) {
+      expect(outcomeOf(await send(operation, members))).toBe('InvalidRequest');
+    }
+    expect(world.log.take()).toEqual([]);
+  });
+});

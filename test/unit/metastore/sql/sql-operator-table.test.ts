@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
+import { SqlOperatorTable } from '../../../../src/metastore/sql/sql-operator-table.ts';
+import { keyRecord } from '../../../../src/testing/key-record.ts';
+
+const OLD = keyRecord('_IK_tenant_svc_prod', 60);
+const NEW = keyRecord('_IK_tenant_svc_prod', 120);
+const PROOF = Buffer.alloc(32, 7);
+
+/**
+ * An operator's table over rows in memory, the latest first, as a database returns them.
+ * @param overtakes how many times another process changes the row just before it is written
+ */
+function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
+  const texts = new Map(rows.map((row) => [row.created as number, encodeKeyRecord(row)]));
+  const seen = { writes: 0 };
+  const page = () => [...texts].map(([created, text]) => ({ id: OLD.id, date: String(created), created, text }));
+  const table = {
+    select: async ({ id }: { id: string }) => (id === OLD.id ? page() : []),
+    page: async () => page(),
+    replace: async (_id: string, created: number, from: string, to: string) => {
+      seen.writes += 1;
+      if (seen.writes <= overtakes) texts.set(created, `${texts.get(created)} `);
+      if (texts.get(created) !== from) return false;
+      texts.set(created, to);
+      return true;
+    },
+  };
+  return { seen, texts, operator: new SqlOperatorTable({ called: 'PostgreSQL', table } as never) };
+}
+
+describe("an operator's table in SQL", () => {
+  it('finds the latest key and the key with a date, but no other key', async () => {
+    const { operator } = tableOf();
+    expect(await operator.find(OLD.id, 'latest')).toEqual(NEW);
+    expect(await operator.find(OLD.id, 60)).toEqual(OLD);
+    expect(await operator.find(OLD.id, 61)).toBeUndefined();
+    expect(await operator.find('', 'latest')).toBeUndefined();
+    expect(await operator.list()).toEqual([NEW, OLD]);
+  });
+
+  it('revokes only the key with the given date', async () => {
+    const { operator, texts, seen } = tableOf();
+    expect(await operator.revoke(OLD)).toBe('revoked');
+    expect(texts.get(60)).toContain('"Revoked":true');
+    expect(texts.get(120)).not.toContain('Revoked');
+    expect(seen.writes).toBe(1);
+  });
+
+  it('reports a key that does not exist, without a write', async () => {
+    const { operator, seen } = tableOf([NEW]);
+    expect([await operator.revoke(OLD), seen.writes]).toEqual(['absent', 0]);
+  });
+
+  it('reads a row again if another process has changed it before the revocation, at most three times', async () => {
+    const twice = tableOf(undefined, { overtakes: 2 });
+    expect([await twice.operator.revoke(OLD), twice.seen.writes]).toEqual(['revoked', 3]);
+    const often = tableOf(undefined, { overtakes: 3 });
+    await expect(often.operator.revoke(OLD)).rejects.toMatchObject({ code: 'MetastoreUnavailable' });
+    expect(often.seen.writes).toBe(3);
+  });
+
+  it('writes a proof only to a row without a proof whose sealed key is unchanged', async () => {
+    const { operator, texts, seen } = tableOf();
+    expect(await operator.prove({ ...OLD, encryptedKey: Buffer.from('other') }, PROOF)).toBe('changed');
+    expect([await operator.prove(OLD, PROOF), seen.writes]).toEqual(['proven', 1]);
+    expect(texts.get(60)).toContain(`"Proof":"${PROOF.toString('base64')}"`);
+    expect([await operator.prove(OLD, PROOF), seen.writes]).toEqual(['changed', 1]);
+    expect(await operator.prove(keyRecord(OLD.id, 61), PROOF)).toBe('changed');
+    const overtaken = tableOf(undefined, { overtakes: 1 });
+    expect(await overtaken.operator.prove(OLD, PROOF)).toBe('changed');
+  });
+});

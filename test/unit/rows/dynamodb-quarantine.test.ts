@@ -1,0 +1,44 @@
+import { afterEach, expect, it } from 'vitest';
+import { DynamoDbQuarantine } from '../../../src/rows/dynamodb-quarantine.ts';
+import { errorOf } from '../../support/fakes.ts';
+import { startStub, type StubServer } from '../../support/stub-server.ts';
+
+let stub: StubServer | undefined;
+
+afterEach(() => stub?.stop());
+
+const quarantineAt = (endpoint: string) =>
+  new DynamoDbQuarantine({ tableName: 'Quarantine', region: 'us-west-2', endpoint });
+const LONG_KEY = `{"id":"${'x'.repeat(2000)}"}`;
+
+it('DynamoDbQuarantine stores the run, the key and the code of a row, even if the key is long', async () => {
+  const bodies: { TableName: string; Item: Record<string, { S: string }> }[] = [];
+  stub = await startStub(({ body }) => {
+    bodies.push(JSON.parse(body) as (typeof bodies)[number]);
+    return { status: 200, body: '{}' };
+  });
+  const quarantine = quarantineAt(stub.url);
+  for (const row of [LONG_KEY, LONG_KEY, '{"id":"2"}'])
+    await quarantine.add('run-1', { row, code: 'RecordUnreadable' });
+  expect(bodies[0]).toMatchObject({
+    TableName: 'Quarantine',
+    Item: { Run: { S: 'run-1' }, Key: { S: LONG_KEY }, Code: { S: 'RecordUnreadable' } },
+  });
+  const sortKeys = bodies.map(({ Item }) => Item['Row']?.S);
+  expect(sortKeys[0]).toMatch(/^[0-9a-f]{64}$/);
+  expect(sortKeys[1]).toBe(sortKeys[0]);
+  expect(sortKeys[2]).not.toBe(sortKeys[0]);
+});
+
+it('DynamoDbQuarantine throws a fault that may pass if its table fails', async () => {
+  stub = await startStub({
+    status: 400,
+    body: JSON.stringify({ __type: 'ResourceNotFoundException' }),
+  });
+  const fault = await errorOf(quarantineAt(stub.url).add('run-1', { row: '1', code: 'RecordUnreadable' }));
+  expect(fault).toMatchObject({
+    name: 'SourceFault',
+    mayPass: true,
+    message: expect.stringContaining('The table Quarantine fails: ResourceNotFoundException') as string,
+  });
+});
