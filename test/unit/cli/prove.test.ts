@@ -182,6 +182,25 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
+  it('detects an exchange of the keys of two partitions only if it compares them with a backup', async () => {
+    const { key } = await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
+    const other = (await row(key.parent.id, key.parent.created)) as EnvelopeKeyRecord;
+    expect(other.parent).toEqual(intermediate.parent);
+    await world.createTable('Restored');
+    for (const each of [system, intermediate, other]) await world.put({ ...each, proof: undefined }, 'Restored');
+    await unproven();
+    await world.put({ ...intermediate, encryptedKey: other.encryptedKey, proof: undefined });
+    await world.put({ ...other, encryptedKey: intermediate.encryptedKey, proof: undefined });
+    const provable = { outcome: 'would-prove' };
+    expect((await outcomes('--dry-run')).rows).toEqual([provable, provable, provable]);
+    const differs = { outcome: 'refused', why: 'its key differs from that of the backup' };
+    expect(await outcomes('--against', 'Restored', '--yes')).toEqual({
+      code: 1,
+      rows: [{ outcome: 'added' }, differs, differs],
+    });
+    expect((await row(other.id, other.created))?.proof).toBeUndefined();
+  });
+
   it('judges a row that has a proof by that proof alone', async () => {
     const proven = { outcome: 'proven' };
     await world.createTable('Restored');
