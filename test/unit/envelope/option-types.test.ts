@@ -101,7 +101,13 @@ describe('wrong options', () => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
   });
 
-  it.for([undefined, null, 'x', [], new Map()])('cause a TypeError if they are %j instead of an object', (options) => {
+  it.for<[string, unknown]>([
+    ['missing', undefined],
+    ['null', null],
+    ['a string', 'x'],
+    ['an array', []],
+    ['a Map', new Map()],
+  ])('cause a TypeError if they are %s instead of an object', ([, options]) => {
     expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
   });
 
@@ -138,22 +144,28 @@ describe('a session', () => {
     },
   );
 
-  it.for([undefined, true, 'ok'])('throws a TypeError from encrypt if metastore.store returns %s', async (outcome) => {
+  it.for<[string, unknown]>([
+    ['nothing', undefined],
+    ['a boolean', true],
+    ['an unknown string', 'ok'],
+  ])('throws a TypeError from encrypt if metastore.store returns %s', async ([, outcome]) => {
     const metastore = new MemoryMetastore();
     metastore.store = async () => outcome as never;
     expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
   });
 
-  it.for(['wrapped', undefined, new Uint8Array(), new Uint16Array(9)])(
-    'stores no System Key if kms.wrap returns %o',
-    async (wrap) => {
-      const metastore = new MemoryMetastore();
-      const kms = new StaticKms(Buffer.alloc(32), {});
-      kms.wrap = async () => wrap as never;
-      expect(await sealWith({ metastore, kms })).toBeInstanceOf(TypeError);
-      expect(await metastore.rows('_SK_svc_prod' as never)).toEqual([]);
-    },
-  );
+  it.for<[string, unknown]>([
+    ['a string', 'wrapped'],
+    ['nothing', undefined],
+    ['an empty array', new Uint8Array()],
+    ['a Uint16Array', new Uint16Array(9)],
+  ])('stores no System Key if kms.wrap returns %s', async ([, wrap]) => {
+    const metastore = new MemoryMetastore();
+    const kms = new StaticKms(Buffer.alloc(32), {});
+    kms.wrap = async () => wrap as never;
+    expect(await sealWith({ metastore, kms })).toBeInstanceOf(TypeError);
+    expect(await metastore.rows('_SK_svc_prod' as never)).toEqual([]);
+  });
 
   it('loses no key if the KMS returns the same buffer that it received', async () => {
     const metastore = new MemoryMetastore();
@@ -166,14 +178,15 @@ describe('a session', () => {
     }
   });
 
-  it.for([null, {}, { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }])(
-    'throws KeyRowUnreadable from encrypt if the metastore returns the row %j',
-    async (row) => {
-      const metastore = new MemoryMetastore();
-      Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
-      expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
-    },
-  );
+  it.for<[string, unknown]>([
+    ['null', null],
+    ['an empty object', {}],
+    ['a row whose key is a string', { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }],
+  ])('throws KeyRowUnreadable from encrypt if the metastore returns %s', async ([, row]) => {
+    const metastore = new MemoryMetastore();
+    Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
+    expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+  });
 
   describe('with a malformed row from the metastore', () => {
     it.for<[string, (row: EnvelopeKeyRecord) => object]>([
@@ -209,17 +222,21 @@ describe('a session', () => {
     });
   });
 
-  it.for<unknown>([undefined, 'key', {}, { key: 'k'.repeat(32) }, { key: undefined }, { unreadable: 5 }])(
-    'throws a TypeError from decrypt if kms.unwrap returns %j',
-    async (unwrapped) => {
-      const world = new FakeDependencies();
-      const record = await world.process().session('p').encrypt(Buffer.from('x'));
-      world.kms.unwrap = async () => unwrapped as never;
-      const error = await errorOf(world.process().session('p').decrypt(record));
-      expect(error).toBeInstanceOf(TypeError);
-      expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
-    },
-  );
+  it.for<[string, unknown]>([
+    ['nothing', undefined],
+    ['a string', 'key'],
+    ['an empty object', {}],
+    ['a key that is a string', { key: 'k'.repeat(32) }],
+    ['an undefined key', { key: undefined }],
+    ['a reason that is a number', { unreadable: 5 }],
+  ])('throws a TypeError from decrypt if kms.unwrap returns %s', async ([, unwrapped]) => {
+    const world = new FakeDependencies();
+    const record = await world.process().session('p').encrypt(Buffer.from('x'));
+    world.kms.unwrap = async () => unwrapped as never;
+    const error = await errorOf(world.process().session('p').decrypt(record));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
+  });
 
   it('copies the wrap before it stores it, because the KMS may return the buffer of the key, which the session zeroes', async () => {
     const world = new FakeDependencies();

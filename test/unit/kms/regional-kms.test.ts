@@ -50,23 +50,35 @@ describe.for(Object.entries(ACTIONS))('a response to %s', ([action, act]) => {
   });
 
   it.for([
-    [OURS, { KeyId: STRANGERS }, 'corrupt', 'KeyOfAnotherAccount'],
-    [ALIAS, { KeyId: STRANGERS }, 'corrupt', 'KeyOfAnotherAccount'],
-    [ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
-    [OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
-    [OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
-  ] as const)('for the key %s is refused if it has %j', async ([keyArn, change, faultClass, errorName]) => {
+    [
+      'names a key of another account for a requested key',
+      OURS,
+      { KeyId: STRANGERS },
+      'corrupt',
+      'KeyOfAnotherAccount',
+    ],
+    [
+      'names a key of another account for a requested alias',
+      ALIAS,
+      { KeyId: STRANGERS },
+      'corrupt',
+      'KeyOfAnotherAccount',
+    ],
+    ['names the requested alias instead of its key', ALIAS, { KeyId: ALIAS }, 'corrupt', 'KeyOfAnotherAccount'],
+    ['names another key of the same account', OURS, { KeyId: OTHER_OF_OURS }, 'corrupt', 'AnotherKeyUsed'],
+    ['names no key', OURS, { KeyId: undefined }, 'unavailable', 'IncompleteAnswer'],
+  ] as const)('is refused if it %s', async ([, keyArn, change, faultClass, errorName]) => {
     answer = { ...WHOLE, ...change };
     expect(await errorOf(act(keyArn))).toMatchObject({ region: 'us-west-2', action, faultClass, errorName });
   });
 });
 
 it.for([
-  ['GenerateDataKey', { Plaintext: undefined }],
-  ['GenerateDataKey', { Plaintext: Buffer.alloc(16).toString('base64') }],
-  ['GenerateDataKey', { CiphertextBlob: undefined }],
-  ['Encrypt', { CiphertextBlob: undefined }],
-] as const)('an incomplete response to %s (%j) makes the region count as unavailable', async ([action, change]) => {
+  ['GenerateDataKey', 'no plaintext', { Plaintext: undefined }],
+  ['GenerateDataKey', 'a plaintext of 16 bytes', { Plaintext: Buffer.alloc(16).toString('base64') }],
+  ['GenerateDataKey', 'no ciphertext', { CiphertextBlob: undefined }],
+  ['Encrypt', 'no ciphertext', { CiphertextBlob: undefined }],
+] as const)('a response to %s with %s makes the region count as unavailable', async ([action, , change]) => {
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
     faultClass: 'unavailable',
