@@ -1,6 +1,7 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
+import { MAX_LINE_BYTES } from '../input/line-limit.ts';
 import type { CliDependencies } from './dependencies.ts';
 
 /**
@@ -16,8 +17,6 @@ export async function textOf(source: string, { stdin }: CliDependencies): Promis
 
 const LINE_FEED = 0x0a;
 const CHUNK_BYTES = 262_144;
-/** The longest string in Node, in characters. */
-const MAX_LINE_BYTES = 0x1f_ff_ff_e8;
 
 /**
  * Reads the lines of a file, or of standard input if the name is `-`. Yields undefined for a line that does not fit

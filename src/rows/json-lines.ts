@@ -2,6 +2,7 @@ import { copyFile, open, rename, rm, stat, truncate, type FileHandle } from 'nod
 import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError } from '../errors.ts';
 import { exactInteger } from '../input/exact-integer.ts';
+import { MAX_LINE_BYTES } from '../input/line-limit.ts';
 import {
   naming,
   type Cell,
@@ -61,6 +62,7 @@ const WHOLE_LINE = '';
  */
 export class JsonLinesRows implements RowSource<Line> {
   readonly #options: JsonLinesOptions;
+  readonly #maxLineBytes: number;
   readonly #place: Place = { input: 0, output: 0, line: 0 };
   #source: FileState = { size: 0, changedMs: 0 };
   #page: readonly Line[] = [];
@@ -70,8 +72,9 @@ export class JsonLinesRows implements RowSource<Line> {
   /** Whether a position names the file of this run. */
   #isNamed = false;
 
-  constructor(options: JsonLinesOptions) {
+  constructor(options: JsonLinesOptions, maxLineBytes = MAX_LINE_BYTES) {
     this.#options = options;
+    this.#maxLineBytes = maxLineBytes;
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<readonly Line[]> {
@@ -192,6 +195,7 @@ export class JsonLinesRows implements RowSource<Line> {
     // The parts of a line whose end has not been read yet. They are joined only once, because joining them again for
     // each part would take quadratic time.
     let parts: Buffer[] = [];
+    let begunBytes = 0;
     let lines: { bytes: Buffer; line: number }[] = [];
     for (;;) {
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -202,18 +206,29 @@ export class JsonLinesRows implements RowSource<Line> {
       let start = 0;
       for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
         line += 1;
+        this.#mustFit(begunBytes + end - start, line);
         lines.push({ bytes: Buffer.concat([...parts, bytes.subarray(start, end + 1)]), line });
         parts = [];
+        begunBytes = 0;
         start = end + 1;
         if (lines.length < PAGE_LINES) continue;
         yield lines;
         lines = [];
       }
       if (start < bytesRead) parts.push(bytes.subarray(start));
+      begunBytes += bytesRead - start;
+      this.#mustFit(begunBytes, line + 1);
       if (lines.length > 0) yield lines;
       lines = [];
     }
     if (parts.length > 0) yield [{ bytes: Buffer.concat(parts), line: line + 1 }];
+  }
+
+  /** Stops the run at a line that is too long, because the line would fill the memory. */
+  #mustFit(bytes: number, line: number): void {
+    if (bytes <= this.#maxLineBytes) return;
+    const message = `Line ${line} of the file ${this.#options.file} is longer than ${this.#maxLineBytes} bytes.`;
+    throw new KeyfoldError('InvalidRequest', message);
   }
 
   #lineOf(bytes: Buffer, number: number): Line {

@@ -251,6 +251,18 @@ async function check(id: string, date: number, ...reports: string[]): Promise<ob
 }
 
 describe('keys retire-check', () => {
+  it('prints how many of the known records are under the key', async () => {
+    const used = await report('printed-used', [encodeDataRowRecord(record)]);
+    const none = await report('printed-none', []);
+    const printed = async (file: string) =>
+      (await keyfold(['keys', 'retire-check', INTERMEDIATE_KEY, String(created), '--report', file])).stdout;
+    const sealing = '- it still seals: revoke it, or wait until it expires\n';
+    expect(await printed(used)).toBe(`In use: 1 of 1 known records are under it.\n${sealing}`);
+    expect(await printed(none)).toContain('Not known to be retired.\n- ');
+    await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
+    expect(await printed(none)).toBe('Retired: none of 0 known records is under it.\n');
+  });
+
   it('counts the records under an Intermediate Key, and under all Intermediate Keys of a System Key', async () => {
     const used = await report('used', [encodeDataRowRecord(record), encodeDataRowRecord(record)]);
     const none = await report('none', []);

@@ -15,10 +15,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-function openRows(fields?: readonly string[]): JsonLinesRows {
+function openRows(fields?: readonly string[], maxLineBytes?: number): JsonLinesRows {
   const [file, output] = [join(folder, 'in'), join(folder, 'out')];
   const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-  return new JsonLinesRows({ ...names, file, output, fields, idField: undefined });
+  return new JsonLinesRows({ ...names, file, output, fields, idField: undefined }, maxLineBytes);
 }
 
 /** Replaces the member `r` in each line of a file with a string. Returns the new file, and the IDs of its rows. */
@@ -70,6 +70,31 @@ describe('JsonLinesRows', () => {
     ['a byte order mark, white space and an empty line', '\ufeff \t{"r":"old"} \n\n', '\ufeff \t{"r":"new"} \n\n'],
   ] as const)('keeps %s', async ([, before, after]) => {
     expect((await replaced(before)).text).toBe(after);
+  });
+
+  it.for([
+    ['a complete line', `{}\n"${'x'.repeat(400_000)}"\n{}\n`],
+    ['a line that is short of a chunk', `{}\n"${'x'.repeat(100_100)}"\n`],
+    ['a line without an end', `{}\n"${'x'.repeat(400_000)}`],
+  ] as const)('stops at %s over the limit, names its number and removes the output', async ([, text]) => {
+    await writeFile(join(folder, 'in'), text);
+    const pages = openRows(undefined, 100_000).pages(undefined);
+    const run = (async () => {
+      for await (const page of pages) expect(page.length).toBeLessThanOrEqual(1);
+    })();
+    await expect(run).rejects.toMatchObject({
+      code: 'InvalidRequest',
+      message: `Line 2 of the file ${join(folder, 'in')} is longer than 100000 bytes.`,
+    });
+    expect(await readdir(folder)).toEqual(['in']);
+  });
+
+  it('reads lines of exactly the longest length', async () => {
+    const line = `"${'x'.repeat(299_998)}"`;
+    await writeFile(join(folder, 'in'), `${line}\n${line}\n${line}`);
+    const ids: string[] = [];
+    for await (const page of openRows(undefined, 300_000).pages(undefined)) ids.push(...page.map(({ id }) => id));
+    expect(ids).toEqual(['line 1', 'line 2', 'line 3']);
   });
 
   it('reads lines that are longer than a chunk', async () => {
