@@ -52,17 +52,17 @@ it('the direct door refuses a document with a name that JSON.parse has confused 
   }
 });
 
-/** The names of members, each with the way in which JSON spells it. */
+/** The names of members, each with a description before it and its JSON spelling after it. */
 const NAMES = [
-  ['\n', '\\n'],
-  ['é', '\\u00e9'],
-  ['café', 'caf\\u00e9'],
-  ['\\', '\\\\'],
-  ['a\\b', 'a\\\\b'],
-  ['"', '\\"'],
-  ['/', '\\/'],
-  ['\u0001', '\\u0001'],
-  ['plain', 'pl\\u0061in'],
+  ['that is a line feed', '\n', '\\n'],
+  ['that is an é', 'é', '\\u00e9'],
+  ['that ends with an é', 'café', 'caf\\u00e9'],
+  ['that is a backslash', '\\', '\\\\'],
+  ['with an inner backslash', 'a\\b', 'a\\\\b'],
+  ['that is a quotation mark', '"', '\\"'],
+  ['that is a slash', '/', '\\/'],
+  ['that is a control character', '\u0001', '\\u0001'],
+  ['with an escaped letter', 'plain', 'pl\\u0061in'],
 ] as const;
 
 describe('the direct door', () => {
@@ -92,34 +92,31 @@ describe('the direct door', () => {
     const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
     const sealed = await invoke({ ...about, document });
     expect(sealed.payload).toContain('"é":1,"/":2,"€":3," ":4,"\u{1f511}":5,"__proto__":6,"\ud7ff\ue000":7');
-    for (const [, written] of NAMES) {
+    for (const [, , written] of NAMES) {
       const documentText = `{"x":0,"${written}":1}`;
       const { payload = '' } = await invoke({ ...about, documentText });
       expect((JSON.parse(payload) as { documentText: string }).documentText).toContain(`,"${written}":1}`);
     }
   });
 
-  it.for(NAMES)(
-    'either keeps the name %j (written "%s") in its response or points to documentText',
-    async ([name, written]) => {
-      const invoke = openDirectDoor();
-      const sealed = await invoke({
-        operation: 'encrypt-fields',
-        partition: 'p',
-        fields: ['$.a'],
-        documentText: `{"a":{"x":0,"${written}":1.0}}`,
-      });
-      const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
-      const about = { operation: 'decrypt-fields', partition: 'p', all: true };
-      const text = await invoke({ ...about, documentText });
-      expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
-      const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
-      const isEscaped = JSON.stringify(name).includes('\\');
-      expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
-      const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
-      expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
-    },
-  );
+  it.for(NAMES)('either keeps a name %s in its response or points to documentText', async ([, name, written]) => {
+    const invoke = openDirectDoor();
+    const sealed = await invoke({
+      operation: 'encrypt-fields',
+      partition: 'p',
+      fields: ['$.a'],
+      documentText: `{"a":{"x":0,"${written}":1.0}}`,
+    });
+    const { documentText } = JSON.parse(sealed.payload ?? '') as { documentText: string };
+    const about = { operation: 'decrypt-fields', partition: 'p', all: true };
+    const text = await invoke({ ...about, documentText });
+    expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"a":{"x":0,"${written}":1.0}}` });
+    const value = await invoke({ ...about, document: JSON.parse(documentText) as unknown });
+    const isEscaped = JSON.stringify(name).includes('\\');
+    expect(value.payload).toBe(isEscaped ? undefined : `{"document":{"a":{"x":0,"${name}":1.0}}}`);
+    const told = 'The document holds a name that may not reach the caller exactly: ask for it as documentText.';
+    expect(value.error?.errorMessage).toBe(isEscaped ? told : undefined);
+  });
 });
 
 describe('the HTTP door', () => {
@@ -128,7 +125,7 @@ describe('the HTTP door', () => {
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
 
-  it.for(NAMES)('keeps the name %j (written "%s") in a document', async ([, written]) => {
+  it.for(NAMES)('keeps a name %s in a document', async ([, , written]) => {
     const door = openDoor();
     const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
     const sealed = await door(
@@ -160,14 +157,16 @@ it("the queue door does not change the member names in a message's document", as
 });
 
 describe('the client', () => {
-  it.for(['\\n', '\\u00e9', 'caf\\u00e9', '\\\\'])(
-    'points to documentText if a document has the name "%s"',
-    (written) => {
-      const read = (): unknown => documentOf(`{"a":[{"x":0,"${written}":1}]}`, 'r');
-      expect(read).toThrow(expect.objectContaining({ code: 'InexactName', requestId: 'r' }));
-      expect(read).toThrow(/documentText/);
-    },
-  );
+  it.for([
+    ['that is a line feed', '\\n'],
+    ['that is an escaped é', '\\u00e9'],
+    ['that ends with an escaped é', 'caf\\u00e9'],
+    ['that is a backslash', '\\\\'],
+  ] as const)('points to documentText if a document has a name %s', ([, written]) => {
+    const read = (): unknown => documentOf(`{"a":[{"x":0,"${written}":1}]}`, 'r');
+    expect(read).toThrow(expect.objectContaining({ code: 'InexactName', requestId: 'r' }));
+    expect(read).toThrow(/documentText/);
+  });
 
   it('returns a document as a value if it has no such name', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });

@@ -158,84 +158,81 @@ describe('a catch-all route', () => {
   });
 
   it.for([
-    ['live', `/live${PATH}`, SERVED],
-    ['live', PATH, '404'],
-    ['live', `/live/live${PATH}`, '404'],
+    ['serves', `/live${PATH}`, 'live'],
+    ['refuses', PATH, 'live'],
+    ['refuses', `/live/live${PATH}`, 'live'],
     // The path within the API is /partitions/tenant-1/encrypt, and a policy on /v1/partitions does not cover it.
-    ['v1', PATH, '404'],
-    ['v1', `/v1${PATH}`, SERVED],
-    ['partitions', `/partitions${PATH}`, SERVED],
-    ['partitions', PATH, '404'],
-  ] as const)('with the stage %s, for the path %s: %s', async ([stage, path, outcome]) => {
+    ['refuses', PATH, 'v1'],
+    ['serves', `/v1${PATH}`, 'v1'],
+    ['serves', `/partitions${PATH}`, 'partitions'],
+    ['refuses', PATH, 'partitions'],
+  ] as const)('%s the path %s with the stage %s', async ([verdict, path, stage]) => {
     for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
       const event = SENT[kind]?.(path) as Event;
       event.requestContext.stage = stage;
-      expect(await outcomeOf(event)).toBe(outcome);
+      expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
     }
   });
 
   it.for([
-    ['v1', PATH, 'partitions/tenant-1/encrypt', '404'],
-    ['v1', `/v1${PATH}`, PATH.slice(1), SERVED],
-    ['live', `/live${PATH}`, PATH.slice(1), SERVED],
-    ['live', `/live/other${PATH}`, `other${PATH}`, '404'],
-    ['live', `/live${PATH}`, 'v1/partitions/tenant-2/encrypt', '404'],
-  ] as const)(
-    'with the stage %s, the path %s and the proxy parameter %s leads to the result %s',
-    async ([stage, path, proxy, outcome]) => {
-      for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
-        const event = SENT[kind]?.(path) as Event & Partial<Format1>;
-        event.requestContext.stage = stage;
-        event.pathParameters = { proxy };
-        if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
-        expect(await outcomeOf(event)).toBe(outcome);
-      }
-    },
-  );
+    ['refuses', PATH, 'v1', 'partitions/tenant-1/encrypt'],
+    ['serves', `/v1${PATH}`, 'v1', PATH.slice(1)],
+    ['serves', `/live${PATH}`, 'live', PATH.slice(1)],
+    ['refuses', `/live/other${PATH}`, 'live', `other${PATH}`],
+    ['refuses', `/live${PATH}`, 'live', 'v1/partitions/tenant-2/encrypt'],
+  ] as const)('%s the path %s with the stage %s and the proxy parameter %s', async ([verdict, path, stage, proxy]) => {
+    for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
+      const event = SENT[kind]?.(path) as Event & Partial<Format1>;
+      event.requestContext.stage = stage;
+      event.pathParameters = { proxy };
+      if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
+      expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
+    }
+  });
 
   it.for([
-    ['/keys', `/keys${PATH}`, PATH.slice(1), SERVED],
-    ['/keys/v2', `/keys/v2${PATH}`, PATH.slice(1), SERVED],
-    ['none', PATH, PATH.slice(1), SERVED],
-    ['/v1', PATH, 'partitions/tenant-1/encrypt', '404'],
-    ['/keys, and more of the path before it', `/keys/more${PATH}`, `more${PATH}`, '404'],
+    ['the base path /keys', 'serves', `/keys${PATH}`, PATH.slice(1)],
+    ['the base path /keys/v2', 'serves', `/keys/v2${PATH}`, PATH.slice(1)],
+    ['no base path', 'serves', PATH, PATH.slice(1)],
+    ['the base path /v1', 'refuses', PATH, 'partitions/tenant-1/encrypt'],
+    ['the base path /keys and another segment', 'refuses', `/keys/more${PATH}`, `more${PATH}`],
     [
-      '/keys, and another tenant before it',
+      'the base path /keys and the path of another tenant',
+      'refuses',
       `/keys/v1/partitions/tenant-2/x${PATH}`,
       `v1/partitions/tenant-2/x${PATH}`,
-      '404',
     ],
-    ['of another tenant', `/v1/partitions/tenant-2/encrypt${PATH}`, PATH.slice(1), '404'],
-    ['with a dot segment', `/keys/..${PATH}`, PATH.slice(1), '404'],
-    ['with an empty segment', `/keys/${PATH}`, PATH.slice(1), '404'],
+    ['the path of another tenant as the base path', 'refuses', `/v1/partitions/tenant-2/encrypt${PATH}`, PATH.slice(1)],
+    ['a dot segment in the base path', 'refuses', `/keys/..${PATH}`, PATH.slice(1)],
+    ['an empty segment in the base path', 'refuses', `/keys/${PATH}`, PATH.slice(1)],
   ] as const)(
-    '{proxy+} on a custom domain (base path %s), for the path %s and the proxy parameter %s: %s',
-    async ([, path, proxy, outcome]) => {
+    'on a custom domain with %s %s the path %s if the proxy parameter is %s',
+    async ([, verdict, path, proxy]) => {
       for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
         const event = SENT[kind]?.(path) as Event & Partial<Format1>;
         event.requestContext.domainName = 'keyfold.example.com';
         event.pathParameters = { proxy };
         if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
-        expect(await outcomeOf(event)).toBe(outcome);
+        expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
       }
     },
   );
 
   it.for([
-    [`/live${PATH}`, SERVED],
-    [PATH, '404'],
-    [`/other${PATH}`, '404'],
-  ] as const)("on the domain of API Gateway's FIPS endpoint, leads for the path %s to: %s", async ([path, outcome]) => {
+    ['serves', `/live${PATH}`],
+    ['refuses', PATH],
+    ['refuses', `/other${PATH}`],
+  ] as const)("on the domain of API Gateway's FIPS endpoint %s the path %s", async ([verdict, path]) => {
     for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
       const event = SENT[kind]?.(path) as Event;
       const { requestContext } = event;
       requestContext.stage = 'live';
       requestContext.domainName = `${requestContext.apiId}.execute-api-fips.us-west-2.amazonaws.com`;
-      expect(await outcomeOf(event)).toBe(outcome);
+      expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
     }
   });
 
-  it('$default on a custom domain accepts no base path, because the event does not say where the base path ends', async () => {
+  it('for $default on a custom domain accepts no base path, because the event does not say where the base path ends', async () => {
     for (const [path, outcome] of [
       [PATH, SERVED],
       [`/keys${PATH}`, '404'],

@@ -222,17 +222,17 @@ describe('a function that checks where an event comes from', () => {
   });
 
   it.for([
-    ['accepts', undefined],
-    ['accepts', null],
-    ['accepts', {}],
-    ['does not accept', []],
-    ['does not accept', ''],
-    ['does not accept', 0],
-    ['accepts', { source: 'aws.events' }],
-    ['accepts', { source: 'aws.scheduler' }],
-    ['does not accept', { source: 'aws.ec2' }],
-    ['does not accept', { 'detail-type': 'Scheduled Event' }],
-  ] as const)('%s %j as an event from the schedule or as a manual invocation', ([accepts, event]) => {
+    ['accepts', 'undefined', undefined],
+    ['accepts', 'null', null],
+    ['accepts', 'an empty object', {}],
+    ['does not accept', 'an array', []],
+    ['does not accept', 'an empty string', ''],
+    ['does not accept', 'a number', 0],
+    ['accepts', 'an object with the source aws.events', { source: 'aws.events' }],
+    ['accepts', 'an object with the source aws.scheduler', { source: 'aws.scheduler' }],
+    ['does not accept', 'an object with the source aws.ec2', { source: 'aws.ec2' }],
+    ['does not accept', 'an object without a source', { 'detail-type': 'Scheduled Event' }],
+  ] as const)('%s %s as an event from the schedule or as a manual invocation', ([accepts, , event]) => {
     expect(isFromSchedule(event)).toBe(accepts === 'accepts');
   });
 });

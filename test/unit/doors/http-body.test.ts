@@ -90,16 +90,16 @@ describe('the Content-Type header', () => {
 
 describe('the Content-Encoding header', () => {
   it.for([
-    ['identity', 200],
-    ['Identity', 200],
-    ['', 200],
-    ['gzip', 415],
-    ['x-gzip', 415],
-    ['br', 415],
-    ['deflate', 415],
-    ['identity, gzip', 415],
-    [' identity , identity', 200],
-  ] as const)('with the value %j leads to status %i', async ([encoding, status]) => {
+    ['with the value identity', 'identity', 200],
+    ['with the value Identity', 'Identity', 200],
+    ['that is empty', '', 200],
+    ['with the value gzip', 'gzip', 415],
+    ['with the value x-gzip', 'x-gzip', 415],
+    ['with the value br', 'br', 415],
+    ['with the value deflate', 'deflate', 415],
+    ['with the value identity, gzip', 'identity, gzip', 415],
+    ['that names identity twice', ' identity , identity', 200],
+  ] as const)('$0 leads to status $2', async ([, encoding, status]) => {
     const answer = await send((event) => {
       event.headers['content-encoding'] = encoding;
       if (status === 415) withBytes(gzipSync(BODY))(event);
@@ -157,32 +157,56 @@ describe('a body', () => {
 describe('an object with two members of the same name', () => {
   const record = '{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AA=="}';
   it.for([
-    ['encrypt', '{"plaintext":"aGVsbG8=","plaintext":"aGVsbG8="}'],
-    ['encrypt', '{"plaintext":"aGVsbG8=","pl\\u0061intext":"aGVsbG8="}'],
-    ['encrypt', '{"plaintext":"aGVsbG8=","format":"compact","format":"compact"}'],
-    ['encrypt-batch', '{"items":[{"plaintext":""},{"plaintext":"","plaintext":""}]}'],
-    ['encrypt-batch', '{"items":[],"items":[]}'],
-    ['decrypt', `{"record":${record},"record":${record}}`],
-    ['decrypt', `{"record":${record.replace('"Data"', '"Data":"BA==","Data"')}}`],
-    ['decrypt', `{"record":${record.replace('{"Key"', '{"Data":"BA==","Key"')}}`],
-    ['decrypt', `{"record":${record.replace('"Created":1,"Key"', '"Created":1,"Created":2,"Key"')}}`],
-    ['decrypt', `{"record":${record.replace('"KeyId":"a"', '"KeyId":"b","KeyId":"a"')}}`],
-    ['decrypt', `{"record":${record.replace('"Data"', '"other":{"x":1,"x":2},"Data"')}}`],
-    ['rewrap', `{"record":${record.replace('{"Key"', '{"Data":"BA==","Key"')}}`],
-    ['decrypt-batch', `{"items":[{"record":${record.replace('{"Key"', '{"Data":"BA==","Key"')}}]}`],
-    ['rewrap-batch', `{"items":[{"record":${record},"record":${record}}]}`],
-    ['encrypt-fields', '{"document":{"a":{"b":1,"b":2}},"fields":["$.a"]}'],
-    ['encrypt-fields', '{"document":1,"document":2,"fields":["$"]}'],
-    ['encrypt-fields', '{"documentText":"1","documentText":"2","fields":["$"]}'],
-    ['encrypt-fields', '{"documentText":"{\\"a\\":1,\\"a\\":2}","fields":["$.a"]}'],
-    ['encrypt-fields', '{"document":{"a":1},"fields":["$.b"],"fields":["$.a"]}'],
-    ['encrypt-fields', '{"documentText":"{}","fields":["$"],"skipSealed":true,"skipSealed":false}'],
-    ['decrypt-fields', '{"document":{},"all":true,"all":true}'],
-    ['decrypt', '{"__proto__":1,"__proto__":2}'],
-    ['decrypt', '{"record":[{"":1,"":1}]}'],
-    ['decrypt', '{"record":{"0":1,"1":{},"0":2}}'],
-    ['decrypt', '{"record":{"a:b":":","a:b" : ":"}}'],
-  ] as const)('is refused by %s in the body %s', async ([operation, body]) => {
+    ['encrypt', 'plaintext is repeated', '{"plaintext":"aGVsbG8=","plaintext":"aGVsbG8="}'],
+    ['encrypt', 'plaintext is repeated with an escape', '{"plaintext":"aGVsbG8=","pl\\u0061intext":"aGVsbG8="}'],
+    ['encrypt', 'format is repeated', '{"plaintext":"aGVsbG8=","format":"compact","format":"compact"}'],
+    [
+      'encrypt-batch',
+      'plaintext is repeated in an item',
+      '{"items":[{"plaintext":""},{"plaintext":"","plaintext":""}]}',
+    ],
+    ['encrypt-batch', 'items is repeated', '{"items":[],"items":[]}'],
+    ['decrypt', 'record is repeated', `{"record":${record},"record":${record}}`],
+    ['decrypt', 'Data is repeated in succession', `{"record":${record.replace('"Data"', '"Data":"BA==","Data"')}}`],
+    ['decrypt', 'Data comes before and after Key', `{"record":${record.replace('{"Key"', '{"Data":"BA==","Key"')}}`],
+    [
+      'decrypt',
+      'Created is repeated in Key',
+      `{"record":${record.replace('"Created":1,"Key"', '"Created":1,"Created":2,"Key"')}}`,
+    ],
+    ['decrypt', 'KeyId is repeated', `{"record":${record.replace('"KeyId":"a"', '"KeyId":"b","KeyId":"a"')}}`],
+    [
+      'decrypt',
+      'a name is repeated in an unknown member of the record',
+      `{"record":${record.replace('"Data"', '"other":{"x":1,"x":2},"Data"')}}`,
+    ],
+    ['rewrap', 'Data comes before and after Key', `{"record":${record.replace('{"Key"', '{"Data":"BA==","Key"')}}`],
+    [
+      'decrypt-batch',
+      'Data comes before and after Key in an item',
+      `{"items":[{"record":${record.replace('{"Key"', '{"Data":"BA==","Key"')}}]}`,
+    ],
+    ['rewrap-batch', 'record is repeated in an item', `{"items":[{"record":${record},"record":${record}}]}`],
+    ['encrypt-fields', 'a name is repeated inside the document', '{"document":{"a":{"b":1,"b":2}},"fields":["$.a"]}'],
+    ['encrypt-fields', 'document is repeated', '{"document":1,"document":2,"fields":["$"]}'],
+    ['encrypt-fields', 'documentText is repeated', '{"documentText":"1","documentText":"2","fields":["$"]}'],
+    [
+      'encrypt-fields',
+      'a name is repeated inside documentText',
+      '{"documentText":"{\\"a\\":1,\\"a\\":2}","fields":["$.a"]}',
+    ],
+    ['encrypt-fields', 'fields is repeated', '{"document":{"a":1},"fields":["$.b"],"fields":["$.a"]}'],
+    [
+      'encrypt-fields',
+      'skipSealed is repeated',
+      '{"documentText":"{}","fields":["$"],"skipSealed":true,"skipSealed":false}',
+    ],
+    ['decrypt-fields', 'all is repeated', '{"document":{},"all":true,"all":true}'],
+    ['decrypt', '__proto__ is repeated', '{"__proto__":1,"__proto__":2}'],
+    ['decrypt', 'an empty name is repeated in an array', '{"record":[{"":1,"":1}]}'],
+    ['decrypt', 'the name 0 is repeated after another name', '{"record":{"0":1,"1":{},"0":2}}'],
+    ['decrypt', 'a name that contains a colon is repeated', '{"record":{"a:b":":","a:b" : ":"}}'],
+  ] as const)('is refused by %s if %s', async ([operation, , body]) => {
     const answer = await send(withBody(body), operation);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });
     expect(answer.body['detail']).toBe('The request holds an object with two members of one name.');
@@ -190,9 +214,9 @@ describe('an object with two members of the same name', () => {
 });
 
 it.for([
-  '{"record":{"KEYS","a:b":":","":"{:}","__proto__":{"a":1},"0":{"a":1}}}',
-  ' { "record" : {\n"KEYS" , "a" : [ { "a" : 1 } , { "a" : {} } ] } } ',
-])('the HTTP door accepts the same name in different objects: %s', async (body) => {
+  ['nested objects', '{"record":{"KEYS","a:b":":","":"{:}","__proto__":{"a":1},"0":{"a":1}}}'],
+  ['objects of an array', ' { "record" : {\n"KEYS" , "a" : [ { "a" : 1 } , { "a" : {} } ] } } '],
+] as const)('the HTTP door accepts the same name in %s', async ([, body]) => {
   const door = openDoor();
   const sealed = (await door(request('encrypt', BODY))).body['record'];
   const text = body.replace('"KEYS"', () => JSON.stringify(sealed).slice(1, -1));

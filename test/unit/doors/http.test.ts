@@ -180,19 +180,22 @@ describe('an HTTP request', () => {
   });
 
   it.for([
-    ['quotation marks, which JSON escapes twice', String.raw`\"`, 4],
-    ['three-byte characters', '€', 3],
-    ['line breaks in its text', '\n', 2],
-  ] as const)('fails if its response is too large for Lambda once it is escaped: %s', async ([, character, bytes]) => {
-    const send = openDoor();
-    const ask = (count: number): ReturnType<typeof send> => {
-      const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
-      return send(request('encrypt-fields', `{"document":{"a":1,"b":${value}},"fields":["$.a"]}`));
-    };
-    const most = Math.floor(6_000_000 / bytes);
-    expect((await ask(most - 500)).status).toBe(200);
-    expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
-  });
+    ['contains quotation marks, which JSON escapes twice', String.raw`\"`, 4],
+    ['contains three-byte characters', '€', 3],
+    ['contains line breaks', '\n', 2],
+  ] as const)(
+    'fails if its response is too large for Lambda once it is escaped, because the document %s',
+    async ([, character, bytes]) => {
+      const send = openDoor();
+      const ask = (count: number): ReturnType<typeof send> => {
+        const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
+        return send(request('encrypt-fields', `{"document":{"a":1,"b":${value}},"fields":["$.a"]}`));
+      };
+      const most = Math.floor(6_000_000 / bytes);
+      expect((await ask(most - 500)).status).toBe(200);
+      expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
+    },
+  );
 
   it('succeeds with the largest plaintexts that fit into an event, in one item or a batch', () => {
     expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
@@ -289,10 +292,10 @@ describe('an HTTP request', () => {
   });
 
   it.for([
-    [0, 1],
-    [0.5, 3],
-    [0.999, 5],
-  ] as const)('gets a random Retry-After from one to five seconds (random value %d: %i s)', ([drawn, seconds]) => {
+    ['the smallest value', 0, 1],
+    ['a middle value', 0.5, 3],
+    ['the largest value', 0.999, 5],
+  ] as const)('gets a random Retry-After from one to five seconds (%s is drawn)', ([, drawn, seconds]) => {
     vi.spyOn(Math, 'random').mockReturnValue(drawn);
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });
