@@ -20,7 +20,7 @@ export class CallJournal {
   #calls: JournalCall[] = [];
   #dropped = 0;
 
-  /** The number of calls so far. Pass it to `since` later, to get the calls that have ended meanwhile. */
+  /** The number of calls so far. Pass it to `since` later to get the calls that have ended since then. */
   get position(): number {
     return this.#dropped + this.#calls.length;
   }

@@ -32,8 +32,8 @@ export function decodeBase64Url(text: string): Buffer | undefined {
 }
 
 /**
- * Decodes a base64 string. It must have the given number of bytes, and the unused bits of its last character must be
- * zero.
+ * Decodes a base64 string, which must decode to the given number of bytes. The unused bits of its last character must
+ * be zero.
  */
 function decodeExactly(text: string, alphabet: 'base64' | 'base64url', sizeBytes: number): Buffer | undefined {
   const bytes = Buffer.from(text, alphabet);

@@ -73,7 +73,7 @@ export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage 
   return isSendable(labelled) ? labelled : message;
 }
 
-/** The message group whose order a FIFO queue keeps. Undefined for a standard queue, whose groups have no order. */
+/** The message group within which a FIFO queue keeps the order. Undefined for a standard queue, which keeps none. */
 export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
   return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
 }

@@ -16,7 +16,7 @@ export interface Type {
 export type Types<T> = { readonly [K in keyof T]-?: Type };
 
 export const STRING: Type = { called: 'a string', holds: (value) => typeof value === 'string' };
-/** Accepts NaN and the infinities. They are wrong values, but they do not have a wrong type. */
+/** Accepts NaN and the infinities. They are invalid values, but not values of the wrong type. */
 export const NUMBER: Type = { called: 'a number', holds: (value) => typeof value === 'number' };
 export const BOOLEAN: Type = { called: 'a boolean', holds: (value) => typeof value === 'boolean' };
 export const FUNCTION: Type = { called: 'a function', holds: (value) => typeof value === 'function' };

@@ -53,7 +53,7 @@ interface ErasableId {
   readonly region: string;
   /** Whether the ID has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
   readonly buried: boolean;
-  /** A tombstone of this ID that does not count. */
+  /** A tombstone for this ID whose proof is not valid. It has no effect. */
   readonly invalid?: KeyRow | undefined;
 }
 

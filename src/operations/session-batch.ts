@@ -14,7 +14,7 @@ const SHARING = optional(BOOLEAN);
  * Encrypts several payloads, with one load of the key. If one payload fails, the others still succeed.
  * @param options the time limit of the call, and whether all records share one Data Row Key
  * @returns one record or error per payload, in the same order
- * @throws TypeError, before any key is touched, that names an argument of the wrong type, such as `plaintexts[3]`
+ * @throws TypeError if an argument has the wrong type, before any key is used. The error names the argument, such as `plaintexts[3]`
  * @example
  * const session = keyfold.session('tenant-1');
  * const records = await encryptBatch(session, [Buffer.from('one'), Buffer.from('two')]);
@@ -39,7 +39,7 @@ export async function encryptBatch(
 /**
  * Decrypts several records of one partition. Failed items are handled as in {@link encryptBatch}.
  * @returns one payload or error per record, in the same order. The caller owns the payloads.
- * @throws TypeError, before any key is touched, that names an argument of the wrong type
+ * @throws TypeError if an argument has the wrong type, before any key is used. The error names the argument
  * @example
  * const [first, second] = await decryptBatch(session, records);
  */
@@ -60,7 +60,7 @@ export async function decryptBatch(
  * encryptBatch}.
  * @returns one result or error per record, in the same order. If a record does not need to move, its result has
  * `rewrapped: false`.
- * @throws TypeError, before any key is touched, that names an argument of the wrong type
+ * @throws TypeError if an argument has the wrong type, before any key is used. The error names the argument
  * @example
  * for (const result of await rewrapBatch(session, records)) {
  *   if (!(result instanceof KeyfoldError) && result.rewrapped) await replace(result.record);

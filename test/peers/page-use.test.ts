@@ -1,4 +1,4 @@
-/** Tests in a real browser how easy the page of `npm start` is to use. */
+/** Usability tests of the page that `npm start` serves, in a real browser. */
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';

@@ -15,7 +15,7 @@ export interface Database {
 /** A query may take longer here than in a service, because it can read 500 rows. */
 const TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** One connection reads. The other one is for stopping the first one's query. */
+/** One connection runs queries. The other one cancels a query of the first. */
 const CONNECTIONS = 2;
 
 /**

@@ -122,7 +122,7 @@ function iamActionOf(call: string): string {
   return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
-/** The recorded calls, and those among them that a role would refuse. */
+/** The recorded calls, and those that the policies of a role would deny. */
 async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
   const keys = new Map([

@@ -1,4 +1,4 @@
-/** The code of a plug-in author, and of a user of every entry. Compilers check it against the packed declarations. */
+/** Code of a plug-in author, and code that uses every entry of the package. It must compile against the packed types. */
 import {
   AwsKms,
   decryptBatch,

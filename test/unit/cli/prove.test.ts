@@ -182,7 +182,7 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
-  it('detects an exchange of the keys of two partitions only if it compares them with a backup', async () => {
+  it('detects that the keys of two partitions were swapped only if it compares them with a backup', async () => {
     const { key } = await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
     const other = (await row(key.parent.id, key.parent.created)) as EnvelopeKeyRecord;
     expect(other.parent).toEqual(intermediate.parent);

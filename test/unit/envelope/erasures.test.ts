@@ -99,7 +99,7 @@ describe('a marked partition', () => {
     expect((await answers())[0]).toBe('PartitionErased');
   });
 
-  it('still fails if an attacker deletes the tombstone', async () => {
+  it('still refuses requests if an attacker deletes the tombstone', async () => {
     world.metastore.remove(tombstone());
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });

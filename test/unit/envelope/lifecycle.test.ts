@@ -105,7 +105,7 @@ describe('key creation', () => {
     expect(parents.size).toBe(5);
   });
 
-  it('makes no key under a revoked System Key, even if the cache holds only one System Key', async () => {
+  it('makes no key under a revoked System Key, even if the cache has room for only one System Key', async () => {
     const policy = { maxSystemKeys: 1 };
     const first = await world.process().session('a').encrypt(PAYLOAD);
     const [one] = world.metastore.ofKind('SK');

@@ -111,7 +111,7 @@ describe('a Data Row Key', () => {
 });
 
 describe('a record with a shared Data Row Key', () => {
-  it('can be overwritten by its caller without harm to other records with that key', async () => {
+  it('can be overwritten by the caller without an effect on other records that share the key', async () => {
     const world = new FakeDependencies();
     const session = world.process({ policy: NO_BOUND }).session('p');
     const [first] = (await sealed(session, 1)) as [DataRowRecord];

@@ -75,7 +75,7 @@ describe('VaultKms', () => {
     expect(answers.every((chunk) => chunk.every((byte) => byte === 0))).toBe(true);
   });
 
-  it('bypasses the proxy for an address without TLS, because such an address is on this machine', async () => {
+  it('bypasses the proxy for an address without TLS, which is always on this machine', async () => {
     const proxy = await startStub({ status: 502, body: '' });
     const { options: agent } = globalAgent;
     const { proxyEnv } = agent;
@@ -174,7 +174,7 @@ describe('VaultKms', () => {
 
   it.each([
     ['with a success status but no data', 200, '{}'],
-    ['with a ciphertext of another form', 200, '{"data":{"ciphertext":"sealed"}}'],
+    ['with a ciphertext of an unexpected form', 200, '{"data":{"ciphertext":"sealed"}}'],
     ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
     ['with 204', 204, ''],
   ])('treats a response %s as an outage', async (_name, status, body) => {
