@@ -1,4 +1,4 @@
-/** Code of a plug-in author, and code that uses every entry of the package. It must compile against the packed types. */
+/** Code of a plug-in author, and code that uses every entry. All of it must compile against the packed types. */
 import {
   AwsKms,
   decryptBatch,
