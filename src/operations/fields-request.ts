@@ -146,9 +146,13 @@ function isKeptObject(value: object | null): boolean {
 
 /** Why a document from `JSON.parse` may differ from its text. */
 export const INEXACT = {
-  InexactNumber: 'The document contains a number that JavaScript cannot represent exactly. Use documentText instead.',
-  InexactName: 'The document contains a name that JSON.parse may have confused with another. Use documentText instead.',
+  InexactNumber: inexact('number that JavaScript cannot represent exactly'),
+  InexactName: inexact('name that JSON.parse may have confused with another'),
 } as const;
+
+function inexact(what: string): string {
+  return `The document contains a ${what}. Use documentText instead.`;
+}
 
 /**
  * Checks that a parsed document agrees with its JSON text. It allows fractions, although `JSON.parse` rounds them. It

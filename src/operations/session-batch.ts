@@ -14,7 +14,8 @@ const SHARING = optional(BOOLEAN);
  * Encrypts several payloads, with one load of the key. If one payload fails, the others still succeed.
  * @param options the time limit of the call, and whether all records share one Data Row Key
  * @returns one record or error per payload, in the same order
- * @throws TypeError if an argument has the wrong type, before any key is used. The error names the argument, such as `plaintexts[3]`
+ * @throws TypeError if an argument has the wrong type, before any key is used. The error names the argument, such as
+ * `plaintexts[3]`
  * @example
  * const session = keyfold.session('tenant-1');
  * const records = await encryptBatch(session, [Buffer.from('one'), Buffer.from('two')]);

@@ -237,6 +237,8 @@ function isRegionalFormOf(unsuffixed: string, id: string): boolean {
   );
 }
 
+const AMBIGUOUS = ', which makes key ids ambiguous; allow it only for an existing table';
+
 /** Lists what is wrong with a service's names. Empty if they are valid. */
 export function nameFaults(names: ServiceNames): string[] {
   const faults: string[] = [];
@@ -245,9 +247,7 @@ export function nameFaults(names: ServiceNames): string[] {
     if (name === '' || !name.isWellFormed() || CONTROL.test(name)) {
       faults.push(`the ${part} must be text of one or more characters, none of them a control character`);
     } else if (!names.allowAmbiguousNames && name.includes('_')) {
-      faults.push(
-        `the ${part} holds an underscore, which makes key ids ambiguous; allow it only for an existing table`,
-      );
+      faults.push(`the ${part} holds an underscore${AMBIGUOUS}`);
     }
   }
   const longest = `_IK_${'p'.repeat(MAX_HTTP_PARTITION_BYTES)}_${names.service}_${names.product}_${names.regionSuffix ?? ''}`;
@@ -255,9 +255,7 @@ export function nameFaults(names: ServiceNames): string[] {
     faults.push(`the service and the product are too long: key ids would not fit DynamoDB's ${MAX_KEY_ID_BYTES} bytes`);
   }
   if (!names.allowAmbiguousNames && isRegionName(names.product)) {
-    faults.push(
-      'the product is shaped like a region, which makes key ids ambiguous; allow it only for an existing table',
-    );
+    faults.push(`the product is shaped like a region${AMBIGUOUS}`);
   }
   if (names.regionSuffix !== undefined && !isRegionName(names.regionSuffix)) {
     faults.push('the region suffix is not the name of an AWS region');

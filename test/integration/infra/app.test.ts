@@ -91,7 +91,7 @@ function ownMetrics({ Namespace, MetricName, Dimensions = [], Metrics = [] }: Ap
   return [...one, ...others];
 }
 
-/** The probability that an alarm fires within the given hours, if this many events occur at random times in each hour. */
+/** The probability that an alarm fires within these hours, if this many events occur at random times in each hour. */
 function chanceToRing(alarm: AppResource['Properties'], perHour: number, hours: number): number {
   const { Threshold, EvaluationPeriods, Metrics } = alarm as {
     Threshold: number;
