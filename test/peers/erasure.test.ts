@@ -84,7 +84,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(await table.keyfold().session('other').decryptJson(other)).toEqual(PAYLOAD);
   });
 
-  it('creates a new key for an erased partition, which stays erased for Keyfold and can be erased again', async () => {
+  it('creates a new key for an erased partition, but Keyfold still refuses the partition and can delete the key', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     const old = await table.keyfold({ offsetMs: -7_200_000 }).session('tenant').encryptToJson(PAYLOAD);
     const { erase, clock } = operatorOf(table);

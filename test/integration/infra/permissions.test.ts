@@ -156,7 +156,7 @@ function inOrder(expected: Allowed): Allowed {
 
 describe('IAM', { timeout: 60_000 }, () => {
   it.for(Object.entries(USERS))(
-    'allows %s only the KMS, DynamoDB, SQS and Lambda actions that it needs, on any resource',
+    'allows %s no action of KMS, DynamoDB, SQS or Lambda on any resource beyond those that it needs',
     async ([name, principal]) => {
       const expected = FOR_USERS[name as keyof typeof USERS];
       expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));

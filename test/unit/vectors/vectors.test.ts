@@ -83,7 +83,7 @@ describe('the vectors runner', () => {
     expect((await run(broken)).output).toMatch(/broke: .*\n(?:.*\n)?0 passed, 1 failed, 0 skipped\n$/);
   });
 
-  it('counts a malformed key row as the expected error if the case needs that row', async () => {
+  it('accepts a malformed key row as the cause of the expected error if the case needs that row', async () => {
     const broken = await withOneCase((vector, group) => {
       group.metastore_rows = group.metastore_rows.map((row) => ({ ...row, KeyRecord: { S: 'x' } }));
       vector['expect'] = 'error';
