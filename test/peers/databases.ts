@@ -111,13 +111,27 @@ async function started(
   return {
     port,
     start,
-    kill: () => end(child),
+    kill: () => endWithChildren(child),
     stop: async () => {
       process.off('exit', endOnExit);
-      await end(child);
+      await endWithChildren(child);
       await rm(folder, { recursive: true, force: true, maxRetries: 10 });
     },
   };
+}
+
+/** Kills a server and its children. Otherwise, a child of PostgreSQL could still run one more query. */
+async function endWithChildren(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const children = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
+  await end(child);
+  for (const pid of children.split(' ').filter(Boolean)) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // This child has ended by itself.
+    }
+  }
 }
 
 /** PostgreSQL listens before it has started, and refuses connections until then. */
