@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { globalAgent, request as httpsRequest } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { http, keptConnections } from '../connections/agents.ts';
+import { utf8Of } from '../crypto/utf8.ts';
 import { ANSWER_AFTER_FREEZE_MS } from './transport.ts';
 
 /** An HTTP response of any status. */
@@ -50,10 +51,9 @@ export class HttpExchange {
     });
     const bytes = await buffer(answer);
     const { statusCode: status = 0 } = answer;
-    const text = bytes.toString();
     // Only the text of an error may contain other bytes, because the client does not return it.
-    const isExact = status !== 200 || !text.includes('\ufffd') || Buffer.from(text).equals(bytes);
-    return { status, headers: headersOf(answer), text: isExact ? text : '' };
+    const text = status === 200 ? (utf8Of(bytes) ?? '') : bytes.toString();
+    return { status, headers: headersOf(answer), text };
   }
 }
 

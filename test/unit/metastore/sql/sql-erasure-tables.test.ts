@@ -1,20 +1,164 @@
-import { expect, it } from 'vitest';
-import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
+/** Erasures in SQL, on a table in memory. test/peers runs whole erasures on real servers. */
+import { describe, expect, it } from 'vitest';
+import type { EnvelopeKeyRecord } from '../../../../src/index.ts';
+import type { RegisteredErasure } from '../../../../src/maintenance/erasure-table.ts';
+import { decodeKeyRow, encodeKeyRecord, erasedMember, withMembers } from '../../../../src/metastore/sql/key-record.ts';
 import { SqlErasureTables } from '../../../../src/metastore/sql/sql-erasure-tables.ts';
+import { registerIdOf } from '../../../../src/records/ids.ts';
 import { keyRecord } from '../../../../src/testing/key-record.ts';
 
-const ROW = keyRecord('_IK_tenant_svc_prod', 60);
+const NAMES = { service: 'svc', product: 'prod' };
+const KEY = keyRecord('_IK_tenant_svc_prod', 60);
+const SECOND = (seconds: number) => keyRecord('', seconds).created;
+const MARK = { erase: 'e1', at: SECOND(100), due: SECOND(200), proof: Buffer.alloc(32, 7) };
+const ENTRY = { partition: 'tenant', erase: 'e1', at: SECOND(100), due: SECOND(200) } as unknown as RegisteredErasure;
 
-it.for([
-  ['deletes a row that still cannot be read', 'not JSON', ['not JSON']],
-  ['leaves a row alone that has become readable since it was read', encodeKeyRecord(ROW), []],
-] as const)('an erasure in SQL %s', async ([, present, deleted]) => {
-  const removed: string[] = [];
+interface StoredRow {
+  readonly id: string;
+  readonly created: number;
+  text: string;
+}
+
+/** A key table in memory, with the contract of SqlKeyTable and SqlPages. */
+function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = []) {
+  const at = (id: string, created: number) => rows.find((row) => row.id === id && row.created === created);
   const table = {
-    select: async () => [{ created: ROW.created, text: present }],
-    remove: async (_id: string, _created: number, text: string) => void removed.push(text),
+    select: async ({ id, created }: { id: string; created?: number }) =>
+      rows.filter((row) => row.id === id && (created === undefined || row.created === created)),
+    insert: async (id: string, created: number, text: string) => {
+      if (at(id, created) !== undefined || hides.some((row) => row.created === created)) return 'duplicate';
+      rows.push({ id, created, text });
+      return 'stored';
+    },
+    replace: async (id: string, created: number, from: string, to: string) => {
+      const row = at(id, created);
+      if (row?.text !== from) return false;
+      row.text = to;
+      return true;
+    },
+    remove: async (id: string, created: number, text: string) => {
+      const index = rows.findIndex((row) => row.id === id && row.created === created && row.text === text);
+      return index >= 0 && rows.splice(index, 1).length === 1;
+    },
+    page: async () => rows.map((row) => ({ ...row, date: String(row.created) })),
   };
-  const tables = new SqlErasureTables({ table, called: 'PostgreSQL' } as never, { service: 'svc', product: 'prod' });
-  await tables.at().remove({ id: ROW.id, created: ROW.created, unreadable: 'it is not JSON' });
-  expect(removed).toEqual(deleted);
+  const tables = new SqlErasureTables({ table, called: 'PostgreSQL at h:1' } as never, NAMES);
+  return { rows, tables, table: tables.at(), register: tables.register };
+}
+
+const rowOf = (record: EnvelopeKeyRecord): StoredRow => ({
+  id: record.id,
+  created: record.created,
+  text: encodeKeyRecord(record),
+});
+
+describe('the register of erasures in SQL', () => {
+  it('lists, updates and removes an entry', async () => {
+    const { register, rows } = openTables();
+    expect(await register.add(ENTRY)).toBe(true);
+    expect(await register.list()).toEqual([{ ...ENTRY, deletedAt: undefined }]);
+    await register.update({ ...ENTRY, deletedAt: 300 });
+    expect(await register.list()).toEqual([{ ...ENTRY, deletedAt: 300 }]);
+    await register.remove(ENTRY);
+    expect(rows).toEqual([]);
+  });
+
+  it('refuses a second erasure in the same second', async () => {
+    const { register } = openTables();
+    await register.add(ENTRY);
+    expect(await register.add({ ...ENTRY, erase: 'e2' })).toBe(false);
+    expect(await register.list()).toMatchObject([{ erase: 'e1' }]);
+  });
+
+  it('writes entries that Asherah can read as revoked keys', async () => {
+    const { register, rows } = openTables();
+    await register.add(ENTRY);
+    const [row] = rows as [StoredRow];
+    expect(row.id).toBe(registerIdOf(NAMES));
+    expect(decodeKeyRow(KEY.id, row)).toMatchObject({ created: 100, revoked: true });
+  });
+
+  it('neither adds an entry with an update nor fails to remove an absent one', async () => {
+    const { register, rows } = openTables();
+    await register.update(ENTRY);
+    await register.remove(ENTRY);
+    expect(rows).toEqual([]);
+  });
+
+  it.for(['Partition', 'Erase', 'Due'])('omits an entry without its member %s', async (member) => {
+    const { register, rows } = openTables();
+    await register.add(ENTRY);
+    const [row] = rows as [StoredRow];
+    row.text = withMembers(row.text, { [member]: undefined });
+    expect(await register.list()).toEqual([]);
+  });
+});
+
+describe('an erasure in SQL', () => {
+  it("has the database as its only region, and cannot list the database's copies", async () => {
+    const { tables } = openTables();
+    expect(await tables.regions()).toEqual(['PostgreSQL at h:1']);
+    expect(await tables.copies('PostgreSQL at h:1')).toMatchObject([{ kind: 'unknown', region: 'PostgreSQL at h:1' }]);
+  });
+
+  it('reads the rows of an ID, and the rows whose IDs begin with a prefix', async () => {
+    const other = keyRecord('_IK_other_svc_prod', 60);
+    const { table } = openTables([rowOf(KEY), rowOf(other)]);
+    expect(await table.rows({ id: KEY.id })).toEqual([KEY]);
+    expect(await table.rows({ prefixes: ['_IK_tenant_', '_IK_none_'] })).toEqual([KEY]);
+  });
+
+  it('marks a row and revokes its key, and removes the mark again', async () => {
+    const { table, rows } = openTables([rowOf(KEY)]);
+    await table.mark(KEY, MARK);
+    const marked = { ...KEY, erased: MARK, revoked: true };
+    expect(await table.rows({ id: KEY.id })).toEqual([marked]);
+    await table.mark(marked, undefined);
+    expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, revoked: true }]);
+    expect(rows).toHaveLength(1);
+  });
+
+  it.for([
+    ['the sealed key', { encryptedKey: Buffer.from('other') }],
+    ['the mark', { erased: { ...MARK, erase: 'another' } }],
+    ['the date', { created: SECOND(61) }],
+  ] as const)('neither marks nor deletes a row if %s has changed since it was read', async ([, changes]) => {
+    const { table, rows } = openTables([rowOf(KEY)]);
+    const stale = { ...KEY, ...changes } as EnvelopeKeyRecord;
+    await table.mark(stale, MARK);
+    await table.remove(stale);
+    expect(rows).toEqual([rowOf(KEY)]);
+  });
+
+  it('stores a tombstone with its mark', async () => {
+    const { table } = openTables();
+    await table.store({ ...KEY, erased: MARK });
+    await table.store({ ...KEY, erased: MARK });
+    expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, erased: MARK }]);
+  });
+
+  it('reports a collation that takes the partition for another one', async () => {
+    const hidden = rowOf(keyRecord('_IK_TENANT_svc_prod', 60));
+    const storing = openTables([], [hidden]).table.store(KEY);
+    await expect(storing).rejects.toMatchObject({
+      code: 'InvalidRequest',
+      message: expect.stringContaining('collation') as string,
+    });
+  });
+
+  it('reads a malformed mark as a mark without a valid proof', () => {
+    const text = withMembers(encodeKeyRecord(KEY), { Erased: { Erase: 1, At: 'x', Proof: '*' } });
+    const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
+    expect(decodeKeyRow(KEY.id, { created: 60, text })).toMatchObject({ erased });
+    expect(erasedMember(MARK).Erased).toEqual({ Erase: 'e1', At: 100, Due: 200, Proof: MARK.proof.toString('base64') });
+  });
+
+  it.for([
+    ['deletes a row that still cannot be read', 'not JSON', 0],
+    ['leaves a row alone that has become readable since it was read', encodeKeyRecord(KEY), 1],
+  ] as const)('%s', async ([, text, left]) => {
+    const { table, rows } = openTables([{ ...rowOf(KEY), text }]);
+    await table.remove({ id: KEY.id, created: KEY.created, unreadable: 'it is not JSON' });
+    expect(rows).toHaveLength(left);
+  });
 });
