@@ -30,6 +30,7 @@ const SHARED_WITH_CLIENT = [
   'connections/signature-fault.ts',
   'crypto/base64.ts',
   'crypto/sha256.ts',
+  'crypto/utf8.ts',
   'errors.ts',
   'input/checks.ts',
   'input/defaults.ts',
