@@ -8,11 +8,13 @@ import {
   type Deadline,
   type EnvelopeKeyRecord,
   type KeyfoldError,
+  type KeyMeta,
 } from '../../src/index.ts';
 import { encodeKeyRecord } from '../../src/metastore/sql/key-record.ts';
 import { codeOf, errorOf, FakeKms, HandClock, noDeadline } from '../support/fakes.ts';
 import { keyRecord, LONG_ID } from '../../src/testing/key-record.ts';
 import { runMetastoreContracts } from '../support/contract/bind.ts';
+import { rowProofContract } from '../support/contract/row-proof-contract.ts';
 import { KINDS, startDatabase, type OpenMetastore, type SqlDatabase } from './sql-database.ts';
 
 const CACHES = 200;
@@ -51,6 +53,25 @@ describe.for(KINDS)('%s', (kind) => {
     // A string in PostgreSQL cannot contain U+0000. A TIMESTAMP of MariaDB ends in 2038.
     const limits = isPostgres ? { longId: LONG_ID.replace('\0', '\u0001') } : { lastDate: 2 ** 31 - 1 };
     runMetastoreContracts(kind, () => one.metastore, faults, limits);
+  });
+
+  describe('with proofs of its key rows', () => {
+    beforeAll(async () => {
+      await database.createTable();
+      one = database.open();
+    });
+    const [id, text] = isPostgres ? ['$1', '$2'] : ['?', '?'];
+    // `Key` follows the row's own date. The date of the parent ends an object.
+    const remove = async (key: KeyMeta): Promise<void> =>
+      void (await database.run(`DELETE FROM encryption_key WHERE id = ${id} AND key_record LIKE ${text}`, [
+        key.id,
+        `%"Created":${key.created},"Key"%`,
+      ]));
+    const put = async (row: EnvelopeKeyRecord): Promise<void> => {
+      await remove(row);
+      expect(await one.metastore.store(row, deadline)).toBe('stored');
+    };
+    rowProofContract(kind, () => ({ metastore: one.metastore, put, remove }));
   });
 
   describe("with Asherah's schema", () => {
