@@ -2,8 +2,8 @@ import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
 /**
- * The end of every region's name: a compass direction or `central`, and a number. This check finds typing errors. A list
- * of the regions would refuse those that AWS adds.
+ * The end of every region's name: a compass direction or `central`, and a number. This check finds typing errors. A
+ * list of regions would refuse those that AWS adds.
  */
 const DIRECTION = /-(?:(?:north|south)(?:east|west)?|east|west|central)-\d$/;
 export const REGION = v.pipe(
