@@ -1,4 +1,4 @@
-/** PostgreSQL in this process: PGlite, which is PostgreSQL compiled to WebAssembly, behind a socket for real drivers. */
+/** PostgreSQL in this process: PGlite (PostgreSQL in WebAssembly) behind a socket for real drivers. */
 import { PGlite } from '@electric-sql/pglite';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
