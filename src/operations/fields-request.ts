@@ -1,3 +1,4 @@
+import { isDate } from 'node:util/types';
 import {
   ANYTHING,
   ARRAY,
@@ -120,11 +121,15 @@ export function requestMembers(
  * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`.
  * Otherwise the service would seal the replacement, and the value would be lost. It still omits undefined members.
  */
-export function lossless(this: unknown, _name: string, value: unknown): unknown {
+export function lossless(this: unknown, name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
-  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
-  if (isKept) return Object.is(value, -0) ? MINUS_ZERO : value;
-  throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
+  const holder = this as Readonly<Record<string, unknown>>;
+  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, holder);
+  // The value of an invalid Date is already null here, because its toJSON method has been called.
+  if (isKept && !(value === null && isDate(holder[name]))) return Object.is(value, -0) ? MINUS_ZERO : value;
+  throw new TypeError(
+    'JSON has no such value: a function, NaN, an invalid Date, a Map, bytes or undefined in an array.',
+  );
 }
 
 /** JSON.stringify writes -0 as 0, unless this keeps its sign. Node 20 lacks `JSON.rawJSON`, and loses the sign. */
