@@ -1,7 +1,7 @@
 import { DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb';
 import { viewOf, wrapsOf, type KeyView, type WrapsView } from '../src/cli/key-view.ts';
 import { cryptoPolicy } from '../src/envelope/crypto-policy.ts';
-import { revocationOf, rowsFrom, unlessRefused } from '../src/metastore/dynamodb-client.ts';
+import { rowsFrom } from '../src/metastore/dynamodb-client.ts';
 import { registerIdOf, TOMBSTONE_CREATED, type ServiceNames } from '../src/records/ids.ts';
 import { ONLOOKER } from './dynamodb-watch.ts';
 
@@ -19,7 +19,7 @@ export interface PageRow extends Omit<KeyView, 'kind'> {
 }
 
 /**
- * Reads and revokes key rows for the page, in the format of `keyfold keys`. The journal does not record these calls.
+ * Reads key rows for the page, in the format of `keyfold keys`. The journal does not record these calls.
  */
 export class KeyRows {
   readonly #client: DynamoDBClient;
@@ -46,11 +46,5 @@ export class KeyRows {
         return Object.assign(view, { kind, wraps, wrappedBy });
       })
       .toSorted((a, b) => (a.id === b.id ? (b.created ?? 0) - (a.created ?? 0) : a.id < b.id ? 1 : -1));
-  }
-
-  /** Flags a key as revoked, as `keyfold keys revoke` does. */
-  revoke(id: string, created: number): Promise<'revoked' | 'absent'> {
-    const command = revocationOf(this.#tableName, id, created);
-    return unlessRefused(this.#client.send(command), 'revoked', 'absent');
   }
 }

@@ -10,16 +10,23 @@ interface CommandView extends CommandResult {
   readonly command: string;
 }
 
-/** A partition name that the CLI cannot mistake for an option. */
-const partitionName = v.pipe(v.string(), v.regex(/^(?!-)/));
-const rotation = v.strictObject({ partition: v.optional(partitionName) });
+/** A name that the CLI cannot mistake for an option. */
+const name = v.pipe(v.string(), v.regex(/^(?!-)/));
+const revocation = v.strictObject({ id: name, created: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) });
+const rotation = v.strictObject({ partition: v.optional(name) });
 const STEPS = ['begin', 'cancel', 'finish'] as const;
 const erasure = v.strictObject({
-  partition: partitionName,
+  partition: name,
   step: v.picklist(STEPS),
   reason: v.optional(v.string(), ''),
   wait: v.optional(v.string(), '7d'),
 });
+
+/** Runs `keyfold keys revoke`. @throws RangeError if the body is invalid */
+export function revoke(run: RunCommand, body: unknown): Promise<CommandView> {
+  const { id, created } = parsed(revocation, body, 'the id and created of a key');
+  return show(run, ['keys', 'revoke', id, String(created), '--yes']);
+}
 
 /** Runs `keyfold keys rotate`. @throws RangeError if the body is invalid */
 export function rotate(run: RunCommand, body: unknown): Promise<CommandView> {

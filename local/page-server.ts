@@ -1,12 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import * as v from 'valibot';
 import type { CallJournal } from './call-journal.ts';
 import { isFromThisMachine } from '../emulators/http-body.ts';
 import type { KeyRows } from './key-rows.ts';
 import { parseFault } from '../emulators/kms/faults.ts';
 import type { KmsEmulator } from '../emulators/kms/kms-emulator.ts';
 import type { KeyService } from './key-service.ts';
-import { erase, rotate, type RunCommand } from './page-commands.ts';
+import { erase, revoke, rotate, type RunCommand } from './page-commands.ts';
 import { pageFileOf, sendPageFile } from './page-files.ts';
 
 /** The parts of the local world that the page shows and changes. */
@@ -25,7 +24,6 @@ export type PageServer = (request: IncomingMessage, body: Buffer, response: Serv
 
 type Route = (world: PageDependencies, body: Buffer, parts: readonly string[]) => unknown;
 
-const keyMeta = v.strictObject({ id: v.string(), created: v.pipe(v.number(), v.safeInteger()) });
 const FAULT = /^\/local\/regions\/([^/]+)\/fault$/;
 const CALLS = /^\/local\/calls(?:\?since=(\d{1,15}))?$/;
 
@@ -35,7 +33,7 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[]
   ['GET', CALLS, listCalls],
   ['PUT', FAULT, (world, body, [region = '']) => emulatorOf(world).setFault(region, parseFault(parse(body)))],
   ['DELETE', FAULT, (world, _, [region = '']) => emulatorOf(world).clearFault(region)],
-  ['POST', /^\/local\/keys\/revoke$/, revoke],
+  ['POST', /^\/local\/keys\/revoke$/, ({ run }, body) => revoke(run, parse(body))],
   ['POST', /^\/local\/keys\/rotate$/, ({ run }, body) => rotate(run, parse(body))],
   ['POST', /^\/local\/partitions\/erase$/, ({ run }, body) => erase(run, parse(body))],
 ];
@@ -100,12 +98,6 @@ async function describe({ keyService, keys, regions }: PageDependencies): Promis
 function emulatorOf({ keyService: { emulator, name } }: PageDependencies): KmsEmulator {
   if (emulator === undefined) throw new RangeError(`${name} has no regions whose faults can be set.`);
   return emulator;
-}
-
-async function revoke({ keys }: PageDependencies, body: Buffer): Promise<object> {
-  const parsed = v.safeParse(keyMeta, parse(body));
-  if (!parsed.success) throw new RangeError('The body must be a JSON object with the id and created of a key.');
-  return { outcome: await keys.revoke(parsed.output.id, parsed.output.created) };
 }
 
 /** @throws RangeError if the body is not JSON */

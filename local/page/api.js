@@ -9,11 +9,6 @@ export function setFault(region, fault) {
   return fault === null ? control('DELETE', path) : control('PUT', path, fault);
 }
 
-/** Revokes a key. This cannot be undone. */
-export function revoke({ id, created }) {
-  return control('POST', '/local/keys/revoke', { id, created });
-}
-
 /** Reads the last state that the process observed for each region, without a call to KMS. */
 export function readHealth() {
   return control('GET', '/v1/health');

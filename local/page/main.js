@@ -1,4 +1,4 @@
-import { post, readHealth, readState, revoke, setFault } from './api.js';
+import { post, readHealth, readState, setFault } from './api.js';
 import { agreesTo } from './ask.js';
 import { whileBusy } from './busy.js';
 import { bytesView } from './bytes-view.js';
@@ -8,7 +8,7 @@ import { byId, el, timeOf } from './dom.js';
 import { compactRecordsOf, readable } from './json-text.js';
 import { keysView } from './keys-view.js';
 import { lastView, statusOf } from './last-view.js';
-import { OPERATIONS } from './operate.js';
+import { OPERATIONS, revoke } from './operate.js';
 import { readRecord } from './record.js';
 import { regionsView } from './regions-view.js';
 import { noteForTour, startTour } from './tour.js';
@@ -190,9 +190,9 @@ async function revokeRow(row) {
 }
 
 async function revokeNow(row) {
-  await revoke(row);
+  const command = await revoke(row);
   byId('keys-status').textContent =
-    `${row.id}, created ${timeOf(row.created)}, is revoked. It still decrypts what it encrypted. A running process encrypts with it until it reads the table again, within an hour. Start cold to get a new key at once.`;
+    `Ran ${command}. ${row.id}, created ${timeOf(row.created)}, is revoked. It still decrypts what it encrypted. A running process encrypts with it until it reads the table again, within an hour. Start cold to get a new key at once.`;
 }
 
 function showWhat() {

@@ -1,4 +1,4 @@
-/** Rotates keys and erases a partition with `keyfold` commands, and shows whether the last record still opens. */
+/** Revokes and rotates keys and erases a partition with `keyfold` commands, and shows whether the last record opens. */
 import { post } from './api.js';
 import { byId, el, timeOf } from './dom.js';
 import { perform } from './work.js';
@@ -38,6 +38,13 @@ export const OPERATIONS = {
   },
 };
 
+/** Revokes a key. This cannot be undone. Returns the command. @throws Error with the reason if the command fails */
+export async function revoke({ id, created }) {
+  const { command, problem } = await ran('/local/keys/revoke', { id, created });
+  if (problem !== undefined) throw new Error(problem);
+  return command;
+}
+
 function rotationOf(key) {
   const text = `This makes the next version of ${key} now, and revokes nothing. Old records still decrypt.`;
   return { title: `Rotate ${key}?`, text, action: 'Rotate', harmless: true };
@@ -57,13 +64,20 @@ function erase(said, request) {
 
 /** Runs a command. `textOf` converts the command's JSON output to the text that the page shows. */
 async function runCommand(said, path, request, textOf) {
+  const { command, answer, problem, asked } = await ran(path, request);
+  const why = ['Ran ', el('code', {}, command)];
+  if (problem !== undefined) return { said: 'Not done', problem, why, asked };
+  return { said, output: textOf(answer), note: await noteOnRecord(), why, asked };
+}
+
+/** Runs a command. Returns its JSON output, or the reason why it failed as `problem`. */
+async function ran(path, request) {
   const asked = await post(path, JSON.stringify(request));
   if (!asked.ok) throw new Error(`${path}: ${asked.status}`);
   const { command, exitCode, stdout, stderr } = JSON.parse(asked.text);
-  const why = ['Ran ', el('code', {}, command)];
   const answer = stdout === '' ? undefined : JSON.parse(stdout);
-  if (exitCode !== 0) return { said: 'Not done', problem: answer?.says ?? stderr.split('\n').at(-1), why, asked };
-  return { said, output: textOf(answer), note: await noteOnRecord(), why, asked };
+  const problem = exitCode === 0 ? undefined : (answer?.says ?? stderr.split('\n').at(-1));
+  return { command, answer, problem, asked };
 }
 
 /** Starts a cold process, because a warm one keeps its keys for a while. Then tries the record on the page. */

@@ -119,7 +119,7 @@ describe('the routes under /local/', () => {
   it('refuse an invalid fault and an invalid key', async () => {
     const put = { method: 'PUT', body: '{"kind":"flood"}' };
     expect((await fetch(`${world.url}/local/regions/us-west-2/fault`, put)).status).toBe(400);
-    for (const content of [{}, { id: '_SK_local_keyfold' }, { id: 1, created: 2 }]) {
+    for (const content of [{}, { id: '_SK_local_keyfold' }, { id: 1, created: 2 }, { id: '--all', created: 2 }]) {
       expect((await post('/local/keys/revoke', content)).status).toBe(400);
     }
   });
@@ -209,9 +209,11 @@ describe('the key table on the page', () => {
     expect(keys[0]?.wraps?.map(({ region }) => region).toSorted()).toEqual(['us-east-1', 'us-west-2']);
     expect(JSON.stringify(keys)).not.toContain('encryptedK');
 
-    const revoked = await post('/local/keys/revoke', { id: '_IK_tenant-1_local_keyfold', created });
-    expect(await revoked.json()).toEqual({ outcome: 'revoked' });
-    expect(await (await post('/local/keys/revoke', { id: '_IK_none', created })).json()).toEqual({ outcome: 'absent' });
+    expect(await run('/local/keys/revoke', { id: '_IK_tenant-1_local_keyfold', created })).toMatchObject({
+      command: `keyfold keys revoke _IK_tenant-1_local_keyfold ${created} --yes`,
+      exitCode: 0,
+      printed: { outcome: 'revoked' },
+    });
     await post('/local/cold-start');
     expect(await send('rewrap', before.answer)).toMatchObject({ answer: { rewrapped: true } });
     const states = (await get<State>('/local/state')).keys.filter((row) => row.kind === 'intermediate');
@@ -237,6 +239,15 @@ async function rowsOf(id: string): Promise<string[]> {
 }
 
 describe('the commands that the page runs', () => {
+  it('revoke no key that the CLI refuses to revoke', async () => {
+    const absent = { id: '_IK_none_local_keyfold', created: 1 };
+    expect(await run('/local/keys/revoke', absent)).toMatchObject({ exitCode: 1, printed: { outcome: 'absent' } });
+    expect(await run('/local/keys/revoke', { ...absent, id: 'none' })).toMatchObject({
+      exitCode: 2,
+      printed: expect.stringContaining('not the ID of a System Key or an Intermediate Key') as string,
+    });
+  });
+
   it('rotate a key, revoke nothing, and leave old records readable', async () => {
     const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     for (const [content, command, id] of [

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { failoverFaults, failoverPolicy, type FailoverPolicy } from '../../../src/kms/failover-policy.ts';
 
-describe('a failover policy', () => {
+describe('failoverPolicy', () => {
   it.for<[Partial<FailoverPolicy>, number]>([
     [{ baseDelayMs: 2000 }, 2],
     [{ firstCoolDownMs: 10_000 }, 2],
     [{ minimumWrappedRegions: 2 }, 2],
     [{ minimumWrappedRegions: 1 }, 1],
     [{ minimumWrappedRegions: 2 }, 0],
-  ])('can be %j for %i regions', ([changes, regions]) => {
+  ])('accepts %j for %i regions', ([changes, regions]) => {
     expect(failoverFaults(changes, regions)).toEqual([]);
     expect(failoverPolicy(changes, regions)).toMatchObject(changes);
   });
@@ -22,7 +22,7 @@ describe('a failover policy', () => {
     [{ longestDelayMs: 2 ** 31 }, 2, 'longestDelayMs must not be more than 2147483647'],
     [{ throttledDelayMs: 2 ** 31 }, 2, 'throttledDelayMs must not be more than 2147483647'],
     [{ maxRounds: 2 ** 53 }, 2, 'maxRounds must be a positive whole number'],
-  ])('cannot be %j for %i regions, because %s', ([changes, regions, fault]) => {
+  ])('rejects %j for %i regions: %s', ([changes, regions, fault]) => {
     expect(failoverFaults(changes, regions)).toEqual([fault]);
     expect(() => failoverPolicy(changes, regions)).toThrow(fault);
   });

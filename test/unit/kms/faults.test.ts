@@ -77,14 +77,14 @@ describe('classify', () => {
     },
   );
 
-  it.for<[string, FaultClass]>([
-    ['arn:aws:kms:us-west-2:1:key/x is pending deletion.', 'misconfigured'],
-    ['arn:aws:kms:us-west-2:1:key/x is pending replica deletion.', 'misconfigured'],
-    ['arn:aws:kms:us-west-2:1:key/x is pending import.', 'misconfigured'],
-    ['PendingReplicaDeletion', 'misconfigured'],
-    ['The custom key store is disconnected.', 'unavailable'],
-    ['arn:aws:kms:us-west-2:1:key/x is creating.', 'unavailable'],
-  ])('returns, for the KMSInvalidStateException "%s", the class %s', ([message, faultClass]) => {
+  it.for<[FaultClass, string]>([
+    ['misconfigured', 'arn:aws:kms:us-west-2:1:key/x is pending deletion.'],
+    ['misconfigured', 'arn:aws:kms:us-west-2:1:key/x is pending replica deletion.'],
+    ['misconfigured', 'arn:aws:kms:us-west-2:1:key/x is pending import.'],
+    ['misconfigured', 'PendingReplicaDeletion'],
+    ['unavailable', 'The custom key store is disconnected.'],
+    ['unavailable', 'arn:aws:kms:us-west-2:1:key/x is creating.'],
+  ])('returns the class %s for the KMSInvalidStateException "%s"', ([faultClass, message]) => {
     expect(classify(REGION, 'Decrypt', answer('KMSInvalidStateException', 400, message)).faultClass).toBe(faultClass);
   });
 

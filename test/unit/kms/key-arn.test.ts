@@ -62,11 +62,11 @@ describe('keyFaults', () => {
       'us-west-2',
       'the KMS keys are in several AWS partitions (aws, aws-cn): credentials work in only one',
     ],
-  ])('finds a fault in the keys %j with the preferred region %s: %s', ([keys, preferred, fault]) => {
+  ])('reports a fault in the keys %j with the preferred region %s: %s', ([keys, preferred, fault]) => {
     expect(keyFaults(keys, preferred)).toEqual([fault]);
   });
 
-  it('rejects a configuration without keys', () => {
+  it('reports that no key is configured', () => {
     expect(keyFaults({}, 'us-west-2')).toEqual(['no KMS key is configured: name one for at least one region']);
   });
 });

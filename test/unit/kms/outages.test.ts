@@ -53,7 +53,7 @@ const said = (): string[] => attempts.map(({ region, fault }) => `${region} ${fa
 const inThreeRounds = (errorName: string): string[] =>
   Array.from({ length: 3 }, () => [`${WEST} ${errorName}`, `${EAST} ${errorName}`]).flat();
 
-describe('a KMS endpoint', () => {
+describe('a KMS endpoint that fails', () => {
   let server: Server;
   let endpoint: string;
 
@@ -68,18 +68,15 @@ describe('a KMS endpoint', () => {
   });
   afterEach(() => close(server));
 
-  it.for(COLD_REQUESTS)(
-    'that refuses connections makes a request to %s fail with KmsUnavailable at once',
-    async (name) => {
-      await close(server);
-      const request = await prepare(name, { endpoint });
-      expect((await outcomeOf(request, SLACK_MS)).code).toBe('KmsUnavailable');
-      expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
-    },
-  );
+  it.for(COLD_REQUESTS)('causes KmsUnavailable at once if it refuses connections (%s)', async (name) => {
+    await close(server);
+    const request = await prepare(name, { endpoint });
+    expect((await outcomeOf(request, SLACK_MS)).code).toBe('KmsUnavailable');
+    expect(said()).toEqual(inThreeRounds('ECONNREFUSED'));
+  });
 
   it.for(COLD_REQUESTS)(
-    'that stalls in the middle of its response makes a request to %s fail at the request timeout',
+    'causes KmsUnavailable after the request timeout if its responses stop in the middle (%s)',
     async (name) => {
       const timeouts = { connectionTimeoutMs: LONG_MS, requestTimeoutMs: 100 };
       const request = await prepare(name, { endpoint, timeouts });

@@ -63,7 +63,7 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with 
   });
 });
 
-describe('the mechanism', () => {
+describe('the mechanism of a wrap', () => {
   it.each([
     [[GCM, KEY_WRAP_PAD], /^pkcs11:gcm:keyfold:[A-Za-z0-9+/]{80}$/],
     [[KEY_WRAP_PAD], /^pkcs11:kwp:keyfold:[A-Za-z0-9+/]{54}==$/],
@@ -72,7 +72,7 @@ describe('the mechanism', () => {
     expect(await textOf(token.open())).toMatch(form);
   });
 
-  it('of an existing wrap is used to unwrap it, whatever the mechanism for new wraps is', async () => {
+  it('is also used to unwrap it, whatever the mechanism for new wraps is', async () => {
     const wrapped = await wrap(token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' }));
     expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
   });
@@ -84,7 +84,7 @@ describe('the mechanism', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'WrapDoesNotOpen' });
   });
 
-  it('CKM_AES_KEY_WRAP_PAD leaves no System Key in the token, even if the token fails', async () => {
+  it('leaves no System Key in the token, even if the token fails (CKM_AES_KEY_WRAP_PAD)', async () => {
     const kms = token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' });
     await unwrap(kms, await wrap(kms));
     const calls = token.takeCalls();
@@ -98,14 +98,14 @@ describe('the mechanism', () => {
     expect(count(failed, 'C_DestroyObject')).toBe(count(failed, 'C_CreateObject'));
   });
 
-  it('CKM_AES_GCM uses another nonce for each wrap', async () => {
+  it('has another nonce for each wrap (CKM_AES_GCM)', async () => {
     const kms = token.open();
     expect(await textOf(kms)).not.toBe(await textOf(kms));
   });
 });
 
-describe('the keys', () => {
-  it('after the first one only unwrap', async () => {
+describe('keyLabels', () => {
+  it('names the key that wraps, followed by keys that only unwrap', async () => {
     const old = await wrap(token.open({ keyLabels: ['older key'] }));
     expect(Buffer.from(old).toString()).toMatch(/^pkcs11:gcm:older%20key:/);
     const kms = token.open({ keyLabels: ['keyfold', 'older key'] });
@@ -113,7 +113,7 @@ describe('the keys', () => {
     expect(await textOf(kms)).toMatch(/^pkcs11:gcm:keyfold:/);
   });
 
-  it('that are not in keyLabels do not unwrap, even if a row names them', async () => {
+  it('must contain a key for that key to unwrap, even if a row names the key', async () => {
     const wrapped = await wrap(token.open({ keyLabels: ['older key'] }));
     token.takeCalls();
     const error = await errorOf(unwrap(token.open(), wrapped));
@@ -126,7 +126,7 @@ describe('the keys', () => {
     ['LabelOfTwoKeys', [{ label: 'keyfold' }, { label: 'keyfold' }]],
     ['KeyExtractable', [{ label: 'keyfold', extractable: true }]],
     ['KeyTooShort', [{ label: 'keyfold', bits: 128 }]],
-  ])('cause the error %s if the token has %j', async (errorName, keys) => {
+  ])('causes the error %s if the token has the keys %j', async (errorName, keys) => {
     token.set({ keys });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -322,7 +322,7 @@ describe('maintenance with Pkcs11Kms', () => {
   });
 });
 
-describe('the Pkcs11Kms options', () => {
+describe('the Pkcs11Kms constructor', () => {
   const valid: Pkcs11KmsOptions = { library: '/l.so', tokenLabel: 't', keyLabels: ['k'], pin: () => '1' };
 
   it.each([
@@ -334,7 +334,7 @@ describe('the Pkcs11Kms options', () => {
     [{ keyLabels: ['a', 'ä'] }, 'keyLabels[1] must have 1 to 128'],
     [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be'],
     [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs'],
-  ])('%j are refused with InvalidConfiguration', (changes, text) => {
+  ])('rejects the options %j with InvalidConfiguration', (changes, text) => {
     expect(() => new Pkcs11Kms({ ...valid, ...changes })).toThrow(
       expect.objectContaining({ code: 'InvalidConfiguration', message: expect.stringContaining(text) }),
     );
@@ -345,13 +345,13 @@ describe('the Pkcs11Kms options', () => {
     [{ keyLabels: 'k' }, 'options.keyLabels must be an array'],
     [{ mechanism: 'CKM_AES_CBC' }, "options.mechanism must be 'CKM_AES_GCM' or 'CKM_AES_KEY_WRAP_PAD'"],
     [{ pinFile: 'x' }, 'options has no option pinFile'],
-  ])('%j are refused with a TypeError that shows no value', (changes, text) => {
+  ])('rejects the options %j with a TypeError that shows no value', (changes, text) => {
     expect(() => new Pkcs11Kms({ ...valid, ...changes } as never)).toThrow(
       expect.objectContaining({ name: 'TypeError', message: expect.stringContaining(text) }),
     );
   });
 
-  it('lead to readable wraps even at their maximum length', async () => {
+  it('accepts a label of the maximum length, whose wraps are readable', async () => {
     const label = '%:é'.replace('é', '~').repeat(42);
     token.set({ keys: [{ label }] });
     const kms = token.open({ keyLabels: [label] });

@@ -235,7 +235,7 @@ describe('VaultKms', () => {
   });
 });
 
-describe('the VaultKms options', () => {
+describe('the VaultKms constructor', () => {
   it.each([
     [{ addresses: [] }, 'addresses is empty'],
     [{ addresses: ['http://vault.example.com:8200'] }, 'addresses[0] must begin with https:'],
@@ -265,11 +265,11 @@ describe('the VaultKms options', () => {
       { auth: { method: 'aws', role: 'r', region: 'x.evil/', credentials: async () => ({}) } },
       'auth.region is not the name of an AWS region',
     ],
-  ])('with %j cause the error: %s', (changes, message) => {
+  ])('rejects the options %j: %s', (changes, message) => {
     expect(messageOf(changes)).toContain(message);
   });
 
-  it('cause an error that does not contain their values', () => {
+  it('throws an error that does not contain the values of the options', () => {
     const secrets = { auth: { method: 'token', token: 'se cret' }, addresses: ['https://u:secretpw@h'], ca: 'private' };
     expect(messageOf(secrets)).not.toMatch(/se cret|secretpw|private/);
   });
