@@ -1,4 +1,3 @@
-import { isDate } from 'node:util/types';
 import {
   ANYTHING,
   ARRAY,
@@ -129,7 +128,8 @@ export function lossless(this: unknown, name: string, value: unknown): unknown {
   const holder = this as Readonly<Record<string, unknown>>;
   const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, holder);
   // The value of an invalid Date is already null here, because its toJSON method has been called.
-  if (isKept && !(value === null && isDate(holder[name]))) return Object.is(value, -0) ? MINUS_ZERO : value;
+  if (isKept && !(value === null && tagOf(holder[name]) === '[object Date]'))
+    return Object.is(value, -0) ? MINUS_ZERO : value;
   throw new TypeError(
     'JSON has no such value: a function, NaN, an invalid Date, a Map, bytes or undefined in an array.',
   );
@@ -147,9 +147,14 @@ function isKeptPrimitive(value: unknown, holder: unknown): boolean {
 function isKeptObject(value: object | null): boolean {
   if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
   // JSON.stringify unwraps objects of these three classes.
-  const tag = Object.prototype.toString.call(value);
+  const tag = tagOf(value);
   if (tag === '[object Number]') return Number.isFinite(Number(value));
   return tag === '[object String]' || tag === '[object Boolean]';
+}
+
+/** The built-in kind of a value, in any realm. */
+function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value);
 }
 
 /** Why a document from `JSON.parse` may differ from its text. */
