@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { HealthCheck } from '../../src/cli/health/check.ts';
 import { SessionFactory, StaticKms, type EnvelopeKeyRecord, type KeyId } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../support/operator.ts';
@@ -16,6 +17,7 @@ const MASTER_KEY = Buffer.alloc(32, 7);
 const SYSTEM_KEY = '_SK_orders_shop' as KeyId;
 const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop' as KeyId;
 const PAYLOAD = Buffer.from('payload');
+const ZONE_FIX = 'docs/how-to/use-postgresql-or-mysql.md#time-zones';
 
 /** The settings of a command whose key table is in a SQL database. */
 function settingsOf(kind: SqlKind, { server }: SqlDatabase): Record<string, string | undefined> {
@@ -111,6 +113,73 @@ describe.for(KINDS)('keyfold on %s', (kind) => {
     expect(await json(['verify', '-'], record)).toMatchObject({ code: 0, answer: { records: 1, opens: 1 } });
   });
 
+  /** What `keyfold doctor` finds apart from the static master key of these tests. */
+  async function found(settings: Record<string, string | undefined> = {}): Promise<object[]> {
+    const master = { KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER_KEY.toString('hex') };
+    operator.clock.nowMs = Date.now();
+    const all = { ...settingsOf(kind, database), ...master, ...settings };
+    const { stdout } = await operator.keyfold(['doctor', '--json'], all);
+    const checks = JSON.parse(stdout) as HealthCheck[];
+    return checks.filter(({ check, state }) => state !== 'ok' && check !== 'kms');
+  }
+
+  it('doctor finds no fault in a healthy table, and compares the clock with that of the database', async () => {
+    await sessions().session('tenant-1').encrypt(PAYLOAD);
+    expect(await found()).toEqual([]);
+  });
+
+  it('doctor reports a table without a primary key, a server that accepts no writes, and a wrong name', async () => {
+    await sessions().session('tenant-1').encrypt(PAYLOAD);
+    const url = settingsOf(kind, database)['KEYFOLD_METASTORE_URL'] ?? '';
+    const elsewhere = { KEYFOLD_METASTORE_URL: url.replace(/\w+$/, 'nowhere') };
+    expect(await found(elsewhere)).toMatchObject([
+      { check: 'clock', state: 'skip' },
+      { check: 'table', fix: expect.stringMatching(/correct the database/) as string },
+      { check: 'system keys', state: 'skip' },
+    ]);
+    const reading = `${url}?options=-c%20default_transaction_read_only%3Don`;
+    if (kind === 'MariaDB') await database.run('SET GLOBAL read_only = 1');
+    const replica = { check: 'table writes', state: 'fault', says: expect.stringMatching(/read-only/) as string };
+    expect(await found(kind === 'MariaDB' ? {} : { KEYFOLD_METASTORE_URL: reading })).toMatchObject([replica]);
+    if (kind === 'MariaDB') await database.run('SET GLOBAL read_only = 0');
+    const typo = {
+      check: 'system keys',
+      state: 'warn',
+      says: expect.stringMatching(/has other rows/) as string,
+      fix: expect.stringMatching(/KEYFOLD_SERVICE/) as string,
+    };
+    expect(await found({ KEYFOLD_SERVICE: 'ordres' })).toMatchObject([typo]);
+    const dropped = kind === 'PostgreSQL' ? 'CONSTRAINT encryption_key_pkey' : 'PRIMARY KEY';
+    await database.run(`ALTER TABLE encryption_key DROP ${dropped}`);
+    const unkeyed = {
+      check: 'table primary key',
+      state: 'fault',
+      fix: expect.stringMatching(/ADD PRIMARY KEY/) as string,
+    };
+    expect(await found()).toMatchObject([unkeyed]);
+  });
+
+  it('doctor reports rows that were written in another time zone', async () => {
+    await sessions().session('tenant-1').encrypt(PAYLOAD);
+    await database.setTimeZone(kind === 'PostgreSQL' ? 'Asia/Kolkata' : '+05:30');
+    const rows = {
+      check: 'system keys',
+      state: 'fault',
+      says: expect.stringMatching(/^unreadable rows/) as string,
+      fix: expect.stringContaining(ZONE_FIX) as string,
+    };
+    expect(await found()).toMatchObject([rows]);
+    await database.setTimeZone(kind === 'PostgreSQL' ? 'UTC' : '+00:00');
+  });
+
+  it.runIf(kind === 'MariaDB')('doctor reports a session in which Keyfold refuses to write', async () => {
+    await database.run("SET GLOBAL sql_mode = ''");
+    expect(await found()).toMatchObject([
+      { check: 'table writes', state: 'fault', fix: expect.stringMatching(/STRICT_TRANS_TABLES/) as string },
+    ]);
+    await database.run("SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'");
+  });
+
   it("commands that only DynamoDB supports are refused, and no command reads DynamoDB's settings", async () => {
     for (const args of [['table', 'copy', '--from', 'Other', '--yes']]) {
       const { code, stderr } = await keyfold(args);
@@ -147,8 +216,20 @@ it('keyfold maintain and keyfold doctor work without AWS if they use Vault and P
     return { code, answer: JSON.parse(stdout) as unknown };
   };
   expect(await run('maintain')).toMatchObject({ code: 0, answer: { created: { id: SYSTEM_KEY } } });
-  const states = { settings: 'ok', clock: 'skip', [`vault ${bao.url} calls`]: 'ok', table: 'ok' };
-  const sound = { 'system keys': 'ok', 'system keys age': 'ok', 'system keys dates': 'ok', 'system keys proofs': 'ok' };
+  const states = {
+    settings: 'ok',
+    clock: 'ok',
+    [`vault ${bao.url} calls`]: 'ok',
+    table: 'ok',
+    'table primary key': 'ok',
+  };
+  const sound = {
+    'table writes': 'ok',
+    'system keys': 'ok',
+    'system keys age': 'ok',
+    'system keys dates': 'ok',
+    'system keys proofs': 'ok',
+  };
   const found = Object.entries({ ...states, ...sound }).map(([check, state]) => ({ check, state }));
   expect(await run('doctor')).toMatchObject({ code: 0, answer: found });
   await database.stop();
