@@ -15,7 +15,6 @@ import type { KmsInspector, QuotaInspector, TableInspector } from './maintenance
 import { dryRunStore } from './maintenance/dry-run-store.ts';
 import { KeyRotation } from './maintenance/key-rotation.ts';
 import type { KeyTable } from './maintenance/key-table.ts';
-import { outcomeOf } from './connections/inspected-calls.ts';
 import type { KeyManagementService, Metastore } from './envelope/ports.ts';
 import { SessionFactory } from './envelope/session-factory.ts';
 import type { RowSource } from './maintenance/reencryption/rows.ts';
@@ -183,7 +182,7 @@ export const operatorAdapters = {
       throw new KeyfoldError('InvalidRequest', `This needs a key table in DynamoDB: unset ${variable}.`);
     };
     return {
-      inspectDatabase: () => outcomeOf(database.inspect),
+      inspectDatabase: database.inspect,
       close: database.close,
       // The option --against names a second table.
       openTable: ({ tableName }: DynamoDbMetastoreOptions): KeyTable =>

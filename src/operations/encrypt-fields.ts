@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { compactLength, encodeCompactRecord, type CompactRecord } from '../records/compact-record.ts';
-import { KeyfoldError } from '../errors.ts';
+import { KeyfoldError, recordUnreadable } from '../errors.ts';
 import {
   allowMissingEntry,
   documentEntries,
@@ -33,7 +33,9 @@ export const encryptFieldsInput = v.strictObject({
   skipSealed: v.optional(
     v.pipe(
       v.boolean(),
-      v.description('Leaves a value unchanged if it is a compact record that this partition can decrypt.'),
+      v.description(
+        'Leaves a value unchanged if it is a compact record that this partition can decrypt. With a context, the record must be bound to that context and path.',
+      ),
     ),
     false,
   ),
@@ -92,7 +94,7 @@ async function seal(text: Buffer, { session, limits }: OperationContext): Promis
  * Whether a value is a compact record that this partition can decrypt at this place. If a value only looks like a
  * record, it is encrypted like any other value.
  * @throws KeyfoldError `ContextRequired` for a bound record if the request has no context; `RecordUnreadable` for a
- * record of this partition that is bound to another place or to no place
+ * record of this partition that is bound to another place or to no place, even if `unboundBefore` lets it open
  */
 async function isSealed(
   { text }: JsonDocument,
@@ -104,12 +106,14 @@ async function isSealed(
   const sealed = compact === undefined ? undefined : unlessMalformed(compact);
   if (sealed === undefined) return false;
   const session = sessionOf?.(value, sealed.kind) ?? context.session;
+  const isBound = sealed.record.proof !== undefined;
   try {
+    // The caller will store this value as bound. Its author may have copied an unbound record from another place.
+    if (sessionOf !== undefined && !isBound) throw recordUnreadable('it is not bound to any context');
     await openField(sealed, { ...context, session });
     return true;
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    const isBound = sealed.record.proof !== undefined;
     if (error.code !== 'RecordUnreadable' && !(error.code === 'ContextRequired' && isBound)) throw error;
     // If the request has no context and a record without a proof does not open, treat the value as an ordinary value.
     if (sessionOf === undefined && !isBound) return false;

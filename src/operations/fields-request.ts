@@ -57,7 +57,10 @@ export interface FieldSelection extends FieldBinding {
 /** The values of a document that a request encrypts. */
 export type FieldsToEncrypt = FieldSelection &
   SharingOptions & {
-    /** Keeps a value unchanged if it is already a compact record that this partition can decrypt. */
+    /**
+     * Keeps a value unchanged if it is already a compact record that this partition can decrypt. With a context, the
+     * record must be bound to that context and path.
+     */
     readonly skipSealed?: boolean;
   };
 

@@ -36,7 +36,12 @@ export const dataRowRecordSchema = v.pipe(
     Proof: v.optional(
       v.pipe(
         v.string(),
-        v.metadata({ ...BASE64, description: 'Ties the record to its context, in base64. Asherah ignores it.' }),
+        v.metadata({
+          ...BASE64,
+          // 32 bytes
+          pattern: '^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$',
+          description: 'Ties the record to its context: 32 bytes in base64. Asherah ignores it.',
+        }),
       ),
     ),
     Data: v.pipe(v.string(), v.metadata({ ...BASE64, description: 'The payload, encrypted, in base64.' })),
@@ -44,10 +49,12 @@ export const dataRowRecordSchema = v.pipe(
   v.description("Asherah's Data Row Record. Unknown members are ignored."),
 );
 
-/** A compact record. */
+/**
+ * A compact record. The shortest one has an ID of one byte and an empty payload. It has 103 bytes, or 135 with a proof.
+ */
 export const compactRecordSchema = v.pipe(
   v.string(),
-  v.regex(/^kf[12]j?\.[A-Za-z0-9_-]{138,}$/),
+  v.regex(/^kf(?:1j?\.[A-Za-z0-9_-]{138,}|2j?\.[A-Za-z0-9_-]{180,})$/),
   v.description(
     'A record as a string: the prefix kf1. for bytes or kf1j. for the text of a JSON value, then unpadded base64url. A record with a proof has kf2. or kf2j.',
   ),

@@ -125,6 +125,39 @@ describe('the OpenAPI document', () => {
     expect((await send(request('encrypt', { plaintext: '' }, partition))).status).toBe(isAllowed ? 200 : 400);
   });
 
+  it.for([
+    ['kf1.', {}],
+    ['kf2.', { context: { id: '1' } }],
+  ] as const)('agrees with the door on the shortest compact record that begins with %s', async ([prefix, binding]) => {
+    const isAllowed = new RegExp(document.components.schemas.CompactRecord.pattern);
+    const { body } = await send(request('encrypt', { plaintext: '', format: 'compact', ...binding }));
+    const bytes = Buffer.from(String(body['record']).slice(prefix.length), 'base64url');
+    // Replace the key ID, which has the bytes 14 to `end`, with an ID of one byte.
+    const end = 14 + bytes.readUInt16BE(12);
+    const shortest = Buffer.concat([bytes.subarray(0, 12), Buffer.from([0, 1, 0x69]), bytes.subarray(end)]);
+    for (const [given, code] of [
+      [bytes, undefined],
+      [shortest, 'RecordUnreadable'],
+      [shortest.subarray(0, -1), 'InvalidRequest'],
+    ] as const) {
+      const record = prefix + given.toString('base64url');
+      const answer = await send(request('decrypt', { record, ...binding }));
+      expect([answer.body['code'], isAllowed.test(record)]).toEqual([code, code !== 'InvalidRequest']);
+      const field = record.replace('.', 'j.');
+      expect(isAllowed.test(field)).toBe(code !== 'InvalidRequest');
+    }
+  });
+
+  it.for([0, 31, 32, 33])('agrees with the door on whether a proof may have %i bytes', async (size) => {
+    const context = { id: '1' };
+    const { body } = await send(request('encrypt', { plaintext: '', context }));
+    const Proof = Buffer.alloc(size, 0xff).toString('base64');
+    const record = { ...(body['record'] as object), Proof };
+    const { body: problem } = await send(request('decrypt', { record, context }));
+    const isAllowed = new RegExp(document.components.schemas.DataRowRecord.properties.Proof.pattern).test(Proof);
+    expect([problem['code'], isAllowed]).toEqual(size === 32 ? ['RecordUnreadable', true] : ['InvalidRequest', false]);
+  });
+
   it('promises Retry-After only in responses after which a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];

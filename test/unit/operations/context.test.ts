@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import type { EnvelopeEvents } from '../../../src/envelope/ports.ts';
 import { exactInteger } from '../../../src/input/exact-integer.ts';
 import { codeOf, errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { operate, type Answer, type Operator } from '../../support/operations.ts';
@@ -304,6 +305,19 @@ describe('skipSealed', () => {
     const operator = operate();
     const document = await sealOnce(operator, before);
     expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
+  });
+
+  it('does not keep an unbound value of another row, even if unboundBefore lets the value open', async () => {
+    const world = new FakeDependencies();
+    const openedUnbound = vi.fn<EnvelopeEvents['openedUnbound']>();
+    const rules = { unboundBefore: Math.floor(world.clock.nowMs / 1000) + 1, events: { openedUnbound } };
+    const operator = operate(world.process(rules));
+    const document = await sealOnce(operator, {});
+    const opening = { document, fields: ['$.s'], context: HOME };
+    expect(await codeOf(sealOnce(operator, { document, context: HOME, skipSealed: true }))).toBe('RecordUnreadable');
+    expect(openedUnbound).not.toHaveBeenCalled();
+    expect((await operator.answer('decrypt-fields', opening))['document']).toEqual(once.document);
+    expect(openedUnbound).toHaveBeenCalledOnce();
   });
 
   it.for([
