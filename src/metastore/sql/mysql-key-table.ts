@@ -188,26 +188,32 @@ class Connections implements SqlPool<MySqlConnection> {
   faultOf(error: unknown): SqlFault {
     const name = faultName(error);
     const { sqlState, fatal } = error as { readonly sqlState?: unknown; readonly fatal?: unknown };
-    const isBroken = typeof sqlState !== 'string' || fatal === true || GONE.has(name);
+    const isState = typeof sqlState === 'string';
+    // 08: connection exception. 25006: the transaction is read-only.
+    const isBroken = !isState || /^(?:08|25006$)/.test(sqlState) || fatal === true || GONE.has(name);
     const isUnsafe = error instanceof UnsafeSession;
     return {
       name: isUnsafe ? 'the session must have autocommit and a strict sql_mode' : name,
-      doesNotFit:
-        typeof sqlState === 'string' && (sqlState.startsWith('22') || name === 'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD'),
+      doesNotFit: isState && (sqlState.startsWith('22') || UNFIT.has(name)),
       isBroken: isBroken && !isUnsafe,
       isTransient: (isBroken && !isUnsafe) || name === 'ER_LOCK_DEADLOCK',
     };
   }
 }
 
+/** Errors of the general SQLSTATE that say that a value does not fit into its column, also in a comparison. */
+const UNFIT: ReadonlySet<string> = new Set(['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'ER_WRONG_VALUE']);
+
 /**
- * After these errors, the connection is unusable. Either the server ends it, or the server is read-only. If the server
- * is read-only after a failover, a new connection leads to the new primary server.
+ * After these errors of other SQLSTATEs, the connection is unusable. Either the server ends it, has forgotten its
+ * prepared statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new
+ * primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
-  'ER_SERVER_SHUTDOWN',
+  'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_CONNECTION_KILLED',
-  'ER_NEW_ABORTING_CONNECTION',
   'ER_OPTION_PREVENTS_STATEMENT',
   'ER_READ_ONLY_MODE',
+  'ER_SERVER_OFFLINE_MODE',
+  'ER_UNKNOWN_STMT_HANDLER',
 ]);
