@@ -8,10 +8,12 @@ export function apiFaults(deployment: Deployment): string[] {
   const { domain, vpcEndpoints } = api;
   return [
     ...(domain !== undefined && (api.type === 'private' || api.type === 'functionUrl')
-      ? [`api.domain is set with api.type ${api.type}, which has no domain`]
+      ? [`api.domain is set with api.type ${api.type}: only the types http and rest can have one here`]
       : []),
     ...(domain === undefined ? [] : regionFaults('api.domain.certificates', domain.certificates, regions)),
-    ...(api.cors !== undefined && isRest ? [`api.cors is set with api.type ${api.type}, which has no CORS`] : []),
+    ...(api.cors !== undefined && isRest
+      ? [`api.cors is set with api.type ${api.type}: only the types http and functionUrl can have it here`]
+      : []),
     ...((vpcEndpoints === undefined) === (api.type === 'private')
       ? [`api.vpcEndpoints is ${vpcEndpoints === undefined ? 'missing with' : 'set without'} api.type private`]
       : []),
@@ -25,6 +27,7 @@ export function apiFaults(deployment: Deployment): string[] {
     ...(api.usagePlans !== undefined && !isRest
       ? [`api.usagePlans is set with api.type ${api.type}, which has none: only REST APIs do`]
       : []),
+    ...planFaults(Object.keys(api.usagePlans ?? {})),
   ];
 }
 
@@ -79,6 +82,13 @@ function callerFaults({ account, api, http }: Deployment): string[] {
       ? [`api.callers.${i} is in the deployment's own account, where the caller's own policy is enough`]
       : [],
   );
+}
+
+/** Two plans must not share a logical ID: the plan `KeyNAME` has the same ID as the API key of the plan `NAME`. */
+function planFaults(names: readonly string[]): string[] {
+  return names
+    .filter((name) => names.includes(`Key${name}`))
+    .map((name) => `api.usagePlans has both ${name} and Key${name}, which share a name in the template: rename one`);
 }
 
 /** A per-region map must have an entry for each region of the deployment, and for no other region. */

@@ -1,6 +1,7 @@
 import { partition } from '@aws-sdk/core/client';
 import { environmentsOf } from './app.ts';
 import { keyNameOf, type Deployment } from './deployment.ts';
+import { rolesLikely } from './function-roles.ts';
 import { apiPolicyOf } from './rest-api.ts';
 
 /** Lambda's limit for all environment variables of a function together, in bytes of JSON. */
@@ -52,10 +53,15 @@ function regionalFaults({ alarmTopics, api, environmentKeys, http, storageKeys }
   );
 }
 
-/** Key administrators and permissions boundaries must be in the account of the deployment. */
+/**
+ * Key administrators, permissions boundaries, certificates and topics must be in the account of the deployment.
+ * EventBridge publishes to a topic in another account only with a role, which the stack of the keys does not make.
+ */
 function accountFaults({
   account,
   administrators,
+  alarmTopics,
+  api,
   permissionsBoundary,
   regions: [first = ''],
   tableWriters,
@@ -65,12 +71,18 @@ function accountFaults({
     ...tableWriters.map((arn, i) => [`tableWriters.${i}`, arn] as const),
     ...(permissionsBoundary === undefined ? [] : [['permissionsBoundary', permissionsBoundary] as const]),
   ];
-  return named.flatMap(([option, arn]) => {
+  const inAccount = (option: string, owner: string): string[] =>
+    owner === account ? [] : [`${option} is in account ${owner}, but the deployment is in ${account}`];
+  const regional = Object.entries({ alarmTopics, 'api.domain.certificates': api.domain?.certificates ?? {} }).flatMap(
+    ([option, map]) =>
+      Object.entries(map).flatMap(([region, arn]) => inAccount(`${option}.${region}`, arn.split(':')[4] ?? '')),
+  );
+  const others = named.flatMap(([option, arn]) => {
     const [, name = '', , , owner = ''] = arn.split(':');
-    const isOurs = owner === account || (option === 'permissionsBoundary' && owner === 'aws');
-    const faults = partitionFault(option, name, first);
-    return isOurs ? faults : [`${option} is in account ${owner}, but the deployment is in ${account}`, faults].flat();
+    const isOfAws = option === 'permissionsBoundary' && owner === 'aws';
+    return (isOfAws ? [] : inAccount(option, owner)).concat(partitionFault(option, name, first));
   });
+  return [...regional, ...others];
 }
 
 function partitionFault(option: string, name: string, region: string): string[] {
@@ -119,8 +131,17 @@ function strictKeyFaults({ account, administrators, regions: [first = ''], stric
 }
 
 /** Each of these lists becomes one parameter of a stack, so it must not be too long. */
-function parameterFaults({ administrators, strictKeys, tableWriters }: Deployment): string[] {
-  const users = Object.entries(strictKeys ?? {}).map(([list, arns]) => [`strictKeys.${list}`, arns] as const);
+function parameterFaults(deployment: Deployment): string[] {
+  const { administrators, strictKeys, tableWriters } = deployment;
+  const roles = rolesLikely(deployment);
+  const users =
+    strictKeys === undefined
+      ? []
+      : ([
+          ["strictKeys.encrypt and the functions' roles", [...roles.encrypt, ...strictKeys.encrypt]],
+          ["strictKeys.decrypt and the functions' roles", [...roles.decrypt, ...strictKeys.decrypt]],
+          ['strictKeys.grant', strictKeys.grant],
+        ] as const);
   return [['administrators', administrators] as const, ['tableWriters', tableWriters] as const, ...users]
     .filter(([, arns]) => arns.join(',').length > MAX_PARAMETER_CHARACTERS)
     .map(

@@ -1,6 +1,24 @@
+import { partition } from '@aws-sdk/core/client';
 import { deployedOf, type Intent } from './change-set.ts';
 import { stackOf, type Deployment } from './deployment.ts';
 import type { FunctionRoles } from './stacks.ts';
+
+/** The random end of a name that CloudFormation generates: a hyphen and up to thirteen characters. */
+const RANDOM = '-XXXXXXXXXXXXX';
+
+/** ARNs as long as those of the functions' roles in all regions, before the roles exist. */
+export function rolesLikely(deployment: Deployment): FunctionRoles {
+  const { account, queue, regions } = deployment;
+  const rolesOf = (functions: readonly string[]): string[] =>
+    regions.flatMap((region) =>
+      functions.map(
+        (name) =>
+          `arn:${partition(region).name}:iam::${account}:role/${stackOf(deployment, 'roles')}-${name}Role${RANDOM}`,
+      ),
+    );
+  const encrypting = ['Api', 'Seal', 'Maintenance', ...(queue.kind === 'none' ? [] : ['Queue'])];
+  return { encrypt: rolesOf(encrypting), decrypt: rolesOf([...encrypting, 'Open']) };
+}
 
 /**
  * The functions' roles, which the policy of a strict key names. Empty if IAM decides who uses the keys. Also empty in a

@@ -1,7 +1,15 @@
 import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
-export const REGION = v.pipe(v.string(), v.check(isRegionName, 'is not a region'));
+/**
+ * The end of every region's name: a compass direction or `central`, and a number. This check finds typing errors. A
+ * list of regions would refuse those that AWS adds.
+ */
+const DIRECTION = /-(?:(?:north|south)(?:east|west)?|east|west|central)-\d$/;
+export const REGION = v.pipe(
+  v.string(),
+  v.check((name) => isRegionName(name) && DIRECTION.test(name), 'is not a region'),
+);
 /** A string that matches `form`. Otherwise the fault is `message`. */
 export const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 export const whole = (least: number, most: number) =>

@@ -113,7 +113,9 @@ function apiAndPolicy(deployment: Deployment, region: string): Resources {
           Types: [isPrivate ? 'PRIVATE' : 'REGIONAL'],
           ...(isPrivate && { VpcEndpointIds: api.vpcEndpoints?.[region] }),
         },
-        ...(Policy.Statement.length > 0 && { Policy }),
+        // Without this property, CloudFormation would leave an earlier policy in place, with callers that are no longer
+        // in the file.
+        Policy: Policy.Statement.length > 0 ? Policy : '',
       },
     },
   };

@@ -42,7 +42,7 @@ describe('api.type', () => {
     expect([parts.resources, parts.cors]).toEqual([{}, false]);
   });
 
-  it('"rest" creates a REST API with one catch-all route and IAM authorization', async () => {
+  it('"rest" creates a REST API with one catch-all route, IAM authorization and an empty policy', async () => {
     const parts = await partsOf({ api: { type: 'rest' } });
     expect([parts.events, parts.extensions, parts.cors]).toEqual([[], {}, false]);
     expect(typesOf(parts)).toEqual([
@@ -54,7 +54,12 @@ describe('api.type', () => {
       'Lambda::Permission',
       'Logs::LogGroup',
     ]);
-    expect(propertiesOf(parts, 'RestApi')).toEqual({ Name: 'keyfold', EndpointConfiguration: { Types: ['REGIONAL'] } });
+    // Without a policy in the template, CloudFormation would keep the policy of callers that were removed.
+    expect(propertiesOf(parts, 'RestApi')).toEqual({
+      Name: 'keyfold',
+      EndpointConfiguration: { Types: ['REGIONAL'] },
+      Policy: '',
+    });
     expect(propertiesOf(parts, 'RestMethod')).toMatchObject({
       HttpMethod: 'ANY',
       AuthorizationType: 'AWS_IAM',
@@ -343,16 +348,36 @@ describe('deploy.yml', () => {
       { api: { domain: { ...DOMAIN, certificates: { 'us-east-1': east } } } },
     ],
     [
-      'api.domain is set with api.type functionUrl, which has no domain',
+      'api.domain is set with api.type functionUrl: only the types http and rest can have one here',
       { api: { type: 'functionUrl', domain: DOMAIN } },
     ],
     [
-      'api.domain is set with api.type private, which has no domain',
+      'api.domain is set with api.type private: only the types http and rest can have one here',
       { api: { type: 'private', domain: DOMAIN, vpcEndpoints: ENDPOINTS } },
     ],
     [
-      'api.cors is set with api.type rest, which has no CORS',
+      'api.cors is set with api.type rest: only the types http and functionUrl can have it here',
       { api: { type: 'rest', cors: { origins: ['https://a.example'] } } },
+    ],
+    [
+      'api.domain.certificates.us-east-1 is in account 444455556666, but the deployment is in 111122223333',
+      {
+        api: {
+          domain: {
+            ...DOMAIN,
+            certificates: { ...DOMAIN.certificates, 'us-east-1': east.replace(ACCOUNT, '444455556666') },
+          },
+        },
+      },
+    ],
+    [
+      'api.usagePlans has both busy and Keybusy, which share a name in the template: rename one',
+      {
+        api: {
+          type: 'rest',
+          usagePlans: { ...ENTRIES.restWithCallers.api.usagePlans, Keybusy: { requestsPerSecond: 1, burst: 1 } },
+        },
+      },
     ],
     ['api.vpcEndpoints is missing with api.type private', { api: { type: 'private' } }],
     ['api.vpcEndpoints is set without api.type private', { api: { type: 'rest', vpcEndpoints: ENDPOINTS } }],

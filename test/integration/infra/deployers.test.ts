@@ -132,6 +132,7 @@ describe('the deployment role', () => {
       at(ofLambda('keyfold-api:provisioned').arn, { 'lambda:Principal': 'apigateway.amazonaws.com' }),
     ],
     ['ec2:DescribeSubnets', at('*')],
+    ['ec2:DescribeNetworkInterfaces', at('*')],
   ] as const)(
     'for the app may perform %s only with the policy for entry points other than an HTTP API',
     async ([action, target]) => {

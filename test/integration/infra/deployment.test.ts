@@ -170,6 +170,14 @@ describe('an option in deploy.yml', () => {
     ['prefix begins with a prefix that S3 reserves', 'prefix', 'amzn-s3-demo-k'],
     ['prefix looks like the name of a stack: leave out -keys, -roles and -app', 'prefix', 'team-roles'],
     ['regions names no region', 'regions', []],
+    ...['us-moon-1', 'us-wset-2', 'us-west', 'moon'].map(
+      (region) => ['regions.0 is not a region', 'regions', [region]] as const,
+    ),
+    [
+      'alarmTopics.us-west-2 is in account 444455556666, but the deployment is in 111122223333',
+      'alarmTopics',
+      { 'us-west-2': 'arn:aws:sns:us-west-2:444455556666:oncall' },
+    ],
     [
       'regions names more than four regions',
       'regions',
@@ -220,6 +228,20 @@ describe('an option in deploy.yml', () => {
   ] as const)('is refused because %s', async ([fault, option, value]) => {
     expect(await faultsOf({ [option]: value })).toEqual([`- ${fault}`]);
   });
+
+  it.for([
+    ['arn:aws-us-gov', 'us-gov-east-1'],
+    ['arn:aws', 'ap-southeast-9'],
+    ['arn:aws', 'xx-northwest-1'],
+    ['arn:aws-eusc', 'eusc-de-east-1'],
+    ['arn:aws-iso-b', 'us-isob-east-1'],
+  ])(
+    'can be a region in the partition %s: %s, even if AWS has added the region only recently',
+    async ([arn, region]) => {
+      const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
+      expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
+    },
+  );
 
   it.for([
     'SERVICE',
@@ -353,13 +375,26 @@ describe('the size limits of AWS', () => {
     ]);
   });
 
-  it.for(['encrypt', 'decrypt', 'grant'])(
-    'allow at most 4096 characters for all strictKeys.%s together',
-    async (list) => {
-      const administrators = [`${ROLES}/a`, `${ROLES}/b`];
-      expect(await faultsOf({ administrators, strictKeys: withArns(list, 4096) })).toEqual([]);
-      expect(await faultsOf({ administrators, strictKeys: withArns(list, 4097) })).toEqual([
-        `- strictKeys.${list} have 4097 characters together, but CloudFormation accepts only 4096`,
+  it.for([
+    ['encrypt', 'standard', 8],
+    ['decrypt', 'standard', 10],
+    ['encrypt', 'none', 6],
+    ['decrypt', 'none', 8],
+    ['grant', 'standard', 0],
+  ] as const)(
+    'allow at most 4096 characters for strictKeys.%s and the roles of the functions, with a queue of kind %s',
+    async ([list, kind, roles]) => {
+      const changed = { administrators: [`${ROLES}/a`, `${ROLES}/b`], queue: { kind } };
+      const isNamed = (name: string): boolean =>
+        (name !== 'Queue' || kind !== 'none') && (name !== 'Open' || list !== 'encrypt');
+      // CloudFormation ends each role's name with up to thirteen random characters. The example has two regions.
+      const names = ['Api', 'Seal', 'Maintenance', 'Queue', 'Open'].filter((name) => roles > 0 && isNamed(name));
+      expect(2 * names.length).toBe(roles);
+      const taken = 2 * names.map((name) => `${ROLES}/keyfold-roles-${name}Role-0123456789abc,`).join('').length;
+      expect(await faultsOf({ ...changed, strictKeys: withArns(list, 4096 - taken) })).toEqual([]);
+      const what = `strictKeys.${list}${roles > 0 ? " and the functions' roles" : ''}`;
+      expect(await faultsOf({ ...changed, strictKeys: withArns(list, 4097 - taken) })).toEqual([
+        `- ${what} have 4097 characters together, but CloudFormation accepts only 4096`,
       ]);
     },
   );
