@@ -115,14 +115,13 @@ function recordOf({ record }: Item): DataRowRecord {
 async function callLibrary(session: Session, operation: string, members: Members): Promise<Answer> {
   const item = members.items?.[0] ?? members;
   const placed = (): Session => at(session, item);
-  const json = (record: DataRowRecord): unknown => JSON.parse(encodeDataRowRecord(record));
   switch (operation) {
     case 'encrypt':
       return { record: JSON.parse(await placed().encryptToJson(bytes(members))) as object };
     case 'decrypt':
       return { plaintext: (await placed().decrypt(recordOf(members))).toString('base64') };
     case 'rewrap':
-      return { record: json((await session.rewrap(recordOf(members))).record) };
+      return { record: JSON.parse(encodeDataRowRecord((await session.rewrap(recordOf(members))).record)) as object };
     case 'encrypt-batch':
       return resultsOf(await encryptBatch(placed(), members.items.map(bytes)));
     case 'decrypt-batch':

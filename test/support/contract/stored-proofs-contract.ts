@@ -190,15 +190,17 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       expect(successor.created).toBeGreaterThan(record.key.parent.created);
     });
 
+    /** Encrypts in a cold process. Returns the record, and the row of its System Key. */
+    const encrypted = async (): Promise<[DataRowRecord, EnvelopeKeyRecord]> => {
+      const record = await strict(kms(WEST), 'envelopes').session('p').encrypt(PAYLOAD);
+      const { parent } = await rowOf(record.key.parent as KeyMeta);
+      return [record, await rowOf(parent as KeyMeta)];
+    };
+
     it('stop an attacker who exchanges parts of the KMS envelopes of two System Keys', async () => {
-      const seal = async (): Promise<[DataRowRecord, EnvelopeKeyRecord]> => {
-        const record = await strict(kms(WEST), 'envelopes').session('p').encrypt(PAYLOAD);
-        const { parent } = await rowOf(record.key.parent as KeyMeta);
-        return [record, await rowOf(parent as KeyMeta)];
-      };
-      const [record, system] = await seal();
+      const [record, system] = await encrypted();
       await put(encodeKeyItem({ ...system, revoked: true }));
-      const [, later] = await seal();
+      const [, later] = await encrypted();
       expect(later.created).toBeGreaterThan(system.created);
       const [ours, theirs] = [system, later].map(
         ({ encryptedKey }) => JSON.parse(Buffer.from(encryptedKey).toString()) as Envelope,

@@ -148,12 +148,12 @@ describe('minimum dates', () => {
     const cold = world.process({ policy, keyRowProofs }).session('p');
     for (const pauseMs of [0, 5 * MINUTE_MS, 61 * MINUTE_MS]) {
       world.clock.advance(pauseMs);
-      for (const session of [warm, cold]) {
-        const sealed = await session.encrypt(PAYLOAD).catch(() => undefined);
+      for (const process of [warm, cold]) {
+        const sealed = await process.encrypt(PAYLOAD).catch(() => undefined);
         expect(sealed !== undefined && isUnder(older, sealed)).toBe(false);
-        expect(await codeOf(session.decrypt(leaked))).toBe('RecordUnreadable');
+        expect(await codeOf(process.decrypt(leaked))).toBe('RecordUnreadable');
         const renamed = { ...leaked, key: { ...leaked.key, parent: record.key.parent } };
-        expect(await codeOf(session.decrypt(renamed))).toMatch(/^(?:RecordUnreadable|KeyRowUnreadable)$/);
+        expect(await codeOf(process.decrypt(renamed))).toMatch(/^(?:RecordUnreadable|KeyRowUnreadable)$/);
       }
     }
   });

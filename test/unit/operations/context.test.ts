@@ -292,9 +292,9 @@ describe('the path of a bound field', () => {
     for (const bindPath of ['exact', 'none', undefined]) {
       const binding = { context: HOME, bindPath };
       for (const [i, path] of paths.entries()) {
-        const sealed = await operator.answer('encrypt-fields', { documentText, fields: [path], ...binding });
+        const encrypted = await operator.answer('encrypt-fields', { documentText, fields: [path], ...binding });
         const fields = [paths[(i + 1) % paths.length]];
-        expect(await operator.answer('decrypt-fields', { ...sealed, fields, ...binding })).toEqual({ documentText });
+        expect(await operator.answer('decrypt-fields', { ...encrypted, fields, ...binding })).toEqual({ documentText });
       }
     }
   });
@@ -333,10 +333,10 @@ describe('the path of a bound field', () => {
     const operator = operate();
     const binding = { context: HOME, bindPath };
     const documentText = home.replace('S', '"secret"');
-    const sealed = await operator.answer('encrypt-fields', { documentText, fields: [field], ...binding });
+    const encrypted = await operator.answer('encrypt-fields', { documentText, fields: [field], ...binding });
     const opening = { all: true, ...binding };
-    expect(await operator.answer('decrypt-fields', { ...opening, ...sealed })).toEqual({ documentText });
-    const [record = ''] = /"kf2j[^"]*"/.exec(sealed['documentText'] as string) ?? [];
+    expect(await operator.answer('decrypt-fields', { ...opening, ...encrypted })).toEqual({ documentText });
+    const [record = ''] = /"kf2j[^"]*"/.exec(encrypted['documentText'] as string) ?? [];
     const moved = { ...opening, documentText: away.replace('S', record) };
     expect(await codeOf(operator.ask('decrypt-fields', moved))).toBe('RecordUnreadable');
   });
