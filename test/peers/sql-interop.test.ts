@@ -10,7 +10,8 @@ import {
 } from '../../src/index.ts';
 import { noDeadline } from '../support/fakes.ts';
 import { GO_STATIC_KEY, startAsherah, type Asherah } from './asherah.ts';
-import { startDatabase, type SqlDatabase, type SqlKind } from './sql-database.ts';
+import type { SqlKind } from '../support/sql-database.ts';
+import { startDatabase, type ServedDatabase } from './sql-database.ts';
 
 const NAMES = { service: 'svc', product: 'prod' };
 const DAY_MS = 86_400_000;
@@ -37,7 +38,7 @@ const CASES = [
   },
 ] as const;
 
-let databases: Readonly<Record<SqlKind, SqlDatabase>>;
+let databases: Readonly<Record<SqlKind, ServedDatabase>>;
 
 beforeAll(async () => {
   const [PostgreSQL, MariaDB] = await Promise.all([startDatabase('PostgreSQL'), startDatabase('MariaDB')]);

@@ -11,13 +11,14 @@ import { OperatorFixture, type CliRun } from '../support/operator.ts';
 import { GO_STATIC_KEY, startAsherah } from './asherah.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { NAMES, shareTable, type SharedTable } from './shared-table.ts';
-import { KINDS, startDatabase, type SqlDatabase, type SqlKind } from './sql-database.ts';
+import { KINDS, type SqlKind } from '../support/sql-database.ts';
+import { startDatabase, type ServedDatabase } from './sql-database.ts';
 
 const PAYLOAD = Buffer.from('payload, and \u{1f511}');
 /** Enough rows for more than two pages. */
 const ROWS = 1200;
 
-let databases: Readonly<Record<SqlKind, SqlDatabase>>;
+let databases: Readonly<Record<SqlKind, ServedDatabase>>;
 let dynamoDb: PeerServer;
 let proxy: DynamoDbProxy;
 let target: SharedTable;

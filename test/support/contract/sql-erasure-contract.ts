@@ -1,0 +1,175 @@
+/** The contract of erasures of partitions whose keys are in an SQL database. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { operatorAdapters } from '../../../src/container.ts';
+import type { EnvelopeKeyRecord, KeyId } from '../../../src/index.ts';
+import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
+import { failingAt, KILLS } from '../erasure-kills.ts';
+import { codeOf, DAY_MS, MINUTE_MS, noDeadline } from '../fakes.ts';
+import type { SqlDatabase, SqlKind } from '../sql-database.ts';
+import {
+  answers,
+  dates,
+  ERASED,
+  idOf,
+  NAMES,
+  PAYLOAD,
+  setUpErasure,
+  status,
+  type ErasureWorld,
+} from '../sql-erasure-world.ts';
+
+const SYSTEM_KEY = `_SK_${NAMES.service}_${NAMES.product}` as KeyId;
+
+const CASES = {
+  PostgreSQL: [
+    ['in the time zone UTC', { zone: 'UTC' }],
+    ['in the time zone Asia/Kolkata', { zone: 'Asia/Kolkata' }],
+    [
+      'with the column types TIMESTAMPTZ and JSONB',
+      { zone: 'America/New_York', types: { created: 'TIMESTAMPTZ', keyRecord: 'JSONB' } },
+    ],
+  ],
+  MariaDB: [
+    ['in the time zone +00:00', { zone: '+00:00' }],
+    ['in the time zone +13:00', { zone: '+13:00' }],
+    ['in the time zone -12:00', { zone: '-12:00' }],
+    ['with the column type DATETIME', { zone: '+00:00', types: { created: 'DATETIME' } }],
+  ],
+} as const;
+
+/** Runs the tests of erasures that need one session of the database. */
+export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void {
+  describe.for<[string, object]>(CASES[kind].map(([title, options]) => [title, options]))(
+    'an erasure %s',
+    ([, options]) => {
+      let world: ErasureWorld;
+      beforeEach(async () => {
+        world = await setUpErasure(kind, open(), options);
+        return () => world.close();
+      });
+
+      it('marks the keys, deletes them after the waiting time, and leaves every other row as it was', async () => {
+        const { erase, clock, metastore } = world;
+        const others = [
+          ...(await metastore.rows(SYSTEM_KEY, noDeadline())),
+          ...(await metastore.rows(idOf('other'), noDeadline())),
+        ];
+        expect(await status(world)).toMatchObject({ state: 'none', rows: 2 });
+        expect((await erase()).stdout).toContain('Marked 2 rows.');
+        expect(await answers(world)).toEqual(ERASED);
+        expect(await status(world)).toMatchObject({
+          state: 'waiting',
+          rows: 2,
+          unmarked: 0,
+          replicas: [{ rows: 2, tombstones: 1 }],
+          copies: [{ kind: 'unknown', text: 'the backups, logs and replicas of a database cannot be listed' }],
+        });
+        expect((await erase('--finish')).code).toBe(1);
+
+        clock.advance(8 * DAY_MS);
+        expect((await erase('--finish')).stdout).toContain('Deleted.');
+        expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
+        expect(await answers(world)).toEqual(ERASED);
+        expect(await status(world)).toMatchObject({ state: 'deleted', rows: 0, copies: [{ kind: 'unknown' }] });
+        const now = [
+          ...(await metastore.rows(SYSTEM_KEY, noDeadline())),
+          ...(await metastore.rows(idOf('other'), noDeadline())),
+        ];
+        expect(now).toEqual(others);
+      });
+
+      it('can be cancelled, after which every record opens again and the next encrypt makes a new key', async () => {
+        const { erase } = world;
+        await erase();
+        expect((await erase('--cancel')).code).toBe(0);
+        expect(await status(world)).toMatchObject({ state: 'none', rows: 2 });
+        expect(await dates(world)).not.toContain(TOMBSTONE_CREATED);
+        expect(await answers(world)).toEqual(['opened', 'opened', 'sealed']);
+      });
+    },
+  );
+
+  describe('an erasure', () => {
+    let world: ErasureWorld;
+    beforeEach(async () => {
+      world = await setUpErasure(kind, open());
+      return () => world.close();
+    });
+
+    it.for(KILLS)(
+      'that is killed in the step "%s" (write %i, %s it) is completed by running it again',
+      async ([step, n, when]) => {
+        const { erase, clock, operator } = world;
+        const options = step === 'begin' ? [] : [`--${step}`];
+        if (step !== 'begin') await erase();
+        if (step === 'finish') clock.advance(8 * DAY_MS);
+        const { openDatabase } = operatorAdapters;
+        operator.adapters.openDatabase = async (url, variable) => {
+          const { openErasureTables, ...opened } = await openDatabase(url, variable);
+          return {
+            ...opened,
+            openErasureTables: (table, names) => failingAt(openErasureTables(table, names), n, when),
+          };
+        };
+        const killed = await erase(...options);
+        expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
+        operator.adapters.openDatabase = openDatabase;
+        clock.advance(MINUTE_MS);
+        // If the last write was made, nothing is left to do.
+        const isOver = step === 'cancel' && n === 4 && when === 'after';
+        expect((await erase(...options)).code).toBe(isOver ? 1 : 0);
+        const expected = { begin: ['waiting', 3], cancel: ['none', 2], finish: ['deleted', 1] }[step];
+        expect([(await status(world))['state'], (await dates(world)).length]).toEqual(expected);
+        expect(await answers(world)).toEqual(step === 'cancel' ? ['opened', 'opened', 'sealed'] : ERASED);
+      },
+    );
+
+    it('stops warm processes from sealing after the check interval, and from opening after the maximum age and grace period', async () => {
+      const { service, erase, clock, records } = world;
+      const warm = service().session('tenant');
+      await warm.encrypt(PAYLOAD);
+      for (const record of records) await warm.decrypt(record);
+      await erase();
+      clock.advance(61 * MINUTE_MS);
+      expect(await codeOf(warm.encrypt(PAYLOAD))).toBe('PartitionErased');
+      clock.advance(15 * MINUTE_MS);
+      for (const record of records) expect(await codeOf(warm.decrypt(record))).toBe('PartitionErased');
+    });
+
+    it('is not undone by a process that was about to make a key, and asks whether to delete that key', async () => {
+      const { erase, metastore, clock } = world;
+      const latest = (await metastore.loadLatest(idOf('tenant'), noDeadline())) as EnvelopeKeyRecord;
+      await erase();
+      await metastore.store({ ...latest, created: (latest.created + 60) as never, revoked: false }, noDeadline());
+      expect(await answers(world)).toEqual(ERASED);
+      expect(await status(world)).toMatchObject({ rows: 3, unmarked: 1 });
+      clock.advance(8 * DAY_MS);
+      expect(await erase('--finish')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('1 rows are left') as string,
+      });
+      expect((await erase('--finish', '--delete-unmarked')).code).toBe(0);
+      expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
+    });
+
+    it('ignores a tombstone whose proof is forged, and replaces it', async () => {
+      const { database, metastore, erase } = world;
+      const forged = { Erase: 'forged', At: 60, Due: 120, Proof: Buffer.alloc(32).toString('base64') };
+      const { parent } = (await metastore.loadLatest(idOf('tenant'), noDeadline())) as EnvelopeKeyRecord;
+      const key = { Created: TOMBSTONE_CREATED, Key: Buffer.alloc(60).toString('base64'), Revoked: true };
+      const text = JSON.stringify({
+        ...key,
+        ParentKeyMeta: { KeyId: parent?.id, Created: parent?.created },
+        Erased: forged,
+      });
+      const created = kind === 'PostgreSQL' ? '9999-12-31 23:59:59' : '2038-01-17 23:59:59';
+      await database.run(
+        `INSERT INTO encryption_key (id, created, key_record) VALUES ('${idOf('tenant')}', '${created}', '${text}')`,
+      );
+      expect((await answers(world)).slice(0, 2)).toEqual(['opened', 'opened']);
+      expect(await status(world)).toMatchObject({ state: 'none' });
+      expect((await erase()).code).toBe(0);
+      expect(await answers(world)).toEqual(ERASED);
+    });
+  });
+}
