@@ -73,10 +73,13 @@ async function processBatch(client: SQSClient, options: EventSourceOptions, sign
   }
 }
 
-/** The messages that the function does not report as failed. Empty if the report names a message of another batch. */
+/**
+ * The messages that the function does not report as failed. Empty if the report names a message of another batch. As in
+ * Lambda, a report that is absent or null means that no message has failed.
+ */
 function acknowledged(messages: readonly Message[], answer: unknown): Message[] {
-  const { batchItemFailures = [] } = (answer ?? {}) as Partial<SQSBatchResponse>;
-  const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
+  const { batchItemFailures } = (answer ?? {}) as Partial<SQSBatchResponse>;
+  const failed = new Set((batchItemFailures ?? []).map(({ itemIdentifier }) => itemIdentifier));
   const left = messages.filter(({ MessageId = '' }) => !failed.has(MessageId));
   return left.length === messages.length - failed.size ? left : [];
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
@@ -87,7 +88,8 @@ async function invoke(
   if (type === 'Event' && body.length > MAX_ASYNCHRONOUS_BYTES)
     return refusal(413, 'RequestTooLargeException', 'The event of an asynchronous invocation is larger than 1 MiB.');
   const payload = body.length === 0 ? '{}' : body.toString();
-  if (!isJson(payload)) return refusal(400, 'InvalidRequestContentException', 'The event is not JSON.');
+  if (!isUtf8(body) || !isJson(payload))
+    return refusal(400, 'InvalidRequestContentException', 'The event is not JSON.');
   if (type === 'DryRun') return { status: 204, headers: {}, body: '' };
   if (type === 'RequestResponse') return respond(asked, payload, requestId);
   // As in Lambda, the caller does not learn of a failure. Lambda would retry twice, which this server does not do.

@@ -14,8 +14,8 @@ export function watchOpenBao(url: string, note: (call: JournalCall) => void): Se
       response.destroy();
     };
     const { method, headers } = request;
-    const options = { method, headers: { ...headers, connection: 'close' } };
-    const passedOn = httpRequest(new URL(request.url ?? '/', url), options, (answer) => {
+    const options = { method, path: request.url, headers: { ...headers, connection: 'close' } };
+    const passedOn = httpRequest(url, options, (answer) => {
       const { connection: _, ...kept } = answer.headers;
       const { statusCode = 502 } = answer;
       response.writeHead(statusCode, kept);

@@ -63,8 +63,9 @@ function sendNoRegion(store: KeyStore, region: string | undefined, response: Ser
 }
 
 function setFault(regions: Regions, region: string, body: Buffer | undefined, response: ServerResponse): void {
+  if (body === undefined) return send(response, 413, { error: `The body is larger than ${MAX_BODY_BYTES} bytes.` });
   try {
-    const fault = parseFault(JSON.parse(body?.toString('utf8') ?? ''));
+    const fault = parseFault(JSON.parse(body.toString('utf8')));
     regions.setFault(region, fault);
     send(response, 200, { region, fault });
   } catch (error) {

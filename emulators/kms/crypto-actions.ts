@@ -8,7 +8,10 @@ import { keyArn, type EmulatedKey, type KeyStore, type Place } from './key-store
 const MAX_PLAINTEXT_BYTES = 4096;
 const MAX_CIPHERTEXT_BYTES = 6144;
 const MAX_DATA_KEY_BYTES = 1024;
-const DATA_KEY_BYTES: Readonly<Record<string, number>> = { AES_256: 32, AES_128: 16 };
+const DATA_KEY_BYTES = new Map([
+  ['AES_256', 32],
+  ['AES_128', 16],
+]);
 
 /** The encryption algorithms that KMS knows. A symmetric key supports only the first one. */
 const ALGORITHMS = ['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE'];
@@ -80,7 +83,7 @@ function dataKeyBytes(input: Input): number {
   const spec = input.optionalText('KeySpec');
   const count = input.number('NumberOfBytes', 1, MAX_DATA_KEY_BYTES);
   if ((spec === undefined) === (count === undefined)) throw validation('Give one of KeySpec and NumberOfBytes');
-  const bytes = count ?? DATA_KEY_BYTES[spec ?? ''];
+  const bytes = count ?? DATA_KEY_BYTES.get(spec ?? '');
   if (bytes === undefined) throw validation("Value at 'KeySpec' must be one of AES_256, AES_128");
   return bytes;
 }

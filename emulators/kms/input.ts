@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { KmsApiError, validation } from './api-error.ts';
 import type { EncryptionContext } from './ciphertext.ts';
 
@@ -12,10 +13,10 @@ export class Input {
 
   /**
    * @param supported the members that the action supports. A member that is null counts as absent.
-   * @throws KmsApiError `SerializationException` if the body is not a JSON object, `ValidationException` if the request
-   * has an unsupported member
+   * @throws KmsApiError `SerializationException` if the body is not a JSON object in UTF-8, or `ValidationException` if
+   * the request has an unsupported member
    */
-  constructor(body: string, supported: readonly string[]) {
+  constructor(body: Uint8Array, supported: readonly string[]) {
     const parsed: unknown = parse(body);
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
       throw serialization('The body is not a JSON object');
@@ -95,9 +96,10 @@ export class Input {
   }
 }
 
-function parse(body: string): unknown {
+function parse(body: Uint8Array): unknown {
+  if (!isUtf8(body)) throw serialization('The body is not UTF-8');
   try {
-    return JSON.parse(body);
+    return JSON.parse(Buffer.from(body).toString());
   } catch {
     throw serialization('The body is not JSON');
   }

@@ -32,7 +32,6 @@ export async function answerKms(
     sendError(response, new KmsApiError('RequestEntityTooLargeException', 'The request is too long', 413));
     return;
   }
-  const body = bytes.toString('utf8');
   const target = String(request.headers['x-amz-target'] ?? '');
   const action = TARGET.exec(target)?.[1] ?? '';
   const place = placeOf(request);
@@ -43,7 +42,8 @@ export async function answerKms(
     );
     return;
   }
-  const note = (outcome: string): void => regions.note({ region: place.region, action, keyId: keyIdOf(body), outcome });
+  const note = (outcome: string): void =>
+    regions.note({ region: place.region, action, keyId: keyIdOf(bytes), outcome });
   const fault = regions.faultForCall(place.region, action);
   if (fault?.kind === 'latency') {
     await delay(fault.ms, response).catch((error: unknown) => {
@@ -56,7 +56,7 @@ export async function answerKms(
     return;
   }
   try {
-    const answer = perform(store, place, action, body);
+    const answer = perform(store, place, action, bytes);
     if (action in KEY_ACTIONS) await store.save();
     note('ok');
     send(response, 200, answer);
@@ -69,7 +69,7 @@ export async function answerKms(
   }
 }
 
-function perform(store: KeyStore, place: Place, action: string, body: string): object {
+function perform(store: KeyStore, place: Place, action: string, body: Buffer): object {
   const known = Object.hasOwn(KMS_ACTIONS, action) ? KMS_ACTIONS[action] : undefined;
   if (known === undefined) throw new KmsApiError('UnknownOperationException', `The action '${action}' is not emulated`);
   return known.perform(store, place, new Input(body, known.members));
@@ -118,8 +118,8 @@ function placeOf(request: IncomingMessage): Place | undefined {
   return { region, account: /^\d{12}$/.test(accessKeyId) ? accessKeyId : DEFAULT_ACCOUNT };
 }
 
-function keyIdOf(body: string): string | undefined {
-  return /"(?:KeyId|TargetKeyId)"\s*:\s*"([^"]*)"/.exec(body)?.[1];
+function keyIdOf(body: Buffer): string | undefined {
+  return /"(?:KeyId|TargetKeyId)"\s*:\s*"([^"]*)"/.exec(body.toString())?.[1];
 }
 
 function sendError(response: ServerResponse, error: KmsApiError): void {

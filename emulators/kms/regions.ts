@@ -74,10 +74,10 @@ export class Regions {
 
   /** The number of calls of each action in a region. */
   countsOf(region: string): Record<string, number> {
-    const counts: Record<string, number> = {};
+    const counts = new Map<string, number>();
     for (const call of this.#calls) {
-      if (call.region === region) counts[call.action] = (counts[call.action] ?? 0) + 1;
+      if (call.region === region) counts.set(call.action, (counts.get(call.action) ?? 0) + 1);
     }
-    return counts;
+    return Object.fromEntries(counts);
   }
 }

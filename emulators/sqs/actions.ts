@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input } from './input.ts';
-import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MAX_BYTES, readContent, sizeOf } from './message.ts';
+import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MAX_BYTES, readContent, readSized, sizeOf } from './message.ts';
 import { MAX_VISIBILITY_TIMEOUT_SECONDS, type Queue } from './queue.ts';
 import { checkNames, numberOf, withDefaults } from './queue-attributes.ts';
 import type { QueueStore } from './queue-store.ts';
 import { checkSystemNames, receivedMessage } from './received.ts';
-import { missing, SqsError } from './sqs-error.ts';
+import { invalid, missing, SqsError } from './sqs-error.ts';
 
 /** An emulated SQS action. */
 export interface Action {
@@ -70,6 +70,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       const entries = input.entries(MESSAGE_MEMBERS);
       const sizeBytes = entries.reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
       if (sizeBytes > MAX_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MAX_BYTES} bytes.`);
+      for (const entry of entries) requireIds(queue, entry);
       return performEach(entries, (entry) => sendTo(queue, entry));
     },
   },
@@ -173,10 +174,16 @@ function hide(queue: Queue, input: Input): void {
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }
 
+/** @throws SqsError if an entry of a batch lacks an ID that its FIFO queue requires. SQS then sends none of them. */
+function requireIds(queue: Queue, entry: Input): void {
+  const fault = queue.idFault(entry.optional('MessageGroupId'), entry.optional('MessageDeduplicationId'));
+  if (fault !== undefined) throw invalid(fault.message);
+}
+
 /** The size of a message in bytes. Zero if the entry is invalid, because `sendTo` reports the error later. */
 function sizeOfEntry(entry: Input): number {
   try {
-    return sizeOf(readContent(entry, true, Infinity));
+    return sizeOf(readSized(entry));
   } catch {
     return 0;
   }

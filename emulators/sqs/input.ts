@@ -1,4 +1,4 @@
-import { invalid, missing, SqsError, unsupported } from './sqs-error.ts';
+import { invalid, missing, serialization, SqsError, unsupported } from './sqs-error.ts';
 
 /** Reads the members of an SQS request or of a batch entry. Each method checks the member that it returns. */
 export class Input {
@@ -10,7 +10,7 @@ export class Input {
    */
   constructor(members: unknown, supported: readonly string[]) {
     if (typeof members !== 'object' || members === null || Array.isArray(members))
-      throw invalid('An object was expected.');
+      throw serialization('An object was expected.');
     this.#members = members as Record<string, unknown>;
     for (const name of Object.keys(members)) {
       if (!supported.includes(name) && this.optional(name) !== undefined)
@@ -26,7 +26,7 @@ export class Input {
   optionalText(name: string): string | undefined {
     const value = this.optional(name);
     if (value === undefined || typeof value === 'string') return value;
-    throw invalid(`${name} must be a string`);
+    throw serialization(`${name} must be a string`);
   }
 
   text(name: string): string {
@@ -41,6 +41,7 @@ export class Input {
     if (value === undefined) return undefined;
     // The query protocol sends numbers as text.
     const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
+    if (typeof value !== 'string' && typeof value !== 'number') throw serialization(`${name} must be a number`);
     if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max) {
       throw invalid(`The parameter ${name} must be from ${min} to ${max}.`);
     }
@@ -50,7 +51,7 @@ export class Input {
   texts(name: string): string[] {
     const value = this.optional(name) ?? [];
     if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return value;
-    throw invalid(`${name} must be a list of strings`);
+    throw serialization(`${name} must be a list of strings`);
   }
 
   /** A map of strings. Empty if the member is absent. */
@@ -63,13 +64,13 @@ export class Input {
     ) {
       return value as Record<string, string>;
     }
-    throw invalid(`${name} must be a map of strings`);
+    throw serialization(`${name} must be a map of strings`);
   }
 
   /** The entries of a batch. @throws SqsError if their number is not from 1 to 10, or if two have the same ID */
   entries(supported: readonly string[]): Input[] {
     const entries = this.optional('Entries') ?? [];
-    if (!Array.isArray(entries)) throw invalid('Entries must be a list');
+    if (!Array.isArray(entries)) throw serialization('Entries must be a list');
     if (entries.length === 0) throw new SqsError('EmptyBatchRequest', 'There is no entry in the request.');
     if (entries.length > 10) throw new SqsError('TooManyEntriesInBatchRequest', 'There are more than 10 entries.');
     const inputs = entries.map((entry) => new Input(entry, ['Id', ...supported]));

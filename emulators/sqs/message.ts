@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Input } from './input.ts';
-import { invalid, missing, SqsError } from './sqs-error.ts';
+import { invalid, missing, serialization, SqsError } from './sqs-error.ts';
 
 /** A message attribute in the JSON protocol. `BinaryValue` is base64. */
 export interface WireAttribute {
@@ -36,6 +36,11 @@ const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]
 /** The format of group IDs and deduplication IDs. */
 const ID = /^[!-~]{1,128}$/;
 
+/** Reads the parts of a message that count towards its size. */
+export function readSized(input: Input): Pick<Content, 'body' | 'attributes'> {
+  return { body: input.text('MessageBody'), attributes: readAttributes(input.optional('MessageAttributes')) };
+}
+
 /**
  * Reads and checks a message.
  * @param maxBytes the queue's `MaximumMessageSize`
@@ -43,8 +48,7 @@ const ID = /^[!-~]{1,128}$/;
  */
 export function readContent(input: Input, isFifo: boolean, maxBytes: number): Content {
   const content = {
-    body: input.text('MessageBody'),
-    attributes: readAttributes(input.optional('MessageAttributes')),
+    ...readSized(input),
     groupId: idOf(input, 'MessageGroupId'),
     deduplicationId: idOf(input, 'MessageDeduplicationId'),
     delaySeconds: input.number('DelaySeconds', 0, 900),
@@ -69,7 +73,7 @@ function idOf(input: Input, name: string): string | undefined {
 
 function readAttributes(value: unknown): Record<string, WireAttribute> {
   const given = value ?? {};
-  if (typeof given !== 'object' || Array.isArray(given)) throw invalid('MessageAttributes must be a map.');
+  if (typeof given !== 'object' || Array.isArray(given)) throw serialization('MessageAttributes must be a map.');
   const all = Object.entries(given as Record<string, unknown>);
   if (all.length > MAX_ATTRIBUTES) throw invalid(`Number of message attributes exceeds ${MAX_ATTRIBUTES}.`);
   return Object.fromEntries(all.map(([name, attribute]) => [name, readAttribute(name, attribute)]));
@@ -103,7 +107,7 @@ function isNumber(value: string): boolean {
 }
 
 /** The size of a message in bytes: its body, and the names, types and values of its attributes. */
-export function sizeOf({ body, attributes }: Content): number {
+export function sizeOf({ body, attributes }: Pick<Content, 'body' | 'attributes'>): number {
   const parts = Object.entries(attributes).map(
     ([name, { DataType, StringValue = '', BinaryValue = '' }]) =>
       Buffer.byteLength(name + DataType + StringValue) + Buffer.from(BinaryValue, 'base64').length,

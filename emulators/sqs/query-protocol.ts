@@ -7,21 +7,21 @@ import type { SqsError } from './sqs-error.ts';
 type Tree = { [name: string]: Tree | string };
 
 /** Maps the names of lists in the query protocol to their names in the JSON protocol. */
-const LISTS: Readonly<Record<string, string>> = {
-  AttributeName: 'AttributeNames',
-  MessageAttributeName: 'MessageAttributeNames',
-  MessageSystemAttributeName: 'MessageSystemAttributeNames',
-  SendMessageBatchRequestEntry: 'Entries',
-  DeleteMessageBatchRequestEntry: 'Entries',
-  ChangeMessageVisibilityBatchRequestEntry: 'Entries',
-};
+const LISTS = new Map([
+  ['AttributeName', 'AttributeNames'],
+  ['MessageAttributeName', 'MessageAttributeNames'],
+  ['MessageSystemAttributeName', 'MessageSystemAttributeNames'],
+  ['SendMessageBatchRequestEntry', 'Entries'],
+  ['DeleteMessageBatchRequestEntry', 'Entries'],
+  ['ChangeMessageVisibilityBatchRequestEntry', 'Entries'],
+]);
 /** Maps the names of maps in the query protocol to their names in the JSON protocol. */
-const MAPS: Readonly<Record<string, string>> = {
-  Attribute: 'Attributes',
-  MessageAttribute: 'MessageAttributes',
-  MessageSystemAttribute: 'MessageSystemAttributes',
-  Tag: 'tags',
-};
+const MAPS = new Map([
+  ['Attribute', 'Attributes'],
+  ['MessageAttribute', 'MessageAttributes'],
+  ['MessageSystemAttribute', 'MessageSystemAttributes'],
+  ['Tag', 'tags'],
+]);
 /**
  * The name of the XML element for an item of each list or map. The action determines the name for items of
  * `Successful`.
@@ -73,9 +73,9 @@ function membersOf(tree: Tree): Record<string, unknown> {
       const items = Object.entries(value)
         .toSorted(([a], [b]) => Number(a) - Number(b))
         .map(([, item]) => (typeof item === 'string' ? item : membersOf(item)));
-      const map = MAPS[name];
+      const map = MAPS.get(name);
       if (map !== undefined) return [map, Object.fromEntries(items.map((item) => pairOf(item)))];
-      const list = LISTS[name];
+      const list = LISTS.get(name);
       return list === undefined ? [name, membersOf(value)] : [list, items];
     }),
   );

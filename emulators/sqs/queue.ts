@@ -161,6 +161,16 @@ export class Queue {
     return received;
   }
 
+  /** The error for a message without an ID that a FIFO queue requires. Undefined if there is no such error. */
+  idFault(groupId: unknown, deduplicationId: unknown): SqsError | undefined {
+    if (!this.isFifo) return undefined;
+    if (groupId === undefined) return missing('MessageGroupId');
+    if (deduplicationId !== undefined || this.#attributes['ContentBasedDeduplication'] === 'true') return undefined;
+    return invalid(
+      'The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided.',
+    );
+  }
+
   /** Deletes the message that was received with this handle. Does nothing if the message is gone already. */
   delete(receiptHandle: string): void {
     if (!receiptHandle.startsWith(this.#handlePrefix)) throw invalidHandle();
@@ -194,12 +204,9 @@ export class Queue {
   }
 
   #deduplicationIdOf(content: Content): string | undefined {
-    if (!this.isFifo) return undefined;
-    if (content.groupId === undefined) throw missing('MessageGroupId');
-    const ofContent = this.#attributes['ContentBasedDeduplication'] === 'true' ? bodySha256(content) : undefined;
-    const id = content.deduplicationId ?? ofContent;
-    if (id !== undefined) return id;
-    throw invalid('The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided.');
+    const fault = this.idFault(content.groupId, content.deduplicationId);
+    if (fault !== undefined) throw fault;
+    return this.isFifo ? (content.deduplicationId ?? bodySha256(content)) : undefined;
   }
 
   #groupsInFlight(nowMs: number): Set<string | undefined> {

@@ -27,13 +27,17 @@ export function checkSystemNames(names: readonly string[]): void {
 
 /**
  * Converts a message to the form in which ReceiveMessage returns it.
- * @param names the requested message attributes: `All`, names, or `prefix.*`
+ * @param names the requested message attributes: `All` or `*`, names, or `prefix.*`
  * @param systemNames the requested system attributes: `All` or names
  */
 export function receivedMessage(message: Message, names: readonly string[], systemNames: readonly string[]): object {
   const isAsked = (name: string): boolean =>
     names.some(
-      (asked) => asked === 'All' || asked === name || (asked.endsWith('.*') && name.startsWith(asked.slice(0, -2))),
+      (asked) =>
+        asked === 'All' ||
+        asked === '*' ||
+        asked === name ||
+        (asked.endsWith('.*') && name.startsWith(asked.slice(0, -2))),
     );
   const attributes = Object.fromEntries(Object.entries(message.attributes).filter(([name]) => isAsked(name)));
   const system = Object.entries(SYSTEM_ATTRIBUTES)

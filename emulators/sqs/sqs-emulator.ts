@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { readBody } from '../http-body.ts';
@@ -7,7 +8,7 @@ import { Input } from './input.ts';
 import { errorToXml, queryCode, readForm, toXml } from './query-protocol.ts';
 import type { QueueAttributes } from './queue-attributes.ts';
 import { QueueStore } from './queue-store.ts';
-import { invalid, SqsError } from './sqs-error.ts';
+import { invalid, serialization, SqsError } from './sqs-error.ts';
 
 /** A running emulator of Amazon SQS. */
 export interface SqsEmulator {
@@ -30,7 +31,13 @@ interface Options {
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const TARGET = /^AmazonSQS\.(\w+)$/;
 
-const SERIALIZATION = 'SerializationException';
+/** The types, in the JSON protocol, of the errors that are common to AWS services. */
+const COMMON_TYPES = new Map([
+  ['InvalidParameterValue', 'com.amazon.coral.service#InvalidParameterValueException'],
+  ['MissingParameter', 'com.amazon.coral.service#MissingRequiredParameterException'],
+  ['SerializationException', 'com.amazon.coral.service#SerializationException'],
+  ['UnknownOperationException', 'com.amazon.coral.service#UnknownOperationException'],
+]);
 const JSON_1_0 = 'application/x-amz-json-1.0';
 const XML = 'text/xml';
 
@@ -72,9 +79,9 @@ async function answer(
       response.setHeader('connection', 'close');
       throw invalid('The request is too long.');
     }
-    const { action, members } = readRequest(request, bytes.toString('utf8'));
-    const { QueueName, QueueUrl = '' } = members as { QueueName?: string; QueueUrl?: string };
-    onCall?.(action, QueueName ?? QueueUrl.replace(/^.*\//, ''));
+    const { action, members } = readRequest(request, bytes);
+    const { QueueName, QueueUrl = '' } = members as { QueueName?: unknown; QueueUrl?: unknown };
+    onCall?.(action, String(QueueName ?? QueueUrl).replace(/^.*\//, ''));
     const known = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
     if (known === undefined) throw new SqsError('UnknownOperationException', `The action '${action}' is not emulated`);
     const answered = await known.perform(store, new Input(members, known.members), gone.signal);
@@ -87,37 +94,44 @@ async function answer(
       return;
     }
     response.setHeader('x-amzn-query-error', `${queryCode(error)};Sender`);
-    const namespace = error.type === SERIALIZATION ? 'com.amazon.coral.service' : 'com.amazonaws.sqs';
-    const body = { __type: `${namespace}#${error.type}`, message: error.message };
+    const body = { __type: COMMON_TYPES.get(error.type) ?? `com.amazonaws.sqs#${error.type}`, message: error.message };
     send(response, 400, JSON_1_0, JSON.stringify(body));
   }
-}
-
-/** Makes the error for a body that AWS cannot read. AWS returns it before the request reaches SQS. */
-function serialization(message: string): SqsError {
-  return new SqsError(SERIALIZATION, message);
 }
 
 /**
  * Reads the action and the members of a request. If no member is named `QueueUrl`, the path of the request names the
  * queue.
  */
-function readRequest({ url = '/', headers }: IncomingMessage, body: string): { action: string; members: object } {
-  const { pathname, searchParams } = new URL(url, 'http://127.0.0.1');
+function readRequest({ url = '/', headers }: IncomingMessage, body: Buffer): { action: string; members: object } {
+  const path = url.replace(/^(?:https?:\/\/[^/]*)?\/?/i, '');
+  const { pathname, search } = new URL(`http://127.0.0.1/${path}`);
   const queue = pathname === '/' ? {} : { QueueUrl: pathname };
   const target = headers['x-amz-target'];
   if (target !== undefined) {
     return { action: TARGET.exec(String(target))?.[1] ?? '', members: { ...queue, ...parse(body) } };
   }
-  const form = new URLSearchParams([...searchParams, ...new URLSearchParams(body)]);
-  const { Action: action = '', Version: _, ...members } = readForm(form);
+  const text = `${search}&${body.toString()}`;
+  if (!isUtf8(body) || !isUtf8(percentDecoded(text))) throw invalid('The request is not UTF-8.');
+  const { Action: action = '', Version: _, ...members } = readForm(new URLSearchParams(text));
   return { action: String(action), members: { ...queue, ...members } };
 }
 
-function parse(body: string): object {
+/** The bytes of a query or form, with its percent-encoding decoded. */
+function percentDecoded(form: string): Buffer {
+  const bytes = Buffer.from(form).toString('latin1');
+  return Buffer.from(bytes.replaceAll(/%([\da-f]{2})/gi, byteOf), 'latin1');
+}
+
+function byteOf(_: string, hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16));
+}
+
+function parse(body: Buffer): object {
+  if (!isUtf8(body)) throw serialization('The body is not UTF-8');
   let parsed: unknown;
   try {
-    parsed = JSON.parse(body);
+    parsed = JSON.parse(body.toString());
   } catch {
     throw serialization('The body is not JSON');
   }

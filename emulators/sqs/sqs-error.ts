@@ -20,6 +20,11 @@ export function missing(name: string): SqsError {
   return new SqsError('MissingParameter', `The request must contain the parameter ${name}.`);
 }
 
+/** Makes the error for a JSON request that AWS cannot read. AWS returns it before the request reaches SQS. */
+export function serialization(message: string): SqsError {
+  return new SqsError('SerializationException', message);
+}
+
 /** Makes the error for a feature of SQS that the emulator does not support. */
 export function unsupported(what: string): SqsError {
   return new SqsError('UnsupportedOperation', `The emulator does not support ${what}.`);

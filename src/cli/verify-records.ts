@@ -3,6 +3,7 @@ import type { AppConfig } from '../config/app-config.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
+import { locateValues, stringOf, valueOf, type JsonBounds, type JsonValue } from '../operations/json-text.ts';
 import { decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
 import { readAnyRecord } from './any-record.ts';
@@ -29,6 +30,9 @@ export interface VerifyRequest {
 const BATCH = 256;
 /** A batch ends at this many characters, so that large records do not fill the memory. */
 const BATCH_CHARACTERS = 1_000_000;
+
+/** A line has no limit for its other members, because only the record is used. */
+const LINE_BOUNDS: JsonBounds = { subject: 'request', depth: Infinity, values: Infinity };
 
 /** One line of the source. */
 interface Row {
@@ -156,18 +160,24 @@ function rowOf(text: string | undefined, line: number, { field, idField }: Verif
       return { id, record: decodeDataRowRecord(text) };
     }
     const value: unknown = JSON.parse(text);
-    const named = memberOf(value, idField);
-    if (typeof named === 'string' || typeof named === 'number') id = String(named);
-    return { id, record: readAnyRecord(field === undefined ? value : memberOf(value, field)).record };
+    if (field === undefined && idField === undefined) return { id, record: readAnyRecord(value).record };
+    // JSON.parse may confuse names (see valueOf) and rounds numbers, so find the members in the text.
+    const { members } = locateValues(text, LINE_BOUNDS);
+    const named = idField === undefined ? undefined : members?.get(idField);
+    if (named !== undefined) id = scalarOf(text, named) ?? id;
+    if (field === undefined) return { id, record: readAnyRecord(value).record };
+    const given = members?.get(field);
+    return { id, record: readAnyRecord(given && valueOf(text, given)).record };
   } catch {
     // Omit the reason, because the error of JSON.parse quotes the line.
     return { id, record: undefined };
   }
 }
 
-function memberOf(value: unknown, name: string | undefined): unknown {
-  if (name === undefined || typeof value !== 'object' || value === null) return undefined;
-  return Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
+/** A string, or the digits of a number. Undefined for any other value. */
+function scalarOf(text: string, value: JsonValue): string | undefined {
+  const source = text.slice(value.start, value.end);
+  return stringOf(text, value) ?? (/^[-\d]/.test(source) ? source : undefined);
 }
 
 function linesOfReport({ records, opens, needsContext, unreadable, keys }: RecordReport): string[] {

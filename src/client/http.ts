@@ -13,6 +13,7 @@ import {
 } from './errors.ts';
 import { HttpExchange, type HttpAnswer } from './exchange.ts';
 import { jsonOf } from './json.ts';
+import { isRegionName } from '../records/ids.ts';
 import { requestSigner, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
@@ -44,7 +45,7 @@ const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
 
 const REGION: Type = {
   called: 'the name of an AWS region',
-  holds: (value) => typeof value === 'string' && /^[a-z0-9-]{1,64}$/.test(value),
+  holds: (value) => STRING.holds(value) && isRegionName(value as string),
 };
 const OPTIONS: Types<HttpTransportOptions> = {
   endpoint: STRING,
@@ -65,9 +66,9 @@ export class HttpTransport implements Transport {
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    // The URL class removes white space at the end. But if a path follows that white space, it cannot parse the
-    // endpoint.
-    if (!URL.canParse(endpoint) || /\s/.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
+    // The URL class removes white space and control characters at the end. But if a path follows them, it cannot parse
+    // the endpoint.
+    if (!URL.canParse(endpoint) || /[\s\p{Cc}]/u.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
       throw new TypeError('http.endpoint must start with https.');

@@ -36,9 +36,11 @@ export interface LambdaTransportOptions {
   readonly client?: SdkClient;
 }
 
+/** A name, an ARN, or a part of an ARN that ends with the name. A version or an alias may follow. */
+const FUNCTION = /^(?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:)?(?:\d{12}:)?(?:function:)?[\w-]{1,140}(?::[\w$.-]{1,128})?$/;
 const FUNCTION_NAME: Type = {
   called: 'the name or the ARN of a function',
-  holds: (value) => typeof value === 'string' && /^[\w:$.-]{1,256}$/.test(value),
+  holds: (value) => STRING.holds(value) && FUNCTION.test(value as string),
 };
 const FUNCTIONS: Types<Exclude<KeyfoldFunctions, string>> = { seal: FUNCTION_NAME, open: FUNCTION_NAME };
 const OPTIONS: Types<LambdaTransportOptions> = {

@@ -82,16 +82,18 @@ async function tryOnce<T>(
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   callerSignal?.throwIfAborted();
-  const timeout = new AbortController();
-  const timer = setTimeout(
-    () => timeout.abort(new KeyfoldTransportError('TimedOut', `No answer arrived within ${Math.round(timeoutMs)} ms.`)),
-    timeoutMs,
-  );
-  const signal = callerSignal === undefined ? timeout.signal : AbortSignal.any([callerSignal, timeout.signal]);
+  const controller = new AbortController();
+  // Do not use AbortSignal.any, because it refuses a signal of another realm or of a polyfill.
+  const abort = (): void => controller.abort(callerSignal?.reason);
+  callerSignal?.addEventListener('abort', abort, { once: true });
+  const timer = setTimeout(() => {
+    controller.abort(new KeyfoldTransportError('TimedOut', `No answer arrived within ${Math.round(timeoutMs)} ms.`));
+  }, timeoutMs);
   try {
-    return await orAborted(attempt(signal), signal);
+    return await orAborted(attempt(controller.signal), controller.signal);
   } finally {
     clearTimeout(timer);
+    callerSignal?.removeEventListener('abort', abort);
   }
 }
 

@@ -33,16 +33,14 @@ export const CREDENTIALS: Type = {
 };
 
 /**
- * Whether a value is credentials. The parts that go into headers must contain only characters that are valid in a
- * header.
+ * Whether a value is credentials. Their parts must contain only characters that are valid in a header. The secret key
+ * is in no header, but AWS's keys contain no other characters either. A file with a key often ends with a line feed,
+ * with which AWS would refuse every signature.
  */
 export function isIdentity(value: object): value is Identity {
-  const { accessKeyId, secretAccessKey, sessionToken } = value as Record<keyof Identity, unknown>;
-  const inHeaders = sessionToken === undefined ? [accessKeyId] : [accessKeyId, sessionToken];
-  return (
-    inHeaders.every((part) => typeof part === 'string' && /^[\x21-\x7e]+$/.test(part)) &&
-    typeof secretAccessKey === 'string' &&
-    secretAccessKey !== ''
+  const { accessKeyId, secretAccessKey, sessionToken = 'none' } = value as Partial<Record<keyof Identity, unknown>>;
+  return [accessKeyId, secretAccessKey, sessionToken].every(
+    (part) => typeof part === 'string' && /^[\x21-\x7e]+$/.test(part),
   );
 }
 

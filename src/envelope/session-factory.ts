@@ -1,8 +1,9 @@
 import type { Clock } from '../async/clock.ts';
 import { checkLimits, orAborted, RequestDeadlines, withDeadline, type RequestLimits } from '../async/deadline.ts';
+import { invalidConfiguration } from '../errors.ts';
 import { check, FUNCTION, NUMBER, OBJECT, oneOf, optional, optionsOf, type Types } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
-import { KeyNaming, SERVICE_NAMES, type ServiceNames } from '../records/ids.ts';
+import { KeyNaming, SERVICE_NAMES, TOMBSTONE_CREATED, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
 import type { ContextRules } from './context-rules.ts';
 import { checkMinimums, cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
@@ -62,7 +63,7 @@ export class SessionFactory {
 
   /**
    * @throws TypeError naming an option of the wrong type, an unknown option, or a port that lacks a method
-   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names or the policy
+   * @throws KeyfoldError `InvalidConfiguration`, listing what is wrong with the names, the policy or `unboundBefore`
    */
   constructor(options: SessionFactoryOptions) {
     const given = optionsOf(options, 'options', OPTIONS);
@@ -70,7 +71,11 @@ export class SessionFactory {
     const policy = cryptoPolicy(given.policy);
     const now = checkedClock(given.now);
     checkMinimums(policy, now());
-    const { keyRowProofs = 'verify' } = given;
+    const { keyRowProofs = 'verify', unboundBefore = 0 } = given;
+    // A time in milliseconds would allow every record without a proof, forever.
+    if (!(unboundBefore <= TOMBSTONE_CREATED)) {
+      throw invalidConfiguration(['unboundBefore must be a time in seconds since 1970']);
+    }
     const events = listening(NO_ENVELOPE_EVENTS, given.events, 'options.events');
     const ports = { metastore: checkedMetastore(given.metastore), kms: checkedKms(given.kms) };
     const dependencies = keyDependencies({ ...ports, policy, keyRowProofs, now, events });

@@ -1,6 +1,9 @@
-/** Whether a string is an HTTP URL. White space is refused, because the URL parser would silently remove it. */
+/**
+ * Whether a string is an HTTP URL. White space and control characters are refused, because the URL parser would
+ * silently remove them.
+ */
 export function isHttpUrl(text: string): boolean {
-  return URL.canParse(text) && /^https?:\S*$/.test(text);
+  return URL.canParse(text) && /^https?:[^\s\p{Cc}]*$/u.test(text);
 }
 
 /** Lists why a URL cannot replace AWS's endpoint. Empty if the URL can replace it or is undefined. */

@@ -1,5 +1,6 @@
-import { KMSServiceException } from '@aws-sdk/client-kms';
+import type { KMSServiceException } from '@aws-sdk/client-kms';
 import { isThrottlingError } from '@smithy/core/retry';
+import { mayPass } from '../connections/retries.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { errorNameOf } from '../errors.ts';
 import { RegionFault, type FaultClass, type KmsAction } from './region-fault.ts';
@@ -36,26 +37,43 @@ const MAX_DETAIL = 400;
  */
 export function classify(region: string, action: KmsAction, error: unknown): RegionFault {
   const faultClass = classOf(action, error);
-  const detail =
-    error instanceof KMSServiceException && DETAILED_ERRORS.has(error.name)
-      ? error.message.slice(0, MAX_DETAIL)
-      : undefined;
+  const detail = isAnswer(error) && DETAILED_ERRORS.has(error.name) ? error.message.slice(0, MAX_DETAIL) : undefined;
   return new RegionFault(region, action, faultClass, errorNameOf(error), detail);
+}
+
+/**
+ * Converts an error of a credential provider to a `RegionFault`. The provider may call STS, whose errors have the same
+ * names as errors of KMS, but say nothing about the key row.
+ */
+export function credentialsFault(region: string, action: KmsAction, error: unknown): RegionFault {
+  const isTransient = mayPass(error) || signatureFaultOf(error) !== undefined;
+  return new RegionFault(region, action, isTransient ? 'unavailable' : 'misconfigured', errorNameOf(error));
 }
 
 function classOf(action: KmsAction, error: unknown): FaultClass {
   const name = errorNameOf(error);
-  const isAnswer = error instanceof KMSServiceException;
-  const status = isAnswer ? error.$metadata.httpStatusCode : undefined;
+  const status = isAnswer(error) ? error.$metadata.httpStatusCode : undefined;
   if (error instanceof Error && isThrottlingError(error as Parameters<typeof isThrottlingError>[0])) return 'throttled';
   if (name === 'InvalidCiphertextException') return 'corrupt';
   if (INVALID_PARAMETERS.has(name) && action === 'Decrypt') return 'corrupt';
   if (UNAVAILABLE.has(name) || signatureFaultOf(error) !== undefined) return 'unavailable';
   if (status !== undefined && (status >= 500 || status === 408 || status === 425)) return 'unavailable';
-  if (isAnswer && name === 'KMSInvalidStateException' && !OPERATOR_SET_STATE.test(error.message)) return 'unavailable';
-  if (isAnswer || isCredentialsError(name)) return 'misconfigured';
+  if (isAnswer(error)) {
+    return name === 'KMSInvalidStateException' && !OPERATOR_SET_STATE.test(error.message)
+      ? 'unavailable'
+      : 'misconfigured';
+  }
+  if (isCredentialsError(name)) return 'misconfigured';
   // KMS did not respond: a network error, a timeout, or a response from a proxy between Keyfold and KMS.
   return 'unavailable';
+}
+
+/**
+ * Whether an error is a response of an AWS service. Its class does not tell, because a caller's client may throw the
+ * class of another version of the SDK.
+ */
+function isAnswer(error: unknown): error is KMSServiceException {
+  return error instanceof Error && '$fault' in error;
 }
 
 function isCredentialsError(name: string): boolean {

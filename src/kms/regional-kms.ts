@@ -5,7 +5,6 @@ import { KEY_BYTES } from '../crypto/random.ts';
 import { guardHandler } from '../connections/agents.ts';
 import type { Credentials, SdkClient } from '../connections/sdk-client.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
-import { classify } from './faults.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
 import { parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
@@ -118,23 +117,35 @@ export class RegionalKms implements KmsRegion {
       throw new TypeError('AwsKms retries by itself. options.clients must make KMSClients with maxAttempts: 1.');
     }
     try {
-      return await this.#attempt(deadline, send).catch(async (error: unknown) => {
+      return await this.#attempt(action, deadline, send).catch(async (error: unknown) => {
         const fault = signatureFaultOf(error);
         if (fault === undefined || deadline.signal.aborted) throw error;
         // The SDK corrects its clock by the date in KMS's response, so a second attempt is signed with the right time.
         if (fault === 'credentials') await this.#renewCredentials(deadline);
-        return this.#attempt(deadline, send);
+        return this.#attempt(action, deadline, send);
       });
     } catch (error) {
       deadline.signal.throwIfAborted();
-      throw error instanceof RegionFault ? error : classify(this.region, action, error);
+      if (error instanceof RegionFault) throw error;
+      // To keep cold starts short, the code that classifies errors is loaded at the first error.
+      const { classify } = await import('./faults.ts');
+      throw classify(this.region, action, error);
     }
   }
 
-  async #attempt<T>(deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #attempt<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const attempt = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs)]);
     this.#guard();
-    return orAborted(send(attempt), attempt).finally(() => this.#guard());
+    const sent = this.#loadCredentials(action).then(() => send(attempt));
+    return orAborted(sent, attempt).finally(() => this.#guard());
+  }
+
+  /** Loads the credentials before a request, so that an error of their provider does not look like an error of KMS. */
+  async #loadCredentials(action: KmsAction): Promise<void> {
+    await this.#client.config.credentials().catch(async (error: unknown) => {
+      const { credentialsFault } = await import('./faults.ts');
+      throw credentialsFault(this.region, action, error);
+    });
   }
 
   /**

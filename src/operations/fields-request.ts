@@ -123,11 +123,16 @@ export function requestMembers(
  * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`.
  * Otherwise the service would seal the replacement, and the value would be lost. It still omits undefined members.
  */
-export function lossless(this: unknown, _name: string, value: unknown): unknown {
+export function lossless(this: unknown, name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
-  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, this);
-  if (isKept) return Object.is(value, -0) ? MINUS_ZERO : value;
-  throw new TypeError('JSON has no such value: a function, NaN, a Map, bytes or undefined in an array.');
+  const holder = this as Readonly<Record<string, unknown>>;
+  const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, holder);
+  // The value of an invalid Date is already null here, because its toJSON method has been called.
+  if (isKept && !(value === null && tagOf(holder[name]) === '[object Date]'))
+    return Object.is(value, -0) ? MINUS_ZERO : value;
+  throw new TypeError(
+    'JSON has no such value: a function, NaN, an invalid Date, a Map, bytes or undefined in an array.',
+  );
 }
 
 /** JSON.stringify writes -0 as 0, unless this keeps its sign. Node 20 lacks `JSON.rawJSON`, and loses the sign. */
@@ -142,9 +147,14 @@ function isKeptPrimitive(value: unknown, holder: unknown): boolean {
 function isKeptObject(value: object | null): boolean {
   if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
   // JSON.stringify unwraps objects of these three classes.
-  const tag = Object.prototype.toString.call(value);
+  const tag = tagOf(value);
   if (tag === '[object Number]') return Number.isFinite(Number(value));
   return tag === '[object String]' || tag === '[object Boolean]';
+}
+
+/** The built-in kind of a value, in any realm. */
+function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value);
 }
 
 /** Why a document from `JSON.parse` may differ from its text. */

@@ -1,6 +1,6 @@
 import { checkLimits, type RequestLimits } from '../async/deadline.ts';
 import type { Session } from '../envelope/session.ts';
-import type { KeyfoldError } from '../errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { BOOLEAN, BYTES, check, checked, having, itemsOf, optional, read, type Type } from '../input/checks.ts';
 import { checkedRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { eachItem } from './each-item.ts';
@@ -53,7 +53,7 @@ export async function decryptBatch(
   const given = itemsOf(records, 'records', recordNamed);
   checkLimits(limits);
   const batch = session.batch({ shareDataRowKey: false });
-  return eachItem(given, (record) => batch.decrypt(record, limits));
+  return eachItem(given, (record) => batch.decrypt(orThrown(record), limits));
 }
 
 /**
@@ -76,16 +76,24 @@ export async function rewrapBatch(
   const given = itemsOf(records, 'records', recordNamed);
   checkLimits(limits);
   const batch = session.batch({ shareDataRowKey: false });
-  return eachItem(given, (record) => batch.rewrap(record, limits));
+  return eachItem(given, (record) => batch.rewrap(orThrown(record), limits));
 }
 
 /**
  * Checks a record of an array. Single records have a separate check, which runs for every decrypt and builds no names.
+ * @returns the record, or the error of a wrong value, which concerns only this record
+ * @throws TypeError for a member of the wrong type
  */
-function recordNamed(record: unknown, name: string): DataRowRecord {
+function recordNamed(record: unknown, name: string): DataRowRecord | KeyfoldError {
   try {
     return checkedRecord(record as DataRowRecord);
   } catch (cause) {
+    if (cause instanceof KeyfoldError) return cause;
     throw new TypeError((cause as TypeError).message.replace(/^record/, name), { cause });
   }
+}
+
+function orThrown(record: DataRowRecord | KeyfoldError): DataRowRecord {
+  if (record instanceof KeyfoldError) throw record;
+  return record;
 }

@@ -24,9 +24,10 @@ const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
 /**
  * Libraries return one of these codes if they cannot open bytes. SoftHSM returns the first code for other faults, too.
+ * `pkcs11js` 2 calls every code that it does not know `CKR_VENDOR_DEFINED`, such as PKCS#11 3's code for a wrong tag.
  */
 const PERHAPS_CORRUPT =
-  /^CKR_(?:GENERAL_ERROR|FUNCTION_FAILED|ARGUMENTS_BAD|DEVICE_ERROR|(?:ENCRYPTED_)?DATA_|WRAPPED_KEY_|SIGNATURE_)/;
+  /^CKR_(?:GENERAL_ERROR|FUNCTION_FAILED|ARGUMENTS_BAD|DEVICE_ERROR|VENDOR_DEFINED|AEAD_DECRYPT_FAILED|(?:ENCRYPTED_)?DATA_|WRAPPED_KEY_|SIGNATURE_)/;
 
 /**
  * Converts an error from `pkcs11js` or from Keyfold. The fault contains the error's message only if the message is a

@@ -44,7 +44,7 @@ const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption
 /** The first condition is redundant, but it lets the server begin in the middle of the primary key. */
 const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
-const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
+export const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
 const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
 const UNCHANGED = `${OF_ID} AND created = ? AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
 /** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
@@ -188,26 +188,32 @@ class Connections implements SqlPool<MySqlConnection> {
   faultOf(error: unknown): SqlFault {
     const name = faultName(error);
     const { sqlState, fatal } = error as { readonly sqlState?: unknown; readonly fatal?: unknown };
-    const isBroken = typeof sqlState !== 'string' || fatal === true || GONE.has(name);
+    const isState = typeof sqlState === 'string';
+    // 08: connection exception. 25006: the transaction is read-only.
+    const isBroken = !isState || /^(?:08|25006$)/.test(sqlState) || fatal === true || GONE.has(name);
     const isUnsafe = error instanceof UnsafeSession;
     return {
       name: isUnsafe ? 'the session must have autocommit and a strict sql_mode' : name,
-      doesNotFit:
-        typeof sqlState === 'string' && (sqlState.startsWith('22') || name === 'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD'),
+      doesNotFit: isState && (sqlState.startsWith('22') || UNFIT.has(name)),
       isBroken: isBroken && !isUnsafe,
       isTransient: (isBroken && !isUnsafe) || name === 'ER_LOCK_DEADLOCK',
     };
   }
 }
 
+/** Errors of the general SQLSTATE that say that a value does not fit into its column, also in a comparison. */
+const UNFIT: ReadonlySet<string> = new Set(['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'ER_WRONG_VALUE']);
+
 /**
- * After these errors, the connection is unusable. Either the server ends it, or the server is read-only. If the server
- * is read-only after a failover, a new connection leads to the new primary server.
+ * After these errors of other SQLSTATEs, the connection is unusable. Either the server ends it, has forgotten its
+ * prepared statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new
+ * primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
-  'ER_SERVER_SHUTDOWN',
+  'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_CONNECTION_KILLED',
-  'ER_NEW_ABORTING_CONNECTION',
   'ER_OPTION_PREVENTS_STATEMENT',
   'ER_READ_ONLY_MODE',
+  'ER_SERVER_OFFLINE_MODE',
+  'ER_UNKNOWN_STMT_HANDLER',
 ]);

@@ -128,6 +128,11 @@ describe('KMS emulator: keys', () => {
       'ValidationException',
     ],
     [
+      'a data key whose KeySpec is the name of a member of Object.prototype',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'constructor' as never }),
+      'ValidationException',
+    ],
+    [
       'a data key with both KeySpec and NumberOfBytes',
       () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256', NumberOfBytes: 32 }),
       'ValidationException',
@@ -327,7 +332,7 @@ describe('KMS emulator: dry run', () => {
   });
 });
 
-function call(target: string, body: string): Promise<Response> {
+function call(target: string, body: string | Buffer): Promise<Response> {
   const authorization = `AWS4-HMAC-SHA256 Credential=local/20260101/${REGION}/kms/aws4_request`;
   return control('/', { method: 'POST', body, headers: { 'x-amz-target': target, authorization } });
 }
@@ -350,8 +355,9 @@ describe('KMS emulator: JSON protocol', () => {
     ['a string as DryRun', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}'],
     ['an array as its body', '[]'],
     ['a body that is not JSON', '{'],
-  ])('Encrypt fails with SerializationException for %s', async ([, body]) => {
-    const answer = await call('TrentService.Encrypt', body ?? '');
+    ['a body that is not UTF-8', Buffer.from('{"KeyId":"alias/é","Plaintext":"eA=="}', 'latin1')],
+  ] as const)('Encrypt fails with SerializationException for %s', async ([, body]) => {
+    const answer = await call('TrentService.Encrypt', body);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ __type: 'SerializationException' });
   });
@@ -489,6 +495,24 @@ describe('KMS emulator: control API', () => {
     await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"hang"}' });
     await control('/faults', { method: 'DELETE' });
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+  });
+
+  it('the control API counts a call by any name', async () => {
+    for (const action of ['constructor', 'constructor', '__proto__']) await call(`TrentService.${action}`, '{}');
+    const { regions } = (await (await control('/regions')).json()) as { regions: { calls: object }[] };
+    expect(regions.map(({ calls }) => Object.entries(calls))).toEqual([
+      [
+        ['constructor', 2],
+        ['__proto__', 1],
+      ],
+    ]);
+  });
+
+  it('the control API refuses a body above 16 KiB', async () => {
+    const body = `{"kind":"down"${' '.repeat(16_384)}}`;
+    const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body });
+    expect(answer.status).toBe(413);
+    expect(await answer.json()).toEqual({ error: 'The body is larger than 16384 bytes.' });
   });
 
   it.for([

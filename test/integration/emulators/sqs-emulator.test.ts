@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { request, type IncomingMessage } from 'node:http';
 import {
   ChangeMessageVisibilityCommand,
   CreateQueueCommand,
@@ -244,6 +245,49 @@ describe('SQS emulator: messages', () => {
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'MissingParameter' }]);
   });
 
+  it('a batch for a FIFO queue is refused as a whole if an entry lacks an ID that the queue requires', async () => {
+    const [QueueUrl, byContent] = [queue({}, true), queue({ ContentBasedDeduplication: 'true' }, true)];
+    const complete = { Id: 'a', MessageBody: 'x', MessageGroupId: 'g', MessageDeduplicationId: 'd' };
+    const lacking = (url: string, member: keyof typeof complete): Promise<string> => {
+      const { [member]: _, ...entry } = { ...complete, Id: 'b' };
+      return nameOf(client.send(new SendMessageBatchCommand({ QueueUrl: url, Entries: [complete, entry as never] })));
+    };
+    expect(await lacking(QueueUrl, 'MessageGroupId')).toBe('InvalidParameterValue');
+    expect(await lacking(QueueUrl, 'MessageDeduplicationId')).toBe('InvalidParameterValue');
+    expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toBeUndefined();
+    expect(await lacking(byContent, 'MessageGroupId')).toBe('InvalidParameterValue');
+    expect(await lacking(byContent, 'MessageDeduplicationId')).toBe('no error');
+  });
+
+  it.for([
+    ['with a delay', { DelaySeconds: 1 }],
+    ['with an ID that a standard queue refuses', { MessageDeduplicationId: 'd' }],
+    ['with an invalid delay', { DelaySeconds: 901 }],
+  ] as const)('SendMessageBatch counts the size of entries %s', async ([, more]) => {
+    const entry = { MessageBody: 'x'.repeat(600_000), ...more };
+    const Entries = [
+      { ...entry, Id: 'a' },
+      { ...entry, Id: 'b' },
+    ];
+    const command = new SendMessageBatchCommand({ QueueUrl: queue(), Entries });
+    expect(await nameOf(client.send(command))).toBe('BatchRequestTooLong');
+  });
+
+  it.for([
+    [['All'], ['a.one', 'b']],
+    [['*'], ['a.one', 'b']],
+    [['.*'], ['a.one', 'b']],
+    [['a.*'], ['a.one']],
+    [['a'], []],
+    [[], []],
+  ])('ReceiveMessage returns for the attribute names %j the attributes %j', async ([MessageAttributeNames, names]) => {
+    const QueueUrl = queue();
+    const text = { DataType: 'String', StringValue: 'x' };
+    await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
+    const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames }));
+    expect(Object.keys(Messages?.[0]?.MessageAttributes ?? {}).toSorted()).toEqual(names);
+  });
+
   it.for([
     [
       'one attribute',
@@ -431,14 +475,59 @@ describe('SQS emulator: JSON protocol', () => {
   });
 });
 
-it('the SQS emulator reports SerializationException for a body that is not a JSON object', async () => {
-  const headers = { 'x-amz-target': 'AmazonSQS.ListQueues' };
-  for (const body of ['{', '', '[]']) {
-    const answer = await fetch(sqs.endpoint, { method: 'POST', headers, body });
-    expect(await answer.json()).toMatchObject({ __type: 'com.amazon.coral.service#SerializationException' });
-    expect(answer.status).toBe(400);
-  }
+/** Sends a request in the JSON protocol, and returns its error. */
+async function faultOf(action: string, body: string | Buffer): Promise<unknown> {
+  const headers = { 'x-amz-target': `AmazonSQS.${action}` };
+  const answer = await fetch(sqs.endpoint, { method: 'POST', headers, body });
+  expect(answer.status).toBe(400);
+  return answer.json();
+}
+
+/** An error that is common to AWS services. */
+function common(type: string): object {
+  return { __type: `com.amazon.coral.service#${type}` };
+}
+
+it.for([
+  ['ListQueues', 'a body that is not JSON', '{'],
+  ['ListQueues', 'an empty body', ''],
+  ['ListQueues', 'an array', '[]'],
+  ['GetQueueUrl', 'a body that is not UTF-8', Buffer.from('{"QueueName":"é"}', 'latin1')],
+  ['GetQueueUrl', 'a number as a name', '{"QueueName":5}'],
+  ['CreateQueue', 'an array as attributes', '{"QueueName":"q","Attributes":[]}'],
+  ['GetQueueAttributes', 'a string as a list', '{"QueueUrl":"/111122223333/typed","AttributeNames":"All"}'],
+  ['SendMessageBatch', 'a string as entries', '{"QueueUrl":"/111122223333/typed","Entries":"x"}'],
+  ['SendMessageBatch', 'a string as an entry', '{"QueueUrl":"/111122223333/typed","Entries":["x"]}'],
+  ['ReceiveMessage', 'a list as a number', '{"QueueUrl":"/111122223333/typed","MaxNumberOfMessages":[1]}'],
+  [
+    'SendMessage',
+    'a list as attributes',
+    '{"QueueUrl":"/111122223333/typed","MessageBody":"x","MessageAttributes":[]}',
+  ],
+] as const)('the SQS emulator reports SerializationException for %s with %s', async ([action, , body]) => {
+  sqs.ensureQueue('typed');
+  expect(await faultOf(action, body)).toMatchObject(common('SerializationException'));
 });
+
+it('the SQS emulator reports the errors that are common to AWS services as AWS does', async () => {
+  sqs.ensureQueue('typed');
+  const url = '"QueueUrl":"/111122223333/typed"';
+  expect(await faultOf('SendMessage', `{${url}}`)).toMatchObject(common('MissingRequiredParameterException'));
+  expect(await faultOf('SendMessage', `{${url},"MessageBody":"x","DelaySeconds":901}`)).toMatchObject(
+    common('InvalidParameterValueException'),
+  );
+  expect(await faultOf('constructor', '{}')).toMatchObject(common('UnknownOperationException'));
+});
+
+it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'])(
+  'the SQS emulator responds to a request for %s',
+  async (path) => {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    request(sqs.endpoint, { path }, resolve).once('error', reject).end();
+    const answer = (await promise).resume();
+    expect([answer.statusCode, answer.headers['x-amzn-query-error']]).toEqual([400, 'InvalidAction;Sender']);
+  },
+);
 
 /** Sends a request in the query protocol, either signed, as AWS clients do, or unsigned, as curl does. */
 function post(form: Record<string, string>, signed = true): Promise<Response> {
@@ -503,6 +592,11 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [
+      'the member constructor',
+      { Action: 'CreateQueue', QueueName: 'q', 'constructor.1.Name': 'x' },
+      'AWS.SimpleQueueService.UnsupportedOperation',
+    ],
+    [
       'the member __proto__',
       { Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' },
       'AWS.SimpleQueueService.UnsupportedOperation',
@@ -513,6 +607,22 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     const xml = await answer.text();
     expect(xml).toContain(`<Code>${code}</Code>`);
     expect(xml).toContain(`<RequestId>${answer.headers.get('x-amzn-requestid')}</RequestId>`);
+  });
+
+  it.for([
+    ['a percent-encoded byte', 'MessageBody=%E9'],
+    ['a byte', Buffer.from('MessageBody=é', 'latin1')],
+  ] as const)('the emulator refuses a form in which %s is not UTF-8', async ([, body]) => {
+    const answer = await fetch(`${queue()}?Action=SendMessage`, { method: 'POST', body });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain('not UTF-8');
+  });
+
+  it('the emulator accepts a form with percent-encoded UTF-8', async () => {
+    const QueueUrl = queue();
+    await fetch(QueueUrl, { method: 'POST', body: 'Action=SendMessage&MessageBody=%C3%A9 100%' });
+    const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
+    expect(Messages?.map(({ Body }) => Body)).toEqual(['é 100%']);
   });
 
   it('the emulator responds to an unsigned request in JSON', async () => {

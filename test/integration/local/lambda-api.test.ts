@@ -143,6 +143,14 @@ describe("Lambda's Invoke API in the local world", () => {
     });
   });
 
+  it('refuses an event that is not UTF-8, because decoding would change it', async () => {
+    const Payload = Buffer.from('{"operation":"encrypt-fields","partition":"p","document":["é"]}', 'latin1');
+    await expect(lambda.send(new InvokeCommand({ FunctionName: 'keyfold-seal', Payload }))).rejects.toMatchObject({
+      name: 'InvalidRequestContentException',
+      $metadata: { httpStatusCode: 400 },
+    });
+  });
+
   it('finds a function by every form of its name, and refuses a malformed name', async () => {
     for (const name of [
       'arn:aws:lambda:us-west-2:111122223333:function:keyfold-seal',

@@ -1,4 +1,5 @@
-import { createServer, request, type RequestListener, type Server } from 'node:http';
+import { createServer, request, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { afterEach, expect, it, vi } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
 import type { JournalCall } from '../../../local/call-journal.ts';
@@ -72,3 +73,13 @@ it('the watching proxy reports a call that the client aborts, and also aborts it
   await gone.promise;
   expect(calls).toEqual([callOf('given up')]);
 });
+
+it.for(['//elsewhere.example/v1/x', 'http://elsewhere.example/v1/x'])(
+  'the watching proxy forwards a request for %s only to OpenBao',
+  async (path) => {
+    const { url } = await start((asked, response) => response.end(asked.url));
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    request(url, { path }, resolve).once('error', reject).end();
+    expect(await text(await promise)).toBe(path);
+  },
+);

@@ -50,6 +50,15 @@ describe('docs/reference/local-world.md', () => {
     });
   });
 
+  it('names the functions that `npm start` lets clients invoke', () => {
+    const [, invokable = ''] =
+      /const invokable = \{([^}]*)\}/.exec(readFileSync(join(root, 'local/start.ts'), 'utf8')) ?? [];
+    const [, listed = ''] = /Invoke API for ([^:]*):/.exec(text) ?? [];
+    const [inDocument, inCode] = [listed, invokable].map((names) => names.match(/keyfold-\w+/g)?.toSorted());
+    expect(inDocument).toBeDefined();
+    expect(inDocument).toEqual(inCode);
+  });
+
   it("names dynalite's version and actions", () => {
     const folder = join(root, 'node_modules', 'dynalite');
     const [, section = ''] = text.split('\n## DynamoDB\n');

@@ -40,6 +40,7 @@ const SHARED_WITH_CLIENT = [
   'operations/http-partition.ts',
   'operations/operation-name.ts',
   'records/fast-paths.ts',
+  'records/ids.ts',
 ];
 /** The only file other than the container that may use `process`. */
 const CLI_ENTRY = join(root, 'src', 'cli', 'main.ts');
@@ -125,6 +126,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...CORE,
     'container.ts',
     'config',
+    'operations',
     'envelope',
     'maintenance',
     'connections',

@@ -186,6 +186,29 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 2 });
   });
 
+  it('finds members whose names JSON.parse has confused, and keeps every digit of an ID', async () => {
+    // Triggers a bug of `JSON.parse` in Node 24.21: see test/unit/doors/confused-names.test.ts.
+    for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
+      JSON.parse(text);
+    const lines = [
+      `{"x":0,"caf\\u00e9":${JSON.stringify(compact())}}`,
+      '{"x":12345678901234567890,"caf\\u00e9":"CANARY"}',
+    ];
+    const { rows, counts } = await verified(await fileOf('names.jsonl', lines), '--field', 'café', '--id', 'x');
+    expect(rows).toEqual([{ row: '12345678901234567890', code: 'InvalidRequest' }]);
+    expect(counts).toMatchObject({ opens: 1, unreadable: 1 });
+  });
+
+  it('refuses a line that names the record twice, and ignores the size of its other members', async () => {
+    const card = JSON.stringify(compact());
+    const many = JSON.stringify(Array.from({ length: 100_001 }, () => 0));
+    const deep = '['.repeat(101) + ']'.repeat(101);
+    const lines = [`{"card":${card},"card":${card}}`, `{"card":${card},"a":${many}}`, `{"a":${deep},"card":${card}}`];
+    const { rows, counts } = await verified(await fileOf('members.jsonl', lines), '--field', 'card');
+    expect(rows).toEqual([{ row: 'line 1', code: 'InvalidRequest' }]);
+    expect(counts).toMatchObject({ opens: 2, unreadable: 1 });
+  });
+
   it('reads lines of any length with either line ending, and a last line without a line ending', async () => {
     const large = await world.sessions().session('tenant-1').encryptToJson(Buffer.alloc(600_000));
     const file = join(folder, 'endings.jsonl');

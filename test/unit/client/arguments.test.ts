@@ -120,10 +120,9 @@ describe('new LambdaTransport', () => {
     ['options must be an object', 'keyfold'],
     ['options.functions must be', {}],
     ['options.functions.open must be the name or the ARN of a function', { functions: { seal: 'f' } }],
-    ...['', ' ', 'a b', 'f\n', 'f/g'].map((functions): [string, unknown] => [
-      'options.functions must be the name or the ARN of a function',
-      { functions },
-    ]),
+    ...['', ' ', 'a b', 'f\n', 'f/g', ':', 'f:g:h', 'arn:aws:sqs:us-west-2:111122223333:keyfold'].map(
+      (functions): [string, unknown] => ['options.functions must be the name or the ARN of a function', { functions }],
+    ),
     ['options.functions.open must be the name or the ARN', { functions: { seal: 'f', open: '' } }],
     ['options.client must be a LambdaClient', { functions: 'f', client: { send: () => {} } }],
     ['options.client must be a LambdaClient', { functions: 'f', client: new KMSClient({}) }],
@@ -133,6 +132,19 @@ describe('new LambdaTransport', () => {
     expect(() => new LambdaTransport(options as never)).toThrow(TypeError);
     expect(() => new LambdaTransport(options as never)).toThrow(message);
   });
+});
+
+it.for([
+  'keyfold',
+  'keyfold:live',
+  'keyfold:$LATEST',
+  'keyfold:7',
+  'function:keyfold',
+  '111122223333:function:keyfold:live',
+  'arn:aws:lambda:us-west-2:111122223333:function:keyfold',
+  'arn:aws-us-gov:lambda:us-gov-west-1:111122223333:function:keyfold:live',
+])('LambdaTransport takes the function %s', (functions) => {
+  expect(() => new LambdaTransport({ functions })).not.toThrow();
 });
 
 describe('new KeyfoldClient', () => {
@@ -150,14 +162,17 @@ describe('new KeyfoldClient', () => {
       '\thttps://keyfold.example',
       'https://keyfold.example\n',
       'https://key fold.example',
+      'https://keyfold.example\0',
+      '\u001bhttps://keyfold.example',
     ].map((endpoint) => ['http.endpoint must be a URL', { http: { ...HTTP, endpoint } }] as const),
-    ...['', 'us west', 'us-west-2\n', 'é'].map(
+    ...['', 'us west', 'us-west-2\n', 'é', '-', 'us-west'].map(
       (region) => ['http.region must be the name of an AWS region', { http: { ...HTTP, region } }] as const,
     ),
     ...[
       { accessKeyId: '', secretAccessKey: 's' },
       { accessKeyId: 'a\nb', secretAccessKey: 's' },
       { accessKeyId: 'a', secretAccessKey: '' },
+      { accessKeyId: 'a', secretAccessKey: 's\n' },
       { accessKeyId: 'a', secretAccessKey: 's', sessionToken: 'é' },
     ].map((credentials) => ['http.credentials must be', { http: { ...HTTP, credentials } }] as const),
     ['http.credentials must be', { http: { ...HTTP, credentials: { accessKeyId: 'a' } } }],

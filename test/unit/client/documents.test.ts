@@ -4,6 +4,7 @@ import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { documentOf } from '../../../src/client/documents.ts';
 import { jsonOf } from '../../../src/client/json.ts';
@@ -76,6 +77,8 @@ it.for<[string, () => unknown]>([
   ['NaN', () => [Number.NaN]],
   ['an infinity', () => ({ card: -Infinity })],
   ['a boxed NaN', () => [new Number(Number.NaN)]],
+  ['an invalid Date', () => ({ card: new Date(Number.NaN) })],
+  ['an invalid Date of another realm', () => [runInNewContext('new Date(NaN)')]],
   ['an undefined item of an array', () => [undefined]],
   ['a hole of an array', () => Array.from({ length: 2 }).fill(1, 1)],
   ['a function', () => ({ card: () => '4111' })],

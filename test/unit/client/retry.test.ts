@@ -1,6 +1,6 @@
 /** Tests the delays between attempts, with fake timers. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
@@ -110,4 +110,36 @@ it('a call with an aborted signal sends nothing and does not call the authorizat
   const call = client.decrypt('kf1.x', { signal: AbortSignal.abort(new Error('gone')) });
   await expect(call).rejects.toThrow('gone');
   expect(authorization).not.toHaveBeenCalled();
+});
+
+describe('a signal that is not of this realm', () => {
+  /** A signal with the methods of an AbortSignal, as a polyfill makes it. */
+  class OtherSignal extends EventTarget {
+    aborted = false;
+    reason: unknown;
+    onabort = null;
+    throwIfAborted(): void {
+      if (this.aborted) throw this.reason;
+    }
+    abort(reason: unknown): void {
+      this.aborted = true;
+      this.reason = reason;
+      this.dispatchEvent(new Event('abort'));
+    }
+  }
+
+  it('does not disturb a call', async () => {
+    const client = await clientOf([GOOD]);
+    expect(await client.decrypt('kf1.x', { signal: new OtherSignal() })).toEqual(HELLO);
+  });
+
+  it('ends an attempt with its reason', async () => {
+    const client = await clientOf(['hang']);
+    const signal = new OtherSignal();
+    const call = client.decrypt('kf1.x', { signal }).catch((reason: unknown) => reason);
+    await vi.waitFor(() => expect(stub?.requests).toHaveLength(1));
+    signal.abort('gone');
+    expect(await call).toBe('gone');
+    expect(stub?.requests).toHaveLength(1);
+  });
 });

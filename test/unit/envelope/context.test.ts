@@ -184,6 +184,19 @@ describe('requireContext', () => {
 });
 
 describe('unboundBefore', () => {
+  it.for([Number.NaN, Infinity, Date.UTC(2026, 0), 253_402_300_800])('cannot be %d', (unboundBefore) => {
+    expect(() => open({ unboundBefore })).toThrow(
+      expect.objectContaining({
+        code: 'InvalidConfiguration',
+        message: expect.stringContaining('unboundBefore must be a time in seconds since 1970') as string,
+      }),
+    );
+  });
+
+  it.for([-Infinity, 0, 1.5, 253_402_300_799])('can be %d', (unboundBefore) => {
+    expect(() => open({ unboundBefore })).not.toThrow();
+  });
+
   it('lets a session with a context open unbound records under older Intermediate Keys, and reports each of them', async () => {
     const world = new FakeDependencies();
     const unbound = await open({}, world).encrypt(SECRET);

@@ -1,5 +1,6 @@
 /** Tests, over HTTP, what RegionalKms does if KMS refuses a signature because of the clock or the credentials. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Credentials } from '../../../src/connections/sdk-client.ts';
 import { RegionFault } from '../../../src/kms/region-fault.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
@@ -30,6 +31,13 @@ function opened(serverAheadMs = 0): StubAnswer {
 }
 
 async function regionOf(...answers: readonly StubAnswer[]): Promise<RegionalKms> {
+  return regionWith(undefined, ...answers);
+}
+
+async function regionWith(
+  credentials: Credentials | undefined,
+  ...answers: readonly StubAnswer[]
+): Promise<RegionalKms> {
   stub = await startStub(...answers);
   const timeouts = { connectionTimeoutMs: 5000, requestTimeoutMs: 5000 };
   return new RegionalKms({
@@ -38,6 +46,7 @@ async function regionOf(...answers: readonly StubAnswer[]): Promise<RegionalKms>
     accounts: new Set(['111122223333']),
     timeouts,
     endpoint: stub.url,
+    credentials,
   });
 }
 
@@ -109,6 +118,26 @@ describe("a caller's expired credentials", () => {
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'unavailable' });
     expect(stub.requests).toHaveLength(2);
   });
+});
+
+describe('a credential provider that fails', () => {
+  it.for([
+    ['ValidationError', 'misconfigured'],
+    ['AccessDenied', 'misconfigured'],
+    ['Throttling', 'unavailable'],
+  ] as const)(
+    'with %s of STS makes the region count as %s, and never the wrap as corrupt',
+    async ([name, faultClass]) => {
+      const refused = Object.assign(new Error('CANARY'), {
+        name,
+        $fault: 'client',
+        $metadata: { httpStatusCode: 400 },
+      });
+      const region = await regionWith(() => Promise.reject(refused), opened());
+      expect(await errorOf(decrypt(region))).toMatchObject({ faultClass, errorName: name });
+      expect(stub.requests).toHaveLength(0);
+    },
+  );
 });
 
 describe('RegionalKms.decrypt', () => {

@@ -1,7 +1,7 @@
 /** Tests how Keyfold classifies an SDK error, and how much of the error's text Keyfold reports. */
 import { KMSServiceException } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
-import { classify } from '../../../src/kms/faults.ts';
+import { classify, credentialsFault } from '../../../src/kms/faults.ts';
 import { everyRegionFailed, RegionFault, type FaultClass, type KmsAction } from '../../../src/kms/region-fault.ts';
 
 const REGION = 'us-west-2';
@@ -12,6 +12,11 @@ function answer(name: string, httpStatusCode = 400, message = 'CANARY'): KMSServ
 
 function named(name: string, code?: string): Error {
   return Object.assign(new Error('CANARY'), { name, ...(code !== undefined && { code }) });
+}
+
+/** An error of KMS whose class is from another copy of the SDK than Keyfold's. */
+function answerOfOtherCopy(name: string, message = 'CANARY'): Error {
+  return Object.assign(new Error(message), { name, $fault: 'client', $metadata: { httpStatusCode: 400 } });
 }
 
 describe('classify', () => {
@@ -91,8 +96,41 @@ describe('classify', () => {
     },
   );
 
+  it.for<[string, FaultClass]>([
+    ['AccessDeniedException', 'misconfigured'],
+    ['DisabledException', 'misconfigured'],
+    ['IncorrectKeyException', 'misconfigured'],
+    ['NotFoundException', 'misconfigured'],
+    ['KMSInvalidStateException', 'unavailable'],
+    ['KMSInternalException', 'unavailable'],
+    ['InvalidCiphertextException', 'corrupt'],
+    ['ThrottlingException', 'throttled'],
+  ])('returns, for %s from another copy of the SDK, the class %s', ([name, faultClass]) => {
+    expect(classify(REGION, 'Decrypt', answerOfOtherCopy(name)).faultClass).toBe(faultClass);
+  });
+
+  it('keeps the message of an error from another copy of the SDK', () => {
+    const { message } = classify(REGION, 'Decrypt', answerOfOtherCopy('AccessDeniedException', 'User x may not'));
+    expect(message).toMatch(/User x may not$/);
+  });
+
   it('keeps no text of an AccessDeniedException that does not come from KMS', () => {
     expect(classify(REGION, 'Decrypt', named('AccessDeniedException')).message).not.toContain('CANARY');
+  });
+});
+
+describe('credentialsFault', () => {
+  it.for<[string, unknown, FaultClass, string]>([
+    ['refuses the role', answerOfOtherCopy('AccessDenied'), 'misconfigured', 'AccessDenied'],
+    ['refuses the parameters', answerOfOtherCopy('ValidationError'), 'misconfigured', 'ValidationError'],
+    ['refuses an expired token', answerOfOtherCopy('ExpiredTokenException'), 'unavailable', 'ExpiredTokenException'],
+    ['throttles', answerOfOtherCopy('Throttling'), 'unavailable', 'Throttling'],
+    ['cannot be reached', named('Error', 'ECONNREFUSED'), 'unavailable', 'ECONNREFUSED'],
+    ['finds no credentials', named('CredentialsProviderError'), 'misconfigured', 'CredentialsProviderError'],
+  ])('classifies a provider that %s', ([, error, faultClass, errorName]) => {
+    const fault = credentialsFault(REGION, 'Decrypt', error);
+    expect(fault).toMatchObject({ region: REGION, action: 'Decrypt', faultClass, errorName });
+    expect(fault.message).not.toContain('CANARY');
   });
 });
 

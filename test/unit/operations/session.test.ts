@@ -98,6 +98,16 @@ describe('the batch methods of a session', () => {
     expect(results[1]).toMatchObject({ code: 'RecordUnreadable', retryable: false });
   });
 
+  it('return an error for a record whose proof has a wrong length, and process the other records', async () => {
+    const [first, second] = (await sealed()) as [DataRowRecord, DataRowRecord];
+    const records = [first, { ...first, proof: Buffer.alloc(31) }, second];
+    const opened = await decryptBatch(session, records);
+    expect(opened).toEqual([PAYLOADS[0], expect.objectContaining({ code: 'InvalidRequest' }), PAYLOADS[1]]);
+    const rewrapped = await rewrapBatch(session, records);
+    expect(rewrapped[1]).toBeInstanceOf(KeyfoldError);
+    expect([rewrapped[0], rewrapped[2]]).toEqual([first, second].map((record) => ({ record, rewrapped: false })));
+  });
+
   it('rewrap records, and report which records already had the latest key', async () => {
     const records = await sealed();
     expect(await rewrapBatch(session, records)).toEqual(records.map((record) => ({ record, rewrapped: false })));

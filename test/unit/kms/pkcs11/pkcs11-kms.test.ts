@@ -47,7 +47,14 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with 
     const changed = Buffer.from(
       `pkcs11:${mechanism === 'CKM_AES_GCM' ? 'gcm' : 'kwp'}:keyfold:${bytes.toString('base64')}`,
     );
-    const codes = ['CKR_GENERAL_ERROR', 'CKR_ENCRYPTED_DATA_INVALID', 'CKR_WRAPPED_KEY_INVALID', 'CKR_FUNCTION_FAILED'];
+    const codes = [
+      'CKR_GENERAL_ERROR',
+      'CKR_ENCRYPTED_DATA_INVALID',
+      'CKR_WRAPPED_KEY_INVALID',
+      'CKR_FUNCTION_FAILED',
+      'CKR_VENDOR_DEFINED',
+      'CKR_AEAD_DECRYPT_FAILED',
+    ];
     for (const corrupt of codes) {
       token.set({ corrupt });
       expect(await unwrap(kms, changed)).toEqual({ unreadable: 'the key of the token does not open it' });

@@ -240,6 +240,7 @@ describe('the VaultKms constructor', () => {
     [{ addresses: [] }, 'addresses is empty'],
     [{ addresses: ['http://vault.example.com:8200'] }, 'addresses[0] must begin with https:'],
     [{ addresses: ['https://a.example.com', 'ftp://x'] }, 'addresses[1] is not a URL'],
+    [{ addresses: ['https://vault.example.com\0'] }, 'addresses[0] is not a URL'],
     [{ addresses: ['https://user:pass@vault.example.com'] }, 'addresses[0] has a query, a fragment or credentials'],
     [{ addresses: ['https://a.example.com', 'https://a.example.com/'] }, 'addresses names one address twice'],
     [{ transitKey: '../sys/seal' }, 'transitKey is not the name of a key'],

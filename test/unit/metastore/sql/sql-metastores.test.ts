@@ -108,11 +108,25 @@ describe('a SQL metastore', () => {
       { code: 'ER_LOCK_DEADLOCK', sqlState: '40001' },
       { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 },
     ],
-    ...(['ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE'] as const).map(
-      (code) =>
-        ['mysql', { code, sqlState: 'HY000' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }] as const,
+    ...(
+      [
+        ['ER_OPTION_PREVENTS_STATEMENT', 'HY000'],
+        ['ER_READ_ONLY_MODE', 'HY000'],
+        ['ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION', '25006'],
+        ['ER_UNKNOWN_COM_ERROR', '08S01'],
+        ['ER_NEW_ABORTING_CONNECTION', '08S01'],
+        ['ER_SERVER_SHUTDOWN', '08S01'],
+        ['ER_CONNECTION_KILLED', '70100'],
+        ['ER_CLIENT_INTERACTION_TIMEOUT', 'HY000'],
+        ['ER_SERVER_OFFLINE_MODE', 'HY000'],
+        ['ER_UNKNOWN_STMT_HANDLER', 'HY000'],
+      ] as const
+    ).map(
+      ([code, sqlState]) =>
+        ['mysql', { code, sqlState }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }] as const,
     ),
     ['mysql', { code: 'ER_DATA_TOO_LONG', sqlState: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
+    ['mysql', { code: 'ER_WRONG_VALUE', sqlState: 'HY000' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
   ] as const;
 
   it.for(FAULTS.map(([kind, members, expected]) => [kind, members.code, members, expected] as const))(

@@ -1,0 +1,67 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GetQueueAttributesCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSEvent } from 'aws-lambda';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+import { startEventSource } from '../../../local/event-source.ts';
+
+let sqs: SqsEmulator;
+let client: SQSClient;
+let queues = 0;
+
+beforeAll(async () => {
+  sqs = await startSqsEmulator();
+  client = new SQSClient({ endpoint: sqs.endpoint, region: 'us-west-2' });
+});
+afterAll(async () => {
+  client.destroy();
+  await sqs.close();
+});
+
+/** Sends a message to a function with this response, and returns how many messages the queue still has. */
+async function leftAfter(answer: (messageId: string) => unknown): Promise<number> {
+  const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
+  const QueueUrl = queue.queueUrl;
+  await client.send(new SendMessageCommand({ QueueUrl, MessageBody: 'x' }));
+  const { promise: answered, resolve } = Promise.withResolvers<void>();
+  const invoke = async ({ Records: [record] }: SQSEvent): Promise<unknown> => {
+    resolve();
+    return answer(record?.messageId ?? '');
+  };
+  const source = startEventSource({ endpoint: sqs.endpoint, ...queue, invoke });
+  await answered;
+  // Wait long enough for the event source to delete the message.
+  await sleep(200);
+  await source.stop();
+  const AttributeNames = ['ApproximateNumberOfMessagesNotVisible' as const];
+  const { Attributes } = await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames }));
+  return Number(Attributes?.ApproximateNumberOfMessagesNotVisible);
+}
+
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+it.for([
+  ['an empty list of failures', { batchItemFailures: [] }],
+  ['null as its list of failures', { batchItemFailures: null }],
+  ['an empty object', {}],
+  ['other members', { statusCode: 200 }],
+  ['null', null],
+  ['nothing', undefined],
+] as const)('the event source deletes the messages if the function returns %s', async ([, answer]) => {
+  expect(await leftAfter(() => answer)).toBe(0);
+});
+
+it.for([
+  ['the ID of the message', (itemIdentifier: string) => ({ batchItemFailures: [{ itemIdentifier }] })],
+  ['an empty ID', () => ({ batchItemFailures: [{ itemIdentifier: '' }] })],
+  ['null as an ID', () => ({ batchItemFailures: [{ itemIdentifier: null }] })],
+  ['another name for the ID', (id: string) => ({ batchItemFailures: [{ messageId: id }] })],
+  ['the ID of a message of another batch', () => ({ batchItemFailures: [{ itemIdentifier: 'x' }] })],
+  ['null as a failure', () => ({ batchItemFailures: [null] })],
+  ['an object as its list of failures', () => ({ batchItemFailures: {} })],
+] as const)('the event source keeps the messages if the function returns %s', async ([, answer]) => {
+  expect(await leftAfter(answer)).toBe(1);
+});
+
+it('the event source keeps the messages if the function fails', async () => {
+  expect(await leftAfter(() => Promise.reject(new Error('The function failed.')))).toBe(1);
+});
