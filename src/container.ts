@@ -182,7 +182,7 @@ export const operatorAdapters = {
       throw new KeyfoldError('InvalidRequest', `This needs a key table in DynamoDB: unset ${variable}.`);
     };
     return {
-      database: database.called,
+      inspectDatabase: database.inspect,
       close: database.close,
       // The option --against names a second table.
       openTable: ({ tableName }: DynamoDbMetastoreOptions): KeyTable =>

@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { AppConfig, Environment, KmsConfig } from '../config/app-config.ts';
+import type { Outcome } from '../connections/inspected-calls.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import type { KeyManagementService } from '../envelope/ports.ts';
 import type { ErasureTables } from '../maintenance/erasure-table.ts';
-import type { KmsInspector, QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
+import type { DatabaseInspection, KmsInspector, QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
 import type { KeyRotation } from '../maintenance/key-rotation.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import type { RowTransfer } from '../maintenance/row-transfer.ts';
@@ -91,11 +92,8 @@ export interface CliDependencies<T = CommandTerminal> {
   openRows(options: RowsOptions): Promise<RowSource>;
   /** Opens ciphertexts that the AWS KMS action `Encrypt` made in a region, with or without an encryption context. */
   openCiphertexts(region: string, encryptionContext?: Readonly<Record<string, string>>): CiphertextOpener;
-  /**
-   * The SQL database that holds the key table, such as `PostgreSQL at 127.0.0.1:5432`. Undefined if DynamoDB holds the
-   * table.
-   */
-  readonly database?: string | undefined;
+  /** Inspects the SQL database that holds the key table. Undefined if DynamoDB holds the table. */
+  readonly inspectDatabase?: (() => Promise<Outcome<DatabaseInspection>>) | undefined;
   /**
    * Opens an SQL database that holds the key table. Does not connect yet.
    * @param url the address of the database, with the password
@@ -113,7 +111,7 @@ interface DatabaseAdapters extends Pick<
   CliDependencies,
   'openTable' | 'openErasureTables' | 'openImport' | 'openCopy' | 'openRotation' | 'openSessions' | 'openMaintenance'
 > {
-  readonly database: string;
+  readonly inspectDatabase: () => Promise<Outcome<DatabaseInspection>>;
   readonly close: () => Promise<void>;
 }
 

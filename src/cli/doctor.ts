@@ -1,5 +1,5 @@
 import type { AppConfig } from '../config/app-config.ts';
-import { cryptoPolicy } from '../envelope/crypto-policy.ts';
+import { checkMinimums, cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
 import type { QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
@@ -9,8 +9,8 @@ import { faultText } from '../connections/call-fault.ts';
 import { checkKmsRegion, type KmsRegionHealth } from './health/kms-health.ts';
 import { checkCalls } from './health/call-health.ts';
 import { checkSystemKeys } from './health/system-key-health.ts';
-import { checkDatabase } from './health/database-health.ts';
-import { checkTable, tableSilent } from './health/table-health.ts';
+import { checkDatabase, DATABASE_PAGE, type DatabaseHealth } from './health/database-health.ts';
+import { checkTable, tableSilent, type TableHealth } from './health/table-health.ts';
 import { minimumsOf } from './key-view.ts';
 import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
@@ -57,6 +57,7 @@ async function settingsOrFaults(
 ): Promise<ServiceSettings | { readonly faults: HealthCheck[] }> {
   try {
     const config = await readConfig();
+    checkMinimums(cryptoPolicy(config.policy), dependencies.now());
     return { config, place: await dependencies.openTable(config.metastore).place() };
   } catch (error) {
     if (!(error instanceof KeyfoldError && error.code === 'InvalidConfiguration')) throw error;
@@ -71,7 +72,8 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const open = (region?: string): TableInspector =>
     dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
   const inspector = open();
-  const usesAws = dependencies.database === undefined || needsCredentials(config.kms);
+  const { inspectDatabase } = dependencies;
+  const usesAws = inspectDatabase === undefined || needsCredentials(config.kms);
   const credentials = usesAws ? [await credentialsOf(inspector, now())] : [];
   if (credentials.some(({ state }) => state === 'fault')) return [ok('settings', 'valid'), ...credentials];
   const keys = config.kms.kind === 'aws' ? Object.entries(config.kms.keys) : [];
@@ -80,19 +82,26 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const openQuotas = (region: string): Promise<QuotaInspector> => dependencies.inspectQuotas(region);
   const [regions, tableHealth] = await Promise.all([
     Promise.all(inspectors.map((each) => checkKmsRegion(each, openQuotas))),
-    dependencies.database === undefined
+    inspectDatabase === undefined
       ? checkTable(inspector, { place, open, openQuotas, regionSuffix })
-      : checkDatabase(dependencies.openTable(config.metastore), new KeyNaming(config.names).systemKeyId),
+      : checkDatabase(
+          dependencies.openTable(config.metastore),
+          inspectDatabase,
+          new KeyNaming(config.names).systemKeyId,
+        ),
   ]);
   const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
   return [
     ok('settings', 'valid'),
     ...minimumsOf(cryptoPolicy(config.policy)).map((says) => ok('minimum dates', says)),
     ...credentials,
-    clockOf(offsets.find((offset) => offset !== undefined)),
+    clockOf(
+      offsets.find((offset) => offset !== undefined),
+      tableHealth,
+    ),
     ...(await kmsChecks(config, regions, dependencies)),
     ...tableHealth.checks,
-    ...(await systemKeyChecks(config, regions, tableHealth.answers, dependencies)),
+    ...(await systemKeyChecks(config, regions, tableHealth, dependencies)),
   ];
 }
 
@@ -116,11 +125,14 @@ async function credentialsOf(inspector: TableInspector, nowMs: number): Promise<
   return leftMs < CREDENTIALS_LEFT_MS ? warn(check, says, fix) : ok(check, says);
 }
 
-function clockOf(offsetMs: number | undefined): HealthCheck {
+/** Compares the clock with AWS's or, if no service of AWS has answered, with the SQL database's. */
+function clockOf(awsOffsetMs: number | undefined, { clockOffsetMs }: DatabaseHealth): HealthCheck {
   const check = 'clock';
+  const offsetMs = awsOffsetMs ?? clockOffsetMs;
   if (offsetMs === undefined) return skip(check, 'no service of AWS has answered');
   const seconds = Math.abs(offsetMs / 1000).toFixed(1);
-  const says = `${seconds} s ${offsetMs < 0 ? 'ahead of' : 'behind'} AWS's`;
+  const whose = awsOffsetMs === undefined ? "the database's" : "AWS's";
+  const says = `${seconds} s ${offsetMs < 0 ? 'ahead of' : 'behind'} ${whose}`;
   if (Math.abs(offsetMs) <= MAX_CLOCK_OFFSET_MS) return ok(check, says);
   return fault(check, says, 'set the clock of this machine by NTP, and look for keys that it dated wrongly');
 }
@@ -150,10 +162,10 @@ async function kmsChecks(
 async function systemKeyChecks(
   config: AppConfig,
   regions: readonly KmsRegionHealth[],
-  tableAnswers: boolean,
+  { answers, holdsRows }: TableHealth,
   dependencies: CliDependencies,
 ): Promise<HealthCheck[]> {
-  if (!tableAnswers) return [tableSilent('system keys')];
+  if (!answers) return [tableSilent('system keys')];
   const { now } = dependencies;
   const { names, proofs } = config;
   const policy = cryptoPolicy(config.policy);
@@ -164,11 +176,24 @@ async function systemKeyChecks(
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
     const cause = error.cause instanceof Error ? error.cause.message : error.message;
-    return [fault('system keys', cause, "allow dynamodb:Query on the service's rows, or docs/runbooks/table-lost.md")];
+    return [fault('system keys', cause, fixOfQuery(cause))];
   }
   const kms = await dependencies.openKms(config.kms);
   const { keyRowProofs = 'verify' } = proofs;
-  return checkSystemKeys(rows, { naming, policy, keyRowProofs, now, kms, regions });
+  const corrupted = 'docs/runbooks/rows-corrupted.md';
+  const isSql = dependencies.inspectDatabase !== undefined;
+  const rowsFix = isSql
+    ? `${DATABASE_PAGE}#time-zones if all dates are wrong by hours, otherwise ${corrupted}`
+    : corrupted;
+  return checkSystemKeys(rows, { naming, policy, keyRowProofs, now, kms, regions, holdsRows, rowsFix });
+}
+
+/** What an operator should do if the rows of a table that exists cannot be read. */
+function fixOfQuery(cause: string): string {
+  if (/\bAccessDenied/.test(cause)) return "allow dynamodb:Query on the service's rows";
+  if (/Throttling|Throughput|LimitExceeded/.test(cause))
+    return 'find the process that uses up the capacity of the table, or raise its limit';
+  return 'docs/runbooks/table-lost.md';
 }
 
 const COLOURS: Readonly<Record<HealthCheck['state'], Colour>> = {

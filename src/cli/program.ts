@@ -58,7 +58,8 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   const settingsFrom = (options: CommonOptions): Overrides => {
     const overrides = overridesOf(options);
     const own = { ...settingsOf(dependencies.environment), ...overrides };
-    const faults = dependencies.database === undefined ? [] : choiceFaults('METASTORE_URL', own, [], OF_DYNAMODB);
+    const faults =
+      dependencies.inspectDatabase === undefined ? [] : choiceFaults('METASTORE_URL', own, [], OF_DYNAMODB);
     if (faults.length > 0) throw invalidConfiguration(faults);
     return overrides;
   };

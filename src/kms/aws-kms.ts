@@ -202,7 +202,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
     check(wrapped, 'wrapped', BYTES);
     checkDeadline(deadline);
-    // Only maintenance renews wraps. To keep cold starts short, other functions do not load this code.
+    // To keep cold starts short, the code that only maintenance runs is loaded at its first use.
     const { renewWraps } = await import('./wrap-renewal.ts');
     return renewWraps(wrapped, this.#regions, this.#failover, deadline);
   }

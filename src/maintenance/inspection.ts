@@ -49,6 +49,8 @@ export interface TableDescription {
    * applies.
    */
   readonly capacity: { readonly reads: number | undefined; readonly writes: number | undefined };
+  /** The number of rows, which DynamoDB counts about every six hours. */
+  readonly rows: number;
   /** The replicas in other regions. */
   readonly replicas: readonly { readonly region: string; readonly status: string }[];
 }
@@ -58,10 +60,26 @@ export interface TableInspector {
   describe(): Promise<Outcome<TableDescription>>;
   /** How many days back the table can be restored. Undefined if point-in-time recovery is off. */
   recoveryDays(): Promise<Outcome<number | undefined>>;
+  /** The attribute by which DynamoDB deletes rows (time to live). Undefined if DynamoDB deletes none. */
+  expiryAttribute(): Promise<Outcome<string | undefined>>;
   /** When the credentials expire, in milliseconds since 1970. Undefined if they do not expire. */
   credentialsEndAtMs(): Promise<Outcome<number | undefined>>;
   /** Like {@link KmsInspector.clockOffsetMs}. */
   clockOffsetMs(): number | undefined;
+}
+
+/** An SQL database that contains the key table. */
+export interface DatabaseInspection {
+  /** The server's clock minus the clock of this machine, in milliseconds. */
+  readonly clockOffsetMs: number;
+  /** Whether a unique index covers exactly the columns `id` and `created`. */
+  readonly hasPrimaryKey: boolean;
+  /** Whether the server or the session refuses writes, as a replica does. */
+  readonly isReadOnly: boolean;
+  /** Whether the session's settings could truncate or lose a write. Keyfold then refuses to write. */
+  readonly isUnsafe: boolean;
+  /** Whether the table has rows of any id. */
+  readonly holdsRows: boolean;
 }
 
 /** A quota in AWS Service Quotas. */

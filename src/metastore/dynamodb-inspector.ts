@@ -1,6 +1,7 @@
 import {
   DescribeContinuousBackupsCommand,
   DescribeTableCommand,
+  DescribeTimeToLiveCommand,
   type DynamoDBClient,
   type TableDescription as SdkTable,
 } from '@aws-sdk/client-dynamodb';
@@ -43,6 +44,14 @@ export class DynamoDbInspector implements TableInspector {
     });
   }
 
+  expiryAttribute(): Promise<Outcome<string | undefined>> {
+    return outcomeOf(async () => {
+      const command = new DescribeTimeToLiveCommand({ TableName: this.#tableName });
+      const { TimeToLiveDescription: expiry } = await this.#client.send(command);
+      return expiry?.TimeToLiveStatus?.startsWith('ENABL') === true ? (expiry.AttributeName ?? '?') : undefined;
+    });
+  }
+
   credentialsEndAtMs(): Promise<Outcome<number | undefined>> {
     return outcomeOf(async () => (await this.#client.config.credentials()).expiration?.getTime());
   }
@@ -62,6 +71,7 @@ function descriptionOf(table: SdkTable): TableDescription {
         ? undefined
         : { keyArn: sse.KMSMasterKeyArn, inaccessible: sse.InaccessibleEncryptionDateTime !== undefined },
     capacity: capacityOf(table),
+    rows: table.ItemCount ?? 0,
     replicas: (table.Replicas ?? []).map((replica) => ({
       region: replica.RegionName ?? '?',
       status: replica.ReplicaStatus ?? 'unknown',

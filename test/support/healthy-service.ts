@@ -9,7 +9,7 @@ import { StubQuotas } from './stub-quotas.ts';
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
 
-/** The settings of a table that `DescribeTable` and `DescribeContinuousBackups` return, and that the emulator lacks. */
+/** What DynamoDB returns about a table's settings, and what the emulator lacks. */
 export interface TableSettings {
   DeletionProtectionEnabled: boolean;
   recovery: { PointInTimeRecoveryStatus: string; RecoveryPeriodInDays?: number };
@@ -17,6 +17,9 @@ export interface TableSettings {
   Replicas?: readonly object[];
   ProvisionedThroughput?: object;
   OnDemandThroughput?: object;
+  /** DynamoDB updates this number about every six hours. */
+  ItemCount: number;
+  expiry: { TimeToLiveStatus: string; AttributeName?: string };
 }
 
 /**
@@ -31,6 +34,8 @@ export class HealthyService {
   readonly table: TableSettings = {
     DeletionProtectionEnabled: true,
     recovery: { PointInTimeRecoveryStatus: 'ENABLED', RecoveryPeriodInDays: 35 },
+    ItemCount: 0,
+    expiry: { TimeToLiveStatus: 'DISABLED' },
   };
   readonly stop: () => Promise<void>;
 
@@ -80,7 +85,7 @@ export class HealthyService {
 
   /** The proxy's responses about the table's settings. */
   answerOf(call: string): DynamoDbFault | undefined {
-    const { recovery, ...described } = this.table;
+    const { recovery, expiry, ...described } = this.table;
     if (call.startsWith('DescribeTable ')) {
       return {
         kind: 'edited',
@@ -89,6 +94,9 @@ export class HealthyService {
           return JSON.stringify(Table === undefined ? error : { Table: { ...Table, ...described } });
         },
       };
+    }
+    if (call.startsWith('DescribeTimeToLive ')) {
+      return { kind: 'answered', answer: { TimeToLiveDescription: expiry } };
     }
     if (!call.startsWith('DescribeContinuousBackups ')) return undefined;
     const ContinuousBackupsDescription = {

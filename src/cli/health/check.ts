@@ -62,17 +62,32 @@ export function failedCall(
     const fix = `allow ${action} in the role's policy and in the policy of the key or table`;
     return matters ? fault(check, says, fix) : warn(check, says, fix);
   }
-  if (name === 'UnknownOperationException') return skip(check, `the endpoint does not have ${action}`);
+  if (name === 'UnknownOperationException') {
+    const lacks = `the endpoint does not have ${action}`;
+    return matters ? fault(check, lacks, routeTo(service)) : skip(check, lacks);
+  }
   if (name === 'CredentialsProviderError' || signatureFaultNamed(name) === 'credentials')
     return fault(
       check,
       says,
       'renew the credentials of this machine: aws sts get-caller-identity tells whether they work',
     );
-  if (signatureFaultNamed(name) === 'clock') return fault(check, says, 'set the clock of this machine by NTP');
+  if (signatureFaultNamed(name) === 'clock') {
+    const fix = 'set the clock of this machine by NTP or, if the clock is right, correct the secret access key';
+    return fault(check, says, fix);
+  }
   if (/Throttl|LimitExceeded|TooManyRequests/.test(name))
     return fault(check, says, 'find the caller that uses up the quota, or raise it: docs/runbooks/kms-throttles.md');
-  if (/^E[A-Z]+$|Timeout|^TypeError$|^SyntaxError$|Internal|Unavailable/.test(name))
-    return fault(check, says, `check the route to ${service}, and the endpoint in the settings`);
+  if (NOT_THE_SERVICE.test(name)) return fault(check, says, routeTo(service));
   return undefined;
+}
+
+/**
+ * Names of errors that show that the service did not respond, or that another server responded. The SDK calls a
+ * response without an error name `Unknown`.
+ */
+const NOT_THE_SERVICE = /^E[A-Z_]+$|Timeout|^TypeError$|^SyntaxError$|^Unknown$|^NotFound$|Internal|Unavailable/;
+
+function routeTo(service: string): string {
+  return `check the route to ${service}, and the endpoint in the settings`;
 }

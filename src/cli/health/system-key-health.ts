@@ -27,6 +27,10 @@ export interface SystemKeyChecks {
   readonly now: Clock;
   readonly kms: KeyManagementService;
   readonly regions: readonly KmsRegionHealth[];
+  /** Whether the table has rows of any id. */
+  readonly holdsRows: boolean;
+  /** What an operator should do about unreadable rows. */
+  readonly rowsFix: string;
 }
 
 /** Checks the rows of the service's System Keys. */
@@ -35,13 +39,22 @@ export async function checkSystemKeys(rows: readonly KeyRow[], checks: SystemKey
   const broken = rows.filter((row) => 'unreadable' in row);
   return [
     broken.length === 0
-      ? ok('system keys', `${rows.length} of ${checks.naming.systemKeyId}`)
-      : fault('system keys', `unreadable rows: ${datesOf(broken)}`, 'docs/runbooks/rows-corrupted.md'),
+      ? countOf(rows, checks)
+      : fault('system keys', `unreadable rows: ${datesOf(broken)}`, checks.rowsFix),
     ageOf(readable, checks),
     datesAheadOf(readable, checks),
     ...(await Promise.all(checks.regions.map((region) => wrapsIn(region, readable)))),
     await proofsOf(rows, checks),
   ];
+}
+
+function countOf({ length }: readonly KeyRow[], { naming, holdsRows }: SystemKeyChecks): HealthCheck {
+  const check = 'system keys';
+  const says = `${length} of ${naming.systemKeyId}`;
+  if (length > 0 || !holdsRows) return ok(check, says);
+  const fix =
+    'if the service is not new, correct KEYFOLD_SERVICE, KEYFOLD_PRODUCT or KEYFOLD_REGION_SUFFIX; otherwise encrypt once';
+  return warn(check, `${says}, but the table has other rows`, fix);
 }
 
 function datesOf(rows: readonly { readonly created: number | undefined }[]): string {
@@ -81,7 +94,7 @@ async function wrapsIn(
   if (missing.length > 0)
     return fault(check, `no wrap by ${region}: ${datesOf(missing.map(({ row }) => row))}`, MAINTAIN);
   if (rows.length === 0) return ok(check, 'none yet');
-  if (!decrypts) return skip(check, `KMS in ${region} does not decrypt`);
+  if (!decrypts) return skip(check, `the check kms ${region} calls has failed`);
   for (const { row, kek } of keks) {
     if (kek === undefined) continue;
     const isKey = parseKmsArn(kek.arn)?.kind === 'key';

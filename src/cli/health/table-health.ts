@@ -20,6 +20,8 @@ export interface TableChecks {
 export interface TableHealth {
   readonly checks: readonly HealthCheck[];
   readonly answers: boolean;
+  /** Whether the table has rows of any id. */
+  readonly holdsRows: boolean;
 }
 
 /** Checks the key table and its replicas. */
@@ -27,12 +29,37 @@ export async function checkTable(inspector: TableInspector, checks: TableChecks)
   const { place, openQuotas } = checks;
   const described = await inspector.describe();
   if ('fault' in described) {
-    return { checks: [undescribed('table', described.fault, place)], answers: false };
+    return { checks: [undescribed('table', described.fault, place)], answers: false, holdsRows: false };
   }
   const { answer: table } = described;
   const settings = await settingsOf('table', table, inspector, place, openQuotas);
+  const expiry = expiryOf(await inspector.expiryAttribute(), place);
   const replicas = await replicasOf(table, checks);
-  return { checks: [schemaOf(table, place), ...settings, ...replicas], answers: true };
+  return {
+    checks: [schemaOf(table, place), ...settings, expiry, ...replicas],
+    answers: true,
+    holdsRows: table.rows > 0,
+  };
+}
+
+/** Checks that DynamoDB deletes no rows by time. DynamoDB gives all replicas the same setting. */
+function expiryOf(expiry: Outcome<string | undefined>, { table, region }: TablePlace): HealthCheck {
+  const check = 'table expiry';
+  if ('fault' in expiry) {
+    const action = 'dynamodb:DescribeTimeToLive';
+    return (
+      failedCall({ check, action, service: `DynamoDB in ${region}` }, expiry.fault, false) ??
+      warn(check, `${action} failed: ${faultText(expiry.fault)}`, 'docs/runbooks/table-lost.md')
+    );
+  }
+  const { answer: attribute } = expiry;
+  if (attribute === undefined) return ok(check, 'DynamoDB deletes no rows');
+  return fault(
+    check,
+    `DynamoDB deletes rows when the time in their attribute ${attribute} has passed`,
+    `aws dynamodb update-time-to-live --region ${region} --table-name ${table} ` +
+      `--time-to-live-specification Enabled=false,AttributeName=${attribute}, and docs/runbooks/table-lost.md`,
+  );
 }
 
 function undescribed(check: string, failed: CallFault, { table, region }: TablePlace): HealthCheck {

@@ -44,7 +44,7 @@ const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption
 /** The first condition is redundant, but it lets the server begin in the middle of the primary key. */
 const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
-const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
+export const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
 const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
 const UNCHANGED = `${OF_ID} AND created = ? AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
 /** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */

@@ -1,4 +1,7 @@
+import type { Outcome } from '../../connections/inspected-calls.ts';
 import { errorNameOf, invalidConfiguration } from '../../errors.ts';
+import type { DatabaseInspection } from '../../maintenance/inspection.ts';
+import { INSPECT_MYSQL, INSPECT_POSTGRES, inspectDatabase } from './database-inspection.ts';
 import { MySqlKeyTable } from './mysql-key-table.ts';
 import { PostgresKeyTable } from './postgres-key-table.ts';
 import type { SqlPages } from './sql-key-rows.ts';
@@ -9,6 +12,7 @@ export interface Database {
   /** The product and its address, such as `PostgreSQL at 127.0.0.1:5432`. */
   readonly called: string;
   readonly table: SqlKeyTable & SqlPages;
+  readonly inspect: () => Promise<Outcome<DatabaseInspection>>;
   readonly close: () => Promise<void>;
 }
 
@@ -35,14 +39,20 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
     pool.on('error', () => {});
     const at = ` at ${hostname}:${port || '5432'}`;
     const table = new PostgresKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
-    return { called: `PostgreSQL${at}`, table, close: () => pool.end() };
+    const send = async (): Promise<unknown[][]> =>
+      (await pool.query<unknown[]>({ text: INSPECT_POSTGRES, rowMode: 'array' })).rows;
+    const inspect = (): Promise<Outcome<DatabaseInspection>> => inspectDatabase(send);
+    return { called: `PostgreSQL${at}`, table, inspect, close: () => pool.end() };
   }
   if (/^(?:mysql|mariadb):$/.test(protocol) && hostname !== '') {
     const { createPool } = await driver('mysql2', () => import('mysql2/promise'));
     const pool = createPool({ uri: url, connectionLimit: CONNECTIONS, connectTimeout: CONNECT_TIMEOUT_MS });
     const at = ` at ${hostname}:${port || '3306'}`;
     const table = new MySqlKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
-    return { called: `MySQL${at}`, table, close: () => pool.end() };
+    const send = async (): Promise<unknown[][]> =>
+      (await pool.query({ sql: INSPECT_MYSQL, rowsAsArray: true }))[0] as unknown[][];
+    const inspect = (): Promise<Outcome<DatabaseInspection>> => inspectDatabase(send);
+    return { called: `MySQL${at}`, table, inspect, close: () => pool.end() };
   }
   throw invalidConfiguration([`${variable} must begin with postgres://, mysql:// or mariadb:// and a host`]);
 }

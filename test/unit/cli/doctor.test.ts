@@ -90,6 +90,7 @@ describe('keyfold doctor', () => {
       'table encryption',
       'table reads',
       'table writes',
+      'table expiry',
       'table replicas',
       'system keys',
       'system keys age',
@@ -152,6 +153,13 @@ describe('keyfold doctor', () => {
       fix: 'docs/reference/configuration.md',
       code: 2,
     },
+    'a minimum date that lies in the future': {
+      plant: () => undefined,
+      environment: () => ({ KEYFOLD_MIN_SEALING_CREATED: '2099-01-01T00:00:00Z' }),
+      found: [['settings', 'fault', 'minSealingCreated is more than ten minutes ahead of the clock']],
+      fix: 'docs/reference/configuration.md',
+      code: 2,
+    },
     'a clock that is two minutes behind': {
       plant: () => dateAnswers(120_000),
       found: [['clock', 'fault', "s behind AWS's"]],
@@ -170,7 +178,7 @@ describe('keyfold doctor', () => {
         [`kms ${EAST} calls`, 'fault', 'kms:GenerateDataKey failed: ECONNRESET'],
         [`kms ${EAST} key`, 'fault', 'kms:DescribeKey failed: ECONNRESET'],
         [`kms ${EAST} rotation`, 'skip', 'the key is unknown'],
-        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+        [`system keys wraps ${EAST}`, 'skip', 'calls has failed'],
       ],
       fix: `check the route to KMS in ${EAST}`,
       code: 1,
@@ -180,6 +188,34 @@ describe('keyfold doctor', () => {
       found: [[`kms ${EAST} calls`, 'warn', 'Encrypt 11']],
       fix: `check the route to KMS in ${EAST}`,
       code: 3,
+    },
+    'a KMS region that answers later than Keyfold waits': {
+      plant: () => world.kms.setFault(EAST, { kind: 'latency', ms: 2100, actions: ['Encrypt'] }),
+      found: [[`kms ${EAST} calls`, 'fault', 'Encrypt 21']],
+      fix: 'Keyfold gives up on a call after 2 s',
+      code: 1,
+    },
+    'a role that may not call Encrypt': {
+      plant: () => world.kms.setFault(WEST, { kind: 'error', name: 'AccessDeniedException', actions: ['Encrypt'] }),
+      found: [
+        [`kms ${WEST} calls`, 'fault', 'kms:Encrypt failed: AccessDeniedException'],
+        [`system keys wraps ${WEST}`, 'skip', `the check kms ${WEST} calls has failed`],
+      ],
+      fix: 'allow kms:Encrypt',
+      code: 1,
+    },
+    'an endpoint of KMS that is not a URL': {
+      plant: () => (process.env['AWS_ENDPOINT_URL_KMS'] = 'nowhere'),
+      environment: () => ({ KEYFOLD_KMS_KEYS: JSON.stringify({ [WEST]: world.keys[WEST] }) }),
+      found: [
+        [`kms ${WEST} calls`, 'fault', 'kms:GenerateDataKey failed: ERR_INVALID_URL'],
+        [`kms ${WEST} key`, 'fault', 'kms:DescribeKey failed: ERR_INVALID_URL'],
+        [`kms ${WEST} rotation`, 'skip', 'the key is unknown'],
+        [`system keys wraps ${WEST}`, 'skip', 'has failed'],
+        ['system keys proofs', 'skip', 'No KMS region answered'],
+      ],
+      fix: 'the endpoint in the settings',
+      code: 1,
     },
     'a role that may not call GenerateDataKey': {
       plant: () =>
@@ -209,11 +245,25 @@ describe('keyfold doctor', () => {
       fix: 'renew the credentials',
       code: 1,
     },
+    'a wrong secret access key': {
+      plant: () => {
+        world.proxy.faultOf = (call) =>
+          call.startsWith('DescribeTable')
+            ? { kind: 'error', name: 'InvalidSignatureException', status: 400 }
+            : undefined;
+      },
+      found: [
+        ['table', 'fault', 'dynamodb:DescribeTable failed: InvalidSignatureException'],
+        ['system keys', 'skip', 'the table does not answer'],
+      ],
+      fix: 'correct the secret access key',
+      code: 1,
+    },
     'KMS that throttles': {
       plant: () => world.kms.setFault(EAST, { kind: 'throttle', perSecond: 0, actions: ['Decrypt'] }),
       found: [
         [`kms ${EAST} calls`, 'fault', 'kms:Decrypt failed: ThrottlingException'],
-        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+        [`system keys wraps ${EAST}`, 'skip', 'calls has failed'],
       ],
       fix: 'docs/runbooks/kms-throttles.md',
       code: 1,
@@ -227,7 +277,7 @@ describe('keyfold doctor', () => {
         [`kms ${EAST} calls`, 'fault', 'NotFoundException'],
         [`kms ${EAST} key`, 'fault', 'NotFoundException'],
         [`kms ${EAST} rotation`, 'skip', 'unknown'],
-        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+        [`system keys wraps ${EAST}`, 'skip', 'calls has failed'],
       ],
       fix: `correct ${EAST} in KEYFOLD_KMS_KEYS`,
       code: 1,
@@ -238,7 +288,7 @@ describe('keyfold doctor', () => {
         [`kms ${EAST} calls`, 'fault', 'DisabledException'],
         [`kms ${EAST} key`, 'fault', ': disabled'],
         [`kms ${EAST} rotation`, 'skip', 'Disabled'],
-        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+        [`system keys wraps ${EAST}`, 'skip', 'calls has failed'],
       ],
       fix: `aws kms enable-key --region ${EAST} --key-id arn:aws:kms:`,
       code: 1,
@@ -249,7 +299,7 @@ describe('keyfold doctor', () => {
         [`kms ${EAST} calls`, 'fault', 'KMSInvalidStateException'],
         [`kms ${EAST} key`, 'fault', 'KMS deletes it on 20'],
         [`kms ${EAST} rotation`, 'skip', 'PendingDeletion'],
-        [`system keys wraps ${EAST}`, 'skip', 'does not decrypt'],
+        [`system keys wraps ${EAST}`, 'skip', 'calls has failed'],
       ],
       fix: `aws kms cancel-key-deletion --region ${EAST} --key-id arn:aws:kms:`,
       code: 1,
@@ -279,6 +329,63 @@ describe('keyfold doctor', () => {
       ],
       fix: 'the endpoint in the settings',
       code: 1,
+    },
+    'an endpoint of another service': {
+      plant: () => {
+        world.proxy.faultOf = () => ({ kind: 'error', name: 'UnknownOperationException', status: 400 });
+      },
+      found: [
+        ['table', 'fault', 'the endpoint does not have dynamodb:DescribeTable'],
+        ['system keys', 'skip', 'the table does not answer'],
+      ],
+      fix: 'the endpoint in the settings',
+      code: 1,
+    },
+    'an endpoint that redirects': {
+      plant: () => {
+        world.proxy.faultOf = () => ({ kind: 'error', name: 'Unknown', status: 302 });
+      },
+      found: [
+        ['table', 'fault', 'dynamodb:DescribeTable failed: Unknown'],
+        ['system keys', 'skip', 'the table does not answer'],
+      ],
+      fix: 'the endpoint in the settings',
+      code: 1,
+    },
+    'rows that the table is too busy to return': {
+      plant: () => {
+        world.proxy.faultOf = (call) =>
+          call.startsWith('Query')
+            ? { kind: 'error', name: 'ProvisionedThroughputExceededException', status: 400 }
+            : world.answerOf(call);
+      },
+      found: [['system keys', 'fault', 'ProvisionedThroughputExceededException']],
+      fix: 'find the process that uses up the capacity of the table',
+      code: 1,
+    },
+    'rows that the role may not read': {
+      plant: () => {
+        world.proxy.faultOf = (call) =>
+          call.startsWith('Query')
+            ? { kind: 'error', name: 'AccessDeniedException', status: 400 }
+            : world.answerOf(call);
+      },
+      found: [['system keys', 'fault', 'AccessDeniedException']],
+      fix: "allow dynamodb:Query on the service's rows",
+      code: 1,
+    },
+    'a table from which DynamoDB deletes rows by their date': {
+      plant: () => (world.table.expiry = { TimeToLiveStatus: 'ENABLED', AttributeName: 'Created' }),
+      found: [['table expiry', 'fault', 'DynamoDB deletes rows when the time in their attribute Created has passed']],
+      fix: `aws dynamodb update-time-to-live --region ${WEST} --table-name EncryptionKey`,
+      code: 1,
+    },
+    'a service name with a typing mistake': {
+      plant: () => (world.table.ItemCount = 2),
+      environment: () => ({ KEYFOLD_SERVICE: 'ordres' }),
+      found: [['system keys', 'warn', '0 of _SK_ordres_shop, but the table has other rows']],
+      fix: 'KEYFOLD_SERVICE',
+      code: 3,
     },
     'a table with another primary key': {
       plant: () => Object.assign(world.table, { KeySchema: [{ AttributeName: 'pk', KeyType: 'HASH' }] }),

@@ -1,22 +1,68 @@
 import { describe, expect, it } from 'vitest';
-import { checkDatabase } from '../../../../src/cli/health/database-health.ts';
+import { checkDatabase, type DatabaseHealth } from '../../../../src/cli/health/database-health.ts';
+import type { Outcome } from '../../../../src/connections/inspected-calls.ts';
 import { KeyfoldError } from '../../../../src/errors.ts';
+import type { DatabaseInspection } from '../../../../src/maintenance/inspection.ts';
 
 const place = async () => ({ table: 'encryption_key', region: 'PostgreSQL' });
+const HEALTHY = { clockOffsetMs: 5, hasPrimaryKey: true, isReadOnly: false, isUnsafe: false, holdsRows: true };
+
+function healthOf(
+  list: () => Promise<unknown>,
+  outcome: Outcome<DatabaseInspection> = { answer: HEALTHY, latencyMs: 1 },
+): Promise<DatabaseHealth> {
+  return checkDatabase({ place, list } as never, async () => outcome, '_SK_svc_prod');
+}
+
+function failing(code: string): () => Promise<never> {
+  const cause = new Error(`PostgreSQL table encryption_key: ${code}`);
+  return () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'unavailable', { cause }));
+}
 
 describe('the health of a key table in SQL', () => {
-  it('is good if the database responds', async () => {
-    const health = await checkDatabase({ place, list: async () => [] } as never, '_SK_svc_prod');
-    expect(health).toMatchObject({ answers: true, checks: [{ check: 'table', state: 'ok' }] });
+  it('is good if the database responds, accepts writes and has the primary key', async () => {
+    const health = await healthOf(async () => []);
+    expect(health).toMatchObject({ answers: true, holdsRows: true, clockOffsetMs: 5 });
+    expect(health.checks.map(({ check, state }) => [check, state])).toEqual([
+      ['table', 'ok'],
+      ['table primary key', 'ok'],
+      ['table writes', 'ok'],
+    ]);
   });
 
-  it("names the driver's error if the database does not respond", async () => {
-    const cause = new Error('connect ECONNREFUSED');
-    const list = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'unavailable', { cause }));
-    const health = await checkDatabase({ place, list } as never, '_SK_svc_prod');
+  it.for([
+    [{ hasPrimaryKey: false }, 'table primary key', 'ADD PRIMARY KEY (id, created)'],
+    [{ isReadOnly: true }, 'table writes', 'name the primary server'],
+    [{ isUnsafe: true }, 'table writes', 'STRICT_TRANS_TABLES'],
+  ] as const)('has a fault if the inspection finds %j', async ([change, check, fix]) => {
+    const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
+    expect(checks.filter(({ state }) => state !== 'ok')).toEqual([
+      { check, state: 'fault', says: expect.any(String) as string, fix: expect.stringContaining(fix) as string },
+    ]);
+  });
+
+  it('skips what the database does not let the operator see', async () => {
+    const { checks } = await healthOf(async () => [], { fault: { name: '42501' } });
+    expect(checks.map(({ state }) => state)).toEqual(['ok', 'skip', 'skip']);
+  });
+
+  it.for([
+    ['28P01', 'correct the user or the password'],
+    ['ER_ACCESS_DENIED_ERROR', 'correct the user or the password'],
+    ['3D000', 'correct the database'],
+    ['ER_NO_SUCH_TABLE', 'docs/how-to/use-postgresql-or-mysql.md#the-table'],
+    ['42501', 'grant SELECT'],
+    ['ECONNREFUSED', 'check the route to the database'],
+    ['XX000', 'docs/how-to/use-postgresql-or-mysql.md#deadlines-and-faults'],
+  ] as const)('names the error %s and its fix if the database does not respond', async ([code, fix]) => {
+    const health = await healthOf(failing(code));
     expect(health).toMatchObject({ answers: false, checks: [{ check: 'table', state: 'fault' }] });
-    expect(JSON.stringify(health.checks)).toContain('connect ECONNREFUSED');
+    expect(health.checks[0]?.says).toContain(code);
+    expect(health.checks[0]?.fix).toContain(fix);
+  });
+
+  it('does not hide an error in the code', async () => {
     const bug = new TypeError('a bug');
-    await expect(checkDatabase({ place, list: () => Promise.reject(bug) } as never, '_SK_svc_prod')).rejects.toBe(bug);
+    await expect(healthOf(() => Promise.reject(bug))).rejects.toBe(bug);
   });
 });

@@ -1,0 +1,40 @@
+import { outcomeOf, type Outcome } from '../../connections/inspected-calls.ts';
+import type { DatabaseInspection } from '../../maintenance/inspection.ts';
+import { IS_SAFE } from './mysql-key-table.ts';
+
+/** Inspects PostgreSQL's server and the key table. */
+export const INSPECT_POSTGRES = `SELECT extract(epoch FROM clock_timestamp())::text,
+  EXISTS (SELECT FROM pg_index WHERE indrelid = 'encryption_key'::regclass AND indisunique AND indisvalid
+    AND indpred IS NULL AND (SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute
+      WHERE attrelid = indrelid AND attnum = ANY (indkey)) = '{created,id}')::text,
+  (current_setting('transaction_read_only') = 'off')::text, 'true',
+  EXISTS (SELECT FROM encryption_key)::text`;
+
+/** Inspects MySQL's or MariaDB's server and the key table. */
+export const INSPECT_MYSQL = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
+  EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
+    AND non_unique = 0 GROUP BY index_name
+    HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
+  @@global.read_only = 0, ${IS_SAFE},
+  EXISTS (SELECT 1 FROM encryption_key)`;
+
+/**
+ * Inspects a database.
+ * @param send sends one of the queries above, and returns the columns of each row
+ */
+export function inspectDatabase(send: () => Promise<unknown[][]>): Promise<Outcome<DatabaseInspection>> {
+  return outcomeOf(() => inspectionOf(send));
+}
+
+async function inspectionOf(send: () => Promise<unknown[][]>): Promise<DatabaseInspection> {
+  const beganMs = Date.now();
+  const [[seconds, ...answers] = []] = await send();
+  const [hasPrimaryKey, isWritable, isSafe, holdsRows] = answers.map((each) => /^(?:1|true)$/.test(String(each)));
+  return {
+    clockOffsetMs: Number(seconds) * 1000 - (beganMs + Date.now()) / 2,
+    hasPrimaryKey: hasPrimaryKey === true,
+    isReadOnly: isWritable !== true,
+    isUnsafe: isSafe !== true,
+    holdsRows: holdsRows === true,
+  };
+}

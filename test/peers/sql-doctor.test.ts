@@ -1,0 +1,98 @@
+/** Tests `keyfold doctor` on real PostgreSQL and MariaDB servers. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { HealthCheck } from '../../src/cli/health/check.ts';
+import { SessionFactory, StaticKms } from '../../src/index.ts';
+import { sqlSettings } from '../support/contract/sql-operator-contract.ts';
+import { OperatorFixture } from '../support/operator.ts';
+import { KINDS } from '../support/sql-database.ts';
+import { AWS_ENVIRONMENT } from './processes.ts';
+import { startDatabase, type ServedDatabase } from './sql-database.ts';
+
+Object.assign(process.env, AWS_ENVIRONMENT);
+
+const MASTER_KEY = Buffer.alloc(32, 7);
+const PAYLOAD = Buffer.from('payload');
+const ZONE_FIX = 'docs/how-to/use-postgresql-or-mysql.md#time-zones';
+
+describe.for(KINDS)('keyfold doctor on %s', (kind) => {
+  const operator = OperatorFixture.at('http://127.0.0.1:9');
+  let database: ServedDatabase;
+
+  beforeAll(async () => {
+    database = await startDatabase(kind);
+  });
+  afterAll(() => database.stop());
+  beforeEach(async () => {
+    await database.createTable();
+    const { metastore, close } = database.open();
+    const kms = new StaticKms(MASTER_KEY, {});
+    await new SessionFactory({ service: 'orders', product: 'shop', kms, metastore })
+      .session('tenant-1')
+      .encrypt(PAYLOAD);
+    await close();
+  });
+
+  /** What `keyfold doctor` finds apart from the static master key of these tests. */
+  async function found(settings: Record<string, string | undefined> = {}): Promise<object[]> {
+    const master = { KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER_KEY.toString('hex') };
+    operator.clock.nowMs = Date.now();
+    const all = { ...sqlSettings(kind, database), ...master, ...settings };
+    const { stdout } = await operator.keyfold(['doctor', '--json'], all);
+    const checks = JSON.parse(stdout) as HealthCheck[];
+    return checks.filter(({ check, state }) => state !== 'ok' && check !== 'kms');
+  }
+
+  it('finds no fault in a healthy table, and compares the clock with that of the database', async () => {
+    expect(await found()).toEqual([]);
+  });
+
+  it('reports a table without a primary key, a server that accepts no writes, and a wrong name', async () => {
+    const url = sqlSettings(kind, database)['KEYFOLD_METASTORE_URL'] ?? '';
+    const elsewhere = { KEYFOLD_METASTORE_URL: url.replace(/\w+$/, 'nowhere') };
+    expect(await found(elsewhere)).toMatchObject([
+      { check: 'clock', state: 'skip' },
+      { check: 'table', fix: expect.stringMatching(/correct the database/) as string },
+      { check: 'system keys', state: 'skip' },
+    ]);
+    const reading = `${url}?options=-c%20default_transaction_read_only%3Don`;
+    if (kind === 'MariaDB') await database.run('SET GLOBAL read_only = 1');
+    const replica = { check: 'table writes', state: 'fault', says: expect.stringMatching(/read-only/) as string };
+    expect(await found(kind === 'MariaDB' ? {} : { KEYFOLD_METASTORE_URL: reading })).toMatchObject([replica]);
+    if (kind === 'MariaDB') await database.run('SET GLOBAL read_only = 0');
+    const typo = {
+      check: 'system keys',
+      state: 'warn',
+      says: expect.stringMatching(/has other rows/) as string,
+      fix: expect.stringMatching(/KEYFOLD_SERVICE/) as string,
+    };
+    expect(await found({ KEYFOLD_SERVICE: 'ordres' })).toMatchObject([typo]);
+    const dropped = kind === 'PostgreSQL' ? 'CONSTRAINT encryption_key_pkey' : 'PRIMARY KEY';
+    await database.run(`ALTER TABLE encryption_key DROP ${dropped}`);
+    const unkeyed = {
+      check: 'table primary key',
+      state: 'fault',
+      fix: expect.stringMatching(/ADD PRIMARY KEY/) as string,
+    };
+    expect(await found()).toMatchObject([unkeyed]);
+  });
+
+  it('reports rows that were written in another time zone', async () => {
+    await database.setTimeZone(kind === 'PostgreSQL' ? 'Asia/Kolkata' : '+05:30');
+    const rows = {
+      check: 'system keys',
+      state: 'fault',
+      says: expect.stringMatching(/^unreadable rows/) as string,
+      fix: expect.stringContaining(ZONE_FIX) as string,
+    };
+    expect(await found()).toMatchObject([rows]);
+    await database.setTimeZone(kind === 'PostgreSQL' ? 'UTC' : '+00:00');
+  });
+
+  it.runIf(kind === 'MariaDB')('reports a session in which Keyfold refuses to write', async () => {
+    await database.run("SET GLOBAL sql_mode = ''");
+    expect(await found()).toMatchObject([
+      { check: 'table writes', state: 'fault', fix: expect.stringMatching(/STRICT_TRANS_TABLES/) as string },
+    ]);
+    await database.run("SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'");
+  });
+});
