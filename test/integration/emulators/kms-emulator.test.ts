@@ -105,10 +105,10 @@ describe('KMS emulator: keys', () => {
   });
 
   it('a key is rotated every 365 days, or at the period that EnableKeyRotation sets', async () => {
+    const KeyId = keyArn;
     const enable = (RotationPeriodInDays?: number) =>
-      kms.send(new EnableKeyRotationCommand({ KeyId: keyArn, RotationPeriodInDays }));
-    const period = async () =>
-      (await kms.send(new GetKeyRotationStatusCommand({ KeyId: keyArn }))).RotationPeriodInDays;
+      kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays }));
+    const period = async () => (await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).RotationPeriodInDays;
     expect(await period()).toBe(365);
     for (const days of [90, 2560]) {
       await enable(days);
