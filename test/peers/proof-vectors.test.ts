@@ -1,4 +1,4 @@
-/** Tests a second implementation of both proofs and their inputs, in Python, with the vectors that Keyfold's own tests use. */
+/** Tests a second implementation of the proofs and their inputs, in Python, with the vectors of Keyfold's own tests. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
