@@ -27,7 +27,8 @@ it.for([
   );
   const outcome = requests === 2 ? post : errorOf(post);
   await vi.waitFor(() => expect(stub.requests).toHaveLength(1));
-  (sent.mock.results[0]?.value as ClientRequest).socket?.destroy(fault);
+  const [first] = sent.mock.results as [{ readonly value: ClientRequest }];
+  first.value.socket?.destroy(fault);
   expect(await outcome).toEqual(requests === 2 ? { status: 200, body: { data: {} } } : fault);
   expect(stub.requests).toHaveLength(requests);
 });
