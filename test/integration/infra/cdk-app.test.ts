@@ -97,7 +97,8 @@ function writerIn(stack: ReturnType<typeof stackOf>): Role {
   return new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
 }
 
-describe('KeyfoldApi and KeyfoldQueue', () => {
+// The first test loads the parts of the CDK, which takes long on a busy machine.
+describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
   it("divide a package's resources and outputs, and leave out the bucket of osls", () => {
     const { nested } = synthesize(appOf().stack);
     const api = nested['keyfold/Api/Stack'];

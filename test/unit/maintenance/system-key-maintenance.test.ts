@@ -73,6 +73,12 @@ describe('the report about erasures', () => {
 });
 
 describe('SystemKeyMaintenance', () => {
+  it.for(['minSealingCreated', 'minOpeningCreated'] as const)('refuses a %s more than ten minutes ahead', (name) => {
+    const now = clock.now() / 1000;
+    expect(() => maintenance({ policy: { [name]: now + 601 } })).toThrow(`${name} is more than ten minutes ahead`);
+    expect(() => maintenance({ policy: { [name]: now + 600 } })).not.toThrow();
+  });
+
   it('reports the state of each System Key, latest first', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(91 * DAY_MS);
