@@ -398,22 +398,22 @@ describe('keyfold partitions erase', () => {
   });
 });
 
-describe('keyfold partitions erase, on a machine whose clock differs from that of the table', () => {
-  /** Runs the command while the table's clock is ahead of this machine's. */
-  async function eraseAt(aheadMs: number | undefined, ...options: string[]): Promise<CliRun> {
-    const proxy = await DynamoDbProxy.start(world.endpoint);
-    proxy.faultOf = () => {
-      const date = aheadMs === undefined ? 'never' : new Date(Date.now() + aheadMs).toUTCString();
-      return { kind: 'edited', edit: (answer) => answer, headers: { date } };
-    };
-    const run = await world.keyfold(['partitions', 'erase', 'tenant-1', ...options], {
-      ...STATIC,
-      KEYFOLD_DYNAMODB_ENDPOINT: proxy.endpoint,
-    });
-    await proxy.stop();
-    return run;
-  }
+/** Runs the command while the table's clock is ahead of this machine's. */
+async function eraseAt(aheadMs: number | undefined, ...options: string[]): Promise<CliRun> {
+  const proxy = await DynamoDbProxy.start(world.endpoint);
+  proxy.faultOf = () => {
+    const date = aheadMs === undefined ? 'never' : new Date(Date.now() + aheadMs).toUTCString();
+    return { kind: 'edited', edit: (answer) => answer, headers: { date } };
+  };
+  const run = await world.keyfold(['partitions', 'erase', 'tenant-1', ...options], {
+    ...STATIC,
+    KEYFOLD_DYNAMODB_ENDPOINT: proxy.endpoint,
+  });
+  await proxy.stop();
+  return run;
+}
 
+describe('keyfold partitions erase, on a machine whose clock differs from that of the table', () => {
   it.for([DAY_MS, -DAY_MS, 62_000, -62_000])(
     'neither marks nor deletes a row if it differs by %i ms',
     async (aheadMs) => {
