@@ -27,8 +27,8 @@ it.for([
   );
   const outcome = requests === 2 ? post : errorOf(post);
   await vi.waitFor(() => expect(stub.requests).toHaveLength(1));
-  const [first] = sent.mock.results as [{ readonly value: ClientRequest }];
-  first.value.socket?.destroy(fault);
+  const { value } = sent.mock.results[0] as { readonly value: ClientRequest };
+  value.socket?.destroy(fault);
   expect(await outcome).toEqual(requests === 2 ? { status: 200, body: { data: {} } } : fault);
   expect(stub.requests).toHaveLength(requests);
 });
