@@ -1,6 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { AppConfig, Environment } from '../config/app-config.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
+import { fieldPathFaults } from '../operations/field-path-faults.ts';
+import { KeyNaming } from '../records/ids.ts';
 import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/content.ts';
 import type { FieldNames } from '../maintenance/reencryption/rows.ts';
 import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
@@ -99,6 +101,11 @@ export function reencryptRequestOf(
   if (from === 'kms' && kmsRegion === undefined) throw invalid('--from kms needs --kms-region');
   if (Object.keys(context ?? {}).some((name) => Object.hasOwn(contextFrom ?? {}, name)))
     throw invalid('a name is in both --context and --context-from');
+  if (partition !== undefined) new KeyNaming(config.names).parsePartition(partition);
+  const [pathFault] = fieldPathFaults(paths ?? []);
+  if (pathFault !== undefined) throw new KeyfoldError('InvalidRequest', `--fields${pathFault}.`);
+  // A program that reads the output from a pipe would get an incomplete file if the run stopped.
+  if (options.output === '-') throw invalid('--output must be a file, which is renamed when it is complete');
   if (verb !== 'seal') refuse(options, ['form'], '--verb seal');
   if (paths !== undefined) refuse(options, ['form', 'plaintext', 'from'], 'whole fields, not with --fields');
   if (verb !== 'seal' && verb !== 'open') refuse(options, ['plaintext'], '--verb seal or open');

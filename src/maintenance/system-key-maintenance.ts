@@ -16,7 +16,7 @@ import {
   type Types,
 } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
-import { cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
+import { checkMinimums, cryptoPolicy, type CryptoPolicy } from '../envelope/crypto-policy.ts';
 import { checkLimits, halfOf, orAborted, withDeadline, type RequestLimits } from '../async/deadline.ts';
 import { KeyfoldError } from '../errors.ts';
 import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type ServiceNames } from '../records/ids.ts';
@@ -165,6 +165,7 @@ export class SystemKeyMaintenance {
     this.#policy = cryptoPolicy(this.#options.policy);
     this.#events = listening(NO_ENVELOPE_EVENTS, this.#options.events, 'options.events');
     this.#now = checkedClock(this.#options.now);
+    checkMinimums(this.#policy, this.#now());
   }
 
   /**

@@ -168,6 +168,11 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
+  it('refuses a minimum date in the future, which would be the date of the next key', () => {
+    const policy = { minSealingCreated: 4_070_908_800 };
+    expect(() => maintenance({ policy })).toThrow('minSealingCreated is more than ten minutes ahead of the clock');
+  });
+
   it('follows its policy, and reports the key that it makes', async () => {
     const policy = { expireAfterMs: 10 * DAY_MS };
     const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
