@@ -4,6 +4,7 @@ import { appChanges, requireRightsOfApp } from './app-stack.ts';
 import { requireAccount, requireAdministrator } from './aws.ts';
 import { deleteUnmade, describe, discard, execute, plan, protect, replicasOf, type Intent } from './change-set.ts';
 import { stackOf, type Deployment } from './deployment.ts';
+import { requireHosts } from './endpoint-hosts.ts';
 import { functionRolesOf } from './function-roles.ts';
 import { maintain } from './maintenance.ts';
 import { deployPackage, packageApp, packageFolder, requireOslsPartition } from './package.ts';
@@ -70,6 +71,7 @@ async function deployStack(stack: Stack, intent: Intent): Promise<void> {
 async function deployApps(deployment: Deployment, file: string, intent: Intent): Promise<void> {
   const { isMeant, tell } = intent;
   for (const region of deployment.regions) requireOslsPartition(region);
+  await requireHosts(deployment);
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);

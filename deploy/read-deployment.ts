@@ -6,6 +6,8 @@ import { yamlParse } from 'yaml-cfn';
 import type { AppConfig } from '../src/config/app-config.ts';
 import { readQueueConfig } from '../src/config/queue-config.ts';
 import { readConfig } from '../src/config/read-config.ts';
+import { OPERATIONS_TIME_SHARE } from '../src/doors/queue-batch.ts';
+import { checkMinimums, cryptoPolicy } from '../src/envelope/crypto-policy.ts';
 import { KeyfoldError } from '../src/errors.ts';
 import { environmentsOf } from './app.ts';
 import { apiFaults, regionFaults, strayRegions } from './api-faults.ts';
@@ -130,17 +132,27 @@ function settingFaults(deployment: Deployment): string[] {
     const runtime = { AWS_REGION: region, AWS_LAMBDA_FUNCTION_NAME: deployment.prefix };
     const { api, queue } = environmentsOf(deployment, region);
     return [
-      ...faultsIn(() => marginFaults(deployment, readConfig({ ...api, ...runtime }))),
+      ...faultsIn(() => {
+        const config = readConfig({ ...api, ...runtime });
+        checkMinimums(cryptoPolicy(config.policy), Date.now());
+        return marginFaults(deployment, config);
+      }),
       ...(queue === undefined ? [] : faultsIn(() => readQueueConfig({ ...queue, ...runtime }))),
     ];
   });
   return [...new Set(faults)];
 }
 
-/** Finds functions whose timeout is shorter than their deadline margin. */
+/**
+ * Finds functions whose timeout is shorter than their deadline margin. The queue function uses only a part of its time
+ * for operations.
+ */
 function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
   return Object.entries(functions)
-    .filter(([, { timeoutSeconds }]) => timeoutSeconds * 1000 <= door.deadlineMarginMs)
+    .filter(([name, { timeoutSeconds }]) => {
+      const share = name === 'queue' ? OPERATIONS_TIME_SHARE : 1;
+      return timeoutSeconds * 1000 * share <= door.deadlineMarginMs;
+    })
     .map(([name]) => `functions.${name}.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS`);
 }
 

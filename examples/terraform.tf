@@ -3,7 +3,7 @@
 
 terraform {
   required_providers {
-    aws = { source = "hashicorp/aws" }
+    aws = { source = "hashicorp/aws", version = ">= 6.19" } # the first version with nodejs24.x
   }
 }
 
@@ -17,7 +17,7 @@ data "aws_cloudformation_export" "role" {
 }
 
 locals {
-  region = data.aws_region.this.name
+  region = data.aws_region.this.region
   alias  = "arn:${data.aws_partition.this.partition}:kms:${local.region}:${data.aws_caller_identity.this.account_id}:alias/keyfold"
   environment = {
     KEYFOLD_SERVICE       = "orders"
@@ -71,11 +71,12 @@ resource "aws_lambda_function" "keyfold" {
   }
 }
 
-# The roles may write to these log groups, but cannot make them.
+# The roles may write to these log groups, but cannot make them. terraform destroy keeps them, because they have the audit.
 resource "aws_cloudwatch_log_group" "keyfold" {
   for_each          = local.functions
   name              = "/aws/lambda/keyfold-${each.key}"
   retention_in_days = 365
+  skip_destroy      = true
 }
 
 resource "aws_apigatewayv2_api" "keyfold" {

@@ -93,7 +93,11 @@ export function partitionErased(): KeyfoldError {
 }
 
 /** The error for a key row that cannot be parsed, or whose key does not open. Such a row must never count as absent. */
-export function keyRowUnreadable(row: { id: string; created: number }, reason: string, cause?: unknown): KeyfoldError {
+export function keyRowUnreadable(
+  row: { id: string; created: number | string },
+  reason: string,
+  cause?: unknown,
+): KeyfoldError {
   return new KeyfoldError(
     'KeyRowUnreadable',
     `The key row ${escapeHidden(row.id)} created ${row.created} cannot be read: ${reason}.`,

@@ -16,7 +16,9 @@ interface Stacks {
 
 interface Template {
   readonly Parameters?: Readonly<Record<string, object>>;
-  readonly Resources: Readonly<Record<string, { readonly Type: string; readonly Properties?: object }>>;
+  readonly Resources: Readonly<
+    Record<string, { readonly Type: string; readonly Properties?: Readonly<Record<string, unknown>> }>
+  >;
   readonly Outputs?: Readonly<Record<string, object>>;
 }
 
@@ -61,6 +63,9 @@ export class AppPart {
     } finally {
       rmSync(folder, { recursive: true });
     }
+    // The CDK accepts only an object as a policy. CloudFormation removes a former policy only for an empty text.
+    if (app.template.Resources['RestApi']?.Properties?.['Policy'] === '' && part === 'api')
+      this.include.getResource('RestApi').addPropertyOverride('Policy', '');
     for (const code of this.stack.node.findAll().filter((one) => one instanceof CfnFunction)) {
       const name = (code.code as CfnFunction.CodeProperty).s3Key ?? '';
       const asset = new Asset(this.stack, name, { path: join(app.folder, name) });
@@ -82,6 +87,7 @@ function partOf(
     !OF_OSLS.test(name) && OF_THE_QUEUE.test(name) === (part === 'queue');
   const { Resources, Outputs = {} } = JSON.parse(JSON.stringify(template), (name, value: unknown) => {
     if (name === 'S3Bucket') return 'replaced';
+    if (name === 'Policy' && value === '') return undefined;
     if (name === 'S3Key') return (value as string).split('/').at(-1);
     const imported = (value as Record<string, unknown> | null)?.['Fn::ImportValue'];
     const [, role] = /-(\w+)Arn$/.exec(String(imported)) ?? [];

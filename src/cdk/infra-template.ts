@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type CfnStack, NestedStack, type Stack, Token } from 'aws-cdk-lib';
+import { type CfnResource, type CfnStack, NestedStack, type Stack, Token } from 'aws-cdk-lib';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 import { Construct } from 'constructs';
 import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
@@ -25,6 +25,7 @@ export interface Given {
  */
 export class InfraTemplate {
   readonly #stack: NestedStack;
+  readonly #include: CfnInclude;
 
   /** @throws TypeError if the template does not allow the value of an option. The error names the option. */
   constructor(scope: Construct, id: string, file: string, given: readonly Given[]) {
@@ -34,6 +35,7 @@ export class InfraTemplate {
     );
     this.#stack = new NestedStack(scope, id, { parameters });
     const template = new CfnInclude(this.#stack, 'Template', { templateFile: join(INFRA, file) });
+    this.#include = template;
     for (const { option, parameter, value } of set) {
       const { allowedPattern = '.*', constraintDescription, type, minValue = 0 } = template.getParameter(parameter);
       if (
@@ -56,6 +58,11 @@ export class InfraTemplate {
     return this.#stack.nestedStackResource as CfnStack;
   }
 
+  /** Returns a resource of the template. */
+  included(name: string): CfnResource {
+    return this.#include.getResource(name);
+  }
+
   /** Returns a token for an output of the template. */
   output(name: string): string {
     return outputOf(this.#stack, name);
@@ -74,10 +81,19 @@ export function checkedScope(scope: Construct, id: string): Construct {
   return scope;
 }
 
-/** @throws TypeError if an ARN is of another region than the stack. A region that is not known yet is not compared. */
-export function requireRegionOf(stack: Stack, option: string, arn: string | undefined): void {
-  if (arn === undefined || Token.isUnresolved(arn) || Token.isUnresolved(stack.region)) return;
-  if (arn.split(':')[3] !== stack.region) throw new TypeError(`${option} must be in the region of the stack.`);
+/**
+ * @throws TypeError if an ARN is of another region or account than the stack. A region or account that is not known yet
+ * is not compared.
+ */
+export function requirePlaceOf(
+  stack: Stack,
+  part: 'region' | 'account',
+  option: string,
+  arn: string | undefined,
+): void {
+  if (arn === undefined || Token.isUnresolved(arn) || Token.isUnresolved(stack[part])) return;
+  const [, , , region, account] = arn.split(':');
+  if ({ region, account }[part] !== stack[part]) throw new TypeError(`${option} must be in the ${part} of the stack.`);
 }
 
 /**

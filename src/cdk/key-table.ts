@@ -1,10 +1,16 @@
-import { Aws, Stack } from 'aws-cdk-lib';
+import { Aws, type CfnTag, Fn, type ITaggableV2, Lazy, Stack, TagManager, TagType } from 'aws-cdk-lib';
+import type { CfnGlobalTable } from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
 /** The logical ID of the nested stack that contains the roles. Each role's name contains it, after the stack's name. */
 export const ROLES_ID = 'Roles';
+
+/** A replica that the template makes only under a condition. */
+interface ConditionalReplica {
+  readonly 'Fn::If': readonly [condition: string, made: object, none: object];
+}
 
 /** The options of a {@link KeyTable}. Each option sets a parameter of `infra/table.yml`. */
 export interface KeyTableProps {
@@ -40,11 +46,15 @@ export interface KeyTableProps {
  * const stack = new Stack(new App(), 'keyfold');
  * const table = new KeyTable(stack, 'Table', { classification: 'confidential', replicaRegions: ['us-east-1'] });
  */
-export class KeyTable extends Construct {
+export class KeyTable extends Construct implements ITaggableV2 {
   /** The name of the table in every region, for `KEYFOLD_TABLE` */
   readonly tableName: string;
   /** The ARN of this region's replica */
   readonly tableArn: string;
+  /** The tags of every replica, which `Tags.of()` sets. */
+  readonly cdkTagManager = new TagManager(TagType.STANDARD, 'AWS::DynamoDB::GlobalTable', [
+    { key: 'Classification', value: Fn.ref('Classification') },
+  ]);
 
   /** @throws TypeError if an option is invalid. The error names the option. */
   constructor(scope: Construct, id: string, props: KeyTableProps) {
@@ -81,7 +91,25 @@ export class KeyTable extends Construct {
         value: [roles, ...(stringsOf(given.writers, 'props.writers') ?? [])],
       },
     ]);
+    tagReplicas(template.included('Table') as CfnGlobalTable, this.cdkTagManager);
     this.tableName = given.tableName ?? 'EncryptionKey';
     this.tableArn = template.output('TableArn');
   }
+}
+
+/** Gives the tags of the CDK to each replica. A Global Table has no other tags, so the CDK itself would set none. */
+function tagReplicas(table: CfnGlobalTable, manager: TagManager): void {
+  const [own, ...others] = table.replicas as CfnGlobalTable.ReplicaSpecificationProperty[];
+  const tags = (): CfnTag[] => manager.renderTags() as CfnTag[];
+  const withTags = (replica: object): unknown => {
+    const [condition, made, none] = (table.stack.resolve(replica) as ConditionalReplica)['Fn::If'];
+    // The CDK does not rename the members of a conditional value.
+    return {
+      'Fn::If': [condition, { ...made, Tags: tags().map(({ key, value }) => ({ Key: key, Value: value })) }, none],
+    };
+  };
+  table.replicas = [
+    { ...own, tags: Lazy.any({ produce: tags }) } as unknown as CfnGlobalTable.ReplicaSpecificationProperty,
+    ...others.map((replica) => Lazy.any({ produce: () => withTags(replica) })),
+  ];
 }

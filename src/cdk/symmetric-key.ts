@@ -2,7 +2,7 @@ import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { type IManagedPolicy, ManagedPolicy } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { ARRAY, BOOLEAN, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
-import { checkedScope, InfraTemplate, requireRegionOf, stringsOf } from './infra-template.ts';
+import { checkedScope, InfraTemplate, requirePlaceOf, stringsOf } from './infra-template.ts';
 
 /** The options of a {@link SymmetricKey}. Each option sets a parameter of `infra/keys.yml`. */
 export interface SymmetricKeyProps {
@@ -53,7 +53,7 @@ export interface SymmetricKeyProps {
    * use it.
    */
   readonly topicKeyArn?: string | undefined;
-  /** An SNS topic for the alarms. If it is absent, the construct creates a topic. */
+  /** An SNS topic of the same account for the alarms. If it is absent, the construct creates a topic. */
   readonly alarmTopicArn?: string | undefined;
   /** An email address to subscribe to the topic that the construct creates. */
   readonly alarmEmail?: string | undefined;
@@ -150,7 +150,8 @@ export class SymmetricKey extends Construct {
       { option: 'props.aliasTargetArn', parameter: 'AliasTargetArn', value: given.aliasTargetArn },
     ]);
     for (const option of ['topicKeyArn', 'alarmTopicArn', 'aliasTargetArn'] as const)
-      requireRegionOf(Stack.of(this), `props.${option}`, given[option]);
+      requirePlaceOf(Stack.of(this), 'region', `props.${option}`, given[option]);
+    requirePlaceOf(Stack.of(this), 'account', 'props.alarmTopicArn', given.alarmTopicArn);
     this.keyName = given.name ?? 'keyfold';
     this.aliasArn = Stack.of(this).formatArn({
       service: 'kms',

@@ -147,7 +147,9 @@ async function doStep(
     const says = 'Deleted. The tombstones stay. --status lists the copies that still hold the keys.';
     return { outcome: 'deleted', says, erasure: known, rows: 0 };
   }
-  return { outcome: 'incomplete', says: `${count} rows are left: run --finish again`, erasure: known, rows: count };
+  const without = after.rows.filter(({ marked }) => !marked).length;
+  const says = `${count} rows are left, of which ${without} have no mark: run --finish again`;
+  return { outcome: 'incomplete', says, erasure: known, rows: count };
 }
 
 /** Returns why a step is not possible now. Returns undefined if it is possible. */

@@ -56,8 +56,8 @@ export function* erasurePlan(
   nowMs: number,
 ): Iterable<string> {
   const cells = rows.map(({ row, region, marked }) => {
-    const { id, createdAt, state } = viewOf(row, policy, nowMs);
-    return [id, createdAt ?? '?', region, state, marked ? 'yes' : 'no'];
+    const { id, createdAt, rawCreated, state } = viewOf(row, policy, nowMs);
+    return [id, createdAt ?? rawCreated ?? '?', region, state, marked ? 'yes' : 'no'];
   });
   if (cells.length > 0) yield* formatTable(['ID', 'CREATED', 'REGION', 'STATE', 'MARKED'], cells);
   const deletes = step === 'finish' ? 'now' : (isoOf(due) ?? '?');

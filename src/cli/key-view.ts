@@ -26,6 +26,8 @@ export interface KeyView {
   readonly kind: 'system' | 'intermediate' | 'other';
   /** The creation time in seconds since 1970. Null if the row's value is not an integer. */
   readonly created: number | null;
+  /** The row's value, if it is not an integer. */
+  readonly rawCreated?: string;
   readonly createdAt: string | null;
   /**
    * The state of this key alone. An Intermediate Key can be `valid` although its System Key is expired or revoked, in
@@ -65,7 +67,10 @@ export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyVie
     created: created ?? null,
     createdAt: isoOf(created) ?? null,
   };
-  if ('unreadable' in row) return { ...view, state: 'unreadable', parent: null, unreadable: row.unreadable };
+  if ('unreadable' in row) {
+    const { rawCreated, unreadable } = row;
+    return { ...view, ...(rawCreated !== undefined && { rawCreated }), state: 'unreadable', parent: null, unreadable };
+  }
   return { ...view, state: stateOf(row, policy, nowMs), parent: row.parent ?? null };
 }
 

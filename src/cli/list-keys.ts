@@ -109,9 +109,9 @@ async function* tableLines(views: AsyncIterable<KeyView>): AsyncGenerator<string
   if (first !== undefined && first.length > 0) yield* formatTable(HEADER, first);
 }
 
-function cellsOf({ id, kind, created, createdAt, state, parent }: KeyView): string[] {
+function cellsOf({ id, kind, created, createdAt, rawCreated, state, parent }: KeyView): string[] {
   const parentName = parent === null ? '' : `${parent.id} ${parent.created}`;
-  return [id, kind, createdAt ?? '?', String(created ?? '?'), state, parentName];
+  return [id, kind, createdAt ?? rawCreated ?? '?', String(created ?? '?'), state, parentName];
 }
 
 /** The rows that a request selects, and how messages refer to them. */

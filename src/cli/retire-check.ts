@@ -1,7 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration } from '../errors.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
-import { keyKindOf, keyName, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
+import { keyKindOf, keyName, type KeyMeta } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { textOf } from './input.ts';
 import { viewOf } from './key-view.ts';
@@ -51,10 +51,12 @@ export async function retireCheck(
   if (row === undefined || row.created === undefined) why.push('there is no such key row');
   else {
     const key = { id: row.id, created: row.created } as KeyMeta;
-    const under = await keysUnder(key, table);
-    for (const report of reports) {
-      for (const one of report.keys)
-        if (under.has(keyName({ id: one.id as KeyId, created: one.created as EpochSeconds }))) records += one.records;
+    const { under, unreadable } = await keysUnder(key, table);
+    for (const { id, created, records: count } of reports.flatMap(({ keys }) => keys)) {
+      const name = keyName({ id, created } as KeyMeta);
+      if (under.has(name)) records += count;
+      if (unreadable.has(name))
+        why.push(`${count} records are under ${id} ${created}, whose row cannot be read: its System Key is unknown`);
     }
     const { state } = viewOf(row, config.policy, dependencies.now());
     if (state === 'valid') why.push('it still seals: revoke it, or wait until it expires');
@@ -66,15 +68,19 @@ export async function retireCheck(
   return outcome === 'retired' ? EXIT.ok : EXIT.failed;
 }
 
-/** Returns the name of the key. If it is a System Key, the function adds the names of its Intermediate Keys. */
-async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Set<string>> {
-  const names = new Set([keyName(key)]);
-  if (keyKindOf(key.id) !== 'system') return names;
+/**
+ * Returns the name of the key in `under`. If it is a System Key, the function adds the names of its Intermediate Keys.
+ * The names of the Intermediate Keys whose rows are unreadable are in `unreadable`.
+ */
+async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Record<'under' | 'unreadable', Set<string>>> {
+  const under = new Set([keyName(key)]);
+  const unreadable = new Set<string>();
+  if (keyKindOf(key.id) !== 'system') return { under, unreadable };
   for await (const row of table.scan()) {
-    if ('unreadable' in row || row.parent === undefined) continue;
-    if (keyName(row.parent) === keyName(key)) names.add(keyName(row));
+    if ('unreadable' in row) unreadable.add(keyName({ id: row.id, created: row.created } as KeyMeta));
+    else if (row.parent !== undefined && keyName(row.parent) === keyName(key)) under.add(keyName(row));
   }
-  return names;
+  return { under, unreadable };
 }
 
 /**

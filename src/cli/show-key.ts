@@ -30,11 +30,11 @@ export async function showKey(
 }
 
 function fieldsOf(view: KeyView, wraps: WrapsView | undefined): [string, string][] {
-  const { id, kind, created, createdAt, state, parent, unreadable } = view;
+  const { id, kind, created, createdAt, rawCreated, state, parent, unreadable } = view;
   return [
     ['id', id],
     ['kind', kind],
-    ['created', `${created ?? '?'} (${createdAt ?? '?'})`],
+    ['created', `${created ?? rawCreated ?? '?'} (${createdAt ?? '?'})`],
     ['state', unreadable === undefined ? state : `${state}: ${unreadable}`],
     ...(parent === null ? [] : [['parent', `${parent.id} ${parent.created}`] as [string, string]]),
     ...(wraps?.wraps.map(({ region, arn }): [string, string] => [`wrapped in ${region}`, arn]) ?? []),

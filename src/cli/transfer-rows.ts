@@ -69,9 +69,9 @@ async function finish(
 ): Promise<number> {
   const { terminal } = dependencies;
   const show = (row: TransferredRow): void => {
-    const { id, created, outcome, why = '' } = row;
+    const { id, created, rawCreated, outcome, why = '' } = row;
     if (json) terminal.out(printableJson({ ...row, created: created ?? null }));
-    else terminal.out(formatRow([outcome, id, String(created ?? '?'), why], [10, 0, 0, 0]), 'red');
+    else terminal.out(formatRow([outcome, id, String(created ?? rawCreated ?? '?'), why], [10, 0, 0, 0]), 'red');
   };
   const counts = await survey(transfer.compare(), dependencies, undefined, show);
   const { same, missing, differs, erased, unreadable } = counts;

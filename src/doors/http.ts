@@ -4,6 +4,7 @@ import type { AuthConfig } from '../config/app-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { JsonObject } from '../input/json-object.ts';
 import { HTTP_PARTITION } from '../operations/http-partition.ts';
+import { isOperationName } from '../operations/operation-name.ts';
 import { audited, type AuditSubject } from './audit.ts';
 import { authenticate, authorize, principalOf } from './authorize.ts';
 import { isRequest, unexpectedEvent } from './event-source.ts';
@@ -88,7 +89,8 @@ async function route(
   const { pathInApi = '' } = request;
   const path = Object.hasOwn(resources, pathInApi) ? pathInApi : (pathOf(request) ?? '');
   const resource = Object.hasOwn(resources, path) ? resources[path] : undefined;
-  if (path === '' || (resource === undefined && method === 'POST')) {
+  const isOperation = isOperationName(path.slice(path.lastIndexOf('/') + 1));
+  if (resource === undefined && (method === 'POST' || !isOperation)) {
     throw new KeyfoldError('NotFound', 'The API has no such path.');
   }
   if (resource === undefined || (method !== 'GET' && method !== 'HEAD')) {

@@ -19,7 +19,7 @@ export interface QueueDoorOptions extends DoorOptions {
 }
 
 /** The share of the remaining invocation time that operations may use. */
-const OPERATIONS_TIME_SHARE = 0.7;
+export const OPERATIONS_TIME_SHARE = 0.7;
 /**
  * How many messages are processed at the same time: enough to fill batch calls to SQS, and few enough to leave little
  * unfinished work at the deadline.

@@ -1,5 +1,5 @@
 import { agingClock } from '../async/clock.ts';
-import type { CryptoPolicy } from './crypto-policy.ts';
+import { checkMinimums, type CryptoPolicy } from './crypto-policy.ts';
 import type { CheckedKms } from './checked-ports.ts';
 import type { EnvelopeEvents, Metastore } from './ports.ts';
 import type { Clock } from '../async/clock.ts';
@@ -28,11 +28,15 @@ export interface KeyDependencies {
   readonly events: EnvelopeEvents;
 }
 
-/** Adds the two clocks for ages to the ports and the policy of a service. */
+/**
+ * Adds the two clocks for ages to the ports and the policy of a service.
+ * @throws KeyfoldError `InvalidConfiguration` if a minimum date is more than ten minutes ahead
+ */
 export function keyDependencies(
   parts: Omit<KeyDependencies, 'now' | 'ages' | 'checkAges'> & { readonly now?: Clock | undefined },
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
+  checkMinimums(policy, now());
   // If a caller passes a clock, as tests do, it would not agree with the machine's monotonic clock. So ignore the
   // monotonic clock.
   const monotonic = now === Date.now ? () => performance.now() : undefined;

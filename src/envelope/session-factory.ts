@@ -6,7 +6,7 @@ import { listening } from '../input/defaults.ts';
 import { KeyNaming, SERVICE_NAMES, TOMBSTONE_CREATED, type ServiceNames } from '../records/ids.ts';
 import { checkedClock, checkedKms, checkedMetastore, EVENTS, KMS, METASTORE } from './checked-ports.ts';
 import type { ContextRules } from './context-rules.ts';
-import { checkMinimums, cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
+import { cryptoPolicy, type CryptoPolicy } from './crypto-policy.ts';
 import type { SharedDataRowKey } from './data-row-key.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { IntermediateKeys } from './intermediate-keys.ts';
@@ -70,7 +70,6 @@ export class SessionFactory {
     const naming = new KeyNaming(given);
     const policy = cryptoPolicy(given.policy);
     const now = checkedClock(given.now);
-    checkMinimums(policy, now());
     const { keyRowProofs = 'verify', unboundBefore = 0 } = given;
     // A time in milliseconds would allow every record without a proof, forever.
     if (!(unboundBefore <= TOMBSTONE_CREATED)) {

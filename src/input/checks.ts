@@ -102,14 +102,13 @@ export function optionsOf<T extends object>(given: unknown, name: string, types:
 }
 
 /**
- * Reads the members of an object with arbitrary names. It reads each member once.
+ * Reads the own members of an object with arbitrary names, as `JSON.stringify` does. It reads each member once.
  * @throws TypeError if a member does not have this type
  */
 export function recordOf<T>(given: unknown, name: string, type: Type): Record<string, T> {
   check(given, name, OBJECT);
-  const names: [string, Type][] = [];
-  for (const member in given as object) names.push([member, type]);
-  return membersOf<Record<string, T>>(given, name, Object.fromEntries(names));
+  const names = Object.keys(given as object).map((member) => [member, type]);
+  return membersOf<Record<string, T>>(given, name, Object.fromEntries(names) as Record<string, Type>);
 }
 
 /** @throws TypeError if an object has a member that the types do not list */

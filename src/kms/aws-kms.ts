@@ -38,7 +38,6 @@ import type { KmsRegion, Wrap } from './kms-region.ts';
 import type { RegionState } from './region-health.ts';
 import { kekOf, openIn } from './regional-wraps.ts';
 import { RegionalKms, type KmsTimeouts, type RegionalKmsOptions } from './regional-kms.ts';
-import { renewWraps } from './wrap-renewal.ts';
 
 /** Options of {@link AwsKms}. */
 export interface AwsKmsOptions {
@@ -203,6 +202,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
     check(wrapped, 'wrapped', BYTES);
     checkDeadline(deadline);
+    // To keep cold starts short, the code that only maintenance runs is loaded at its first use.
+    const { renewWraps } = await import('./wrap-renewal.ts');
     return renewWraps(wrapped, this.#regions, this.#failover, deadline);
   }
 

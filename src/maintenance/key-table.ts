@@ -2,10 +2,12 @@ import type { KeyMeta } from '../records/ids.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 
 /** A row of the key table that cannot be parsed as a key record. */
-interface UnreadableRow {
+export interface UnreadableRow {
   readonly id: string;
   /** The creation time in seconds since 1970. Undefined if the row's value is not a whole number. */
   readonly created: number | undefined;
+  /** The creation time as the table holds it, if it is not a whole number of seconds. */
+  readonly rawCreated?: string | undefined;
   /** Why the row cannot be read. The text contains only the id and the creation time of the row. */
   readonly unreadable: string;
 }

@@ -3,6 +3,8 @@ export interface TransferredRow {
   readonly id: string;
   /** The creation time in seconds since 1970. Undefined if the row's value is not a whole number. */
   readonly created: number | undefined;
+  /** The creation time as the source holds it, if it is not a whole number of seconds. */
+  readonly rawCreated?: string | undefined;
   /**
    * - `same`: the target has the row. Since then, the row may have been revoked or may have got a proof in the target.
    * - `missing`: the target does not have the row.

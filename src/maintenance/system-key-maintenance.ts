@@ -23,7 +23,7 @@ import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type Servic
 import { retirementOf, standingOf } from '../envelope/key-standing.ts';
 import { keyDependencies } from '../envelope/key-dependencies.ts';
 import type { ErasureRegister, RegisteredErasure } from './erasure-table.ts';
-import type { KeyRow } from './key-table.ts';
+import type { KeyRow, UnreadableRow } from './key-table.ts';
 import {
   NO_ENVELOPE_EVENTS,
   type EnvelopeEvents,
@@ -128,7 +128,12 @@ const CONCURRENCY = 8;
 const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
 const REPLACED = oneOf('replaced', 'changed');
 const WRAP_REPORT: Types<WrapReport> = { regions: ARRAY, renewed: optional(BYTES), unreadable: optional(STRING) };
-const UNREADABLE_ROW = { id: STRING, created: optional(NUMBER), unreadable: STRING };
+const UNREADABLE_ROW: Types<UnreadableRow> = {
+  id: STRING,
+  created: optional(NUMBER),
+  rawCreated: optional(STRING),
+  unreadable: STRING,
+};
 const RENEWING_KMS = having('wrap', 'unwrap', 'renew');
 const OPTIONS: Types<MaintenanceOptions> = {
   ...SERVICE_NAMES,
@@ -258,8 +263,7 @@ export class SystemKeyMaintenance {
 function checkedRow(row: unknown, name: string): KeyRow {
   check(row, name, OBJECT);
   if (!('unreadable' in (row as KeyRow))) return checkedKeyRecord(row, name);
-  const { id, unreadable, created } = membersOf<Extract<KeyRow, { unreadable: string }>>(row, name, UNREADABLE_ROW);
-  return { id, unreadable, created };
+  return membersOf(row, name, UNREADABLE_ROW);
 }
 
 /** The code and the message of a KeyfoldError, for a report. @throws any other error, because that is a bug */

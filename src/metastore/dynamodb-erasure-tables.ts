@@ -103,10 +103,10 @@ class DynamoDbErasureTable implements ErasureTable {
   }
 
   async remove(row: KeyRow): Promise<void> {
-    const { id, created } = row;
+    const created = row.created ?? ('unreadable' in row ? row.rawCreated : undefined);
     if (created === undefined) return;
     const condition = 'unreadable' in row ? { ConditionExpression: 'attribute_exists(Id)' } : unchanged(row);
-    const deletion = { Key: keyOfItem(id, created), ...condition };
+    const deletion = { Key: keyOfItem(row.id, created), ...condition };
     await this.#write((client, TableName) => client.send(new DeleteItemCommand({ TableName, ...deletion })));
   }
 

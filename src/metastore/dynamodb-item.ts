@@ -5,14 +5,14 @@ import { exactInteger } from '../input/exact-integer.ts';
 import { KeyfoldError, keyRowUnreadable } from '../errors.ts';
 import { isPossibleKeyId, type EpochSeconds, type KeyId, type KeyMeta } from '../records/ids.ts';
 import { PROOF_BYTES } from '../records/record-proof.ts';
-import type { KeyRow } from '../maintenance/key-table.ts';
+import type { KeyRow, UnreadableRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
 
 /** A row of the key table in the SDK's representation (wire-format.md, Metastore row). */
 export type KeyItem = Record<string, AttributeValue>;
 
 /** Returns the primary key of a row. */
-export function keyOfItem(id: string, created: number): KeyItem {
+export function keyOfItem(id: string, created: number | string): KeyItem {
   return { Id: { S: id }, Created: { N: String(created) } };
 }
 
@@ -47,7 +47,7 @@ export function encodeKeyItem(record: EnvelopeKeyRecord): KeyItem {
  * @throws KeyfoldError `KeyRowUnreadable`, with the row and the invalid attribute in its message
  */
 export function decodeKeyItem(item: KeyItem): EnvelopeKeyRecord {
-  const row = { id: item['Id']?.S ?? '(no id)', created: wholeNumber(item['Created']) ?? Number.NaN };
+  const row = { id: item['Id']?.S ?? '(no id)', created: item['Created']?.N ?? '?' };
   const present = <T>(value: T | undefined, attribute: string): T => {
     if (value === undefined) throw keyRowUnreadable(row, `${attribute} is missing or malformed`);
     return value;
@@ -76,8 +76,14 @@ export function readKeyItem(item: KeyItem): KeyRow {
     return decodeKeyItem(item);
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    return { id: item['Id']?.S ?? '', created: wholeNumber(item['Created']), unreadable: error.message };
+    return { id: item['Id']?.S ?? '', ...createdOf(item), unreadable: error.message };
   }
+}
+
+/** The creation time of an item that may be unreadable. */
+export function createdOf({ Created }: KeyItem): Pick<UnreadableRow, 'created' | 'rawCreated'> {
+  const created = wholeNumber(Created);
+  return { created, ...(created === undefined && { rawCreated: Created?.N }) };
 }
 
 function keyMeta(value: AttributeValue): KeyMeta | undefined {

@@ -3,7 +3,7 @@ import { GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import type { RowTransfer, TransferredRow } from '../maintenance/row-transfer.ts';
 import { readLatest, unlessRefused } from './dynamodb-client.ts';
-import { readKeyItem, wholeNumber, type KeyItem } from './dynamodb-item.ts';
+import { createdOf, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { Replica } from './dynamodb-replica.ts';
 import type { KeyRowSource, SourceRow } from './key-row-sources.ts';
@@ -42,9 +42,12 @@ export class DynamoDbRowTransfer implements RowTransfer {
 
   async *#each(work: (item: KeyItem) => Promise<Result>): AsyncGenerator<TransferredRow> {
     const one = async (row: SourceRow): Promise<TransferredRow> => {
-      if ('unreadable' in row) return { id: row.id, created: row.created, outcome: 'unreadable', why: row.unreadable };
+      if ('unreadable' in row) {
+        const { unreadable: why, ...key } = row;
+        return { ...key, outcome: 'unreadable', why };
+      }
       const { item } = row;
-      return { id: item['Id']?.S ?? '', created: wholeNumber(item['Created']), ...(await work(item)) };
+      return { id: item['Id']?.S ?? '', ...createdOf(item), ...(await work(item)) };
     };
     let batch: SourceRow[] = [];
     for await (const row of this.#source.rows()) {

@@ -1,5 +1,5 @@
 import { paginateScan } from '@aws-sdk/client-dynamodb';
-import type { KeyRow } from '../maintenance/key-table.ts';
+import type { KeyRow, UnreadableRow } from '../maintenance/key-table.ts';
 import { isPossibleKey, type KeyItem } from './dynamodb-item.ts';
 import { encodeMarkedItem } from './dynamodb-marks.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
@@ -8,7 +8,7 @@ import { openDatabase } from './sql/open-database.ts';
 import { keyRowsOf } from './sql/sql-key-rows.ts';
 
 /** A row of a source, as DynamoDB stores it, or a row that DynamoDB cannot store. */
-export type SourceRow = { readonly item: KeyItem } | Extract<KeyRow, { readonly unreadable: string }>;
+export type SourceRow = { readonly item: KeyItem } | UnreadableRow;
 
 /** A store whose rows are added to a key table. */
 export interface KeyRowSource {

@@ -1,4 +1,5 @@
 /** Tests what Asherah does with a partition that Keyfold erases on the same table. */
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeDataRowRecord } from '../../src/index.ts';
 import { DynamoDbKeyTable } from '../../src/metastore/dynamodb-key-table.ts';
@@ -58,6 +59,24 @@ async function isRefused(work: ReturnType<Asherah['decrypt']>): Promise<boolean>
     () => true,
   );
 }
+
+it('an erasure deletes rows that cannot be read, even if their dates have fractions', async () => {
+  const table = await shareTable(dynamoDb.endpoint, { core: 'go' });
+  const { tableName } = table;
+  await table.keyfold().session('tenant').encrypt(PAYLOAD);
+  const { erase, clock } = operatorOf(table);
+  const client = new DynamoDBClient({ endpoint: dynamoDb.endpoint, region: AWS_ENVIRONMENT.AWS_REGION });
+  for (const date of ['7', '0.00000000000000000000001', '253402300799.5', '-1e100']) {
+    const Item = { Id: { S: `_IK_tenant_${NAMES.service}_${NAMES.product}` }, Created: { N: date } };
+    await client.send(new PutItemCommand({ TableName: tableName, Item }));
+  }
+  client.destroy();
+  await erase();
+  expect(await dates(table)).toHaveLength(6);
+  clock.advance(8 * DAY_MS);
+  await erase('--finish', '--delete-unmarked');
+  expect(await dates(table)).toEqual([TOMBSTONE_CREATED]);
+});
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
   it('treats a tombstone as a revoked key, still opens marked keys, and creates a new key that Keyfold never uses', async () => {

@@ -1,6 +1,8 @@
 /** Tests the SQL metastores on real database servers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SessionFactory, type Deadline, type EnvelopeKeyRecord, type KeyfoldError } from '../../src/index.ts';
+import type { SqlKeyRow } from '../../src/metastore/sql/key-record.ts';
+import { openDatabase } from '../../src/metastore/sql/open-database.ts';
 import { codeOf, errorOf, FakeKms, HandClock, noDeadline } from '../support/fakes.ts';
 import { keyRecord } from '../../src/testing/key-record.ts';
 import { sqlMetastoreContract } from '../support/contract/sql-metastore-contract.ts';
@@ -78,6 +80,26 @@ describe.for(KINDS)('%s', (kind) => {
         expect([undefined, row]).toContainEqual(found);
       }
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
+    });
+
+    it('leaves a row alone if the case of one letter has changed since it was read, whatever the collation', async () => {
+      if (isPostgres) {
+        await database.run(
+          "CREATE COLLATION IF NOT EXISTS caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        );
+        await database.createTable({ keyRecord: 'TEXT COLLATE caseless' });
+      }
+      const url = `${isPostgres ? 'postgres' : 'mysql'}://keyfold@127.0.0.1:${database.port}/${isPostgres ? 'postgres' : 'test'}`;
+      const { table, close } = await openDatabase(url, 'DATABASE_URL');
+      await table.insert('_SK_case', 60, '{"Key":"a"}', deadline);
+      const [row] = (await table.select({ id: '_SK_case' }, deadline)) as [SqlKeyRow];
+      expect(row).toMatchObject({ created: 60, text: '{"Key":"a"}' });
+      const stale = { ...row, text: '{"Key":"A"}' };
+      expect(await table.replace('_SK_case', stale, '{}', deadline)).toBe(false);
+      expect(await table.remove('_SK_case', stale, deadline)).toBe(false);
+      expect(await table.replace('_SK_case', row, '{}', deadline)).toBe(true);
+      expect(await table.remove('_SK_case', { ...row, text: '{}' }, deadline)).toBe(true);
+      await close();
     });
 
     it('opens new connections without an error after the server restarts', async () => {

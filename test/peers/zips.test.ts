@@ -64,6 +64,14 @@ it('the example for Terraform can be parsed, and has the functions of the page',
   expect(found).toEqual(withoutQueue);
 });
 
+it('both examples keep the log groups, which have the audit', () => {
+  const [sam = '', terraform = ''] = ['sam.yml', 'terraform.tf'].map((name) =>
+    readFileSync(join(root, 'examples', name), 'utf8'),
+  );
+  expect(sam.match(/AWS::Logs::LogGroup\n +DeletionPolicy: Retain\n/g)).toHaveLength(4);
+  expect(/"aws_cloudwatch_log_group" "keyfold" \{([^}]*)\}/.exec(terraform)?.[1]).toContain('skip_destroy      = true');
+});
+
 interface SamResource {
   readonly Type: string;
   readonly Properties: {

@@ -19,6 +19,8 @@ export const MAX_KEY_RECORD_CHARACTERS = 65_535;
 export interface SqlKeyRow {
   /** The column `created` in seconds since 1970. Undefined if it is not a whole number of seconds. */
   readonly created: number | undefined;
+  /** The column `created` in the database's own format. */
+  readonly date: string;
   /**
    * The column `key_record`, but at most one character more than {@link MAX_KEY_RECORD_CHARACTERS}. Null for SQL's
    * NULL.
@@ -44,8 +46,8 @@ export function encodeKeyRecord({ created, encryptedKey, parent, proof, revoked 
  * Decodes a row. Ignores unknown members. The date in `key_record` must agree with the column `created`.
  * @throws KeyfoldError `KeyRowUnreadable`, with the row and the invalid member in its message
  */
-export function decodeKeyRow(id: KeyId, { created, text }: SqlKeyRow): EnvelopeKeyRecord {
-  const row = { id, created: created ?? Number.NaN };
+export function decodeKeyRow(id: KeyId, { created, date: asStored, text }: SqlKeyRow): EnvelopeKeyRecord {
+  const row = { id, created: created ?? asStored };
   const present = <T>(value: T | undefined, name: string): T => {
     if (value === undefined) throw keyRowUnreadable(row, `${name} is missing or malformed`);
     return value;
@@ -73,7 +75,8 @@ export function readKeyRow(id: KeyId, row: SqlKeyRow): KeyRow {
     return decodeKeyRow(id, row);
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    return { id, created: row.created, unreadable: error.message };
+    const { created, date } = row;
+    return { id, created, ...(created === undefined && { rawCreated: date }), unreadable: error.message };
   }
 }
 

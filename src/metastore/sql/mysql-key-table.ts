@@ -25,7 +25,7 @@ export interface MySqlConnection {
 /** One query, in the driver's form. */
 interface Query {
   readonly sql: string;
-  readonly values: readonly (string | number)[];
+  readonly values: readonly (string | number | null)[];
 }
 
 type Row = readonly (string | null)[];
@@ -38,7 +38,10 @@ const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) A
 
 // Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
 const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
-const COLUMNS = `CAST(created AS CHAR), LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1})`;
+const DATE = 'CAST(created AS CHAR)';
+/** The text of a row, but at most one character more than a readable row has. */
+const TEXT = `LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1})`;
+const COLUMNS = `${DATE}, ${TEXT}`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption_key`;
 /** The first condition is redundant, but it lets the server begin in the middle of the primary key. */
@@ -46,7 +49,8 @@ const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
 export const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
 const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
-const UNCHANGED = `${OF_ID} AND created = ? AND ${bytesOf('key_record')} = ${bytesOf('?')} AND ${IS_SAFE}`;
+/** Compares the date as text, because a date such as 0000-00-00 can be read, but not written in a condition. */
+const UNCHANGED = `${OF_ID} AND ${DATE} = ? AND ${bytesOf(TEXT)} <=> ${bytesOf('?')} AND ${IS_SAFE}`;
 /** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
 const REPLACE = `UPDATE encryption_key SET key_record = ?, created = created WHERE ${UNCHANGED}`;
 const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
@@ -66,7 +70,7 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
     const date = created === undefined ? timestampOf(notAfter ?? 0) : createdOf(created);
     const query = { sql, values: isDated ? [id, id, date] : [id, id] };
     const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
-    return rows.map(([timestamp, text]) => ({ created: secondsOf(timestamp), text: text ?? null }));
+    return rows.map(rowOf);
   }
 
   async insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
@@ -81,13 +85,13 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
     }, deadline);
   }
 
-  async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REPLACE, values: [to, id, id, createdOf(created), from] };
+  async replace(id: string, { date, text }: SqlKeyRow, to: string, deadline: Deadline): Promise<boolean> {
+    const query = { sql: REPLACE, values: [to, id, id, date, text] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
-  async remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REMOVE, values: [id, id, createdOf(created), text] };
+  async remove(id: string, { date, text }: SqlKeyRow, deadline: Deadline): Promise<boolean> {
+    const query = { sql: REMOVE, values: [id, id, date, text] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
@@ -95,13 +99,12 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
     const sql = `${SELECT_ALL} ${after === undefined ? '' : AFTER} ORDER BY id, created LIMIT ${limit}`;
     const query = { sql, values: after === undefined ? [] : [after.id, after.id, after.date] };
     const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
-    return rows.map(([timestamp, text, id]) => ({
-      id: id ?? '',
-      date: timestamp ?? '',
-      created: secondsOf(timestamp),
-      text: text ?? null,
-    }));
+    return rows.map((row) => Object.assign(rowOf(row), { id: row[2] ?? '' }));
   }
+}
+
+function rowOf([date, text]: Row): SqlKeyRow {
+  return { created: secondsOf(date), date: date ?? '', text: text ?? null };
 }
 
 async function send(on: MySqlConnection, query: Query): Promise<unknown> {

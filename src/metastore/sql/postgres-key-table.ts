@@ -23,7 +23,7 @@ export interface PostgresConnection {
 /** One query, in the driver's form. */
 interface Query {
   readonly text: string;
-  readonly values: readonly string[];
+  readonly values: readonly (string | null)[];
 }
 
 /** The result of a query, as the driver returns it. */
@@ -37,13 +37,15 @@ const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string)
 
 // Some collations treat other IDs as equal to this one. The second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
-const COLUMNS = `extract(epoch FROM created::timestamptz)::text, left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;
+/** The text of a row, but at most one character more than a readable row has. */
+const TEXT = `left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;
+const COLUMNS = `extract(epoch FROM created::timestamptz)::text, created::text, ${TEXT}`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
-const SELECT_ALL = `SELECT ${COLUMNS}, id::text, created::text FROM encryption_key`;
+const SELECT_ALL = `SELECT ${COLUMNS}, id::text FROM encryption_key`;
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
 const INSERT =
   'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
-const UNCHANGED = `${OF_ID} AND created = to_timestamp($2) AND key_record::text = $3`;
+const UNCHANGED = `${OF_ID} AND created = $2 AND ${TEXT} COLLATE "C" IS NOT DISTINCT FROM $3`;
 const REPLACE = `UPDATE encryption_key SET key_record = $4 WHERE ${UNCHANGED}`;
 const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
 
@@ -61,7 +63,7 @@ export class PostgresKeyTable implements SqlKeyTable, SqlPages {
     const dated = date === undefined ? '' : ` AND created ${created === undefined ? '<=' : '='} to_timestamp($2)`;
     const text = `${SELECT}${dated} ORDER BY created DESC${limit === undefined ? '' : ` LIMIT ${limit}`}`;
     const { rows } = await this.#send({ text, values: date === undefined ? [id] : [id, String(date)] }, deadline);
-    return rows.map(([seconds, record]) => ({ created: wholeSeconds(seconds), text: record ?? null }));
+    return rows.map(rowOf);
   }
 
   async insert(id: string, created: number, record: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
@@ -70,31 +72,30 @@ export class PostgresKeyTable implements SqlKeyTable, SqlPages {
     return rowCount === 1 ? 'stored' : 'duplicate';
   }
 
-  async replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean> {
-    const { rowCount } = await this.#send({ text: REPLACE, values: [id, String(created), from, to] }, deadline);
+  async replace(id: string, { date, text }: SqlKeyRow, to: string, deadline: Deadline): Promise<boolean> {
+    const { rowCount } = await this.#send({ text: REPLACE, values: [id, date, text, to] }, deadline);
     return rowCount === 1;
   }
 
-  async remove(id: string, created: number, record: string, deadline: Deadline): Promise<boolean> {
-    const { rowCount } = await this.#send({ text: REMOVE, values: [id, String(created), record] }, deadline);
+  async remove(id: string, { date, text }: SqlKeyRow, deadline: Deadline): Promise<boolean> {
+    const { rowCount } = await this.#send({ text: REMOVE, values: [id, date, text] }, deadline);
     return rowCount === 1;
   }
 
   async page(after: SqlCursor | undefined, limit: number, deadline: Deadline): Promise<SqlPageRow[]> {
     const text = `${SELECT_ALL}${after === undefined ? '' : ' WHERE (id, created) > ($1, $2)'} ${IN_ORDER} ${limit}`;
     const { rows } = await this.#send({ text, values: after === undefined ? [] : [after.id, after.date] }, deadline);
-    return rows.map(([seconds, record, id, date]) => ({
-      id: id ?? '',
-      date: date ?? '',
-      created: wholeSeconds(seconds),
-      text: record ?? null,
-    }));
+    return rows.map((row) => Object.assign(rowOf(row), { id: row[3] ?? '' }));
   }
 
   #send(query: Query, deadline: Deadline): Promise<Answer> {
     const sent = { ...query, ...AS_TEXT } as never;
     return this.#connections.run(async (connection) => (await connection.query(sent)) as Answer, deadline);
   }
+}
+
+function rowOf([seconds, date, text]: Answer['rows'][number]): SqlKeyRow {
+  return { created: wholeSeconds(seconds), date: date ?? '', text: text ?? null };
 }
 
 /** Whether a string contains U+0000, the only character that PostgreSQL cannot store in text. */

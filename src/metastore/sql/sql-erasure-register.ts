@@ -24,19 +24,17 @@ export class SqlErasureRegister implements ErasureRegister {
   }
 
   async update(entry: RegisteredErasure): Promise<void> {
-    const text = await this.#textAt(entry.at);
-    if (text === undefined) return;
-    await this.#table.replace(this.#id, entry.at, text, encode(entry), noDeadline());
+    const row = await this.#rowAt(entry.at);
+    if (row !== undefined) await this.#table.replace(this.#id, row, encode(entry), noDeadline());
   }
 
   async remove({ at }: RegisteredErasure): Promise<void> {
-    const text = await this.#textAt(at);
-    if (text === undefined) return;
-    await this.#table.remove(this.#id, at, text, noDeadline());
+    const row = await this.#rowAt(at);
+    if (row !== undefined) await this.#table.remove(this.#id, row, noDeadline());
   }
 
-  async #textAt(at: number): Promise<string | undefined> {
-    return (await this.#rows()).find(({ created }) => created === at)?.text ?? undefined;
+  async #rowAt(at: number): Promise<SqlKeyRow | undefined> {
+    return (await this.#rows()).find(({ created }) => created === at);
   }
 
   #rows(): Promise<SqlKeyRow[]> {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { noDeadline } from '../../async/deadline.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
 import type {
@@ -10,7 +11,7 @@ import type {
 import { KeyfoldError } from '../../errors.ts';
 import type { KeyRow } from '../../maintenance/key-table.ts';
 import type { KeyId, ServiceNames } from '../../records/ids.ts';
-import { encodeKeyRecord, erasedMember, readKeyRow, withMembers } from './key-record.ts';
+import { encodeKeyRecord, erasedMember, readKeyRow, withMembers, type SqlKeyRow } from './key-record.ts';
 import type { Database } from './open-database.ts';
 import { SqlErasureRegister } from './sql-erasure-register.ts';
 import { keyRowsOf } from './sql-key-rows.ts';
@@ -72,31 +73,28 @@ class SqlErasureTable implements ErasureTable {
   }
 
   async mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<void> {
-    const from = await this.#unchanged(row);
-    if (from === undefined) return;
-    const to = withMembers(from, mark === undefined ? { Erased: undefined } : { Revoked: true, ...erasedMember(mark) });
-    const { id, created } = row;
-    await this.#table.replace(id, created, from, to, noDeadline());
+    const present = await this.#unchanged(row);
+    if (present === undefined) return;
+    const members = mark === undefined ? { Erased: undefined } : { Revoked: true, ...erasedMember(mark) };
+    await this.#table.replace(row.id, present, withMembers(present.text as string, members), noDeadline());
   }
 
   async remove(row: KeyRow): Promise<void> {
-    const { id, created } = row;
-    const text = await this.#unchanged(row);
-    if (text === undefined || created === undefined) return;
-    await this.#table.remove(id, created, text, noDeadline());
+    const present = await this.#unchanged(row);
+    if (present !== undefined) await this.#table.remove(row.id, present, noDeadline());
   }
 
-  /** The text of a row, if its sealed key and its mark have not changed since it was read. */
-  async #unchanged(row: KeyRow): Promise<string | undefined> {
-    const { id, created } = row;
-    if (created === undefined) return undefined;
-    const [present] = await this.#table.select({ id, created, limit: 1 }, noDeadline());
-    if (typeof present?.text !== 'string') return undefined;
-    const now = readKeyRow(id as KeyId, present);
-    const isSame =
-      'unreadable' in row || 'unreadable' in now
-        ? 'unreadable' in row && 'unreadable' in now
-        : Buffer.compare(now.encryptedKey, row.encryptedKey) === 0 && now.erased?.erase === row.erased?.erase;
-    return isSame ? present.text : undefined;
+  /** The row as the database holds it, if its sealed key and its mark have not changed since it was read. */
+  async #unchanged(row: KeyRow): Promise<SqlKeyRow | undefined> {
+    const rows = await this.#table.select({ id: row.id }, noDeadline());
+    return rows.find((present) => isSame(row, readKeyRow(row.id as KeyId, present)));
   }
+}
+
+/** Whether two reads have found the same row, with the same key and the same mark. */
+function isSame(before: KeyRow, now: KeyRow): boolean {
+  if ('unreadable' in before || 'unreadable' in now) return isDeepStrictEqual(before, now);
+  const { created, encryptedKey, erased } = now;
+  if (created !== before.created || erased?.erase !== before.erased?.erase) return false;
+  return Buffer.compare(encryptedKey, before.encryptedKey) === 0;
 }

@@ -10,7 +10,7 @@ export interface SqlCursor {
   readonly date: string;
 }
 
-/** A row with its ID and its place. */
+/** A row with its ID. */
 export type SqlPageRow = SqlKeyRow & SqlCursor;
 
 /** A table that is read page by page, in the order of its primary key. */

@@ -32,10 +32,13 @@ export interface SqlKeyTable {
   select(selection: SqlSelection, deadline: Deadline): Promise<SqlKeyRow[]>;
   /** @throws KeyfoldError `InvalidRequest` if a column cannot hold its value */
   insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'>;
-  /** Replaces the text of a row if the text is still `from`. Resolves to true if it replaced the text. */
-  replace(id: string, created: number, from: string, to: string, deadline: Deadline): Promise<boolean>;
-  /** Deletes a row if its text is still `text`. Resolves to true if it deleted the row. */
-  remove(id: string, created: number, text: string, deadline: Deadline): Promise<boolean>;
+  /** Replaces the text of a row if it has not changed since it was read. Resolves to true if it replaced the text. */
+  replace(id: string, row: SqlKeyRow, to: string, deadline: Deadline): Promise<boolean>;
+  /**
+   * Deletes a row if it has not changed since it was read. Compares only the part of its text that was read.
+   * @returns true if it deleted the row
+   */
+  remove(id: string, row: SqlKeyRow, deadline: Deadline): Promise<boolean>;
 }
 
 /** The end of the year 9999. Databases write later times differently, and no key has such a date. */
@@ -116,10 +119,9 @@ export class SqlMetastore implements Metastore, SystemKeyStore {
     if (row === undefined) return 'changed';
     const present = decodeKeyRow(id, row);
     if (Buffer.compare(present.encryptedKey, expected) !== 0) return 'changed';
-    const from = row.text as string;
-    const to = withKey(from, encryptedKey);
+    const to = withKey(row.text as string, encryptedKey);
     if (to.length > MAX_KEY_RECORD_CHARACTERS) throw rowDoesNotFit();
-    return (await this.#table.replace(id, created, from, to, deadline)) ? 'replaced' : 'changed';
+    return (await this.#table.replace(id, row, to, deadline)) ? 'replaced' : 'changed';
   }
 }
 

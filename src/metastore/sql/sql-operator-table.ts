@@ -67,10 +67,8 @@ export class SqlOperatorTable implements KeyTable {
     if (row === undefined) return 'absent';
     const members = membersOf(decodeKeyRow(id, row));
     if (members === undefined) return 'changed';
-    const from = row.text as string;
-    const to = withMembers(from, members);
-    const { table } = this.#database;
-    const isWritten = await table.replace(id, created, from, to, noDeadline());
+    const to = withMembers(row.text as string, members);
+    const isWritten = await this.#database.table.replace(id, row, to, noDeadline());
     return isWritten ? 'written' : 'changed';
   }
 

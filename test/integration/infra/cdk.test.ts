@@ -1,4 +1,5 @@
 /** Compares the keys and tables that `keyfold/cdk` synthesizes with the templates that `npm run deploy` deploys. */
+import { Tags } from 'aws-cdk-lib';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { afterAll, describe, expect, it } from 'vitest';
 import { KeyTable, SymmetricKey } from '../../../src/cdk/index.ts';
@@ -107,6 +108,10 @@ describe('SymmetricKey', () => {
       { ...KEY, alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },
     ],
     [
+      'props.alarmTopicArn must be in the account of the stack',
+      { ...KEY, alarmTopicArn: 'arn:aws:sns:us-west-2:444455556666:security' },
+    ],
+    [
       'props.aliasTargetArn must be in the region of the stack',
       { ...KEY, aliasTargetArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002' },
     ],
@@ -167,6 +172,34 @@ describe('KeyTable', () => {
     });
     expect(table.tableName).toBe('Keys');
     expect(JSON.stringify(stack.resolve(table.tableArn))).toContain('Outputs.TableArn');
+  });
+
+  it('gives the tags of the CDK to each replica, besides the classification', () => {
+    const stack = stackOf();
+    const table = new KeyTable(stack, 'Table', TABLE);
+    Tags.of(stack).add('CostCentre', '42');
+    Tags.of(table).add('Owner', 'payments', { excludeResourceTypes: ['AWS::KMS::Key'] });
+    Tags.of(stack).add('Elsewhere', 'yes', { excludeResourceTypes: ['AWS::DynamoDB::GlobalTable'] });
+    const { Resources } = synthesize(stack).nested['keyfold/Table/Stack'] ?? { Resources: {} };
+    const replicas = Resources['Table']?.Properties?.['Replicas'] as Record<string, unknown>[];
+    expect(replicas).toHaveLength(4);
+    for (const replica of replicas) {
+      const made = (replica['Fn::If'] as unknown[] | undefined)?.[1] ?? replica;
+      expect(made).toHaveProperty('Tags', [
+        { Key: 'Classification', Value: { Ref: 'Classification' } },
+        { Key: 'CostCentre', Value: '42' },
+        { Key: 'Owner', Value: 'payments' },
+      ]);
+      expect(made).toMatchObject({ DeletionProtectionEnabled: true });
+    }
+  });
+
+  it('lets a tag of the CDK replace the classification, as on other resources', () => {
+    const stack = stackOf();
+    Tags.of(new KeyTable(stack, 'Table', TABLE)).add('Classification', 'secret');
+    const made = JSON.stringify(synthesize(stack).nested['keyfold/Table/Stack']?.Resources['Table']);
+    expect(made.match(/\{"Key":"Classification","Value":"secret"\}/g)).toHaveLength(4);
+    expect(made).not.toContain('{"Key":"Classification","Value":{');
   });
 
   it.for([

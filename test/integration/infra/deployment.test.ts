@@ -327,6 +327,22 @@ describe('a combination of options in deploy.yml', () => {
       'functions.open.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '2000' } },
     ],
+    [
+      'functions.queue.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
+      {
+        functions: { queue: { timeoutSeconds: 10 } },
+        queue: { kind: 'standard' },
+        settings: { KEYFOLD_DEADLINE_MARGIN_MS: '7000' },
+      },
+    ],
+    [
+      'minSealingCreated is more than ten minutes ahead of the clock',
+      { settings: { KEYFOLD_MIN_SEALING_CREATED: '9999-12-31T00:00:00Z' } },
+    ],
+    [
+      'minOpeningCreated is more than ten minutes ahead of the clock',
+      { settings: { KEYFOLD_MIN_OPENING_CREATED: '9999-12-31T00:00:00Z' } },
+    ],
   ])('is refused because %s', async ([fault, changed]) => {
     expect(await faultsOf(changed)).toContain(`- ${fault}`);
   });

@@ -85,3 +85,13 @@ it('the local gateway names the allowed method if a request has the wrong one', 
   const answer = await send(BODY, {}, { method: 'PUT' });
   expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
 });
+
+it.for([
+  ['http://127.0.0.1/v1/partitions/tenant-1/encrypt', 200],
+  ['HTTPS://keyfold.example:8443/v1/partitions/tenant-1/encrypt', 200],
+  ['http://127.0.0.1/2015-03-31/functions/keyfold-seal/invocations', 200],
+  ['http://127.0.0.1?x', 404],
+  ['//127.0.0.1/v1/partitions/tenant-1/encrypt', 404],
+] as const)('the local gateway responds to a request for %s with %i', async ([path, status]) => {
+  expect((await send(BODY, {}, { path })).status).toBe(status);
+});

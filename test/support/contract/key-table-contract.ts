@@ -61,6 +61,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect(all).toContainEqual({
         id: '__another_program__:1',
         created: undefined,
+        rawCreated: '0.5',
         unreadable: expect.stringContaining('Created is missing or malformed') as string,
       });
     });

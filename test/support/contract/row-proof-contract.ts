@@ -75,6 +75,12 @@ const EDITS: Readonly<Record<'victim' | 'system', Readonly<Record<string, Edit>>
     'a later date': (row) => later(row, 3600),
     'an earlier date': (row) => later(row, -60),
     'the proof of its successor': (row, { laterSystem }) => ({ ...row, proof: laterSystem.proof }),
+    'the key of its successor': (row, { laterSystem: { encryptedKey } }) => ({ ...row, encryptedKey }),
+    'the key and the proof of its successor': (row, { laterSystem: { encryptedKey, proof } }) => ({
+      ...row,
+      encryptedKey,
+      proof,
+    }),
     'the proof of an Intermediate Key': (row, { victim }) => ({ ...row, proof: victim.proof }),
     'one bit of its proof changed': (row) => ({ ...row, proof: flipped(row.proof) }),
     'a proof of zeros': (row) => ({ ...row, proof: Buffer.alloc(32) }),

@@ -20,6 +20,20 @@ import {
 
 const SYSTEM_KEY = `_SK_${NAMES.service}_${NAMES.product}` as KeyId;
 
+/** Statements after which the table accepts rows that Asherah would not write. */
+const NULLABLE: Readonly<Record<SqlKind, readonly string[]>> = {
+  PostgreSQL: ['ALTER TABLE encryption_key ALTER COLUMN key_record DROP NOT NULL'],
+  MariaDB: [
+    'ALTER TABLE encryption_key MODIFY key_record LONGTEXT NULL',
+    'ALTER TABLE encryption_key MODIFY created TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)',
+  ],
+};
+/** Dates that a column can hold, but that are no point in time. */
+const ODD_DATES: Readonly<Record<SqlKind, readonly string[]>> = {
+  PostgreSQL: ['infinity', '-infinity'],
+  MariaDB: ['0000-00-00 00:00:00'],
+};
+
 const CASES = {
   PostgreSQL: [
     ['in the time zone UTC', { zone: 'UTC' }],
@@ -150,6 +164,44 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
       });
       expect((await erase('--finish', '--delete-unmarked')).code).toBe(0);
       expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
+    });
+
+    it('lists rows that cannot be read, and deletes them if the operator agrees', async () => {
+      const { database, erase, clock, metastore } = world;
+      const [row] = await database.run(`SELECT key_record FROM encryption_key WHERE id = '${idOf('tenant')}'`);
+      for (const statement of NULLABLE[kind]) await database.run(statement);
+      const rows: [created: string, keyRecord: string][] = [
+        ['2020-01-01 00:00:00', 'NULL'],
+        ['2020-01-02 00:00:00', "REPEAT(' ', 70000)"],
+        ['2020-01-03 00:00:00.5', `'${String(row?.[0])}'`],
+        ['2020-01-04 00:00:00', "'not JSON'"],
+        // A tombstone that is not one. It must not prevent the real one.
+        [kind === 'PostgreSQL' ? '9999-12-31 23:59:59' : '2038-01-17 23:59:59', 'NULL'],
+        ...ODD_DATES[kind].map((date): [string, string] => [date, 'NULL']),
+      ];
+      for (const [created, keyRecord] of rows) {
+        const lenient = kind === 'MariaDB' ? "SET STATEMENT sql_mode = '' FOR " : '';
+        await database.run(
+          `${lenient}INSERT INTO encryption_key (id, created, key_record) VALUES ('${idOf('tenant')}', '${created}', ${keyRecord})`,
+        );
+      }
+      const unreadable = rows.length - 1;
+      const begun = await erase();
+      expect(begun.stdout).toContain(`${unreadable} rows could not be marked`);
+      expect(begun.stdout).toContain('2020-01-03 00:00:00.5');
+      clock.advance(8 * DAY_MS);
+      expect(await erase('--finish')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(`${unreadable} rows are left`) as string,
+      });
+      expect(await erase('--finish', '--delete-unmarked')).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('Deleted.') as string,
+      });
+      expect(await metastore.rows(idOf('tenant'), noDeadline())).toMatchObject([
+        { created: TOMBSTONE_CREATED, revoked: true },
+      ]);
+      expect(await answers(world)).toEqual(ERASED);
     });
 
     it('ignores a tombstone whose proof is forged, and replaces it', async () => {

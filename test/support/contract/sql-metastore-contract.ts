@@ -2,12 +2,19 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { SessionFactory, SystemKeyMaintenance, type KeyfoldError } from '../../../src/index.ts';
+import {
+  SessionFactory,
+  SystemKeyMaintenance,
+  type EnvelopeKeyRecord,
+  type KeyfoldError,
+  type KeyMeta,
+} from '../../../src/index.ts';
 import { encodeKeyRecord } from '../../../src/metastore/sql/key-record.ts';
 import { keyRecord, LONG_ID } from '../../../src/testing/key-record.ts';
 import { codeOf, errorOf, FakeKms, noDeadline } from '../fakes.ts';
 import type { OpenMetastore, SqlDatabase, SqlKind } from '../sql-database.ts';
 import { runMetastoreContracts } from './bind.ts';
+import { rowProofContract } from './row-proof-contract.ts';
 
 const NAMES = { service: 'svc', product: 'prod' };
 const deadline = noDeadline();
@@ -47,6 +54,22 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
     // A string in PostgreSQL cannot contain U+0000. A TIMESTAMP of MariaDB ends in 2038.
     const limits = isPostgres ? { longId: LONG_ID.replace('\0', '\u0001') } : { lastDate: 2 ** 31 - 1 };
     runMetastoreContracts(kind, () => one.metastore, faults, limits);
+  });
+
+  describe('with proofs of its key rows', () => {
+    beforeAll(() => database.createTable());
+    const [id, text] = isPostgres ? ['$1', '$2'] : ['?', '?'];
+    // The member `Key` follows the date of the row itself, but not the date of the parent.
+    const remove = async (key: KeyMeta): Promise<void> =>
+      void (await database.run(`DELETE FROM encryption_key WHERE id = ${id} AND key_record LIKE ${text}`, [
+        key.id,
+        `%"Created":${key.created},"Key"%`,
+      ]));
+    const put = async (row: EnvelopeKeyRecord): Promise<void> => {
+      await remove(row);
+      expect(await one.metastore.store(row, deadline)).toBe('stored');
+    };
+    rowProofContract(kind, () => ({ metastore: one.metastore, put, remove }));
   });
 
   describe("with Asherah's schema", () => {

@@ -46,6 +46,12 @@ const MALFORMED: Readonly<Record<string, AttributeValue>> = {
   '33 bytes': { B: new Uint8Array(33) },
 };
 
+/** The members of a KMS envelope. */
+interface Envelope {
+  readonly encryptedKey: string;
+  readonly kmsKeks: readonly unknown[];
+}
+
 /** Tests row proofs in a DynamoDB table: the attribute that stores them, and all code that writes it. */
 export function storedProofsContract(name: string, tableOf: () => DynamoDbMetastoreOptions): void {
   const metastore = (): DynamoDbMetastore => new DynamoDbMetastore(tableOf());
@@ -182,6 +188,52 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       expect(await after.decrypt(record)).toEqual(PAYLOAD);
       const successor = (await after.encrypt(PAYLOAD)).key.parent;
       expect(successor.created).toBeGreaterThan(record.key.parent.created);
+    });
+
+    /** Encrypts in a cold process. Returns the record, and the row of its System Key. */
+    const encrypted = async (): Promise<[DataRowRecord, EnvelopeKeyRecord]> => {
+      const record = await strict(kms(WEST), 'envelopes').session('p').encrypt(PAYLOAD);
+      const { parent } = await rowOf(record.key.parent as KeyMeta);
+      return [record, await rowOf(parent as KeyMeta)];
+    };
+
+    it('stop an attacker who exchanges parts of the KMS envelopes of two System Keys', async () => {
+      const [record, system] = await encrypted();
+      await put(encodeKeyItem({ ...system, revoked: true }));
+      const [, later] = await encrypted();
+      expect(later.created).toBeGreaterThan(system.created);
+      const [ours, theirs] = [system, later].map(
+        ({ encryptedKey }) => JSON.parse(Buffer.from(encryptedKey).toString()) as Envelope,
+      ) as [Envelope, Envelope];
+      const { proof } = later;
+      const refused = 'KeyRowUnreadable';
+      type EnvelopeEdit = readonly [what: string, envelope: Envelope, outcome: string, proof?: typeof proof];
+      const edits: readonly EnvelopeEdit[] = [
+        ['the wraps', { ...ours, kmsKeks: theirs.kmsKeks }, refused],
+        ['the sealed key', { ...ours, encryptedKey: theirs.encryptedKey }, refused],
+        ['the envelope', theirs, refused],
+        ['the envelope and the proof', theirs, refused, proof],
+        ['the proof', ours, refused, proof],
+        // The first wrap contains another data key, so Keyfold tries the next one.
+        ['a wrap before its own', { ...ours, kmsKeks: [...theirs.kmsKeks, ...ours.kmsKeks] }, 'payload'],
+        ['a wrap after its own', { ...ours, kmsKeks: [...ours.kmsKeks, ...theirs.kmsKeks] }, 'payload'],
+        ['nothing', ours, 'payload'],
+      ];
+      for (const [what, envelope, outcome, given = system.proof] of edits) {
+        const encryptedKey = Buffer.from(JSON.stringify(envelope));
+        await put(encodeKeyItem({ ...system, encryptedKey, proof: given }));
+        for (const keyRowProofs of MODES) {
+          const reader = new SessionFactory({
+            ...NAMES,
+            service: 'envelopes',
+            metastore: metastore(),
+            kms: kms(WEST),
+            keyRowProofs,
+          });
+          const work = reader.session('p').decrypt(record);
+          expect([what, await work.then(String, () => codeOf(work))]).toEqual([what, outcome]);
+        }
+      }
     });
 
     it("stop an attacker who knows a System Key from changing the key's date", async () => {

@@ -338,8 +338,11 @@ describe('keyfold partitions erase', () => {
   });
 
   it('marks and deletes unreadable rows only if the operator agrees', async () => {
-    await world.put({ Id: { S: '_IK_tenant-1_orders_shop' }, Created: { N: '7' }, KeyRecord: { S: 'x' } });
-    expect((await erase(BEGIN)).stdout).toContain('1 rows could not be marked');
+    for (const date of ['7', '7.5', '-1e30'])
+      await world.put({ Id: { S: '_IK_tenant-1_orders_shop' }, Created: { N: date }, KeyRecord: { S: 'x' } });
+    const { stdout } = await erase(BEGIN);
+    expect(stdout).toContain('3 rows could not be marked');
+    expect(stdout).toMatch(/^_IK_tenant-1_orders_shop +7\.5 /m);
     world.clock.advance(DAY_MS);
     expect((await erase(['--finish', ...CONFIRMED])).code).toBe(1);
     expect((await erase(['--finish', '--delete-unmarked', ...CONFIRMED])).code).toBe(0);

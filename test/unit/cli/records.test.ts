@@ -300,6 +300,21 @@ describe('keys retire-check', () => {
     }
   });
 
+  it('does not report a System Key as retired if known records are under a key whose row is unreadable', async () => {
+    const used = await report('under-unreadable', [encodeDataRowRecord(record)]);
+    const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
+    await keyfold(['keys', 'revoke', SYSTEM_KEY, String(systemKey.created), '--yes']);
+    const row = { Id: { S: INTERMEDIATE_KEY }, Created: { N: String(created) }, KeyRecord: { S: 'CANARY' } };
+    await world.operator.put(row);
+    expect(await check(SYSTEM_KEY, systemKey.created, used)).toEqual({
+      code: 1,
+      outcome: 'unknown',
+      records: 0,
+      why: [`1 records are under ${INTERMEDIATE_KEY} ${created}, whose row cannot be read: its System Key is unknown`],
+    });
+    expect(await check(SYSTEM_KEY, systemKey.created, await report('none', []))).toMatchObject({ outcome: 'retired' });
+  });
+
   it('does not report a key as retired if it still seals or does not exist', async () => {
     const none = await report('none', []);
     expect(await check(INTERMEDIATE_KEY, created, none)).toEqual({

@@ -32,6 +32,12 @@ async function sealedUnder(): Promise<{ intermediate: number; system: number | u
 }
 
 describe('keys rotate', () => {
+  it('makes no key if a minimum date is more than ten minutes ahead', async () => {
+    const settings = { KEYFOLD_MIN_SEALING_CREATED: new Date(Date.now() + 3_600_000).toISOString() };
+    const { code, stderr } = await world.operator.keyfold(['keys', 'rotate'], { ...world.settings, ...settings });
+    expect([code, stderr]).toEqual([2, expect.stringContaining('minSealingCreated is more than ten minutes ahead')]);
+  });
+
   it('creates the next System Key, and leaves the previous one valid', async () => {
     const before = await keys();
     const { code, stdout, audit } = await keyfold('keys', 'rotate', '--json', '--reason', 'a drill');

@@ -1,35 +1,26 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ContextRules } from '../../../src/envelope/context-rules.ts';
-import { openDirectDoor } from '../../support/direct-door.ts';
+import {
+  byClient,
+  byQueue,
+  directly,
+  inTheLibrary,
+  overHttp,
+  type OpenDoor,
+  type Send,
+} from '../../support/context-doors.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
-import { captureOutput, openDoor, request } from '../../support/http-door.ts';
+import { captureOutput } from '../../support/http-door.ts';
 
 beforeEach(() => void captureOutput());
 afterEach(() => vi.restoreAllMocks());
 
-/** Sends the exact JSON text of a request to a door. Returns the answer, or the code of the error. */
-type Send = (operation: string, members: string) => Promise<Record<string, unknown> | string>;
-
-function overHttp(world: FakeDependencies, rules: ContextRules = {}): Send {
-  const send = openDoor({ world, keyfold: world.process(rules) });
-  return async (operation, members) => {
-    const { status, body } = await send(request(operation, `{${members}}`, 'p'));
-    return status === 200 ? body : (body['code'] as string);
-  };
-}
-
-function directly(world: FakeDependencies, rules: ContextRules = {}): Send {
-  const keyfold = world.process(rules);
-  const spy = vi.spyOn(world, 'process').mockReturnValue(keyfold);
-  const invoke = openDirectDoor({ world });
-  spy.mockRestore();
-  return async (operation, members) => {
-    const { payload, error } = await invoke(`{"operation":"${operation}","partition":"p",${members}}`);
-    return payload === undefined ? (error?.errorType ?? '') : (JSON.parse(payload) as Record<string, unknown>);
-  };
-}
-
-const DOORS = { 'the HTTP door': overHttp, 'the direct door': directly };
+const DOORS: Readonly<Record<string, OpenDoor>> = {
+  'the HTTP door': overHttp,
+  'the direct door': directly,
+  'the queue door': byQueue,
+  'the library': inTheLibrary,
+  'the client': byClient,
+};
 const HOME = '"context":{"id":"1"}';
 
 /** The code of a refused request or of the first item in a batch. `ok` for a request that succeeds. */
@@ -232,7 +223,10 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   });
 });
 
-describe('the HTTP door', () => {
+describe.for([
+  ['the HTTP door', overHttp],
+  ['the queue door', byQueue],
+] as const)('%s', ([, open]) => {
   it.for([
     ['in plain', '"id":"1","id":"1"'],
     ['with an escape', String.raw`"id":"1","\u0069d":"2"`],
@@ -241,7 +235,7 @@ describe('the HTTP door', () => {
     ['with a surrogate pair', '"\u{10000}":"1",' + String.raw`"\ud800\udc00":"2"`],
   ] as const)('refuses a name that appears twice %s, wherever the context stands', async ([, twice]) => {
     const world = new FakeDependencies();
-    const send = overHttp(world);
+    const send = open(world);
     for (const [operation, members] of [
       ['encrypt', `"plaintext":"aGk=","context":{${twice}}`],
       ['encrypt', `"context":{${twice}},"plaintext":"aGk="`],

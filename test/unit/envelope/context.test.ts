@@ -5,6 +5,7 @@ import {
   encodeCompactRecord,
   encodeDataRowRecord,
   type DataRowRecord,
+  type EnvelopeKeyRecord,
   type KeyMeta,
   type Session,
   type SessionFactoryOptions,
@@ -231,6 +232,24 @@ describe('unboundBefore', () => {
     expect(openedUnbound).not.toHaveBeenCalled();
     await migrating.decrypt(record);
     expect(openedUnbound).toHaveBeenCalledOnce();
+  });
+
+  it('lets an attacker who gives a key row an older date strip proofs, unless keyRowProofs is "require"', async () => {
+    const world = new FakeDependencies();
+    const unboundBefore = Math.floor(world.clock.nowMs / 1000);
+    const { key, data } = await open({}, world).withContext(AWAY).encrypt(SECRET);
+    const [row] = world.metastore.ofKind('IK');
+    const parent = { id: key.parent.id, created: unboundBefore - 1 };
+    const stripped = { key: { ...key, parent }, data };
+    const opened = (keyRowProofs: 'verify' | 'require'): Promise<string> => {
+      const work = open({ unboundBefore, keyRowProofs }, world).withContext(HOME).decrypt(stripped);
+      return work.then(String, () => codeOf(work));
+    };
+    for (const proof of [row?.proof, undefined]) {
+      world.metastore.change({ ...(row as EnvelopeKeyRecord), created: parent.created as never }, { proof });
+      expect(await opened('verify')).toBe(proof === undefined ? 'secret' : 'KeyRowUnreadable');
+      expect(await opened('require')).toBe('KeyRowUnreadable');
+    }
   });
 
   it('does not let the session open a record that is bound to another context', async () => {

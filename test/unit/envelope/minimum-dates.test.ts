@@ -1,5 +1,7 @@
+import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { CryptoPolicy, DataRowRecord } from '../../../src/index.ts';
+import * as aes from '../../../src/crypto/aead.ts';
+import type { CryptoPolicy, DataRowRecord, EnvelopeKeyRecord } from '../../../src/index.ts';
 import { codeOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
@@ -75,6 +77,101 @@ describe('minOpeningCreated', () => {
 
   it('still lets records open if their key was created at exactly the minimum date', async () => {
     expect(await session({ minOpeningCreated: leaked.key.parent.created }).decrypt(leaked)).toEqual(PAYLOAD);
+  });
+});
+
+/** What an attacker who knows the older keys can make of the newer rows. They need no key for any of this. */
+const ROLLBACKS: Readonly<Record<string, (older: Rows, newer: Rows) => EnvelopeKeyRecord[]>> = {
+  'deletes the newer rows': () => [],
+  'deletes the row of the newer Intermediate Key': (_, { system }) => [system],
+  'deletes the row of the newer System Key': (_, { intermediate }) => [intermediate],
+  'writes the older Intermediate Key into the newer row': ({ intermediate }, { system, intermediate: { created } }) => [
+    system,
+    { ...intermediate, created },
+  ],
+  'also deletes its proof': ({ intermediate }, { system, intermediate: { created } }) => [
+    system,
+    { ...intermediate, created, proof: undefined },
+  ],
+  'writes the older Intermediate Key under the newer System Key': ({ intermediate }, { system, intermediate: to }) => [
+    system,
+    { ...to, encryptedKey: intermediate.encryptedKey, proof: undefined },
+  ],
+  'writes the older System Key into the newer row': ({ system }, { system: { created }, intermediate }) => [
+    { ...system, created },
+    intermediate,
+  ],
+  'revokes the newer keys': (_, { system, intermediate }) => [
+    { ...system, revoked: true },
+    { ...intermediate, revoked: true },
+  ],
+  'dates the newer keys ahead': (_, { system, intermediate }) => [
+    { ...system, created: (system.created + 9e6) as never },
+    { ...intermediate, created: (intermediate.created + 9e6) as never },
+  ],
+};
+
+/** The rows of one generation of keys. */
+interface Rows {
+  readonly system: EnvelopeKeyRecord;
+  readonly intermediate: EnvelopeKeyRecord;
+}
+
+/** The newest rows. */
+function newestRows(): Rows {
+  const [system, intermediate] = (['SK', 'IK'] as const).map((kind) => world.metastore.ofKind(kind).at(-1));
+  return { system, intermediate } as Rows;
+}
+
+/** Whether an older Intermediate Key opens the record's Data Row Key. */
+function isUnder({ system, intermediate }: Rows, { key }: DataRowRecord): boolean {
+  const systemKey = createSecretKey(aes.open(createSecretKey(Buffer.alloc(32, 7)), system.encryptedKey) as Buffer);
+  const known = createSecretKey(aes.open(systemKey, intermediate.encryptedKey) as Buffer);
+  return aes.open(known, key.encryptedKey) !== undefined;
+}
+
+const EVERY = Object.keys(ROLLBACKS).flatMap((attack) =>
+  (['verify', 'require'] as const).map((keyRowProofs) => [attack, keyRowProofs] as const),
+);
+
+describe('minimum dates', () => {
+  it.for(EVERY)('withstand an attacker who %s (mode "%s")', async ([attack, keyRowProofs]) => {
+    const older = newestRows();
+    const policy = { minSealingCreated: now, minOpeningCreated: now };
+    const warm = world.process({ policy, keyRowProofs }).session('p');
+    const record = await warm.encrypt(PAYLOAD);
+    const newer = newestRows();
+    expect([isUnder(older, leaked), isUnder(older, record)]).toEqual([true, false]);
+
+    for (const row of [newer.system, newer.intermediate]) world.metastore.remove(row);
+    for (const row of ROLLBACKS[attack]?.(older, newer) ?? []) world.metastore.change(row, {});
+    const cold = world.process({ policy, keyRowProofs }).session('p');
+    for (const pauseMs of [0, 5 * MINUTE_MS, 61 * MINUTE_MS]) {
+      world.clock.advance(pauseMs);
+      for (const process of [warm, cold]) {
+        const sealed = await process.encrypt(PAYLOAD).catch(() => undefined);
+        expect(sealed !== undefined && isUnder(older, sealed)).toBe(false);
+        expect(await codeOf(process.decrypt(leaked))).toBe('RecordUnreadable');
+        const renamed = { ...leaked, key: { ...leaked.key, parent: record.key.parent } };
+        expect(await codeOf(process.decrypt(renamed))).toMatch(/^(?:RecordUnreadable|KeyRowUnreadable)$/);
+      }
+    }
+  });
+
+  it('do not withstand an attacker who gives older keys a new date, unless keyRowProofs is "require"', async () => {
+    const older = newestRows();
+    const policy = { minSealingCreated: now, minOpeningCreated: now };
+    const dated = { created: now as never, proof: undefined };
+    const parent = { id: older.system.id, created: now as never };
+    for (const row of [older.system, { ...older.intermediate, parent }])
+      world.metastore.change({ ...row, ...dated }, {});
+    const renamed = { ...leaked, key: { ...leaked.key, parent: { id: older.intermediate.id, created: now } } };
+    const sealed = await world.process({ policy }).session('p').encrypt(PAYLOAD);
+    expect(isUnder(older, sealed)).toBe(true);
+    expect(await world.process({ policy }).session('p').decrypt(renamed)).toEqual(PAYLOAD);
+    const strict = world.process({ policy, keyRowProofs: 'require' }).session('p');
+    expect(await codeOf(strict.encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+    expect(await codeOf(strict.decrypt(renamed))).toBe('KeyRowUnreadable');
   });
 });
 

@@ -280,6 +280,85 @@ describe('the fields of a document with a context', () => {
   });
 });
 
+/** The spellings of a path to the same field, for `{"a":{"s":1}}` and `{"l":[[{"s":1}]]}`. */
+const SPELLINGS = {
+  '{"a":{"s":1}}': ['$.a.s', `$['a']['s']`, `$["a"]["s"]`, String.raw`$["\u0061"].s`, '$..s', '$.*.s', '$ .a ["s"]'],
+  '{"l":[[{"s":1}]]}': ['$.l[0][0].s', '$.l[-1][-1].s', '$.l[:1][::-1].s', '$.l[*][*].s', '$..[0].s', '$.l[0,0]..s'],
+};
+
+describe('the path of a bound field', () => {
+  it.for(Object.entries(SPELLINGS))('is the same for all spellings of a path in %s', async ([documentText, paths]) => {
+    const operator = operate();
+    for (const bindPath of ['exact', 'none', undefined]) {
+      const binding = { context: HOME, bindPath };
+      for (const [i, path] of paths.entries()) {
+        const encrypted = await operator.answer('encrypt-fields', { documentText, fields: [path], ...binding });
+        const fields = [paths[(i + 1) % paths.length]];
+        expect(await operator.answer('decrypt-fields', { ...encrypted, fields, ...binding })).toEqual({ documentText });
+      }
+    }
+  });
+
+  it('binds a field once if two spellings select it, and refuses a path to a part of another field', async () => {
+    const operator = operate();
+    const request = { document: { a: { s: 1 } }, context: HOME };
+    const { document } = await operator.answer('encrypt-fields', { ...request, fields: ['$.a.s', `$["a"]['s']`] });
+    const opened = await operator.answer('decrypt-fields', { document, context: HOME, all: true });
+    expect(opened['document']).toEqual(request.document);
+    for (const fields of [['$.a', '$.a.s'], ['$..*'], ['$', '$.a']]) {
+      expect(await codeOf(operator.ask('encrypt-fields', { ...request, fields }))).toBe('InvalidRequest');
+    }
+  });
+
+  it.for([
+    ['a member with the name *, and an item of an array', '$.a.*', '{"a":{"*":S}}', '{"a":[S]}', undefined],
+    ['a member with the name 0, and the first item of an array', '$.a.*', '{"a":{"0":S}}', '{"a":[S]}', 'exact'],
+    ['an item, and the item after it', '$[0]', '[S,0]', '[0,S]', 'exact'],
+    ['the first items of two arrays', '$[0][0]', '[[S],[0]]', '[[0],[S]]', 'exact'],
+    ['an item, and an item one array deeper', '$[0]', '[S]', '[[S]]', undefined],
+    ['a member without a name, and the document itself', '$.*', '{"":S}', 'S', undefined],
+    ['a name with a dot, and two names', '$.*', '{"a.b":S}', '{"a":{"b":S}}', undefined],
+    ['a name that imitates two names, and two names', '$.*', `{"a']['b":S}`, '{"a":{"b":S}}', undefined],
+    ['a name that imitates an index, and an item', '$.*', `{"a'][*]['b":S}`, '{"a":[{"b":S}]}', undefined],
+    ['a composed letter, and a decomposed one', '$.*', '{"\u00e9":S}', '{"e\u0301":S}', undefined],
+    ['a ligature, and its two letters', '$.*', '{"\ufb01":S}', '{"fi":S}', undefined],
+    ['a capital letter, and a small one', '$.*', '{"A":S}', '{"a":S}', undefined],
+    ['a name, and the name with a NUL', '$.*', '{"a":S}', String.raw`{"a\u0000":S}`, undefined],
+    ['a name, and the name with a space', '$.*', '{"a":S}', '{"a ":S}', undefined],
+    ['the names __proto__ and constructor', '$.*', '{"__proto__":S}', '{"constructor":S}', undefined],
+    ['__proto__, and a member of it', '$.*', '{"__proto__":S}', '{"__proto__":{"__proto__":S}}', undefined],
+    ['the same member of two objects', '$.a.s', '{"a":{"s":S}}', '{"b":{"s":S}}', undefined],
+    ['a member, and the same member one level deeper', '$.s', '{"s":S}', '{"s":{"s":S}}', undefined],
+  ] as const)('differs for %s', async ([, field, home, away, bindPath]) => {
+    const operator = operate();
+    const binding = { context: HOME, bindPath };
+    const documentText = home.replace('S', '"secret"');
+    const encrypted = await operator.answer('encrypt-fields', { documentText, fields: [field], ...binding });
+    const opening = { all: true, ...binding };
+    expect(await operator.answer('decrypt-fields', { ...opening, ...encrypted })).toEqual({ documentText });
+    const [record = ''] = /"kf2j[^"]*"/.exec(encrypted['documentText'] as string) ?? [];
+    const moved = { ...opening, documentText: away.replace('S', record) };
+    expect(await codeOf(operator.ask('decrypt-fields', moved))).toBe('RecordUnreadable');
+  });
+
+  it('must be given to decrypt in the normalized spelling', async () => {
+    const operator = operate();
+    const { document } = await operator.answer('encrypt-fields', {
+      document: { a: [{ s: 1 }] },
+      fields: ['$..s'],
+      context: HOME,
+    });
+    const record = (document as { a: [{ s: string }] }).a[0].s;
+    for (const path of ['$.a[*].s', `$["a"][*]["s"]`, `$['a'][*]['s'] `, `$['a'][0]['s']`, '', undefined]) {
+      const work = operator.ask('decrypt', { record, context: HOME, path });
+      expect([path, await codeOf(work)]).toEqual([path, 'RecordUnreadable']);
+    }
+    expect(await codeOf(operator.ask('decrypt', { record, context: HOME, path: '\ud800' }))).toBe('InvalidRequest');
+    const path = `$['a'][*]['s']`;
+    expect(await operator.answer('decrypt', { record, context: HOME, path })).toEqual({ plaintext: 'MQ==' });
+  });
+});
+
 describe('skipSealed', () => {
   const once = { document: { s: 'x' }, fields: ['$.s'] };
   const sealOnce = async (operator: Operator, request: Answer): Promise<unknown> =>

@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
+import type { Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
@@ -68,6 +69,42 @@ it('DynamoDbRows refuses a position in a table of another region or account', as
     code: 'InvalidRequest',
     message: 'The checkpoint is of another table Orders. Name another file.',
   });
+});
+
+it('DynamoDbRows continues after a key of any type, from a position in JSON', async () => {
+  const KeySchema = ['b', 'n'].map((AttributeName) => ({ AttributeName }));
+  const last = { b: { B: Buffer.from([0, 255]).toString('base64') }, n: { N: '12345678901234567890' } };
+  const described = success({ Table: { TableArn: 'arn:of:one', KeySchema } });
+  const page = success({ Items: [{ ...last, r: { S: 'x' } }], LastEvaluatedKey: last });
+  stub = await startStub(described, page);
+  const first = openRows(stub.url);
+  const { value: [row] = [] } = await first.pages(undefined).next();
+  expect(row?.id).toBe('{"b":"AP8=","n":"12345678901234567890"}');
+  const position = JSON.parse(JSON.stringify(await first.position())) as Position;
+  expect(position).toEqual({ table: 'arn:of:one', after: last });
+  await stub.stop();
+  stub = await startStub(described, page);
+  await openRows(stub.url).pages(position).next();
+  expect(JSON.parse(stub.requests[1]?.body ?? '')).toMatchObject({
+    ExclusiveStartKey: last,
+    ConsistentRead: true,
+    Limit: 1000,
+  });
+});
+
+it('DynamoDbRows reads nothing more from a position at the end of the table', async () => {
+  stub = await startStub(success({ Table: { TableArn: 'arn:of:one', KeySchema: [] } }), success({ Items: [] }));
+  const rows = openRows(stub.url);
+  expect(await rows.position()).toEqual({ table: '' });
+  for await (const page of rows.pages(undefined)) expect(page).toEqual([]);
+  const end = await rows.position();
+  expect(end).toEqual({ table: 'arn:of:one', end: true });
+  await stub.stop();
+  stub = await startStub(success({ Table: { TableArn: 'arn:of:one', KeySchema: [] } }));
+  const again = openRows(stub.url);
+  expect(await again.pages(end).next()).toEqual({ done: true, value: undefined });
+  expect(await again.position()).toEqual(end);
+  expect(stub.requests).toHaveLength(1);
 });
 
 it.for<['may help' | 'cannot help', string, StubAnswer]>([

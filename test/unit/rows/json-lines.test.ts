@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readdir, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -162,6 +162,48 @@ describe('JsonLinesRows', () => {
       message: expect.stringContaining(`If the file ${join(folder, 'out')} exists, a run has completed it`) as string,
     });
     expect(await readdir(folder)).toEqual(['in', 'out']);
+  });
+
+  it('refuses an output file that exists, and leaves it as it is', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n');
+    await writeFile(join(folder, 'out'), 'precious');
+    await expect(work(undefined)).rejects.toMatchObject({
+      code: 'InvalidRequest',
+      message: `The file ${join(folder, 'out')} already exists.`,
+    });
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('precious');
+    expect((await readdir(folder)).toSorted()).toEqual(['in', 'out']);
+  });
+
+  it.for([
+    ['sync', 'before it gives the output its name'],
+    ['datasync', 'before it tells its position'],
+  ] as const)('calls %s %s, so that a power cut loses no line', async ([method]) => {
+    const input = join(folder, 'in');
+    await writeFile(input, '{"r":"old"}\n');
+    const handle = await open(input);
+    const flushed: string[][] = [];
+    vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, method).mockImplementation(async () => {
+      flushed.push(
+        await Promise.all((await readdir(folder)).map(async (name) => readFile(join(folder, name), 'utf8'))),
+      );
+    });
+    await handle.close();
+    const saved = await work(undefined, method === 'sync' ? {} : { pages: 1, isSaved: true });
+    expect(flushed.map((texts) => texts.toSorted())).toEqual([['{"r":"new"}\n', '{"r":"old"}\n']]);
+    expect(saved === undefined).toBe(method === 'sync');
+    expect((await readdir(folder)).includes('out')).toBe(method === 'sync');
+  });
+
+  it('reads a line again as the same line, because a file has no other writers', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n');
+    const rows = openRows(['r']);
+    const lines: unknown[] = [];
+    for await (const page of rows.pages(undefined)) {
+      for (const line of page) lines.push([await rows.reread(line), line]);
+    }
+    expect(lines).toHaveLength(1);
+    for (const [again, line] of lines as [unknown, unknown][]) expect(again).toBe(line);
   });
 
   it('has no cell for a line that is null', async () => {

@@ -1,8 +1,15 @@
 /** Erasures in SQL, on a table in memory. test/peers runs whole erasures on real servers. */
 import { describe, expect, it } from 'vitest';
-import type { EnvelopeKeyRecord } from '../../../../src/index.ts';
+import type { EnvelopeKeyRecord, KeyRow } from '../../../../src/index.ts';
 import type { RegisteredErasure } from '../../../../src/maintenance/erasure-table.ts';
-import { decodeKeyRow, encodeKeyRecord, erasedMember, withMembers } from '../../../../src/metastore/sql/key-record.ts';
+import {
+  decodeKeyRow,
+  encodeKeyRecord,
+  erasedMember,
+  MAX_KEY_RECORD_CHARACTERS,
+  withMembers,
+  type SqlKeyRow,
+} from '../../../../src/metastore/sql/key-record.ts';
 import { SqlErasureTables } from '../../../../src/metastore/sql/sql-erasure-tables.ts';
 import { registerIdOf } from '../../../../src/records/ids.ts';
 import { keyRecord } from '../../../../src/testing/key-record.ts';
@@ -13,34 +20,32 @@ const SECOND = (seconds: number) => keyRecord('', seconds).created;
 const MARK = { erase: 'e1', at: SECOND(100), due: SECOND(200), proof: Buffer.alloc(32, 7) };
 const ENTRY = { partition: 'tenant', erase: 'e1', at: SECOND(100), due: SECOND(200) } as unknown as RegisteredErasure;
 
-interface StoredRow {
+interface StoredRow extends SqlKeyRow {
   readonly id: string;
-  readonly created: number;
-  text: string;
+  text: string | null;
 }
 
 /** A key table in memory, with the contract of SqlKeyTable and SqlPages. */
 function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = []) {
-  const at = (id: string, created: number) => rows.find((row) => row.id === id && row.created === created);
+  const unchanged = (id: string, { date, text }: SqlKeyRow) =>
+    rows.findIndex((row) => row.id === id && row.date === date && row.text === text);
   const table = {
-    select: async ({ id, created }: { id: string; created?: number }) =>
-      rows.filter((row) => row.id === id && (created === undefined || row.created === created)),
+    select: async ({ id }: { id: string }) => structuredClone(rows.filter((row) => row.id === id)),
     insert: async (id: string, created: number, text: string) => {
-      if (at(id, created) !== undefined || hides.some((row) => row.created === created)) return 'duplicate';
-      rows.push({ id, created, text });
+      if ([...rows.filter((row) => row.id === id), ...hides].some((row) => row.created === created)) return 'duplicate';
+      rows.push({ id, created, date: String(created), text });
       return 'stored';
     },
-    replace: async (id: string, created: number, from: string, to: string) => {
-      const row = at(id, created);
-      if (row?.text !== from) return false;
-      row.text = to;
-      return true;
+    replace: async (id: string, from: SqlKeyRow, to: string) => {
+      const row = rows[unchanged(id, from)];
+      if (row !== undefined) row.text = to;
+      return row !== undefined;
     },
-    remove: async (id: string, created: number, text: string) => {
-      const index = rows.findIndex((row) => row.id === id && row.created === created && row.text === text);
+    remove: async (id: string, from: SqlKeyRow) => {
+      const index = unchanged(id, from);
       return index >= 0 && rows.splice(index, 1).length === 1;
     },
-    page: async () => rows.map((row) => ({ ...row, date: String(row.created) })),
+    page: async () => rows,
   };
   const tables = new SqlErasureTables({ table, called: 'PostgreSQL at h:1' } as never, NAMES);
   return { rows, tables, table: tables.at(), register: tables.register };
@@ -49,6 +54,7 @@ function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = []) {
 const rowOf = (record: EnvelopeKeyRecord): StoredRow => ({
   id: record.id,
   created: record.created,
+  date: String(record.created),
   text: encodeKeyRecord(record),
 });
 
@@ -89,7 +95,7 @@ describe('the register of erasures in SQL', () => {
     const { register, rows } = openTables();
     await register.add(ENTRY);
     const [row] = rows as [StoredRow];
-    row.text = withMembers(row.text, { [member]: undefined });
+    row.text = withMembers(String(row.text), { [member]: undefined });
     expect(await register.list()).toEqual([]);
   });
 });
@@ -149,16 +155,30 @@ describe('an erasure in SQL', () => {
   it('reads a malformed mark as a mark without a valid proof', () => {
     const text = withMembers(encodeKeyRecord(KEY), { Erased: { Erase: 1, At: 'x', Proof: '*' } });
     const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
-    expect(decodeKeyRow(KEY.id, { created: 60, text })).toMatchObject({ erased });
+    expect(decodeKeyRow(KEY.id, { ...rowOf(KEY), text })).toMatchObject({ erased });
     expect(erasedMember(MARK).Erased).toEqual({ Erase: 'e1', At: 100, Due: 200, Proof: MARK.proof.toString('base64') });
   });
 
   it.for([
-    ['deletes a row that still cannot be read', 'not JSON', 0],
-    ['leaves a row alone that has become readable since it was read', encodeKeyRecord(KEY), 1],
-  ] as const)('%s', async ([, text, left]) => {
-    const { table, rows } = openTables([{ ...rowOf(KEY), text }]);
-    await table.remove({ id: KEY.id, created: KEY.created, unreadable: 'it is not JSON' });
-    expect(rows).toHaveLength(left);
+    ['is not JSON', { text: 'not JSON' }],
+    ['is NULL', { text: null }],
+    ['is too long', { text: ' '.repeat(MAX_KEY_RECORD_CHARACTERS + 1) }],
+    ['has a date that is not a whole number of seconds', { created: undefined, date: '60.5' }],
+  ] as const)('deletes a row that %s, but not the rows beside it', async ([, changes]) => {
+    const { table, rows } = openTables([rowOf(KEY), { ...rowOf(KEY), created: 61, date: '61', ...changes }]);
+    const [, unreadable] = await table.rows({ id: KEY.id });
+    await table.remove(unreadable as KeyRow);
+    expect(rows).toEqual([rowOf(KEY)]);
+  });
+
+  it.for([
+    ['has become readable', encodeKeyRecord(KEY)],
+    ['is unreadable for another reason', encodeKeyRecord({ ...KEY, created: SECOND(120) })],
+  ])('leaves a row alone that %s since it was read', async ([, text]) => {
+    const { table, rows } = openTables([{ ...rowOf(KEY), text: null }]);
+    const [unreadable] = await table.rows({ id: KEY.id });
+    (rows[0] as StoredRow).text = text as string;
+    await table.remove(unreadable as KeyRow);
+    expect(rows).toHaveLength(1);
   });
 });

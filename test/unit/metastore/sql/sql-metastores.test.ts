@@ -25,7 +25,7 @@ describe('the codec for key_record', () => {
   it('reads what it wrote, and ignores unknown members', () => {
     for (const record of [FULL, keyRecord('_SK_a', 60)] as EnvelopeKeyRecord[]) {
       const text = encodeKeyRecord(record).replace('{', '{"More":[1],');
-      expect(decodeKeyRow(record.id, { created: record.created, text })).toEqual(record);
+      expect(decodeKeyRow(record.id, { created: record.created, date: '', text })).toEqual(record);
     }
   });
 
@@ -40,15 +40,17 @@ describe('the codec for key_record', () => {
     ['NULL', { text: null }, 'key_record is missing'],
     ['text that is too long', { text: `${' '.repeat(65_535)}{}` }, 'key_record is missing'],
   ] as const)('refuses a row with %s', ([, changes, reason]) => {
-    const row = { created: 120, text: encodeKeyRecord(FULL), ...changes };
-    expect(readKeyRow(FULL.id, row)).toMatchObject({ unreadable: expect.stringContaining(reason) as string });
+    const row = { created: 120, date: '120.5', text: encodeKeyRecord(FULL), ...changes };
+    const read = readKeyRow(FULL.id, row);
+    expect(read).toMatchObject({ unreadable: expect.stringContaining(reason) as string });
+    expect('rawCreated' in read ? read.rawCreated : undefined).toBe(row.created === undefined ? '120.5' : undefined);
   });
 
   it.for(['Created":120', 'Created":60', 'More":[1'])('refuses a number that JSON.parse would round: %s', (number) => {
     const text = encodeKeyRecord(FULL).replace('{', '{"More":[1,1.5,"2.00000000000000000001"],');
-    expect(readKeyRow(FULL.id, { created: 120, text })).not.toHaveProperty('unreadable');
+    expect(readKeyRow(FULL.id, { created: 120, date: '', text })).not.toHaveProperty('unreadable');
     const rounded = text.replace(number, `${number}.00000000000000000001`);
-    expect(readKeyRow(FULL.id, { created: 120, text: rounded })).toHaveProperty('unreadable');
+    expect(readKeyRow(FULL.id, { created: 120, date: '', text: rounded })).toHaveProperty('unreadable');
   });
 });
 

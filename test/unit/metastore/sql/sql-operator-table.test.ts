@@ -18,7 +18,7 @@ function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
   const table = {
     select: async ({ id }: { id: string }) => (id === OLD.id ? page() : []),
     page: async () => page(),
-    replace: async (_id: string, created: number, from: string, to: string) => {
+    replace: async (_id: string, { created, text: from }: { created: number; text: string }, to: string) => {
       seen.writes += 1;
       if (seen.writes <= overtakes) texts.set(created, `${texts.get(created)} `);
       if (texts.get(created) !== from) return false;

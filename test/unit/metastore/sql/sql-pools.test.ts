@@ -96,7 +96,8 @@ class StubPool {
 
 /** The driver's result of a SELECT: each row is a date in seconds and a string. */
 function rowsOf(kind: Kind, rows: readonly (readonly [number, string])[]): unknown {
-  if (kind === 'pg') return { rows: rows.map(([seconds, text]) => [String(seconds), text]), rowCount: rows.length };
+  if (kind === 'pg')
+    return { rows: rows.map(([seconds, text]) => [String(seconds), 'DATE', text]), rowCount: rows.length };
   return rows.map(([seconds, text]) => [new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' '), text]);
 }
 
@@ -343,7 +344,7 @@ describe('a metastore on mysql', () => {
 it('a row of PostgreSQL is unreadable if its date has a fraction, however small the fraction is', async () => {
   const last = keyRecord('_SK_stub', 253_402_300_799);
   const metastore = pool.metastore('pg');
-  const dated = (seconds: string) => (): unknown => ({ rows: [[seconds, encodeKeyRecord(last)]], rowCount: 1 });
+  const dated = (seconds: string) => (): unknown => ({ rows: [[seconds, 'DATE', encodeKeyRecord(last)]], rowCount: 1 });
   pool.answers = dated('253402300799.000000');
   expect(await metastore.loadLatest(last.id, noDeadline())).toEqual(last);
   pool.answers = dated('253402300799.000001');

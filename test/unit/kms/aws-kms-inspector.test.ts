@@ -1,0 +1,85 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { AwsKmsInspector } from '../../../src/kms/aws-kms-inspector.ts';
+import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
+
+const ARN = 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001';
+const CIPHERTEXT = Buffer.from('ciphertext').toString('base64');
+const DRY_RUN = refusal('DryRunOperationException');
+
+let kms: StubServer;
+let answers: Record<string, StubAnswer>;
+const sent: [action: string, request: object][] = [];
+
+function success(body: object): StubAnswer {
+  return { status: 200, body: JSON.stringify(body) };
+}
+
+function refusal(name: string): StubAnswer {
+  return { status: 400, body: JSON.stringify({ __type: name }) };
+}
+
+beforeEach(async () => {
+  answers = { GenerateDataKey: DRY_RUN, Encrypt: success({ CiphertextBlob: CIPHERTEXT }), Decrypt: DRY_RUN };
+  sent.length = 0;
+  kms = await startStub(({ headers, body }) => {
+    const action = String(headers['x-amz-target']).replace('TrentService.', '');
+    sent.push([action, JSON.parse(body) as object]);
+    return answers[action] ?? 'reset';
+  });
+  process.env['AWS_ENDPOINT_URL_KMS'] = kms.url;
+});
+afterEach(async () => {
+  delete process.env['AWS_ENDPOINT_URL_KMS'];
+  await kms.stop();
+});
+
+function inspector(): AwsKmsInspector {
+  return new AwsKmsInspector('us-west-2', ARN, Date.now);
+}
+
+it('AwsKmsInspector tries each action without making a key, and decrypts only what it has encrypted', async () => {
+  const done = { answer: undefined, latencyMs: expect.any(Number) as number };
+  expect(await inspector().tryActions()).toEqual({ GenerateDataKey: done, Encrypt: done, Decrypt: done });
+  expect(sent).toEqual([
+    ['GenerateDataKey', { KeyId: ARN, KeySpec: 'AES_256', DryRun: true }],
+    ['Encrypt', { KeyId: ARN, Plaintext: Buffer.alloc(32).toString('base64') }],
+    ['Decrypt', { CiphertextBlob: CIPHERTEXT, KeyId: ARN, DryRun: true }],
+  ]);
+});
+
+it('AwsKmsInspector decrypts under any key if no key is named', async () => {
+  await inspector().tryDecrypt(Buffer.from('ciphertext'), undefined);
+  expect(sent).toEqual([['Decrypt', { CiphertextBlob: CIPHERTEXT, DryRun: true }]]);
+});
+
+it('AwsKmsInspector reports an action that KMS refuses, and decrypts nothing if it could not encrypt', async () => {
+  answers['GenerateDataKey'] = refusal('AccessDeniedException');
+  answers['Encrypt'] = refusal('DisabledException');
+  const denied = { fault: expect.objectContaining({ name: 'AccessDeniedException' }) as object };
+  const disabled = { fault: expect.objectContaining({ name: 'DisabledException' }) as object };
+  expect(await inspector().tryActions()).toEqual({
+    GenerateDataKey: expect.objectContaining(denied) as object,
+    Encrypt: expect.objectContaining(disabled) as object,
+  });
+});
+
+it.for([
+  ['SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', true],
+  ['SYMMETRIC_DEFAULT', 'GENERATE_VERIFY_MAC', false],
+  ['RSA_2048', 'ENCRYPT_DECRYPT', false],
+] as const)('AwsKmsInspector describes a key with the spec %s for %s', async ([KeySpec, KeyUsage, encrypts]) => {
+  const state = { Arn: ARN, KeyState: 'PendingDeletion', DeletionDate: 86_400, Origin: 'AWS_KMS' };
+  answers['DescribeKey'] = success({ KeyMetadata: { ...state, KeyId: 'x', KeySpec, KeyUsage } });
+  expect(await inspector().describe()).toMatchObject({
+    answer: { arn: ARN, state: 'PendingDeletion', deletedAtMs: 86_400_000, encrypts, origin: 'AWS_KMS' },
+  });
+});
+
+it.for([
+  [{ KeyRotationEnabled: true, RotationPeriodInDays: 90 }, 90],
+  [{ KeyRotationEnabled: true }, 365],
+  [{ KeyRotationEnabled: false, RotationPeriodInDays: 90 }, undefined],
+] as const)('AwsKmsInspector reads the rotation %j as a period of %s days', async ([status, days]) => {
+  answers['GetKeyRotationStatus'] = success(status);
+  expect(await inspector().rotation(ARN)).toMatchObject({ answer: days });
+});

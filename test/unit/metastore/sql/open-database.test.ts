@@ -1,0 +1,62 @@
+import { afterEach, expect, it, vi } from 'vitest';
+import { openDatabase } from '../../../../src/metastore/sql/open-database.ts';
+import { errorOf, noDeadline } from '../../../support/fakes.ts';
+
+const made: { readonly driver: string; readonly options: unknown; readonly heard: string[]; isEnded: boolean }[] = [];
+
+function refuse(): Promise<never> {
+  return Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
+}
+
+/** A pool that no connection can be taken from. It remembers its options. */
+function poolOf(driver: string, options: unknown) {
+  const pool = { driver, options, heard: [] as string[], isEnded: false };
+  made.push(pool);
+  return {
+    connect: refuse,
+    getConnection: refuse,
+    on: (event: string) => pool.heard.push(event),
+    end: async () => void (pool.isEnded = true),
+  };
+}
+
+vi.mock('pg', () => ({
+  Pool: vi.fn<(options: unknown) => object>(function (options: unknown) {
+    return poolOf('pg', options);
+  }),
+}));
+vi.mock('mysql2/promise', () => ({ createPool: (options: unknown) => poolOf('mysql2', options) }));
+
+afterEach(() => {
+  made.length = 0;
+});
+
+it.for([
+  ['postgres://u:secret@db.example/keys', 'PostgreSQL at db.example:5432', 'pg'],
+  ['postgresql://u:secret@db.example:6000/keys', 'PostgreSQL at db.example:6000', 'pg'],
+  ['mysql://u:secret@db.example/keys', 'MySQL at db.example:3306', 'mysql2'],
+  ['mariadb://u:secret@db.example:3333/keys', 'MySQL at db.example:3333', 'mysql2'],
+] as const)('openDatabase opens %s as %s, and names it without the password', async ([url, called, driver]) => {
+  const database = await openDatabase(url, 'DATABASE_URL');
+  expect(database.called).toBe(called);
+  const options =
+    driver === 'pg'
+      ? { connectionString: url, max: 2, connectionTimeoutMillis: 10_000 }
+      : { uri: url, connectionLimit: 2, connectTimeout: 10_000 };
+  // Without a listener, a connection of pg that breaks while it is idle would end the process.
+  expect(made).toEqual([{ driver, options, heard: driver === 'pg' ? ['error'] : [], isEnded: false }]);
+  const fault = await errorOf(database.table.select({ id: '_SK_a' }, noDeadline()));
+  expect(String((fault as Error).cause)).toBe(`Error: ${called} table encryption_key: ECONNREFUSED`);
+  await database.close();
+  expect(made[0]?.isEnded).toBe(true);
+});
+
+it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:///keys', 'https://db.example/keys'])(
+  'openDatabase refuses the URL "%s" and names the variable',
+  async (url) => {
+    const fault = await errorOf(openDatabase(url, 'DATABASE_URL'));
+    expect(fault).toMatchObject({ code: 'InvalidConfiguration' });
+    expect(String(fault)).toContain('DATABASE_URL must begin with postgres://, mysql:// or mariadb:// and a host');
+    expect(made).toEqual([]);
+  },
+);
