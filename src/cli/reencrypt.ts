@@ -1,4 +1,5 @@
 import type { AppConfig } from '../config/app-config.ts';
+import { checkRun } from '../maintenance/reencryption/check-run.ts';
 import { Reencryption, type Checkpoint } from '../maintenance/reencryption/reencryption.ts';
 import type { Counts } from '../maintenance/reencryption/tally.ts';
 import { Verbs, type VerbOptions } from '../maintenance/reencryption/verbs.ts';
@@ -55,6 +56,8 @@ export async function reencrypt(
     '--checkpoint': checkpointFile,
     '--audit-file': request.auditFile,
   });
+  const naming = new KeyNaming(config.names);
+  checkRun(request.rows, request.paths, naming);
   const run = await identityOf(request, config);
   const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
   const startedAtMs = saved?.startedAtMs ?? now();
@@ -62,7 +65,6 @@ export async function reencrypt(
   const { region, encryptionContext } = request.ciphertexts ?? {};
   const ciphertexts = region === undefined ? undefined : dependencies.openCiphertexts(region, encryptionContext);
   const keyfold = await dependencies.openSessions(config);
-  const naming = new KeyNaming(config.names);
   const verbs = new Verbs(request, { keyfold, naming, ciphertexts, now }, startedAtMs);
   for (const file of [quarantineFile, reportFile]) if (file !== undefined) await prepareFile(file);
   const progress = progressOf('rows', dependencies);
