@@ -45,6 +45,23 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     expect(regions).toEqual(core === 'rust' ? undefined : [WEST, EAST].filter((other) => other !== region));
   });
 
+  it("opens another region's records, unless it is Java and both regions' keys have the same date", async () => {
+    const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core, regionSuffix: true });
+    await using peer = await asherah();
+    const { created } = decodeDataRowRecord(await peer.encrypt('tenant', PAYLOAD)).key.parent;
+    const sealed = (regionSuffix: string, nowMs: number): Promise<string> =>
+      keyfold({ regionSuffix, now: () => nowMs })
+        .session('tenant')
+        .encryptToJson(PAYLOAD);
+    expect(await peer.decrypt('tenant', await sealed('eu-west-1', created * 1000 - HOUR_MS))).toEqual(PAYLOAD);
+    const record = await sealed(EAST, created * 1000);
+    expect(decodeDataRowRecord(record).key.parent.created).toBe(created);
+    const opened = await peer.decrypt('tenant', record).catch(() => undefined);
+    expect(opened).toEqual(core === 'java' ? undefined : PAYLOAD);
+    await using cold = await asherah();
+    expect(await cold.decrypt('tenant', record)).toEqual(PAYLOAD);
+  });
+
   it('encrypts under a key that is dated in the future, but not under a revoked key', async () => {
     const { asherah, keyfold, change } = await shareTable(dynamoDb.endpoint, { core });
     const ahead = (await keyfold({ offsetMs: HOUR_MS }).session('tenant').encrypt(PAYLOAD)).key.parent as KeyMeta;

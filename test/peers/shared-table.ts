@@ -31,7 +31,7 @@ export interface SharedTable {
   readonly change: (key: KeyMeta, change: (row: Row) => void) => Promise<void>;
 }
 
-interface KeyfoldOptions extends Pick<SessionFactoryOptions, 'keyRowProofs'> {
+interface KeyfoldOptions extends Partial<Pick<SessionFactoryOptions, 'keyRowProofs' | 'now' | 'regionSuffix'>> {
   readonly offsetMs?: number;
   readonly kms?: KeyManagementService;
 }

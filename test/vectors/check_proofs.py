@@ -1,12 +1,13 @@
-"""Computes the proofs of a file of vectors with Python's standard library, and exits with 1 if one differs.
+"""Computes the proofs, paths and context values of a file of vectors. Exits with 1 if one differs.
 
-It is written from docs/reference/formats.md alone: python3 check_proofs.py proofs.json
+It uses only Python's standard library, and is written from docs/reference/formats.md alone: python3 check_proofs.py proofs.json
 """
 
 import hashlib
 import hmac
 import json
 import sys
+from decimal import Decimal
 
 
 def lp(value):
@@ -42,12 +43,39 @@ def row_proof(vector):
     return expand32(key, info)
 
 
+ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", "'": "\\'", "\\": "\\\\"}
+
+
+def path(steps, exact):
+    """The path of a field, from the names and the indexes above it."""
+    text = "$"
+    for step in steps:
+        if isinstance(step, int):
+            text += f"[{step}]" if exact else "[*]"
+        else:
+            escaped = (ESCAPES.get(char, f"\\u{ord(char):04x}" if char < " " else char) for char in step)
+            text += "['" + "".join(escaped) + "']"
+    return text
+
+
+def context_value(text):
+    """The value of a context's entry that `contextFrom` reads from a document."""
+    value = json.loads(text, parse_float=Decimal)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(int(value))
+
+
 with open(sys.argv[1], encoding="utf-8") as file:
     vectors = json.load(file)
-checked = [(vector, record_proof(vector)) for vector in vectors["recordProofs"]]
-checked += [(vector, row_proof(vector)) for vector in vectors["rowProofs"]]
-differ = [vector["name"] for vector, proof in checked if proof.hex() != vector["proof"]]
+checked = [(vector["name"], record_proof(vector).hex() == vector["proof"]) for vector in vectors["recordProofs"]]
+checked += [(vector["name"], row_proof(vector).hex() == vector["proof"]) for vector in vectors["rowProofs"]]
+for vector in vectors["paths"]:
+    paths = [path(vector["steps"], exact) for exact in (False, True)]
+    checked.append((vector["name"], paths == [vector["path"], vector["exactPath"]]))
+checked += [(vector["name"], context_value(vector["json"]) == vector["text"]) for vector in vectors["contextValues"]]
+differ = [name for name, agrees in checked if not agrees]
 for name in differ:
     print("DIFFERS: " + name)
-print(f"{len(checked) - len(differ)} proofs agree, {len(differ)} differ")
+print(f"{len(checked) - len(differ)} vectors agree, {len(differ)} differ")
 sys.exit(1 if differ or not checked else 0)

@@ -1,4 +1,4 @@
-/** Tests the published vectors of both proofs. test/vectors/check_proofs.py computes the same vectors in Python. */
+/** Tests the published vectors of the proofs. test/vectors/check_proofs.py computes the same vectors in Python. */
 import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import type { EnvelopeKeyRecord, Erasure } from '../../../src/index.ts';
 import { metaOf, TOMBSTONE_CREATED, type KeyMeta } from '../../../src/records/ids.ts';
 import { bindingOf, recordProof, type RecordContext, type RecordForm } from '../../../src/records/record-proof.ts';
 import { rowProof, rowProofKey } from '../../../src/records/row-proof.ts';
+import { operate } from '../../support/operations.ts';
 
 /** Keys, sealed values and proofs are hexadecimal. */
 interface RecordVector {
@@ -32,10 +33,21 @@ interface RowVector extends KeyMeta {
 }
 
 const file = new URL('../../vectors/proofs.json', import.meta.url);
-const { recordProofs, rowProofs } = JSON.parse(readFileSync(file, 'utf8')) as {
+/** The names and indexes above a field, and its two paths. */
+interface PathVector {
+  readonly name: string;
+  readonly steps: readonly (string | number)[];
+  readonly path: string;
+  readonly exactPath: string;
+}
+
+const { recordProofs, rowProofs, paths, contextValues } = JSON.parse(readFileSync(file, 'utf8')) as {
   recordProofs: RecordVector[];
   rowProofs: RowVector[];
+  paths: PathVector[];
+  contextValues: { name: string; json: string; text: string }[];
 };
+const CONTEXT = { id: '42' };
 const bytes = (hex = ''): Buffer => Buffer.from(hex, 'hex');
 
 it.for(recordProofs)(
@@ -54,6 +66,32 @@ it.for(rowProofs)(
     expect(rowProof(createSecretKey(secret), kind, row).toString('hex')).toBe(proof);
   },
 );
+
+it.for(paths)('encrypt-fields binds a field to the path of the vector "$name"', async ({ steps, path, exactPath }) => {
+  const { answer } = operate();
+  const documentText = steps.reduceRight<string>((inner, step) => {
+    if (typeof step === 'string') return `{${JSON.stringify(step)}:${inner}}`;
+    return `[${'0,'.repeat(step)}${inner}]`;
+  }, '1');
+  const fields = [`$${steps.map((step) => `[${JSON.stringify(step)}]`).join('')}`];
+  for (const [bindPath, expected] of [
+    [undefined, path],
+    ['exact', exactPath],
+  ]) {
+    const request = { documentText, fields, context: CONTEXT, bindPath };
+    const { documentText: text } = await answer('encrypt-fields', request);
+    const [, record] = /"(kf2j[^"]*)"/.exec(text as string) ?? [];
+    expect(await answer('decrypt', { record, context: CONTEXT, path: expected })).toEqual({ plaintext: 'MQ==' });
+  }
+});
+
+it.for(contextValues)('contextFrom reads $name as in its vector', async ({ json, text }) => {
+  const { answer } = operate();
+  const request = { documentText: `{"s":1,"v":${json}}`, fields: ['$.s'], contextFrom: { v: '$.v' } };
+  const { documentText } = await answer('encrypt-fields', request);
+  const { s: record } = JSON.parse(documentText as string) as { s: string };
+  expect(await answer('decrypt', { record, context: { v: text }, path: "$['s']" })).toEqual({ plaintext: 'MQ==' });
+});
 
 it('the proof of a tombstone is equal to the erasure vector', () => {
   const vector = rowProofs.find(({ kind }) => kind === 'erased') as RowVector & { parent: KeyMeta };
