@@ -12,6 +12,7 @@ import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkDatabase, DATABASE_PAGE, type DatabaseHealth } from './health/database-health.ts';
 import { checkTable, tableSilent, type TableHealth } from './health/table-health.ts';
 import { minimumsOf } from './key-view.ts';
+import { MAX_CLOCK_OFFSET_MS } from './table-clock.ts';
 import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 
@@ -21,8 +22,6 @@ const HSM_FIX = 'docs/how-to/use-an-hsm.md#if-something-goes-wrong';
 /** The exit code of `keyfold doctor` if at least one check warns and no check finds a fault. */
 const WARNED = 3;
 
-/** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
-const MAX_CLOCK_OFFSET_MS = 60_000;
 /** Credentials that expire sooner than this may expire during a long command. */
 const CREDENTIALS_LEFT_MS = 5 * 60_000;
 

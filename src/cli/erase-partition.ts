@@ -6,6 +6,7 @@ import { PartitionErasure, type ErasureState } from '../maintenance/partition-er
 import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { erasurePlan, erasureStatus } from './erasure-view.ts';
+import { clockFaultOf } from './table-clock.ts';
 import { isoOf, jsonLines } from './text.ts';
 
 /** What `partitions erase` does. `begin` also continues an erasure that was interrupted. */
@@ -89,7 +90,9 @@ async function attempt(run: Run): Promise<EraseResult> {
   const { request, config, dependencies, tables, erasure, record } = run;
   const { terminal, now } = dependencies;
   const state = await erasure.read();
-  const refusal = refusalOf(request, state, now());
+  const datesRows = request.step === 'begin' || request.step === 'finish';
+  const clockFault = datesRows ? await clockFaultOf(tables, now) : undefined;
+  const refusal = clockFault ?? refusalOf(request, state, now());
   if (refusal !== undefined) {
     await record('refused', state.erasure, state.rows.length);
     return { outcome: 'refused', says: refusal };

@@ -4,6 +4,7 @@ import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/content.ts';
 import type { FieldNames } from '../maintenance/reencryption/rows.ts';
 import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
+import { isRegionName } from '../records/ids.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
 import type { CliDependencies } from './dependencies.ts';
 import {
@@ -97,6 +98,8 @@ export function reencryptRequestOf(
   if (isBound && field !== undefined && field.length > 1)
     throw invalid('a context goes with one --field, because a field needs a context of its own');
   if (from === 'kms' && kmsRegion === undefined) throw invalid('--from kms needs --kms-region');
+  if (kmsRegion !== undefined && !isRegionName(kmsRegion))
+    throw new KeyfoldError('InvalidRequest', '--kms-region is not the name of an AWS region.');
   if (Object.keys(context ?? {}).some((name) => Object.hasOwn(contextFrom ?? {}, name)))
     throw invalid('a name is in both --context and --context-from');
   if (verb !== 'seal') refuse(options, ['form'], '--verb seal');

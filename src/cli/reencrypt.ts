@@ -1,5 +1,6 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import type { AppConfig } from '../config/app-config.ts';
+import { checkRun } from '../maintenance/reencryption/check-run.ts';
 import { Reencryption, type Checkpoint } from '../maintenance/reencryption/reencryption.ts';
 import type { Counts } from '../maintenance/reencryption/tally.ts';
 import { Verbs, type VerbOptions } from '../maintenance/reencryption/verbs.ts';
@@ -48,6 +49,8 @@ export async function reencrypt(
 ): Promise<number> {
   const { now, terminal } = dependencies;
   const { checkpointFile, quarantineFile, reportFile, dryRun, rate } = request;
+  const naming = new KeyNaming(config.names);
+  checkRun(request.rows, request.paths, naming);
   const run = await identityOf(request, config);
   const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
   const startedAtMs = saved?.startedAtMs ?? now();
@@ -55,7 +58,6 @@ export async function reencrypt(
   const { region, encryptionContext } = request.ciphertexts ?? {};
   const ciphertexts = region === undefined ? undefined : dependencies.openCiphertexts(region, encryptionContext);
   const keyfold = await dependencies.openSessions(config);
-  const naming = new KeyNaming(config.names);
   const verbs = new Verbs(request, { keyfold, naming, ciphertexts, now }, startedAtMs);
   for (const file of [quarantineFile, reportFile]) if (file !== undefined) await appendFile(file, '', { mode: 0o600 });
   const progress = progressOf('rows', dependencies);

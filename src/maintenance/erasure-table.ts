@@ -62,6 +62,8 @@ export interface ErasureTables {
   regions(): Promise<readonly string[]>;
   at(region: string): ErasureTable;
   readonly register: ErasureRegister;
+  /** The table's clock minus this machine's, in milliseconds. Undefined if the table does not tell its time. */
+  clockOffsetMs(): Promise<number | undefined>;
   /**
    * Lists the copies that a replica holds of the rows that existed at a given time.
    * @param existedAt the last time at which the rows existed, in seconds since 1970

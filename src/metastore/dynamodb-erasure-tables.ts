@@ -8,6 +8,7 @@ import {
   type DynamoDBClient,
   type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
+import { watchClocks } from '../connections/inspected-calls.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
 import type {
   ErasureRegister,
@@ -43,6 +44,14 @@ export class DynamoDbErasureTables implements ErasureTables {
     const { Table } = await this.#own.send((client, TableName) => client.send(new DescribeTableCommand({ TableName })));
     const replicas = (Table?.Replicas ?? []).flatMap(({ RegionName }) => RegionName ?? []);
     return [...new Set([own, ...replicas])];
+  }
+
+  async clockOffsetMs(): Promise<number | undefined> {
+    return this.#own.send(async (client, TableName) => {
+      const offsetMs = watchClocks(client, Date.now);
+      await client.send(new DescribeTableCommand({ TableName }));
+      return offsetMs();
+    });
   }
 
   at(region: string): ErasureTable {

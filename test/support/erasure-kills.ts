@@ -24,6 +24,7 @@ export function failingAt(
   const { register } = real;
   return {
     regions: () => real.regions(),
+    clockOffsetMs: () => real.clockOffsetMs(),
     copies: (region, existedAt) => real.copies(region, existedAt),
     register: {
       list: () => register.list(),

@@ -29,6 +29,10 @@ class MemoryErasureTables implements ErasureTables {
     return ['us-west-2'];
   }
 
+  async clockOffsetMs(): Promise<number> {
+    return 0;
+  }
+
   at(): ErasureTable {
     const put = (row: EnvelopeKeyRecord): boolean => this.#rows.set(name(row), row).size > 0;
     return {

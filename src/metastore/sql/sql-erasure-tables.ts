@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { noDeadline } from '../../async/deadline.ts';
+import { faultText } from '../../connections/call-fault.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../../envelope/ports.ts';
 import type {
   ErasureRegister,
@@ -13,6 +14,7 @@ import type { KeyRow } from '../../maintenance/key-table.ts';
 import type { KeyId, ServiceNames } from '../../records/ids.ts';
 import { encodeKeyRecord, erasedMember, readKeyRow, withMembers, type SqlKeyRow } from './key-record.ts';
 import type { Database } from './open-database.ts';
+import { databaseUnavailable } from './sql-faults.ts';
 import { SqlErasureRegister } from './sql-erasure-register.ts';
 import { keyRowsOf } from './sql-key-rows.ts';
 
@@ -28,6 +30,13 @@ export class SqlErasureTables implements ErasureTables {
 
   async regions(): Promise<readonly string[]> {
     return [this.#database.called];
+  }
+
+  async clockOffsetMs(): Promise<number> {
+    const { inspect, called } = this.#database;
+    const outcome = await inspect();
+    if ('fault' in outcome) throw databaseUnavailable(called, faultText(outcome.fault));
+    return outcome.answer.clockOffsetMs;
   }
 
   at(): ErasureTable {

@@ -11,6 +11,7 @@ import {
 } from '../../../src/index.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
+import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { failingAt, KILLS } from '../../support/erasure-kills.ts';
 import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
@@ -394,6 +395,58 @@ describe('keyfold partitions erase', () => {
     expect((await answers()).slice(0, 2)).toEqual(['opened', 'opened']);
     expect((await erase(BEGIN)).code).toBe(0);
     expect(await answers()).toEqual(ERASED);
+  });
+});
+
+/** Runs the command while the table's clock is ahead of this machine's. */
+async function eraseAt(aheadMs: number | undefined, ...options: string[]): Promise<CliRun> {
+  const proxy = await DynamoDbProxy.start(world.endpoint);
+  proxy.faultOf = () => {
+    const date = aheadMs === undefined ? 'never' : new Date(Date.now() + aheadMs).toUTCString();
+    return { kind: 'edited', edit: (answer) => answer, headers: { date } };
+  };
+  const run = await world.keyfold(['partitions', 'erase', 'tenant-1', ...options], {
+    ...STATIC,
+    KEYFOLD_DYNAMODB_ENDPOINT: proxy.endpoint,
+  });
+  await proxy.stop();
+  return run;
+}
+
+describe('keyfold partitions erase, on a machine whose clock differs from that of the table', () => {
+  it.for([DAY_MS, -DAY_MS, 62_000, -62_000])(
+    'neither marks nor deletes a row if it differs by %i ms',
+    async (aheadMs) => {
+      const before = await rows();
+      const own = new Date(world.clock.nowMs).toISOString().slice(0, 13);
+      const theirs = new Date(world.clock.nowMs + aheadMs).toISOString().slice(0, 13);
+      const { code, stderr } = await eraseAt(aheadMs, ...BEGIN);
+      expect([code, auditOf(stderr)]).toEqual([1, [expect.arrayContaining(['begin', 'refused'])]]);
+      expect(stderr).toContain(`this machine's clock shows ${own}`);
+      expect(stderr).toContain(`the table's shows ${theirs}`);
+      expect(await rows()).toEqual(before);
+      await erase(BEGIN);
+      world.clock.advance(2 * DAY_MS);
+      expect((await eraseAt(aheadMs, '--finish', ...CONFIRMED)).code).toBe(1);
+      expect(await status()).toMatchObject({ state: 'due', rows: 2 });
+    },
+  );
+
+  it('neither marks nor deletes a row if the table does not tell the time', async () => {
+    expect(await eraseAt(undefined, ...BEGIN)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the responses of the table have no date') as string,
+    });
+  });
+
+  it('shows the status, and cancels', async () => {
+    await erase(BEGIN);
+    expect((await eraseAt(DAY_MS, '--status')).code).toBe(0);
+    expect((await eraseAt(DAY_MS, '--cancel', ...CONFIRMED)).code).toBe(0);
+  });
+
+  it.for([58_000, -58_000])('continues if it differs by only %i ms', async (aheadMs) => {
+    expect((await eraseAt(aheadMs, ...BEGIN)).code).toBe(0);
   });
 });
 

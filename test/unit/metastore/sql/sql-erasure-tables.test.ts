@@ -12,6 +12,7 @@ import {
 } from '../../../../src/metastore/sql/key-record.ts';
 import { SqlErasureTables } from '../../../../src/metastore/sql/sql-erasure-tables.ts';
 import { registerIdOf } from '../../../../src/records/ids.ts';
+import { errorOf } from '../../../support/fakes.ts';
 import { keyRecord } from '../../../../src/testing/key-record.ts';
 
 const NAMES = { service: 'svc', product: 'prod' };
@@ -26,7 +27,7 @@ interface StoredRow extends SqlKeyRow {
 }
 
 /** A key table in memory, with the contract of SqlKeyTable and SqlPages. */
-function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = []) {
+function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = [], inspection = {}) {
   const unchanged = (id: string, { date, text }: SqlKeyRow) =>
     rows.findIndex((row) => row.id === id && row.date === date && row.text === text);
   const table = {
@@ -47,7 +48,8 @@ function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = []) {
     },
     page: async () => rows,
   };
-  const tables = new SqlErasureTables({ table, called: 'PostgreSQL at h:1' } as never, NAMES);
+  const inspect = async () => inspection;
+  const tables = new SqlErasureTables({ table, inspect, called: 'PostgreSQL at h:1' } as never, NAMES);
   return { rows, tables, table: tables.at(), register: tables.register };
 }
 
@@ -105,6 +107,15 @@ describe('an erasure in SQL', () => {
     const { tables } = openTables();
     expect(await tables.regions()).toEqual(['PostgreSQL at h:1']);
     expect(await tables.copies('PostgreSQL at h:1')).toMatchObject([{ kind: 'unknown', region: 'PostgreSQL at h:1' }]);
+  });
+
+  it("compares the clock with the database's, and names the fault if the database does not respond", async () => {
+    const ahead = openTables([], [], { answer: { clockOffsetMs: 7 } });
+    expect(await ahead.tables.clockOffsetMs()).toBe(7);
+    const down = openTables([], [], { fault: { name: 'ECONNREFUSED', address: undefined } });
+    const error = await errorOf(down.tables.clockOffsetMs());
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+    expect(String((error as Error).cause)).toContain('PostgreSQL at h:1 table encryption_key: ECONNREFUSED');
   });
 
   it('reads the rows of an ID, and the rows whose IDs begin with a prefix', async () => {

@@ -1,0 +1,23 @@
+import type { Clock } from '../async/clock.ts';
+import type { ErasureTables } from '../maintenance/erasure-table.ts';
+import { isoOf } from './text.ts';
+
+/** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
+export const MAX_CLOCK_OFFSET_MS = 60_000;
+
+/**
+ * Compares this machine's clock with the table's. The waiting time of an erasure depends on this machine's clock.
+ * @returns why the command must not rely on this machine's clock. Undefined if it may.
+ * @throws KeyfoldError `MetastoreUnavailable`
+ */
+export async function clockFaultOf(tables: ErasureTables, now: Clock): Promise<string | undefined> {
+  const offsetMs = await tables.clockOffsetMs();
+  if (offsetMs === undefined) return 'the responses of the table have no date to compare the clock with';
+  if (Math.abs(offsetMs) <= MAX_CLOCK_OFFSET_MS) return undefined;
+  const [own, other] = [now(), now() + offsetMs].map((ms) => isoOf(ms / 1000) ?? '?');
+  const seconds = MAX_CLOCK_OFFSET_MS / 1000;
+  return (
+    `this machine's clock shows ${own}, and the table's shows ${other}: they may differ by at most ${seconds} s. ` +
+    'Set this clock by NTP.'
+  );
+}
