@@ -98,7 +98,7 @@ it('DynamoDbRows continues after a key of any type, from a position in JSON', as
   });
 });
 
-it.for([
+it.for<[{ readonly index: number; readonly of: number }, object]>([
   [{ index: 0, of: 1 }, {}],
   [
     { index: 1, of: 2 },
