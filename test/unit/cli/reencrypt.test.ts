@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -519,6 +520,14 @@ it.for([
 ] as const)('keyfold reencrypt refuses %s', async ([, options, says]) => {
   const { code, stderr } = await reencrypt('rows', ...options);
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+});
+
+it('keyfold reencrypt refuses a name that PostgreSQL would refuse, before it writes a file', async () => {
+  const options = ['--verb', 'open', '--field', 'a', '--quarantine', at('never-made')];
+  const settings = { ...world.settings, DATABASE_URL: 'postgres://127.0.0.1:9/shop' };
+  const { code, stderr } = await world.operator.keyfold(['reencrypt', 'postgres:a.b.c', ...options], settings);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('it must be table or schema.table')]);
+  expect(existsSync(at('never-made'))).toBe(false);
 });
 
 it.for(['dynamodb:Orders', 'postgres:orders'])(
