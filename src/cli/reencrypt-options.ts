@@ -4,6 +4,7 @@ import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/content.ts';
 import type { FieldNames } from '../maintenance/reencryption/rows.ts';
 import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
+import { isRegionName } from '../records/ids.ts';
 import { sqlTableName } from '../rows/postgres-table-name.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
 import type { CliDependencies } from './dependencies.ts';
@@ -98,8 +99,12 @@ export function reencryptRequestOf(
   if (isBound && field !== undefined && field.length > 1)
     throw invalid('a context goes with one --field, because a field needs a context of its own');
   if (from === 'kms' && kmsRegion === undefined) throw invalid('--from kms needs --kms-region');
+  if (kmsRegion !== undefined && !isRegionName(kmsRegion))
+    throw new KeyfoldError('InvalidRequest', '--kms-region is not the name of an AWS region.');
   if (Object.keys(context ?? {}).some((name) => Object.hasOwn(contextFrom ?? {}, name)))
     throw invalid('a name is in both --context and --context-from');
+  // A program that reads the output from a pipe would get an incomplete file if the run stopped.
+  if (options.output === '-') throw invalid('--output must be a file, which is renamed when it is complete');
   if (verb !== 'seal') refuse(options, ['form'], '--verb seal');
   if (paths !== undefined) refuse(options, ['form', 'plaintext', 'from'], 'whole fields, not with --fields');
   if (verb !== 'seal' && verb !== 'open') refuse(options, ['plaintext'], '--verb seal or open');

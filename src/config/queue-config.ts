@@ -95,8 +95,8 @@ function hostOf(url = 'https://none'): string {
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
-  // Normalise the URLs first, because a host can be written in several ways, and the port is optional.
-  if (new URL(output).href === new URL(deadLetters).href) {
+  // The path names the account and the queue. A region's SQS has several hosts, so the hosts may differ.
+  if (new URL(output).pathname === new URL(deadLetters).pathname) {
     return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
   }
   return isFifoQueue(output) === isFifoQueue(deadLetters)

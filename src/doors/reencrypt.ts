@@ -4,6 +4,7 @@ import type { SessionFactory } from '../envelope/session-factory.ts';
 import { Reencryption, type QuarantinedRow } from '../maintenance/reencryption/reencryption.ts';
 import type { RowSource } from '../maintenance/reencryption/rows.ts';
 import { Verbs } from '../maintenance/reencryption/verbs.ts';
+import { checkRun } from '../maintenance/reencryption/check-run.ts';
 import type { KeyNaming } from '../records/ids.ts';
 import { doorHandler, type Handler, type InvocationLog } from './handler.ts';
 
@@ -31,6 +32,7 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
   return doorHandler(telemetry, async (given, context) => {
     const event = readReencryptEvent(given);
     const { form, plaintext, paths, verb, rate, startedAt } = event;
+    checkRun(event, paths, naming);
     const remainingMs = context.getRemainingTimeInMillis();
     const runMs = remainingMs - Math.min(STOP_BEFORE_END_MS, remainingMs / 2);
     const verbs = new Verbs({ verb, form, plaintext, paths }, { keyfold, naming, now }, Date.parse(startedAt));

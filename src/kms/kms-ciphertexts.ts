@@ -3,7 +3,7 @@ import { keptConnections } from '../connections/agents.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { recordUnreadable } from '../errors.ts';
 import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
-import { classify } from './faults.ts';
+import { classify, credentialsFault } from './faults.ts';
 import { RegionFault, regionsFailed } from './region-fault.ts';
 
 /** If KMS throttles a run with many rows, this many attempts of the SDK's standard retries are enough. */
@@ -33,6 +33,10 @@ export class KmsCiphertexts implements CiphertextOpener {
   async open(ciphertext: Uint8Array): Promise<Uint8Array> {
     const EncryptionContext = this.#encryptionContext;
     try {
+      // Load the credentials first, so that an error of their provider does not look like an error of KMS.
+      await this.#client.config.credentials().catch((error: unknown) => {
+        throw credentialsFault(this.#region, 'Decrypt', error);
+      });
       const command = new DecryptCommand({
         CiphertextBlob: ciphertext,
         ...(EncryptionContext && { EncryptionContext }),

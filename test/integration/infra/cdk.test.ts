@@ -103,6 +103,8 @@ describe('SymmetricKey', () => {
     ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: 0 }],
     ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: 1.5 }],
     ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: Number.NaN }],
+    ['props.alarmEmail must match', { ...KEY, alarmEmail: 'security' }],
+    ['props.alarmTopicArn must match', { ...KEY, alarmTopicArn: 'arn:aws:sqs:us-west-2:111122223333:security' }],
     [
       'props.alarmTopicArn must be in the region of the stack',
       { ...KEY, alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -215,6 +214,21 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
       expect(await open(JSON.parse(text))).toBe('text');
     },
   );
+
+  it.for([
+    ['fields[0] has a filter', ['--fields', '$[?@.a]']],
+    ['fields[1] repeats [0]', ['--fields', '$.a', '$.a']],
+    ['The partition is empty', ['--partition', '']],
+    ['context must have names of 1 to 128 bytes', ['--context', `${'n'.repeat(129)}=1`]],
+    ['context must have names of 1 to 128 bytes', ['--context-from', `${'n'.repeat(129)}=v`]],
+    ['--kms-region is not the name of an AWS region', ['--from', 'kms', '--kms-region', 'oregon']],
+  ] as const)('refuses options with which every row would fail, such as "%s"', async ([says, options]) => {
+    const source = await write('rows', ['{"v":"4111"}']);
+    const sealing = ['--verb', 'seal', '--field', 'v', '--output', at('sealed'), '--partition', 'tenant-1'];
+    const { code, stderr } = await reencrypt(source, ...sealing, ...options);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+    await expect(linesOf('sealed')).rejects.toThrow('ENOENT');
+  });
 
   it('seals fields of the document on each line, and reseals KMS ciphertexts', async () => {
     const source = await write('rows', ['{"t":"tenant-1","card":"4111"}']);
@@ -488,7 +502,7 @@ it('the audit line of a failed run has the counts up to the failure', async () =
 it('a report that cannot be written stops the run before it changes a row', async () => {
   const source = await write('rows', [encodeDataRowRecord(await seal())]);
   const options = ['--verb', 'rewrap', '--output', at('out'), '--report', join(folder, 'none', 'report')];
-  expect(await reencrypt(source, ...options)).toMatchObject({ code: 1 });
+  expect(await reencrypt(source, ...options)).toMatchObject({ code: 2 });
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 

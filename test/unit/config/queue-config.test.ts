@@ -88,6 +88,17 @@ describe('readQueueConfig', () => {
       'KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue',
       { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead`.replace('https://sqs', 'https://SQS') },
     ],
+    ...[
+      'us-west-2.queue.amazonaws.com',
+      'sqs-fips.us-west-2.amazonaws.com',
+      'vpce-0-x.sqs.us-west-2.vpce.amazonaws.com',
+    ].map(
+      (host) =>
+        [
+          'KEYFOLD_OUTPUT_QUEUE_URL and KEYFOLD_DEAD_LETTER_QUEUE_URL are the same queue',
+          { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/dead`.replace('sqs.us-west-2.amazonaws.com', host) },
+        ] as const,
+    ),
     ['KEYFOLD_OUTPUT_QUEUE_URL is not a URL', { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out\n` }],
     [
       'KEYFOLD_DEAD_LETTER_QUEUE_URL is the URL of a queue in another region than the function',

@@ -156,6 +156,9 @@ it.for([
   ['a segment that is none of the segments', { segment: 8 }, 'segment must be less than segments'],
   ['seal without a partition', { verb: 'seal' }, 'seal needs a partition'],
   ['no table', { table: '!' }, 'table'],
+  ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
+  ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
+  ['an empty context', { context: {} }, 'context must have 1 to 16 entries'],
 ] as const)('a worker refuses an event with %s', async ([, members, says]) => {
   captureOutput();
   const handler = reencryptDoor({

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KmsCiphertexts } from '../../../src/kms/kms-ciphertexts.ts';
 import { errorOf } from '../../support/fakes.ts';
@@ -46,6 +49,23 @@ describe('KmsCiphertexts', () => {
       expect(error).toMatchObject({ code: 'KmsUnavailable', message });
     },
   );
+
+  it('fails with KmsMisconfigured if STS refuses the role, and does not call the ciphertext unreadable', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
+    await writeFile(join(folder, 'token'), 'token');
+    const body = '<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code></Error></ErrorResponse>';
+    const sts = await startStub({ status: 400, body });
+    const role = { AWS_ROLE_ARN: 'role', AWS_WEB_IDENTITY_TOKEN_FILE: join(folder, 'token'), AWS_REGION: 'us-west-2' };
+    for (const [name, value] of Object.entries({ ...role, AWS_ENDPOINT_URL_STS: sts.url })) vi.stubEnv(name, value);
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, undefined);
+    const error = await errorOf(open(answer({})));
+    await Promise.all([sts.stop(), rm(folder, { recursive: true })]);
+    expect(error).toMatchObject({
+      code: 'KmsMisconfigured',
+      message: expect.stringContaining('ValidationError') as string,
+    });
+    expect(stub?.requests).toHaveLength(0);
+  });
 
   it.for([
     ['RecordUnreadable', 'InvalidCiphertextException'],
