@@ -168,12 +168,11 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     await database.run(`INSERT INTO documents (doc) VALUES ('{"a": 1.50, "b": {"c": ["CANARY"]}}')`);
     const content = (): Promise<unknown[][]> => database.run('SELECT doc::text FROM documents');
     const before = await content();
-    const reencrypt = (...options: string[]): Promise<object> =>
-      keyfold('reencrypt', 'postgres:documents', '--field', 'doc', '--quarantine', join(folder, 'bad'), ...options);
+    const args = ['reencrypt', 'postgres:documents', '--field', 'doc', '--quarantine', join(folder, 'bad')];
     const written = { code: 0, answer: { rows: 1, written: 1 } };
-    expect(await reencrypt('--verb', 'seal', '--partition', 'p', '--fields', '$.b')).toMatchObject(written);
+    expect(await keyfold(...args, '--verb', 'seal', '--partition', 'p', '--fields', '$.b')).toMatchObject(written);
     expect(String(await content())).toMatch(/"a": ?1\.50, ?"b": ?"kf1j/);
-    expect(await reencrypt('--verb', 'open')).toMatchObject(written);
+    expect(await keyfold(...args, '--verb', 'open')).toMatchObject(written);
     expect(await content()).toEqual(before);
     await database.run('DROP TABLE documents');
   });
