@@ -20,7 +20,7 @@ it.for([
   const options = { tableName, region: 'us-west-2', endpoint: stub.url };
   const tables = new DynamoDbErasureTables(options, { service: 'svc', product: 'prod' });
   await tables.copies('us-east-1', 0);
-  await tables.at('us-east-1').rows({ id: '_IK_p_svc_prod' as never });
+  await tables.at('us-east-1').rows({ id: '_IK_p_svc_prod' });
   const names = stub.requests.map(({ body }) => (JSON.parse(body) as { TableName?: string }).TableName);
   expect(new Set(names.filter((name) => name !== undefined))).toEqual(new Set([asked]));
 });
