@@ -69,7 +69,7 @@ async function outcomes(): Promise<unknown[]> {
   return lines.map((line) => (JSON.parse(line) as { outcome: string }).outcome);
 }
 
-describe('keyfold reencrypt that a signal ends', () => {
+describe('keyfold reencrypt that a signal ends', { timeout: 120_000 }, () => {
   it.for(['SIGINT', 'SIGTERM'] as const)('leaves no output behind if it has no checkpoint: %s', async (signal) => {
     const stderr = `keyfold: ${signal} ended the run.\n`;
     expect(await interrupted(signal, '--rate', '300')).toEqual({ code: null, by: signal, stderr });
