@@ -89,9 +89,12 @@ describe('keyfold reencrypt that a signal ends', { timeout: 120_000 }, () => {
   });
 });
 
+/** Runs `keyfold keys list` with options and redirections of a shell. */
+function shell(redirection: string): Promise<Ended> {
+  return run('sh', ['-c', `exec "$0" "$1" keys list ${redirection}`, process.execPath, MAIN]);
+}
+
 it.runIf(process.platform === 'linux')('a command fails if the disk is full to which it prints', async () => {
-  const shell = (redirection: string): Promise<Ended> =>
-    run('sh', ['-c', `exec "$0" "$1" keys list ${redirection}`, process.execPath, MAIN]);
   const stderr = 'keyfold: standard output cannot be written: ENOSPC\n';
   expect(await shell('> /dev/full')).toEqual({ status: 1, stdout: '', stderr });
   expect(await shell('2> /dev/full')).toMatchObject({ status: 0, stderr: '' });
