@@ -21,8 +21,12 @@ beforeEach(async () => {
   ({ page } = underTest);
 });
 afterEach(async () => {
-  await page.context().close();
-  await stopLocalProcess(world);
+  try {
+    await page.context().close();
+  } finally {
+    // Also stops the local world if the page did not open.
+    await stopLocalProcess(world);
+  }
   expect(underTest.complaints).toEqual([]);
 });
 

@@ -18,7 +18,10 @@ let complaints: string[];
 beforeAll(async () => {
   [world, browser] = await Promise.all([startLocalProcess(), launchBrowser()]);
 });
-afterAll(() => Promise.all([browser.close(), stopLocalProcess(world)]));
+afterAll(async () => {
+  await stopLocalProcess(world);
+  await browser.close();
+});
 
 beforeEach(() => open(1280, 'light'));
 afterEach(async () => {
