@@ -27,7 +27,7 @@ export function apiFaults(deployment: Deployment): string[] {
     ...(api.usagePlans !== undefined && !isRest
       ? [`api.usagePlans is set with api.type ${api.type}, which has none: only REST APIs do`]
       : []),
-    ...planFaults(Object.keys(api.usagePlans ?? {})),
+    ...planFaults(api.usagePlans),
   ];
 }
 
@@ -84,8 +84,14 @@ function callerFaults({ account, api, http }: Deployment): string[] {
   );
 }
 
-/** Two plans must not share a logical ID: the plan `KeyNAME` has the same ID as the API key of the plan `NAME`. */
-function planFaults(names: readonly string[]): string[] {
+/**
+ * Without a plan, every request would need a key that does not exist. Two plans must not share a logical ID: the plan
+ * `KeyNAME` has the same ID as the key of the plan `NAME`.
+ */
+function planFaults(plans: Deployment['api']['usagePlans']): string[] {
+  if (plans === undefined) return [];
+  const names = Object.keys(plans);
+  if (names.length === 0) return ['api.usagePlans has no plan, so no request could have an API key'];
   return names
     .filter((name) => names.includes(`Key${name}`))
     .map((name) => `api.usagePlans has both ${name} and Key${name}, which share a name in the template: rename one`);

@@ -1,4 +1,4 @@
-import { appendFile } from 'node:fs/promises';
+import { appendLine, checkName, prepareFile } from './output-files.ts';
 import { printableJson } from './text.ts';
 import type { Caller, CommandTerminal } from './dependencies.ts';
 
@@ -96,10 +96,11 @@ export type Audit = (entry: AuditEntry) => Promise<void>;
 /**
  * Opens the audit log.
  * @param file the file to append to. If undefined, entries go to standard error.
- * @throws Error of node:fs if the file cannot be written. The command fails before it changes a key.
+ * @throws KeyfoldError `InvalidRequest` if the file cannot be written. The command fails before it changes a key.
  */
 export async function openAudit(file: string | undefined, terminal: CommandTerminal): Promise<Audit> {
   if (file === undefined) return async (entry) => terminal.err(printableJson(entry));
-  await appendFile(file, '', { mode: 0o600 });
-  return (entry) => appendFile(file, `${printableJson(entry)}\n`);
+  checkName('--audit-file', file);
+  await prepareFile(file);
+  return (entry) => appendLine(file, printableJson(entry));
 }

@@ -1,6 +1,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { KeyfoldError } from '../errors.ts';
 import type { Checkpoint } from '../maintenance/reencryption/reencryption.ts';
+import { prepareFile } from './output-files.ts';
 
 /** The content of a checkpoint file. */
 export interface SavedRun extends Checkpoint {
@@ -17,13 +18,20 @@ export interface SavedRun extends Checkpoint {
  * @throws KeyfoldError `InvalidRequest` if the file belongs to another run, or is not a checkpoint
  */
 export async function readCheckpoint(file: string, run: string): Promise<SavedRun | undefined> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException): undefined => {
-    if (error.code === 'ENOENT') return undefined;
+  const text = await readFile(file, 'utf8').catch(async (error: NodeJS.ErrnoException): Promise<undefined> => {
+    if (error.code === 'ENOENT') return mustBeWritable(file);
     throw new KeyfoldError('InvalidRequest', `The file ${file} cannot be read: ${error.code ?? 'unknown'}.`);
   });
   const saved = text === undefined ? undefined : parsed(text, file);
   if (saved === undefined || saved.run === run) return saved;
   throw new KeyfoldError('InvalidRequest', `The checkpoint ${file} is of another run. Name another file.`);
+}
+
+/** Creates and removes a checkpoint that has no content, because the first real one comes only after two seconds. */
+async function mustBeWritable(file: string): Promise<undefined> {
+  const next = `${file}.next`;
+  await prepareFile(next);
+  await rm(next);
 }
 
 /** Writes a checkpoint. If the process is killed during the write, the previous checkpoint remains intact. */

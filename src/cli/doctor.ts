@@ -1,5 +1,5 @@
 import type { AppConfig } from '../config/app-config.ts';
-import { checkMinimums, cryptoPolicy } from '../envelope/crypto-policy.ts';
+import { cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
 import type { QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
@@ -56,7 +56,6 @@ async function settingsOrFaults(
 ): Promise<ServiceSettings | { readonly faults: HealthCheck[] }> {
   try {
     const config = await readConfig();
-    checkMinimums(cryptoPolicy(config.policy), dependencies.now());
     return { config, place: await dependencies.openTable(config.metastore).place() };
   } catch (error) {
     if (!(error instanceof KeyfoldError && error.code === 'InvalidConfiguration')) throw error;

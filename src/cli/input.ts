@@ -26,18 +26,18 @@ const CHUNK_BYTES = 262_144;
 export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string | undefined>> {
   if (source === '-') return linesIn(stdin);
   const file = await open(source).catch(noSuchFile(source));
-  return linesIn(chunksOf(file));
+  return linesIn(chunksOf(file, source));
 }
 
 /**
  * Reads the bytes of a file. All chunks share one buffer, because a new buffer for each would cost more. So a chunk is
  * valid only until the next one is read.
  */
-async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
+async function* chunksOf(file: FileHandle, name: string): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   try {
     for (;;) {
-      const { bytesRead } = await file.read(buffer);
+      const { bytesRead } = await file.read(buffer).catch(noSuchFile(name));
       if (bytesRead === 0) return;
       yield buffer.subarray(0, bytesRead);
     }

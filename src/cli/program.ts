@@ -3,6 +3,7 @@ import type { AppConfig, KmsConfig } from '../config/app-config.ts';
 import { choiceFaults } from '../config/kms-reader.ts';
 import { hsmReaderOf, readOperatorConfig, type OperatorConfig, type Overrides } from '../config/operator-config.ts';
 import { PREFIX, readConfig, settingsOf, vaultReaderOf } from '../config/read-config.ts';
+import { checkMinimums, cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { doctor } from './doctor.ts';
 import { addEraseCommand } from './erase-command.ts';
@@ -70,7 +71,10 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   const serviceConfigOf = async (options: CommonOptions): Promise<AppConfig> => {
     const overrides = Object.entries(settingsFrom(options)).map(([name, value]) => [`${PREFIX}${name}`, value]);
     const environment = { ...dependencies.environment, ...Object.fromEntries(overrides) };
-    return readConfig<KmsConfig>(environment, [], hsmReaderOf(environment) ?? (await vaultReaderOf(environment)));
+    const reader = hsmReaderOf(environment) ?? (await vaultReaderOf(environment));
+    const config = readConfig<KmsConfig>(environment, [], reader);
+    checkMinimums(cryptoPolicy(config.policy), dependencies.now());
+    return config;
   };
 
   const program = new Command('keyfold').description('Operates the keys of a Keyfold or Asherah service.');

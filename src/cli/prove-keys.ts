@@ -1,5 +1,5 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
-import { invalidConfiguration } from '../errors.ts';
+import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { checkRows, type RowCheck } from '../maintenance/row-checks.ts';
@@ -48,10 +48,17 @@ export async function proveKeys(
   const { names, policy, metastore } = config;
   if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to prove its keys']);
   const { now, terminal } = dependencies;
-  const kms = await dependencies.openKms(config.kms);
   const { against } = request;
+  // An empty name, as from a shell variable that is not set, must not switch the comparison off.
+  if (against === '' || (against !== undefined && against === (await dependencies.openTable(metastore).place()).table))
+    throw new KeyfoldError(
+      'InvalidRequest',
+      '--against must name a table that was restored from a backup, and not the key table.',
+    );
+  const kms = await dependencies.openKms(config.kms);
   const rows = await dependencies.openTable(metastore).list();
-  const backup = against && (await dependencies.openTable({ ...metastore, tableName: against }).list());
+  const backup =
+    against === undefined ? undefined : await dependencies.openTable({ ...metastore, tableName: against }).list();
   const checks = await checkRows(rows, { naming: new KeyNaming(names), kms, policy, now, ...(backup && { backup }) });
   const provable = checks.filter(({ state }) => state === 'provable');
   if (!request.json) for (const line of planOf(checks)) terminal.out(line);

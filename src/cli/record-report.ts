@@ -40,13 +40,18 @@ export function parseRecordReport(text: string, file: string): KeyReport {
     const isReport =
       report.kind === 'keyfold-records' &&
       !Number.isNaN(Date.parse(report.startedAt)) &&
-      Number.isSafeInteger(report.malformed) &&
-      report.keys.every((key) => typeof key.id === 'string' && Number.isSafeInteger(key.records));
+      [report.source, report.service, report.product].every((each) => typeof each === 'string') &&
+      isCount(report.malformed) &&
+      report.keys.every(({ id, created, records }) => typeof id === 'string' && isCount(created) && isCount(records));
     if (isReport) return report;
   } catch {
     // Fall through to the error below.
   }
   throw new KeyfoldError('InvalidRequest', `The file ${file} is not a report of keyfold verify or reencrypt.`);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** The text output lists at most this many keys. `--json` and `--report` list all of them. */

@@ -102,6 +102,8 @@ export function reencryptRequestOf(
     throw new KeyfoldError('InvalidRequest', '--kms-region is not the name of an AWS region.');
   if (Object.keys(context ?? {}).some((name) => Object.hasOwn(contextFrom ?? {}, name)))
     throw invalid('a name is in both --context and --context-from');
+  // A program that reads the output from a pipe would get an incomplete file if the run stopped.
+  if (options.output === '-') throw invalid('--output must be a file, which is renamed when it is complete');
   if (verb !== 'seal') refuse(options, ['form'], '--verb seal');
   if (paths !== undefined) refuse(options, ['form', 'plaintext', 'from'], 'whole fields, not with --fields');
   if (verb !== 'seal' && verb !== 'open') refuse(options, ['plaintext'], '--verb seal or open');

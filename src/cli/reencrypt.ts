@@ -1,4 +1,3 @@
-import { appendFile, writeFile } from 'node:fs/promises';
 import type { AppConfig } from '../config/app-config.ts';
 import { checkRun } from '../maintenance/reencryption/check-run.ts';
 import { Reencryption, type Checkpoint } from '../maintenance/reencryption/reencryption.ts';
@@ -10,6 +9,7 @@ import type { RowsOptions } from '../rows/rows-options.ts';
 import { openAudit, type ReencryptOutcome } from './audit.ts';
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
+import { appendLine, checkFiles, prepareFile, replaceContent } from './output-files.ts';
 import { progressOf } from './progress.ts';
 import { formatKeys, type KeyReport } from './record-report.ts';
 import { formatFields, printableJson } from './text.ts';
@@ -49,6 +49,13 @@ export async function reencrypt(
 ): Promise<number> {
   const { now, terminal } = dependencies;
   const { checkpointFile, quarantineFile, reportFile, dryRun, rate } = request;
+  await checkFiles({
+    ...(request.rows.kind === 'file' && { 'The source': request.rows.file, '--output': request.rows.output }),
+    '--quarantine': quarantineFile,
+    '--report': reportFile,
+    '--checkpoint': checkpointFile,
+    '--audit-file': request.auditFile,
+  });
   const naming = new KeyNaming(config.names);
   checkRun(request.rows, request.paths, naming);
   const run = await identityOf(request, config);
@@ -59,7 +66,7 @@ export async function reencrypt(
   const ciphertexts = region === undefined ? undefined : dependencies.openCiphertexts(region, encryptionContext);
   const keyfold = await dependencies.openSessions(config);
   const verbs = new Verbs(request, { keyfold, naming, ciphertexts, now }, startedAtMs);
-  for (const file of [quarantineFile, reportFile]) if (file !== undefined) await appendFile(file, '', { mode: 0o600 });
+  for (const file of [quarantineFile, reportFile]) if (file !== undefined) await prepareFile(file);
   const progress = progressOf('rows', dependencies);
   const save = async (checkpoint: Checkpoint): Promise<void> => {
     if (checkpointFile !== undefined) await writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
@@ -68,7 +75,7 @@ export async function reencrypt(
   const reencryption = new Reencryption({
     source,
     verbs,
-    quarantine: (row) => appendFile(quarantineFile, `${printableJson(row)}\n`),
+    quarantine: (row) => appendLine(quarantineFile, printableJson(row)),
     save,
     advanced: (rows) => progress.advance(rows),
     dryRun,
@@ -95,9 +102,9 @@ export async function reencrypt(
     product,
     ...counts,
   } as const;
-  if (reportFile !== undefined) await writeFile(reportFile, `${printableJson(report, 2)}\n`, { mode: 0o600 });
   if (checkpointFile !== undefined) await removeCheckpoint(checkpointFile);
   terminal.out(request.json ? printableJson(report) : linesOf(report, quarantineFile));
+  if (reportFile !== undefined) await replaceContent(reportFile, printableJson(report, 2));
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }
 

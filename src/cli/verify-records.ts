@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import type { AppConfig } from '../config/app-config.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import { freeNow } from '../crypto/free-now.ts';
@@ -9,6 +8,7 @@ import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
 import { readAnyRecord } from './any-record.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { linesOf } from './input.ts';
+import { checkFiles, prepareFile, replaceContent } from './output-files.ts';
 import { progressOf } from './progress.ts';
 import { formatKeys, type RecordReport } from './record-report.ts';
 import { formatFields, printableJson } from './text.ts';
@@ -44,6 +44,7 @@ interface Row {
  * Runs `keyfold verify`: opens every record of a source, and zeroes each plaintext at once. It prints each record that
  * does not open, and a summary.
  * @returns the exit code: a failure if a record cannot be read
+ * @throws KeyfoldError `InvalidRequest` if a file is invalid
  * @throws KeyfoldError the error of KMS or of the metastore, because it is then unknown whether a record opens
  */
 export async function verifyRecords(
@@ -52,6 +53,8 @@ export async function verifyRecords(
   dependencies: CliDependencies,
 ): Promise<number> {
   const { terminal, now } = dependencies;
+  const { source, reportFile } = request;
+  await checkFiles({ 'The source': source === '-' ? undefined : source, '--report': reportFile });
   const startedAt = new Date(now()).toISOString();
   const verifier = new Verifier(config, await dependencies.openSessions(config));
   const progress = progressOf('records', dependencies);
@@ -67,7 +70,9 @@ export async function verifyRecords(
   let line = 0;
   let batch: Row[] = [];
   let characters = 0;
-  for await (const given of await linesOf(request.source, dependencies)) {
+  const lines = await linesOf(source, dependencies);
+  if (reportFile !== undefined) await prepareFile(reportFile);
+  for await (const given of lines) {
     line += 1;
     // This also removes a byte order mark before the first line.
     const text = given?.trim();
@@ -82,12 +87,11 @@ export async function verifyRecords(
   await flush(batch);
   progress.end();
   const { service, product } = config.names;
-  const report = { kind: 'keyfold-records', source: request.source, startedAt, service, product } as const;
+  const report = { kind: 'keyfold-records', source, startedAt, service, product } as const;
   const whole: RecordReport = { ...report, ...verifier.counts() };
-  if (request.reportFile !== undefined)
-    await writeFile(request.reportFile, `${printableJson(whole, 2)}\n`, { mode: 0o600 });
   if (request.json) terminal.out(printableJson(whole));
   else terminal.out(linesOfReport(whole));
+  if (reportFile !== undefined) await replaceContent(reportFile, printableJson(whole, 2));
   return whole.unreadable > 0 ? EXIT.failed : EXIT.ok;
 }
 

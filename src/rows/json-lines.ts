@@ -171,7 +171,11 @@ export class JsonLinesRows implements RowSource<Line> {
   }
 
   async #open(name: string): Promise<void> {
-    this.#partial = { name, file: await open(name, 'a', 0o600) };
+    const file = await open(name, 'a', 0o600).catch((error: NodeJS.ErrnoException): never => {
+      const { output = name } = this.#options;
+      throw new KeyfoldError('InvalidRequest', `The file ${output} cannot be written: ${error.code ?? 'unknown'}.`);
+    });
+    this.#partial = { name, file };
   }
 
   /** Writes the lines of the page whose rows are done. */

@@ -37,6 +37,8 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
  * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed, or refuses the URL
  */
 export async function postgresPlaceOf(url: string): Promise<object> {
+  if (URL.canParse(url) && !/^postgres(?:ql)?:$/.test(new URL(url).protocol))
+    throw invalidConfiguration(['DATABASE_URL must begin with postgres://']);
   const { Client } = await driver();
   try {
     const { host, port, database } = new Client({ connectionString: url });

@@ -370,6 +370,7 @@ describe('deploy.yml', () => {
         },
       },
     ],
+    ['api.usagePlans has no plan, so no request could have an API key', { api: { type: 'rest', usagePlans: {} } }],
     [
       'api.usagePlans has both busy and Keybusy, which share a name in the template: rename one',
       {

@@ -133,6 +133,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'kms',
     'metastore',
     'rows',
+    'node:path',
     'commander',
     // package.json, which contains the version.
     '..',

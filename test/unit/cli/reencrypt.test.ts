@@ -502,7 +502,7 @@ it('the audit line of a failed run has the counts up to the failure', async () =
 it('a report that cannot be written stops the run before it changes a row', async () => {
   const source = await write('rows', [encodeDataRowRecord(await seal())]);
   const options = ['--verb', 'rewrap', '--output', at('out'), '--report', join(folder, 'none', 'report')];
-  expect(await reencrypt(source, ...options)).toMatchObject({ code: 1 });
+  expect(await reencrypt(source, ...options)).toMatchObject({ code: 2 });
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 

@@ -191,8 +191,8 @@ describe('keys revoke', () => {
       '--audit-file',
       join(folder, 'no', 'x'),
     ]);
-    expect(nowhere.code).toBe(1);
-    expect(nowhere.stderr).toContain('ENOENT');
+    expect(nowhere.code).toBe(2);
+    expect(nowhere.stderr).toContain('cannot be written: ENOENT');
     expect(await revoked()).toEqual([true, false]);
     await rm(folder, { recursive: true });
   });

@@ -1,0 +1,179 @@
+/** Tests what the commands do with the files and names that an operator can get wrong. */
+import { link, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encodeDataRowRecord } from '../../../src/index.ts';
+import { HealthyService } from '../../support/healthy-service.ts';
+import type { CliRun } from '../../support/operator.ts';
+
+let folder: string;
+let world: HealthyService;
+let rows: string;
+
+const at = (name: string): string => join(folder, name);
+
+beforeAll(async () => {
+  world = await HealthyService.start();
+  rows = `${encodeDataRowRecord(await world.sessions().session('tenant-1').encrypt(Buffer.from('x')))}\nkf1.AAAA\n`;
+});
+afterAll(() => world.stop());
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-files-'));
+  await writeFile(at('rows'), rows);
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+function keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
+  return world.operator.keyfold(args, { ...world.settings, ...environment });
+}
+
+/** Runs `keyfold reencrypt` on the file `rows`. */
+function reencrypt(options: Readonly<Record<string, string>>, verb = 'rewrap'): Promise<CliRun> {
+  const all = { '--verb': verb, '--quarantine': at('quarantine'), '--output': at('output'), ...options };
+  return keyfold(['reencrypt', at('rows'), ...Object.entries(all).flat()]);
+}
+
+describe('files that have the same name', () => {
+  it.for([
+    ['--quarantine', 'rows', 'The source and --quarantine'],
+    ['--report', 'rows', 'The source and --report'],
+    ['--audit-file', 'rows', 'The source and --audit-file'],
+    ['--checkpoint', 'rows', 'The source and --checkpoint'],
+    ['--report', 'output', '--output and --report'],
+    ['--quarantine', 'output', '--output and --quarantine'],
+    ['--report', 'quarantine', '--quarantine and --report'],
+    ['--checkpoint', 'quarantine', '--quarantine and --checkpoint'],
+  ] as const)('are refused by reencrypt before it reads or writes: %s %s', async ([option, name, both]) => {
+    const { code, stderr } = await reencrypt({ [option]: at(name) });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${both} are the same file, ${at(name)}.\n` });
+    expect(await readFile(at('rows'), 'utf8')).toBe(rows);
+    expect(await readdir(folder)).toEqual(['rows']);
+  });
+
+  it('are recognised through symbolic links, hard links and other spellings', async () => {
+    await symlink(folder, at('folder'));
+    await link(at('rows'), at('hard'));
+    await symlink(at('rows'), at('soft'));
+    for (const name of ['./rows', 'folder/rows', 'hard', 'soft']) {
+      const { code, stderr } = await reencrypt({ '--report': `${folder}/${name}` });
+      expect({ name, code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('same file') as string });
+    }
+    expect((await reencrypt({ '--report': `${folder}/folder/output` })).code).toBe(2);
+  });
+
+  it('may be a device', async () => {
+    const { code } = await reencrypt({ '--quarantine': '/dev/null', '--report': '/dev/null' });
+    expect(code).toBe(1);
+  });
+
+  it('are refused by verify', async () => {
+    expect(await keyfold(['verify', at('rows'), '--report', at('rows')])).toMatchObject({ code: 2 });
+    expect(await readFile(at('rows'), 'utf8')).toBe(rows);
+  });
+});
+
+describe('a file that cannot be read or written', () => {
+  it('has a name, or the command refuses it', async () => {
+    for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
+      const { code, stderr } = await reencrypt({ [option]: '' });
+      expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${option} names no file.\n` });
+    }
+    expect((await reencrypt({ '--output': '-' })).stderr).toContain('--output must be a file');
+    expect((await keyfold(['verify', at('rows'), '--report', ''])).stderr).toBe('keyfold: --report names no file.\n');
+    expect(await readdir(folder)).toEqual(['rows']);
+  });
+
+  it('is found before the work begins', async () => {
+    for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
+      const { code, stderr } = await reencrypt({ [option]: at('none/x') });
+      expect({ option, code, stderr }).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/The file \S+\/none\/x(?:\.next)? cannot be written: ENOENT\./) as string,
+      });
+    }
+    const { code, stdout, stderr } = await keyfold(['verify', at('rows'), '--report', at('none/x')]);
+    expect({ code, stdout, stderr }).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `keyfold: The file ${at('none/x')} cannot be written: ENOENT.\n`,
+    });
+  });
+
+  it('is named if the device is full, after the counts have been printed', async () => {
+    const full = 'The file /dev/full cannot be written: ENOSPC.';
+    const verified = await keyfold(['verify', at('rows'), '--report', '/dev/full']);
+    expect(verified).toMatchObject({ code: 1, stderr: `keyfold: ${full}\n` });
+    expect(verified.stdout).toContain('unreadable      1');
+    const { code, stdout, stderr } = await reencrypt({ '--report': '/dev/full' });
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(full) as string });
+    expect(stdout).toContain('in quarantine  1');
+    expect((await keyfold(['keys', 'rotate', '--audit-file', '/dev/full'])).stderr).toBe(`keyfold: ${full}\n`);
+  });
+
+  it('is named if it is a directory', async () => {
+    expect(await keyfold(['verify', folder])).toMatchObject({
+      code: 2,
+      stderr: `keyfold: The file ${folder} cannot be read: EISDIR.\n`,
+    });
+  });
+});
+
+describe('names that no row can have', () => {
+  it('are refused before reencrypt reads a row', async () => {
+    const empty = await reencrypt({ '--partition': '' }, 'seal');
+    expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining('The partition is empty') as string });
+    const path = await reencrypt({ '--partition': 'tenant-1', '--fields': '$..[' }, 'seal');
+    expect(path).toMatchObject({ code: 2, stderr: expect.stringContaining('fields[0]') as string });
+    const url = { DATABASE_URL: 'mysql://user:CANARY@127.0.0.1:9/db' };
+    const options = ['--verb', 'rewrap', '--field', 'x', '--quarantine', at('quarantine')];
+    const other = await keyfold(['reencrypt', 'postgres:table', ...options], url);
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('DATABASE_URL must begin') as string });
+    expect(JSON.stringify([empty, path, other])).not.toContain('CANARY');
+    expect(await readdir(folder)).toEqual(['rows']);
+  });
+
+  it('are refused by keys prove, because a comparison with nothing would prove too much', async () => {
+    for (const table of ['', 'EncryptionKey']) {
+      const { code, stderr } = await keyfold(['keys', 'prove', '--dry-run', '--against', table]);
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: 'keyfold: --against must name a table that was restored from a backup, and not the key table.\n',
+      });
+    }
+  });
+});
+
+it('keys retire-check accepts no report with wrong counts', async () => {
+  const report = {
+    kind: 'keyfold-records',
+    source: 'x',
+    startedAt: '2026-01-01T00:00:00Z',
+    service: 'a',
+    product: 'b',
+  };
+  const key = { id: '_IK_tenant-1_orders_shop', created: 60 };
+  for (const wrong of [
+    { malformed: 0, keys: [{ ...key, records: -5 }] },
+    { malformed: -1, keys: [] },
+    { malformed: 0, keys: [{ id: 'x', records: 1 }] },
+    { malformed: 0, keys: [], service: undefined },
+  ]) {
+    await writeFile(at('report'), JSON.stringify({ ...report, ...wrong }));
+    const check = ['keys', 'retire-check', '_SK_orders_shop', 'latest', '--report', at('report')];
+    expect(await keyfold(check)).toMatchObject({ code: 2 });
+  }
+});
+
+it('no command makes a key that is dated at a minimum date in the future', async () => {
+  const future = { KEYFOLD_MIN_SEALING_CREATED: '2099-01-01T00:00:00Z' };
+  for (const args of [['keys', 'rotate'], ['keys', 'rotate', '--dry-run'], ['maintain']]) {
+    const { code, stderr } = await keyfold(args, future);
+    expect({ args, code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('minSealingCreated is more than ten minutes ahead') as string,
+    });
+  }
+  const { stdout } = await keyfold(['keys', 'list', '--json']);
+  expect((JSON.parse(stdout) as { state: string }[]).map(({ state }) => state)).not.toContain('dated-ahead');
+});
