@@ -10,8 +10,11 @@ const { ROLE: kind, PORT: port } = process.env;
 const { metastore } = databaseAt(kind as SqlKind, Number(port)).open({ connections: 10, queryTimeoutMs });
 const id = parseKeyId('_SK_service_product');
 
+function read(): Promise<string> {
+  return metastore.loadLatest(id, noDeadline()).then(() => 'ok', String);
+}
+
 process.on('message', ({ requests }: Round) => {
-  const read = (): Promise<string> => metastore.loadLatest(id, noDeadline()).then(() => 'ok', String);
   void Promise.all(Array.from({ length: requests }, read)).then((outcomes: Outcomes) => process.send?.(outcomes));
 });
 process.on('disconnect', () => process.exit());
