@@ -169,7 +169,7 @@ export const NO_ENDPOINT_CACHE: Plugin = replacing('no-endpoint-cache', [
 export const NEVER_RUN: Plugin = replacing('never-run', [
   // The SDK would use its own SHA-256 if `node:crypto` had none.
   [/@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/, 'export class Sha256Js {}'],
-  // Only messages of event streams need this class for their signatures.
+  // This class is needed only to sign messages in event streams.
   [/@smithy\/signature-v4\/dist-es\/HeaderFormatter\.js$/, 'export class HeaderFormatter {}'],
   // Only the KMS clients follow AWS_RETRY_MODE. They make only one attempt, so the mode makes no difference.
   [

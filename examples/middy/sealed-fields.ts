@@ -12,9 +12,9 @@ export interface SealedFieldsOptions<Event> {
    * The context that binds values to their place. Callers use the same context to seal the event and open the result.
    */
   readonly context: (event: Event) => RecordContext;
-  /** JSONPaths of the event's values to open before the handler runs. */
+  /** JSONPaths of the values in the event that are opened before the handler runs. */
   readonly open: readonly string[];
-  /** JSONPaths of the result's values to seal after the handler has run. */
+  /** JSONPaths of the values in the result that are sealed after the handler has run. */
   readonly seal: readonly string[];
 }
 

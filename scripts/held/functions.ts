@@ -73,7 +73,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // A worker thread's output arrives a little after its response. It is lost if the thread ends earlier.
+      // A worker thread's output arrives a little after its response. If the thread ends first, the output is lost.
       await sleep(100);
       await one.recycle();
     }

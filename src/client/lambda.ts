@@ -36,8 +36,9 @@ export interface LambdaTransportOptions {
   readonly client?: SdkClient;
 }
 
-/** A name, an ARN, or a part of an ARN that ends with the name. A version or an alias may follow. */
-const FUNCTION = /^(?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:)?(?:\d{12}:)?(?:function:)?[\w-]{1,140}(?::[\w$.-]{1,128})?$/;
+/** Lambda's own pattern: a name, an ARN, or the end of an ARN. A version or an alias may follow. */
+const FUNCTION =
+  /^(?:arn:aws[a-z-]*:lambda:)?(?:[a-z]+(?:-[a-z]+)+-\d{1,2}:)?(?:\d{12}:)?(?:function:)?[\w.-]{1,140}(?::[\w$.-]{1,128})?$/;
 const FUNCTION_NAME: Type = {
   called: 'the name or the ARN of a function',
   holds: (value) => STRING.holds(value) && FUNCTION.test(value as string),

@@ -4,6 +4,7 @@ import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
+import { regionOfTable } from '../metastore/table-name.ts';
 import {
   configOf,
   awsOrStaticKmsOf,
@@ -163,7 +164,7 @@ export function tableFaults(
   { TABLE: table, DYNAMODB_REGION }: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>,
   environment: Environment,
 ): string[] {
-  const tableRegion = table?.split(':')[3];
+  const tableRegion = table && regionOfTable(table);
   const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
   if (table === undefined || tableRegion === undefined) return [];
   if (region !== undefined && region !== tableRegion)

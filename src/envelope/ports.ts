@@ -64,8 +64,8 @@ export interface Metastore {
 }
 
 /**
- * The service that protects System Keys. Both methods throw `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, and
- * the reason of the deadline's signal if the signal aborts.
+ * The service that protects System Keys. Both methods throw `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`. If
+ * the deadline's signal aborts, they throw the signal's reason.
  */
 export interface KeyManagementService {
   /** Wraps a System Key. The caller owns `key` and zeroes it afterwards. */

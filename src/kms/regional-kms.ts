@@ -140,12 +140,21 @@ export class RegionalKms implements KmsRegion {
     return orAborted(sent, attempt).finally(() => this.#guard());
   }
 
-  /** Loads the credentials before a request, so that an error of their provider does not look like an error of KMS. */
+  /**
+   * Loads the credentials before a request, so that an error of their provider does not look like an error of KMS. If
+   * the provider's own credentials have expired, loads them once more.
+   */
   async #loadCredentials(action: KmsAction): Promise<void> {
-    await this.#client.config.credentials().catch(async (error: unknown) => {
+    const { config } = this.#client;
+    try {
+      await config.credentials().catch((error: unknown) => {
+        if (signatureFaultOf(error) === undefined) throw error;
+        return config.credentials({ forceRefresh: true });
+      });
+    } catch (error) {
       const { credentialsFault } = await import('./faults.ts');
       throw credentialsFault(this.region, action, error);
-    });
+    }
   }
 
   /**

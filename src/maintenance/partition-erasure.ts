@@ -179,7 +179,7 @@ export class PartitionErasure {
     return after;
   }
 
-  /** Finds the register entry of an erasure. */
+  /** Finds the register's entry for an erasure. */
   async registered(erasure: Erasure | undefined): Promise<RegisteredErasure | undefined> {
     const entries = await this.#options.tables.register.list();
     return entries.find(({ erase }) => erase === erasure?.erase);

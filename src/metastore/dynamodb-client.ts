@@ -14,7 +14,7 @@ import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { isRegionName } from '../records/ids.ts';
-import { isTableName, NO_TABLE_NAME } from './table-name.ts';
+import { isTableName, NO_TABLE_NAME, regionOfTable } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** The options that configure Keyfold's own client. They cannot be combined with a caller's client. */
@@ -56,6 +56,9 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
     ...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']),
     ...tableFaults,
     ...(region === undefined || isRegionName(region) ? [] : ['region is not the name of an AWS region']),
+    ...(region === undefined || (regionOfTable(tableName) ?? region) === region
+      ? []
+      : ['tableName is in another region']),
     ...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);

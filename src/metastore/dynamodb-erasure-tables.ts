@@ -26,6 +26,7 @@ import { Replica } from './dynamodb-replica.ts';
 import { keyAttribute, keyOfItem } from './dynamodb-item.ts';
 import { encodeMarkedItem, erasedAttribute } from './dynamodb-marks.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
+import { tableIn } from './table-name.ts';
 
 /** The replicas of a DynamoDB key table, and the erasures of one service. */
 export class DynamoDbErasureTables implements ErasureTables {
@@ -55,12 +56,16 @@ export class DynamoDbErasureTables implements ErasureTables {
   }
 
   at(region: string): ErasureTable {
-    return new DynamoDbErasureTable(new Replica({ ...this.#options, region }));
+    return new DynamoDbErasureTable(this.#replicaIn(region));
   }
 
   async copies(region: string, existedAt: number): Promise<KeyCopy[]> {
-    const replica = new Replica({ ...this.#options, region });
-    return replica.send((client, tableName) => copiesOf(client, tableName, region, existedAt));
+    return this.#replicaIn(region).send((client, tableName) => copiesOf(client, tableName, region, existedAt));
+  }
+
+  #replicaIn(region: string): Replica {
+    const { tableName } = this.#options;
+    return new Replica({ ...this.#options, region, ...(tableName && { tableName: tableIn(region, tableName) }) });
   }
 }
 

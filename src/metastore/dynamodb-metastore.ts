@@ -51,7 +51,7 @@ export interface MetastoreState {
   readonly lastError?: { readonly errorName: string; readonly atMs: number };
 }
 
-/** The options of the table, and listeners for the events of its calls. */
+/** The table's options, and listeners for the events that its calls emit. */
 type Options = DynamoDbMetastoreOptions & { readonly events?: Partial<MetastoreEvents> };
 
 const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having()) };

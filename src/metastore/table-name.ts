@@ -5,5 +5,16 @@ export function isTableName(text: string): boolean {
   return TABLE.test(text);
 }
 
+/** The region of a table's ARN. Undefined for a name. */
+export function regionOfTable(table: string): string | undefined {
+  return table.split(':')[3];
+}
+
+/** The replica of a Global Table in a region. A replica has the same name in every region, but an ARN of its own. */
+export function tableIn(region: string, table: string): string {
+  const parts = table.split(':');
+  return parts.length === 1 ? table : parts.with(3, region).join(':');
+}
+
 /** The error text for a string that is neither. */
 export const NO_TABLE_NAME = 'is neither the name nor the ARN of a DynamoDB table';

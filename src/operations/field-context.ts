@@ -25,7 +25,7 @@ export const bindingEntries = {
   bindPath: v.optional(bindPathSchema),
 };
 
-/** The members of a request that bind fields. */
+/** The members of a request that say how to bind its fields. */
 interface BindingInput {
   readonly context?: unknown;
   readonly contextFrom?: unknown;

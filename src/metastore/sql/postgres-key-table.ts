@@ -110,8 +110,8 @@ function wholeSeconds(text: string | null | undefined): number | undefined {
 }
 
 /**
- * Stops the query of a connection. A pooler in between may use its own connection IDs. On the server, such an ID may
- * belong to another connection. So this function also compares the text of the query.
+ * Stops the query that a connection is running. If there is a pooler between Keyfold and the server, the ID may be the
+ * pooler's own, and belong to another connection on the server. So the statement also compares the text of the query.
  */
 const CANCEL =
   'SELECT pg_cancel_backend(pid) ' +

@@ -65,14 +65,14 @@ describe('the processes of a fleet in the cost model', () => {
   });
 
   it.for([
-    ['an encrypt', 'once', 1],
-    ['a decrypt', 'twice', 2],
-  ] as const)("that first serve %s read a partition's key %s", async ([first, , reads]) => {
+    ['encrypts', 'once', 1],
+    ['decrypts', 'twice', 2],
+  ] as const)("whose first request for a partition %s read the partition's key %s", async ([first, , reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');
     world.log.take();
-    if (first === 'a decrypt') await session.decrypt(record);
+    if (first === 'decrypts') await session.decrypt(record);
     await session.encrypt(Buffer.from('y'));
     await session.decrypt(record);
     expect(world.log.take().filter((call) => call.endsWith(' IK'))).toHaveLength(reads);

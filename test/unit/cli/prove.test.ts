@@ -213,7 +213,7 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--dry-run')).toEqual({ code: 1, rows: expect.arrayContaining([proven, proven, lent]) });
   });
 
-  it('accepts a row with a proof even if the expiry was longer when its key was created', async () => {
+  it('accepts a row with a proof even if KEYFOLD_EXPIRE_AFTER_MS was longer when the key was created', async () => {
     world.clock.advance(DAY_MS / 2);
     await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
     const { code, stdout } = await world.keyfold(['keys', 'prove', '--json'], {

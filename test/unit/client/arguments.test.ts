@@ -149,6 +149,8 @@ it.for([
   '111122223333:function:keyfold:live',
   'arn:aws:lambda:us-west-2:111122223333:function:keyfold',
   'arn:aws-us-gov:lambda:us-gov-west-1:111122223333:function:keyfold:live',
+  'arn:aws-eusc:lambda:eusc-de-east-1:111122223333:function:keyfold:live',
+  'us-west-2:111122223333:function:keyfold',
 ])('LambdaTransport takes the function %s', (functions) => {
   expect(() => new LambdaTransport({ functions })).not.toThrow();
 });

@@ -171,7 +171,7 @@ it('the client corrects its clock only if the difference is four minutes or more
   }
 });
 
-it('the client retries once, and then names the clock in the error, if the API says that the signature is not yet current', async () => {
+it('if the API says that the signature is not yet current, the client retries once and then blames the clock', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
   expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");

@@ -1,6 +1,6 @@
 /** Tests, over HTTP, what RegionalKms does if KMS refuses a signature because of the clock or the credentials. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Credentials } from '../../../src/connections/sdk-client.ts';
+import type { Credentials, Identity } from '../../../src/connections/sdk-client.ts';
 import { RegionFault } from '../../../src/kms/region-fault.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
@@ -138,6 +138,17 @@ describe('a credential provider that fails', () => {
       expect(stub.requests).toHaveLength(0);
     },
   );
+});
+
+it('a credential provider whose own credentials have expired is asked once more', async () => {
+  const expired = Object.assign(new Error('CANARY'), { name: 'ExpiredTokenException', $fault: 'client' });
+  const provider = vi.fn<() => Promise<Identity>>().mockRejectedValueOnce(expired);
+  provider.mockResolvedValue({ accessKeyId: 'a', secretAccessKey: 's' });
+  const region = await regionWith(provider, opened());
+  expect(await decrypt(region)).toEqual(PLAINTEXT);
+  await stub.stop();
+  provider.mockRejectedValue(expired);
+  expect(await errorOf(decrypt(await regionWith(provider, opened())))).toMatchObject({ faultClass: 'unavailable' });
 });
 
 describe('RegionalKms.decrypt', () => {

@@ -66,7 +66,7 @@ async function unwrap(wrapped: Uint8Array): Promise<string> {
 }
 
 describe('a KMS envelope', () => {
-  it.for([3, 1000, 2000])('with %i wraps for each region causes at most four calls for them', async (count) => {
+  it.for([3, 1000, 2000])('with %i wraps for each region is tried with at most four of them', async (count) => {
     const [named, aliased] = [wraps(count), wraps(count, ALIAS)];
     const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
     expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));

@@ -24,7 +24,7 @@ it('Pace delays each call of spend until the rate limit covers the earlier calls
   expect(waits()).toHaveLength(2);
 });
 
-it('Pace does not wait longer because its clock has stepped back', async () => {
+it('Pace waits no longer than usual after its clock has stepped back', async () => {
   const clock = new HandClock();
   const pace = new Pace(10, clock.now);
   await pace.spend(5);

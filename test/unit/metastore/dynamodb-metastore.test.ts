@@ -171,6 +171,10 @@ it.for([
 it.for([
   ['tableName is neither the name nor the ARN of a DynamoDB table', { tableName: 'ab' }],
   ['tableName is neither the name nor the ARN of a DynamoDB table', { tableName: 'Keys\n' }],
+  [
+    'tableName is in another region',
+    { tableName: 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey', region: 'us-east-1' },
+  ],
   ['region is not the name of an AWS region', { region: '' }],
   ['region is not the name of an AWS region', { region: 'us west' }],
   ['endpoint is not a URL', { endpoint: '127.0.0.1:8000' }],

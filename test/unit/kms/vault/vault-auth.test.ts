@@ -117,7 +117,7 @@ describe('the login', () => {
     ['KmsUnavailable', 'StsUnavailable', 'error making request: Post "https://sts.amazonaws.com/": EOF'],
     ['KmsMisconfigured', 'LoginRefused', stsError('AccessDenied')],
     ['KmsMisconfigured', 'LoginRefused', 'received error code 400 from STS: '],
-  ])('by AWS fails with %s (%s) if Vault reports: %s', async ([code, name, text]) => {
+  ])('with AWS credentials fails with %s (%s) if Vault reports: %s', async ([code, name, text]) => {
     cluster.loginRefusal = `error making upstream request: ${text}`;
     const error = await errorOf(wrap(open({ method: 'aws', role: 'orders', credentials: IDENTITY })));
     expect(error).toMatchObject({ code, message: expect.stringContaining(`(${name})`) as string });
