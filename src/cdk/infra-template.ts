@@ -37,18 +37,14 @@ export class InfraTemplate {
     const template = new CfnInclude(this.#stack, 'Template', { templateFile: join(INFRA, file) });
     this.#include = template;
     for (const { option, parameter, value } of set) {
-      const { allowedPattern = '.*', constraintDescription, type, minValue = 0 } = template.getParameter(parameter);
-      if (
-        typeof value === 'number' &&
-        !(Token.isUnresolved(value) || (Number.isSafeInteger(value) && value >= minValue))
-      )
-        throw new TypeError(`${option} must be a whole number of at least ${minValue}.`);
+      const { allowedPattern = '.*', constraintDescription, type } = template.getParameter(parameter);
       const pattern = new RegExp(`^(?:${allowedPattern})$`, 's');
       const allows = (item: string): boolean => Token.isUnresolved(item) || pattern.test(item);
       const text = String(value);
       if (!Token.isUnresolved(text) && text.length > MAX_PARAMETER)
         throw new TypeError(`${option} must have at most ${MAX_PARAMETER} characters together, including commas.`);
-      if ((type === 'CommaDelimitedList' ? text.split(',') : [text]).every(allows)) continue;
+      const items = type === 'CommaDelimitedList' ? text.split(',') : [text];
+      if (Token.isUnresolved(value) || items.every(allows)) continue;
       throw new TypeError(`${option} must match ${constraintDescription ?? allowedPattern}.`);
     }
   }

@@ -5,6 +5,7 @@ import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/conte
 import type { FieldNames } from '../maintenance/reencryption/rows.ts';
 import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
 import { isRegionName } from '../records/ids.ts';
+import { sqlTableName } from '../rows/postgres-table-name.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
 import type { CliDependencies } from './dependencies.ts';
 import {
@@ -136,7 +137,7 @@ function rowsOf(
 ): RowsOptions {
   const { partition, partitionField, context, contextFrom, field } = options;
   const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
-  const [kind, name] = /^(dynamodb|postgres):(.+)$/.exec(source)?.slice(1) ?? [];
+  const [kind, name] = /^(dynamodb|postgres):(.+)$/s.exec(source)?.slice(1) ?? [];
   // If a command ignored --output, it would change a table in place that its operator wanted to keep.
   if (name !== undefined) refuse(options, ['output', 'id'], 'a file');
   if (kind !== 'dynamodb') refuse(options, OF_DYNAMODB, 'a table in DynamoDB');
@@ -148,6 +149,8 @@ function rowsOf(
   if (field === undefined) throw invalid('a table needs --field');
   if (kind === 'postgres') {
     if (url === undefined) throw invalidConfiguration(['set DATABASE_URL to the database with the rows']);
+    // Refuse an invalid name here, before the run writes a file.
+    sqlTableName(name);
     return { kind, url, table: name, fields: field, ...names };
   }
   const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;

@@ -13,10 +13,11 @@ import {
   type RowSource,
 } from '../maintenance/reencryption/rows.ts';
 import { faultName, isSqlState } from '../metastore/sql/sql-faults.ts';
+import { quoted, sqlTableName } from './postgres-table-name.ts';
 
 /** The options of {@link PostgresRows}. */
 export interface PostgresRowsOptions extends FieldNames {
-  /** The table, or `schema.table`. */
+  /** The table, or `schema.table`, as in SQL. A name without double quotes is folded to lower case. */
   readonly table: string;
 }
 
@@ -52,11 +53,14 @@ export class PostgresRows implements RowSource<TableRow> {
   #key: readonly string[] = [];
   #after: readonly string[] | undefined;
 
-  /** @param pool its queries must have a time limit */
+  /**
+   * @param pool its queries must have a time limit
+   * @throws KeyfoldError `InvalidRequest` if the name of the table is invalid
+   */
   constructor(options: PostgresRowsOptions, pool: RowsPool) {
     this.#options = options;
     this.#pool = pool;
-    this.#table = options.table.split('.').map(quoted).join('.');
+    this.#table = sqlTableName(options.table);
   }
 
   async *pages(from: Position | undefined): AsyncGenerator<readonly TableRow[]> {
@@ -99,11 +103,14 @@ export class PostgresRows implements RowSource<TableRow> {
     const columns = await this.#send(
       'WITH RECURSIVE types (name, type) AS (' +
         'SELECT attname, atttypid FROM pg_attribute WHERE ' +
-        'attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ' +
+        'attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ' +
         "UNION ALL SELECT name, typbasetype FROM types JOIN pg_type ON oid = type WHERE typtype = 'd') " +
         "SELECT name, format_type(type, NULL) FROM types JOIN pg_type ON oid = type WHERE typtype <> 'd'",
       [this.#table],
     );
+    const { table, fields } = this.#options;
+    if (columns.rows.length === 0)
+      throw invalid(`There is no table ${table}. Without double quotes, its name is folded to lower case.`);
     this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
     const key = await this.#send(
       'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) ' +
@@ -111,7 +118,6 @@ export class PostgresRows implements RowSource<TableRow> {
       [this.#table],
     );
     this.#key = key.rows.map(([name]) => name ?? '');
-    const { table, fields } = this.#options;
     if (this.#key.length === 0) throw invalid(`The table ${table} has no primary key.`);
     const absent = [...fields, ...namingFields(this.#options)].find((name) => !this.#types.has(name));
     if (absent !== undefined) throw invalid(`The table ${table} has no column ${absent}.`);
@@ -213,10 +219,6 @@ export class PostgresRows implements RowSource<TableRow> {
       throw new SourceFault(`The table ${this.#options.table} fails: ${name}`, mayPass);
     }
   }
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
 
 function invalid(message: string): KeyfoldError {

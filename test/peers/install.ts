@@ -2,8 +2,8 @@
  * Installs each peer into `.peers/` once. A stamp file, which contains the requirements, marks a finished installation.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { installBrowser } from './browser.ts';
 import { installGenerators } from './generators.ts';
@@ -121,14 +121,42 @@ async function installJars(peer: string, pom = join(import.meta.dirname, `${peer
   });
 }
 
-/** Downloads the Debian packages of a list and unpacks them, without installing them into the system. */
-async function installDebian(peer: string, list: string): Promise<void> {
+/**
+ * Downloads the Debian packages of a list and unpacks them, without installing them into the system.
+ * @param release the release of Debian, if it is not the system's. The packages then come from the system's own mirror.
+ */
+export async function installDebian(peer: string, list: string, release?: string): Promise<void> {
   const packages = join(import.meta.dirname, list);
   await installOnce(peer, packages, async (folder) => {
     const names = (await readFile(packages, 'utf8')).trim().split('\n');
-    await run('apt-get', ['download', ...names], { cwd: folder });
+    const lists = join(folder, 'apt');
+    const options = release === undefined ? [] : await optionsFor(release, lists);
+    if (release !== undefined) await run('apt-get', [...options, 'update']);
+    await run('apt-get', [...options, 'download', ...names], { cwd: folder });
     const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
     for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
-    await Promise.all(files.map((file) => rm(join(folder, file))));
+    await Promise.all(
+      [...files.map((file) => join(folder, file)), lists].map((file) => rm(file, { recursive: true, force: true })),
+    );
   });
+}
+
+/** Options with which apt-get reads another release's packages from the system's mirror, into a folder of its own. */
+async function optionsFor(release: string, folder: string): Promise<string[]> {
+  const parts = join(folder, 'parts');
+  await mkdir(join(folder, 'lists', 'partial'), { recursive: true });
+  await mkdir(join(folder, 'cache', 'archives', 'partial'), { recursive: true });
+  await mkdir(parts);
+  for (const file of ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list']) {
+    const text = await readFile(file, 'utf8').catch(() => '');
+    await writeFile(join(parts, basename(file)), text.replaceAll('bookworm', release));
+  }
+  const settings = {
+    'Dir::Etc::sourcelist': '/dev/null',
+    'Dir::Etc::sourceparts': parts,
+    'Dir::State::lists': join(folder, 'lists'),
+    'Dir::State::status': '/dev/null',
+    'Dir::Cache': join(folder, 'cache'),
+  };
+  return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }

@@ -1,6 +1,7 @@
 /** Reads and writes rows on a real PostgreSQL server. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openTable, postgresRowsContract } from '../support/contract/postgres-rows-contract.ts';
+import { reencryptPostgresContract } from '../support/contract/reencrypt-postgres-contract.ts';
 import { databaseAt } from '../support/sql-database.ts';
 import { startPostgres, type DatabaseServer } from './databases.ts';
 
@@ -12,6 +13,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 postgresRowsContract(() => server.port);
+reencryptPostgresContract(() => databaseAt('PostgreSQL', server.port));
 
 it('a run continues if the server stops and restarts between two pages', async () => {
   const source = await openTable('id INT PRIMARY KEY, card TEXT');

@@ -82,12 +82,15 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
 
-    it('leaves a row alone if the case of one letter has changed since it was read, whatever the collation', async () => {
+    it('writes a row unless one letter has changed its case, whatever the collation and the style of dates', async () => {
       if (isPostgres) {
         await database.run(
           "CREATE COLLATION IF NOT EXISTS caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
         );
-        await database.createTable({ keyRecord: 'TEXT COLLATE caseless' });
+        await database.createTable({ created: 'TIMESTAMPTZ', keyRecord: 'TEXT COLLATE caseless' });
+        // In this style, a date ends with IST, which PostgreSQL reads as the time of Israel.
+        await database.setTimeZone('Asia/Kolkata');
+        await database.run("ALTER DATABASE postgres SET datestyle = 'SQL, DMY'");
       }
       const url = `${isPostgres ? 'postgres' : 'mysql'}://keyfold@127.0.0.1:${database.port}/${isPostgres ? 'postgres' : 'test'}`;
       const { table, close } = await openDatabase(url, 'DATABASE_URL');
@@ -100,6 +103,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await table.replace('_SK_case', row, '{}', deadline)).toBe(true);
       expect(await table.remove('_SK_case', { ...row, text: '{}' }, deadline)).toBe(true);
       await close();
+      if (isPostgres) await database.run('ALTER DATABASE postgres RESET ALL');
     });
 
     it('opens new connections without an error after the server restarts', async () => {

@@ -45,7 +45,8 @@ const SELECT_ALL = `SELECT ${COLUMNS}, id::text FROM encryption_key`;
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
 const INSERT =
   'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
-const UNCHANGED = `${OF_ID} AND created = $2 AND ${TEXT} COLLATE "C" IS NOT DISTINCT FROM $3`;
+/** Compares the date as text, because in some styles PostgreSQL reads a date that it has written as another time. */
+const UNCHANGED = `${OF_ID} AND created::text = $2 AND ${TEXT} COLLATE "C" IS NOT DISTINCT FROM $3`;
 const REPLACE = `UPDATE encryption_key SET key_record = $4 WHERE ${UNCHANGED}`;
 const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
 

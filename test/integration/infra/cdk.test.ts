@@ -100,9 +100,9 @@ describe('SymmetricKey', () => {
     ['props.policyRegions must match', { ...KEY, policyRegions: ['Oregon'] }],
     ["props.standing must be 'next' or 'current' or 'retired' or 'none'", { ...KEY, standing: 'former' }],
     ['props has no option alias', { ...KEY, alias: 'secret' }],
-    ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: 0 }],
-    ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: 1.5 }],
-    ['props.keyNumber must be a whole number of at least 1', { ...KEY, keyNumber: Number.NaN }],
+    ['props.keyNumber must match a whole number of at least 1', { ...KEY, keyNumber: 0 }],
+    ['props.keyNumber must match a whole number of at least 1', { ...KEY, keyNumber: 1.5 }],
+    ['props.keyNumber must match a whole number of at least 1', { ...KEY, keyNumber: Number.NaN }],
     ['props.alarmEmail must match', { ...KEY, alarmEmail: 'security' }],
     ['props.alarmTopicArn must match', { ...KEY, alarmTopicArn: 'arn:aws:sqs:us-west-2:111122223333:security' }],
     [

@@ -1,6 +1,7 @@
 /** Tests everything that Keyfold does in PostgreSQL, on PGlite. test/peers tests it on a real server. */
 import { afterAll, beforeAll, describe } from 'vitest';
 import { postgresRowsContract } from '../../support/contract/postgres-rows-contract.ts';
+import { reencryptPostgresContract } from '../../support/contract/reencrypt-postgres-contract.ts';
 import { sqlErasureContract } from '../../support/contract/sql-erasure-contract.ts';
 import { sqlMetastoreContract } from '../../support/contract/sql-metastore-contract.ts';
 import { sqlOperatorContract } from '../../support/contract/sql-operator-contract.ts';
@@ -30,4 +31,7 @@ describe('erasures', () => {
 });
 describe('rows', () => {
   postgresRowsContract(() => server.port);
+});
+describe('keyfold reencrypt', () => {
+  reencryptPostgresContract(() => database);
 });

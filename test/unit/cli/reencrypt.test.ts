@@ -536,6 +536,14 @@ it.for([
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });
 
+it('keyfold reencrypt refuses a name that PostgreSQL would refuse, before it writes a file', async () => {
+  const options = ['--verb', 'open', '--field', 'a', '--quarantine', at('never-made')];
+  const settings = { ...world.settings, DATABASE_URL: 'postgres://127.0.0.1:9/shop' };
+  const { code, stderr } = await world.operator.keyfold(['reencrypt', 'postgres:a.b.c', ...options], settings);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('it must be table or schema.table')]);
+  expect(existsSync(at('never-made'))).toBe(false);
+});
+
 it.for(['dynamodb:Orders', 'postgres:orders'])(
   'keyfold reencrypt refuses the options of a file for %s, because it changes the table in place',
   async (source) => {

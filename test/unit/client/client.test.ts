@@ -15,7 +15,10 @@ beforeAll(async () => {
   api = await startLocalApi();
 });
 afterAll(() => api.stop());
-afterEach(() => void vi.unstubAllEnvs());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  api.kms.clearFaults();
+});
 
 function overLambda(retry: Partial<RetryPolicy> = {}, names: string | typeof functions = functions): KeyfoldClient {
   const client = new LambdaClient({ endpoint: api.url, maxAttempts: 1 });
@@ -43,8 +46,8 @@ it.for([
     const record = await tenant.encrypt(HELLO);
     await api.recycle();
     api.kms.setFault('us-west-2', { kind: 'down' });
-    // A second attempt is needed if the server closes an idle connection while the first request is on its way.
-    const impatient = open({ ...times, maxAttempts: 2 }).partition(tenant.partition);
+    // Further attempts are needed if the server closes idle connections while requests are on their way.
+    const impatient = open({ ...times, maxAttempts: 5 }).partition(tenant.partition);
     expect(await failureOf(impatient.decrypt(record))).toMatchObject({ code: 'KmsUnavailable', retryable: true });
     const opening = tenant.decrypt(record);
     setTimeout(() => api.kms.clearFaults(), 300);
