@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import { operatorAdapters } from '../container.ts';
-import type { Colour } from './dependencies.ts';
+import { EXIT, type Colour } from './dependencies.ts';
 import { runCli } from './program.ts';
 
 /**
@@ -41,10 +41,38 @@ function coloured(text: string, colour: Colour): string {
   return styleText(colour, text, { stream: process.stdout });
 }
 
-// Ignore a closed pipe (`| head -1`), so that the command finishes its work.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+/** The signal that has interrupted a command. */
+let interruption: NodeJS.Signals | undefined;
 
-process.exitCode = await runCli(process.argv.slice(2), {
+function onInterrupt(stop: (signal: string) => void): () => void {
+  const listener = (signal: NodeJS.Signals): void => {
+    interruption = signal;
+    // A second signal ends the process at once.
+    release();
+    stop(signal);
+  };
+  const release = (): void => SIGNALS.forEach((signal) => void process.off(signal, listener));
+  for (const signal of SIGNALS) process.on(signal, listener);
+  return release;
+}
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+let isLost = false;
+for (const [name, stream] of [
+  ['output', process.stdout],
+  ['error', process.stderr],
+] as const) {
+  stream.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
+    // Ignore a closed pipe (`| head -1`), so that the command finishes its work. If output is lost for another reason,
+    // such as a full disk, the exit code must tell a script.
+    if (code === 'EPIPE' || isLost) return;
+    isLost = true;
+    process.exitCode ||= EXIT.failed;
+    process.stderr.write(`keyfold: standard ${name} cannot be written: ${code}\n`);
+  });
+}
+
+const exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   stdin: process.stdin,
   terminal: {
@@ -55,6 +83,11 @@ process.exitCode = await runCli(process.argv.slice(2), {
   },
   caller: { user: userName(), host: hostname() },
   now: Date.now,
+  onInterrupt,
   ...operatorAdapters,
   version: packageJson.version,
 });
+
+process.exitCode = exitCode || process.exitCode;
+// End as any program does that a signal has ended, so that a shell stops its script.
+if (interruption !== undefined) process.kill(process.pid, interruption);

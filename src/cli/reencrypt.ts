@@ -68,9 +68,11 @@ export async function reencrypt(
   const verbs = new Verbs(request, { keyfold, naming, ciphertexts, now }, startedAtMs);
   for (const file of [quarantineFile, reportFile]) if (file !== undefined) await prepareFile(file);
   const progress = progressOf('rows', dependencies);
-  const save = async (checkpoint: Checkpoint): Promise<void> => {
-    if (checkpointFile !== undefined) await writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
-  };
+  const save =
+    checkpointFile === undefined
+      ? undefined
+      : (checkpoint: Checkpoint) => writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
+  const interruption = new AbortController();
   const source = await dependencies.openRows(request.rows);
   const reencryption = new Reencryption({
     source,
@@ -81,13 +83,20 @@ export async function reencrypt(
     dryRun,
     rate,
     now,
+    signal: interruption.signal,
   });
   await record('attempting', saved?.counts);
-  const { counts } = await reencryption.run(saved).catch(async (error: unknown) => {
-    await record('failed', reencryption.counts());
-    throw error;
-  });
-  progress.end();
+  const release = dependencies.onInterrupt?.((signal) => interruption.abort(new Error(`${signal} ended the run.`)));
+  const { counts } = await reencryption
+    .run(saved)
+    .catch(async (error: unknown) => {
+      await record('failed', reencryption.counts());
+      throw error;
+    })
+    .finally(() => {
+      progress.end();
+      release?.();
+    });
   await record(dryRun ? 'would-write' : 'done', counts);
   const { service, product } = config.names;
   const startedAt = new Date(startedAtMs).toISOString();

@@ -132,6 +132,7 @@ export async function trial(
   const seconds = Math.round((Date.now() - startedMs) / 1000);
   const versions = await writer.stop();
   await checkEnd(store, keyTable, { poison, versions, oldest });
+  expect(quarantines).not.toEqual([]);
   for (const lines of quarantines) {
     const ids = lines.map((row) => (JSON.parse(row) as { id: string }).id);
     expect([...new Set(ids)].toSorted()).toEqual([...poison.keys()].toSorted());

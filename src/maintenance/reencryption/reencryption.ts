@@ -29,14 +29,19 @@ export interface ReencryptionOptions {
    * process is killed.
    */
   readonly quarantine: (row: QuarantinedRow) => Promise<void>;
-  /** Called about every two seconds, and when the run stops at its time limit. */
-  readonly save: (checkpoint: Checkpoint) => Promise<void>;
+  /**
+   * Called about every two seconds, and when the run stops at its time limit. Undefined if no run will continue from a
+   * checkpoint.
+   */
+  readonly save: ((checkpoint: Checkpoint) => Promise<void>) | undefined;
   /** Called with the number of finished rows. */
   readonly advanced?: (rows: number) => void;
   /** Whether the run writes nothing. */
   readonly dryRun?: boolean;
   /** The highest number of rows per second. Undefined for no limit. */
   readonly rate?: number | undefined;
+  /** If it is aborted, the run finishes the rows in progress and throws the reason. */
+  readonly signal?: AbortSignal;
   readonly now: Clock;
 }
 
@@ -81,8 +86,9 @@ export class Reencryption {
       // Use the absolute value, because a clock may be set back.
       const isOver = nowMs >= endsAtMs();
       if (!isOver && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
+      if (save === undefined && !isOver) continue;
       const position = await source.position();
-      await save({ position, counts: tally.counts() });
+      await save?.({ position, counts: tally.counts() });
       savedMs = nowMs;
       if (isOver) return { counts: tally.counts(), position };
     }
@@ -101,6 +107,7 @@ export class Reencryption {
       for (const row of remaining) {
         if (hasFailed) return;
         await this.#pace?.spend(1);
+        this.#options.signal?.throwIfAborted();
         await this.#row(row, tally);
         this.#options.advanced?.(1);
       }

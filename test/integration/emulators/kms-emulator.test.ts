@@ -104,6 +104,21 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(stranger.send(new EnableKeyRotationCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
   });
 
+  it('a key is rotated every 365 days, or at the period that EnableKeyRotation sets', async () => {
+    const KeyId = keyArn;
+    const enable = (RotationPeriodInDays?: number) =>
+      kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays }));
+    const period = async () => (await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).RotationPeriodInDays;
+    expect(await period()).toBe(365);
+    for (const days of [90, 2560]) {
+      await enable(days);
+      await enable();
+      expect(await period()).toBe(days);
+    }
+    for (const days of [89, 2561]) expect(await nameOf(enable(days))).toBe('ValidationException');
+    expect(await period()).toBe(2560);
+  });
+
   it('CreateKey refuses a request that has both KeySpec and its old name CustomerMasterKeySpec', async () => {
     const kind = { KeySpec: 'SYMMETRIC_DEFAULT', CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT' } as const;
     expect(await nameOf(kms.send(new CreateKeyCommand(kind)))).toBe('ValidationException');

@@ -519,6 +519,17 @@ it('the SQS emulator reports the errors that are common to AWS services as AWS d
   expect(await faultOf('constructor', '{}')).toMatchObject(common('UnknownOperationException'));
 });
 
+it('the SQS emulator refuses a request above 8 MiB, and closes the connection', async () => {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const sent = request(sqs.endpoint, { method: 'POST' }, resolve);
+  sent.once('error', reject);
+  // The request does not end, so that the emulator must respond before the end.
+  sent.write(Buffer.alloc(8 * 1024 * 1024 + 1));
+  const answer = (await promise).resume();
+  expect([answer.statusCode, answer.headers.connection]).toEqual([400, 'close']);
+  sent.destroy();
+});
+
 it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'])(
   'the SQS emulator responds to a request for %s',
   async (path) => {

@@ -1,11 +1,13 @@
 /** Tests the deployment scripts with fakes in place of the AWS CLI and osls. */
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
 import { environmentOf } from '../../../deploy/app.ts';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
-import { packageFolder } from '../../../deploy/package.ts';
+import { describePackage, packageFolder } from '../../../deploy/package.ts';
 import { VPC } from './package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 import { templateOf } from './template.ts';
@@ -1383,5 +1385,19 @@ describe('a deploy script', () => {
     expect(JSON.parse(environmentOf(deployment, region)['KEYFOLD_KMS_KEYS'] ?? '')).toEqual({
       [region]: `arn:${name}:kms:${region}:111122223333:alias/keyfold`,
     });
+  });
+});
+
+it('a package names its account and region, and the parameters of the roles in that region', async () => {
+  const example = yamlParse(await readFile(EXAMPLE, 'utf8')) as object;
+  const deployment = v.parse(deploymentSchema, { ...example, regions: ['us-east-1'] });
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-described-'));
+  await describePackage(deployment, 'us-east-1', folder);
+  const described = JSON.parse(await readFile(join(folder, 'stacks.json'), 'utf8')) as unknown;
+  await rm(folder, { recursive: true });
+  expect(described).toMatchObject({
+    account: '111122223333',
+    region: 'us-east-1',
+    roles: { FunctionPrefix: 'keyfold', KeyName: 'keyfold', KeyRegions: 'us-east-1', TableName: 'EncryptionKey' },
   });
 });

@@ -171,7 +171,9 @@ const ADAPTERS =
 
 function filesOf(folder: string): string[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
-  return entries.filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => join(e.parentPath, e.name));
+  const files = entries.filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => join(e.parentPath, e.name));
+  expect(files).not.toEqual([]);
+  return files;
 }
 
 /** The imports of a file: `envelope` for a file in that folder, or the name of a package. */

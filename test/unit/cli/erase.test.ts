@@ -146,6 +146,7 @@ describe('keyfold partitions erase', () => {
 
   it('shows its plan and changes nothing in a dry run', async () => {
     const before = await rows();
+    expect(before).toHaveLength(2);
     const { code, stdout, stderr } = await erase([...BEGIN, '--dry-run']);
     expect(code).toBe(0);
     expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });

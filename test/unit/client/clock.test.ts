@@ -1,6 +1,7 @@
 /** Tests requests that AWS rejects because the caller's clock is wrong or the credentials have expired. */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { clockRefusal } from '../../../src/client/errors.ts';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
@@ -98,6 +99,13 @@ describe('a client with a wrong clock', () => {
       expect(error.message).toMatch(said);
       await stub.stop();
     }
+  });
+
+  it.for([
+    [7_200_400, '7200 s behind'],
+    [-1600, '2 s ahead'],
+  ] as const)('rounds a difference of %d ms to "%s"', ([offsetMs, said]) => {
+    expect(clockRefusal('Lambda', 403, offsetMs, {}).message).toContain(`This machine's clock is ${said}.`);
   });
 
   it('names the clock in errors for status 401 and 403, but not for 500', async () => {

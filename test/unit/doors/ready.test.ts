@@ -23,6 +23,7 @@ describe('GET /v1/ready', () => {
     const { status, body } = await openDoor({ world })(sampleEvent(sample));
     expect([status, body]).toEqual([200, { ready: true }]);
     expect(world.log.take()).toEqual(READY);
+    expect(world.kms.plaintexts).not.toEqual([]);
     for (const bytes of world.kms.plaintexts) expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
   });
 

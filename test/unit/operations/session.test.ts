@@ -117,6 +117,7 @@ describe('the batch methods of a session', () => {
     ['session must be a Session', () => encryptBatch({} as never, PAYLOADS)],
     ['plaintexts must be an array', () => encryptBatch(session, 'x' as never)],
     ['plaintexts[1] must be a Uint8Array', () => encryptBatch(session, [Buffer.alloc(1), 'x' as never])],
+    ['options must be an object', () => encryptBatch(session, [], null as never)],
     ['options.shareDataRowKey must be a boolean', () => encryptBatch(session, [], { shareDataRowKey: 1 as never })],
     ['limits has no option share', () => encryptBatch(session, [], { share: true } as never)],
     ['records[0].key must be an object', () => decryptBatch(session, [{ data: Buffer.alloc(1) } as never])],

@@ -11,10 +11,10 @@ afterEach(() => stub?.stop());
 const refusal = (name: string, status = 400): StubAnswer => ({ status, body: JSON.stringify({ __type: name }) });
 
 /** The rows of a table at the stub server. */
-function openRows(endpoint: string, writeUnits?: number): DynamoDbRows {
+function openRows(endpoint: string, writeUnits?: number, segment = { index: 0, of: 1 }): DynamoDbRows {
   const table = { tableName: 'Orders', region: 'us-west-2', endpoint };
   const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-  const options = { ...names, table, fields: ['r'], segment: { index: 0, of: 1 }, readUnits: undefined };
+  const options = { ...names, table, fields: ['r'], segment, readUnits: undefined };
   return new DynamoDbRows({ ...options, writeUnits }, Date.now);
 }
 
@@ -44,7 +44,13 @@ it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
   async (name) => {
     stub = await startStub(refusal(name));
     const write = openRows(stub.url).replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
-    expect(await errorOf(write)).toMatchObject({ name: 'KeyfoldError', code: 'PayloadTooLarge', retryable: false });
+    expect(await errorOf(write)).toMatchObject({
+      name: 'KeyfoldError',
+      code: 'PayloadTooLarge',
+      retryable: false,
+      message:
+        'DynamoDB refuses the changed item. It may be larger than 400 KB, or its item collection larger than 10 GB.',
+    });
   },
 );
 
@@ -89,6 +95,26 @@ it('DynamoDbRows continues after a key of any type, from a position in JSON', as
     ExclusiveStartKey: last,
     ConsistentRead: true,
     Limit: 1000,
+  });
+});
+
+it.for<[{ readonly index: number; readonly of: number }, object]>([
+  [{ index: 0, of: 1 }, {}],
+  [
+    { index: 1, of: 2 },
+    { Segment: 1, TotalSegments: 2 },
+  ],
+])('DynamoDbRows scans the segment %j with %j, and reads only the fields and the key', async ([segment, members]) => {
+  stub = await startStub(success({ Table: { KeySchema: [{ AttributeName: 'id' }] } }), success({ Items: [] }));
+  await openRows(stub.url, undefined, segment).pages(undefined).next();
+  expect(JSON.parse(stub.requests[1]?.body ?? '')).toEqual({
+    TableName: 'Orders',
+    ConsistentRead: true,
+    ProjectionExpression: '#f0, #f1',
+    ExpressionAttributeNames: { '#f0': 'id', '#f1': 'r' },
+    Limit: 1000,
+    ReturnConsumedCapacity: 'TOTAL',
+    ...members,
   });
 });
 
