@@ -1,11 +1,7 @@
 import { errorMonitor } from 'node:events';
 import type { Agent, ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
-
-/** While an agent has connections, a timer records at this interval that the process is running. */
-const TICK_MS = 25;
-/** The process was frozen if it used no CPU time for this long. */
-const FREEZE_MS = 100;
+import { FreezeDetector, TICK_MS } from './freeze-detector.ts';
 
 /** The error for a connection that delivered no response after a freeze. The server is not at fault. */
 export class FrozenConnection extends Error {
@@ -76,7 +72,7 @@ class FreezeGuard {
   readonly #agent: Agent;
   readonly #answerWithinMs: number;
   #timer: NodeJS.Timeout | undefined;
-  #lastSeen = seenNow();
+  readonly #detector = new FreezeDetector();
   /** Connections that were in use during a freeze. They are closed when they become idle. */
   readonly #stale = new WeakSet<Socket>();
   readonly #suspects = new Map<Socket, Suspect>();
@@ -111,14 +107,9 @@ class FreezeGuard {
     this.#timer = undefined;
   }
 
-  /**
-   * Records that the process is running. If it has been frozen since the last record, closes idle connections and marks
-   * all others.
-   */
+  /** If the process has been frozen since the last check, closes idle connections and marks all others. */
   #checkForFreeze(): void {
-    const before = this.#lastSeen;
-    this.#lastSeen = seenNow();
-    if (idleMsBetween(before, this.#lastSeen) < FREEZE_MS) return;
+    if (!this.#detector.wasFrozen()) return;
     this.closeIdle();
     for (const socket of socketsIn(this.#agent.sockets)) {
       this.#stale.add(socket);
@@ -139,27 +130,6 @@ class FreezeGuard {
       }
     }
   }
-}
-
-/** What the clocks showed at a moment when the process was running. */
-interface Seen {
-  /** This clock advances while the process is stopped, but not while the machine is suspended. */
-  readonly monotonicMs: number;
-  /** This clock advances while the machine is suspended, but an operator or NTP may set it back. */
-  readonly wallMs: number;
-  /** The CPU time of this thread. In older versions of Node, the CPU time of the whole process. */
-  readonly workedMs: number;
-}
-
-function seenNow(): Seen {
-  // Older versions of Node measure only the CPU time of the whole process.
-  const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage();
-  return { monotonicMs: performance.now(), wallMs: Date.now(), workedMs: (user + system) / 1000 };
-}
-
-function idleMsBetween(before: Seen, after: Seen): number {
-  const passedMs = Math.max(after.monotonicMs - before.monotonicMs, after.wallMs - before.wallMs);
-  return passedMs - (after.workedMs - before.workedMs);
 }
 
 function socketsIn(byOrigin: Agent['sockets']): Socket[] {

@@ -1,3 +1,4 @@
+import { FreezeDetector, TICK_MS } from '../../connections/freeze-detector.ts';
 import { orAborted, timerFaults, withDeadline, type Deadline } from '../../async/deadline.ts';
 import { invalidConfiguration } from '../../errors.ts';
 import { numberFaults } from '../../input/defaults.ts';
@@ -36,8 +37,8 @@ const MAX_ATTEMPTS = 3;
  */
 const MIN_STOP_TIMEOUT_MS = 3000;
 /**
- * A connection that has been idle for ten seconds is not used again. Lambda may have frozen the process meanwhile, and
- * the network may have dropped the connection. A query on it would then wait for its timeout.
+ * A connection that has been idle for ten seconds is not used again, because the network may have dropped it. A query
+ * on it would then wait for its timeout.
  */
 const MAX_IDLE_MS = 10_000;
 
@@ -48,8 +49,13 @@ export class SqlConnections<Connection> {
   readonly #queryTimeoutMs: number;
   /** For each idle connection: when it became idle, and how many connections had broken by then. */
   readonly #idle = new WeakMap<object, { readonly sinceMs: number; readonly breaks: number }>();
-  /** The number of connections that have broken. Connections that were idle at that time may be dead as well. */
+  /**
+   * How often a connection has broken or the process was frozen. Connections that were idle at that time may be dead.
+   */
   #breaks = 0;
+  readonly #detector = new FreezeDetector();
+  #timer: NodeJS.Timeout | undefined;
+  #lastUsedMs = 0;
 
   /**
    * @param database the name of the database product, for the causes of errors
@@ -103,8 +109,10 @@ export class SqlConnections<Connection> {
 
   /** Waits for a free connection that is probably alive. */
   async #acquire(signal: AbortSignal): Promise<Connection> {
+    this.#watch();
     for (;;) {
       const connection = await this.#next(signal);
+      this.#checkForFreeze();
       const identity = this.#pool.identityOf(connection);
       const idle = this.#idle.get(identity);
       this.#idle.delete(identity);
@@ -113,6 +121,25 @@ export class SqlConnections<Connection> {
       if (idle.breaks === this.#breaks && idleMs >= 0 && idleMs < MAX_IDLE_MS) return connection;
       this.#pool.close(connection);
     }
+  }
+
+  /** Watches for freezes until no connection has been used for {@link MAX_IDLE_MS}. */
+  #watch(): void {
+    this.#lastUsedMs = Date.now();
+    this.#checkForFreeze();
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+  }
+
+  #tick(): void {
+    this.#checkForFreeze();
+    const idleMs = Date.now() - this.#lastUsedMs;
+    if (idleMs >= 0 && idleMs < MAX_IDLE_MS) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #checkForFreeze(): void {
+    if (this.#detector.wasFrozen()) this.#breaks += 1;
   }
 
   /** Waits for a free connection. A connection that arrives after the deadline goes back to the pool. */
@@ -145,6 +172,7 @@ export class SqlConnections<Connection> {
         isReusable = !this.#pool.faultOf(error).isBroken;
         throw error;
       } finally {
+        this.#watch();
         if (isReusable) {
           this.#idle.set(this.#pool.identityOf(connection), { sinceMs: Date.now(), breaks: this.#breaks });
           this.#pool.release(connection);

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Outcomes, Role, Round } from './freeze-worker.ts';
+import type { Outcomes, Round } from './freeze-worker.ts';
 
 /** A child process that a test can freeze, as Lambda freezes a function's process. */
 export class FrozenProcess {
@@ -16,8 +16,11 @@ export class FrozenProcess {
     this.#ended.catch(() => {});
   }
 
-  /** @param worker the path of freeze-worker.ts after `buildWorker` has bundled it */
-  static async start(worker: string, role: Role, settings: Readonly<Record<string, string>>): Promise<FrozenProcess> {
+  /**
+   * @param worker the path of the child's module, such as freeze-worker.ts after `buildWorker` has bundled it
+   * @param role the child's environment variable `ROLE`
+   */
+  static async start(worker: string, role: string, settings: Readonly<Record<string, string>>): Promise<FrozenProcess> {
     const child = fork(worker, {
       env: { ...process.env, ROLE: role, ...settings },
       stdio: ['ignore', 'ignore', 2, 'ipc'],

@@ -263,18 +263,33 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     },
   );
 
-  it('are closed instead of used after ten idle seconds, as after a freeze', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] });
+  it('are closed instead of used after ten idle seconds', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, 8);
-    vi.setSystemTime(Date.now() + 9999);
+    vi.advanceTimersByTime(9999);
     await metastore.loadLatest(RECORD.id, noDeadline());
     expect(pool.made).toHaveLength(8);
-    vi.setSystemTime(Date.now() + 10_000);
+    vi.advanceTimersByTime(10_000);
     for (const one of pool.made) one.isDead = true;
     expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
     expect(pool.made).toHaveLength(9);
     expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(8);
+    vi.advanceTimersByTime(20_000);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.for([1, 8])('are closed instead of used after a short freeze (%i connections)', async (connections) => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const metastore = pool.metastore(kind);
+    await warm(metastore, connections);
+    // A clock that advances while the process does nothing looks like a freeze.
+    vi.setSystemTime(Date.now() + 200);
+    for (const one of pool.made) one.isDead = true;
+    const work = Array.from({ length: connections }, () => metastore.loadLatest(RECORD.id, noDeadline()));
+    expect(await Promise.all(work)).toEqual(Array.from({ length: connections }));
+    expect(pool.made).toHaveLength(2 * connections);
+    expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
   });
 
   it('are closed instead of used if the clock has stepped back', async () => {

@@ -1,0 +1,37 @@
+/** While a process has connections, a timer asks its {@link FreezeDetector} at this interval. */
+export const TICK_MS = 25;
+/** The process was frozen if it used no CPU time for this long. */
+const FREEZE_MS = 100;
+
+/** Notices that the process was frozen, as Lambda does between invocations. */
+export class FreezeDetector {
+  #lastSeen = seenNow();
+
+  /** Whether the process was frozen since the last call. Call it every {@link TICK_MS}: waiting looks like a freeze. */
+  wasFrozen(): boolean {
+    const before = this.#lastSeen;
+    this.#lastSeen = seenNow();
+    return idleMsBetween(before, this.#lastSeen) >= FREEZE_MS;
+  }
+}
+
+/** What the clocks showed at a moment when the process was running. */
+interface Seen {
+  /** This clock advances while the process is stopped, but not while the machine is suspended. */
+  readonly monotonicMs: number;
+  /** This clock advances while the machine is suspended, but an operator or NTP may set it back. */
+  readonly wallMs: number;
+  /** The CPU time of this thread. In older versions of Node, the CPU time of the whole process. */
+  readonly workedMs: number;
+}
+
+function seenNow(): Seen {
+  // Older versions of Node measure only the CPU time of the whole process.
+  const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage();
+  return { monotonicMs: performance.now(), wallMs: Date.now(), workedMs: (user + system) / 1000 };
+}
+
+function idleMsBetween(before: Seen, after: Seen): number {
+  const passedMs = Math.max(after.monotonicMs - before.monotonicMs, after.wallMs - before.wallMs);
+  return passedMs - (after.workedMs - before.workedMs);
+}

@@ -1,0 +1,33 @@
+/** Freezes a process, as Lambda does, while a proxy drops all its connections to a database, as networks do. */
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { allWell } from '../integration/connections/freeze-fixture.ts';
+import { FrozenProcess } from '../integration/connections/frozen-process.ts';
+import { ForgetfulProxy } from '../support/forgetful-proxy.ts';
+import { KINDS } from '../support/sql-database.ts';
+import { startDatabase } from './sql-database.ts';
+
+const WORKER = join(import.meta.dirname, 'sql-freeze-worker.ts');
+
+it.for(KINDS)('a metastore on %s waits for no connection from before a freeze', async (kind) => {
+  const database = await startDatabase(kind);
+  await database.createTable();
+  const proxy = await ForgetfulProxy.start(database.port);
+  const frozen = await FrozenProcess.start(WORKER, kind, { PORT: String(proxy.port) });
+  for (const forgetting of ['reset', 'silence'] as const) {
+    for (const requests of [1, 8, 60]) {
+      expect(await frozen.serve(requests)).toEqual(allWell(requests));
+      const thawed = frozen.freeze(200);
+      proxy.forget(forgetting);
+      const [outcomes] = await Promise.all([frozen.serve(requests), thawed]);
+      expect(outcomes).toEqual(allWell(requests));
+    }
+  }
+  const openedBefore = proxy.opened;
+  for (let i = 0; i < 20; i += 1) expect(await frozen.serve(1)).toEqual(['ok']);
+  // On an overloaded machine the process may seem to have been frozen.
+  expect(proxy.opened - openedBefore).toBeLessThan(7);
+  await frozen.end();
+  await proxy.stop();
+  await database.stop();
+});
