@@ -355,6 +355,29 @@ describe('deploy', () => {
     );
   });
 
+  it('takes a message from the input queue, and sends its result to the output queue', async () => {
+    const ids = await physicalIds('keyfold-app', WEST);
+    const message = { partition: 'tenant-1', document: { name: 'Ada', card: '4111' } };
+    await aws(WEST, 'sqs', 'send-message', [
+      '--queue-url',
+      ids['InputQueue'] ?? '',
+      '--message-body',
+      JSON.stringify(message),
+    ]);
+    const receive = ['--queue-url', ids['OutputQueue'] ?? '', '--wait-time-seconds', '10'];
+    const received = await vi.waitUntil(
+      () => aws<{ Messages: { Body: string }[] } | undefined>(WEST, 'sqs', 'receive-message', receive),
+      { timeout: 120_000 },
+    );
+    const result = JSON.parse(received.Messages[0]?.Body ?? '{}') as { document?: { name: string; card: unknown } };
+    expect(result.document?.name).toBe('Ada');
+    expect(JSON.stringify(result)).not.toContain('4111');
+    const opened = await clientIn(WEST)
+      .partition('tenant-1')
+      .decryptFields({ document: result.document ?? {}, fields: ['$.card'] });
+    expect(opened).toMatchObject({ name: 'Ada', card: '4111' });
+  });
+
   it('has all its alarms', async () => {
     const alarms = await aws<{ MetricAlarms: { AlarmName: string; AlarmActions: string[] }[] }>(
       WEST,
