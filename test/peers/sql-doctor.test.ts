@@ -88,7 +88,9 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
     await database.setTimeZone(kind === 'PostgreSQL' ? 'UTC' : '+00:00');
   });
 
-  it.runIf(kind === 'MariaDB')('reports a session in which Keyfold refuses to write', async () => {
+  if (kind === 'PostgreSQL') return;
+
+  it('reports a session in which Keyfold refuses to write', async () => {
     await database.run("SET GLOBAL sql_mode = ''");
     expect(await found()).toMatchObject([
       { check: 'table writes', state: 'fault', fix: expect.stringMatching(/STRICT_TRANS_TABLES/) as string },
