@@ -38,14 +38,7 @@ export function addEraseCommand(
     )
     .addOption(stepOption('--cancel', 'lifts the marks instead'))
     .addOption(stepOption('--finish', 'deletes the keys for good instead, after the waiting time'))
-    .addOption(
-      stepOption('--status', 'shows the state instead, and which copies still hold the keys').conflicts([
-        'reason',
-        'dryRun',
-        'confirm',
-        'auditFile',
-      ]),
-    )
+    .addOption(stepOption('--status', 'shows the state instead, and which copies still hold the keys'))
     .option('--delete-unmarked', 'with --finish, also deletes the rows that have no mark, without asking')
     .option('--dry-run', 'shows what the command would do, and changes nothing')
     .option('--confirm <partition>', 'the name of the partition again, instead of typing it')

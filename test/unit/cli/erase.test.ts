@@ -137,10 +137,6 @@ describe('keyfold partitions erase', () => {
   it.for([
     ['a waiting time for --finish', ['--finish', '--wait', '36h'], "option '--wait <duration>' cannot be used with"],
     ['a waiting time for --cancel', ['--cancel', '--wait', '36h'], "option '--wait <duration>' cannot be used with"],
-    ['a reason for --status', ['--status', '--reason', 'x'], "option '--status' cannot be used with"],
-    ['a dry run of --status', ['--status', '--dry-run'], "option '--status' cannot be used with"],
-    ['a confirmation for --status', ['--status', '--confirm', 'p'], "option '--status' cannot be used with"],
-    ['an audit file for --status', ['--status', '--audit-file', '/x'], "option '--status' cannot be used with"],
     ['--delete-unmarked for --cancel', ['--cancel', '--delete-unmarked'], '--delete-unmarked goes with --finish'],
     ['--delete-unmarked for a new erasure', [...BEGIN, '--delete-unmarked'], '--delete-unmarked goes with --finish'],
   ] as const)('refuses %s', async ([, options, says]) => {
