@@ -73,7 +73,7 @@ export interface KmsDependencies extends FailoverDependencies {
 }
 
 /** `npm run fleet` tuned the failover policy for this request timeout. */
-const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
+export const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
 const OPTIONS: Types<AwsKmsOptions> = {
   keys: OBJECT,

@@ -1,10 +1,4 @@
-import {
-  DynamoDBClient,
-  GetItemCommand,
-  QueryCommand,
-  UpdateItemCommand,
-  type QueryCommandInput,
-} from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, GetItemCommand, QueryCommand, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
 import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
 import { endpointFaults } from '../input/endpoint.ts';
@@ -119,17 +113,6 @@ export function readRecent(tableName: string, id: string, notAfter: number): Que
     KeyConditionExpression: `${query.KeyConditionExpression} AND Created <= :notAfter`,
     ExpressionAttributeValues: { ...query.ExpressionAttributeValues, ':notAfter': { N: String(notAfter) } },
     Limit: 10,
-  });
-}
-
-/** Marks a key as revoked. The condition fails if the key's row does not exist. */
-export function revocationOf(tableName: string, id: string, created: number): UpdateItemCommand {
-  return new UpdateItemCommand({
-    TableName: tableName,
-    Key: keyOfItem(id, created),
-    UpdateExpression: 'SET KeyRecord.Revoked = :true',
-    ConditionExpression: 'attribute_exists(Id)',
-    ExpressionAttributeValues: { ':true': { BOOL: true } },
   });
 }
 

@@ -2,7 +2,7 @@ import { paginateQuery, paginateScan, UpdateItemCommand } from '@aws-sdk/client-
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import type { KeyMeta } from '../records/ids.ts';
 import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
-import { readLatest, readOne, revocationOf, rowsOf, unlessRefused } from './dynamodb-client.ts';
+import { readLatest, readOne, rowsOf, unlessRefused } from './dynamodb-client.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 import { Replica } from './dynamodb-replica.ts';
@@ -45,8 +45,14 @@ export class DynamoDbKeyTable implements KeyTable {
   }
 
   async revoke({ id, created }: KeyMeta): Promise<'revoked' | 'absent'> {
-    return this.#replica.send((client, tableName) =>
-      unlessRefused(client.send(revocationOf(tableName, id, created)), 'revoked', 'absent'),
+    const change = {
+      Key: keyOfItem(id, created),
+      UpdateExpression: 'SET KeyRecord.Revoked = :true',
+      ConditionExpression: 'attribute_exists(Id)',
+      ExpressionAttributeValues: { ':true': { BOOL: true } },
+    };
+    return this.#replica.send((client, TableName) =>
+      unlessRefused(client.send(new UpdateItemCommand({ TableName, ...change })), 'revoked', 'absent'),
     );
   }
 

@@ -2,10 +2,9 @@ import type { Outcome } from '../../connections/inspected-calls.ts';
 import type { KmsInspector, KmsKeyDescription, QuotaInspector } from '../../maintenance/inspection.ts';
 import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts';
+import { DEFAULT_TIMEOUTS } from '../../kms/aws-kms.ts';
 import { checkKmsQuota } from './quota-health.ts';
 
-/** Keyfold waits this long for a response of KMS. */
-const TIMEOUT_MS = 2000;
 /** Above this latency, a region is close to the timeout. */
 const SLOW_MS = 1000;
 
@@ -56,8 +55,13 @@ function callsOf(inspector: KmsInspector, attempts: Awaited<ReturnType<KmsInspec
   const says = times.map(([name, ms]) => `${name} ${Math.ceil(ms)} ms`).join(', ');
   const longestMs = Math.max(...times.map(([, ms]) => ms));
   if (longestMs < SLOW_MS) return ok(check, says);
-  const finding = longestMs < TIMEOUT_MS ? warn : fault;
-  return finding(check, says, `check the route to KMS in ${region}: Keyfold gives up on a call after 2 s`);
+  const { requestTimeoutMs } = DEFAULT_TIMEOUTS;
+  const finding = longestMs < requestTimeoutMs ? warn : fault;
+  return finding(
+    check,
+    says,
+    `check the route to KMS in ${region}: Keyfold gives up on a call after ${requestTimeoutMs} ms`,
+  );
 }
 
 /** What an operator should do if a KMS key refuses a call. */

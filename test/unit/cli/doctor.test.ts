@@ -75,6 +75,11 @@ function dateAnswers(offsetMs: number): void {
   };
 }
 
+/** Makes DynamoDB refuse the calls whose names begin with a prefix. */
+function failing(prefix: string, name: string, status = 400): void {
+  world.proxy.faultOf = (call) => (call.startsWith(prefix) ? { kind: 'error', name, status } : world.answerOf(call));
+}
+
 describe('keyfold doctor', () => {
   it('finds no fault in a healthy service, and prints one line for each check', async () => {
     const { code, all } = await examine();
@@ -192,7 +197,7 @@ describe('keyfold doctor', () => {
     'a KMS region that answers later than Keyfold waits': {
       plant: () => world.kms.setFault(EAST, { kind: 'latency', ms: 2100, actions: ['Encrypt'] }),
       found: [[`kms ${EAST} calls`, 'fault', 'Encrypt 21']],
-      fix: 'Keyfold gives up on a call after 2 s',
+      fix: 'Keyfold gives up on a call after 2000 ms',
       code: 1,
     },
     'a role that may not call Encrypt': {
@@ -232,12 +237,7 @@ describe('keyfold doctor', () => {
       code: 3,
     },
     'expired credentials': {
-      plant: () => {
-        world.proxy.faultOf = (call) =>
-          call.startsWith('DescribeTable')
-            ? { kind: 'error', name: 'UnrecognizedClientException', status: 400 }
-            : undefined;
-      },
+      plant: () => failing('DescribeTable', 'UnrecognizedClientException'),
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: UnrecognizedClientException'],
         ['system keys', 'skip', 'the table does not answer'],
@@ -246,12 +246,7 @@ describe('keyfold doctor', () => {
       code: 1,
     },
     'a wrong secret access key': {
-      plant: () => {
-        world.proxy.faultOf = (call) =>
-          call.startsWith('DescribeTable')
-            ? { kind: 'error', name: 'InvalidSignatureException', status: 400 }
-            : undefined;
-      },
+      plant: () => failing('DescribeTable', 'InvalidSignatureException'),
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: InvalidSignatureException'],
         ['system keys', 'skip', 'the table does not answer'],
@@ -331,9 +326,7 @@ describe('keyfold doctor', () => {
       code: 1,
     },
     'an endpoint of another service': {
-      plant: () => {
-        world.proxy.faultOf = () => ({ kind: 'error', name: 'UnknownOperationException', status: 400 });
-      },
+      plant: () => failing('', 'UnknownOperationException'),
       found: [
         ['table', 'fault', 'the endpoint does not have dynamodb:DescribeTable'],
         ['system keys', 'skip', 'the table does not answer'],
@@ -342,9 +335,7 @@ describe('keyfold doctor', () => {
       code: 1,
     },
     'an endpoint that redirects': {
-      plant: () => {
-        world.proxy.faultOf = () => ({ kind: 'error', name: 'Unknown', status: 302 });
-      },
+      plant: () => failing('', 'Unknown', 302),
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: Unknown'],
         ['system keys', 'skip', 'the table does not answer'],
@@ -353,23 +344,13 @@ describe('keyfold doctor', () => {
       code: 1,
     },
     'rows that the table is too busy to return': {
-      plant: () => {
-        world.proxy.faultOf = (call) =>
-          call.startsWith('Query')
-            ? { kind: 'error', name: 'ProvisionedThroughputExceededException', status: 400 }
-            : world.answerOf(call);
-      },
+      plant: () => failing('Query', 'ProvisionedThroughputExceededException'),
       found: [['system keys', 'fault', 'ProvisionedThroughputExceededException']],
       fix: 'find the process that uses up the capacity of the table',
       code: 1,
     },
     'rows that the role may not read': {
-      plant: () => {
-        world.proxy.faultOf = (call) =>
-          call.startsWith('Query')
-            ? { kind: 'error', name: 'AccessDeniedException', status: 400 }
-            : world.answerOf(call);
-      },
+      plant: () => failing('Query', 'AccessDeniedException'),
       found: [['system keys', 'fault', 'AccessDeniedException']],
       fix: "allow dynamodb:Query on the service's rows",
       code: 1,
