@@ -1,11 +1,6 @@
-/** PostgreSQL in this process: PGlite (PostgreSQL in WebAssembly) behind a socket for real drivers. */
-import { PGlite } from '@electric-sql/pglite';
+import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-
-/** The codes of the messages that may come before a connection has started. */
-const SSL_REQUEST = 80_877_103;
-const CANCEL_REQUEST = 80_877_102;
+import { join } from 'node:path';
 
 /**
  * A PostgreSQL server on 127.0.0.1 without files. It has one session, which all connections share and which ignores
@@ -13,72 +8,26 @@ const CANCEL_REQUEST = 80_877_102;
  */
 export class PgliteServer {
   readonly port: number;
-  readonly #database: PGlite;
-  readonly #server: Server;
-  readonly #sockets: ReadonlySet<Socket>;
+  readonly #process: ChildProcess;
 
-  private constructor(database: PGlite, server: Server, sockets: ReadonlySet<Socket>) {
-    this.port = (server.address() as AddressInfo).port;
-    this.#database = database;
-    this.#server = server;
-    this.#sockets = sockets;
+  private constructor(child: ChildProcess, port: number) {
+    this.#process = child;
+    this.port = port;
   }
 
+  /**
+   * Starts the server in a process of its own. V8 sometimes aborts the whole process if several threads run code while
+   * one of them compiles or frees the WebAssembly of PostgreSQL (nodejs/node#64500).
+   */
   static async start(): Promise<PgliteServer> {
-    const database = await PGlite.create();
-    const sockets = new Set<Socket>();
-    let turn: Promise<unknown> = Promise.resolve();
-    const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-      socket.on('error', () => {});
-      readMessages(socket, (query) => {
-        turn = turn.then(async () => socket.write(await database.execProtocolRaw(query))).catch(() => socket.destroy());
-      });
-    });
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    return new PgliteServer(database, server, sockets);
+    const child = fork(join(import.meta.dirname, 'pglite-worker.ts'), { execArgv: ['--no-memory-protection-keys'] });
+    const [port] = (await once(child, 'message')) as [number];
+    return new PgliteServer(child, port);
   }
 
   async stop(): Promise<void> {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await this.#database.close();
+    const ended = once(this.#process, 'exit');
+    this.#process.disconnect();
+    await ended;
   }
-}
-
-/**
- * Calls `send` for the start of a connection and for each whole query. A query consists of several messages. They must
- * stay together, because the queries of other connections use the same session.
- */
-function readMessages(socket: Socket, send: (query: Buffer) => void): void {
-  let unread = Buffer.alloc(0);
-  let query: Buffer[] = [];
-  let hasStarted = false;
-  socket.on('data', (data) => {
-    unread = Buffer.concat([unread, data]);
-    for (;;) {
-      // The first messages of a connection have no type. A message's length does not count its type.
-      const lengthAt = hasStarted ? 1 : 0;
-      if (unread.length < lengthAt + 4) return;
-      const length = lengthAt + unread.readInt32BE(lengthAt);
-      if (unread.length < length) return;
-      const message = unread.subarray(0, length);
-      unread = unread.subarray(length);
-      const type = hasStarted ? message.toString('latin1', 0, 1) : startTypeOf(message);
-      if (type === 'SSL') socket.write('N');
-      else if (type === 'cancel' || type === 'X') socket.end();
-      else query.push(message);
-      if (!'start Q S'.split(' ').includes(type)) continue;
-      hasStarted = true;
-      send(Buffer.concat(query));
-      query = [];
-    }
-  });
-}
-
-function startTypeOf(message: Buffer): 'SSL' | 'cancel' | 'start' {
-  const code = message.readInt32BE(4);
-  if (code === SSL_REQUEST) return 'SSL';
-  return code === CANCEL_REQUEST ? 'cancel' : 'start';
 }
