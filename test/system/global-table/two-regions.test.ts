@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { run } from './run.ts';
-import { startEmulators, type Emulators } from './two-regions.ts';
+import { run } from '../../integration/global-table/run.ts';
+import { startEmulators, type Emulators } from '../../integration/global-table/two-regions.ts';
 
 const SEEDS = [1, 2, 13];
 /** Events that must occur in at least one of the runs. Otherwise the runs prove nothing. */
