@@ -1,4 +1,6 @@
-/** A process with PostgreSQL in WebAssembly (PGlite) behind a socket for real drivers. It sends its port to its parent. */
+/**
+ * A process with PostgreSQL in WebAssembly (PGlite) behind a socket, for real drivers. It sends its port to its parent.
+ */
 import { PGlite } from '@electric-sql/pglite';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
