@@ -1,6 +1,6 @@
 /** Runs the deployment scripts with fakes in place of the AWS CLI and osls. The fakes record the calls. */
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -59,39 +59,6 @@ const IDENTITY = {
 
 const PAYLOAD = 'payload';
 
-/**
- * A fake AWS CLI. It starts no process except `sed`, because the tests call it thousands of times. It reads its input
- * to the end, as a prompt would. It records each argument followed by a NUL, and each call followed by another NUL.
- * `lambda invoke` writes its response to the file that its last argument names.
- */
-const STAND_IN = `#!/bin/sh
-if [ "$1" = --version ]; then echo "aws-cli/\${CLI_VERSION:-2.31.0} Python/3.13.7" >&\${CLI_VERSION_TO:-1}; exit; fi
-while read -r line; do :; done
-cd "\${0%/*}"
-printf '%s\\0' "$@" >> calls
-printf '\\0' >> calls
-name="$1 $2"
-if [ "$2" = wait ]; then for word; do case $word in *-complete) name=$word;; esac; done; fi
-previous=
-for word; do
-  if [ "$previous" = --change-set-name ]; then echo "$word" > change-set; fi
-  previous=$word
-done
-times=0
-if [ -f "times/$name" ]; then read -r times < "times/$name"; fi
-times=$((times + 1))
-echo "$times" > "times/$name"
-for one in "$name $times" "$name"; do
-  if [ -f "fails/$one" ]; then cat "fails/$one" >&2; exit 254; fi
-  if [ -f "answers/$one" ]; then
-    if [ -f "payloads/$one" ]; then cat "payloads/$one" > "$previous"; fi
-    set=
-    if [ -f change-set ]; then read -r set < change-set; fi
-    exec sed "s/CHANGE_SET/$set/g" "answers/$one"
-  fi
-done
-`;
-
 /** Every Node process of the script imports this file. In the process of osls, this file records the call and exits. */
 const OSLS_STAND_IN = `
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -118,8 +85,7 @@ if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(
 /** Writes the fakes into a folder. */
 export async function startCli(): Promise<Cli> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-deploy-'));
-  await writeFile(join(folder, 'aws'), STAND_IN);
-  await chmod(join(folder, 'aws'), 0o755);
+  await symlink(join(import.meta.dirname, 'fake-aws.sh'), join(folder, 'aws'));
   const preload = join(folder, 'osls.mjs');
   await writeFile(preload, OSLS_STAND_IN);
 
