@@ -1,5 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type KeyMeta } from '../../../src/index.ts';
+import {
+  KeyfoldError,
+  StaticKms,
+  type DataRowRecord,
+  type EnvelopeKeyRecord,
+  type KeyMeta,
+} from '../../../src/index.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { erasureOf } from '../../support/erasure-tables.ts';
 import { codeOf, DAY_MS, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
@@ -63,6 +69,19 @@ async function answers(given = record): Promise<string[]> {
     open.then(String, () => codeOf(open)),
   ]);
 }
+
+it.for([
+  ['the service has no System Key', 7, true, 'the service has no System Key'],
+  ['KMS opens no System Key', 8, false, 'it does not open under the static master key'],
+] as const)('an erasure writes nothing if %s', async ([, byte, isRemoved, why]) => {
+  const { rows } = world.metastore;
+  for (const [name, { id }] of rows) if (isRemoved && id.startsWith('_SK_')) rows.delete(name);
+  const before = new Map(rows);
+  const erasure = erasureOf(rows, world.clock.now, 'p', new StaticKms(Buffer.alloc(32, byte), {}));
+  const begun = erasure.begin(await erasure.read(), WAIT_SECONDS);
+  await expect(begun).rejects.toMatchObject({ code: 'KmsMisconfigured', cause: { message: why } });
+  expect(rows).toEqual(before);
+});
 
 describe('a marked partition', () => {
   beforeEach(() => begin());
