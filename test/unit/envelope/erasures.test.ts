@@ -109,7 +109,7 @@ describe('a marked partition', () => {
     }
   });
 
-  it('fails with PartitionErased for encrypt even if a key was stored after the tombstone', async () => {
+  it('makes encrypt fail with PartitionErased even if a key was stored after the tombstone', async () => {
     const { parent, encryptedKey } = keyRow();
     world.clock.advance(MINUTE_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as EnvelopeKeyRecord['created'];
