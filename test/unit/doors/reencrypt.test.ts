@@ -173,7 +173,7 @@ it.for([
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
 });
 
-it('reseals a record that is dated far ahead, because it may be older than the run', async () => {
+it('a worker reseals a record that is dated far ahead, because the record may be older than the run', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const dated = (created: number): string =>
