@@ -1,6 +1,6 @@
 /**
- * Checks the templates with cfn-lint, and deploys the stacks of a key and of the VPC endpoints to moto. moto cannot
- * deploy aliases, key tags and Global Tables in one stack.
+ * Checks all templates with cfn-lint. Deploys only the stacks of a key and of the VPC endpoints to moto, because moto
+ * cannot deploy a stack that combines aliases, key tags and Global Tables.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';

@@ -18,7 +18,7 @@ import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
-import type { CliRun } from '../../support/operator.ts';
+import { cellsOf, type CliRun } from '../../support/operator.ts';
 
 const PLAINTEXT = 'CANARY-plaintext';
 
@@ -257,6 +257,38 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     // The first row does not wait, and each of the others waits until 50 ms have passed.
     expect(performance.now() - beganMs).toBeGreaterThan(190);
   });
+
+  it.for([
+    ['written', ['--output', 'out']],
+    ['would be written', ['--dry-run']],
+  ] as const)(
+    'prints the counts of the rows, such as those that are "%s", and the keys',
+    async ([written, options]) => {
+      const record = await seal();
+      const { id, created } = record.key.parent;
+      const later = await rotate();
+      const keys =
+        written === 'written'
+          ? [[id, String(later), '2']]
+          : [
+              [id, String(later), '1'],
+              [id, String(created), '1'],
+            ];
+      const source = await write('rows', [encodeDataRowRecord(record), encodeDataRowRecord(await seal()), '', 'x']);
+      const lines = cellsOf(
+        await reencrypt(source, '--verb', 'rewrap', ...options.map((o) => (o === 'out' ? at(o) : o))),
+      );
+      expect(lines).toEqual([
+        ['rows', '3'],
+        [written, '1'],
+        ['unchanged', '1'],
+        ['in quarantine', `1: see ${at('quarantine')}`],
+        ['skipped', '1'],
+        ['KEY', 'CREATED', 'RECORDS'],
+        ...keys,
+      ]);
+    },
+  );
 
   it('writes nothing in a dry run, but counts the rows to write and the keys of the records', async () => {
     const record = await seal();
@@ -497,6 +529,28 @@ it('the audit line of a failed run has the counts up to the failure', async () =
   const audit = (await linesOf('audit')).map((line) => JSON.parse(line) as { rows: number; outcome: string });
   expect(audit.map(({ outcome }) => outcome)).toEqual(['attempting', 'failed']);
   expect(audit[1]?.rows).toBeGreaterThan(0);
+});
+
+it.for([
+  ['a run that a signal ends', 'SIGTERM', 1],
+  ['a run that completes', undefined, 0],
+] as const)('%s stops listening to signals', async ([, signal, code]) => {
+  const source = await write('rows', [encodeDataRowRecord(await seal())]);
+  let isListening = false;
+  const run = await world.operator.keyfold(
+    ['reencrypt', source, '--verb', 'rewrap', '--quarantine', at('quarantine'), '--output', at('out')],
+    world.settings,
+    {
+      onInterrupt: (stop) => {
+        isListening = true;
+        if (signal !== undefined) stop(signal);
+        return () => (isListening = false);
+      },
+    },
+  );
+  expect([run.code, run.stderr.includes('SIGTERM ended the run.')]).toEqual([code, signal !== undefined]);
+  expect(isListening).toBe(false);
+  expect(existsSync(at('out'))).toBe(signal === undefined);
 });
 
 it('a report that cannot be written stops the run before it changes a row', async () => {

@@ -51,6 +51,9 @@ const HOSTILE = [
   '',
 ];
 
+/** Every character that a partition may have over HTTP. */
+const CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@-';
+
 /** Sends an encrypt request. Returns its status, and whether it touched any key. */
 async function attempt(
   auth: AuthConfig,
@@ -116,6 +119,7 @@ describe('a claim, by default,', () => {
   it.for([
     ['the partition that it names', 'tenant-1', 'tenant-1', SERVED],
     ['the partition of a number, which API Gateway passes as text', '42', '42', SERVED],
+    ['a partition that has every allowed character', CHARACTERS, CHARACTERS, SERVED],
     ['a partition named by an e-mail address', 'ann@example.com', 'ann@example.com', SERVED],
     ['no other partition', 'tenant-1', 'tenant-2', '403'],
     ['no partition with a longer name', 'tenant-1', 'tenant-11', '403'],
@@ -177,6 +181,7 @@ describe('a claim, if the settings allow wildcards,', () => {
   it.for([
     ['partitions that begin with its prefix', 'team-*', 'team-7', SERVED],
     ['the partition equal to its prefix', 'team-*', 'team-', SERVED],
+    ['partitions that begin with a prefix of every allowed character', `${CHARACTERS}*`, `${CHARACTERS}1`, SERVED],
     ['every partition if it is a star', '*', 'tenant-1', SERVED],
     ['no partition that does not begin with its prefix', 'team-*', 'tenant-1', '403'],
     ['no partition that merely contains its prefix', 'eam-*', 'team-7', '403'],
