@@ -158,7 +158,8 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     await database.createTable({ created: 'TIMESTAMPTZ' });
     await database.run(`INSERT INTO encryption_key SELECT '_SK_svc_prod', to_timestamp(60 * i),
       json_build_object('Created', 60 * i, 'Key', 'AAAA') FROM generate_series(1, ${ROWS}) AS i`);
-    const run = await tableImport(kind, '--yes').finally(() => database.run('ALTER DATABASE postgres RESET DateStyle'));
+    const run = await tableImport(kind, '--yes');
+    await database.run('ALTER DATABASE postgres RESET DateStyle');
     expect([run.code, reportOf(run)]).toMatchObject([0, { rows: ROWS, same: ROWS }]);
   });
 
