@@ -590,6 +590,32 @@ it.for([
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });
 
+it('keyfold reencrypt refuses to seal the keys of a key table', async () => {
+  const run = reencrypt('dynamodb:EncryptionKey', '--verb', 'seal', '--partition', 'p', '--field', 'KeyRecord');
+  const says = 'The table EncryptionKey is a key table: its rows hold keys, not records.';
+  expect(await run).toMatchObject({ code: 2, stderr: expect.stringContaining(says) as string });
+  expect(await readFile(at('quarantine'), 'utf8')).toBe('');
+});
+
+it.for([
+  ['region', 'region is not the name of an AWS region'],
+  ['endpoint', 'endpoint is not a URL'],
+] as const)(
+  'keyfold reencrypt refuses an empty %s of the table, as from a shell variable that is not set',
+  async ([name, says]) => {
+    const { code, stderr } = await reencrypt(
+      'dynamodb:Orders',
+      '--verb',
+      'open',
+      '--field',
+      'a',
+      `--source-${name}`,
+      '',
+    );
+    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+  },
+);
+
 it('keyfold reencrypt refuses the malformed PostgreSQL table name a.b.c before it writes a file', async () => {
   const options = ['--verb', 'open', '--field', 'a', '--quarantine', at('never-made')];
   const settings = { ...world.settings, DATABASE_URL: 'postgres://127.0.0.1:9/shop' };
