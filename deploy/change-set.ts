@@ -121,7 +121,8 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
     changeSet,
     '--client-request-token',
     changeSet,
-    // The new key was never used, and the next attempt needs its alias. So CloudFormation must not keep the key.
+    // Without this option, CloudFormation would keep a new key and its alias after a failed creation. The key was never
+    // used, and the next attempt needs the alias.
     '--retain-except-on-create',
   ]);
   await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
