@@ -302,6 +302,13 @@ describe('replacing the KMS key', () => {
     expect(own.outputs).not.toHaveProperty('KeyArn');
   });
 
+  it("reports changes of the stack's own key and of the key that the alias points to", () => {
+    const ARN = ['Key.Arn', SUCCESSOR];
+    expect(patternOf('KeyTouched', keys({ KeyStanding: 'retired', AliasTargetArn: SUCCESSOR }))).toMatchObject({
+      $or: [{ detail: { resources: { ARN } } }, { resources: ARN }],
+    });
+  });
+
   it('is refused if its parameters would leave the alias without a key or with two keys', () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
