@@ -3,6 +3,7 @@ import { cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
 import type { QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
+import { replicaIn } from '../metastore/dynamodb-options.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { fault, ok, skip, warn, type HealthCheck } from './health/check.ts';
 import { faultText } from '../connections/call-fault.ts';
@@ -68,7 +69,7 @@ async function settingsOrFaults(
 async function allChecks({ config, place }: ServiceSettings, dependencies: CliDependencies): Promise<HealthCheck[]> {
   const { now } = dependencies;
   const open = (region?: string): TableInspector =>
-    dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
+    dependencies.inspectTable(region === undefined ? config.metastore : replicaIn(region, config.metastore));
   const inspector = open();
   const { inspectDatabase } = dependencies;
   const usesAws = inspectDatabase === undefined || needsCredentials(config.kms);

@@ -1,6 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
+import { mayBeSameTable } from '../metastore/table-name.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { checkRows, type RowCheck } from '../maintenance/row-checks.ts';
 import { openAudit, type ProveOutcome } from './audit.ts';
@@ -50,7 +51,8 @@ export async function proveKeys(
   const { now, terminal } = dependencies;
   const { against } = request;
   // An empty name, as from a shell variable that is not set, must not switch the comparison off.
-  if (against === '' || (against !== undefined && against === (await dependencies.openTable(metastore).place()).table))
+  const { table } = await dependencies.openTable(metastore).place();
+  if (against !== undefined && (against === '' || mayBeSameTable(against, table)))
     throw new KeyfoldError(
       'InvalidRequest',
       '--against must name a table that was restored from a backup, and not the key table.',

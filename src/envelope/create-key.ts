@@ -19,7 +19,7 @@ export interface KeySource extends KeySearch<EnvelopeKey> {
   readonly id: KeyId;
   /**
    * Makes a key, or returns the record of the key that another process stored first.
-   * @param rows the rows of this id that may not seal, latest first
+   * @param rows the rows of this id whose keys must not be used for sealing, latest first
    */
   readonly create: (rows: readonly EnvelopeKeyRecord[]) => Promise<EnvelopeKey | EnvelopeKeyRecord>;
 }

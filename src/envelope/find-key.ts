@@ -41,7 +41,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     return 'unreadable' as const;
   });
   if (newest === undefined) return { rows: [] };
-  // A tombstone is also dated ahead. `use` checks whether it is valid.
+  // The date of a tombstone is always ahead. `use` checks whether the tombstone is valid.
   if (newest !== 'unreadable' && (newest.erased !== undefined || !isDatedAhead(newest.created, now()))) {
     const key = await use(newest);
     if (key !== undefined) return { key };

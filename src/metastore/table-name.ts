@@ -10,6 +10,20 @@ export function regionOfTable(table: string): string | undefined {
   return table.split(':')[3];
 }
 
+/** The name of a table that is given by its name or its ARN. */
+export function nameOfTable(table: string): string {
+  return table.slice(table.lastIndexOf('/') + 1);
+}
+
+/**
+ * Whether two tables of one region may be the same table. An ARN contains the account. A name does not, so it may
+ * belong to any ARN that ends with it.
+ */
+export function mayBeSameTable(one: string, other: string): boolean {
+  const areArns = regionOfTable(one) !== undefined && regionOfTable(other) !== undefined;
+  return areArns ? one === other : nameOfTable(one) === nameOfTable(other);
+}
+
 /** The replica of a Global Table in a region. A replica has the same name in every region, but an ARN of its own. */
 export function tableIn(region: string, table: string): string {
   const parts = table.split(':');

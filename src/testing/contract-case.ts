@@ -51,7 +51,7 @@ export function caseWith<F>(given: F | undefined, name: string, run: (given: F) 
 }
 
 /**
- * Checks that work rejects with a KeyfoldError of one of these codes, and returns the error.
+ * Checks that a promise rejects with a KeyfoldError that has one of the given codes, and returns the error.
  * @throws Error that says what happened instead
  */
 export async function mustFailWith(

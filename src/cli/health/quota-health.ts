@@ -1,6 +1,7 @@
 import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import type { QuotaInspector, QuotaName, TableDescription, UsageMetric } from '../../maintenance/inspection.ts';
 import type { TablePlace } from '../../maintenance/key-table.ts';
+import { nameOfTable } from '../../metastore/table-name.ts';
 import { ok, skip, warn, type HealthCheck } from './check.ts';
 
 /** The quotas. AWS documents their codes. */
@@ -39,7 +40,7 @@ export async function checkTableQuota(
 ): Promise<HealthCheck[]> {
   const checkOne = async (what: 'reads' | 'writes'): Promise<HealthCheck> => {
     const check = `${of} ${what}`;
-    const metric = { namespace: 'AWS/DynamoDB', name: CONSUMED[what], dimensions: { TableName: table } };
+    const metric = { namespace: 'AWS/DynamoDB', name: CONSUMED[what], dimensions: { TableName: nameOfTable(table) } };
     const own = capacity[what];
     if (own !== undefined) {
       const command = `aws dynamodb update-table --region ${region} --table-name ${table}`;

@@ -653,6 +653,20 @@ describe('keyfold doctor', () => {
     expect(all.filter(({ check }) => check.startsWith(`replica ${EAST}`))).toHaveLength(6);
     expect(all).toContainEqual({ check: 'table replicas', state: 'ok', says: `${WEST}, ${EAST}` });
   });
+
+  it('describes each replica, and reads the use of the table, if an ARN names the table', async () => {
+    // The emulator knows tables only by name.
+    const Table = { TableStatus: 'ACTIVE', Replicas: [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }] };
+    world.proxy.faultOf = (call) =>
+      call.startsWith('DescribeTable ') ? { kind: 'answered', answer: { Table } } : world.answerOf(call);
+    world.quotas.sums[WEST] = { 'EncryptionKey ConsumedReadCapacityUnits': [60 * 32_000] };
+    const { all } = await examine({
+      KEYFOLD_REGION_SUFFIX: WEST,
+      KEYFOLD_TABLE: `arn:aws:dynamodb:${WEST}:111122223333:table/EncryptionKey`,
+    });
+    expect(all).toContainEqual({ check: `replica ${EAST}`, state: 'ok', says: 'ACTIVE' });
+    expect(all.find(({ check }) => check === 'table reads')?.state).toBe('warn');
+  });
 });
 
 it("keyfold --version prints the package's version", async () => {

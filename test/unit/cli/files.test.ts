@@ -134,7 +134,8 @@ describe('names that no row can have', () => {
   });
 
   it('are refused by keys prove, because a comparison with nothing would prove too much', async () => {
-    for (const table of ['', 'EncryptionKey']) {
+    const arn = 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey';
+    for (const table of ['', 'EncryptionKey', arn]) {
       const { code, stderr } = await keyfold(['keys', 'prove', '--dry-run', '--against', table]);
       expect({ code, stderr }).toEqual({
         code: 2,

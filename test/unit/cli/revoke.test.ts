@@ -283,6 +283,13 @@ describe('a key whose ID ends with a region', () => {
     expect(said).toContain('"region":"us-east-1"');
   });
 
+  it("is read in that region's table if an ARN names the table", async () => {
+    const arn = 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey';
+    const tableName = arn.replace('us-west-2', 'us-east-1');
+    const args = ['keys', 'show', `${id}_us-east-1`, '60', '--table', arn];
+    expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'us-east-1', tableName }]);
+  });
+
   it('cannot be revoked or shown with --region for another region', async () => {
     for (const command of ['revoke', 'show']) {
       const args = ['keys', command, `${id}_us-east-1`, '60', '--region', 'eu-west-1'];

@@ -75,10 +75,10 @@ describe('the function for a FIFO queue', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(6);
   });
 
-  it.for(['in KMS', 'in the output queue'])(
-    "returns a message that KMS made fail, and its group's later messages, but no other group's messages",
+  it.for(['KMS', 'the output queue'])(
+    "if %s fails, returns the failed message and the later messages of its group, but no other group's messages",
     async (who) => {
-      const byKms = who === 'in KMS';
+      const byKms = who === 'KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
       queues.faultOf = (_, { groupId }) =>

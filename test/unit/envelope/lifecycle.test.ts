@@ -266,7 +266,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('of a System Key takes effect for all partitions as soon as the process reads its row for one of them', async () => {
+  it("of a System Key takes effect for all partitions once the process reads the key's row for any partition", async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);

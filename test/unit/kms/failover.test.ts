@@ -249,7 +249,7 @@ describe('a request to a region that throttles', () => {
     expect(regions.takeRequested()).toBe('west east south west east');
   });
 
-  it('goes on to less preferred regions again in the following round', async () => {
+  it('tries a less preferred region again if the preferred region becomes unavailable in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
