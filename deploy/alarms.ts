@@ -160,7 +160,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       shareOf(api.namespace, api.names, api.dimensions, FOR_LONG),
     ),
     SystemKeyOld: alarm(
-      'The latest System Key may not seal any more, and the maintenance has not made the next one',
+      'The latest System Key must no longer seal, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
       // A repeated run reports its result twice, so use the maximum and not the sum.

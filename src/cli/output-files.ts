@@ -3,8 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * Checks the files of a command before it begins. A file may not have two uses, because the command would overwrite the
- * source or its own output.
+ * Checks the files of a command before it begins. A file must not have two uses, because the command would overwrite
+ * the source or its own output.
  * @param files the files, keyed by the argument or option that names each
  * @throws KeyfoldError `InvalidRequest` if a name is empty, or if two options name one file
  */

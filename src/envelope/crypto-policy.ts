@@ -53,7 +53,7 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly staleGraceMs: number;
   /**
-   * How long the cache keeps the plaintext of a System Key. For the same time, a process may not notice that an
+   * How long the cache keeps the plaintext of a System Key. For the same time, a process might not notice that an
    * operator has disabled the KMS key.
    */
   readonly systemKeyMaxAgeMs: number;

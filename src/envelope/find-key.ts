@@ -12,7 +12,7 @@ export interface KeySearch<K> {
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
   /** Reads recent rows, as `Metastore.loadRecent` does. Resolves with undefined if the metastore lacks that method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
-  /** Makes the key of a record. Returns undefined if that key may not seal. Throws if the partition is erased. */
+  /** Makes the key of a record. Returns undefined if that key must not seal. Throws if the partition is erased. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
    * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key.
@@ -28,7 +28,7 @@ export interface KeySearch<K> {
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };
 
 /**
- * Finds the newest key that may seal. If the latest row is dated ahead of the clock and may not seal, the function
+ * Finds the newest key that may seal. If the latest row is dated ahead of the clock and must not seal, the function
  * tries older rows. Nearly every search takes one query.
  * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless `recent` shows that its date is too
  * far ahead

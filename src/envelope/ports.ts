@@ -121,13 +121,13 @@ export interface EnvelopeEvents {
 export type KeyKind = 'system' | 'intermediate';
 
 /**
- * Why a key may not seal.
+ * Why a key must not seal.
  * - `expired`: it is older than `expireAfterMs`.
  * - `before-minimum`: it was created before `minSealingCreated` or `minOpeningCreated`.
  * - `revoked`: an operator has revoked it.
  * - `worn`: this process has retired it at its usage limit.
  * - `dated-ahead`: its date is too far in the future.
- * - `parent-retired`: its System Key may not seal, or is absent.
+ * - `parent-retired`: its System Key must not seal, or is absent.
  */
 export type Retirement = 'expired' | 'before-minimum' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 

@@ -129,7 +129,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('whose policy names its users has no statement that lets IAM policies alone allow its use', () => {
+  it('has no statement that lets IAM policies alone allow use of the key if the key policy names its users', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',

@@ -221,7 +221,7 @@ describe('a key whose policy names its users', () => {
     expect(await allowedOn(named(STRICT.grants, []), strictKey())).toEqual(GRANT);
   });
 
-  it('that encrypts a table can be used and granted only through DynamoDB', async () => {
+  it('can be used and granted only through DynamoDB if it encrypts a table', async () => {
     const via = { ViaServices: `dynamodb.${WEST}.amazonaws.com` };
     const asked = { 'kms:ViaService': via.ViaServices, 'kms:GrantIsForAWSResource': 'true' };
     const operations = { 'kms:GrantOperations': ['Decrypt', 'CreateGrant'] };
@@ -396,13 +396,13 @@ describe('in a VPC', () => {
     ['ec2:AssignPrivateIpAddresses', network],
     ['ec2:DescribeNetworkInterfaces', '*'],
     ['ec2:DescribeSubnets', '*'],
-  ] as const)("Lambda may call %s with a function's role, but the function's code may not", async ([action, arn]) => {
+  ] as const)("Lambda can call %s with a function's role, but the function's code cannot", async ([action, arn]) => {
     const context = { 'lambda:SourceFunctionArn': `arn:aws:lambda:${WEST}:111122223333:function:keyfold-api` };
     expect(await isAllowed(role, action, { arn })).toBe(true);
     expect(await isAllowed(role, action, { arn, context })).toBe(false);
   });
 
-  it('every role has these permissions, which no role has outside a VPC', () => {
+  it('every role may manage network interfaces, which no role may do outside a VPC', () => {
     expect(resources['NetworkPolicy']?.Properties['Roles']).toEqual([
       'ApiRole',
       'SealRole',

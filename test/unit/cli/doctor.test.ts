@@ -409,6 +409,20 @@ describe('keyfold doctor', () => {
       fix: 'docs/runbooks/replication-stopped.md',
       code: 1,
     },
+    'a replica without the table': {
+      plant: () => {
+        world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }];
+        let descriptions = 0;
+        world.proxy.faultOf = (call) => {
+          const isSecond = call.startsWith('DescribeTable ') && (descriptions += 1) > 1;
+          return isSecond ? { kind: 'error', name: 'ResourceNotFoundException', status: 400 } : world.answerOf(call);
+        };
+      },
+      environment: () => ({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' }),
+      found: [[`replica ${EAST}`, 'fault', `there is no table EncryptionKey in ${EAST}`]],
+      fix: 'npm run deploy:table',
+      code: 1,
+    },
     'a corrupted row': {
       plant: async () => {
         const { id } = await systemKey();

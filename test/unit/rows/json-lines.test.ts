@@ -195,6 +195,29 @@ describe('JsonLinesRows', () => {
     expect((await readdir(folder)).includes('out')).toBe(method === 'sync');
   });
 
+  it.for([
+    ['ends', {}],
+    ['stops early', { pages: 2 }],
+  ] as const)('closes both files if the run %s', async ([, until]) => {
+    const input = join(folder, 'in');
+    await writeFile(input, '{"r":"old"}\n'.repeat(5000));
+    const handle = await open(input);
+    await handle.close();
+    const used = new Set<FileHandle>();
+    const prototype = Object.getPrototypeOf(handle) as FileHandle;
+    for (const method of ['read', 'appendFile'] as const) {
+      const real = prototype[method] as (...args: unknown[]) => never;
+      vi.spyOn(prototype, method).mockImplementation(function (this: FileHandle, ...args: unknown[]) {
+        used.add(this);
+        return Reflect.apply(real, this, args);
+      });
+    }
+    await work(undefined, until);
+    expect(used.size).toBe(2);
+    // The descriptor of a closed file is -1.
+    for (const { fd } of used) expect(fd).toBe(-1);
+  });
+
   it('reads a line again as the same line, because a file has no other writers', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);

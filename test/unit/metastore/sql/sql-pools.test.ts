@@ -263,7 +263,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     },
   );
 
-  it('are closed instead of used after ten idle seconds', async () => {
+  it('are not used again once they have been idle for ten seconds, but closed', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, 8);
