@@ -115,16 +115,7 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
   const given = ['--stack-name', stack.name];
   const call = (command: string, args: readonly string[]): Promise<unknown> =>
     aws(stack.region, 'cloudformation', command, args);
-  await call('execute-change-set', [
-    ...given,
-    '--change-set-name',
-    changeSet,
-    '--client-request-token',
-    changeSet,
-    // Without this option, CloudFormation would keep a new key and its alias after a failed creation. The key was never
-    // used, and the next attempt needs the alias.
-    '--retain-except-on-create',
-  ]);
+  await call('execute-change-set', [...given, '--change-set-name', changeSet, '--client-request-token', changeSet]);
   await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
     async (error: Error) => {
       const why = (await firstFailure(stack, changeSet)) ?? error.message;
