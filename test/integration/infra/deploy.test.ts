@@ -441,13 +441,6 @@ describe('a failure in CloudFormation', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
   });
 
-  it('removes the new resources and keys, because a retry would otherwise find their names taken', async () => {
-    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
-    const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
-    expect(executed).toHaveLength(2);
-    for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
-  });
-
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
   /** The responses for a stack in this state, in which resources with these states are left. */

@@ -527,3 +527,22 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
     ).toBe(lets === 'lets callers');
   });
 });
+
+it('the policy for imported material lets a key administrator run the KMS commands of the page and of its runbook', async () => {
+  const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
+    readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
+  );
+  const [, statement = '{}'] = /```json\n(.*?)```/s.exec(page ?? '') ?? [];
+  const ofStack = KEYS['the key'].policy as { Statement: object[] };
+  const policy = { ...ofStack, Statement: [...ofStack.Statement, JSON.parse(statement) as object] };
+  const commands = new Set([...`${page}${runbook}`.matchAll(/aws kms\s+([a-z-]+)/g)].map(([, command]) => command));
+  // No key policy decides who may create a key.
+  commands.delete('create-key');
+  expect([...commands]).toEqual(expect.arrayContaining(['get-parameters-for-import', 'import-key-material']));
+  const administrator = OUTSIDERS['a key administrator without IAM'];
+  for (const command of commands) {
+    const action = `kms:${command?.replaceAll(/(?:^|-)(\w)/g, (_, first: string) => first.toUpperCase())}`;
+    expect([command, await isAllowed(administrator, action, { ...KEYS['the key'], policy })]).toEqual([command, true]);
+  }
+  expect(await isAllowed(administrator, 'kms:ImportKeyMaterial', KEYS['the key'])).toBe(false);
+});
