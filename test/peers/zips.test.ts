@@ -68,7 +68,7 @@ it('the examples for SAM and Terraform keep the log groups on deletion, because 
   const [sam = '', terraform = ''] = ['sam.yml', 'terraform.tf'].map((name) =>
     readFileSync(join(root, 'examples', name), 'utf8'),
   );
-  expect(sam.match(/AWS::Logs::LogGroup\n +DeletionPolicy: Retain\n/g)).toHaveLength(4);
+  expect(sam.match(/AWS::Logs::LogGroup\n +DeletionPolicy: RetainExceptOnCreate\n/g)).toHaveLength(4);
   const [, logGroup] = /"aws_cloudwatch_log_group" "keyfold" \{(.*?)\n\}/s.exec(terraform) ?? [];
   expect(logGroup).toMatch(/\n {2}skip_destroy += true$/);
 });
