@@ -154,7 +154,12 @@ function rowsOf(
     return { kind, url, table: name, fields: field, ...names };
   }
   const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
-  const table = { tableName: name, ...(region && { region }), ...(endpoint && { endpoint }) };
+  // An empty region, as from a shell variable that is not set, must not lead to a table in another region.
+  const table = {
+    tableName: name,
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint }),
+  };
   const { readUnits, writeUnits } = options;
   return { kind: 'dynamodb', table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
 }

@@ -153,7 +153,7 @@ describe("an attacker who controls a field's value and has a sealed value from t
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it(`can have that value decrypted by "all" if encrypt-fields did not seal the attacker's field`, async () => {
+  it(`can have that value decrypted by decrypt-fields with "all" if encrypt-fields did not seal the attacker's field`, async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },

@@ -316,7 +316,7 @@ describe('deploy', () => {
     );
   });
 
-  it('seals in one region what it opens in the other', async () => {
+  it('opens in one region a record that the other region sealed', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('4111'));
     const opened = await clientIn(EAST).partition('tenant-1').decrypt(record);
     expect(Buffer.from(opened).toString()).toBe('4111');
@@ -394,7 +394,7 @@ describe('deploy', () => {
 });
 
 describe('a change', () => {
-  it('of the memory reaches the function, which still opens its records', async () => {
+  it('of the memory size reaches the function, which still opens earlier records', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('before'));
     const lines = await program(['app', '--yes'], { functions: { open: { memoryMb: 512 } } });
     expect(lines).toContain('  Modify OpenLambdaFunction (AWS::Lambda::Function): MemorySize');
@@ -407,7 +407,7 @@ describe('a change', () => {
   it.for([
     ['table', { tableName: 'Other' }, 'Modify Table (AWS::DynamoDB::GlobalTable), by a new one'],
     ['table', { regions: [WEST] }, `it would take away the table's replica in ${EAST}`],
-  ] as const)('that would replace or remove what holds keys is refused: %s %j', async ([what, changed, reason]) => {
+  ] as const)('that would replace the table or remove a replica is refused: %s %j', async ([what, changed, reason]) => {
     const before = [await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)];
     await expect(program([what, '--yes'], changed)).rejects.toThrow(reason);
     expect([await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)]).toEqual(before);

@@ -161,7 +161,7 @@ describe('the deployment policy', () => {
     ['tableAndRoles', [FOR_OTHER_KEYS, DELETES_TABLES]],
     ['appWithRetention', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
   ] as const)(
-    'for %s allows what CloudFormation needs for each resource, but not to delete data',
+    'for %s allows every action that CloudFormation needs for each resource, except actions that delete data',
     async ([name, left]) => {
       const patterns = Object.values(await asked(types[name] ?? [])).flat();
       const needed = await neededOf(patterns, left);
@@ -179,7 +179,7 @@ describe('the deployment policy', () => {
   );
 
   it(
-    "for other entry points allows, together with the app's policies, what CloudFormation needs for each resource",
+    "for other entry points allows, together with the app's policies, every action that CloudFormation needs for each resource",
     {
       timeout: 300_000,
     },

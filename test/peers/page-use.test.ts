@@ -116,7 +116,7 @@ it('the page shows a pointer only over controls, and rounded borders only around
   expect(idle).toEqual([]);
 });
 
-it('the page says "encrypt" and "decrypt" in every state', async () => {
+it('the page says "encrypt" and "decrypt" in every state, never "seal" or "open"', async () => {
   const texts: string[] = [];
   const read = async (): Promise<void> => {
     texts.push(await page.locator('body').innerText());
@@ -176,7 +176,7 @@ describe('the page after a request that needs no key', () => {
   });
 });
 
-it('the page shows that it is busy while regions hang, and can end their faults at once', async () => {
+it('the page shows that it is busy while regions hang, and still lets the user end the faults of the regions', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   for (const region of ['us-west-2', 'us-east-1']) {
     await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');
@@ -225,7 +225,7 @@ it('the page copies the record, the document, the response and the request', asy
   expect(await copied('the document')).toContain('kf1j.');
 });
 
-it('the page asks before it revokes a key', async () => {
+it('the page asks for confirmation before it revokes a key', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const revoke = page.getByRole('button', { name: /^Revoke _IK/ });
   const dialog = page.getByRole('dialog', { name: 'Revoke this key?' });
@@ -263,7 +263,7 @@ async function keyRows(): Promise<string[]> {
   return Promise.all(rows.map(async (row) => `${await cellOf(row, 'Kind')} ${await cellOf(row, 'State')}`.trim()));
 }
 
-it('the page asks before it rotates a key, and then shows that the record still decrypts', async () => {
+it('the page asks for confirmation before it rotates a key, and then shows that the record still decrypts', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   await page.getByRole('button', { name: 'Rotate the Intermediate Key' }).click();
   expect(await page.getByRole('dialog').innerText()).toContain('revokes nothing');
@@ -278,7 +278,7 @@ it('the page asks before it rotates a key, and then shows that the record still 
   expect(await underTest.press('Rewrap', /^Rewrapped/)).toMatch(/^Rewrapped/);
 });
 
-it('the page asks before it erases a partition, cancels the erasure, and deletes the keys', async () => {
+it('the page asks for confirmation before each step of an erasure: to erase, to cancel, and to delete the keys', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   expect(await page.getByRole('button', { name: 'Delete the keys' }).isVisible()).toBe(false);
   await page.getByRole('button', { name: 'Erase the partition' }).click();

@@ -92,7 +92,7 @@ describe('a text on the page', () => {
     expect(await page.locator('main img, main script').count()).toBe(0);
   });
 
-  it('does not decrypt if the record was changed or the partition is another one', async () => {
+  it('does not decrypt if the record was changed or if another partition is entered', async () => {
     await press('Encrypt', /^Encrypted/);
     const box = page.getByLabel('Encrypted record');
     const record = await box.inputValue();

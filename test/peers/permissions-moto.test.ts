@@ -145,7 +145,7 @@ describe('with enforced policies', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
-  it('the role of Open may neither wrap a key nor write to the table', async () => {
+  it('the role of Open can neither wrap a key nor write to the table', async () => {
     expect(await refusedOf('Open')).toEqual(['GenerateDataKey', 'Encrypt', 'PutItem']);
   });
 
@@ -156,7 +156,7 @@ describe('with enforced policies', () => {
     },
   );
 
-  it('the role of Seal may not create a KMS key', async () => {
+  it('the role of Seal cannot create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);

@@ -171,7 +171,7 @@ describe('a packaged function, cold and then warm', () => {
     expect(await overHttp(api, { ...event, requestContext: context })).toMatchObject({ status: 401 });
   });
 
-  it('the api function is ready once there is a System Key, and otherwise says why it is not', async () => {
+  it('the api function reports that it is ready once there is a System Key, and until then says why it is not ready', async () => {
     const api = await cold('api');
     expect(await overHttp(api, await sample('api-ready-iam'))).toMatchObject({
       status: 503,

@@ -1,3 +1,4 @@
+import { KeyfoldError } from '../../errors.ts';
 import type { RecordContext } from '../../records/record-proof.ts';
 
 /** The value of one field of a row: a string, the JSON text of any other value, or bytes. */
@@ -94,4 +95,12 @@ export class SourceFault extends Error {
     super(message);
     this.mayPass = mayPass;
   }
+}
+
+/**
+ * The error for a source that is a key table. A run that seals its keys would make all records unreadable, and also the
+ * sealed keys.
+ */
+export function keyTableRefused(table: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The table ${table} is a key table: its rows hold keys, not records.`);
 }

@@ -152,7 +152,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and its policy allows all callers only if they use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and allows calls without IAM authorization only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -190,7 +190,7 @@ describe('api.type', () => {
       { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
     ],
     ['functionUrl', { api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
-  ] as const)('"%s" has its URL as the output ApiUrl', async ([, changed, url]) => {
+  ] as const)('"%s" outputs its URL as ApiUrl', async ([, changed, url]) => {
     expect((await partsOf(changed)).outputs).toEqual({ ApiUrl: { Value: url } });
   });
 
@@ -252,11 +252,11 @@ describe('api.callers', () => {
     ['refuses', 'POST/v1/partitions/tenant-2/encrypt', false],
     ['refuses', 'POST/v1/partitions/tenant-10/encrypt', false],
     ['refuses', 'POST/v1/partitions/team/encrypt', false],
-  ] as const)("%s %s for another account's role with some of the partitions", async ([, path, may]) => {
+  ] as const)("%s %s for another account's role that is limited to some partitions", async ([, path, may]) => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it('allows no unnamed role of another account, unless it names the root of the account', async () => {
+  it("allows a role of another account only if it names the role or that account's root", async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);

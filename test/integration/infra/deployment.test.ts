@@ -235,13 +235,10 @@ describe('an option in deploy.yml', () => {
     ['arn:aws', 'xx-northwest-1'],
     ['arn:aws-eusc', 'eusc-de-east-1'],
     ['arn:aws-iso-b', 'us-isob-east-1'],
-  ])(
-    'can be a region in the partition %s: %s, even if AWS has added the region only recently',
-    async ([arn, region]) => {
-      const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
-      expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
-    },
-  );
+  ])('can be a region that Keyfold does not know yet: in the partition %s, the region %s', async ([arn, region]) => {
+    const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
+    expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
+  });
 
   it.for([
     'SERVICE',

@@ -116,7 +116,7 @@ function table(name: string): Target {
   return { arn: `arn:aws:dynamodb:${WEST}:${ACCOUNT}:table/${name}` };
 }
 
-it('the policy of the how-to page allows exactly the calls to a table with rows', async () => {
+it('the policy in the how-to page allows exactly the calls that keyfold reencrypt makes to the table', async () => {
   const run = ['reencrypt', `dynamodb:${ROWS}`, '--field', 'card', '--verb', 'seal', '--partition-field', 't'];
   const quarantine = ['--quarantine', join(folder, 'quarantine')];
   const { code, stderr } = await world.operator.keyfold([...run, ...quarantine], world.settings);
@@ -147,7 +147,7 @@ function workerRole(): Principal {
   };
 }
 
-it("the worker's role allows exactly the calls of the worker", async () => {
+it("the worker's role allows exactly the calls that the worker makes", async () => {
   world.kms.resetCalls();
   const environment = {
     ...functionEnvironment({ kms: world.kms.endpoint, dynamoDb: world.proxy.endpoint, keys: world.keys }),

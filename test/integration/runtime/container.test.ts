@@ -91,7 +91,7 @@ function toldTo({ events }: Telemetry): () => string[] {
       .toSorted();
 }
 
-it('with Vault, maintenance creates a System Key ahead of time, and checks each address', async () => {
+it('with Vault, maintenance creates the first System Key, and checks that each address can open it', async () => {
   const [vault, dynamoDb] = [await StubVault.start(), await startDynamoDb('EncryptionKey', 0)];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
   await writeFile(join(folder, 'token'), 'fixed');

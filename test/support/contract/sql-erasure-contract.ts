@@ -150,7 +150,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
       for (const record of records) expect(await codeOf(warm.decrypt(record))).toBe('PartitionErased');
     });
 
-    it('is not undone by a process that was about to make a key, and asks whether to delete that key', async () => {
+    it('stays in effect if a process still stores a new key, which --finish deletes only with --delete-unmarked', async () => {
       const { erase, metastore, clock } = world;
       const latest = (await metastore.loadLatest(idOf('tenant'), noDeadline())) as EnvelopeKeyRecord;
       await erase();

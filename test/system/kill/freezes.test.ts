@@ -86,7 +86,7 @@ describe('freezing a process with plain HTTP connections', () => {
   });
   afterAll(() => world.stop());
 
-  it.for(ROLES)('for 0.1 to 11 seconds makes %s lose no request', async (role) => {
+  it.for(ROLES)('for 0.1 to 11 seconds loses no request of %s', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const [ms, forgetting] of [
@@ -107,7 +107,7 @@ describe('freezing a process with plain HTTP connections', () => {
 
   // The test omits roles with the caller's own client, because such a client waits until the attempt times out.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
-    'at any moment of its work makes %s lose no request',
+    'at any moment of its work loses no request of %s',
     async (role) => {
       const process = await start(role, { RESETS_NEW_CONNECTIONS: 'true' });
       const random = new Seeded(role.length);

@@ -471,7 +471,7 @@ async function eraseAt(aheadMs: number | undefined, ...options: string[]): Promi
 
 describe('keyfold partitions erase, on a machine whose clock differs from that of the table', () => {
   it.for([DAY_MS, -DAY_MS, 62_000, -62_000])(
-    'neither marks nor deletes a row if it differs by %i ms',
+    'neither marks nor deletes a row if the clocks differ by %i ms',
     async (aheadMs) => {
       const before = await rows();
       const own = new Date(world.clock.nowMs).toISOString().slice(0, 13);
@@ -488,20 +488,20 @@ describe('keyfold partitions erase, on a machine whose clock differs from that o
     },
   );
 
-  it('neither marks nor deletes a row if the table does not tell the time', async () => {
+  it("neither marks nor deletes a row if the table's responses have no date", async () => {
     expect(await eraseAt(undefined, ...BEGIN)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('the responses of the table have no date') as string,
     });
   });
 
-  it('shows the status, and cancels', async () => {
+  it('still shows the status, and still cancels an erasure', async () => {
     await erase(BEGIN);
     expect((await eraseAt(DAY_MS, '--status')).code).toBe(0);
     expect((await eraseAt(DAY_MS, '--cancel', ...CONFIRMED)).code).toBe(0);
   });
 
-  it.for([58_000, -58_000])('continues if it differs by only %i ms', async (aheadMs) => {
+  it.for([58_000, -58_000])('marks the rows if the clocks differ by only %i ms', async (aheadMs) => {
     expect((await eraseAt(aheadMs, ...BEGIN)).code).toBe(0);
   });
 });

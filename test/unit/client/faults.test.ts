@@ -386,7 +386,7 @@ it('the client returns the error UnexpectedAnswer for a batch item with an unkno
   expect(await failureOf(client.decryptBatch(['kf1.x']))).toMatchObject({ code: 'UnexpectedAnswer' });
 });
 
-it('the client rejects a LambdaClient with its own retries', async () => {
+it('the client rejects a LambdaClient that retries requests itself', async () => {
   const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
   const keyfold = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', client }) });
   await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);

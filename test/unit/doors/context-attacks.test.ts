@@ -129,7 +129,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     ['numeric names', '"1":"a","0":"b"', '"1":"b","0":"a"'],
     ['a name of 128 bytes', `"${'é'.repeat(64)}":""`, `"${'é'.repeat(63)}":""`],
     ['a value of 1,024 bytes', `"id":"${'é'.repeat(512)}"`, `"id":"${'é'.repeat(511)}"`],
-  ] as const)('tells contexts apart with %s', async ([, home, away]) => {
+  ] as const)('distinguishes contexts that differ only in %s', async ([, home, away]) => {
     const world = new FakeDependencies();
     const send = open(world);
     for (const seal of [home, away]) {
@@ -187,7 +187,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses decrypt-fields before it reads a key if the place of the last field is invalid', async () => {
+  it('refuses decrypt-fields before it reads a key if contextFrom selects nothing for the last field', async () => {
     const world = new FakeDependencies();
     const send = open(world);
     const binding = '"contextFrom":{"n":"@.n"}';
@@ -207,7 +207,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(outcomeOf(await send('encrypt-fields', withEntries(15)))).toBe('ok');
   });
 
-  it('has an own name __proto__ in contextFrom and in the document', async () => {
+  it('treats __proto__ as an ordinary name, both in contextFrom and in the document', async () => {
     const send = open(new FakeDependencies());
     const binding = `"contextFrom":{"__proto__":"$.__proto__"}`;
     const { document } = (await send(

@@ -184,7 +184,7 @@ describe('an HTTP request', () => {
     ['contains three-byte characters', '€', 3],
     ['contains line breaks', '\n', 2],
   ] as const)(
-    'fails if its response is too large for Lambda once it is escaped, because the document %s',
+    'fails if escapes make the response too large for Lambda: the document %s',
     async ([, character, bytes]) => {
       const send = openDoor();
       const ask = (count: number): ReturnType<typeof send> => {

@@ -77,7 +77,7 @@ describe('a queue message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('in a standard queue neither waits for its group nor returns to the queue with it', async () => {
+  it('in a standard queue does not wait for, or return with, other messages of its group', async () => {
     queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('has the fields that it names encrypted, or the configured fields if it names none', async () => {
+  it('has its named fields encrypted, or the configured fields if it names none', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('with "all" does not use the configured fields', async () => {
+  it('with "all", or with an operation that has no fields, ignores the configured fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);
@@ -301,7 +301,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('loses an earlier error code but keeps its other attributes', async () => {
+  it('loses the error code of an earlier failure, but keeps its other attributes', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -380,7 +380,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('causes its whole batch to fail without sending anything if it comes from the wrong kind of queue', async () => {
+  it('from the wrong kind of queue makes its whole batch fail, and no result is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);

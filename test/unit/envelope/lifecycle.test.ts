@@ -327,7 +327,7 @@ describe('decrypt', () => {
     expect(await codeOf(work)).toBe(row.code);
   });
 
-  it('fails with KeyNotYetVisible if a new System Key may not have been replicated to this region yet', async () => {
+  it('fails with KeyNotYetVisible if a new System Key might not have been replicated to this region yet', async () => {
     const regionSuffix = 'us-west-2';
     const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
     for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
@@ -336,7 +336,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key may not have been replicated yet', async () => {
+  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key might not have been replicated yet', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);

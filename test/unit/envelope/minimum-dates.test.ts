@@ -70,7 +70,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('also prevents older keys from sealing, so that every new record can be opened', async () => {
+  it('prevents older keys from sealing, so every new record can be opened', async () => {
     const writer = session({ minOpeningCreated: now });
     expect(await writer.decrypt(await writer.encrypt(PAYLOAD))).toEqual(PAYLOAD);
   });

@@ -132,16 +132,20 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it.for([Number.NaN, -0.5, 2 ** 53])('is unreadable if its date is %d seconds from now', async (seconds) => {
-    await createdBy(world.process());
-    const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
-    const loadLatest = world.metastore.loadLatest.bind(world.metastore);
-    Object.assign(world.metastore, {
-      loadRecent: undefined,
-      loadLatest: async (...given: Parameters<typeof loadLatest>) => (given[0] === row.id ? row : loadLatest(...given)),
-    });
-    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
-  });
+  it.for([Number.NaN, -0.5, 2 ** 53])(
+    'makes encrypt fail with KeyRowUnreadable if the date is invalid: %d seconds from now',
+    async (seconds) => {
+      await createdBy(world.process());
+      const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
+      const loadLatest = world.metastore.loadLatest.bind(world.metastore);
+      Object.assign(world.metastore, {
+        loadRecent: undefined,
+        loadLatest: async (...given: Parameters<typeof loadLatest>) =>
+          given[0] === row.id ? row : loadLatest(...given),
+      });
+      expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+    },
+  );
 
   it('is replaced by a new key if its row can be read and the metastore has no loadRecent', async () => {
     await createdBy(world.process());

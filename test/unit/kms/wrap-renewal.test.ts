@@ -109,7 +109,7 @@ describe('AwsKms.renew', () => {
     );
   });
 
-  it('leaves only one of several wraps by the same key', async () => {
+  it('keeps only one of several wraps by the same key', async () => {
     const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
     const [west, east] = wrapped.kmsKeks;
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));

@@ -174,7 +174,7 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
-  it('follows its policy, and reports the key that it makes', async () => {
+  it("makes the next key when the policy's expireAfterMs requires it, and emits keyCreated", async () => {
     const policy = { expireAfterMs: 10 * DAY_MS };
     const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
     const run = (): Promise<MaintenanceReport> =>

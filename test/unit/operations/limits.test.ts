@@ -61,7 +61,7 @@ describe('the callbacks to the door', () => {
     ['encrypt-fields with three values', 'encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
     ['decrypt-fields without records', 'decrypt-fields', { document: [1, 2, 3], all: true }, 0],
   ] as const satisfies readonly (readonly [string, OperationName, object, number])[])(
-    'pass the number of items to itemsCounted for %s',
+    'give itemsCounted the number of items for %s',
     async ([, operation, body, count]) => {
       const counts: number[] = [];
       const itemsCounted = (counted: number): void => void counts.push(counted);
@@ -70,7 +70,7 @@ describe('the callbacks to the door', () => {
     },
   );
 
-  it('include itemsFailed only if items failed', async () => {
+  it('call itemsFailed only if items failed', async () => {
     const told: number[] = [];
     const itemsFailed = (errors: readonly unknown[]): void => void told.push(errors.length);
     const { ask } = operate(undefined, { itemsFailed });
@@ -130,7 +130,7 @@ describe('the document of a request', () => {
     },
   );
 
-  it('may lack a field that decrypt-fields names only if allowMissing is true', async () => {
+  it('may lack a field that decrypt-fields names, but only if allowMissing is true', async () => {
     const { ask } = operate();
     const body = { document: {}, fields: ['$.a'] };
     expect(await ask('decrypt-fields', { ...body, allowMissing: true })).toBe('{"document":{}}');

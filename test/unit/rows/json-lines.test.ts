@@ -103,7 +103,7 @@ describe('JsonLinesRows', () => {
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
   });
 
-  it('can continue from a position again if the first continued run stopped before it saved a later position', async () => {
+  it('can continue from the same position twice if the first continued run saved no later position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const partials = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
@@ -218,7 +218,7 @@ describe('JsonLinesRows', () => {
     for (const { fd } of used) expect(fd).toBe(-1);
   });
 
-  it('reads a line again as the same line, because a file has no other writers', async () => {
+  it('returns the same line when it is told to read a line again, because a file has no other writers', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);
     const lines: unknown[] = [];

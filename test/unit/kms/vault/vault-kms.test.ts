@@ -75,7 +75,7 @@ describe('VaultKms', () => {
     expect(answers.every((chunk) => chunk.every((byte) => byte === 0))).toBe(true);
   });
 
-  it('bypasses the proxy for an address without TLS, which is always on this machine', async () => {
+  it('bypasses the proxy for an address without TLS, because such an address is always on this machine', async () => {
     const proxy = await startStub({ status: 502, body: '' });
     const { options: agent } = globalAgent;
     const { proxyEnv } = agent;

@@ -263,7 +263,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     },
   );
 
-  it('are not used again once they have been idle for ten seconds, but closed', async () => {
+  it('are closed, and not used again, once they have been idle for ten seconds', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, 8);
@@ -301,7 +301,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
-  it('have their query cancelled over another connection if it takes too long', async () => {
+  it('have their query cancelled over another connection if the query takes too long', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;
