@@ -24,7 +24,7 @@ afterEach(async () => {
   try {
     await page.context().close();
   } finally {
-    // Also stops the local world if the page did not open.
+    // Stop the local world even if the page did not open.
     await stopLocalProcess(world);
   }
   expect(underTest.complaints).toEqual([]);

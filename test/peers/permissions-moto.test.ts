@@ -167,7 +167,7 @@ it('the queues in the packaged app can be deployed unchanged', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');
-  // moto does not support this DeletionPolicy.
+  // Omit the attribute DeletionPolicy, because moto does not support its value here.
   const Resources = Object.fromEntries(queues.map(([id, { Type, Properties }]) => [id, { Type, Properties }]));
   await createStack('queues', { Resources });
   const sqs = new SQSClient({ endpoint: moto.endpoint, region: REGION });

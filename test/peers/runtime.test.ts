@@ -102,7 +102,7 @@ async function begin(name: FunctionName, environment: Readonly<Record<string, st
 function cold(name: FunctionName, further: Readonly<Record<string, string>> = {}): Promise<EmulatedFunction> {
   const { Variables } = packaged[name].Environment;
   const own = Object.entries(Variables).map(([variable, value]) => {
-    // CloudFormation would insert the URLs of the queues.
+    // In place of CloudFormation, insert the URLs of the queues.
     return [variable, typeof value === 'string' ? value : (queues.environment[variable] ?? '')] as const;
   });
   return begin(name, { ...Object.fromEntries(own), ...settings, ...further });

@@ -20,7 +20,7 @@ let proxy: DynamoDbProxy;
 beforeAll(async () => {
   const behind = await OperatorFixture.start();
   proxy = await DynamoDbProxy.start(behind.endpoint);
-  // DynamoDB's emulator has no backups.
+  // The proxy responds to these actions, because the emulator of DynamoDB does not support them.
   const answers: Record<string, object> = {
     DescribeContinuousBackups: { ContinuousBackupsDescription: { ContinuousBackupsStatus: 'ENABLED' } },
     ListBackups: { BackupSummaries: [] },

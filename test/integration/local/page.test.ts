@@ -285,7 +285,7 @@ describe('the commands that the local page runs', () => {
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['revoked'], 200]);
     expect(await erase('begin', { reason: 'over' })).toMatchObject({ exitCode: 0, printed: { outcome: 'begun' } });
     expect(await erase('finish')).toMatchObject({ exitCode: 0, printed: { outcome: 'deleted' } });
-    // The tombstone remains.
+    // The only row that remains is the tombstone.
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['erased'], 410]);
   });
 });

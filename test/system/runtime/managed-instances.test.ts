@@ -21,7 +21,7 @@ const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
 /**
  * How many bytes each invocation may leave in memory after a garbage collection. Even the smallest object of an
- * invocation is larger.
+ * invocation is larger, so the limit detects each leak.
  */
 const MAX_GROWTH_BYTES = 400;
 

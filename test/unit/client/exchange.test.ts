@@ -53,7 +53,8 @@ it('the client refuses a response that is not UTF-8, because decoding it would c
   await server.stop();
 });
 
-// The timeout is shorter than the ten seconds after which the agent closes an idle connection.
+// The test's timeout is shorter than ten seconds, after which the agent would close the connection anyway because it is
+// idle.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;

@@ -214,7 +214,7 @@ describe('JsonLinesRows', () => {
     }
     await work(undefined, until);
     expect(used.size).toBe(2);
-    // The descriptor of a closed file is -1.
+    // Both files must be closed. The descriptor of a closed file is -1.
     for (const { fd } of used) expect(fd).toBe(-1);
   });
 
