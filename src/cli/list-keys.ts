@@ -20,7 +20,7 @@ export interface ListRequest {
   readonly json: boolean;
 }
 
-/** The command reads this many rows before it prints any, so that the columns fit their widths. */
+/** The command reads this many rows before it prints any, to choose the widths of the columns. */
 const ROWS_FOR_WIDTHS = 1000;
 
 /**
@@ -62,7 +62,7 @@ export async function listKeys(
 }
 
 /** Groups the rows by ID, latest first. A scan also returns the rows of an ID one after another, but oldest first. */
-async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
+export async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
   for await (const row of rows) {

@@ -14,6 +14,7 @@ import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { Pace } from '../maintenance/reencryption/pace.ts';
 import { retried } from '../maintenance/reencryption/retries.ts';
 import {
+  keyTableRefused,
   naming,
   namingFields,
   SourceFault,
@@ -169,6 +170,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     const { Table } = await this.#call(() => this.#client.send(command));
     this.#arn = Table?.TableArn ?? '';
     this.#keys = (Table?.KeySchema ?? []).map(({ AttributeName = '' }) => AttributeName);
+    if (this.#keys.join() === 'Id,Created' && fields.includes('KeyRecord')) throw keyTableRefused(table.tableName);
     const key = fields.find((field) => this.#keys.includes(field));
     if (key === undefined) return;
     throw new KeyfoldError(

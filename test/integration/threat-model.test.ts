@@ -40,7 +40,7 @@ describe('an attacker who can write to the table', () => {
     plant({ ...rowOf(victim), ...parent, proof: undefined });
     const renamed = { ...victim, key: { ...victim.key, parent } };
     expect(await open('accomplice', renamed)).toBe('secret');
-    // The original record does not decrypt in the other partition.
+    // Without the changed key name, the record does not decrypt in the other partition.
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
@@ -153,7 +153,7 @@ describe("an attacker who controls a field's value and has a sealed value from t
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it(`can have that value decrypted by "all" if encrypt-fields did not seal the attacker's field`, async () => {
+  it(`can have that value decrypted by decrypt-fields with "all" if encrypt-fields did not seal the attacker's field`, async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },

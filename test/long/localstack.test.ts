@@ -39,7 +39,7 @@ const DEPLOYMENT = {
   administrators: [ADMINISTRATOR],
   alarmEmail: 'security@example.com',
   queue: { kind: 'standard', fields: ['$.card'] },
-  // LocalStack has REST APIs only, unless it has a licence.
+  // Without a licence, LocalStack has no HTTP APIs.
   api: { type: 'rest' },
   permissionsBoundary: BOUNDARY,
 };
@@ -52,7 +52,7 @@ beforeAll(async () => {
   await run(process.execPath, ['scripts/build.ts'], { cwd: root });
   folder = await mkdtemp(join(tmpdir(), 'keyfold-deployed-'));
   localStack = await startLocalStack();
-  // LocalStack takes twelve digits in place of an access key for the account.
+  // If an access key ID consists of twelve digits, LocalStack uses them as the account.
   const variables = {
     ...localStack.environment,
     AWS_ACCESS_KEY_ID: ACCOUNT,
@@ -88,7 +88,7 @@ async function program(args: readonly string[], changed: object = {}): Promise<s
   return lines;
 }
 
-/** The resources of a stack, as the template and the deployment say that they must be. */
+/** The properties that the resources of a stack must have, according to its template and its parameters. */
 function expected({ template, region, parameters }: Stack): Readonly<Record<string, Properties>> {
   const { resources } = render(template.replace('.yml', ''), region, parameters);
   return Object.fromEntries(Object.entries(resources).map(([name, { Properties }]) => [name, Properties]));
@@ -248,7 +248,7 @@ describe('deploy:keys', () => {
     expect(await protectionOf('keyfold-keys')).toMatchObject(protectedFrom('Key', 'Alias'));
   });
 
-  it('finds nothing to change in the same deployment', async () => {
+  it('finds nothing to change if the deployment is the same as before', async () => {
     expect(await program(['keys'])).toEqual([
       `keyfold-keys in ${WEST}: nothing to change`,
       `keyfold-keys in ${EAST}: nothing to change`,
@@ -316,7 +316,7 @@ describe('deploy', () => {
     );
   });
 
-  it('seals in one region what it opens in the other', async () => {
+  it('opens in one region a record that the other region sealed', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('4111'));
     const opened = await clientIn(EAST).partition('tenant-1').decrypt(record);
     expect(Buffer.from(opened).toString()).toBe('4111');
@@ -394,7 +394,7 @@ describe('deploy', () => {
 });
 
 describe('a change', () => {
-  it('of the memory reaches the function, which still opens its records', async () => {
+  it('of the memory size reaches the function, which still opens earlier records', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('before'));
     const lines = await program(['app', '--yes'], { functions: { open: { memoryMb: 512 } } });
     expect(lines).toContain('  Modify OpenLambdaFunction (AWS::Lambda::Function): MemorySize');
@@ -407,7 +407,7 @@ describe('a change', () => {
   it.for([
     ['table', { tableName: 'Other' }, 'Modify Table (AWS::DynamoDB::GlobalTable), by a new one'],
     ['table', { regions: [WEST] }, `it would take away the table's replica in ${EAST}`],
-  ] as const)('that would replace or remove what holds keys is refused: %s %j', async ([what, changed, reason]) => {
+  ] as const)('that would replace the table or remove a replica is refused: %s %j', async ([what, changed, reason]) => {
     const before = [await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)];
     await expect(program([what, '--yes'], changed)).rejects.toThrow(reason);
     expect([await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)]).toEqual(before);

@@ -46,7 +46,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
     expect(await found()).toEqual([]);
   });
 
-  it('reports a table without a primary key, a server that accepts no writes, and a wrong name', async () => {
+  it('reports a table without a primary key, a server that accepts no writes, and a wrong database or service name', async () => {
     const url = sqlSettings(kind, database)['KEYFOLD_METASTORE_URL'] ?? '';
     const elsewhere = { KEYFOLD_METASTORE_URL: url.replace(/\w+$/, 'nowhere') };
     expect(await found(elsewhere)).toMatchObject([

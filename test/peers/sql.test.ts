@@ -82,7 +82,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
 
-    it('writes a row unless one letter has changed its case, whatever the collation and the style of dates', async () => {
+    it('replaces or removes a row only if its text is equal, even in letter case, whatever the collation and the date style', async () => {
       if (isPostgres) {
         await database.run(
           "CREATE COLLATION IF NOT EXISTS caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
@@ -117,7 +117,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
 
     it.for(['deadline', 'query timeout'] as const)(
-      "stops a write on the server at the write's %s, and then needs only one of the pool's connections",
+      "stops a write on the server at the write's %s, even if the pool has only one connection",
       async (limit) => {
         const row = keyRecord('_SK_slow', 60);
         const blocker = await holdRow(row);

@@ -202,7 +202,7 @@ describe('on moto', () => {
     });
 
     // moto ignores the groups' outbound rules.
-    it('lets only the group of the functions in, by port 443', async () => {
+    it("accepts connections only from the functions' security group, and only on port 443", async () => {
       const groups = itemsIn(await callEc2('DescribeSecurityGroups'), 'groupId');
       const open = groups.filter((one) => one.includes('<fromPort>443<'));
       expect(open.map((one) => valueIn(one, 'groupDescription'))).toEqual(['VPC endpoints of Keyfold']);

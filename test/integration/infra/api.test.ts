@@ -166,7 +166,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and its policy allows all callers only if they use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and allows calls without IAM authorization only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -204,7 +204,7 @@ describe('api.type', () => {
       { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
     ],
     ['functionUrl', { api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
-  ] as const)('"%s" has its URL as the output ApiUrl', async ([, changed, url]) => {
+  ] as const)('"%s" outputs its URL as ApiUrl', async ([, changed, url]) => {
     expect((await partsOf(changed)).outputs).toEqual({ ApiUrl: { Value: url } });
   });
 
@@ -266,11 +266,11 @@ describe('api.callers', () => {
     ['refuses', 'POST/v1/partitions/tenant-2/encrypt', false],
     ['refuses', 'POST/v1/partitions/tenant-10/encrypt', false],
     ['refuses', 'POST/v1/partitions/team/encrypt', false],
-  ] as const)("%s %s for another account's role with some of the partitions", async ([, path, may]) => {
+  ] as const)("%s %s for another account's role that is limited to some partitions", async ([, path, may]) => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it('allows no unnamed role of another account, unless it names the root of the account', async () => {
+  it("allows a role of another account only if it names the role or that account's root", async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
@@ -327,14 +327,14 @@ describe('api.domain', () => {
 describe('api.cors', () => {
   const cors = { origins: ['https://app.example.com'] };
 
-  it('allows the origins on an HTTP API, where only preflight requests need no authorization', async () => {
+  it('allows the configured origins on an HTTP API, where only preflight requests need no authorization', async () => {
     const parts = await partsOf({ api: { cors } });
     expect(parts.cors).toMatchObject({ allowedOrigins: cors.origins, allowedMethods: ['GET', 'POST'] });
     const open = parts.events.filter((event) => !JSON.stringify(event).includes('aws_iam'));
     expect(open).toEqual([{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]);
   });
 
-  it('allows the origins on a function URL', async () => {
+  it('allows the configured origins on a function URL', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl', cors } });
     expect(propertiesOf(parts, 'FunctionUrl')['Cors']).toMatchObject({ AllowOrigins: cors.origins });
   });
@@ -502,7 +502,7 @@ describe('deploy.yml', () => {
   });
 });
 
-it('the functions run in the VPC, and use the type of endpoint, that deploy.yml selects', async () => {
+it('the functions run in the VPC and use the endpoint type that deploy.yml selects', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,

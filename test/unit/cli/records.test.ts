@@ -96,7 +96,7 @@ describe('keyfold inspect', () => {
     ]);
   });
 
-  it("prints a record's form, and that its key belongs to another service", async () => {
+  it("prints a record's form, and says that the record's key belongs to another service", async () => {
     const foreign = { ...record, key: { ...record.key, parent: { id: '_IK_tenant-1_billing_shop', created } } };
     const [form, , partition] = cellsOf(await keyfold(['inspect', encodeDataRowRecord(foreign)]));
     expect([form, partition]).toEqual([
@@ -107,7 +107,7 @@ describe('keyfold inspect', () => {
     expect(ofField).toEqual(['form', 'compact string of a field of a document']);
   });
 
-  it('says whether a record is bound to a context, and looks up its key rows', async () => {
+  it("says whether a record is bound to a context, and with --chain looks up the record's key rows", async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const { code, stdout } = await keyfold(['inspect', compact(bound), '--chain']);
     expect(code).toBe(0);
@@ -123,7 +123,7 @@ describe('keyfold inspect', () => {
     ]);
   });
 
-  it('says that a transit key wraps the System Key of the chain', async () => {
+  it('says with --chain that a transit key wraps the System Key', async () => {
     const json = (await keyfold(['inspect', compact(), '--chain', '--json'])).stdout;
     const [, systemKey] = (JSON.parse(json) as { chain: [object, { created: number }] }).chain;
     const encryptedKey = Buffer.from(`vault:v3:${Buffer.alloc(60).toString('base64')}`);
@@ -132,7 +132,7 @@ describe('keyfold inspect', () => {
     expect(stdout).toMatch(/^wrapped by +version 3 of a transit key$/m);
   });
 
-  it('fails if a key row of the record is absent', async () => {
+  it('fails with --chain if a key row of the record is absent', async () => {
     const lost = { ...record, key: { ...record.key, parent: { id: INTERMEDIATE_KEY, created: 60 } } };
     const { code, stdout } = await keyfold(['inspect', compact(lost), '--chain']);
     expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
@@ -236,7 +236,7 @@ describe('keyfold verify', () => {
   });
 
   it('finds members whose names JSON.parse has confused, and keeps every digit of an ID', async () => {
-    // Triggers a bug of `JSON.parse` in Node 24.21: see test/unit/doors/confused-names.test.ts.
+    // These texts trigger a bug of `JSON.parse` in Node 24.21: see test/unit/doors/confused-names.test.ts.
     for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
       JSON.parse(text);
     const lines = [

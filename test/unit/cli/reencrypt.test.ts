@@ -163,7 +163,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
     const bound = session().withContext({ row: '7', table: 'users' });
     expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
-    // If a record is already bound to the context, the command opens it with that context.
+    // The command opens a record that is already bound to the context with that context.
     const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
     expect(again).toMatchObject({ rows: 1, quarantined: 0 });
     const moved = await countsOf(
@@ -263,7 +263,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['written', ['--output', 'out']],
     ['would be written', ['--dry-run']],
   ] as const)(
-    'prints the counts of the rows, such as those that are "%s", and the keys',
+    'prints the number of rows for each outcome, such as "%s", and the number of records for each key',
     async ([written, options]) => {
       const record = await seal();
       const { id, created } = record.key.parent;
@@ -391,7 +391,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('seals bytes that are not UTF-8 only as a whole, and never changes them otherwise', async () => {
+  it('can seal bytes that are not UTF-8 only as a whole, and otherwise leaves them unchanged', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });
     const source = `dynamodb:${TableName}`;
@@ -480,7 +480,7 @@ describe('the checkpoint of a run that was killed', () => {
   });
 
   it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(
-    'is refused if %s differs and the URL does not specify it',
+    'is refused if %s has changed and the URL does not override it',
     async (name) => {
       const url = 'postgres://';
       vi.stubEnv(name, '5432');
@@ -492,13 +492,13 @@ describe('the checkpoint of a run that was killed', () => {
     },
   );
 
-  it('cannot be used with a URL that the driver refuses', async () => {
+  it('cannot be used if the driver refuses DATABASE_URL, and the error does not show that URL', async () => {
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://u:CANARY@[/shop');
     expect([code, stderr]).toEqual([2, expect.stringContaining('refuses DATABASE_URL')]);
     expect(stderr).not.toContain('CANARY');
   });
 
-  it('is accepted with another user and password', async () => {
+  it('is accepted if only the user and the password have changed', async () => {
     await killed(postgres, rewrap);
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://admin:new@db.example.com:5432/shop');
     expect([code, stderr]).toEqual([1, expect.not.stringContaining('is of another run')]);
@@ -591,7 +591,33 @@ it.for([
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });
 
-it('keyfold reencrypt refuses a name that PostgreSQL would refuse, before it writes a file', async () => {
+it('keyfold reencrypt refuses to seal the keys of a key table', async () => {
+  const run = reencrypt('dynamodb:EncryptionKey', '--verb', 'seal', '--partition', 'p', '--field', 'KeyRecord');
+  const says = 'The table EncryptionKey is a key table: its rows hold keys, not records.';
+  expect(await run).toMatchObject({ code: 2, stderr: expect.stringContaining(says) as string });
+  expect(await readFile(at('quarantine'), 'utf8')).toBe('');
+});
+
+it.for([
+  ['region', 'region is not the name of an AWS region'],
+  ['endpoint', 'endpoint is not a URL'],
+] as const)(
+  'keyfold reencrypt refuses an empty %s of the table, as from a shell variable that is not set',
+  async ([name, says]) => {
+    const { code, stderr } = await reencrypt(
+      'dynamodb:Orders',
+      '--verb',
+      'open',
+      '--field',
+      'a',
+      `--source-${name}`,
+      '',
+    );
+    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+  },
+);
+
+it('keyfold reencrypt refuses the malformed PostgreSQL table name a.b.c before it writes a file', async () => {
   const options = ['--verb', 'open', '--field', 'a', '--quarantine', at('never-made')];
   const settings = { ...world.settings, DATABASE_URL: 'postgres://127.0.0.1:9/shop' };
   const { code, stderr } = await world.operator.keyfold(['reencrypt', 'postgres:a.b.c', ...options], settings);
@@ -600,7 +626,7 @@ it('keyfold reencrypt refuses a name that PostgreSQL would refuse, before it wri
 });
 
 it.for(['dynamodb:Orders', 'postgres:orders'])(
-  'keyfold reencrypt refuses the options of a file for %s, because it changes the table in place',
+  'keyfold reencrypt refuses --output and --id for %s, because it changes the table in place',
   async (source) => {
     for (const option of ['--output', '--id']) {
       const { code, stderr } = await reencrypt(source, '--verb', 'open', '--field', 'a', option, 'x');

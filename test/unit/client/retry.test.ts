@@ -112,7 +112,7 @@ it('a call with an aborted signal sends nothing and does not call the authorizat
   expect(authorization).not.toHaveBeenCalled();
 });
 
-describe('a signal that is not of this realm', () => {
+describe('an abort signal from a polyfill', () => {
   /** A signal with the methods of an AbortSignal, as a polyfill makes it. */
   class OtherSignal extends EventTarget {
     aborted = false;
@@ -128,12 +128,12 @@ describe('a signal that is not of this realm', () => {
     }
   }
 
-  it('does not disturb a call', async () => {
+  it('is accepted by a call', async () => {
     const client = await clientOf([GOOD]);
     expect(await client.decrypt('kf1.x', { signal: new OtherSignal() })).toEqual(HELLO);
   });
 
-  it('ends an attempt with its reason', async () => {
+  it("ends an attempt with the signal's reason", async () => {
     const client = await clientOf(['hang']);
     const signal = new OtherSignal();
     const call = client.decrypt('kf1.x', { signal }).catch((reason: unknown) => reason);

@@ -108,7 +108,7 @@ describe('the HTTP door', () => {
     expect(await attempt(auth, authorizer)).toBe(outcome);
   });
 
-  it('also refuses a request to /v1/health with the wrong authorizer', async () => {
+  it('refuses a request with the wrong authorizer even to /v1/health', async () => {
     const event = sampleEvent('api-health-iam');
     event.requestContext.authorizer = jwt;
     expect((await openDoor({ auth: IAM })(event)).status).toBe(401);
@@ -195,7 +195,7 @@ describe('a claim, if the settings allow wildcards,', () => {
     expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
   });
 
-  it('grants the partitions in a list, and those with a prefix in the list, if the settings also allow lists', async () => {
+  it('grants the partitions in a list, and partitions that begin with a prefix in the list, if lists are allowed too', async () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
@@ -277,7 +277,7 @@ describe('a partition over HTTP', () => {
     ['a name of 129 characters', 'x'.repeat(129)],
     ['a name that ends with a line feed', 'a\n'],
     ['a name that ends with a null character', 'a\u0000'],
-  ] as const)('may not have %s, because a name with two spellings could evade a policy', async ([, partition]) => {
+  ] as const)('cannot have %s, because a name with two spellings could evade a policy', async ([, partition]) => {
     for (const [auth, authorizer] of [
       [IAM, iam],
       [LISTING, claims({ tenants: '*' })],
@@ -375,7 +375,7 @@ describe('a partition over HTTP', () => {
     '/live/live/v1/partitions/a@b.c/encrypt',
     '/v1/health',
     '',
-  ])('is refused if the path is %j instead', async (rawPath) => {
+  ])('is refused if the path %j does not match the path parameters', async (rawPath) => {
     expect(await attemptAt(rawPath)).toBe('400');
   });
 });

@@ -55,7 +55,7 @@ describe('the function for a FIFO queue', () => {
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it("sends at most one result per group in a call, and the group's next result only after it", async () => {
+  it("sends at most one result per group in a call, and the group's next result only after that call", async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {

@@ -51,7 +51,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual(READY);
   });
 
-  it('also keeps a failure for five seconds, and then checks again', async () => {
+  it('repeats a failure for five seconds without another check, and then checks again', async () => {
     const send = openDoor({ world });
     const event = sampleEvent('api-ready-iam');
     world.kms.interfere = () => {

@@ -175,7 +175,7 @@ describe('an erased partition', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('fails with PartitionErased if a record says that the tombstone is its key', async () => {
+  it('fails with PartitionErased if a record names the tombstone as its key', async () => {
     const parent = { ...record.key.parent, created: TOMBSTONE_CREATED };
     expect((await answers({ ...record, key: { ...record.key, parent } }))[1]).toBe('PartitionErased');
   });

@@ -107,7 +107,7 @@ describe('wrong options', () => {
     ['a string', 'x'],
     ['an array', []],
     ['a Map', new Map()],
-  ])('cause a TypeError if they are %s instead of an object', ([, options]) => {
+  ])('cause a TypeError if they are not an object (%s)', ([, options]) => {
     expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
   });
 
@@ -242,7 +242,7 @@ describe('a session', () => {
     expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
   });
 
-  it('copies the wrap before it stores it, because the KMS may return the buffer of the key, which the session zeroes', async () => {
+  it("copies the wrap before storing it, because the KMS may return the key's own buffer, which the session zeroes", async () => {
     const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));
