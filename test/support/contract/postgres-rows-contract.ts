@@ -108,7 +108,8 @@ export function postgresRowsContract(portOf: () => number): void {
       ['DOUBLE PRECISION', 'extra_float_digits', '0'],
       ['TIMESTAMPTZ', 'DateStyle', "'SQL, DMY'"],
     ])('of type %s are refused if the database writes them inexactly (%s = %s)', async ([type, setting, value]) => {
-      // One statement is for the sessions of a server. The other one is for the only session of PGlite.
+      // The first statement changes the sessions of a server that begin later. The second changes the only session of
+      // PGlite.
       for (const alter of [`ALTER DATABASE postgres SET ${setting} = ${value}`, `SET ${setting} = ${value}`])
         await pool.query(alter);
       try {
