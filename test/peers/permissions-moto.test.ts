@@ -145,18 +145,18 @@ describe('with enforced policies', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
-  it('the role of Open can neither wrap a key nor write to the table', async () => {
+  it('the role of the open function can neither wrap a key nor write to the table', async () => {
     expect(await refusedOf('Open')).toEqual(['GenerateDataKey', 'Encrypt', 'PutItem']);
   });
 
   it.for(['Api', 'Seal', 'Maintenance'])(
-    'the role of %s may make every call that creating a key needs',
+    'the role of the function %s may make every call that is needed to create a key',
     async (role) => {
       expect(await refusedOf(role)).toEqual([]);
     },
   );
 
-  it('the role of Seal cannot create a KMS key', async () => {
+  it('the role of the seal function cannot create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);

@@ -155,7 +155,7 @@ async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('the check', () => {
+describe('the check of responses against the OpenAPI document', () => {
   let folder: string;
 
   beforeAll(async () => {

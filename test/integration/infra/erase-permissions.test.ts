@@ -43,7 +43,7 @@ async function operator(): Promise<{ principal: Principal; actions: string[] }> 
 }
 
 it(
-  'the policy in the how-to page allows exactly the calls that keyfold partitions erase makes',
+  'the policy in docs/how-to/erase-a-partition.md allows exactly the calls that keyfold partitions erase makes',
   { timeout: 60_000 },
   async () => {
     const keys = await ensureKeys(kms, [WEST, EAST]);

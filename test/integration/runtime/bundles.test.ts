@@ -141,7 +141,7 @@ it('the api bundle encrypts and decrypts fields, and loads the OpenAPI document 
   });
 });
 
-it('the api bundle loads its code for REST APIs on the first request from one', async () => {
+it('the api bundle loads its code for REST APIs on the first request from a REST API', async () => {
   const one = start(newService());
   expect(await ask(one, sampleEvent('rest-encrypt-iam'))).toMatchObject({ status: 200 });
 });

@@ -138,7 +138,7 @@ async function load(asked: AuditSubject[]): Promise<void> {
   await Promise.all(callers.flatMap((ask) => Array.from({ length: CONCURRENCY }, (_, turn) => goThrough(ask, turn))));
 }
 
-it('each worker calls KMS once, and each invocation gets its own response and log lines', async () => {
+it('on a managed instance, each worker calls KMS once, and each invocation gets its own response and log lines', async () => {
   const asked: AuditSubject[] = [];
   // Create the System Key first, so that the workers only unwrap it.
   await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
@@ -184,7 +184,7 @@ function measureAll(): Promise<Holding[]> {
 }
 
 it(
-  'thousands of invocations leak no memory, and leave nothing behind that keeps the process alive',
+  'thousands of invocations on a managed instance leak no memory, and leave nothing behind that keeps the process alive',
   { timeout: 60_000 },
   async () => {
     const asked: AuditSubject[] = [];

@@ -69,7 +69,7 @@ it('the client closes the connection when a call is aborted', { timeout: 5000 },
   await close(server);
 });
 
-it('concurrent calls do not wait for each other, because each has its own connection', async () => {
+it('concurrent calls of the client do not wait for each other, because each has its own connection', async () => {
   const stub = await startStub('hang');
   const client = clientOf(stub.url);
   const controller = new AbortController();

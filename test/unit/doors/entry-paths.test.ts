@@ -249,7 +249,7 @@ describe('a catch-all route', () => {
     ['/v1/partitions/{partition}/{proxy+}', { partition: 'tenant-1', proxy: 'encrypt' }],
     ['/v1/partitions/tenant-1/{operation}', { operation: 'encrypt' }],
     ['/v1/partitions/tenant-1/encrypt', {}],
-  ] as const)('may be the route %s', async ([route, parameters]) => {
+  ] as const)('can be the route %s', async ([route, parameters]) => {
     const event = sampleEvent('api-encrypt-iam');
     event.routeKey = `POST ${route}`;
     event.pathParameters = parameters;

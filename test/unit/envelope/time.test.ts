@@ -511,7 +511,7 @@ describe('agingClock', () => {
   });
 });
 
-it('during an outage, a key is used until its grace period ends, even if the check interval is shorter than its maximum age', async () => {
+it("during a metastore outage, a key is used until its grace period ends, even if the check interval is shorter than the key's maximum age", async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

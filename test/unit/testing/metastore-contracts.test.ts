@@ -248,7 +248,7 @@ describe('metastoreContract', () => {
 
   it.each<[string, MetastoreContractOptions, string]>([
     [
-      'creates a store that is missing',
+      'creates its store if the store is missing',
       { openMissing: metastores(() => ({})) },
       'rejects with MetastoreUnavailable if its store is missing, and does not create it',
     ],
