@@ -36,8 +36,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
       { atLeast: 0.5 },
     ]),
   ),
-  // There is no budget for files. A file costs so little to read and write that the figure mostly shows the
-  // cryptography.
+  // There is no budget for files. Reading and writing a file costs so little that the ratio would mostly show the cost
+  // of the cryptography.
   reencrypt: { "rows of 64 B in DynamoDB a second, as a share of a copy's": { atLeast: 0.6 } },
   // Four times the input should take four times as long, plus garbage collection. Quadratic growth would take 16 times.
   'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),

@@ -73,7 +73,8 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // A worker thread's output arrives a little after its response. If the thread ends first, the output is lost.
+      // Wait for the worker thread's output, which arrives a little after the response. If the thread ended first, the
+      // output would be lost.
       await sleep(100);
       await one.recycle();
     }

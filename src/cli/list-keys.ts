@@ -62,7 +62,7 @@ export async function listKeys(
 }
 
 /** Groups the rows by ID, latest first. A scan also returns the rows of an ID one after another, but oldest first. */
-async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
+export async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
   for await (const row of rows) {

@@ -181,9 +181,16 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
     .addOption(
       new Option('--all-partitions', "makes every partition's next Intermediate Key instead").conflicts('partition'),
     )
-    .action(async (options: CommonOptions & WriteOptions & { partition?: string; allPartitions?: true }) => {
-      const { partition, allPartitions = false } = options;
-      const request = { ...writeRequestOf(options), partition, allPartitions };
+    .option(
+      '--older-than <duration>',
+      'with --all-partitions, leaves out partitions whose latest key is younger, such as 1h',
+      parseDuration,
+    )
+    .action(async (options: CommonOptions & WriteOptions & RotateOptions) => {
+      const { partition, allPartitions = false, olderThan: olderThanMs } = options;
+      if (olderThanMs !== undefined && !allPartitions)
+        throw new KeyfoldError('InvalidRequest', 'The option --older-than goes with --all-partitions.');
+      const request = { ...writeRequestOf(options), partition, allPartitions, olderThanMs };
       exitCode = await rotateKeys(request, await serviceConfigOf(options), dependencies);
     });
 
@@ -209,6 +216,12 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   }
 }
 
+interface RotateOptions {
+  readonly partition?: string;
+  readonly allPartitions?: true;
+  readonly olderThan?: number;
+}
+
 interface ListOptions {
   readonly partition?: string;
   readonly partitionPrefix?: string;
@@ -231,8 +244,9 @@ function parseCreated(text: string): number | 'latest' {
 
 /** Wraps a terminal, so that hidden and control characters are escaped in every line. */
 function escapingTerminal(terminal: Terminal): CommandTerminal {
-  const { ask } = terminal;
+  const { ask, audit } = terminal;
   return {
+    audit,
     out: (lines, colour) => terminal.out(printableLines(lines), colour),
     err: (lines) => terminal.err(printableLines(lines)),
     status: terminal.status && ((text) => terminal.status?.(printable(text))),

@@ -83,7 +83,8 @@ const NO_KEY = Buffer.alloc(60);
 
 /**
  * Erases one partition of a service: marks its key rows, and deletes them after a waiting time. Every method may be
- * interrupted at any time, and can then be called again.
+ * interrupted at any time, and can then be called again. If a method's signal aborts, it throws the signal's reason
+ * before it writes the next row.
  */
 export class PartitionErasure {
   readonly partition: PartitionId;
@@ -130,11 +131,12 @@ export class PartitionErasure {
    * Begins the erasure, or continues one that is under way: writes a tombstone for each ID, then marks every row.
    * @param waitSeconds the time until rows may be deleted. An erasure under way keeps its own date.
    */
-  async begin(state: ErasureState, waitSeconds: number): Promise<Erasure> {
+  async begin(state: ErasureState, waitSeconds: number, signal?: AbortSignal): Promise<Erasure> {
     const erasure = await this.#register(state.erasure, waitSeconds);
     await this.#bury(state, erasure);
     const { rows, systemKeys } = await this.read();
     for (const { row, region, marked } of rows) {
+      signal?.throwIfAborted();
       if (marked || 'unreadable' in row) continue;
       const parent = row.parent && systemKeys.get(keyName(row.parent));
       const mark = parent instanceof EnvelopeKey && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
@@ -144,9 +146,10 @@ export class PartitionErasure {
   }
 
   /** Lifts the marks, then deletes the tombstones. The keys stay revoked. */
-  async cancel(state: ErasureState): Promise<void> {
+  async cancel(state: ErasureState, signal?: AbortSignal): Promise<void> {
     const { tables } = this.#options;
     for (const { row, region } of state.rows) {
+      signal?.throwIfAborted();
       if (!('unreadable' in row) && row.erased !== undefined) await tables.at(region).mark(row, undefined);
     }
     const entry = await this.registered(state.erasure);
@@ -164,10 +167,11 @@ export class PartitionErasure {
    * @param unmarked whether to delete rows without a mark, too
    * @returns the state after the deletion
    */
-  async finish(state: ErasureState, erasure: Erasure, unmarked: boolean): Promise<ErasureState> {
+  async finish(state: ErasureState, erasure: Erasure, unmarked: boolean, signal?: AbortSignal): Promise<ErasureState> {
     const { tables, now } = this.#options;
     await this.#bury(state, erasure);
     for (const { row, region, marked } of state.rows) {
+      signal?.throwIfAborted();
       if (marked || unmarked) await tables.at(region).remove(row);
     }
     const after = await this.read();

@@ -27,8 +27,11 @@ export interface RowTransfer {
   from(): Promise<string>;
   /** Compares each row with the target. */
   compare(): AsyncIterable<TransferredRow>;
-  /** Adds each row that the target does not have. */
-  add(): AsyncIterable<TransferredRow>;
+  /**
+   * Adds each row that the target does not have.
+   * @param signal if it is aborted, the reason is thrown after the rows that were added
+   */
+  add(signal: AbortSignal): AsyncIterable<TransferredRow>;
   /** Closes the connections to the source. */
   close(): Promise<void>;
 }

@@ -135,7 +135,7 @@ async function isAllowedOnAny(
   return (await Promise.all(answers)).includes(true);
 }
 
-/** The actions that these patterns match, except those that only the properties of other templates need. */
+/** The actions that these patterns match, without the actions for properties that our templates do not set. */
 async function neededOf(patterns: readonly string[], left: readonly RegExp[]): Promise<string[]> {
   const actions = (
     await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))

@@ -95,7 +95,7 @@ export async function startLocalStack(): Promise<LocalStack> {
   // Without the site module, Python does not see the packages of Debian.
   const child = spawn(PYTHON, ['-S', join(import.meta.dirname, 'localstack_peer.py')], {
     cwd: folder,
-    // The process group has DynamoDB Local and the functions too.
+    // Start a process group, which DynamoDB Local and the functions join, so that `stop` can end them all.
     detached: true,
     env: {
       PATH: process.env['PATH'],

@@ -292,7 +292,8 @@ describe('the log', () => {
       // The emulator forwards log lines independently of responses, so a line may arrive after the response.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
-      // Lambda drops these lines at some levels. deploy.yml accepts only levels that keep both kinds.
+      // Lambda drops audit lines and metrics at some log levels. The schema of deploy.yml must accept a level exactly
+      // if Lambda keeps both.
       const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
       const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
       const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);

@@ -21,8 +21,8 @@ const MASTER = Buffer.alloc(32, 7);
 const NAMES = { service: 'orders', product: 'shop' };
 
 /**
- * Collects garbage every 100 milliseconds. At the end, writes a file with the largest size that remained after a
- * collection.
+ * Collects garbage every 100 milliseconds. At the end, writes to a file the largest amount of memory that was in use
+ * after a collection.
  */
 const SAMPLER = `
 import { writeFileSync } from 'node:fs';

@@ -526,7 +526,7 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const sent = request(sqs.endpoint, { method: 'POST' }, resolve);
   sent.once('error', reject);
-  // The request does not end, so that the emulator must respond before the end.
+  // Leave the request unfinished, so that the emulator must respond before it has the whole request.
   sent.write(Buffer.alloc(8 * 1024 * 1024 + 1));
   const answer = (await promise).resume();
   expect([answer.statusCode, answer.headers.connection]).toEqual([400, 'close']);

@@ -272,7 +272,7 @@ describe('each role', { timeout: 60_000 }, () => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     expect(await queues.take('decrypt', { record: one })).toBe(1);
     queues.close();
-    // Lambda also needs this permission, but the local poller does not call this action.
+    // Add a call that Lambda's poller makes, so that the role must allow it. The local poller does not make it.
     sqsCalls.push('input sqs:GetQueueAttributes');
     expect(await calledAs('queue')).toEqual(await exactly('queue'));
   });

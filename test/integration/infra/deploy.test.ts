@@ -272,7 +272,8 @@ describe('a deploy script with --yes', () => {
         Resource: kept.map((id) => `LogicalResourceId/${id}`),
       },
     ]);
-    // CloudFormation accepts names that no resource has, so a misspelt name would protect nothing.
+    // Check that these resources exist. CloudFormation accepts a stack policy that names no existing resource, so a
+    // misspelt name would protect nothing.
     expect(Object.keys(templateOf(what).Resources)).toEqual(expect.arrayContaining([...kept]));
   });
 

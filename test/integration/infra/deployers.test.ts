@@ -506,8 +506,8 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
 
 /** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // Every caller may perform the first action. `configure export-credentials` is a command of the AWS CLI, not an IAM
-  // action. For osls, the actions follow from the changes to its stack.
+  // These calls need no action: every caller may get its own identity, the CLI itself exports credentials, and the
+  // actions for osls follow from the changes to its stack.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

@@ -43,7 +43,7 @@ function withArns(option: string, characters: number): object {
   return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
 }
 
-/** A variable of this length, in a deployment without a queue. */
+/** Options with an environment variable of this length, for a deployment without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
@@ -428,8 +428,8 @@ describe('the size limits of AWS', () => {
 
   it('allow a function 4096 bytes of environment variables, even in the region with the longest variables', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than most functions. Only seal has longer variables, because its list of operations
-    // is longer.
+    // These are the variables of seal, which are the longest because of its list of operations. Those of the API come
+    // next, because the API has one variable more than most functions.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',

@@ -72,7 +72,7 @@ function ofKeys(current: readonly string[], retired: readonly string[]): Allowed
   };
 }
 
-/** The same actions for every key. */
+/** Lists the given actions for every key. */
 function ofEachKey(actions: readonly string[]): Allowed {
   return Object.fromEntries(Object.keys(KEYS).map((name) => [name, actions]));
 }
@@ -121,7 +121,7 @@ const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
   'a role whom IAM allows everything': {
     ...ofEachKey(USE_AND_INSPECT),
     "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE_AND_INSPECT],
-    // CloudFormation's handler for the table makes this call.
+    // CloudFormation makes this call when it creates or reads the table.
     "the table's key": ['kms:DescribeKey'],
   },
   'a role whom IAM allows nothing': {},

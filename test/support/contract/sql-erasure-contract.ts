@@ -129,7 +129,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
         expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
         operator.adapters.openDatabase = openDatabase;
         clock.advance(MINUTE_MS);
-        // If the last write was made, nothing is left to do.
+        // If the killed command made its last write, nothing is left to cancel, so the repeated command fails.
         const isOver = step === 'cancel' && n === 4 && when === 'after';
         expect((await erase(...options)).code).toBe(isOver ? 1 : 0);
         const expected = { begin: ['waiting', 3], cancel: ['none', 2], finish: ['deleted', 1] }[step];
@@ -175,7 +175,8 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
         ['2020-01-02 00:00:00', "REPEAT(' ', 70000)"],
         ['2020-01-03 00:00:00.5', `'${String(row?.[0])}'`],
         ['2020-01-04 00:00:00', "'not JSON'"],
-        // A tombstone that is not one. It must not prevent the real one.
+        // A row with the date of a tombstone that is not a tombstone. It must not prevent the erasure from writing the
+        // real one.
         [kind === 'PostgreSQL' ? '9999-12-31 23:59:59' : '2038-01-17 23:59:59', 'NULL'],
         ...ODD_DATES[kind].map((date): [string, string] => [date, 'NULL']),
       ];

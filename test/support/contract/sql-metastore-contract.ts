@@ -59,7 +59,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
   describe('with proofs of its key rows', () => {
     beforeAll(() => database.createTable());
     const [id, text] = isPostgres ? ['$1', '$2'] : ['?', '?'];
-    // The member `Key` follows the date of the row itself, but not the date of the parent.
+    // The pattern includes the member `Key`, because it follows the row's own date, but does not follow the parent's
+    // date.
     const remove = async (key: KeyMeta): Promise<void> =>
       void (await database.run(`DELETE FROM encryption_key WHERE id = ${id} AND key_record LIKE ${text}`, [
         key.id,

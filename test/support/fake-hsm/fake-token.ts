@@ -17,11 +17,11 @@ export interface TokenState {
   readonly mechanisms: readonly number[];
   readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
   readonly faults?: Readonly<Record<string, string | number>>;
-  /** A new number ends every session. */
+  /** The token ends all sessions when this number changes. */
   readonly epoch: number;
   /** Whether the token replaces the GCM nonce with its own. */
   readonly ignoresNonce?: boolean;
-  /** The error code for bytes that the token cannot open. */
+  /** The error code that the token returns for bytes that it cannot open. */
   readonly corrupt?: string;
 }
 

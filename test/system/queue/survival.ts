@@ -35,7 +35,7 @@ const NAMES = { service: 'queue', product: 'survival' };
 const TIMEOUT_MS = 3000;
 /** Longer than the function's timeout, so that SQS does not deliver a message twice at the same time. */
 const VISIBILITY_SECONDS = '4';
-/** High enough that the outage does not turn valid messages into dead letters. */
+/** So many receives that no valid message becomes a dead letter during the outage. */
 const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
@@ -113,7 +113,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   };
   const send = async (): Promise<void> => {
     for (let sent = 0; sent < messages; sent += 10) {
-      // A lost message never arrives, so also stop when the input queue is empty.
+      // Stop waiting when the input queue is empty, because a lost message would never arrive.
       while (sent - results.length - letters.length > MAX_IN_FLIGHT && !(await input.isEmpty())) await sleep(LOOK_MS);
       await input.send(load.slice(sent, sent + 10).map(({ entry }) => entry));
     }

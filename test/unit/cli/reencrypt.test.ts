@@ -163,7 +163,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
     const bound = session().withContext({ row: '7', table: 'users' });
     expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
-    // If a record is already bound to the context, the command opens it with that context.
+    // The command opens a record that is already bound to the context with that context.
     const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
     expect(again).toMatchObject({ rows: 1, quarantined: 0 });
     const moved = await countsOf(

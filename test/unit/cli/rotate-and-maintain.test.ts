@@ -93,6 +93,16 @@ describe('keys rotate', () => {
     expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
   });
 
+  it('leaves out partitions whose latest key is younger than an age', async () => {
+    world.operator.clock.advance(2 * 3_600_000);
+    await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
+    const args = ['keys', 'rotate', '--all-partitions', '--older-than'];
+    const { stdout } = await keyfold(...args, '1h', '--json');
+    expect(JSON.parse(stdout)).toMatchObject([{ id: INTERMEDIATE_KEY, outcome: 'rotated' }]);
+    expect((await keyfold(...args, '3h')).stderr).toContain('that is old enough');
+    expect((await keyfold('keys', 'rotate', '--older-than', '1h')).code).toBe(2);
+  });
+
   it('writes a failure to the audit log, and says which partitions failed', async () => {
     world.proxy.faultOf = (call) => (call === 'Put IK' ? { kind: 'error', name: 'Oops', status: 400 } : undefined);
     const all = await keyfold('keys', 'rotate', '--all-partitions');

@@ -45,7 +45,10 @@ const invoke = (): Promise<unknown> =>
   );
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
-/** Settings of an SDK client that sends requests to the stub. A guarded agent has one more `free` listener. */
+/**
+ * The settings of an SDK client that sends requests to the stub, and its agent. If the freeze guard watches the agent,
+ * the agent has one more `free` listener.
+ */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });
   const requestHandler = { httpAgent: agent };

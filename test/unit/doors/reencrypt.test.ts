@@ -75,7 +75,8 @@ it('a worker stops before the end of its invocation, and the next worker continu
       ({ run }) =>
       async (row) =>
         void quarantined.push({ run, ...row }),
-    // Each time a worker reads the clock, more time passes than an invocation has. So each worker processes one page.
+    // Each time a worker reads the clock, the clock advances by more than an invocation's time limit. So each worker
+    // processes only one page.
     now: () => (nowMs += 20_000),
   });
   const answers: ReencryptAnswer[] = [];

@@ -208,7 +208,8 @@ describe('a process that loses the race to create a key', () => {
       };
       const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
       expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-      // If the message did not escape the partition's name, a terminal would interpret the escape sequence in it.
+      // The message must escape the partition's name, because a terminal would interpret the control character in the
+      // name.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
       expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);

@@ -176,7 +176,7 @@ describe('a key dated in the future', () => {
     const made = await createdBy(world.process());
     expect(made).toBe(nowSeconds());
     expect(made).toBeLessThan(ahead.key.parent.created);
-    // Another process finds the new key, although the revoked key has a later date.
+    // Another process must find the new key, although the revoked key has a later date.
     expect(await createdBy(world.process())).toBe(made);
   });
 

@@ -109,7 +109,7 @@ function refused(error: unknown): undefined {
   throw error;
 }
 
-/** Whether one of the paths leads to a descendant of another. */
+/** Whether one of the paths leads into the value at another path. */
 function isNested(places: readonly (readonly (string | number)[])[]): boolean {
   return places.some((a) => places.some((b) => a.length < b.length && a.every((step, i) => step === b[i])));
 }

@@ -218,7 +218,7 @@ describe('JsonLinesRows', () => {
     for (const { fd } of used) expect(fd).toBe(-1);
   });
 
-  it('returns the same line when it is told to read a line again, because a file has no other writers', async () => {
+  it('returns the same line if a caller reads a line again, because a file has no other writers', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);
     const lines: unknown[] = [];

@@ -31,12 +31,12 @@ function metastores(
   return () => ({ ...methods, ...changeOf(memory) });
 }
 
-/** The record under another ID. */
+/** Returns the record with another ID. */
 function as(id: KeyMeta['id'], record: EnvelopeKeyRecord | undefined): EnvelopeKeyRecord | undefined {
   return record && { ...record, id };
 }
 
-/** Takes IDs for the same if they are the same after a conversion. */
+/** Confuses IDs that are equal after a conversion, such as to lower case. */
 function sameIds(memory: MemoryMetastore, convert: (id: string) => string): Partial<Metastore> {
   const converted = (id: KeyMeta['id']): KeyMeta['id'] => convert(id) as KeyMeta['id'];
   return {

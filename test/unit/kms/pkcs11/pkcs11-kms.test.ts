@@ -168,7 +168,8 @@ describe('the login', () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
-    // The retries see either the refusal or only timeouts, depending on how long the thread takes to start.
+    // The error's code is not fixed: depending on how long the thread takes to start, the retries meet the refusal or
+    // only timeouts.
     expect(await errorOf(wrap(hurried))).toBeInstanceOf(KeyfoldError);
     for (const kms of [token.open(refused), token.open(refused), hurried]) {
       expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -278,7 +279,7 @@ describe('Pkcs11Kms', () => {
     expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoAnswerInTime' });
     token.set({ faults: {} });
-    // The thread is still busy with the abandoned call.
+    // Try again until the call succeeds, because the thread is still busy with the abandoned call.
     await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
   });
 

@@ -256,7 +256,8 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
       await warm(metastore, connections);
       for (const one of pool.made) one.isDead = true;
       for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-      // One new connection is for the second attempt, and one for the request to cancel the first.
+      // Of the two new connections, one is for the second attempt, and the other for the request that cancels the first
+      // attempt.
       expect(pool.made).toHaveLength(connections + 2);
       expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
       await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
@@ -283,7 +284,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, connections);
-    // A clock that advances while the process does nothing looks like a freeze.
+    // Simulate a freeze: the clock advances while the process does nothing.
     vi.setSystemTime(Date.now() + 200);
     for (const one of pool.made) one.isDead = true;
     const work = Array.from({ length: connections }, () => metastore.loadLatest(RECORD.id, noDeadline()));
