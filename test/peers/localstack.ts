@@ -17,7 +17,7 @@ const LOCALSTACK = join(PEERS_FOLDER, 'localstack');
 const STARTS_WITHIN_MS = 180_000;
 
 /** The folders of Debian's libraries, and its program that loads an executable with them. */
-const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
+export const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
   x64: ['x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
   arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
 };
