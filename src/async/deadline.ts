@@ -22,7 +22,7 @@ export function noDeadline(): Deadline {
 export interface RequestLimits {
   /** The latest time for the response, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
-  /** Ends the call early when it aborts. The call then throws the signal's reason. */
+  /** When this signal aborts, the call ends early and throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,7 +47,7 @@ export function checkLimits(limits: RequestLimits): void {
   check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
 }
 
-/** @throws TypeError if the argument is not a deadline. A metastore or a KMS requires its callers to pass one. */
+/** @throws TypeError if the argument is not a deadline. Callers of a metastore or a KMS must pass one. */
 export function checkDeadline(deadline: Deadline): void {
   check(deadline, 'deadline', DEADLINE);
 }
@@ -64,7 +64,7 @@ export function deadlineExceeded(): KeyfoldError {
 }
 
 /**
- * Runs work under a caller's limits. The deadline ends when the work does.
+ * Runs work under a caller's limits. When the work has ended, the deadline's timer is cleared.
  * @throws the error of the work, or the signal's reason if the signal is already aborted
  */
 export async function withDeadline<T>(
@@ -82,7 +82,7 @@ export async function withDeadline<T>(
 
 /**
  * The deadlines of the requests in progress, keyed by the request's limits object. Requests with the same object share
- * one deadline. Otherwise a batch of a thousand items would need a thousand timers.
+ * one deadline, so that a batch of a thousand items needs only one timer.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
@@ -93,15 +93,15 @@ export class RequestDeadlines {
   }
 
   /**
-   * Starts work under a caller's limits, and returns the promise of the work. The deadline ends when all work under
-   * these limits has ended.
+   * Starts work under a caller's limits, and returns the promise of the work. When all work under these limits has
+   * ended, the deadline's timer is cleared.
    * @throws the signal's reason if the signal is already aborted
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
     const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
     this.#running.set(limits, running);
     const work = start(running.deadline);
-    // Items that wait for the same key have the same promise. Add that promise only once.
+    // Items that wait for the same key share one promise, so add it only once.
     if (running.work.has(work)) return work;
     running.work.add(work);
     const end = (): void => {
@@ -151,7 +151,10 @@ class RunningDeadline implements Deadline {
 /** The longest delay that `setTimeout` supports, in milliseconds. A timer with a longer delay would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Returns a message for each option that is too long for a timer. A constructor puts these messages into its error. */
+/**
+ * Returns a message for each option whose value is longer than a timer's longest delay. A constructor puts these
+ * messages into its error.
+ */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)

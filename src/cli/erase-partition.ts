@@ -210,8 +210,8 @@ async function showStatus({ request, config, dependencies, tables, erasure }: Om
 }
 
 /**
- * Reads the lists of every replica's copies, such as backups. If DynamoDB refuses to list them, the result contains an
- * entry that says so.
+ * Lists the copies of every replica, such as backups. If DynamoDB refuses to list those of a replica, the result
+ * contains an entry that says so.
  */
 async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<KeyCopy[]> {
   const lists = regions.map((region) =>

@@ -20,7 +20,7 @@ export interface ListRequest {
   readonly json: boolean;
 }
 
-/** The command reads this many rows before it prints any, so that the columns fit their widths. */
+/** The command reads this many rows before it prints any, to choose the widths of the columns. */
 const ROWS_FOR_WIDTHS = 1000;
 
 /**

@@ -108,5 +108,5 @@ const exitCode = await runCli(process.argv.slice(2), {
 });
 
 process.exitCode = exitCode || process.exitCode;
-// End as any program does that a signal has ended, so that a shell stops its script.
+// End by the signal itself, so that a shell script that ran the command stops, too.
 if (interruption !== undefined) process.kill(process.pid, interruption);

@@ -1,10 +1,7 @@
 import { KeyfoldError } from '../errors.ts';
 import { formatTable } from './text.ts';
 
-/**
- * Counts the records of a source by the key that they name. `keyfold verify` and `keyfold reencrypt` write it as a
- * report.
- */
+/** A report of how many records of a source name each key. `keyfold verify` and `keyfold reencrypt` write it. */
 export interface KeyReport {
   readonly kind: 'keyfold-records';
   readonly source: string;

@@ -66,8 +66,8 @@ export class HttpTransport implements Transport {
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    // The URL class removes white space and control characters at the end. But if a path follows them, it cannot parse
-    // the endpoint.
+    // Refuse white space and control characters. The URL class removes them at the end, but it cannot parse the
+    // endpoint once a path follows them.
     if (!URL.canParse(endpoint) || /[\s\p{Cc}]/u.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {

@@ -117,8 +117,8 @@ export class LambdaTransport implements Transport {
   }
 
   /**
-   * Puts the SDK client's agents under the freeze guard, both before and after the call. A client that the caller has
-   * passed makes its agents only during its first request.
+   * Puts the SDK client's agents under the freeze guard. Does so before and after the call, because a caller's client
+   * makes its agents only during its first request.
    */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;

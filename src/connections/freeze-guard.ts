@@ -14,8 +14,8 @@ export class FrozenConnection extends Error {
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. If none
-   * arrives, its connection ends with `ECONNRESET`. So all requests of the agent must be safe to repeat. If this option
+   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. If no byte
+   * arrives, the request fails with `ECONNRESET`, so all requests of the agent must be safe to repeat. If this option
    * is absent, requests in progress are not ended.
    */
   readonly answerWithinMs?: number;

@@ -13,7 +13,7 @@ import { readInvocation } from './invocation.ts';
 import { requestOf } from './json-request.ts';
 import type { Call } from './perform.ts';
 
-/** The message attribute that holds the error code for which a message is in the dead-letter queue. */
+/** The attribute of a dead letter that holds the error code with which its message failed. */
 const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
 
 /**

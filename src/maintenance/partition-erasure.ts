@@ -73,11 +73,11 @@ type SystemKeys = ReadonlyMap<string, EnvelopeKey | string>;
 
 /** How long KMS may take to unwrap one System Key. */
 const UNWRAP_TIMEOUT_MS = 30_000;
-/** If erasures begin in the same second, their dates are consecutive seconds. */
+/** If other erasures began in the same second, an erasure tries this many consecutive seconds as its date. */
 const MAX_SAME_SECOND = 60;
 /**
- * The sealed key of a tombstone. It is as long as a sealed key, but it opens under no key. Otherwise Asherah could seal
- * records under it after it has lost the race to make a key.
+ * The sealed key of a tombstone. It is as long as a sealed key, but opens under no key. If it opened, Asherah could
+ * seal records under it after losing a race to make a key.
  */
 const NO_KEY = Buffer.alloc(60);
 
@@ -120,7 +120,8 @@ export class PartitionErasure {
     for (const id of possible) {
       const suffix = regionOfKeyId(id, names);
       const region = suffix !== undefined && regions.includes(suffix) ? suffix : own;
-      // A scan in this region may miss rows that another region has just written.
+      // Read each ID in its own region, because a scan in this region may miss rows that another region has just
+      // written.
       const rows = await tables.at(region).rows({ id });
       if (used.has(id) || rows.length > 0) ofIds.push({ id, region, rows });
     }
@@ -216,7 +217,7 @@ export class PartitionErasure {
     if (known !== undefined) {
       const entry = entries.find(({ erase }) => erase === known.erase);
       if (entry === undefined) await register.add({ partition, ...known });
-      // A restore has brought the rows back.
+      // The entry says that the rows were deleted, so a restore has brought them back.
       else if (entry.deletedAt !== undefined) await register.update({ partition, ...known });
       return known;
     }

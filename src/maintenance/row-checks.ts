@@ -141,8 +141,8 @@ function openIntermediateKey(
 }
 
 /**
- * Checks whether a process can have made an Intermediate Key with this date under a System Key with that date.
- * Undefined if so, otherwise the reason.
+ * Says why no process can have made an Intermediate Key with this date under a System Key with that date. Undefined if
+ * a process can have done so.
  */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';

@@ -71,8 +71,8 @@ export class DynamoDbRowTransfer implements RowTransfer {
   }
 
   /**
-   * Whether the target has a tombstone for the row's ID. False if the row itself has the mark of an erasure. Such a row
-   * is not refused, because it opens nothing.
+   * Whether the target has a tombstone for the row's ID. False if the row itself has the mark of an erasure, because
+   * such a row opens nothing and need not be refused.
    */
   async #isErased(item: KeyItem): Promise<boolean> {
     if (item['Erased'] !== undefined) return false;

@@ -133,7 +133,10 @@ export class PostgresRows implements RowSource<TableRow> {
     await this.#mustReadKeysExactly();
   }
 
-  /** Without this check, a row whose key is read as another key would look like a row that is gone. */
+  /**
+   * Checks that a key stays the same when PostgreSQL writes it as text and reads it again. If it changed, its row would
+   * look like a row that is gone.
+   */
   async #mustReadKeysExactly(): Promise<void> {
     if (!this.#key.some((name) => STYLED.test(this.#types.get(name) ?? ''))) return;
     const { rows } = await this.#send(`SELECT (${IS_EXACT})::text`, []);

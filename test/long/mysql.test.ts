@@ -18,7 +18,13 @@ describe('MySQL', () => {
   }, 600_000);
   afterAll(() => database.stop());
 
-  describe('as a metastore', () => sqlMetastoreContract('MariaDB', () => database, 'without_table'));
-  describe('with erasures', () => sqlErasureContract('MariaDB', () => database));
-  describe('with an operator', () => sqlOperatorContract('MariaDB', () => database));
+  describe('as a metastore', () => {
+    sqlMetastoreContract('MariaDB', () => database, 'without_table');
+  });
+  describe('with erasures', () => {
+    sqlErasureContract('MariaDB', () => database);
+  });
+  describe('with an operator', () => {
+    sqlOperatorContract('MariaDB', () => database);
+  });
 });

@@ -24,10 +24,20 @@ export async function startMySql(): Promise<DatabaseServer> {
   const path = join(SID, 'usr', 'lib', libraries);
   const port = await freePort();
   const program = [
-    ...['--library-path', path, join(SID, 'usr', 'sbin', 'mysqld'), '--no-defaults', `--user=${userInfo().username}`],
-    ...[`--basedir=${join(SID, 'usr')}`, `--lc-messages-dir=${join(SID, 'usr', 'share', 'mysql')}`],
-    ...[`--datadir=${join(folder, 'data')}`, '--secure-file-priv=NULL', '--mysqlx=OFF', '--skip-log-bin'],
-    ...['--innodb-buffer-pool-size=32M', '--innodb-flush-log-at-trx-commit=2', '--performance-schema=OFF'],
+    '--library-path',
+    path,
+    join(SID, 'usr', 'sbin', 'mysqld'),
+    '--no-defaults',
+    `--user=${userInfo().username}`,
+    `--basedir=${join(SID, 'usr')}`,
+    `--lc-messages-dir=${join(SID, 'usr', 'share', 'mysql')}`,
+    `--datadir=${join(folder, 'data')}`,
+    '--secure-file-priv=NULL',
+    '--mysqlx=OFF',
+    '--skip-log-bin',
+    '--innodb-buffer-pool-size=32M',
+    '--innodb-flush-log-at-trx-commit=2',
+    '--performance-schema=OFF',
   ];
   const options = { cwd: folder, env: { PATH: process.env['PATH'], TZ: 'UTC', LC_ALL: 'C.UTF-8' } };
   await run(join(path, loader), [...program, '--initialize-insecure'], options);

@@ -18,7 +18,7 @@ export async function startDatabase(
 ): Promise<ServedDatabase> {
   const server = await start();
   const database = databaseAt(kind, server.port);
-  /** A server that accepts connections may still be recovering. */
+  /** Waits until the server answers a query. A server that accepts connections may still be recovering. */
   const untilReady = async (): Promise<void> => {
     for (let attempt = 1; ; attempt += 1) {
       try {

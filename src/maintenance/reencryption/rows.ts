@@ -10,7 +10,7 @@ export type Cell =
 /** The cells that a run writes, keyed by the names of their fields. */
 export type Cells = ReadonlyMap<string, Cell>;
 
-/** A cell that was read. It is `unreadable` if the field holds anything else. */
+/** A cell that was read. It is `unreadable` if the field holds a value that no {@link Cell} can represent. */
 export type ReadCell = Cell | { readonly kind: 'unreadable' };
 
 /** A row as it was read. */
@@ -32,7 +32,7 @@ export type Position = Readonly<Record<string, unknown>>;
 export interface RowSource<R extends Row = Row> {
   /**
    * Reads the rows page by page. The caller asks for the next page only after it has finished all rows of the last
-   * page. If it asked for the {@link position}, it must have saved it, too.
+   * page. If it also asked for the {@link position}, it must have saved that position.
    * @param from a {@link position} of an earlier run. If undefined, reading begins with the first row.
    */
   pages(from: Position | undefined): AsyncIterable<readonly R[]>;

@@ -162,7 +162,7 @@ class Connections implements SqlPool<MySqlConnection> {
     return this.#pool.getConnection();
   }
 
-  /** The driver wraps its connection in a new object each time it hands out the connection. */
+  /** The driver wraps its connection in a new object each time, so this returns the connection inside. */
   identityOf(connection: MySqlConnection): object {
     return connection.connection ?? connection;
   }
@@ -208,9 +208,9 @@ class Connections implements SqlPool<MySqlConnection> {
 const UNFIT: ReadonlySet<string> = new Set(['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'ER_WRONG_VALUE']);
 
 /**
- * After these errors of other SQLSTATEs, the connection is unusable. Either the server ends it, has forgotten its
- * prepared statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new
- * primary server.
+ * After these errors of other SQLSTATEs, the connection is unusable. The server ends it, has forgotten its prepared
+ * statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new primary
+ * server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',

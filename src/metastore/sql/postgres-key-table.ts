@@ -175,7 +175,7 @@ class Connections implements SqlPool<PostgresConnection> {
 }
 
 /**
- * Ignores the error that a broken connection emits. Otherwise it would end the process. The query on the connection
- * fails with the same error.
+ * Ignores the error that a broken connection emits, because it would end the process. The query on the connection fails
+ * with the same error.
  */
 function ignore(): void {}
