@@ -61,7 +61,7 @@ export async function listKeys(
   for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 
-/** Groups the rows by ID, latest first. A scan also returns the rows of an ID one after another, but oldest first. */
+/** Groups the rows by ID, latest first. A scan returns the rows of an ID one after another, but oldest first. */
 export async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));

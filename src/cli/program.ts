@@ -34,7 +34,7 @@ import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type CommandTerminal, type Terminal } from './dependencies.ts';
 
-/** The variable that names an SQL database with the key table. Only an operator's commands read it. */
+/** The variable with the URL of an SQL database that holds the key table. Only an operator's commands read it. */
 const METASTORE_URL = `${PREFIX}METASTORE_URL`;
 /** The settings of a key table in DynamoDB. */
 const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;

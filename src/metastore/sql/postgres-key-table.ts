@@ -35,7 +35,7 @@ interface Answer {
 /** Returns rows as arrays of PostgreSQL's text values, even if the caller has set parsers. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
-// Some collations treat other IDs as equal to this one. The second condition compares the IDs byte by byte.
+// Some collations treat other IDs as equal to this one, so the second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
 /** The text of a row, but at most one character more than a readable row has. */
 const TEXT = `left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;
@@ -50,7 +50,7 @@ const DATE_AT = `coalesce((SELECT created FROM encryption_key WHERE ${OF_ID} AND
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
 const INSERT =
   'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
-/** Compares the date as text, because in some styles PostgreSQL reads a date that it has written as another time. */
+/** Compares the date as text, because in some styles PostgreSQL writes a date as text that it reads as another time. */
 const UNCHANGED = `${OF_ID} AND created::text = $2 AND ${TEXT} COLLATE "C" IS NOT DISTINCT FROM $3`;
 const REPLACE = `UPDATE encryption_key SET key_record = $4 WHERE ${UNCHANGED}`;
 const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
