@@ -9,7 +9,7 @@ import type { CliDependencies } from './dependencies.ts';
 export interface ListRequest {
   /** Lists a partition's Intermediate Keys instead of the service's System Keys. */
   readonly partition?: string | undefined;
-  /** Lists the Intermediate Keys of every partition of the service whose name begins with this prefix. */
+  /** Lists the service's Intermediate Keys of every partition whose name begins with this prefix. */
   readonly partitionPrefix?: string | undefined;
   /** Lists all rows of the table. */
   readonly all: boolean;

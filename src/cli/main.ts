@@ -42,7 +42,7 @@ function codeOf({ code = 'unknown' }: NodeJS.ErrnoException): string {
 
 /**
  * Writes an audit line. If the line cannot be written, for example because no process reads the pipe, the command must
- * stop, so that no key changes without an audit line.
+ * stop. No key may change without an audit line.
  */
 function audit(line: string): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -104,7 +104,10 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** Removes trailing slashes. A regular expression would take quadratic time for an endpoint with many slashes. */
+/**
+ * Removes trailing slashes. It uses no regular expression, which would take quadratic time for an endpoint with many
+ * slashes.
+ */
 function withoutSlashes(endpoint: string): string {
   let end = endpoint.length;
   while (endpoint[end - 1] === '/') end -= 1;

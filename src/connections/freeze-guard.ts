@@ -122,7 +122,7 @@ class FreezeGuard {
       suspect.ticks += 1;
       if (socket.destroyed) this.#suspects.delete(socket);
       else if (socket.bytesRead > suspect.bytesRead) {
-        // These bytes may have arrived before the freeze, without the rest of the response. Wait for more bytes.
+        // These bytes may have arrived before the freeze, without the rest of the response, so wait for more bytes.
         this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
       } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);

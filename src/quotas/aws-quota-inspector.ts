@@ -13,7 +13,7 @@ import type { Quota, QuotaInspector, QuotaName, UsageMetric } from '../maintenan
 /** These calls are optional, and a network without a route to them is common. So `doctor` waits only briefly. */
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const PERIOD_SECONDS = 60;
-/** The last 24 hours. CloudWatch returns at most 1440 periods. */
+/** One period for each minute of the last 24 hours. CloudWatch returns at most 1440 periods. */
 const PERIODS = 1440;
 
 /** Reads the quotas of an AWS account in one region, and their use. */

@@ -43,8 +43,8 @@ const COLUMNS = `extract(epoch FROM created::timestamptz)::text, created::text, 
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, id::text FROM encryption_key`;
 /**
- * The date of the row at the cursor, which is found by its text. In some styles PostgreSQL reads a date that it has
- * written as another time. If the row is gone, its text must do.
+ * The date of the row at the cursor. The row is found by the text of its date, because in some styles PostgreSQL reads
+ * its own text as another time. If the row is gone, PostgreSQL has to read the text.
  */
 const DATE_AT = `coalesce((SELECT created FROM encryption_key WHERE ${OF_ID} AND created::text = $2), $3)`;
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
