@@ -27,7 +27,7 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     ...context('handler', { '64 B': 1.2, '64 KiB': 1.05 }),
   },
   queue: {
-    // Native keys live longer inside the queue door, which makes freeing them more expensive.
+    // The budget is low, because native keys live longer inside the queue door, so freeing them costs more time.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
   },
   verify: Object.fromEntries(
@@ -39,7 +39,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
   // There is no budget for files. Reading and writing a file costs so little that the ratio would mostly show the cost
   // of the cryptography.
   reencrypt: { "rows of 64 B in DynamoDB a second, as a share of a copy's": { atLeast: 0.6 } },
-  // Four times the input should take four times as long, plus garbage collection. Quadratic growth would take 16 times.
+  // Four times the input should take four times as long, plus garbage collection. If the time grew quadratically, it
+  // would be 16 times as long.
   'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),
   contestants: {
     ...each(['encrypt against AWS Encryption SDK', 'decrypt against AWS Encryption SDK'], (size) => ({

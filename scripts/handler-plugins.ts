@@ -161,7 +161,10 @@ function replacing(name: string, replacements: readonly (readonly [module: RegEx
   };
 }
 
-/** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which Keyfold does not use. */
+/**
+ * Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs this cache, and Keyfold does not use
+ * endpoint discovery.
+ */
 export const NO_ENDPOINT_CACHE: Plugin = replacing('no-endpoint-cache', [
   [/@aws-sdk\/endpoint-cache\/dist-es\/EndpointCache\.js$/, 'export class EndpointCache {}'],
 ]);

@@ -40,7 +40,7 @@ describe('an attacker who can write to the table', () => {
     plant({ ...rowOf(victim), ...parent, proof: undefined });
     const renamed = { ...victim, key: { ...victim.key, parent } };
     expect(await open('accomplice', renamed)).toBe('secret');
-    // The original record does not decrypt in the other partition.
+    // Without the changed key name, the record does not decrypt in the other partition.
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 

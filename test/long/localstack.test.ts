@@ -248,7 +248,7 @@ describe('deploy:keys', () => {
     expect(await protectionOf('keyfold-keys')).toMatchObject(protectedFrom('Key', 'Alias'));
   });
 
-  it('finds nothing to change in the same deployment', async () => {
+  it('finds nothing to change if the deployment is the same as before', async () => {
     expect(await program(['keys'])).toEqual([
       `keyfold-keys in ${WEST}: nothing to change`,
       `keyfold-keys in ${EAST}: nothing to change`,

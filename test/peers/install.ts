@@ -71,7 +71,7 @@ async function requireTools(): Promise<void> {
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
     ['sh', ['-c', 'command -v apt-get && command -v dpkg'], 'apt-get and dpkg, of Debian 12'],
-    // Lambda's client of the Runtime API contains C++ code.
+    // npm compiles Lambda's client for the Runtime API, which contains C++ code.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
     ['c++', ['--version'], 'a C++ compiler'],

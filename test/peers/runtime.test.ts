@@ -102,7 +102,7 @@ async function begin(name: FunctionName, environment: Readonly<Record<string, st
 function cold(name: FunctionName, further: Readonly<Record<string, string>> = {}): Promise<EmulatedFunction> {
   const { Variables } = packaged[name].Environment;
   const own = Object.entries(Variables).map(([variable, value]) => {
-    // CloudFormation would insert the URLs of the queues.
+    // In place of CloudFormation, insert the URLs of the queues.
     return [variable, typeof value === 'string' ? value : (queues.environment[variable] ?? '')] as const;
   });
   return begin(name, { ...Object.fromEntries(own), ...settings, ...further });
@@ -272,7 +272,7 @@ function hasAuditAndMetrics(lines: readonly Record<string, unknown>[]): [audit: 
   return [audits.length, metrics.length > 0];
 }
 
-describe('the log', () => {
+describe('the log of a packaged function', () => {
   const formats = [
     { AWS_LAMBDA_LOG_FORMAT: 'Text' },
     ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),

@@ -12,7 +12,7 @@ export interface ServedDatabase extends SqlDatabase {
 export async function startDatabase(kind: SqlKind): Promise<ServedDatabase> {
   const server = kind === 'PostgreSQL' ? await startPostgres() : await startMariaDb();
   const database = databaseAt(kind, server.port);
-  /** A server that accepts connections may still be recovering. */
+  /** Waits until the server answers a query. A server that accepts connections may still be recovering. */
   const untilReady = async (): Promise<void> => {
     for (let attempt = 1; ; attempt += 1) {
       try {

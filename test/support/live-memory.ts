@@ -72,7 +72,7 @@ function memoryOfRecords(
       const Item = items.find((item) => ids.has(item['Id']?.S));
       return key === undefined ? { Items: Item === undefined ? [] : [Item] } : { Item };
     });
-    // A run skips records that were sealed after it began. Records are dated in whole seconds.
+    // Wait, because a run skips records that were sealed after it began, and the dates of records are in whole seconds.
     await sleep(1000);
     const { mib, stdout } = await runCli(folder, server, argsOf(file));
     if (!stdout.includes(expected)) throw new Error(`the command says ${stdout.slice(0, 200)}`);

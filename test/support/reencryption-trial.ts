@@ -33,7 +33,10 @@ interface TrialOptions {
   readonly rate: number;
   /** How often each run is killed. */
   readonly kills: number;
-  /** The maximum time until the kill, from the first checkpoint or from the start of a run that continues from one. */
+  /**
+   * The maximum time until a run is killed. It counts from the run's first checkpoint or, if the run continues from a
+   * checkpoint, from its start.
+   */
   readonly killWithinMs: number;
 }
 

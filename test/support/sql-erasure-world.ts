@@ -31,7 +31,8 @@ export async function setUpErasure(kind: SqlKind, database: SqlDatabase, world: 
   const { metastore, close } = database.open();
   const operator = OperatorFixture.at('http://127.0.0.1:9');
   const { clock } = operator;
-  // Asherah uses the true time. Its new keys get later dates than the keys of this service.
+  // Set the service's clock back. Asherah uses the true time, so Asherah's new keys get later dates than the service's
+  // keys.
   clock.nowMs = Date.now() - 120 * MINUTE_MS;
   const service = (): SessionFactory =>
     new SessionFactory({ ...NAMES, metastore, kms: new StaticKms(masterKey, {}), now: clock.now });

@@ -263,7 +263,7 @@ describe('SQS emulator: messages', () => {
     ['with a delay', { DelaySeconds: 1 }],
     ['with an ID that a standard queue refuses', { MessageDeduplicationId: 'd' }],
     ['with an invalid delay', { DelaySeconds: 901 }],
-  ] as const)('SendMessageBatch counts the size of entries %s', async ([, more]) => {
+  ] as const)('SendMessageBatch counts entries %s towards the size limit of a batch', async ([, more]) => {
     const entry = { MessageBody: 'x'.repeat(600_000), ...more };
     const Entries = [
       { ...entry, Id: 'a' },
@@ -512,7 +512,7 @@ it.for([
   expect(await faultOf(action, body)).toMatchObject(common('SerializationException'));
 });
 
-it('the SQS emulator gives the errors that all AWS services share the same names as AWS', async () => {
+it("the SQS emulator uses AWS's names for the errors that all AWS services share", async () => {
   sqs.ensureQueue('typed');
   const url = '"QueueUrl":"/111122223333/typed"';
   expect(await faultOf('SendMessage', `{${url}}`)).toMatchObject(common('MissingRequiredParameterException'));

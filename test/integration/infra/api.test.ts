@@ -313,14 +313,14 @@ describe('api.domain', () => {
 describe('api.cors', () => {
   const cors = { origins: ['https://app.example.com'] };
 
-  it('allows the origins on an HTTP API, where only preflight requests need no authorization', async () => {
+  it('allows the configured origins on an HTTP API, where only preflight requests need no authorization', async () => {
     const parts = await partsOf({ api: { cors } });
     expect(parts.cors).toMatchObject({ allowedOrigins: cors.origins, allowedMethods: ['GET', 'POST'] });
     const open = parts.events.filter((event) => !JSON.stringify(event).includes('aws_iam'));
     expect(open).toEqual([{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]);
   });
 
-  it('allows the origins on a function URL', async () => {
+  it('allows the configured origins on a function URL', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl', cors } });
     expect(propertiesOf(parts, 'FunctionUrl')['Cors']).toMatchObject({ AllowOrigins: cors.origins });
   });
@@ -488,7 +488,7 @@ describe('deploy.yml', () => {
   });
 });
 
-it('the functions run in the VPC, and use the type of endpoint, that deploy.yml selects', async () => {
+it('the functions run in the VPC and use the endpoint type that deploy.yml selects', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,

@@ -400,7 +400,8 @@ describe('the size limits of AWS', () => {
       const changed = { administrators: [`${ROLES}/a`, `${ROLES}/b`], queue: { kind } };
       const isNamed = (name: string): boolean =>
         (name !== 'Queue' || kind !== 'none') && (name !== 'Open' || list !== 'encrypt');
-      // CloudFormation ends each role's name with up to thirteen random characters. The example has two regions.
+      // The names have the full length, with the thirteen random characters that CloudFormation adds at most. They
+      // count twice, because the example has two regions.
       const names = ['Api', 'Seal', 'Maintenance', 'Queue', 'Open'].filter((name) => roles > 0 && isNamed(name));
       expect(2 * names.length).toBe(roles);
       const taken = 2 * names.map((name) => `${ROLES}/keyfold-roles-${name}Role-0123456789abc,`).join('').length;

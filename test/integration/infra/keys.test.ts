@@ -430,7 +430,7 @@ describe('the alarms of the key stack', () => {
     ]);
   });
 
-  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if %s could not notify the topic', (rule) => {
+  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if the rule %s could not notify the topic', (rule) => {
     for (const [given, AlarmActions] of [
       [{}, ['AlarmTopic']],
       [{ AlarmTopicArn: TOPIC }, [TOPIC]],

@@ -119,7 +119,7 @@ function table(name: string): Target {
   return { arn: `arn:aws:dynamodb:${WEST}:${ACCOUNT}:table/${name}` };
 }
 
-it('the policy in the how-to page allows exactly the calls that keyfold reencrypt makes to the table', async () => {
+it('the policy in docs/how-to/re-encrypt-rows.md allows exactly the calls that keyfold reencrypt makes to the table', async () => {
   const run = ['reencrypt', `dynamodb:${ROWS}`, '--field', 'card', '--verb', 'seal', '--partition-field', 't'];
   const quarantine = ['--quarantine', join(folder, 'quarantine')];
   const { code, stderr } = await world.operator.keyfold([...run, ...quarantine], world.settings);

@@ -28,7 +28,7 @@ const NULLABLE: Readonly<Record<SqlKind, readonly string[]>> = {
     'ALTER TABLE encryption_key MODIFY created TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)',
   ],
 };
-/** Dates that a column can hold, but that are no point in time. */
+/** Values that a date column accepts, but that do not mean a point in time. */
 const ODD_DATES: Readonly<Record<SqlKind, readonly string[]>> = {
   PostgreSQL: ['infinity', '-infinity'],
   MariaDB: ['0000-00-00 00:00:00'],

@@ -51,7 +51,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
       openHanging: () => database.open({ port: (silent.address() as AddressInfo).port }).metastore,
       ...(empty !== undefined && { openMissing: () => database.open({ name: empty }).metastore }),
     };
-    // A string in PostgreSQL cannot contain U+0000. A TIMESTAMP of MariaDB ends in 2038.
+    // Do not test values that the columns cannot hold: U+0000 in a string of PostgreSQL, and dates after 2038 in a
+    // TIMESTAMP of MariaDB.
     const limits = isPostgres ? { longId: LONG_ID.replace('\0', '\u0001') } : { lastDate: 2 ** 31 - 1 };
     runMetastoreContracts(kind, () => one.metastore, faults, limits);
   });
@@ -116,7 +117,7 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
         expect(await metastore.rows(row.id, deadline)).toEqual([]);
         expect(await metastore.loadRecent(row.id, row.created, deadline)).toEqual([]);
         const outcome = await metastore.store(row, deadline).catch((error: KeyfoldError) => error.code);
-        // A string in MySQL can contain U+0000.
+        // Only MySQL stores an ID with U+0000, because a string in PostgreSQL cannot contain this character.
         expect(outcome).toBe(id === 'a\0' && !isPostgres ? 'stored' : 'InvalidRequest');
       }
       for (const created of [-1, 0, 1.5, Number.NaN, 2 ** 31, 4e9, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {

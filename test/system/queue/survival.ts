@@ -40,11 +40,11 @@ const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
 /**
- * The upper bounds of the random time until the next kill, in milliseconds. A warm event of ten messages takes tens of
- * milliseconds.
+ * The upper bounds of the random time until the next kill, in milliseconds. They fit an event of ten messages, which
+ * takes a warm process tens of milliseconds.
  */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins when this share of the results has arrived. */
+/** The outage begins when this fraction of the results has arrived: 5 means a fifth. */
 const OUTAGE_AFTER = 5;
 /** Limits the number of messages in the queue, because moto counts all of them whenever it receives or delivers one. */
 const MAX_IN_FLIGHT = 60;

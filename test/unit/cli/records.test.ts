@@ -236,7 +236,7 @@ describe('keyfold verify', () => {
   });
 
   it('finds members whose names JSON.parse has confused, and keeps every digit of an ID', async () => {
-    // Triggers a bug of `JSON.parse` in Node 24.21: see test/unit/doors/confused-names.test.ts.
+    // These texts trigger a bug of `JSON.parse` in Node 24.21: see test/unit/doors/confused-names.test.ts.
     for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
       JSON.parse(text);
     const lines = [

@@ -56,7 +56,7 @@ function settingsOfCaller(): { agent: Agent; settings: object } {
 }
 
 describe("AwsKms with the caller's credentials or clients", () => {
-  it('signs with those credentials', async () => {
+  it("signs requests with the caller's credentials", async () => {
     await wrap(kmsWith({ endpoint: stub.url, credentials: async () => OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
@@ -82,7 +82,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
     await silent.stop();
   });
 
-  it('sends nothing through a client that has its own retries', async () => {
+  it('sends nothing through a client that retries requests itself', async () => {
     const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
     const error = await errorOf(wrap(kms));
     expect(error).toBeInstanceOf(TypeError);
@@ -108,7 +108,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
 });
 
 describe("DynamoDbMetastore with the caller's credentials or client", () => {
-  it('signs with those credentials', async () => {
+  it("signs requests with the caller's credentials", async () => {
     await load(new DynamoDbMetastore({ region: REGION, endpoint: stub.url, credentials: OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });

@@ -316,7 +316,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(OUTPUT).map((message) => message.attributes)).toEqual([{ order }]);
     expect(queues.in(DEAD_LETTERS).map((message) => message.attributes)).toEqual([
       { order, 'keyfold-error-code': { DataType: 'String', StringValue: 'InvalidRequest' } },
-      // The message already has as many attributes as SQS allows.
+      // The dead letter has no error code, because its message already has as many attributes as SQS allows.
       { order },
     ]);
   });

@@ -60,7 +60,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker stops before the end of its invocation, and the next worker continues from its result', async () => {
+it("a worker stops before the end of its invocation, and the next worker continues from the first worker's result", async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);

@@ -117,7 +117,7 @@ describe('a session with a context', () => {
 });
 
 describe('a session without a context', () => {
-  it('refuses a bound record before it reads a key, and says that it needs a context', async () => {
+  it('refuses a bound record before it reads a key, and says that the record needs a context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();

@@ -54,7 +54,7 @@ const DECRYPT: readonly (readonly [state: string, outcome: string, calls: readon
   ...states('-', 'rv', '-', '-').map((state) => [state, 'KeyRowUnreadable', ['Get IK', G_SK]] as const),
 ];
 
-/** All combinations of one letter of each argument. */
+/** All combinations that take one letter from each argument. */
 function states(...letters: [string, string, string, string]): string[] {
   return letters.reduce<string[]>(
     (heads, tails) => heads.flatMap((head) => tails.split('').map((tail) => head + tail)),
@@ -85,7 +85,8 @@ async function inState(state: string): Promise<SessionFactory> {
     await process.session('tenant').decrypt(record);
   }
   if (skCache === 'v') await process.session('other').encrypt(Buffer.from('x'));
-  // A short maximum age has passed, so the System Key is no longer in the cache, or is read again.
+  // Let the System Key's short maximum age pass. The key is then no longer in the cache, or the next decrypt reads it
+  // again.
   world.clock.advance(2 * MINUTE_MS);
   if (skCache === 'r') {
     place(sk(), 'r');

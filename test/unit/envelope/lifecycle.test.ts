@@ -291,7 +291,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('fails with RecordUnreadable and the message for any unreadable record if the key row is absent', async () => {
+  it('fails with RecordUnreadable if the key row is absent, with the same message as for any unreadable record', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));

@@ -182,7 +182,7 @@ describe('the compact form of a generated record', () => {
     );
   });
 
-  it('is unique, so that encoding a decoded record returns the same string', () => {
+  it('is unique, so encoding a decoded record returns the same string', () => {
     fc.assert(
       fc.property(record, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (one, at, character) => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';

@@ -70,7 +70,7 @@ describe('a partition', () => {
     },
   );
 
-  it('has a name that is never normalised, so that two encodings of the same letter name two partitions', async () => {
+  it('has a name that is never normalised, so two encodings of the same letter name two partitions', async () => {
     const service = new FakeDependencies().process();
     const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
     expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');

@@ -89,7 +89,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
-  it('reads lines of exactly the longest length', async () => {
+  it('reads lines of exactly the maximum length', async () => {
     const line = `"${'x'.repeat(299_998)}"`;
     await writeFile(join(folder, 'in'), `${line}\n${line}\n${line}`);
     const ids: string[] = [];
@@ -214,7 +214,7 @@ describe('JsonLinesRows', () => {
     }
     await work(undefined, until);
     expect(used.size).toBe(2);
-    // The descriptor of a closed file is -1.
+    // Both files must be closed. The descriptor of a closed file is -1.
     for (const { fd } of used) expect(fd).toBe(-1);
   });
 

@@ -46,7 +46,7 @@ function sameIds(memory: MemoryMetastore, convert: (id: string) => string): Part
   };
 }
 
-/** Stores dates after a conversion. */
+/** Converts each date before it stores or loads a row. */
 function otherDates(memory: MemoryMetastore, convert: (created: number) => number): Partial<Metastore> {
   const converted = (created: KeyMeta['created']): KeyMeta['created'] => convert(created) as KeyMeta['created'];
   return {
@@ -248,7 +248,7 @@ describe('metastoreContract', () => {
 
   it.each<[string, MetastoreContractOptions, string]>([
     [
-      'creates a store that is missing',
+      'creates its store if the store is missing',
       { openMissing: metastores(() => ({})) },
       'rejects with MetastoreUnavailable if its store is missing, and does not create it',
     ],

@@ -43,7 +43,7 @@ it.for([
     driver === 'pg'
       ? { connectionString: url, max: 2, connectionTimeoutMillis: 10_000 }
       : { uri: url, connectionLimit: 2, connectTimeout: 10_000 };
-  // Without a listener, a connection of pg that breaks while it is idle would end the process.
+  // A pool of pg needs a listener for errors. Without one, an idle connection that breaks would end the process.
   expect(made).toEqual([{ driver, options, heard: driver === 'pg' ? ['error'] : [], isEnded: false }]);
   const fault = await errorOf(database.table.select({ id: '_SK_a' }, noDeadline()));
   expect(String((fault as Error).cause)).toBe(`Error: ${called} table encryption_key: ECONNREFUSED`);

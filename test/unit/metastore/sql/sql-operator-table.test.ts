@@ -30,7 +30,7 @@ function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
 }
 
 describe("an operator's table in SQL", () => {
-  it('finds the latest key and the key with a date, but no other key', async () => {
+  it('finds the latest key, and the key with a given date, but no other key', async () => {
     const { operator } = tableOf();
     expect(await operator.find(OLD.id, 'latest')).toEqual(NEW);
     expect(await operator.find(OLD.id, 60)).toEqual(OLD);

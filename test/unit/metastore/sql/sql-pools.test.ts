@@ -106,7 +106,7 @@ function written(kind: Kind, rows: number): unknown {
   return kind === 'pg' ? { rows: [], rowCount: rows } : { affectedRows: rows };
 }
 
-/** The MySQL driver returns the rows themselves. This row says that the session is safe. */
+/** The response to the query that checks the session's settings. It says that the session is safe. */
 const SAFE = [['1']];
 
 const RECORD = keyRecord('_SK_stub', 60);
