@@ -153,7 +153,7 @@ describe('keyfold maintain', () => {
 
   it('fails if the erasures cannot be read', async () => {
     const { faultOf } = world.proxy;
-    // The erasure register is a partition of the key table.
+    // The erasure register is a partition of the key table, so the command reads it with a query.
     world.proxy.faultOf = (call) => {
       return call === 'Query IK' ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : faultOf(call);
     };
