@@ -149,7 +149,7 @@ export class Reencryption {
 
   async #quarantine(row: Row, code: QuarantinedRow['code'], tally: Tally): Promise<void> {
     await this.#options.quarantine({ row: row.id, code });
-    tally.count('quarantined', keysOf(row));
+    tally.count('quarantined', keysOf(row, code === 'InvalidRequest'));
   }
 }
 
