@@ -80,6 +80,6 @@ async function deployedResources(deployment: Deployment, region: string): Promis
       throw error;
     },
   );
-  // A stack that was never created has no template.
+  // The result is empty for a stack that was never created, because such a stack has no template.
   return TemplateBody?.Resources ?? {};
 }

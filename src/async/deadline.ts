@@ -122,15 +122,13 @@ class RunningDeadline implements Deadline {
   readonly #atMs: Clock;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #given: AbortSignal | undefined;
-  readonly #abort = (): void => this.#controller.abort(this.#given?.reason);
+  readonly #leave: (() => void) | undefined;
 
   constructor({ deadlineAtMs = Number.MAX_SAFE_INTEGER, signal }: RequestLimits, now: Clock) {
     signal?.throwIfAborted();
     const leftMs = deadlineAtMs - now();
     this.#atMs = timeAhead(leftMs, now);
-    this.#given = signal;
-    signal?.addEventListener('abort', this.#abort, { once: true });
+    this.#leave = signal && onAbort(signal, () => this.#controller.abort(signal.reason));
     this.#timer = startTimer(leftMs, () => this.#controller.abort(deadlineExceeded()));
   }
 
@@ -144,7 +142,7 @@ class RunningDeadline implements Deadline {
 
   end(): void {
     clearTimeout(this.#timer);
-    this.#given?.removeEventListener('abort', this.#abort);
+    this.#leave?.();
   }
 }
 
@@ -174,7 +172,32 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   return new Promise((resolve, reject) => {
     const leave = (): void => reject(signal.reason);
     if (signal.aborted) leave();
-    signal.addEventListener('abort', leave, { once: true });
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+    void work.then(resolve, reject).finally(onAbort(signal, leave));
   });
+}
+
+/** The functions to call when a signal aborts, as the signal's only listener. */
+class AbortWaiters extends Set<() => void> {
+  handleEvent(): void {
+    for (const leave of this) leave();
+    // The work of a waiter may never end, so it cannot be relied on to end its wait.
+    this.clear();
+  }
+}
+
+const WAITERS = new WeakMap<AbortSignal, AbortWaiters>();
+
+/**
+ * Calls a function when a signal aborts. Returns a function that ends this. A signal has one listener for all waiters,
+ * because Node looks through all listeners of a signal before it adds another one.
+ */
+function onAbort(signal: AbortSignal, leave: () => void): () => void {
+  const waiters = WAITERS.get(signal) ?? new AbortWaiters();
+  WAITERS.set(signal, waiters);
+  if (waiters.size === 0) signal.addEventListener('abort', waiters, { once: true });
+  waiters.add(leave);
+  return () => {
+    waiters.delete(leave);
+    if (waiters.size === 0) signal.removeEventListener('abort', waiters);
+  };
 }

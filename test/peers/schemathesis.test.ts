@@ -32,7 +32,7 @@ const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing']
   ['reports a disabled key', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
 ];
 
-/** The DynamoDB faults, in the same form. */
+/** The DynamoDB faults, in the form of {@link KMS_FAULTS}. */
 const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'refuse' }, 'MetastoreUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],

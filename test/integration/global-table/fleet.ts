@@ -24,7 +24,7 @@ const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
 
-/** What a fleet needs. */
+/** The options of a fleet. */
 export interface FleetOptions {
   readonly world: TwoRegions;
   readonly ledger: Ledger;
@@ -36,7 +36,7 @@ export interface FleetOptions {
 
 /** The processes of a service in two regions. A ledger keeps and checks the records that they return. */
 export class Fleet {
-  /** Several processes in each region, and an older one without a region suffix. */
+  /** Several processes in each region, and one process of an older version, which uses no region suffix. */
   readonly #processes: Process[];
   readonly #options: FleetOptions;
 

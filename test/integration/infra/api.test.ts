@@ -34,6 +34,20 @@ async function snapshotOf(changed: object): Promise<string | undefined> {
   return Object.keys((await partsOf(changed)).resources).find((name) => name.startsWith('RestDeployment'));
 }
 
+/** The summary of an entry that a person has reviewed. It has a line for each resource, route and output. */
+function reviewOf({ resources, events, ...others }: ApiParts): string {
+  const lines = [
+    ...Object.entries(resources).map(([name, resource]) => `${name} ${JSON.stringify(resource)}`),
+    ...events.map((event) => `route ${JSON.stringify(event)}`),
+    ...Object.entries(others).map(([name, part]) => `${name} ${JSON.stringify(part)}`),
+  ];
+  return `${lines.toSorted().join('\n')}\n`;
+}
+
+it.for(Object.entries(ENTRIES))('the entry %s equals its reviewed file', async ([name, changed]) => {
+  await expect(reviewOf(await partsOf(changed))).toMatchFileSnapshot(`reviewed/entry-${name}.txt`);
+});
+
 describe('api.type', () => {
   it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
     const parts = await partsOf({});

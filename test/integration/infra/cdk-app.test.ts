@@ -229,6 +229,7 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(() => apiIn(stackOf(), { key: 'keyfold' })).toThrow('props.key must be a SymmetricKey');
     expect(() => apiIn(stackOf(), { table: 'Keys' })).toThrow('props.table must be a KeyTable');
     expect(() => apiIn(undefined as never)).toThrow('scope must be a construct');
+    expect(() => new KeyfoldApi(stackOf(), 5 as never, { packageFolder })).toThrow('id must be a string');
     const full = stackOf();
     apiIn(full);
     expect(() => new KeyfoldApi(full, 'Api2', { packageFolder })).toThrow('A stack can contain only one KeyfoldApi');

@@ -528,7 +528,7 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
   });
 });
 
-it('the policy for imported material lets a key administrator run the KMS commands of the page and of its runbook', async () => {
+it("the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run the page's KMS commands and those of its runbook", async () => {
   const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
     readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
   );
@@ -536,7 +536,7 @@ it('the policy for imported material lets a key administrator run the KMS comman
   const ofStack = KEYS['the key'].policy as { Statement: object[] };
   const policy = { ...ofStack, Statement: [...ofStack.Statement, JSON.parse(statement) as object] };
   const commands = new Set([...`${page}${runbook}`.matchAll(/aws kms\s+([a-z-]+)/g)].map(([, command]) => command));
-  // No key policy decides who may create a key.
+  // Omit the command that creates a key, because a key policy cannot allow or forbid it.
   commands.delete('create-key');
   expect([...commands]).toEqual(expect.arrayContaining(['get-parameters-for-import', 'import-key-material']));
   const administrator = OUTSIDERS['a key administrator without IAM'];

@@ -110,7 +110,8 @@ export function postgresRowsContract(portOf: () => number): void {
     ])(
       'refuses a key of type %s if the database writes its values inexactly (%s = %s)',
       async ([type, setting, value]) => {
-        // One statement is for the sessions of a server. The other one is for the only session of PGlite.
+        // The first statement changes the sessions of a server that begin later. The second changes the only session of
+        // PGlite.
         for (const alter of [`ALTER DATABASE postgres SET ${setting} = ${value}`, `SET ${setting} = ${value}`])
           await pool.query(alter);
         try {

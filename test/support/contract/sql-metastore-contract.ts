@@ -95,8 +95,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
     it('distinguishes IDs that a collation considers equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // The dates differ by one second. With a collation that treats the IDs as equal, the primary key would otherwise
-      // reject the rows.
+      // Give each row another date. If a collation treated the IDs as equal, the primary key would reject rows with
+      // equal dates, and the test would not reach the reads.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
       for (const row of rows) {

@@ -68,7 +68,7 @@ export class FakeToken {
     return new Pkcs11Kms({ library: this.library, ...options }, dependencies);
   }
 
-  /** Removes the token. Meanwhile, an aborted call may still write into the folder. */
+  /** Removes the token. Retries the removal, because an aborted call may still write into the folder meanwhile. */
   remove(): void {
     rmSync(this.#folder, { recursive: true, maxRetries: 10 });
   }

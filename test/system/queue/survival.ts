@@ -33,7 +33,10 @@ export interface Ordeal {
 const REGIONS = ['us-west-2', 'us-east-1'];
 const NAMES = { service: 'queue', product: 'survival' };
 const TIMEOUT_MS = 3000;
-/** Longer than the function's timeout, so that SQS does not deliver a message twice at the same time. */
+/**
+ * The visibility timeout is longer than the function's timeout, so that SQS does not deliver a message twice at the
+ * same time.
+ */
 const VISIBILITY_SECONDS = '4';
 /** So many receives that no valid message becomes a dead letter during the outage. */
 const MAX_RECEIVE_COUNT = 100;

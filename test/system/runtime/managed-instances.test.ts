@@ -140,7 +140,7 @@ async function load(asked: AuditSubject[]): Promise<void> {
 
 it('on a managed instance, each worker calls KMS once, and each invocation gets its own response and log lines', async () => {
   const asked: AuditSubject[] = [];
-  // Creates the System Key first.
+  // Create the System Key first, so that the workers only unwrap it.
   await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
   const seeded = instances.api[0] as ManagedInstance;
   instances.api[0] = start('api');

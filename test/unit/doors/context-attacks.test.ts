@@ -66,7 +66,7 @@ async function outcomes(send: Send, requests: Requests, context: string): Promis
   return all;
 }
 
-/** The same outcome for every request. */
+/** Maps the name of every request to the same outcome. */
 const every = (requests: object, code: string): object =>
   Object.fromEntries(Object.keys(requests).map((name) => [name, code]));
 

@@ -92,7 +92,7 @@ it("a worker stops before the end of its invocation, and the next worker continu
     [false, { next: 3 }],
     [true, undefined],
   ]);
-  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 0 });
+  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 2 });
   const { run } = event as { run: string };
   expect(quarantined).toEqual([
     { run, row: '1', code: 'InvalidRequest' },

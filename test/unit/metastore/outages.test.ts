@@ -14,7 +14,7 @@ import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/reque
 import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
-/** Longer than every bound in this file, so a test fails if a request has to wait for this timeout. */
+/** This timeout is longer than every bound in this file, so a test fails if a request has to wait for it. */
 const LONG_MS = 20_000;
 /** A little longer than the SDK's longest delay before a second attempt. */
 const AFTERMATH_MS = 1300;

@@ -64,7 +64,7 @@ function forgetful() {
   };
 }
 
-/** Rejects with the reason of the signal, once it aborts. */
+/** When the signal aborts, rejects with the signal's reason. */
 function hang(_bytes: Uint8Array, { signal }: Deadline): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error));

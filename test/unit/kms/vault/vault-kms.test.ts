@@ -204,6 +204,7 @@ describe('VaultKms', () => {
     const kms = open({ addresses: [stub.url, other.url] });
     const bytes = await wrapped();
     await other.befall('sealed');
+    other.requests.length = 0;
     expect(await kms.renew(bytes, noDeadline())).toEqual({
       regions: [
         { region: hostOf(stub.url), opens: true, renewed: false },
@@ -216,6 +217,7 @@ describe('VaultKms', () => {
       ],
       renewed: undefined,
     });
+    expect(other.requests.map(({ path }) => path)).toEqual(['/v1/transit/decrypt/keyfold']);
     expect(await kms.renew(Buffer.from('x'), noDeadline())).toMatchObject({
       regions: [],
       unreadable: expect.any(String),
