@@ -55,13 +55,13 @@ it('the client makes four attempts by default', async () => {
 });
 
 it('the client sends the next attempt only after the delay', async () => {
-  let end = (): void => {};
-  vi.mocked(sleep).mockImplementationOnce(() => new Promise<void>((resolve) => (end = resolve)) as never);
+  const delay = Promise.withResolvers<never>();
+  vi.mocked(sleep).mockReturnValueOnce(delay.promise);
   const answer = (await clientOf([throttled(), GOOD])).decrypt('kf1.x');
   await vi.waitFor(() => expect(sleep).toHaveBeenCalledTimes(1));
   await new Promise((resolve) => globalThis.setTimeout(resolve, 100));
   expect(stub?.requests).toHaveLength(1);
-  end();
+  delay.resolve(undefined as never);
   expect(await answer).toEqual(HELLO);
   expect(stub?.requests).toHaveLength(2);
 });
