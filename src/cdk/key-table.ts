@@ -4,7 +4,10 @@ import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
-/** The logical ID of the nested stack that contains the roles. Each role's name contains it, after the stack's name. */
+/**
+ * The logical ID of the nested stack that contains the roles. CloudFormation puts this ID into each role's name, after
+ * the stack's name.
+ */
 export const ROLES_ID = 'Roles';
 
 /** A replica that the template makes only under a condition. */

@@ -101,7 +101,7 @@ export class KeyfoldApi extends Construct {
     });
     for (const first of [given.key, given.table]) if (first !== undefined) part.stack.node.addDependency(first);
     const { Resources } = app.template;
-    // Provisioned concurrency belongs to an alias, so its callers must use the alias.
+    // Provisioned concurrency belongs to an alias of the function, so callers must use that alias.
     const functionOf = (name: string): IFunction => {
       const alias = `${name}ProvConcLambdaAlias`;
       const functionArn = Object.hasOwn(Resources, alias)

@@ -23,7 +23,7 @@ export interface SymmetricKeyProps {
   readonly name?: string | undefined;
   /**
    * The regions whose `alias/NAME` the three managed policies cover. Set this option in only one region of an account.
-   * The stack in that region creates the policies for all regions. If it is absent, the stack creates no policies.
+   * The stack in that region creates the policies for all regions. Without this option, a stack creates no policies.
    */
   readonly policyRegions?: readonly string[] | undefined;
   /**

@@ -22,7 +22,7 @@ export interface EraseRequest {
   readonly dryRun: boolean;
   /** The name of the partition, to confirm the command without a terminal. */
   readonly confirm: string | undefined;
-  /** Whether `finish` deletes unmarked rows, too, without asking. */
+  /** Whether `finish` also deletes unmarked rows, without asking the operator. */
   readonly deleteUnmarked: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;

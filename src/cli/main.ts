@@ -41,8 +41,8 @@ function codeOf({ code = 'unknown' }: NodeJS.ErrnoException): string {
 }
 
 /**
- * Writes an audit line. If it cannot be written, not even because nothing reads the pipe, the command must stop: it
- * changes no key unseen.
+ * Writes an audit line. If the line cannot be written, for example because no process reads the pipe, the command must
+ * stop. No key may change without an audit line.
  */
 function audit(line: string): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -34,7 +34,7 @@ import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type CommandTerminal, type Terminal } from './dependencies.ts';
 
-/** The variable that names an SQL database with the key table. Only an operator's commands read it. */
+/** The variable with the URL of an SQL database that holds the key table. Only an operator's commands read it. */
 const METASTORE_URL = `${PREFIX}METASTORE_URL`;
 /** The settings of a key table in DynamoDB. */
 const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;
@@ -259,7 +259,7 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only configuration errors have several lines. In any other error, a line feed may come from a row's ID.
+  // Split only configuration errors into lines. In any other error, a line feed may come from a row's ID.
   terminal.err(isMultiline ? `keyfold: ${message}`.split('\n') : `keyfold: ${message}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(error.cause.message);

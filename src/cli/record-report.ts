@@ -10,7 +10,7 @@ export interface KeyReport {
   readonly service: string;
   readonly product: string;
   readonly records: number;
-  /** The number of records that cannot be parsed, so that their keys are unknown. */
+  /** The number of records that cannot be parsed, and whose keys are therefore unknown. */
   readonly malformed: number;
   /** The number of records under each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];

@@ -163,7 +163,7 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
 }
 
 /**
- * Lambda's errors for a function that it cannot run. The list contains the errors whose HTTP status would lead to the
+ * Lambda's errors for a function that it cannot run. The list contains only errors whose HTTP status would lead to the
  * wrong code.
  */
 const CODES: Readonly<Record<string, TransportErrorCode>> = {

@@ -9,7 +9,7 @@ import {
   type HttpRequest,
 } from './http-event.ts';
 
-/** The stage in test requests from API Gateway's console. They do not go through an authorizer. */
+/** The stage in test requests from API Gateway's console, which do not go through an authorizer. */
 const TEST_STAGE = 'test-invoke-stage';
 
 /**

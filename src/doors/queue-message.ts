@@ -73,7 +73,9 @@ export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage 
   return isSendable(labelled) ? labelled : message;
 }
 
-/** The message group within which a FIFO queue keeps the order. Undefined for a standard queue, which keeps none. */
+/**
+ * The message group within which a FIFO queue keeps the order. Undefined for a standard queue, which keeps no order.
+ */
 export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
   return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
 }

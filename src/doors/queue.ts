@@ -20,7 +20,7 @@ export function queueDoor(options: QueueDoorOptions): Handler<SQSEvent, SQSBatch
 }
 
 async function answer(options: QueueDoorOptions, event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
-  // If the response contains no failures, SQS deletes the messages. So an unexpected event must throw.
+  // If the response contains no failures, SQS deletes the messages, so throw for an unexpected event.
   if (!isFromQueue(event)) throw unexpectedEvent('the messages of an SQS queue');
   const { Records: records } = event;
   const remainingMs = context.getRemainingTimeInMillis();

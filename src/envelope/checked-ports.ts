@@ -167,7 +167,7 @@ function checkBasis(basis: RowProofBasis | undefined, method: string): void {
   if (byteLengthOf(key) !== KEY_BYTES) throw new TypeError(`The rowProof of ${method} must have a key of 32 bytes.`);
 }
 
-/** Wraps a clock to check its readings. A record with the date NaN could never be opened. */
+/** Wraps a clock to check its readings, because a record with the date NaN could never be opened. */
 export function checkedClock(now: Clock = Date.now): Clock {
   if (now === Date.now) return now;
   return () => {

@@ -28,7 +28,9 @@ export interface DataRowKeyBounds {
 export interface CryptoPolicy extends DataRowKeyBounds {
   /** From this age on, a key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
-  /** `Created` of a new key is truncated to a multiple of this. So processes that start together make one key. */
+  /**
+   * The `Created` of a new key is truncated to a multiple of this, so processes that start together make only one key.
+   */
   readonly createDatePrecisionMs: number;
   /**
    * A key that was created before this time, in seconds since 1970, never seals, even if its row says otherwise. Zero

@@ -13,8 +13,8 @@ export interface EnvelopeKeyRecord extends KeyMeta {
    */
   readonly proof?: Uint8Array | undefined;
   /**
-   * The mark of an erasure. Absent unless an operator is erasing the partition of this Intermediate Key. `store` never
-   * gets a record with a mark.
+   * The mark of an erasure. Absent unless an operator is erasing the partition of this Intermediate Key.
+   * {@link Metastore.store} never gets a record with a mark.
    */
   readonly erased?: ErasureMark | undefined;
   /** Whether an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */

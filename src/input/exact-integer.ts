@@ -17,7 +17,10 @@ export function exactInteger(source: string): string | undefined {
   return /[1-9]/.test(significant) && lowestPlace < 0 ? undefined : String(value === 0 ? 0 : value);
 }
 
-/** Removes zeros at the end. A regular expression would take quadratic time for many zeros before another digit. */
+/**
+ * Removes zeros at the end. It uses no regular expression, which would take quadratic time for many zeros before
+ * another digit.
+ */
 function withoutZeros(digits: string): string {
   let end = digits.length;
   while (digits[end - 1] === '0') end -= 1;

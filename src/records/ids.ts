@@ -13,8 +13,8 @@ export type KeyId = string & { readonly [brand]: 'KeyId' };
 export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 
 /**
- * Checks the ID of a key, for authors of a metastore. It must be non-empty, well-formed Unicode of at most 2,048 bytes
- * of UTF-8.
+ * Checks the ID of a key, for authors of a metastore. The ID must be non-empty, well-formed Unicode of at most 2,048
+ * bytes of UTF-8.
  * @throws TypeError if the ID is not a string
  * @throws KeyfoldError `InvalidRequest` if the string breaks one of these rules
  * @example

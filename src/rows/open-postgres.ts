@@ -44,7 +44,7 @@ export async function postgresPlaceOf(url: string): Promise<object> {
     const { host, port, database } = new Client({ connectionString: url });
     return { host, port, database };
   } catch (error) {
-    // The driver's error contains the URL, and so the password.
+    // The driver's error contains the URL with the password, so report only the error's name.
     throw invalidConfiguration([`the driver refuses DATABASE_URL (${errorNameOf(error)})`]);
   }
 }

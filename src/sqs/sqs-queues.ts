@@ -16,7 +16,7 @@ const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
 /**
- * How long a response may take after a freeze. SQS usually responds within tens of milliseconds, and a process on a
+ * How long a response may take after a freeze. SQS usually responds within tens of milliseconds, but a process on a
  * busy machine may need longer.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;

@@ -15,7 +15,7 @@ export const FOREIGN: readonly Uint8Array[] = [
   Uint8Array.from(Buffer.from('{"wrapped":"by another service"}')),
 ];
 
-/** The number of changed wraps that a case tries. A call may cost money. */
+/** The maximum number of changed wraps that a case tries, because each call may cost money. */
 const MAX_CHANGES = 128;
 
 /** The maximum number of bytes that Node shows of a Buffer: see `buffer.INSPECT_MAX_BYTES`. */

@@ -44,7 +44,7 @@ describe('an attacker who can write to the table', () => {
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can give an old key a new date, so that it becomes the latest key again', async () => {
+  it('can give an old key a new date, and can so make the old key the latest one again', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;

@@ -150,8 +150,8 @@ export class Pkcs11Token {
   }
 
   /**
-   * Wraps a key, and checks that the wrap can be opened. Some HSMs replace the GCM nonce with another nonce that they
-   * do not return.
+   * Wraps a key, and checks that the wrap opens, because some HSMs replace the GCM nonce with a nonce that they do not
+   * return.
    */
   #wrap(session: Session, key: Buffer): Pkcs11Wrap {
     const { keyLabel } = this.#settings;

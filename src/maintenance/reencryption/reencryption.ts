@@ -153,7 +153,7 @@ export class Reencryption {
   }
 }
 
-/** Whether an error stops the run, because it does not concern the row alone. */
+/** Whether an error stops the run. Such an error does not concern one row alone. */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
   return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
 }

@@ -98,8 +98,8 @@ export class SourceFault extends Error {
 }
 
 /**
- * The error for a source that is a key table. A run that seals its keys would make all records unreadable, and also the
- * sealed keys.
+ * The error for a source that is a key table. If a run sealed the keys in that table, neither these keys nor any record
+ * could be opened again.
  */
 export function keyTableRefused(table: string): KeyfoldError {
   return new KeyfoldError('InvalidRequest', `The table ${table} is a key table: its rows hold keys, not records.`);

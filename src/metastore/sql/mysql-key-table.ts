@@ -36,7 +36,7 @@ const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 /** The bytes of a text in UTF-8, whatever the character sets of the column and the connection. */
 const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
 
-// Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
+// Most collations ignore case, accents or spaces at the end, so the second condition compares IDs byte by byte.
 const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
 const DATE = 'CAST(created AS CHAR)';
 /** The text of a row, but at most one character more than a readable row has. */

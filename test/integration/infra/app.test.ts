@@ -489,7 +489,7 @@ describe('the alarms of the app', () => {
     });
   });
 
-  it('also notify of a recovery, unless they count failures', () => {
+  it('notify of a recovery too, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',

@@ -285,7 +285,7 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('also turns on termination protection for an unchanged stack, because an earlier run may have stopped before that step', async () => {
+  it('turns on termination protection even for an unchanged stack, because an earlier run may have stopped before that step', async () => {
     const there = stackIn('CREATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']);
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });

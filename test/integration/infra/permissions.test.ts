@@ -528,7 +528,7 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
   });
 });
 
-it('the policy for imported material lets a key administrator run the KMS commands of the page and of its runbook', async () => {
+it("the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run the page's KMS commands and those of its runbook", async () => {
   const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
     readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
   );

@@ -100,8 +100,8 @@ async function removeProofs(): Promise<void> {
   }
 }
 
-describe('a signal between two writes ends', { timeout: 120_000 }, () => {
-  it.for(['SIGINT', 'SIGTERM'] as const)('keys rotate, which says which keys it has made: %s', async (signal) => {
+describe('after a signal between two writes,', { timeout: 120_000 }, () => {
+  it.for(['SIGINT', 'SIGTERM'] as const)('keys rotate ends, and says which keys it has made (%s)', async (signal) => {
     const before = await count(() => true);
     const { by, said } = await run([...ROTATE, ...AUDIT], signal);
     const made = (await count(() => true)) - before;
@@ -110,7 +110,7 @@ describe('a signal between two writes ends', { timeout: 120_000 }, () => {
     expect(await outcomes()).toEqual({ attempting: made, rotated: made });
   });
 
-  it('keys prove, which says how many proofs it has added, and continues the next time', async () => {
+  it('keys prove ends, says how many proofs it has added, and continues in the next run', async () => {
     await removeProofs();
     const { by, said } = await run([...PROVE, ...AUDIT], 'SIGINT');
     const added = await count(isProven);
@@ -120,7 +120,7 @@ describe('a signal between two writes ends', { timeout: 120_000 }, () => {
     expect(await count(isProven)).toBe((await rows()).length);
   });
 
-  it('table copy, which says how many rows it has added, and continues the next time', async () => {
+  it('table copy ends, says how many rows it has added, and continues in the next run', async () => {
     await world.operator.createTable('Copy');
     const { by, said } = await run([...COPY, ...AUDIT], 'SIGINT');
     const added = await count(() => true, 'Copy');
@@ -133,7 +133,7 @@ describe('a signal between two writes ends', { timeout: 120_000 }, () => {
     expect(await rows('Copy')).toHaveLength(missing);
   });
 
-  it.for(['begin', 'cancel'])('partitions erase, which continues the next time: %s', async (step) => {
+  it.for(['begin', 'cancel'])('partitions erase ends, and continues in the next run (%s)', async (step) => {
     const args = [...BEGIN, ...(step === 'begin' ? [] : ['--cancel'])];
     const { by, said } = await run([...args, ...AUDIT], 'SIGTERM');
     expect({ by, said }).toEqual({ by: 'SIGTERM', said: expect.stringContaining('has not ended') as string });
@@ -153,7 +153,7 @@ describe('a command whose audit goes to a closed pipe', { timeout: 120_000 }, ()
     ['keys prove', PROVE],
     ['table copy', COPY.with(5, 'Copy2')],
     ['partitions erase', BEGIN],
-  ] as const)('fails before it writes: %s', async ([name, args]) => {
+  ] as const)('fails before it writes to the table: %s', async ([name, args]) => {
     if (name === 'keys prove') await removeProofs();
     if (name === 'table copy') await world.operator.createTable('Copy2');
     const before = await rows();

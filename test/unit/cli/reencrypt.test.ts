@@ -223,7 +223,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['context must have names of 1 to 128 bytes', ['--context', `${'n'.repeat(129)}=1`]],
     ['context must have names of 1 to 128 bytes', ['--context-from', `${'n'.repeat(129)}=v`]],
     ['--kms-region is not the name of an AWS region', ['--from', 'kms', '--kms-region', 'oregon']],
-  ] as const)('refuses options with which every row would fail, such as "%s"', async ([says, options]) => {
+  ] as const)('refuses an option that would make every row fail: %s', async ([says, options]) => {
     const source = await write('rows', ['{"v":"4111"}']);
     const sealing = ['--verb', 'seal', '--field', 'v', '--output', at('sealed'), '--partition', 'tenant-1'];
     const { code, stderr } = await reencrypt(source, ...sealing, ...options);

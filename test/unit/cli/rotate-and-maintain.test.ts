@@ -93,7 +93,7 @@ describe('keys rotate', () => {
     expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
   });
 
-  it('leaves out partitions whose latest key is younger than an age', async () => {
+  it('with --older-than, leaves out partitions whose latest key is younger', async () => {
     world.operator.clock.advance(2 * 3_600_000);
     await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
     const args = ['keys', 'rotate', '--all-partitions', '--older-than'];

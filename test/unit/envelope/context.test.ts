@@ -36,7 +36,7 @@ const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecor
 };
 
 describe('a session with a context', () => {
-  it('opens its own records in another process, whatever their form', async () => {
+  it('encrypts records that open in another process, whatever form they have', async () => {
     const world = new FakeDependencies();
     const session = open({}, world).withContext(HOME);
     const record = await session.encrypt(SECRET);

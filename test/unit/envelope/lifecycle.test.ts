@@ -487,7 +487,7 @@ describe('events', () => {
     ['SK', 'system'],
     ['IK', 'intermediate'],
   ] as const)(
-    'report the %s as retired if the process reads it only after it has lost a race',
+    'report the %s as retired if the process reads the key only after losing a race',
     async ([kind, name]) => {
       await world.process().session('p').encrypt(PAYLOAD);
       world.clock.advance(91 * DAY_MS);

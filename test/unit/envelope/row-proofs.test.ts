@@ -154,7 +154,7 @@ describe('an attacker who knows an old System Key', () => {
 
 describe('the basis of a row proof', () => {
   it.for([
-    ['a key with another length', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
+    ['a key that is not 32 bytes long', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
     ['no sealed bytes', { key: Buffer.alloc(32) }],
     ['a key that is not bytes', { key: 'k', sealed: Buffer.from('s') }],
   ])('is refused if it has %s', async ([, rowProofBasis]) => {

@@ -72,7 +72,7 @@ describe('SqsQueues.send', () => {
     expect(calls[0]?.input.Entries).toEqual([{ Id: '0', MessageBody: 'x', MessageAttributes: attributes }]);
   });
 
-  it('sends the group and the deduplication ID of a message, if it has them', async () => {
+  it('sends the group and the deduplication ID of a message, if the message has them', async () => {
     answer = (call) => taken(call);
     const message = { body: 'x', attributes: {} };
     const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];

@@ -17,13 +17,13 @@ it.for([
   ['unavailable', { state: 'Unavailable' }, 'fault', `${ARN}: in the state Unavailable`],
   ['asymmetric', { encrypts: false }, 'fault', `${ARN}: it is not a symmetric key that encrypts`],
   [
-    'to be deleted',
+    'waiting for its deletion',
     { state: 'PendingDeletion', deletedAtMs: 0 },
     'fault',
     'KMS deletes it on 1970-01-01T00:00:00.000Z',
   ],
   ['another key', { arn: `${ARN}2` }, 'ok', `1 is ${ARN}2: enabled`],
-] as const)('the check of a KMS key that is %s reports it', async ([, change, state, says]) => {
+] as const)('the check of a KMS key reports its state (%s)', async ([, change, state, says]) => {
   const inspector = {
     region: 'us-west-2',
     keyArn: ARN,
