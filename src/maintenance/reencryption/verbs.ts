@@ -245,7 +245,7 @@ export class Verbs {
 
 /**
  * The keys that the records of a row name.
- * @param isUnsure whether a cell that is not read as a record may still hold one, such as in base64 or in a string of a document
+ * @param isUnsure whether content that is not read as a record may still hold one: base64, or a string in a document
  * @returns undefined if a record cannot be parsed, or if there may be another record
  */
 export function keysOf({ cells }: Row, isUnsure = false): KeyMeta[] | undefined {
