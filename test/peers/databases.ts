@@ -91,7 +91,7 @@ export async function startMariaDb(): Promise<DatabaseServer> {
 }
 
 /** Starts a server, and waits until it is ready. */
-async function started(
+export async function started(
   folder: string,
   port: number,
   isReady: (port: number) => Promise<boolean>,
@@ -147,7 +147,7 @@ async function acceptsQueries(port: number): Promise<boolean> {
   );
 }
 
-function listens(port: number): Promise<boolean> {
+export function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => resolve(true));

@@ -20,7 +20,7 @@ const STARTS_WITHIN_MS = 180_000;
  * The folder of Debian's libraries for each architecture, and Debian's program that loads an executable with these
  * libraries.
  */
-const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
+export const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
   x64: ['x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
   arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
 };

@@ -8,9 +8,15 @@ export interface ServedDatabase extends SqlDatabase {
   stop(): Promise<void>;
 }
 
-/** Starts a database server. */
-export async function startDatabase(kind: SqlKind): Promise<ServedDatabase> {
-  const server = kind === 'PostgreSQL' ? await startPostgres() : await startMariaDb();
+/**
+ * Starts a database server.
+ * @param start starts another server of this kind than PostgreSQL or MariaDB
+ */
+export async function startDatabase(
+  kind: SqlKind,
+  start = kind === 'PostgreSQL' ? startPostgres : startMariaDb,
+): Promise<ServedDatabase> {
+  const server = await start();
   const database = databaseAt(kind, server.port);
   /** Waits until the server answers a query. A server that accepts connections may still be recovering. */
   const untilReady = async (): Promise<void> => {

@@ -23,7 +23,7 @@ describe.for(KINDS)('%s', (kind) => {
   });
   afterAll(() => database.stop());
 
-  sqlMetastoreContract(kind, () => database, 'empty');
+  sqlMetastoreContract(kind, () => database, 'without_table');
 
   describe('with several sessions', () => {
     beforeAll(() => {

@@ -180,12 +180,14 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
         [kind === 'PostgreSQL' ? '9999-12-31 23:59:59' : '2038-01-17 23:59:59', 'NULL'],
         ...ODD_DATES[kind].map((date): [string, string] => [date, 'NULL']),
       ];
+      const session = kind === 'PostgreSQL' ? database : await database.connect();
+      if (session !== database) await session.run("SET sql_mode = ''");
       for (const [created, keyRecord] of rows) {
-        const lenient = kind === 'MariaDB' ? "SET STATEMENT sql_mode = '' FOR " : '';
-        await database.run(
-          `${lenient}INSERT INTO encryption_key (id, created, key_record) VALUES ('${idOf('tenant')}', '${created}', ${keyRecord})`,
+        await session.run(
+          `INSERT INTO encryption_key (id, created, key_record) VALUES ('${idOf('tenant')}', '${created}', ${keyRecord})`,
         );
       }
+      if (session !== database) await session.close();
       const unreadable = rows.length - 1;
       const begun = await erase();
       expect(begun.stdout).toContain(`${unreadable} rows could not be marked`);
