@@ -105,8 +105,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
 }
 
 /**
- * Whether Keyfold needs AWS credentials to use a key service. It does for AWS KMS, and for Vault if it logs in with
- * AWS.
+ * Whether Keyfold needs AWS credentials to use a key service: AWS KMS, or a Vault to which Keyfold logs in with AWS.
  */
 function needsCredentials(kms: AppConfig['kms']): boolean {
   return kms.kind === 'aws' || (kms.kind === 'vault' && kms.login.method === 'aws');
@@ -124,7 +123,10 @@ async function credentialsOf(inspector: TableInspector, nowMs: number): Promise<
   return leftMs < CREDENTIALS_LEFT_MS ? warn(check, says, fix) : ok(check, says);
 }
 
-/** Compares the clock with AWS's or, if no service of AWS has answered, with the SQL database's. */
+/**
+ * Compares this machine's clock with AWS's clock. If no AWS service has responded, compares it with the SQL database's
+ * clock.
+ */
 function clockOf(awsOffsetMs: number | undefined, { clockOffsetMs }: DatabaseHealth): HealthCheck {
   const check = 'clock';
   const offsetMs = awsOffsetMs ?? clockOffsetMs;

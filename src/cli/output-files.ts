@@ -21,7 +21,7 @@ export async function checkFiles(files: Readonly<Record<string, string | undefin
   }
 }
 
-/** Identifies a file, also through links. Undefined for a device such as `/dev/null`, and for a directory. */
+/** Identifies a file, even if its name is a link. Undefined for a device such as `/dev/null`, and for a directory. */
 async function identityOf(file: string): Promise<string | undefined> {
   try {
     const found = await stat(file, { bigint: true });

@@ -138,7 +138,7 @@ function rowsOf(
   const { partition, partitionField, context, contextFrom, field } = options;
   const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
   const [kind, name] = /^(dynamodb|postgres):(.+)$/s.exec(source)?.slice(1) ?? [];
-  // If a command ignored --output, it would change a table in place that its operator wanted to keep.
+  // Refuse --output for a table. If the command ignored it, it would change a table that the operator wants to keep.
   if (name !== undefined) refuse(options, ['output', 'id'], 'a file');
   if (kind !== 'dynamodb') refuse(options, OF_DYNAMODB, 'a table in DynamoDB');
   if (name === undefined) {

@@ -15,8 +15,8 @@ export interface KeySearch<K> {
   /** Makes the key of a record. Returns undefined if that key must not seal. Throws if the partition is erased. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
-   * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key.
-   * Other processes would continue to use the exhausted key, because its date is later.
+   * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key,
+   * because other processes would continue to use the exhausted key, whose date is later.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
@@ -41,7 +41,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     return 'unreadable' as const;
   });
   if (newest === undefined) return { rows: [] };
-  // The date of a tombstone is always ahead. `use` checks whether the tombstone is valid.
+  // A tombstone is always dated ahead. Pass it to `use`, which checks whether it is valid.
   if (newest !== 'unreadable' && (newest.erased !== undefined || !isDatedAhead(newest.created, now()))) {
     const key = await use(newest);
     if (key !== undefined) return { key };

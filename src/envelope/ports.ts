@@ -13,8 +13,8 @@ export interface EnvelopeKeyRecord extends KeyMeta {
    */
   readonly proof?: Uint8Array | undefined;
   /**
-   * The mark of an erasure. Absent if no operator erases the partition of this Intermediate Key, and in every record
-   * that is stored.
+   * The mark of an erasure. Absent unless an operator is erasing the partition of this Intermediate Key.
+   * {@link Metastore.store} never gets a record with a mark.
    */
   readonly erased?: ErasureMark | undefined;
   /** Whether an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
@@ -49,7 +49,8 @@ export interface Metastore {
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
    * Loads at most ten records of this ID that were created up to `notAfter`, latest first. The list ends before the
-   * first row that cannot be parsed. If that is the latest of these rows, the method throws `KeyRowUnreadable`.
+   * first row that cannot be parsed. If the latest of these rows cannot be parsed, the method throws
+   * `KeyRowUnreadable`.
    *
    * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key
    * may still seal. A latest row that cannot be read is then always an error.

@@ -30,5 +30,5 @@ export function tableIn(region: string, table: string): string {
   return parts.length === 1 ? table : parts.with(3, region).join(':');
 }
 
-/** The error text for a string that is neither. */
+/** The error text for a string that is neither the name nor the ARN of a table. */
 export const NO_TABLE_NAME = 'is neither the name nor the ARN of a DynamoDB table';

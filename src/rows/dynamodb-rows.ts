@@ -158,7 +158,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     return this.#position === undefined ? { table } : { table, after: keyToJson(this.#position) };
   }
 
-  /** The attributes that are read in addition to the key. They must not change before a write. */
+  /** The attributes that are read in addition to the key. An item is written only if none of them has changed. */
   #fields(): string[] {
     const all = new Set([...this.#options.fields, ...namingFields(this.#options)]);
     return [...all].filter((field) => !this.#keys.includes(field));

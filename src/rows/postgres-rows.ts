@@ -133,7 +133,10 @@ export class PostgresRows implements RowSource<TableRow> {
     await this.#mustReadKeysExactly();
   }
 
-  /** Without this check, a row whose key is read as another key would look like a row that is gone. */
+  /**
+   * Checks that a key stays the same when PostgreSQL writes it as text and reads it again. If it changed, its row would
+   * look like a row that is gone.
+   */
   async #mustReadKeysExactly(): Promise<void> {
     if (!this.#key.some((name) => STYLED.test(this.#types.get(name) ?? ''))) return;
     const { rows } = await this.#send(`SELECT (${IS_EXACT})::text`, []);
@@ -141,7 +144,7 @@ export class PostgresRows implements RowSource<TableRow> {
     throw invalid('The primary key has a date or a fraction: SET DateStyle = ISO, and extra_float_digits = 1.');
   }
 
-  /** The columns that are read in addition to the key. They must not change before a write. */
+  /** The columns that are read in addition to the key. A row is written only if none of them has changed. */
   #columns(): string[] {
     return [...new Set([...this.#options.fields, ...namingFields(this.#options)])];
   }
@@ -152,7 +155,7 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
-    // Without the table's name, a name in ORDER BY would refer to the text that the query returns. Then 10 would come
+    // Without the table's name, a name in ORDER BY would refer to the text that the query returns, and 10 would come
     // before 9.
     const key = this.#key.map((name) => `source.${quoted(name)}`).join(', ');
     const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');

@@ -67,7 +67,7 @@ export async function mustFailWith(
   throw new Error(`${what} must reject with a KeyfoldError of the code ${codes.join(' or ')}.`, { cause });
 }
 
-/** The calls that a case makes. It may need another plug-in to prepare them. */
+/** The calls that a case makes. To prepare them, the case may use another plug-in. */
 type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
 
 /** The case that checks that an aborted deadline ends each of these calls. */

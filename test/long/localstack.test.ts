@@ -41,7 +41,7 @@ const DEPLOYMENT = {
   administrators: [ADMINISTRATOR],
   alarmEmail: 'security@example.com',
   queue: { kind: 'standard', fields: ['$.card'] },
-  // LocalStack has REST APIs only, unless it has a licence.
+  // Without a licence, LocalStack has no HTTP APIs.
   api: { type: 'rest' },
   permissionsBoundary: BOUNDARY,
 };
@@ -54,7 +54,7 @@ beforeAll(async () => {
   await run(process.execPath, ['scripts/build.ts'], { cwd: root });
   folder = await mkdtemp(join(tmpdir(), 'keyfold-deployed-'));
   localStack = await startLocalStack();
-  // LocalStack takes twelve digits in place of an access key for the account.
+  // If an access key ID consists of twelve digits, LocalStack uses them as the account.
   const variables = {
     ...localStack.environment,
     AWS_ACCESS_KEY_ID: ACCOUNT,
@@ -90,7 +90,7 @@ async function program(args: readonly string[], changed: object = {}): Promise<s
   return lines;
 }
 
-/** The resources of a stack, as the template and the deployment say that they must be. */
+/** The properties that the resources of a stack must have, according to its template and its parameters. */
 function expected({ template, region, parameters }: Stack): Readonly<Record<string, Properties>> {
   const { resources } = render(template.replace('.yml', ''), region, parameters);
   return Object.fromEntries(Object.entries(resources).map(([name, { Properties }]) => [name, Properties]));
@@ -256,7 +256,7 @@ describe('deploy:keys', () => {
     expect(await protectionOf('keyfold-keys')).toMatchObject(protectedFrom('Key', 'Alias'));
   });
 
-  it('finds nothing to change in the same deployment', async () => {
+  it('finds nothing to change if the deployment is the same as before', async () => {
     expect(await program(['keys'])).toEqual([
       `keyfold-keys in ${WEST}: nothing to change`,
       `keyfold-keys in ${EAST}: nothing to change`,

@@ -130,7 +130,7 @@ it.for(ASHERAHS)(
   },
 );
 
-it('the steps of the page open every record, and a backup still opens with the exported key rows', async () => {
+it('the steps in docs/how-to/leave-keyfold.md open every record, and a backup still opens with the exported key rows', async () => {
   table = await shareTable(dynamoDb.endpoint, { core: 'go' });
   for (const tenant of TENANTS) {
     const sealed = await service()

@@ -108,7 +108,7 @@ it("the functions' token can only use the transit key, and only the current user
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
 });
 
-it('the page encrypts, decrypts, revokes and rotates, and shows no regions', async () => {
+it('the local page encrypts, decrypts, revokes and rotates, and shows no regions', async () => {
   const browser = await launchBrowser();
   const underTest = await PageUnderTest.open(browser, world.url);
   const { page } = underTest;

@@ -101,7 +101,7 @@ def start_dynamodb(server):
     main = "com.amazonaws.services.dynamodbv2.local.main.ServerRunner"
     command = ["java", f"-Djava.library.path={DYNAMODB_LOCAL}", "-cp", f"{DYNAMODB_LOCAL}/*", main]
     command += ["-inMemory", "-disableTelemetry", "-port", str(server.port)]
-    # In the process group of this program, DynamoDB Local ends with it.
+    # DynamoDB Local stays in this program's process group, so that both end together.
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -165,7 +165,8 @@ DynamoDBGlobalTableProvider.create = create_global_table
 DynamodbServer.do_start_thread = start_dynamodb
 # Only state machines with JSONata need this module, and Java.
 sys.modules["jpype"] = sys.modules["jpype.imports"] = ModuleType("jpype")
-# LocalStack imports the modules that use these two later. Its server would listen on every address.
+# Replace these two before LocalStack imports the modules that use them. Otherwise its server would listen on every
+# address.
 runtime_executor.get_runtime_executor = lambda: EmulatorExecutor
 endpoints.TCP4ServerEndpoint = functools.partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
 

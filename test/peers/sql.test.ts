@@ -23,7 +23,7 @@ describe.for(KINDS)('%s', (kind) => {
   });
   afterAll(() => database.stop());
 
-  sqlMetastoreContract(kind, () => database, 'empty');
+  sqlMetastoreContract(kind, () => database, 'without_table');
 
   describe('with several sessions', () => {
     beforeAll(() => {
@@ -117,7 +117,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
 
     it.for(['deadline', 'query timeout'] as const)(
-      "stops a write on the server at the write's %s, and then needs only one of the pool's connections",
+      "stops a write on the server at the write's %s, even if the pool has only one connection",
       async (limit) => {
         const row = keyRecord('_SK_slow', 60);
         const blocker = await holdRow(row);

@@ -83,7 +83,7 @@ describe('VaultKms with a transit key', () => {
     expect(await codeOf(wrap(open('not-made', { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
   });
 
-  it('finds a key in a namespace only with that namespace', async () => {
+  it('finds a key in a namespace only if the options name that namespace', async () => {
     await bao.write('sys/namespaces/team', {});
     await bao.write('sys/mounts/transit', { type: 'transit' }, 'team');
     await bao.write('transit/keys/theirs', {}, 'team');

@@ -23,7 +23,7 @@ const page = readFileSync(join(root, 'docs', 'how-to', 'deploy-with-terraform-or
 const rows: Row[] = [...page.matchAll(/^\| `PREFIX-(\w+)` +\| `(\S+)` +\| `(\S+)` +\| `PREFIX-roles-(\w+)Arn`/gm)].map(
   ([, name = '', zip = '', handler = '', role = '']) => ({ name, zip, handler, role }),
 );
-/** The examples have no queue. */
+/** The functions that the examples deploy: all except the queue function. */
 const withoutQueue = rows.filter(({ name }) => name !== 'queue');
 
 beforeAll(() => run(process.execPath, ['scripts/package.ts', '--zips'], { cwd: root }));

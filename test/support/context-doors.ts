@@ -57,7 +57,7 @@ export const directly: OpenDoor = (world, rules = {}) => {
   };
 };
 
-/** The code is that of the dead letter. */
+/** Opens the queue door. If a message fails, the returned code is the code in its dead letter. */
 export const byQueue: OpenDoor = (world, rules = {}) => {
   const queues = new FakeQueues();
   const handle = withRules(world, rules, () => openQueueDoor({ world, queues, config: { serves: {} } }));

@@ -62,7 +62,7 @@ export class OperatorFixture {
     return new OperatorFixture(endpoint, close);
   }
 
-  /** An operator whose commands call a server that the test starts and stops. */
+  /** An operator whose commands call a server at the given endpoint. The test itself starts and stops the server. */
   static at(endpoint: string): OperatorFixture {
     return new OperatorFixture(endpoint, () => Promise.resolve());
   }

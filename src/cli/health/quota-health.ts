@@ -4,7 +4,7 @@ import type { TablePlace } from '../../maintenance/key-table.ts';
 import { nameOfTable } from '../../metastore/table-name.ts';
 import { ok, skip, warn, type HealthCheck } from './check.ts';
 
-/** The quotas. AWS documents their codes. */
+/** The quotas that the doctor checks, with their codes from the AWS documentation. */
 const KMS_CALLS: QuotaName = { service: 'kms', code: 'L-6E3AF000' };
 const TABLE_UNITS = {
   reads: { service: 'dynamodb', code: 'L-CF0CBE56' },

@@ -43,7 +43,7 @@ export async function checkTable(inspector: TableInspector, checks: TableChecks)
   };
 }
 
-/** Checks that DynamoDB deletes no rows by time. DynamoDB gives all replicas the same setting. */
+/** Checks that time to live is off, so that DynamoDB deletes no rows. DynamoDB gives all replicas the same setting. */
 function expiryOf(expiry: Outcome<string | undefined>, { table, region }: TablePlace): HealthCheck {
   const check = 'table expiry';
   if ('fault' in expiry) {

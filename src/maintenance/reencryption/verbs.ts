@@ -243,13 +243,15 @@ export class Verbs {
 
 /**
  * The keys that the records of a row name.
- * @returns undefined if a record cannot be parsed
+ * @param isUnsure whether a cell that is not read as a record may still hold one, for example in base64
+ * @returns undefined if a record cannot be parsed, or if there may be another record
  */
-export function keysOf({ cells }: Row): KeyMeta[] | undefined {
+export function keysOf({ cells }: Row, isUnsure = false): KeyMeta[] | undefined {
   try {
     return [...cells.values()].flatMap((cell) => {
       const content = contentOf(cell);
       if (content.is === 'record') return [content.record.key.parent as KeyMeta];
+      if (content.is === 'plain' && isUnsure) throw new KeyfoldError('InvalidRequest', 'The key is unknown.');
       if (content.is === 'plain') return [];
       return sealedFieldsOf(documentOf(content.text)).map(({ record }) => record.key.parent as KeyMeta);
     });

@@ -263,7 +263,7 @@ describe('SQS emulator: messages', () => {
     ['with a delay', { DelaySeconds: 1 }],
     ['with an ID that a standard queue refuses', { MessageDeduplicationId: 'd' }],
     ['with an invalid delay', { DelaySeconds: 901 }],
-  ] as const)('SendMessageBatch counts the size of entries %s', async ([, more]) => {
+  ] as const)('SendMessageBatch counts entries %s towards the size limit of a batch', async ([, more]) => {
     const entry = { MessageBody: 'x'.repeat(600_000), ...more };
     const Entries = [
       { ...entry, Id: 'a' },
@@ -512,7 +512,7 @@ it.for([
   expect(await faultOf(action, body)).toMatchObject(common('SerializationException'));
 });
 
-it('the SQS emulator gives the errors that all AWS services share the same names as AWS', async () => {
+it("the SQS emulator uses AWS's names for the errors that all AWS services share", async () => {
   sqs.ensureQueue('typed');
   const url = '"QueueUrl":"/111122223333/typed"';
   expect(await faultOf('SendMessage', `{${url}}`)).toMatchObject(common('MissingRequiredParameterException'));
@@ -526,7 +526,7 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const sent = request(sqs.endpoint, { method: 'POST' }, resolve);
   sent.once('error', reject);
-  // The request does not end, so that the emulator must respond before the end.
+  // Leave the request unfinished, so that the emulator must respond before it has the whole request.
   sent.write(Buffer.alloc(8 * 1024 * 1024 + 1));
   const answer = (await promise).resume();
   expect([answer.statusCode, answer.headers.connection]).toEqual([400, 'close']);

@@ -101,7 +101,7 @@ describe('an erasure on a Global Table with replication lag', () => {
         const session = world.process(at, { suffixed: true }).session('tenant-2');
         expect(await session.decrypt(others[of])).toEqual(PAYLOAD);
       }
-      // Two rows are gone. Nothing else has changed.
+      // The partition's two keys are gone, and all other rows are still there.
       expect((await world.keyTables[at].list()).length).toBe((counts[REGIONS.indexOf(at)] ?? 0) - 2);
     }
   });

@@ -34,6 +34,20 @@ async function snapshotOf(changed: object): Promise<string | undefined> {
   return Object.keys((await partsOf(changed)).resources).find((name) => name.startsWith('RestDeployment'));
 }
 
+/** The summary of an entry that a person has reviewed. It has a line for each resource, route and output. */
+function reviewOf({ resources, events, ...others }: ApiParts): string {
+  const lines = [
+    ...Object.entries(resources).map(([name, resource]) => `${name} ${JSON.stringify(resource)}`),
+    ...events.map((event) => `route ${JSON.stringify(event)}`),
+    ...Object.entries(others).map(([name, part]) => `${name} ${JSON.stringify(part)}`),
+  ];
+  return `${lines.toSorted().join('\n')}\n`;
+}
+
+it.for(Object.entries(ENTRIES))('the entry %s equals its reviewed file', async ([name, changed]) => {
+  await expect(reviewOf(await partsOf(changed))).toMatchFileSnapshot(`reviewed/entry-${name}.txt`);
+});
+
 describe('api.type', () => {
   it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
     const parts = await partsOf({});
@@ -328,14 +342,14 @@ describe('api.domain', () => {
 describe('api.cors', () => {
   const cors = { origins: ['https://app.example.com'] };
 
-  it('allows the origins on an HTTP API, where only preflight requests need no authorization', async () => {
+  it('allows the configured origins on an HTTP API, where only preflight requests need no authorization', async () => {
     const parts = await partsOf({ api: { cors } });
     expect(parts.cors).toMatchObject({ allowedOrigins: cors.origins, allowedMethods: ['GET', 'POST'] });
     const open = parts.events.filter((event) => !JSON.stringify(event).includes('aws_iam'));
     expect(open).toEqual([{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]);
   });
 
-  it('allows the origins on a function URL', async () => {
+  it('allows the configured origins on a function URL', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl', cors } });
     expect(propertiesOf(parts, 'FunctionUrl')['Cors']).toMatchObject({ AllowOrigins: cors.origins });
   });
@@ -503,7 +517,7 @@ describe('deploy.yml', () => {
   });
 });
 
-it('the functions run in the VPC, and use the type of endpoint, that deploy.yml selects', async () => {
+it('the functions run in the VPC and use the endpoint type that deploy.yml selects', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,

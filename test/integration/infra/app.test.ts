@@ -489,7 +489,7 @@ describe('the alarms of the app', () => {
     });
   });
 
-  it('also notify of a recovery, unless they count failures', () => {
+  it('notify of a recovery too, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -524,8 +524,8 @@ describe('the alarms of the app', () => {
   );
 
   it('fire on every error code that is not the caller’s fault, whether a request or a retried message failed', () => {
-    // If the first code occurs, a function does not start, and the function's own alarm fires. Only the readiness check
-    // returns the second code, and only monitors call that check.
+    // These two codes have no place in these alarms. With the first, the function does not start, and its own alarm
+    // fires. The second comes only from the readiness check, which only monitors call.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
     expect(codes).toContain('KeyNotYetVisible');

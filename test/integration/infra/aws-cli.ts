@@ -10,7 +10,7 @@ import { deploy } from '../../../deploy/deploy.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** The deployment at the beginning of each run. */
+/** The deployment file that each run starts from. */
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**

@@ -16,7 +16,7 @@ function parametersOf({ stack }: SynthesizedApp): unknown {
   return found?.Properties?.['Parameters'];
 }
 
-/** The ARNs of a role's managed policies. The role has all three policies of a key. */
+/** Attaches all three policies of a key to a role, and returns the ARNs of the role's managed policies. */
 function policiesOf(policyRegions?: string[]): string {
   const stack = stackOf();
   const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions });

@@ -70,12 +70,12 @@ it('every option of deploy.yml is in this test', () => {
   expect(new Set([...FIXED, ...options])).toEqual(new Set(Object.keys(deploymentSchema.entries)));
 });
 
-it('every option that the page names is in this test', () => {
+it('every option that docs/reference/iam-and-stacks.md names is in this test', () => {
   expect([...DOCUMENTED.keys()].filter((option) => !Object.hasOwn(CHANGES, option))).toEqual(['any other option']);
 });
 
 it.for(Object.entries(CHANGES))(
-  'after a change of %s, the page names the commands to run',
+  'docs/reference/iam-and-stacks.md names the commands to run after a change of %s',
   async ([option, changed]) => {
     const [before, after] = [stacksOf(await read({})), stacksOf(await read(changed))];
     const commands = Object.keys(after).filter((name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]));

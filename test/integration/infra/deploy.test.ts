@@ -111,7 +111,7 @@ describe('the change set', () => {
         parametersOf(outcome)[0]?.['TableKeyName'],
       ];
     };
-    // A stack that was never created has no previous values.
+    // The script must not ask CloudFormation to keep previous values of a stack that was never created.
     expect(await typeWith({})).toEqual(['CREATE', '']);
     expect(await typeWith(stackIn('REVIEW_IN_PROGRESS'))).toEqual(['CREATE', '']);
     expect(await typeWith(stackIn('UPDATE_ROLLBACK_COMPLETE'))).toEqual(['UPDATE', '']);
@@ -272,7 +272,8 @@ describe('a deploy script with --yes', () => {
         Resource: kept.map((id) => `LogicalResourceId/${id}`),
       },
     ]);
-    // CloudFormation accepts names that no resource has, so a misspelt name would protect nothing.
+    // Check that these resources exist. CloudFormation accepts a stack policy that names no existing resource, so a
+    // misspelt name would protect nothing.
     expect(Object.keys(templateOf(what).Resources)).toEqual(expect.arrayContaining([...kept]));
   });
 
@@ -284,7 +285,7 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('also turns on termination protection for an unchanged stack, because an earlier run may have stopped before that step', async () => {
+  it('turns on termination protection even for an unchanged stack, because an earlier run may have stopped before that step', async () => {
     const there = stackIn('CREATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']);
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
@@ -443,7 +444,7 @@ describe('a failure in CloudFormation', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** The responses for a stack in this state, in which resources with these states are left. */
+  /** The responses for a stack in the given state, which still has a resource in each of the given states. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -611,7 +612,7 @@ describe('npm run deploy -- --yes', () => {
     expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
   });
 
-  it('runs the maintenance again after it has made a System Key, even if there were others', async () => {
+  it('runs the maintenance again after it has made a System Key, even if other System Keys existed', async () => {
     const older = { ...key, created: 1_780_000_000, regions: well };
     const made2 = invoked({ systemKeys: [older], created: { id: key.id, created: key.created } });
     const unopened = { ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] };
@@ -714,7 +715,7 @@ describe('npm run deploy -- --yes', () => {
   });
 });
 
-/** The template of the deployed app, with an input queue of this name if any. */
+/** The template of the deployed app. If a name is given, the template contains an input queue with this name. */
 function app(QueueName?: string): Answers {
   const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
   const Resources = QueueName === undefined ? {} : { InputQueue };

@@ -43,7 +43,7 @@ function withArns(option: string, characters: number): object {
   return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
 }
 
-/** A variable of this length, in a deployment without a queue. */
+/** Options with an environment variable of this length, for a deployment without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
@@ -406,7 +406,8 @@ describe('the size limits of AWS', () => {
       const changed = { administrators: [`${ROLES}/a`, `${ROLES}/b`], queue: { kind } };
       const isNamed = (name: string): boolean =>
         (name !== 'Queue' || kind !== 'none') && (name !== 'Open' || list !== 'encrypt');
-      // CloudFormation ends each role's name with up to thirteen random characters. The example has two regions.
+      // The names have the full length, with the thirteen random characters that CloudFormation adds at most. They
+      // count twice, because the example has two regions.
       const names = ['Api', 'Seal', 'Maintenance', 'Queue', 'Open'].filter((name) => roles > 0 && isNamed(name));
       expect(2 * names.length).toBe(roles);
       const taken = 2 * names.map((name) => `${ROLES}/keyfold-roles-${name}Role-0123456789abc,`).join('').length;
@@ -434,8 +435,8 @@ describe('the size limits of AWS', () => {
 
   it('allow a function 4096 bytes of environment variables, even in the region with the longest variables', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than most functions. Only seal has longer variables, because its list of operations
-    // is longer.
+    // These are the variables of seal, which are the longest because of its list of operations. Those of the API come
+    // next, because the API has one variable more than most functions.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',

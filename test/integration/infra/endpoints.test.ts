@@ -86,7 +86,7 @@ it('the endpoints stack has no endpoint for SQS or another region unless a param
 });
 
 it.for(['us-west-2', 'us-gov-west-1', 'cn-north-1', 'cn-northwest-1'])(
-  'the endpoints stack calls the services of %s by the names that the CDK knows',
+  'the endpoints stack uses the same service names in %s as the CDK',
   (region) => {
     const stack = stackOf('names', { account: ACCOUNT, region });
     const nameOf = (service: string): unknown =>

@@ -387,7 +387,8 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing and give no further principal access. Only AWS itself uses the last action.
+      // These actions remove nothing, and they give no other principal access. The last action is used only by AWS
+      // itself.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',
@@ -429,7 +430,7 @@ describe('the alarms of the key stack', () => {
     ]);
   });
 
-  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if %s could not notify the topic', (rule) => {
+  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if the rule %s could not notify the topic', (rule) => {
     for (const [given, AlarmActions] of [
       [{}, ['AlarmTopic']],
       [{ AlarmTopicArn: TOPIC }, [TOPIC]],

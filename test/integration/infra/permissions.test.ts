@@ -72,7 +72,7 @@ function ofKeys(current: readonly string[], retired: readonly string[]): Allowed
   };
 }
 
-/** The same actions for every key. */
+/** Lists the given actions for every key. */
 function ofEachKey(actions: readonly string[]): Allowed {
   return Object.fromEntries(Object.keys(KEYS).map((name) => [name, actions]));
 }
@@ -121,7 +121,7 @@ const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
   'a role whom IAM allows everything': {
     ...ofEachKey(USE_AND_INSPECT),
     "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE_AND_INSPECT],
-    // CloudFormation's handler for the table makes this call.
+    // CloudFormation makes this call when it creates or reads the table.
     "the table's key": ['kms:DescribeKey'],
   },
   'a role whom IAM allows nothing': {},
@@ -465,7 +465,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
   });
   const powerful = OUTSIDERS['a role whom IAM allows everything'];
   const deployer: Principal = { arn: 'arn:aws:iam::111122223333:role/deployer', policies: [] };
-  it('is accepted by IAM, and lets no role of the account use the key but the deployment role through S3', async () => {
+  it('is accepted by IAM, and lets no role of the account use the key except the deployment role through S3', async () => {
     expect(await allowedOn(powerful, key())).toEqual([]);
     expect(await allowedOn(deployer, key())).toEqual([]);
     expect(await allowedOn(deployer, key({ 'kms:ViaService': `s3.${WEST}.amazonaws.com` }))).toEqual([
@@ -528,7 +528,7 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
   });
 });
 
-it('the policy for imported material lets a key administrator run the KMS commands of the page and of its runbook', async () => {
+it("the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run the page's KMS commands and those of its runbook", async () => {
   const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
     readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
   );
@@ -536,7 +536,7 @@ it('the policy for imported material lets a key administrator run the KMS comman
   const ofStack = KEYS['the key'].policy as { Statement: object[] };
   const policy = { ...ofStack, Statement: [...ofStack.Statement, JSON.parse(statement) as object] };
   const commands = new Set([...`${page}${runbook}`.matchAll(/aws kms\s+([a-z-]+)/g)].map(([, command]) => command));
-  // No key policy decides who may create a key.
+  // Omit the command that creates a key, because a key policy cannot allow or forbid it.
   commands.delete('create-key');
   expect([...commands]).toEqual(expect.arrayContaining(['get-parameters-for-import', 'import-key-material']));
   const administrator = OUTSIDERS['a key administrator without IAM'];

@@ -108,7 +108,7 @@ it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   expect(status).toBe(200);
   const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
   expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
-  // With the login method `aws`, the function's credentials sign the login request.
+  // Log in with the method `aws` too, for which the function signs the login request with its own credentials.
   const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
   const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
   expect(again.status).toBe(200);
@@ -141,7 +141,7 @@ it('the api bundle encrypts and decrypts fields, and loads the OpenAPI document 
   });
 });
 
-it('the api bundle loads its code for REST APIs on the first request from one', async () => {
+it('the api bundle loads its code for REST APIs on the first request from a REST API', async () => {
   const one = start(newService());
   expect(await ask(one, sampleEvent('rest-encrypt-iam'))).toMatchObject({ status: 200 });
 });

@@ -204,7 +204,7 @@ describe('a function', () => {
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends at least the configured margin before its invocation times out', async () => {
+  it('for maintenance ends before its invocation times out, by at least the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

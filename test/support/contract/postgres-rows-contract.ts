@@ -50,7 +50,7 @@ export function postgresRowsContract(portOf: () => number): void {
   });
   afterAll(() => pool.end());
 
-  describe('columns', () => {
+  describe('PostgresRows: columns', () => {
     it.for([
       ['TEXT', text('old'), text(LONG), LONG],
       ['TEXT COLLATE any_case', text('old'), text('OLD'), 'OLD'],
@@ -103,24 +103,28 @@ export function postgresRowsContract(portOf: () => number): void {
     );
   });
 
-  describe('keys', () => {
+  describe('PostgresRows: keys', () => {
     it.for([
       ['DOUBLE PRECISION', 'extra_float_digits', '0'],
       ['TIMESTAMPTZ', 'DateStyle', "'SQL, DMY'"],
-    ])('of type %s are refused if the database writes them inexactly (%s = %s)', async ([type, setting, value]) => {
-      // One statement is for the sessions of a server. The other one is for the only session of PGlite.
-      for (const alter of [`ALTER DATABASE postgres SET ${setting} = ${value}`, `SET ${setting} = ${value}`])
-        await pool.query(alter);
-      try {
-        await expect(rowsOf(await openTable(`id ${type} PRIMARY KEY, card TEXT`))).rejects.toMatchObject({
-          code: 'InvalidRequest',
-          message: expect.stringContaining('SET DateStyle = ISO') as string,
-        });
-        expect(await rowsOf(await openTable('id INT PRIMARY KEY, card TEXT'))).toEqual([]);
-      } finally {
-        for (const reset of [`ALTER DATABASE postgres RESET ${setting}`, `RESET ${setting}`]) await pool.query(reset);
-      }
-    });
+    ])(
+      'refuses a key of type %s if the database writes its values inexactly (%s = %s)',
+      async ([type, setting, value]) => {
+        // The first statement changes the sessions of a server that begin later. The second changes the only session of
+        // PGlite.
+        for (const alter of [`ALTER DATABASE postgres SET ${setting} = ${value}`, `SET ${setting} = ${value}`])
+          await pool.query(alter);
+        try {
+          await expect(rowsOf(await openTable(`id ${type} PRIMARY KEY, card TEXT`))).rejects.toMatchObject({
+            code: 'InvalidRequest',
+            message: expect.stringContaining('SET DateStyle = ISO') as string,
+          });
+          expect(await rowsOf(await openTable('id INT PRIMARY KEY, card TEXT'))).toEqual([]);
+        } finally {
+          for (const reset of [`ALTER DATABASE postgres RESET ${setting}`, `RESET ${setting}`]) await pool.query(reset);
+        }
+      },
+    );
 
     it.for([
       ['TEXT', 'a', 'b', "c'\\"],

@@ -98,7 +98,7 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     await database.run('CREATE TABLE my.table (n INT, owner CHAR(8), card JSONB, PRIMARY KEY (owner, n))');
   });
   beforeEach(() => database.createTable());
-  // The command leaves its connections to the end of its process.
+  // Close the command's connections, which it leaves open because its process usually ends.
   afterEach(async () => {
     await database.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${ROLE}'`);
   });

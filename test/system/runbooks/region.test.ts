@@ -18,7 +18,7 @@ describe('a lost KMS region', () => {
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'unavailable' });
     await world.noticed('KmsFailovers', { region: EAST });
 
-    // The functions in the lost region are gone as well. The functions in the other region prefer that region.
+    // The functions in the lost region are gone as well. The functions in the other region prefer their own region.
     const inEast = { KEYFOLD_PREFERRED_REGION: EAST, AWS_REGION: EAST };
     world.kms.resetCalls();
     expect(await world.decrypt('tenant-1', before, world.open(inEast))).toBe('before');

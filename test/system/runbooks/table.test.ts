@@ -83,7 +83,8 @@ describe('a lost key table', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // One of the two KMS keys is enough until maintenance has renewed both wraps.
+    // If one of the two former KMS keys is enabled, records decrypt. Maintenance then renews both wraps, and the former
+    // key is no longer needed.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');

@@ -66,7 +66,7 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
   await world.operator.put({ ...row, encryptedKey: encodeKekEnvelope({ encryptedKey, kmsKeks: change(kmsKeks) }) });
 }
 
-/** Makes the dates of the table's responses differ from this machine's clock. */
+/** Makes the dates of the table's responses differ from this machine's clock by `offsetMs`. */
 function dateAnswers(offsetMs: number): void {
   const date = new Date(Date.now() + offsetMs).toUTCString();
   world.proxy.faultOf = (call) => {
@@ -669,7 +669,7 @@ describe('keyfold doctor', () => {
   });
 
   it('describes each replica, and reads the use of the table, if an ARN names the table', async () => {
-    // The emulator knows tables only by name.
+    // Respond in place of the emulator, which finds tables only by name and not by ARN.
     const Table = { TableStatus: 'ACTIVE', Replicas: [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }] };
     world.proxy.faultOf = (call) =>
       call.startsWith('DescribeTable ') ? { kind: 'answered', answer: { Table } } : world.answerOf(call);

@@ -206,7 +206,8 @@ describe('keyfold partitions erase', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });
     expect(stdout).toContain('Dry run: nothing was written.');
-    // Dynalite cannot list backups, so the plan says why it cannot name these copies of the keys.
+    // Dynalite cannot list backups, so the plan gives the reason why it does not name the backups that contain the
+    // keys.
     expect(stdout).toContain('UnknownOperationException');
     for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
     expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
@@ -313,7 +314,7 @@ describe('keyfold partitions erase', () => {
     await erase(['--finish', ...CONFIRMED]);
     expect((await table.list()).filter((row) => 'unreadable' in row)).toEqual([]);
     expect(await others()).toEqual(before);
-    // Two keys are gone. The tombstone and the entry in the register are new.
+    // The number of rows is the same: two keys are gone, and the tombstone and the entry in the register are new.
     expect(await table.list()).toHaveLength(count - 2 + 2);
   });
 
@@ -526,7 +527,7 @@ describe('a second run of keyfold partitions erase', () => {
       world.clock.advance(60_000);
       const again = await erase(options);
       const isOver = again.stderr.includes('no erasure of this partition is under way');
-      // If the killed run made the last write, nothing is left to do.
+      // If the killed run made the last write, nothing is left to do for the repeated run.
       expect(again.code).toBe(isOver ? 1 : 0);
       expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
       const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];

@@ -163,7 +163,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
     const bound = session().withContext({ row: '7', table: 'users' });
     expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
-    // If a record is already bound to the context, the command opens it with that context.
+    // The command opens a record that is already bound to the context with that context.
     const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
     expect(again).toMatchObject({ rows: 1, quarantined: 0 });
     const moved = await countsOf(
@@ -188,6 +188,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     const sealed = (await linesOf('sealed')).map((line) => JSON.parse(line) as { v: string });
     expect(await open(sealed[0]?.v)).toBe('héllo');
     expect(sealed[1]?.v).toMatch(/^kf1j\./);
+    world.operator.clock.advance(60_000);
     expect(await countsOf(reencrypt(at('sealed'), ...sealing, '--output', at('twice')), 1)).toMatchObject({
       written: 0,
       unchanged: 2,
@@ -222,7 +223,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['context must have names of 1 to 128 bytes', ['--context', `${'n'.repeat(129)}=1`]],
     ['context must have names of 1 to 128 bytes', ['--context-from', `${'n'.repeat(129)}=v`]],
     ['--kms-region is not the name of an AWS region', ['--from', 'kms', '--kms-region', 'oregon']],
-  ] as const)('refuses options with which every row would fail, such as "%s"', async ([says, options]) => {
+  ] as const)('refuses an option that would make every row fail: %s', async ([says, options]) => {
     const source = await write('rows', ['{"v":"4111"}']);
     const sealing = ['--verb', 'seal', '--field', 'v', '--output', at('sealed'), '--partition', 'tenant-1'];
     const { code, stderr } = await reencrypt(source, ...sealing, ...options);

@@ -10,7 +10,9 @@ const HELLO = Buffer.from('hello');
 const CANARY = 'CANARY';
 const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
 const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
-/** Short timeouts. Only for stubs that never respond, because on a busy machine any other stub may respond too late. */
+/**
+ * Short timeouts, for use only with stubs that never respond. On a busy machine, any other stub might respond too late.
+ */
 const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
 let stub: StubServer | undefined;
 

@@ -120,7 +120,7 @@ const INVOKE_ERRORS: Readonly<Partial<Record<TransportErrorCode, readonly string
   ],
   NotFound: ['ResourceNotFoundException'],
   PayloadTooLarge: ['RequestTooLargeException', 'SerializedRequestEntityTooLargeException'],
-  // The client never causes these errors, or no other code fits them.
+  // The client never causes some of these errors. For the others, no other code fits.
   UnexpectedAnswer: [
     'DurableExecutionAlreadyStartedException',
     'InvalidParameterValueException',

@@ -195,7 +195,7 @@ describe('a claim, if the settings allow wildcards,', () => {
     expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
   });
 
-  it('grants the partitions in a list, and those with a prefix in the list, if the settings also allow lists', async () => {
+  it('grants the partitions in a list, and partitions that begin with a prefix in the list, if lists are allowed too', async () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');

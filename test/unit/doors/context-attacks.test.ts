@@ -66,14 +66,14 @@ async function outcomes(send: Send, requests: Requests, context: string): Promis
   return all;
 }
 
-/** The same outcome for every request. */
+/** Maps the name of every request to the same outcome. */
 const every = (requests: object, code: string): object =>
   Object.fromEntries(Object.keys(requests).map((name) => [name, code]));
 
-/** The text of so many context entries, without braces. */
+/** The text of the given number of context entries, without braces. */
 const entriesText = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":""`).join();
 
-/** The members of a request with so many entries in `context`, and one in `contextFrom`. */
+/** The members of a request with the given number of entries in `context`, and one entry in `contextFrom`. */
 const withEntries = (n: number): string =>
   `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
 
@@ -107,7 +107,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     const unreadable = every(requests, 'RecordUnreadable');
     expect(await outcomes(open(world), requests, HOME)).toEqual(unreadable);
     expect(await outcomes(open(world, { unboundBefore: created }), requests, HOME)).toEqual(unreadable);
-    // A caller stores what skipSealed keeps as bound, so skipSealed must not keep an unbound value.
+    // Callers treat all values in the result as bound, so skipSealed must not keep an unbound value.
     expect(await outcomes(open(world, { unboundBefore: created + 1 }), requests, HOME)).toEqual({
       ...every(requests, 'ok'),
       'encrypt-fields with skipSealed': 'RecordUnreadable',

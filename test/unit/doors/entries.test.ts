@@ -20,7 +20,7 @@ const KINDS = [IAM, JWT, AUTHORIZER, NONE];
 const ARN = 'arn:aws:sts::111122223333:assumed-role/client/session';
 const COGNITO = 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_example#client-1';
 
-/** Each sample that encrypts: the authorizer that it has passed, and its principal in the audit log. */
+/** The sample events that encrypt, each with its authorizer and with the principal that the audit log must name. */
 const SAMPLES = [
   ['api-encrypt-iam', IAM, ARN],
   ['api-encrypt-context-iam', IAM, ARN],

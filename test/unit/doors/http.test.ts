@@ -212,7 +212,8 @@ describe('an HTTP request', () => {
       return (await send({ ...event, isBase64Encoded })).status;
     };
     expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
-    // The length of base64 determines the size only up to the next multiple of three bytes.
+    // The handler computes the size from the length of the base64, which gives it only to the next multiple of three
+    // bytes.
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 

@@ -1,6 +1,6 @@
 /**
- * Tests that no document stays in memory after its response. V8 keeps the text of the last match of a regular
- * expression, for the static properties of `RegExp`.
+ * Tests that no document stays in memory after its response. A document could stay because V8 keeps the text that a
+ * regular expression matched last, for the static properties of `RegExp`.
  */
 import { describe, expect, it, vi } from 'vitest';
 import { httpDoor } from '../../../src/doors/http.ts';

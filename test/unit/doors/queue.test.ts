@@ -316,7 +316,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(OUTPUT).map((message) => message.attributes)).toEqual([{ order }]);
     expect(queues.in(DEAD_LETTERS).map((message) => message.attributes)).toEqual([
       { order, 'keyfold-error-code': { DataType: 'String', StringValue: 'InvalidRequest' } },
-      // The message already has as many attributes as SQS allows.
+      // The dead letter has no error code, because its message already has as many attributes as SQS allows.
       { order },
     ]);
   });
@@ -421,7 +421,7 @@ describe('a large batch', () => {
   it('sends the finished results before the time is up, and returns the other messages', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
-      // Ten calls are needed for all finished messages. After three calls, less time than the margin is left.
+      // The door needs ten calls to send all results, but after three calls, less time than the margin is left.
       world.clock.advance(690);
       return Promise.resolve();
     };
@@ -443,7 +443,7 @@ describe('a large batch', () => {
     queues.delay = async () => {
       calls += 1;
       if (calls === 1) vi.setSystemTime(Date.now() + stepMs);
-      // Each wave of 100 messages takes ten calls. After three waves, less time than the margin is left.
+      // The door makes ten calls for each wave of 100 messages. After three waves, less time than the margin is left.
       vi.advanceTimersByTime(690);
     };
     const failed = await open({ now: Date.now })(records, 30_000);
@@ -458,7 +458,7 @@ describe('a large batch', () => {
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
     void open({ now: Date.now })([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // The operations may use 70 % of the time, minus the margin of 500 ms.
+    // The operations may use 70 % of the 30 seconds, minus the margin of 500 ms.
     await vi.advanceTimersByTimeAsync(20_499);
     expect(failed).toBeUndefined();
     await vi.advanceTimersByTimeAsync(1);
@@ -490,7 +490,8 @@ describe('a large batch', () => {
     let failed: string[] | undefined;
     const handle = open({ now: Date.now, queues: silent as FakeQueues });
     void handle([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // An encrypt needs no timer. A send waits for the next turn of the event loop.
+    // Let the encrypt end and the send begin before the clock moves. Neither needs a timer, but both need turns of the
+    // event loop.
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     await vi.advanceTimersByTimeAsync(25_000);
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);

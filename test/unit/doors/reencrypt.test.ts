@@ -60,7 +60,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker stops before the end of its invocation, and the next worker continues from its result', async () => {
+it("a worker stops before the end of its invocation, and the next worker continues from the first worker's result", async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
@@ -75,7 +75,8 @@ it('a worker stops before the end of its invocation, and the next worker continu
       ({ run }) =>
       async (row) =>
         void quarantined.push({ run, ...row }),
-    // Each time a worker reads the clock, more time passes than an invocation has. So each worker processes one page.
+    // Each time a worker reads the clock, the clock advances by more than an invocation's time limit. So each worker
+    // processes only one page.
     now: () => (nowMs += 20_000),
   });
   const answers: ReencryptAnswer[] = [];
@@ -91,7 +92,7 @@ it('a worker stops before the end of its invocation, and the next worker continu
     [false, { next: 3 }],
     [true, undefined],
   ]);
-  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 0 });
+  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 2 });
   const { run } = event as { run: string };
   expect(quarantined).toEqual([
     { run, row: '1', code: 'InvalidRequest' },

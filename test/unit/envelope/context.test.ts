@@ -36,7 +36,7 @@ const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecor
 };
 
 describe('a session with a context', () => {
-  it('opens its own records in another process, whatever their form', async () => {
+  it('encrypts records that open in another process, whatever form they have', async () => {
     const world = new FakeDependencies();
     const session = open({}, world).withContext(HOME);
     const record = await session.encrypt(SECRET);
@@ -117,7 +117,7 @@ describe('a session with a context', () => {
 });
 
 describe('a session without a context', () => {
-  it('refuses a bound record before it reads a key, and says that it needs a context', async () => {
+  it('refuses a bound record before it reads a key, and says that the record needs a context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();

@@ -208,7 +208,8 @@ describe('a process that loses the race to create a key', () => {
       };
       const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
       expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-      // If the message did not escape the partition's name, a terminal would interpret the escape sequence in it.
+      // The message must escape the partition's name, because a terminal would interpret the control character in the
+      // name.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
       expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);
@@ -290,7 +291,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('fails with RecordUnreadable and the message for any unreadable record if the key row is absent', async () => {
+  it('fails with RecordUnreadable if the key row is absent, with the same message as for any unreadable record', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));
@@ -486,7 +487,7 @@ describe('events', () => {
     ['SK', 'system'],
     ['IK', 'intermediate'],
   ] as const)(
-    'report the %s as retired if the process reads it only after it has lost a race',
+    'report the %s as retired if the process reads the key only after losing a race',
     async ([kind, name]) => {
       await world.process().session('p').encrypt(PAYLOAD);
       world.clock.advance(91 * DAY_MS);

@@ -80,7 +80,10 @@ describe('minOpeningCreated', () => {
   });
 });
 
-/** What an attacker who knows the older keys can make of the newer rows. They need no key for any of this. */
+/**
+ * The changes with which an attacker who knows the older keys may try to bring them back into use. None of these
+ * changes needs a key.
+ */
 const ROLLBACKS: Readonly<Record<string, (older: Rows, newer: Rows) => EnvelopeKeyRecord[]>> = {
   'deletes the newer rows': () => [],
   'deletes the row of the newer Intermediate Key': (_, { system }) => [system],

@@ -185,7 +185,10 @@ describe('a session', () => {
   ])('throws KeyRowUnreadable from encrypt if the metastore returns %s', async ([, row]) => {
     const metastore = new MemoryMetastore();
     Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
-    expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+    expect(await sealWith({ metastore })).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: expect.stringContaining('metastore.loadLatest has not returned a key record') as string,
+    });
   });
 
   describe('with a malformed row from the metastore', () => {
@@ -219,6 +222,7 @@ describe('a session', () => {
     Object.assign(world.metastore, { loadLatest: async () => ahead, loadRecent: async () => [other] });
     expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toMatchObject({
       code: 'KeyRowUnreadable',
+      message: expect.stringContaining('metastore.loadRecent has returned the record of another key') as string,
     });
   });
 

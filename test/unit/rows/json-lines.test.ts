@@ -89,7 +89,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
-  it('reads lines of exactly the longest length', async () => {
+  it('reads lines of exactly the maximum length', async () => {
     const line = `"${'x'.repeat(299_998)}"`;
     await writeFile(join(folder, 'in'), `${line}\n${line}\n${line}`);
     const ids: string[] = [];
@@ -103,7 +103,7 @@ describe('JsonLinesRows', () => {
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
   });
 
-  it('can continue from a position again if the first continued run stopped before it saved a later position', async () => {
+  it('can continue from the same position twice if the first continued run saved no later position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const partials = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
@@ -214,11 +214,11 @@ describe('JsonLinesRows', () => {
     }
     await work(undefined, until);
     expect(used.size).toBe(2);
-    // The descriptor of a closed file is -1.
+    // Both files must be closed. The descriptor of a closed file is -1.
     for (const { fd } of used) expect(fd).toBe(-1);
   });
 
-  it('reads a line again as the same line, because a file has no other writers', async () => {
+  it('returns the same line if a caller reads a line again, because a file has no other writers', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);
     const lines: unknown[] = [];
