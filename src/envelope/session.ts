@@ -162,7 +162,7 @@ export class Session {
    * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context, and either the
    * record has a proof or {@link ContextRules} require a context
    * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, is not bound to
-   * the session's context, or its key is absent
+   * the session's context, or names a key that is absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
