@@ -23,6 +23,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...tableKeyFaults(deployment),
     ...strictKeyFaults(deployment),
     ...parameterFaults(deployment),
+    ...callerFaults(deployment),
     ...policyFaults(deployment),
     ...environmentFaults(deployment),
   ];
@@ -151,6 +152,13 @@ function parameterFaults(deployment: Deployment): string[] {
       ([option, arns]) =>
         `${option} have ${arns.join(',').length} characters together, but CloudFormation accepts only ${MAX_PARAMETER_CHARACTERS}`,
     );
+}
+
+/** API Gateway refuses a policy that names a principal of another AWS partition. */
+function callerFaults({ api, regions: [first = ''] }: Deployment): string[] {
+  return (api.callers ?? []).flatMap(({ principal }, i) =>
+    partitionFault(`api.callers.${i}`, principal.split(':')[1] ?? '', first),
+  );
 }
 
 /** The API's policy lists the callers in other accounts with their partitions, so it can become too long. */

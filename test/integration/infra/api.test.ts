@@ -106,6 +106,12 @@ describe('api.type', () => {
     expect(await snapshotOf(ENTRIES.private)).not.toBe(rest);
   });
 
+  it('"rest" takes the snapshot after it has made the method, because API Gateway refuses an API without methods', async () => {
+    const { resources } = await partsOf({ api: { type: 'rest' } });
+    const snapshot = Object.values(resources).find(({ Type }) => Type === 'AWS::ApiGateway::Deployment');
+    expect(snapshot).toMatchObject({ DependsOn: 'RestMethod' });
+  });
+
   it('"rest" can authorize callers by tokens from a Cognito user pool', async () => {
     const parts = await partsOf(ENTRIES.rest);
     expect(propertiesOf(parts, 'RestAuthorizer')).toMatchObject({
@@ -188,6 +194,15 @@ describe('api.type', () => {
     expect(propertiesOf(parts, 'FunctionUrl')).toEqual({
       AuthType: 'AWS_IAM',
       TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
+    });
+  });
+
+  it('"functionUrl" with provisioned concurrency creates the URL of the alias, after the alias', async () => {
+    const functions = { api: { provisionedConcurrency: 1 } };
+    const { resources } = await partsOf({ api: { type: 'functionUrl' }, functions });
+    expect(resources['FunctionUrl']).toMatchObject({
+      DependsOn: 'ApiProvConcLambdaAlias',
+      Properties: { TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] }, Qualifier: 'provisioned' },
     });
   });
 

@@ -1346,6 +1346,23 @@ describe('a deploy script', () => {
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
+  it('refuses endpoints that AWS does not have, before it packages the app', async () => {
+    const lookup = `
+      import dns from 'node:dns/promises';
+      import { syncBuiltinESMExports } from 'node:module';
+      dns.lookup = async (host) => {
+        if (host.startsWith('dynamodb-fips.us-west-2.')) throw Object.assign(new Error(), { code: 'ENOTFOUND' });
+      };
+      syncBuiltinESMExports();
+    `;
+    const NODE_OPTIONS = `--import data:text/javascript,${encodeURIComponent(lookup)}`;
+    const outcome = await cli.deployInProcess(['app'], ABSENT, { endpoints: { fips: true } }, { NODE_OPTIONS });
+    expect(outcome.said).toContain(
+      'AWS has no such hosts, which endpoints in deploy.yml asks for: dynamodb-fips.us-west-2',
+    );
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
   it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };

@@ -297,6 +297,12 @@ describe('a combination of options in deploy.yml', () => {
       { strictKeys: { grant: ['arn:aws-cn:iam::111122223333:role/granter'] } },
     ],
     [
+      'api.callers.0 is in the partition aws-cn, but us-west-2 is in aws',
+      {
+        api: { type: 'rest', callers: [{ principal: 'arn:aws-cn:iam::444455556666:role/orders', partitions: ['a'] }] },
+      },
+    ],
+    [
       'storageKeys.us-west-2 is in us-east-1: AWS accepts only one in the same region',
       { storageKeys: { 'us-west-2': 'arn:aws:kms:us-east-1:111122223333:key/1' } },
     ],

@@ -395,13 +395,19 @@ describe('keys retire-check', () => {
   });
 
   it('does not report a key as retired if a quarantined field may hold a record in an unknown form', async () => {
-    const base64 = Buffer.from(encodeDataRowRecord(record)).toString('base64');
-    const source = await fileOf('base64.jsonl', [JSON.stringify({ card: base64 })]);
-    const [file, quarantine, output] = ['base64', 'base64-quarantine', 'base64-output'].map((n) => join(folder, n));
-    const options = ['--verb', 'rewrap', '--field', 'card', '--quarantine', quarantine, '--output', output];
-    await keyfold(['reencrypt', source, ...(options as string[]), '--report', file as string]);
+    const text = encodeDataRowRecord(record);
     await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
-    expect(await check(INTERMEDIATE_KEY, created, file as string)).toMatchObject({ code: 1, outcome: 'unknown' });
+    for (const [name, card] of [
+      ['base64', Buffer.from(text).toString('base64')],
+      ['string', { number: text }],
+      ['compact', { order: JSON.stringify({ number: encodeCompactRecord(record, 'bytes') }) }],
+    ] as const) {
+      const at = (suffix: string): string => join(folder, `${name}-${suffix}`);
+      const source = await fileOf(`${name}.jsonl`, [JSON.stringify({ card })]);
+      const options = ['--verb', 'rewrap', '--field', 'card', '--quarantine', at('quarantine'), '--output', at('out')];
+      await keyfold(['reencrypt', source, ...options, '--report', at('report')]);
+      expect(await check(INTERMEDIATE_KEY, created, at('report'))).toMatchObject({ code: 1, outcome: 'unknown' });
+    }
   });
 
   it('refuses a file that is not a report', async () => {

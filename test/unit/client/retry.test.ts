@@ -54,6 +54,18 @@ it('the client makes four attempts by default', async () => {
   expect(stub?.requests).toHaveLength(4);
 });
 
+it('the client sends the next attempt only after the delay', async () => {
+  const delay = Promise.withResolvers<never>();
+  vi.mocked(sleep).mockReturnValueOnce(delay.promise);
+  const answer = (await clientOf([throttled(), GOOD])).decrypt('kf1.x');
+  await vi.waitFor(() => expect(sleep).toHaveBeenCalledTimes(1));
+  await new Promise((resolve) => globalThis.setTimeout(resolve, 100));
+  expect(stub?.requests).toHaveLength(1);
+  delay.resolve(undefined as never);
+  expect(await answer).toEqual(HELLO);
+  expect(stub?.requests).toHaveLength(2);
+});
+
 it("the client adds the service's retry-after to its own delay", async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   await (await clientOf([throttled('2'), throttled('0'), GOOD])).decrypt('kf1.x');

@@ -67,6 +67,7 @@ describe('wrong options', () => {
     ['options.keys.us-west-2 must be a string', () => new AwsKms({ ...KMS, keys: { 'us-west-2': 5 } } as never)],
     ['timeouts has no option requestTimeout', () => new AwsKms({ ...KMS, timeouts: { requestTimeout: 5 } } as never)],
     ['failover.maxRounds must be a number', () => new AwsKms({ ...KMS, failover: { maxRounds: '8' } } as never)],
+    ['options.events must be an object', () => new AwsKms({ ...KMS, events: 5 } as never)],
     ['options.events.attempted must be a function', () => new AwsKms({ ...KMS, events: { attempted: 5 } } as never)],
     ['options has no option table', () => new DynamoDbMetastore({ table: 'T' } as never)],
     ['options.tableName must be a string', () => new DynamoDbMetastore({ tableName: null } as never)],

@@ -229,6 +229,15 @@ describe('JsonLinesRows', () => {
     for (const [again, line] of lines as [unknown, unknown][]) expect(again).toBe(line);
   });
 
+  it('writes bytes in base64', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n');
+    const rows = openRows(['r']);
+    for await (const [row] of rows.pages(undefined)) {
+      if (row !== undefined) await rows.replace(row, new Map([['r', { kind: 'bytes', bytes: Buffer.from([255]) }]]));
+    }
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"/w=="}\n');
+  });
+
   it('has no cell for a line that is null', async () => {
     await writeFile(join(folder, 'in'), 'null\n"null"\n');
     const sizes: number[] = [];
