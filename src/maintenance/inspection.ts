@@ -80,6 +80,10 @@ export interface DatabaseInspection {
   readonly isUnsafe: boolean;
   /** Whether the table has rows of any id. */
   readonly holdsRows: boolean;
+  /** Whether the user may insert rows. MySQL and MariaDB do not tell. */
+  readonly canInsert: boolean;
+  /** Whether row-level security applies to the user. */
+  readonly mayHideRows: boolean;
 }
 
 /** A quota in AWS Service Quotas. */

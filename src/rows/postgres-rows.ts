@@ -119,7 +119,9 @@ export class PostgresRows implements RowSource<TableRow> {
       throw invalid(`There is no table ${table}. Without double quotes, its name is folded to lower case.`);
     this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
     const key = await this.#send(
-      'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) ' +
+      'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid ' +
+        // The index can include columns that are not part of the key. They come last.
+        'AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) ' +
         'AND i.indrelid = $1::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)',
       [this.#table],
     );

@@ -5,7 +5,15 @@ import { KeyfoldError } from '../../../../src/errors.ts';
 import type { DatabaseInspection } from '../../../../src/maintenance/inspection.ts';
 
 const place = async () => ({ table: 'encryption_key', region: 'PostgreSQL' });
-const HEALTHY = { clockOffsetMs: 5, hasPrimaryKey: true, isReadOnly: false, isUnsafe: false, holdsRows: true };
+const HEALTHY = {
+  clockOffsetMs: 5,
+  hasPrimaryKey: true,
+  isReadOnly: false,
+  isUnsafe: false,
+  holdsRows: true,
+  canInsert: true,
+  mayHideRows: false,
+};
 
 function healthOf(
   list: () => Promise<unknown>,
@@ -38,6 +46,16 @@ describe('the health of a key table in SQL', () => {
     const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
     expect(checks.filter(({ state }) => state !== 'ok')).toEqual([
       { check, state: 'fault', says: expect.any(String) as string, fix: expect.stringContaining(fix) as string },
+    ]);
+  });
+
+  it.for([
+    [{ canInsert: false }, 'table writes', 'GRANT INSERT'],
+    [{ mayHideRows: true }, 'table', 'ROW LEVEL SECURITY'],
+  ] as const)('has a warning if the inspection finds %j', async ([change, check, fix]) => {
+    const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
+    expect(checks.filter(({ state }) => state !== 'ok')).toMatchObject([
+      { check, state: 'warn', fix: expect.stringContaining(fix) as string },
     ]);
   });
 

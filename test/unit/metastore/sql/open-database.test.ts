@@ -84,6 +84,6 @@ it('openDatabase inspects MySQL with the statement that test/peers runs on a rea
     AND non_unique = 0 GROUP BY index_name
     HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
   @@global.read_only = 0, @@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%',
-  EXISTS (SELECT 1 FROM encryption_key)`;
+  EXISTS (SELECT 1 FROM encryption_key), 1, 0`;
   expect(made[0]?.sent).toEqual([{ sql, rowsAsArray: true }]);
 });
