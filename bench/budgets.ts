@@ -18,7 +18,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     "encrypt 1 MiB against the raw envelope's time": { atMost: 2.5 },
     "decrypt 1 MiB against the raw envelope's time": { atMost: 2.5 },
     "encrypt-fields of 20 values against 20 raw envelopes' time": { atMost: 2 },
-    // A call without a shared Data Row Key takes slightly more than twice as long as the cipher alone.
+    // These budgets are not higher, because even a call with its own Data Row Key takes only slightly more than twice
+    // as long as the cipher alone.
     'a batch of 1,000 × 256 B that shares a Data Row Key against 1,000 calls': { atLeast: 2 },
     'a batch of 1,000 × 64 B that shares a Data Row Key against one that does not': { atLeast: 1.7 },
   },
@@ -27,7 +28,7 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     ...context('handler', { '64 B': 1.2, '64 KiB': 1.05 }),
   },
   queue: {
-    // Native keys live longer inside the queue door, which makes freeing them more expensive.
+    // The budget is low, because native keys live longer inside the queue door, so freeing them costs more time.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
   },
   verify: Object.fromEntries(
@@ -36,10 +37,11 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
       { atLeast: 0.5 },
     ]),
   ),
-  // There is no budget for files. A file costs so little to read and write that the figure mostly shows the
-  // cryptography.
+  // There is no budget for files. Reading and writing a file costs so little that the ratio would mostly show the cost
+  // of the cryptography.
   reencrypt: { "rows of 64 B in DynamoDB a second, as a share of a copy's": { atLeast: 0.6 } },
-  // Four times the input should take four times as long, plus garbage collection. Quadratic growth would take 16 times.
+  // Four times the input should take four times as long, plus garbage collection. If the time grew quadratically, it
+  // would be 16 times as long.
   'hostile input': Object.fromEntries(HOSTILE_SHAPES.map((name) => [name, { atMost: 8 }])),
   contestants: {
     ...each(['encrypt against AWS Encryption SDK', 'decrypt against AWS Encryption SDK'], (size) => ({

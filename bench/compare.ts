@@ -16,7 +16,7 @@ export interface Lap {
   readonly cpuMs: number;
 }
 
-/** The time that one operation of a contestant takes, for each round. */
+/** How long one operation of a contestant took, for each round. */
 export type Laps = readonly Lap[];
 
 /** The median and the quartiles of a figure over all rounds. */

@@ -9,7 +9,7 @@ import { CountingMetastore } from './counting-metastore.ts';
 
 /** The memory that the keys in the cache need. */
 export interface Held {
-  /** How many of the most recently used partitions are served without a metastore call. */
+  /** How many partitions, starting with the most recently used one, the cache serves without a metastore call. */
   readonly partitions: number;
   /** The growth of resident memory. */
   readonly residentBytes: number;
@@ -96,7 +96,8 @@ async function touch(keyfold: SessionFactory, partitions: number): Promise<void>
   for (let i = 0; i < partitions; i += 1) {
     await keyfold.session(`tenant-${i}`).encrypt(ONE);
     if (i % CHUNK !== 0) continue;
-    // Freed memory stays resident, above all the memory of native keys. It would look like memory that the cache uses.
+    // Collect garbage often. Memory stays resident after it is freed, above all that of native keys, and would look
+    // like memory that the cache uses.
     globalThis.gc?.();
     await setTimeout(0);
   }

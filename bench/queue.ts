@@ -44,8 +44,8 @@ export async function measureQueue(): Promise<SectionResult> {
     Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
   const contestants = { real: doorOf(keyfold), without: doorOf(mute as unknown as SessionFactory), crypto };
   const laps = await race(contestants);
-  // Each round measures the door with its cryptography removed, and then this cryptography alone. The door's overhead
-  // lowers the ratio of their sum to the real door below 1.
+  // Each round measures the door with its cryptography removed, and then this cryptography alone. If the ratio of the
+  // sum of both times to the real door's time is below 1, the door slows the cryptography down.
   const apart = laps.without.map((lap, i) => sumOf(lap, laps.crypto[i] as Lap));
   return {
     figures: [

@@ -18,7 +18,7 @@ const HEADERS = { 'x-vault-token': ROOT };
 
 /**
  * Measures with a real OpenBao server, over connections that stay open. A load is a decrypt in a process without keys:
- * it reads two rows in memory, unwraps the System Key and opens a record. An unwrap is only the call to Vault that a
+ * it reads two rows in memory, unwraps the System Key and opens a record. An unwrap is the one call to Vault that a
  * load makes.
  */
 export async function measureVault(): Promise<SectionResult> {

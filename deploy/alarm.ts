@@ -94,8 +94,8 @@ function term(
 
 /**
  * The sum of one of Keyfold's metrics. CloudWatch identifies a metric by the values of all its dimensions. If some of
- * them, such as the regions, are not known in advance, this is a Metrics Insights query. Such a query has no OR, so
- * this function adds one term for each known value.
+ * these values, such as the regions, are not known in advance, the result is a Metrics Insights query. Such a query has
+ * no OR, so this function adds one term for each known value.
  */
 export function ownMetric(service: string, name: string, which: Which, ring: Ring): object {
   const { of = [], where = {}, whereNot = {} } = which;

@@ -23,8 +23,8 @@ const MOST = 0.5;
  */
 const AGAIN_WITHIN_THE_HOUR: Ring = { periodSeconds: HOUR, least: 2 };
 /**
- * Fires if messages return to the queue in 3 of 15 minutes. A single message returns at growing intervals, so it does
- * not fire the alarm.
+ * Fires if messages return to the queue in three of the last fifteen minutes. A single message returns at growing
+ * intervals, so it does not fire the alarm.
  */
 const FOR_MINUTES: Ring = { periodSeconds: MINUTE, periods: 3, outOf: 15 };
 
@@ -160,7 +160,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       shareOf(api.namespace, api.names, api.dimensions, FOR_LONG),
     ),
     SystemKeyOld: alarm(
-      'The latest System Key may not seal any more, and the maintenance has not made the next one',
+      'The latest System Key must no longer seal, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
       // A repeated run reports its result twice, so use the maximum and not the sum.
@@ -224,7 +224,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
   const functionName = `${prefix}-${name}`;
-  // A caller's mistake also makes a direct invocation fail.
+  // A direct invocation also fails if its caller makes a mistake. So the first alarm requires many failures.
   const isDirect = name === 'seal' || name === 'open';
   const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
     oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),

@@ -2,7 +2,8 @@
 import type { Deployment } from './deployment.ts';
 
 /**
- * osls always gives an alias with provisioned concurrency this name. For the function `api`, it has this logical ID.
+ * The name that osls gives every alias with provisioned concurrency, and the logical ID of such an alias of the
+ * function `api`.
  */
 const PROVISIONED = { name: 'provisioned', id: 'ApiProvConcLambdaAlias' };
 

@@ -99,8 +99,8 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
       // No other log shows which requests the authorizer refused.
       HttpApiLogGroup: {
         ...KEPT,
-        // A log group with another name would need an entry in the account's resource policy, which has room for about
-        // thirty.
+        // A log group with another name would need an entry in the account's resource policy, which has room for only
+        // about thirty entries.
         Properties: {
           LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app`,
           ...logKeyOf(deployment, region),
@@ -125,7 +125,8 @@ function httpAuthorizer({ http }: Deployment, region: string): { authorizer: obj
       payloadVersion: '2.0',
       enableSimpleResponses: true,
       resultTtlInSeconds: http.authorizerCacheSeconds ?? 0,
-      // The authorizer's owner must allow this API to invoke it. A deployment has no permission to grant that.
+      // The authorizer's owner must allow this API to invoke the authorizer. The deployment role has no permission to
+      // grant that.
       managedExternally: true,
     };
     return { authorizer: { name: 'own', type: 'request' }, authorizers: { own } };

@@ -30,7 +30,8 @@ export async function requireRightsOfApp(deployment: Deployment, region: string)
 
 /**
  * Lists the changes that a package would make in a region, one line per resource.
- * @throws Error if AWS does not respond, or if the package would replace a queue, whose messages would then be stranded
+ * @throws Error if AWS does not respond, or if the package would replace a queue. No function would then read the
+ * messages of the old queue.
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);
@@ -79,6 +80,6 @@ async function deployedResources(deployment: Deployment, region: string): Promis
       throw error;
     },
   );
-  // A stack that was never created has no template.
+  // The result is empty for a stack that was never created, because such a stack has no template.
   return TemplateBody?.Resources ?? {};
 }

@@ -23,6 +23,7 @@ export function faultsForAws(deployment: Deployment): string[] {
     ...tableKeyFaults(deployment),
     ...strictKeyFaults(deployment),
     ...parameterFaults(deployment),
+    ...callerFaults(deployment),
     ...policyFaults(deployment),
     ...environmentFaults(deployment),
   ];
@@ -98,8 +99,8 @@ function logFaults({ logFormat, applicationLogLevel, systemLogLevel }: Deploymen
 }
 
 /**
- * The KMS key of the table must not be a key of the functions. DynamoDB creates a grant for the table's key, and the
- * policy of the functions' keys forbids grants.
+ * The table must not use the functions' KMS keys. DynamoDB creates a grant for the table's key, but the policy of the
+ * functions' keys forbids grants.
  */
 function tableKeyFaults(deployment: Deployment): string[] {
   if (deployment.tableKeyName !== keyNameOf(deployment)) return [];
@@ -108,7 +109,10 @@ function tableKeyFaults(deployment: Deployment): string[] {
   ];
 }
 
-/** With strict keys only the named principals use the keys, and only the administrators can correct the key policy. */
+/**
+ * With strict keys, only the named principals can use the keys, so an IAM policy cannot correct a mistake in this list.
+ * Only the administrators can, in the key policy.
+ */
 function strictKeyFaults({ account, administrators, regions: [first = ''], strictKeys }: Deployment): string[] {
   if (strictKeys === undefined) return [];
   const named = Object.entries(strictKeys).flatMap(([list, arns]) =>
@@ -150,7 +154,14 @@ function parameterFaults(deployment: Deployment): string[] {
     );
 }
 
-/** The policy of the API names the callers of other accounts and their partitions. */
+/** API Gateway refuses a policy that names a principal of another AWS partition. */
+function callerFaults({ api, regions: [first = ''] }: Deployment): string[] {
+  return (api.callers ?? []).flatMap(({ principal }, i) =>
+    partitionFault(`api.callers.${i}`, principal.split(':')[1] ?? '', first),
+  );
+}
+
+/** The API's policy lists the callers in other accounts with their partitions, so it can become too long. */
 function policyFaults(deployment: Deployment): string[] {
   const lengths = deployment.regions.map((region) => JSON.stringify(apiPolicyOf(deployment, region)).length);
   const longest = Math.max(...lengths);

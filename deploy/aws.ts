@@ -11,7 +11,7 @@ const run = promisify(execFile);
 export async function aws<T>(region: string, service: string, command: string, args: readonly string[]): Promise<T> {
   const all = [service, command, '--region', region, '--output', 'json', '--no-cli-pager', ...args];
   const running = run('aws', all, { maxBuffer: 64 * 1024 * 1024 });
-  // Without a terminal, the CLI would otherwise wait here for an MFA code.
+  // Close standard input. If there is no terminal, the CLI would wait for an MFA code from standard input.
   running.child.stdin?.end();
   const { stdout } = await running.catch(async (error: { code?: unknown; stderr?: string }) => {
     if (error.code === 'ENOENT') throw new Error('the AWS CLI (aws) is not installed', { cause: error });

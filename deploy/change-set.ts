@@ -115,15 +115,7 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
   const given = ['--stack-name', stack.name];
   const call = (command: string, args: readonly string[]): Promise<unknown> =>
     aws(stack.region, 'cloudformation', command, args);
-  await call('execute-change-set', [
-    ...given,
-    '--change-set-name',
-    changeSet,
-    '--client-request-token',
-    changeSet,
-    // The new key was never used, and the next attempt needs its alias. So CloudFormation must not keep the key.
-    '--retain-except-on-create',
-  ]);
+  await call('execute-change-set', [...given, '--change-set-name', changeSet, '--client-request-token', changeSet]);
   await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
     async (error: Error) => {
       const why = (await firstFailure(stack, changeSet)) ?? error.message;

@@ -84,7 +84,10 @@ const limitsOf = (timeoutSeconds: number, mostSeconds: number) => ({
   reservedConcurrency: v.optional(v.nullable(whole(1, 100_000)), null),
 });
 const functionOf = (timeoutSeconds: number) => v.optional(v.strictObject(limitsOf(timeoutSeconds, 900)), {});
-/** A function whose callers wait. If it has provisioned concurrency, they use its alias `provisioned`. */
+/**
+ * A function whose callers wait for its response. If the function has provisioned concurrency, callers use its alias
+ * `provisioned`.
+ */
 const promptFunctionOf = (timeoutSeconds: number, mostSeconds: number) =>
   v.optional(
     v.strictObject({

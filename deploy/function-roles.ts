@@ -6,7 +6,10 @@ import type { FunctionRoles } from './stacks.ts';
 /** The random end of a name that CloudFormation generates: a hyphen and up to thirteen characters. */
 const RANDOM = '-XXXXXXXXXXXXX';
 
-/** ARNs as long as those of the functions' roles in all regions, before the roles exist. */
+/**
+ * Placeholders for the ARNs of the functions' roles in all regions. They have the full length, so lengths can be
+ * checked before the roles exist.
+ */
 export function rolesLikely(deployment: Deployment): FunctionRoles {
   const { account, queue, regions } = deployment;
   const rolesOf = (functions: readonly string[]): string[] =>

@@ -1,8 +1,8 @@
 import type { Deployment } from './deployment.ts';
 
 /**
- * The attributes that let a log group or a queue outlive the stack, because logs contain the audit lines and queues
- * contain messages. A resource that could not be created contains neither, and is deleted.
+ * The attributes that let a log group or a queue outlive the stack, because it contains audit lines or messages. If the
+ * creation is rolled back, the resource is still empty, so CloudFormation deletes it.
  */
 export const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' } as const;
 

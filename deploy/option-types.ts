@@ -2,15 +2,15 @@ import * as v from 'valibot';
 import { isRegionName } from '../src/records/ids.ts';
 
 /**
- * The end of every region's name: a compass direction or `central`, and a number. This check finds typing errors. A
- * list of regions would refuse those that AWS adds.
+ * The end of every region's name: a compass direction or `central`, and a number. This check finds typing errors. It
+ * does not use a list of regions, which would refuse the regions that AWS adds later.
  */
 const DIRECTION = /-(?:(?:north|south)(?:east|west)?|east|west|central)-\d$/;
 export const REGION = v.pipe(
   v.string(),
   v.check((name) => isRegionName(name) && DIRECTION.test(name), 'is not a region'),
 );
-/** A string that matches `form`. Otherwise the fault is `message`. */
+/** The schema of a string that matches `form`. Any other string has the fault `message`. */
 export const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 export const whole = (least: number, most: number) =>
   v.pipe(

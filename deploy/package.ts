@@ -75,7 +75,8 @@ export async function describePackage(deployment: Deployment, region: string, fo
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
   const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
   const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file, region);
-  // osls would prefer a profile in the environment, or credentials in variables with its own prefix.
+  // Remove other credentials from the environment, because osls would prefer a profile, or credentials in variables
+  // with its own prefix.
   const others = Object.entries(env).filter(
     ([name]) => !/^AWS_(?:.*_)?(?:PROFILE|ACCESS_KEY_ID|SESSION_TOKEN)$/.test(name),
   );

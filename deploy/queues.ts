@@ -80,8 +80,8 @@ export function queueResources(deployment: Deployment): Resources {
     }),
     OutputQueue: queueOf(names.output, {}),
     DeadLetterQueue: queueOf(names.deadLetters, {
-      // SQS counts retention from the time when a message was first sent. So a dead-letter queue needs a longer
-      // retention than its source.
+      // In a standard queue, SQS counts a message's retention from the time when the message was first sent. So a
+      // dead-letter queue needs a longer retention than its source queue.
       MessageRetentionPeriod: 14 * 86_400,
       RedriveAllowPolicy: {
         redrivePermission: 'byQueue',

@@ -113,7 +113,10 @@ function faultsBetween(deployment: Deployment): string[] {
   ];
 }
 
-/** A function's reserved concurrency includes its provisioned concurrency. */
+/**
+ * Finds functions with more provisioned concurrency than reserved concurrency. The reserved concurrency includes the
+ * provisioned concurrency.
+ */
 function concurrencyFaults({ functions: { api, seal, open } }: Deployment): string[] {
   return Object.entries({ api, seal, open })
     .filter(
@@ -124,8 +127,8 @@ function concurrencyFaults({ functions: { api, seal, open } }: Deployment): stri
 }
 
 /**
- * Finds settings that would keep the functions from starting. The functions' own code checks each function's future
- * environment.
+ * Finds settings with which a function would not start. It runs the functions' own check on the environment that each
+ * function will have.
  */
 function settingFaults(deployment: Deployment): string[] {
   const faults = deployment.regions.flatMap((region) => {
@@ -144,8 +147,8 @@ function settingFaults(deployment: Deployment): string[] {
 }
 
 /**
- * Finds functions whose timeout is shorter than their deadline margin. The queue function uses only a part of its time
- * for operations.
+ * Finds functions whose timeout leaves no time for operations before the deadline margin. The queue function uses only
+ * a part of its timeout for operations, so this check counts only that part.
  */
 function marginFaults({ functions }: Deployment, { door }: AppConfig): string[] {
   return Object.entries(functions)

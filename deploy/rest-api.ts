@@ -9,7 +9,10 @@ import { API, callerStatement, endpointStatements, STAGE, usagePlans } from './r
 /** The issuer of a Cognito user pool. A REST API itself checks tokens only from such an issuer. */
 export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\/([\w-]+_[0-9A-Za-z]+)$/;
 
-/** The scopes of a route. API Gateway accepts any of them. The function then checks the scope of the operation. */
+/**
+ * The scopes of a route. API Gateway accepts a token with any of them. The function then checks that the token has the
+ * scope of the operation.
+ */
 export const SCOPES = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
 
 /**
@@ -89,7 +92,7 @@ export function restResources(deployment: Deployment, region: string): Resources
   };
 }
 
-/** The policy of the API. It has no statements if callers need none. */
+/** The policy of the API. It has no statements if callers do not need a policy. */
 export function apiPolicyOf({ api, http }: Deployment, region: string): { Version: string; Statement: object[] } {
   return {
     Version: '2012-10-17',
@@ -113,8 +116,8 @@ function apiAndPolicy(deployment: Deployment, region: string): Resources {
           Types: [isPrivate ? 'PRIVATE' : 'REGIONAL'],
           ...(isPrivate && { VpcEndpointIds: api.vpcEndpoints?.[region] }),
         },
-        // Without this property, CloudFormation would leave an earlier policy in place, with callers that are no longer
-        // in the file.
+        // An empty string removes an earlier policy. Without this property, CloudFormation would keep that policy, and
+        // callers who are no longer in the file could still call.
         Policy: Policy.Statement.length > 0 ? Policy : '',
       },
     },

@@ -12,7 +12,10 @@ export interface Stack {
   readonly isKept: boolean;
 }
 
-/** The functions' roles in all regions. Only the function `open` does not encrypt. */
+/**
+ * The ARNs of the functions' roles in all regions, by their use of the keys. All functions encrypt and decrypt, except
+ * `open`, which only decrypts.
+ */
 export interface FunctionRoles {
   readonly encrypt: readonly string[];
   readonly decrypt: readonly string[];

@@ -86,7 +86,7 @@ function decode(text: string): string {
   }
 }
 
-/** The headers of a request. The values of a repeated header are joined, although Node itself drops some of them. */
+/** The headers of a request. All values of a repeated header are joined. Node's own `headers` drops some of them. */
 function headersOf({ headersDistinct }: IncomingMessage): Record<string, string> {
   return Object.fromEntries(Object.entries(headersDistinct).map(([name, values = []]) => [name, values.join(',')]));
 }

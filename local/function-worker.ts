@@ -19,7 +19,8 @@ export interface FunctionError {
 }
 
 /**
- * The outcome of an invocation, as the worker posts it. The result is JSON text, because parsing it would lose digits.
+ * The outcome of an invocation, as the worker posts it. The result is JSON text, because parsing it would lose digits
+ * of long numbers.
  */
 export type Outcome =
   { readonly id: number; readonly payload: string } | { readonly id: number; readonly error: FunctionError };

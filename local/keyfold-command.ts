@@ -6,7 +6,7 @@ import { operatorAdapters } from '../src/container.ts';
 /** One run of the command. */
 export interface CommandEvent {
   readonly args: readonly string[];
-  /** The command's clock shows at least this time, in milliseconds since 1970. */
+  /** The earliest time that the command's clock may show, in milliseconds since 1970. */
   readonly notBeforeMs?: number;
 }
 

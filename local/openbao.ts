@@ -101,11 +101,12 @@ export class OpenBaoServer {
   }
 
   /**
-   * False if the process ends first. That happens if another process has the port, or the next port, which OpenBao also
-   * uses.
+   * Waits until OpenBao is ready. False if the process ends first. That happens if another process has the port, or the
+   * next port, which OpenBao also uses.
    */
   async #isReady(giveUpAtMs: number): Promise<boolean> {
-    // Before OpenBao prints the key, it is unsealed for a moment and then seals itself again.
+    // Wait for the key too, because OpenBao is unsealed for a moment before it prints the key, and then seals itself
+    // again.
     while (this.unsealKey === '' || (await this.health()) !== 200) {
       if (this.process.exitCode !== null || this.process.signalCode !== null || Date.now() > giveUpAtMs) return false;
       await sleep(50);

@@ -12,7 +12,7 @@ export interface LocalQueues {
   readonly sampleCommand: string;
   /** The environment variables of the function that serves the queues. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Starts to invoke the function with messages from the input queue, until `close` is called. */
+  /** Invokes the function with messages from the input queue, from now on until `close` is called. */
   serve(invoke: (event: SQSEvent) => Promise<unknown>): void;
   close(): Promise<void>;
 }

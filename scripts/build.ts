@@ -14,8 +14,8 @@ const root = join(import.meta.dirname, '..');
 const outdir = process.argv[2] ?? join(root, 'dist');
 
 /**
- * Modules that become separate files in dist/ although the package does not export them. A bundler can drop only whole
- * files of a package, so these are the modules that a user of one entry may not need.
+ * Modules that become separate files in dist/ although the package does not export them. A user of one entry may not
+ * need these modules, and the user's bundler can drop only whole files of a package.
  */
 const SEPARATE = [
   'envelope/session-factory',

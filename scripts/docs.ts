@@ -32,7 +32,7 @@ if (process.argv.includes('--check')) {
 } else await write(root, pages);
 
 await rm(site, { recursive: true, force: true });
-// Vite resolves a page's packages from the folder of the page.
+// Copy the pages next to the tools, because Vite searches for a page's packages from the page's folder upwards.
 await copy(join(root, 'docs'), join(tools, 'docs'));
 const settings = { KEYFOLD_SITE: site, KEYFOLD_BASE: BASE };
 await run(process.execPath, ['node_modules/vitepress/bin/vitepress.js', 'build', '.'], tools, settings);

@@ -33,7 +33,8 @@ function builtInModule(name: string): string {
   const properties = Object.entries(
     Object.getOwnPropertyDescriptors(process.getBuiltinModule(`node:${name}`) as object),
   );
-  // A dynamic import reads all exports. If an export is a getter and also a global, it belongs to undici.
+  // A dynamic import reads all exports. Leave out each export that is a getter and also a global, because reading it
+  // would load undici.
   const exported = properties.filter(
     ([key, property]) => /^\w+$/.test(key) && !('get' in property && key in globalThis),
   );
@@ -160,18 +161,22 @@ function replacing(name: string, replacements: readonly (readonly [module: RegEx
   };
 }
 
-/** Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs it, which Keyfold does not use. */
+/**
+ * Removes the endpoint cache of the DynamoDB client. Only endpoint discovery needs this cache, and Keyfold does not use
+ * endpoint discovery.
+ */
 export const NO_ENDPOINT_CACHE: Plugin = replacing('no-endpoint-cache', [
   [/@aws-sdk\/endpoint-cache\/dist-es\/EndpointCache\.js$/, 'export class EndpointCache {}'],
 ]);
 
 /** Removes code of the SDK that no function runs. */
 export const NEVER_RUN: Plugin = replacing('never-run', [
-  // The SDK would use its own SHA-256 if `node:crypto` had none.
+  // The SDK uses its own SHA-256 only if `node:crypto` has none. In Node, it always has one.
   [/@smithy\/core\/dist-es\/.*\/Sha256Js\.js$/, 'export class Sha256Js {}'],
   // This class is needed only to sign messages in event streams.
   [/@smithy\/signature-v4\/dist-es\/HeaderFormatter\.js$/, 'export class HeaderFormatter {}'],
-  // Only the KMS clients follow AWS_RETRY_MODE. They make only one attempt, so the mode makes no difference.
+  // Only the KMS clients read the retry mode from AWS_RETRY_MODE, and they make only one attempt. So the mode makes no
+  // difference.
   [
     /\/util-retry\/AdaptiveRetryStrategy\.js$/,
     "export { StandardRetryStrategy as AdaptiveRetryStrategy } from './StandardRetryStrategy.js';",
@@ -185,15 +190,15 @@ export const NEVER_RUN: Plugin = replacing('never-run', [
 
 /** The modules that a process loads when it starts, which are the modules that the files in handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
-/** The modules that a process loads on demand, and that use code which the process loaded at its start. */
+/** The modules that a process loads on demand, if they use code that the process loads at its start. */
 const LAZY =
   /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 
 /**
  * Puts all code that is loaded at the start into one chunk. esbuild puts code that lazy and eager modules share into
- * separate chunks. Each start would then read two kilobytes of import and export statements. If each lazy module
- * imports all eager code, all of that code is shared and forms one chunk. The bundle does not contain these imports,
- * because nothing uses them.
+ * separate chunks. Each start would then read two kilobytes of import and export statements. This plugin makes each
+ * lazy module import all eager code. All of that code is then shared, so it forms one chunk. esbuild removes these
+ * imports from the bundle, because nothing uses them.
  */
 export const ONE_EAGER_CHUNK: Plugin = {
   name: 'one-eager-chunk',

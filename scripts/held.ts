@@ -5,9 +5,9 @@
  *     npm run held -- compare DIR OTHER
  *
  * The parts are the types of each entry of the package, the files of each function's zip, the functions' results, logs,
- * metrics and audit lines, and the output of the CLI. Files that are committed, and that `npm run check` or `npm test`
- * checks, are not recorded, because git shows their changes: the test vectors, docs/openapi.json, events/ and the
- * reviewed templates in test/integration/infra/reviewed/.
+ * metrics and audit lines, and the output of the CLI. Committed files that `npm run check` or `npm test` checks are not
+ * recorded, because git already shows their changes: the test vectors, docs/openapi.json, events/ and the reviewed
+ * templates in test/integration/infra/reviewed/.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';

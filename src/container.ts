@@ -184,7 +184,7 @@ export const operatorAdapters = {
     return {
       inspectDatabase: database.inspect,
       close: database.close,
-      // The option --against names a second table.
+      // The option --against sets `tableName`. Its second table can only be in DynamoDB, so refuse it.
       openTable: ({ tableName }: DynamoDbMetastoreOptions): KeyTable =>
         tableName === undefined ? new SqlOperatorTable(database) : onlyDynamoDb(),
       openErasureTables: (_: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>

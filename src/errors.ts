@@ -72,7 +72,7 @@ export function invalidConfiguration(faults: readonly string[]): KeyfoldError {
   return new KeyfoldError('InvalidConfiguration', `Keyfold cannot start:\n${faults.map((f) => `- ${f}`).join('\n')}`);
 }
 
-/** The error for a call without a context if the record or the configuration needs a context. */
+/** The error for a call that has no context although the record or the configuration needs one. */
 export function contextRequired(): KeyfoldError {
   return new KeyfoldError('ContextRequired', 'A context is required: give the context that the record is bound to.');
 }

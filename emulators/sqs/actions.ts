@@ -174,13 +174,16 @@ function hide(queue: Queue, input: Input): void {
   queue.changeVisibility(input.text('ReceiptHandle'), seconds);
 }
 
-/** @throws SqsError if an entry of a batch lacks an ID that its FIFO queue requires. SQS then sends none of them. */
+/**
+ * @throws SqsError if an entry of a batch lacks an ID that its FIFO queue requires. SQS then sends no message of the
+ * batch.
+ */
 function requireIds(queue: Queue, entry: Input): void {
   const fault = queue.idFault(entry.optional('MessageGroupId'), entry.optional('MessageDeduplicationId'));
   if (fault !== undefined) throw invalid(fault.message);
 }
 
-/** The size of a message in bytes. Zero if the entry is invalid, because `sendTo` reports the error later. */
+/** The size of a message in bytes. Zero if the entry is invalid: `sendTo` checks it later and reports the error. */
 function sizeOfEntry(entry: Input): number {
   try {
     return sizeOf(readSized(entry));

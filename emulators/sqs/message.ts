@@ -94,8 +94,7 @@ function readAttribute(name: string, attribute: unknown): WireAttribute {
     throw invalid(`The message attribute '${name}' must contain one non-empty value, of its type.`);
   if (kind === 'Binary' && Buffer.from(value, 'base64').toString('base64') !== value)
     throw invalid(`The message attribute '${name}' must be base64.`);
-  if (kind !== 'Binary' && FORBIDDEN.test(value))
-    throw invalid(`The message attribute '${name}' has characters outside the allowed set.`);
+  if (FORBIDDEN.test(value)) throw invalid(`The message attribute '${name}' has characters outside the allowed set.`);
   if (kind === 'Number' && !isNumber(value))
     throw invalid(`The message attribute '${name}' must be a number, from 10^-128 to 10^126.`);
   return kind === 'Binary' ? { DataType, BinaryValue: value } : { DataType, StringValue: value };

@@ -1,6 +1,7 @@
 /**
  * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form. Its field names are member
- * paths with dots. A response is XML. This file converts both from and to the JSON protocol.
+ * paths with dots. A response is XML. This file converts requests to the JSON protocol, and JSON responses and errors
+ * to XML.
  */
 import type { SqsError } from './sqs-error.ts';
 

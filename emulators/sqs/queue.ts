@@ -44,7 +44,8 @@ export class Queue {
   readonly #messages = new Map<string, Message>();
   readonly #byHandle = new Map<string, Message>();
   /**
-   * The prefix of this queue's receipt handles. A handle with another prefix is refused, even if its message is gone.
+   * The prefix of this queue's receipt handles. It distinguishes an invalid handle, which `delete` refuses, from the
+   * handle of a deleted message, which `delete` ignores.
    */
   readonly #handlePrefix = `${randomUUID()}/`;
   /**

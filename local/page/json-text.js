@@ -1,6 +1,6 @@
 /**
- * Handles JSON as text. As JavaScript numbers, long numbers would lose digits. So the page sends a document as the user
- * typed it, and shows it as the API returned it.
+ * Handles JSON as text, because long numbers would lose digits if JavaScript parsed them. The page sends a document as
+ * the user typed it, and shows a document as the API returned it.
  */
 
 /**
@@ -48,7 +48,7 @@ export function readable(text) {
 }
 
 /**
- * Finds the compact records in a document, in order. If a record is the value of a member, its name is the member's
+ * Finds the compact records in a document, in order. A record that is the value of a member is listed with the member's
  * name.
  */
 export function compactRecordsOf(text) {

@@ -80,7 +80,10 @@ function callView({ service, region, action, keyId, outcome }) {
   );
 }
 
-/** Explains the cost of a request by its calls. It says that keys were in memory only if the request used keys. */
+/**
+ * Explains the cost of a request by its calls. If there were no calls, the text says that the keys were in memory only
+ * if the request used keys.
+ */
 function explain({ calls, ok }, usedKeys, keyService) {
   if (!ok && calls.length === 0) return `Refused without a call to ${keyService} or DynamoDB.`;
   if (calls.length === 0) return usedKeys ? 'No call: the keys were in memory.' : 'No call: no field changed.';

@@ -75,8 +75,8 @@ async function changeFault(region, fault) {
 }
 
 /**
- * Changes the local world, and then refreshes the page. Runs one change at a time, so that each request's calls can be
- * counted.
+ * Changes the local world, and then refreshes the page. Runs one change at a time. Otherwise the calls of one request
+ * could not be distinguished from those of another.
  */
 function control(work, health = async () => world.health) {
   before = before.then(() => doAndLook(work, health));
@@ -202,7 +202,7 @@ function showWhat() {
   showRecord();
 }
 
-/** Lets the user select a record in the current output: the only record, or the record of a field. */
+/** Lets the user select one of the records in the current output. If there is only one, the page selects it. */
 function showRecord() {
   const records = sealedNow();
   byId('pick-field').hidden = records.length < 2;

@@ -14,7 +14,7 @@ function finish(step) {
   item.querySelector('button').append(el('span', { class: 'unseen' }, ' Done.'));
 }
 
-/** Marks the step of the tour that a request completed, if any. The operation and its calls show which step that is. */
+/** Marks the steps of the tour that a request completed. The operation and its calls show which steps these are. */
 export function noteForTour({ act, asked, rewrapped, usedKeys }) {
   if (!asked.ok) return;
   const { calls } = asked;

@@ -3,8 +3,9 @@ import { byId } from './dom.js';
 import { bodyWith, memberOf, readable } from './json-text.js';
 
 /**
- * The operations, keyed by the button that starts them. Each operation makes its request and reads the response. In a
- * result, `said` is the outcome in one word, and `usedKeys` is true if the request certainly needed keys.
+ * The operations, keyed by the buttons that start them. Each operation builds the body of its request and reads the
+ * response. In a result, `said` is the outcome in one word, and `usedKeys` is true if the request certainly needed
+ * keys.
  */
 const ACTS = {
   encrypt: {

@@ -34,7 +34,10 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
   return table(['US dollars a month', ...AS_COLUMNS], rows);
 }
 
-/** How much a direct invocation saves, not counting the costs of storing the log line. */
+/**
+ * What a service saves if its callers invoke the functions directly, without the cost of storing API Gateway's log
+ * lines.
+ */
 function ofApiGateway(bill: Readonly<Record<string, number>>): number {
   return (bill['API Gateway'] ?? 0) + (bill["Logs: API Gateway's line"] ?? 0);
 }

@@ -14,7 +14,8 @@ interface RenamedPage {
 }
 
 /**
- * Turns headings of parts into labels. Updates the links between the pages, so that they lead to the same headings.
+ * Turns the headings of a member's parts, such as "Returns", into labels. Updates the links between the pages, because
+ * the anchors of the remaining headings change.
  * @param pages the pages, keyed by their file names
  */
 export function withUniqueHeadings(pages: Readonly<Record<string, string>>): Record<string, string> {

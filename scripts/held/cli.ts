@@ -27,8 +27,9 @@ const RUNS: readonly (readonly string[])[] = [
 
 /**
  * Runs the CLI on a key table.
- * @returns for each run its arguments, its exit code and the JSON that it prints, including audit lines. Dates and
- * names that exist only on this machine are left out. So is output that is not JSON, because it may change.
+ * @returns for each run its arguments, its exit code and the JSON that it prints, including audit lines. Dates, and
+ * names that exist only on this machine, are replaced by placeholders. Output that is not JSON is left out, because a
+ * refactoring may change it.
  */
 export async function observeCli(endpoint: string): Promise<string[]> {
   const { stdout } = await keyfold(endpoint, ['keys', 'list', '--all', '--json']);

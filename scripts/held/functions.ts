@@ -13,7 +13,7 @@ import { OutputLines } from './output-lines.ts';
 const root = join(import.meta.dirname, '..', '..');
 const [WEST, EAST] = ['us-west-2', 'us-east-1'] as const;
 const TIMEOUT_MS = 15_000;
-/** Leaves an invocation only three seconds, so that its retries end soon after a fault. */
+/** Settings that leave an invocation only three seconds, so that its retries end soon if there is a fault. */
 const SHORT = { KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) };
 
 /** An event or a response. */
@@ -73,7 +73,8 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
       answers.push(`${handler}, ${title}: ${error.details.errorType}`);
       return {};
     } finally {
-      // A worker thread's output arrives a little after its response. If the thread ends first, the output is lost.
+      // Wait for the worker thread's output, which arrives a little after the response. If the thread ended first, the
+      // output would be lost.
       await sleep(100);
       await one.recycle();
     }
@@ -121,7 +122,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
     for (const [i, [title, fault, regions]] of faults.entries()) {
       for (const region of regions) kms.setFault(region, fault);
       await send(`decrypt, ${title}`, 'api', await http('decrypt', { record }), SHORT);
-      // A service with a new name has no System Key yet.
+      // Use a service with a new name, which has no System Key yet, so that this encrypt creates one.
       const fresh = { ...SHORT, KEYFOLD_SERVICE: `held${i}` };
       await send(`encrypt with a new System Key, ${title}`, 'api', await http('encrypt', plaintext), fresh);
       kms.clearFaults();

@@ -80,8 +80,8 @@ export const OPERATIONS: Readonly<Record<OperationName, DocumentedOperation>> = 
   'encrypt-fields': {
     input: v.union([inputsOfFields.EncryptDocumentFieldsRequest, inputsOfFields.EncryptDocumentTextFieldsRequest]),
     output: changedDocument(),
-    // With skipSealed, a field may be bound to another place. A record may also name a key that another region has just
-    // created and that has not been replicated yet.
+    // With skipSealed, the operation also opens the records that the fields contain already. Such a record may be bound
+    // to another place. Its key may also come from another region and not be replicated yet.
     codes: ['FieldNotFound', 'ContextRequired', 'RecordUnreadable', 'KeyNotYetVisible', ...SEALING],
   },
   'decrypt-fields': {

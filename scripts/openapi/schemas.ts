@@ -100,8 +100,8 @@ export function jsonSchemas(): Record<string, JsonSchema> {
     overrideRef: ({ referenceId }) => refTo(referenceId).$ref,
     overrideSchema: ({ valibotSchema, jsonSchema }) => {
       if (valibotSchema === recordEntry) return refTo('SealedRecord');
-      // Client generators treat a member with a default as required. They give a constant without a type the type
-      // `any`.
+      // Omit defaults, because client generators treat a member with a default as required. Add the types of constants,
+      // because generators give a constant without a type the type `any`.
       const { default: _, ...rest } = jsonSchema;
       return 'const' in rest ? { type: typeof rest.const as 'string' | 'boolean', ...rest } : rest;
     },

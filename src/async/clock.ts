@@ -25,14 +25,14 @@ export function timeAhead(ms: number, now: Clock): Clock {
 
 /** A clock may step back by this much in total before Keyfold reacts, because time services make small corrections. */
 const MAX_CORRECTION_MS = 1000;
-/** If the clock falls behind the monotonic clock by more than this, it has stepped back between two readings. */
+/** If the clock falls behind the monotonic clock by more than this between two readings, it was set back in between. */
 const MAX_LAG_MS = 60_000;
 
 /**
  * Makes a clock that measures ages. It never goes back, even if the given clock does.
  * @param stepMs how far the ages jump ahead if the given clock steps back. The true ages are then unknown.
- * @param monotonic a clock that never goes back, in milliseconds. It shows whether the given clock stepped back between
- * two readings. The ages are at most a second behind it.
+ * @param monotonic a clock in milliseconds that never goes back. It shows whether the given clock stepped back between
+ * two readings. The ages lag behind this monotonic clock by at most a second.
  * @returns milliseconds since the first reading
  */
 export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock {

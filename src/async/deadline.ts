@@ -22,7 +22,7 @@ export function noDeadline(): Deadline {
 export interface RequestLimits {
   /** The latest time for the response, in milliseconds since 1970. */
   readonly deadlineAtMs?: number | undefined;
-  /** Ends the call early when it aborts. The call then throws the signal's reason. */
+  /** When this signal aborts, the call ends early and throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,7 +47,7 @@ export function checkLimits(limits: RequestLimits): void {
   check(read(limits, 'signal', 'limits'), 'limits.signal', LIMITS.signal);
 }
 
-/** @throws TypeError if the argument is not a deadline. A metastore or a KMS requires its callers to pass one. */
+/** @throws TypeError if the argument is not a deadline. Callers of a metastore or a KMS must pass one. */
 export function checkDeadline(deadline: Deadline): void {
   check(deadline, 'deadline', DEADLINE);
 }
@@ -64,7 +64,7 @@ export function deadlineExceeded(): KeyfoldError {
 }
 
 /**
- * Runs work under a caller's limits. The deadline ends when the work does.
+ * Runs work under a caller's limits. When the work has ended, the deadline's timer is cleared.
  * @throws the error of the work, or the signal's reason if the signal is already aborted
  */
 export async function withDeadline<T>(
@@ -82,7 +82,7 @@ export async function withDeadline<T>(
 
 /**
  * The deadlines of the requests in progress, keyed by the request's limits object. Requests with the same object share
- * one deadline. Otherwise a batch of a thousand items would need a thousand timers.
+ * one deadline, so that a batch of a thousand items needs only one timer.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
@@ -93,15 +93,15 @@ export class RequestDeadlines {
   }
 
   /**
-   * Starts work under a caller's limits, and returns the promise of the work. The deadline ends when all work under
-   * these limits has ended.
+   * Starts work under a caller's limits, and returns the promise of the work. When all work under these limits has
+   * ended, the deadline's timer is cleared.
    * @throws the signal's reason if the signal is already aborted
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
     const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
     this.#running.set(limits, running);
     const work = start(running.deadline);
-    // Items that wait for the same key have the same promise. Add that promise only once.
+    // Items that wait for the same key share one promise, so add it only once.
     if (running.work.has(work)) return work;
     running.work.add(work);
     const end = (): void => {
@@ -122,15 +122,13 @@ class RunningDeadline implements Deadline {
   readonly #atMs: Clock;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #given: AbortSignal | undefined;
-  readonly #abort = (): void => this.#controller.abort(this.#given?.reason);
+  readonly #leave: (() => void) | undefined;
 
   constructor({ deadlineAtMs = Number.MAX_SAFE_INTEGER, signal }: RequestLimits, now: Clock) {
     signal?.throwIfAborted();
     const leftMs = deadlineAtMs - now();
     this.#atMs = timeAhead(leftMs, now);
-    this.#given = signal;
-    signal?.addEventListener('abort', this.#abort, { once: true });
+    this.#leave = signal && onAbort(signal, () => this.#controller.abort(signal.reason));
     this.#timer = startTimer(leftMs, () => this.#controller.abort(deadlineExceeded()));
   }
 
@@ -144,14 +142,17 @@ class RunningDeadline implements Deadline {
 
   end(): void {
     clearTimeout(this.#timer);
-    this.#given?.removeEventListener('abort', this.#abort);
+    this.#leave?.();
   }
 }
 
 /** The longest delay that `setTimeout` supports, in milliseconds. A timer with a longer delay would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Returns a message for each option that is too long for a timer. A constructor puts these messages into its error. */
+/**
+ * Returns a message for each option whose value is longer than a timer's longest delay. A constructor puts these
+ * messages into its error.
+ */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
     .filter((name) => Number.isSafeInteger(options[name]) && (options[name] as number) > MAX_TIMER_MS)
@@ -171,7 +172,32 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   return new Promise((resolve, reject) => {
     const leave = (): void => reject(signal.reason);
     if (signal.aborted) leave();
-    signal.addEventListener('abort', leave, { once: true });
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+    void work.then(resolve, reject).finally(onAbort(signal, leave));
   });
+}
+
+/** The functions to call when a signal aborts, as the signal's only listener. */
+class AbortWaiters extends Set<() => void> {
+  handleEvent(): void {
+    for (const leave of this) leave();
+    // The work of a waiter may never end, so it cannot be relied on to end its wait.
+    this.clear();
+  }
+}
+
+const WAITERS = new WeakMap<AbortSignal, AbortWaiters>();
+
+/**
+ * Calls a function when a signal aborts. Returns a function that ends this. A signal has one listener for all waiters,
+ * because Node looks through all listeners of a signal before it adds another one.
+ */
+function onAbort(signal: AbortSignal, leave: () => void): () => void {
+  const waiters = WAITERS.get(signal) ?? new AbortWaiters();
+  WAITERS.set(signal, waiters);
+  if (waiters.size === 0) signal.addEventListener('abort', waiters, { once: true });
+  waiters.add(leave);
+  return () => {
+    waiters.delete(leave);
+    if (waiters.size === 0) signal.removeEventListener('abort', waiters);
+  };
 }

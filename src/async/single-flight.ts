@@ -2,8 +2,8 @@ import { timeAhead, type Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
- * One load in progress, and also the deadline of that load. The load may continue until the latest deadline of its
- * waiters, but for at most `timeoutMs`.
+ * One load in progress. It also serves as the deadline of that load. The load may continue until the latest deadline of
+ * its waiters, but for at most `timeoutMs`.
  */
 class Flight<T> implements Deadline {
   /** The waiters' promises, keyed by the waiter's deadline. */
@@ -46,8 +46,8 @@ class Flight<T> implements Deadline {
 
 /**
  * Runs one load per name at a time, for all callers that want its result. Each caller stops waiting at its own
- * deadline. When no caller is left, the load is aborted and forgotten. It must not continue, because Lambda freezes the
- * process after the last response. The load would then end during another caller's invocation.
+ * deadline. When no caller is left, the load is aborted and forgotten. If it continued, Lambda would freeze it after
+ * the last response, and it would end during another caller's invocation.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();

@@ -30,7 +30,10 @@ export interface AppPackage extends Stacks {
 
 /** Matches the logical IDs of the queue's resources in a package. */
 const OF_THE_QUEUE = /^(?:Input|Output|DeadLetter|Queue|Messages)/;
-/** The bucket to which the Serverless Framework uploads code. The CDK uploads code to a bucket of its own. */
+/**
+ * The bucket to which the Serverless Framework uploads code. It is left out, because the CDK uploads code to its own
+ * bucket.
+ */
 const OF_OSLS = /^ServerlessDeploymentBucket/;
 
 /** @throws TypeError if the folder has no package. The error names the option. */
@@ -50,8 +53,7 @@ export class AppPart {
   readonly include: CfnInclude;
 
   /**
-   * @param parameters the template's parameters, whose values come from other parts: the ARNs of the roles and of the
-   * alarm topic
+   * @param parameters the template's parameters that other stacks provide: the ARNs of the roles and of the alarm topic
    */
   constructor(scope: Construct, app: AppPackage, part: 'api' | 'queue', parameters: Readonly<Record<string, string>>) {
     this.stack = new NestedStack(scope, 'Stack');
@@ -63,7 +65,8 @@ export class AppPart {
     } finally {
       rmSync(folder, { recursive: true });
     }
-    // The CDK accepts only an object as a policy. CloudFormation removes a former policy only for an empty text.
+    // An empty text makes CloudFormation remove a former policy. The CDK accepts only an object as a policy, so
+    // override it.
     if (app.template.Resources['RestApi']?.Properties?.['Policy'] === '' && part === 'api')
       this.include.getResource('RestApi').addPropertyOverride('Policy', '');
     for (const code of this.stack.node.findAll().filter((one) => one instanceof CfnFunction)) {
@@ -75,7 +78,7 @@ export class AppPart {
 }
 
 /**
- * Returns one part's template. In it, the S3 key of a function's code is the name of the zip file, and each role is a
+ * Returns one part's template, in which each function's S3 key is the name of its zip file and each role is a
  * parameter.
  */
 function partOf(

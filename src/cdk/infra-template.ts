@@ -78,8 +78,8 @@ export function checkedScope(scope: Construct, id: string): Construct {
 }
 
 /**
- * @throws TypeError if an ARN is of another region or account than the stack. A region or account that is not known yet
- * is not compared.
+ * @throws TypeError if the region or account in an ARN differs from the stack's. If either value is not known yet, they
+ * are not compared.
  */
 export function requirePlaceOf(
   stack: Stack,

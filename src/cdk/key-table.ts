@@ -4,7 +4,10 @@ import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
 import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
 
-/** The logical ID of the nested stack that contains the roles. Each role's name contains it, after the stack's name. */
+/**
+ * The logical ID of the nested stack that contains the roles. CloudFormation puts this ID into each role's name, after
+ * the stack's name.
+ */
 export const ROLES_ID = 'Roles';
 
 /** A replica that the template makes only under a condition. */
@@ -22,15 +25,15 @@ export interface KeyTableProps {
   readonly replicaRegions?: readonly string[] | undefined;
   /**
    * The regions of `replicaRegions` whose replicas this deployment creates. CloudFormation cannot create a replica and
-   * its policy in one update. For the next deployment, which adds the policy, remove the region from this list.
+   * its policy in one update. So remove the region from this list for the next deployment, which adds the policy.
    */
   readonly newReplicas?: readonly string[] | undefined;
   /** The `name` of a {@link SymmetricKey} that encrypts the table at rest. By default DynamoDB uses its own key. */
   readonly encryptionKeyName?: string | undefined;
   /**
    * The ARNs of other principals that may write to the table, such as operators who revoke keys. An asterisk at the end
-   * matches any ending. Do not list the roles of a {@link KeyfoldApi} in a stack of the same name: they may write to
-   * the table from any region.
+   * matches any ending. Do not list the roles of a {@link KeyfoldApi} whose stack has the same name as the table's
+   * stack. The policy already lets these roles write from any region.
    */
   readonly writers?: readonly string[] | undefined;
 }
@@ -97,13 +100,16 @@ export class KeyTable extends Construct implements ITaggableV2 {
   }
 }
 
-/** Gives the tags of the CDK to each replica. A Global Table has no other tags, so the CDK itself would set none. */
+/**
+ * Sets the CDK's tags on each replica. CloudFormation tags only the replicas of a Global Table, so the CDK itself would
+ * set none.
+ */
 function tagReplicas(table: CfnGlobalTable, manager: TagManager): void {
   const [own, ...others] = table.replicas as CfnGlobalTable.ReplicaSpecificationProperty[];
   const tags = (): CfnTag[] => manager.renderTags() as CfnTag[];
   const withTags = (replica: object): unknown => {
     const [condition, made, none] = (table.stack.resolve(replica) as ConditionalReplica)['Fn::If'];
-    // The CDK does not rename the members of a conditional value.
+    // Inside a condition, the CDK does not convert member names to those of CloudFormation, so they are written here.
     return {
       'Fn::If': [condition, { ...made, Tags: tags().map(({ key, value }) => ({ Key: key, Value: value })) }, none],
     };

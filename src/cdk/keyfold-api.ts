@@ -8,8 +8,8 @@ import { KeyTable, ROLES_ID } from './key-table.ts';
 import { SymmetricKey } from './symmetric-key.ts';
 
 /**
- * If a stack name is longer than this, CloudFormation shortens it in the roles' names. The table's policy recognises
- * the roles by the full stack name.
+ * If a stack name is longer than this, CloudFormation shortens it in the roles' names. The table's policy would then
+ * deny them writes, because it recognises roles by the full stack name.
  */
 const MAX_STACK_NAME = 20;
 
@@ -68,7 +68,7 @@ export class KeyfoldApi extends Construct {
 
   /**
    * @throws TypeError if an option is invalid, if a name differs from `deploy.yml`, or if the stack already contains a
-   * `KeyfoldApi`. The error says which one.
+   * `KeyfoldApi`. The error says which.
    */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);
@@ -80,7 +80,7 @@ export class KeyfoldApi extends Construct {
     const app = readPackage(given.packageFolder, 'props.packageFolder');
     const stack = Stack.of(this);
     requireFit(stack, app, given);
-    // Both would need a nested stack of roles with the same logical ID.
+    // Two APIs would each need a nested stack of roles with the same logical ID.
     if (stack.node.findAll().some((one) => one instanceof KeyfoldApi && one !== this && Stack.of(one) === stack)) {
       throw new TypeError('A stack can contain only one KeyfoldApi: make another stack for this one.');
     }
@@ -101,7 +101,7 @@ export class KeyfoldApi extends Construct {
     });
     for (const first of [given.key, given.table]) if (first !== undefined) part.stack.node.addDependency(first);
     const { Resources } = app.template;
-    // Provisioned concurrency belongs to an alias, so its callers must use the alias.
+    // Provisioned concurrency belongs to an alias of the function, so callers must use that alias.
     const functionOf = (name: string): IFunction => {
       const alias = `${name}ProvConcLambdaAlias`;
       const functionArn = Object.hasOwn(Resources, alias)

@@ -23,7 +23,7 @@ export interface SymmetricKeyProps {
   readonly name?: string | undefined;
   /**
    * The regions whose `alias/NAME` the three managed policies cover. Set this option in only one region of an account.
-   * The stack in that region creates the policies for all regions. If it is absent, the stack creates no policies.
+   * The stack in that region creates the policies for all regions. Without this option, a stack creates no policies.
    */
   readonly policyRegions?: readonly string[] | undefined;
   /**
@@ -49,7 +49,7 @@ export interface SymmetricKeyProps {
   /** Roles that may create and revoke grants for the key. A grantee needs no policy. */
   readonly grantingPrincipals?: readonly string[] | undefined;
   /**
-   * A KMS key that encrypts the SNS topic if the construct creates it. The key must allow EventBridge and CloudWatch to
+   * A KMS key that encrypts the SNS topic that the construct creates. The key must allow EventBridge and CloudWatch to
    * use it.
    */
   readonly topicKeyArn?: string | undefined;
@@ -159,8 +159,8 @@ export class SymmetricKey extends Construct {
       resourceName: this.keyName,
       arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
     });
-    // If another region makes the policies, refer to them by name. If this stack makes them, refer to its outputs, so
-    // that CloudFormation makes the policies before it attaches them to a role.
+    // Refer to the policies of another region's stack by name. Refer to this stack's policies by its outputs, so that
+    // CloudFormation creates them before it attaches them to a role.
     const isMade = policyRegions !== undefined && policyRegions.length > 0 && (given.keyNumber ?? 1) === 1;
     const policy = (kind: 'Encrypt' | 'Decrypt' | 'Crypto'): IManagedPolicy =>
       isMade

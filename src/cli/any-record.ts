@@ -3,7 +3,7 @@ import { dataRowRecordFromValue, decodeDataRowRecord, type DataRowRecord } from 
 
 /** A parsed record, and the form in which it was written. */
 export interface AnyRecord {
-  /** `object` for Asherah's JSON object. Otherwise the kind of compact record: bytes, or a field of a document. */
+  /** `object` for Asherah's JSON object. For a compact record, its content: bytes, or a field of a document. */
   readonly form: 'object' | CompactKind;
   readonly record: DataRowRecord;
 }

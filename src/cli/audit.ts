@@ -99,7 +99,8 @@ export type Audit = (entry: AuditEntry) => Promise<void>;
  * @throws KeyfoldError `InvalidRequest` if the file cannot be written. The command fails before it changes a key.
  */
 export async function openAudit(file: string | undefined, terminal: CommandTerminal): Promise<Audit> {
-  if (file === undefined) return async (entry) => terminal.err(printableJson(entry));
+  const { audit = async (line) => terminal.err(line) } = terminal;
+  if (file === undefined) return (entry) => audit(printableJson(entry));
   checkName('--audit-file', file);
   await prepareFile(file);
   return (entry) => appendLine(file, printableJson(entry));

@@ -27,7 +27,9 @@ export async function readCheckpoint(file: string, run: string): Promise<SavedRu
   throw new KeyfoldError('InvalidRequest', `The checkpoint ${file} is of another run. Name another file.`);
 }
 
-/** Creates and removes a checkpoint that has no content, because the first real one comes only after two seconds. */
+/**
+ * Creates and removes an empty checkpoint, so that a file that cannot be written stops the run before its first write.
+ */
 async function mustBeWritable(file: string): Promise<undefined> {
   const next = `${file}.next`;
   await prepareFile(next);

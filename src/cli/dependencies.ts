@@ -33,6 +33,8 @@ export interface Terminal {
   readonly status?: ((text: string) => void) | undefined;
   /** Writes an error or a note to standard error. */
   err(text: string): void;
+  /** Writes a line of the audit log to standard error. Rejects if it cannot be written. Default: {@link err}. */
+  readonly audit?: ((line: string) => Promise<void>) | undefined;
   /**
    * Asks the operator a question, and returns the line that they type. Returns an empty string if they close the input.
    * Absent if standard input is not a terminal.

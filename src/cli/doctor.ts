@@ -3,6 +3,7 @@ import { cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
 import type { QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
+import { replicaIn } from '../metastore/dynamodb-options.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { fault, ok, skip, warn, type HealthCheck } from './health/check.ts';
 import { faultText } from '../connections/call-fault.ts';
@@ -68,7 +69,7 @@ async function settingsOrFaults(
 async function allChecks({ config, place }: ServiceSettings, dependencies: CliDependencies): Promise<HealthCheck[]> {
   const { now } = dependencies;
   const open = (region?: string): TableInspector =>
-    dependencies.inspectTable({ ...config.metastore, ...(region !== undefined && { region }) });
+    dependencies.inspectTable(region === undefined ? config.metastore : replicaIn(region, config.metastore));
   const inspector = open();
   const { inspectDatabase } = dependencies;
   const usesAws = inspectDatabase === undefined || needsCredentials(config.kms);
@@ -104,8 +105,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
 }
 
 /**
- * Whether Keyfold needs AWS credentials to use a key service. It does for AWS KMS, and for Vault if it logs in with
- * AWS.
+ * Whether Keyfold needs AWS credentials to use a key service: AWS KMS, or a Vault to which Keyfold logs in with AWS.
  */
 function needsCredentials(kms: AppConfig['kms']): boolean {
   return kms.kind === 'aws' || (kms.kind === 'vault' && kms.login.method === 'aws');
@@ -123,7 +123,10 @@ async function credentialsOf(inspector: TableInspector, nowMs: number): Promise<
   return leftMs < CREDENTIALS_LEFT_MS ? warn(check, says, fix) : ok(check, says);
 }
 
-/** Compares the clock with AWS's or, if no service of AWS has answered, with the SQL database's. */
+/**
+ * Compares this machine's clock with AWS's clock. If no AWS service has responded, compares it with the SQL database's
+ * clock.
+ */
 function clockOf(awsOffsetMs: number | undefined, { clockOffsetMs }: DatabaseHealth): HealthCheck {
   const check = 'clock';
   const offsetMs = awsOffsetMs ?? clockOffsetMs;

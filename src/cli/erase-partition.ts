@@ -6,6 +6,7 @@ import { PartitionErasure, type ErasureState } from '../maintenance/partition-er
 import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { erasurePlan, erasureStatus } from './erasure-view.ts';
+import { interruptible } from './interrupt.ts';
 import { clockFaultOf } from './table-clock.ts';
 import { isoOf, jsonLines } from './text.ts';
 
@@ -21,7 +22,7 @@ export interface EraseRequest {
   readonly dryRun: boolean;
   /** The name of the partition, to confirm the command without a terminal. */
   readonly confirm: string | undefined;
-  /** Whether `finish` deletes unmarked rows, too, without asking. */
+  /** Whether `finish` also deletes unmarked rows, without asking the operator. */
   readonly deleteUnmarked: boolean;
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
@@ -116,10 +117,11 @@ async function attempt(run: Run): Promise<EraseResult> {
   // Write to the audit log first, so that even after a crash every erased partition has an audit line.
   await record('attempting', state.erasure, state.rows.length);
   try {
-    const result = await doStep(run, state, unmarked);
+    const result = await interruptible(dependencies, (signal) => doStep(run, state, unmarked, signal));
     await record(result.outcome, result.erasure, result.rows);
     return result;
   } catch (error) {
+    terminal.err('The step has not ended. Run it again to continue it, or see --status.');
     await record('failed', state.erasure, state.rows.length);
     throw error;
   }
@@ -129,10 +131,11 @@ async function doStep(
   { request, erasure }: Run,
   state: ErasureState,
   unmarked: boolean,
+  signal: AbortSignal,
 ): Promise<EraseResult & { readonly rows: number }> {
   const { erasure: known, rows } = state;
   if (request.step === 'begin') {
-    const begun = await erasure.begin(state, request.waitSeconds);
+    const begun = await erasure.begin(state, request.waitSeconds, signal);
     const after = await erasure.read();
     const missing = after.rows.filter(({ marked }) => !marked).length;
     const left = missing === 0 ? '' : ` ${missing} rows could not be marked: --finish asks about them.`;
@@ -140,11 +143,11 @@ async function doStep(
     return { outcome: 'begun', says, erasure: begun, rows: after.rows.length };
   }
   if (request.step === 'cancel') {
-    await erasure.cancel(state);
+    await erasure.cancel(state, signal);
     const says = 'Cancelled. The old keys open records again, but stay revoked. The next encrypt makes a new key.';
     return { outcome: 'cancelled', says, erasure: known, rows: rows.length };
   }
-  const after = await erasure.finish(state, known as Erasure, unmarked);
+  const after = await erasure.finish(state, known as Erasure, unmarked, signal);
   const count = after.rows.length;
   if (count === 0) {
     const says = 'Deleted. The tombstones stay. --status lists the copies that still hold the keys.';
@@ -207,8 +210,8 @@ async function showStatus({ request, config, dependencies, tables, erasure }: Om
 }
 
 /**
- * Reads the lists of every replica's copies, such as backups. If DynamoDB refuses to list them, the result contains an
- * entry that says so.
+ * Lists the copies of every replica, such as backups. If DynamoDB refuses to list those of a replica, the result
+ * contains an entry that says so.
  */
 async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<KeyCopy[]> {
   const lists = regions.map((region) =>

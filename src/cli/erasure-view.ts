@@ -24,7 +24,7 @@ export interface StatusFacts {
 interface StatusView {
   /**
    * - `none`: no erasure is under way.
-   * - `waiting`: the rows are marked, and may not be deleted yet.
+   * - `waiting`: the rows are marked, and must not be deleted yet.
    * - `due`: an operator may delete the rows.
    * - `deleted`: no replica has a row any more, but copies still hold the keys.
    * - `complete`: Keyfold knows of no copy of the keys.

@@ -47,8 +47,8 @@ async function* chunksOf(file: FileHandle, name: string): AsyncGenerator<Buffer>
 }
 
 /**
- * Splits a stream into lines. It reads more only after the caller has consumed the lines. `readline` reads 1,024 lines
- * ahead, which can be gigabytes of large records.
+ * Splits a stream into lines. It reads more only after the caller has consumed the lines. By contrast, `readline` reads
+ * 1,024 lines ahead, which can be gigabytes of large records.
  */
 export async function* linesIn(
   stream: AsyncIterable<unknown>,

@@ -57,7 +57,7 @@ export interface WrapsView {
 
 /**
  * Returns the view of a row.
- * @param nowMs the time at which the key has its state, in milliseconds since 1970
+ * @param nowMs the time for which to determine the key's state, in milliseconds since 1970
  */
 export function viewOf(row: KeyRow, policy: CryptoPolicy, nowMs: number): KeyView {
   const { id, created } = row;

@@ -9,7 +9,7 @@ import type { CliDependencies } from './dependencies.ts';
 export interface ListRequest {
   /** Lists a partition's Intermediate Keys instead of the service's System Keys. */
   readonly partition?: string | undefined;
-  /** Lists the Intermediate Keys of every partition of the service whose name begins with this prefix. */
+  /** Lists the service's Intermediate Keys of every partition whose name begins with this prefix. */
   readonly partitionPrefix?: string | undefined;
   /** Lists all rows of the table. */
   readonly all: boolean;
@@ -20,7 +20,7 @@ export interface ListRequest {
   readonly json: boolean;
 }
 
-/** The command reads this many rows before it prints any, so that the columns fit their widths. */
+/** The command reads this many rows before it prints any, to choose the widths of the columns. */
 const ROWS_FOR_WIDTHS = 1000;
 
 /**
@@ -61,8 +61,8 @@ export async function listKeys(
   for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 
-/** Groups the rows by ID, latest first. A scan also returns the rows of an ID one after another, but oldest first. */
-async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
+/** Groups the rows by ID, latest first. A scan returns the rows of an ID one after another, but oldest first. */
+export async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
   for await (const row of rows) {

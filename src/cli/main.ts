@@ -36,6 +36,23 @@ async function ask(question: string): Promise<string> {
   }
 }
 
+function codeOf({ code = 'unknown' }: NodeJS.ErrnoException): string {
+  return code;
+}
+
+/**
+ * Writes an audit line. If the line cannot be written, for example because no process reads the pipe, the command must
+ * stop. No key may change without an audit line.
+ */
+function audit(line: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stderr.write(`${line}\n`, (error) => {
+      if (error instanceof Error) reject(new Error(`The audit line cannot be written: ${codeOf(error)}.`));
+      else resolve();
+    });
+  });
+}
+
 /** Colours a string if standard output is a terminal and the environment does not have `NO_COLOR`. */
 function coloured(text: string, colour: Colour): string {
   return styleText(colour, text, { stream: process.stdout });
@@ -62,7 +79,8 @@ for (const [name, stream] of [
   ['output', process.stdout],
   ['error', process.stderr],
 ] as const) {
-  stream.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
+  stream.on('error', (error) => {
+    const code = codeOf(error);
     // Ignore a closed pipe (`| head -1`), so that the command finishes its work. If output is lost for another reason,
     // such as a full disk, the exit code must tell a script.
     if (code === 'EPIPE' || isLost) return;
@@ -78,6 +96,7 @@ const exitCode = await runCli(process.argv.slice(2), {
   terminal: {
     out: (text, colour) => void process.stdout.write(`${colour === undefined ? text : coloured(text, colour)}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
+    audit,
     status: process.stderr.isTTY ? (text) => void process.stderr.write(`\r\x1b[K${text}`) : undefined,
     ask: process.stdin.isTTY ? ask : undefined,
   },
@@ -89,5 +108,5 @@ const exitCode = await runCli(process.argv.slice(2), {
 });
 
 process.exitCode = exitCode || process.exitCode;
-// End as any program does that a signal has ended, so that a shell stops its script.
+// End by the signal itself, so that a shell script that ran the command stops, too.
 if (interruption !== undefined) process.kill(process.pid, interruption);

@@ -2,6 +2,7 @@ import type { OperatorConfig } from '../config/operator-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import { regionOfKeyId } from '../records/ids.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
+import { replicaIn } from '../metastore/dynamodb-options.ts';
 import type { CliDependencies } from './dependencies.ts';
 
 /** The row that a command inspects or changes. */
@@ -32,5 +33,5 @@ export function openTableOf(
       `The row of ${id} is written in ${own}, so --region ${region} is not allowed.`,
     );
   }
-  return dependencies.openTable({ ...config.metastore, region: own });
+  return dependencies.openTable(replicaIn(own, config.metastore));
 }

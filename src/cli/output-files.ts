@@ -3,8 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import { KeyfoldError } from '../errors.ts';
 
 /**
- * Checks the files of a command before it begins. A file may not have two uses, because the command would overwrite the
- * source or its own output.
+ * Checks the files of a command before it begins. A file must not have two uses, because the command would overwrite
+ * the source or its own output.
  * @param files the files, keyed by the argument or option that names each
  * @throws KeyfoldError `InvalidRequest` if a name is empty, or if two options name one file
  */
@@ -21,7 +21,7 @@ export async function checkFiles(files: Readonly<Record<string, string | undefin
   }
 }
 
-/** Identifies a file, also through links. Undefined for a device such as `/dev/null`, and for a directory. */
+/** Identifies a file, even if its name is a link. Undefined for a device such as `/dev/null`, and for a directory. */
 async function identityOf(file: string): Promise<string | undefined> {
   try {
     const found = await stat(file, { bigint: true });

@@ -34,7 +34,7 @@ import { verifyRecords } from './verify-records.ts';
 import { printable, printableLines } from './text.ts';
 import { EXIT, type CliDependencies, type CommandTerminal, type Terminal } from './dependencies.ts';
 
-/** The variable that names an SQL database with the key table. Only an operator's commands read it. */
+/** The variable with the URL of an SQL database that holds the key table. Only an operator's commands read it. */
 const METASTORE_URL = `${PREFIX}METASTORE_URL`;
 /** The settings of a key table in DynamoDB. */
 const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;
@@ -181,9 +181,16 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
     .addOption(
       new Option('--all-partitions', "makes every partition's next Intermediate Key instead").conflicts('partition'),
     )
-    .action(async (options: CommonOptions & WriteOptions & { partition?: string; allPartitions?: true }) => {
-      const { partition, allPartitions = false } = options;
-      const request = { ...writeRequestOf(options), partition, allPartitions };
+    .option(
+      '--older-than <duration>',
+      'with --all-partitions, leaves out partitions whose latest key is younger, such as 1h',
+      parseDuration,
+    )
+    .action(async (options: CommonOptions & WriteOptions & RotateOptions) => {
+      const { partition, allPartitions = false, olderThan: olderThanMs } = options;
+      if (olderThanMs !== undefined && !allPartitions)
+        throw new KeyfoldError('InvalidRequest', 'The option --older-than goes with --all-partitions.');
+      const request = { ...writeRequestOf(options), partition, allPartitions, olderThanMs };
       exitCode = await rotateKeys(request, await serviceConfigOf(options), dependencies);
     });
 
@@ -209,6 +216,12 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   }
 }
 
+interface RotateOptions {
+  readonly partition?: string;
+  readonly allPartitions?: true;
+  readonly olderThan?: number;
+}
+
 interface ListOptions {
   readonly partition?: string;
   readonly partitionPrefix?: string;
@@ -231,8 +244,9 @@ function parseCreated(text: string): number | 'latest' {
 
 /** Wraps a terminal, so that hidden and control characters are escaped in every line. */
 function escapingTerminal(terminal: Terminal): CommandTerminal {
-  const { ask } = terminal;
+  const { ask, audit } = terminal;
   return {
+    audit,
     out: (lines, colour) => terminal.out(printableLines(lines), colour),
     err: (lines) => terminal.err(printableLines(lines)),
     status: terminal.status && ((text) => terminal.status?.(printable(text))),
@@ -245,7 +259,7 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only configuration errors have several lines. In any other error, a line feed may come from a row's ID.
+  // Split only configuration errors into lines. In any other error, a line feed may come from a row's ID.
   terminal.err(isMultiline ? `keyfold: ${message}`.split('\n') : `keyfold: ${message}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(error.cause.message);

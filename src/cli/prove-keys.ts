@@ -1,10 +1,12 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
+import { mayBeSameTable } from '../metastore/table-name.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { checkRows, type RowCheck } from '../maintenance/row-checks.ts';
-import { openAudit, type ProveOutcome } from './audit.ts';
+import { openAudit, type Audit, type ProveOutcome } from './audit.ts';
 import { openTableOf } from './one-key.ts';
+import { interruptible } from './interrupt.ts';
 import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
@@ -50,7 +52,8 @@ export async function proveKeys(
   const { now, terminal } = dependencies;
   const { against } = request;
   // An empty name, as from a shell variable that is not set, must not switch the comparison off.
-  if (against === '' || (against !== undefined && against === (await dependencies.openTable(metastore).place()).table))
+  const { table } = await dependencies.openTable(metastore).place();
+  if (against !== undefined && (against === '' || mayBeSameTable(against, table)))
     throw new KeyfoldError(
       'InvalidRequest',
       '--against must name a table that was restored from a backup, and not the key table.',
@@ -67,42 +70,49 @@ export async function proveKeys(
     terminal.err('keyfold: not confirmed: nothing was written; --yes goes ahead');
     return EXIT.failed;
   }
-  return finish(request, await writeProofs(checks, request, config, dependencies), dependencies);
+  const audit = await openAudit(request.auditFile, terminal);
+  const views: RowView[] = [];
+  try {
+    await interruptible(dependencies, async (signal) => {
+      for (const check of checks) {
+        signal.throwIfAborted();
+        views.push(await proveRow(check, audit, request, config, dependencies));
+      }
+    });
+  } catch (error) {
+    finish(request, views, dependencies);
+    throw error;
+  }
+  return finish(request, views, dependencies);
 }
 
-async function writeProofs(
-  checks: readonly RowCheck[],
+/** Writes the proof of a row, if the row can get one. */
+async function proveRow(
+  check: RowCheck,
+  audit: Audit,
   request: ProveRequest,
   config: OperatorConfig,
   dependencies: CliDependencies,
-): Promise<RowView[]> {
-  const { now, caller, terminal } = dependencies;
-  const audit = await openAudit(request.auditFile, terminal);
-  const views: RowView[] = [];
-  for (const check of checks) {
-    const { state, proof } = check;
-    if (state !== 'provable' || proof === undefined) {
-      views.push(viewOf(check));
-      continue;
-    }
-    const row = check.row as EnvelopeKeyRecord;
-    const { id, created } = row;
-    const table = openTableOf({ id, created, region: request.region }, config, dependencies);
-    const place = await table.place();
-    const record = (outcome: ProveOutcome): Promise<void> => {
-      const { reason = null, dryRun } = request;
-      const time = new Date(now()).toISOString();
-      return audit({ time, action: 'keys prove', id, created, reason, ...place, caller, dryRun, outcome });
-    };
-    await record('attempting');
-    const outcome = await table.prove(row, proof).catch(async (error: unknown) => {
-      await record('failed');
-      throw error;
-    });
-    await record(outcome);
-    views.push({ id, created, outcome: outcome === 'proven' ? 'added' : 'changed' });
-  }
-  return views;
+): Promise<RowView> {
+  const { now, caller } = dependencies;
+  const { state, proof } = check;
+  if (state !== 'provable' || proof === undefined) return viewOf(check);
+  const row = check.row as EnvelopeKeyRecord;
+  const { id, created } = row;
+  const table = openTableOf({ id, created, region: request.region }, config, dependencies);
+  const place = await table.place();
+  const record = (outcome: ProveOutcome): Promise<void> => {
+    const { reason = null, dryRun } = request;
+    const time = new Date(now()).toISOString();
+    return audit({ time, action: 'keys prove', id, created, reason, ...place, caller, dryRun, outcome });
+  };
+  await record('attempting');
+  const outcome = await table.prove(row, proof).catch(async (error: unknown) => {
+    await record('failed');
+    throw error;
+  });
+  await record(outcome);
+  return { id, created, outcome: outcome === 'proven' ? 'added' : 'changed' };
 }
 
 async function isConfirmed(count: number, { terminal }: CliDependencies): Promise<boolean> {
@@ -136,7 +146,8 @@ function finish({ json, dryRun }: ProveRequest, views: readonly RowView[], { ter
   } else if (dryRun) {
     terminal.out('Dry run: nothing was written.');
   } else {
-    terminal.out(`Added ${count('added')} proofs. ${count('changed')} rows changed meanwhile: run the command again.`);
+    const again = count('changed') > 0 ? ` ${count('changed')} rows changed meanwhile: run the command again.` : '';
+    terminal.out(`Added ${count('added')} proofs.${again}`);
   }
   return count('refused', 'changed') > 0 ? EXIT.failed : EXIT.ok;
 }

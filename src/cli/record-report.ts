@@ -1,10 +1,7 @@
 import { KeyfoldError } from '../errors.ts';
 import { formatTable } from './text.ts';
 
-/**
- * Counts the records of a source by the key that they name. `keyfold verify` and `keyfold reencrypt` write it as a
- * report.
- */
+/** A report of how many records of a source name each key. `keyfold verify` and `keyfold reencrypt` write it. */
 export interface KeyReport {
   readonly kind: 'keyfold-records';
   readonly source: string;
@@ -13,7 +10,7 @@ export interface KeyReport {
   readonly service: string;
   readonly product: string;
   readonly records: number;
-  /** The number of records that cannot be parsed, so that their keys are unknown. */
+  /** The number of records that cannot be parsed, and whose keys are therefore unknown. */
   readonly malformed: number;
   /** The number of records under each Intermediate Key. */
   readonly keys: readonly { readonly id: string; readonly created: number; readonly records: number }[];

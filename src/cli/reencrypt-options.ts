@@ -138,7 +138,7 @@ function rowsOf(
   const { partition, partitionField, context, contextFrom, field } = options;
   const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
   const [kind, name] = /^(dynamodb|postgres):(.+)$/s.exec(source)?.slice(1) ?? [];
-  // If a command ignored --output, it would change a table in place that its operator wanted to keep.
+  // Refuse --output for a table. If the command ignored it, it would change a table that the operator wants to keep.
   if (name !== undefined) refuse(options, ['output', 'id'], 'a file');
   if (kind !== 'dynamodb') refuse(options, OF_DYNAMODB, 'a table in DynamoDB');
   if (name === undefined) {
@@ -154,7 +154,12 @@ function rowsOf(
     return { kind, url, table: name, fields: field, ...names };
   }
   const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
-  const table = { tableName: name, ...(region && { region }), ...(endpoint && { endpoint }) };
+  // An empty region, as from a shell variable that is not set, must not lead to a table in another region.
+  const table = {
+    tableName: name,
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint }),
+  };
   const { readUnits, writeUnits } = options;
   return { kind: 'dynamodb', table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
 }

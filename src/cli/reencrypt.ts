@@ -9,6 +9,7 @@ import type { RowsOptions } from '../rows/rows-options.ts';
 import { openAudit, type ReencryptOutcome } from './audit.ts';
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
+import { interruptible } from './interrupt.ts';
 import { appendLine, checkFiles, prepareFile, replaceContent } from './output-files.ts';
 import { progressOf } from './progress.ts';
 import { formatKeys, type KeyReport } from './record-report.ts';
@@ -72,31 +73,25 @@ export async function reencrypt(
     checkpointFile === undefined
       ? undefined
       : (checkpoint: Checkpoint) => writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
-  const interruption = new AbortController();
   const source = await dependencies.openRows(request.rows);
-  const reencryption = new Reencryption({
-    source,
-    verbs,
-    quarantine: (row) => appendLine(quarantineFile, printableJson(row)),
-    save,
-    advanced: (rows) => progress.advance(rows),
-    dryRun,
-    rate,
-    now,
-    signal: interruption.signal,
-  });
   await record('attempting', saved?.counts);
-  const release = dependencies.onInterrupt?.((signal) => interruption.abort(new Error(`${signal} ended the run.`)));
-  const { counts } = await reencryption
-    .run(saved)
-    .catch(async (error: unknown) => {
+  const { counts } = await interruptible(dependencies, (signal) => {
+    const reencryption = new Reencryption({
+      source,
+      verbs,
+      quarantine: (row) => appendLine(quarantineFile, printableJson(row)),
+      save,
+      advanced: (rows) => progress.advance(rows),
+      dryRun,
+      rate,
+      now,
+      signal,
+    });
+    return reencryption.run(saved).catch(async (error: unknown) => {
       await record('failed', reencryption.counts());
       throw error;
-    })
-    .finally(() => {
-      progress.end();
-      release?.();
     });
+  }).finally(() => progress.end());
   await record(dryRun ? 'would-write' : 'done', counts);
   const { service, product } = config.names;
   const startedAt = new Date(startedAtMs).toISOString();

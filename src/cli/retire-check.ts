@@ -69,8 +69,8 @@ export async function retireCheck(
 }
 
 /**
- * Returns the name of the key in `under`. If it is a System Key, the function adds the names of its Intermediate Keys.
- * The names of the Intermediate Keys whose rows are unreadable are in `unreadable`.
+ * Returns in `under` the name of the key and, if it is a System Key, the names of its Intermediate Keys. In that case,
+ * `unreadable` contains the names of all rows that cannot be read.
  */
 async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Record<'under' | 'unreadable', Set<string>>> {
   const under = new Set([keyName(key)]);

@@ -3,6 +3,8 @@ import { KeyfoldError } from '../errors.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import { KeyNaming, type KeyId } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
+import { interruptible } from './interrupt.ts';
+import { byId } from './list-keys.ts';
 import { progressOf } from './progress.ts';
 import { formatTable, jsonLines } from './text.ts';
 import { auditOf, type AuditedRequest } from './write-audit.ts';
@@ -13,6 +15,8 @@ export interface RotateRequest extends AuditedRequest {
   readonly partition: string | undefined;
   /** Rotates the Intermediate Key of every partition instead. */
   readonly allPartitions: boolean;
+  /** With `allPartitions`, leaves out partitions whose latest key was created within this time, in milliseconds. */
+  readonly olderThanMs?: number | undefined;
   readonly json: boolean;
 }
 
@@ -44,58 +48,73 @@ export async function rotateKeys(
   const rotation = await dependencies.openRotation(config);
   const progress = progressOf('keys', dependencies);
   const views: RotationView[] = [];
-  for await (const id of idsOf(request, naming, table)) {
-    if (request.dryRun) {
-      views.push({ id, created: null, outcome: 'would-rotate' });
-      continue;
-    }
+  const rotate = async (id: KeyId): Promise<RotationView> => {
+    if (request.dryRun) return { id, created: null, outcome: 'would-rotate' };
     await record({ id, created: 'latest' }, 'attempting');
     try {
       const made = await rotation.rotate(id);
       const outcome = made === undefined ? 'raced' : 'rotated';
       await record({ id, created: made?.created ?? 'latest' }, outcome);
-      views.push({ id, created: made?.created ?? null, outcome });
+      return { id, created: made?.created ?? null, outcome };
     } catch (error) {
       const isErased = error instanceof KeyfoldError && error.code === 'PartitionErased' && request.allPartitions;
       const outcome = isErased ? 'erased' : 'failed';
       await record({ id, created: 'latest' }, outcome);
       if (!(error instanceof KeyfoldError) || !request.allPartitions) throw error;
-      views.push({ id, created: null, outcome, why: `${error.code}: ${error.message}` });
+      return { id, created: null, outcome, why: `${error.code}: ${error.message}` };
     }
-    progress.advance();
+  };
+  try {
+    await interruptible(dependencies, async (signal) => {
+      for await (const id of idsOf(request, naming, table, dependencies.now())) {
+        signal.throwIfAborted();
+        views.push(await rotate(id));
+        progress.advance();
+      }
+    });
+  } catch (error) {
+    if (views.length > 0) print(views, request, dependencies);
+    throw error;
+  } finally {
+    progress.end();
   }
-  progress.end();
   print(views, request, dependencies);
   return views.some(({ outcome }) => outcome === 'failed') ? EXIT.failed : EXIT.ok;
 }
 
 async function* idsOf(
-  { partition, allPartitions }: RotateRequest,
+  { partition, allPartitions, olderThanMs = Number.NEGATIVE_INFINITY }: RotateRequest,
   naming: KeyNaming,
   table: KeyTable,
+  nowMs: number,
 ): AsyncGenerator<KeyId> {
   if (partition !== undefined) yield naming.intermediateKeyId(naming.parsePartition(partition));
-  else if (allPartitions) yield* idsOfPartitions(naming, table);
+  else if (allPartitions) yield* idsOfPartitions(naming, table, nowMs - olderThanMs);
   else yield naming.systemKeyId;
 }
 
 /**
- * Yields the IDs of the service's Intermediate Keys that end with the configured region suffix. A scan returns the rows
- * of an ID one after another, so it is enough to compare each ID with the last one.
+ * Yields the IDs of the service's Intermediate Keys that end with the configured region suffix.
+ * @param beforeMs leaves out the IDs whose latest key was created at this time or later
  */
-async function* idsOfPartitions(naming: KeyNaming, table: KeyTable): AsyncGenerator<KeyId> {
+async function* idsOfPartitions(naming: KeyNaming, table: KeyTable, beforeMs: number): AsyncGenerator<KeyId> {
   const suffix = naming.systemKeyId.slice('_SK'.length);
-  let last: string | undefined;
-  for await (const { id } of table.scan()) {
-    if (id === last || !naming.isIntermediateKey(id) || !id.endsWith(suffix)) continue;
-    last = id;
-    yield id;
+  for await (const [latest] of byId(table.scan())) {
+    if (latest === undefined || !naming.isIntermediateKey(latest.id) || !latest.id.endsWith(suffix)) continue;
+    if ((latest.created ?? 0) * 1000 < beforeMs) yield latest.id;
   }
 }
 
-function print(views: readonly RotationView[], { json }: RotateRequest, { terminal }: CliDependencies): void {
+function print(
+  views: readonly RotationView[],
+  { json, olderThanMs }: RotateRequest,
+  { terminal }: CliDependencies,
+): void {
   if (json) terminal.out(jsonLines(views));
-  else if (views.length === 0) terminal.err('The table has no Intermediate Key of this service.');
+  else if (views.length === 0)
+    terminal.err(
+      `The table has no Intermediate Key of this service${olderThanMs === undefined ? '' : ' that is old enough'}.`,
+    );
   else {
     const cells = views.map(({ id, created, outcome, why = '' }) => [id, String(created ?? ''), outcome, why]);
     for (const line of formatTable(['ID', 'CREATED', 'OUTCOME', 'WHY'], cells)) terminal.out(line);

@@ -2,6 +2,7 @@ import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts'
 import type { RowTransfer, TransferredRow } from '../maintenance/row-transfer.ts';
 import { openAudit, type TransferOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
+import { interruptible } from './interrupt.ts';
 import { progressOf } from './progress.ts';
 import { formatFields, formatRow, printableJson } from './text.ts';
 import type { AuditedRequest } from './write-audit.ts';
@@ -16,7 +17,7 @@ export interface TransferRequest extends AuditedRequest {
 
 type Outcome = TransferredRow['outcome'];
 /** The number of source rows with each outcome. */
-type Counts = Readonly<Record<Outcome, number>>;
+type Counts = Record<Outcome, number>;
 
 /**
  * Runs `table import` or `table copy`. It compares the source with the table, asks for confirmation, adds the rows that
@@ -47,17 +48,22 @@ export async function transferRows(
     return EXIT.failed;
   }
   const audit = await openAudit(request.auditFile, terminal);
-  const record = (outcome: TransferOutcome, { missing, added }: Counts): Promise<void> => {
+  const record = (outcome: TransferOutcome, missing: number, added: number): Promise<void> => {
     const time = new Date(now()).toISOString();
     return audit({ time, action, from, reason, ...place, caller, dryRun, missing, added, outcome });
   };
-  await record('attempting', before);
+  await record('attempting', before.missing, 0);
+  const counts = noRows();
   try {
-    await record('transferred', await survey(transfer.add(), dependencies, sumOf(before)));
+    await interruptible(dependencies, (signal) =>
+      survey(transfer.add(signal), dependencies, { counts, total: sumOf(before) }),
+    );
   } catch (error) {
-    await record('failed', before);
+    terminal.err(`Added ${counts.added} of ${before.missing} missing rows.`);
+    await record('failed', before.missing - counts.added, counts.added);
     throw error;
   }
+  await record('transferred', counts.missing, counts.added);
   return finish(request, transfer, dependencies);
 }
 
@@ -73,7 +79,7 @@ async function finish(
     if (json) terminal.out(printableJson({ ...row, created: created ?? null }));
     else terminal.out(formatRow([outcome, id, String(created ?? rawCreated ?? '?'), why], [10, 0, 0, 0]), 'red');
   };
-  const counts = await survey(transfer.compare(), dependencies, undefined, show);
+  const counts = await survey(transfer.compare(), dependencies, { show });
   const { same, missing, differs, erased, unreadable } = counts;
   const report = { rows: sumOf(counts), same, missing, differs, erased, unreadable };
   if (json) terminal.out(printableJson({ dryRun, ...report }));
@@ -81,25 +87,35 @@ async function finish(
   return same === report.rows || (dryRun && same + missing === report.rows) ? EXIT.ok : EXIT.failed;
 }
 
-/**
- * Counts a transfer's rows by outcome.
- * @param show called with each row that cannot be added
- */
+interface SurveyOptions {
+  /** Receives the counts, also if the survey fails. */
+  readonly counts?: Counts;
+  readonly total?: number;
+  /** Called with each row that cannot be added. */
+  readonly show?: (row: TransferredRow) => void;
+}
+
+/** Counts a transfer's rows by outcome. */
 async function survey(
   rows: AsyncIterable<TransferredRow>,
   dependencies: CliDependencies,
-  total?: number,
-  show?: (row: TransferredRow) => void,
+  { counts = noRows(), total, show }: SurveyOptions = {},
 ): Promise<Counts> {
-  const counts = { same: 0, missing: 0, added: 0, differs: 0, erased: 0, unreadable: 0 };
   const progress = progressOf('rows', dependencies, total);
-  for await (const row of rows) {
-    counts[row.outcome] += 1;
-    if (row.outcome === 'differs' || row.outcome === 'erased' || row.outcome === 'unreadable') show?.(row);
-    progress.advance();
+  try {
+    for await (const row of rows) {
+      counts[row.outcome] += 1;
+      if (row.outcome === 'differs' || row.outcome === 'erased' || row.outcome === 'unreadable') show?.(row);
+      progress.advance();
+    }
+  } finally {
+    progress.end();
   }
-  progress.end();
   return counts;
+}
+
+function noRows(): Counts {
+  return { same: 0, missing: 0, added: 0, differs: 0, erased: 0, unreadable: 0 };
 }
 
 function sumOf(counts: Counts): number {

@@ -121,8 +121,8 @@ export function serviceError(
 
 /**
  * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, for
- * example because STS or the network failed. The message contains only the error's name, because its text may quote a
- * secret.
+ * example because STS or the network failed. The message contains only the error's name, because the error's text may
+ * quote a secret.
  */
 export function credentialsError(thrown: unknown): KeyfoldTransportError {
   const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];

@@ -51,7 +51,7 @@ export class HttpExchange {
     });
     const bytes = await buffer(answer);
     const { statusCode: status = 0 } = answer;
-    // Only the text of an error may contain other bytes, because the client does not return it.
+    // Only a successful response must be valid UTF-8, because the client does not return the text of an error.
     const text = status === 200 ? (utf8Of(bytes) ?? '') : bytes.toString();
     return { status, headers: headersOf(answer), text };
   }

@@ -66,14 +66,14 @@ export class HttpTransport implements Transport {
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    // The URL class removes white space and control characters at the end. But if a path follows them, it cannot parse
-    // the endpoint.
+    // Refuse white space and control characters. The URL class removes them at the end, but it cannot parse the
+    // endpoint once a path follows them.
     if (!URL.canParse(endpoint) || /[\s\p{Cc}]/u.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
       throw new TypeError('http.endpoint must start with https.');
     }
-    // The URL class hides a bare ? or #, which would turn the appended path into a query or a fragment.
+    // The URL class does not report a bare ? or #, but it would turn the appended path into a query or a fragment.
     if (/[?#]/.test(endpoint) || username !== '' || password !== '')
       throw new TypeError('http.endpoint must not contain a query, a fragment or a user name.');
     if (authorization !== undefined && credentials !== undefined) {
@@ -104,7 +104,10 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** Removes trailing slashes. A regular expression would take quadratic time for an endpoint with many slashes. */
+/**
+ * Removes trailing slashes. It uses no regular expression, which would take quadratic time for an endpoint with many
+ * slashes.
+ */
 function withoutSlashes(endpoint: string): string {
   let end = endpoint.length;
   while (endpoint[end - 1] === '/') end -= 1;
@@ -124,8 +127,8 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // The only reason that an HTTP API gives is `Forbidden`. The date of the response shows whether this machine's clock
-  // may be the cause.
+  // An HTTP API gives no reason but `Forbidden`, so the date of the response must show whether this machine's clock may
+  // be the cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();

@@ -117,8 +117,8 @@ export class LambdaTransport implements Transport {
   }
 
   /**
-   * Puts the SDK client's agents under the freeze guard, both before and after the call. A client that the caller has
-   * passed makes its agents only during its first request.
+   * Puts the SDK client's agents under the freeze guard. Does so before and after the call, because a caller's client
+   * makes its agents only during its first request.
    */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;
@@ -163,7 +163,7 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
 }
 
 /**
- * Lambda's errors for a function that it cannot run. The list contains the errors whose HTTP status would lead to the
+ * Lambda's errors for a function that it cannot run. The list contains only errors whose HTTP status would lead to the
  * wrong code.
  */
 const CODES: Readonly<Record<string, TransportErrorCode>> = {

@@ -14,8 +14,8 @@ export interface RequestSigner {
   /**
    * Compares the `date` header of a response with the time of the request's signature. If they differ by more than AWS
    * allows, later signatures use AWS's time.
-   * @param signedOffsetMs the clock offset of the request's signature. Another request may have corrected the clock
-   * since.
+   * @param signedOffsetMs the clock offset of the request's signature. It may differ from the present offset, because
+   * another request may have corrected the clock since.
    * @returns whether the signature's time was too far off, so that signing again may help
    */
   correctClock(date: string | undefined, signedOffsetMs: number): boolean;
@@ -84,7 +84,7 @@ const RENEWED_BEFORE_MS = 300_000;
 
 /**
  * Caches the credentials of a provider until shortly before they expire, as the SDK's clients do. Most of the SDK's
- * providers cache nothing. Without this cache, a provider that assumes a role would call STS for each request.
+ * providers cache nothing, so without this cache a provider that assumes a role would call STS for each request.
  * Credentials without an expiration are not cached.
  */
 class CachedCredentials {

@@ -27,8 +27,8 @@ const RETRY_DELAY_SECONDS = 5;
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 
 /**
- * The default operations of a queue function. Producers have no permissions per operation, so an operator must enable
- * decryption.
+ * The default operations of a queue function. SQS has no permissions for single operations, so producers can decrypt
+ * only if an operator enables decryption.
  */
 const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 
@@ -95,7 +95,7 @@ function hostOf(url = 'https://none'): string {
 
 function queueFaults({ OUTPUT_QUEUE_URL: output, DEAD_LETTER_QUEUE_URL: deadLetters }: Settings): string[] {
   if (output === undefined || deadLetters === undefined) return [];
-  // The path names the account and the queue. A region's SQS has several hosts, so the hosts may differ.
+  // Compare only the paths, which name the account and the queue. SQS has several hosts in a region.
   if (new URL(output).pathname === new URL(deadLetters).pathname) {
     return [`${PREFIX}OUTPUT_QUEUE_URL and ${PREFIX}DEAD_LETTER_QUEUE_URL are the same queue`];
   }

@@ -72,7 +72,7 @@ export function checkedSettings(
   const entries: v.ObjectEntries = { ...settingsSchema.entries, ...reader?.entries };
   const parsed = v.safeParse(v.object(entries), own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
-  // A check of several settings runs only if each of them is valid. Otherwise the same fault would appear twice.
+  // A check of several settings runs only if each of them is valid, so that no fault appears twice.
   const areValid = (names: readonly string[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as AllSettings;
   const faults = [
@@ -147,8 +147,8 @@ function kmsFaults(
 }
 
 /**
- * Checks that keys with a region suffix are written in the region of the suffix. A write in another replica could
- * overwrite changes made there.
+ * Checks that the table's region is the region suffix of the keys. A write in another region's replica could overwrite
+ * changes made in the suffix's region.
  */
 function replicaFaults(settings: Settings, environment: Environment): string[] {
   const { REGION_SUFFIX: suffix } = settings;
@@ -187,7 +187,7 @@ function authFaults(settings: Settings, environment: Environment): string[] {
   const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
   if (auth === 'jwt') {
     if (claim === undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
-    // A scope contains a slash. The name of a partition over HTTP cannot contain one.
+    // No claim can be both: a scope contains a slash, but the name of a partition over HTTP cannot.
     return claim === (settings.JWT_SCOPE_CLAIM ?? 'scope')
       ? [`${PREFIX}JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both`]
       : [];

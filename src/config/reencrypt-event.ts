@@ -26,7 +26,11 @@ const eventSchema = v.strictObject({
   /** The name of the run. Rows that fail are quarantined under this name. */
   run: name,
   /** When the run began, as ISO 8601. */
-  startedAt: v.pipe(v.string(), v.isoTimestamp()),
+  startedAt: v.pipe(
+    v.string(),
+    v.isoTimestamp(),
+    v.check((text) => !Number.isNaN(Date.parse(text))),
+  ),
   segment: whole,
   segments: v.pipe(whole, v.minValue(1), v.maxValue(1_000_000)),
   quarantineTable: table,
@@ -61,11 +65,21 @@ export function readReencryptEvent(event: unknown): ReencryptEvent {
     const member = v.getDotPath(parsed.issues[0]) ?? 'the event';
     throw new KeyfoldError('InvalidRequest', `The event of a re-encryption is wrong: ${member}.`);
   }
-  const { verb, partition, partitionField, segment, segments, fields, context, contextFrom } = parsed.output;
+  const { verb, partition, partitionField, segment, segments, fields, paths, context, contextFrom } = parsed.output;
+  const isBound = (context ?? contextFrom) !== undefined;
+  // A member without an effect must not mislead: open would open all values of a document, not only those of the paths.
   const faults = [
+    ...(verb !== 'seal' && paths !== undefined ? ['paths go with seal'] : []),
+    ...(verb === 'rewrap' && isBound ? ['rewrap needs no context'] : []),
+    ...(partition !== undefined && partitionField !== undefined
+      ? ['partition and partitionField exclude each other']
+      : []),
+    ...(Object.keys(context ?? {}).some((each) => Object.hasOwn(contextFrom ?? {}, each))
+      ? ['a name is in both context and contextFrom']
+      : []),
     ...(verb === 'seal' && partition === undefined && partitionField === undefined ? ['seal needs a partition'] : []),
     ...(segment >= segments ? ['segment must be less than segments'] : []),
-    ...(fields.length > 1 && (context ?? contextFrom) !== undefined ? ['a context goes with one field'] : []),
+    ...(fields.length > 1 && isBound ? ['a context goes with one field'] : []),
   ];
   if (faults.length === 0) return parsed.output;
   throw new KeyfoldError('InvalidRequest', `The event of a re-encryption is wrong: ${faults.join(', ')}.`);

@@ -77,8 +77,8 @@ const endpoint = v.pipe(
   ),
 );
 /**
- * A delay in seconds. SQS allows a visibility timeout of at most 12 hours after the receipt. Of that time, one
- * invocation of up to 15 minutes may already have passed.
+ * A delay in seconds. SQS allows a visibility timeout of at most 12 hours after the receipt, and one invocation may
+ * already have used 15 minutes of that time.
  */
 const hiddenSeconds = v.pipe(count, v.maxValue(42_300, 'is more than 42300'));
 /** A date in ISO 8601 with `Z`, or in whole seconds since 1970. Its value is in seconds. */
@@ -190,7 +190,10 @@ export const REMOVED_SETTINGS: ReadonlySet<string> = new Set([
 /** The parsed settings. */
 export type Settings = v.InferOutput<typeof settingsSchema>;
 
-/** The seconds of a date. NaN for a day that does not exist, which `Date` would take for a later day. */
+/**
+ * The seconds of a date. NaN for a day that does not exist, such as 31 February, which `Date` would turn into a later
+ * day.
+ */
 function secondsOf(value: string): number {
   const read = new Date(value);
   return read.toJSON()?.slice(0, 10) === value.slice(0, 10) ? +read / 1000 : Number.NaN;

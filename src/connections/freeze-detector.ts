@@ -7,7 +7,10 @@ const FREEZE_MS = 100;
 export class FreezeDetector {
   #lastSeen = seenNow();
 
-  /** Whether the process was frozen since the last call. Call it every {@link TICK_MS}: waiting looks like a freeze. */
+  /**
+   * Whether the process was frozen since the last call. Call it every {@link TICK_MS}, because a longer pause looks
+   * like a freeze.
+   */
   wasFrozen(): boolean {
     const before = this.#lastSeen;
     this.#lastSeen = seenNow();

@@ -14,8 +14,8 @@ export class FrozenConnection extends Error {
 /** Options of {@link guardAgainstFreezes}. */
 export interface GuardOptions {
   /**
-   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. If none
-   * arrives, its connection ends with `ECONNRESET`. So all requests of the agent must be safe to repeat. If this option
+   * After a freeze, a request in progress waits this many milliseconds for the next byte of its response. If no byte
+   * arrives, the request fails with `ECONNRESET`, so all requests of the agent must be safe to repeat. If this option
    * is absent, requests in progress are not ended.
    */
   readonly answerWithinMs?: number;
@@ -27,7 +27,7 @@ export interface GuardOptions {
  * connection fails with a reset or waits until it times out.
  *
  * - After a freeze, idle connections are closed. Connections in use are closed when they become idle.
- * - After a request fails on a reused connection, idle connections are closed, so its retry gets a new one.
+ * - After a request fails on a reused connection, idle connections are closed, so that a retry opens a new connection.
  *
  * The guard has a timer of 25 ms. It detects a freeze if two ticks are at least 100 ms apart and the process used no
  * CPU time in between. An overloaded machine can look the same. In that case the only cost is a new connection. The
@@ -122,7 +122,7 @@ class FreezeGuard {
       suspect.ticks += 1;
       if (socket.destroyed) this.#suspects.delete(socket);
       else if (socket.bytesRead > suspect.bytesRead) {
-        // These bytes may have arrived before the freeze, without the rest of the response. Wait for more bytes.
+        // These bytes may have arrived before the freeze, without the rest of the response, so wait for more bytes.
         this.#suspects.set(socket, { bytesRead: socket.bytesRead, ticks: 0 });
       } else if (suspect.ticks * TICK_MS > this.#answerWithinMs) {
         this.#suspects.delete(socket);

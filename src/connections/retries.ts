@@ -7,8 +7,8 @@ type RetryStrategy = Pick<
 >;
 
 /**
- * Returns the SDK's standard retry strategy, but with a retry quota for each request. The SDK's own quota is shared by
- * all requests of the client, and only successes refill it. After an outage, requests to a healthy table would have no
+ * Returns the SDK's standard retry strategy, but with a retry quota for each request. All requests of a client share
+ * the SDK's own quota, and only successes refill it. So after an outage, requests to a healthy table would have no
  * retries left. `maxAttempts` and the request's deadline still bound each request.
  * @example
  * new DynamoDBClient({ maxAttempts: 3, retryStrategy: retriesOf(3) });

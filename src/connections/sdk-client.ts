@@ -34,8 +34,8 @@ export const CREDENTIALS: Type = {
 
 /**
  * Whether a value is credentials. Their parts must contain only characters that are valid in a header. The secret key
- * is in no header, but AWS's keys contain no other characters either. A file with a key often ends with a line feed,
- * with which AWS would refuse every signature.
+ * is in no header, but AWS's keys contain no other characters either. A file with a key often ends with a line feed. If
+ * it were part of the key, AWS would refuse every signature.
  */
 export function isIdentity(value: object): value is Identity {
   const { accessKeyId, secretAccessKey, sessionToken = 'none' } = value as Partial<Record<keyof Identity, unknown>>;

@@ -5,9 +5,9 @@ const MIN_BYTES = 256;
  * Frees the memory of an array at once. Only the owner of the whole buffer may call this, because it empties every view
  * of the buffer. It does not zero the bytes.
  *
- * V8 counts the external memory that waits to be freed. Each time the count is high, V8 collects its whole heap. This
- * function prevents that. The function does nothing for a small array, for a part of a larger buffer, and in Node 20,
- * which lacks `ArrayBuffer.transfer`.
+ * V8 counts the external memory that waits to be freed, and collects its whole heap each time the count is high. This
+ * function prevents such collections. The function does nothing for a small array, for a part of a larger buffer, and
+ * in Node 20, which lacks `ArrayBuffer.transfer`.
  */
 export function freeNow({ buffer, length }: Uint8Array): void {
   if (length >= MIN_BYTES && length === buffer.byteLength && 'transfer' in buffer) buffer.transfer(0);

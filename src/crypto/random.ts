@@ -11,8 +11,8 @@ let used = POOL_BYTES;
 /**
  * Fills part of `target` with random bytes from a pool. A system call for twelve bytes would cost forty times as much.
  *
- * The pool is filled at its first use, not when the process starts. Otherwise two processes from one snapshot would use
- * the same nonces. The function zeroes the bytes in the pool after it has copied them.
+ * The pool is filled at its first use. If it were filled when the process starts, two processes from one snapshot would
+ * use the same nonces. The function zeroes the bytes in the pool after it has copied them.
  */
 export function fillRandom(target: Buffer, offset: number, length: number): void {
   const { bytes, at } = draw(length);

@@ -63,9 +63,9 @@ function textOfContext(value: unknown): unknown {
 }
 
 /**
- * Names the caller for the audit line. With IAM, the name is the ARN that signed the request. With JWT, it is
- * `issuer#subject`. With a Lambda authorizer, it is its `principalId`. Null if the authorizer did not pass on such a
- * name.
+ * Names the caller for the audit line. With IAM, the name is the ARN of the identity that signed the request. With JWT,
+ * it is `issuer#subject`. With a Lambda authorizer, it is the `principalId` in the authorizer's context. Null if the
+ * authorizer did not pass on such a name.
  * @param found the result of {@link authenticate}
  */
 export function principalOf(auth: AuthConfig, found: JsonObject): string | null {

@@ -33,7 +33,7 @@ export interface HttpDoorOptions extends DoorOptions {
   readonly health: () => unknown;
 }
 
-/** An event that the door serves. It refuses all other events. */
+/** An event that the door serves. The door refuses all other events. */
 type HttpEvent = APIGatewayProxyEventV2 | APIGatewayProxyEvent;
 
 /** A Lambda handler for HTTP APIs, REST APIs and function URLs. */
@@ -46,9 +46,9 @@ const EXPECTED =
   'requests of an API Gateway HTTP API (payload format 2.0 or 1.0), of a REST API, or of a function URL with AWS_IAM';
 
 /**
- * Creates the HTTP door. If the route has parameters, it reads the partition and the operation from them, because API
- * Gateway authorized those values. Otherwise, as for `$default` or `/{proxy+}`, it reads them from the literal path. It
- * refuses a request whose path spells them differently.
+ * Creates the HTTP door. It reads the partition and the operation from the route's parameters, because API Gateway
+ * authorized those values. If the route has none, as with `$default` or `/{proxy+}`, the door reads both from the
+ * literal path. It refuses a request whose path spells the partition or the operation differently.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const ready = readiness((limits) => options.keyfold.checkSystemKey(limits), options.now);

@@ -9,7 +9,7 @@ import {
   type HttpRequest,
 } from './http-event.ts';
 
-/** The stage in test requests from API Gateway's console. They do not go through an authorizer. */
+/** The stage in test requests from API Gateway's console, which do not go through an authorizer. */
 const TEST_STAGE = 'test-invoke-stage';
 
 /**
@@ -56,7 +56,10 @@ function longerOf(path: string, pathOfContext: unknown): string | undefined {
   return withoutEncodedAt(longer).endsWith(withoutEncodedAt(shorter)) ? longer : undefined;
 }
 
-/** The values of a header. Payload format 1.0 keeps the names as the client wrote them. */
+/**
+ * The values of a header, in whatever case its name is written. Payload format 1.0 keeps names as the client wrote
+ * them.
+ */
 function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unknown {
   const given = Object.entries({ ...membersOf(headers), ...membersOf(multiValueHeaders) });
   const values = given.flatMap(([given_, value]) => (given_.toLowerCase() === name ? value : []));
@@ -65,8 +68,8 @@ function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unk
 }
 
 /**
- * Separates, by kind of authorizer, the data that the authorizers passed on in payload format 1.0. The IAM caller is in
- * `identity`, and the claims of a token are in `claims`. The values of a Lambda authorizer are next to those two
+ * Returns the data that authorizers passed on in payload format 1.0, keyed by the kind of authorizer. The IAM caller is
+ * in `identity`, and the claims of a token are in `claims`. The values of a Lambda authorizer are next to those two
  * members.
  */
 function authorizerOf({ authorizer, identity, stage }: JsonObject): JsonObject {

@@ -13,7 +13,7 @@ import { readInvocation } from './invocation.ts';
 import { requestOf } from './json-request.ts';
 import type { Call } from './perform.ts';
 
-/** The message attribute that holds the error code for which a message is in the dead-letter queue. */
+/** The attribute of a dead letter that holds the error code with which its message failed. */
 const ERROR_CODE_ATTRIBUTE = 'keyfold-error-code';
 
 /**
@@ -73,7 +73,9 @@ export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage 
   return isSendable(labelled) ? labelled : message;
 }
 
-/** The message group within which a FIFO queue keeps the order. Undefined for a standard queue, which keeps none. */
+/**
+ * The message group within which a FIFO queue keeps the order. Undefined for a standard queue, which keeps no order.
+ */
 export function orderedGroupOf({ eventSourceARN, attributes }: SQSRecord): string | undefined {
   return isFifoQueue(eventSourceARN) ? attributes.MessageGroupId : undefined;
 }

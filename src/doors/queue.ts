@@ -20,7 +20,7 @@ export function queueDoor(options: QueueDoorOptions): Handler<SQSEvent, SQSBatch
 }
 
 async function answer(options: QueueDoorOptions, event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
-  // If the response contains no failures, SQS deletes the messages. So an unexpected event must throw.
+  // If the response contains no failures, SQS deletes the messages, so throw for an unexpected event.
   if (!isFromQueue(event)) throw unexpectedEvent('the messages of an SQS queue');
   const { Records: records } = event;
   const remainingMs = context.getRemainingTimeInMillis();
@@ -30,7 +30,7 @@ async function answer(options: QueueDoorOptions, event: SQSEvent, context: Conte
   }
   const sendsTo = [queue.outputUrl, queue.deadLetterUrl];
   if (records.some(({ eventSourceARN }) => sendsTo.some((url) => isSameQueue(eventSourceARN, url)))) {
-    // Each result would return as a new message with a receive count of 1. The loop would never end.
+    // Each result would return as a new message with a receive count of 1, so the loop would never end.
     throw invalidConfiguration(['the source queue is also the output queue or the dead-letter queue']);
   }
   const endsAtMs = timeAhead(remainingMs - config.deadlineMarginMs, now);

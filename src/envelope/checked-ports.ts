@@ -95,8 +95,8 @@ export function checkSeconds(value: number, name: string): void {
 
 /**
  * Wraps a metastore to check what it returns. A row that is not a record fails with `KeyRowUnreadable`. If `store`
- * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. Otherwise Keyfold could mistake a
- * duplicate for a stored key, and seal records under a key that is lost.
+ * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. If Keyfold mistook a duplicate for a
+ * stored key, it would seal records under a key that is lost.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
   const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {
@@ -133,8 +133,8 @@ function foundOne(answer: unknown, method: string, id: string, created?: number)
 
 /**
  * Wraps a KMS to check what it returns. If Keyfold accepted a wrap that is not bytes, the System Key would be lost when
- * the process ends. The wrapper zeroes key bytes after use. So it copies the wrap and the key, in case they share
- * memory with the KMS's arguments.
+ * the process ends. Keyfold zeroes key bytes after use, so the wrapper copies each wrap, in case the KMS lets a wrap
+ * and a key share memory.
  */
 export function checkedKms(kms: KeyManagementService): CheckedKms {
   return {
@@ -167,7 +167,7 @@ function checkBasis(basis: RowProofBasis | undefined, method: string): void {
   if (byteLengthOf(key) !== KEY_BYTES) throw new TypeError(`The rowProof of ${method} must have a key of 32 bytes.`);
 }
 
-/** Wraps a clock to check its readings. A record with the date NaN could never be opened. */
+/** Wraps a clock to check its readings, because a record with the date NaN could never be opened. */
 export function checkedClock(now: Clock = Date.now): Clock {
   if (now === Date.now) return now;
   return () => {

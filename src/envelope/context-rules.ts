@@ -12,7 +12,8 @@ export interface ContextRules {
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**
    * A time in seconds since 1970, for a migration. A call with a context then also opens records without a proof, if
-   * their Intermediate Key is older than this. Otherwise such a call fails with `RecordUnreadable`.
+   * their Intermediate Key is older than this. For any other record without a proof, such a call fails with
+   * `RecordUnreadable`.
    */
   readonly unboundBefore?: number;
 }

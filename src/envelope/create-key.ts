@@ -19,7 +19,7 @@ export interface KeySource extends KeySearch<EnvelopeKey> {
   readonly id: KeyId;
   /**
    * Makes a key, or returns the record of the key that another process stored first.
-   * @param rows the rows of this id that may not seal, latest first
+   * @param rows the rows of this id whose keys must not be used for sealing, latest first
    */
   readonly create: (rows: readonly EnvelopeKeyRecord[]) => Promise<EnvelopeKey | EnvelopeKeyRecord>;
 }
@@ -27,7 +27,7 @@ export interface KeySource extends KeySearch<EnvelopeKey> {
 /**
  * Returns the newest key that may seal, or a new key. After losing a race, the function uses the winner's key if that
  * key may seal.
- * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row may not seal
+ * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row must not seal
  */
 export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
   const found = await findKey(source);
@@ -46,7 +46,7 @@ export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
 export interface NewKey {
   readonly kind: KeyKind;
   readonly id: KeyId;
-  /** The rows of this id that may not seal, latest first. */
+  /** The rows of this id that must not seal, latest first. */
   readonly rows: readonly EnvelopeKeyRecord[];
   /** The creation time of the key that has reached its usage limit. Undefined if no key has reached its limit. */
   readonly exhausted?: EpochSeconds | undefined;
@@ -55,7 +55,7 @@ export interface NewKey {
     bytes: Buffer,
     meta: KeyMeta,
   ) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent' | 'proof'>>;
-  /** Why the latest of `rows` may not seal. Undefined if it may seal. */
+  /** Why the latest of `rows` must not seal. Undefined if it may seal. */
   readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
   /** Makes the key from the stored record, and takes ownership of the bytes. */
   readonly toKey: (bytes: Buffer, record: EnvelopeKeyRecord) => EnvelopeKey;

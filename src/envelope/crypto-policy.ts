@@ -28,12 +28,14 @@ export interface DataRowKeyBounds {
 export interface CryptoPolicy extends DataRowKeyBounds {
   /** From this age on, a key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
-  /** `Created` of a new key is truncated to a multiple of this. So processes that start together make one key. */
+  /**
+   * The `Created` of a new key is truncated to a multiple of this, so processes that start together make only one key.
+   */
   readonly createDatePrecisionMs: number;
   /**
    * A key that was created before this time, in seconds since 1970, never seals, even if its row says otherwise. Zero
-   * means no minimum. Raise this after a leak. A new key gets this date at the earliest. The date of a key is in the
-   * key table. So the minimum stops an attacker who can write to the table only if key row proofs are required.
+   * means no minimum. Raise this after a leak. A new key gets this date at the earliest. An attacker who can write to
+   * the key table can change a key's date. The minimum stops such an attacker only if key row proofs are required.
    */
   readonly minSealingCreated: number;
   /**
@@ -53,7 +55,7 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly staleGraceMs: number;
   /**
-   * How long the cache keeps the plaintext of a System Key. For the same time, a process may not notice that an
+   * How long the cache keeps the plaintext of a System Key. For the same time, a process might not notice that an
    * operator has disabled the KMS key.
    */
   readonly systemKeyMaxAgeMs: number;

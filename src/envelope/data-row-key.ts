@@ -9,8 +9,8 @@ import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
 
 /**
- * Holds the bytes of a new key until OpenSSL has copied them. All use is synchronous. The buffer is all zeros before
- * and after each use.
+ * Holds the bytes of a new key until OpenSSL has copied them. One buffer is enough, because all use is synchronous. It
+ * is all zeros before and after each use.
  */
 const fresh = Buffer.allocUnsafeSlow(KEY_BYTES).fill(0);
 

@@ -12,11 +12,11 @@ export interface KeySearch<K> {
   readonly latest: () => Promise<EnvelopeKeyRecord | undefined>;
   /** Reads recent rows, as `Metastore.loadRecent` does. Resolves with undefined if the metastore lacks that method. */
   readonly recent: (notAfter: EpochSeconds) => Promise<readonly EnvelopeKeyRecord[] | undefined>;
-  /** Makes the key of a record. Returns undefined if that key may not seal. Throws if the partition is erased. */
+  /** Makes the key of a record. Returns undefined if that key must not seal. Throws if the partition is erased. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
-   * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key.
-   * Other processes would continue to use the exhausted key, because its date is later.
+   * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key,
+   * because other processes would continue to use the exhausted key, whose date is later.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
@@ -28,7 +28,7 @@ export interface KeySearch<K> {
 export type FoundKey<K> = { readonly key: K } | { readonly rows: readonly EnvelopeKeyRecord[] };
 
 /**
- * Finds the newest key that may seal. If the latest row is dated ahead of the clock and may not seal, the function
+ * Finds the newest key that may seal. If the latest row is dated ahead of the clock and must not seal, the function
  * tries older rows. Nearly every search takes one query.
  * @throws KeyfoldError `KeyRowUnreadable` if the latest row cannot be read, unless `recent` shows that its date is too
  * far ahead
@@ -41,7 +41,7 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     return 'unreadable' as const;
   });
   if (newest === undefined) return { rows: [] };
-  // A tombstone is also dated ahead. `use` checks whether it is valid.
+  // A tombstone is always dated ahead. Pass it to `use`, which checks whether it is valid.
   if (newest !== 'unreadable' && (newest.erased !== undefined || !isDatedAhead(newest.created, now()))) {
     const key = await use(newest);
     if (key !== undefined) return { key };

@@ -249,8 +249,7 @@ export class IntermediateKeys {
     this.#throwIfBeforeMinimum(parentMeta);
     const parent = await this.#systemKeys.load(parentMeta, deadline, stale);
     if (parent !== undefined) return this.#open(record, parent);
-    // Replication keeps no order. The row of a new key may arrive before the row of the older System Key above that
-    // key.
+    // Replication keeps no order, so the row of a new key may arrive before the row of its older System Key.
     for (const meta of [parentMeta, record]) this.#throwIfReplicating(meta);
     throw keyRowUnreadable(record, 'its System Key is absent');
   }

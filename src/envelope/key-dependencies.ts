@@ -37,8 +37,7 @@ export function keyDependencies(
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
   checkMinimums(policy, now());
-  // If a caller passes a clock, as tests do, it would not agree with the machine's monotonic clock. So ignore the
-  // monotonic clock.
+  // If a caller passes a clock, as tests do, ignore the monotonic clock, because the two would not agree.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

@@ -50,7 +50,7 @@ export function isDatedAhead(created: number, nowMs: number): boolean {
   return created * 1000 > nowMs + MAX_AHEAD_MS;
 }
 
-/** Why a key with this creation time may not seal. Undefined if its date allows it to seal. */
+/** Why a key with this creation time must not seal. Undefined if its date allows it to seal. */
 export function retirementByDate(
   policy: CryptoPolicy,
   created: number,
@@ -62,7 +62,7 @@ export function retirementByDate(
 }
 
 /**
- * Why a key may not seal, according to its last known state. Undefined if it may. A retired key still opens records.
+ * Why a key must not seal, according to its last known state. Undefined if it may. A retired key still opens records.
  */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';
@@ -70,7 +70,7 @@ export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs:
   return retirementByDate(policy, standing.created, nowMs);
 }
 
-/** Whether a key may not seal, according to its last known state. */
+/** Whether a key must not seal, according to its last known state. */
 export function isRetired(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): boolean {
   return retirementOf(policy, standing, nowMs) !== undefined;
 }

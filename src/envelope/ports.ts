@@ -13,8 +13,8 @@ export interface EnvelopeKeyRecord extends KeyMeta {
    */
   readonly proof?: Uint8Array | undefined;
   /**
-   * The mark of an erasure. Absent if no operator erases the partition of this Intermediate Key, and in every record
-   * that is stored.
+   * The mark of an erasure. Absent unless an operator is erasing the partition of this Intermediate Key.
+   * {@link Metastore.store} never gets a record with a mark.
    */
   readonly erased?: ErasureMark | undefined;
   /** Whether an operator has revoked the key. A revoked key still decrypts, but no longer encrypts. */
@@ -49,7 +49,8 @@ export interface Metastore {
   loadLatest(id: KeyId, deadline: Deadline): Promise<EnvelopeKeyRecord | undefined>;
   /**
    * Loads at most ten records of this ID that were created up to `notAfter`, latest first. The list ends before the
-   * first row that cannot be parsed. If that is the latest of these rows, the method throws `KeyRowUnreadable`.
+   * first row that cannot be parsed. If the latest of these rows cannot be parsed, the method throws
+   * `KeyRowUnreadable`.
    *
    * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key
    * may still seal. A latest row that cannot be read is then always an error.
@@ -121,13 +122,13 @@ export interface EnvelopeEvents {
 export type KeyKind = 'system' | 'intermediate';
 
 /**
- * Why a key may not seal.
+ * Why a key must not seal.
  * - `expired`: it is older than `expireAfterMs`.
  * - `before-minimum`: it was created before `minSealingCreated` or `minOpeningCreated`.
  * - `revoked`: an operator has revoked it.
  * - `worn`: this process has retired it at its usage limit.
  * - `dated-ahead`: its date is too far in the future.
- * - `parent-retired`: its System Key may not seal, or is absent.
+ * - `parent-retired`: its System Key must not seal, or is absent.
  */
 export type Retirement = 'expired' | 'before-minimum' | 'revoked' | 'worn' | 'dated-ahead' | 'parent-retired';
 

@@ -162,7 +162,7 @@ export class Session {
    * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context, and either the
    * record has a proof or {@link ContextRules} require a context
    * @throws KeyfoldError `RecordUnreadable` if the record belongs to another partition, was changed, is not bound to
-   * the session's context, or its key is absent
+   * the session's context, or names a key that is absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
     const given = checkedRecord(record);
@@ -246,7 +246,7 @@ export class Session {
    * throws the errors of {@link decrypt} except `ContextRequired`, and does not notice if the payload was changed. A
    * record keeps its proof. A record without a proof does not get one: to bind it, decrypt it and encrypt it with a
    * context.
-   * @returns the record. `rewrapped` is false if the record was already under that key, and is then unchanged.
+   * @returns the record. If the record was already under that key, `rewrapped` is false and the record is unchanged.
    */
   async rewrap(
     record: DataRowRecord,

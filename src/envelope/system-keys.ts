@@ -129,7 +129,7 @@ export class SystemKeys {
   }
 
   /**
-   * Makes the next key if the newest one expires within `aheadMs`, or already may not seal.
+   * Makes the next key if the newest one expires within `aheadMs`, or already must not seal.
    * @returns the new key. Undefined if it is not due yet, or if another process has just made it.
    */
   async createAhead(aheadMs: number, deadline: Deadline): Promise<KeyMeta | undefined> {

@@ -11,8 +11,8 @@ const TTL_MS = 5000;
 const MAX_ENTRIES = 1000;
 
 /**
- * Remembers key rows that were unreadable in the last five seconds. Otherwise each request for such a row would read it
- * again, and make KMS calls for each of its wraps.
+ * Remembers key rows that were unreadable in the last five seconds. Without this, each request for such a row would
+ * read it again, and make KMS calls for each of its wraps.
  */
 export class UnreadableRows {
   readonly #memory: ShortMemory<KeyfoldError>;

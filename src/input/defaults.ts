@@ -23,7 +23,7 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
  * Returns the defaults, with the given options in place of their defaults. If an option is undefined, its default
  * stays.
  * @param name the name of the parameter with the given options, for error messages
- * @throws TypeError if an option has another type than its default, or has no default
+ * @throws TypeError if an option's type differs from the type of its default, or if an option has no default
  */
 export function withDefaults<T extends object>(
   defaults: T,

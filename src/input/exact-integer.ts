@@ -12,12 +12,15 @@ export function exactInteger(source: string): string | undefined {
   if (!Number.isSafeInteger(value)) return undefined;
   const [, , whole = '', fraction = '', exponent = '0'] = parts;
   const significant = withoutZeros(whole + fraction);
-  // Number() rounds, so 1.00000000000000000001 would look like an integer otherwise.
+  // Look at the digits themselves, because Number() rounds 1.00000000000000000001 to an integer.
   const lowestPlace = Number(exponent) + whole.length - significant.length;
   return /[1-9]/.test(significant) && lowestPlace < 0 ? undefined : String(value === 0 ? 0 : value);
 }
 
-/** Removes zeros at the end. A regular expression would take quadratic time for many zeros before another digit. */
+/**
+ * Removes zeros at the end. It uses no regular expression, which would take quadratic time for many zeros before
+ * another digit.
+ */
 function withoutZeros(digits: string): string {
   let end = digits.length;
   while (digits[end - 1] === '0') end -= 1;

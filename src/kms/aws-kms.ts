@@ -177,7 +177,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     if (envelope === undefined) return { unreadable: 'it is not wrapped by KMS' };
     const regions = this.#regions.filter(({ region }) => envelope.kmsKeks.some((kek) => kek.region === region));
     if (envelope.kmsKeks.length === 0) return { unreadable: 'it has no wrap of any region' };
-    // Another process, with other regions, may be able to open the row. So the options are at fault and not the row.
+    // A process with other regions may be able to open the row, so the options are at fault and not the row.
     if (regions.length === 0) {
       const faults = this.#regions.map(({ region }) => new RegionFault(region, 'Decrypt', 'misconfigured', 'NoWrap'));
       throw everyRegionFailed(faults);

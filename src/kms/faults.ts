@@ -69,8 +69,8 @@ function classOf(action: KmsAction, error: unknown): FaultClass {
 }
 
 /**
- * Whether an error is a response of an AWS service. Its class does not tell, because a caller's client may throw the
- * class of another version of the SDK.
+ * Whether an error is a response of an AWS service. The function does not test the error's class, because a caller's
+ * client may throw the class of another version of the SDK.
  */
 function isAnswer(error: unknown): error is KMSServiceException {
   return error instanceof Error && '$fault' in error;

@@ -90,8 +90,8 @@ export class RegionHealth {
     // If bytes cannot be decrypted, the key row is at fault. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
-    // The test of the region has ended, so only the random cool-down counts now. Otherwise all processes of a fleet
-    // would return to the region at the same time.
+    // The test of the region has ended, so only the random cool-down counts now. Its random length keeps the processes
+    // of a fleet from returning to the region at the same time.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
       // The region has responded, so a cool-down would not help.

@@ -58,9 +58,8 @@ export class RegionalKms implements KmsRegion {
         maxAttempts: 1,
         requestHandler: {
           connectionTimeout: timeouts.connectionTimeoutMs,
-          // Each call opens a new connection. After a Lambda freeze, a kept connection could be dead. The call would
-          // fail, and the failure would count against the region. A process makes so few calls that new connections
-          // cost little.
+          // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failure of
+          // its call would count against the region. A process makes so few calls that new connections cost little.
           httpAgent: { keepAlive: false },
           httpsAgent: { keepAlive: false },
         },

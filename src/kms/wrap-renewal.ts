@@ -86,7 +86,8 @@ async function renewIn(
   const report = { region: region.region, opens: opened !== undefined, renewed: false };
   const withFault = (why: RegionFault | undefined): RegionWrap =>
     why === undefined ? report : { ...report, fault: why.message };
-  // If the region is unavailable or no region opened the data key, a new wrap cannot be verified. Keep the old wraps.
+  // If the region is unavailable or no region opened the data key, a new wrap cannot be verified, so keep the old
+  // wraps.
   if (
     dataKey === undefined ||
     (fault !== undefined && fault.faultClass !== 'corrupt' && fault.faultClass !== 'misconfigured')

@@ -1,7 +1,10 @@
 import type { Metastore } from '../envelope/ports.ts';
 import type { SystemKeyStore } from './system-key-maintenance.ts';
 
-/** Wraps a metastore so that writes succeed without changing anything. It shows what a maintenance run would do. */
+/**
+ * Wraps a metastore so that writes succeed without changing anything. With it, a maintenance run shows what it would
+ * do.
+ */
 export function dryRunStore(metastore: Metastore & SystemKeyStore): Metastore & SystemKeyStore {
   return {
     load: (id, created, deadline) => metastore.load(id, created, deadline),

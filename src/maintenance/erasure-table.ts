@@ -62,7 +62,7 @@ export interface ErasureTables {
   regions(): Promise<readonly string[]>;
   at(region: string): ErasureTable;
   readonly register: ErasureRegister;
-  /** The table's clock minus this machine's, in milliseconds. Undefined if the table does not tell its time. */
+  /** The table's clock minus this machine's, in milliseconds. Undefined if the table does not report its time. */
   clockOffsetMs(): Promise<number | undefined>;
   /**
    * Lists the copies that a replica holds of the rows that existed at a given time.

@@ -19,8 +19,8 @@ export interface KmsInspector {
   /** The configured KMS key: a key ARN or an alias ARN. */
   readonly keyArn: string;
   /**
-   * Tries each action that Keyfold calls. `GenerateDataKey` and `Decrypt` are dry runs. `Encrypt` encrypts 32 zeros for
-   * `Decrypt`, so `Decrypt` is absent if `Encrypt` fails.
+   * Tries each action that Keyfold calls. `GenerateDataKey` and `Decrypt` are dry runs. `Decrypt` needs a ciphertext,
+   * which `Encrypt` makes from 32 zeros. So `Decrypt` is absent if `Encrypt` fails.
    */
   tryActions(): Promise<Readonly<Partial<Record<'GenerateDataKey' | 'Encrypt' | 'Decrypt', Outcome<void>>>>>;
   /** Tries to decrypt a wrap, as a dry run. For `keyId`, see `KmsRegion.decrypt`. */
@@ -80,6 +80,10 @@ export interface DatabaseInspection {
   readonly isUnsafe: boolean;
   /** Whether the table has rows of any id. */
   readonly holdsRows: boolean;
+  /** Whether the user may insert rows. MySQL and MariaDB do not tell. */
+  readonly canInsert: boolean;
+  /** Whether row-level security applies to the user. */
+  readonly mayHideRows: boolean;
 }
 
 /** A quota in AWS Service Quotas. */

@@ -49,8 +49,8 @@ export class KeyRotation {
 
   /**
    * Makes the next key of an ID: a System Key or an Intermediate Key of the service. Do not make two keys at the same
-   * time. If the latest key is dated up to ten minutes ahead, the next key gets a later date. Otherwise all processes
-   * would continue to seal under the former key.
+   * time. All processes seal under the key with the latest date. So if the latest key is dated up to ten minutes ahead,
+   * the next key gets a later date.
    * @returns undefined if another process has just made one
    * @throws KeyfoldError the errors of KMS and of the metastore, and `DeadlineExceeded` after 30 seconds
    */
@@ -67,7 +67,7 @@ export class KeyRotation {
   async #aheadOf(id: KeyId, deadline: Deadline): Promise<number> {
     const nowMs = this.#now();
     const limit = Math.floor((nowMs + MAX_AHEAD_MS) / 1000) as EpochSeconds;
-    // Without `loadRecent`, a latest row that is dated further ahead would hide the earlier rows.
+    // Do not use `loadLatest`. If a row is dated further ahead, it would return only that row.
     const [latest] = (await this.#metastore.loadRecent?.(id, limit, deadline)) ?? [];
     const latestMs = (latest?.created ?? 0) * 1000;
     return latestMs > nowMs ? latestMs + 1000 - nowMs : 0;

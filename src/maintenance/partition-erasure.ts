@@ -73,17 +73,18 @@ type SystemKeys = ReadonlyMap<string, EnvelopeKey | string>;
 
 /** How long KMS may take to unwrap one System Key. */
 const UNWRAP_TIMEOUT_MS = 30_000;
-/** If erasures begin in the same second, their dates are consecutive seconds. */
+/** If other erasures began in the same second, an erasure tries this many consecutive seconds as its date. */
 const MAX_SAME_SECOND = 60;
 /**
- * The sealed key of a tombstone. It is as long as a sealed key, but it opens under no key. Otherwise Asherah could seal
- * records under it after it has lost the race to make a key.
+ * The sealed key of a tombstone. It is as long as a sealed key, but opens under no key. If it opened, Asherah could
+ * seal records under it after losing a race to make a key.
  */
 const NO_KEY = Buffer.alloc(60);
 
 /**
  * Erases one partition of a service: marks its key rows, and deletes them after a waiting time. Every method may be
- * interrupted at any time, and can then be called again.
+ * interrupted at any time, and can then be called again. If a method's signal aborts, it throws the signal's reason
+ * before it writes the next row.
  */
 export class PartitionErasure {
   readonly partition: PartitionId;
@@ -119,7 +120,8 @@ export class PartitionErasure {
     for (const id of possible) {
       const suffix = regionOfKeyId(id, names);
       const region = suffix !== undefined && regions.includes(suffix) ? suffix : own;
-      // A scan in this region may miss rows that another region has just written.
+      // Read each ID in its own region, because a scan in this region may miss rows that another region has just
+      // written.
       const rows = await tables.at(region).rows({ id });
       if (used.has(id) || rows.length > 0) ofIds.push({ id, region, rows });
     }
@@ -130,11 +132,12 @@ export class PartitionErasure {
    * Begins the erasure, or continues one that is under way: writes a tombstone for each ID, then marks every row.
    * @param waitSeconds the time until rows may be deleted. An erasure under way keeps its own date.
    */
-  async begin(state: ErasureState, waitSeconds: number): Promise<Erasure> {
+  async begin(state: ErasureState, waitSeconds: number, signal?: AbortSignal): Promise<Erasure> {
     const erasure = await this.#register(state.erasure, waitSeconds);
     await this.#bury(state, erasure);
     const { rows, systemKeys } = await this.read();
     for (const { row, region, marked } of rows) {
+      signal?.throwIfAborted();
       if (marked || 'unreadable' in row) continue;
       const parent = row.parent && systemKeys.get(keyName(row.parent));
       const mark = parent instanceof EnvelopeKey && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
@@ -144,9 +147,10 @@ export class PartitionErasure {
   }
 
   /** Lifts the marks, then deletes the tombstones. The keys stay revoked. */
-  async cancel(state: ErasureState): Promise<void> {
+  async cancel(state: ErasureState, signal?: AbortSignal): Promise<void> {
     const { tables } = this.#options;
     for (const { row, region } of state.rows) {
+      signal?.throwIfAborted();
       if (!('unreadable' in row) && row.erased !== undefined) await tables.at(region).mark(row, undefined);
     }
     const entry = await this.registered(state.erasure);
@@ -164,10 +168,11 @@ export class PartitionErasure {
    * @param unmarked whether to delete rows without a mark, too
    * @returns the state after the deletion
    */
-  async finish(state: ErasureState, erasure: Erasure, unmarked: boolean): Promise<ErasureState> {
+  async finish(state: ErasureState, erasure: Erasure, unmarked: boolean, signal?: AbortSignal): Promise<ErasureState> {
     const { tables, now } = this.#options;
     await this.#bury(state, erasure);
     for (const { row, region, marked } of state.rows) {
+      signal?.throwIfAborted();
       if (marked || unmarked) await tables.at(region).remove(row);
     }
     const after = await this.read();
@@ -212,7 +217,7 @@ export class PartitionErasure {
     if (known !== undefined) {
       const entry = entries.find(({ erase }) => erase === known.erase);
       if (entry === undefined) await register.add({ partition, ...known });
-      // A restore has brought the rows back.
+      // The entry says that the rows were deleted, so a restore has brought them back.
       else if (entry.deletedAt !== undefined) await register.update({ partition, ...known });
       return known;
     }

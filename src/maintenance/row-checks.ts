@@ -44,8 +44,8 @@ const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
  * Opens every key of a service and decides which rows may get a proof. If a row has a proof, only that proof counts. If
- * it has none, the function refuses the row if an attacker who can write to the table could have made it. The key of
- * such a row also appears in another row, is older than its System Key, or was made after its System Key had expired.
+ * it has none, the function refuses the row if an attacker who can write to the table could have made it. The signs
+ * are: the key also appears in another row, is older than its System Key, or was made after that key had expired.
  * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
@@ -141,8 +141,8 @@ function openIntermediateKey(
 }
 
 /**
- * Checks whether a process can have made an Intermediate Key with this date under a System Key with that date.
- * Undefined if so, otherwise the reason.
+ * Says why no process can have made an Intermediate Key with this date under a System Key with that date. Undefined if
+ * a process can have done so.
  */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';

@@ -6,7 +6,7 @@ export interface TransferredRow {
   /** The creation time as the source holds it, if it is not a whole number of seconds. */
   readonly rawCreated?: string | undefined;
   /**
-   * - `same`: the target has the row. Since then, the row may have been revoked or may have got a proof in the target.
+   * - `same`: the target has the row. There, the row may have been revoked or may have got a proof after it was copied.
    * - `missing`: the target does not have the row.
    * - `added`: this run has added the row.
    * - `differs`: the target has another row with the same ID and date.
@@ -27,8 +27,11 @@ export interface RowTransfer {
   from(): Promise<string>;
   /** Compares each row with the target. */
   compare(): AsyncIterable<TransferredRow>;
-  /** Adds each row that the target does not have. */
-  add(): AsyncIterable<TransferredRow>;
+  /**
+   * Adds each row that the target does not have.
+   * @param signal if it is aborted, the reason is thrown after the rows that were added
+   */
+  add(signal: AbortSignal): AsyncIterable<TransferredRow>;
   /** Closes the connections to the source. */
   close(): Promise<void>;
 }

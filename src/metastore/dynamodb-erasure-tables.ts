@@ -25,8 +25,7 @@ import { DynamoDbErasureRegister } from './dynamodb-erasure-register.ts';
 import { Replica } from './dynamodb-replica.ts';
 import { keyAttribute, keyOfItem } from './dynamodb-item.ts';
 import { encodeMarkedItem, erasedAttribute } from './dynamodb-marks.ts';
-import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
-import { tableIn } from './table-name.ts';
+import { replicaIn, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 
 /** The replicas of a DynamoDB key table, and the erasures of one service. */
 export class DynamoDbErasureTables implements ErasureTables {
@@ -64,8 +63,7 @@ export class DynamoDbErasureTables implements ErasureTables {
   }
 
   #replicaIn(region: string): Replica {
-    const { tableName } = this.#options;
-    return new Replica({ ...this.#options, region, ...(tableName && { tableName: tableIn(region, tableName) }) });
+    return new Replica(replicaIn(region, this.#options));
   }
 }
 

@@ -180,8 +180,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   /**
-   * Yields the pages of an ID's rows. The SDK's paginator would refuse a caller's client from another version of the
-   * SDK.
+   * Yields the pages of an ID's rows. It does not use the SDK's paginator, which would refuse a caller's client from
+   * another version of the SDK.
    */
   async *#pagesOf(id: KeyId, abortSignal: AbortSignal): AsyncGenerator<QueryCommandOutput> {
     let next: QueryCommandInput['ExclusiveStartKey'];

@@ -1,5 +1,6 @@
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
+import { tableIn } from './table-name.ts';
 
 /** The key table, and the client that reaches it. */
 export interface DynamoDbMetastoreOptions {
@@ -37,3 +38,11 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
   credentials: optional(CREDENTIALS),
   client: optional(sdkClient('DynamoDB', 'a DynamoDBClient')),
 };
+
+/**
+ * The key table's replica in another region. If the table is named by its ARN, the replica has an ARN of that region.
+ */
+export function replicaIn(region: string, options: DynamoDbMetastoreOptions): DynamoDbMetastoreOptions {
+  const { tableName } = options;
+  return { ...options, region, ...(tableName !== undefined && { tableName: tableIn(region, tableName) }) };
+}

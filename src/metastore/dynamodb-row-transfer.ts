@@ -29,8 +29,9 @@ export class DynamoDbRowTransfer implements RowTransfer {
     return this.#each((item) => this.#compare(item));
   }
 
-  add(): AsyncIterable<TransferredRow> {
+  add(signal: AbortSignal): AsyncIterable<TransferredRow> {
     return this.#each(async (item) => {
+      signal.throwIfAborted();
       const found = await this.#compare(item);
       return found.outcome === 'missing' ? this.#add(item) : found;
     });
@@ -53,10 +54,10 @@ export class DynamoDbRowTransfer implements RowTransfer {
     for await (const row of this.#source.rows()) {
       batch.push(row);
       if (batch.length < BATCH) continue;
-      yield* await Promise.all(batch.map(one));
+      yield* endedOf(await Promise.allSettled(batch.map(one)));
       batch = [];
     }
-    yield* await Promise.all(batch.map(one));
+    yield* endedOf(await Promise.allSettled(batch.map(one)));
   }
 
   async #compare(item: KeyItem): Promise<Result> {
@@ -70,8 +71,8 @@ export class DynamoDbRowTransfer implements RowTransfer {
   }
 
   /**
-   * Whether the target has a tombstone for the row's ID. False if the row itself has the mark of an erasure. Such a row
-   * is not refused, because it opens nothing.
+   * Whether the target has a tombstone for the row's ID. False if the row itself has the mark of an erasure, because
+   * such a row opens nothing and need not be refused.
    */
   async #isErased(item: KeyItem): Promise<boolean> {
     if (item['Erased'] !== undefined) return false;
@@ -88,6 +89,12 @@ export class DynamoDbRowTransfer implements RowTransfer {
     });
     return isAdded ? { outcome: 'added' } : this.#compare(item);
   }
+}
+
+/** Yields the results of the rows that succeeded, even if another row failed. Then throws the first failure. */
+function* endedOf(results: readonly PromiseSettledResult<TransferredRow>[]): Iterable<TransferredRow> {
+  for (const result of results) if (result.status === 'fulfilled') yield result.value;
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 type Result = Pick<TransferredRow, 'outcome' | 'why'>;

@@ -10,11 +10,25 @@ export function regionOfTable(table: string): string | undefined {
   return table.split(':')[3];
 }
 
+/** The name of a table that is given by its name or its ARN. */
+export function nameOfTable(table: string): string {
+  return table.slice(table.lastIndexOf('/') + 1);
+}
+
+/**
+ * Whether two tables of one region may be the same table. An ARN contains the account. A name does not, so it may
+ * belong to any ARN that ends with it.
+ */
+export function mayBeSameTable(one: string, other: string): boolean {
+  const areArns = regionOfTable(one) !== undefined && regionOfTable(other) !== undefined;
+  return areArns ? one === other : nameOfTable(one) === nameOfTable(other);
+}
+
 /** The replica of a Global Table in a region. A replica has the same name in every region, but an ARN of its own. */
 export function tableIn(region: string, table: string): string {
   const parts = table.split(':');
   return parts.length === 1 ? table : parts.with(3, region).join(':');
 }
 
-/** The error text for a string that is neither. */
+/** The error text for a string that is neither the name nor the ARN of a table. */
 export const NO_TABLE_NAME = 'is neither the name nor the ARN of a DynamoDB table';

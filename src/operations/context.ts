@@ -4,7 +4,10 @@ import { KeyfoldError } from '../errors.ts';
 import { isJsonObject } from '../input/json-object.ts';
 import { MAX_ENTRIES, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
 
-/** The JSON Schema of an object with 1 to 16 strings. Valibot itself would drop a member with the name `__proto__`. */
+/**
+ * The JSON Schema of an object with 1 to 16 strings. It is not a Valibot schema, because Valibot would drop a member
+ * with the name `__proto__`.
+ */
 const STRINGS = {
   type: 'object',
   minProperties: 1,

@@ -108,7 +108,8 @@ async function isSealed(
   const session = sessionOf?.(value, sealed.kind) ?? context.session;
   const isBound = sealed.record.proof !== undefined;
   try {
-    // The caller will store this value as bound. Its author may have copied an unbound record from another place.
+    // The caller will store this value as bound. So refuse an unbound record, which the author of the value may have
+    // copied from another place.
     if (sessionOf !== undefined && !isBound) throw recordUnreadable('it is not bound to any context');
     await openField(sealed, { ...context, session });
     return true;

@@ -2,8 +2,8 @@ import { KeyfoldError } from '../errors.ts';
 import type { JsonValue } from './json-text.ts';
 
 /**
- * How a field is bound to its path. `exact` keeps the indexes of arrays, and `none` means no path. If it is undefined,
- * each index becomes `*`, so that the path stays the same if an array is reordered.
+ * How a field is bound to its path. `exact` keeps the indexes of arrays, and `none` means no path. If the value is
+ * undefined, each index becomes `*`, so that the path stays the same if an array is reordered.
  */
 export type BindPath = 'exact' | 'none' | undefined;
 

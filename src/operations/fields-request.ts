@@ -50,7 +50,7 @@ export interface FieldBinding {
 /** Selects values of a document by JSONPath. docs/how-to/seal-fields.md describes the supported paths. */
 export interface FieldSelection extends FieldBinding {
   readonly fields: readonly string[];
-  /** Allows paths that select no value. Otherwise such a path is an error. */
+  /** Allows paths that select no value. By default, such a path is an error. */
   readonly allowMissing?: boolean;
 }
 
@@ -120,8 +120,8 @@ export function requestMembers(
 }
 
 /**
- * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`.
- * Otherwise the service would seal the replacement, and the value would be lost. It still omits undefined members.
+ * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`. The
+ * service would seal the replacement, so the value would be lost. It still omits undefined members.
  */
 export function lossless(this: unknown, name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
@@ -135,7 +135,9 @@ export function lossless(this: unknown, name: string, value: unknown): unknown {
   );
 }
 
-/** JSON.stringify writes -0 as 0, unless this keeps its sign. Node 20 lacks `JSON.rawJSON`, and loses the sign. */
+/**
+ * JSON.stringify writes this value as -0, but the number -0 as 0. Node 20 lacks `JSON.rawJSON`, so it loses the sign.
+ */
 const MINUS_ZERO = (JSON as { readonly rawJSON?: (text: string) => unknown }).rawJSON?.('-0') ?? 0;
 
 function isKeptPrimitive(value: unknown, holder: unknown): boolean {

@@ -91,8 +91,8 @@ export function limitAnswer(answer: string, { answerFits }: Pick<OperationContex
 }
 
 /**
- * Waits until every promise has settled, and returns their values. `Promise.all` would reject early. After the
- * response, Lambda would freeze the remaining work, and resume it in a later invocation.
+ * Waits until every promise has settled, and returns their values. `Promise.all` would reject early, and Lambda would
+ * then freeze the remaining work and resume it in a later invocation.
  * @throws the reason of the first rejected promise, in the order of `work`
  */
 export async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {

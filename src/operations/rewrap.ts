@@ -28,7 +28,7 @@ export const rewrapOutput = v.strictObject({
  */
 export const rewrap: ItemOperation<GivenRecord> = {
   parse: (value) => {
-    // This request has no member for a context, so the schema refuses a request with a context.
+    // A rewrap takes no context. If the request has one, leave it to the schema, which refuses it.
     if (value instanceof RecordBody && value.context === undefined) return { record: value.record, form: 'object' };
     const { record: given, format } = parseInput(rewrapInput, value);
     const { record, form } = readRecord(given);

@@ -26,7 +26,7 @@ export function readSealedField(text: string): CompactRecord {
 
 /**
  * Decrypts a field.
- * @returns JSON text. If the record holds bytes, it is a JSON string with the bytes in base64.
+ * @returns JSON text. If the record holds bytes, the text is a JSON string with the bytes in base64.
  * @throws KeyfoldError `RecordUnreadable`
  */
 export async function openField(

@@ -55,7 +55,8 @@ export async function encryptFields<Given extends GivenDocument>(
  * @returns a JavaScript value if `document` was given, JSON text if `documentText` was given
  * @throws TypeError, before any key is touched, that names an argument of the wrong type
  * @throws TypeError if the session has a context. Pass it as `request.context`, which binds each field to its path.
- * @throws KeyfoldError `RecordUnreadable` if a record belongs to another partition, was changed, or its key is absent
+ * @throws KeyfoldError `RecordUnreadable` if a record belongs to another partition, was changed, or names a key that is
+ * absent
  * @throws KeyfoldError `InvalidRequest` as in {@link encryptFields}, for a selected value that is not a compact record,
  * and for a decrypted number that JavaScript cannot represent exactly. Pass `documentText` in that case.
  * @example

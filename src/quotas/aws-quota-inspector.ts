@@ -10,10 +10,10 @@ import { outcomeOf, type Outcome } from '../connections/inspected-calls.ts';
 import { errorNameOf } from '../errors.ts';
 import type { Quota, QuotaInspector, QuotaName, UsageMetric } from '../maintenance/inspection.ts';
 
-/** These calls are optional, and a network without a route to them is common. So `doctor` waits only briefly. */
+/** These calls are optional, and many networks have no route to these two services. So `doctor` waits only briefly. */
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const PERIOD_SECONDS = 60;
-/** The last 24 hours. CloudWatch returns at most 1440 periods. */
+/** One period for each minute of the last 24 hours. CloudWatch returns at most 1440 periods. */
 const PERIODS = 1440;
 
 /** Reads the quotas of an AWS account in one region, and their use. */

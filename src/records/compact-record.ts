@@ -18,7 +18,7 @@ export interface CompactRecord {
 }
 
 const PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf1.', json: 'kf1j.' };
-/** The prefixes of records with a proof. Versions of Keyfold that do not know proofs refuse them. */
+/** The prefixes of records with a proof. Versions of Keyfold that do not know proofs refuse these prefixes. */
 const BOUND_PREFIX: Readonly<Record<CompactKind, string>> = { bytes: 'kf2.', json: 'kf2j.' };
 const KIND = oneOf('bytes', 'json');
 const TIME_BYTES = 6;

@@ -88,8 +88,8 @@ export function readRecordBody(text: string): RecordBody | undefined {
 }
 
 /**
- * Copies a part of a long text that contains no escape. V8 makes such a part as a slice of the text. The process keeps
- * the IDs of keys in memory. A slice would keep the whole body in memory, too.
+ * Copies a part of a long text that contains no escape. V8 makes such a part as a slice, which keeps the whole text in
+ * memory. The process keeps the IDs of keys, so without a copy it would also keep whole bodies.
  */
 function ownCopyOf(part: string): string {
   return JSON.parse(`"${part}"`) as string;
@@ -124,8 +124,9 @@ const [QUOTE, COLON] = [0x22, 0x3a];
 
 /**
  * Whether an object in a JSON text has two members of the same name. `JSON.parse` drops repeated members, so such a
- * text has more names than its value. The plain code locates every value of the text, which takes three times as long.
- * Returns undefined for a text with a backslash, because `JSON.parse` of Node 24.21 can confuse its names.
+ * text contains more names than the parsed value has. The plain code locates every value of the text, which takes three
+ * times as long. Returns undefined for a text with a backslash, because `JSON.parse` of Node 24.21 can confuse its
+ * names.
  * @param value the result of `JSON.parse` for the text
  */
 export function hasRepeatedNames(text: string, value: unknown): boolean | undefined {

@@ -13,8 +13,8 @@ export type KeyId = string & { readonly [brand]: 'KeyId' };
 export type EpochSeconds = number & { readonly [brand]: 'EpochSeconds' };
 
 /**
- * Checks the ID of a key, for authors of a metastore. It must be non-empty, well-formed Unicode of at most 2,048 bytes
- * of UTF-8.
+ * Checks the ID of a key, for authors of a metastore. The ID must be non-empty, well-formed Unicode of at most 2,048
+ * bytes of UTF-8.
  * @throws TypeError if the ID is not a string
  * @throws KeyfoldError `InvalidRequest` if the string breaks one of these rules
  * @example
@@ -153,8 +153,7 @@ export function regionOfKeyId(id: string, names?: ServiceNames): string | undefi
   if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;
   const parts = id.split('_').slice(1);
   const last = parts.at(-1) ?? '';
-  // Before the region, the ID of a System Key has a service and a product. The ID of an Intermediate Key also has a
-  // partition.
+  // Before the region come `SK`, a service and a product, or `IK`, a partition, a service and a product.
   return parts.length >= (keyKindOf(id) === 'system' ? 4 : 5) && isRegionName(last) ? last : undefined;
 }
 

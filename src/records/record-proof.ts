@@ -34,8 +34,8 @@ export interface RecordPlace {
 }
 
 /**
- * The form, the path and the context of a record, encoded for {@link recordProof}. The end has room for the last bytes
- * of a sealed payload. Each proof overwrites them.
+ * The form, the path and the context of a record, encoded for {@link recordProof}. The buffer ends with room for the
+ * last bytes of a sealed payload, which each proof overwrites.
  */
 export type Binding = Buffer;
 

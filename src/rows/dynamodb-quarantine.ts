@@ -22,7 +22,7 @@ export class DynamoDbQuarantine {
 
   /** @throws SourceFault if the table fails */
   async add(run: string, { row, code }: QuarantinedRow): Promise<void> {
-    // A row's key can be longer than DynamoDB allows for a sort key.
+    // The sort key is a hash, because a row's key can be longer than DynamoDB allows for a sort key.
     const Row = { S: createHash('sha256').update(row).digest('hex') };
     const Item = { Run: { S: run }, Row, Key: { S: row }, Code: { S: code } };
     try {

@@ -14,6 +14,7 @@ import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { Pace } from '../maintenance/reencryption/pace.ts';
 import { retried } from '../maintenance/reencryption/retries.ts';
 import {
+  keyTableRefused,
   naming,
   namingFields,
   SourceFault,
@@ -157,7 +158,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     return this.#position === undefined ? { table } : { table, after: keyToJson(this.#position) };
   }
 
-  /** The attributes that are read in addition to the key. They must not change before a write. */
+  /** The attributes that are read in addition to the key. An item is written only if none of them has changed. */
   #fields(): string[] {
     const all = new Set([...this.#options.fields, ...namingFields(this.#options)]);
     return [...all].filter((field) => !this.#keys.includes(field));
@@ -169,6 +170,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     const { Table } = await this.#call(() => this.#client.send(command));
     this.#arn = Table?.TableArn ?? '';
     this.#keys = (Table?.KeySchema ?? []).map(({ AttributeName = '' }) => AttributeName);
+    if (this.#keys.join() === 'Id,Created' && fields.includes('KeyRecord')) throw keyTableRefused(table.tableName);
     const key = fields.find((field) => this.#keys.includes(field));
     if (key === undefined) return;
     throw new KeyfoldError(

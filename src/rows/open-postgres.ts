@@ -5,7 +5,7 @@ import type { RowSource } from '../maintenance/reencryption/rows.ts';
 
 const CONNECTIONS = 8;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A query can wait for the locks of other writers. */
+/** Long enough for a query to wait for the locks of other writers. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 
 /**
@@ -32,8 +32,8 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
 }
 
 /**
- * Says which database a URL leads to. The driver takes the parts that the URL leaves out from the environment, such as
- * `PGHOST`. The result holds no password.
+ * Says which database a URL leads to. If the URL leaves out a part, the driver uses the environment, such as `PGHOST`.
+ * The result holds no password.
  * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed, or refuses the URL
  */
 export async function postgresPlaceOf(url: string): Promise<object> {
@@ -44,7 +44,7 @@ export async function postgresPlaceOf(url: string): Promise<object> {
     const { host, port, database } = new Client({ connectionString: url });
     return { host, port, database };
   } catch (error) {
-    // The driver's error contains the URL, and so the password.
+    // The driver's error contains the URL with the password, so report only the error's name.
     throw invalidConfiguration([`the driver refuses DATABASE_URL (${errorNameOf(error)})`]);
   }
 }

@@ -1,6 +1,7 @@
 import { KeyfoldError } from '../errors.ts';
 import { retried } from '../maintenance/reencryption/retries.ts';
 import {
+  keyTableRefused,
   naming,
   namingFields,
   SourceFault,
@@ -43,6 +44,11 @@ interface TableRow extends Row {
 type Types = ReadonlyMap<string, string>;
 
 const PAGE_ROWS = 1000;
+
+/** The types whose text depends on settings of the session. */
+const STYLED = /^(?:timestamp|time|date|double|real)\b/;
+/** Whether PostgreSQL reads every date and number that it has written in this session as the same value. */
+const IS_EXACT = "current_setting('DateStyle') LIKE 'ISO%' AND current_setting('extra_float_digits')::int > 0";
 
 /** The rows of a PostgreSQL table, in the order of its primary key. */
 export class PostgresRows implements RowSource<TableRow> {
@@ -113,19 +119,34 @@ export class PostgresRows implements RowSource<TableRow> {
       throw invalid(`There is no table ${table}. Without double quotes, its name is folded to lower case.`);
     this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
     const key = await this.#send(
-      'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) ' +
+      'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid ' +
+        // The index can include columns that are not part of the key. They come last.
+        'AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) ' +
         'AND i.indrelid = $1::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)',
       [this.#table],
     );
     this.#key = key.rows.map(([name]) => name ?? '');
     if (this.#key.length === 0) throw invalid(`The table ${table} has no primary key.`);
+    if (this.#key.join() === 'id,created' && fields.includes('key_record')) throw keyTableRefused(table);
     const absent = [...fields, ...namingFields(this.#options)].find((name) => !this.#types.has(name));
     if (absent !== undefined) throw invalid(`The table ${table} has no column ${absent}.`);
     const inKey = fields.find((name) => this.#key.includes(name));
     if (inKey !== undefined) throw invalid(`The column ${inKey} is part of the primary key, so it cannot be changed.`);
+    await this.#mustReadKeysExactly();
   }
 
-  /** The columns that are read in addition to the key. They must not change before a write. */
+  /**
+   * Checks that a key stays the same when PostgreSQL writes it as text and reads it again. If it changed, its row would
+   * look like a row that is gone.
+   */
+  async #mustReadKeysExactly(): Promise<void> {
+    if (!this.#key.some((name) => STYLED.test(this.#types.get(name) ?? ''))) return;
+    const { rows } = await this.#send(`SELECT (${IS_EXACT})::text`, []);
+    if (rows[0]?.[0] === 'true') return;
+    throw invalid('The primary key has a date or a fraction: SET DateStyle = ISO, and extra_float_digits = 1.');
+  }
+
+  /** The columns that are read in addition to the key. A row is written only if none of them has changed. */
   #columns(): string[] {
     return [...new Set([...this.#options.fields, ...namingFields(this.#options)])];
   }
@@ -136,7 +157,7 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
-    // Without the table's name, a name in ORDER BY would refer to the text that the query returns. Then 10 would come
+    // Without the table's name, a name in ORDER BY would refer to the text that the query returns, and 10 would come
     // before 9.
     const key = this.#key.map((name) => `source.${quoted(name)}`).join(', ');
     const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');

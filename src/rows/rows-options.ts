@@ -2,7 +2,7 @@ import type { DynamoDbRowsOptions } from './dynamodb-rows.ts';
 import type { JsonLinesOptions } from './json-lines.ts';
 import type { PostgresRowsOptions } from './postgres-rows.ts';
 
-/** The options of a source. They depend on its kind. */
+/** The options of a source, which depend on the kind of the source. */
 export type RowsOptions =
   | ({ readonly kind: 'dynamodb' } & DynamoDbRowsOptions)
   | ({ readonly kind: 'file' } & JsonLinesOptions)

@@ -61,7 +61,7 @@ export function isQueueUrl(url: string): boolean {
   return isBare && /^\/\d{12}\/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$/.test(pathname);
 }
 
-/** Whether a queue's name, URL or ARN belongs to a FIFO queue. It then ends with `.fifo`. */
+/** Whether a queue is a FIFO queue, whose name, URL and ARN end with `.fifo`. */
 export function isFifoQueue(urlOrArn: string): boolean {
   return urlOrArn.endsWith('.fifo');
 }

@@ -16,7 +16,7 @@ const MAX_ATTEMPTS = 3;
 const CONNECTION_TIMEOUT_MS = 1000;
 const REQUEST_TIMEOUT_MS = 5000;
 /**
- * How long a response may take after a freeze. SQS usually responds within tens of milliseconds, and a process on a
+ * How long a response may take after a freeze. SQS usually responds within tens of milliseconds, but a process on a
  * busy machine may need longer.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
@@ -26,7 +26,7 @@ const MAX_CONCURRENT_CALLS = 10;
 /** Options of {@link SqsQueues}. */
 export interface SqsQueuesOptions {
   /**
-   * Whether each call goes to the host of the queue's URL, such as a VPC endpoint. Otherwise the SDK chooses the
+   * Whether each call goes to the host of the queue's URL, such as a VPC endpoint. If false, the SDK chooses the
    * endpoint, which is a FIPS or dual-stack endpoint if the environment asks for one. The queue URLs that SQS returns
    * contain neither kind of endpoint.
    */
@@ -44,8 +44,8 @@ export class SqsQueues implements Queues {
       useQueueUrlAsEndpoint,
       maxAttempts: MAX_ATTEMPTS,
       retryStrategy: retriesOf(MAX_ATTEMPTS),
-      // Do not compare checksums. A repeated result has a new ciphertext, and a FIFO queue returns the checksum of the
-      // first message.
+      // Do not compare checksums. A result that is sent again has a new ciphertext, but a FIFO queue returns the
+      // checksum of the first message.
       md5: false,
       requestHandler: {
         connectionTimeout: CONNECTION_TIMEOUT_MS,

@@ -51,7 +51,7 @@ export function caseWith<F>(given: F | undefined, name: string, run: (given: F) 
 }
 
 /**
- * Checks that work rejects with a KeyfoldError of one of these codes, and returns the error.
+ * Checks that a promise rejects with a KeyfoldError that has one of the given codes, and returns the error.
  * @throws Error that says what happened instead
  */
 export async function mustFailWith(
@@ -67,7 +67,7 @@ export async function mustFailWith(
   throw new Error(`${what} must reject with a KeyfoldError of the code ${codes.join(' or ')}.`, { cause });
 }
 
-/** The calls that a case makes. It may need another plug-in to prepare them. */
+/** The calls that a case makes. To prepare them, the case may use another plug-in. */
 type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
 
 /** The case that checks that an aborted deadline ends each of these calls. */

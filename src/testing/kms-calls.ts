@@ -15,7 +15,7 @@ export const FOREIGN: readonly Uint8Array[] = [
   Uint8Array.from(Buffer.from('{"wrapped":"by another service"}')),
 ];
 
-/** The number of changed wraps that a case tries. A call may cost money. */
+/** The maximum number of changed wraps that a case tries, because each call may cost money. */
 const MAX_CHANGES = 128;
 
 /** The maximum number of bytes that Node shows of a Buffer: see `buffer.INSPECT_MAX_BYTES`. */
@@ -55,7 +55,7 @@ function basisOf(basis: RowProofBasis | undefined): { key: Buffer; sealed: Buffe
   return basis && { key: Buffer.from(basis.key), sealed: Buffer.from(basis.sealed) };
 }
 
-/** The wrap with one bit changed, at each position or at 128 of them. */
+/** Copies of the wrap, each with one bit of a different byte changed. There are at most 128 copies. */
 export function flipped(wrapped: Uint8Array): Buffer[] {
   const count = Math.min(wrapped.length, MAX_CHANGES);
   return Array.from({ length: count }, (_, i) => {
@@ -76,7 +76,7 @@ export function resized(wrapped: Uint8Array): Buffer[] {
 /** Checks that a text for an operator or a caller contains none of these bytes. */
 export function mustNotShow(said: unknown, secrets: readonly Uint8Array[]): void {
   const text = inspect(said, { depth: 10, maxArrayLength: null, maxStringLength: null });
-  // Node puts the numbers of a long list into columns.
+  // Node puts the numbers of a long list into columns, so remove the white space.
   const compact = text.replace(/\s/g, '');
   for (const secret of secrets.map((bytes) => Buffer.from(bytes))) {
     const asBuffer = secret.toString('hex', 0, SHOWN_BUFFER_BYTES);

@@ -15,7 +15,7 @@ export async function mustKeep(
   mustEqual(await load(), stored);
 }
 
-/** Checks that a loaded record has the members of another. Bytes may be any kind of Uint8Array. */
+/** Checks that a loaded record has the same members as the expected record. Bytes may be any kind of Uint8Array. */
 export function mustEqual(loaded: EnvelopeKeyRecord | undefined, expected: EnvelopeKeyRecord | undefined): void {
   assert.deepEqual(plain(loaded), plain(expected));
 }

@@ -66,8 +66,8 @@ describe.concurrent('a process', () => {
       for (const region of regions) world.setFault(region, { kind: 'hang' });
       proxy.faultOf = () => metastore && { kind: metastore };
       try {
-        // Only a timeout ends some of the faults, so these requests get a short one. Other requests succeed, or end by
-        // their deadline.
+        // Some faults last until a timeout, so requests that meet them get a short timeout. Other requests succeed, or
+        // end by their deadline.
         const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
         const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
         const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

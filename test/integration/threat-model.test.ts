@@ -40,11 +40,11 @@ describe('an attacker who can write to the table', () => {
     plant({ ...rowOf(victim), ...parent, proof: undefined });
     const renamed = { ...victim, key: { ...victim.key, parent } };
     expect(await open('accomplice', renamed)).toBe('secret');
-    // The original record does not decrypt in the other partition.
+    // Without the changed key name, the record does not decrypt in the other partition.
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can give an old key a new date, so that it becomes the latest key again', async () => {
+  it('can give an old key a new date, and can so make the old key the latest one again', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -153,7 +153,7 @@ describe("an attacker who controls a field's value and has a sealed value from t
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it(`can have that value decrypted by "all" if encrypt-fields did not seal the attacker's field`, async () => {
+  it(`can have that value decrypted by decrypt-fields with "all" if encrypt-fields did not seal the attacker's field`, async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },

@@ -22,7 +22,7 @@ import { WorkMeter } from '../support/work.ts';
 
 /** The factor by which the work may exceed twice the work for the smaller input. */
 const TOLERANCE = 1.1;
-/** The work that even the smallest input costs. */
+/** The fixed amount of work that any input costs, whatever its size. */
 const FIXED = 100;
 
 let meter: WorkMeter;

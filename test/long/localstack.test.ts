@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { aws } from '../../deploy/aws.ts';
@@ -17,6 +18,7 @@ import { KeyfoldClient } from '../../src/client/index.ts';
 import { LambdaTransport } from '../../src/client/lambda.ts';
 import { ACCOUNT, render } from '../integration/infra/template.ts';
 import { installLocalStack, startLocalStack, type LocalStack } from '../peers/localstack.ts';
+import { startStub } from '../support/stub-server.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const INFRA = join(root, 'infra');
@@ -39,7 +41,7 @@ const DEPLOYMENT = {
   administrators: [ADMINISTRATOR],
   alarmEmail: 'security@example.com',
   queue: { kind: 'standard', fields: ['$.card'] },
-  // LocalStack has REST APIs only, unless it has a licence.
+  // Without a licence, LocalStack has no HTTP APIs.
   api: { type: 'rest' },
   permissionsBoundary: BOUNDARY,
 };
@@ -52,7 +54,7 @@ beforeAll(async () => {
   await run(process.execPath, ['scripts/build.ts'], { cwd: root });
   folder = await mkdtemp(join(tmpdir(), 'keyfold-deployed-'));
   localStack = await startLocalStack();
-  // LocalStack takes twelve digits in place of an access key for the account.
+  // If an access key ID consists of twelve digits, LocalStack uses them as the account.
   const variables = {
     ...localStack.environment,
     AWS_ACCESS_KEY_ID: ACCOUNT,
@@ -88,7 +90,7 @@ async function program(args: readonly string[], changed: object = {}): Promise<s
   return lines;
 }
 
-/** The resources of a stack, as the template and the deployment say that they must be. */
+/** The properties that the resources of a stack must have, according to its template and its parameters. */
 function expected({ template, region, parameters }: Stack): Readonly<Record<string, Properties>> {
   const { resources } = render(template.replace('.yml', ''), region, parameters);
   return Object.fromEntries(Object.entries(resources).map(([name, { Properties }]) => [name, Properties]));
@@ -181,6 +183,12 @@ async function createStack(
   await aws(WEST, 'cloudformation', 'wait', ['stack-create-complete', '--stack-name', name]);
 }
 
+/** Deletes a stack, and waits until it is gone. */
+async function deleteStack(name: string): Promise<void> {
+  await aws(WEST, 'cloudformation', 'delete-stack', ['--stack-name', name]);
+  await aws(WEST, 'cloudformation', 'wait', ['stack-delete-complete', '--stack-name', name]);
+}
+
 /** A client that invokes the functions `seal` and `open` of a region. */
 function clientIn(region: string): KeyfoldClient {
   vi.stubEnv('AWS_REGION', region);
@@ -248,7 +256,7 @@ describe('deploy:keys', () => {
     expect(await protectionOf('keyfold-keys')).toMatchObject(protectedFrom('Key', 'Alias'));
   });
 
-  it('finds nothing to change in the same deployment', async () => {
+  it('finds nothing to change if the deployment is the same as before', async () => {
     expect(await program(['keys'])).toEqual([
       `keyfold-keys in ${WEST}: nothing to change`,
       `keyfold-keys in ${EAST}: nothing to change`,
@@ -316,7 +324,7 @@ describe('deploy', () => {
     );
   });
 
-  it('seals in one region what it opens in the other', async () => {
+  it('opens in one region a record that the other region sealed', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('4111'));
     const opened = await clientIn(EAST).partition('tenant-1').decrypt(record);
     expect(Buffer.from(opened).toString()).toBe('4111');
@@ -394,7 +402,7 @@ describe('deploy', () => {
 });
 
 describe('a change', () => {
-  it('of the memory reaches the function, which still opens its records', async () => {
+  it('of the memory size reaches the function, which still opens earlier records', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('before'));
     const lines = await program(['app', '--yes'], { functions: { open: { memoryMb: 512 } } });
     expect(lines).toContain('  Modify OpenLambdaFunction (AWS::Lambda::Function): MemorySize');
@@ -407,7 +415,7 @@ describe('a change', () => {
   it.for([
     ['table', { tableName: 'Other' }, 'Modify Table (AWS::DynamoDB::GlobalTable), by a new one'],
     ['table', { regions: [WEST] }, `it would take away the table's replica in ${EAST}`],
-  ] as const)('that would replace or remove what holds keys is refused: %s %j', async ([what, changed, reason]) => {
+  ] as const)('that would replace the table or remove a replica is refused: %s %j', async ([what, changed, reason]) => {
     const before = [await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)];
     await expect(program([what, '--yes'], changed)).rejects.toThrow(reason);
     expect([await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)]).toEqual(before);
@@ -467,5 +475,124 @@ describe('the templates that are deployed by hand', () => {
         Properties['VpcEndpointType'] === 'Gateway' ? [] : [ids['EndpointGroup']],
       );
     }
+  });
+
+  it('reencrypt.yml makes a state machine that seals the rows of a table, and deletes it without the quarantine', async () => {
+    await aws(WEST, 's3api', 'create-bucket', [
+      '--bucket',
+      'keyfold-uploads',
+      '--create-bucket-configuration',
+      `LocationConstraint=${WEST}`,
+    ]);
+    const packaged = join(folder, 'reencrypt.yml');
+    const template = ['--template-file', join(INFRA, 'reencrypt.yml'), '--output-template-file', packaged];
+    await run('aws', ['cloudformation', 'package', '--region', WEST, '--s3-bucket', 'keyfold-uploads', ...template]);
+    await aws(WEST, 'dynamodb', 'create-table', [
+      '--table-name',
+      'Customers',
+      '--billing-mode',
+      'PAY_PER_REQUEST',
+      '--attribute-definitions',
+      'AttributeName=id,AttributeType=S',
+      '--key-schema',
+      'AttributeName=id,KeyType=HASH',
+    ]);
+    const rows = Object.fromEntries(['1', '2', '3'].map((id) => [id, `411${id}`]));
+    for (const [id, card] of Object.entries(rows)) {
+      const item = JSON.stringify({ id: { S: id }, tenant: { S: 'tenant-1' }, card: { S: card } });
+      await aws(WEST, 'dynamodb', 'put-item', ['--table-name', 'Customers', '--item', item]);
+    }
+    await createStack('keyfold-reencrypt', packaged, {
+      RowsTableName: 'Customers',
+      Fields: '["card"]',
+      Verb: 'seal',
+      MoreOptions: ',"partitionField":"tenant"',
+      Workers: '2',
+      Service: 'orders',
+      Product: 'shop',
+      RegionSuffix: WEST,
+      KmsKeys: KMS_KEYS,
+      KeyRegions: REGIONS.join(','),
+    });
+
+    const { StateMachine, Quarantine } = await physicalIds('keyfold-reencrypt', WEST);
+    const started = ['--state-machine-arn', StateMachine ?? ''];
+    const { executionArn } = await aws<{ executionArn: string }>(WEST, 'stepfunctions', 'start-execution', started);
+    const { status, output } = await vi.waitUntil(
+      async () => {
+        const execution = ['--execution-arn', executionArn];
+        const found = await aws<{ status: string; output: string }>(
+          WEST,
+          'stepfunctions',
+          'describe-execution',
+          execution,
+        );
+        return found.status !== 'RUNNING' && found;
+      },
+      { timeout: 120_000, interval: 1000 },
+    );
+    expect(status).toBe('SUCCEEDED');
+    const counts = JSON.parse(output) as { written: number; quarantined: number }[];
+    expect(counts.map(({ written }) => written).reduce((sum, one) => sum + one)).toBe(3);
+    expect(counts.map(({ quarantined }) => quarantined)).toEqual([0, 0]);
+    const { Items } = await aws<{ Items: { id: { S: string }; card: { S: string } }[] }>(WEST, 'dynamodb', 'scan', [
+      '--table-name',
+      'Customers',
+    ]);
+    const opened = Items.map(async ({ id, card }) => {
+      const plaintext = await clientIn(WEST).partition('tenant-1').decrypt(card.S);
+      return [id.S, Buffer.from(plaintext).toString()];
+    });
+    expect(Object.fromEntries(await Promise.all(opened))).toEqual(rows);
+
+    await deleteStack('keyfold-reencrypt');
+    expect(await aws(WEST, 'stepfunctions', 'list-state-machines', [])).toEqual({ stateMachines: [] });
+    const { TableNames } = await aws<{ TableNames: string[] }>(WEST, 'dynamodb', 'list-tables', []);
+    expect(TableNames).toContain(Quarantine);
+  });
+});
+
+describe('taking the app down', () => {
+  it('as the tutorial says removes the functions and their roles, and keeps the queues, logs, key and table', async () => {
+    const app = await physicalIds('keyfold-app', WEST);
+    const named = ['--stack-name', 'keyfold-app'];
+    const unprotect = [...named, '--no-enable-termination-protection'];
+    await aws(WEST, 'cloudformation', 'update-termination-protection', unprotect);
+    // LocalStack without a licence has no ECR, which osls asks for a repository of images.
+    const ecr = await startStub({ status: 400, body: JSON.stringify({ __type: 'RepositoryNotFoundException' }) });
+    const osls = fileURLToPath(import.meta.resolve('osls/bin/serverless.js'));
+    const env = { ...process.env, AWS_ENDPOINT_URL_ECR: ecr.url };
+    await run(process.execPath, [osls, 'remove', '--region', WEST], { cwd: root, env });
+    await ecr.stop();
+    await deleteStack('keyfold-roles');
+
+    await expect(aws(WEST, 'cloudformation', 'describe-stacks', named)).rejects.toThrow('does not exist');
+    expect(await aws(WEST, 'lambda', 'list-functions', [])).toEqual({ Functions: [] });
+    const { Roles } = await aws<{ Roles: { RoleName: string }[] }>(WEST, 'iam', 'list-roles', []);
+    const ofEast = Object.values(await physicalIds('keyfold-roles', EAST));
+    const left = Roles.map(({ RoleName }) => RoleName).filter((name) => name.startsWith('keyfold-roles-'));
+    expect(left.toSorted()).toEqual(ofEast.toSorted());
+    const { Buckets } = await aws<{ Buckets: { Name: string }[] }>(WEST, 's3api', 'list-buckets', []);
+    expect(Buckets.map(({ Name }) => Name)).not.toContain(app['ServerlessDeploymentBucket']);
+
+    const { QueueUrls } = await aws<{ QueueUrls: string[] }>(WEST, 'sqs', 'list-queues', []);
+    expect(QueueUrls).toEqual(expect.arrayContaining([app['InputQueue'], app['OutputQueue'], app['DeadLetterQueue']]));
+    const { logGroups } = await aws<{ logGroups: { logGroupName: string }[] }>(WEST, 'logs', 'describe-log-groups', []);
+    const logs = logGroups.map(({ logGroupName }) => logGroupName);
+    expect(logs).toEqual(expect.arrayContaining([app['SealLogGroup'], app['OpenLogGroup'], app['RestApiLogGroup']]));
+  });
+
+  it.for([
+    ['keyfold-keys', 'kms', 'describe-key', ['--key-id', 'alias/keyfold'], { KeyMetadata: { KeyState: 'Enabled' } }],
+    [
+      'keyfold-table',
+      'dynamodb',
+      'describe-table',
+      ['--table-name', 'EncryptionKey'],
+      { Table: { TableStatus: 'ACTIVE' } },
+    ],
+  ] as const)('keeps what holds keys, even if %s is deleted', async ([stack, service, command, args, kept]) => {
+    await deleteStack(stack);
+    expect(await aws(WEST, service, command, args)).toMatchObject(kept);
   });
 });

@@ -9,7 +9,7 @@ it.for([
   ['DynamoDB Local', startDynamoDbStore, 8000],
   ['PostgreSQL', startPostgresStore, 4000],
 ] as const)(
-  'two runs on %s process every good row, lose no write and quarantine every bad row, although they are killed',
+  'two runs on %s that are killed ten times each still process every good row, lose no write and quarantine every bad row',
   async ([name, start, killWithinMs]) => {
     const served: ServedStore = await start();
     try {

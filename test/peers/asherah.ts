@@ -6,8 +6,8 @@ import { PEERS_FOLDER } from './peers-folder.ts';
 import { AWS_ENVIRONMENT, end } from './processes.ts';
 
 /**
- * All implementations of Asherah: Go with both versions of the AWS SDK, Rust and Java. The package on PyPI uses version
- * 1 of the SDK.
+ * All implementations of Asherah: Rust, Java, and Go with each version of the AWS SDK. `go` is the package on PyPI,
+ * which uses version 1 of the SDK.
  */
 export const ASHERAHS = ['go', 'go-v2', 'rust', 'java'] as const;
 

@@ -78,7 +78,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   });
 
   it.for(['SymmetricKey', 'KeyTable', 'KeyfoldApi', 'KeyfoldQueue'] as const)(
-    '%s either works or throws an error that names the option, whatever one option is',
+    '%s works or throws an error that names the option, whatever value one option has',
     (name) => {
       const packageFolder = folderOf('the example');
       const valid = {
@@ -105,14 +105,14 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     ['the example', '"HttpApi","ApiEndpoint"'],
     ['a REST API', 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live'],
     ['a function URL', '"FunctionUrl","FunctionUrl"'],
-  ] as const)('know the URL of the entry of %s', ([name, url]) => {
+  ] as const)('tell the URL of the entry point of %s', ([name, url]) => {
     const { stack, api } = appOf(name);
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
     const { Outputs } = synthesize(stack).nested['keyfold/Api/Stack'] ?? {};
     expect(JSON.stringify(Outputs?.['ApiUrl'])).toContain(url);
   });
 
-  it('cause only the AwsSolutions findings that the page explains', () => {
+  it('cause only the AwsSolutions findings that docs/how-to/deploy-with-the-cdk.md explains', () => {
     const { stack } = appOf('the example');
     const { violations } = new AwsSolutionsChecks().validateScope(stack.node.root);
     const found = violations.map(({ ruleName }) => ruleName.replace(/\[.*/, ''));

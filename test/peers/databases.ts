@@ -17,7 +17,10 @@ const ROOT = join(PEERS_FOLDER, 'databases');
 const POSTGRES = join(ROOT, 'usr/lib/postgresql/15/bin');
 const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'].map((folder) => join(ROOT, folder));
 const ENVIRONMENT = { PATH: process.env['PATH'], LD_LIBRARY_PATH: LIBRARIES.join(':'), TZ: 'UTC', LC_ALL: 'C.UTF-8' };
-/** PostgreSQL does not run as root. This is the ID of Debian's unprivileged user and of the user's group. */
+/**
+ * The ID of the unprivileged user under which PostgreSQL runs, and of the user's group. PostgreSQL refuses to run as
+ * root.
+ */
 const UNPRIVILEGED = 65_534;
 const STARTS_WITHIN_MS = 60_000;
 
@@ -65,7 +68,7 @@ export async function startMariaDb(): Promise<DatabaseServer> {
     `--lc-messages-dir=${share}`,
     `--datadir=${data}`,
     '--innodb-buffer-pool-size=32M',
-    // The value that Debian configures.
+    // Debian's configuration file has the same setting, but this server does not read that file.
     '--character-set-server=utf8mb4',
     '--collation-server=utf8mb4_general_ci',
   ];
@@ -88,7 +91,7 @@ export async function startMariaDb(): Promise<DatabaseServer> {
 }
 
 /** Starts a server, and waits until it is ready. */
-async function started(
+export async function started(
   folder: string,
   port: number,
   isReady: (port: number) => Promise<boolean>,
@@ -129,7 +132,7 @@ async function endWithChildren(child: ChildProcess): Promise<void> {
     try {
       process.kill(Number(pid), 'SIGKILL');
     } catch {
-      // This child has ended by itself.
+      // There is nothing to kill, because this child has ended by itself.
     }
   }
 }
@@ -144,7 +147,7 @@ async function acceptsQueries(port: number): Promise<boolean> {
   );
 }
 
-function listens(port: number): Promise<boolean> {
+export function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => resolve(true));

@@ -29,7 +29,7 @@ const FOR_OTHER_PROPERTIES = [
   /^s3:(?:Put|Delete)(?:Accelerate|Analytics|IntelligentTiering|Inventory|Lifecycle|Metrics|ObjectAcl|ObjectLock|Replication)/,
   /^s3:UpdateBucketMetadata/,
   /^sns:PutDataProtectionPolicy$/,
-  // For mutual TLS.
+  // Permissions for mutual TLS, which Keyfold's domains do not use.
   /^apigateway:(?:AddCertificateTo|RemoveCertificateFrom)Domain$/,
   /^lambda:GetLayerVersion$/,
   // Keyfold never disables a key's rotation.
@@ -130,12 +130,12 @@ async function isAllowedOnAny(
   deployer: Principal = DEPLOYERS[name],
   targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
-  // The simulation throws if an action does not accept the target's type of resource.
+  // The simulation throws if an action does not accept the target's type of resource, which counts as not allowed here.
   const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }
 
-/** The actions that these patterns match, except those that only the properties of other templates need. */
+/** The actions that these patterns match, without the actions for properties that our templates do not set. */
 async function neededOf(patterns: readonly string[], left: readonly RegExp[]): Promise<string[]> {
   const actions = (
     await Promise.all(patterns.map(async (one) => (one.includes('*') ? await expanded(one) : [one])))
@@ -161,7 +161,7 @@ describe('the deployment policy', () => {
     ['tableAndRoles', [FOR_OTHER_KEYS, DELETES_TABLES]],
     ['appWithRetention', [FOR_A_LOG_OF_DELIVERIES, FOR_OTHER_KEYS, DELETES_LOGS_AND_QUEUES]],
   ] as const)(
-    'for %s allows what CloudFormation needs for each resource, but not to delete data',
+    'for %s allows every action that CloudFormation needs for each resource, except actions that delete data',
     async ([name, left]) => {
       const patterns = Object.values(await asked(types[name] ?? [])).flat();
       const needed = await neededOf(patterns, left);
@@ -179,7 +179,7 @@ describe('the deployment policy', () => {
   );
 
   it(
-    "for other entry points allows, together with the app's policies, what CloudFormation needs for each resource",
+    "for other entry points allows, together with the app's policies, every action that CloudFormation needs for each resource",
     {
       timeout: 300_000,
     },

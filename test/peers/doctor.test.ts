@@ -44,7 +44,7 @@ function kmsIn(region: string): KMSClient {
 beforeAll(async () => {
   moto = await startMoto();
   process.env['AWS_ENDPOINT_URL_KMS'] = moto.endpoint;
-  // moto has no quotas of KMS and DynamoDB, but it has metrics.
+  // Use a stub for the quotas of KMS and DynamoDB, which moto lacks. The metrics come from moto.
   quotas = await StubQuotas.start();
   process.env['AWS_ENDPOINT_URL_CLOUDWATCH'] = moto.endpoint;
   operator = OperatorFixture.at(moto.endpoint);
@@ -120,7 +120,7 @@ it("keyfold doctor finds the busiest minute in CloudWatch's metrics", async () =
   const point = (minutesAgo: number, Value: number): MetricDatum => {
     return { MetricName: 'CallCount', Dimensions, Timestamp: new Date(Date.now() - 60_000 * minutesAgo), Value };
   };
-  // Yesterday's use does not count.
+  // The last point is more than a day old, so the command must ignore it.
   const MetricData = [point(90, 300_000), point(90, 300_000), point(60, 540_000), point(1500, 900_000)];
   await metrics.send(new PutMetricDataCommand({ Namespace: 'AWS/Usage', MetricData }));
   expect(await findings()).toEqual({ code: 3, found: [`warn kms ${EAST} quota`] });

@@ -88,7 +88,7 @@ export class EmulatedFunction {
   async stop(): Promise<void> {
     if (this.#emulator.exitCode !== null || this.#emulator.signalCode !== null) return;
     const gone = once(this.#emulator, 'exit');
-    // Give the emulator time to stop the function's process.
+    // Use SIGTERM and not SIGKILL, so that the emulator can stop the function's process.
     this.#emulator.kill('SIGTERM');
     await gone;
   }

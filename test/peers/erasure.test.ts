@@ -113,7 +113,8 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     await using peer = await table.asherah();
     const theirs = await peer.encrypt('tenant', PAYLOAD);
     expect(await dates(table)).toHaveLength(2);
-    // Another process in the same minute loses the race to make that key. It fails, or uses another key.
+    // Another process cannot create that key again in the same minute. It fails or uses another key, but never the
+    // tombstone.
     await using late = await table.asherah();
     const sealed = await late.encrypt('tenant', PAYLOAD).catch(() => undefined);
     const used = sealed && decodeDataRowRecord(sealed).key.parent.created;

@@ -71,7 +71,7 @@ async function requireTools(): Promise<void> {
     ['mvn', ['-version'], 'Maven'],
     ['sh', ['-c', "go version | grep -Eq 'go1\\.(2[3-9]|[3-9][0-9])'"], 'Go 1.23 or newer'],
     ['sh', ['-c', 'command -v apt-get && command -v dpkg'], 'apt-get and dpkg, of Debian 12'],
-    // Lambda's client of the Runtime API contains C++ code.
+    // npm compiles Lambda's client for the Runtime API, which contains C++ code.
     ['cmake', ['--version'], 'CMake'],
     ['make', ['--version'], 'make'],
     ['c++', ['--version'], 'a C++ compiler'],
@@ -132,12 +132,16 @@ export async function installDebian(peer: string, list: string, release?: string
     const lists = join(folder, 'apt');
     const options = release === undefined ? [] : await optionsFor(release, lists);
     if (release !== undefined) await run('apt-get', [...options, 'update']);
-    await run('apt-get', [...options, 'download', ...names], { cwd: folder });
-    const files = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
-    for (const file of files) await run('dpkg', ['-x', join(folder, file), folder]);
-    await Promise.all(
-      [...files.map((file) => join(folder, file)), lists].map((file) => rm(file, { recursive: true, force: true })),
-    );
+    // In sid, the names of the libraries change, so apt-get has to find the dependencies.
+    const download =
+      release === 'sid' ? ['install', '--yes', '--download-only', '--no-install-recommends'] : ['download'];
+    await run('apt-get', [...options, ...download, ...names], { cwd: folder });
+    const downloaded = release === 'sid' ? join(lists, 'cache', 'archives') : folder;
+    const files = (await readdir(downloaded))
+      .filter((file) => file.endsWith('.deb'))
+      .map((file) => join(downloaded, file));
+    for (const file of files) await run('dpkg', ['-x', file, folder]);
+    await Promise.all([...files, lists].map((file) => rm(file, { recursive: true, force: true })));
   });
 }
 
@@ -149,7 +153,9 @@ async function optionsFor(release: string, folder: string): Promise<string[]> {
   await mkdir(parts);
   for (const file of ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list']) {
     const text = await readFile(file, 'utf8').catch(() => '');
-    await writeFile(join(parts, basename(file)), text.replaceAll('bookworm', release));
+    // Sid has no updates.
+    const sources = release === 'sid' ? withoutUpdates(text) : text;
+    await writeFile(join(parts, basename(file)), sources.replaceAll('bookworm', release));
   }
   const settings = {
     'Dir::Etc::sourcelist': '/dev/null',
@@ -159,4 +165,10 @@ async function optionsFor(release: string, folder: string): Promise<string[]> {
     'Dir::Cache': join(folder, 'cache'),
   };
   return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+}
+
+/** Leaves the updates and the security updates out of a list of sources, in both of its formats. */
+function withoutUpdates(sources: string): string {
+  const parts = sources.replaceAll(' bookworm-updates', '').split(/\n\n|\n(?=deb )/);
+  return parts.filter((part) => !part.includes('bookworm-')).join('\n\n');
 }

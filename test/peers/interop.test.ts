@@ -112,7 +112,7 @@ describe.for(CASES)('Keyfold and Asherah $core $suffix a region suffix', ({ core
     expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
   });
 
-  it('read a field that Keyfold has encrypted, once it is converted to a record as documented', async () => {
+  it('read a field that Keyfold encrypted after a script in the documents converts the field to a record', async () => {
     const { asherah, keyfold } = await together();
     const { ask } = operate(keyfold());
     const number = '12345678901234567890.0';

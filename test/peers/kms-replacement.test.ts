@@ -88,7 +88,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
       after: true,
     },
   ] as const)(
-    'configured with the $by, reads as documented before and after maintenance if the key in $moves is replaced',
+    'that is configured with the $by reads as documented before and after maintenance if the key in $moves is replaced',
     async ({ regions, moved, configured, before, after }) => {
       for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
         const world = await setUp(core, regions);
@@ -126,7 +126,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('with one region can always read if it is given a second region during the move', async () => {
+  it('that knows one region can always read if it is given a second region during the move', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);

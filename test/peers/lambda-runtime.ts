@@ -48,7 +48,7 @@ async function unpackEmulator(folder: string, version: string): Promise<void> {
 }
 
 async function installClient(folder: string, version: string): Promise<void> {
-  // npm runs only those install scripts that are allowed. This one builds the native part.
+  // Allow the install script of this package, which builds the native part. npm runs no other install scripts.
   const description = { private: true, allowScripts: { 'aws-lambda-ric': true } };
   await writeFile(join(folder, 'package.json'), JSON.stringify(description));
   const env = { ...process.env, npm_config_nodedir: headersOfThisNode() };

@@ -102,32 +102,35 @@ async function exportCustomers(name: string): Promise<string> {
   return inFolder(name);
 }
 
-it.for(ASHERAHS)('lets Asherah %s take over: it opens every record, and Keyfold opens what it seals', async (core) => {
-  table = await shareTable(dynamoDb.endpoint, { core });
-  for (const tenant of TENANTS) {
-    const json = await service()
-      .session(tenant)
-      .encryptToJson(Buffer.from(`card of ${tenant}`));
-    await put(tenant, json);
-    const bound = await service().session(tenant).withContext(CONTEXT).encryptToJson(Buffer.from('bound'));
-    await put(`${tenant} bound`, bound);
-  }
-  const before = await keyfold(['verify', await exportCustomers('before.jsonl'), '--field', 'card', '--json']);
-  expect(reportOf(before)).toMatchObject({ records: 4, opens: 2, needsContext: 2, unreadable: 0 });
+it.for(ASHERAHS)(
+  'Asherah %s can take over from Keyfold: Asherah opens every record, and Keyfold opens new records of Asherah',
+  async (core) => {
+    table = await shareTable(dynamoDb.endpoint, { core });
+    for (const tenant of TENANTS) {
+      const json = await service()
+        .session(tenant)
+        .encryptToJson(Buffer.from(`card of ${tenant}`));
+      await put(tenant, json);
+      const bound = await service().session(tenant).withContext(CONTEXT).encryptToJson(Buffer.from('bound'));
+      await put(`${tenant} bound`, bound);
+    }
+    const before = await keyfold(['verify', await exportCustomers('before.jsonl'), '--field', 'card', '--json']);
+    expect(reportOf(before)).toMatchObject({ records: 4, opens: 2, needsContext: 2, unreadable: 0 });
 
-  await using peer = await table.asherah({ environment: proxy.environment, regionMap: keys, preferredRegion: WEST });
-  for (const tenant of TENANTS) {
-    const { [tenant]: json = '', [`${tenant} bound`]: bound = '' } = await cards();
-    expect(String(await peer.decrypt(tenant, json))).toBe(`card of ${tenant}`);
-    expect(String(await peer.decrypt(tenant, bound))).toBe('bound');
-    await put(`${tenant} new`, await peer.encrypt(tenant, Buffer.from('sealed by Asherah')));
-  }
-  // A service can still go back, because Keyfold opens what Asherah sealed.
-  const after = await keyfold(['verify', await exportCustomers('after.jsonl'), '--field', 'card', '--json']);
-  expect(reportOf(after)).toMatchObject({ records: 6, opens: 4, needsContext: 2, unreadable: 0 });
-});
+    await using peer = await table.asherah({ environment: proxy.environment, regionMap: keys, preferredRegion: WEST });
+    for (const tenant of TENANTS) {
+      const { [tenant]: json = '', [`${tenant} bound`]: bound = '' } = await cards();
+      expect(String(await peer.decrypt(tenant, json))).toBe(`card of ${tenant}`);
+      expect(String(await peer.decrypt(tenant, bound))).toBe('bound');
+      await put(`${tenant} new`, await peer.encrypt(tenant, Buffer.from('sealed by Asherah')));
+    }
+    // A service can still go back, because Keyfold opens what Asherah sealed.
+    const after = await keyfold(['verify', await exportCustomers('after.jsonl'), '--field', 'card', '--json']);
+    expect(reportOf(after)).toMatchObject({ records: 6, opens: 4, needsContext: 2, unreadable: 0 });
+  },
+);
 
-it('the steps of the page open every record, and a backup still opens with the exported key rows', async () => {
+it('the steps in docs/how-to/leave-keyfold.md open every record, and a backup still opens with the exported key rows', async () => {
   table = await shareTable(dynamoDb.endpoint, { core: 'go' });
   for (const tenant of TENANTS) {
     const sealed = await service()

@@ -39,7 +39,7 @@ it('a project that installs the package can compile the examples in the document
   expect(brought).toContain('keyfold');
   expect(brought.filter((name) => /^(?:pinned-)?node\b|^aws-cdk-lib$|^constructs$/.test(name))).toEqual([]);
 
-  // Users of keyfold/cdk have installed the CDK themselves.
+  // Add the CDK, which users of keyfold/cdk install themselves.
   for (const name of ['aws-cdk-lib', 'constructs']) {
     await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
   }

@@ -75,7 +75,7 @@ it('OpenBao wraps the System Key, and opens it for a cold process', async () => 
   ]);
 });
 
-it('npm start prints only what is true with OpenBao, and a command that rotates the transit key', async () => {
+it('with OpenBao, npm start does not mention KMS or regions, and prints a command that rotates the transit key', async () => {
   expect(world.greeting).not.toMatch(/KMS|region|--data|us-west-2/);
   const { answer: record } = await encrypt();
   const [, commands = ''] = /^3\. Rotate.*\n +(.*)$/m.exec(world.greeting) ?? [];
@@ -100,7 +100,7 @@ it('a sealed OpenBao opens no key for a cold process until it is unsealed', asyn
   await expect.poll(async () => (await decryptCold(record)).status, { timeout: 30_000 }).toBe(200);
 });
 
-it("the functions' token can use the transit key and nothing else, and only this user can read it", async () => {
+it("the functions' token can only use the transit key, and only the current user can read the token's folder", async () => {
   const plaintext = Buffer.from('x').toString('base64');
   expect(await callBao('transit/encrypt/keyfold', 'token', { plaintext })).toBe(200);
   expect(await callBao('transit/encrypt/another', 'token', { plaintext })).toBe(403);
@@ -108,7 +108,7 @@ it("the functions' token can use the transit key and nothing else, and only this
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
 });
 
-it('the page encrypts, decrypts, revokes and rotates, and shows no regions', async () => {
+it('the local page encrypts, decrypts, revokes and rotates, and shows no regions', async () => {
   const browser = await launchBrowser();
   const underTest = await PageUnderTest.open(browser, world.url);
   const { page } = underTest;
@@ -138,7 +138,7 @@ it('the page encrypts, decrypts, revokes and rotates, and shows no regions', asy
   await browser.close();
 });
 
-it('a stopped local world leaves neither the folder nor OpenBao', async () => {
+it('the local world, when it stops, deletes its folder and stops OpenBao', async () => {
   expect((await readdir(folder)).toSorted()).toEqual(['root-token', 'token', 'unseal-key']);
   await stopLocalProcess(world);
   await expect(access(folder)).rejects.toThrow('ENOENT');

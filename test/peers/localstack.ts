@@ -16,8 +16,11 @@ const TRIXIE = join(PEERS_FOLDER, 'trixie');
 const LOCALSTACK = join(PEERS_FOLDER, 'localstack');
 const STARTS_WITHIN_MS = 180_000;
 
-/** The folders of Debian's libraries, and its program that loads an executable with them. */
-const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
+/**
+ * The folder of Debian's libraries for each architecture, and Debian's program that loads an executable with these
+ * libraries.
+ */
+export const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
   x64: ['x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
   arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
 };
@@ -95,7 +98,7 @@ export async function startLocalStack(): Promise<LocalStack> {
   // Without the site module, Python does not see the packages of Debian.
   const child = spawn(PYTHON, ['-S', join(import.meta.dirname, 'localstack_peer.py')], {
     cwd: folder,
-    // The process group has DynamoDB Local and the functions too.
+    // Start a process group, which DynamoDB Local and the functions join, so that `stop` can end them all.
     detached: true,
     env: {
       PATH: process.env['PATH'],
@@ -103,19 +106,19 @@ export async function startLocalStack(): Promise<LocalStack> {
       TMPDIR: folder,
       PYTHONPATH: LOCALSTACK,
       FILESYSTEM_ROOT: folder,
-      // Even in a container, LocalStack must write only into its own folder.
+      // Without this setting, LocalStack in a container would also write outside its own folder.
       OVERRIDE_IN_DOCKER: '0',
       GATEWAY_LISTEN: address,
       LOCALSTACK_HOST: address,
       DISABLE_EVENTS: '1',
       DNS_ADDRESS: '0',
       SKIP_SSL_CERT_DOWNLOAD: '1',
-      // Otherwise the host of a queue's URL would have no address.
+      // Without this setting, a queue's URL would contain a host name that does not resolve to an address.
       SQS_ENDPOINT_STRATEGY: 'off',
-      // The other providers of DynamoDB download a server for Kinesis.
+      // Use this version of the DynamoDB provider, because the others download a server for Kinesis.
       PROVIDER_OVERRIDE_DYNAMODB: 'v2',
       PROVIDER_OVERRIDE_DYNAMODBSTREAMS: 'v2',
-      // LocalStack without a licence has neither dashboards nor HTTP APIs.
+      // LocalStack must ignore dashboards and HTTP APIs, which it does not support without a licence.
       CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES: '1',
       KEYFOLD_DYNAMODB_LOCAL: join(PEERS_FOLDER, 'dynamodb-local'),
       KEYFOLD_LAMBDA_CLIENT: LAMBDA_RUNTIME.client,

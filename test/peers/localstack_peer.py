@@ -1,19 +1,25 @@
 """Runs LocalStack as a process of this machine, without Docker and without downloads.
 
 LocalStack runs functions in Docker containers, and downloads DynamoDB Local and Java. This program uses Lambda's
-runtime emulator and DynamoDB Local from Maven instead. It also keeps stack policies, and mends two faults.
+runtime emulator and DynamoDB Local from Maven instead. It also keeps stack policies, and mends three faults.
 """
 
 import functools
 import os
 import subprocess
+import sys
 import tempfile
+from types import ModuleType
 
 import requests
 from localstack import config
 from localstack.aws.api import handler
 from localstack.aws.api.cloudformation import GetStackPolicyOutput
-from localstack.services.cloudformation.engine.v2.change_set_model_preproc import ChangeSetModelPreproc
+from localstack.services.cloudformation.engine.v2.change_set_model_preproc import (
+    ChangeSetModelPreproc,
+    DeletionPolicy,
+    PreprocResource,
+)
 from localstack.services.cloudformation.v2.provider import (
     CloudformationProviderV2,
     find_stack_v2,
@@ -95,7 +101,7 @@ def start_dynamodb(server):
     main = "com.amazonaws.services.dynamodbv2.local.main.ServerRunner"
     command = ["java", f"-Djava.library.path={DYNAMODB_LOCAL}", "-cp", f"{DYNAMODB_LOCAL}/*", main]
     command += ["-inMemory", "-disableTelemetry", "-port", str(server.port)]
-    # In the process group of this program, DynamoDB Local ends with it.
+    # DynamoDB Local stays in this program's process group, so that both end together.
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -122,9 +128,18 @@ def get_stack_policy(self, context, stack_name, **_others):
 def visit_node_parameter(self, node, visit=ChangeSetModelPreproc.visit_node_parameter):
     """Makes a list of a parameter's former value too. LocalStack does so only with the new value."""
     delta = visit(self, node)
-    if isinstance(delta.before, str) and self.visit(node.type_).after == "CommaDelimitedList":
+    kind = self.visit(node.type_)
+    # A stack that is deleted has no new value.
+    if isinstance(delta.before, str) and "CommaDelimitedList" in (kind.before, kind.after):
         delta.before = [item.strip() for item in delta.before.split(",")]
     return delta
+
+
+def resource(self, *args, init=PreprocResource.__init__, **named):
+    """Keeps a resource whose policy is RetainExceptOnCreate. LocalStack would delete it with its stack."""
+    init(self, *args, **named)
+    if self.deletion_policy == DeletionPolicy.RetainExceptOnCreate:
+        self.deletion_policy = DeletionPolicy.Retain
 
 
 def create_global_table(self, request, create=DynamoDBGlobalTableProvider.create):
@@ -145,9 +160,13 @@ def create_global_table(self, request, create=DynamoDBGlobalTableProvider.create
 CloudformationProviderV2.set_stack_policy = set_stack_policy
 CloudformationProviderV2.get_stack_policy = get_stack_policy
 ChangeSetModelPreproc.visit_node_parameter = visit_node_parameter
+PreprocResource.__init__ = resource
 DynamoDBGlobalTableProvider.create = create_global_table
 DynamodbServer.do_start_thread = start_dynamodb
-# LocalStack imports the modules that use these two later. Its server would listen on every address.
+# Only state machines with JSONata need this module, and Java.
+sys.modules["jpype"] = sys.modules["jpype.imports"] = ModuleType("jpype")
+# Replace these two before LocalStack imports the modules that use them. Otherwise its server would listen on every
+# address.
 runtime_executor.get_runtime_executor = lambda: EmulatorExecutor
 endpoints.TCP4ServerEndpoint = functools.partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
 

@@ -88,7 +88,7 @@ describe.each(NODES)('Node %s', (version) => {
   it('runs the package as ES modules and through require', async () => {
     expect(await outputOf(['-p', 'process.versions.node'], node)).toBe(`${version}\n`);
     for (const name of ['static-kms', 'http-client', 'aws-kms']) {
-      // The programs contain no types, so their text is JavaScript.
+      // The programs are TypeScript files without types, so they can be copied as JavaScript.
       await copyFile(join(BUNDLES, `${name}.ts`), join(PROJECT, `${name}.mjs`));
       expect(await outputOf([`${name}.mjs`], node)).toBe('hello');
       const program = await readFile(join(BUNDLES, `${name}.ts`), 'utf8');

@@ -24,7 +24,7 @@ afterEach(async () => {
   try {
     await page.context().close();
   } finally {
-    // Also stops the local world if the page did not open.
+    // Stop the local world even if the page did not open.
     await stopLocalProcess(world);
   }
   expect(underTest.complaints).toEqual([]);
@@ -46,14 +46,14 @@ async function isDone(name: RegExp): Promise<boolean> {
   return classes?.includes('done') === true;
 }
 
-it('the page first says what Keyfold is', async () => {
+it('the local page first says what Keyfold is', async () => {
   const text = await page.locator('body').innerText();
   expect(text.replace(/^Skip[^\n]*/, '').trim()).toMatch(
     /^Keyfold\s+Keyfold encrypts data for multi-tenant services on AWS: each tenant has its own keys, /,
   );
 });
 
-it('the page shows a result and its cost without scrolling at 1280 by 800 pixels', async () => {
+it('the local page shows a result and its cost without scrolling at 1280 by 800 pixels', async () => {
   await underTest.press('Encrypt', /^Encrypted: [1-9]/);
   expect(await page.locator('.calls li').count()).toBeGreaterThan(4);
   for (const part of ['#record', '#last-status', '.tally', '.why', '.calls'])
@@ -69,13 +69,13 @@ it('the page shows a result and its cost without scrolling at 1280 by 800 pixels
   expect(await page.evaluate('scrollY')).toBe(0);
 });
 
-it('the page scrolls to the result on a narrow screen', async () => {
+it('the local page scrolls to the result on a narrow screen', async () => {
   await page.setViewportSize({ width: 390, height: 800 });
   await underTest.press('Encrypt', /^Encrypted/);
   for (const part of ['#last-status', '.tally', '.why']) expect([part, await isInView(part)]).toEqual([part, true]);
 });
 
-describe('each step on the page', () => {
+describe('each step on the local page', () => {
   it('runs with one click on its text', async () => {
     await page.getByLabel('Fields of a JSON document').check();
     await step(/^Encrypt Creates/);
@@ -104,7 +104,7 @@ describe('each step on the page', () => {
   });
 });
 
-it('the page shows a pointer only over controls, and rounded borders only around cards and controls', async () => {
+it('the local page shows a pointer only over controls, and rounded borders only around cards and controls', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const idle = await page.evaluate<string[]>(`
     [...document.querySelectorAll('body *')].filter((element) => {
@@ -116,7 +116,7 @@ it('the page shows a pointer only over controls, and rounded borders only around
   expect(idle).toEqual([]);
 });
 
-it('the page says "encrypt" and "decrypt" in every state', async () => {
+it('the local page says "encrypt" and "decrypt" in every state, never "seal" or "open"', async () => {
   const texts: string[] = [];
   const read = async (): Promise<void> => {
     texts.push(await page.locator('body').innerText());
@@ -150,7 +150,7 @@ it('the page says "encrypt" and "decrypt" in every state', async () => {
 
 const why = (): Promise<string> => page.locator('.why').innerText();
 
-describe('the page after a request that needs no key', () => {
+describe('the local page after a request that needs no key', () => {
   it('never says that it found keys in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
@@ -169,14 +169,14 @@ describe('the page after a request that needs no key', () => {
     underTest.complaints.length = 0;
   });
 
-  it('looks different from the page after a request whose keys were in memory', async () => {
+  it('looks different from the local page after a request whose keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
     expect(await why()).toBe('No call: the keys were in memory.');
   });
 });
 
-it('the page shows that it is busy while regions hang, and can end their faults at once', async () => {
+it('the local page shows that it is busy while regions hang, and still lets the user end the faults of the regions', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   for (const region of ['us-west-2', 'us-east-1']) {
     await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');
@@ -202,7 +202,7 @@ it('the page shows that it is busy while regions hang, and can end their faults 
   expect(await page.locator('#busy').isVisible()).toBe(false);
 });
 
-it('the page copies the record, the document, the response and the request', async () => {
+it('the local page copies the record, the document, the response and the request', async () => {
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async (what: string): Promise<string> => {
     const button = page.getByRole('button', { name: `Copy ${what}` });
@@ -225,7 +225,7 @@ it('the page copies the record, the document, the response and the request', asy
   expect(await copied('the document')).toContain('kf1j.');
 });
 
-it('the page asks before it revokes a key', async () => {
+it('the local page asks for confirmation before it revokes a key', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const revoke = page.getByRole('button', { name: /^Revoke _IK/ });
   const dialog = page.getByRole('dialog', { name: 'Revoke this key?' });
@@ -263,7 +263,7 @@ async function keyRows(): Promise<string[]> {
   return Promise.all(rows.map(async (row) => `${await cellOf(row, 'Kind')} ${await cellOf(row, 'State')}`.trim()));
 }
 
-it('the page asks before it rotates a key, and then shows that the record still decrypts', async () => {
+it('the local page asks for confirmation before it rotates a key, and then shows that the record still decrypts', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   await page.getByRole('button', { name: 'Rotate the Intermediate Key' }).click();
   expect(await page.getByRole('dialog').innerText()).toContain('revokes nothing');
@@ -278,7 +278,7 @@ it('the page asks before it rotates a key, and then shows that the record still 
   expect(await underTest.press('Rewrap', /^Rewrapped/)).toMatch(/^Rewrapped/);
 });
 
-it('the page asks before it erases a partition, cancels the erasure, and deletes the keys', async () => {
+it('the local page asks for confirmation before each step of an erasure: to erase, to cancel, and to delete the keys', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   expect(await page.getByRole('button', { name: 'Delete the keys' }).isVisible()).toBe(false);
   await page.getByRole('button', { name: 'Erase the partition' }).click();
@@ -304,14 +304,14 @@ it('the page asks before it erases a partition, cancels the erasure, and deletes
   expect(underTest.complaints.splice(0).every((complaint) => complaint.includes('410'))).toBe(true);
 });
 
-it('the page says why a command was refused', async () => {
+it('the local page says why a command was refused', async () => {
   await page.getByRole('button', { name: 'Erase the partition' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Erase', exact: true }).click();
   await underTest.said(/^Not done/);
   expect(await page.locator('.problem').innerText()).toMatch(/no System Key|no key rows/);
 });
 
-it('the page links only to pages on this machine', async () => {
+it('the local page links only to pages on this machine', async () => {
   const links = await page.locator('a[href^="/"]').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
   expect(links.length).toBeGreaterThan(1);
   for (const link of links) expect([link, (await fetch(world.url + link)).status]).toEqual([link, 200]);

@@ -73,7 +73,7 @@ async function faults(): Promise<string[]> {
   );
 }
 
-describe('a text on the page', () => {
+describe('a text on the local page', () => {
   it('is encrypted and decrypted, and the page shows that a warm request costs nothing', async () => {
     await clear().fill('Grüße, 世界 🗝');
     await press('Encrypt', /^Encrypted/);
@@ -92,7 +92,7 @@ describe('a text on the page', () => {
     expect(await page.locator('main img, main script').count()).toBe(0);
   });
 
-  it('does not decrypt if the record was changed or the partition is another one', async () => {
+  it('does not decrypt if the record was changed or if another partition is entered', async () => {
     await press('Encrypt', /^Encrypted/);
     const box = page.getByLabel('Encrypted record');
     const record = await box.inputValue();
@@ -129,7 +129,7 @@ describe('a text on the page', () => {
   });
 });
 
-describe('a context on the page', () => {
+describe('a context on the local page', () => {
   it('binds a record and the fields of a document, which then decrypt only with that context', async () => {
     await page.getByLabel('Context (optional)').fill('{"table":"users","id":"42"}');
     await page.getByLabel('as a compact string').check();
@@ -149,7 +149,7 @@ describe('a context on the page', () => {
   });
 });
 
-describe('the fields of a document on the page', () => {
+describe('the fields of a document on the local page', () => {
   beforeEach(() => page.getByLabel('Fields of a JSON document').check());
 
   it('decrypt without a change to any digit in the document', async () => {
@@ -188,7 +188,7 @@ describe('the fields of a document on the page', () => {
   });
 });
 
-describe('the parts of a record on the page', () => {
+describe('the parts of a record on the local page', () => {
   it('are explained byte by byte and key by key, down to the regions whose KMS keys wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);

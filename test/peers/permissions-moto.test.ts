@@ -145,18 +145,18 @@ describe('with enforced policies', () => {
   beforeAll(() => enforceAfter('0'));
   afterAll(() => enforceAfter('inf'));
 
-  it('the role of Open may neither wrap a key nor write to the table', async () => {
+  it('the role of the open function can neither wrap a key nor write to the table', async () => {
     expect(await refusedOf('Open')).toEqual(['GenerateDataKey', 'Encrypt', 'PutItem']);
   });
 
   it.for(['Api', 'Seal', 'Maintenance'])(
-    'the role of %s may make every call that creating a key needs',
+    'the role of the function %s may make every call that is needed to create a key',
     async (role) => {
       expect(await refusedOf(role)).toEqual([]);
     },
   );
 
-  it('the role of Seal may not create a KMS key', async () => {
+  it('the role of the seal function cannot create a KMS key', async () => {
     const { kms } = clients.get('Seal') ?? {};
     const refused = await kms?.send(new CreateKeyCommand({})).then(() => false, isRefusal);
     expect(refused).toBe(true);
@@ -167,7 +167,7 @@ it('the queues in the packaged app can be deployed unchanged', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');
-  // moto does not support this DeletionPolicy.
+  // Omit the attribute DeletionPolicy, because moto does not support its value here.
   const Resources = Object.fromEntries(queues.map(([id, { Type, Properties }]) => [id, { Type, Properties }]));
   await createStack('queues', { Resources });
   const sqs = new SQSClient({ endpoint: moto.endpoint, region: REGION });

@@ -37,7 +37,7 @@ const CHANGES = [
   ['a creation time', '"created": 1795446120', '"created": 1795446121'],
 ] as const;
 
-it.for(CHANGES)('a program in Python finds a difference if %s changes', async ([, from, to]) => {
+it.for(CHANGES)('a program in Python finds a difference if %s changes in a vector', async ([, from, to]) => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-vectors-'));
   try {
     const text = await readFile(VECTORS, 'utf8');

@@ -14,7 +14,7 @@ describe.for([
   });
   afterAll(() => served.stop());
 
-  it('two runs process every good row, lose no write and quarantine every bad row, although they are killed at random times', async () => {
+  it('two runs that are killed at random times still process every good row, lose no write and quarantine every bad row', async () => {
     const result = await tryReencryption(served.store, served.keyTable, {
       rows: 3000,
       rate: 250,

@@ -102,7 +102,7 @@ async function begin(name: FunctionName, environment: Readonly<Record<string, st
 function cold(name: FunctionName, further: Readonly<Record<string, string>> = {}): Promise<EmulatedFunction> {
   const { Variables } = packaged[name].Environment;
   const own = Object.entries(Variables).map(([variable, value]) => {
-    // CloudFormation would insert the URLs of the queues.
+    // In place of CloudFormation, insert the URLs of the queues.
     return [variable, typeof value === 'string' ? value : (queues.environment[variable] ?? '')] as const;
   });
   return begin(name, { ...Object.fromEntries(own), ...settings, ...further });
@@ -171,7 +171,7 @@ describe('a packaged function, cold and then warm', () => {
     expect(await overHttp(api, { ...event, requestContext: context })).toMatchObject({ status: 401 });
   });
 
-  it('the api function is ready once there is a System Key, and otherwise says why it is not', async () => {
+  it('the api function reports that it is ready once there is a System Key, and until then says why it is not ready', async () => {
     const api = await cold('api');
     expect(await overHttp(api, await sample('api-ready-iam'))).toMatchObject({
       status: 503,
@@ -272,7 +272,7 @@ function hasAuditAndMetrics(lines: readonly Record<string, unknown>[]): [audit: 
   return [audits.length, metrics.length > 0];
 }
 
-describe('the log', () => {
+describe('the log of a packaged function', () => {
   const formats = [
     { AWS_LAMBDA_LOG_FORMAT: 'Text' },
     ...LEVELS.map((level) => ({ AWS_LAMBDA_LOG_FORMAT: 'JSON', AWS_LAMBDA_LOG_LEVEL: level })),
@@ -292,7 +292,8 @@ describe('the log', () => {
       // The emulator forwards log lines independently of responses, so a line may arrive after the response.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
-      // Lambda drops these lines at some levels. deploy.yml accepts only levels that keep both kinds.
+      // Lambda drops audit lines and metrics at some log levels. The schema of deploy.yml must accept a level exactly
+      // if Lambda keeps both.
       const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
       const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
       const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);

@@ -14,7 +14,10 @@ import { DynamoDbProxy, type DynamoDbFault } from '../support/dynamodb-proxy.ts'
 import { startLocalApi, type LocalApi } from '../support/local-api.ts';
 import { DOCUMENT, runSchemathesis, startRounds, type Request, type Rounds } from './schemathesis.ts';
 
-/** The KMS faults, each with the error that some requests must get. `nothing` means that every request may succeed. */
+/**
+ * The KMS faults. With each, at least one request must fail with the given error. With `nothing`, all requests may
+ * succeed.
+ */
 const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'down' }, 'KmsUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
@@ -29,7 +32,7 @@ const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing']
   ['reports a disabled key', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
 ];
 
-/** The DynamoDB faults, in the same form. */
+/** The DynamoDB faults, in the form of {@link KMS_FAULTS}. */
 const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'refuse' }, 'MetastoreUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],
@@ -152,7 +155,7 @@ async function mustBeWell(): Promise<void> {
   expect(await rounds.run(requests, 0)).toEqual({ failures: [], codes: [] });
 }
 
-describe('the check', () => {
+describe('the check of responses against the OpenAPI document', () => {
   let folder: string;
 
   beforeAll(async () => {

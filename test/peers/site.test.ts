@@ -86,7 +86,7 @@ describe.for(CASES)('the site with a width of $width pixels and the $scheme colo
   it('draws the diagrams on a page', async () => {
     const page = await open('explanation/how-it-works.html', width, scheme);
     await page.locator('.diagram svg').first().waitFor();
-    // The browser draws one diagram after the other.
+    // Wait for all diagrams, because the browser draws one after the other.
     await expect.poll(() => page.locator('.diagram pre').count(), { timeout: 20_000 }).toBe(0);
     await page.screenshot({ path: join(PEERS_FOLDER, 'screenshots', `site-${width}-${scheme}.png`) });
     await page.close();

@@ -24,7 +24,7 @@ export const PIN = '271828';
 export async function installHsm(): Promise<void> {
   await installOnce('pkcs11js', VERSIONS, async (folder) => {
     const { pkcs11js } = JSON.parse(await readFile(VERSIONS, 'utf8')) as { readonly pkcs11js: string };
-    // npm runs only those install scripts that are allowed.
+    // Allow the install script of this package, which compiles it. npm runs no other install scripts.
     await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, allowScripts: { pkcs11js: true } }));
     const env = { ...process.env, npm_config_nodedir: headersOfThisNode() };
     const options = ['--no-audit', '--no-fund', '--ignore-scripts=false', '--save-exact'];

@@ -8,11 +8,17 @@ export interface ServedDatabase extends SqlDatabase {
   stop(): Promise<void>;
 }
 
-/** Starts a database server. */
-export async function startDatabase(kind: SqlKind): Promise<ServedDatabase> {
-  const server = kind === 'PostgreSQL' ? await startPostgres() : await startMariaDb();
+/**
+ * Starts a database server.
+ * @param start starts another server of this kind than PostgreSQL or MariaDB
+ */
+export async function startDatabase(
+  kind: SqlKind,
+  start = kind === 'PostgreSQL' ? startPostgres : startMariaDb,
+): Promise<ServedDatabase> {
+  const server = await start();
   const database = databaseAt(kind, server.port);
-  /** A server that accepts connections may still be recovering. */
+  /** Waits until the server answers a query. A server that accepts connections may still be recovering. */
   const untilReady = async (): Promise<void> => {
     for (let attempt = 1; ; attempt += 1) {
       try {

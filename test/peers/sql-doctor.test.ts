@@ -46,7 +46,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
     expect(await found()).toEqual([]);
   });
 
-  it('reports a table without a primary key, a server that accepts no writes, and a wrong name', async () => {
+  it('reports a table without a primary key, a server that accepts no writes, and a wrong database or service name', async () => {
     const url = sqlSettings(kind, database)['KEYFOLD_METASTORE_URL'] ?? '';
     const elsewhere = { KEYFOLD_METASTORE_URL: url.replace(/\w+$/, 'nowhere') };
     expect(await found(elsewhere)).toMatchObject([
@@ -87,6 +87,37 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
     expect(await found()).toMatchObject([rows]);
     await database.setTimeZone(kind === 'PostgreSQL' ? 'UTC' : '+00:00');
   });
+
+  // A test that is not registered does not count as skipped.
+  it.for(kind === 'PostgreSQL' ? ['(id, created) INCLUDE (key_record)'] : [])(
+    'accepts the primary key %s, and no key that only includes the date',
+    async (key) => {
+      const change = (to: string): Promise<unknown> =>
+        database.run(`ALTER TABLE encryption_key DROP CONSTRAINT encryption_key_pkey, ADD PRIMARY KEY ${to}`);
+      await change(key);
+      expect(await found()).toEqual([]);
+      await database.run('DELETE FROM encryption_key');
+      await change('(id) INCLUDE (created)');
+      expect(await found()).toContainEqual(expect.objectContaining({ check: 'table primary key', state: 'fault' }));
+    },
+  );
+
+  it.for(kind === 'PostgreSQL' ? ['reader'] : [])(
+    'reports a user who may not insert rows, and a user from whom row-level security may hide rows: %s',
+    async (user) => {
+      await database.run(`CREATE ROLE ${user} LOGIN`);
+      await database.run(`GRANT SELECT ON encryption_key TO ${user}`);
+      const url = sqlSettings(kind, database)['KEYFOLD_METASTORE_URL']?.replace('keyfold@', `${user}@`);
+      const writes = { check: 'table writes', state: 'warn', fix: expect.stringContaining('GRANT INSERT') as string };
+      expect(await found({ KEYFOLD_METASTORE_URL: url })).toMatchObject([writes]);
+      await database.run(`GRANT INSERT ON encryption_key TO ${user}`);
+      await database.run('ALTER TABLE encryption_key ENABLE ROW LEVEL SECURITY');
+      await database.run('CREATE POLICY every ON encryption_key USING (true)');
+      const rows = { check: 'table', state: 'warn', says: expect.stringContaining('row-level security') as string };
+      expect(await found({ KEYFOLD_METASTORE_URL: url })).toMatchObject([rows]);
+      expect(await found()).toEqual([]);
+    },
+  );
 
   if (kind === 'PostgreSQL') return;
 

@@ -4,7 +4,7 @@ import { noDeadline } from '../support/fakes.ts';
 import { databaseAt, type SqlKind } from '../support/sql-database.ts';
 import type { Outcomes, Round } from '../integration/connections/freeze-worker.ts';
 
-/** Longer than the test, so that no timeout ends a query on a dead connection. */
+/** This timeout is longer than the test, so that it cannot end a query on a dead connection. */
 const queryTimeoutMs = 300_000;
 const { ROLE: kind, PORT: port } = process.env;
 const { metastore } = databaseAt(kind as SqlKind, Number(port)).open({ connections: 10, queryTimeoutMs });

@@ -25,7 +25,7 @@ it.for(KINDS)('a metastore on %s waits for no connection from before a freeze', 
   }
   const openedBefore = proxy.opened;
   for (let i = 0; i < 20; i += 1) expect(await frozen.serve(1)).toEqual(['ok']);
-  // On an overloaded machine the process may seem to have been frozen.
+  // Allow some new connections, because on an overloaded machine the process may seem to have been frozen.
   expect(proxy.opened - openedBefore).toBeLessThan(7);
   await frozen.end();
   await proxy.stop();

@@ -26,7 +26,8 @@ const PAUSE_MS = 200;
  */
 export async function runStateMachine(definition: string, input: object, services: CalledServices): Promise<Execution> {
   const front = await startFront(services);
-  // The interpreter sends all its calls to moto's own port. This variable names another port.
+  // By default, the interpreter sends all its calls to moto's own port. This variable makes it send them to the
+  // forwarding server.
   const moto = await startMoto({ MOTO_PORT: String(front.port) });
   try {
     await fetch(`${moto.endpoint}/moto-api/config`, {

@@ -1,6 +1,6 @@
 /**
- * Checks the templates with cfn-lint, and deploys the stacks of a key and of the VPC endpoints to moto. moto cannot
- * deploy aliases, key tags and Global Tables in one stack.
+ * Checks all templates with cfn-lint. Deploys only the stacks of a key and of the VPC endpoints to moto, because moto
+ * cannot deploy a stack that combines aliases, key tags and Global Tables.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -202,7 +202,7 @@ describe('on moto', () => {
     });
 
     // moto ignores the groups' outbound rules.
-    it('lets only the group of the functions in, by port 443', async () => {
+    it("accepts connections only from the functions' security group, and only on port 443", async () => {
       const groups = itemsIn(await callEc2('DescribeSecurityGroups'), 'groupId');
       const open = groups.filter((one) => one.includes('<fromPort>443<'));
       expect(open.map((one) => valueIn(one, 'groupDescription'))).toEqual(['VPC endpoints of Keyfold']);

@@ -83,7 +83,7 @@ describe('VaultKms with a transit key', () => {
     expect(await codeOf(wrap(open('not-made', { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
   });
 
-  it('finds a key in a namespace only with that namespace', async () => {
+  it('finds a key in a namespace only if the options name that namespace', async () => {
     await bao.write('sys/namespaces/team', {});
     await bao.write('sys/mounts/transit', { type: 'transit' }, 'team');
     await bao.write('transit/keys/theirs', {}, 'team');
@@ -159,7 +159,7 @@ describe('VaultKms with a server', () => {
     expect(await unwrap(kms, wrapped)).toEqual(KEY);
   });
 
-  it('throws KmsUnavailable if the server is killed during a request, or succeeds at another address', async () => {
+  it('if the server is killed during a request, throws KmsUnavailable, or succeeds if there is another address', async () => {
     const doomed = await OpenBao.start();
     const key = await makeKey();
     const alone = open(key, { addresses: [doomed.url], requestTimeoutMs: 60_000 });

@@ -23,21 +23,21 @@ const page = readFileSync(join(root, 'docs', 'how-to', 'deploy-with-terraform-or
 const rows: Row[] = [...page.matchAll(/^\| `PREFIX-(\w+)` +\| `(\S+)` +\| `(\S+)` +\| `PREFIX-roles-(\w+)Arn`/gm)].map(
   ([, name = '', zip = '', handler = '', role = '']) => ({ name, zip, handler, role }),
 );
-/** The examples have no queue. */
+/** The functions that the examples deploy: all except the queue function. */
 const withoutQueue = rows.filter(({ name }) => name !== 'queue');
 
 beforeAll(() => run(process.execPath, ['scripts/package.ts', '--zips'], { cwd: root }));
 
-it.for(rows)('$zip has the handler that the page names', ({ zip, handler }) => {
+it.for(rows)('$zip has the handler that docs/how-to/deploy-with-terraform-or-sam.md names', ({ zip, handler }) => {
   const names = namesIn(readFileSync(join(root, '.keyfold', 'zips', zip)));
   expect(names).toContain(handler.replace(/\.handler$/, '.mjs'));
 });
 
-it('the page describes the five functions', () => {
+it('docs/how-to/deploy-with-terraform-or-sam.md describes the five functions', () => {
   expect(rows.map(({ name }) => name)).toEqual(['api', 'seal', 'open', 'maintenance', 'queue']);
 });
 
-it('the example for SAM is valid, and has the functions of the page', async () => {
+it('the example for SAM is valid, and has the functions that docs/how-to/deploy-with-terraform-or-sam.md describes', async () => {
   const file = join(root, 'examples', 'sam.yml');
   await run(join(dirname(pythonOf('moto')), 'cfn-lint'), [file]);
   const { Resources } = yamlParse(readFileSync(file, 'utf8')) as { Resources: Record<string, SamResource> };
@@ -51,7 +51,7 @@ it('the example for SAM is valid, and has the functions of the page', async () =
   expect(found).toEqual(withoutQueue);
 });
 
-it('the example for Terraform can be parsed, and has the functions of the page', async () => {
+it('the example for Terraform parses, and has the functions that docs/how-to/deploy-with-terraform-or-sam.md describes', async () => {
   const program = 'import hcl2, json, sys; print(json.dumps(hcl2.load(open(sys.argv[1]))["locals"][0]["functions"]))';
   const { stdout } = await run(pythonOf('checkov'), ['-c', program, join(root, 'examples', 'terraform.tf')]);
   const [functions = {}] = [JSON.parse(stdout)].flat() as Record<string, { handler: unknown; role: unknown }>[];
@@ -64,11 +64,11 @@ it('the example for Terraform can be parsed, and has the functions of the page',
   expect(found).toEqual(withoutQueue);
 });
 
-it('both examples keep the log groups, which have the audit', () => {
+it('the examples for SAM and Terraform keep the log groups on deletion, because these contain the audit log', () => {
   const [sam = '', terraform = ''] = ['sam.yml', 'terraform.tf'].map((name) =>
     readFileSync(join(root, 'examples', name), 'utf8'),
   );
-  expect(sam.match(/AWS::Logs::LogGroup\n +DeletionPolicy: Retain\n/g)).toHaveLength(4);
+  expect(sam.match(/AWS::Logs::LogGroup\n +DeletionPolicy: RetainExceptOnCreate\n/g)).toHaveLength(4);
   const [, logGroup] = /"aws_cloudwatch_log_group" "keyfold" \{(.*?)\n\}/s.exec(terraform) ?? [];
   expect(logGroup).toMatch(/\n {2}skip_destroy += true$/);
 });

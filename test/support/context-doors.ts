@@ -30,7 +30,7 @@ export type Send = (operation: string, members: string) => Promise<Answer | stri
 /** Opens a door of a cold process. */
 export type OpenDoor = (world: FakeDependencies, rules?: ContextRules) => Send;
 
-/** Makes the next process of `world` one with the given rules. */
+/** Gives the next process of `world` the given rules. */
 function withRules<T>(world: FakeDependencies, rules: ContextRules, open: () => T): T {
   const keyfold = world.process(rules);
   const spy = vi.spyOn(world, 'process').mockReturnValue(keyfold);
@@ -57,7 +57,7 @@ export const directly: OpenDoor = (world, rules = {}) => {
   };
 };
 
-/** The code is that of the dead letter. */
+/** Opens the queue door. If a message fails, the returned code is the code in its dead letter. */
 export const byQueue: OpenDoor = (world, rules = {}) => {
   const queues = new FakeQueues();
   const handle = withRules(world, rules, () => openQueueDoor({ world, queues, config: { serves: {} } }));

@@ -2,7 +2,7 @@ import type { ErasureTables } from '../../src/maintenance/erasure-table.ts';
 
 /**
  * Wraps the access to a key table so that the n-th write fails, before or after the table has carried it out.
- * @param fail makes the write fail. Default: throws, as if the process had been killed
+ * @param fail makes the write fail. By default, it throws an error, as if the process had been killed
  */
 export function failingAt(
   real: ErasureTables,

@@ -9,7 +9,7 @@ import { StubQuotas } from './stub-quotas.ts';
 export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
 
-/** What DynamoDB returns about a table's settings, and what the emulator lacks. */
+/** What DynamoDB returns about a table's settings. The emulator lacks these settings. */
 export interface TableSettings {
   DeletionProtectionEnabled: boolean;
   recovery: { PointInTimeRecoveryStatus: string; RecoveryPeriodInDays?: number };
@@ -17,7 +17,7 @@ export interface TableSettings {
   Replicas?: readonly object[];
   ProvisionedThroughput?: object;
   OnDemandThroughput?: object;
-  /** DynamoDB updates this number about every six hours. */
+  /** The number of rows, which DynamoDB updates about every six hours. */
   ItemCount: number;
   expiry: { TimeToLiveStatus: string; AttributeName?: string };
 }
@@ -60,7 +60,10 @@ export class HealthyService {
     proxy.faultOf = (call) => this.answerOf(call);
   }
 
-  /** Starts the service with a System Key and an Intermediate Key. Commands of this process find its KMS. */
+  /**
+   * Starts the service with a System Key and an Intermediate Key. Sets an environment variable, so that commands in
+   * this process use the service's KMS.
+   */
   static async start(): Promise<HealthyService> {
     const kms = await startKmsEmulator();
     const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);

@@ -54,7 +54,7 @@ export const DOOR_CONFIG: DoorConfig = {
 export function openDoor(
   options: {
     world?: FakeDependencies;
-    /** The process to use, in place of one that `world` starts. */
+    /** The process that serves the requests. By default, `world` starts one. */
     keyfold?: SessionFactory;
     config?: Partial<DoorConfig>;
     auth?: AuthConfig;

@@ -21,8 +21,8 @@ const MASTER = Buffer.alloc(32, 7);
 const NAMES = { service: 'orders', product: 'shop' };
 
 /**
- * Collects garbage every 100 milliseconds. At the end, writes a file with the largest size that remained after a
- * collection.
+ * Collects garbage every 100 milliseconds. At the end, writes to a file the largest amount of memory that was in use
+ * after a collection.
  */
 const SAMPLER = `
 import { writeFileSync } from 'node:fs';
@@ -72,7 +72,7 @@ function memoryOfRecords(
       const Item = items.find((item) => ids.has(item['Id']?.S));
       return key === undefined ? { Items: Item === undefined ? [] : [Item] } : { Item };
     });
-    // A run skips records that were sealed after it began. Records are dated in whole seconds.
+    // Wait, because a run skips records that were sealed after it began, and the dates of records are in whole seconds.
     await sleep(1000);
     const { mib, stdout } = await runCli(folder, server, argsOf(file));
     if (!stdout.includes(expected)) throw new Error(`the command says ${stdout.slice(0, 200)}`);

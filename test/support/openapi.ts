@@ -68,7 +68,10 @@ export function mustConform(event: Event, { status, headers, body }: Answer): vo
   if (missing.length > 0) throw new Error(`${path} is answered ${status} without ${missing.join()}`);
 }
 
-/** Events of a REST API, and events in payload format 1.0, have other member names than {@link Event}. */
+/**
+ * The HTTP method of an event. Events of a REST API, and events in payload format 1.0, contain it in a different
+ * member.
+ */
 function methodOf(event: Event): string {
   return (event as { httpMethod?: string }).httpMethod ?? event.requestContext.http.method;
 }

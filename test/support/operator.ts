@@ -29,6 +29,15 @@ interface OperatorOptions {
   readonly ask?: Terminal['ask'];
   readonly status?: Terminal['status'];
   readonly openTables?: CliDependencies['openErasureTables'];
+  readonly onInterrupt?: CliDependencies['onInterrupt'];
+}
+
+/** The cells of each line that a command prints. At least two spaces are between two cells. */
+export function cellsOf({ stdout }: CliRun): string[][] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(/ {2,}/));
 }
 
 /** A key table on a new DynamoDB emulator, service processes that use it, and the operator's CLI. */
@@ -53,7 +62,7 @@ export class OperatorFixture {
     return new OperatorFixture(endpoint, close);
   }
 
-  /** An operator whose commands call a server that the test starts and stops. */
+  /** An operator whose commands call a server at the given endpoint. The test itself starts and stops the server. */
   static at(endpoint: string): OperatorFixture {
     return new OperatorFixture(endpoint, () => Promise.resolve());
   }
@@ -78,7 +87,7 @@ export class OperatorFixture {
   async keyfold(
     args: readonly string[],
     environment: Environment = {},
-    { ask, status, openTables = operatorAdapters.openErasureTables, stdin = '' }: OperatorOptions = {},
+    { ask, status, openTables = operatorAdapters.openErasureTables, onInterrupt, stdin = '' }: OperatorOptions = {},
   ): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
@@ -95,6 +104,7 @@ export class OperatorFixture {
       ...this.adapters,
       version: '0.0.0',
       openErasureTables: openTables,
+      onInterrupt,
       stdin: Readable.from([Buffer.from(stdin)]),
     });
     return { code, ...said };

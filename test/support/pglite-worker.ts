@@ -22,8 +22,8 @@ process.once('disconnect', () => process.exit());
 process.send?.((server.address() as AddressInfo).port);
 
 /**
- * Calls `send` for the start of a connection and for each whole query. A query consists of several messages. They must
- * stay together, because the queries of other connections use the same session.
+ * Calls `send` for the start of a connection and for each whole query. A query consists of several messages, which must
+ * stay together, because all connections send their queries to the same session.
  */
 function readMessages(socket: Socket, send: (query: Buffer) => void): void {
   let unread = Buffer.alloc(0);

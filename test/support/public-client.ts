@@ -84,7 +84,7 @@ export const CLIENT: PublicFunctions = {
     call: (given: never) => new LambdaTransport(given),
   },
   defaultCredentials: { args: () => [], call: defaultCredentials },
-  // The same constructor with its other options.
+  // Another case of the constructor of KeyfoldClient, with the options for HTTP.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],
     call: (given: never) => new KeyfoldClient(given),

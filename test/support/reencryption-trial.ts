@@ -33,7 +33,10 @@ interface TrialOptions {
   readonly rate: number;
   /** How often each run is killed. */
   readonly kills: number;
-  /** The maximum time until the kill, from the first checkpoint or from the start of a run that continues from one. */
+  /**
+   * The maximum time until a run is killed. It counts from the run's first checkpoint or, if the run continues from a
+   * checkpoint, from its start.
+   */
   readonly killWithinMs: number;
 }
 
@@ -51,12 +54,14 @@ const NAMES = { service: 'orders', product: 'shop' };
 const PARTITIONS = 10;
 const RUNS = 2;
 const HOUR_MS = 3_600_000;
-/** The pause between the writes leaves the emulator time for the runs. */
+/** The pause between two writes. It leaves the emulator time to serve the runs. */
 const WRITE_PAUSE_MS = 5;
-/** Every hundredth row cannot be processed. */
+/** Every hundredth row is a poison row, which the runs cannot process. */
 const POISON_EVERY = 100;
 
-/** Makes a service process with a cold cache. Keys that it makes are as old as its clock says. */
+/**
+ * Makes a service process with a cold cache. Its clock is behind by `ageMs`, so the keys that it makes are that old.
+ */
 function service(keyTable: string, ageMs = 0): SessionFactory {
   return new SessionFactory({
     ...NAMES,
@@ -187,7 +192,7 @@ function startWriter(store: TrialStore, keyTable: string, rows: number): { stop:
   const stopping = new AbortController();
   const work = async (lane: number): Promise<void> => {
     while (!stopping.signal.aborted) {
-      // Each lane has its own rows, so that the last write of each row is known.
+      // Each lane writes only its own rows, so that the last write to each row is known.
       const i = Math.floor(Math.random() * (rows / 4)) * 4 + lane;
       if (i >= rows || isPoison(i)) continue;
       const version = (versions.get(i) ?? 0) + 1;
@@ -197,7 +202,7 @@ function startWriter(store: TrialStore, keyTable: string, rows: number): { stop:
     }
   };
   const lanes = Promise.all([0, 1, 2, 3].map(work));
-  // If the trial fails, its store stops before the writer does.
+  // Ignore the writer's errors here. If the trial fails, its store stops before the writer does.
   lanes.catch(() => {});
   return {
     stop: async () => {
@@ -245,7 +250,7 @@ async function runKilled(
       killed += 1;
       continue;
     }
-    // The code is 1 because of the rows in quarantine.
+    // The exit code is 1, because some rows are in quarantine.
     expect([child.exitCode, stderr()]).toEqual([1, expect.stringContaining('"outcome":"done"')]);
     expect(JSON.parse(out)).toMatchObject({ verb: 'rewrap', skipped: 0 });
     return killed;

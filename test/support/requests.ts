@@ -3,7 +3,7 @@ import { KeyfoldError, type DataRowRecord, type SessionFactory } from '../../src
 
 const PAYLOAD = Buffer.from('payload');
 
-/** A request of a process, ready to be sent. It resolves to a record that must remain decryptable. */
+/** Sends a prepared request of a process. Resolves to a record that must remain decryptable. */
 export type Request = () => Promise<DataRowRecord>;
 
 /** Makes a new process with a cold cache. */

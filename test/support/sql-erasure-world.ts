@@ -31,7 +31,8 @@ export async function setUpErasure(kind: SqlKind, database: SqlDatabase, world: 
   const { metastore, close } = database.open();
   const operator = OperatorFixture.at('http://127.0.0.1:9');
   const { clock } = operator;
-  // Asherah uses the true time. Its new keys get later dates than the keys of this service.
+  // Set the service's clock back. Asherah uses the true time, so Asherah's new keys get later dates than the service's
+  // keys.
   clock.nowMs = Date.now() - 120 * MINUTE_MS;
   const service = (): SessionFactory =>
     new SessionFactory({ ...NAMES, metastore, kms: new StaticKms(masterKey, {}), now: clock.now });
@@ -64,7 +65,8 @@ function answerOf(work: Promise<unknown>, done: string): Promise<string> {
 }
 
 /**
- * The results of cold processes that open each record and then seal. Also checks that another partition's record opens.
+ * Opens each record of the partition in a cold process, and then seals in another one. Returns the outcomes. Also
+ * checks that another partition's record opens.
  */
 export async function answers({ service, records, other }: ErasureWorld): Promise<string[]> {
   const open = (partition: string, record: DataRowRecord): Promise<string> =>

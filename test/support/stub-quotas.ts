@@ -19,11 +19,13 @@ const QUOTAS: Readonly<Record<string, object>> = {
 
 /** AWS Service Quotas and Amazon CloudWatch in one region, with only the actions that `keyfold doctor` calls. */
 export class StubQuotas {
-  /** The use in two minutes of the last day, by region and then by the metric's resource or table. */
+  /**
+   * The use of each quota in two minutes of the last day, keyed by region and then by the metric's resource or table.
+   */
   readonly sums: Record<string, Record<string, readonly number[]>> = {};
   /** The actions that AWS refuses. */
   readonly refused = new Set<string>();
-  /** Whether Service Quotas knows only the defaults. */
+  /** Whether Service Quotas knows only the defaults of the quotas. */
   knowsOnlyDefaults = false;
   /** The IAM actions of the calls. */
   calls: string[] = [];
@@ -33,7 +35,7 @@ export class StubQuotas {
     this.#server = server;
   }
 
-  /** Starts the server. Commands of this process find it. */
+  /** Starts the server. Sets environment variables, so that commands in this process use the server. */
   static async start(): Promise<StubQuotas> {
     const server = await startStub((request) => stub.#answer(request));
     const stub = new StubQuotas(server);

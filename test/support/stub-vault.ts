@@ -58,7 +58,7 @@ export class StubCluster {
     return `vault:v1:${sealed.toString('base64')}`;
   }
 
-  /** Undefined if the ciphertext does not open. */
+  /** Decrypts a ciphertext to base64. Returns undefined if the ciphertext does not open. */
   decrypt(ciphertext: string): string | undefined {
     const bytes = Buffer.from(ciphertext.replace('vault:v1:', ''), 'base64');
     const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12));

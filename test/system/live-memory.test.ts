@@ -2,7 +2,10 @@
 import { expect, it } from 'vitest';
 import { memoryOfKeysList, memoryOfReencrypt, memoryOfVerify } from '../support/live-memory.ts';
 
-/** If a command kept its rows in memory, the 90,000 additional rows would need more than this. */
+/**
+ * How much more memory the large run may use. If a command kept its rows in memory, the 90,000 additional rows would
+ * need more than this.
+ */
 const NOISE_MIB = 8;
 
 it.for([

@@ -34,7 +34,7 @@ function namesOf(module: object, given: Readonly<Record<string, object>>): strin
   ];
 }
 
-/** The names of a class's methods. Includes inherited methods, except those of built-in classes. */
+/** The names of a class's methods. They include the methods that it inherits, except from built-in classes. */
 function methodsOf(prototype: object): string[] {
   if (prototype === Object.prototype || prototype === Error.prototype) return [];
   const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
@@ -106,7 +106,7 @@ it('the property test covers every function that the package exports', () => {
   expect(tested(LIBRARY).toSorted()).toEqual(
     namesOf({ ...library, ...mysql, ...postgres }, { Session: session }).toSorted(),
   );
-  // Objects of this class do not send requests by themselves. KeyfoldClient sends them.
+  // `LambdaTransport.send` has no case of its own, because only KeyfoldClient calls it.
   const entries = { ...client, ...defaultCredentials, ...lambda };
   expect(tested(CLIENT).toSorted()).toEqual(
     namesOf(entries, { PartitionClient: tenant })

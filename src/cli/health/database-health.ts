@@ -3,7 +3,7 @@ import { faultText } from '../../connections/call-fault.ts';
 import type { Outcome } from '../../connections/inspected-calls.ts';
 import type { DatabaseInspection } from '../../maintenance/inspection.ts';
 import type { KeyTable } from '../../maintenance/key-table.ts';
-import { fault, ok, skip, type HealthCheck } from './check.ts';
+import { fault, ok, skip, warn, type HealthCheck } from './check.ts';
 import type { TableHealth } from './table-health.ts';
 
 export const DATABASE_PAGE = 'docs/how-to/use-postgresql-or-mysql.md';
@@ -16,6 +16,12 @@ const FIXES: readonly (readonly [code: RegExp, fix: string])[] = [
   [/^42501$|^ER_TABLEACCESS_DENIED_ERROR$/, `grant SELECT on encryption_key: ${DATABASE_PAGE}#rights`],
   [/^E[A-Z]+$/, 'check the route to the database, and the host and port in KEYFOLD_METASTORE_URL'],
 ];
+
+const HIDDEN_ROWS = warn(
+  'table',
+  'row-level security applies to this user, so that keys may look absent',
+  'ALTER TABLE encryption_key DISABLE ROW LEVEL SECURITY, or give each user of the table BYPASSRLS',
+);
 
 /** The health of the table, and the difference between the clocks of the database and of this machine. */
 export interface DatabaseHealth extends TableHealth {
@@ -48,7 +54,7 @@ export async function checkDatabase(
     return { checks, answers: true, holdsRows: false };
   }
   const { answer } = outcome;
-  const checks = [answers, primaryKeyOf(answer), writesOf(answer)];
+  const checks = [answer.mayHideRows ? HIDDEN_ROWS : answers, primaryKeyOf(answer), writesOf(answer)];
   return { checks, answers: true, holdsRows: answer.holdsRows, clockOffsetMs: answer.clockOffsetMs };
 }
 
@@ -65,11 +71,15 @@ function primaryKeyOf({ hasPrimaryKey }: DatabaseInspection): HealthCheck {
   return fault(check, says, 'ALTER TABLE encryption_key ADD PRIMARY KEY (id, created)');
 }
 
-function writesOf({ isReadOnly, isUnsafe }: DatabaseInspection): HealthCheck {
+function writesOf({ isReadOnly, isUnsafe, canInsert }: DatabaseInspection): HealthCheck {
   const check = 'table writes';
   if (isReadOnly) {
     const fix = 'name the primary server in KEYFOLD_METASTORE_URL, and in the pool of each process';
     return fault(check, 'the server is read-only, as a replica is', fix);
+  }
+  if (!canInsert) {
+    const fix = `GRANT INSERT ON encryption_key, if the service connects as this user: ${DATABASE_PAGE}#rights`;
+    return warn(check, 'this user may not insert rows, so that it cannot make the next key', fix);
   }
   if (!isUnsafe) return ok(check, 'the server accepts them');
   const fix = `SET GLOBAL autocommit = 1, and add STRICT_TRANS_TABLES to sql_mode: ${DATABASE_PAGE}#deadlines-and-faults`;

@@ -1,9 +1,10 @@
 import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import type { QuotaInspector, QuotaName, TableDescription, UsageMetric } from '../../maintenance/inspection.ts';
 import type { TablePlace } from '../../maintenance/key-table.ts';
+import { nameOfTable } from '../../metastore/table-name.ts';
 import { ok, skip, warn, type HealthCheck } from './check.ts';
 
-/** The quotas. AWS documents their codes. */
+/** The quotas that the doctor checks, with their codes from the AWS documentation. */
 const KMS_CALLS: QuotaName = { service: 'kms', code: 'L-6E3AF000' };
 const TABLE_UNITS = {
   reads: { service: 'dynamodb', code: 'L-CF0CBE56' },
@@ -39,7 +40,7 @@ export async function checkTableQuota(
 ): Promise<HealthCheck[]> {
   const checkOne = async (what: 'reads' | 'writes'): Promise<HealthCheck> => {
     const check = `${of} ${what}`;
-    const metric = { namespace: 'AWS/DynamoDB', name: CONSUMED[what], dimensions: { TableName: table } };
+    const metric = { namespace: 'AWS/DynamoDB', name: CONSUMED[what], dimensions: { TableName: nameOfTable(table) } };
     const own = capacity[what];
     if (own !== undefined) {
       const command = `aws dynamodb update-table --region ${region} --table-name ${table}`;

@@ -2,6 +2,7 @@ import { faultText, type CallFault } from '../../connections/call-fault.ts';
 import type { Outcome } from '../../connections/inspected-calls.ts';
 import type { QuotaInspector, TableDescription, TableInspector } from '../../maintenance/inspection.ts';
 import type { TablePlace } from '../../maintenance/key-table.ts';
+import { tableIn } from '../../metastore/table-name.ts';
 import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts';
 import { checkTableQuota } from './quota-health.ts';
 
@@ -42,7 +43,7 @@ export async function checkTable(inspector: TableInspector, checks: TableChecks)
   };
 }
 
-/** Checks that DynamoDB deletes no rows by time. DynamoDB gives all replicas the same setting. */
+/** Checks that time to live is off, so that DynamoDB deletes no rows. DynamoDB gives all replicas the same setting. */
 function expiryOf(expiry: Outcome<string | undefined>, { table, region }: TablePlace): HealthCheck {
   const check = 'table expiry';
   if ('fault' in expiry) {
@@ -178,7 +179,7 @@ async function checkReplica(
   if (status !== 'ACTIVE' && status !== 'UPDATING')
     return [fault(of, `in the state ${status}`, 'docs/runbooks/replication-stopped.md')];
   const inspector = open(region);
-  const there = { ...place, region };
+  const there = { table: tableIn(region, place.table), region };
   const described = await inspector.describe();
   if ('fault' in described) return [undescribed(of, described.fault, there)];
   return [ok(of, status), ...(await settingsOf(of, described.answer, inspector, there, openQuotas))];

@@ -19,7 +19,9 @@ import { checkedPkcs11Options, pkcs11Faults, type Pkcs11KmsOptions } from './pkc
 import { decodeWrap, encodeWrap } from './pkcs11-wrap.ts';
 
 const NOT_WRAPPED = 'it is not wrapped by a PKCS#11 token';
-/** An HSM that does not respond rarely recovers within seconds, but a session may become free. */
+/**
+ * Allow only a few rounds. An HSM that does not respond rarely recovers within seconds, but a session may become free.
+ */
 const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
 
 /**

@@ -51,7 +51,8 @@ class Pkcs11Thread {
   #start(): Worker {
     // In the package, the bundled worker is in the same folder as this file's bundle.
     const file = new URL(`pkcs11-worker${extname(import.meta.url)}`, import.meta.url);
-    // Some of Node's own options forbid running a file, for example `--input-type`.
+    // Do not pass on the options of the process, because some of them forbid running a file, for example
+    // `--input-type`.
     const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });
     let errorName = 'ThreadEnded';
     worker.on('message', ({ id, answer }: AnswerMessage) => this.#settle(id, answer));

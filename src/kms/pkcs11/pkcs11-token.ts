@@ -77,8 +77,8 @@ const MORE_BYTES = 64;
 const PIN_INCORRECT = 'CKR_PIN_INCORRECT';
 
 /**
- * One token, over one session. All methods of a PKCS#11 library block, so this class runs in a separate thread, which
- * makes one call at a time. A second session would never be used.
+ * One token, over one session. All methods of a PKCS#11 library block, so this class runs in a separate thread. The
+ * thread makes one call at a time, so it never needs a second session.
  */
 export class Pkcs11Token {
   readonly #settings: TokenSettings;
@@ -150,8 +150,8 @@ export class Pkcs11Token {
   }
 
   /**
-   * Wraps a key, and checks that the wrap can be opened. Some HSMs replace the GCM nonce with another nonce that they
-   * do not return.
+   * Wraps a key, and checks that the wrap opens, because some HSMs replace the GCM nonce with a nonce that they do not
+   * return.
    */
   #wrap(session: Session, key: Buffer): Pkcs11Wrap {
     const { keyLabel } = this.#settings;
@@ -262,7 +262,8 @@ function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
     { type: CKA_VALUE_LEN },
   ]);
   if (extractable?.value[0] !== 0) throw new TokenError('misconfigured', 'KeyExtractable');
-  // The value is a number in the machine's byte order. The byte 32 occurs in no other AES key length.
+  // The value is a number in the machine's byte order, so look for the byte 32 anywhere. No other AES key length has
+  // that byte.
   if (length === undefined || !length.value.includes(KEY_BYTES)) throw new TokenError('misconfigured', 'KeyTooShort');
   keys.set(label, key);
   return key;

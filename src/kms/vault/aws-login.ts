@@ -16,8 +16,8 @@ const BODY = 'Action=GetCallerIdentity&Version=2011-06-15';
 
 /**
  * A signed request to AWS STS that proves the identity of this process, in the form that Vault's auth method `aws`
- * takes. Vault sends the request to STS. It does not contain the secret key.
- * @throws TypeError if the credential provider returns anything else
+ * takes. Vault sends the request to STS. The request does not contain the secret key.
+ * @throws TypeError if the credential provider returns anything other than credentials
  */
 export async function signedIdentity(login: AwsLogin, now: Date): Promise<object> {
   const { region = 'us-east-1', serverId, credentials } = login;

@@ -95,7 +95,10 @@ export class VaultAddress implements Region {
   }
 }
 
-/** Removes trailing slashes. A regular expression would take quadratic time for an address with many slashes. */
+/**
+ * Removes trailing slashes. It uses no regular expression, which would take quadratic time for an address with many
+ * slashes.
+ */
 function withoutSlashes(address: string): string {
   let end = address.length;
   while (address[end - 1] === '/') end -= 1;

@@ -7,7 +7,7 @@ import { membersOf, type JsonObject } from '../../input/json-object.ts';
 /** A response from Vault. */
 export interface VaultAnswer {
   readonly status: number;
-  /** The members of the JSON body. Empty if the body is something else. */
+  /** The members of the JSON body. Empty if the body is not a JSON object. */
   readonly body: JsonObject;
 }
 
@@ -35,7 +35,8 @@ export class VaultHttp {
     this.#base = base;
     const isTls = base.startsWith('https:');
     this.#request = isTls ? httpsRequest : http.request;
-    // An address without TLS is on this machine. Do not use a proxy, because it could read the token and the keys.
+    // An address without TLS is on this machine. Do not use a proxy for it, because the proxy could read the token and
+    // the keys.
     const options = { ...(isTls && { proxyEnv: globalAgent.options.proxyEnv }), ...(ca !== undefined && { ca }) };
     const agents = keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }, options);
     this.#agent = isTls ? agents.httpsAgent : agents.httpAgent;
@@ -105,7 +106,7 @@ async function jsonOf(answer: IncomingMessage): Promise<JsonObject> {
   }
 }
 
-/** Reads a response into an array. An asynchronous iterator would take four times as long. */
+/** Reads a response into an array. It uses no asynchronous iterator, which would take four times as long. */
 function bodyOf(answer: IncomingMessage, chunks: Buffer[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let sizeBytes = 0;

@@ -30,8 +30,8 @@ const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
  * until an operator revokes it. With `AwsKms`, this attack is not possible.
  *
  * Keyfold never rewraps a key row. Do not raise `min_decryption_version` above the version that wrapped a System Key:
- * its records could not be opened until you allow that version again. Do not trim that version: its records could never
- * be opened again.
+ * the key's records could not be opened until you allow that version again. Do not trim that version: these records
+ * could never be opened again.
  *
  * @example
  * import { readFile } from 'node:fs/promises';

@@ -20,7 +20,8 @@ import { authFaults, checkedAuth, type VaultAuth } from './vault-auth.ts';
 import { addressFault, isName, isPathSegments } from './vault-path.ts';
 
 /**
- * How Keyfold retries calls to Vault's addresses. It does so as for AWS regions, but without a minimum number of wraps.
+ * How Keyfold retries calls to Vault's addresses. The options are the same as for AWS regions, except that there is no
+ * `minimumWrappedRegions`.
  */
 export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 

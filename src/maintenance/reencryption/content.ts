@@ -44,6 +44,14 @@ function contentOfText(text: string, form: RecordForm): Content {
   return isJson(text) ? { is: 'document', text } : PLAIN;
 }
 
+/**
+ * Whether a string of a document may hold JSON text with a record. A run does not look for records in such text, so
+ * their keys are unknown.
+ */
+export function mayHideRecord(text: string): boolean {
+  return /\\"(?:ParentKeyMeta\\|kf[12]j?\.[\w-]{100})/.test(text);
+}
+
 function isJson(text: string): boolean {
   if (isNestedTooDeeply(text)) throw new KeyfoldError('InvalidRequest', 'The document is nested too deeply.');
   try {

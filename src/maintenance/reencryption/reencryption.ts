@@ -149,11 +149,11 @@ export class Reencryption {
 
   async #quarantine(row: Row, code: QuarantinedRow['code'], tally: Tally): Promise<void> {
     await this.#options.quarantine({ row: row.id, code });
-    tally.count('quarantined', keysOf(row));
+    tally.count('quarantined', keysOf(row, code === 'InvalidRequest'));
   }
 }
 
-/** Whether an error stops the run, because it does not concern the row alone. */
+/** Whether an error stops the run. Such an error does not concern one row alone. */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
   return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
 }

@@ -1,3 +1,4 @@
+import { KeyfoldError } from '../../errors.ts';
 import type { RecordContext } from '../../records/record-proof.ts';
 
 /** The value of one field of a row: a string, the JSON text of any other value, or bytes. */
@@ -9,7 +10,7 @@ export type Cell =
 /** The cells that a run writes, keyed by the names of their fields. */
 export type Cells = ReadonlyMap<string, Cell>;
 
-/** A cell that was read. It is `unreadable` if the field holds anything else. */
+/** A cell that was read. It is `unreadable` if the field holds a value that no {@link Cell} can represent. */
 export type ReadCell = Cell | { readonly kind: 'unreadable' };
 
 /** A row as it was read. */
@@ -31,7 +32,7 @@ export type Position = Readonly<Record<string, unknown>>;
 export interface RowSource<R extends Row = Row> {
   /**
    * Reads the rows page by page. The caller asks for the next page only after it has finished all rows of the last
-   * page. If it asked for the {@link position}, it must have saved it, too.
+   * page. If it also asked for the {@link position}, it must have saved that position.
    * @param from a {@link position} of an earlier run. If undefined, reading begins with the first row.
    */
   pages(from: Position | undefined): AsyncIterable<readonly R[]>;
@@ -94,4 +95,12 @@ export class SourceFault extends Error {
     super(message);
     this.mayPass = mayPass;
   }
+}
+
+/**
+ * The error for a source that is a key table. If a run sealed the keys in that table, neither these keys nor any record
+ * could be opened again.
+ */
+export function keyTableRefused(table: string): KeyfoldError {
+  return new KeyfoldError('InvalidRequest', `The table ${table} is a key table: its rows hold keys, not records.`);
 }

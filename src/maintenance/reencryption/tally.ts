@@ -21,7 +21,7 @@ export interface Counts {
   readonly skipped: number;
   /** The number of records in the rows after the run. */
   readonly records: number;
-  /** The number of quarantined rows with a record that cannot be parsed. The key of that record is unknown. */
+  /** The number of quarantined rows with a field that cannot be read as a record, so that its key is unknown. */
   readonly malformed: number;
   /** How many records are left under each Intermediate Key. */
   readonly keys: readonly KeyCount[];

@@ -12,7 +12,7 @@ import { decryptFields, encryptFields } from '../../operations/session-fields.ts
 import { encodeCompactRecord } from '../../records/compact-record.ts';
 import type { DataRowRecord } from '../../records/data-row-record.ts';
 import { secondsOf, type KeyMeta, type KeyNaming } from '../../records/ids.ts';
-import { contentOf, documentCell, recordCell, type Content, type RecordForm } from './content.ts';
+import { contentOf, documentCell, mayHideRecord, recordCell, type Content, type RecordForm } from './content.ts';
 import type { Cell, Cells, Row } from './rows.ts';
 import { documentOf, sealedFieldsOf, spliced } from './sealed-fields.ts';
 
@@ -131,12 +131,14 @@ export class Verbs {
 
   /** Changes the sealed fields of a document. */
   async #document(text: string, cell: Cell, row: Row, keys: KeyMeta[]): Promise<Cell | undefined> {
+    const { verb } = this.#options;
+    if (verb !== 'open' && mayHideRecord(text))
+      throw new KeyfoldError('InvalidRequest', 'A string of the document holds the text of a record.');
     const document = documentOf(text);
     const fields = sealedFieldsOf(document);
     const [first] = fields;
     if (first === undefined) return undefined;
     const session = this.#sessionOf(first.record, row);
-    const { verb } = this.#options;
     const context = stringsOf(row.context, 'context');
     if (verb === 'open') {
       const request = { documentText: text, all: true, ...(context && { context }) } as const;
@@ -243,13 +245,16 @@ export class Verbs {
 
 /**
  * The keys that the records of a row name.
- * @returns undefined if a record cannot be parsed
+ * @param isUnsure whether content that is not read as a record may still hold one: base64, or a string in a document
+ * @returns undefined if a record cannot be parsed, or if there may be another record
  */
-export function keysOf({ cells }: Row): KeyMeta[] | undefined {
+export function keysOf({ cells }: Row, isUnsure = false): KeyMeta[] | undefined {
   try {
     return [...cells.values()].flatMap((cell) => {
       const content = contentOf(cell);
       if (content.is === 'record') return [content.record.key.parent as KeyMeta];
+      if (isUnsure && (content.is === 'plain' || mayHideRecord(content.text)))
+        throw new KeyfoldError('InvalidRequest', 'The key is unknown.');
       if (content.is === 'plain') return [];
       return sealedFieldsOf(documentOf(content.text)).map(({ record }) => record.key.parent as KeyMeta);
     });

@@ -6,17 +6,18 @@ import { IS_SAFE } from './mysql-key-table.ts';
 export const INSPECT_POSTGRES = `SELECT extract(epoch FROM clock_timestamp())::text,
   EXISTS (SELECT FROM pg_index WHERE indrelid = 'encryption_key'::regclass AND indisunique AND indisvalid
     AND indpred IS NULL AND (SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute
-      WHERE attrelid = indrelid AND attnum = ANY (indkey)) = '{created,id}')::text,
+      WHERE attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])) = '{created,id}')::text,
   (current_setting('transaction_read_only') = 'off')::text, 'true',
-  EXISTS (SELECT FROM encryption_key)::text`;
+  EXISTS (SELECT FROM encryption_key)::text,
+  has_any_column_privilege('encryption_key', 'INSERT')::text, row_security_active('encryption_key')::text`;
 
-/** Inspects MySQL's or MariaDB's server and the key table. */
+/** Inspects MySQL's or MariaDB's server and the key table. No simple query shows the rights of the user there. */
 export const INSPECT_MYSQL = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
   EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
     AND non_unique = 0 GROUP BY index_name
     HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
   @@global.read_only = 0, ${IS_SAFE},
-  EXISTS (SELECT 1 FROM encryption_key)`;
+  EXISTS (SELECT 1 FROM encryption_key), 1, 0`;
 
 /**
  * Inspects a database.
@@ -29,12 +30,16 @@ export function inspectDatabase(send: () => Promise<unknown[][]>): Promise<Outco
 async function inspectionOf(send: () => Promise<unknown[][]>): Promise<DatabaseInspection> {
   const beganMs = Date.now();
   const [[seconds, ...answers] = []] = await send();
-  const [hasPrimaryKey, isWritable, isSafe, holdsRows] = answers.map((each) => /^(?:1|true)$/.test(String(each)));
+  const [hasPrimaryKey, isWritable, isSafe, holdsRows, canInsert, mayHideRows] = answers.map((each) =>
+    /^(?:1|true)$/.test(String(each)),
+  );
   return {
     clockOffsetMs: Number(seconds) * 1000 - (beganMs + Date.now()) / 2,
     hasPrimaryKey: hasPrimaryKey === true,
     isReadOnly: isWritable !== true,
     isUnsafe: isSafe !== true,
     holdsRows: holdsRows === true,
+    canInsert: canInsert === true,
+    mayHideRows: mayHideRows === true,
   };
 }

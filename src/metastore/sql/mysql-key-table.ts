@@ -36,7 +36,7 @@ const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 /** The bytes of a text in UTF-8, whatever the character sets of the column and the connection. */
 const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
 
-// Most collations ignore case, accents or spaces at the end. The second condition compares ids byte by byte.
+// Most collations ignore case, accents or spaces at the end, so the second condition compares IDs byte by byte.
 const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
 const DATE = 'CAST(created AS CHAR)';
 /** The text of a row, but at most one character more than a readable row has. */
@@ -162,7 +162,7 @@ class Connections implements SqlPool<MySqlConnection> {
     return this.#pool.getConnection();
   }
 
-  /** The driver wraps its connection in a new object each time it hands out the connection. */
+  /** The driver wraps its connection in a new object each time, so this returns the connection inside. */
   identityOf(connection: MySqlConnection): object {
     return connection.connection ?? connection;
   }
@@ -208,9 +208,9 @@ class Connections implements SqlPool<MySqlConnection> {
 const UNFIT: ReadonlySet<string> = new Set(['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'ER_WRONG_VALUE']);
 
 /**
- * After these errors of other SQLSTATEs, the connection is unusable. Either the server ends it, has forgotten its
- * prepared statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new
- * primary server.
+ * After these errors of other SQLSTATEs, the connection is unusable. The server ends it, has forgotten its prepared
+ * statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new primary
+ * server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',

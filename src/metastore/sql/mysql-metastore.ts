@@ -13,7 +13,7 @@ export interface MySqlMetastoreOptions {
 }
 
 const METHODS = having('getConnection');
-/** A pool from `mysql2`, not `mysql2/promise`, uses callbacks and has a method `promise`. */
+/** Refuses a pool of `mysql2` itself, which uses callbacks. Only such a pool has a method `promise`. */
 const POOL: Type = {
   called: 'a pool of mysql2/promise',
   holds: (value) => METHODS.holds(value) && typeof (value as { readonly promise?: unknown }).promise !== 'function',

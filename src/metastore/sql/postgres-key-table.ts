@@ -35,17 +35,22 @@ interface Answer {
 /** Returns rows as arrays of PostgreSQL's text values, even if the caller has set parsers. */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
-// Some collations treat other IDs as equal to this one. The second condition compares the IDs byte by byte.
+// Some collations treat other IDs as equal to this one, so the second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
 /** The text of a row, but at most one character more than a readable row has. */
 const TEXT = `left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;
 const COLUMNS = `extract(epoch FROM created::timestamptz)::text, created::text, ${TEXT}`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, id::text FROM encryption_key`;
+/**
+ * The date of the row at the cursor. The row is found by the text of its date, because in some styles PostgreSQL reads
+ * its own text as another time. If the row is gone, PostgreSQL has to read the text.
+ */
+const DATE_AT = `coalesce((SELECT created FROM encryption_key WHERE ${OF_ID} AND created::text = $2), $3)`;
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
 const INSERT =
   'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
-/** Compares the date as text, because in some styles PostgreSQL reads a date that it has written as another time. */
+/** Compares the date as text, because in some styles PostgreSQL writes a date as text that it reads as another time. */
 const UNCHANGED = `${OF_ID} AND created::text = $2 AND ${TEXT} COLLATE "C" IS NOT DISTINCT FROM $3`;
 const REPLACE = `UPDATE encryption_key SET key_record = $4 WHERE ${UNCHANGED}`;
 const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;
@@ -84,8 +89,11 @@ export class PostgresKeyTable implements SqlKeyTable, SqlPages {
   }
 
   async page(after: SqlCursor | undefined, limit: number, deadline: Deadline): Promise<SqlPageRow[]> {
-    const text = `${SELECT_ALL}${after === undefined ? '' : ' WHERE (id, created) > ($1, $2)'} ${IN_ORDER} ${limit}`;
-    const { rows } = await this.#send({ text, values: after === undefined ? [] : [after.id, after.date] }, deadline);
+    const text = `${SELECT_ALL}${after === undefined ? '' : ` WHERE (id, created) > ($1, ${DATE_AT})`} ${IN_ORDER} ${limit}`;
+    const { rows } = await this.#send(
+      { text, values: after === undefined ? [] : [after.id, after.date, after.date] },
+      deadline,
+    );
     return rows.map((row) => Object.assign(rowOf(row), { id: row[3] ?? '' }));
   }
 
@@ -167,7 +175,7 @@ class Connections implements SqlPool<PostgresConnection> {
 }
 
 /**
- * Ignores the error that a broken connection emits. Otherwise it would end the process. The query on the connection
- * fails with the same error.
+ * Ignores the error that a broken connection emits, because it would end the process. The query on the connection fails
+ * with the same error.
  */
 function ignore(): void {}

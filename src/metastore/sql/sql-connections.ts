@@ -32,8 +32,8 @@ export interface SqlTableOptions {
 const DEFAULTS = { queryTimeoutMs: 3000 };
 const MAX_ATTEMPTS = 3;
 /**
- * How long a request to stop a query may take, even if queries have less time. It may need a new connection. If it
- * failed, the query could hold its locks on the server for a long time.
+ * How long a request to stop a query may take, even if queries have less time. The request may need a new connection.
+ * If it failed, the query could hold its locks on the server for a long time.
  */
 const MIN_STOP_TIMEOUT_MS = 3000;
 /**

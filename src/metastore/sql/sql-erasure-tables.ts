@@ -74,7 +74,8 @@ class SqlErasureTable implements ErasureTable {
     const marked = erased === undefined ? text : withMembers(text, erasedMember(erased));
     const outcome = await this.#table.insert(id, created, marked, noDeadline());
     if (outcome === 'stored' || (await this.rows({ id })).some((row) => row.created === created)) return;
-    // The primary key compares ids by their column's collation, and all tombstones have the same date.
+    // The primary key compares IDs by their column's collation, and all tombstones have the same date. So the tombstone
+    // of another ID can have the same primary key.
     throw new KeyfoldError(
       'InvalidRequest',
       'The collation of the column id treats the partition as equal to another one, which is erased: use utf8mb4_bin.',

@@ -23,7 +23,8 @@ const ROWS_PER_PAGE = 500;
 
 /**
  * Reads all keys of a table page by page, so that a table of any size fits into memory. Omits the row that describes
- * the configuration of Asherah Rust. With another metastore, Asherah Rust would refuse to start if it found that row.
+ * the configuration of Asherah Rust, because Asherah Rust would refuse to start if it found that row in another
+ * metastore.
  * @throws KeyfoldError `MetastoreUnavailable`
  */
 export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {

@@ -49,7 +49,7 @@ describe('a simulated fleet', () => {
     expect(again.calls).toEqual(once.calls);
   });
 
-  it('makes no more attempts per request than its policy allows', async () => {
+  it('makes no more attempts per request than its retry policy allows', async () => {
     const passage = await sendFleet(storm, 'keyfold', 3, { maxRounds: 2 });
     const { wishes } = passage;
     const requests = wishes.reduce((sum, wish) => sum + wish.requests, 0);
@@ -58,7 +58,7 @@ describe('a simulated fleet', () => {
     expect(attempts).toBeGreaterThan(wishes.length);
   });
 
-  it('is reported as worse if its retry policy is worse', async () => {
+  it('scores worse than Asherah and the SDK if its retry policy sends too many attempts', async () => {
     const worse = await sendFleet(storm, 'keyfold', 3, { maxRounds: 50, longestDelayMs: 1, baseDelayMs: 1 });
     const asherah = measure(await sendFleet(storm, 'asherah', 3));
     const sdk = measure(await sendFleet(storm, 'sdk', 3));

@@ -26,11 +26,11 @@ it('guardHandler guards each agent of a client only once', () => {
 });
 
 it.for([
-  ['no request handler', undefined],
+  ['an absent request handler', undefined],
   ['a request handler that shows no configuration', {}],
   ['a request handler without a configuration', { httpHandlerConfigs: (): undefined => undefined }],
   ['a request handler with an unknown kind of agent', { httpHandlerConfigs: () => ({ httpAgent: {} }) }],
-] as const)('guardHandler accepts %s', ([, handler]) => {
+] as const)('guardHandler does not throw for %s', ([, handler]) => {
   expect(() => guardHandler(handler)).not.toThrow();
 });
 

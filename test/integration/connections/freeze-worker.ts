@@ -87,8 +87,8 @@ function client(options: KeyfoldClientOptions): Serve {
 }
 
 /**
- * Unwraps a key with VaultKms, which logs in with an AppRole if the parent supplies one. Unless the parent resets new
- * connections, a request also fails if VaultKms reports a failed attempt, because Vault is healthy.
+ * Unwraps a key with VaultKms, which logs in with an AppRole if the parent supplies one. Vault is healthy here, so a
+ * request also counts as failed if VaultKms reports a failed attempt, except when the parent resets new connections.
  */
 function vault(): Serve {
   const { VAULT_ROLE = '', WRAPPED = 'vault:v1:AAAA', VAULT_TRANSIT_KEY: transitKey = 'keyfold' } = process.env;

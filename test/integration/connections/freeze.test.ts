@@ -33,7 +33,8 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     const lateBefore = world.count('late');
     for (const requests of [1, 8, 60]) {
       for (const forgetting of ['reset', 'silence'] as const) {
-        // On an overloaded machine the guard may detect a freeze and close all connections.
+        // Repeat this until enough connections stay open. On an overloaded machine, the guard may detect a freeze and
+        // close them all.
         do expect(await process.serve(requests)).toEqual(allWell(requests));
         while (world.mostOpen < idleAfter(role, requests));
         expect(await world.freezeAndServe(process, { ms: 200, forgetting, requests })).toEqual(allWell(requests));
@@ -48,7 +49,8 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     const openedBefore = world.count('opened');
     const requests = 20;
     for (let i = 0; i < requests; i += 1) expect(await process.serve(1)).toEqual(['ok']);
-    // On an overloaded machine the guard may detect a freeze and open a new connection.
+    // Allow some new connections, because on an overloaded machine the guard may detect a freeze and replace a
+    // connection.
     expect(world.count('opened') - openedBefore).toBeLessThan(requests / 3);
   });
 
@@ -58,7 +60,7 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     for (const proxy of world.proxies) proxy.forget('reset');
     const lateBefore = world.count('late');
     for (let i = 0; i < 8; i += 1) expect(await process.serve(1)).toEqual(['ok']);
-    // The queue role loses one connection to DynamoDB and one to SQS.
+    // Allow two, because the queue role may lose one request to DynamoDB and one to SQS.
     expect(world.count('late') - lateBefore).toBeLessThanOrEqual(2);
   });
 });

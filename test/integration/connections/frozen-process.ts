@@ -43,8 +43,8 @@ export class FrozenProcess {
   async freeze(ms: number): Promise<void> {
     const endsAtMs = performance.now() + ms;
     this.#child.kill('SIGSTOP');
-    // Node counts a timer from the start of the event loop's turn. If a busy turn sets a timer late, the timer fires
-    // too early.
+    // Check the time again, because a timer may fire too early: Node counts it from the start of the event loop's turn,
+    // even if a busy turn sets it late.
     while (performance.now() < endsAtMs) await sleep(1);
     this.#child.kill('SIGCONT');
   }

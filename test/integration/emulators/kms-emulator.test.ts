@@ -96,7 +96,7 @@ describe('KMS emulator: keys', () => {
     expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Enabled');
   });
 
-  it("another account can read the rotation of a key by the key's ARN, but cannot change it", async () => {
+  it("another account can read a key's rotation status by the key's ARN, but cannot turn rotation on", async () => {
     const stranger = client(REGION, '999999999999');
     const status = (KeyId: string) => stranger.send(new GetKeyRotationStatusCommand({ KeyId }));
     expect(await status(keyArn)).toMatchObject({ KeyRotationEnabled: true });
@@ -104,7 +104,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(stranger.send(new EnableKeyRotationCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
   });
 
-  it('a key is rotated every 365 days, or at the period that EnableKeyRotation sets', async () => {
+  it('a key is rotated every 365 days unless EnableKeyRotation sets another period', async () => {
     const KeyId = keyArn;
     const enable = (RotationPeriodInDays?: number) =>
       kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays }));
@@ -470,7 +470,7 @@ describe('KMS emulator: faults', () => {
     expect(outcomes).toContain('ThrottlingException');
   });
 
-  it('the fault "throttle" lets a call through every two seconds at half a call a second', async () => {
+  it('the fault "throttle" with a rate of 0.5 calls per second lets one call through every two seconds', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 0.5 });
     const outcomes: string[] = [];
@@ -512,7 +512,7 @@ describe('KMS emulator: control API', () => {
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
   });
 
-  it('the control API counts a call by any name', async () => {
+  it('the control API counts calls even if the action is named "constructor" or "__proto__"', async () => {
     for (const action of ['constructor', 'constructor', '__proto__']) await call(`TrentService.${action}`, '{}');
     const { regions } = (await (await control('/regions')).json()) as { regions: { calls: object }[] };
     expect(regions.map(({ calls }) => Object.entries(calls))).toEqual([

@@ -245,7 +245,7 @@ describe('SQS emulator: messages', () => {
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'MissingParameter' }]);
   });
 
-  it('a batch for a FIFO queue is refused as a whole if an entry lacks an ID that the queue requires', async () => {
+  it('a FIFO queue refuses a whole batch if one entry lacks a required group ID or deduplication ID', async () => {
     const [QueueUrl, byContent] = [queue({}, true), queue({ ContentBasedDeduplication: 'true' }, true)];
     const complete = { Id: 'a', MessageBody: 'x', MessageGroupId: 'g', MessageDeduplicationId: 'd' };
     const lacking = (url: string, member: keyof typeof complete): Promise<string> => {
@@ -263,7 +263,7 @@ describe('SQS emulator: messages', () => {
     ['with a delay', { DelaySeconds: 1 }],
     ['with an ID that a standard queue refuses', { MessageDeduplicationId: 'd' }],
     ['with an invalid delay', { DelaySeconds: 901 }],
-  ] as const)('SendMessageBatch counts the size of entries %s', async ([, more]) => {
+  ] as const)('SendMessageBatch counts entries %s towards the size limit of a batch', async ([, more]) => {
     const entry = { MessageBody: 'x'.repeat(600_000), ...more };
     const Entries = [
       { ...entry, Id: 'a' },
@@ -280,13 +280,16 @@ describe('SQS emulator: messages', () => {
     [['a.*'], ['a.one']],
     [['a'], []],
     [[], []],
-  ])('ReceiveMessage returns for the attribute names %j the attributes %j', async ([MessageAttributeNames, names]) => {
-    const QueueUrl = queue();
-    const text = { DataType: 'String', StringValue: 'x' };
-    await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
-    const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames }));
-    expect(Object.keys(Messages?.[0]?.MessageAttributes ?? {}).toSorted()).toEqual(names);
-  });
+  ])(
+    'given the attribute names %j, ReceiveMessage returns the attributes %j',
+    async ([MessageAttributeNames, names]) => {
+      const QueueUrl = queue();
+      const text = { DataType: 'String', StringValue: 'x' };
+      await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
+      const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames }));
+      expect(Object.keys(Messages?.[0]?.MessageAttributes ?? {}).toSorted()).toEqual(names);
+    },
+  );
 
   it.for([
     [
@@ -354,7 +357,7 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
-  it("DeleteMessage accepts a deleted message's handle only for the queue of that message", async () => {
+  it('DeleteMessage accepts the handle of a deleted message, but not in another queue', async () => {
     const [QueueUrl, other] = [queue(), queue()];
     await send(QueueUrl);
     const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
@@ -401,7 +404,7 @@ describe('SQS emulator: messages', () => {
     vi.useRealTimers();
   });
 
-  it('a FIFO queue accepts a deduplication ID again after 5 minutes, even if it still holds the first message', async () => {
+  it('a FIFO queue accepts a deduplication ID again after 5 minutes, even if the first message is still in the queue', async () => {
     const QueueUrl = queue({}, true);
     const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
     const first = await send(QueueUrl, more);
@@ -509,7 +512,7 @@ it.for([
   expect(await faultOf(action, body)).toMatchObject(common('SerializationException'));
 });
 
-it('the SQS emulator reports the errors that are common to AWS services as AWS does', async () => {
+it("the SQS emulator uses AWS's names for the errors that all AWS services share", async () => {
   sqs.ensureQueue('typed');
   const url = '"QueueUrl":"/111122223333/typed"';
   expect(await faultOf('SendMessage', `{${url}}`)).toMatchObject(common('MissingRequiredParameterException'));
@@ -523,7 +526,7 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const sent = request(sqs.endpoint, { method: 'POST' }, resolve);
   sent.once('error', reject);
-  // The request does not end, so that the emulator must respond before the end.
+  // Leave the request unfinished, so that the emulator must respond before it has the whole request.
   sent.write(Buffer.alloc(8 * 1024 * 1024 + 1));
   const answer = (await promise).resume();
   expect([answer.statusCode, answer.headers.connection]).toEqual([400, 'close']);
@@ -531,7 +534,7 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
 });
 
 it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'])(
-  'the SQS emulator responds to a request for %s',
+  'the SQS emulator responds to a request for the odd path %s with the error InvalidAction',
   async (path) => {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     request(sqs.endpoint, { path }, resolve).once('error', reject).end();
@@ -639,6 +642,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
   it('the emulator responds to an unsigned request in JSON', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
+    expect(answer.headers.get('content-type')).toBe('application/x-amz-json-1.0');
     expect(answer.headers.get('x-amzn-requestid')).toMatch(/^[\da-f-]{36}$/);
   });
 });

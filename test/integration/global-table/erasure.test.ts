@@ -63,7 +63,7 @@ async function seals(world: TwoRegions, at: Region): Promise<string> {
 }
 
 describe('an erasure on a Global Table with replication lag', () => {
-  it("marks each row in the region of that row, even before the row is replicated to the operator's region", async () => {
+  it("marks each row in the region that wrote it, even before the row is replicated to the operator's region", async () => {
     const { world, erasure, opens } = await open();
     const before = await erasure().read();
     expect(before.rows.map(({ region }) => region).toSorted()).toEqual([EAST, WEST]);
@@ -81,7 +81,7 @@ describe('an erasure on a Global Table with replication lag', () => {
     expect(replicas).toEqual(REGIONS.map((region) => ({ region, rows: 2, tombstones: 2 })));
   });
 
-  it('deletes each row in the region of that row, and counts the rows that replicas still have', async () => {
+  it('deletes each row in the region that wrote it, and counts the rows that remain in each replica', async () => {
     const { world, erasure, opens, others } = await open();
     const begun = await erasure().begin(await erasure().read(), WAIT_SECONDS);
     await world.wait(DAY_MS);
@@ -101,7 +101,7 @@ describe('an erasure on a Global Table with replication lag', () => {
         const session = world.process(at, { suffixed: true }).session('tenant-2');
         expect(await session.decrypt(others[of])).toEqual(PAYLOAD);
       }
-      // Two rows are gone. Nothing else has changed.
+      // The partition's two keys are gone, and all other rows are still there.
       expect((await world.keyTables[at].list()).length).toBe((counts[REGIONS.indexOf(at)] ?? 0) - 2);
     }
   });
@@ -117,7 +117,7 @@ describe('an erasure on a Global Table with replication lag', () => {
     expect(await opens(EAST, WEST)).toBe('PartitionErased');
   });
 
-  it('no longer prevents opening or sealing in any region once it is cancelled', async () => {
+  it('lets every region seal and open again once the erasure is cancelled', async () => {
     const { world, erasure, opens } = await open();
     await erasure().begin(await erasure().read(), WAIT_SECONDS);
     await world.wait(LAG_MS);

@@ -24,7 +24,7 @@ const SEALS_OF_A_KEY = 30;
 const CHECK_INTERVAL_MS = 60 * MINUTE_MS;
 const EXPIRE_AFTER_MS = 90 * DAY_MS;
 
-/** What a fleet needs. */
+/** The options of a fleet. */
 export interface FleetOptions {
   readonly world: TwoRegions;
   readonly ledger: Ledger;
@@ -36,7 +36,7 @@ export interface FleetOptions {
 
 /** The processes of a service in two regions. A ledger keeps and checks the records that they return. */
 export class Fleet {
-  /** Several processes in each region, and an older one without a region suffix. */
+  /** Several processes in each region, and one process of an older version, which uses no region suffix. */
   readonly #processes: Process[];
   readonly #options: FleetOptions;
 
@@ -53,8 +53,8 @@ export class Fleet {
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
     const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
-    // The stale grace period is off, because DynamoDB never fails here. The grace period also uses real time, which a
-    // busy machine distorts.
+    // The stale grace period is off. It is not needed, because DynamoDB never fails here, and it uses real time, which
+    // a busy machine distorts.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };
   }

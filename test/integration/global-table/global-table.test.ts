@@ -102,12 +102,12 @@ describe('two regions that create a key in the same minute', () => {
     {
       suffixed: false,
       expected: ['RecordUnreadable', 'RecordUnreadable', 'opened', 'opened'],
-      lose: 'lose one of the two keys without region suffixes',
+      lose: 'without region suffixes, lose one of the two keys',
     },
     {
       suffixed: true,
       expected: ['opened', 'opened', 'opened', 'opened'],
-      lose: 'lose neither key with region suffixes',
+      lose: 'with region suffixes, lose neither key',
     },
   ])('$lose', async ({ suffixed, expected }) => {
     const encrypt = (region: Region) => world.process(region, { suffixed }).session('p').encrypt(PAYLOAD);
@@ -128,7 +128,7 @@ describe('a revocation and a wrap renewal at the same time', () => {
     expect(await states(key)).toEqual([both, both]);
   });
 
-  it('undo each other if two replicas receive them, so only one region may write to a row', async () => {
+  it('conflict if different replicas receive them, and the later write undoes the other, so only one region may write to a row', async () => {
     const key = await keyToRenew(false);
     await world.keyTables[WEST].revoke(key);
     await world.maintain(EAST, false);

@@ -60,7 +60,8 @@ const TIMEOUT_MS = 15_000;
 const NAMES = { service: 'svc', product: 'prod' };
 
 /**
- * A service in two regions. Each has a replica of a Global Table, and a KMS key behind an alias. Tests move the clock.
+ * A service in two regions. Each region has a replica of a Global Table, and a KMS key behind an alias. The clock moves
+ * only when a test moves it.
  */
 export class TwoRegions {
   readonly clock: HandClock;

@@ -237,7 +237,10 @@ async function actionsOf(service: Service): Promise<Action[]> {
   }));
 }
 
-/** The actions in AWS's list that a policy's pattern matches. For example, `dynamodb:Describe*` matches fourteen. */
+/**
+ * The actions in AWS's list that a policy's pattern matches. For example, `dynamodb:Describe*` matches fourteen
+ * actions.
+ */
 export async function expanded(pattern: string): Promise<string[]> {
   const [service = '', name = ''] = pattern.split(':');
   const form = new RegExp(`^${name.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i');

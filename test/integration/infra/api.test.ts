@@ -34,6 +34,20 @@ async function snapshotOf(changed: object): Promise<string | undefined> {
   return Object.keys((await partsOf(changed)).resources).find((name) => name.startsWith('RestDeployment'));
 }
 
+/** The summary of an entry that a person has reviewed. It has a line for each resource, route and output. */
+function reviewOf({ resources, events, ...others }: ApiParts): string {
+  const lines = [
+    ...Object.entries(resources).map(([name, resource]) => `${name} ${JSON.stringify(resource)}`),
+    ...events.map((event) => `route ${JSON.stringify(event)}`),
+    ...Object.entries(others).map(([name, part]) => `${name} ${JSON.stringify(part)}`),
+  ];
+  return `${lines.toSorted().join('\n')}\n`;
+}
+
+it.for(Object.entries(ENTRIES))('the entry %s equals its reviewed file', async ([name, changed]) => {
+  await expect(reviewOf(await partsOf(changed))).toMatchFileSnapshot(`reviewed/entry-${name}.txt`);
+});
+
 describe('api.type', () => {
   it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
     const parts = await partsOf({});
@@ -90,6 +104,12 @@ describe('api.type', () => {
     expect(await snapshotOf({ api: { type: 'rest' }, logRetentionDays: 90 })).toBe(rest);
     expect(await snapshotOf({ api: { type: 'rest' }, http: COGNITO })).not.toBe(rest);
     expect(await snapshotOf(ENTRIES.private)).not.toBe(rest);
+  });
+
+  it('"rest" takes the snapshot after it has made the method, because API Gateway refuses an API without methods', async () => {
+    const { resources } = await partsOf({ api: { type: 'rest' } });
+    const snapshot = Object.values(resources).find(({ Type }) => Type === 'AWS::ApiGateway::Deployment');
+    expect(snapshot).toMatchObject({ DependsOn: 'RestMethod' });
   });
 
   it('"rest" can authorize callers by tokens from a Cognito user pool', async () => {
@@ -152,7 +172,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and its policy allows all callers only if they use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and allows calls without IAM authorization only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -177,6 +197,15 @@ describe('api.type', () => {
     });
   });
 
+  it('"functionUrl" with provisioned concurrency creates the URL of the alias, after the alias', async () => {
+    const functions = { api: { provisionedConcurrency: 1 } };
+    const { resources } = await partsOf({ api: { type: 'functionUrl' }, functions });
+    expect(resources['FunctionUrl']).toMatchObject({
+      DependsOn: 'ApiProvConcLambdaAlias',
+      Properties: { TargetFunctionArn: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] }, Qualifier: 'provisioned' },
+    });
+  });
+
   it.for([
     ['http', {}, { 'Fn::GetAtt': ['HttpApi', 'ApiEndpoint'] }],
     [
@@ -190,7 +219,7 @@ describe('api.type', () => {
       { 'Fn::Sub': 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live' },
     ],
     ['functionUrl', { api: { type: 'functionUrl' } }, { 'Fn::GetAtt': ['FunctionUrl', 'FunctionUrl'] }],
-  ] as const)('"%s" has its URL as the output ApiUrl', async ([, changed, url]) => {
+  ] as const)('"%s" outputs its URL as ApiUrl', async ([, changed, url]) => {
     expect((await partsOf(changed)).outputs).toEqual({ ApiUrl: { Value: url } });
   });
 
@@ -252,11 +281,11 @@ describe('api.callers', () => {
     ['refuses', 'POST/v1/partitions/tenant-2/encrypt', false],
     ['refuses', 'POST/v1/partitions/tenant-10/encrypt', false],
     ['refuses', 'POST/v1/partitions/team/encrypt', false],
-  ] as const)("%s %s for another account's role with some of the partitions", async ([, path, may]) => {
+  ] as const)("%s %s for another account's role that is limited to some partitions", async ([, path, may]) => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it('allows no unnamed role of another account, unless it names the root of the account', async () => {
+  it("allows a role of another account only if it names the role or that account's root", async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
@@ -313,14 +342,14 @@ describe('api.domain', () => {
 describe('api.cors', () => {
   const cors = { origins: ['https://app.example.com'] };
 
-  it('allows the origins on an HTTP API, where only preflight requests need no authorization', async () => {
+  it('allows the configured origins on an HTTP API, where only preflight requests need no authorization', async () => {
     const parts = await partsOf({ api: { cors } });
     expect(parts.cors).toMatchObject({ allowedOrigins: cors.origins, allowedMethods: ['GET', 'POST'] });
     const open = parts.events.filter((event) => !JSON.stringify(event).includes('aws_iam'));
     expect(open).toEqual([{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]);
   });
 
-  it('allows the origins on a function URL', async () => {
+  it('allows the configured origins on a function URL', async () => {
     const parts = await partsOf({ api: { type: 'functionUrl', cors } });
     expect(propertiesOf(parts, 'FunctionUrl')['Cors']).toMatchObject({ AllowOrigins: cors.origins });
   });
@@ -488,7 +517,7 @@ describe('deploy.yml', () => {
   });
 });
 
-it('the functions run in the VPC, and use the type of endpoint, that deploy.yml selects', async () => {
+it('the functions run in the VPC and use the endpoint type that deploy.yml selects', async () => {
   const deployment = await read({ vpc: VPC, endpoints: { fips: true, dualStack: true } });
   const vpc = {
     subnetIds: VPC[WEST].subnets,

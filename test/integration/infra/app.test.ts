@@ -158,7 +158,7 @@ function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConf
 }
 
 describe('the functions of the app', () => {
-  it.for(FUNCTIONS)('have their roles from the roles stack (%s)', (name) => {
+  it.for(FUNCTIONS)('get their roles from the roles stack (%s)', (name) => {
     expect(functionOf(example, name)['Role']).toEqual({ 'Fn::ImportValue': `keyfold-roles-${name}RoleArn` });
   });
 
@@ -167,7 +167,7 @@ describe('the functions of the app', () => {
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('have no other roles, because the package creates none', () => {
+  it('get no roles from the package, which creates none', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -220,7 +220,7 @@ describe('the functions of the app', () => {
     }
   });
 
-  it('use the same authorizer as their routes, if they have routes', () => {
+  it('use the authorizer that deploy.yml selects for the routes', () => {
     expect(readConfig(environmentOf(example, 'Api')).auth).toEqual({ kind: 'iam' });
     expect(readConfig(environmentOf(flipped, 'Api')).auth).toEqual({
       kind: 'jwt',
@@ -489,7 +489,7 @@ describe('the alarms of the app', () => {
     });
   });
 
-  it('also notify of a recovery, unless they count failures', () => {
+  it('notify of a recovery too, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -524,8 +524,8 @@ describe('the alarms of the app', () => {
   );
 
   it('fire on every error code that is not the caller’s fault, whether a request or a retried message failed', () => {
-    // If the first code occurs, a function does not start, and the function's own alarm fires. Only the readiness check
-    // returns the second code, and only monitors call that check.
+    // These two codes have no place in these alarms. With the first, the function does not start, and its own alarm
+    // fires. The second comes only from the readiness check, which only monitors call.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
     expect(codes).toContain('KeyNotYetVisible');
@@ -573,7 +573,7 @@ describe('the alarms of the app', () => {
     [100, 'an hour', 1],
     [10_000, 'an hour', 1],
   ] as const)(
-    'fire if a fleet with %i requests per second loses its preferred region, within %s',
+    'after a fleet with %i requests per second loses its preferred region, fire within %s',
     ([rate, , hours]) => {
       const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
       const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;

@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, '..', '..', '..');
 
 const FAKES = join(import.meta.dirname, 'fake-cli.ts');
 
-/** The deployment at the beginning of each run. */
+/** The deployment file that each run starts from. */
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
 /**

@@ -171,7 +171,7 @@ const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 const RACE = { retry: 3 };
 
 describe('each role', { timeout: 60_000 }, () => {
-  it("allows exactly the calls that seal makes when it creates keys, reads other processes' keys, encrypts, and rewraps while a region is down", async () => {
+  it("allows exactly the calls that the seal function makes when it creates keys, reads other processes' keys, encrypts, and rewraps while a region is down", async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
     const cold = start('invoke', operations);
@@ -183,7 +183,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it("allows exactly the calls that open makes when it preloads a System Key, and opens other functions' records while a region is down", async () => {
+  it("allows exactly the calls that the open function makes when it preloads a System Key, and opens other functions' records while a region is down", async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -205,12 +205,13 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it("allows exactly the calls that open makes for another region's records, and for records whose keys are absent", async () => {
+  it("allows exactly the calls that the open function makes for another region's records, and for records whose keys are absent", async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
     Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
-    // The row of a key that was created in the last few minutes may not have been replicated yet.
+    // Make the absent key an hour old. If it were only a few minutes old, open would report that its row may not have
+    // been replicated yet.
     Key.ParentKeyMeta.Created -= 3600;
     record();
     const open = start('invoke', 'decrypt');
@@ -223,7 +224,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toMatchObject({ refused: [] });
   });
 
-  it('allows exactly the calls that the API makes when it encrypts, decrypts and rewraps', async () => {
+  it('allows exactly the calls that the api function makes when it encrypts, decrypts and rewraps', async () => {
     const api = start('api');
     const { record: one } = await send(api, 'encrypt', PLAINTEXT);
     const cold = start('api');
@@ -232,7 +233,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('allows exactly the calls that the API makes when it loses the race to create a key', RACE, async () => {
+  it('allows exactly the calls that the api function makes when it loses the race to create a key', RACE, async () => {
     let raced = false;
     proxy.faultOf = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
@@ -272,7 +273,7 @@ describe('each role', { timeout: 60_000 }, () => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     expect(await queues.take('decrypt', { record: one })).toBe(1);
     queues.close();
-    // Lambda also needs this permission, but the local poller does not call this action.
+    // Add a call that Lambda's poller makes, so that the role must allow it. The local poller does not make it.
     sqsCalls.push('input sqs:GetQueueAttributes');
     expect(await calledAs('queue')).toEqual(await exactly('queue'));
   });

@@ -99,7 +99,7 @@ function writerIn(stack: ReturnType<typeof stackOf>): Role {
 
 // The first test loads the parts of the CDK, which takes long on a busy machine.
 describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
-  it("divide a package's resources and outputs, and leave out the bucket of osls", () => {
+  it("divide a package's resources and outputs between their stacks, and leave out the bucket of osls", () => {
     const { nested } = synthesize(appOf().stack);
     const api = nested['keyfold/Api/Stack'];
     const queue = nested['keyfold/Queue/Stack'];
@@ -190,12 +190,12 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(allowed(stack)).toContain('QueueLambdaFunction');
   });
 
-  it('know whether the queues are FIFO queues', () => {
+  it('tell whether the queues are FIFO queues', () => {
     const kinds = (['fifo', 'standard'] as const).map((queue) => appOf({ queue }).queue?.inputQueue.fifo);
     expect(kinds).toEqual([true, false]);
   });
 
-  it('know their URL and topic, and share the topic', () => {
+  it("tell the API's URL and the alarm topic, which the queue's alarms also notify", () => {
     const { stack, api } = appOf();
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
     expect(JSON.stringify(stack.resolve(api.alarmTopicArn))).toContain('AlarmTopic');
@@ -229,6 +229,7 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(() => apiIn(stackOf(), { key: 'keyfold' })).toThrow('props.key must be a SymmetricKey');
     expect(() => apiIn(stackOf(), { table: 'Keys' })).toThrow('props.table must be a KeyTable');
     expect(() => apiIn(undefined as never)).toThrow('scope must be a construct');
+    expect(() => new KeyfoldApi(stackOf(), 5 as never, { packageFolder })).toThrow('id must be a string');
     const full = stackOf();
     apiIn(full);
     expect(() => new KeyfoldApi(full, 'Api2', { packageFolder })).toThrow('A stack can contain only one KeyfoldApi');

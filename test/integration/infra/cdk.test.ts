@@ -16,7 +16,7 @@ function parametersOf({ stack }: SynthesizedApp): unknown {
   return found?.Properties?.['Parameters'];
 }
 
-/** The ARNs of a role's managed policies. The role has all three policies of a key. */
+/** Attaches all three policies of a key to a role, and returns the ARNs of the role's managed policies. */
 function policiesOf(policyRegions?: string[]): string {
   const stack = stackOf();
   const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions });
@@ -83,7 +83,7 @@ describe('SymmetricKey', () => {
     expect(Object.keys(synthesize(stack).nested)).toEqual(['keyfold/private/Stack', 'keyfold/logging/Stack']);
   });
 
-  it('attaches the policies to a role after it has created them, or by name if another region creates them', () => {
+  it('attaches the policies that it created to a role, or refers to them by name if another region creates them', () => {
     const outputs = ['Encrypt', 'Decrypt', 'Crypto'].map((kind) => `Outputs.${kind}PolicyArn`);
     expect(policiesOf(['us-west-2']).match(/Outputs\.\w+/g)).toEqual(outputs);
     const names = ['encrypt', 'decrypt', 'crypto'].map((kind) => `:iam::111122223333:policy/allow-${kind}-keyfold`);
@@ -176,7 +176,7 @@ describe('KeyTable', () => {
     expect(JSON.stringify(stack.resolve(table.tableArn))).toContain('Outputs.TableArn');
   });
 
-  it('gives the tags of the CDK to each replica, besides the classification', () => {
+  it("gives each replica the CDK's tags in addition to the classification", () => {
     const stack = stackOf();
     const table = new KeyTable(stack, 'Table', TABLE);
     Tags.of(stack).add('CostCentre', '42');

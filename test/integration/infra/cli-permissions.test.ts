@@ -103,7 +103,8 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
 /** Changes the service so that a command makes calls that it rarely needs. */
 const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
   doctor: () => {
-    // Service Quotas may know only the default of a quota.
+    // If Service Quotas knows only the default of a quota, the command makes a further call, which requests the
+    // default.
     world.quotas.knowsOnlyDefaults = true;
   },
   'keys prove': async () => {

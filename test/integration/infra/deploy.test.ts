@@ -88,7 +88,7 @@ it.for([
   ['no target', []],
   ['an unknown target', ['queues']],
   ['two targets in one word', ['keys-and-table', '--yes']],
-] as const)('deploy rejects %s', async ([, args]) => {
+] as const)('deploy rejects a command with %s', async ([, args]) => {
   const outcome = await cli.deploy(args, {});
   expect(outcome).toMatchObject({ code: 1, said: 'name what to deploy: keys, table, roles or app\n', calls: [] });
 });
@@ -116,7 +116,7 @@ describe('the change set', () => {
         parametersOf(outcome)[0]?.['TableKeyName'],
       ];
     };
-    // A stack that was never created has no previous values.
+    // The script must not ask CloudFormation to keep previous values of a stack that was never created.
     expect(await typeWith({})).toEqual(['CREATE', '']);
     expect(await typeWith(stackIn('REVIEW_IN_PROGRESS'))).toEqual(['CREATE', '']);
     expect(await typeWith(stackIn('UPDATE_ROLLBACK_COMPLETE'))).toEqual(['UPDATE', '']);
@@ -277,7 +277,8 @@ describe('a deploy script with --yes', () => {
         Resource: kept.map((id) => `LogicalResourceId/${id}`),
       },
     ]);
-    // CloudFormation accepts names that no resource has, so a misspelt name would protect nothing.
+    // Check that these resources exist. CloudFormation accepts a stack policy that names no existing resource, so a
+    // misspelt name would protect nothing.
     expect(Object.keys(templateOf(what).Resources)).toEqual(expect.arrayContaining([...kept]));
   });
 
@@ -289,7 +290,7 @@ describe('a deploy script with --yes', () => {
     },
   };
 
-  it('also turns on termination protection for an unchanged stack, because an earlier run may have stopped before that step', async () => {
+  it('turns on termination protection even for an unchanged stack, because an earlier run may have stopped before that step', async () => {
     const there = stackIn('CREATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']);
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...unchanged });
     expect(outcome).toMatchObject({ code: 0, said: 'keyfold-table in us-west-2: nothing to change\n' });
@@ -446,16 +447,9 @@ describe('a failure in CloudFormation', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation execute-change-set');
   });
 
-  it('removes the new resources and keys, because a retry would otherwise find their names taken', async () => {
-    const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...planned });
-    const executed = outcome.calls.filter(({ name }) => name === 'cloudformation execute-change-set');
-    expect(executed).toHaveLength(2);
-    for (const { args } of executed) expect(args).toContain('--retain-except-on-create');
-  });
-
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** The responses for a stack in this state, in which resources with these states are left. */
+  /** The responses for a stack in the given state, which still has a resource in each of the given states. */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {
@@ -623,7 +617,7 @@ describe('npm run deploy -- --yes', () => {
     expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
   });
 
-  it('runs the maintenance again after it has made a System Key, even if there were others', async () => {
+  it('runs the maintenance again after it has made a System Key, even if other System Keys existed', async () => {
     const older = { ...key, created: 1_780_000_000, regions: well };
     const made2 = invoked({ systemKeys: [older], created: { id: key.id, created: key.created } });
     const unopened = { ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] };
@@ -726,7 +720,7 @@ describe('npm run deploy -- --yes', () => {
   });
 });
 
-/** The template of the deployed app, with an input queue of this name if any. */
+/** The template of the deployed app. If a name is given, the template contains an input queue with this name. */
 function app(QueueName?: string): Answers {
   const InputQueue = { Type: 'AWS::SQS::Queue', Properties: { QueueName } };
   const Resources = QueueName === undefined ? {} : { InputQueue };
@@ -879,7 +873,7 @@ describe('the stack parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their values if deploy.yml does not set them, such as the key behind an alias', async () => {
+  it('that deploy.yml does not set, such as the key behind an alias, keep their values', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -894,7 +888,7 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("name the functions' roles in all regions if the keys are strict, and the script says which region has none yet", async () => {
+  it("name the functions' roles in all regions if strictKeys is set, and the script says which region has no roles yet", async () => {
     const strict = {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
@@ -1222,7 +1216,7 @@ describe('a deploy script', () => {
       'settings.POWERTOOLS_DEV can turn off the metrics',
     ],
     ['a table name with a line break', { tableName: 'Keys\n' }, 'is not a valid table name'],
-  ] as const)('refuses %s', async ([, options, fault]) => {
+  ] as const)('refuses a deploy.yml with %s', async ([, options, fault]) => {
     const outcome = await cli.deploy(['keys'], {}, options);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(fault);
@@ -1357,6 +1351,23 @@ describe('a deploy script', () => {
     expect(outcome.said).toContain(`- ${fault}`);
   });
 
+  it('refuses endpoints that AWS does not have, before it packages the app', async () => {
+    const lookup = `
+      import dns from 'node:dns/promises';
+      import { syncBuiltinESMExports } from 'node:module';
+      dns.lookup = async (host) => {
+        if (host.startsWith('dynamodb-fips.us-west-2.')) throw Object.assign(new Error(), { code: 'ENOTFOUND' });
+      };
+      syncBuiltinESMExports();
+    `;
+    const NODE_OPTIONS = `--import data:text/javascript,${encodeURIComponent(lookup)}`;
+    const outcome = await cli.deployInProcess(['app'], ABSENT, { endpoints: { fips: true } }, { NODE_OPTIONS });
+    expect(outcome.said).toContain(
+      'AWS has no such hosts, which endpoints in deploy.yml asks for: dynamodb-fips.us-west-2',
+    );
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
+
   it('refuses to deploy the app if osls does not know the S3 endpoint', async () => {
     const region = 'eusc-de-east-1';
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
@@ -1393,7 +1404,7 @@ describe('a deploy script', () => {
   });
 });
 
-it('a package names its account and region, and the parameters of the roles in that region', async () => {
+it('a package names its account and region, and the parameters for the roles in that region', async () => {
   const example = yamlParse(await readFile(EXAMPLE, 'utf8')) as object;
   const deployment = v.parse(deploymentSchema, { ...example, regions: ['us-east-1'] });
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-described-'));

@@ -50,7 +50,7 @@ describe('the deployment role', () => {
   );
 
   it.for(Object.entries(DEPLOYERS))(
-    'for %s may neither use the key nor grant others the use of it',
+    'for %s can neither use the key nor grant others the use of it',
     async ([, deployer]) => {
       for (const action of [
         'kms:Decrypt',
@@ -95,7 +95,7 @@ describe('the deployment role', () => {
     ['app', 'logs:DisassociateKmsKey', audit],
     ['app', 'logs:DeleteLogGroup', audit],
     ['app', 'cloudformation:DeleteStack', stack('keyfold-keys')],
-  ] as const)('for %s may not perform %s', async ([name, action, target]) => {
+  ] as const)('for %s cannot perform %s', async ([name, action, target]) => {
     expect(await isAllowed(DEPLOYERS[name], action, target)).toBe(false);
   });
 
@@ -113,7 +113,7 @@ describe('the deployment role', () => {
     ['s3:PutObject', at('arn:aws:s3:::keyfold-eu-app-serverlessdeploymentbucket-1/serverless/code.zip')],
     ['s3:PutObject', at('arn:aws:s3:::orders-serverlessdeploymentbucket-1/serverless/code.zip')],
   ] as const)(
-    'for the app may not perform %s on the resources of another deployment or service',
+    'for the app cannot perform %s on the resources of another deployment or service',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithRetention, action, target)).toBe(false);
     },
@@ -140,7 +140,7 @@ describe('the deployment role', () => {
     ['ec2:DescribeSubnets', at('*')],
     ['ec2:DescribeNetworkInterfaces', at('*')],
   ] as const)(
-    'for the app may perform %s only with the policy for entry points other than an HTTP API',
+    'for the app can perform %s only if it has the policy for entry points other than an HTTP API',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
       expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
@@ -175,7 +175,7 @@ describe('the deployment role', () => {
       'ec2:CreateNetworkInterface',
       at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`),
     ],
-  ] as const)('for other entry points may not %s', async ([, action, target]) => {
+  ] as const)('for other entry points cannot %s', async ([, action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });
 
@@ -215,12 +215,12 @@ describe('the deployment role', () => {
   it.for([
     ['may', 'api', 'apigateway.amazonaws.com'],
     ['may', 'maintenance', 'events.amazonaws.com'],
-    ['may not', 'api', '444455556666'],
-    ['may not', 'api', '*'],
-    ['may not', 'maintenance', 's3.amazonaws.com'],
-    ['may not', 'open', 'apigateway.amazonaws.com'],
-    ['may not', 'open', '444455556666'],
-    ['may not', 'seal', 'events.amazonaws.com'],
+    ['cannot', 'api', '444455556666'],
+    ['cannot', 'api', '*'],
+    ['cannot', 'maintenance', 's3.amazonaws.com'],
+    ['cannot', 'open', 'apigateway.amazonaws.com'],
+    ['cannot', 'open', '444455556666'],
+    ['cannot', 'seal', 'events.amazonaws.com'],
   ] as const)('for the app %s let the function %s be invoked by %s', async ([may, name, by]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may === 'may');
@@ -239,10 +239,10 @@ describe('the deployment role', () => {
   it.for([
     ['tableAndRoles', 'may', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
     ['app', 'may', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com'],
-    ['app', 'may not', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
-    ['app', 'may not', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
+    ['app', 'cannot', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
+    ['app', 'cannot', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
   ] as const)(
-    'for %s %s create a service-linked role under the path of %s for %s',
+    'for %s %s create a service-linked role under the path of %s for the service %s',
     async ([name, may, folder, service]) => {
       const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
       const target = at(arn, { 'iam:AWSServiceName': service });
@@ -281,9 +281,9 @@ describe('the deployment role', () => {
         'with additional CloudFormation tags',
         { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] },
       ],
-      ['may not', 'with other tags', { 'aws:TagKeys': ['Team'] }],
+      ['cannot', 'with other tags', { 'aws:TagKeys': ['Team'] }],
       [
-        'may not',
+        'cannot',
         'that belong to others',
         { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] },
       ],
@@ -343,7 +343,7 @@ describe('the deployment role', () => {
       ['change', 'a model', 'PATCH', api('/1/models/2')],
       ['delete', 'a domain name', 'DELETE', at(`arn:aws:apigateway:${WEST}::/domainnames/1`)],
       ['delete', 'a REST API', 'DELETE', at(`arn:aws:apigateway:${WEST}::/restapis/1`)],
-    ] as const)('may not %s %s', async ([, , verb, target]) => {
+    ] as const)('cannot %s %s', async ([, , verb, target]) => {
       expect(await isAllowed(DEPLOYERS.app, `apigateway:${verb}`, target)).toBe(false);
     });
   });
@@ -364,7 +364,7 @@ describe('the deployment role', () => {
 
   // CloudFormation replaces a policy if its description changes. If the policy has an explicit name, that would fail
   // because the name is taken.
-  it('has policies whose descriptions stay the same when a deployment names the policies itself', () => {
+  it('has policies whose descriptions never change, because CloudFormation would have to replace the policies', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
@@ -389,7 +389,7 @@ describe('the deployment role', () => {
   });
 
   it.for(['keys', 'app'] as const)(
-    "for %s may read all alarms, but may not change other services' alarms",
+    "for %s may read all alarms, but cannot change other services' alarms",
     async (name) => {
       const alarm = at(`arn:aws:cloudwatch:${WEST}:${ACCOUNT}:alarm:orders-ApiErrors`);
       expect(await isAllowed(DEPLOYERS[name], 'cloudwatch:DescribeAlarms', alarm)).toBe(true);
@@ -413,12 +413,12 @@ describe('a deployment prefix', () => {
     ['keyfold-keys', 'the deployment "keyfold" creates resources with names that begin with it'],
     ['keyfold-app-eu', 'the deployment "keyfold" creates resources with names that begin with it'],
     ['keyfold*', 'it would match the names of other deployments'],
-  ] as const)('may not be %s, because %s', ([prefix]) => {
+  ] as const)('cannot be %s, because %s', ([prefix]) => {
     expect(() => deployersOf({ Prefix: prefix })).toThrow('Prefix does not match its pattern');
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(false);
   });
 
-  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('may be %s', (prefix) => {
+  it.for(['keyfold', 'k', 'orders-eu-2', 'k'.repeat(16), 'keys'])('can be %s', (prefix) => {
     expect(deployersOf({ Prefix: prefix }).app.policies).toHaveLength(2);
     expect(v.is(deploymentSchema.entries.prefix, prefix)).toBe(true);
   });
@@ -511,8 +511,8 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
 
 /** The IAM actions that a call of the AWS CLI needs, if any. */
 function askedOf({ name, args }: Outcome['calls'][number]): [action: string, target: Target][] {
-  // Every caller may perform the first action. `configure export-credentials` is a command of the AWS CLI, not an IAM
-  // action. For osls, the actions follow from the changes to its stack.
+  // These calls need no action: every caller may get its own identity, the CLI itself exports credentials, and the
+  // actions for osls follow from the changes to its stack.
   if (/^(?:sts get-caller-identity|configure export-credentials|osls \w+)$/.test(name)) return [];
   const [service = '', command = ''] = name.split(' ');
   const option = (of: string): string => args[args.indexOf(of) + 1] as string;

@@ -43,7 +43,7 @@ function withArns(option: string, characters: number): object {
   return { [option]: [...list, `${ROLES}/${'x'.repeat(rest - ROLES.length - 2)}`] };
 }
 
-/** A variable of this length, in a deployment without a queue. */
+/** Options with an environment variable of this length, for a deployment without a queue. */
 function withVariable(characters: number, regions: string[]): object {
   return { regions, settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(characters) }, queue: {} };
 }
@@ -235,13 +235,10 @@ describe('an option in deploy.yml', () => {
     ['arn:aws', 'xx-northwest-1'],
     ['arn:aws-eusc', 'eusc-de-east-1'],
     ['arn:aws-iso-b', 'us-isob-east-1'],
-  ])(
-    'can be a region in the partition %s: %s, even if AWS has added the region only recently',
-    async ([arn, region]) => {
-      const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
-      expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
-    },
-  );
+  ])('can be a region that Keyfold does not know yet: in the partition %s, the region %s', async ([arn, region]) => {
+    const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
+    expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
+  });
 
   it.for([
     'SERVICE',
@@ -298,6 +295,12 @@ describe('a combination of options in deploy.yml', () => {
     [
       'strictKeys.grant.0 is in the partition aws-cn, but us-west-2 is in aws',
       { strictKeys: { grant: ['arn:aws-cn:iam::111122223333:role/granter'] } },
+    ],
+    [
+      'api.callers.0 is in the partition aws-cn, but us-west-2 is in aws',
+      {
+        api: { type: 'rest', callers: [{ principal: 'arn:aws-cn:iam::444455556666:role/orders', partitions: ['a'] }] },
+      },
     ],
     [
       'storageKeys.us-west-2 is in us-east-1: AWS accepts only one in the same region',
@@ -403,7 +406,8 @@ describe('the size limits of AWS', () => {
       const changed = { administrators: [`${ROLES}/a`, `${ROLES}/b`], queue: { kind } };
       const isNamed = (name: string): boolean =>
         (name !== 'Queue' || kind !== 'none') && (name !== 'Open' || list !== 'encrypt');
-      // CloudFormation ends each role's name with up to thirteen random characters. The example has two regions.
+      // The names have the full length, with the thirteen random characters that CloudFormation adds at most. They
+      // count twice, because the example has two regions.
       const names = ['Api', 'Seal', 'Maintenance', 'Queue', 'Open'].filter((name) => roles > 0 && isNamed(name));
       expect(2 * names.length).toBe(roles);
       const taken = 2 * names.map((name) => `${ROLES}/keyfold-roles-${name}Role-0123456789abc,`).join('').length;
@@ -431,8 +435,8 @@ describe('the size limits of AWS', () => {
 
   it('allow a function 4096 bytes of environment variables, even in the region with the longest variables', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // The API has one variable more than most functions. Only seal has longer variables, because its list of operations
-    // is longer.
+    // These are the variables of seal, which are the longest because of its list of operations. Those of the API come
+    // next, because the API has one variable more than most functions.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',

@@ -19,7 +19,7 @@ async function check(changed: object, isMissing: RegExp): Promise<{ asked: strin
 
 const FIPS = { endpoints: { fips: true } };
 
-it('a deployment with the usual endpoints asks for no host', async () => {
+it('a deployment with the usual endpoints looks up no host', async () => {
   expect(await check({}, /./)).toEqual({ asked: [], error: undefined });
 });
 
@@ -42,7 +42,7 @@ it.for([
   [{ dualStack: true }, 'us-west-2', 'arn:aws', ['kms', 'dynamodb', 'sqs'], 'api.aws'],
   [{ fips: true, dualStack: true }, 'us-west-2', 'arn:aws', ['kms-fips', 'dynamodb-fips', 'sqs-fips'], 'api.aws'],
 ] as const)(
-  'with endpoints %j, %s needs the hosts that the SDK calls',
+  'a deployment with the endpoints %j in %s looks up the hosts that the SDK calls',
   async ([endpoints, region, arn, names, suffix]) => {
     const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
     const { asked } = await check({ endpoints, administrators, regions: [region] }, /^$/);
@@ -50,6 +50,6 @@ it.for([
   },
 );
 
-it('a machine that finds no host of AWS refuses nothing', async () => {
+it('a deployment is not refused on a machine that cannot look up any AWS host', async () => {
   expect((await check(FIPS, /./)).error).toBe(undefined);
 });

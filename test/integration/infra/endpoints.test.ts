@@ -1,5 +1,7 @@
 /** Compares the policies of the VPC endpoints with the roles of the functions that call through them. */
-import { expect, it } from 'vitest';
+import { aws_ec2 } from 'aws-cdk-lib';
+import { afterAll, expect, it } from 'vitest';
+import { removeOutputs, stackOf } from '../../support/cdk.ts';
 import { ACCOUNT, render } from './template.ts';
 
 interface Statement {
@@ -18,6 +20,8 @@ const PARAMETERS = {
 const OTHERS = { OtherKmsRegion2: 'eu-west-1', OtherKmsRegion3: 'ap-southeast-2' };
 /** The actions that Lambda performs from outside the VPC, under the role of the queue function. */
 const BY_LAMBDA: ReadonlySet<string> = new Set(['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage']);
+
+afterAll(removeOutputs);
 
 const { resources } = render('endpoints', 'us-west-2', { ...PARAMETERS, ...OTHERS });
 
@@ -80,3 +84,16 @@ it('the endpoints stack has no endpoint for SQS or another region unless a param
     .map(([name]) => name);
   expect(types).toEqual(['DynamoDbEndpoint', 'KmsEndpoint']);
 });
+
+it.for(['us-west-2', 'us-gov-west-1', 'cn-north-1', 'cn-northwest-1'])(
+  'the endpoints stack uses the same service names in %s as the CDK',
+  (region) => {
+    const stack = stackOf('names', { account: ACCOUNT, region });
+    const nameOf = (service: string): unknown =>
+      stack.resolve(new aws_ec2.InterfaceVpcEndpointAwsService(service).name);
+    const there = render('endpoints', region, PARAMETERS).resources;
+    expect(there['KmsEndpoint']?.Properties['ServiceName']).toBe(nameOf('kms'));
+    expect(there['SqsEndpoint']?.Properties['ServiceName']).toBe(nameOf('sqs'));
+    expect(there['DynamoDbEndpoint']?.Properties['ServiceName']).toBe(nameOf('dynamodb'));
+  },
+);

@@ -20,7 +20,7 @@ let proxy: DynamoDbProxy;
 beforeAll(async () => {
   const behind = await OperatorFixture.start();
   proxy = await DynamoDbProxy.start(behind.endpoint);
-  // DynamoDB's emulator has no backups.
+  // The proxy responds to these actions, because the emulator of DynamoDB does not support them.
   const answers: Record<string, object> = {
     DescribeContinuousBackups: { ContinuousBackupsDescription: { ContinuousBackupsStatus: 'ENABLED' } },
     ListBackups: { BackupSummaries: [] },
@@ -43,7 +43,7 @@ async function operator(): Promise<{ principal: Principal; actions: string[] }> 
 }
 
 it(
-  'the policy in the how-to page allows exactly the calls that keyfold partitions erase makes',
+  'the policy in docs/how-to/erase-a-partition.md allows exactly the calls that keyfold partitions erase makes',
   { timeout: 60_000 },
   async () => {
     const keys = await ensureKeys(kms, [WEST, EAST]);

@@ -63,7 +63,7 @@ function documentedSteps(variables: Readonly<Record<string, string>>) {
 describe('the key stack', () => {
   it('has a key that rotates every year, outlives the stack, and can be deleted only after thirty days', () => {
     expect(keys().resources['Key']).toMatchObject({
-      DeletionPolicy: 'Retain',
+      DeletionPolicy: 'RetainExceptOnCreate',
       UpdateReplacePolicy: 'Retain',
       Properties: {
         EnableKeyRotation: true,
@@ -83,7 +83,10 @@ describe('the key stack', () => {
 
   it('keeps its alias when the stack is deleted, so that records still decrypt', () => {
     expect(aliasesOf(keys())).toEqual({ 'alias/keyfold': 'Key' });
-    expect(keys().resources['Alias']).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(keys().resources['Alias']).toMatchObject({
+      DeletionPolicy: 'RetainExceptOnCreate',
+      UpdateReplacePolicy: 'Retain',
+    });
     expect(aliasesOf(keys({ Name: 'orders' }))).toEqual({ 'alias/orders': 'Key' });
   });
 
@@ -126,7 +129,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('whose policy names its users has no statement that lets IAM policies alone allow its use', () => {
+  it('has no statement that lets IAM policies alone allow use of the key if the key policy names its users', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
@@ -178,6 +181,14 @@ describe('the key stack', () => {
 });
 
 describe('a template', () => {
+  it.for(['keys', 'table', 'roles', 'endpoints', 'deployers', 'reencrypt'])(
+    'keeps no resource that could not be created, because the next attempt would find its name taken: %s',
+    (name) => {
+      const policies = Object.values(templateOf(name).Resources).map(({ DeletionPolicy }) => DeletionPolicy);
+      expect(policies).not.toContain('Retain');
+    },
+  );
+
   it.for(['*', 'keyfold*', 'aws-keyfold', 'alias/keyfold', 'keyfold-next', 'a'.repeat(61)])(
     'refuses the key name "%s"',
     (name) => {
@@ -302,6 +313,13 @@ describe('replacing the KMS key', () => {
     expect(own.outputs).not.toHaveProperty('KeyArn');
   });
 
+  it("reports changes of the stack's own key and of the key that the alias points to", () => {
+    const ARN = ['Key.Arn', SUCCESSOR];
+    expect(patternOf('KeyTouched', keys({ KeyStanding: 'retired', AliasTargetArn: SUCCESSOR }))).toMatchObject({
+      $or: [{ detail: { resources: { ARN } } }, { resources: ARN }],
+    });
+  });
+
   it('is refused if its parameters would leave the alias without a key or with two keys', () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
@@ -369,7 +387,8 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing and give no further principal access. Only AWS itself uses the last action.
+      // These actions remove nothing, and they give no other principal access. The last action is used only by AWS
+      // itself.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',
@@ -411,7 +430,7 @@ describe('the alarms of the key stack', () => {
     ]);
   });
 
-  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if %s could not notify the topic', (rule) => {
+  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if the rule %s could not notify the topic', (rule) => {
     for (const [given, AlarmActions] of [
       [{}, ['AlarmTopic']],
       [{ AlarmTopicArn: TOPIC }, [TOPIC]],

@@ -35,7 +35,7 @@ interface OslsState {
 }
 
 /**
- * Each option of the example turned into its opposite, with a topic for alarms and with keys for the functions'
+ * Options that are all the opposite of the example's. They also name a topic for alarms and keys for the functions'
  * environment.
  */
 export const FLIPPED = {

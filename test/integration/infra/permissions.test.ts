@@ -72,7 +72,7 @@ function ofKeys(current: readonly string[], retired: readonly string[]): Allowed
   };
 }
 
-/** The same actions for every key. */
+/** Lists the given actions for every key. */
 function ofEachKey(actions: readonly string[]): Allowed {
   return Object.fromEntries(Object.keys(KEYS).map((name) => [name, actions]));
 }
@@ -121,7 +121,7 @@ const FOR_OUTSIDERS: Record<keyof typeof OUTSIDERS, Allowed> = {
   'a role whom IAM allows everything': {
     ...ofEachKey(USE_AND_INSPECT),
     "the table's key, asked for by DynamoDB": ['kms:CreateGrant', ...USE_AND_INSPECT],
-    // CloudFormation's handler for the table makes this call.
+    // CloudFormation makes this call when it creates or reads the table.
     "the table's key": ['kms:DescribeKey'],
   },
   'a role whom IAM allows nothing': {},
@@ -221,7 +221,7 @@ describe('a key whose policy names its users', () => {
     expect(await allowedOn(named(STRICT.grants, []), strictKey())).toEqual(GRANT);
   });
 
-  it('that encrypts a table can be used and granted only through DynamoDB', async () => {
+  it('can be used and granted only through DynamoDB if it encrypts a table', async () => {
     const via = { ViaServices: `dynamodb.${WEST}.amazonaws.com` };
     const asked = { 'kms:ViaService': via.ViaServices, 'kms:GrantIsForAWSResource': 'true' };
     const operations = { 'kms:GrantOperations': ['Decrypt', 'CreateGrant'] };
@@ -396,13 +396,13 @@ describe('in a VPC', () => {
     ['ec2:AssignPrivateIpAddresses', network],
     ['ec2:DescribeNetworkInterfaces', '*'],
     ['ec2:DescribeSubnets', '*'],
-  ] as const)("Lambda may call %s with a function's role, but the function's code may not", async ([action, arn]) => {
+  ] as const)("Lambda can call %s with a function's role, but the function's code cannot", async ([action, arn]) => {
     const context = { 'lambda:SourceFunctionArn': `arn:aws:lambda:${WEST}:111122223333:function:keyfold-api` };
     expect(await isAllowed(role, action, { arn })).toBe(true);
     expect(await isAllowed(role, action, { arn, context })).toBe(false);
   });
 
-  it('every role has these permissions, which no role has outside a VPC', () => {
+  it('every role may manage network interfaces, which no role may do outside a VPC', () => {
     expect(resources['NetworkPolicy']?.Properties['Roles']).toEqual([
       'ApiRole',
       'SealRole',
@@ -465,7 +465,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
   });
   const powerful = OUTSIDERS['a role whom IAM allows everything'];
   const deployer: Principal = { arn: 'arn:aws:iam::111122223333:role/deployer', policies: [] };
-  it('is accepted by IAM, and lets no role of the account use the key but the deployment role through S3', async () => {
+  it('is accepted by IAM, and lets no role of the account use the key except the deployment role through S3', async () => {
     expect(await allowedOn(powerful, key())).toEqual([]);
     expect(await allowedOn(deployer, key())).toEqual([]);
     expect(await allowedOn(deployer, key({ 'kms:ViaService': `s3.${WEST}.amazonaws.com` }))).toEqual([
@@ -526,4 +526,23 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
       }),
     ).toBe(lets === 'lets callers');
   });
+});
+
+it("the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run the page's KMS commands and those of its runbook", async () => {
+  const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
+    readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
+  );
+  const [, statement = '{}'] = /```json\n(.*?)```/s.exec(page ?? '') ?? [];
+  const ofStack = KEYS['the key'].policy as { Statement: object[] };
+  const policy = { ...ofStack, Statement: [...ofStack.Statement, JSON.parse(statement) as object] };
+  const commands = new Set([...`${page}${runbook}`.matchAll(/aws kms\s+([a-z-]+)/g)].map(([, command]) => command));
+  // Omit the command that creates a key, because a key policy cannot allow or forbid it.
+  commands.delete('create-key');
+  expect([...commands]).toEqual(expect.arrayContaining(['get-parameters-for-import', 'import-key-material']));
+  const administrator = OUTSIDERS['a key administrator without IAM'];
+  for (const command of commands) {
+    const action = `kms:${command?.replaceAll(/(?:^|-)(\w)/g, (_, first: string) => first.toUpperCase())}`;
+    expect([command, await isAllowed(administrator, action, { ...KEYS['the key'], policy })]).toEqual([command, true]);
+  }
+  expect(await isAllowed(administrator, 'kms:ImportKeyMaterial', KEYS['the key'])).toBe(false);
 });

@@ -61,14 +61,17 @@ afterAll(async () => {
 async function put(id: string, card: string): Promise<void> {
   const Item = { id: { S: id }, card: { S: card }, t: { S: 'tenant-1' } };
   await client.send(new PutItemCommand({ TableName: ROWS, Item }));
-  // The command does not make this call.
+  // Remove this call from the recorded ones, because the command does not make it.
   const { calls, tables } = world.proxy;
   const own = calls.findLastIndex((call, i) => call.startsWith('Put ') && tables[i] === ROWS);
   calls.splice(own, 1);
   tables.splice(own, 1);
 }
 
-/** A good row, a row that goes to quarantine, and a row that another writer changes before it is written. */
+/**
+ * Writes three rows: a good one, one that goes to quarantine, and one that another writer changes before the command
+ * writes it.
+ */
 beforeEach(async () => {
   const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
   const text = encodeCompactRecord(record, 'bytes') ?? '';
@@ -116,7 +119,7 @@ function table(name: string): Target {
   return { arn: `arn:aws:dynamodb:${WEST}:${ACCOUNT}:table/${name}` };
 }
 
-it('the policy of the how-to page allows exactly the calls to a table with rows', async () => {
+it('the policy in docs/how-to/re-encrypt-rows.md allows exactly the calls that keyfold reencrypt makes to the table', async () => {
   const run = ['reencrypt', `dynamodb:${ROWS}`, '--field', 'card', '--verb', 'seal', '--partition-field', 't'];
   const quarantine = ['--quarantine', join(folder, 'quarantine')];
   const { code, stderr } = await world.operator.keyfold([...run, ...quarantine], world.settings);
@@ -147,7 +150,7 @@ function workerRole(): Principal {
   };
 }
 
-it("the worker's role allows exactly the calls of the worker", async () => {
+it("the worker's role allows exactly the calls that the worker makes", async () => {
   world.kms.resetCalls();
   const environment = {
     ...functionEnvironment({ kms: world.kms.endpoint, dynamoDb: world.proxy.endpoint, keys: world.keys }),
@@ -158,7 +161,7 @@ it("the worker's role allows exactly the calls of the worker", async () => {
   const url = new URL('../../../handlers/reencrypt.ts', import.meta.url).href;
   const event = { table: ROWS, fields: ['card'], verb: 'seal', quarantineTable: QUARANTINE, run: 'run' };
   const segment = { segment: 0, segments: 1, startedAt: new Date().toISOString(), partitionField: 't' };
-  // A service without keys makes every key.
+  // The second service has no keys, so its worker also makes the calls that create keys.
   for (const service of ['orders', 'newborn']) {
     const worker = new LocalFunction(url, { ...environment, KEYFOLD_SERVICE: service });
     expect(await worker.invoke({ ...event, ...segment }, 60_000)).toMatchObject({ done: true });

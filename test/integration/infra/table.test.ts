@@ -20,7 +20,7 @@ describe('the table stack', () => {
   });
 
   it('keeps the table when the stack is deleted', () => {
-    expect(table()).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    expect(table()).toMatchObject({ DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' });
   });
 
   it('has a protected replica with point-in-time recovery in each region', () => {

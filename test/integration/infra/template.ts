@@ -93,7 +93,7 @@ class Resolver {
     ]);
   }
 
-  /** The entries of a section that would be deployed. */
+  /** The entries of a section that have no condition, or whose condition is true. */
   section<T>(section: Section): Record<string, T> {
     const deployed = Object.entries(section).filter(
       ([, { Condition }]) => Condition === undefined || this.#condition(Condition),

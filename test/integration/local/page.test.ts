@@ -56,7 +56,7 @@ function statusOf(method: string, path: string, headers: Record<string, string>)
   });
 }
 
-describe('the page', () => {
+describe('the local page', () => {
   it('is served with all its files, under a policy that allows no other origin and no inline script', async () => {
     const files = await readdir(join(import.meta.dirname, '..', '..', '..', 'local', 'page'));
     const paths = files.map((file) => (file === 'index.html' ? '/' : `/page/${file}`));
@@ -144,7 +144,7 @@ describe('the routes under /local/', () => {
   });
 });
 
-describe('the call journal on the page', () => {
+describe('the call journal on the local page', () => {
   it('shows the calls of a first encrypt, and none for a warm encrypt', async () => {
     const first = await send('encrypt', { plaintext: 'aGVsbG8=' });
     expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
@@ -198,7 +198,7 @@ describe('the call journal on the page', () => {
   });
 });
 
-describe('the key table on the page', () => {
+describe('the key table on the local page', () => {
   it('shows which regions wrap each System Key, and a new key after a revocation and a cold start', async () => {
     const before = await send('encrypt', { plaintext: '' });
     const created = before.answer.record.Key.ParentKeyMeta.Created;
@@ -238,7 +238,7 @@ async function rowsOf(id: string): Promise<string[]> {
   return keys.filter((row) => row.id === id).map(({ state }) => state);
 }
 
-describe('the commands that the page runs', () => {
+describe('the commands that the local page runs', () => {
   it('revoke no key that the CLI refuses to revoke', async () => {
     const absent = { id: '_IK_none_local_keyfold', created: 1 };
     expect(await run('/local/keys/revoke', absent)).toMatchObject({ exitCode: 1, printed: { outcome: 'absent' } });
@@ -285,7 +285,7 @@ describe('the commands that the page runs', () => {
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['revoked'], 200]);
     expect(await erase('begin', { reason: 'over' })).toMatchObject({ exitCode: 0, printed: { outcome: 'begun' } });
     expect(await erase('finish')).toMatchObject({ exitCode: 0, printed: { outcome: 'deleted' } });
-    // The tombstone remains.
+    // The only row that remains is the tombstone.
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['erased'], 410]);
   });
 });

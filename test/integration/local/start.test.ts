@@ -196,7 +196,7 @@ it('npm start uses a free port if the given port is in use', async () => {
   await close(taken);
 });
 
-it('the terminal shows each request in one line, with its error code but without JSON', async () => {
+it('npm start shows each request in one line of the terminal, with the error code but without JSON', async () => {
   const world = await start();
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });
@@ -215,7 +215,7 @@ it('the terminal shows each request in one line, with its error code but without
   await vi.waitFor(() => expect(lines).toEqual(expected.map((line) => expect.stringMatching(line))));
 });
 
-it('--verbose also shows the logs and metrics of the functions, in JSON', async () => {
+it('npm start -- --verbose shows the logs and metrics of the functions too, in JSON', async () => {
   const world = await start('--verbose');
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });

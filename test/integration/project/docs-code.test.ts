@@ -20,7 +20,7 @@ import { PKCS11_ENTRIES } from '../../../src/config/pkcs11-config.ts';
 import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
 import { codeBlocksOf, commandsOf, MARKDOWN, read, ROOT, type CodeBlock } from '../../support/documents.ts';
 
-/** The documents whose code is up to date. The CHANGELOG has code of earlier versions. */
+/** The documents whose code must be up to date: all except the CHANGELOG, which contains code of earlier versions. */
 const DOCUMENTS = MARKDOWN.filter((file) => file !== 'CHANGELOG.md');
 const BLOCKS = DOCUMENTS.flatMap(codeBlocksOf);
 
@@ -54,7 +54,10 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
   expect(code).toMatch(/^(?:flowchart (?:LR|TB|TD)|sequenceDiagram|gantt|stateDiagram-v2|timeline)\n/);
 });
 
-/** Throws instead of opening a table or a file. A command opens one only after the CLI has accepted its arguments. */
+/**
+ * Takes the place of opening a table or a file, which a command does only after the CLI has accepted its arguments. So
+ * this error shows that the arguments are valid.
+ */
 function accepted(): never {
   throw new Error('the arguments are right');
 }
@@ -62,7 +65,7 @@ function accepted(): never {
 /** The pages that a script generates from doc comments. */
 const LIBRARY = 'docs/reference/library/';
 
-/** Declares the names that examples and fragments use without declaring them. */
+/** Declares the names that the examples and fragments use but do not declare. */
 const GIVEN = `import type * as given from 'keyfold';
 declare const kms: given.AwsKms, metastore: given.DynamoDbMetastore, row: given.KeyRow;
 declare const keyfold: given.SessionFactory, session: given.Session;
@@ -101,8 +104,8 @@ function moduleOf({ file, code }: CodeBlock): string {
 
 it('the TypeScript code blocks compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
-  // The other blocks on these pages are signatures, which a script writes from sources that compile.
-  // Blocks with a file name import each other. docs-plug-ins.test.ts compiles and runs them.
+  // The other blocks on these pages are signatures, which a script writes from sources that compile. Blocks with a file
+  // name import each other, so docs-plug-ins.test.ts compiles and runs those of a page together.
   const blocks = blocksIn('ts')
     .filter(({ fileName }) => fileName === '')
     .filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');

@@ -229,7 +229,7 @@ describe('the source code', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('uses the container and the process in the CLI only in its entry file', () => {
+  it('imports the container and reads the process in the CLI only in the entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

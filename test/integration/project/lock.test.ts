@@ -54,7 +54,7 @@ describe('the lock file', () => {
   });
 
   it('lets no version of npm run install scripts', () => {
-    // npm 11 reads `allowScripts`. npm 10 reads only this setting.
+    // npm 11 also reads `allowScripts`, but npm 10 reads only this setting.
     expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
     const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);
     const names = withScript.map(([path]) => path.replace(/.*node_modules\//, ''));

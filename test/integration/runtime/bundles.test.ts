@@ -108,7 +108,7 @@ it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   expect(status).toBe(200);
   const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
   expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
-  // With the login method `aws`, the function's credentials sign the login request.
+  // Log in with the method `aws` too, for which the function signs the login request with its own credentials.
   const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
   const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
   expect(again.status).toBe(200);
@@ -124,7 +124,7 @@ it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   await vault.stop();
 });
 
-it('the bundle encrypts and decrypts fields, and loads the OpenAPI document only on request', async () => {
+it('the api bundle encrypts and decrypts fields, and loads the OpenAPI document only on request', async () => {
   const one = start(newService());
   const document = { card: 41, name: 'Ada' };
   const sealed = await ask(one, request('encrypt-fields', { document, fields: ['$.card'] }));
@@ -141,7 +141,7 @@ it('the bundle encrypts and decrypts fields, and loads the OpenAPI document only
   });
 });
 
-it('the bundle loads the code for REST APIs on their first request', async () => {
+it('the api bundle loads its code for REST APIs on the first request from a REST API', async () => {
   const one = start(newService());
   expect(await ask(one, sampleEvent('rest-encrypt-iam'))).toMatchObject({ status: 200 });
 });
@@ -194,7 +194,7 @@ it("a process that loses the race to create a key uses the winner's key", { retr
   expect(await ask(second, request('decrypt', sealed.body))).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
 });
 
-it('credentials come from the URL that Lambda sets in the environment if the environment contains none', async () => {
+it('if the environment contains no credentials, they come from the URL that Lambda sets in the environment', async () => {
   const inEnvironment = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const expiration = new Date(Date.now() + 3_600_000).toISOString();
   const given = { AccessKeyId: 'fromtheurl', SecretAccessKey: 'secret', Token: 'token', Expiration: expiration };

@@ -91,7 +91,7 @@ function toldTo({ events }: Telemetry): () => string[] {
       .toSorted();
 }
 
-it('with Vault, maintenance creates a System Key ahead of time, and checks each address', async () => {
+it('with Vault, maintenance creates the first System Key, and checks that each address can open it', async () => {
   const [vault, dynamoDb] = [await StubVault.start(), await startDynamoDb('EncryptionKey', 0)];
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
   await writeFile(join(folder, 'token'), 'fixed');
@@ -204,7 +204,7 @@ describe('a function', () => {
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends at least the configured margin before its invocation times out', async () => {
+  it('for maintenance ends before its invocation times out, by at least the configured margin', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);

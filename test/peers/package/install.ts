@@ -7,7 +7,7 @@ import { installOnce, PEERS_FOLDER } from '../peers-folder.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** A project that uses the package. Its folder contains programs, and its `node_modules` the tools. */
+/** A project that uses the package. It contains test programs, and its `node_modules` contains the tools they need. */
 export const PROJECT = join(PEERS_FOLDER, 'package');
 
 /** The versions of Node on which the package must run, besides the one that runs the tests. */

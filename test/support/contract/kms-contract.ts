@@ -35,7 +35,7 @@ export interface KmsUnderTest {
 export interface Lacks {
   /** The emulator allows the use of a key that is disabled or pending deletion. */
   readonly keyStates?: boolean;
-  /** For Decrypt, the emulator does not check whether the given key is the one used to encrypt. */
+  /** Decrypt succeeds even if the request names a key that did not encrypt the ciphertext. */
   readonly keyIdOnDecrypt?: boolean;
   /** The emulator does not report a key's rotation period. */
   readonly rotationPeriod?: boolean;
@@ -97,7 +97,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     const openKeys = (): Promise<Record<string, string>> =>
       (aliasArns ??= makeKeys().then((keys) => select(keys, 'alias', ...REGIONS)));
     const open = async (): Promise<AwsKms> => kmsOver(await openKeys());
-    /** AwsKms with the same keys, at another endpoint. */
+    /** Opens AwsKms with the same keys, at the given endpoint. */
     const openAt = async (endpoint: string): Promise<AwsKms> =>
       new AwsKms({ keys: await openKeys(), preferredRegion: REGIONS[0], endpoint, failover: { maxRounds: 1 } });
     /** Moves the aliases to new keys. */

@@ -50,7 +50,7 @@ export function postgresRowsContract(portOf: () => number): void {
   });
   afterAll(() => pool.end());
 
-  describe('columns', () => {
+  describe('PostgresRows: columns', () => {
     it.for([
       ['TEXT', text('old'), text(LONG), LONG],
       ['TEXT COLLATE any_case', text('old'), text('OLD'), 'OLD'],
@@ -103,7 +103,29 @@ export function postgresRowsContract(portOf: () => number): void {
     );
   });
 
-  describe('keys', () => {
+  describe('PostgresRows: keys', () => {
+    it.for([
+      ['DOUBLE PRECISION', 'extra_float_digits', '0'],
+      ['TIMESTAMPTZ', 'DateStyle', "'SQL, DMY'"],
+    ])(
+      'refuses a key of type %s if the database writes its values inexactly (%s = %s)',
+      async ([type, setting, value]) => {
+        // The first statement changes the sessions of a server that begin later. The second changes the only session of
+        // PGlite.
+        for (const alter of [`ALTER DATABASE postgres SET ${setting} = ${value}`, `SET ${setting} = ${value}`])
+          await pool.query(alter);
+        try {
+          await expect(rowsOf(await openTable(`id ${type} PRIMARY KEY, card TEXT`))).rejects.toMatchObject({
+            code: 'InvalidRequest',
+            message: expect.stringContaining('SET DateStyle = ISO') as string,
+          });
+          expect(await rowsOf(await openTable('id INT PRIMARY KEY, card TEXT'))).toEqual([]);
+        } finally {
+          for (const reset of [`ALTER DATABASE postgres RESET ${setting}`, `RESET ${setting}`]) await pool.query(reset);
+        }
+      },
+    );
+
     it.for([
       ['TEXT', 'a', 'b', "c'\\"],
       ['CHAR(36)', 'a1', 'a2', 'a3'],
@@ -147,6 +169,14 @@ export function postgresRowsContract(portOf: () => number): void {
       await pool.query(`INSERT INTO rows SELECT ${value}, 'old' FROM generate_series(1, 2500) AS i`);
       const ids = (await rowsOf(source)).map(({ id }) => id);
       expect([ids.length, new Set(ids).size]).toEqual([2500, 2500]);
+    });
+
+    it('finds and changes rows by a primary key that includes other columns, even if these are NULL', async () => {
+      const source = await openTable('id INT, note TEXT, card TEXT, PRIMARY KEY (id) INCLUDE (note, card)');
+      await pool.query("INSERT INTO rows VALUES (1, NULL, 'old'), (2, 'x', 'old')");
+      const [row, ...others] = await rowsOf(source);
+      expect([row?.id, others.length]).toEqual(['{"id":"1"}', 1]);
+      expect(await source.replace(row as Row, new Map([['card', text('new')]]))).toBe('written');
     });
 
     it('reads each row once from a table with several pages and a composite key', async () => {

@@ -98,7 +98,7 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     await database.run('CREATE TABLE my.table (n INT, owner CHAR(8), card JSONB, PRIMARY KEY (owner, n))');
   });
   beforeEach(() => database.createTable());
-  // The command leaves its connections to the end of its process.
+  // Close the command's connections, which it leaves open because its process usually ends.
   afterEach(async () => {
     await database.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${ROLE}'`);
   });
@@ -178,12 +178,12 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
   });
 
   it.for([
-    ['no primary key', 'bare', 'CREATE TABLE bare (card TEXT)', 'no primary key'],
+    ['a table without a primary key', 'bare', 'CREATE TABLE bare (card TEXT)', 'no primary key'],
     ['a view', 'shown', 'CREATE VIEW shown AS SELECT 1 AS card', 'no primary key'],
     ['an absent schema', 'absent.rows', '', 'There is no table absent.rows'],
     ['an absent table', 'ABSENT', 'CREATE TABLE "ABSENT" (card TEXT PRIMARY KEY)', 'folded to lower case'],
     ['a name that PostgreSQL would refuse', 'a.b.c', '', 'must be table or schema.table'],
-  ])('refuses %s', async ([, source, sql, says]) => {
+  ])('refuses to re-encrypt %s', async ([, source, sql, says]) => {
     if (sql !== '') await database.run(sql as string);
     const file = join(folder, 'refused');
     const args = ['reencrypt', `postgres:${source}`, '--field', 'card', '--quarantine', file, '--verb', 'rewrap'];

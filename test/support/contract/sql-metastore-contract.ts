@@ -51,7 +51,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
       openHanging: () => database.open({ port: (silent.address() as AddressInfo).port }).metastore,
       ...(empty !== undefined && { openMissing: () => database.open({ name: empty }).metastore }),
     };
-    // A string in PostgreSQL cannot contain U+0000. A TIMESTAMP of MariaDB ends in 2038.
+    // Do not test values that the columns cannot hold: U+0000 in a string of PostgreSQL, and dates after 2038 in a
+    // TIMESTAMP of MariaDB.
     const limits = isPostgres ? { longId: LONG_ID.replace('\0', '\u0001') } : { lastDate: 2 ** 31 - 1 };
     runMetastoreContracts(kind, () => one.metastore, faults, limits);
   });
@@ -59,7 +60,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
   describe('with proofs of its key rows', () => {
     beforeAll(() => database.createTable());
     const [id, text] = isPostgres ? ['$1', '$2'] : ['?', '?'];
-    // The member `Key` follows the date of the row itself, but not the date of the parent.
+    // The pattern includes the member `Key`, because it follows the row's own date, but does not follow the parent's
+    // date.
     const remove = async (key: KeyMeta): Promise<void> =>
       void (await database.run(`DELETE FROM encryption_key WHERE id = ${id} AND key_record LIKE ${text}`, [
         key.id,
@@ -93,8 +95,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
     it('distinguishes IDs that a collation considers equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // The dates differ by one second. With a collation that treats the IDs as equal, the primary key would otherwise
-      // reject the rows.
+      // Give each row another date. If a collation treated the IDs as equal, the primary key would reject rows with
+      // equal dates, and the test would not reach the reads.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
       for (const row of rows) {
@@ -115,7 +117,7 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
         expect(await metastore.rows(row.id, deadline)).toEqual([]);
         expect(await metastore.loadRecent(row.id, row.created, deadline)).toEqual([]);
         const outcome = await metastore.store(row, deadline).catch((error: KeyfoldError) => error.code);
-        // A string in MySQL can contain U+0000.
+        // Only MySQL stores an ID with U+0000, because a string in PostgreSQL cannot contain this character.
         expect(outcome).toBe(id === 'a\0' && !isPostgres ? 'stored' : 'InvalidRequest');
       }
       for (const created of [-1, 0, 1.5, Number.NaN, 2 ** 31, 4e9, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {

@@ -17,11 +17,11 @@ export interface TokenState {
   readonly mechanisms: readonly number[];
   readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
   readonly faults?: Readonly<Record<string, string | number>>;
-  /** A new number ends every session. */
+  /** The token ends all sessions when this number changes. */
   readonly epoch: number;
   /** Whether the token replaces the GCM nonce with its own. */
   readonly ignoresNonce?: boolean;
-  /** The error code for bytes that the token cannot open. */
+  /** The error code that the token returns for bytes that it cannot open. */
   readonly corrupt?: string;
 }
 
@@ -68,7 +68,7 @@ export class FakeToken {
     return new Pkcs11Kms({ library: this.library, ...options }, dependencies);
   }
 
-  /** Removes the token. Meanwhile, an aborted call may still write into the folder. */
+  /** Removes the token. Retries the removal, because an aborted call may still write into the folder meanwhile. */
   remove(): void {
     rmSync(this.#folder, { recursive: true, maxRetries: 10 });
   }

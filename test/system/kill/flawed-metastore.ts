@@ -2,7 +2,9 @@ import type { DynamoDbMetastore, Metastore, SystemKeyStore } from '../../../src/
 import { noDeadline } from '../../support/fakes.ts';
 import { HOME, type Flaw } from './job.ts';
 
-/** The late write happens after this many milliseconds. The caller has its record by then. */
+/**
+ * The delay of a write that is acknowledged too early. It is so long that the caller has its record before the write.
+ */
 const LATE_MS = 200;
 
 type Store = Metastore & SystemKeyStore;

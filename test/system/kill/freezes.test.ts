@@ -59,7 +59,8 @@ describe('freezing a process with TLS connections', () => {
     expect(world.count('opened') - openedBefore).toBeLessThan(7);
   });
 
-  // The test omits roles with the caller's own client, because such a client waits until the attempt times out.
+  // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
+  // attempt times out.
   describe.for(ROLES.filter((role) => !role.includes('caller')))('during the TLS handshake of %s', (role) => {
     it.for([
       ['no part', false],
@@ -86,7 +87,7 @@ describe('freezing a process with plain HTTP connections', () => {
   });
   afterAll(() => world.stop());
 
-  it.for(ROLES)('for 0.1 to 11 seconds makes %s lose no request', async (role) => {
+  it.for(ROLES)('for 0.1 to 11 seconds loses no request of %s', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const [ms, forgetting] of [
@@ -95,7 +96,7 @@ describe('freezing a process with plain HTTP connections', () => {
       [500, 'silence'],
       [1100, 'reset'],
       [2500, 'silence'],
-      // Longer than the time for which an idle connection is kept open.
+      // This freeze is longer than the time for which a process keeps an idle connection open.
       [11_000, 'silence'],
     ] as const) {
       do expect(await process.serve(8)).toEqual(allWell(8));
@@ -105,9 +106,10 @@ describe('freezing a process with plain HTTP connections', () => {
     expect(world.count('late')).toBe(lateBefore);
   });
 
-  // The test omits roles with the caller's own client, because such a client waits until the attempt times out.
+  // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
+  // attempt times out.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
-    'at any moment of its work makes %s lose no request',
+    'at any moment of its work loses no request of %s',
     async (role) => {
       const process = await start(role, { RESETS_NEW_CONNECTIONS: 'true' });
       const random = new Seeded(role.length);

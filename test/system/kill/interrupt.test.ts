@@ -69,15 +69,15 @@ async function outcomes(): Promise<unknown[]> {
   return lines.map((line) => (JSON.parse(line) as { outcome: string }).outcome);
 }
 
-describe('keyfold reencrypt that a signal ends', { timeout: 120_000 }, () => {
-  it.for(['SIGINT', 'SIGTERM'] as const)('leaves no output behind if it has no checkpoint: %s', async (signal) => {
+describe('keyfold reencrypt, ended by a signal,', { timeout: 120_000 }, () => {
+  it.for(['SIGINT', 'SIGTERM'] as const)('leaves no output behind if there is no checkpoint (%s)', async (signal) => {
     const stderr = `keyfold: ${signal} ended the run.\n`;
     expect(await interrupted(signal, '--rate', '300')).toEqual({ code: null, by: signal, stderr });
     expect((await readdir(folder)).toSorted()).toEqual(['audit', 'quarantine', 'rows']);
     expect(await outcomes()).toEqual(['attempting', 'failed']);
   });
 
-  it('keeps a checkpoint, from which the next run completes the same output', async () => {
+  it('keeps its checkpoint, and the next run continues from there and completes the output', async () => {
     await interrupted('SIGINT', '--rate', '300', '--checkpoint', 'checkpoint');
     expect((await readdir(folder)).filter(isPartial)).toHaveLength(1);
     const options = [...REWRAP, '--checkpoint', 'checkpoint', '--json'];
@@ -94,10 +94,13 @@ function shell(redirection: string): Promise<Ended> {
   return run('sh', ['-c', `exec "$0" "$1" keys list ${redirection}`, process.execPath, MAIN]);
 }
 
-it.runIf(process.platform === 'linux')('a command fails if the disk is full to which it prints', async () => {
-  const stderr = 'keyfold: standard output cannot be written: ENOSPC\n';
-  expect(await shell('> /dev/full')).toEqual({ status: 1, stdout: '', stderr });
-  expect(await shell('2> /dev/full')).toMatchObject({ status: 0, stderr: '' });
-  // The note that there are no rows goes to standard error.
-  expect(await shell('--partition none 2> /dev/full')).toEqual({ status: 1, stdout: '', stderr: '' });
-});
+it.runIf(process.platform === 'linux')(
+  'a command fails if it cannot print its output because the disk is full',
+  async () => {
+    const stderr = 'keyfold: standard output cannot be written: ENOSPC\n';
+    expect(await shell('> /dev/full')).toEqual({ status: 1, stdout: '', stderr });
+    expect(await shell('2> /dev/full')).toMatchObject({ status: 0, stderr: '' });
+    // The note that there are no rows goes to standard error.
+    expect(await shell('--partition none 2> /dev/full')).toEqual({ status: 1, stdout: '', stderr: '' });
+  },
+);

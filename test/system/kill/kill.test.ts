@@ -43,7 +43,8 @@ describe('a process', () => {
       const points = whole.steps.flatMap((_, i) => MOMENTS.map((moment) => ({ request: i + 1, moment })));
       const deaths = await inParallel(points, (point) => kill(scenario, past, point));
       for (const { end, faults, keys, steps } of deaths) {
-        // Other processes use the keys that the killed process stored, and create only keys that are missing.
+        // The keys must be the same as without a kill: later processes use the keys that the killed process stored, and
+        // create only the missing ones.
         const sound = { end: expect.stringMatching(/^killed/) as string, faults: [], keys: whole.keys };
         expect({ steps, end, faults, keys }).toEqual({ steps, ...sound });
       }
@@ -55,7 +56,7 @@ describe('a process', () => {
 describe('the kill test', () => {
   const [first, , , maintenance] = SCENARIOS;
   it.for<[Flaw, Scenario | undefined, KillPoint, string]>([
-    // Waits for the query for the second partition's key. By then, the caller has the first partition's record.
+    // Killed before the query for the second partition's key, when the caller already has the first partition's record.
     ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
     ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
     [

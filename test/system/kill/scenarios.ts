@@ -54,7 +54,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'maintaining a System Key that lacks one wrap, has an outdated wrap, and needs a successor',
     task: 'maintenance',
     past: async (world) => {
-      // The wrap names the alias's former key, as happens when an alias has moved.
+      // The wrap names a key to which the alias no longer points, as happens after an alias was moved.
       const keys = { [HOME]: world.formerKey, [EAST]: world.keys[EAST] ?? '' };
       return pastOf(world, { ageMs: 85 * DAY_MS, partitions: ['p', 'q'], keys });
     },
@@ -78,8 +78,8 @@ async function pastOf(
   const metastore = new MemoryMetastore();
   const now = (): number => Date.now() - ageMs;
   const real = world.kms(keys);
-  // The session's clock is in the past, but the KMS runs in real time. For the KMS, the session's deadlines would
-  // already have passed.
+  // Call the KMS without a deadline. The session's clock is in the past, so its deadlines would already have passed in
+  // the KMS, which uses real time.
   const kms: KeyManagementService = {
     wrap: (key) => real.wrap(key, noDeadline()),
     unwrap: (wrapped) => real.unwrap(wrapped, noDeadline()),

@@ -24,8 +24,8 @@ export interface Death {
   /** Its requests, named as in {@link startProxy}. */
   readonly steps: readonly string[];
   /**
-   * `killed` and the moment if the process died at the given point. `finished` if no point was given and the job was
-   * done. Otherwise, what failed.
+   * `killed` and the moment, if the process died at the given point. `finished`, if no point was given and the process
+   * did its job. In all other cases, a description of what went wrong.
    */
   readonly end: string;
 }
@@ -54,7 +54,7 @@ export async function runVictim(
     createInterface({ input: child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as Said;
       if ('record' in said) returned.push(said);
-      // A process that has finished its job was not killed at the given point.
+      // The process has finished its job without being killed, so let it end.
       else stdin.end();
     });
     const [stderr, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'close')]);

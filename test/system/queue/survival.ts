@@ -33,18 +33,21 @@ export interface Ordeal {
 const REGIONS = ['us-west-2', 'us-east-1'];
 const NAMES = { service: 'queue', product: 'survival' };
 const TIMEOUT_MS = 3000;
-/** Longer than the function's timeout, so that SQS does not deliver a message twice at the same time. */
+/**
+ * The visibility timeout is longer than the function's timeout, so that SQS does not deliver a message twice at the
+ * same time.
+ */
 const VISIBILITY_SECONDS = '4';
-/** High enough that the outage does not turn valid messages into dead letters. */
+/** So many receives that no valid message becomes a dead letter during the outage. */
 const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
 /**
- * The upper bounds of the random time until the next kill, in milliseconds. A warm event of ten messages takes tens of
- * milliseconds.
+ * The upper bounds of the random time until the next kill, in milliseconds. They fit an event of ten messages, which
+ * takes a warm process tens of milliseconds.
  */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins when this share of the results has arrived. */
+/** The outage begins when this fraction of the results has arrived: 5 means a fifth. */
 const OUTAGE_AFTER = 5;
 /** Limits the number of messages in the queue, because moto counts all of them whenever it receives or delivers one. */
 const MAX_IN_FLIGHT = 60;
@@ -113,7 +116,7 @@ export async function liveThrough(ordeal: Ordeal): Promise<Findings> {
   };
   const send = async (): Promise<void> => {
     for (let sent = 0; sent < messages; sent += 10) {
-      // A lost message never arrives, so also stop when the input queue is empty.
+      // Stop waiting when the input queue is empty, because a lost message would never arrive.
       while (sent - results.length - letters.length > MAX_IN_FLIGHT && !(await input.isEmpty())) await sleep(LOOK_MS);
       await input.send(load.slice(sent, sent + 10).map(({ entry }) => entry));
     }

@@ -37,7 +37,7 @@ it('the runbooks name only metrics and alarms that docs/reference/metrics.md lis
   for (const metric of named) expect(metrics).toContain(`\`${metric}\``);
 });
 
-it('each runbook names a test, and every named test exists', () => {
+it('each runbook names a test file, and every named test file exists', () => {
   const tests = quoted.filter((text) => text.startsWith('test/') && text.endsWith('.ts'));
   const walks = readdirSync(import.meta.dirname).filter((name) => /(?<!document)\.test\.ts$/.test(name));
   expect(tests).toEqual(expect.arrayContaining(walks.map((name) => `test/system/runbooks/${name}`)));

@@ -111,7 +111,10 @@ describe('a KMS key whose deletion is scheduled', () => {
   });
 });
 
-/** KMS's error for a key in an invalid state. The emulator has neither imported key material nor key stores. */
+/**
+ * KMS's error for a key in an invalid state. The emulator cannot cause this error itself, because it has neither
+ * imported key material nor key stores.
+ */
 function invalidState(message: string): { kind: 'error'; name: string; message: string } {
   return { kind: 'error', name: 'KMSInvalidStateException', message };
 }

@@ -28,8 +28,8 @@ it('after an Intermediate Key is revoked, its partition uses a new key, and othe
     { state: 'revoked' },
   ]);
 
-  // A rewrapped record has a new key, but its payload is the same, so the leaked key can decrypt it. That is not true
-  // of a record that is encrypted anew.
+  // A rewrapped record has a new key, but the same sealed payload, so the leaked key can still decrypt it. If the
+  // payload is encrypted anew, the leaked key cannot decrypt it.
   const moved = await world.rewrap('tenant-1', leaked);
   expect(createdOf(moved)).toBeGreaterThan(Created);
   expect(moved['Data']).toBe(leaked['Data']);

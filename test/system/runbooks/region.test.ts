@@ -18,7 +18,7 @@ describe('a lost KMS region', () => {
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'unavailable' });
     await world.noticed('KmsFailovers', { region: EAST });
 
-    // The functions in the lost region are gone as well. The functions in the other region prefer that region.
+    // The functions in the lost region are gone as well. The functions in the other region prefer their own region.
     const inEast = { KEYFOLD_PREFERRED_REGION: EAST, AWS_REGION: EAST };
     world.kms.resetCalls();
     expect(await world.decrypt('tenant-1', before, world.open(inEast))).toBe('before');
@@ -43,7 +43,7 @@ describe('a lost KMS region', () => {
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it("does not stop the other region even if its table replica is lost too, because each region's keys have their own suffix", async () => {
+  it("does not stop the other region, even if that region has only its table replica, because each region's keys have their own suffix", async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());

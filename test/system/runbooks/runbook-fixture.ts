@@ -15,7 +15,7 @@ export const EAST = 'us-east-1';
 
 const TABLE = 'EncryptionKey';
 const TIMEOUT_MS = 15_000;
-// Runbooks have many steps, and each step starts a cold process.
+// These tests take long, because runbooks have many steps, and each step starts a cold process.
 vi.setConfig({ testTimeout: 120_000 });
 
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -50,7 +50,7 @@ export class RunbookFixture {
       ...functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys }),
       KEYFOLD_SERVICE: 'orders',
       KEYFOLD_PRODUCT: 'shop',
-      // Metrics are written at this log level too.
+      // This log level silences the log, but not the metrics, which the tests read.
       POWERTOOLS_LOG_LEVEL: 'SILENT',
     };
     vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => this.#lines.push(...String(chunk).split('\n')) > 0);

@@ -83,7 +83,8 @@ describe('a lost key table', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // One of the two KMS keys is enough until maintenance has renewed both wraps.
+    // If one of the two former KMS keys is enabled, records decrypt. Maintenance then renews both wraps, and the former
+    // key is no longer needed.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
@@ -92,7 +93,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('gets later keys back from a replica, but not later revocations, which must be repeated', async () => {
+  it('gets keys that are newer than the backup back from a replica, but not newer revocations, which must be repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();

@@ -113,7 +113,7 @@ describe.for(KINDS)('with %s', ([, environment, suffix, domain]) => {
     expect(await hostsOf('api', environment, event)).toEqual(all);
   });
 
-  it('the queue bundle also calls the SQS endpoint, whatever host the queue URLs contain', async () => {
+  it('the queue bundle calls the SQS endpoint too, whatever host the queue URLs contain', async () => {
     const urls = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/out`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/dead` };
     const fields = { KEYFOLD_FIELDS: '["$.card"]' };
     expect(await hostsOf('queue', { ...environment, ...urls, ...fields }, QUEUE_EVENT)).toEqual([...all, host('sqs')]);

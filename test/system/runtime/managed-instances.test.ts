@@ -21,7 +21,7 @@ const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
 /**
  * How many bytes each invocation may leave in memory after a garbage collection. Even the smallest object of an
- * invocation is larger.
+ * invocation is larger, so the limit detects each leak.
  */
 const MAX_GROWTH_BYTES = 400;
 
@@ -138,9 +138,9 @@ async function load(asked: AuditSubject[]): Promise<void> {
   await Promise.all(callers.flatMap((ask) => Array.from({ length: CONCURRENCY }, (_, turn) => goThrough(ask, turn))));
 }
 
-it('each worker calls KMS once, and each invocation gets its own response and log lines', async () => {
+it('on a managed instance, each worker calls KMS once, and each invocation gets its own response and log lines', async () => {
   const asked: AuditSubject[] = [];
-  // Creates the System Key first.
+  // Create the System Key first, so that the workers only unwrap it.
   await httpCaller(instances.api[0] as ManagedInstance, [])('encrypt', 'tenant-0', { plaintext: '' });
   const seeded = instances.api[0] as ManagedInstance;
   instances.api[0] = start('api');
@@ -184,7 +184,7 @@ function measureAll(): Promise<Holding[]> {
 }
 
 it(
-  'thousands of invocations leak no memory, and leave nothing behind that keeps the process alive',
+  'thousands of invocations on a managed instance leak no memory, and leave nothing behind that keeps the process alive',
   { timeout: 60_000 },
   async () => {
     const asked: AuditSubject[] = [];

@@ -87,3 +87,20 @@ it('orAborted leaves no listener on the signal after the work has ended', async 
   await errorOf(orAborted(Promise.reject(new Error('failed')), signal));
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
+
+it('a thousand waiters for one signal need one listener, and all of them leave when it aborts', async () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const hang = new Promise(() => {});
+  const waiting = Array.from({ length: 1000 }, () => orAborted(hang, signal));
+  const limited = Array.from({ length: 1000 }, () =>
+    withDeadline({ signal }, Date.now, (deadline) => orAborted(hang, deadline.signal)),
+  );
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  controller.abort('gone');
+  const outcomes = await Promise.allSettled([...waiting, ...limited]);
+  expect(new Set(outcomes.map((outcome) => (outcome as PromiseRejectedResult).reason as unknown))).toEqual(
+    new Set(['gone']),
+  );
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});

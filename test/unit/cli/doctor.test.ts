@@ -66,7 +66,7 @@ async function putKeks(change: (keks: readonly RegionalKek[]) => readonly Region
   await world.operator.put({ ...row, encryptedKey: encodeKekEnvelope({ encryptedKey, kmsKeks: change(kmsKeks) }) });
 }
 
-/** Makes the dates of the table's responses differ from this machine's clock. */
+/** Makes the dates of the table's responses differ from this machine's clock by `offsetMs`. */
 function dateAnswers(offsetMs: number): void {
   const date = new Date(Date.now() + offsetMs).toUTCString();
   world.proxy.faultOf = (call) => {
@@ -409,6 +409,20 @@ describe('keyfold doctor', () => {
       fix: 'docs/runbooks/replication-stopped.md',
       code: 1,
     },
+    'a replica without the table': {
+      plant: () => {
+        world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }];
+        let descriptions = 0;
+        world.proxy.faultOf = (call) => {
+          const isSecond = call.startsWith('DescribeTable ') && (descriptions += 1) > 1;
+          return isSecond ? { kind: 'error', name: 'ResourceNotFoundException', status: 400 } : world.answerOf(call);
+        };
+      },
+      environment: () => ({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' }),
+      found: [[`replica ${EAST}`, 'fault', `there is no table EncryptionKey in ${EAST}`]],
+      fix: 'npm run deploy:table',
+      code: 1,
+    },
     'a corrupted row': {
       plant: async () => {
         const { id } = await systemKey();
@@ -652,6 +666,20 @@ describe('keyfold doctor', () => {
     expect(code).toBe(0);
     expect(all.filter(({ check }) => check.startsWith(`replica ${EAST}`))).toHaveLength(6);
     expect(all).toContainEqual({ check: 'table replicas', state: 'ok', says: `${WEST}, ${EAST}` });
+  });
+
+  it('describes each replica, and reads the use of the table, if an ARN names the table', async () => {
+    // Respond in place of the emulator, which finds tables only by name and not by ARN.
+    const Table = { TableStatus: 'ACTIVE', Replicas: [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }] };
+    world.proxy.faultOf = (call) =>
+      call.startsWith('DescribeTable ') ? { kind: 'answered', answer: { Table } } : world.answerOf(call);
+    world.quotas.sums[WEST] = { 'EncryptionKey ConsumedReadCapacityUnits': [60 * 32_000] };
+    const { all } = await examine({
+      KEYFOLD_REGION_SUFFIX: WEST,
+      KEYFOLD_TABLE: `arn:aws:dynamodb:${WEST}:111122223333:table/EncryptionKey`,
+    });
+    expect(all).toContainEqual({ check: `replica ${EAST}`, state: 'ok', says: 'ACTIVE' });
+    expect(all.find(({ check }) => check === 'table reads')?.state).toBe('warn');
   });
 });
 

@@ -14,7 +14,7 @@ import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { failingAt, KILLS } from '../../support/erasure-kills.ts';
 import { codeOf, DAY_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorFixture, type CliRun } from '../../support/operator.ts';
+import { cellsOf, OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: Buffer.alloc(32, 7).toString('hex') };
 const PAYLOAD = Buffer.from('payload');
@@ -116,6 +116,61 @@ describe('keyfold partitions erase', () => {
     expect(await status()).toMatchObject({ state: 'waiting', rows: 2, unmarked: 0 });
   });
 
+  it('prints its plan and its status', async () => {
+    const [first, second] = await rows();
+    const id = '_IK_tenant-1_orders_shop';
+    const afterMs = (ms: number, fromMs = world.clock.nowMs): string => new Date(fromMs + ms).toISOString();
+    const beganMs = Math.floor(world.clock.nowMs / 1000) * 1000;
+    const dueMs = 24 * 3_600_000;
+    const copy = ['copy in us-west-2', expect.stringContaining('the copies cannot be listed: DynamoDB table')];
+    const row = (of: EnvelopeKeyRecord | undefined, state: string, marked: string): string[] => [
+      id,
+      afterMs(0, (of?.created ?? 0) * 1000),
+      'us-west-2',
+      state,
+      marked,
+    ];
+    expect(cellsOf(await erase(BEGIN))).toEqual([
+      ['ID', 'CREATED', 'REGION', 'STATE', 'MARKED'],
+      row(second, 'valid', 'no'),
+      row(first, 'revoked', 'no'),
+      ['begin', 'tenant-1'],
+      ['tombstone', `${id} in us-west-2, not written yet`],
+      ['deletion', afterMs(dueMs, beganMs)],
+      ['warm processes', `seal until ${afterMs(60 * 60_000)}, and open until ${afterMs(75 * 60_000)} at the latest`],
+      copy,
+      [`Marked 2 rows. --finish may delete them from ${afterMs(dueMs, beganMs)}.`],
+    ]);
+    const [{ erase: erasure } = { erase: '' }] = await registered();
+    const warm = `seal until ${afterMs(60 * 60_000, beganMs)}, and open until ${afterMs(75 * 60_000, beganMs)} at the latest`;
+    expect(cellsOf(await erase(['--status']))).toEqual([
+      ['state', 'waiting'],
+      ['erasure', erasure],
+      ['began', afterMs(0, beganMs)],
+      ['deletion', `from ${afterMs(dueMs, beganMs)}`],
+      ['rows', '2, of which 0 have no mark'],
+      ['replica us-west-2', '2 rows, 1 of 1 tombstones'],
+      ['warm processes', warm],
+      copy,
+      ['not listed', 'a table from which the rows were imported, and exports older than 90 days'],
+      ['not listed', 'clients that keep data keys or plaintext of their own'],
+    ]);
+    world.clock.advance(DAY_MS);
+    const finished = cellsOf(await erase(['--finish', ...CONFIRMED]));
+    expect(finished.slice(1, -1)).toEqual([
+      row(second, 'erased', 'yes'),
+      row(first, 'erased', 'yes'),
+      ['finish', 'tenant-1'],
+      ['erasure', erasure],
+      ['tombstone', `${id} in us-west-2`],
+      ['deletion', 'now'],
+      copy,
+    ]);
+    const ended = cellsOf(await erase(['--status']));
+    expect(ended).toContainEqual(['deletion', `done ${afterMs(0, Math.floor(world.clock.nowMs / 1000) * 1000)}`]);
+    expect(ended).toContainEqual(['rows', '0, of which 0 have no mark']);
+  });
+
   it('prints the outcome of a step as JSON, and its plan to standard error', async () => {
     const begun = await erase([...BEGIN, '--json']);
     expect(JSON.parse(begun.stdout)).toMatchObject({
@@ -151,7 +206,8 @@ describe('keyfold partitions erase', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stderr)).toMatchObject({ dryRun: true, rows: 2, outcome: 'would-write' });
     expect(stdout).toContain('Dry run: nothing was written.');
-    // Dynalite cannot list backups, so the plan says why it cannot name these copies of the keys.
+    // Dynalite cannot list backups, so the plan gives the reason why it does not name the backups that contain the
+    // keys.
     expect(stdout).toContain('UnknownOperationException');
     for (const { id, created } of before) expect(stdout).toContain(`${id}  ${new Date(created * 1000).toISOString()}`);
     expect(stdout).toMatch(/^tombstone +_IK_tenant-1_orders_shop in us-west-2, not written yet$/m);
@@ -258,7 +314,7 @@ describe('keyfold partitions erase', () => {
     await erase(['--finish', ...CONFIRMED]);
     expect((await table.list()).filter((row) => 'unreadable' in row)).toEqual([]);
     expect(await others()).toEqual(before);
-    // Two keys are gone. The tombstone and the entry in the register are new.
+    // The number of rows is the same: two keys are gone, and the tombstone and the entry in the register are new.
     expect(await table.list()).toHaveLength(count - 2 + 2);
   });
 
@@ -343,7 +399,7 @@ describe('keyfold partitions erase', () => {
     for (const date of ['7', '7.5', '-1e30'])
       await world.put({ Id: { S: '_IK_tenant-1_orders_shop' }, Created: { N: date }, KeyRecord: { S: 'x' } });
     const { stdout } = await erase(BEGIN);
-    expect(stdout).toContain('3 rows could not be marked');
+    expect(stdout).toMatch(/^Marked 2 rows\. --finish .* 3 rows could not be marked: --finish asks about them\.$/m);
     expect(stdout).toMatch(/^_IK_tenant-1_orders_shop +7\.5 /m);
     world.clock.advance(DAY_MS);
     expect((await erase(['--finish', ...CONFIRMED])).code).toBe(1);
@@ -416,7 +472,7 @@ async function eraseAt(aheadMs: number | undefined, ...options: string[]): Promi
 
 describe('keyfold partitions erase, on a machine whose clock differs from that of the table', () => {
   it.for([DAY_MS, -DAY_MS, 62_000, -62_000])(
-    'neither marks nor deletes a row if it differs by %i ms',
+    'neither marks nor deletes a row if the clocks differ by %i ms',
     async (aheadMs) => {
       const before = await rows();
       const own = new Date(world.clock.nowMs).toISOString().slice(0, 13);
@@ -433,20 +489,20 @@ describe('keyfold partitions erase, on a machine whose clock differs from that o
     },
   );
 
-  it('neither marks nor deletes a row if the table does not tell the time', async () => {
+  it("neither marks nor deletes a row if the table's responses have no date", async () => {
     expect(await eraseAt(undefined, ...BEGIN)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('the responses of the table have no date') as string,
     });
   });
 
-  it('shows the status, and cancels', async () => {
+  it('still shows the status, and still cancels an erasure', async () => {
     await erase(BEGIN);
     expect((await eraseAt(DAY_MS, '--status')).code).toBe(0);
     expect((await eraseAt(DAY_MS, '--cancel', ...CONFIRMED)).code).toBe(0);
   });
 
-  it.for([58_000, -58_000])('continues if it differs by only %i ms', async (aheadMs) => {
+  it.for([58_000, -58_000])('marks the rows if the clocks differ by only %i ms', async (aheadMs) => {
     expect((await eraseAt(aheadMs, ...BEGIN)).code).toBe(0);
   });
 });
@@ -471,7 +527,7 @@ describe('a second run of keyfold partitions erase', () => {
       world.clock.advance(60_000);
       const again = await erase(options);
       const isOver = again.stderr.includes('no erasure of this partition is under way');
-      // If the killed run made the last write, nothing is left to do.
+      // If the killed run made the last write, nothing is left to do for the repeated run.
       expect(again.code).toBe(isOver ? 1 : 0);
       expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
       const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];

@@ -34,7 +34,7 @@ function reencrypt(options: Readonly<Record<string, string>>, verb = 'rewrap'): 
   return keyfold(['reencrypt', at('rows'), ...Object.entries(all).flat()]);
 }
 
-describe('files that have the same name', () => {
+describe('two paths to the same file', () => {
   it.for([
     ['--quarantine', 'rows', 'The source and --quarantine'],
     ['--report', 'rows', 'The source and --report'],
@@ -44,14 +44,14 @@ describe('files that have the same name', () => {
     ['--quarantine', 'output', '--output and --quarantine'],
     ['--report', 'quarantine', '--quarantine and --report'],
     ['--checkpoint', 'quarantine', '--quarantine and --checkpoint'],
-  ] as const)('are refused by reencrypt before it reads or writes: %s %s', async ([option, name, both]) => {
+  ] as const)('are refused by reencrypt before it reads or writes a file: %s %s', async ([option, name, both]) => {
     const { code, stderr } = await reencrypt({ [option]: at(name) });
     expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${both} are the same file, ${at(name)}.\n` });
     expect(await readFile(at('rows'), 'utf8')).toBe(rows);
     expect(await readdir(folder)).toEqual(['rows']);
   });
 
-  it('are recognised through symbolic links, hard links and other spellings', async () => {
+  it('are recognised even if they differ, through symbolic links, hard links and other spellings', async () => {
     await symlink(folder, at('folder'));
     await link(at('rows'), at('hard'));
     await symlink(at('rows'), at('soft'));
@@ -62,7 +62,7 @@ describe('files that have the same name', () => {
     expect((await reencrypt({ '--report': `${folder}/folder/output` })).code).toBe(2);
   });
 
-  it('may be a device', async () => {
+  it('are accepted if the file is a device', async () => {
     const { code } = await reencrypt({ '--quarantine': '/dev/null', '--report': '/dev/null' });
     expect(code).toBe(1);
   });
@@ -74,7 +74,7 @@ describe('files that have the same name', () => {
 });
 
 describe('a file that cannot be read or written', () => {
-  it('has a name, or the command refuses it', async () => {
+  it('is refused at once if its name is empty, or if --output is standard output', async () => {
     for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
       const { code, stderr } = await reencrypt({ [option]: '' });
       expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${option} names no file.\n` });
@@ -84,7 +84,7 @@ describe('a file that cannot be read or written', () => {
     expect(await readdir(folder)).toEqual(['rows']);
   });
 
-  it('is found before the work begins', async () => {
+  it('is named before the work begins if its folder does not exist', async () => {
     for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
       const { code, stderr } = await reencrypt({ [option]: at('none/x') });
       expect({ option, code, stderr }).toMatchObject({
@@ -119,8 +119,8 @@ describe('a file that cannot be read or written', () => {
   });
 });
 
-describe('names that no row can have', () => {
-  it('are refused before reencrypt reads a row', async () => {
+describe('invalid arguments', () => {
+  it('are refused by reencrypt before it reads a row', async () => {
     const empty = await reencrypt({ '--partition': '' }, 'seal');
     expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining('The partition is empty') as string });
     const path = await reencrypt({ '--partition': 'tenant-1', '--fields': '$..[' }, 'seal');
@@ -133,8 +133,9 @@ describe('names that no row can have', () => {
     expect(await readdir(folder)).toEqual(['rows']);
   });
 
-  it('are refused by keys prove, because a comparison with nothing would prove too much', async () => {
-    for (const table of ['', 'EncryptionKey']) {
+  it('are refused by keys prove --against if they name no table, or the key table itself', async () => {
+    const arn = 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey';
+    for (const table of ['', 'EncryptionKey', arn]) {
       const { code, stderr } = await keyfold(['keys', 'prove', '--dry-run', '--against', table]);
       expect({ code, stderr }).toEqual({
         code: 2,
@@ -144,7 +145,7 @@ describe('names that no row can have', () => {
   });
 });
 
-it('keys retire-check accepts no report with wrong counts', async () => {
+it('keys retire-check refuses a report with negative counts, a key without a date, or no service', async () => {
   const report = {
     kind: 'keyfold-records',
     source: 'x',

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeKekEnvelope } from '../../../src/kms/kek-envelope.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorFixture, type CliRun } from '../../support/operator.ts';
+import { cellsOf, OperatorFixture } from '../../support/operator.ts';
 
 const SYSTEM_KEY = '_SK_orders_shop';
 const GUARD = '__asherah_internal_config_drift_guard_v1__:orders';
@@ -37,19 +37,11 @@ async function rows(...args: string[]): Promise<Record<string, unknown>[]> {
   return JSON.parse(stdout) as Record<string, unknown>[];
 }
 
-/** Splits the text output of `keys list` into lines of cells. */
-function cells({ stdout }: CliRun): string[][] {
-  return stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.split(/ {2,}/));
-}
-
 describe('keys list', () => {
   it("shows the service's System Keys with their states, latest first", async () => {
     const run = await world.keyfold(['keys', 'list']);
     expect(run).toMatchObject({ code: 0, stderr: '' });
-    const [header, ...lines] = cells(run);
+    const [header, ...lines] = cellsOf(run);
     expect(header).toEqual(['ID', 'KIND', 'CREATED', 'EPOCH', 'STATE', 'PARENT']);
     const iso = new Date(created * 1000).toISOString();
     expect(lines[0]).toEqual([SYSTEM_KEY, 'system', iso, String(created), 'valid']);
@@ -83,8 +75,8 @@ describe('keys list', () => {
       },
     ]);
     const run = await world.keyfold(['keys', 'list', '--all']);
-    expect(cells(run)).toContainEqual([GUARD, 'other', '1970-01-01T00:00:00.000Z', '0', 'unreadable']);
-    expect(cells(run).flat()).toContain('_IK_bad\\x1b[2J_orders_shop');
+    expect(cellsOf(run)).toContainEqual([GUARD, 'other', '1970-01-01T00:00:00.000Z', '0', 'unreadable']);
+    expect(cellsOf(run).flat()).toContain('_IK_bad\\x1b[2J_orders_shop');
   });
 
   it('takes the names, the table and the expiry from the settings unless an option overrides them', async () => {
@@ -116,7 +108,7 @@ describe('minimum dates', () => {
     expect(run.stderr).toBe(
       `Keys created before ${new Date(created * 1000).toISOString()} seal nothing new (KEYFOLD_MIN_SEALING_CREATED).\n`,
     );
-    expect(cells(run).map((line) => line[4])).toEqual(['STATE', 'valid', 'before-minimum', 'revoked']);
+    expect(cellsOf(run).map((line) => line[4])).toEqual(['STATE', 'valid', 'before-minimum', 'revoked']);
     const opening = { KEYFOLD_MIN_OPENING_CREATED: setting(created) };
     const { stdout, stderr } = await world.keyfold(['keys', 'list', '--json'], opening);
     const states = (JSON.parse(stdout) as { state: string }[]).map(({ state }) => state);
@@ -124,7 +116,7 @@ describe('minimum dates', () => {
     expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
   });
 
-  it('also apply to an Intermediate Key if only its System Key is older', async () => {
+  it('apply to an Intermediate Key whose System Key is older, even if the Intermediate Key itself is newer', async () => {
     const id = '_IK_late_orders_shop';
     await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
     const stateWith = async (name: string): Promise<string> => {
@@ -158,9 +150,15 @@ describe('keys show', () => {
         { region: 'us-east-1', arn: 'alias/asherah\x1b[2J' },
       ],
     });
-    const lines = cells(await world.keyfold(['keys', 'show', '_SK_billing_shop', 'latest']));
-    expect(lines).toContainEqual(['wrapped in us-west-2', ARN]);
-    expect(lines).toContainEqual(['wrapped in us-east-1', 'alias/asherah\\x1b[2J']);
+    expect(cellsOf(await world.keyfold(['keys', 'show', '_SK_billing_shop', 'latest']))).toEqual([
+      ['id', '_SK_billing_shop'],
+      ['kind', 'system'],
+      ['created', '60 (1970-01-01T00:01:00.000Z)'],
+      ['state', 'expired'],
+      ['wrapped in us-west-2', ARN],
+      ['wrapped in us-east-1', 'alias/asherah\\x1b[2J'],
+      ['table', 'EncryptionKey in us-west-2'],
+    ]);
   });
 
   it('says that a static master key wraps a System Key', async () => {
@@ -176,13 +174,19 @@ describe('keys show', () => {
     await world.put(keyRecord(id, 60, { encryptedKey: Buffer.from(wrapped) }));
     const { stdout } = await world.keyfold(['keys', 'show', id, '60', '--json']);
     expect(JSON.parse(stdout)).toMatchObject({ kms, wraps: [], wrappedBy });
-    expect(cells(await world.keyfold(['keys', 'show', id, '60']))).toContainEqual(['wrapped by', wrappedBy]);
+    expect(cellsOf(await world.keyfold(['keys', 'show', id, '60']))).toContainEqual(['wrapped by', wrappedBy]);
   });
 
   it('shows the System Key of an Intermediate Key, and no KMS keys', async () => {
     const run = await world.keyfold(['keys', 'show', '_IK_tenant-1_orders_shop', String(created)]);
-    expect(cells(run)).toContainEqual(['parent', `${SYSTEM_KEY} ${created}`]);
-    expect(run.stdout).not.toContain('wrapped');
+    expect(cellsOf(run)).toEqual([
+      ['id', '_IK_tenant-1_orders_shop'],
+      ['kind', 'intermediate'],
+      ['created', `${created} (${new Date(created * 1000).toISOString()})`],
+      ['state', 'valid'],
+      ['parent', `${SYSTEM_KEY} ${created}`],
+      ['table', 'EncryptionKey in us-west-2'],
+    ]);
   });
 
   it('prints the reason if a row is unreadable', async () => {

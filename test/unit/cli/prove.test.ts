@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
 import type { EnvelopeKeyRecord } from '../../../src/index.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorFixture, type CliRun } from '../../support/operator.ts';
+import { cellsOf, OperatorFixture, type CliRun } from '../../support/operator.ts';
 
 const MASTER = Buffer.alloc(32, 7);
 const STATIC = { KEYFOLD_STATIC_MASTER_KEY_HEX: MASTER.toString('hex') };
@@ -54,6 +54,16 @@ async function refusalsOf(seconds: number): Promise<unknown[]> {
 }
 
 describe('keyfold keys prove', () => {
+  it('prints the rows without a proof, and counts all rows', async () => {
+    await world.put({ ...intermediate, proof: undefined });
+    expect(cellsOf(await prove('--dry-run'))).toEqual([
+      ['ID', 'CREATED', 'STATE', 'WHY'],
+      [intermediate.id, String(intermediate.created), 'provable'],
+      ['1 rows are proven, 1 can be, 0 are refused.'],
+      ['Dry run: nothing was written.'],
+    ]);
+  });
+
   it('adds the proof that a new row would have, and writes each change to the audit log', async () => {
     await unproven();
     const { code, stdout, stderr } = await prove('--yes', '--reason', 'migration');

@@ -18,7 +18,7 @@ import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
-import type { CliRun } from '../../support/operator.ts';
+import { cellsOf, type CliRun } from '../../support/operator.ts';
 
 const PLAINTEXT = 'CANARY-plaintext';
 
@@ -163,7 +163,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
     const bound = session().withContext({ row: '7', table: 'users' });
     expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
-    // If a record is already bound to the context, the command opens it with that context.
+    // The command opens a record that is already bound to the context with that context.
     const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
     expect(again).toMatchObject({ rows: 1, quarantined: 0 });
     const moved = await countsOf(
@@ -188,6 +188,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     const sealed = (await linesOf('sealed')).map((line) => JSON.parse(line) as { v: string });
     expect(await open(sealed[0]?.v)).toBe('héllo');
     expect(sealed[1]?.v).toMatch(/^kf1j\./);
+    world.operator.clock.advance(60_000);
     expect(await countsOf(reencrypt(at('sealed'), ...sealing, '--output', at('twice')), 1)).toMatchObject({
       written: 0,
       unchanged: 2,
@@ -222,7 +223,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['context must have names of 1 to 128 bytes', ['--context', `${'n'.repeat(129)}=1`]],
     ['context must have names of 1 to 128 bytes', ['--context-from', `${'n'.repeat(129)}=v`]],
     ['--kms-region is not the name of an AWS region', ['--from', 'kms', '--kms-region', 'oregon']],
-  ] as const)('refuses options with which every row would fail, such as "%s"', async ([says, options]) => {
+  ] as const)('refuses an option that would make every row fail: %s', async ([says, options]) => {
     const source = await write('rows', ['{"v":"4111"}']);
     const sealing = ['--verb', 'seal', '--field', 'v', '--output', at('sealed'), '--partition', 'tenant-1'];
     const { code, stderr } = await reencrypt(source, ...sealing, ...options);
@@ -257,6 +258,38 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     // The first row does not wait, and each of the others waits until 50 ms have passed.
     expect(performance.now() - beganMs).toBeGreaterThan(190);
   });
+
+  it.for([
+    ['written', ['--output', 'out']],
+    ['would be written', ['--dry-run']],
+  ] as const)(
+    'prints the number of rows for each outcome, such as "%s", and the number of records for each key',
+    async ([written, options]) => {
+      const record = await seal();
+      const { id, created } = record.key.parent;
+      const later = await rotate();
+      const keys =
+        written === 'written'
+          ? [[id, String(later), '2']]
+          : [
+              [id, String(later), '1'],
+              [id, String(created), '1'],
+            ];
+      const source = await write('rows', [encodeDataRowRecord(record), encodeDataRowRecord(await seal()), '', 'x']);
+      const lines = cellsOf(
+        await reencrypt(source, '--verb', 'rewrap', ...options.map((o) => (o === 'out' ? at(o) : o))),
+      );
+      expect(lines).toEqual([
+        ['rows', '3'],
+        [written, '1'],
+        ['unchanged', '1'],
+        ['in quarantine', `1: see ${at('quarantine')}`],
+        ['skipped', '1'],
+        ['KEY', 'CREATED', 'RECORDS'],
+        ...keys,
+      ]);
+    },
+  );
 
   it('writes nothing in a dry run, but counts the rows to write and the keys of the records', async () => {
     const record = await seal();
@@ -358,7 +391,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('seals bytes that are not UTF-8 only as a whole, and never changes them otherwise', async () => {
+  it('can seal bytes that are not UTF-8 only as a whole, and otherwise leaves them unchanged', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });
     const source = `dynamodb:${TableName}`;
@@ -447,7 +480,7 @@ describe('the checkpoint of a run that was killed', () => {
   });
 
   it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(
-    'is refused if %s differs and the URL does not specify it',
+    'is refused if %s has changed and the URL does not override it',
     async (name) => {
       const url = 'postgres://';
       vi.stubEnv(name, '5432');
@@ -459,13 +492,13 @@ describe('the checkpoint of a run that was killed', () => {
     },
   );
 
-  it('cannot be used with a URL that the driver refuses', async () => {
+  it('cannot be used if the driver refuses DATABASE_URL, and the error does not show that URL', async () => {
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://u:CANARY@[/shop');
     expect([code, stderr]).toEqual([2, expect.stringContaining('refuses DATABASE_URL')]);
     expect(stderr).not.toContain('CANARY');
   });
 
-  it('is accepted with another user and password', async () => {
+  it('is accepted if only the user and the password have changed', async () => {
     await killed(postgres, rewrap);
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://admin:new@db.example.com:5432/shop');
     expect([code, stderr]).toEqual([1, expect.not.stringContaining('is of another run')]);
@@ -497,6 +530,28 @@ it('the audit line of a failed run has the counts up to the failure', async () =
   const audit = (await linesOf('audit')).map((line) => JSON.parse(line) as { rows: number; outcome: string });
   expect(audit.map(({ outcome }) => outcome)).toEqual(['attempting', 'failed']);
   expect(audit[1]?.rows).toBeGreaterThan(0);
+});
+
+it.for([
+  ['a run that a signal ends', 'SIGTERM', 1],
+  ['a run that completes', undefined, 0],
+] as const)('%s stops listening to signals', async ([, signal, code]) => {
+  const source = await write('rows', [encodeDataRowRecord(await seal())]);
+  let isListening = false;
+  const run = await world.operator.keyfold(
+    ['reencrypt', source, '--verb', 'rewrap', '--quarantine', at('quarantine'), '--output', at('out')],
+    world.settings,
+    {
+      onInterrupt: (stop) => {
+        isListening = true;
+        if (signal !== undefined) stop(signal);
+        return () => (isListening = false);
+      },
+    },
+  );
+  expect([run.code, run.stderr.includes('SIGTERM ended the run.')]).toEqual([code, signal !== undefined]);
+  expect(isListening).toBe(false);
+  expect(existsSync(at('out'))).toBe(signal === undefined);
 });
 
 it('a report that cannot be written stops the run before it changes a row', async () => {
@@ -536,7 +591,33 @@ it.for([
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
 });
 
-it('keyfold reencrypt refuses a name that PostgreSQL would refuse, before it writes a file', async () => {
+it('keyfold reencrypt refuses to seal the keys of a key table', async () => {
+  const run = reencrypt('dynamodb:EncryptionKey', '--verb', 'seal', '--partition', 'p', '--field', 'KeyRecord');
+  const says = 'The table EncryptionKey is a key table: its rows hold keys, not records.';
+  expect(await run).toMatchObject({ code: 2, stderr: expect.stringContaining(says) as string });
+  expect(await readFile(at('quarantine'), 'utf8')).toBe('');
+});
+
+it.for([
+  ['region', 'region is not the name of an AWS region'],
+  ['endpoint', 'endpoint is not a URL'],
+] as const)(
+  'keyfold reencrypt refuses an empty %s of the table, as from a shell variable that is not set',
+  async ([name, says]) => {
+    const { code, stderr } = await reencrypt(
+      'dynamodb:Orders',
+      '--verb',
+      'open',
+      '--field',
+      'a',
+      `--source-${name}`,
+      '',
+    );
+    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+  },
+);
+
+it('keyfold reencrypt refuses the malformed PostgreSQL table name a.b.c before it writes a file', async () => {
   const options = ['--verb', 'open', '--field', 'a', '--quarantine', at('never-made')];
   const settings = { ...world.settings, DATABASE_URL: 'postgres://127.0.0.1:9/shop' };
   const { code, stderr } = await world.operator.keyfold(['reencrypt', 'postgres:a.b.c', ...options], settings);
@@ -545,7 +626,7 @@ it('keyfold reencrypt refuses a name that PostgreSQL would refuse, before it wri
 });
 
 it.for(['dynamodb:Orders', 'postgres:orders'])(
-  'keyfold reencrypt refuses the options of a file for %s, because it changes the table in place',
+  'keyfold reencrypt refuses --output and --id for %s, because it changes the table in place',
   async (source) => {
     for (const option of ['--output', '--id']) {
       const { code, stderr } = await reencrypt(source, '--verb', 'open', '--field', 'a', option, 'x');

@@ -45,7 +45,7 @@ it('a warm process stops using a revoked Intermediate Key after revokeCheckInter
   world.clock.advance(INTERVAL_MS - 1);
   expect(await keyOf(service, 'p')).toBe(old);
   world.clock.advance(1);
-  // The process read its keys before the revocation, so it stops before the time that the CLI prints.
+  // The process read its keys before the revocation, so it stops using the old key before the time that the CLI prints.
   expect(world.clock.nowMs).toBeLessThanOrEqual(latestByMs);
   expect(await keyOf(service, 'p')).toBe(fresh);
   expect(await keyOf(service, 'other')).toBe(other);

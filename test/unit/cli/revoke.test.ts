@@ -10,7 +10,7 @@ import { KeyfoldError, type DynamoDbMetastoreOptions } from '../../../src/index.
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { MINUTE_MS, noDeadline } from '../../support/fakes.ts';
-import { OperatorFixture } from '../../support/operator.ts';
+import { cellsOf, OperatorFixture } from '../../support/operator.ts';
 
 let world: OperatorFixture;
 let serial = 0;
@@ -68,6 +68,20 @@ describe('keys revoke', () => {
       dryRun: false,
       outcome: 'revoked',
     });
+  });
+
+  it('prints the key, its state and the reach of the revocation', async () => {
+    const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run']);
+    expect(cellsOf(run)).toEqual([
+      ['revoke', `${id} 60 (1970-01-01T00:01:00.000Z)`],
+      ['table', 'EncryptionKey in us-west-2'],
+      ['state', 'expired, then revoked for good'],
+      ['reaches', 'new encrypts of this partition: the next one seals under another key'],
+      ['at once', 'processes that look the key up afresh'],
+      ['latest', expect.stringMatching(/^warm processes by \S+Z: 60 min/)],
+      ['keeps', 'what it sealed still decrypts; rewrap moves a record under the latest key'],
+      ['Dry run: nothing was written.'],
+    ]);
   });
 
   it('takes revokeCheckInterval from the settings', async () => {
@@ -281,6 +295,13 @@ describe('a key whose ID ends with a region', () => {
     expect(opened).toMatchObject([{ region: 'us-east-1' }]);
     expect(said).toContain('new encrypts of this partition in us-east-1, where alone it is sealed with');
     expect(said).toContain('"region":"us-east-1"');
+  });
+
+  it("is read in that region's table if an ARN names the table", async () => {
+    const arn = 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey';
+    const tableName = arn.replace('us-west-2', 'us-east-1');
+    const args = ['keys', 'show', `${id}_us-east-1`, '60', '--table', arn];
+    expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'us-east-1', tableName }]);
   });
 
   it('cannot be revoked or shown with --region for another region', async () => {

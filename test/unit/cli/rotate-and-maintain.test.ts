@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
-import type { CliRun } from '../../support/operator.ts';
+import { cellsOf, type CliRun } from '../../support/operator.ts';
 
 const SYSTEM_KEY = '_SK_orders_shop';
 const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
@@ -93,6 +93,16 @@ describe('keys rotate', () => {
     expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
   });
 
+  it('with --older-than, leaves out partitions whose latest key is younger', async () => {
+    world.operator.clock.advance(2 * 3_600_000);
+    await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
+    const args = ['keys', 'rotate', '--all-partitions', '--older-than'];
+    const { stdout } = await keyfold(...args, '1h', '--json');
+    expect(JSON.parse(stdout)).toMatchObject([{ id: INTERMEDIATE_KEY, outcome: 'rotated' }]);
+    expect((await keyfold(...args, '3h')).stderr).toContain('that is old enough');
+    expect((await keyfold('keys', 'rotate', '--older-than', '1h')).code).toBe(2);
+  });
+
   it('writes a failure to the audit log, and says which partitions failed', async () => {
     world.proxy.faultOf = (call) => (call === 'Put IK' ? { kind: 'error', name: 'Oops', status: 400 } : undefined);
     const all = await keyfold('keys', 'rotate', '--all-partitions');
@@ -141,9 +151,21 @@ describe('keyfold maintain', () => {
     expect(audit.at(-1)).toMatchObject({ outcome: 'failed' });
   });
 
+  it('prints each System Key with its regions, and why a row cannot be read', async () => {
+    await world.operator.put({ Id: { S: SYSTEM_KEY }, Created: { N: '60' }, KeyRecord: { S: 'x' } });
+    const [key] = await keys();
+    const created = String(key?.created);
+    expect(cellsOf(await keyfold('maintain'))).toEqual([
+      ['CREATED', 'STATE', 'REGION', 'OPENS', 'WRAP', 'FAULT'],
+      [created, 'valid', WEST, 'opens'],
+      [created, 'valid', EAST, 'opens'],
+      ['60', 'unreadable', expect.stringContaining('KeyRecord is missing or malformed')],
+    ]);
+  });
+
   it('fails if the erasures cannot be read', async () => {
     const { faultOf } = world.proxy;
-    // The erasure register is a partition of the key table.
+    // The erasure register is a partition of the key table, so the command reads it with a query.
     world.proxy.faultOf = (call) => {
       return call === 'Query IK' ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : faultOf(call);
     };

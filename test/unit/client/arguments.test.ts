@@ -151,7 +151,7 @@ it.for([
   'arn:aws-us-gov:lambda:us-gov-west-1:111122223333:function:keyfold:live',
   'arn:aws-eusc:lambda:eusc-de-east-1:111122223333:function:keyfold:live',
   'us-west-2:111122223333:function:keyfold',
-])('LambdaTransport takes the function %s', (functions) => {
+])('LambdaTransport accepts the function name %s', (functions) => {
   expect(() => new LambdaTransport({ functions })).not.toThrow();
 });
 

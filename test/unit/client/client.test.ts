@@ -39,7 +39,7 @@ it.for([
   'a call over %s is retried while KMS is down, and succeeds once KMS is back',
   { timeout: 60_000 },
   async ([, open]) => {
-    // The timeouts exceed the time that the function needs for all its rounds.
+    // The client's timeouts are longer than the time that the function needs for all its rounds of KMS attempts.
     const times = { attemptTimeoutMs: 30_000, totalTimeoutMs: 30_000 };
     const policy = { ...times, maxAttempts: 100, baseDelayMs: 100, longestDelayMs: 100 };
     const tenant = open(policy).partition('tenant-of-an-outage');
@@ -48,7 +48,8 @@ it.for([
     api.kms.setFault('us-west-2', { kind: 'down' });
     const impatient = open({ ...times, maxAttempts: 1 }).partition(tenant.partition);
     let failure = await failureOf(impatient.decrypt(record));
-    // The server may close an idle connection while a request is on its way.
+    // Repeat a call that is `Unreachable`, because the server may close an idle connection while a request is on its
+    // way.
     while (failure.code === 'Unreachable') failure = await failureOf(impatient.decrypt(record));
     expect(failure).toMatchObject({ code: 'KmsUnavailable', retryable: true });
     const opening = tenant.decrypt(record);

@@ -53,7 +53,8 @@ it('the client refuses a response that is not UTF-8, because decoding it would c
   await server.stop();
 });
 
-// The timeout is shorter than the ten seconds after which the agent closes an idle connection.
+// The test's timeout is shorter than ten seconds, after which the agent would close the connection anyway because it is
+// idle.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
@@ -68,7 +69,7 @@ it('the client closes the connection when a call is aborted', { timeout: 5000 },
   await close(server);
 });
 
-it('concurrent calls do not wait for each other, because each has its own connection', async () => {
+it('concurrent calls of the client do not wait for each other, because each has its own connection', async () => {
   const stub = await startStub('hang');
   const client = clientOf(stub.url);
   const controller = new AbortController();

@@ -10,7 +10,9 @@ const HELLO = Buffer.from('hello');
 const CANARY = 'CANARY';
 const GOOD: StubAnswer = { status: 200, body: '{"plaintext":"aGVsbG8="}' };
 const QUICK: Partial<RetryPolicy> = { baseDelayMs: 5 };
-/** Short timeouts. Only for stubs that never respond, because on a busy machine any other stub may respond too late. */
+/**
+ * Short timeouts, for use only with stubs that never respond. On a busy machine, any other stub might respond too late.
+ */
 const IMPATIENT: Partial<RetryPolicy> = { ...QUICK, attemptTimeoutMs: 1000 };
 let stub: StubServer | undefined;
 
@@ -386,7 +388,7 @@ it('the client returns the error UnexpectedAnswer for a batch item with an unkno
   expect(await failureOf(client.decryptBatch(['kf1.x']))).toMatchObject({ code: 'UnexpectedAnswer' });
 });
 
-it('the client rejects a LambdaClient with its own retries', async () => {
+it('the client rejects a LambdaClient that retries requests itself', async () => {
   const client = new LambdaClient({ endpoint: 'http://127.0.0.1:9' });
   const keyfold = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', client }) });
   await expect(keyfold.partition('p').decrypt('kf1.x')).rejects.toThrow(/maxAttempts: 1/);

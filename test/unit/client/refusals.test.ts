@@ -120,7 +120,7 @@ const INVOKE_ERRORS: Readonly<Partial<Record<TransportErrorCode, readonly string
   ],
   NotFound: ['ResourceNotFoundException'],
   PayloadTooLarge: ['RequestTooLargeException', 'SerializedRequestEntityTooLargeException'],
-  // The client never causes these errors, or no other code fits them.
+  // The client never causes some of these errors. For the others, no other code fits.
   UnexpectedAnswer: [
     'DurableExecutionAlreadyStartedException',
     'InvalidParameterValueException',
@@ -137,7 +137,7 @@ function statusOf(name: string): number {
 }
 
 describe('an error from Lambda', () => {
-  it('has a client error code if the SDK documents it', async () => {
+  it('has a client error code if and only if the SDK documents the error', async () => {
     const command = createRequire(import.meta.url).resolve('@aws-sdk/client-lambda/package.json');
     const types = await readFile(join(dirname(command), 'dist-types/commands/InvokeCommand.d.ts'), 'utf8');
     const documented = Array.from(

@@ -54,6 +54,18 @@ it('the client makes four attempts by default', async () => {
   expect(stub?.requests).toHaveLength(4);
 });
 
+it('the client sends the next attempt only after the delay', async () => {
+  const delay = Promise.withResolvers<never>();
+  vi.mocked(sleep).mockReturnValueOnce(delay.promise);
+  const answer = (await clientOf([throttled(), GOOD])).decrypt('kf1.x');
+  await vi.waitFor(() => expect(sleep).toHaveBeenCalledTimes(1));
+  await new Promise((resolve) => globalThis.setTimeout(resolve, 100));
+  expect(stub?.requests).toHaveLength(1);
+  delay.resolve(undefined as never);
+  expect(await answer).toEqual(HELLO);
+  expect(stub?.requests).toHaveLength(2);
+});
+
 it("the client adds the service's retry-after to its own delay", async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   await (await clientOf([throttled('2'), throttled('0'), GOOD])).decrypt('kf1.x');
@@ -112,7 +124,7 @@ it('a call with an aborted signal sends nothing and does not call the authorizat
   expect(authorization).not.toHaveBeenCalled();
 });
 
-describe('a signal that is not of this realm', () => {
+describe('an abort signal from a polyfill', () => {
   /** A signal with the methods of an AbortSignal, as a polyfill makes it. */
   class OtherSignal extends EventTarget {
     aborted = false;
@@ -128,12 +140,12 @@ describe('a signal that is not of this realm', () => {
     }
   }
 
-  it('does not disturb a call', async () => {
+  it('is accepted by a call', async () => {
     const client = await clientOf([GOOD]);
     expect(await client.decrypt('kf1.x', { signal: new OtherSignal() })).toEqual(HELLO);
   });
 
-  it('ends an attempt with its reason', async () => {
+  it("ends an attempt with the signal's reason", async () => {
     const client = await clientOf(['hang']);
     const signal = new OtherSignal();
     const call = client.decrypt('kf1.x', { signal }).catch((reason: unknown) => reason);

@@ -47,7 +47,7 @@ it('the client signs the session token and the path including its stage', async 
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('defaultCredentials finds credentials as the SDK does, and the client calls it for each request', async () => {
+it('defaultCredentials finds credentials as the SDK does, and the client calls a credential provider for each request', async () => {
   const sent = await sentBy({ region: 'us-west-2', credentials: defaultCredentials() });
   expect(sent.headers.authorization).toContain('Credential=local/');
   expect(sent.headers.authorization).toBe(signatureOf(sent, 'local'));
@@ -65,19 +65,22 @@ it.for([
   ['once', 330],
   ['twice', 270],
   ['twice', 60],
-] as const)('two calls use the provider %s if the credentials expire in %i seconds', async ([times, seconds]) => {
-  let asked = 0;
-  const credentials = async () => {
-    asked += 1;
-    return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
-  };
-  const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
-  await client.decrypt('kf1.x');
-  await client.decrypt('kf1.x');
-  expect(asked).toBe(times === 'once' ? 1 : 2);
-});
+] as const)(
+  'two requests call the credential provider %s if the credentials expire in %i seconds',
+  async ([times, seconds]) => {
+    let asked = 0;
+    const credentials = async () => {
+      asked += 1;
+      return { ...IDENTITY, expiration: new Date(Date.now() + seconds * 1000) };
+    };
+    const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } }).partition('p');
+    await client.decrypt('kf1.x');
+    await client.decrypt('kf1.x');
+    expect(asked).toBe(times === 'once' ? 1 : 2);
+  },
+);
 
-it('concurrent calls use the credential provider once', async () => {
+it('concurrent requests call the credential provider once', async () => {
   const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() =>
     Promise.resolve({ ...IDENTITY, expiration: new Date(Date.now() + 3_600_000) }),
   );

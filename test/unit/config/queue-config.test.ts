@@ -168,7 +168,9 @@ describe('readQueueConfig', () => {
     ['an array with a number', '[1]'],
     ['a JSON string', '"$.a"'],
   ] as const)('refuses %s as KEYFOLD_FIELDS', ([, fields]) => {
-    expect(faultsOf({ KEYFOLD_FIELDS: fields })).toEqual(['KEYFOLD_FIELDS is not a JSON array of strings']);
+    expect(faultsOf({ KEYFOLD_FIELDS: fields, KEYFOLD_OPERATIONS: 'encrypt' })).toEqual([
+      'KEYFOLD_FIELDS is not a JSON array of strings',
+    ]);
   });
 
   it('reports every invalid queue URL and every invalid path', () => {

@@ -411,7 +411,7 @@ describe('readConfig', () => {
   });
 
   it.for([
-    ['with commas', 'tenant-1, b*', ['tenant-1', 'b*']],
+    ['separated by commas', 'tenant-1, b*', ['tenant-1', 'b*']],
     ['as a JSON array', '["a,b"," user:42 ","line\\nfeed","b*"]', ['a,b', ' user:42 ', 'line\nfeed', 'b*']],
   ] as const)('reads a list of partitions %s', ([, setting, partitions]) => {
     expect(readConfig({ ...minimal, KEYFOLD_PARTITIONS: setting }).door.serves.partitions).toEqual(partitions);

@@ -45,7 +45,10 @@ const invoke = (): Promise<unknown> =>
   );
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
-/** Settings of an SDK client that sends requests to the stub. A guarded agent has one more `free` listener. */
+/**
+ * The settings of an SDK client that sends requests to the stub, and its agent. If the freeze guard watches the agent,
+ * the agent has one more `free` listener.
+ */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });
   const requestHandler = { httpAgent: agent };
@@ -53,7 +56,7 @@ function settingsOfCaller(): { agent: Agent; settings: object } {
 }
 
 describe("AwsKms with the caller's credentials or clients", () => {
-  it('signs with those credentials', async () => {
+  it("signs requests with the caller's credentials", async () => {
     await wrap(kmsWith({ endpoint: stub.url, credentials: async () => OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
@@ -79,7 +82,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
     await silent.stop();
   });
 
-  it('sends nothing through a client that has its own retries', async () => {
+  it('sends nothing through a client that retries requests itself', async () => {
     const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
     const error = await errorOf(wrap(kms));
     expect(error).toBeInstanceOf(TypeError);
@@ -105,7 +108,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
 });
 
 describe("DynamoDbMetastore with the caller's credentials or client", () => {
-  it('signs with those credentials', async () => {
+  it("signs requests with the caller's credentials", async () => {
     await load(new DynamoDbMetastore({ region: REGION, endpoint: stub.url, credentials: OWN }));
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });

@@ -51,6 +51,9 @@ const HOSTILE = [
   '',
 ];
 
+/** Every character that a partition may have over HTTP. */
+const CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~@-';
+
 /** Sends an encrypt request. Returns its status, and whether it touched any key. */
 async function attempt(
   auth: AuthConfig,
@@ -105,7 +108,7 @@ describe('the HTTP door', () => {
     expect(await attempt(auth, authorizer)).toBe(outcome);
   });
 
-  it('also refuses a request to /v1/health with the wrong authorizer', async () => {
+  it('refuses a request with the wrong authorizer even to /v1/health', async () => {
     const event = sampleEvent('api-health-iam');
     event.requestContext.authorizer = jwt;
     expect((await openDoor({ auth: IAM })(event)).status).toBe(401);
@@ -116,6 +119,7 @@ describe('a claim, by default,', () => {
   it.for([
     ['the partition that it names', 'tenant-1', 'tenant-1', SERVED],
     ['the partition of a number, which API Gateway passes as text', '42', '42', SERVED],
+    ['a partition that has every allowed character', CHARACTERS, CHARACTERS, SERVED],
     ['a partition named by an e-mail address', 'ann@example.com', 'ann@example.com', SERVED],
     ['no other partition', 'tenant-1', 'tenant-2', '403'],
     ['no partition with a longer name', 'tenant-1', 'tenant-11', '403'],
@@ -177,6 +181,7 @@ describe('a claim, if the settings allow wildcards,', () => {
   it.for([
     ['partitions that begin with its prefix', 'team-*', 'team-7', SERVED],
     ['the partition equal to its prefix', 'team-*', 'team-', SERVED],
+    ['partitions that begin with a prefix of every allowed character', `${CHARACTERS}*`, `${CHARACTERS}1`, SERVED],
     ['every partition if it is a star', '*', 'tenant-1', SERVED],
     ['no partition that does not begin with its prefix', 'team-*', 'tenant-1', '403'],
     ['no partition that merely contains its prefix', 'eam-*', 'team-7', '403'],
@@ -190,7 +195,7 @@ describe('a claim, if the settings allow wildcards,', () => {
     expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
   });
 
-  it('grants the partitions in a list, and those with a prefix in the list, if the settings also allow lists', async () => {
+  it('grants the partitions in a list, and partitions that begin with a prefix in the list, if lists are allowed too', async () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
@@ -272,7 +277,7 @@ describe('a partition over HTTP', () => {
     ['a name of 129 characters', 'x'.repeat(129)],
     ['a name that ends with a line feed', 'a\n'],
     ['a name that ends with a null character', 'a\u0000'],
-  ] as const)('may not have %s, because a name with two spellings could evade a policy', async ([, partition]) => {
+  ] as const)('cannot have %s, because a name with two spellings could evade a policy', async ([, partition]) => {
     for (const [auth, authorizer] of [
       [IAM, iam],
       [LISTING, claims({ tenants: '*' })],
@@ -370,7 +375,7 @@ describe('a partition over HTTP', () => {
     '/live/live/v1/partitions/a@b.c/encrypt',
     '/v1/health',
     '',
-  ])('is refused if the path is %j instead', async (rawPath) => {
+  ])('is refused if the path %j does not match the path parameters', async (rawPath) => {
     expect(await attemptAt(rawPath)).toBe('400');
   });
 });

@@ -168,7 +168,7 @@ describe('the client', () => {
     expect(read).toThrow(/documentText/);
   });
 
-  it('returns a document as a value if it has no such name', () => {
+  it('returns a document as a value if JSON.parse cannot have confused its names', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

@@ -66,14 +66,14 @@ async function outcomes(send: Send, requests: Requests, context: string): Promis
   return all;
 }
 
-/** The same outcome for every request. */
+/** Maps the name of every request to the same outcome. */
 const every = (requests: object, code: string): object =>
   Object.fromEntries(Object.keys(requests).map((name) => [name, code]));
 
-/** The text of so many context entries, without braces. */
+/** The text of the given number of context entries, without braces. */
 const entriesText = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":""`).join();
 
-/** The members of a request with so many entries in `context`, and one in `contextFrom`. */
+/** The members of a request with the given number of entries in `context`, and one entry in `contextFrom`. */
 const withEntries = (n: number): string =>
   `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
 
@@ -107,7 +107,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     const unreadable = every(requests, 'RecordUnreadable');
     expect(await outcomes(open(world), requests, HOME)).toEqual(unreadable);
     expect(await outcomes(open(world, { unboundBefore: created }), requests, HOME)).toEqual(unreadable);
-    // A caller stores what skipSealed keeps as bound, so skipSealed must not keep an unbound value.
+    // Callers treat all values in the result as bound, so skipSealed must not keep an unbound value.
     expect(await outcomes(open(world, { unboundBefore: created + 1 }), requests, HOME)).toEqual({
       ...every(requests, 'ok'),
       'encrypt-fields with skipSealed': 'RecordUnreadable',
@@ -129,7 +129,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     ['numeric names', '"1":"a","0":"b"', '"1":"b","0":"a"'],
     ['a name of 128 bytes', `"${'é'.repeat(64)}":""`, `"${'é'.repeat(63)}":""`],
     ['a value of 1,024 bytes', `"id":"${'é'.repeat(512)}"`, `"id":"${'é'.repeat(511)}"`],
-  ] as const)('tells contexts apart with %s', async ([, home, away]) => {
+  ] as const)('distinguishes contexts that differ only in %s', async ([, home, away]) => {
     const world = new FakeDependencies();
     const send = open(world);
     for (const seal of [home, away]) {
@@ -187,7 +187,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses decrypt-fields before it reads a key if the place of the last field is invalid', async () => {
+  it('refuses decrypt-fields before it reads a key if contextFrom selects nothing for the last field', async () => {
     const world = new FakeDependencies();
     const send = open(world);
     const binding = '"contextFrom":{"n":"@.n"}';
@@ -207,7 +207,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(outcomeOf(await send('encrypt-fields', withEntries(15)))).toBe('ok');
   });
 
-  it('has an own name __proto__ in contextFrom and in the document', async () => {
+  it('treats __proto__ as an ordinary name, both in contextFrom and in the document', async () => {
     const send = open(new FakeDependencies());
     const binding = `"contextFrom":{"__proto__":"$.__proto__"}`;
     const { document } = (await send(

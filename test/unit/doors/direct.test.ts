@@ -202,7 +202,7 @@ describe('the direct door', () => {
   });
 
   it.for(['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'KeyNotYetVisible'] as const)(
-    'returns a distinct error name for the retryable code %s',
+    'returns the retryable code %s as the error name',
     async (code) => {
       const world = new FakeDependencies();
       world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'Why.', { cause: new Error('inner') }));
@@ -212,7 +212,7 @@ describe('the direct door', () => {
     },
   );
 
-  it('ends at least the margin before the invocation times out', async () => {
+  it('ends before the invocation times out, by at least the configured margin', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));

@@ -20,7 +20,7 @@ const KINDS = [IAM, JWT, AUTHORIZER, NONE];
 const ARN = 'arn:aws:sts::111122223333:assumed-role/client/session';
 const COGNITO = 'https://cognito-idp.us-west-2.amazonaws.com/us-west-2_example#client-1';
 
-/** Each sample that encrypts: the authorizer that it has passed, and its principal in the audit log. */
+/** The sample events that encrypt, each with its authorizer and with the principal that the audit log must name. */
 const SAMPLES = [
   ['api-encrypt-iam', IAM, ARN],
   ['api-encrypt-context-iam', IAM, ARN],
@@ -49,7 +49,7 @@ afterEach(() => {
 });
 
 describe('the samples in events/', () => {
-  it.for(SAMPLES)('%s is served, and its audit line names its principal', async ([name, auth, principal]) => {
+  it.for(SAMPLES)("%s is served, and the audit line names the caller's principal", async ([name, auth, principal]) => {
     expect(await outcomeOf(sampleEvent(name), auth)).toBe(SERVED);
     const audits = output.lines().filter(({ message }) => message === 'audit');
     expect(audits).toMatchObject([{ result: 'ok', principal, partition: 'tenant-1', operation: 'encrypt' }]);
@@ -68,7 +68,7 @@ describe('the samples in events/', () => {
     },
   );
 
-  it('that encrypt are all in this list', () => {
+  it('that encrypt are all in the list of this test', () => {
     const names = readdirSync(new URL('../../../events', import.meta.url)).map((file) => file.replace('.json', ''));
     const encrypting = names.filter((name) => /^(?:api|http1|rest|url)-encrypt-/.test(name));
     expect(encrypting.toSorted()).toEqual(SAMPLES.map(([name]) => name).toSorted());
@@ -177,7 +177,7 @@ describe("a Lambda authorizer's context", () => {
 
 describe('payload format 1.0', () => {
   it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
-    'has responses without base64 encoding in %s',
+    'gets responses that are not encoded in base64 (%s)',
     async (name) => {
       const world = new FakeDependencies();
       const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };
@@ -199,7 +199,7 @@ describe('payload format 1.0', () => {
     },
   );
 
-  it('has binary bodies that are encoded as base64', async () => {
+  it('can have a body in base64, which the function decodes', async () => {
     const event = format1('rest-encrypt-iam');
     event.body = Buffer.from(event.body ?? '').toString('base64');
     event.isBase64Encoded = true;
@@ -214,13 +214,13 @@ describe('payload format 1.0', () => {
     ['two spellings of a name', { 'Content-Type': ['text/plain'], 'content-type': ['application/json'] }, '415'],
     ['an encoding', { 'Content-Type': ['application/json'], 'Content-Encoding': ['gzip'] }, '415'],
     ['no type', {}, '415'],
-  ] as const)('has headers with %s', async ([, headers, outcome]) => {
+  ] as const)('can have headers with %s', async ([, headers, outcome]) => {
     const event = format1('rest-encrypt-iam');
     Object.assign(event, { headers: null, multiValueHeaders: headers });
     expect(await outcomeOf(event)).toBe(outcome);
   });
 
-  it('has headers with a single value if multiValueHeaders is absent', async () => {
+  it('can have headers with a single value if multiValueHeaders is absent', async () => {
     const event = format1('rest-encrypt-iam');
     event.multiValueHeaders = null;
     expect(await outcomeOf(event)).toBe(SERVED);

@@ -161,7 +161,8 @@ describe('a catch-all route', () => {
     ['serves', `/live${PATH}`, 'live'],
     ['refuses', PATH, 'live'],
     ['refuses', `/live/live${PATH}`, 'live'],
-    // The path within the API is /partitions/tenant-1/encrypt, and a policy on /v1/partitions does not cover it.
+    // Here /v1 is the stage, so the path within the API is /partitions/tenant-1/encrypt. A policy on /v1/partitions
+    // does not cover that path.
     ['refuses', PATH, 'v1'],
     ['serves', `/v1${PATH}`, 'v1'],
     ['serves', `/partitions${PATH}`, 'partitions'],
@@ -248,7 +249,7 @@ describe('a catch-all route', () => {
     ['/v1/partitions/{partition}/{proxy+}', { partition: 'tenant-1', proxy: 'encrypt' }],
     ['/v1/partitions/tenant-1/{operation}', { operation: 'encrypt' }],
     ['/v1/partitions/tenant-1/encrypt', {}],
-  ] as const)('may be the route %s', async ([route, parameters]) => {
+  ] as const)('can be the route %s', async ([route, parameters]) => {
     const event = sampleEvent('api-encrypt-iam');
     event.routeKey = `POST ${route}`;
     event.pathParameters = parameters;

@@ -151,7 +151,7 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
 );
 
 describe('a function handles only events from its own source', () => {
-  it.for(CASES)('the %s function handles or refuses an event from %s', async ([, source, isServed, says, open]) => {
+  it.for(CASES)('the %s function gets an event from %s (handled: %s)', async ([, source, isServed, says, open]) => {
     const world = new FakeDependencies();
     const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
     const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');

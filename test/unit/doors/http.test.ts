@@ -184,7 +184,7 @@ describe('an HTTP request', () => {
     ['contains three-byte characters', '€', 3],
     ['contains line breaks', '\n', 2],
   ] as const)(
-    'fails if its response is too large for Lambda once it is escaped, because the document %s',
+    'fails if escapes make the response too large for Lambda: the document %s',
     async ([, character, bytes]) => {
       const send = openDoor();
       const ask = (count: number): ReturnType<typeof send> => {
@@ -212,7 +212,8 @@ describe('an HTTP request', () => {
       return (await send({ ...event, isBase64Encoded })).status;
     };
     expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
-    // The length of base64 determines the size only up to the next multiple of three bytes.
+    // The handler computes the size from the length of the base64, which gives it only to the next multiple of three
+    // bytes.
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 

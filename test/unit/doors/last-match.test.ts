@@ -1,6 +1,6 @@
 /**
- * Tests that no document stays in memory after its response. V8 keeps the text of the last match of a regular
- * expression, for the static properties of `RegExp`.
+ * Tests that no document stays in memory after its response. A document could stay because V8 keeps the text that a
+ * regular expression matched last, for the static properties of `RegExp`.
  */
 import { describe, expect, it, vi } from 'vitest';
 import { httpDoor } from '../../../src/doors/http.ts';
@@ -37,7 +37,7 @@ describe('the document of a request', () => {
     ['direct invocation', openDirectDoor()],
     ['a queue', (call: typeof CALL) => openQueueDoor()([queueRecord('m', call)])],
   ] as const)(
-    'the document of a request by %s does not remain as the text of the last match of a regular expression',
+    'by %s does not remain in memory as the text that a regular expression matched last',
     async ([, send]) => {
       vi.spyOn(process.stdout, 'write').mockReturnValue(true);
       for (const fields of [['$.card'], ['$.none']]) {

@@ -83,7 +83,7 @@ describe('the OpenAPI document', () => {
   });
 
   it('is generated from the schemas that check requests', () => {
-    // JSON has no undefined members.
+    // Convert the generated document to JSON and back, which removes members that are undefined.
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument())));
   });
 
@@ -132,7 +132,7 @@ describe('the OpenAPI document', () => {
     const isAllowed = new RegExp(document.components.schemas.CompactRecord.pattern);
     const { body } = await send(request('encrypt', { plaintext: '', format: 'compact', ...binding }));
     const bytes = Buffer.from(String(body['record']).slice(prefix.length), 'base64url');
-    // Replace the key ID, which has the bytes 14 to `end`, with an ID of one byte.
+    // Replace the key ID, which consists of the bytes from 14 to `end`, with an ID of one byte.
     const end = 14 + bytes.readUInt16BE(12);
     const shortest = Buffer.concat([bytes.subarray(0, 12), Buffer.from([0, 1, 0x69]), bytes.subarray(end)]);
     for (const [given, code] of [

@@ -26,7 +26,7 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
   };
 }
 
-describe('a response that its door cannot return', () => {
+describe('a response that is too long for its door', () => {
   it.for(OPERATION_NAMES)('makes the operation %s fail with PayloadTooLarge', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];

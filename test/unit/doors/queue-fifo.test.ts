@@ -55,7 +55,7 @@ describe('the function for a FIFO queue', () => {
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it("sends at most one result per group in a call, and the group's next result only after it", async () => {
+  it("sends at most one result per group in a call, and the group's next result only after that call", async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {
@@ -75,10 +75,10 @@ describe('the function for a FIFO queue', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(6);
   });
 
-  it.for(['in KMS', 'in the output queue'])(
-    "returns a message that KMS made fail, and its group's later messages, but no other group's messages",
+  it.for(['KMS', 'the output queue'])(
+    "if %s fails, returns the failed message and the later messages of its group, but no other group's messages",
     async (who) => {
-      const byKms = who === 'in KMS';
+      const byKms = who === 'KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
       world.kms.interfere = () => (byKms ? Promise.reject(down) : undefined);
       queues.faultOf = (_, { groupId }) =>

@@ -77,7 +77,7 @@ describe('a queue message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('in a standard queue neither waits for its group nor returns to the queue with it', async () => {
+  it('in a standard queue does not wait for, or return with, other messages of its group', async () => {
     queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('has the fields that it names encrypted, or the configured fields if it names none', async () => {
+  it('has its named fields encrypted, or the configured fields if it names none', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('with "all" does not use the configured fields', async () => {
+  it('with "all", or with an operation that has no fields, ignores the configured fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);
@@ -301,7 +301,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('loses an earlier error code but keeps its other attributes', async () => {
+  it('loses the error code of an earlier failure, but keeps its other attributes', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -316,7 +316,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(OUTPUT).map((message) => message.attributes)).toEqual([{ order }]);
     expect(queues.in(DEAD_LETTERS).map((message) => message.attributes)).toEqual([
       { order, 'keyfold-error-code': { DataType: 'String', StringValue: 'InvalidRequest' } },
-      // The message already has as many attributes as SQS allows.
+      // The dead letter has no error code, because its message already has as many attributes as SQS allows.
       { order },
     ]);
   });
@@ -380,7 +380,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('causes its whole batch to fail without sending anything if it comes from the wrong kind of queue', async () => {
+  it('from the wrong kind of queue makes its whole batch fail, and no result is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
@@ -421,7 +421,7 @@ describe('a large batch', () => {
   it('sends the finished results before the time is up, and returns the other messages', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
-      // Ten calls are needed for all finished messages. After three calls, less time than the margin is left.
+      // The door needs ten calls to send all results, but after three calls, less time than the margin is left.
       world.clock.advance(690);
       return Promise.resolve();
     };
@@ -443,7 +443,7 @@ describe('a large batch', () => {
     queues.delay = async () => {
       calls += 1;
       if (calls === 1) vi.setSystemTime(Date.now() + stepMs);
-      // Each wave of 100 messages takes ten calls. After three waves, less time than the margin is left.
+      // The door makes ten calls for each wave of 100 messages. After three waves, less time than the margin is left.
       vi.advanceTimersByTime(690);
     };
     const failed = await open({ now: Date.now })(records, 30_000);
@@ -458,7 +458,7 @@ describe('a large batch', () => {
     world.kms.interfere = () => new Promise(() => {});
     let failed: string[] | undefined;
     void open({ now: Date.now })([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // The operations may use 70 % of the time, minus the margin of 500 ms.
+    // The operations may use 70 % of the 30 seconds, minus the margin of 500 ms.
     await vi.advanceTimersByTimeAsync(20_499);
     expect(failed).toBeUndefined();
     await vi.advanceTimersByTimeAsync(1);
@@ -490,7 +490,8 @@ describe('a large batch', () => {
     let failed: string[] | undefined;
     const handle = open({ now: Date.now, queues: silent as FakeQueues });
     void handle([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
-    // An encrypt needs no timer. A send waits for the next turn of the event loop.
+    // Let the encrypt end and the send begin before the clock moves. Neither needs a timer, but both need turns of the
+    // event loop.
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     await vi.advanceTimersByTimeAsync(25_000);
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);

@@ -51,7 +51,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual(READY);
   });
 
-  it('also keeps a failure for five seconds, and then checks again', async () => {
+  it('repeats a failure for five seconds without another check, and then checks again', async () => {
     const send = openDoor({ world });
     const event = sampleEvent('api-ready-iam');
     world.kms.interfere = () => {
@@ -94,7 +94,7 @@ describe('GET /v1/ready', () => {
     expect(JSON.stringify(body) + output.text()).not.toContain('CANARY');
   });
 
-  it("returns 503 if the System Key's row was changed or there is none", async () => {
+  it("returns 503 if the System Key's row was changed, or if there is no System Key", async () => {
     const [row] = world.metastore.ofKind('SK');
     if (row === undefined) throw new Error('the service has no System Key');
     world.metastore.change(row, { encryptedKey: Buffer.alloc(60) });
@@ -127,7 +127,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('is also available as HEAD, but not with other methods', async () => {
+  it('responds to HEAD too, but to no other method', async () => {
     const event = sampleEvent('api-ready-iam');
     event.requestContext.http.method = 'HEAD';
     const head = await openDoor({ world })(event);

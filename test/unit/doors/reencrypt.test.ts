@@ -60,7 +60,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker stops before the end of its invocation, and the next worker continues from its result', async () => {
+it("a worker stops before the end of its invocation, and the next worker continues from the first worker's result", async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
@@ -75,7 +75,8 @@ it('a worker stops before the end of its invocation, and the next worker continu
       ({ run }) =>
       async (row) =>
         void quarantined.push({ run, ...row }),
-    // Each time a worker reads the clock, more time passes than an invocation has. So each worker processes one page.
+    // Each time a worker reads the clock, the clock advances by more than an invocation's time limit. So each worker
+    // processes only one page.
     now: () => (nowMs += 20_000),
   });
   const answers: ReencryptAnswer[] = [];
@@ -91,7 +92,7 @@ it('a worker stops before the end of its invocation, and the next worker continu
     [false, { next: 3 }],
     [true, undefined],
   ]);
-  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 0 });
+  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 2 });
   const { run } = event as { run: string };
   expect(quarantined).toEqual([
     { run, row: '1', code: 'InvalidRequest' },
@@ -158,7 +159,12 @@ it.for([
   ['no table', { table: '!' }, 'table'],
   ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
   ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
-  ['an empty context', { context: {} }, 'context must have 1 to 16 entries'],
+  ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries'],
+  ['paths of values to open', { verb: 'open', paths: ['$.card'] }, 'paths go with seal'],
+  ['a context for rewrap', { context: { table: 'users' } }, 'rewrap needs no context'],
+  ['a partition and its field', { partition: 'p', partitionField: 'tenant' }, 'exclude each other'],
+  ['a name in both contexts', { verb: 'open', context: { a: 'b' }, contextFrom: { a: 'c' } }, 'a name is in both'],
+  ['a time that Node cannot read', { startedAt: '2026-11-29T12:00:00+05' }, 'startedAt'],
 ] as const)('a worker refuses an event with %s', async ([, members, says]) => {
   captureOutput();
   const handler = reencryptDoor({
@@ -173,7 +179,7 @@ it.for([
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
 });
 
-it('reseals a record that is dated far ahead, because it may be older than the run', async () => {
+it('a worker reseals a record that is dated far ahead, because the record may be older than the run', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const dated = (created: number): string =>

@@ -43,7 +43,8 @@ it.for(MACHINES)(
     const ours = retried.flatMap(({ ErrorEquals }) => ErrorEquals).filter((name) => !/^(?:Lambda|States)\./.test(name));
     expect(ours.filter(isErrorCode)).toEqual(ours);
     expect(ours.filter((code) => isErrorCode(code) && isRetryable(code))).toEqual(ours);
-    // The codes that the documented table calls retryable. Only GET /v1/ready returns NotReady.
+    // Read the codes that the documented table calls retryable. The state machine need not retry NotReady, which only
+    // GET /v1/ready returns.
     const [, section = ''] = /^## Codes of the service\n(.*?)^## /ms.exec(read('docs/reference/errors.md')) ?? [];
     const lines = section.split('\n').filter((line) => /^\| `.*\| yes +\|/.test(line));
     const documented = lines.flatMap((line) => [...line.matchAll(/`(\w+)`/g)].map(([, code = '']) => code));

@@ -36,7 +36,7 @@ const EDITS: Readonly<Record<string, (record: DataRowRecord, other: DataRowRecor
 };
 
 describe('a session with a context', () => {
-  it('opens its own records in another process, whatever their form', async () => {
+  it('encrypts records that open in another process, whatever form they have', async () => {
     const world = new FakeDependencies();
     const session = open({}, world).withContext(HOME);
     const record = await session.encrypt(SECRET);
@@ -59,7 +59,7 @@ describe('a session with a context', () => {
     ['one entry more', { ...HOME, version: '1' }],
     ['one entry less', { table: 'users' }],
     ['another normalisation', { ...HOME, id: '４２' }],
-  ])('refuses a record that was encrypted with %s', async ([, context]) => {
+  ])("refuses a record if the session's context has %s", async ([, context]) => {
     const session = open();
     const record = await session.withContext(HOME).encrypt(SECRET);
     expect(await codeOf(session.withContext(context as typeof HOME).decrypt(record))).toBe('RecordUnreadable');
@@ -117,7 +117,7 @@ describe('a session with a context', () => {
 });
 
 describe('a session without a context', () => {
-  it('refuses a bound record before it reads a key, and says that it needs a context', async () => {
+  it('refuses a bound record before it reads a key, and says that the record needs a context', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();
@@ -163,7 +163,7 @@ describe('requireContext', () => {
     ['seal', 'ContextRequired', 'ok'],
     ['always', 'ContextRequired', 'ContextRequired'],
   ] as const)(
-    'set to "%s" makes encrypt without a context return "%s", and decrypt "%s"',
+    'set to "%s" makes calls without a context end with "%s" for encrypt and "%s" for decrypt',
     async ([requireContext, sealing, opening]) => {
       const world = new FakeDependencies();
       const record = await open({}, world).encrypt(SECRET);

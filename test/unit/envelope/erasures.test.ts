@@ -1,5 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type KeyMeta } from '../../../src/index.ts';
+import {
+  KeyfoldError,
+  StaticKms,
+  type DataRowRecord,
+  type EnvelopeKeyRecord,
+  type KeyMeta,
+} from '../../../src/index.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { erasureOf } from '../../support/erasure-tables.ts';
 import { codeOf, DAY_MS, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
@@ -64,6 +70,19 @@ async function answers(given = record): Promise<string[]> {
   ]);
 }
 
+it.for([
+  ['the service has no System Key', 7, true, 'the service has no System Key'],
+  ['KMS opens no System Key', 8, false, 'it does not open under the static master key'],
+] as const)('an erasure writes nothing if %s', async ([, byte, isRemoved, why]) => {
+  const { rows } = world.metastore;
+  for (const [name, { id }] of rows) if (isRemoved && id.startsWith('_SK_')) rows.delete(name);
+  const before = new Map(rows);
+  const erasure = erasureOf(rows, world.clock.now, 'p', new StaticKms(Buffer.alloc(32, byte), {}));
+  const begun = erasure.begin(await erasure.read(), WAIT_SECONDS);
+  await expect(begun).rejects.toMatchObject({ code: 'KmsMisconfigured', cause: { message: why } });
+  expect(rows).toEqual(before);
+});
+
 describe('a marked partition', () => {
   beforeEach(() => begin());
 
@@ -90,7 +109,7 @@ describe('a marked partition', () => {
     }
   });
 
-  it('fails with PartitionErased for encrypt even if a key was stored after the tombstone', async () => {
+  it('makes encrypt fail with PartitionErased even if a key was stored after the tombstone', async () => {
     const { parent, encryptedKey } = keyRow();
     world.clock.advance(MINUTE_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as EnvelopeKeyRecord['created'];
@@ -156,7 +175,7 @@ describe('an erased partition', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('fails with PartitionErased if a record says that the tombstone is its key', async () => {
+  it('fails with PartitionErased if a record names the tombstone as its key', async () => {
     const parent = { ...record.key.parent, created: TOMBSTONE_CREATED };
     expect((await answers({ ...record, key: { ...record.key, parent } }))[1]).toBe('PartitionErased');
   });

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-/** Counts how often random bytes are drawn: until the handler is imported, and until the first response. */
+/** Counts how often random bytes are drawn before the handler has been imported, and before the first response. */
 const SCRIPT = `
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';

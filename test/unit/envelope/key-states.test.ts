@@ -19,20 +19,22 @@ const NEW_SK = ['Wrap', 'Put SK', 'Put IK'];
 
 /** A state is four letters: the cached Intermediate Key, its row, the cached System Key, and its row. */
 const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonly string[]])[] = [
-  // If its System Key is valid, a valid Intermediate Key from the cache is used without a read of the metastore.
+  // A valid Intermediate Key in the cache is used without a read of the metastore, unless its System Key in the cache
+  // is revoked.
   ...states('v', '-rv', 'v-', '-rv').map((state) => [state, 'same key', []] as const),
   // The System Key in the cache is revoked. The process looks for a newer key in the metastore, and finds none.
   ...states('v', '-rv', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
-  // There is no usable Intermediate Key. The valid System Key in the cache is used for a new one.
+  // There is no usable Intermediate Key, so a new one is made under the valid System Key in the cache.
   ...states('-r', '-', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('-r', 'r', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('r', 'v', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
-  // There is no usable Intermediate Key, and the System Key is revoked or absent.
+  // There is no usable Intermediate Key, and the System Key is revoked or absent, so both are made anew.
   ...states('-r', '-r', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('r', 'v', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('-r', '-r', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('r', 'v', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
-  // There is no usable Intermediate Key. The stored System Key is unwrapped for a new one.
+  // There is no usable Intermediate Key, so the System Key in the metastore is unwrapped, and a new Intermediate Key is
+  // made under it.
   ...states('-r', '-r', '-', 'v').map((state) => [state, 'new IK', [Q_IK, Q_SK, 'Unwrap', ...NEW_IK]] as const),
   ...states('r', 'v', '-', 'v').map((state) => [state, 'new IK', [Q_IK, Q_SK, 'Unwrap', ...NEW_IK]] as const),
   // A valid Intermediate Key in the metastore is used if its System Key is valid.
@@ -52,7 +54,7 @@ const DECRYPT: readonly (readonly [state: string, outcome: string, calls: readon
   ...states('-', 'rv', '-', '-').map((state) => [state, 'KeyRowUnreadable', ['Get IK', G_SK]] as const),
 ];
 
-/** All combinations of one letter of each argument. */
+/** All combinations that take one letter from each argument. */
 function states(...letters: [string, string, string, string]): string[] {
   return letters.reduce<string[]>(
     (heads, tails) => heads.flatMap((head) => tails.split('').map((tail) => head + tail)),
@@ -83,7 +85,8 @@ async function inState(state: string): Promise<SessionFactory> {
     await process.session('tenant').decrypt(record);
   }
   if (skCache === 'v') await process.session('other').encrypt(Buffer.from('x'));
-  // A short maximum age has passed, so the System Key is no longer in the cache, or is read again.
+  // Let the System Key's short maximum age pass. The key is then no longer in the cache, or the next decrypt reads it
+  // again.
   world.clock.advance(2 * MINUTE_MS);
   if (skCache === 'r') {
     place(sk(), 'r');

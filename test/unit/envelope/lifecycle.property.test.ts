@@ -76,8 +76,8 @@ class Run {
   }
 
   /**
-   * Steps the clock. The process reads the clock before and after the step. With an injected clock there is no
-   * monotonic clock that could reveal the step.
+   * Steps the clock, and lets the process read it before and after the step. The process has no other way to notice the
+   * step, because an injected clock comes without a monotonic clock.
    */
   async step(ms: number): Promise<void> {
     await this.encrypt('a');
@@ -125,8 +125,8 @@ class Run {
 }
 
 /**
- * Checks an encrypt that failed. When a key reaches its usage limit, its successor is dated later, but at most a minute
- * ahead. If many keys in a row reach the limit, no free date is left.
+ * Checks why an encrypt failed. The successor of a key that reaches its usage limit gets a later date, but one at most
+ * a minute ahead. So if many keys in a row reach the limit, no free date is left, and the encrypt may fail.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;

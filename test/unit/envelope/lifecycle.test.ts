@@ -208,7 +208,8 @@ describe('a process that loses the race to create a key', () => {
       };
       const error = await errorOf(world.process().session('p\u001b').encrypt(PAYLOAD));
       expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-      // If the message did not escape the partition's name, a terminal would interpret the escape sequence in it.
+      // The message must escape the partition's name, because a terminal would interpret the control character in the
+      // name.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
       expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
       expect(races).toBe(3);
@@ -266,7 +267,7 @@ describe('a revocation', () => {
     expect(world.metastore.ofKind('SK')).toHaveLength(2);
   });
 
-  it('of a System Key takes effect for all partitions as soon as the process reads its row for one of them', async () => {
+  it("of a System Key takes effect for all partitions once the process reads the key's row for any partition", async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('a').encrypt(PAYLOAD);
     world.clock.advance(30 * MINUTE_MS);
@@ -290,7 +291,7 @@ describe('a revocation', () => {
 });
 
 describe('decrypt', () => {
-  it('fails with RecordUnreadable and the message for any unreadable record if the key row is absent', async () => {
+  it('fails with RecordUnreadable if the key row is absent, with the same message as for any unreadable record', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     world.metastore.rows.clear();
     const absent = await errorOf(world.process().session('p').decrypt(record));
@@ -327,7 +328,7 @@ describe('decrypt', () => {
     expect(await codeOf(work)).toBe(row.code);
   });
 
-  it('fails with KeyNotYetVisible if a new System Key may not have been replicated to this region yet', async () => {
+  it('fails with KeyNotYetVisible if a new System Key might not have been replicated to this region yet', async () => {
     const regionSuffix = 'us-west-2';
     const record = await world.process({ regionSuffix }).session('p').encrypt(PAYLOAD);
     for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
@@ -336,7 +337,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key may not have been replicated yet', async () => {
+  it('fails with KeyNotYetVisible if the old System Key of a new Intermediate Key might not have been replicated yet', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);
@@ -486,7 +487,7 @@ describe('events', () => {
     ['SK', 'system'],
     ['IK', 'intermediate'],
   ] as const)(
-    'report the %s as retired if the process reads it only after it has lost a race',
+    'report the %s as retired if the process reads the key only after losing a race',
     async ([kind, name]) => {
       await world.process().session('p').encrypt(PAYLOAD);
       world.clock.advance(91 * DAY_MS);

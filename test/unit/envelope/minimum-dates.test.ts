@@ -70,7 +70,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('also prevents older keys from sealing, so that every new record can be opened', async () => {
+  it('prevents older keys from sealing, so every new record can be opened', async () => {
     const writer = session({ minOpeningCreated: now });
     expect(await writer.decrypt(await writer.encrypt(PAYLOAD))).toEqual(PAYLOAD);
   });
@@ -80,7 +80,10 @@ describe('minOpeningCreated', () => {
   });
 });
 
-/** What an attacker who knows the older keys can make of the newer rows. They need no key for any of this. */
+/**
+ * The changes with which an attacker who knows the older keys may try to bring them back into use. None of these
+ * changes needs a key.
+ */
 const ROLLBACKS: Readonly<Record<string, (older: Rows, newer: Rows) => EnvelopeKeyRecord[]>> = {
   'deletes the newer rows': () => [],
   'deletes the row of the newer Intermediate Key': (_, { system }) => [system],

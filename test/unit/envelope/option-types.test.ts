@@ -67,6 +67,7 @@ describe('wrong options', () => {
     ['options.keys.us-west-2 must be a string', () => new AwsKms({ ...KMS, keys: { 'us-west-2': 5 } } as never)],
     ['timeouts has no option requestTimeout', () => new AwsKms({ ...KMS, timeouts: { requestTimeout: 5 } } as never)],
     ['failover.maxRounds must be a number', () => new AwsKms({ ...KMS, failover: { maxRounds: '8' } } as never)],
+    ['options.events must be an object', () => new AwsKms({ ...KMS, events: 5 } as never)],
     ['options.events.attempted must be a function', () => new AwsKms({ ...KMS, events: { attempted: 5 } } as never)],
     ['options has no option table', () => new DynamoDbMetastore({ table: 'T' } as never)],
     ['options.tableName must be a string', () => new DynamoDbMetastore({ tableName: null } as never)],
@@ -107,7 +108,7 @@ describe('wrong options', () => {
     ['a string', 'x'],
     ['an array', []],
     ['a Map', new Map()],
-  ])('cause a TypeError if they are %s instead of an object', ([, options]) => {
+  ])('cause a TypeError if they are not an object (%s)', ([, options]) => {
     expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
   });
 
@@ -185,7 +186,10 @@ describe('a session', () => {
   ])('throws KeyRowUnreadable from encrypt if the metastore returns %s', async ([, row]) => {
     const metastore = new MemoryMetastore();
     Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
-    expect(await sealWith({ metastore })).toMatchObject({ code: 'KeyRowUnreadable' });
+    expect(await sealWith({ metastore })).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: expect.stringContaining('metastore.loadLatest has not returned a key record') as string,
+    });
   });
 
   describe('with a malformed row from the metastore', () => {
@@ -219,6 +223,7 @@ describe('a session', () => {
     Object.assign(world.metastore, { loadLatest: async () => ahead, loadRecent: async () => [other] });
     expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toMatchObject({
       code: 'KeyRowUnreadable',
+      message: expect.stringContaining('metastore.loadRecent has returned the record of another key') as string,
     });
   });
 
@@ -238,7 +243,7 @@ describe('a session', () => {
     expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
   });
 
-  it('copies the wrap before it stores it, because the KMS may return the buffer of the key, which the session zeroes', async () => {
+  it("copies the wrap before storing it, because the KMS may return the key's own buffer, which the session zeroes", async () => {
     const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));

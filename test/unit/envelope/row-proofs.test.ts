@@ -154,7 +154,7 @@ describe('an attacker who knows an old System Key', () => {
 
 describe('the basis of a row proof', () => {
   it.for([
-    ['a key with another length', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
+    ['a key that is not 32 bytes long', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
     ['no sealed bytes', { key: Buffer.alloc(32) }],
     ['a key that is not bytes', { key: 'k', sealed: Buffer.from('s') }],
   ])('is refused if it has %s', async ([, rowProofBasis]) => {
@@ -181,7 +181,7 @@ describe('the basis of a row proof', () => {
   });
 });
 
-/** A KMS whose row-proof key cannot be computed from the System Key, as with AWS KMS. */
+/** A KMS that has a row-proof key of its own, as AWS KMS has. The key cannot be computed from the System Key. */
 function provingKms(real: KeyManagementService, keys: Buffer[] = []): KeyManagementService {
   const basis = (): { key: Buffer; sealed: Uint8Array } => {
     const key = Buffer.alloc(32, 99);

@@ -100,7 +100,7 @@ describe('a Data Row Key', () => {
     expect(new Set(records.map(({ key }) => key.parent.created)).size).toBe(2);
   });
 
-  it('decrypts each record that shares it independently of the others, and seals each with its own nonce', async () => {
+  it('seals each record with its own nonce, and decrypts each record independently of the others', async () => {
     const world = new FakeDependencies();
     const records = await sealed(world.process().session('p').batch({ shareDataRowKey: true }), 3);
     expect(new Set(records.map(({ data }) => Buffer.from(data.slice(-12)).toString('hex'))).size).toBe(3);

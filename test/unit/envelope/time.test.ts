@@ -132,16 +132,20 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it.for([Number.NaN, -0.5, 2 ** 53])('is unreadable if its date is %d seconds from now', async (seconds) => {
-    await createdBy(world.process());
-    const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
-    const loadLatest = world.metastore.loadLatest.bind(world.metastore);
-    Object.assign(world.metastore, {
-      loadRecent: undefined,
-      loadLatest: async (...given: Parameters<typeof loadLatest>) => (given[0] === row.id ? row : loadLatest(...given)),
-    });
-    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
-  });
+  it.for([Number.NaN, -0.5, 2 ** 53])(
+    'makes encrypt fail with KeyRowUnreadable if the date is invalid: %d seconds from now',
+    async (seconds) => {
+      await createdBy(world.process());
+      const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
+      const loadLatest = world.metastore.loadLatest.bind(world.metastore);
+      Object.assign(world.metastore, {
+        loadRecent: undefined,
+        loadLatest: async (...given: Parameters<typeof loadLatest>) =>
+          given[0] === row.id ? row : loadLatest(...given),
+      });
+      expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+    },
+  );
 
   it('is replaced by a new key if its row can be read and the metastore has no loadRecent', async () => {
     await createdBy(world.process());
@@ -172,7 +176,7 @@ describe('a key dated in the future', () => {
     const made = await createdBy(world.process());
     expect(made).toBe(nowSeconds());
     expect(made).toBeLessThan(ahead.key.parent.created);
-    // Another process finds the new key, although the revoked key has a later date.
+    // Another process must find the new key, although the revoked key has a later date.
     expect(await createdBy(world.process())).toBe(made);
   });
 
@@ -499,14 +503,15 @@ describe('agingClock', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // The monotonic clock is behind by some minutes. agingClock must still notice that the wall clock later steps back.
+    // The monotonic clock is now far behind. agingClock must still notice that the wall clock steps back: it advances
+    // by only ten minutes in forty.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);
   });
 });
 
-it('during an outage, a key is used until its grace period ends, even if the check interval is shorter than its maximum age', async () => {
+it("during a metastore outage, a key is used until its grace period ends, even if the check interval is shorter than the key's maximum age", async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

@@ -9,8 +9,8 @@ import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { codeOf, errorOf, FakeDependencies, noDeadline } from '../../support/fakes.ts';
 
 /**
- * `keys` has all buffers that have held a plaintext key. `pools` has all buffers of random bytes from which keys are
- * drawn.
+ * `keys` contains all buffers that have held a plaintext key. `pools` contains all buffers of random bytes from which
+ * keys are drawn.
  */
 const spied = vi.hoisted(() => ({ keys: [] as Uint8Array[], pools: [] as Uint8Array[] }));
 

@@ -47,7 +47,7 @@ it('AwsKmsInspector tries each action without making a key, and decrypts only wh
   ]);
 });
 
-it('AwsKmsInspector decrypts under any key if no key is named', async () => {
+it('AwsKmsInspector tries to decrypt without naming a key if the caller names none', async () => {
   await inspector().tryDecrypt(Buffer.from('ciphertext'), undefined);
   expect(sent).toEqual([['Decrypt', { CiphertextBlob: CIPHERTEXT, DryRun: true }]]);
 });

@@ -42,7 +42,7 @@ function open(options: Partial<AwsKmsOptions> = {}): AwsKms {
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
     timeouts: { requestTimeoutMs: 1000 },
-    // In a single round, each region has at most one fault.
+    // Make only one round, so that each region reports at most one fault.
     failover: { maxRounds: 1, baseDelayMs: 1 },
     events: {
       ...NO_EVENTS,

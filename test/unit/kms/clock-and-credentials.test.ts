@@ -126,7 +126,7 @@ describe('a credential provider that fails', () => {
     ['AccessDenied', 'misconfigured'],
     ['Throttling', 'unavailable'],
   ] as const)(
-    'with %s of STS makes the region count as %s, and never the wrap as corrupt',
+    'with %s from STS makes the region count as %s, and does not make the wrap count as corrupt',
     async ([name, faultClass]) => {
       const refused = Object.assign(new Error('CANARY'), {
         name,
@@ -140,7 +140,7 @@ describe('a credential provider that fails', () => {
   );
 });
 
-it('a credential provider whose own credentials have expired is asked once more', async () => {
+it('a credential provider whose own credentials have expired is called once more', async () => {
   const expired = Object.assign(new Error('CANARY'), { name: 'ExpiredTokenException', $fault: 'client' });
   const provider = vi.fn<() => Promise<Identity>>().mockRejectedValueOnce(expired);
   provider.mockResolvedValue({ accessKeyId: 'a', secretAccessKey: 's' });

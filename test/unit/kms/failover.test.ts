@@ -147,7 +147,7 @@ describe('the random delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    'is between a third and all of a fixed limit if only another region throttles (random value %d)',
+    'is between a third and all of a fixed limit if only a region that is not preferred throttles (random value %d)',
     async (draw) => {
       for (const atHome of ['unavailable', ...LASTING] as const) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
@@ -249,7 +249,7 @@ describe('a request to a region that throttles', () => {
     expect(regions.takeRequested()).toBe('west east south west east');
   });
 
-  it('goes on to less preferred regions again in the following round', async () => {
+  it('tries a less preferred region again if the preferred region becomes unavailable in a later round', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['throttled', 'throttled', 'unavailable'], east: ['throttled', 'ok'] };
     expect(await regions.request()).toBe('east');
@@ -342,7 +342,7 @@ describe('an attempt that the deadline aborts', () => {
   it.for([
     [499, []],
     [500, ['west 3750']],
-  ] as const)('after %i ms starts the cool-downs %j', async ([tookMs, coolDowns]) => {
+  ] as const)('after %i ms puts these regions into a cool-down: %j', async ([tookMs, coolDowns]) => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => (regions.clock.advance(tookMs), Promise.reject(reason))] };
@@ -354,19 +354,19 @@ describe('an attempt that the deadline aborts', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('by default makes a request skip a region that refuses the KMS key', async () => {
+  it('by default makes a request go on to the next region if a region refuses the KMS key', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('"failover" makes a request skip a region that refuses its key', async () => {
+  it('"failover" makes a request go on to the next region if a region refuses the KMS key', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('"fail" makes a request end at any region that refuses its key, but not after other faults', async () => {
+  it('"fail" makes a request end at any region that refuses the KMS key, but not after other faults', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

@@ -6,7 +6,7 @@ import type { FaultInput } from '../../../emulators/kms/faults.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../support/requests.ts';
 import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
-// With a probability of 6 %, a throttled request tries another region first. With this value, it never does. The value
+// A throttled request tries another region first in 6 % of the cases, but never if the random value is 0.5. The value
 // must be set before the imports, because a module may keep a reference to Math.random.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 

@@ -14,7 +14,7 @@ function named(name: string, code?: string): Error {
   return Object.assign(new Error('CANARY'), { name, ...(code !== undefined && { code }) });
 }
 
-/** An error of KMS whose class is from another copy of the SDK than Keyfold's. */
+/** A KMS error whose class comes from a copy of the SDK that is not Keyfold's own. */
 function answerOfOtherCopy(name: string, message = 'CANARY'): Error {
   return Object.assign(new Error(message), { name, $fault: 'client', $metadata: { httpStatusCode: 400 } });
 }

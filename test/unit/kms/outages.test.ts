@@ -13,7 +13,7 @@ import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 const AFTERMATH_MS = 300;
-/** Longer than every bound in this file, so a test fails if a request has to wait for this timeout. */
+/** This timeout is longer than every bound in this file, so a test fails if a request has to wait for it. */
 const LONG_MS = 20_000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
 const COLD_REQUESTS = ['encrypt new SK', 'encrypt known SK', 'decrypt cold'] as const;
@@ -86,7 +86,7 @@ describe('a KMS endpoint that fails', () => {
   );
 });
 
-/** Long enough for all calls before the hanging one to finish, even on a busy machine. */
+/** This deadline leaves enough time for all calls before the hanging one, even on a busy machine. */
 const DEADLINE_MS = 1500;
 const within = (ms: number): { deadlineAtMs: number } => ({ deadlineAtMs: Date.now() + ms });
 

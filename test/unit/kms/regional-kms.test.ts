@@ -109,7 +109,7 @@ it.for(['GenerateDataKey', 'Decrypt'] as const)(
   },
 );
 
-it('each call opens a new connection, because an old connection would not survive a freeze', async () => {
+it('each call of RegionalKms opens a new connection, because an old connection would not survive a freeze', async () => {
   answer = WHOLE;
   let opened = 0;
   const count = (): void => void (opened += 1);
@@ -120,7 +120,7 @@ it('each call opens a new connection, because an old connection would not surviv
   expect(opened).toBe(2);
 });
 
-it('a plaintext from a refused key is zeroed', async () => {
+it('a plaintext is zeroed if the response names a key that is refused', async () => {
   for (const action of ['GenerateDataKey', 'Decrypt'] as const) {
     const Plaintext = Buffer.alloc(32, 7);
     const refused = { KeyId: STRANGERS, CiphertextBlob: Buffer.from('abc'), Plaintext };
@@ -131,12 +131,12 @@ it('a plaintext from a refused key is zeroed', async () => {
   }
 });
 
-it('decrypt accepts wraps up to the maximum length that KMS accepts', async () => {
+it('RegionalKms.decrypt accepts wraps up to the maximum length that KMS accepts', async () => {
   answer = WHOLE;
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });
 
-it('a call sends only one request, even if the region fails or stalls in the middle of its response', async () => {
+it('a call of RegionalKms sends only one request, even if the region fails or stalls in the middle of its response', async () => {
   answer = { __type: 'KMSInternalException' };
   for (const [given, isStalling] of [
     [500, false],

@@ -28,7 +28,7 @@ describe('StaticKms', () => {
   });
 
   it.for(['wrap', 'unwrap'] as const)(
-    '%s rejects an argument that is not bytes with a TypeError that names it',
+    '%s rejects an argument that is not bytes, with a TypeError that names the argument',
     async (method) => {
       const kms = new StaticKms(masterKey, {});
       const named = method === 'wrap' ? /^key must be / : /^wrapped must be /;

@@ -109,7 +109,7 @@ describe('AwsKms.renew', () => {
     );
   });
 
-  it('leaves only one of several wraps by the same key', async () => {
+  it('keeps only one of several wraps by the same key', async () => {
     const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
     const [west, east] = wrapped.kmsKeks;
     const bytes = Buffer.from(JSON.stringify({ ...wrapped, kmsKeks: [west, west, east] }));
@@ -213,7 +213,8 @@ describe('AwsKms.renew', () => {
       { ...world, connect: ({ region: name }) => region(name) },
     );
     const wrapped = await wrappedBy(service, SYSTEM_KEY, noDeadline());
-    // The renewal does not return the System Key, so the test counts the calls that overwrite the bytes of the key.
+    // The renewal does not return the System Key, so the test cannot look at its buffers. Instead, it counts the calls
+    // that overwrite them.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {

@@ -152,7 +152,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([`failed over to ${EAST}`, `no wrap in ${WEST}`]);
   });
 
-  it('is also wrapped in the preferred region if that region failed only temporarily', async () => {
+  it('is still wrapped in the preferred region if that region failed only temporarily', async () => {
     faults = { [WEST]: ['unavailable'] };
     expect(await wrappedIn(open())).toEqual([EAST, WEST, EU]);
     expect(told).toEqual([`failed over to ${EAST}`]);
@@ -293,13 +293,13 @@ describe('AwsKms.unwrap', () => {
 });
 
 describe('with onKeyRefused "fail",', () => {
-  it('AwsKms.wrap fails without a call to another region if a region refuses its key', async () => {
+  it('AwsKms.wrap fails without a call to another region if a region refuses the KMS key', async () => {
     faults = { [WEST]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
     expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
   });
 
-  it('AwsKms.unwrap fails without a call to another region if a region refuses its key', async () => {
+  it('AwsKms.unwrap fails without a call to another region if a region refuses the KMS key', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];

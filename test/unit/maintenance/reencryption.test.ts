@@ -3,8 +3,8 @@ import { Reencryption } from '../../../src/maintenance/reencryption/reencryption
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
 /**
- * Processes one page without rows per step, and returns how often the position was saved. The clock changes by one step
- * during each page.
+ * Processes a page without rows for each step, and moves the clock by the step meanwhile. Returns how often the
+ * position was saved.
  */
 async function savesOf(stepsMs: readonly number[]): Promise<number> {
   const clock = new HandClock();

@@ -32,7 +32,7 @@ beforeEach(() => {
   kms = {
     wrap: (key, d) => fake.wrap(key, d),
     unwrap: (wrapped, d) => fake.unwrap(wrapped, d),
-    // The new wrap is the old one twice, so that a test can see the change.
+    // The new wrap consists of the old one twice, so that a test can tell the two apart.
     renew: async (wrapped) => ({
       regions: [{ region: 'us-west-2', opens: true, renewed: renewals > 0 }],
       renewed: renewals-- > 0 ? Buffer.concat([wrapped, wrapped]) : undefined,
@@ -45,7 +45,7 @@ const maintenance = (options: Partial<MaintenanceOptions> = {}): SystemKeyMainte
   new SystemKeyMaintenance({ service: 'svc', product: 'prod', metastore, kms, now: clock.now, ...options });
 const createdTimes = async (): Promise<number[]> => (await metastore.rows(SYSTEM_KEY_ID)).map((row) => row.created);
 
-/** An erasure in the register. If `deletedAt` is absent, its rows are not deleted yet. */
+/** An erasure in the register. Without `deletedAt`, the rows of its partition are not deleted yet. */
 function entry(due: number, deletedAt?: number): RegisteredErasure {
   return { partition: `due ${due}`, erase: 'e', at: 60, due, ...(deletedAt !== undefined && { deletedAt }) } as never;
 }
@@ -174,7 +174,7 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
-  it('follows its policy, and reports the key that it makes', async () => {
+  it("makes the next key when the policy's expireAfterMs requires it, and emits keyCreated", async () => {
     const policy = { expireAfterMs: 10 * DAY_MS };
     const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
     const run = (): Promise<MaintenanceReport> =>

@@ -27,8 +27,8 @@ it('the DynamoDB client makes at most 50 calls at a time, because the SDK has 50
 });
 
 /**
- * Starts 50 calls, and withholds the SDK's responses until `release` is called. Later calls wait for one of these to
- * end.
+ * Starts as many calls as may run at a time, which is 50, and withholds their responses until `release` is called. So a
+ * further call must wait.
  */
 function busyMetastore(events?: MetastoreEvents): {
   metastore: DynamoDbMetastore;

@@ -13,7 +13,7 @@ afterEach(async () => {
 it.for([
   ['its own ARN', HERE, HERE.replace('us-west-2', 'us-east-1')],
   ['the same name', 'EncryptionKey', 'EncryptionKey'],
-] as const)('DynamoDbErasureTables reads the replica of another region by %s', async ([, tableName, asked]) => {
+] as const)('DynamoDbErasureTables addresses the replica in another region by %s', async ([, tableName, asked]) => {
   stub = await startStub({ status: 200, body: '{}' });
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'a');
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 's');

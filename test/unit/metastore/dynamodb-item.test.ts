@@ -74,7 +74,7 @@ describe('a key row', () => {
     expect(() => decodeKeyItem(changed)).toThrow('KeyRecord.Created differs from Created');
   });
 
-  it('may have its date in any spelling of the whole number', () => {
+  it('can have its date in any notation of the whole number, such as 1.2E+2', () => {
     for (const N of ['120', '120.0', '1.2E+2', '1.2e2'])
       expect(decodeKeyItem({ ...item, Created: { N } })).toEqual(intermediate);
   });

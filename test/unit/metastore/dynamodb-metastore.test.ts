@@ -128,7 +128,7 @@ it('DynamoDbMetastore retries as often after an outage as before', async () => {
     const fails = isDown || attempts % 2 === 1;
     return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
   });
-  // The SDK's retry quota does not allow retries for this many failures.
+  // So many failures would use up the SDK's default retry quota, so later calls would not be retried.
   const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
   expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
   expect(attempts).toBe(3 * outage.length);
@@ -161,7 +161,7 @@ it.for([
   await open(() => ({ status: 200, body: '{}' }));
   const { port } = (server as Server).address() as AddressInfo;
   const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });
-  // The SDK determines the timeouts during the first request.
+  // Send a request first, because the SDK determines the timeouts during the first request.
   await client.send(readOne('EncryptionKey', id, created));
   const handler = client.config.requestHandler as unknown as { httpHandlerConfigs(): object };
   expect(handler.httpHandlerConfigs()).toMatchObject({ ...timeouts, throwOnRequestTimeout: true });

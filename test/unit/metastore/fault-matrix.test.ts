@@ -91,7 +91,8 @@ const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [
   ['overtaken', 'once at Put SK', 'ok Qi Qs Ps Gs Pi Gi', 'ok Qi Qs Pi', 'ok Gi Gs', 'ok -'],
   ['overtaken', 'once at Put IK', 'ok Qi Qs Ps Pi Gi', 'ok Qi Qs Pi Gi', 'ok Gi Gs', 'ok -'],
 
-  // If the latest row is unreadable, a second query looks for rows up to now, because its date may be in the future.
+  // If the latest row is unreadable, a second query looks for the latest row up to now, because the unreadable row's
+  // date may be in the future.
   ['malformed', 'at rows of SKs', 'ok Qi Qs Ps Pi', 'KeyRowUnreadable Qi Qs×2', 'KeyRowUnreadable Gi Gs', 'ok -'],
   ['malformed', 'at rows of IKs', 'ok Qi Qs Ps Pi', 'ok Qi Qs Pi', 'KeyRowUnreadable Gi', 'ok -'],
 ];

@@ -135,7 +135,7 @@ describe.for(Object.entries(FORMS))('%s', ([, { seal, open }]) => {
     expect([await open(reader, home, HOME), await open(reader, away, AWAY)]).toEqual(['payload 0', 'payload 1']);
   });
 
-  it.for(Object.keys(EDITS))('does not open with %s', async (edit) => {
+  it.for(Object.keys(EDITS))('does not open after this edit: %s', async (edit) => {
     const edited = (EDITS[edit] as (...pair: Pair) => DataRowRecord)(...(await seal(world, [HOME, AWAY])));
     expect(await codeOf(open(operate(world.process()), edited, HOME))).toBe('RecordUnreadable');
   });

@@ -135,7 +135,7 @@ describe('the fields of a document with a context', () => {
     expect(opened['document']).toEqual({ a: 2, b: 1 });
   });
 
-  it('are also bound to their array indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
+  it('with bindPath "exact" are bound to their array indexes too, and with bindPath "none" to no path', async () => {
     const operator = operate();
     const exact = { context: HOME, bindPath: 'exact' };
     const document = await sealed(operator, exact);
@@ -245,7 +245,7 @@ describe('the fields of a document with a context', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('may have more than 4,096 characters in the names above all of them together', async () => {
+  it('may have more than 4,096 characters in the names above all fields together', async () => {
     const { answer } = operate();
     const document = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [String(i).repeat(500), { s: i }]));
     const request = { fields: ['$.*.s'], context: HOME };

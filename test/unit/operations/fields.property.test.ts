@@ -109,7 +109,7 @@ function refused(error: unknown): undefined {
   throw error;
 }
 
-/** Whether one of the paths leads to a descendant of another. */
+/** Whether one of the paths leads into the value at another path. */
 function isNested(places: readonly (readonly (string | number)[])[]): boolean {
   return places.some((a) => places.some((b) => a.length < b.length && a.every((step, i) => step === b[i])));
 }
@@ -182,7 +182,7 @@ describe('the compact form of a generated record', () => {
     );
   });
 
-  it('is unique, so that encoding a decoded record returns the same string', () => {
+  it('is unique, so encoding a decoded record returns the same string', () => {
     fc.assert(
       fc.property(record, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (one, at, character) => {
         const text = encodeCompactRecord(one, 'bytes') ?? '';

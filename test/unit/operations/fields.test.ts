@@ -142,7 +142,8 @@ describe('encrypt-fields', () => {
     const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
     world.metastore.interfere = () => {};
-    // For a few seconds, the key cache does not read an unreadable row again.
+    // Wait until the key cache reads the row again, which it does not do for a few seconds after the row was
+    // unreadable.
     world.clock.advance(5000);
     const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
     expect(skipped.document.a).toBe(document);
@@ -212,7 +213,7 @@ describe('encrypt-fields', () => {
     expect(await tight.ask('encrypt-fields', { ...body, fields: ['$[0]'] })).toMatch(SEALED);
   });
 
-  it('needs one deadline timer for all values of a request', async () => {
+  it('does not start a deadline timer for each value of a request', async () => {
     const world = new FakeDependencies();
     const timers = vi.spyOn(globalThis, 'setTimeout');
     const { answer } = operate(world.process(), { limits: { deadlineAtMs: world.clock.nowMs + 60_000 } });

@@ -33,7 +33,7 @@ function select(document: unknown, path: string): unknown[] {
 
 describe('selectValues', () => {
   it.for([
-    // Section 1.5
+    // RFC 9535, section 1.5
     [STORE, '$.store.book[*].author', ['Rees', 'Waugh', 'Melville', 'Tolkien']],
     [STORE, '$..author', ['Rees', 'Waugh', 'Melville', 'Tolkien']],
     [STORE, '$.store.*', [STORE.store.book, STORE.store.bicycle]],
@@ -50,15 +50,15 @@ describe('selectValues', () => {
     [NAMES, "$.o['j j']['k.k']", [3]],
     [NAMES, '$.o["j j"]["k.k"]', [3]],
     [NAMES, '$["\'"]["@"]', [2]],
-    // Section 2.3.2.3
+    // RFC 9535, section 2.3.2.3
     [WILD, '$[*]', [WILD.o, WILD.a]],
     [WILD, '$.o[*]', [1, 2]],
     [WILD, '$.o[*, *]', [1, 2]],
     [WILD, '$.a[*]', [5, 3]],
-    // Section 2.3.3.3
+    // RFC 9535, section 2.3.3.3
     [['a', 'b'], '$[1]', ['b']],
     [['a', 'b'], '$[-2]', ['a']],
-    // Section 2.3.4.3
+    // RFC 9535, section 2.3.4.3
     [LETTERS, '$[1:3]', ['b', 'c']],
     [LETTERS, '$[5:]', ['f', 'g']],
     [LETTERS, '$[1:5:2]', ['b', 'd']],
@@ -70,23 +70,23 @@ describe('selectValues', () => {
     [LETTERS, '$[-99:99:3]', ['a', 'd', 'g']],
     [LETTERS, '$[:-5:-1]', ['d', 'e', 'f', 'g']],
     [LETTERS, '$[-1:0:-3]', ['d', 'g']],
-    // Section 2.5.1.3
+    // RFC 9535, section 2.5.1.3
     [LETTERS, '$[0, 3]', ['a', 'd']],
     [LETTERS, '$[0:2, 5]', ['a', 'b', 'f']],
     [LETTERS, '$[0, 0]', ['a']],
-    // Section 2.5.2.3
+    // RFC 9535, section 2.5.2.3
     [DEEP, '$..j', [1, 4]],
     [DEEP, '$..o', [DEEP.o]],
     [DEEP, '$.o..[*, *]', [1, 2]],
     [{ a: [5, 3, [4, 6]] }, '$.a[2]..[0, 1]', [4, 6]],
-    // Section 2.6.1
+    // RFC 9535, section 2.6.1
     [NULLS, '$.a', [null]],
     [NULLS, '$.a[0]', []],
     [NULLS, '$.a.d', []],
     [NULLS, '$.b[0]', [null]],
     [NULLS, '$.b[*]', [null]],
     [NULLS, '$.null', [1]],
-    // Section 2.7.1
+    // RFC 9535, section 2.7.1
     [NORMAL, '$.a.b[1:2]', [1]],
     [NORMAL, '$.a.b[-2]', [0]],
     [NORMAL, '$["\\u000B"]', [2]],

@@ -54,14 +54,14 @@ describe('the plaintext limit', () => {
   });
 });
 
-describe('the callbacks to the door', () => {
+describe('an operation', () => {
   it.for([
     ['encrypt-batch with two items', 'encrypt-batch', { items: [bytes(1), bytes(1)] }, 2],
     ['encrypt-batch without items', 'encrypt-batch', { items: [] }, 0],
     ['encrypt-fields with three values', 'encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
     ['decrypt-fields without records', 'decrypt-fields', { document: [1, 2, 3], all: true }, 0],
   ] as const satisfies readonly (readonly [string, OperationName, object, number])[])(
-    'pass the number of items to itemsCounted for %s',
+    'passes the number of items to itemsCounted for %s',
     async ([, operation, body, count]) => {
       const counts: number[] = [];
       const itemsCounted = (counted: number): void => void counts.push(counted);
@@ -70,7 +70,7 @@ describe('the callbacks to the door', () => {
     },
   );
 
-  it('include itemsFailed only if items failed', async () => {
+  it('calls itemsFailed only if items failed', async () => {
     const told: number[] = [];
     const itemsFailed = (errors: readonly unknown[]): void => void told.push(errors.length);
     const { ask } = operate(undefined, { itemsFailed });
@@ -130,7 +130,7 @@ describe('the document of a request', () => {
     },
   );
 
-  it('may lack a field that decrypt-fields names only if allowMissing is true', async () => {
+  it('may lack a field that decrypt-fields names, but only if allowMissing is true', async () => {
     const { ask } = operate();
     const body = { document: {}, fields: ['$.a'] };
     expect(await ask('decrypt-fields', { ...body, allowMissing: true })).toBe('{"document":{}}');

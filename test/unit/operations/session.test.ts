@@ -52,7 +52,7 @@ describe('Session.encryptText', () => {
 });
 
 describe('Session.decryptText', () => {
-  it('also decrypts a JSON record', async () => {
+  it('decrypts a record in the JSON format', async () => {
     expect(await session.decryptText(await session.encryptToJson(Buffer.from('héllo')))).toBe('héllo');
   });
 

@@ -48,7 +48,7 @@ describe('a compact record', () => {
   });
 
   it.for(['bytes', 'json'] as const)(
-    'of the kind "%s" keeps its proof, and has another prefix than without a proof',
+    'of the kind "%s" keeps its proof, and has a prefix that differs from that of a record without a proof',
     (kind) => {
       const bound = { ...record, proof: Buffer.alloc(32, 7) };
       const text = encodeCompactRecord(bound, kind) ?? '';
@@ -101,7 +101,7 @@ describe('a compact record', () => {
     ['an id of zero bytes', `kf1.${Buffer.concat([BYTES.subarray(0, 12), Buffer.alloc(102)]).toString('base64url')}`],
     ['an id that is not UTF-8', `kf1.${patched(14, 0xff).toString('base64url')}`],
     ['fewer bytes than a header', 'kf1.AAAA'],
-  ] as const)('is refused with an error that does not quote it if it has %s', ([, text]) => {
+  ] as const)('is refused if it has %s, and the error does not quote the record', ([, text]) => {
     const error = thrownBy(() => decodeCompactRecord(text));
     expect(error).toMatchObject({ code: 'InvalidRequest' });
     expect(error.message).not.toContain(text.slice(-12));

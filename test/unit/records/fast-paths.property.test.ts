@@ -21,7 +21,10 @@ import {
 } from '../../../src/records/fast-paths.ts';
 
 const RUNS = 3000;
-/** If a fast path reads or declines fewer strings than this, it is hardly tested. */
+/**
+ * The minimum number of strings that a fast path must read, and that it must decline. With fewer, it would hardly be
+ * tested.
+ */
 const ENOUGH = RUNS / 100;
 
 const base64 = fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes).toString('base64'));
@@ -119,7 +122,7 @@ function compare(
   return Math.min(seen.read, seen.declined);
 }
 
-/** Strings that a fast path once misread, or nearly misread. */
+/** Strings that an earlier version of a fast path misread, or that are similar to such strings. */
 const EXAMPLES = [
   '{"plaintext":"AAAA","context":{"a":"b"}}',
   '{"plaintext":"AAAA","context":{"a":"b","a":"c"}}',

@@ -70,7 +70,7 @@ describe('a partition', () => {
     },
   );
 
-  it('has a name that is never normalised, so that two encodings of the same letter name two partitions', async () => {
+  it('has a name that is never normalised, so two encodings of the same letter name two partitions', async () => {
     const service = new FakeDependencies().process();
     const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
     expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
@@ -86,7 +86,7 @@ describe('key ids', () => {
     expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
   });
 
-  it('in a record may have any region or none if a suffix is configured, but may not belong to another partition', () => {
+  it('in a record can have any region or none if a suffix is configured, but cannot belong to another partition', () => {
     const naming = new KeyNaming(regional);
     const a = naming.parsePartition('a');
     const own = [
@@ -115,7 +115,7 @@ describe('key ids', () => {
     expect(naming.isIntermediateKeyOf(a, '_SK_svc_prod')).toBe(false);
   });
 
-  it('in a record must match exactly if no suffix is configured', () => {
+  it("in a record must equal the partition's key ID exactly if no suffix is configured", () => {
     const naming = new KeyNaming(names);
     const a = naming.parsePartition('a');
     expect(naming.isIntermediateKeyOf(a, '_IK_a_svc_prod')).toBe(true);
@@ -124,7 +124,7 @@ describe('key ids', () => {
     }
   });
 
-  it('of a System Key may have any region or none, but may not belong to another service', () => {
+  it('of a System Key can have any region or none, but cannot belong to another service', () => {
     const naming = new KeyNaming(names);
     for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
     for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {

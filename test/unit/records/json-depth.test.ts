@@ -14,7 +14,7 @@ describe('isNestedTooDeeply', () => {
     ['brackets in a string', JSON.stringify('['.repeat(1000)), false],
     ['brackets after an escaped quotation mark', JSON.stringify(`"${'['.repeat(1000)}`), false],
     ['brackets after an escaped backslash', `["\\\\",${nested(100)}]`, true],
-  ] as const)('returns the right result for %s', ([, text, expected]) => {
+  ] as const)('counts the levels correctly in a text with %s', ([, text, expected]) => {
     JSON.parse(text);
     expect(isNestedTooDeeply(text)).toBe(expected);
   });

@@ -30,7 +30,7 @@ it('DynamoDbQuarantine stores the run, the key and the code of a row, even if th
   expect(sortKeys[2]).not.toBe(sortKeys[0]);
 });
 
-it('DynamoDbQuarantine throws a fault that may pass if its table fails', async () => {
+it('DynamoDbQuarantine throws a retryable fault if its table fails', async () => {
   stub = await startStub({
     status: 400,
     body: JSON.stringify({ __type: 'ResourceNotFoundException' }),

@@ -89,7 +89,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
-  it('reads lines of exactly the longest length', async () => {
+  it('reads lines of exactly the maximum length', async () => {
     const line = `"${'x'.repeat(299_998)}"`;
     await writeFile(join(folder, 'in'), `${line}\n${line}\n${line}`);
     const ids: string[] = [];
@@ -103,7 +103,7 @@ describe('JsonLinesRows', () => {
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
   });
 
-  it('can continue from a position again if the first continued run stopped before it saved a later position', async () => {
+  it('can continue from the same position twice if the first continued run saved no later position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const partials = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
@@ -195,7 +195,30 @@ describe('JsonLinesRows', () => {
     expect((await readdir(folder)).includes('out')).toBe(method === 'sync');
   });
 
-  it('reads a line again as the same line, because a file has no other writers', async () => {
+  it.for([
+    ['ends', {}],
+    ['stops early', { pages: 2 }],
+  ] as const)('closes both files if the run %s', async ([, until]) => {
+    const input = join(folder, 'in');
+    await writeFile(input, '{"r":"old"}\n'.repeat(5000));
+    const handle = await open(input);
+    await handle.close();
+    const used = new Set<FileHandle>();
+    const prototype = Object.getPrototypeOf(handle) as FileHandle;
+    for (const method of ['read', 'appendFile'] as const) {
+      const real = prototype[method] as (...args: unknown[]) => never;
+      vi.spyOn(prototype, method).mockImplementation(function (this: FileHandle, ...args: unknown[]) {
+        used.add(this);
+        return Reflect.apply(real, this, args);
+      });
+    }
+    await work(undefined, until);
+    expect(used.size).toBe(2);
+    // Both files must be closed. The descriptor of a closed file is -1.
+    for (const { fd } of used) expect(fd).toBe(-1);
+  });
+
+  it('returns the same line if a caller reads a line again, because a file has no other writers', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);
     const lines: unknown[] = [];
@@ -204,6 +227,15 @@ describe('JsonLinesRows', () => {
     }
     expect(lines).toHaveLength(1);
     for (const [again, line] of lines as [unknown, unknown][]) expect(again).toBe(line);
+  });
+
+  it('writes bytes in base64', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n');
+    const rows = openRows(['r']);
+    for await (const [row] of rows.pages(undefined)) {
+      if (row !== undefined) await rows.replace(row, new Map([['r', { kind: 'bytes', bytes: Buffer.from([255]) }]]));
+    }
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"/w=="}\n');
   });
 
   it('has no cell for a line that is null', async () => {

@@ -140,6 +140,16 @@ it.for([
   });
 });
 
+it('PostgresRows refuses to change the keys of a key table', async () => {
+  const answers = [[['key_record', 'text']], [['id'], ['created']]];
+  const pool: RowsPool = { query: async () => ({ rows: answers.shift() ?? [], rowCount: 1 }) };
+  const rows = new PostgresRows({ ...OPTIONS, ...NAMES, fields: ['key_record'] }, pool);
+  expect(await errorOf(rows.pages(undefined).next())).toMatchObject({
+    code: 'InvalidRequest',
+    message: 'The table orders is a key table: its rows hold keys, not records.',
+  });
+});
+
 it('PostgresRows reads a row again, and returns nothing if the row is gone', async () => {
   let answer: (string | null)[][] = [['1', 'kf1.new']];
   const rows = rowsWith(() => answer);

@@ -15,7 +15,7 @@ it.for([
   ['Billing."T"', '"billing"."T"'],
   ['"a.b"."c.d"', '"a.b"."c.d"'],
   ['"\u{1f511}".\u{1f511}', '"\u{1f511}"."\u{1f511}"'],
-])('reads the name %s as PostgreSQL does', ([text, sql]) => {
+])('sqlTableName reads the name %s as PostgreSQL does', ([text, sql]) => {
   expect(sqlTableName(text as string)).toBe(sql);
 });
 
@@ -40,7 +40,7 @@ it.for([
   "'a'",
   `U&"d\\0061t"`,
   'a\n',
-])('refuses %j, which is no name in PostgreSQL', async (text) => {
+])('sqlTableName refuses %j, which is not a valid name in PostgreSQL', async (text) => {
   const error = await errorOf(Promise.resolve().then(() => sqlTableName(text)));
   expect(error).toMatchObject({
     code: 'InvalidRequest',

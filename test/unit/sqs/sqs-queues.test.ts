@@ -72,7 +72,7 @@ describe('SqsQueues.send', () => {
     expect(calls[0]?.input.Entries).toEqual([{ Id: '0', MessageBody: 'x', MessageAttributes: attributes }]);
   });
 
-  it('sends the group and the deduplication ID of a message, if it has them', async () => {
+  it('sends the group and the deduplication ID of a message, if the message has them', async () => {
     answer = (call) => taken(call);
     const message = { body: 'x', attributes: {} };
     const some = [{ ...message, groupId: 'a', deduplicationId: 'b' }, { ...message, groupId: 'a' }, message];
@@ -176,7 +176,7 @@ it('SqsQueues makes as many retries after an outage as it did before', async () 
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
-  // The SDK's retry quota does not allow retries for this many failures.
+  // So many failures would use up the SDK's default retry quota, so later calls would not be retried.
   const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
   for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'ECONNRESET' }]);
   expect(calls).toHaveLength(3 * outage.length);

@@ -24,7 +24,10 @@ const plain = {
 };
 const NO_WRAP = { unreadable: 'it is not a wrap' };
 
-/** Unwraps, but throws an error for changed bytes of a wrap. */
+/**
+ * Makes an `unwrap` that throws an error for a wrap with changed bytes, instead of returning that the wrap is
+ * unreadable.
+ */
 function unreadableAs(error: () => Error): KeyManagementService['unwrap'] {
   return async (wrapped) => {
     const unwrapped = await sound.unwrap(wrapped);
@@ -33,7 +36,7 @@ function unreadableAs(error: () => Error): KeyManagementService['unwrap'] {
   };
 }
 
-/** Encrypts without authentication, so that each changed byte changes the key. */
+/** Encrypts without authentication, so it opens a changed wrap to a different key. */
 const malleable: KeyManagementService = {
   wrap: async (key) => Buffer.concat([Buffer.from('wrap'), key.map((byte) => byte ^ 0x5a)]),
   unwrap: async (wrapped) => {
@@ -52,7 +55,7 @@ function refuse(code: 'KmsUnavailable' | 'KmsMisconfigured') {
   return { wrap: fail, unwrap: fail };
 }
 
-/** A KMS that remembers one master key, and forgets it when it is rotated. */
+/** A KMS that has only one master key. A rotation replaces this key, so earlier wraps no longer open. */
 function forgetful() {
   let master = sound;
   return {
@@ -61,7 +64,7 @@ function forgetful() {
   };
 }
 
-/** Rejects with the reason of the signal, once it aborts. */
+/** When the signal aborts, rejects with the signal's reason. */
 function hang(_bytes: Uint8Array, { signal }: Deadline): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error));
@@ -287,7 +290,7 @@ describe('kmsContract', () => {
 describe('wrapRenewerContract', () => {
   type Renewer = KeyManagementService & WrapRenewer;
   const STATE = { region: 'here', opens: true, renewed: false };
-  /** Renews nothing. */
+  /** Renews no wrap, and reports the state of the only region. */
   const renew: Renewer['renew'] = async (wrapped) => {
     const unwrapped = await sound.unwrap(wrapped);
     if ('key' in unwrapped) return { regions: [STATE], renewed: undefined };

@@ -31,12 +31,12 @@ function metastores(
   return () => ({ ...methods, ...changeOf(memory) });
 }
 
-/** The record under another ID. */
+/** Returns the record with another ID. */
 function as(id: KeyMeta['id'], record: EnvelopeKeyRecord | undefined): EnvelopeKeyRecord | undefined {
   return record && { ...record, id };
 }
 
-/** Takes IDs for the same if they are the same after a conversion. */
+/** Confuses IDs that are equal after a conversion, such as to lower case. */
 function sameIds(memory: MemoryMetastore, convert: (id: string) => string): Partial<Metastore> {
   const converted = (id: KeyMeta['id']): KeyMeta['id'] => convert(id) as KeyMeta['id'];
   return {
@@ -46,7 +46,7 @@ function sameIds(memory: MemoryMetastore, convert: (id: string) => string): Part
   };
 }
 
-/** Stores dates after a conversion. */
+/** Converts each date before it stores or loads a row. */
 function otherDates(memory: MemoryMetastore, convert: (created: number) => number): Partial<Metastore> {
   const converted = (created: KeyMeta['created']): KeyMeta['created'] => convert(created) as KeyMeta['created'];
   return {
@@ -248,7 +248,7 @@ describe('metastoreContract', () => {
 
   it.each<[string, MetastoreContractOptions, string]>([
     [
-      'creates a store that is missing',
+      'creates its store if the store is missing',
       { openMissing: metastores(() => ({})) },
       'rejects with MetastoreUnavailable if its store is missing, and does not create it',
     ],

@@ -5,7 +5,15 @@ import { KeyfoldError } from '../../../../src/errors.ts';
 import type { DatabaseInspection } from '../../../../src/maintenance/inspection.ts';
 
 const place = async () => ({ table: 'encryption_key', region: 'PostgreSQL' });
-const HEALTHY = { clockOffsetMs: 5, hasPrimaryKey: true, isReadOnly: false, isUnsafe: false, holdsRows: true };
+const HEALTHY = {
+  clockOffsetMs: 5,
+  hasPrimaryKey: true,
+  isReadOnly: false,
+  isUnsafe: false,
+  holdsRows: true,
+  canInsert: true,
+  mayHideRows: false,
+};
 
 function healthOf(
   list: () => Promise<unknown>,
@@ -41,7 +49,17 @@ describe('the health of a key table in SQL', () => {
     ]);
   });
 
-  it('skips what the database does not let the operator see', async () => {
+  it.for([
+    [{ canInsert: false }, 'table writes', 'GRANT INSERT'],
+    [{ mayHideRows: true }, 'table', 'ROW LEVEL SECURITY'],
+  ] as const)('has a warning if the inspection finds %j', async ([change, check, fix]) => {
+    const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
+    expect(checks.filter(({ state }) => state !== 'ok')).toMatchObject([
+      { check, state: 'warn', fix: expect.stringContaining(fix) as string },
+    ]);
+  });
+
+  it('skips the checks for which the operator lacks the rights', async () => {
     const { checks } = await healthOf(async () => [], { fault: { name: '42501' } });
     expect(checks.map(({ state }) => state)).toEqual(['ok', 'skip', 'skip']);
   });
@@ -54,14 +72,14 @@ describe('the health of a key table in SQL', () => {
     ['42501', 'grant SELECT'],
     ['ECONNREFUSED', 'check the route to the database'],
     ['XX000', 'docs/how-to/use-postgresql-or-mysql.md#deadlines-and-faults'],
-  ] as const)('names the error %s and its fix if the database does not respond', async ([code, fix]) => {
+  ] as const)('names the error %s and its fix if the table cannot be read', async ([code, fix]) => {
     const health = await healthOf(failing(code));
     expect(health).toMatchObject({ answers: false, checks: [{ check: 'table', state: 'fault' }] });
     expect(health.checks[0]?.says).toContain(code);
     expect(health.checks[0]?.fix).toContain(fix);
   });
 
-  it('does not hide an error in the code', async () => {
+  it('rethrows a bug in the code instead of reporting a fault of the table', async () => {
     const bug = new TypeError('a bug');
     await expect(healthOf(() => Promise.reject(bug))).rejects.toBe(bug);
   });

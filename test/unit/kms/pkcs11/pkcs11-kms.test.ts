@@ -72,12 +72,12 @@ describe('the mechanism of a wrap', () => {
     expect(await textOf(token.open())).toMatch(form);
   });
 
-  it('is also used to unwrap it, whatever the mechanism for new wraps is', async () => {
+  it('is used to unwrap that wrap, whatever mechanism new wraps use', async () => {
     const wrapped = await wrap(token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' }));
     expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
   });
 
-  it('must not replace the nonce, because the wrap could never be unwrapped', async () => {
+  it('causes KmsMisconfigured if the token ignores the nonce, because the wrap could never be unwrapped', async () => {
     token.set({ ignoresNonce: true });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -98,7 +98,7 @@ describe('the mechanism of a wrap', () => {
     expect(count(failed, 'C_DestroyObject')).toBe(count(failed, 'C_CreateObject'));
   });
 
-  it('has another nonce for each wrap (CKM_AES_GCM)', async () => {
+  it('gets a new nonce for each wrap (CKM_AES_GCM)', async () => {
     const kms = token.open();
     expect(await textOf(kms)).not.toBe(await textOf(kms));
   });
@@ -113,7 +113,7 @@ describe('keyLabels', () => {
     expect(await textOf(kms)).toMatch(/^pkcs11:gcm:keyfold:/);
   });
 
-  it('must contain a key for that key to unwrap, even if a row names the key', async () => {
+  it('lets only the keys that it names unwrap, even if a wrap names another key', async () => {
     const wrapped = await wrap(token.open({ keyLabels: ['older key'] }));
     token.takeCalls();
     const error = await errorOf(unwrap(token.open(), wrapped));
@@ -168,7 +168,8 @@ describe('the login', () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
-    // The retries see either the refusal or only timeouts, depending on how long the thread takes to start.
+    // The error's code is not fixed: depending on how long the thread takes to start, the retries meet the refusal or
+    // only timeouts.
     expect(await errorOf(wrap(hurried))).toBeInstanceOf(KeyfoldError);
     for (const kms of [token.open(refused), token.open(refused), hurried]) {
       expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -278,7 +279,7 @@ describe('Pkcs11Kms', () => {
     expect(await codeOf(unwrap(kms, wrapped))).toBe('KmsUnavailable');
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoAnswerInTime' });
     token.set({ faults: {} });
-    // The thread is still busy with the abandoned call.
+    // Try again until the call succeeds, because the thread is still busy with the abandoned call.
     await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
   });
 

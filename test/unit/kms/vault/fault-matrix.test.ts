@@ -7,7 +7,7 @@ import { DAY_MS } from '../../../support/fakes.ts';
 import { mustOpen, outcomeOf, REQUEST_NAMES, REQUESTS, type RequestName } from '../../../support/requests.ts';
 import { StubCluster, StubVault, VAULT_FAULTS, type VaultFault } from '../../../support/stub-vault.ts';
 
-// With a probability of 6 %, a throttled request tries another address first. With this value, it never does.
+// A throttled request tries another address first in 6 % of the cases, but never if the random value is 0.5.
 vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
 /** The timeout for an address that hangs. */
@@ -49,7 +49,7 @@ const OF_ALL: Readonly<Record<VaultFault, readonly string[]>> = {
   '403': MISCONFIGURED,
   '429': everyTime('KmsThrottled', 'EEE/E'),
   'missing key': MISCONFIGURED,
-  // A new key is wrapped by the latest version, which is always allowed.
+  // With a trimmed version, a new key can still be wrapped, because Vault always allows the key's latest version.
   'trimmed version': ['ok E/-', ...MISCONFIGURED.slice(1)],
   garbage: UNAVAILABLE,
   reset: UNAVAILABLE,

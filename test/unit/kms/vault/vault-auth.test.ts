@@ -179,7 +179,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('is replaced if it cannot be renewed or only for a short time', async () => {
+  it('is replaced if it cannot be renewed, or can be renewed only for a short time', async () => {
     cluster.renewedSeconds = 1200;
     const kms = open(APPROLE);
     await wrap(kms);

@@ -15,7 +15,7 @@ const TOKEN = { method: 'token', token: 'fixed' } as const;
 
 let cluster: StubCluster;
 let stub: StubVault;
-/** More addresses. They stop after each test. */
+/** Further addresses of Vault, which are stopped after each test. */
 const stubs: StubVault[] = [];
 let attempts: Attempt[];
 
@@ -54,6 +54,16 @@ describe('VaultKms', () => {
   runContract('as a KMS', kmsContract(open, faults));
   runContract('as a renewer of wraps', wrapRenewerContract(open, faults));
 
+  it('sends nothing in the clear to an address that begins with https', async () => {
+    stub.requests.length = 0;
+    const encrypted = open({ addresses: [stub.url.replace('http:', 'https:')], failover: { maxRounds: 1 } });
+    expect(await errorOf(wrapped(encrypted))).toMatchObject({
+      code: 'KmsUnavailable',
+      message: expect.stringMatching(/\((?:EPROTO|ERR_SSL_\w+)\)/) as string,
+    });
+    expect(stub.requests).toEqual([]);
+  });
+
   it("stores Vault's ciphertext unchanged", async () => {
     const bytes = await wrapped();
     expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
@@ -66,7 +76,8 @@ describe('VaultKms', () => {
     const concat = Buffer.concat.bind(Buffer);
     vi.spyOn(Buffer, 'concat').mockImplementation((chunks) => {
       const whole = concat(chunks);
-      // The stub server also joins the bytes of requests, which hold no plaintext.
+      // Only responses contain this name. The stub server, which is in the same process, also joins the bytes of
+      // requests, but these contain no plaintext.
       if (whole.includes('"plaintext"')) answers.push(whole, ...chunks);
       return whole;
     });
@@ -75,7 +86,7 @@ describe('VaultKms', () => {
     expect(answers.every((chunk) => chunk.every((byte) => byte === 0))).toBe(true);
   });
 
-  it('bypasses the proxy for an address without TLS, which is always on this machine', async () => {
+  it('bypasses the proxy for an address without TLS, because such an address is always on this machine', async () => {
     const proxy = await startStub({ status: 502, body: '' });
     const { options: agent } = globalAgent;
     const { proxyEnv } = agent;
@@ -106,7 +117,8 @@ describe('VaultKms', () => {
     const proxy = await ForgetfulProxy.start(Number(new URL(stub.url).port));
     const kms = open({ addresses: [`http://127.0.0.1:${proxy.port}`] });
     const bytes = await wrapped(kms);
-    // On an overloaded machine the guard may detect a freeze and open a new connection.
+    // Allow some new connections, because on an overloaded machine the guard may detect a freeze and replace a
+    // connection.
     for (let i = 0; i < 9; i += 1) await kms.unwrap(bytes, noDeadline());
     expect(proxy.opened).toBeLessThan(5);
     for (let i = 0; i < 3; i += 1) {
@@ -202,6 +214,7 @@ describe('VaultKms', () => {
     const kms = open({ addresses: [stub.url, other.url] });
     const bytes = await wrapped();
     await other.befall('sealed');
+    other.requests.length = 0;
     expect(await kms.renew(bytes, noDeadline())).toEqual({
       regions: [
         { region: hostOf(stub.url), opens: true, renewed: false },
@@ -214,6 +227,7 @@ describe('VaultKms', () => {
       ],
       renewed: undefined,
     });
+    expect(other.requests.map(({ path }) => path)).toEqual(['/v1/transit/decrypt/keyfold']);
     expect(await kms.renew(Buffer.from('x'), noDeadline())).toMatchObject({
       regions: [],
       unreadable: expect.any(String),

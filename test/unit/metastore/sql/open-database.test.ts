@@ -2,7 +2,13 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { openDatabase } from '../../../../src/metastore/sql/open-database.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
 
-const made: { readonly driver: string; readonly options: unknown; readonly heard: string[]; isEnded: boolean }[] = [];
+const made: {
+  readonly driver: string;
+  readonly options: unknown;
+  readonly heard: string[];
+  readonly sent: unknown[];
+  isEnded: boolean;
+}[] = [];
 
 function refuse(): Promise<never> {
   return Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
@@ -10,11 +16,15 @@ function refuse(): Promise<never> {
 
 /** A pool that no connection can be taken from. It remembers its options. */
 function poolOf(driver: string, options: unknown) {
-  const pool = { driver, options, heard: [] as string[], isEnded: false };
+  const pool = { driver, options, heard: [] as string[], sent: [] as unknown[], isEnded: false };
   made.push(pool);
   return {
     connect: refuse,
     getConnection: refuse,
+    query: async (query: unknown) => {
+      pool.sent.push(query);
+      return [[[String(Date.now() / 1000 + 60), 1, 1, 0, 1]]];
+    },
     on: (event: string) => pool.heard.push(event),
     end: async () => void (pool.isEnded = true),
   };
@@ -43,8 +53,8 @@ it.for([
     driver === 'pg'
       ? { connectionString: url, max: 2, connectionTimeoutMillis: 10_000 }
       : { uri: url, connectionLimit: 2, connectTimeout: 10_000 };
-  // Without a listener, a connection of pg that breaks while it is idle would end the process.
-  expect(made).toEqual([{ driver, options, heard: driver === 'pg' ? ['error'] : [], isEnded: false }]);
+  // A pool of pg needs a listener for errors. Without one, an idle connection that breaks would end the process.
+  expect(made).toEqual([{ driver, options, heard: driver === 'pg' ? ['error'] : [], sent: [], isEnded: false }]);
   const fault = await errorOf(database.table.select({ id: '_SK_a' }, noDeadline()));
   expect(String((fault as Error).cause)).toBe(`Error: ${called} table encryption_key: ECONNREFUSED`);
   await database.close();
@@ -60,3 +70,20 @@ it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:
     expect(made).toEqual([]);
   },
 );
+
+it('openDatabase inspects MySQL with the statement that test/peers runs on a real server', async () => {
+  const { inspect } = await openDatabase('mysql://u@db.example/keys', 'DATABASE_URL');
+  const inspected = await inspect();
+  expect(inspected).toMatchObject({
+    answer: { hasPrimaryKey: true, isReadOnly: false, isUnsafe: true, holdsRows: true },
+  });
+  const { clockOffsetMs = 0 } = 'answer' in inspected ? inspected.answer : {};
+  expect(Math.round(clockOffsetMs / 10_000)).toBe(6);
+  const sql = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
+  EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
+    AND non_unique = 0 GROUP BY index_name
+    HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
+  @@global.read_only = 0, @@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%',
+  EXISTS (SELECT 1 FROM encryption_key), 1, 0`;
+  expect(made[0]?.sent).toEqual([{ sql, rowsAsArray: true }]);
+});

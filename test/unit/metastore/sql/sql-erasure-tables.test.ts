@@ -86,7 +86,7 @@ describe('the register of erasures in SQL', () => {
     expect(decodeKeyRow(KEY.id, row)).toMatchObject({ created: 100, revoked: true });
   });
 
-  it('neither adds an entry with an update nor fails to remove an absent one', async () => {
+  it('adds no entry if an update finds none, and does not fail if the entry to remove is absent', async () => {
     const { register, rows } = openTables();
     await register.update(ENTRY);
     await register.remove(ENTRY);
@@ -154,7 +154,7 @@ describe('an erasure in SQL', () => {
     expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, erased: MARK }]);
   });
 
-  it('reports a collation that takes the partition for another one', async () => {
+  it('reports a collation that treats the partition as equal to another one', async () => {
     const hidden = rowOf(keyRecord('_IK_TENANT_svc_prod', 60));
     const storing = openTables([], [hidden]).table.store(KEY);
     await expect(storing).rejects.toMatchObject({
@@ -175,7 +175,7 @@ describe('an erasure in SQL', () => {
     ['is NULL', { text: null }],
     ['is too long', { text: ' '.repeat(MAX_KEY_RECORD_CHARACTERS + 1) }],
     ['has a date that is not a whole number of seconds', { created: undefined, date: '60.5' }],
-  ] as const)('deletes a row that %s, but not the rows beside it', async ([, changes]) => {
+  ] as const)('deletes a row that %s, but no other row with its ID', async ([, changes]) => {
     const { table, rows } = openTables([rowOf(KEY), { ...rowOf(KEY), created: 61, date: '61', ...changes }]);
     const [, unreadable] = await table.rows({ id: KEY.id });
     await table.remove(unreadable as KeyRow);
@@ -185,7 +185,7 @@ describe('an erasure in SQL', () => {
   it.for([
     ['has become readable', encodeKeyRecord(KEY)],
     ['is unreadable for another reason', encodeKeyRecord({ ...KEY, created: SECOND(120) })],
-  ])('leaves a row alone that %s since it was read', async ([, text]) => {
+  ])('does not delete a row that %s since it was read', async ([, text]) => {
     const { table, rows } = openTables([{ ...rowOf(KEY), text: null }]);
     const [unreadable] = await table.rows({ id: KEY.id });
     (rows[0] as StoredRow).text = text as string;

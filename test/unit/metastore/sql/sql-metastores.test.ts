@@ -87,6 +87,34 @@ function failing(kind: 'pg' | 'mysql', error: unknown) {
 }
 
 describe('a SQL metastore', () => {
+  type Metastore = ReturnType<typeof failing>['metastore'];
+  it.for<[message: string, call: (metastore: Metastore) => Promise<unknown>]>([
+    ['id must be a string', (metastore) => metastore.load(5 as never, 60 as never, noDeadline())],
+    ['created must be a number', (metastore) => metastore.load('_SK_a' as never, '60' as never, noDeadline())],
+    ['deadline must be a deadline', (metastore) => metastore.load('_SK_a' as never, 60 as never, {} as never)],
+    ['id must be a string', (metastore) => metastore.loadLatest(5 as never, noDeadline())],
+    ['deadline must be a deadline', (metastore) => metastore.loadLatest('_SK_a' as never, {} as never)],
+    ['id must be a string', (metastore) => metastore.loadRecent(5 as never, 60 as never, noDeadline())],
+    [
+      'notAfter must be a whole number',
+      (metastore) => metastore.loadRecent('_SK_a' as never, 0.5 as never, noDeadline()),
+    ],
+    ['deadline must be a deadline', (metastore) => metastore.loadRecent('_SK_a' as never, 60 as never, {} as never)],
+    ['record must be an object', (metastore) => metastore.store(5 as never, noDeadline())],
+    ['deadline must be a deadline', (metastore) => metastore.store(FULL, {} as never)],
+    ['id must be a string', (metastore) => metastore.rows(5 as never, noDeadline())],
+    ['deadline must be a deadline', (metastore) => metastore.rows('_SK_a' as never, {} as never)],
+    ['record must be an object', (metastore) => metastore.replaceKey(5 as never, Buffer.alloc(1), noDeadline())],
+    ['encryptedKey must be a Uint8Array', (metastore) => metastore.replaceKey(FULL, 'a' as never, noDeadline())],
+    ['deadline must be a deadline', (metastore) => metastore.replaceKey(FULL, Buffer.alloc(1), {} as never)],
+  ])('throws a TypeError before any query: %s', async ([message, call]) => {
+    const { metastore, seen } = failing('pg', new Error('not expected'));
+    const error = await errorOf(call(metastore));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toMatch(new RegExp(`^${message}`));
+    expect(seen.queries).toBe(0);
+  });
+
   const FAULTS = [
     ['pg', { code: '42501' }, { code: 'MetastoreUnavailable', queries: 1, destroyed: 0 }],
     ['pg', { code: '57P01' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],

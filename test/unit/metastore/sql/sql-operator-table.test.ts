@@ -30,7 +30,7 @@ function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
 }
 
 describe("an operator's table in SQL", () => {
-  it('finds the latest key and the key with a date, but no other key', async () => {
+  it('finds the latest key, and the key with a given date, but no other key', async () => {
     const { operator } = tableOf();
     expect(await operator.find(OLD.id, 'latest')).toEqual(NEW);
     expect(await operator.find(OLD.id, 60)).toEqual(OLD);
@@ -52,7 +52,7 @@ describe("an operator's table in SQL", () => {
     expect([await operator.revoke(OLD), seen.writes]).toEqual(['absent', 0]);
   });
 
-  it('reads a row again if another process has changed it before the revocation, at most three times', async () => {
+  it('reads a row again, at most three times, if another process changed the row before the revocation', async () => {
     const twice = tableOf(undefined, { overtakes: 2 });
     expect([await twice.operator.revoke(OLD), twice.seen.writes]).toEqual(['revoked', 3]);
     const often = tableOf(undefined, { overtakes: 3 });

@@ -106,7 +106,7 @@ function written(kind: Kind, rows: number): unknown {
   return kind === 'pg' ? { rows: [], rowCount: rows } : { affectedRows: rows };
 }
 
-/** The MySQL driver returns the rows themselves. This row says that the session is safe. */
+/** The response to the query that checks the session's settings. It says that the session is safe. */
 const SAFE = [['1']];
 
 const RECORD = keyRecord('_SK_stub', 60);
@@ -256,14 +256,15 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
       await warm(metastore, connections);
       for (const one of pool.made) one.isDead = true;
       for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-      // One new connection is for the second attempt, and one for the request to cancel the first.
+      // Of the two new connections, one is for the second attempt, and the other for the request that cancels the first
+      // attempt.
       expect(pool.made).toHaveLength(connections + 2);
       expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
       await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
     },
   );
 
-  it('are closed instead of used after ten idle seconds', async () => {
+  it('are closed, and not used again, once they have been idle for ten seconds', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, 8);
@@ -283,7 +284,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, connections);
-    // A clock that advances while the process does nothing looks like a freeze.
+    // Simulate a freeze: the clock advances while the process does nothing.
     vi.setSystemTime(Date.now() + 200);
     for (const one of pool.made) one.isDead = true;
     const work = Array.from({ length: connections }, () => metastore.loadLatest(RECORD.id, noDeadline()));
@@ -301,7 +302,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
-  it('have their query cancelled over another connection if it takes too long', async () => {
+  it('have their query cancelled over another connection if the query takes too long', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { checkKmsRegion } from '../../../../src/cli/health/kms-health.ts';
+import type { KmsInspector, KmsKeyDescription, QuotaInspector } from '../../../../src/maintenance/inspection.ts';
+
+const ARN = 'arn:aws:kms:us-west-2:111122223333:key/1';
+const ENABLED: KmsKeyDescription = {
+  arn: ARN,
+  state: 'Enabled',
+  deletedAtMs: undefined,
+  encrypts: true,
+  origin: 'AWS_KMS',
+};
+
+it.for([
+  ['enabled', {}, 'ok', `${ARN}: enabled`],
+  ['disabled', { state: 'Disabled' }, 'fault', `${ARN}: disabled`],
+  ['unavailable', { state: 'Unavailable' }, 'fault', `${ARN}: in the state Unavailable`],
+  ['asymmetric', { encrypts: false }, 'fault', `${ARN}: it is not a symmetric key that encrypts`],
+  [
+    'waiting for its deletion',
+    { state: 'PendingDeletion', deletedAtMs: 0 },
+    'fault',
+    'KMS deletes it on 1970-01-01T00:00:00.000Z',
+  ],
+  ['another key', { arn: `${ARN}2` }, 'ok', `1 is ${ARN}2: enabled`],
+] as const)('the check of a KMS key reports its state (%s)', async ([, change, state, says]) => {
+  const inspector = {
+    region: 'us-west-2',
+    keyArn: ARN,
+    tryActions: async () => ({}),
+    describe: async () => ({ answer: { ...ENABLED, ...change }, latencyMs: 1 }),
+    rotation: async () => ({ answer: 365, latencyMs: 1 }),
+  } as unknown as KmsInspector;
+  const unknown = { fault: { name: 'AccessDeniedException' } };
+  const quotas = { quota: async () => unknown } as unknown as QuotaInspector;
+  const { checks } = await checkKmsRegion(inspector, async () => quotas);
+  expect(checks.find(({ check }) => check === 'kms us-west-2 key')).toMatchObject({
+    state,
+    says: expect.stringContaining(says) as string,
+  });
+});
