@@ -1,6 +1,9 @@
+import { mkdtemp, open, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { expect, it } from 'vitest';
-import { linesIn } from '../../../src/cli/input.ts';
+import { expect, it, vi } from 'vitest';
+import { linesIn, linesOf as linesOfSource } from '../../../src/cli/input.ts';
 
 async function linesOf(chunks: readonly string[], maxBytes: number): Promise<(string | undefined)[]> {
   const lines: (string | undefined)[] = [];
@@ -30,4 +33,20 @@ it('linesIn does not buffer a line that is too long', async () => {
   const before = process.memoryUsage().arrayBuffers;
   for await (const line of linesIn(stream, 10_000_000)) expect(line).toBeUndefined();
   expect(most - before).toBeLessThan(100_000_000);
+});
+
+it('linesOf closes the file after its last line', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-input-'));
+  const file = join(folder, 'lines');
+  await writeFile(file, 'a\nb\n');
+  const handle = await open(file);
+  await handle.close();
+  const read = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'read');
+  const lines: (string | undefined)[] = [];
+  for await (const line of await linesOfSource(file, {} as never)) lines.push(line);
+  expect(lines).toEqual(['a', 'b']);
+  // The descriptor of a closed file is -1.
+  expect(read.mock.contexts.map((used) => (used as FileHandle).fd)).toEqual([-1, -1]);
+  read.mockRestore();
+  await rm(folder, { recursive: true });
 });

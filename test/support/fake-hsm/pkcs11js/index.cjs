@@ -8,6 +8,8 @@ const { appendFileSync, readFileSync } = require('node:fs');
 
 const CKM_AES_GCM = 0x1087;
 const [CKA_LABEL, CKA_VALUE, CKA_EXTRACTABLE, CKA_VALUE_LEN] = [3, 0x11, 0x162, 0x161];
+const [CKA_CLASS, CKA_TOKEN, CKA_KEY_TYPE, CKA_SENSITIVE] = [0, 1, 0x100, 0x103];
+const [CKO_SECRET_KEY, CKK_GENERIC_SECRET] = [4, 0x10];
 
 class PKCS11 {
   #objects = new Map();
@@ -69,7 +71,9 @@ class PKCS11 {
   C_FindObjectsFinal() {}
 
   C_GetAttributeValue(_session, object, template) {
-    const { value, extractable = false, bits = 256 } = this.#objects.get(object.toString());
+    const { value, extractable = false, isSensitive, bits = 256 } = this.#objects.get(object.toString());
+    const asksForKey = template.some(({ type }) => type === CKA_VALUE);
+    if (asksForKey && (isSensitive || !extractable)) throw new Error('CKR_ATTRIBUTE_SENSITIVE');
     const length = Buffer.alloc(8);
     length.writeUInt32LE(bits / 8);
     const values = {
@@ -82,7 +86,7 @@ class PKCS11 {
 
   C_CreateObject(_session, template) {
     this.#call('C_CreateObject');
-    return this.#add({ value: Buffer.from(template.find(({ type }) => type === CKA_VALUE).value) });
+    return this.#addToSession(template, Buffer.from(template.find(({ type }) => type === CKA_VALUE).value));
   }
 
   C_DestroyObject(_session, object) {
@@ -120,18 +124,22 @@ class PKCS11 {
 
   C_WrapKey(_session, _mechanism, wrapping, key) {
     this.#call('C_WrapKey');
+    const { value, extractable } = this.#objects.get(key.toString());
+    if (!extractable) throw new Error('CKR_KEY_UNEXTRACTABLE');
     const cipher = createCipheriv('id-aes256-wrap-pad', this.#keyOf(wrapping), Buffer.from('a65959a6', 'hex'));
-    return Buffer.concat([cipher.update(this.#objects.get(key.toString()).value), cipher.final()]);
+    return Buffer.concat([cipher.update(value), cipher.final()]);
   }
 
-  C_UnwrapKey(_session, _mechanism, unwrapping, wrapped) {
+  C_UnwrapKey(_session, _mechanism, unwrapping, wrapped, template) {
     const { corrupt = 'CKR_GENERAL_ERROR' } = this.#call('C_UnwrapKey');
     const decipher = createDecipheriv('id-aes256-wrap-pad', this.#keyOf(unwrapping), Buffer.from('a65959a6', 'hex'));
+    let value;
     try {
-      return this.#add({ value: Buffer.concat([decipher.update(wrapped), decipher.final()]) });
+      value = Buffer.concat([decipher.update(wrapped), decipher.final()]);
     } catch {
       throw new Error(corrupt);
     }
+    return this.#addToSession(template, value);
   }
 
   #gcm({ ignoresNonce = false }, { parameter }, key) {
@@ -141,6 +149,20 @@ class PKCS11 {
   #keyOf(handle) {
     const { label } = this.#objects.get(handle.toString());
     return createHash('sha256').update(label).digest();
+  }
+
+  /** Makes a key that ends with the session. The session is read-only, so it cannot make a key in the token. */
+  #addToSession(template, value) {
+    const attributes = new Map(template.map((attribute) => [attribute.type, attribute.value]));
+    if (attributes.get(CKA_CLASS) !== CKO_SECRET_KEY || attributes.get(CKA_KEY_TYPE) !== CKK_GENERIC_SECRET) {
+      throw new Error('CKR_TEMPLATE_INCOMPLETE');
+    }
+    if (attributes.get(CKA_TOKEN)) throw new Error('CKR_SESSION_READ_ONLY');
+    return this.#add({
+      value,
+      extractable: attributes.get(CKA_EXTRACTABLE),
+      isSensitive: attributes.get(CKA_SENSITIVE),
+    });
   }
 
   #add(object) {

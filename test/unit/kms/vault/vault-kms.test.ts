@@ -54,6 +54,16 @@ describe('VaultKms', () => {
   runContract('as a KMS', kmsContract(open, faults));
   runContract('as a renewer of wraps', wrapRenewerContract(open, faults));
 
+  it('sends nothing in the clear to an address that begins with https', async () => {
+    stub.requests.length = 0;
+    const encrypted = open({ addresses: [stub.url.replace('http:', 'https:')], failover: { maxRounds: 1 } });
+    expect(await errorOf(wrapped(encrypted))).toMatchObject({
+      code: 'KmsUnavailable',
+      message: expect.stringMatching(/\((?:EPROTO|ERR_SSL_\w+)\)/) as string,
+    });
+    expect(stub.requests).toEqual([]);
+  });
+
   it("stores Vault's ciphertext unchanged", async () => {
     const bytes = await wrapped();
     expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
