@@ -91,7 +91,7 @@ export class JsonLinesRows implements RowSource<Line> {
         await this.#writePage();
       }
       await this.#mustBeUnchanged();
-      await this.#partial?.file.sync();
+      await this.#partial?.file.sync().catch(this.#failWriting);
       this.#isNamed = true;
     } finally {
       await input.close();
@@ -123,7 +123,7 @@ export class JsonLinesRows implements RowSource<Line> {
 
   async position(): Promise<Position> {
     await this.#writePage();
-    await this.#partial?.file.datasync();
+    await this.#partial?.file.datasync().catch(this.#failWriting);
     this.#isNamed = true;
     return { ...this.#place, ...this.#source, partial: this.#partial?.name };
   }
@@ -178,6 +178,10 @@ export class JsonLinesRows implements RowSource<Line> {
     this.#partial = { name, file };
   }
 
+  readonly #failWriting = ({ code = 'unknown' }: NodeJS.ErrnoException): never => {
+    throw new Error(`The file ${this.#options.output ?? ''} cannot be written: ${code}.`);
+  };
+
   /** Writes the lines of the page whose rows are done. */
   async #writePage(): Promise<void> {
     const page = this.#page;
@@ -189,7 +193,7 @@ export class JsonLinesRows implements RowSource<Line> {
       parts.push(replacement === undefined ? bytes : Buffer.from(around(bytes, replacement)));
     }
     const written = Buffer.concat(parts);
-    await this.#partial?.file.appendFile(written);
+    await this.#partial?.file.appendFile(written).catch(this.#failWriting);
     this.#place.output += written.length;
   }
 

@@ -89,6 +89,14 @@ describe('keyfold reencrypt, ended by a signal,', { timeout: 120_000 }, () => {
   });
 });
 
+it('keyfold reencrypt names the output if the disk is full, and leaves none of it behind', async () => {
+  const limited = 'ulimit -f 100; exec "$0" "$@"';
+  const { status, stderr } = await run('sh', ['-c', limited, process.execPath, MAIN, ...REWRAP]);
+  expect({ status, stderr }).toEqual({ status: 1, stderr: 'keyfold: The file output cannot be written: EFBIG.\n' });
+  expect((await readdir(folder)).toSorted()).toEqual(['audit', 'quarantine', 'rows']);
+  expect(await outcomes()).toEqual(['attempting', 'failed']);
+});
+
 /** Runs `keyfold keys list` with options and redirections of a shell. */
 function shell(redirection: string): Promise<Ended> {
   return run('sh', ['-c', `exec "$0" "$1" keys list ${redirection}`, process.execPath, MAIN]);
