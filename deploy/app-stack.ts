@@ -30,8 +30,8 @@ export async function requireRightsOfApp(deployment: Deployment, region: string)
 
 /**
  * Lists the changes that a package would make in a region, one line per resource.
- * @throws Error if AWS does not respond, or if the package would replace a queue. No function would then read the
- * messages of the old queue.
+ * @throws Error if AWS does not respond, or if the package would replace a queue, because no function would read the
+ * messages that are left in the old queue
  */
 export async function appChanges(deployment: Deployment, region: string, folder: string): Promise<string[]> {
   const before = await deployedResources(deployment, region);

@@ -82,8 +82,9 @@ export function limitPlaintext(sizesBytes: readonly number[], { plaintextLimitBy
 }
 
 /**
- * Checks that the door can return a response. The caller may pass a placeholder that is as long as the response.
- * @throws KeyfoldError `PayloadTooLarge`
+ * Checks that a response is short enough for the door to return. Only its length matters, so the caller may pass a
+ * placeholder of the same length.
+ * @throws KeyfoldError `PayloadTooLarge` if it is too long
  */
 export function limitAnswer(answer: string, { answerFits }: Pick<OperationContext, 'answerFits'>): void {
   if (answerFits(answer)) return;

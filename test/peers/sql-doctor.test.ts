@@ -90,7 +90,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
 
   // A test that is not registered does not count as skipped.
   it.for(kind === 'PostgreSQL' ? ['(id, created) INCLUDE (key_record)'] : [])(
-    'accepts the primary key %s, and no key that only includes the date',
+    'accepts the primary key %s, but not a key that has the date only in its INCLUDE clause',
     async (key) => {
       const change = (to: string): Promise<unknown> =>
         database.run(`ALTER TABLE encryption_key DROP CONSTRAINT encryption_key_pkey, ADD PRIMARY KEY ${to}`);

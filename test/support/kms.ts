@@ -7,7 +7,7 @@ export async function wrappedBy(kms: KeyManagementService, key: Uint8Array, dead
   return isUint8Array(answer) ? answer : answer.wrapped;
 }
 
-/** The key that a KMS has unwrapped. If it could not unwrap a key, the KMS's whole result. */
+/** Returns the key that a KMS has unwrapped, or the KMS's whole result if it could not unwrap the key. */
 export async function keyOf(unwrapping: Promise<Unwrapped>): Promise<Buffer | Unwrapped> {
   const unwrapped = await unwrapping;
   return 'key' in unwrapped ? unwrapped.key : unwrapped;

@@ -88,8 +88,8 @@ it('the property test covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual([
     '.',
-    // Two other tests cover the constructs, which need a package that the app installs: cdk.test.ts in
-    // test/integration/infra and in test/peers.
+    // The constructs need a package that the app installs. So cdk.test.ts in test/integration/infra and cdk.test.ts in
+    // test/peers cover them.
     './cdk',
     './client',
     './client/default-credentials',

@@ -100,8 +100,8 @@ export function isHeaderValue(text: string): boolean {
 }
 
 /**
- * The body of a login.
- * @throws any error that a caller's function throws. It may quote a secret.
+ * The body of a login request.
+ * @throws any error that a caller's function throws. Such an error may quote a secret.
  */
 export async function loginBody(auth: Exclude<VaultAuth, { method: 'token' }>, now: Date): Promise<object> {
   if (auth.method === 'approle') {

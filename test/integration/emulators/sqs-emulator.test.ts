@@ -639,7 +639,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(Messages?.map(({ Body }) => Body)).toEqual(['é 100%']);
   });
 
-  it('the emulator responds to an unsigned request in JSON', async () => {
+  it('the emulator responds to an unsigned JSON request', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
     expect(answer.headers.get('content-type')).toBe('application/x-amz-json-1.0');

@@ -567,7 +567,7 @@ describe('version 1 of the AWS CLI', () => {
     expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
   });
 
-  it.for(['2.31.0', '10.0.0'])('is not named if version %s refuses a command', async (CLI_VERSION) => {
+  it.for(['2.31.0', '10.0.0'])('is not given as the reason if version %s refuses a command', async (CLI_VERSION) => {
     const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION });
     expect(outcome.code).toBe(1);
     expect(outcome.said).toContain('Unknown options');
@@ -1345,7 +1345,7 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses options that AWS would refuse, and reports that %s', async ([fault, changed]) => {
+  ])('refuses options that AWS would refuse, with the message "%s"', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);

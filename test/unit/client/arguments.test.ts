@@ -72,7 +72,7 @@ describe('PartitionClient', () => {
     }
   });
 
-  it('uses only the own entries of a context, as the library does', async () => {
+  it("uses only a context's own properties, and no inherited ones, as the library does", async () => {
     const context = Object.assign(Object.create({ inherited: 'x' }) as object, { id: '42' });
     const record = await tenant.encrypt(Buffer.from('x'), { context });
     expect(await tenant.decrypt(record, { context: { id: '42' } })).toEqual(new Uint8Array(Buffer.from('x')));

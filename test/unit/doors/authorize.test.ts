@@ -320,7 +320,7 @@ describe('a partition over HTTP', () => {
   );
 
   it.for(['/v1/partitions/victim/encrypt', '/keys/v1/partitions/victim', '/v1/partitions'])(
-    'is refused after the base path %s, because a policy could mistake that path for the operation',
+    'is refused if the base path of the API is %s, because a policy could take the base path for the path of an operation',
     async (base) => {
       expect(await attemptAt(`${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
     },

@@ -168,7 +168,7 @@ describe('the client', () => {
     expect(read).toThrow(/documentText/);
   });
 
-  it('returns a document as a value if JSON.parse cannot have confused its names', () => {
+  it('returns a parsed document if JSON.parse cannot have taken one of its names for another', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

@@ -91,7 +91,7 @@ describe('a number in a document', () => {
     expect(parsed(opened.payload)).toEqual({ documentText: DIGITS });
   });
 
-  it('keeps all its digits in a document that was encrypted from text', async () => {
+  it('keeps all its digits if the document was passed as text when its fields were encrypted', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const sealed = await invoke({ operation: 'encrypt-fields', partition, fields: ['$.*'], documentText: DIGITS });

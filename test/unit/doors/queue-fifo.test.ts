@@ -103,7 +103,7 @@ describe('the function for a FIFO queue', () => {
     expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Behind', MessagesRetried: 1 }));
   });
 
-  it('moves an invalid message to the dead-letter queue in its group, and then continues the group', async () => {
+  it('moves an invalid message to the dead-letter queue under its message group ID, and then processes the rest of the group', async () => {
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual([]);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1', 'a3']);
     expect(queues.in(FIFO.deadLetterUrl)).toMatchObject([

@@ -59,7 +59,7 @@ describe('an operation', () => {
     ['encrypt-batch with two items', 'encrypt-batch', { items: [bytes(1), bytes(1)] }, 2],
     ['encrypt-batch without items', 'encrypt-batch', { items: [] }, 0],
     ['encrypt-fields with three values', 'encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] }, 3],
-    ['decrypt-fields without records', 'decrypt-fields', { document: [1, 2, 3], all: true }, 0],
+    ['decrypt-fields on a document without records', 'decrypt-fields', { document: [1, 2, 3], all: true }, 0],
   ] as const satisfies readonly (readonly [string, OperationName, object, number])[])(
     'passes the number of items to itemsCounted for %s',
     async ([, operation, body, count]) => {
