@@ -10,6 +10,8 @@ import { deploy } from '../../../deploy/deploy.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
+const FAKES = join(import.meta.dirname, 'fake-cli.ts');
+
 /** The deployment file that each run starts from. */
 export const EXAMPLE = join(root, 'deploy.example.yml');
 
@@ -35,9 +37,15 @@ export interface Outcome {
 
 /** Runs the deployment scripts. */
 export interface Cli {
-  /** Runs `deploy/main.ts` in this process, with changes to the example deployment and to the environment. */
+  /**
+   * Runs `deploy/main.ts` in this process, with changes to the example deployment and to the environment. A test file
+   * that mocks `node:child_process` with `withFakes` starts no process for the fakes either.
+   */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
-  /** Runs `deploy/main.ts` like {@link deploy}, but in a child process, so that the output includes that of osls. */
+  /**
+   * Runs `deploy/main.ts` like {@link deploy}, but in a child process, which starts processes of the fakes. The output
+   * includes that of osls.
+   */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
   /** Runs `deploy/main.ts` like {@link deploy}, with the text of a deployment file. */
   run(args: readonly string[], answers: Answers, file: string, variables?: object): Promise<Outcome>;
@@ -59,35 +67,10 @@ const IDENTITY = {
 
 const PAYLOAD = 'payload';
 
-/** Every Node process of the script imports this file. In the process of osls, this file records the call and exits. */
-const OSLS_STAND_IN = `
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-const [, bin = '', command, ...args] = process.argv;
-const file = (folder) => join(import.meta.dirname, folder, 'osls ' + command);
-if (bin.endsWith('serverless.js') && (existsSync(file('answers')) || existsSync(file('fails')))) {
-  const call = ['osls', command, ...args, ...Object.entries(process.env).flatMap(([name, value]) => (/^(?:AWS|OSLS|SLS)_/.test(name) ? [name + '=' + value] : []))];
-  appendFileSync(join(import.meta.dirname, 'calls'), call.join('\\0') + '\\0\\0');
-  if (existsSync(file('fails'))) {
-    process.stderr.write(readFileSync(file('fails')));
-    process.exit(1);
-  }
-  if (process.env.OSLS_TELLS) console.log('osls ' + command);
-  if (command === 'package') {
-    const folder = args[args.indexOf('--package') + 1];
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'cloudformation-template-update-stack.json'), readFileSync(file('answers')));
-  }
-  process.exit(0);
-}
-`;
-
 /** Writes the fakes into a folder. */
 export async function startCli(): Promise<Cli> {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-deploy-'));
   await symlink(join(import.meta.dirname, 'fake-aws.sh'), join(folder, 'aws'));
-  const preload = join(folder, 'osls.mjs');
-  await writeFile(preload, OSLS_STAND_IN);
 
   const runBy = async (
     how: typeof runHere,
@@ -114,7 +97,9 @@ export async function startCli(): Promise<Cli> {
     await writeFile(join(folder, 'calls'), '');
     const own = {
       PATH: `${folder}:${process.env['PATH'] ?? ''}`,
-      NODE_OPTIONS: `--import ${pathToFileURL(preload).href}`,
+      NODE_OPTIONS: `--import ${pathToFileURL(FAKES).href}`,
+      FAKE_NODE: process.execPath,
+      FAKE_CLI: FAKES,
       KEYFOLD_DEPLOY_FILE: file,
       ...variables,
     };
@@ -140,7 +125,7 @@ export async function startCli(): Promise<Cli> {
     deploy: async (args, answers, changed = {}, variables = {}) =>
       runBy(runHere, args, answers, await example(changed), variables),
     deployInProcess: async (args, answers, changed = {}, variables = {}) =>
-      runBy(runProcess, args, answers, await example(changed), { ...variables, OSLS_TELLS: '1' }),
+      runBy(runProcess, args, answers, await example(changed), variables),
     remove: () => rm(folder, { recursive: true }),
   };
 }

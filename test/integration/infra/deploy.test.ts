@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { yamlParse } from 'yaml-cfn';
 import { environmentOf } from '../../../deploy/app.ts';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
@@ -11,6 +11,11 @@ import { describePackage, packageFolder } from '../../../deploy/package.ts';
 import { VPC } from './package.ts';
 import { EXAMPLE, invoked, namesOf, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 import { templateOf } from './template.ts';
+
+vi.mock('node:child_process', async (original) => {
+  const { withFakes } = await import('./fake-processes.ts');
+  return withFakes(await original());
+});
 
 let cli: Cli;
 beforeEach(async () => {
@@ -553,12 +558,12 @@ describe('version 1 of the AWS CLI', () => {
   });
 
   it('is recognised by its error output', async () => {
-    const outcome = await cli.deploy(['keys'], fails, {}, { CLI_VERSION: '1.18.69', CLI_VERSION_TO: '2' });
+    const outcome = await cli.deployInProcess(['keys'], fails, {}, { CLI_VERSION: '1.18.69', CLI_VERSION_TO: '2' });
     expect(outcome.said).toContain('the aws on the PATH is version 1.18.69');
   });
 
   it('is not mentioned if no AWS CLI is installed', async () => {
-    const outcome = await cli.deploy(['keys'], {}, {}, { PATH: '/nowhere' });
+    const outcome = await cli.deployInProcess(['keys'], {}, {}, { PATH: '/nowhere' });
     expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
   });
 

@@ -4,7 +4,7 @@
  */
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { alarmResources } from '../../../deploy/alarms.ts';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { packageFolder } from '../../../deploy/package.ts';
@@ -13,6 +13,11 @@ import { isAllowed, KEYS, OUTSIDERS, REST, type Target, WEST } from './account.t
 import { EXAMPLE, invoked, startCli, type Answers, type Cli, type Outcome } from './aws-cli.ts';
 import { DEPLOYERS, deployersOf, type Deployers } from './deployers.ts';
 import { ACCOUNT, templateOf } from './template.ts';
+
+vi.mock('node:child_process', async (original) => {
+  const { withFakes } = await import('./fake-processes.ts');
+  return withFakes(await original());
+});
 
 function at(arn: string, context: Target['context'] = {}): Target {
   return { arn, context };
