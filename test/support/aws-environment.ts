@@ -1,5 +1,18 @@
 /** Prevents the AWS SDK from searching for credentials, and from finding real ones, in all tests. */
+import { afterAll, vi } from 'vitest';
+
 process.env['AWS_ACCESS_KEY_ID'] = 'local';
 process.env['AWS_SECRET_ACCESS_KEY'] = 'local';
 process.env['AWS_REGION'] = 'us-west-2';
 process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
+const environment = { ...process.env };
+
+// The next test file may run in the same process, so it must find everything as this file found it.
+afterAll(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  vi.unstubAllGlobals();
+  for (const name of Object.keys(process.env)) if (!Object.hasOwn(environment, name)) delete process.env[name];
+  Object.assign(process.env, environment);
+});
