@@ -53,7 +53,7 @@ interface Place {
 const CHUNK_BYTES = 256 * 1024;
 const PAGE_LINES = 1024;
 const LINE_FEED = 0x0a;
-/** The name of the cell if the line itself is the record. */
+/** The name of a row's only cell if the whole line is the record. */
 const WHOLE_LINE = '';
 
 /**

@@ -13,8 +13,8 @@ const TABLE_UNITS = {
 const CONSUMED = { reads: 'ConsumedReadCapacityUnits', writes: 'ConsumedWriteCapacityUnits' } as const;
 
 /**
- * If the use reaches this share of a quota, an operator should act. The use is a mean over a minute, so single seconds
- * may be higher.
+ * If usage reaches this share of a quota, an operator should act. Usage is averaged over a minute, so it may be higher
+ * in single seconds.
  */
 const MAX_SHARE = 0.8;
 

@@ -29,8 +29,8 @@ export interface SqlKeyRow {
 }
 
 /**
- * Encodes the record of a new key as the text of `key_record`, in Asherah's form. Only an erasure writes marks: see
- * {@link erasedMember}.
+ * Encodes the record of a new key as the text of `key_record`, in Asherah's form. The text has no erasure mark, because
+ * only an erasure writes marks: see {@link erasedMember}.
  */
 export function encodeKeyRecord({ created, encryptedKey, parent, proof, revoked }: EnvelopeKeyRecord): string {
   return JSON.stringify({

@@ -110,8 +110,8 @@ export function postgresRowsContract(portOf: () => number): void {
     ])(
       'refuses a key of type %s if the database writes its values inexactly (%s = %s)',
       async ([type, setting, value]) => {
-        // The first statement changes the sessions of a server that begin later. The second changes the only session of
-        // PGlite.
+        // On a server, the first statement takes effect in sessions that begin later. PGlite has only one session, in
+        // which the second statement takes effect.
         for (const alter of [`ALTER DATABASE postgres SET ${setting} = ${value}`, `SET ${setting} = ${value}`])
           await pool.query(alter);
         try {

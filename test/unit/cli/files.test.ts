@@ -74,7 +74,7 @@ describe('two paths to the same file', () => {
 });
 
 describe('a file that cannot be read or written', () => {
-  it('is refused at once if its name is empty, or if --output is standard output', async () => {
+  it('is refused at once if an option gives it an empty name, or if --output names standard output', async () => {
     for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
       const { code, stderr } = await reencrypt({ [option]: '' });
       expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${option} names no file.\n` });

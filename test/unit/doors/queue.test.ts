@@ -269,7 +269,7 @@ describe('a queue message that fails', () => {
     );
   });
 
-  it('is counted separately if no queue accepts it or its result', async () => {
+  it('is reported with the code NotSent if neither the message nor its result can be sent to a queue', async () => {
     queues.faultOf = () => ({ errorName: 'AccessDenied', isTransient: false });
     await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())]);
     expect(output.lines()).toContainEqual(

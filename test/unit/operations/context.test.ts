@@ -280,7 +280,7 @@ describe('the fields of a document with a context', () => {
   });
 });
 
-/** The spellings of a path to the same field, for `{"a":{"s":1}}` and `{"l":[[{"s":1}]]}`. */
+/** Different spellings of the path to `s`, for each of the documents `{"a":{"s":1}}` and `{"l":[[{"s":1}]]}`. */
 const SPELLINGS = {
   '{"a":{"s":1}}': ['$.a.s', `$['a']['s']`, `$["a"]["s"]`, String.raw`$["\u0061"].s`, '$..s', '$.*.s', '$ .a ["s"]'],
   '{"l":[[{"s":1}]]}': ['$.l[0][0].s', '$.l[-1][-1].s', '$.l[:1][::-1].s', '$.l[*][*].s', '$..[0].s', '$.l[0,0]..s'],

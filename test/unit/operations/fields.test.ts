@@ -341,7 +341,7 @@ describe('decrypt-fields', () => {
     ['a path that selects nothing', { document: {}, fields: ['$.a'] }, 'FieldNotFound'],
     ['a request with neither fields nor all', { document: {} }, 'InvalidRequest'],
     ['all with allowMissing', { document: {}, all: true, allowMissing: true }, 'InvalidRequest'],
-    ['a request with both fields and all', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
+    ['a request with both "fields" and "all"', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
     ['the value false for all', { document: {}, all: false }, 'InvalidRequest'],
     ['more records than maxItems', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
   ] as const)('refuses %s', async ([, body, code]) => {

@@ -112,7 +112,7 @@ describe('the document of a request', () => {
     ['a letter beyond ASCII', 'é'],
     ['20 surrogate pairs', '🔑'.repeat(20)],
   ] as const)(
-    'is refused before any key is read if the response would be one character too long for a partition of %s',
+    'is refused before any key is read if the response would exceed the limit by one character, for a partition with %s',
     async ([, partition]) => {
       const world = new FakeDependencies();
       const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };

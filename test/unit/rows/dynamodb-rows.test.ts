@@ -77,7 +77,7 @@ it('DynamoDbRows refuses a position in a table of another region or account', as
   });
 });
 
-it('DynamoDbRows continues after a key of any type, from a position in JSON', async () => {
+it('DynamoDbRows continues from a position that was saved as JSON, whatever the type of the last key', async () => {
   const KeySchema = ['b', 'n'].map((AttributeName) => ({ AttributeName }));
   const last = { b: { B: Buffer.from([0, 255]).toString('base64') }, n: { N: '12345678901234567890' } };
   const described = success({ Table: { TableArn: 'arn:of:one', KeySchema } });

@@ -291,8 +291,11 @@ describe('systemKeyStoreContract', () => {
   const sick = { rows: () => Promise.reject(down), replaceKey: () => Promise.reject(down) };
 
   it.each<[string, Partial<SystemKeyStore>]>([
-    ['lists no rows during an outage', { ...sick, rows: async () => [] }],
-    ['reports a changed row during an outage', { ...sick, replaceKey: async () => 'changed' as const }],
+    ['returns an empty list instead of reporting an outage', { ...sick, rows: async () => [] }],
+    [
+      'says that a row was changed instead of reporting an outage',
+      { ...sick, replaceKey: async () => 'changed' as const },
+    ],
   ])('fails for a store that %s', async (_name, changes) => {
     const openFailing = metastores(() => changes);
     expect(
