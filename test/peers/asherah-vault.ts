@@ -36,7 +36,7 @@ export interface AsherahVault extends AsyncDisposable {
   store(record: EnvelopeKeyRecord): Promise<void>;
 }
 
-/** A row as the protocol sends it, in the form that Asherah's metastores use. */
+/** A row as the protocol sends it, which is also how Asherah's metastores store it. */
 interface Row {
   readonly Created: number;
   readonly Key: string;

@@ -60,7 +60,7 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     for (const proxy of world.proxies) proxy.forget('reset');
     const lateBefore = world.count('late');
     for (let i = 0; i < 8; i += 1) expect(await process.serve(1)).toEqual(['ok']);
-    // Allow two, because the queue role may lose one request to DynamoDB and one to SQS.
+    // Allow two, because the queue role may lose one request that it sent to DynamoDB, and one that it sent to SQS.
     expect(world.count('late') - lateBefore).toBeLessThanOrEqual(2);
   });
 });

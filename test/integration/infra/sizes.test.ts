@@ -52,7 +52,7 @@ it.for([
   expect(JSON.stringify(Key?.Properties['KeyPolicy']).length).toBeLessThanOrEqual(32_768);
 });
 
-it('the policy of the table has at most 20 KiB', () => {
+it('the policy of the table is at most 20 KiB long', () => {
   const { Table } = render('table', REGION, { Classification: 'secret', TableName: PART, WriterArns: ARNS }).resources;
   const [replica] = (Table?.Properties['Replicas'] ?? []) as { ResourcePolicy: { PolicyDocument: object } }[];
   expect(JSON.stringify(replica?.ResourcePolicy.PolicyDocument).length).toBeLessThanOrEqual(20_480);

@@ -40,7 +40,7 @@ describe('minSealingCreated', () => {
     expect(record.key.parent.created).toBeGreaterThan(later.key.parent.created);
   });
 
-  it('becomes the date of a new key if it is ahead of the clock', async () => {
+  it('is used as the date of a new key if the minimum is ahead of the clock', async () => {
     const record = await session({ minSealingCreated: now + 600 }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBe(now + 600);
     expect(await session({}).decrypt(record)).toEqual(PAYLOAD);
