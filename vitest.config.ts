@@ -4,14 +4,14 @@ import { defineConfig } from 'vitest/config';
 /** For tests that wait for real processes, servers and timeouts: one file at a time. */
 const SLOW = { testTimeout: 300_000, hookTimeout: 120_000, fileParallelism: false };
 
+/** Code that replaces or watches what a whole process shares: a module, a prototype, or what `JSON.parse` remembers. */
+const REPLACES =
+  /\bvi\.(?:mock|doMock|hoisted)\(|\bspyOn\((?:\w+\.prototype|dns|globalThis|Math|process)\b|\bholdConnections\(|\bpoison\(/;
 /**
- * The unit tests that replace modules. Each file of them needs a process of its own, because a replaced module would
- * still be replaced for the next file. The files of all other unit tests share their processes, which saves a third of
- * the time.
+ * The files of unit tests that need a process of their own. The files of all other unit tests share their processes,
+ * which saves a third of the time.
  */
-const REPLACE_MODULES = globSync('test/unit/**/*.test.ts').filter((file) =>
-  /\bvi\.(?:mock|hoisted)\(/.test(readFileSync(file, 'utf8')),
-);
+const ALONE = globSync('test/unit/**/*.test.ts').filter((file) => REPLACES.test(readFileSync(file, 'utf8')));
 
 export default defineConfig({
   test: {
@@ -24,9 +24,9 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: REPLACE_MODULES, isolate: false },
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], exclude: ALONE, isolate: false },
       },
-      { extends: true, test: { name: 'unit-alone', include: REPLACE_MODULES } },
+      { extends: true, test: { name: 'unit-alone', include: ALONE } },
       { extends: true, test: { name: 'integration', include: ['test/integration/**/*.test.ts'] } },
       { extends: true, test: { name: 'system', include: ['test/system/**/*.test.ts'], ...SLOW } },
       {

@@ -1,4 +1,4 @@
-/** Prevents the AWS SDK from searching for credentials, and from finding real ones, in all tests. */
+/** Gives every test file the same environment, in which the AWS SDK finds no real credentials. */
 import { afterAll, vi } from 'vitest';
 
 process.env['AWS_ACCESS_KEY_ID'] = 'local';
