@@ -52,8 +52,9 @@ export async function proveKeys(
   const { now, terminal } = dependencies;
   const { against } = request;
   // An empty name, as from a shell variable that is not set, must not switch the comparison off.
-  const { table } = await dependencies.openTable(metastore).place();
-  if (against !== undefined && (against === '' || mayBeSameTable(against, table)))
+  const isKeyTable = async (table: string): Promise<boolean> =>
+    mayBeSameTable(table, (await dependencies.openTable(metastore).place()).table);
+  if (against !== undefined && (against === '' || (await isKeyTable(against))))
     throw new KeyfoldError(
       'InvalidRequest',
       '--against must name a table that was restored from a backup, and not the key table.',

@@ -19,7 +19,7 @@ const FIXES: readonly (readonly [code: RegExp, fix: string])[] = [
 
 const HIDDEN_ROWS = warn(
   'table',
-  'row-level security applies to this user, so that keys may look absent',
+  'row-level security applies to this user, so keys may look absent',
   'ALTER TABLE encryption_key DISABLE ROW LEVEL SECURITY, or give each user of the table BYPASSRLS',
 );
 
@@ -79,7 +79,7 @@ function writesOf({ isReadOnly, isUnsafe, canInsert }: DatabaseInspection): Heal
   }
   if (!canInsert) {
     const fix = `GRANT INSERT ON encryption_key, if the service connects as this user: ${DATABASE_PAGE}#rights`;
-    return warn(check, 'this user may not insert rows, so that it cannot make the next key', fix);
+    return warn(check, 'this user cannot insert rows, so it cannot make the next key', fix);
   }
   if (!isUnsafe) return ok(check, 'the server accepts them');
   const fix = `SET GLOBAL autocommit = 1, and add STRICT_TRANS_TABLES to sql_mode: ${DATABASE_PAGE}#deadlines-and-faults`;
