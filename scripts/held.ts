@@ -12,7 +12,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { declarationsOf, zipFiles } from './held/package-files.ts';
+import { packageTypes, zipFiles } from './held/package-files.ts';
 import { observeFunctions } from './held/functions.ts';
 
 const USAGE = 'usage: npm run held -- record DIR | compare DIR OTHER';
@@ -22,8 +22,7 @@ async function record(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   if ((await readdir(folder)).length > 0) throw new Error(`${folder} is not empty.`);
   const parts = {
-    'types-keyfold.d.ts': await declarationsOf('index.d.ts'),
-    'types-keyfold-client.d.ts': await declarationsOf('client/index.d.ts'),
+    ...(await packageTypes()),
     'zip-files.txt': await zipFiles(),
     ...(await observeFunctions()),
   };

@@ -2,14 +2,28 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HANDLERS } from '../handler-bundle.ts';
 
-const dist = join(import.meta.dirname, '..', '..', 'dist');
+const root = join(import.meta.dirname, '..', '..');
+const dist = join(root, 'dist');
+
+/** Lists the declarations of each entry of the package, by the name of the file that records them. */
+export async function packageTypes(): Promise<Record<string, string[]>> {
+  const { name, exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    name: string;
+    exports: Record<string, { types: string }>;
+  };
+  const parts = Object.entries(exports).map(async ([entry, { types }]) => [
+    `types-${join(name, entry).replaceAll('/', '-')}.d.ts`,
+    await declarationsOf(join(root, types)),
+  ]);
+  return Object.fromEntries(await Promise.all(parts)) as Record<string, string[]>;
+}
 
 /**
  * Lists the declarations that an entry of the package reaches, sorted and without comments and imports. So a type can
  * move to another file without changing the list.
- * @param entry a path in dist/
+ * @param entry the path of the entry's declarations
  */
-export async function declarationsOf(entry: string): Promise<string[]> {
+async function declarationsOf(entry: string): Promise<string[]> {
   const texts = new Map<string, string>();
   const read = async (path: string): Promise<void> => {
     if (texts.has(path)) return;
@@ -17,11 +31,11 @@ export async function declarationsOf(entry: string): Promise<string[]> {
       throw new Error('dist/ has no declarations: run `npm run build` first.');
     });
     texts.set(path, text);
-    for (const [, target = ''] of text.matchAll(/(?:from|import) '(\.[^']+)\.ts'/g)) {
+    for (const [, target = ''] of text.matchAll(/\b(?:from|import)\b\(? ?'(\.[^']*)\.js'/g)) {
       await read(join(dirname(path), `${target}.d.ts`));
     }
   };
-  await read(join(dist, entry));
+  await read(entry);
   const declarations = [...texts.values()].flatMap((text) =>
     text
       .replace(/\/\*[^]*?\*\/\s*/g, '')

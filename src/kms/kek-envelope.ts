@@ -12,7 +12,7 @@ export interface RegionalKek {
   readonly encryptedKek: Uint8Array;
 }
 
-/** The content of the `Key` field of a System Key (wire-format.md, KMS envelope). */
+/** The content of the `Key` field of a System Key (docs/reference/formats.md, "KMS envelope"). */
 export interface KekEnvelope {
   /** The System Key, sealed by the data key. */
   readonly encryptedKey: Uint8Array;

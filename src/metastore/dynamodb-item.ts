@@ -8,7 +8,7 @@ import { PROOF_BYTES } from '../records/record-proof.ts';
 import type { KeyRow, UnreadableRow } from '../maintenance/key-table.ts';
 import type { EnvelopeKeyRecord, ErasureMark } from '../envelope/ports.ts';
 
-/** A row of the key table in the SDK's representation (wire-format.md, Metastore row). */
+/** A row of the key table in the SDK's representation (docs/reference/formats.md, "Key row"). */
 export type KeyItem = Record<string, AttributeValue>;
 
 /** Returns the primary key of a row. */
