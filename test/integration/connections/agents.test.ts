@@ -17,7 +17,7 @@ it('keptConnections keeps 50 connections per host for HTTP and HTTPS, and closes
   expect(keptConnections({}, { maxSockets: 2 }).httpsAgent.maxSockets).toBe(2);
 });
 
-it('guardHandler guards each agent of a client only once', () => {
+it('guardHandler adds only one freeze guard to each agent of a client, even if it is called twice', () => {
   const [httpAgent, httpsAgent] = [new Agent(), new HttpsAgent()];
   const listeners = (): number[] => [httpAgent, httpsAgent].map((agent) => agent.listenerCount('free'));
   const before = listeners();
@@ -27,8 +27,8 @@ it('guardHandler guards each agent of a client only once', () => {
 
 it.for([
   ['an absent request handler', undefined],
-  ['a request handler that shows no configuration', {}],
-  ['a request handler without a configuration', { httpHandlerConfigs: (): undefined => undefined }],
+  ['a request handler without httpHandlerConfigs', {}],
+  ['a request handler whose configuration is undefined', { httpHandlerConfigs: (): undefined => undefined }],
   ['a request handler with an unknown kind of agent', { httpHandlerConfigs: () => ({ httpAgent: {} }) }],
 ] as const)('guardHandler does not throw for %s', ([, handler]) => {
   expect(() => guardHandler(handler)).not.toThrow();

@@ -69,23 +69,26 @@ describe.for([
   ['api', 'a DynamoDB query', /Query/],
   ['api', 'a DynamoDB write', /PutItem/],
   ['queue', 'a DynamoDB read', /GetItem|Query/],
-  ['queue', 'a batch sent to SQS', /SendMessageBatch/],
+  ['queue', 'the sending of a batch to SQS', /SendMessageBatch/],
   ['direct', 'a Lambda invocation', /./],
   ['HTTP', 'an HTTP request', /./],
-] as const)('the %s process, frozen while it waits for the response to %s,', ([role, , hold]) => {
+] as const)('a freeze of the %s process during %s', ([role, , hold]) => {
   it.for([
     ['no part', false],
     ['all but the last byte', true],
-  ] as const)('repeats the request on a new connection if %s of the response has arrived', async ([, isTruncating]) => {
-    // The result must come before SQS's request timeout of 5 s, which would hide a missing guard.
-    const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
-    await process.serve(1);
-    for (const proxy of world.proxies) proxy.hold = hold;
-    const underWay = process.serve(8);
-    await held(1);
-    const thawed = process.freeze(200);
-    for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-    await thawed;
-    expect(await underWay).toEqual(allWell(8));
-  });
+  ] as const)(
+    'makes the process repeat the request on a new connection if %s of the response has arrived',
+    async ([, isTruncating]) => {
+      // The result must come before SQS's request timeout of 5 s, which would hide a missing guard.
+      const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
+      await process.serve(1);
+      for (const proxy of world.proxies) proxy.hold = hold;
+      const underWay = process.serve(8);
+      await held(1);
+      const thawed = process.freeze(200);
+      for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+      await thawed;
+      expect(await underWay).toEqual(allWell(8));
+    },
+  );
 });

@@ -138,12 +138,12 @@ describe('KMS emulator: keys', () => {
       'InvalidCiphertextException',
     ],
     [
-      'a data key without KeySpec and NumberOfBytes',
+      'a data key with neither KeySpec nor NumberOfBytes',
       () => new GenerateDataKeyCommand({ KeyId: keyArn }),
       'ValidationException',
     ],
     [
-      'a data key whose KeySpec is the name of a member of Object.prototype',
+      'a data key with the KeySpec "constructor"',
       () => new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'constructor' as never }),
       'ValidationException',
     ],
@@ -229,7 +229,7 @@ describe('KMS emulator: keys', () => {
       () => new ListAliasesCommand({ Marker: 'garbage' }),
       'InvalidMarkerException',
     ],
-    ['an empty key id', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
+    ['an empty key ID', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
   ] as const)('the emulator refuses %s', async ([, command, name]) => {
     expect(await nameOf(kms.send(command() as never))).toBe(name);
   });
@@ -243,7 +243,7 @@ describe('KMS emulator: keys', () => {
     ['EnableKeyRotation', EnableKeyRotationCommand],
     ['GetKeyRotationStatus', GetKeyRotationStatusCommand],
     ['ListAliases', ListAliasesCommand],
-  ] as const)('%s accepts a key ID or a key ARN, and refuses an alias', async ([, command]) => {
+  ] as const)('%s refuses an alias, whether the request has its name or its ARN', async ([, command]) => {
     const Command = command as typeof DisableKeyCommand;
     expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
     const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
@@ -386,7 +386,7 @@ describe('KMS emulator: JSON protocol', () => {
     ],
     ['an unknown action', 'TrentService.constructor', '{}', 'UnknownOperationException'],
     [
-      'an action without its prefix',
+      'an action that lacks the prefix "TrentService."',
       'Encrypt',
       '{"KeyId":"alias/test","Plaintext":"eA=="}',
       'UnknownOperationException',

@@ -260,36 +260,36 @@ describe('SQS emulator: messages', () => {
   });
 
   it.for([
-    ['with a delay', { DelaySeconds: 1 }],
-    ['with an ID that a standard queue refuses', { MessageDeduplicationId: 'd' }],
-    ['with an invalid delay', { DelaySeconds: 901 }],
-  ] as const)('SendMessageBatch counts entries %s towards the size limit of a batch', async ([, more]) => {
-    const entry = { MessageBody: 'x'.repeat(600_000), ...more };
-    const Entries = [
-      { ...entry, Id: 'a' },
-      { ...entry, Id: 'b' },
-    ];
-    const command = new SendMessageBatchCommand({ QueueUrl: queue(), Entries });
-    expect(await nameOf(client.send(command))).toBe('BatchRequestTooLong');
-  });
-
-  it.for([
-    [['All'], ['a.one', 'b']],
-    [['*'], ['a.one', 'b']],
-    [['.*'], ['a.one', 'b']],
-    [['a.*'], ['a.one']],
-    [['a'], []],
-    [[], []],
-  ])(
-    'given the attribute names %j, ReceiveMessage returns the attributes %j',
-    async ([MessageAttributeNames, names]) => {
-      const QueueUrl = queue();
-      const text = { DataType: 'String', StringValue: 'x' };
-      await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
-      const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames }));
-      expect(Object.keys(Messages?.[0]?.MessageAttributes ?? {}).toSorted()).toEqual(names);
+    ['a delay', { DelaySeconds: 1 }],
+    ['a deduplication ID, which a standard queue refuses', { MessageDeduplicationId: 'd' }],
+    ['an invalid delay', { DelaySeconds: 901 }],
+  ] as const)(
+    'SendMessageBatch reports BatchRequestTooLong above 1 MiB even if the entries have %s',
+    async ([, more]) => {
+      const entry = { MessageBody: 'x'.repeat(600_000), ...more };
+      const Entries = [
+        { ...entry, Id: 'a' },
+        { ...entry, Id: 'b' },
+      ];
+      const command = new SendMessageBatchCommand({ QueueUrl: queue(), Entries });
+      expect(await nameOf(client.send(command))).toBe('BatchRequestTooLong');
     },
   );
+
+  it.for([
+    ['all attributes for the name "All"', ['All'], ['a.one', 'b']],
+    ['all attributes for the name "*"', ['*'], ['a.one', 'b']],
+    ['all attributes for the name ".*"', ['.*'], ['a.one', 'b']],
+    ['only the attribute "a.one" for the name "a.*"', ['a.*'], ['a.one']],
+    ['no attribute for the name "a" if the message has only "a.one" and "b"', ['a'], []],
+    ['no attribute if the request names none', [], []],
+  ] as [string, string[], string[]][])('ReceiveMessage returns %s', async ([, MessageAttributeNames, names]) => {
+    const QueueUrl = queue();
+    const text = { DataType: 'String', StringValue: 'x' };
+    await send(QueueUrl, { MessageAttributes: { 'a.one': text, b: text } });
+    const { Messages } = await client.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames }));
+    expect(Object.keys(Messages?.[0]?.MessageAttributes ?? {}).toSorted()).toEqual(names);
+  });
 
   it.for([
     [
@@ -357,7 +357,7 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
-  it('DeleteMessage accepts the handle of a deleted message, but not in another queue', async () => {
+  it('DeleteMessage accepts the receipt handle of a deleted message, but refuses a handle from another queue', async () => {
     const [QueueUrl, other] = [queue(), queue()];
     await send(QueueUrl);
     const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
@@ -534,7 +534,7 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
 });
 
 it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'])(
-  'the SQS emulator responds to a request for the odd path %s with the error InvalidAction',
+  'the SQS emulator responds with InvalidAction to a request for the odd target %s',
   async (path) => {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     request(sqs.endpoint, { path }, resolve).once('error', reject).end();
@@ -606,12 +606,12 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [
-      'the member constructor',
+      'a parameter named constructor',
       { Action: 'CreateQueue', QueueName: 'q', 'constructor.1.Name': 'x' },
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
     [
-      'the member __proto__',
+      'a parameter named __proto__',
       { Action: 'CreateQueue', QueueName: 'q', '__proto__.1.Name': 'x' },
       'AWS.SimpleQueueService.UnsupportedOperation',
     ],
@@ -639,7 +639,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(Messages?.map(({ Body }) => Body)).toEqual(['é 100%']);
   });
 
-  it('the emulator responds to an unsigned JSON request', async () => {
+  it('the emulator responds in JSON to an unsigned request', async () => {
     const answer = await post({ Action: 'GetQueueUrl', QueueName: queue().replace(/.*\//, '') }, false);
     expect(await answer.json()).toMatchObject({ QueueUrl: expect.stringContaining(sqs.endpoint) as string });
     expect(answer.headers.get('content-type')).toBe('application/x-amz-json-1.0');

@@ -57,7 +57,7 @@ async function states({ id, created }: KeyMeta): Promise<object[]> {
 }
 
 describe('the Global Table emulator', () => {
-  it('replicates a row within the lag, but not while the regions are disconnected', async () => {
+  it('replicates a row once the lag has passed, but not while the regions are disconnected', async () => {
     await world.process(WEST, { suffixed: true }).session('p').encrypt(PAYLOAD);
     expect(await rowsIn(EAST)).toEqual([]);
     await world.wait(LAG_MS);
@@ -128,7 +128,7 @@ describe('a revocation and a wrap renewal at the same time', () => {
     expect(await states(key)).toEqual([both, both]);
   });
 
-  it('conflict if different replicas receive them, and the later write undoes the other, so only one region may write to a row', async () => {
+  it('conflict if different replicas receive them: the later write undoes the earlier one', async () => {
     const key = await keyToRenew(false);
     await world.keyTables[WEST].revoke(key);
     await world.maintain(EAST, false);
