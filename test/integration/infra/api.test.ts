@@ -44,9 +44,12 @@ function reviewOf({ resources, events, ...others }: ApiParts): string {
   return `${lines.toSorted().join('\n')}\n`;
 }
 
-it.for(Object.entries(ENTRIES))('the entry %s equals its reviewed file', async ([name, changed]) => {
-  await expect(reviewOf(await partsOf(changed))).toMatchFileSnapshot(`reviewed/entry-${name}.txt`);
-});
+it.for(Object.entries(ENTRIES))(
+  'the resources of the entry point %s equal their reviewed file',
+  async ([name, changed]) => {
+    await expect(reviewOf(await partsOf(changed))).toMatchFileSnapshot(`reviewed/entry-${name}.txt`);
+  },
+);
 
 describe('api.type', () => {
   it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
@@ -84,7 +87,7 @@ describe('api.type', () => {
     expect(JSON.stringify(propertiesOf(parts, 'RestPermission')['SourceArn'])).toContain('${RestApi}/*');
   });
 
-  it('"rest" throttles requests and logs them without their paths, in a log group that outlives the stack', async () => {
+  it('"rest" throttles requests, and logs them without their paths in a log group that outlives the stack', async () => {
     const parts = await partsOf({ api: { type: 'rest' }, http: { requestsPerSecond: 7, burst: 3 }, tracing: true });
     const { MethodSettings, AccessLogSetting, TracingEnabled } = propertiesOf(parts, 'RestStage');
     expect(MethodSettings).toMatchObject([
@@ -106,7 +109,7 @@ describe('api.type', () => {
     expect(await snapshotOf(ENTRIES.private)).not.toBe(rest);
   });
 
-  it('"rest" takes the snapshot after it has made the method, because API Gateway refuses an API without methods', async () => {
+  it('"rest" creates the deployment after the method, because API Gateway does not deploy an API without methods', async () => {
     const { resources } = await partsOf({ api: { type: 'rest' } });
     const snapshot = Object.values(resources).find(({ Type }) => Type === 'AWS::ApiGateway::Deployment');
     expect(snapshot).toMatchObject({ DependsOn: 'RestMethod' });
@@ -172,7 +175,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and allows calls without IAM authorization only if callers use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and allows all other calls only if callers use tokens', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {
@@ -197,7 +200,7 @@ describe('api.type', () => {
     });
   });
 
-  it('"functionUrl" with provisioned concurrency creates the URL of the alias, after the alias', async () => {
+  it('"functionUrl" with provisioned concurrency creates the function URL for the alias', async () => {
     const functions = { api: { provisionedConcurrency: 1 } };
     const { resources } = await partsOf({ api: { type: 'functionUrl' }, functions });
     expect(resources['FunctionUrl']).toMatchObject({
@@ -285,7 +288,7 @@ describe('api.callers', () => {
     expect(await isLetIn(path)).toBe(may);
   });
 
-  it("allows a role of another account only if it names the role or that account's root", async () => {
+  it("allows a role of another account only if the list names the role or that account's root", async () => {
     const path = 'POST/v1/partitions/tenant-1/encrypt';
     expect(await isLetIn(path, 'arn:aws:iam::444455556666:role/other')).toBe(false);
     expect(await isLetIn(path, 'arn:aws:iam::555566667777:role/any')).toBe(true);
@@ -299,7 +302,7 @@ describe('api.callers', () => {
 });
 
 describe('api.usagePlans', () => {
-  it('limits each API key, and requires one for every request', async () => {
+  it("limits each API key's requests, and refuses requests without an API key", async () => {
     const parts = await partsOf(ENTRIES.restWithCallers);
     expect(propertiesOf(parts, 'RestMethod')).toMatchObject({ AuthorizationType: 'AWS_IAM', ApiKeyRequired: true });
     expect(propertiesOf(parts, 'UsagePlanbusy')).toEqual({
@@ -324,7 +327,7 @@ describe('api.domain', () => {
     ['http', 'HttpApi', 'HttpApiStage'],
     ['rest', 'RestApi', 'RestStage'],
   ] as const)(
-    'maps the domain to the stage of an API of the type "%s", and puts its DNS target into the outputs',
+    'maps the domain to the stage of an API of the type "%s", and outputs the DNS target of the domain',
     async ([type, api, stage]) => {
       const parts = await partsOf({ api: { type, domain: DOMAIN } });
       expect(propertiesOf(parts, 'ApiDomain')).toEqual({

@@ -167,7 +167,7 @@ describe('the functions of the app', () => {
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('get no roles from the package, which creates none', () => {
+  it('are all in the package, which creates no roles', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -235,7 +235,7 @@ describe('the functions of the app', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('have different operations, and Seal and Open together cover every operation', () => {
+  it('divide the operations: Open has every operation that decrypts, and Seal has the others', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -339,7 +339,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('has a log group that outlives the stack, like every function', () => {
+  it('has a log group that outlives the stack, and so has every function', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(
@@ -390,7 +390,7 @@ describe('the queues of the app', () => {
     });
   });
 
-  it('are all standard or all FIFO, and the function accepts both', () => {
+  it('are all standard or all FIFO, and the function accepts either kind', () => {
     expect(queueNames(example)).toEqual([
       ['keyfold-input', undefined],
       ['keyfold-output', undefined],
@@ -489,7 +489,7 @@ describe('the alarms of the app', () => {
     });
   });
 
-  it('notify of a recovery too, unless they count failures', () => {
+  it('also notify when the problem is over, unless they count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -500,30 +500,27 @@ describe('the alarms of the app', () => {
     for (const [, { Properties }] of told) expect(Properties['OKActions']).toEqual([{ Ref: 'AlarmTopic' }]);
   });
 
-  it.for(['Seal', 'Open'])(
-    'fire if most calls to %s fail, even if there are few calls, but not if some callers make mistakes',
-    (name) => {
-      const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
-      const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
-      const counted = ([Id, MetricName]: string[]): object => ({
-        Id,
-        MetricStat: {
-          Metric: { Namespace: 'AWS/Lambda', MetricName, Dimensions: dimensions },
-          Period: 300,
-          Stat: 'Sum',
-        },
-        ReturnData: false,
-      });
-      expect(Properties['Metrics']).toEqual([
-        counted(['failed', 'Errors']),
-        counted(['asked', 'Invocations']),
-        { Id: 'share', Expression: 'failed / asked', ReturnData: true },
-      ]);
-      expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
-    },
-  );
+  it.for(['Seal', 'Open'])('fire if most calls to %s fail, however few calls there are', (name) => {
+    const { Properties } = example.resources[`${name}CannotServeAlarm`] as AppResource;
+    const dimensions = [{ Name: 'FunctionName', Value: `keyfold-${name.toLowerCase()}` }];
+    const counted = ([Id, MetricName]: string[]): object => ({
+      Id,
+      MetricStat: {
+        Metric: { Namespace: 'AWS/Lambda', MetricName, Dimensions: dimensions },
+        Period: 300,
+        Stat: 'Sum',
+      },
+      ReturnData: false,
+    });
+    expect(Properties['Metrics']).toEqual([
+      counted(['failed', 'Errors']),
+      counted(['asked', 'Invocations']),
+      { Id: 'share', Expression: 'failed / asked', ReturnData: true },
+    ]);
+    expect(Properties).toMatchObject({ Threshold: 0.5, EvaluationPeriods: 3, DatapointsToAlarm: 3 });
+  });
 
-  it('fire on every error code that is not the caller’s fault, whether a request or a retried message failed', () => {
+  it('fire on every error code that is not the caller’s fault, both for requests and for retried messages', () => {
     // These two codes have no place in these alarms. With the first, the function does not start, and its own alarm
     // fires. The second comes only from the readiness check, which only monitors call.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
@@ -569,24 +566,21 @@ describe('the alarms of the app', () => {
   });
 
   it.for([
-    [1, '12 hours', 12],
-    [100, 'an hour', 1],
-    [10_000, 'an hour', 1],
-  ] as const)(
-    'after a fleet with %i requests per second loses its preferred region, fire within %s',
-    ([rate, , hours]) => {
-      const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
-      const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
-      expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);
-      // A single failover must not page an operator.
-      expect(Properties['Threshold']).toBeGreaterThan(1);
-    },
-  );
+    ['12 hours', '1 request', 1, 12],
+    ['an hour', '100 requests', 100, 1],
+    ['an hour', '10,000 requests', 10_000, 1],
+  ] as const)('fire within %s if a fleet with %s per second loses its preferred region', ([, , rate, hours]) => {
+    const unwrapsPerHour = monthOf(rate, ASSUMED).unwraps / ASSUMED.hoursInMonth;
+    const { Properties } = example.resources['KmsFailoversAlarm'] as AppResource;
+    expect(chanceToRing(Properties, unwrapsPerHour, hours)).toBeGreaterThan(0.99);
+    // A single failover must not page an operator.
+    expect(Properties['Threshold']).toBeGreaterThan(1);
+  });
 
   it.for(
     ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
   )(
-    'include %s, which fires within ten minutes if one message keeps returning (first attempt at second %i)',
+    'include %s, which fires if one message returns to the queue for ten minutes (first attempt at second %i)',
     ([name, start]) => {
       const { Properties } = example.resources[`${name}Alarm`] as AppResource;
       const { EvaluationPeriods, DatapointsToAlarm } = Properties;

@@ -170,8 +170,8 @@ const PLAINTEXT = { plaintext: 'aGVsbG8=' };
  */
 const RACE = { retry: 3 };
 
-describe('each role', { timeout: 60_000 }, () => {
-  it("allows exactly the calls that the seal function makes when it creates keys, reads other processes' keys, encrypts, and rewraps while a region is down", async () => {
+describe("the functions' roles", { timeout: 60_000 }, () => {
+  it('allow exactly the calls of the seal function, which creates keys, encrypts and rewraps', async () => {
     const operations = 'encrypt,encrypt-batch,encrypt-fields,rewrap,rewrap-batch';
     const { record: old } = await invoke(start('invoke', operations), 'encrypt', PLAINTEXT);
     const cold = start('invoke', operations);
@@ -183,7 +183,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it("allows exactly the calls that the open function makes when it preloads a System Key, and opens other functions' records while a region is down", async () => {
+  it('allow exactly the calls of the open function, even when it preloads a System Key or a region is down', async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });
@@ -205,7 +205,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it("allows exactly the calls that the open function makes for another region's records, and for records whose keys are absent", async () => {
+  it("allow every call of the open function for another region's record whose key is absent", async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
@@ -224,7 +224,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toMatchObject({ refused: [] });
   });
 
-  it('allows exactly the calls that the api function makes when it encrypts, decrypts and rewraps', async () => {
+  it('allow exactly the calls of the api function, which encrypts, decrypts and rewraps', async () => {
     const api = start('api');
     const { record: one } = await send(api, 'encrypt', PLAINTEXT);
     const cold = start('api');
@@ -233,7 +233,7 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it('allows exactly the calls that the api function makes when it loses the race to create a key', RACE, async () => {
+  it('allow exactly the calls of the api function when it loses the race to create a key', RACE, async () => {
     let raced = false;
     proxy.faultOf = (call) => {
       if (call !== 'Put SK' || raced) return undefined;
@@ -245,25 +245,21 @@ describe('each role', { timeout: 60_000 }, () => {
     expect(await calledAs('api')).toEqual(await exactly('api'));
   });
 
-  it(
-    'allows exactly the calls that maintenance makes when it creates a key, renews wraps, or loses a race to another run',
-    RACE,
-    async () => {
-      await maintain();
-      await moveAlias(WEST);
-      let raced = false;
-      proxy.faultOf = (call) => {
-        if (call !== 'Update SK' || raced) return undefined;
-        raced = true;
-        return { kind: 'overtaken', by: maintain };
-      };
-      expect(await maintain()).toMatchObject({ systemKeys: [{ regions: [{ opens: true }, { opens: true }] }] });
-      expect(raced).toBe(true);
-      expect(await calledAs('maintenance')).toEqual(await exactly('maintenance'));
-    },
-  );
+  it('allow exactly the calls of maintenance, even when it loses a race to another run', RACE, async () => {
+    await maintain();
+    await moveAlias(WEST);
+    let raced = false;
+    proxy.faultOf = (call) => {
+      if (call !== 'Update SK' || raced) return undefined;
+      raced = true;
+      return { kind: 'overtaken', by: maintain };
+    };
+    expect(await maintain()).toMatchObject({ systemKeys: [{ regions: [{ opens: true }, { opens: true }] }] });
+    expect(raced).toBe(true);
+    expect(await calledAs('maintenance')).toEqual(await exactly('maintenance'));
+  });
 
-  it('allows exactly the calls that the queue function and its poller make for results, dead letters and messages', async () => {
+  it('allow exactly the calls of the queue function and of its poller', async () => {
     const queues = openQueues();
     expect(await queues.take('encrypt', PLAINTEXT)).toBe(0);
     const { record: one } = await queues.result();

@@ -99,7 +99,7 @@ function writerIn(stack: ReturnType<typeof stackOf>): Role {
 
 // The first test loads the parts of the CDK, which takes long on a busy machine.
 describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
-  it("divide a package's resources and outputs between their stacks, and leave out the bucket of osls", () => {
+  it("divide a package's resources and outputs between their two stacks, without the deployment bucket", () => {
     const { nested } = synthesize(appOf().stack);
     const api = nested['keyfold/Api/Stack'];
     const queue = nested['keyfold/Queue/Stack'];
@@ -136,7 +136,7 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(new Set(codes.map(({ S3Key }) => S3Key)).size).toBe(5);
   });
 
-  it("pass the package's parameters to the roles, and give the stack of roles the name that the table expects", () => {
+  it("pass the package's parameters to the stack Roles, whose name the table's policy expects", () => {
     const { Resources } = synthesize(appOf().stack).stack;
     expect(Resources['Roles']?.Properties?.['Parameters']).toEqual(ROLES);
   });
@@ -190,12 +190,12 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(allowed(stack)).toContain('QueueLambdaFunction');
   });
 
-  it('tell whether the queues are FIFO queues', () => {
+  it('expose whether the queues are FIFO queues', () => {
     const kinds = (['fifo', 'standard'] as const).map((queue) => appOf({ queue }).queue?.inputQueue.fifo);
     expect(kinds).toEqual([true, false]);
   });
 
-  it("tell the API's URL and the alarm topic, which the queue's alarms also notify", () => {
+  it("expose the API's URL and the alarm topic, which the queue's alarms also notify", () => {
     const { stack, api } = appOf();
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
     expect(JSON.stringify(stack.resolve(api.alarmTopicArn))).toContain('AlarmTopic');
@@ -210,7 +210,7 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
   });
 
-  it('refuse a package that does not fit the stack', () => {
+  it('refuse a package that was made for another region, account, key or table', () => {
     const packageFolder = packageWith({ queue: 'none' });
     const apiIn = (stack: ReturnType<typeof stackOf>, more: object = {}): KeyfoldApi =>
       new KeyfoldApi(stack, 'Api', { packageFolder, ...more });

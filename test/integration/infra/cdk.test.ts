@@ -29,7 +29,7 @@ function policiesOf(policyRegions?: string[]): string {
 afterAll(removeOutputs);
 
 describe('SymmetricKey', () => {
-  it('equals the template keys.yml, with each option as a parameter', () => {
+  it('deploys the template keys.yml, with each option as a parameter', () => {
     const stack = stackOf();
     const key = new SymmetricKey(stack, 'Key', {
       ...KEY,
@@ -83,7 +83,7 @@ describe('SymmetricKey', () => {
     expect(Object.keys(synthesize(stack).nested)).toEqual(['keyfold/private/Stack', 'keyfold/logging/Stack']);
   });
 
-  it('attaches the policies that it created to a role, or refers to them by name if another region creates them', () => {
+  it('attaches the policies to a role by ARN, or by name if another region creates them', () => {
     const outputs = ['Encrypt', 'Decrypt', 'Crypto'].map((kind) => `Outputs.${kind}PolicyArn`);
     expect(policiesOf(['us-west-2']).match(/Outputs\.\w+/g)).toEqual(outputs);
     const names = ['encrypt', 'decrypt', 'crypto'].map((kind) => `:iam::111122223333:policy/allow-${kind}-keyfold`);
@@ -126,7 +126,7 @@ describe('SymmetricKey', () => {
       { ...KEY, administrators: Array<string>(81).fill(`${ADMINISTRATOR}-1`) },
     ],
     ['props.classification must be a string', { administrators: [ADMINISTRATOR] }],
-  ] as const)('throws the error "%s…", which shows no value', ([message, props]) => {
+  ] as const)('throws an error that shows no value: "%s…"', ([message, props]) => {
     const error = (() => {
       try {
         return new SymmetricKey(stackOf(), 'Key', props as never);
@@ -148,7 +148,7 @@ describe('SymmetricKey', () => {
 });
 
 describe('KeyTable', () => {
-  it('equals the template table.yml, and lets roles in the same stack write to the table', () => {
+  it('deploys the template table.yml, and lets roles in the same stack write to the table', () => {
     const stack = stackOf();
     const table = new KeyTable(stack, 'Table', {
       ...TABLE,

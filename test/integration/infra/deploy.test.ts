@@ -98,7 +98,7 @@ describe('the change set', () => {
     ['keys', 'keyfold-keys'],
     ['table', 'keyfold-table'],
     ['roles', 'keyfold-roles'],
-  ] as const)('for the %s stack uses its own template, and may change IAM resources', async ([what, name]) => {
+  ] as const)("for the %s stack uses that stack's template, and may change IAM resources", async ([what, name]) => {
     const outcome = await cli.deploy([what], { ...ABSENT, ...changes() }, { regions: ['us-west-2'] });
     expect(optionOf(outcome, 'create-change-set', '--stack-name')).toEqual([name]);
     const [template] = optionOf(outcome, 'create-change-set', '--template-body');
@@ -148,7 +148,7 @@ describe('the change set', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
 
-  it('is printed with its changes, each of which says whether it replaces the resource', async () => {
+  it('is printed, and says which changes replace or may replace a resource', async () => {
     const outcome = await cli.deploy(['roles'], {
       ...ABSENT,
       ...stackIn('CREATE_COMPLETE'),
@@ -359,45 +359,45 @@ describe('a deploy script with --yes', () => {
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion1: 'us-east-1', ReplicaRegion3: '' });
   });
 
-  describe('with parameters for replicas', () => {
-    const policies = { ReplicaPolicy1: 'true', ReplicaPolicy2: 'true', ReplicaPolicy3: 'true' };
-    const regions = ['us-west-2', 'us-east-1', 'eu-west-1'];
-
-    it.for([
-      ['a new table', ABSENT, { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' }],
-      [
-        'after a failed creation',
-        stackIn('REVIEW_IN_PROGRESS', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']),
-        { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' },
-      ],
-      ['an existing table', stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']), { ReplicaPolicy2: 'false' }],
-    ] as const)(
-      'creates a replica in one update and its policy in the next, as CloudFormation requires (%s)',
-      async ([, there, first]) => {
-        const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
-        expect(outcome).toMatchObject({ code: 0 });
-        expect(parametersOf(outcome)).toMatchObject([{ ...policies, ...first }, policies]);
-      },
-    );
-
-    it('shows replicas and policies together if --yes is absent', async () => {
-      const outcome = await cli.deploy(['table'], { ...ABSENT, ...changes() }, { regions });
-      expect(parametersOf(outcome)).toMatchObject([policies]);
-    });
-
-    it('makes only one update if all replicas exist', async () => {
-      const there = stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']);
-      const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
-      expect(parametersOf(outcome)).toMatchObject([policies]);
-    });
-  });
-
   it('accepts a new replica in the last free parameter', async () => {
     const there = stackIn('CREATE_COMPLETE', ['TableName', 'EncryptionKey'], ['ReplicaRegion3', '']);
     const regions = { regions: ['us-west-2', 'us-east-1', 'eu-west-1', 'eu-north-1'] };
     const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, regions);
     expect(outcome).toMatchObject({ code: 0 });
     expect(parametersOf(outcome)[0]).toMatchObject({ ReplicaRegion3: 'eu-north-1' });
+  });
+});
+
+describe('deploy table with replicas', () => {
+  const policies = { ReplicaPolicy1: 'true', ReplicaPolicy2: 'true', ReplicaPolicy3: 'true' };
+  const regions = ['us-west-2', 'us-east-1', 'eu-west-1'];
+
+  it.for([
+    ['a new table', ABSENT, { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' }],
+    [
+      'after a failed creation',
+      stackIn('REVIEW_IN_PROGRESS', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']),
+      { ReplicaPolicy1: 'false', ReplicaPolicy2: 'false' },
+    ],
+    ['an existing table', stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1']), { ReplicaPolicy2: 'false' }],
+  ] as const)(
+    'creates a replica in one update and its policy in the next, as CloudFormation requires (%s)',
+    async ([, there, first]) => {
+      const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
+      expect(outcome).toMatchObject({ code: 0 });
+      expect(parametersOf(outcome)).toMatchObject([{ ...policies, ...first }, policies]);
+    },
+  );
+
+  it('plans replicas and policies in one update without --yes', async () => {
+    const outcome = await cli.deploy(['table'], { ...ABSENT, ...changes() }, { regions });
+    expect(parametersOf(outcome)).toMatchObject([policies]);
+  });
+
+  it('makes only one update if all replicas exist', async () => {
+    const there = stackIn('UPDATE_COMPLETE', ['ReplicaRegion1', 'us-east-1'], ['ReplicaRegion2', 'eu-west-1']);
+    const outcome = await cli.deploy(['table', '--yes'], { ...there, ...changes() }, { regions });
+    expect(parametersOf(outcome)).toMatchObject([policies]);
   });
 });
 
@@ -496,7 +496,7 @@ describe('a failure in CloudFormation', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'leaves a rolled-back stack, which no run deletes while it still has a resource in the state %s',
+    'leaves a rolled-back stack, which no run deletes while the stack has a resource in the state %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
@@ -508,7 +508,7 @@ describe('a failure in CloudFormation', () => {
   );
 
   it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
-    'leaves an empty app in the state %s, which the next run deletes first',
+    'leaves an empty app stack in the state %s, which the next run deletes',
     async (state) => {
       const given = {
         'cloudformation get-template': {},
@@ -651,7 +651,7 @@ describe('npm run deploy -- --yes', () => {
       'us-east-1 does not open or wrap it (AccessDenied)',
     ],
     [
-      'a region has not wrapped one',
+      'a region has not wrapped a System Key',
       { systemKeys: [{ ...key, regions: [well[0], { region: 'us-east-1', opens: false }] }] },
       'us-east-1 does not open or wrap it (it has no wrap)',
     ],
@@ -682,7 +682,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
   });
 
-  it('passes no session token of other credentials to osls', async () => {
+  it('passes no session token to osls if the verified credentials have none', async () => {
     const outcome = await cli.deploy(
       ['app', '--yes'],
       {
@@ -801,7 +801,7 @@ describe('queue.kind', () => {
     },
   );
 
-  it('can change to "none" only if the app is deployed without the queue before the roles are', async () => {
+  it('can change to "none" only if the app is deployed before the roles', async () => {
     const early = await deploy('roles', app('stand-in-input'), 'none');
     expect(early.code).toBe(1);
     expect(early.said).toContain('the app in us-west-2 has the queue stand-in-input: run deploy before deploy:roles');
@@ -873,7 +873,7 @@ describe('the stack parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('that deploy.yml does not set, such as the key behind an alias, keep their values', async () => {
+  it('keep their values if deploy.yml does not set them, as for the key behind an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -888,7 +888,7 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("name the functions' roles in all regions if strictKeys is set, and the script says which region has no roles yet", async () => {
+  it("name the functions' roles in all regions if strictKeys is set, and the script names each region without roles", async () => {
     const strict = {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },
@@ -916,7 +916,7 @@ describe('the stack parameters', () => {
     expect(first.said).toContain('keyfold-roles is not in us-west-2 yet: run deploy:keys again after deploy:roles');
   });
 
-  it("pass the names of the app's resources to the roles stack", async () => {
+  it("tell the roles stack the names of the app's resources", async () => {
     const [west] = parametersOf(
       await cli.deploy(['roles'], { ...ABSENT, ...changes() }, { queue: { kind: 'fifo' }, tracing: true }),
     );
@@ -984,7 +984,7 @@ describe('the stack parameters', () => {
     });
   });
 
-  it('pass the roles that may write to the table to the table stack', async () => {
+  it('tell the table stack which roles may write to the table', async () => {
     const roles = 'arn:aws:iam::111122223333:role';
     const tableWriters = [`${roles}/key-revoker`, `${roles}/billing-roles-*`];
     const [table] = parametersOf(await cli.deploy(['table'], { ...ABSENT, ...changes() }, { tableWriters }));
@@ -1002,26 +1002,24 @@ describe('a deploy script', () => {
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 
-  const ROLES = 'arn:aws:iam::111122223333:role';
-
   it.for([
-    ['arn:aws:sts::111122223333:assumed-role/deployer/somebody', `${ROLES}/key-administrator`],
-    ['arn:aws:sts::111122223333:assumed-role/administrator/somebody', `${ROLES}/key-administrator`],
+    ['arn:aws:sts::111122223333:assumed-role/deployer/somebody', 'arn:aws:iam::111122223333:role/key-administrator'],
+    [
+      'arn:aws:sts::111122223333:assumed-role/administrator/somebody',
+      'arn:aws:iam::111122223333:role/key-administrator',
+    ],
     ['arn:aws:sts::111122223333:assumed-role/ann/ann', 'arn:aws:iam::111122223333:user/ann'],
-    ['arn:aws:iam::111122223333:user/ann', `${ROLES}/ann`],
-    ['arn:aws:iam::111122223333:root', `${ROLES}/root`],
-  ] as const)(
-    'refuses to create keys that their creator could not administer (creator %s, administrator %s)',
-    async ([caller, administrator]) => {
-      const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
-      expect(outcome.code).toBe(1);
-      expect(outcome.said).toContain(`${caller} is not among administrators`);
-      expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
-    },
-  );
+    ['arn:aws:iam::111122223333:user/ann', 'arn:aws:iam::111122223333:role/ann'],
+    ['arn:aws:iam::111122223333:root', 'arn:aws:iam::111122223333:role/root'],
+  ] as const)('refuses to create keys as %s if only %s may administer the keys', async ([caller, administrator]) => {
+    const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain(`${caller} is not among administrators`);
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
+  });
 
   it.for([
-    ['arn:aws:sts::111122223333:assumed-role/admin/somebody', `${ROLES}/path/admin`],
+    ['arn:aws:sts::111122223333:assumed-role/admin/somebody', 'arn:aws:iam::111122223333:role/path/admin'],
     ['arn:aws:iam::111122223333:user/path/ann', 'arn:aws:iam::111122223333:user/path/ann'],
   ] as const)('accepts the credentials of %s if %s administers the keys', async ([caller, administrator]) => {
     const given = { ...callerOf(caller), ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) };
@@ -1029,7 +1027,7 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
-  it('accepts any credentials for the roles and the table, because they have no key policy that could lock the caller out', async () => {
+  it('accepts any credentials for the roles and the table, because neither has a key policy', async () => {
     const caller = callerOf('arn:aws:sts::111122223333:assumed-role/deployer/somebody');
     for (const [what, type] of [
       ['table', 'AWS::DynamoDB::GlobalTable'],
@@ -1090,16 +1088,13 @@ describe('a deploy script', () => {
     },
   );
 
-  it.for(['trial-next', 'trial-retired-1', 'aws'])(
-    'refuses the prefix %s unless the keys have another name',
-    async (prefix) => {
-      const refused = await cli.deploy(['keys'], {}, { prefix });
-      expect(refused).toMatchObject({ code: 1, calls: [] });
-      expect(refused.said).toContain('prefix is not a valid key name, and keyName is missing');
-      const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
-      expect(named.code).toBe(0);
-    },
-  );
+  it.for(['trial-next', 'trial-retired-1', 'aws'])('refuses the prefix %s unless keyName is set', async (prefix) => {
+    const refused = await cli.deploy(['keys'], {}, { prefix });
+    expect(refused).toMatchObject({ code: 1, calls: [] });
+    expect(refused.said).toContain('prefix is not a valid key name, and keyName is missing');
+    const named = await cli.deploy(['keys'], { ...ABSENT, ...changes() }, { prefix, keyName: 'orders' });
+    expect(named.code).toBe(0);
+  });
 
   it('refuses settings that would prevent the functions from starting', async () => {
     const outcome = await cli.deploy(
@@ -1240,6 +1235,8 @@ describe('a deploy script', () => {
     expect(outcome.said).toContain('settings.KEYFOLD_AUTH is set elsewhere');
   });
 
+  const ROLES = 'arn:aws:iam::111122223333:role';
+
   it.for<[fault: string, changed: object]>([
     [
       'regions are in several AWS partitions (aws, aws-cn), which share nothing',
@@ -1255,7 +1252,12 @@ describe('a deploy script', () => {
     ],
     [
       'administrators.1 is in account 444455556666, but the deployment is in 111122223333',
-      { administrators: [`${ROLES}/key-administrator`, 'arn:aws:iam::444455556666:role/key-administrator'] },
+      {
+        administrators: [
+          'arn:aws:iam::111122223333:role/key-administrator',
+          'arn:aws:iam::444455556666:role/key-administrator',
+        ],
+      },
     ],
     [
       'tableWriters.0 is in account 444455556666, but the deployment is in 111122223333',
@@ -1345,7 +1347,7 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses options that AWS would refuse, with the message "%s"', async ([fault, changed]) => {
+  ])('refuses options that AWS would refuse, with the message "%s…"', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toContain(`- ${fault}`);
@@ -1404,7 +1406,7 @@ describe('a deploy script', () => {
   });
 });
 
-it('a package names its account and region, and the parameters for the roles in that region', async () => {
+it('a package names its account, its region and the parameters of the roles stack', async () => {
   const example = yamlParse(await readFile(EXAMPLE, 'utf8')) as object;
   const deployment = v.parse(deploymentSchema, { ...example, regions: ['us-east-1'] });
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-described-'));

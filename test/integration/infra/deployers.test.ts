@@ -140,7 +140,7 @@ describe('the deployment role', () => {
     ['ec2:DescribeSubnets', at('*')],
     ['ec2:DescribeNetworkInterfaces', at('*')],
   ] as const)(
-    'for the app can perform %s only if it has the policy for entry points other than an HTTP API',
+    'for the app can perform %s only with the policy for entry points other than an HTTP API',
     async ([action, target]) => {
       expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(true);
       expect(await isAllowed(DEPLOYERS.app, action, target)).toBe(false);
@@ -175,7 +175,7 @@ describe('the deployment role', () => {
       'ec2:CreateNetworkInterface',
       at(`arn:aws:ec2:${WEST}:${ACCOUNT}:network-interface/*`),
     ],
-  ] as const)('for other entry points cannot %s', async ([, action, target]) => {
+  ] as const)('for entry points other than an HTTP API cannot %s', async ([, action, target]) => {
     expect(await isAllowed(DEPLOYERS.appWithEntries, action, target)).toBe(false);
   });
 
@@ -213,15 +213,15 @@ describe('the deployment role', () => {
   });
 
   it.for([
-    ['may', 'api', 'apigateway.amazonaws.com'],
-    ['may', 'maintenance', 'events.amazonaws.com'],
-    ['cannot', 'api', '444455556666'],
-    ['cannot', 'api', '*'],
-    ['cannot', 'maintenance', 's3.amazonaws.com'],
-    ['cannot', 'open', 'apigateway.amazonaws.com'],
-    ['cannot', 'open', '444455556666'],
-    ['cannot', 'seal', 'events.amazonaws.com'],
-  ] as const)('for the app %s let the function %s be invoked by %s', async ([may, name, by]) => {
+    ['may', 'apigateway.amazonaws.com', 'api'],
+    ['may', 'events.amazonaws.com', 'maintenance'],
+    ['cannot', '444455556666', 'api'],
+    ['cannot', '*', 'api'],
+    ['cannot', 's3.amazonaws.com', 'maintenance'],
+    ['cannot', 'apigateway.amazonaws.com', 'open'],
+    ['cannot', '444455556666', 'open'],
+    ['cannot', 'events.amazonaws.com', 'seal'],
+  ] as const)('for the app %s let the principal %s invoke the function %s', async ([may, by, name]) => {
     const target = { ...ofLambda(`keyfold-${name}`), context: { 'lambda:Principal': by } };
     expect(await isAllowed(DEPLOYERS.app, 'lambda:AddPermission', target)).toBe(may === 'may');
   });
@@ -239,11 +239,11 @@ describe('the deployment role', () => {
   it.for([
     ['tableAndRoles', 'may', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
     ['app', 'may', 'ops.apigateway.amazonaws.com', 'ops.apigateway.amazonaws.com'],
-    ['app', 'cannot', 'ops.apigateway.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
+    ['app', 'cannot', 'replication.dynamodb.amazonaws.com', 'ops.apigateway.amazonaws.com'],
     ['app', 'cannot', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
   ] as const)(
-    'for %s %s create a service-linked role under the path of %s for the service %s',
-    async ([name, may, folder, service]) => {
+    'for %s %s create the service-linked role of %s under the path of %s',
+    async ([name, may, service, folder]) => {
       const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
       const target = at(arn, { 'iam:AWSServiceName': service });
       expect(await isAllowed(DEPLOYERS[name], 'iam:CreateServiceLinkedRole', target)).toBe(may === 'may');
@@ -284,7 +284,7 @@ describe('the deployment role', () => {
       ['cannot', 'with other tags', { 'aws:TagKeys': ['Team'] }],
       [
         'cannot',
-        'that belong to others',
+        'that belong to another service',
         { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] },
       ],
     ] as const)('%s tag keys %s', async ([may, , context]) => {
@@ -349,14 +349,14 @@ describe('the deployment role', () => {
   });
 
   it.for([
-    ['iam:CreateRole', 'only on a role with that boundary'],
-    ['iam:PutRolePolicy', 'only on a role with that boundary'],
-    ['iam:PutRolePermissionsBoundary', 'only on a role with that boundary'],
-    ['iam:DeleteRolePermissionsBoundary', 'on no role'],
-  ] as const)('may, if a permissions boundary is required, perform %s %s', async ([action, where]) => {
+    ['iam:CreateRole', 'only on a role with the required permissions boundary'],
+    ['iam:PutRolePolicy', 'only on a role with the required permissions boundary'],
+    ['iam:PutRolePermissionsBoundary', 'only on a role with the required permissions boundary'],
+    ['iam:DeleteRolePermissionsBoundary', 'on no role if a permissions boundary is required'],
+  ] as const)('may perform %s %s', async ([action, where]) => {
     const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
     const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
-    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(where !== 'on no role');
+    expect(await isAllowed(tableAndRoles, action, role(boundary))).toBe(where.startsWith('only'));
     expect(await isAllowed(tableAndRoles, action, role())).toBe(false);
     expect(await isAllowed(tableAndRoles, action, role(`arn:aws:iam::${ACCOUNT}:policy/others`))).toBe(false);
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);

@@ -71,7 +71,7 @@ describe('a number in deploy.yml', () => {
     ['queue.batchSize', 1, 10_000],
     ['queue.maximumConcurrency', 2, 1000],
     ['queue.retentionDays', 2, 14],
-  ] as const)('for %s must be from %i to %i', async ([path, least, most]) => {
+  ] as const)('named %s must be from %i to %i', async ([path, least, most]) => {
     expect(await faultsOf(withOption(path, least))).toEqual([]);
     expect(await faultsOf(withOption(path, most))).toEqual([]);
     expect(await faultsOf(withOption(path, least - 1))).toEqual([`- ${path} is below ${least}`]);
@@ -79,7 +79,7 @@ describe('a number in deploy.yml', () => {
     expect(await faultsOf(withOption(path, least + 0.5))).toEqual([`- ${path} is not a whole number`]);
   });
 
-  it("for queue.oldestMessageSeconds must be at least one minute and less than the queue's retention period", async () => {
+  it("named queue.oldestMessageSeconds must be at least 60 and less than the queue's retention period", async () => {
     expect(await faultsOf(withQueue(2, 60))).toEqual([]);
     expect(await faultsOf(withQueue(2, 59))).toEqual(['- queue.oldestMessageSeconds is below 60']);
     expect(await faultsOf(withQueue(2, 172_799))).toEqual([]);
@@ -230,13 +230,13 @@ describe('an option in deploy.yml', () => {
   });
 
   it.for([
-    ['arn:aws-us-gov', 'us-gov-east-1'],
-    ['arn:aws', 'ap-southeast-9'],
-    ['arn:aws', 'xx-northwest-1'],
-    ['arn:aws-eusc', 'eusc-de-east-1'],
-    ['arn:aws-iso-b', 'us-isob-east-1'],
-  ])('can be a region that Keyfold does not know yet: in the partition %s, the region %s', async ([arn, region]) => {
-    const administrators = [`${arn}:iam::111122223333:role/key-administrator`];
+    ['us-gov-east-1', 'aws-us-gov'],
+    ['ap-southeast-9', 'aws'],
+    ['xx-northwest-1', 'aws'],
+    ['eusc-de-east-1', 'aws-eusc'],
+    ['us-isob-east-1', 'aws-iso-b'],
+  ])('can be any region with a valid name, such as %s in the partition %s', async ([region, partition]) => {
+    const administrators = [`arn:${partition}:iam::111122223333:role/key-administrator`];
     expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
   });
 
@@ -401,7 +401,7 @@ describe('the size limits of AWS', () => {
     ['decrypt', 'none', 8],
     ['grant', 'standard', 0],
   ] as const)(
-    'allow at most 4096 characters for strictKeys.%s and the roles of the functions, with a queue of kind %s',
+    "allow at most 4096 characters for strictKeys.%s and the functions' roles together (queue.kind %s)",
     async ([list, kind, roles]) => {
       const changed = { administrators: [`${ROLES}/a`, `${ROLES}/b`], queue: { kind } };
       const isNamed = (name: string): boolean =>

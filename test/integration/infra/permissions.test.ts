@@ -156,7 +156,7 @@ function inOrder(expected: Allowed): Allowed {
 
 describe('IAM', { timeout: 60_000 }, () => {
   it.for(Object.entries(USERS))(
-    'allows %s no action of KMS, DynamoDB, SQS or Lambda on any resource beyond those that it needs',
+    'allows %s only the necessary actions of KMS, DynamoDB, SQS and Lambda',
     async ([name, principal]) => {
       const expected = FOR_USERS[name as keyof typeof USERS];
       expect(await allowed(principal, { ...KEYS, ...REST })).toEqual(inOrder(expected));
@@ -213,7 +213,7 @@ describe('a key whose policy names its users', () => {
     ],
     ['does not let', 'that allows further grants', false, ['Decrypt', 'CreateGrant']],
     ['does not let', 'for ReEncryptFrom', false, ['ReEncryptFrom']],
-    ['does not let', 'for unnamed operations', false, []],
+    ['does not let', 'that names no operations', false, []],
   ] as const)('%s a named principal create a grant %s', async ([, , may, operations]) => {
     const target = strictKey(operations.length > 0 ? { 'kms:GrantOperations': [...operations] } : {});
     expect(await isAllowed(named(STRICT.grants, []), 'kms:CreateGrant', target)).toBe(may);
@@ -285,7 +285,7 @@ describe('a row of the key table', () => {
     expect(asked.filter((_, i) => answers[i] !== (can === 'can'))).toEqual([]);
   });
 
-  it('in the erasure register can be read only by the maintenance', async () => {
+  it('in the erasure register can be read only by the maintenance function', async () => {
     for (const id of ['_EP_orders_shop', '_EP_orders_shop_us-west-2', '_EP_billing_shop', '_EP_orders_shopping']) {
       for (const [name, user] of Object.entries(USERS)) {
         const isReader = name === 'maintenance' && id.replace('_us-west-2', '') === '_EP_orders_shop';
@@ -354,7 +354,7 @@ describe('a write to the key table', () => {
     expect(await isAllowed(OUTSIDERS['a role whom IAM allows everything'], 'dynamodb:PutItem', target)).toBe(true);
   });
 
-  it('is refused for administrators, who may still scan, back up and restore the table and change its policy', async () => {
+  it("needs the table's policy, but IAM alone allows scans, backups, restores and policy changes", async () => {
     const powerful = OUTSIDERS['a role whom IAM allows everything'];
     for (const action of [
       'CreateBackup',
@@ -528,7 +528,7 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
   });
 });
 
-it("the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run the page's KMS commands and those of its runbook", async () => {
+it('the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run every KMS command of the page and its runbook', async () => {
   const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
     readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
   );

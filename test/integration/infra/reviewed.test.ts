@@ -199,9 +199,12 @@ function textOf(part: object): string {
   return `${text.replaceAll(lists, (_, items: string) => `[${items.trim().replaceAll(/\s*\n\s*/g, ' ')}]`)}\n`;
 }
 
-it.for(STACKS)('the %s stack equals its reviewed file (resources: %s)', async ([stack, how, parameters]) => {
-  await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
-});
+it.for(STACKS)(
+  'the resources of the %s stack equal their reviewed file (parameters: %s)',
+  async ([stack, how, parameters]) => {
+    await expect(textOf(render(stack, REGION, parameters))).toMatchFileSnapshot(`reviewed/${stack}-${how}.txt`);
+  },
+);
 
 it.for(['keys', 'table', 'roles', 'reencrypt', 'endpoints', 'deployers'])(
   'the parameters of the %s stack equal their reviewed file',
