@@ -44,7 +44,7 @@ describe('an attacker who can write to the table', () => {
     expect(await codeOf(open('accomplice', victim))).toBe('RecordUnreadable');
   });
 
-  it('can give an old key a new date, and can so make the old key the latest one again', async () => {
+  it('can make an old key the latest again by changing its date', async () => {
     const old = rowOf(await seal('p', 'x'));
     world.clock.advance(80 * DAY_MS);
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -89,7 +89,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
-  it('can make new keys use a System Key that they know, if they may also wrap with the KMS key', async () => {
+  it('can plant a System Key that they know if they may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -110,7 +110,7 @@ describe('an attacker who can write records', () => {
     expect(await open('p', balances.alice)).toBe('1000');
   });
 
-  it("cannot replace a record by another one if the reader supplies the row's context", async () => {
+  it("cannot replace a record by another record if the reader supplies the row's context", async () => {
     const [alice, bob] = [await balanceOf('alice').encrypt(Buffer.from('10')), await seal('p', '1000')];
     const bound = await balanceOf('bob').encrypt(Buffer.from('1000'));
     for (const record of [bob, bound, { ...bound, proof: undefined }, { ...bound, proof: alice.proof }]) {
@@ -143,7 +143,7 @@ describe('an attacker who can write records', () => {
   });
 });
 
-describe("an attacker who controls a field's value and has a sealed value from the same partition", () => {
+describe('an attacker who puts a stolen sealed value into a field of a document', () => {
   let operator: Operator;
   let stolen: unknown;
 
@@ -153,20 +153,20 @@ describe("an attacker who controls a field's value and has a sealed value from t
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it(`can have that value decrypted by decrypt-fields with "all" if encrypt-fields did not seal the attacker's field`, async () => {
+  it('can have the stolen value decrypted by decrypt-fields with "all" if encrypt-fields did not seal the field', async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },
     });
   });
 
-  it(`can have that value decrypted if "skipSealed" left the attacker's value unchanged`, async () => {
+  it('can have the stolen value decrypted if encrypt-fields with "skipSealed" left the field unchanged', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back the sealed value instead of its plaintext if encrypt-fields sealed the field', async () => {
+  it('gets back the stolen value still sealed if encrypt-fields sealed the field', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

@@ -85,7 +85,7 @@ describe("Lambda's Invoke API in the local world", () => {
 
   it.for([
     ['a function that does not exist', 'nothing', '{}', {}, 'ResourceNotFoundException', 404],
-    ['the name of a member of Object.prototype', 'constructor', '{}', {}, 'ResourceNotFoundException', 404],
+    ['a function named constructor', 'constructor', '{}', {}, 'ResourceNotFoundException', 404],
     ['an event that is not JSON', 'keyfold-seal', '{', {}, 'InvalidRequestContentException', 400],
     ['an event that is too large', 'keyfold-seal', ' '.repeat(6_300_000), {}, 'RequestTooLargeException', 413],
     [
@@ -96,8 +96,8 @@ describe("Lambda's Invoke API in the local world", () => {
       'InvalidParameterValueException',
       400,
     ],
-    ["a client's context", 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
-    ['a version in the name', 'keyfold-seal:live', '{}', {}, 'ResourceNotFoundException', 404],
+    ['a client context', 'keyfold-seal', '{}', { ClientContext: 'e30=' }, 'InvalidParameterValueException', 400],
+    ['an alias in the name', 'keyfold-seal:live', '{}', {}, 'ResourceNotFoundException', 404],
     [
       'a function of another account',
       'arn:aws:lambda:us-west-2:999999999999:function:keyfold-seal',
@@ -106,10 +106,10 @@ describe("Lambda's Invoke API in the local world", () => {
       'ResourceNotFoundException',
       404,
     ],
-    ['a tenant', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
-    ['a version', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
+    ['a tenant ID', 'keyfold-seal', '{}', { TenantId: 't' }, 'InvalidParameterValueException', 400],
+    ['a version that does not exist', 'keyfold-seal', '{}', { Qualifier: '7' }, 'ResourceNotFoundException', 404],
     [
-      'two versions that differ',
+      'a qualifier that differs from the version in the name',
       'keyfold-seal:$LATEST',
       '{}',
       { Qualifier: 'live' },
@@ -134,7 +134,7 @@ describe("Lambda's Invoke API in the local world", () => {
     ],
     ['a malformed name', 'keyfold seal', '{}', {}, 'ValidationException', 400],
     ['a name that is too long', 'x'.repeat(171), '{}', {}, 'ValidationException', 400],
-    ['an unknown type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'ValidationException', 400],
+    ['an unknown invocation type', 'keyfold-seal', '{}', { InvocationType: 'x' }, 'ValidationException', 400],
     ['an unknown log type', 'keyfold-seal', '{}', { LogType: 'x' }, 'ValidationException', 400],
   ] as const)('refuses, as Lambda does, %s', async ([, name, event, more, error, status]) => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({

@@ -264,7 +264,7 @@ describe('the commands that the local page runs', () => {
     expect((await send('rewrap', answer)).answer).toMatchObject({ rewrapped: true });
   });
 
-  it("mark a partition's keys for erasure, cancel that, mark them again, and delete them", async () => {
+  it("mark a partition's keys for erasure, cancel the erasure, and delete the keys after a second erasure", async () => {
     const id = '_IK_tenant-2_local_keyfold';
     const path = '/v1/partitions/tenant-2/decrypt';
     const record = await (await post('/v1/partitions/tenant-2/encrypt', { plaintext: 'aGVsbG8=' })).json();

@@ -55,7 +55,7 @@ it('a standard queue delivers several messages of a group at the same time', asy
 });
 
 it.for([
-  ['an empty string', ''],
+  ['no characters', ''],
   ['a space', 'a b'],
   ['a letter outside ASCII', 'é'],
   ['129 characters', 'x'.repeat(129)],

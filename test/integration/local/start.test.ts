@@ -215,7 +215,7 @@ it('npm start shows each request in one line of the terminal, with the error cod
   await vi.waitFor(() => expect(lines).toEqual(expected.map((line) => expect.stringMatching(line))));
 });
 
-it('npm start -- --verbose shows the logs and metrics of the functions too, in JSON', async () => {
+it('npm start -- --verbose also shows the logs and metrics of the functions, in JSON', async () => {
   const world = await start('--verbose');
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });

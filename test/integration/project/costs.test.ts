@@ -35,7 +35,7 @@ describe('the processes of a fleet in the cost model', () => {
     expect(processesFor(10_000, ASSUMED)).toBe(199);
   });
 
-  it('meet as many different partitions as random requests select on average', () => {
+  it('serve the number of different partitions that random requests would select on average', () => {
     expect(pairsMetBy(2, 4)).toBeCloseTo(1.75);
     expect(pairsMetBy(0, 4)).toBe(0);
     expect(pairsMetBy(1, 1)).toBe(1);
@@ -65,9 +65,9 @@ describe('the processes of a fleet in the cost model', () => {
   });
 
   it.for([
-    ['encrypts', 'once', 1],
-    ['decrypts', 'twice', 2],
-  ] as const)("if the first request for a partition %s, read the partition's key %s", async ([first, , reads]) => {
+    ['once', 'encrypts', 1],
+    ['twice', 'decrypts', 2],
+  ] as const)("read a partition's key %s if the first request for the partition %s", async ([, first, reads]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const session = world.process().session('p');

@@ -26,7 +26,7 @@ function namesIn(query: string): string[] {
 }
 
 describe('the audit line in docs/reference/audit.md', () => {
-  it('has exactly the fields in the table, except that the example omits the queue field', () => {
+  it('has exactly the fields in the table, except the field for queue messages', () => {
     expect(Object.keys(JSON.parse(line) as object)).toEqual(fields.filter((name) => name !== 'messageId'));
   });
 

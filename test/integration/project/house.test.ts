@@ -195,7 +195,7 @@ function homeOf(file: string): string {
 
 describe('the source code', () => {
   it.for(filesOf('src').map((file) => relative(root, file)))(
-    'in %s imports only modules that the folder may import',
+    'in %s imports only modules that its folder may import',
     (name) => {
       const file = join(root, name);
       const home = homeOf(file);
@@ -229,7 +229,7 @@ describe('the source code', () => {
     for (const file of below) expect(codeOf(file)).not.toContain('process.env');
   });
 
-  it('imports the container and reads the process in the CLI only in the entry file', () => {
+  it('of the CLI imports the container and reads the process only in the entry file', () => {
     for (const file of filesOf('src/cli').filter((f) => f !== CLI_ENTRY)) {
       expect(importsOf(file)).not.toContain('container.ts');
       expect(codeOf(file)).not.toMatch(/\bprocess\.[a-z]/);

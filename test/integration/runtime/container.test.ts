@@ -159,7 +159,7 @@ describe('a function', () => {
     expect(await buildApi()).toMatchObject({ auth: { kind: 'iam' } });
   });
 
-  it('logs, before its first request, why it starts without the System Key', async () => {
+  it('logs at its start why it could not load the System Key', async () => {
     withStaticKey();
     set({
       KEYFOLD_PRELOAD_SYSTEM_KEY: 'true',
@@ -204,7 +204,7 @@ describe('a function', () => {
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });
 
-  it('for maintenance ends before its invocation times out, by at least the configured margin', async () => {
+  it('for maintenance ends at least the configured margin before its invocation times out', async () => {
     withKms();
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);
