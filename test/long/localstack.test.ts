@@ -217,7 +217,7 @@ describe('deploy:keys', () => {
   }, 300_000);
 
   it.for([0, 1])(
-    'makes the key of region %i, which rotates each year, behind the alias and under the policy of the template',
+    'makes a key in region %i with the alias, the policy and the yearly rotation of the template',
     async (i) => {
       const { region } = stacks[i] as Stack;
       const ids = await physicalIds('keyfold-keys', region);
@@ -292,7 +292,7 @@ describe('deploy:table', () => {
   });
 });
 
-it('deploy:roles makes the roles of the template, under the permissions boundary', async () => {
+it('deploy:roles makes the roles of the template, with the permissions boundary', async () => {
   await program(['roles', '--yes']);
   for (const stack of roleStacks(await readDeployment(join(folder, 'deploy.yml')))) {
     const ids = await physicalIds('keyfold-roles', stack.region);
@@ -324,13 +324,13 @@ describe('deploy', () => {
     );
   });
 
-  it('opens in one region a record that the other region sealed', async () => {
+  it('makes functions that open a record from the other region', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('4111'));
     const opened = await clientIn(EAST).partition('tenant-1').decrypt(record);
     expect(Buffer.from(opened).toString()).toBe('4111');
   });
 
-  it('gives the function only the environment and the role of the deployment', async () => {
+  it('gives a function the role and the environment variables of the deployment', async () => {
     const { Configuration } = await aws<{ Configuration: Properties }>(WEST, 'lambda', 'get-function', [
       '--function-name',
       'keyfold-seal',
@@ -349,7 +349,7 @@ describe('deploy', () => {
     });
   });
 
-  it('passes requests to the function through the REST API, which names no caller, so the function refuses them', async () => {
+  it('makes a REST API that passes requests to the function, which refuses them because LocalStack names no caller', async () => {
     const { RestApi } = await physicalIds('keyfold-app', WEST);
     const keyfold = new KeyfoldClient({
       http: {
@@ -363,7 +363,7 @@ describe('deploy', () => {
     );
   });
 
-  it('takes a message from the input queue, and sends its result to the output queue', async () => {
+  it('makes a queue function that sends the result of a message to the output queue', async () => {
     const ids = await physicalIds('keyfold-app', WEST);
     const message = { partition: 'tenant-1', document: { name: 'Ada', card: '4111' } };
     await aws(WEST, 'sqs', 'send-message', [
@@ -386,7 +386,7 @@ describe('deploy', () => {
     expect(opened).toMatchObject({ name: 'Ada', card: '4111' });
   });
 
-  it('has all its alarms', async () => {
+  it('makes every alarm of the app', async () => {
     const alarms = await aws<{ MetricAlarms: { AlarmName: string; AlarmActions: string[] }[] }>(
       WEST,
       'cloudwatch',
@@ -413,17 +413,17 @@ describe('a change', () => {
   });
 
   it.for([
-    ['table', { tableName: 'Other' }, 'Modify Table (AWS::DynamoDB::GlobalTable), by a new one'],
-    ['table', { regions: [WEST] }, `it would take away the table's replica in ${EAST}`],
-  ] as const)('that would replace the table or remove a replica is refused: %s %j', async ([what, changed, reason]) => {
-    const before = [await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)];
-    await expect(program([what, '--yes'], changed)).rejects.toThrow(reason);
-    expect([await physicalIds(`keyfold-${what}`, WEST), await changeSets(`keyfold-${what}`)]).toEqual(before);
+    ['replace the table', { tableName: 'Other' }, 'Modify Table (AWS::DynamoDB::GlobalTable), by a new one'],
+    ['remove a replica', { regions: [WEST] }, `it would take away the table's replica in ${EAST}`],
+  ] as const)('that would %s is refused', async ([, changed, reason]) => {
+    const before = [await physicalIds('keyfold-table', WEST), await changeSets('keyfold-table')];
+    await expect(program(['table', '--yes'], changed)).rejects.toThrow(reason);
+    expect([await physicalIds('keyfold-table', WEST), await changeSets('keyfold-table')]).toEqual(before);
   });
 });
 
-describe('the templates that are deployed by hand', () => {
-  it('deployers.yml makes the policies of the template', async () => {
+describe('deployed by hand,', () => {
+  it('deployers.yml makes its policies', async () => {
     const parameters = { RolesBoundaryArn: BOUNDARY };
     await createStack('keyfold-deployers', 'deployers.yml', parameters);
     const policies = Object.entries(render('deployers', WEST, parameters).resources);
@@ -433,7 +433,7 @@ describe('the templates that are deployed by hand', () => {
     }
   });
 
-  it('endpoints.yml makes the endpoints with the policies and the security group of the template', async () => {
+  it('endpoints.yml makes its endpoints, with their policies and security group', async () => {
     const ec2 = <T>(command: string, ...args: string[]): Promise<T> => aws<T>(WEST, 'ec2', command, args);
     const { Vpc } = await ec2<{ Vpc: { VpcId: string } }>('create-vpc', '--cidr-block', '10.0.0.0/16');
     const of = ['--vpc-id', Vpc.VpcId];
@@ -477,7 +477,7 @@ describe('the templates that are deployed by hand', () => {
     }
   });
 
-  it('reencrypt.yml makes a state machine that seals the rows of a table, and deletes it without the quarantine', async () => {
+  it('reencrypt.yml makes a state machine that seals a table, and keeps the quarantine when the stack is deleted', async () => {
     await aws(WEST, 's3api', 'create-bucket', [
       '--bucket',
       'keyfold-uploads',
@@ -553,7 +553,7 @@ describe('the templates that are deployed by hand', () => {
 });
 
 describe('taking the app down', () => {
-  it('as the tutorial says removes the functions and their roles, and keeps the queues, logs, key and table', async () => {
+  it('removes the functions and their roles, and keeps the queues and logs, as the tutorial says', async () => {
     const app = await physicalIds('keyfold-app', WEST);
     const named = ['--stack-name', 'keyfold-app'];
     const unprotect = [...named, '--no-enable-termination-protection'];
@@ -583,15 +583,23 @@ describe('taking the app down', () => {
   });
 
   it.for([
-    ['keyfold-keys', 'kms', 'describe-key', ['--key-id', 'alias/keyfold'], { KeyMetadata: { KeyState: 'Enabled' } }],
     [
+      'the KMS key',
+      'keyfold-keys',
+      'kms',
+      'describe-key',
+      ['--key-id', 'alias/keyfold'],
+      { KeyMetadata: { KeyState: 'Enabled' } },
+    ],
+    [
+      'the key table',
       'keyfold-table',
       'dynamodb',
       'describe-table',
       ['--table-name', 'EncryptionKey'],
       { Table: { TableStatus: 'ACTIVE' } },
     ],
-  ] as const)('keeps what holds keys, even if %s is deleted', async ([stack, service, command, args, kept]) => {
+  ] as const)('keeps %s even if the stack %s is deleted', async ([, stack, service, command, args, kept]) => {
     await deleteStack(stack);
     expect(await aws(WEST, service, command, args)).toMatchObject(kept);
   });

@@ -32,12 +32,12 @@ function comparable(resources: object): object {
 
 afterAll(removeOutputs);
 
-describe('KeyfoldApi and KeyfoldQueue', () => {
+describe('the CDK constructs', () => {
   const packages: Record<string, AppPackage> = {};
   const folderOf = (name: string): string => dirname(packages[name]?.template ?? '');
 
   beforeAll(async () => {
-    packages['the example'] = await packageExample({});
+    packages['an HTTP API'] = await packageExample({});
     packages['every option reversed'] = await packageExample(FLIPPED);
     const { functions } = ENTRIES.restWithCallers;
     packages['a REST API'] = await packageExample({ ...ENTRIES.rest, functions });
@@ -59,8 +59,8 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
     return { stack, api };
   }
 
-  it.for(['the example', 'every option reversed', 'a REST API', 'no queue'])(
-    'together have the same resources as the package with %s',
+  it.for(['an HTTP API', 'every option reversed', 'a REST API', 'no queue'])(
+    'have the same resources as the package with %s',
     (name) => {
       const { nested } = synthesize(appOf(name).stack);
       const [api, queue] = [nested['keyfold/Api/Stack'], nested['keyfold/Queue/Stack']];
@@ -72,15 +72,15 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   );
 
   it("place the queue's resources only in the queue's stack", () => {
-    const { nested } = synthesize(appOf('the example').stack);
+    const { nested } = synthesize(appOf('an HTTP API').stack);
     const without = Object.keys(comparable(packages['no queue']?.resources ?? {})).toSorted();
     expect(Object.keys(nested['keyfold/Api/Stack']?.Resources ?? {}).toSorted()).toEqual(without);
   });
 
   it.for(['SymmetricKey', 'KeyTable', 'KeyfoldApi', 'KeyfoldQueue'] as const)(
-    '%s works or throws an error that names the option, whatever value one option has',
+    'throw an error that names the option if an option of %s has a bad value',
     (name) => {
-      const packageFolder = folderOf('the example');
+      const packageFolder = folderOf('an HTTP API');
       const valid = {
         SymmetricKey: { ...KEY, policyRegions: ['us-west-2'], viaServices: [], keyNumber: 1, standing: 'current' },
         KeyTable: { ...TABLE, tableName: 'Keys', replicaRegions: ['us-east-1'], writers: [ADMINISTRATOR] },
@@ -102,10 +102,10 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   );
 
   it.for([
-    ['the example', '"HttpApi","ApiEndpoint"'],
+    ['an HTTP API', '"HttpApi","ApiEndpoint"'],
     ['a REST API', 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live'],
     ['a function URL', '"FunctionUrl","FunctionUrl"'],
-  ] as const)('tell the URL of the entry point of %s', ([name, url]) => {
+  ] as const)('expose the URL of %s', ([name, url]) => {
     const { stack, api } = appOf(name);
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
     const { Outputs } = synthesize(stack).nested['keyfold/Api/Stack'] ?? {};
@@ -113,7 +113,7 @@ describe('KeyfoldApi and KeyfoldQueue', () => {
   });
 
   it('cause only the AwsSolutions findings that docs/how-to/deploy-with-the-cdk.md explains', () => {
-    const { stack } = appOf('the example');
+    const { stack } = appOf('an HTTP API');
     const { violations } = new AwsSolutionsChecks().validateScope(stack.node.root);
     const found = violations.map(({ ruleName }) => ruleName.replace(/\[.*/, ''));
     const page = readFileSync(join(import.meta.dirname, '../../docs/how-to/deploy-with-the-cdk.md'), 'utf8');

@@ -179,7 +179,7 @@ describe('the deployment policy', () => {
   );
 
   it(
-    "for other entry points allows, together with the app's policies, every action that CloudFormation needs for each resource",
+    'for entry points other than an HTTP API adds every action that CloudFormation needs for those entry points',
     {
       timeout: 300_000,
     },

@@ -89,16 +89,16 @@ it('keyfold doctor finds no fault in a healthy service', async () => {
 });
 
 it.for([
-  ['recovery', () => setRecovery(false), () => setRecovery(true)],
-  ['deletion', () => setProtection(false), () => setProtection(true)],
-] as const)('keyfold doctor reports a table without %s protection', async ([setting, plant, heal]) => {
+  ['point-in-time recovery', 'recovery', () => setRecovery(false), () => setRecovery(true)],
+  ['deletion protection', 'deletion', () => setProtection(false), () => setProtection(true)],
+] as const)('keyfold doctor reports a table without %s', async ([, setting, plant, heal]) => {
   await plant();
   expect(await findings()).toEqual({ code: 3, found: [`warn table ${setting}`] });
   await heal();
   expect(await findings()).toEqual({ code: 0, found: [] });
 });
 
-it('keyfold doctor reports a KMS key that is not rotated, and one that is disabled', async () => {
+it('keyfold doctor reports a KMS key that is not rotated or is disabled', async () => {
   const kms = kmsIn(EAST);
   const KeyId = keyIds[EAST];
   await kms.send(new DisableKeyRotationCommand({ KeyId }));

@@ -79,7 +79,7 @@ it('an erasure deletes rows that cannot be read, even if their dates have fracti
 });
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
-  it('treats a tombstone as a revoked key, still opens marked keys, and creates a new key that Keyfold never uses', async () => {
+  it('still encrypts and decrypts for a partition that is marked for erasure, until the keys are deleted', async () => {
     const table = await shareTable(dynamoDb.endpoint, { core });
     // The key is two hours old, so that Asherah's new key gets a different date.
     const old = await table.keyfold({ offsetMs: -7_200_000 }).session('tenant').encryptToJson(PAYLOAD);

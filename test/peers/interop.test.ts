@@ -33,7 +33,7 @@ const CASES = ASHERAHS.flatMap((core) =>
   (['without', 'with'] as const).map((suffix) => ({ core, suffix, regionSuffix: suffix === 'with' })),
 );
 
-describe.for(CASES)('Keyfold and Asherah $core $suffix a region suffix', ({ core, regionSuffix }) => {
+describe.for(CASES)('Keyfold and Asherah $core ($suffix a region suffix)', ({ core, regionSuffix }) => {
   it("read each other's records under keys that Asherah created", async () => {
     const { asherah, keyfold } = await together();
     await using peer = await asherah();
@@ -56,7 +56,7 @@ describe.for(CASES)('Keyfold and Asherah $core $suffix a region suffix', ({ core
     expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(Buffer.alloc(0));
   });
 
-  it('read records that were encrypted before the other one rotated the keys', async () => {
+  it('still read old records after either of them has rotated the keys', async () => {
     const { asherah, keyfold } = await together();
     const ours = await keyfold({ offsetMs: -100 * DAY_MS })
       .session('tenant')
@@ -112,7 +112,7 @@ describe.for(CASES)('Keyfold and Asherah $core $suffix a region suffix', ({ core
     expect(await peer.decrypt('tenant', encodeDataRowRecord(record))).toEqual(PAYLOAD);
   });
 
-  it('read a field that Keyfold encrypted after a script in the documents converts the field to a record', async () => {
+  it('read an encrypted field after the script in docs/reference/formats.md has converted it to a record', async () => {
     const { asherah, keyfold } = await together();
     const { ask } = operate(keyfold());
     const number = '12345678901234567890.0';

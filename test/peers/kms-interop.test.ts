@@ -38,7 +38,7 @@ describe.for([
   afterAll(() => Promise.all([kms.stop(), dynamoDb.stop(), proxy.stop()]));
 
   it.for(CASES)(
-    "lets Asherah $core and Keyfold read each other's keys in each of $regions, with $named ARNs",
+    "lets Asherah $core and Keyfold read each other's keys in every region, given the ARN of the $named",
     async ({ core, regions, named }) => {
       const made = regions.map(async (region) => [region, await makeKey(region, named)] as const);
       const keys = Object.fromEntries(await Promise.all(made));

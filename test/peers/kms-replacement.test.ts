@@ -88,7 +88,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
       after: true,
     },
   ] as const)(
-    'that is configured with the $by reads as documented before and after maintenance if the key in $moves is replaced',
+    'configured with the $by behaves as documented while the KMS key of $moves is replaced',
     async ({ regions, moved, configured, before, after }) => {
       for (const maker of configured === 'alias' ? (['keyfold', 'asherah'] as const) : (['keyfold'] as const)) {
         const world = await setUp(core, regions);

@@ -103,7 +103,7 @@ async function exportCustomers(name: string): Promise<string> {
 }
 
 it.for(ASHERAHS)(
-  'Asherah %s can take over from Keyfold: Asherah opens every record, and Keyfold opens new records of Asherah',
+  'Asherah %s can replace Keyfold, and Keyfold still opens the records that Asherah seals',
   async (core) => {
     table = await shareTable(dynamoDb.endpoint, { core });
     for (const tenant of TENANTS) {

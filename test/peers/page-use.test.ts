@@ -150,8 +150,8 @@ it('the local page says "encrypt" and "decrypt" in every state, never "seal" or 
 
 const why = (): Promise<string> => page.locator('.why').innerText();
 
-describe('the local page after a request that needs no key', () => {
-  it('never says that it found keys in memory', async () => {
+describe('the explanation of a result on the local page', () => {
+  it('does not mention keys in memory after a request that needs no key', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
     await underTest.press('Encrypt', /^Invalid request/);
@@ -169,14 +169,14 @@ describe('the local page after a request that needs no key', () => {
     underTest.complaints.length = 0;
   });
 
-  it('looks different from the local page after a request whose keys were in memory', async () => {
+  it('says that the keys were in memory after a warm request', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
     expect(await why()).toBe('No call: the keys were in memory.');
   });
 });
 
-it('the local page shows that it is busy while regions hang, and still lets the user end the faults of the regions', async () => {
+it('the local page shows that it is busy while regions hang, and lets the user repair the regions', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   for (const region of ['us-west-2', 'us-east-1']) {
     await page.getByLabel(`How ${region} breaks`).selectOption('Hangs');

@@ -189,7 +189,7 @@ describe('the fields of a document on the local page', () => {
 });
 
 describe('the parts of a record on the local page', () => {
-  it('are explained byte by byte and key by key, down to the regions whose KMS keys wrap the System Key', async () => {
+  it('are explained byte by byte, down to the KMS keys that wrap the System Key', async () => {
     await clear().fill('12345');
     await press('Encrypt', /^Encrypted/);
     const record = JSON.parse(await page.getByLabel('Encrypted record').inputValue()) as { Data: string };
@@ -210,7 +210,7 @@ describe('the parts of a record on the local page', () => {
 });
 
 describe('a KMS region that fails', () => {
-  it('is skipped after a cold start, as the call journal on the page shows', async () => {
+  it('makes a cold decrypt use the next region, as the call journal on the page shows', async () => {
     await press('Encrypt', /^Encrypted/);
     await page.getByRole('button', { name: 'Break us-west-2' }).click();
     await page.getByRole('button', { name: 'Mend us-west-2' }).waitFor();

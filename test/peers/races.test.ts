@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => dynamoDb.stop());
 
-it('200 caches that encrypt for a new partition at once create one row per key, and each decrypts every record', async () => {
+it("200 caches that encrypt for a new partition at once create one row per key, and read each other's records", async () => {
   const { endpoint } = dynamoDb;
   await createKeyTable(endpoint, 'Race');
   const clock = new HandClock();

@@ -126,7 +126,7 @@ function kmsCalls(): number[] {
   return [WEST, EAST].map((region) => kms.calls().filter((call) => call.region === region).length);
 }
 
-describe('a packaged function, cold and then warm', () => {
+describe("in Lambda's runtime, cold and then warm,", () => {
   it('the api function encrypts over HTTP, and the open function decrypts the record', async () => {
     const api = await cold('api');
     const event = await sample('api-encrypt-iam');
@@ -171,7 +171,7 @@ describe('a packaged function, cold and then warm', () => {
     expect(await overHttp(api, { ...event, requestContext: context })).toMatchObject({ status: 401 });
   });
 
-  it('the api function reports that it is ready once there is a System Key, and until then says why it is not ready', async () => {
+  it('the api function says why it is not ready until there is a System Key', async () => {
     const api = await cold('api');
     expect(await overHttp(api, await sample('api-ready-iam'))).toMatchObject({
       status: 503,

@@ -93,7 +93,7 @@ describe.for(CASES)('the site with a width of $width pixels and the $scheme colo
   });
 });
 
-it("the site's search finds a page, and its links work from one folder to another", async () => {
+it("the site's search finds a page, and links work from one folder to another", async () => {
   const page = await open('reference/http.html');
   await page.getByRole('button', { name: 'Search' }).first().click();
   await page.locator('.VPLocalSearchBox input').fill('revoke');

@@ -103,7 +103,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
   );
 
   it.for(kind === 'PostgreSQL' ? ['reader'] : [])(
-    'reports a user who may not insert rows, and a user from whom row-level security may hide rows: %s',
+    'reports that the user %s may not insert rows, or that row-level security may hide rows from this user',
     async (user) => {
       await database.run(`CREATE ROLE ${user} LOGIN`);
       await database.run(`GRANT SELECT ON encryption_key TO ${user}`);

@@ -148,7 +148,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
   });
 });
 
-it('an erasure on MariaDB refuses a partition that the collation treats as equal to an erased one', async () => {
+it('an erasure on MariaDB refuses a partition that the collation treats as equal to an erased partition', async () => {
   const world = await setUp('MariaDB');
   const { service, keyfold, erase, clock, close } = world;
   clock.advance(MINUTE_MS);
@@ -165,7 +165,7 @@ describe.for([
   ['rust', 'MariaDB', {}],
   ['rust', 'PostgreSQL', { keyRecord: 'JSON' }],
 ] as const)('Asherah %s on %s', ([core, kind, types]) => {
-  it('treats a tombstone as a revoked key, still opens marked keys, and creates a new key that Keyfold never uses', async () => {
+  it('still encrypts and decrypts for a partition that is marked for erasure, until the keys are deleted', async () => {
     const world = await setUp(kind, { types });
     const { service, erase, clock, close } = world;
     const connectionString =

@@ -9,7 +9,7 @@ import { startDatabase } from './sql-database.ts';
 
 const WORKER = join(import.meta.dirname, 'sql-freeze-worker.ts');
 
-it.for(KINDS)('a metastore on %s waits for no connection from before a freeze', async (kind) => {
+it.for(KINDS)('a metastore on %s does not wait for a connection that was opened before a freeze', async (kind) => {
   const database = await startDatabase(kind);
   await database.createTable();
   const proxy = await ForgetfulProxy.start(database.port);

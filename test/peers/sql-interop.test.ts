@@ -60,7 +60,7 @@ describe.for(CASES)(
       expect(await peer.decrypt('tenant', encodeDataRowRecord(ours))).toEqual(PAYLOAD);
     });
 
-    it("read each other's records under keys that Keyfold created, with their proofs", async () => {
+    it("read each other's records under keys that Keyfold created with proofs", async () => {
       const { asherah, keyfold, metastore } = await together();
       const ours = await keyfold().session('tenant').encrypt(PAYLOAD);
       const { id, created } = ours.key.parent as KeyMeta;
@@ -73,7 +73,7 @@ describe.for(CASES)(
       expect(await keyfold().session('tenant').decryptJson(theirs)).toEqual(Buffer.alloc(0));
     });
 
-    it('read records that were encrypted before the other one rotated the keys', async () => {
+    it('still read old records after either of them has rotated the keys', async () => {
       const { asherah, keyfold } = await together();
       const ours = await keyfold(-100 * DAY_MS)
         .session('tenant')

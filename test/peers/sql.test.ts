@@ -13,7 +13,7 @@ const CACHES = 200;
 const NAMES = { service: 'svc', product: 'prod' };
 const deadline = noDeadline();
 
-describe.for(KINDS)('%s', (kind) => {
+describe.for(KINDS)('the metastore on %s', (kind) => {
   const isPostgres = kind === 'PostgreSQL';
   let database: ServedDatabase;
   let one: OpenMetastore;
@@ -48,7 +48,7 @@ describe.for(KINDS)('%s', (kind) => {
       }
     });
 
-    it('keeps every row that it reported as stored if the server is killed while it writes', async () => {
+    it('keeps every row that was reported as stored, even if the server is killed during a write', async () => {
       const { metastore } = database.open({ connections: 8 });
       const stored: EnvelopeKeyRecord[] = [];
       const failed: [EnvelopeKeyRecord, unknown][] = [];
@@ -82,7 +82,7 @@ describe.for(KINDS)('%s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
 
-    it('replaces or removes a row only if its text is equal, even in letter case, whatever the collation and the date style', async () => {
+    it('replaces or removes a row only if its text is exactly equal, whatever the collation and the date style', async () => {
       if (isPostgres) {
         await database.run(
           "CREATE COLLATION IF NOT EXISTS caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
@@ -117,7 +117,7 @@ describe.for(KINDS)('%s', (kind) => {
     });
 
     it.for(['deadline', 'query timeout'] as const)(
-      "stops a write on the server at the write's %s, even if the pool has only one connection",
+      'stops a write on the server at the %s, even if the pool has only one connection',
       async (limit) => {
         const row = keyRecord('_SK_slow', 60);
         const blocker = await holdRow(row);

@@ -181,7 +181,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     expect([run.code, reportOf(run)]).toMatchObject([1, { rows: 2, same: 1, unreadable: 1 }]);
   });
 
-  it("adds no row if the session's time zone differs from the one in which the rows were written", async () => {
+  it("adds no row if the session's time zone differs from the time zone in which the rows were written", async () => {
     const database = databases[kind];
     await database.setTimeZone(kind === 'PostgreSQL' ? 'Asia/Kolkata' : '+05:30');
     await database.createTable();
@@ -195,7 +195,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     expect(await target.metastore.rows('_SK_svc_prod' as never, noDeadline())).toEqual([]);
   });
 
-  it('names the address of a database that does not respond, continues once it responds again, and never shows the URL', async () => {
+  it('names the address of a database that is down, but not its URL, and continues in the next run', async () => {
     await fill();
     const { server } = databases[kind];
     let puts = 0;
