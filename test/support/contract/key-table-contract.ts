@@ -44,7 +44,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       expect((await table.list()).filter((row) => row.id === '_SK_pages')).toHaveLength(40);
     });
 
-    it('marks a row as unreadable, in both find and list, if the row does not parse', async () => {
+    it('reports a row as unreadable if the row does not parse', async () => {
       const { table, put } = open();
       await put({ Id: { S: '_SK_broken-row' }, Created: { N: '60' }, KeyRecord: { S: 'CANARY' } });
       await put({ Id: { S: '__another_program__:1' }, Created: { N: '0.5' }, Guard: { S: 'CANARY' } });

@@ -117,7 +117,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     runContract('AwsKms as a KMS', kmsContract(open, faults));
     runContract('AwsKms as a renewer of wraps', wrapRenewerContract(open, faults));
 
-    it('lets AwsKms wrap a key in every region, and unwrap it in any one of them', async () => {
+    it('lets AwsKms wrap a key in every region, and unwrap the key in any single region', async () => {
       const keys = await makeKeys();
       const systemKey = Buffer.alloc(32, 5);
       const wrapped = await wrappedBy(kmsOver(select(keys, 'key', ...REGIONS)), systemKey, noDeadline());

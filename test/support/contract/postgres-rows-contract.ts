@@ -78,7 +78,7 @@ export function postgresRowsContract(portOf: () => number): void {
     });
 
     it.for(['TEXT', 'JSON', 'JSONB', 'document'])(
-      'reads NULL, and null in JSON, as absent in a column of type %s',
+      'reads NULL and JSON null as absent in a column of type %s',
       async (type) => {
         const source = await openTable(`id INT PRIMARY KEY, card ${type}`);
         await pool.query('INSERT INTO rows VALUES (1, $1), (2, NULL), (3, \'"null"\')', [
@@ -171,7 +171,7 @@ export function postgresRowsContract(portOf: () => number): void {
       expect([ids.length, new Set(ids).size]).toEqual([2500, 2500]);
     });
 
-    it('finds and changes rows by a primary key that includes other columns, even if these are NULL', async () => {
+    it('finds and changes rows by a primary key whose INCLUDE columns may be NULL', async () => {
       const source = await openTable('id INT, note TEXT, card TEXT, PRIMARY KEY (id) INCLUDE (note, card)');
       await pool.query("INSERT INTO rows VALUES (1, NULL, 'old'), (2, 'x', 'old')");
       const [row, ...others] = await rowsOf(source);

@@ -115,7 +115,7 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     return { code, answer: stdout === '' ? stderr : (JSON.parse(stdout) as unknown) };
   }
 
-  it.for(TABLES)('seals, rewraps, reseals and opens each row of a table $title', async (table) => {
+  it.for(TABLES)('keyfold reencrypt seals, rewraps, reseals and opens each row of a table $title', async (table) => {
     const { source, sql = source, columns, values, field, key, owner = 'owner' } = table;
     const isPartitioned = source === 'events';
     await database.run(`CREATE TABLE ${sql} (${columns})${isPartitioned ? ' PARTITION BY LIST (owner)' : ''}`);
@@ -162,28 +162,31 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     await database.run(`DROP TABLE ${sql}`);
   });
 
-  it.for(['JSON', 'JSONB'])('seals and opens a field of each document in a column of type %s', async (type) => {
-    await database.run(`CREATE TABLE documents (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), doc ${type})`);
-    await database.run(`GRANT SELECT, UPDATE (doc) ON documents TO ${ROLE}`);
-    await database.run(`INSERT INTO documents (doc) VALUES ('{"a": 1.50, "b": {"c": ["CANARY"]}}')`);
-    const content = (): Promise<unknown[][]> => database.run('SELECT doc::text FROM documents');
-    const before = await content();
-    const args = ['reencrypt', 'postgres:documents', '--field', 'doc', '--quarantine', join(folder, 'bad')];
-    const written = { code: 0, answer: { rows: 1, written: 1 } };
-    expect(await keyfold(...args, '--verb', 'seal', '--partition', 'p', '--fields', '$.b')).toMatchObject(written);
-    expect(String(await content())).toMatch(/"a": ?1\.50, ?"b": ?"kf1j/);
-    expect(await keyfold(...args, '--verb', 'open')).toMatchObject(written);
-    expect(await content()).toEqual(before);
-    await database.run('DROP TABLE documents');
-  });
+  it.for(['JSON', 'JSONB'])(
+    'keyfold reencrypt seals and opens a field of each document in a column of type %s',
+    async (type) => {
+      await database.run(`CREATE TABLE documents (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), doc ${type})`);
+      await database.run(`GRANT SELECT, UPDATE (doc) ON documents TO ${ROLE}`);
+      await database.run(`INSERT INTO documents (doc) VALUES ('{"a": 1.50, "b": {"c": ["CANARY"]}}')`);
+      const content = (): Promise<unknown[][]> => database.run('SELECT doc::text FROM documents');
+      const before = await content();
+      const args = ['reencrypt', 'postgres:documents', '--field', 'doc', '--quarantine', join(folder, 'bad')];
+      const written = { code: 0, answer: { rows: 1, written: 1 } };
+      expect(await keyfold(...args, '--verb', 'seal', '--partition', 'p', '--fields', '$.b')).toMatchObject(written);
+      expect(String(await content())).toMatch(/"a": ?1\.50, ?"b": ?"kf1j/);
+      expect(await keyfold(...args, '--verb', 'open')).toMatchObject(written);
+      expect(await content()).toEqual(before);
+      await database.run('DROP TABLE documents');
+    },
+  );
 
   it.for([
     ['a table without a primary key', 'bare', 'CREATE TABLE bare (card TEXT)', 'no primary key'],
     ['a view', 'shown', 'CREATE VIEW shown AS SELECT 1 AS card', 'no primary key'],
     ['an absent schema', 'absent.rows', '', 'There is no table absent.rows'],
     ['an absent table', 'ABSENT', 'CREATE TABLE "ABSENT" (card TEXT PRIMARY KEY)', 'folded to lower case'],
-    ['a name that PostgreSQL would refuse', 'a.b.c', '', 'must be table or schema.table'],
-  ])('refuses to re-encrypt %s', async ([, source, sql, says]) => {
+    ['a table name that PostgreSQL would refuse', 'a.b.c', '', 'must be table or schema.table'],
+  ])('keyfold reencrypt refuses %s', async ([, source, sql, says]) => {
     if (sql !== '') await database.run(sql as string);
     const file = join(folder, 'refused');
     const args = ['reencrypt', `postgres:${source}`, '--field', 'card', '--quarantine', file, '--verb', 'rewrap'];

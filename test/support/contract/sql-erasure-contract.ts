@@ -111,7 +111,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
     });
 
     it.for(KILLS)(
-      'that is killed in the step "%s" (write %i, %s it) is completed by running it again',
+      'that was killed in the step "%s" is completed by a second run (write %i, killed %s it)',
       async ([step, n, when]) => {
         const { erase, clock, operator } = world;
         const options = step === 'begin' ? [] : [`--${step}`];

@@ -108,7 +108,7 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
       }
     });
 
-    it('finds and stores no row with an ID or a date that no row can have', async () => {
+    it('refuses to store a row with an impossible ID or date, and finds no such row', async () => {
       const { metastore } = one;
       for (const id of ['', 'a'.repeat(2049), 'a\ud800', 'a\0']) {
         const row = keyRecord(id, 60);

@@ -48,7 +48,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     return { code, answer: JSON.parse(stdout) as unknown };
   }
 
-  it('keys list, keys show and inspect --chain find the keys, and tell partitions apart whose names differ only in case', async () => {
+  it('keys list, keys show and inspect --chain find keys, even of partitions whose names differ only in case', async () => {
     const record = await sessions().session('tenant-1').encryptToJson(PAYLOAD);
     await database.run("INSERT INTO encryption_key (id, key_record) VALUES ('config', '{}')");
     const system = { id: SYSTEM_KEY, state: 'valid' };

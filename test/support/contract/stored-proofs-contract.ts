@@ -108,7 +108,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       Object.keys(MALFORMED).map((what) => [kind, what] as const),
     );
 
-    it.for(each)('refuses the %s key in both modes if Proof is %s', async ([kind, what]) => {
+    it.for(each)('refuses the %s key in the modes "verify" and "require" if Proof is %s', async ([kind, what]) => {
       const refusals = await refusalWith({ ...rows[kind], Proof: MALFORMED[what] as AttributeValue }, rows[kind]);
       const message = expect.stringMatching(/: Proof is missing or malformed\.$/) as string;
       expect(refusals).toMatchObject([
@@ -118,7 +118,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
     });
 
     it.for(['intermediate', 'system'] as const)(
-      'refuses the %s key in both modes if KeyRecord.Created differs from Created',
+      'refuses the %s key in the modes "verify" and "require" if KeyRecord.Created differs from Created',
       async (kind) => {
         const inner = rows[kind]['KeyRecord']?.M ?? {};
         for (const Created of [{ N: '60' }, { S: String(inner['Created']?.N) }, { NULL: true as const }]) {
@@ -133,7 +133,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
       },
     );
 
-    it('accepts the rows again after the edits are undone', async () => {
+    it('accepts the original rows again after the malformed rows are removed', async () => {
       expect(await process('require').session('p').decrypt(record)).toEqual(PAYLOAD);
     });
   });
