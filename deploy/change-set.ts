@@ -12,6 +12,9 @@ const KEPT_TYPES: ReadonlySet<string> = new Set(['AWS::KMS::Key', 'AWS::KMS::Ali
 /** The states of a stack that has no resources. */
 const UNMADE: ReadonlySet<string> = new Set(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS']);
 
+/** The states of a stack whose creation failed. In the second state, CloudFormation could not delete a resource. */
+export const FAILED_CREATION: readonly string[] = ['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED'];
+
 /** A change that CloudFormation would make to a resource. */
 interface Change {
   readonly Action: string;
@@ -62,7 +65,7 @@ export interface Intent {
  * case the change set is deleted.
  */
 export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefined> {
-  const deployed = await deleteUnmade(stack, ['ROLLBACK_COMPLETE'], intent);
+  const deployed = await deleteUnmade(stack, FAILED_CREATION, intent);
   const isNew = deployed === undefined || deployed.StackStatus === 'REVIEW_IN_PROGRESS';
   requireReplicas(stack, deployed);
   const changeSet = `keyfold-${Date.now()}`;
@@ -200,7 +203,7 @@ export async function deleteUnmade(
   const what = `${name} in ${region} could not be made, and`;
   if (left.length > 0) {
     throw new Error(
-      `${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/tutorial/deploy.md`,
+      `${what} has left ${left.map((one) => one.LogicalResourceId).join(', ')}: see docs/how-to/recover-a-deployment.md`,
     );
   }
   if (!isMeant) throw new Error(`${what} is empty: --yes deletes it first`);

@@ -2,7 +2,17 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appChanges, requireRightsOfApp } from './app-stack.ts';
 import { requireAccount, requireAdministrator } from './aws.ts';
-import { deleteUnmade, describe, discard, execute, plan, protect, replicasOf, type Intent } from './change-set.ts';
+import {
+  deleteUnmade,
+  describe,
+  discard,
+  execute,
+  FAILED_CREATION,
+  plan,
+  protect,
+  replicasOf,
+  type Intent,
+} from './change-set.ts';
 import { stackOf, type Deployment } from './deployment.ts';
 import { requireHosts } from './endpoint-hosts.ts';
 import { functionRolesOf } from './function-roles.ts';
@@ -75,12 +85,9 @@ async function deployApps(deployment: Deployment, file: string, intent: Intent):
   for (const region of deployment.regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
-    // osls refuses to deploy to a stack in this state.
-    await deleteUnmade(
-      { name: stackOf(deployment, 'app'), region },
-      ['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'],
-      intent,
-    );
+    // osls refuses to deploy to a stack in one of these states.
+    const app = { name: stackOf(deployment, 'app'), region };
+    await deleteUnmade(app, [...FAILED_CREATION, 'REVIEW_IN_PROGRESS'], intent);
     tell(`${deployment.prefix}-app in ${region}: beside the functions' code`);
     for (const change of await appChanges(deployment, region, folder)) tell(`  ${change}`);
     if (!isMeant) continue;

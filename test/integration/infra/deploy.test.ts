@@ -501,13 +501,22 @@ describe('a failure in CloudFormation', () => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
       expect(outcome.said).toContain(
-        'keyfold-keys in us-west-2 could not be made, and has left It1: see docs/tutorial/deploy.md',
+        'keyfold-keys in us-west-2 could not be made, and has left It1: see docs/how-to/recover-a-deployment.md',
       );
       expect(namesOf(outcome)).not.toContain('cloudformation delete-stack');
     },
   );
 
-  it.for(['ROLLBACK_COMPLETE', 'REVIEW_IN_PROGRESS'])(
+  it.for(['keys', 'table', 'roles'])(
+    'leaves a stack whose rollback failed, whose resources the next run of deploy:%s names',
+    async (stack) => {
+      const outcome = await cli.deploy([stack, '--yes'], unmade('ROLLBACK_FAILED', 'DELETE_COMPLETE', 'DELETE_FAILED'));
+      expect(outcome.said).toContain(`keyfold-${stack} in us-west-2 could not be made, and has left It1: `);
+      expect(namesOf(outcome)).not.toContain('cloudformation create-change-set');
+    },
+  );
+
+  it.for(['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'REVIEW_IN_PROGRESS'])(
     'leaves an empty app stack in the state %s, which the next run deletes',
     async (state) => {
       const given = {
