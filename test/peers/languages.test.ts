@@ -1,8 +1,11 @@
-/** Tests the programs in examples/languages against the local world. */
+/** Tests the programs in examples/languages and the tutorial's curl commands against the local world. */
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeBlocksOf } from '../support/documents.ts';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { startSignedFront, type SignedFront } from '../support/signed-front.ts';
 import { pythonOf } from './install.ts';
@@ -70,4 +73,33 @@ it.for(PROGRAMS)('the program %s reports the error code if KMS refuses the reque
   for (const fault of faults) await fetch(fault, { method: 'DELETE' });
   expect(ok).toBe(false);
   expect(stderr).toContain('KmsMisconfigured');
+});
+
+describe('the curl commands in docs/tutorial/deploy.md', () => {
+  const [code = ''] = codeBlocksOf('docs/tutorial/deploy.md').flatMap((block) =>
+    block.code.startsWith('signed() (') ? [block.code] : [],
+  );
+  /** The shell function stands in for the AWS CLI, whose credentials are temporary. */
+  const paste = async (secret: string): Promise<{ stdout: string }> => {
+    const variables = { ACCESS_KEY_ID: 'local', SECRET_ACCESS_KEY: secret, SESSION_TOKEN: 'token//with+signs==' };
+    const exports = Object.entries(variables).map(([name, value]) => `export AWS_${name}=${value}`);
+    const aws = `aws() { [ "$*" = 'configure export-credentials --profile caller --format env' ] && echo '${exports.join('\n')}'; }`;
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    try {
+      const script = `${aws}\nurl=${front.url}\n${code}\necho "[$AWS_ACCESS_KEY_ID]"`;
+      return await promisify(execFile)('sh', ['-c', script], { cwd: folder, env: { PATH: process.env['PATH'] } });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  };
+
+  it('encrypt and decrypt, and leave no credentials in the shell', async () => {
+    const { stdout } = await paste(AWS_ENVIRONMENT.AWS_SECRET_ACCESS_KEY);
+    expect(stdout).toBe('{"plaintext":"aGVsbG8="}[]\n');
+  });
+
+  it('print what the page says if API Gateway refuses the signature', async () => {
+    const { stdout } = await paste('another');
+    expect(stdout).toBe('{"message":"Forbidden"}[]\n');
+  });
 });

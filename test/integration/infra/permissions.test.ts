@@ -422,6 +422,25 @@ function actionsIn(node: unknown): string[] {
   );
 }
 
+it('the boundary in docs/reference/iam-and-stacks.md allows the actions of the roles with all options, and no others', () => {
+  const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
+  const [, block = '{}'] = /### Permissions boundary.*?```json\n(.*?)```/s.exec(docs) ?? [];
+  const { resources } = render('roles', WEST, {
+    KeyRegions: WEST,
+    Service: 'orders',
+    Product: 'shop',
+    TableKeyName: 'table',
+    InputQueueName: 'input',
+    Tracing: 'true',
+    InVpc: 'true',
+  });
+  const policies = Object.values(resources).flatMap(({ Properties }) => [
+    Properties['Policies'],
+    Properties['PolicyDocument'],
+  ]);
+  expect(actionsIn(JSON.parse(block))).toEqual([...new Set(actionsIn(policies))].toSorted());
+});
+
 it('wildcards in the policies match only read actions, except for the actions that this test lists', async () => {
   const patterns = ['keys', 'table', 'roles', 'deployers'].flatMap((name) => actionsIn(templateOf(name)));
   const wild = [...new Set(patterns.filter((action) => action.includes('*')))];
