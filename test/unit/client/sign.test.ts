@@ -47,10 +47,13 @@ it('the client signs the session token and the path including its stage', async 
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('defaultCredentials finds credentials as the SDK does, and the client calls a credential provider for each request', async () => {
+it("the client signs requests with the credentials of the SDK's default chain", async () => {
   const sent = await sentBy({ region: 'us-west-2', credentials: defaultCredentials() });
   expect(sent.headers.authorization).toContain('Credential=local/');
   expect(sent.headers.authorization).toBe(signatureOf(sent, 'local'));
+});
+
+it('the client calls a credential provider for each request', async () => {
   let asked = 0;
   const credentials = () => Promise.resolve({ ...IDENTITY, accessKeyId: `AKID${(asked += 1)}` });
   const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials } });

@@ -27,7 +27,7 @@ describe('readOperatorConfig', () => {
     });
   });
 
-  it('returns names only if both the service and the product are set', () => {
+  it('returns the names of the service and the product only if both are set', () => {
     const names = { KEYFOLD_SERVICE: 'svc', KEYFOLD_PRODUCT: 'prod' };
     expect(readOperatorConfig({ KEYFOLD_SERVICE: 'svc' }, {}).names).toBeUndefined();
     expect(readOperatorConfig({ KEYFOLD_PRODUCT: 'prod' }, {}).names).toBeUndefined();

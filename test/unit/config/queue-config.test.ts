@@ -22,7 +22,7 @@ function faultsOf(changes: Environment): string[] {
 }
 
 describe('readQueueConfig', () => {
-  it('serves only encrypt-fields by default', () => {
+  it('allows only the operation encrypt-fields by default', () => {
     expect(readQueueConfig(minimal)).toMatchObject({
       door: { serves: { operations: ['encrypt-fields'] } },
       queue: {
@@ -58,7 +58,7 @@ describe('readQueueConfig', () => {
     });
   });
 
-  it('accepts two FIFO queues, with a maximum retry delay of up to 42,300 seconds', () => {
+  it('accepts a maximum retry delay of 42,300 seconds for FIFO queues', () => {
     const queues = { KEYFOLD_OUTPUT_QUEUE_URL: `${QUEUES}/a.fifo`, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${QUEUES}/b.fifo` };
     expect(faultsOf({ ...queues, KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '42300' })).toEqual([]);
   });

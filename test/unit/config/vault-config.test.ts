@@ -39,7 +39,7 @@ describe('Vault settings', () => {
     expect((kms as { readonly failover?: object }).failover).toEqual({});
   });
 
-  it('are all read, and secrets come from files that the settings name', async () => {
+  it('are all read, and name the files with the secrets', async () => {
     const { kms } = await configOf({
       KEYFOLD_VAULT_TRANSIT_MOUNT: 'teams/transit',
       KEYFOLD_VAULT_NAMESPACE: 'team/orders',

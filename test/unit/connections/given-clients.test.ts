@@ -61,7 +61,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
 
-  it("calls the caller's client for each region, and guards its agent against freezes", async () => {
+  it('asks the caller for one client per region, and protects its connections from freezes', async () => {
     const { agent, settings } = settingsOfCaller();
     const listeners = agent.listenerCount('free');
     const clients = vi.fn<(region: string) => KMSClient>(() => new KMSClient(settings));
@@ -113,7 +113,7 @@ describe("DynamoDbMetastore with the caller's credentials or client", () => {
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
 
-  it("calls the caller's client, and guards its agent against freezes", async () => {
+  it("calls the caller's client, and protects its connections from freezes", async () => {
     const { agent, settings } = settingsOfCaller();
     const listeners = agent.listenerCount('free');
     const metastore = new DynamoDbMetastore({ client: new DynamoDBClient(settings), tableName: 'Keys' });
@@ -142,23 +142,23 @@ describe('an AWS adapter', () => {
     lambda: invoke,
   };
 
-  it.for<[keyof typeof call, string, string, Readonly<Record<string, string>>]>([
-    ['kms', 'by default', 'kms.us-west-2.amazonaws.com', {}],
-    ['kms', 'with FIPS', 'kms-fips.us-west-2.amazonaws.com', { AWS_USE_FIPS_ENDPOINT: 'true' }],
-    ['kms', 'with dual stack', 'kms.us-west-2.api.aws', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
+  it.for<[string, string, keyof typeof call, Readonly<Record<string, string>>]>([
+    ['kms.us-west-2.amazonaws.com', 'by default', 'kms', {}],
+    ['kms-fips.us-west-2.amazonaws.com', 'with FIPS', 'kms', { AWS_USE_FIPS_ENDPOINT: 'true' }],
+    ['kms.us-west-2.api.aws', 'with dual stack', 'kms', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
     [
-      'kms',
-      'with FIPS and dual stack',
       'kms-fips.us-west-2.api.aws',
+      'with FIPS and dual stack',
+      'kms',
       { AWS_USE_FIPS_ENDPOINT: 'true', AWS_USE_DUALSTACK_ENDPOINT: 'true' },
     ],
-    ['dynamodb', 'by default', 'dynamodb.us-west-2.amazonaws.com', {}],
-    ['dynamodb', 'with FIPS', 'dynamodb-fips.us-west-2.amazonaws.com', { AWS_USE_FIPS_ENDPOINT: 'true' }],
-    ['dynamodb', 'with dual stack', 'dynamodb.us-west-2.api.aws', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
-    ['lambda', 'by default', 'lambda.us-west-2.amazonaws.com', {}],
-    ['lambda', 'with FIPS', 'lambda-fips.us-west-2.amazonaws.com', { AWS_USE_FIPS_ENDPOINT: 'true' }],
-    ['lambda', 'with dual stack', 'lambda.us-west-2.api.aws', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
-  ])('for %s, %s, calls the host %s', async ([service, , host, env]) => {
+    ['dynamodb.us-west-2.amazonaws.com', 'by default', 'dynamodb', {}],
+    ['dynamodb-fips.us-west-2.amazonaws.com', 'with FIPS', 'dynamodb', { AWS_USE_FIPS_ENDPOINT: 'true' }],
+    ['dynamodb.us-west-2.api.aws', 'with dual stack', 'dynamodb', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
+    ['lambda.us-west-2.amazonaws.com', 'by default', 'lambda', {}],
+    ['lambda-fips.us-west-2.amazonaws.com', 'with FIPS', 'lambda', { AWS_USE_FIPS_ENDPOINT: 'true' }],
+    ['lambda.us-west-2.api.aws', 'with dual stack', 'lambda', { AWS_USE_DUALSTACK_ENDPOINT: 'true' }],
+  ])('calls the host %s %s', async ([host, , service, env]) => {
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
     const asked: string[] = [];
     vi.spyOn(dns, 'lookup').mockImplementation(((name: string, _: unknown, done: (error: Error) => void) => {
@@ -171,7 +171,7 @@ describe('an AWS adapter', () => {
 });
 
 describe('an object with event listeners', () => {
-  it('may omit listeners, and may have methods as listeners', async () => {
+  it('may be an instance of a class, and need not have all listeners', async () => {
     class Listener {
       readonly regions: string[] = [];
       attempted({ region }: { readonly region: string }): void {

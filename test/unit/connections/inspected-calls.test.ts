@@ -5,10 +5,10 @@ const AT_MS = Date.parse('2026-11-28T12:00:00Z');
 
 it.for([
   // The date has whole seconds, so the clock was between 3.000 s and 3.999 s when this machine's clock was at 5 s.
-  ['1.5 seconds behind', { date: 'Sat, 28 Nov 2026 12:00:03 GMT' }, -1500],
-  ['unknown if the response has no date', {}, undefined],
-  ['unknown if the date is malformed', { date: 'never' }, undefined],
-] as const)("a server's clock is %s", async ([, headers, offsetMs]) => {
+  ['as 1.5 seconds behind', { date: 'Sat, 28 Nov 2026 12:00:03 GMT' }, -1500],
+  ['as unknown if the response has no date', {}, undefined],
+  ['as unknown if the date is malformed', { date: 'never' }, undefined],
+] as const)("watchClocks reports a server's clock %s", async ([, headers, offsetMs]) => {
   type Middleware = (next: () => Promise<object>) => (args: object) => Promise<object>;
   const added: Middleware[] = [];
   const times = [AT_MS + 4000, AT_MS + 6000];
