@@ -87,28 +87,28 @@ function claims(changes: object): unknown {
 
 describe('the HTTP door', () => {
   it.for([
-    ['accepts iam if configured for iam', IAM, iam, '200, keys touched'],
-    ['accepts jwt if configured for jwt', JWT, jwt, '200, keys touched'],
-    ['accepts a request without an authorizer if configured for none', NONE, undefined, '200, keys touched'],
-    ['refuses a request without an authorizer if configured for iam', IAM, undefined, '401'],
-    ['refuses a request without an authorizer if configured for jwt', JWT, undefined, '401'],
-    ['refuses jwt if configured for iam', IAM, jwt, '401'],
-    ['refuses iam if configured for jwt', JWT, iam, '401'],
-    ['refuses iam if configured for none', NONE, iam, '401'],
-    ['refuses iam and jwt if configured for iam', IAM, { ...iam, ...jwt }, '401'],
-    ['refuses iam and jwt if configured for jwt', JWT, { ...iam, ...jwt }, '401'],
-    ['refuses a Lambda authorizer if configured for iam', IAM, { lambda: { iam: {} } }, '401'],
-    ['refuses a Lambda authorizer if configured for jwt', JWT, { lambda: jwt.jwt }, '401'],
-    ['refuses an empty authorizer if configured for iam', IAM, {}, '401'],
-    ['refuses iam that is null if configured for iam', IAM, { iam: null }, '401'],
-    ['refuses iam that is a string if configured for iam', IAM, { iam: 'yes' }, '401'],
-    ['refuses jwt in a list if configured for jwt', JWT, [jwt.jwt], '401'],
-    ['refuses iam that is a list if configured for iam', IAM, { iam: ['yes'] }, '401'],
+    ['accepts an IAM caller if AUTH is iam', IAM, iam, '200, keys touched'],
+    ['accepts a JWT if AUTH is jwt', JWT, jwt, '200, keys touched'],
+    ['accepts a request without an authorizer if AUTH is none', NONE, undefined, '200, keys touched'],
+    ['refuses a request without an authorizer if AUTH is iam', IAM, undefined, '401'],
+    ['refuses a request without an authorizer if AUTH is jwt', JWT, undefined, '401'],
+    ['refuses a JWT if AUTH is iam', IAM, jwt, '401'],
+    ['refuses an IAM caller if AUTH is jwt', JWT, iam, '401'],
+    ['refuses an IAM caller if AUTH is none', NONE, iam, '401'],
+    ['refuses an IAM caller with a JWT if AUTH is iam', IAM, { ...iam, ...jwt }, '401'],
+    ['refuses an IAM caller with a JWT if AUTH is jwt', JWT, { ...iam, ...jwt }, '401'],
+    ['refuses a Lambda authorizer if AUTH is iam', IAM, { lambda: { iam: {} } }, '401'],
+    ['refuses a Lambda authorizer if AUTH is jwt', JWT, { lambda: jwt.jwt }, '401'],
+    ['refuses an empty authorizer if AUTH is iam', IAM, {}, '401'],
+    ['refuses null as the IAM caller if AUTH is iam', IAM, { iam: null }, '401'],
+    ['refuses a string as the IAM caller if AUTH is iam', IAM, { iam: 'yes' }, '401'],
+    ['refuses a JWT in a list if AUTH is jwt', JWT, [jwt.jwt], '401'],
+    ['refuses a list as the IAM caller if AUTH is iam', IAM, { iam: ['yes'] }, '401'],
   ] as const)('%s', async ([, auth, authorizer, outcome]) => {
     expect(await attempt(auth, authorizer)).toBe(outcome);
   });
 
-  it('refuses a request with the wrong authorizer even to /v1/health', async () => {
+  it('refuses a request to /v1/health with the wrong authorizer', async () => {
     const event = sampleEvent('api-health-iam');
     event.requestContext.authorizer = jwt;
     expect((await openDoor({ auth: IAM })(event)).status).toBe(401);
@@ -118,7 +118,7 @@ describe('the HTTP door', () => {
 describe('a claim, by default,', () => {
   it.for([
     ['the partition that it names', 'tenant-1', 'tenant-1', SERVED],
-    ['the partition of a number, which API Gateway passes as text', '42', '42', SERVED],
+    ['a partition whose name is a number', '42', '42', SERVED],
     ['a partition that has every allowed character', CHARACTERS, CHARACTERS, SERVED],
     ['a partition named by an e-mail address', 'ann@example.com', 'ann@example.com', SERVED],
     ['no other partition', 'tenant-1', 'tenant-2', '403'],
@@ -129,16 +129,16 @@ describe('a claim, by default,', () => {
     ['nothing if it is an array', '[tenant-1]', 'tenant-1', '403'],
     ['nothing if it is an array with several partitions', '[acme tenant-1]', 'tenant-1', '403'],
     ['nothing if it is a nested array', '[[x tenant-1 y]]', 'tenant-1', '403'],
-    ['nothing if it is a star', '*', 'tenant-1', '403'],
+    ['nothing if it is *', '*', 'tenant-1', '403'],
     ['nothing if it is a prefix', 'tenant-*', 'tenant-1', '403'],
-    ['nothing if it is an array with a star', '[acme *]', 'tenant-1', '403'],
+    ['nothing if it is an array with *', '[acme *]', 'tenant-1', '403'],
     ['nothing if it is JSON text', '["tenant-1"]', 'tenant-1', '403'],
     ['nothing if it is a quoted string', '"tenant-1"', 'tenant-1', '403'],
     ['nothing if it is a string with commas', 'acme,tenant-1', 'tenant-1', '403'],
     ['nothing if it is a string with white space around it', ' tenant-1', 'tenant-1', '403'],
     ['nothing if it is an empty string', '', 'tenant-1', '403'],
-    ['nothing if it is a real array, as in a test event', ['tenant-1'], 'tenant-1', '403'],
-    ['nothing if it is a real number, as in a test event', 42, '42', '403'],
+    ['nothing if it is a JSON array, as in a test event', ['tenant-1'], 'tenant-1', '403'],
+    ['nothing if it is a JSON number, as in a test event', 42, '42', '403'],
     ['nothing if it is null', null, 'null', '403'],
     ['nothing if it is an object', { tenant: 'tenant-1' }, 'tenant-1', '403'],
     ['nothing if it is absent', undefined, 'tenant-1', '403'],
@@ -152,17 +152,17 @@ describe('a claim, if the settings allow lists,', () => {
   it.for([
     ['each partition in an array', '[acme tenant-1]', SERVED],
     ['each partition in a string that is separated by spaces', 'acme tenant-1', SERVED],
-    ['each partition in a real array, as in a test event', ['acme', 'tenant-1'], SERVED],
+    ['each partition in a JSON array, as in a test event', ['acme', 'tenant-1'], SERVED],
     ['the only partition that it names', 'tenant-1', SERVED],
     ['nothing if it is a nested array', '[[x tenant-1 y]]', '403'],
     ['nothing if it has an array next to a partition', '[x [a] tenant-1]', '403'],
-    ['nothing if it is a real nested array', [['tenant-1']], '403'],
-    ['nothing if it is a real array with an object', ['tenant-1', {}], '403'],
-    ['nothing if it is a real array that contains a string with spaces', ['acme tenant-1'], '403'],
-    ['nothing if it is half an array', '[tenant-1', '403'],
-    ['nothing if it is a string after a bracket', '[tenant-1x', '403'],
-    ['nothing if it is a string before a bracket', 'xtenant-1]', '403'],
-    ['nothing if it is a string with the end of an array', 'x] tenant-1', '403'],
+    ['nothing if it is a nested JSON array', [['tenant-1']], '403'],
+    ['nothing if it is a JSON array with an object', ['tenant-1', {}], '403'],
+    ['nothing if it is a JSON array that contains a string with spaces', ['acme tenant-1'], '403'],
+    ['nothing if it is an array without its last bracket', '[tenant-1', '403'],
+    ['nothing if it begins with a bracket and ends with a letter', '[tenant-1x', '403'],
+    ['nothing if it begins with a letter and ends with a bracket', 'xtenant-1]', '403'],
+    ['nothing if it has a bracket in the middle', 'x] tenant-1', '403'],
     ['the partitions in a string with additional spaces', ' acme  tenant-1 ', SERVED],
     ['nothing if it is two arrays', '[x] [tenant-1]', '403'],
     ['nothing if it is an empty array', '[]', '403'],
@@ -182,20 +182,25 @@ describe('a claim, if the settings allow wildcards,', () => {
     ['partitions that begin with its prefix', 'team-*', 'team-7', SERVED],
     ['the partition equal to its prefix', 'team-*', 'team-', SERVED],
     ['partitions that begin with a prefix of every allowed character', `${CHARACTERS}*`, `${CHARACTERS}1`, SERVED],
-    ['every partition if it is a star', '*', 'tenant-1', SERVED],
+    ['every partition if it is *', '*', 'tenant-1', SERVED],
     ['no partition that does not begin with its prefix', 'team-*', 'tenant-1', '403'],
     ['no partition that merely contains its prefix', 'eam-*', 'team-7', '403'],
-    ['a partition of the maximum length if it is a prefix', `${'x'.repeat(127)}*`, 'x'.repeat(128), SERVED],
+    [
+      'a partition of the maximum length if its prefix is one character shorter',
+      `${'x'.repeat(127)}*`,
+      'x'.repeat(128),
+      SERVED,
+    ],
     ['no partition if its prefix is too long', `${'x'.repeat(128)}*`, 'x'.repeat(128), '403'],
-    ['no partition if it has a star in the middle', 'ten*-1', 'tenant-1', '403'],
-    ['no partition if it has two stars', '**', 'tenant-1', '403'],
+    ['no partition if it has * in the middle', 'ten*-1', 'tenant-1', '403'],
+    ['no partition if it is **', '**', 'tenant-1', '403'],
     ['no partition if it is a list, which the settings do not allow', 'x *', 'tenant-1', '403'],
     ['no partition if it is an array, which the settings do not allow', '[*]', 'tenant-1', '403'],
   ] as const)('grants %s', async ([, tenants, partition, outcome]) => {
     expect(await attempt({ ...JWT, partitionWildcards: true }, claims({ tenants }), partition)).toBe(outcome);
   });
 
-  it('grants the partitions in a list, and partitions that begin with a prefix in the list, if lists are allowed too', async () => {
+  it('grants partitions by a prefix in a list if the settings also allow lists', async () => {
     const tenants = '[tenant-1 team-*]';
     expect(await attempt(LISTING, claims({ tenants }), 'team-7')).toBe(SERVED);
     expect(await attempt(LISTING, claims({ tenants }), 'tenant-2')).toBe('403');
@@ -207,18 +212,18 @@ describe("a token's scopes", () => {
   it.for([
     ['may be a string', 'openid keyfold/encrypt', SERVED],
     ['may be an array', '[openid keyfold/encrypt]', SERVED],
-    ['may be a real array, as in a test event', ['openid', 'keyfold/encrypt'], SERVED],
-    ['are not read from the beginning of an array', '[openid keyfold/encrypt', '403'],
-    ['are not read from the end of an array', 'openid] keyfold/encrypt', '403'],
-    ['are not read from a list with an object', ['keyfold/encrypt', {}], '403'],
+    ['may be a JSON array, as in a test event', ['openid', 'keyfold/encrypt'], SERVED],
+    ['are not read from an array without its last bracket', '[openid keyfold/encrypt', '403'],
+    ['are not read from an array without its first bracket', 'openid] keyfold/encrypt', '403'],
+    ['are not read from a JSON array with an object', ['keyfold/encrypt', {}], '403'],
     ['are not read from a nested array', '[[openid keyfold/encrypt x]]', '403'],
-    ['are not read from a real nested array', [['keyfold/encrypt']], '403'],
+    ['are not read from a nested JSON array', [['keyfold/encrypt']], '403'],
     ['are not separated by commas', 'openid,keyfold/encrypt', '403'],
     ['must belong to the operation', 'keyfold/decrypt', '403'],
-    ['must match as a whole', 'keyfold/encrypt-batch', '403'],
-    ['must match in the case of each letter', 'Keyfold/Encrypt', '403'],
+    ['must equal the required scope, not only begin with it', 'keyfold/encrypt-batch', '403'],
+    ['must have upper and lower case as in the required scope', 'Keyfold/Encrypt', '403'],
     ['must not be a wildcard', 'keyfold/*', '403'],
-    ['must not be absent', undefined, '403'],
+    ['must be present', undefined, '403'],
   ] as const)('%s', async ([, scope, outcome]) => {
     expect(await attempt(JWT, claims({ scope }))).toBe(outcome);
   });
@@ -231,9 +236,9 @@ describe("a token's scopes", () => {
   });
 });
 
-describe('one scope', () => {
+describe('exactly one of the three scopes', () => {
   const scopes = ['keyfold/encrypt', 'keyfold/decrypt', 'keyfold/rewrap'];
-  it.for(OPERATION_NAMES)('allows both the single and the batch form of an operation: %s', async (operation) => {
+  it.for(OPERATION_NAMES)('allows the operation %s', async (operation) => {
     const passed: string[] = [];
     for (const scope of scopes) {
       if ((await attempt(JWT, claims({ scope }), 'tenant-1', operation)) !== '403') passed.push(scope);
@@ -286,7 +291,7 @@ describe('a partition over HTTP', () => {
     }
   });
 
-  it.for(HOSTILE)('that is spelled %j is refused for a token that names tenant-1', async (partition) => {
+  it.for(HOSTILE)('is refused if it is spelled %j and the token grants tenant-1', async (partition) => {
     for (const operation of OPERATION_NAMES) {
       expect(await attempt(JWT, claims({ scope: EVERY_SCOPE }), partition, operation)).toBe('403');
       for (const authorizer of [undefined, iam, { lambda: jwt.jwt }]) {
@@ -298,7 +303,7 @@ describe('a partition over HTTP', () => {
   });
 
   it.for([
-    ['as it is', '/v1/partitions/a@b.c/encrypt'],
+    ['without escapes', '/v1/partitions/a@b.c/encrypt'],
     ['with %40 for @', '/v1/partitions/a%40b.c/encrypt'],
     ['after the stage', '/live/v1/partitions/a@b.c/encrypt'],
     ['after the stage, with %40 for @', '/live/v1/partitions/a%40b.c/encrypt'],
@@ -312,15 +317,12 @@ describe('a partition over HTTP', () => {
     expect(await attemptAt(rawPath)).toBe('400');
   });
 
-  it.for(['.', '..', '%2e', 'a b', 'a/..', './a'])(
-    'is refused in a path that begins with the base path %j',
-    async (base) => {
-      expect(await attemptAt(`/${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
-    },
-  );
+  it.for(['.', '..', '%2e', 'a b', 'a/..', './a'])('is refused if the base path is %j', async (base) => {
+    expect(await attemptAt(`/${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
+  });
 
   it.for(['/v1/partitions/victim/encrypt', '/keys/v1/partitions/victim', '/v1/partitions'])(
-    'is refused if the base path of the API is %s, because a policy could take the base path for the path of an operation',
+    'is refused if the base path is %s, which looks like the path of an operation',
     async (base) => {
       expect(await attemptAt(`${base}/v1/partitions/a@b.c/encrypt`, 'keyfold.example.com')).toBe('400');
     },
@@ -332,7 +334,7 @@ describe('a partition over HTTP', () => {
     expect((await openDoor()(event)).status).toBe(200);
   });
 
-  it('is accepted after a base path if the domain only resembles an API Gateway domain', async () => {
+  it('is accepted after a base path on a domain that only resembles that of API Gateway', async () => {
     for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
       expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);
     }
@@ -375,7 +377,7 @@ describe('a partition over HTTP', () => {
     '/live/live/v1/partitions/a@b.c/encrypt',
     '/v1/health',
     '',
-  ])('is refused if the path %j does not match the path parameters', async (rawPath) => {
+  ])('is refused with the path %j, which does not match the path parameters', async (rawPath) => {
     expect(await attemptAt(rawPath)).toBe('400');
   });
 });

@@ -39,7 +39,7 @@ const REFUSED = expect.objectContaining({
   keysTouched: false,
 }) as object;
 
-it('the direct door refuses a document with a name that JSON.parse has confused with another name', async () => {
+it('the direct door refuses a document in which JSON.parse has confused two names', async () => {
   // The bug depends on everything that JSON.parse has parsed before. So this test must be the first in the file, and
   // the file has a process of its own.
   for (const [written, taken] of [
@@ -80,7 +80,7 @@ describe('the direct door', () => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
-  it.for(['é', 'café', 'plain'])('either refuses or keeps the escaped name %s in a document', async (name) => {
+  it.for(['é', 'café', 'plain'])('never changes the escaped name %s in a document', async (name) => {
     const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
     const kept = expect.stringContaining(`"${name}":1}`) as string;
     expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
@@ -99,7 +99,7 @@ describe('the direct door', () => {
     }
   });
 
-  it.for(NAMES)('either keeps a name %s in its response or points to documentText', async ([, name, written]) => {
+  it.for(NAMES)('never changes a name %s in a response', async ([, name, written]) => {
     const invoke = openDirectDoor();
     const sealed = await invoke({
       operation: 'encrypt-fields',
@@ -168,7 +168,7 @@ describe('the client', () => {
     expect(read).toThrow(/documentText/);
   });
 
-  it('returns a parsed document if JSON.parse cannot have taken one of its names for another', () => {
+  it('returns a parsed document if JSON.parse cannot have confused its names', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

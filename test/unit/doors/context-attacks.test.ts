@@ -119,16 +119,16 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   });
 
   it.for([
-    ['an own __proto__', String.raw`"__proto__":"a"`, String.raw`"__proto__":"b"`],
-    ['constructor and toString', `"constructor":"a","toString":""`, `"constructor":"b","toString":""`],
-    ['composed and decomposed letters', '"\u00e9":"x"', '"e\u0301":"x"'],
+    ['the value of __proto__', String.raw`"__proto__":"a"`, String.raw`"__proto__":"b"`],
+    ['the value of constructor', `"constructor":"a","toString":""`, `"constructor":"b","toString":""`],
+    ['the normalisation of a name', '"\u00e9":"x"', '"e\u0301":"x"'],
     ['a NUL in a value', String.raw`"id":"a\u0000"`, String.raw`"id":"a"`],
     ['a byte order mark', '"id":"\ufeffa"', '"id":"a"'],
     ['a bidirectional mark', '"id":"a\u202e"', '"id":"a"'],
-    ['astral and private characters', '"\u{10000}":"1","\uffff":"2"', '"\u{10000}":"2","\uffff":"1"'],
-    ['numeric names', '"1":"a","0":"b"', '"1":"b","0":"a"'],
-    ['a name of 128 bytes', `"${'é'.repeat(64)}":""`, `"${'é'.repeat(63)}":""`],
-    ['a value of 1,024 bytes', `"id":"${'é'.repeat(512)}"`, `"id":"${'é'.repeat(511)}"`],
+    ['the values of names with rare characters', '"\u{10000}":"1","\uffff":"2"', '"\u{10000}":"2","\uffff":"1"'],
+    ['the values of numeric names', '"1":"a","0":"b"', '"1":"b","0":"a"'],
+    ['the last letter of a name of 128 bytes', `"${'é'.repeat(64)}":""`, `"${'é'.repeat(63)}":""`],
+    ['the last letter of a value of 1,024 bytes', `"id":"${'é'.repeat(512)}"`, `"id":"${'é'.repeat(511)}"`],
   ] as const)('distinguishes contexts that differ only in %s', async ([, home, away]) => {
     const world = new FakeDependencies();
     const send = open(world);
@@ -143,43 +143,43 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
   });
 
   it.for([
-    ['an empty object', '{}'],
-    ['null', 'null'],
-    ['a number', '{"id":1}'],
-    ['a nested object', '{"id":{}}'],
-    ['an array', '["id"]'],
-    ['a number in __proto__', '{"__proto__":7}'],
-    ['an object in __proto__ alone', '{"__proto__":{"id":"1"}}'],
-    ['a name of 129 bytes', `{"${'é'.repeat(64)}x":""}`],
-    ['a value of 1,025 bytes', `{"id":"${'é'.repeat(512)}x"}`],
-    ['17 entries', `{${entriesText(17)}}`],
-    ['a lone surrogate in a value', String.raw`{"id":"\ud800"}`],
-    ['a lone surrogate in a name', String.raw`{"\udc00":""}`],
-    ['surrogates in the wrong order', String.raw`{"id":"\udc00\ud800"}`],
-  ])('refuses a context with %s before it reads a key', async ([, context]) => {
+    ['an empty context', '{}'],
+    ['null as the context', 'null'],
+    ['a number as a context value', '{"id":1}'],
+    ['an object as a context value', '{"id":{}}'],
+    ['an array as the context', '["id"]'],
+    ['a number as the context value __proto__', '{"__proto__":7}'],
+    ['an object as the context value __proto__', '{"__proto__":{"id":"1"}}'],
+    ['a context name of 129 bytes', `{"${'é'.repeat(64)}x":""}`],
+    ['a context value of 1,025 bytes', `{"id":"${'é'.repeat(512)}x"}`],
+    ['17 context entries', `{${entriesText(17)}}`],
+    ['a lone surrogate in a context value', String.raw`{"id":"\ud800"}`],
+    ['a lone surrogate in a context name', String.raw`{"\udc00":""}`],
+    ['surrogates in the wrong order in a context value', String.raw`{"id":"\udc00\ud800"}`],
+  ])('refuses %s before it reads a key', async ([, context]) => {
     const world = new FakeDependencies();
     expect(await outcomes(open(world), SEALING, `"context":${context}`)).toEqual(every(SEALING, 'InvalidRequest'));
     expect(world.log.take()).toEqual([]);
   });
 
   it.for([
-    ['the root of the document', '{"x":"$"}', '$.items[*].s'],
-    ['the field itself', '{"x":"$.items[0].s"}', '$.items[*].s'],
-    ['an array around the field', '{"x":"$.items"}', '$.items[*].s'],
-    ['@ alone, if the element is the field', '{"x":"@"}', '$.tags[*]'],
-    ['@ alone, if the element contains the field', '{"x":"@"}', '$.items[*].s'],
-    ['the field of the element', '{"x":"@.s"}', '$.items[*].s'],
-    ['a part of a sealed object', '{"x":"$.sealed.in"}', '$.sealed'],
-    ['two @', '{"x":"@@.n"}', '$.items[*].s'],
-    ['no $', '{"x":"items"}', '$.items[*].s'],
+    ['a path to the whole document', '{"x":"$"}', '$.items[*].s'],
+    ['a path to the field itself', '{"x":"$.items[0].s"}', '$.items[*].s'],
+    ['a path to an array around the field', '{"x":"$.items"}', '$.items[*].s'],
+    ['the path @ if the array element is the field', '{"x":"@"}', '$.tags[*]'],
+    ['the path @ if the array element contains the field', '{"x":"@"}', '$.items[*].s'],
+    ['a path from the array element to the field', '{"x":"@.s"}', '$.items[*].s'],
+    ['a path to a part of the field', '{"x":"$.sealed.in"}', '$.sealed'],
+    ['a path with two @', '{"x":"@@.n"}', '$.items[*].s'],
+    ['a path without $', '{"x":"items"}', '$.items[*].s'],
     ['an empty path', '{"x":""}', '$.items[*].s'],
-    ['white space before $', '{"x":" $.id"}', '$.items[*].s'],
-    ['every descendant', '{"x":"$..*"}', '$.items[*].s'],
-    ['a member that only the first element has', '{"x":"@.once"}', '$.items[*].s'],
-    ['a member that Object.prototype has', '{"x":"$.toString"}', '$.items[*].s'],
-    ['__proto__ as a name, and a path that selects nothing', '{"__proto__":"$.nothing"}', '$.items[*].s'],
-    ['an object as a path', '{"x":{}}', '$.items[*].s'],
-  ])('refuses contextFrom with %s before it reads a key', async ([, contextFrom, field]) => {
+    ['a path with white space before $', '{"x":" $.id"}', '$.items[*].s'],
+    ['a path to every descendant', '{"x":"$..*"}', '$.items[*].s'],
+    ['a path to a member that only the first array element has', '{"x":"@.once"}', '$.items[*].s'],
+    ['a path to a member of Object.prototype', '{"x":"$.toString"}', '$.items[*].s'],
+    ['a path that selects nothing, under the name __proto__', '{"__proto__":"$.nothing"}', '$.items[*].s'],
+    ['an object instead of a path', '{"x":{}}', '$.items[*].s'],
+  ])('refuses %s in contextFrom before it reads a key', async ([, contextFrom, field]) => {
     const world = new FakeDependencies();
     const document = `{"id":"1","sealed":{"in":"1"},"tags":["a","b"],"items":[{"s":"x","n":"1","once":"1"},{"s":"y","n":"2"}]}`;
     const members = `"document":${document},"fields":["${field}"],"contextFrom":${contextFrom}`;
@@ -187,7 +187,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('refuses decrypt-fields before it reads a key if contextFrom selects nothing for the last field', async () => {
+  it('refuses decrypt-fields before it reads a key if contextFrom selects nothing for one field', async () => {
     const world = new FakeDependencies();
     const send = open(world);
     const binding = '"contextFrom":{"n":"@.n"}';
@@ -207,7 +207,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(outcomeOf(await send('encrypt-fields', withEntries(15)))).toBe('ok');
   });
 
-  it('treats __proto__ as an ordinary name, both in contextFrom and in the document', async () => {
+  it('binds a field to the member __proto__ as to any other member', async () => {
     const send = open(new FakeDependencies());
     const binding = `"contextFrom":{"__proto__":"$.__proto__"}`;
     const { document } = (await send(
@@ -228,12 +228,12 @@ describe.for([
   ['the queue door', byQueue],
 ] as const)('%s', ([, open]) => {
   it.for([
-    ['in plain', '"id":"1","id":"1"'],
+    ['without escapes', '"id":"1","id":"1"'],
     ['with an escape', String.raw`"id":"1","\u0069d":"2"`],
     ['as __proto__', '"__proto__":"1","__proto__":"2"'],
     ['as an escaped __proto__', String.raw`"__proto__":"1","\u005f_proto__":"2"`],
     ['with a surrogate pair', '"\u{10000}":"1",' + String.raw`"\ud800\udc00":"2"`],
-  ] as const)('refuses a name that appears twice %s, wherever the context stands', async ([, twice]) => {
+  ] as const)('refuses a context in which a name appears twice %s', async ([, twice]) => {
     const world = new FakeDependencies();
     const send = open(world);
     for (const [operation, members] of [

@@ -9,14 +9,14 @@ afterEach(() => vi.restoreAllMocks());
 
 describe('the direct door', () => {
   it.for([
-    ['context', { operation: 'encrypt', plaintext: '', context: { 'a\nb': '1' } }],
-    ['context beside another', { operation: 'encrypt', plaintext: '', context: { id: '1', 'a\nb': '1', z: '1' } }],
-    ['context of an item', { operation: 'encrypt-batch', items: [{ plaintext: '', context: { 'a"b': '1' } }] }],
+    ['a context', { operation: 'encrypt', plaintext: '', context: { 'a\nb': '1' } }],
+    ['the middle of a context', { operation: 'encrypt', plaintext: '', context: { id: '1', 'a\nb': '1', z: '1' } }],
+    ['the context of an item', { operation: 'encrypt-batch', items: [{ plaintext: '', context: { 'a"b': '1' } }] }],
     [
       'contextFrom',
       { operation: 'encrypt-fields', documentText: '{"a":1}', fields: ['$.a'], contextFrom: { '\\': '$.a' } },
     ],
-  ] as const)('refuses a name in %s that needs an escape in JSON, and reads no key', async ([, event]) => {
+  ] as const)('refuses a name that needs an escape in JSON in %s, and reads no key', async ([, event]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world })({ partition: 'p', ...event });
     expect(error).toMatchObject({

@@ -91,7 +91,7 @@ describe('a number in a document', () => {
     expect(parsed(opened.payload)).toEqual({ documentText: DIGITS });
   });
 
-  it('keeps all its digits if the document was passed as text when its fields were encrypted', async () => {
+  it('keeps all its digits if encrypt-fields received the document as text', async () => {
     const invoke = openDirectDoor();
     const partition = 'tenant-1';
     const sealed = await invoke({ operation: 'encrypt-fields', partition, fields: ['$.*'], documentText: DIGITS });
@@ -111,11 +111,11 @@ describe('a number in a document', () => {
   });
 
   it.for([
-    ['too large an integer', '9007199254740993'],
-    ['too small an integer', '[-12345678901234567890]'],
+    ['an integer that is too large', '9007199254740993'],
+    ['an integer that is too small', '[-12345678901234567890]'],
     ['larger than any double', '{"a":1e400}'],
     ['written with an exponent', '1e20'],
-  ] as const)('is refused, with a pointer to documentText, if it is %s', async ([, document]) => {
+  ] as const)('is refused with an error that points to documentText if it is %s', async ([, document]) => {
     const world = new FakeDependencies();
     const event = `{"operation":"encrypt-fields","partition":"p","fields":["$"],"document":${document}}`;
     const { error } = await openDirectDoor({ world })(event);
@@ -149,10 +149,10 @@ describe('the direct door', () => {
     ],
     [
       'PayloadTooLarge',
-      'has too large a plaintext',
+      'has a plaintext that is too large',
       `{"operation":"encrypt","partition":"p","plaintext":"${'A'.repeat(1336)}"}`,
     ],
-  ] as const)('returns %s, and reads no key, for an event that %s', async ([code, , event]) => {
+  ] as const)('returns %s for an event that %s, and reads no key', async ([code, , event]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world, config: { plaintextLimitBytes: 1000 } })(event);
     expect(error).toMatchObject({ errorType: code, errorMessage: expect.stringMatching(/\.$/) as string });
@@ -212,14 +212,14 @@ describe('the direct door', () => {
     },
   );
 
-  it('ends before the invocation times out, by at least the configured margin', async () => {
+  it('ends before the end of the invocation by the configured margin', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));
     expect(error?.errorType).toBe('DeadlineExceeded');
   });
 
-  it('reports an unexpected error with the code Internal, and neither returns nor logs its text', async () => {
+  it('reports an unexpected error with the code Internal, and does not show the text of the error', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => Promise.reject(new TypeError('CANARY is not a function'));
     const failed = await openDirectDoor({ world })(sampleEvent('encrypt'));

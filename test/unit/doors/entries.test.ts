@@ -56,7 +56,7 @@ describe('the samples in events/', () => {
   });
 
   it.for(SAMPLES)(
-    '%s is refused with 401 if another authorizer is configured or none was passed',
+    '%s is refused with 401 if the authorizer is missing or is not the configured one',
     async ([name, auth]) => {
       for (const other of KINDS.filter(({ kind }) => kind !== auth.kind)) {
         expect(await outcomeOf(sampleEvent(name), other)).toBe('401');
@@ -68,7 +68,7 @@ describe('the samples in events/', () => {
     },
   );
 
-  it('that encrypt are all in the list of this test', () => {
+  it('include no encrypt request that this file does not test', () => {
     const names = readdirSync(new URL('../../../events', import.meta.url)).map((file) => file.replace('.json', ''));
     const encrypting = names.filter((name) => /^(?:api|http1|rest|url)-encrypt-/.test(name));
     expect(encrypting.toSorted()).toEqual(SAMPLES.map(([name]) => name).toSorted());
@@ -82,7 +82,7 @@ describe('an authorizer', () => {
     for (const auth of KINDS) expect(await outcomeOf(event, auth)).toBe('401');
   });
 
-  it('counts as absent if the request is a test in the REST API console', async () => {
+  it('is required even for a test in the REST API console', async () => {
     const event = format1('rest-encrypt-iam');
     event.requestContext['stage'] = 'test-invoke-stage';
     event.requestContext['path'] = event.path;
@@ -90,19 +90,24 @@ describe('an authorizer', () => {
   });
 
   it.for([
-    ['with claims next to an IAM caller if AUTH is iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
-    ['with claims next to an IAM caller if AUTH is jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
+    ['if claims stand next to an IAM caller and AUTH is iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
+    ['if claims stand next to an IAM caller and AUTH is jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
     [
-      'with a context next to an IAM caller if AUTH is authorizer',
+      'if a context stands next to an IAM caller and AUTH is authorizer',
       'rest-encrypt-iam',
       AUTHORIZER,
       { partitions: 'tenant-1' },
     ],
-    ['with claims that a Lambda authorizer returned', 'rest-encrypt-cognito', JWT, 'add principalId'],
-    ['with claims as text', 'rest-encrypt-cognito', JWT, { claims: '{"sub":"a"}' }],
-    ['as a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
-    ['with only null members', 'http1-encrypt-jwt', JWT, { claims: null, scopes: null }],
-    ['with only null members if AUTH is authorizer', 'http1-encrypt-jwt', AUTHORIZER, { claims: null, scopes: null }],
+    ['if a Lambda authorizer returned the claims', 'rest-encrypt-cognito', JWT, 'add principalId'],
+    ['if the claims are text', 'rest-encrypt-cognito', JWT, { claims: '{"sub":"a"}' }],
+    ['if it is a list', 'rest-encrypt-cognito', JWT, [{ claims: {} }]],
+    ['if all its members are null', 'http1-encrypt-jwt', JWT, { claims: null, scopes: null }],
+    [
+      'if all its members are null and AUTH is authorizer',
+      'http1-encrypt-jwt',
+      AUTHORIZER,
+      { claims: null, scopes: null },
+    ],
   ] as const)('is refused in payload format 1.0 %s', async ([, name, auth, given]) => {
     const event = format1(name);
     const { authorizer } = event.requestContext;
@@ -111,7 +116,7 @@ describe('an authorizer', () => {
     expect(await outcomeOf(event, auth)).toBe('401');
   });
 
-  it("may add the scopes of an HTTP API's route to the claims", async () => {
+  it("may have the scopes of an HTTP API's route next to the claims", async () => {
     const event = format1('http1-encrypt-jwt');
     (event.requestContext.authorizer as Record<string, unknown>)['scopes'] = ['keyfold/encrypt'];
     expect(await outcomeOf(event, JWT)).toBe(SERVED);
@@ -141,7 +146,7 @@ describe("a Lambda authorizer's context", () => {
       { partitions: 'a tenant-1', scope },
       '403',
     ],
-    ['nothing if partitions is a star, which the settings do not allow', AUTHORIZER, { partitions: '*', scope }, '403'],
+    ['nothing if partitions is *, which the settings do not allow', AUTHORIZER, { partitions: '*', scope }, '403'],
     ['the partitions in a list, if the settings allow lists', LISTS, { partitions: 'a tenant-1', scope }, SERVED],
     [
       'the partitions with a prefix, if the settings allow wildcards',
@@ -149,7 +154,12 @@ describe("a Lambda authorizer's context", () => {
       { partitions: 'tenant-*', scope },
       SERVED,
     ],
-    ["nothing by the names of a token's claims", AUTHORIZER, { tenants: 'tenant-1', scp: scope, claims: scope }, '403'],
+    [
+      "nothing for members with the names of a token's claims",
+      AUTHORIZER,
+      { tenants: 'tenant-1', scp: scope, claims: scope },
+      '403',
+    ],
   ] as const)('grants %s', async ([, auth, context, outcome]) => {
     const event = sampleEvent('api-encrypt-authorizer');
     event.requestContext.authorizer = { lambda: context };
@@ -162,10 +172,10 @@ describe("a Lambda authorizer's context", () => {
   });
 
   it.for([
-    ['grants the partition that its number names', 42, '42', SERVED],
-    ['does not grant a partition other than its number', 42, '43', '403'],
-    ['grants nothing if its number is an unsafe integer', 2 ** 53, '9007199254740992', '403'],
-    ['grants nothing if its number has a fraction', 1.5, '1.5', '403'],
+    ['grants the partition 42 for the number 42', 42, '42', SERVED],
+    ['does not grant the partition 43 for the number 42', 42, '43', '403'],
+    ['grants nothing for an unsafe integer', 2 ** 53, '9007199254740992', '403'],
+    ['grants nothing for a number with a fraction', 1.5, '1.5', '403'],
   ] as const)('%s', async ([, partitions, partition, outcome]) => {
     const event = sampleEvent('api-encrypt-authorizer');
     event.requestContext.authorizer = { lambda: { partitions, scope } };
@@ -175,9 +185,9 @@ describe("a Lambda authorizer's context", () => {
   });
 });
 
-describe('payload format 1.0', () => {
+describe('a request in payload format 1.0', () => {
   it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
-    'gets responses that are not encoded in base64 (%s)',
+    'gets a response that is not encoded in base64 (%s)',
     async (name) => {
       const world = new FakeDependencies();
       const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };
@@ -209,18 +219,30 @@ describe('payload format 1.0', () => {
   });
 
   it.for([
-    ['a name in upper or lower case', { 'CONTENT-type': ['application/json'] }, SERVED],
-    ['two types, of which only the last is allowed', { 'Content-Type': ['text/plain', 'application/json'] }, '415'],
-    ['two spellings of a name', { 'Content-Type': ['text/plain'], 'content-type': ['application/json'] }, '415'],
-    ['an encoding', { 'Content-Type': ['application/json'], 'Content-Encoding': ['gzip'] }, '415'],
-    ['no type', {}, '415'],
-  ] as const)('can have headers with %s', async ([, headers, outcome]) => {
+    ['is accepted with a header name in upper and lower case', { 'CONTENT-type': ['application/json'] }, SERVED],
+    [
+      'is refused with two content types, of which only the last is allowed',
+      { 'Content-Type': ['text/plain', 'application/json'] },
+      '415',
+    ],
+    [
+      'is refused with two spellings of a header name',
+      { 'Content-Type': ['text/plain'], 'content-type': ['application/json'] },
+      '415',
+    ],
+    [
+      'is refused with a content encoding',
+      { 'Content-Type': ['application/json'], 'Content-Encoding': ['gzip'] },
+      '415',
+    ],
+    ['is refused without a content type', {}, '415'],
+  ] as const)('%s', async ([, headers, outcome]) => {
     const event = format1('rest-encrypt-iam');
     Object.assign(event, { headers: null, multiValueHeaders: headers });
     expect(await outcomeOf(event)).toBe(outcome);
   });
 
-  it('can have headers with a single value if multiValueHeaders is absent', async () => {
+  it('is accepted without multiValueHeaders', async () => {
     const event = format1('rest-encrypt-iam');
     event.multiValueHeaders = null;
     expect(await outcomeOf(event)).toBe(SERVED);

@@ -102,7 +102,7 @@ const HOSTILE = [
 describe.each(Object.keys(SENT))('%s', (kind) => {
   const at = (path: string): Event => SENT[kind]?.(path) as Event;
 
-  it('serves the literal path', async () => {
+  it('serves a path without escapes', async () => {
     expect(await outcomeOf(at('/v1/partitions/tenant-1/encrypt'))).toBe(SERVED);
   });
 
@@ -158,15 +158,15 @@ describe('a catch-all route', () => {
   });
 
   it.for([
-    ['serves', `/live${PATH}`, 'live'],
-    ['refuses', PATH, 'live'],
-    ['refuses', `/live/live${PATH}`, 'live'],
+    ['serves', '/live/v1/partitions/tenant-1/encrypt', 'live'],
+    ['refuses', '/v1/partitions/tenant-1/encrypt', 'live'],
+    ['refuses', '/live/live/v1/partitions/tenant-1/encrypt', 'live'],
     // Here /v1 is the stage, so the path within the API is /partitions/tenant-1/encrypt. A policy on /v1/partitions
     // does not cover that path.
-    ['refuses', PATH, 'v1'],
-    ['serves', `/v1${PATH}`, 'v1'],
-    ['serves', `/partitions${PATH}`, 'partitions'],
-    ['refuses', PATH, 'partitions'],
+    ['refuses', '/v1/partitions/tenant-1/encrypt', 'v1'],
+    ['serves', '/v1/v1/partitions/tenant-1/encrypt', 'v1'],
+    ['serves', '/partitions/v1/partitions/tenant-1/encrypt', 'partitions'],
+    ['refuses', '/v1/partitions/tenant-1/encrypt', 'partitions'],
   ] as const)('%s the path %s with the stage %s', async ([verdict, path, stage]) => {
     for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
       const event = SENT[kind]?.(path) as Event;
@@ -176,11 +176,11 @@ describe('a catch-all route', () => {
   });
 
   it.for([
-    ['refuses', PATH, 'v1', 'partitions/tenant-1/encrypt'],
-    ['serves', `/v1${PATH}`, 'v1', PATH.slice(1)],
-    ['serves', `/live${PATH}`, 'live', PATH.slice(1)],
-    ['refuses', `/live/other${PATH}`, 'live', `other${PATH}`],
-    ['refuses', `/live${PATH}`, 'live', 'v1/partitions/tenant-2/encrypt'],
+    ['refuses', '/v1/partitions/tenant-1/encrypt', 'v1', 'partitions/tenant-1/encrypt'],
+    ['serves', '/v1/v1/partitions/tenant-1/encrypt', 'v1', 'v1/partitions/tenant-1/encrypt'],
+    ['serves', '/live/v1/partitions/tenant-1/encrypt', 'live', 'v1/partitions/tenant-1/encrypt'],
+    ['refuses', '/live/other/v1/partitions/tenant-1/encrypt', 'live', 'other/v1/partitions/tenant-1/encrypt'],
+    ['refuses', '/live/v1/partitions/tenant-1/encrypt', 'live', 'v1/partitions/tenant-2/encrypt'],
   ] as const)('%s the path %s with the stage %s and the proxy parameter %s', async ([verdict, path, stage, proxy]) => {
     for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
       const event = SENT[kind]?.(path) as Event & Partial<Format1>;
@@ -192,38 +192,35 @@ describe('a catch-all route', () => {
   });
 
   it.for([
-    ['the base path /keys', 'serves', `/keys${PATH}`, PATH.slice(1)],
-    ['the base path /keys/v2', 'serves', `/keys/v2${PATH}`, PATH.slice(1)],
-    ['no base path', 'serves', PATH, PATH.slice(1)],
-    ['the base path /v1', 'refuses', PATH, 'partitions/tenant-1/encrypt'],
-    ['the base path /keys and another segment', 'refuses', `/keys/more${PATH}`, `more${PATH}`],
+    ['serves', 'the base path /keys', `/keys${PATH}`, PATH.slice(1)],
+    ['serves', 'the base path /keys/v2', `/keys/v2${PATH}`, PATH.slice(1)],
+    ['serves', 'no base path', PATH, PATH.slice(1)],
+    ['refuses', 'the base path /v1', PATH, 'partitions/tenant-1/encrypt'],
+    ['refuses', 'another segment after the base path /keys', `/keys/more${PATH}`, `more${PATH}`],
     [
-      'the base path /keys and the path of another tenant',
       'refuses',
+      'the path of another tenant after the base path /keys',
       `/keys/v1/partitions/tenant-2/x${PATH}`,
       `v1/partitions/tenant-2/x${PATH}`,
     ],
-    ['the path of another tenant as the base path', 'refuses', `/v1/partitions/tenant-2/encrypt${PATH}`, PATH.slice(1)],
-    ['a dot segment in the base path', 'refuses', `/keys/..${PATH}`, PATH.slice(1)],
-    ['an empty segment in the base path', 'refuses', `/keys/${PATH}`, PATH.slice(1)],
-  ] as const)(
-    'on a custom domain with %s %s the path %s if the proxy parameter is %s',
-    async ([, verdict, path, proxy]) => {
-      for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
-        const event = SENT[kind]?.(path) as Event & Partial<Format1>;
-        event.requestContext.domainName = 'keyfold.example.com';
-        event.pathParameters = { proxy };
-        if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
-        expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
-      }
-    },
-  );
+    ['refuses', 'the path of another tenant as the base path', `/v1/partitions/tenant-2/encrypt${PATH}`, PATH.slice(1)],
+    ['refuses', 'a dot segment in the base path', `/keys/..${PATH}`, PATH.slice(1)],
+    ['refuses', 'an empty segment in the base path', `/keys/${PATH}`, PATH.slice(1)],
+  ] as const)('%s a request to a custom domain with %s', async ([verdict, , path, proxy]) => {
+    for (const kind of ['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API']) {
+      const event = SENT[kind]?.(path) as Event & Partial<Format1>;
+      event.requestContext.domainName = 'keyfold.example.com';
+      event.pathParameters = { proxy };
+      if (event.path !== undefined) (event.requestContext as Record<string, unknown>)['path'] = path;
+      expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
+    }
+  });
 
   it.for([
-    ['serves', `/live${PATH}`],
-    ['refuses', PATH],
-    ['refuses', `/other${PATH}`],
-  ] as const)("on the domain of API Gateway's FIPS endpoint %s the path %s", async ([verdict, path]) => {
+    ['serves', '/live/v1/partitions/tenant-1/encrypt'],
+    ['refuses', '/v1/partitions/tenant-1/encrypt'],
+    ['refuses', '/other/v1/partitions/tenant-1/encrypt'],
+  ] as const)("%s the path %s on the domain of API Gateway's FIPS endpoint", async ([verdict, path]) => {
     for (const kind of ['$default of an HTTP API', '$default of payload format 1.0']) {
       const event = SENT[kind]?.(path) as Event;
       const { requestContext } = event;
@@ -233,7 +230,7 @@ describe('a catch-all route', () => {
     }
   });
 
-  it('for $default on a custom domain accepts no base path, because the event does not say where the base path ends', async () => {
+  it('accepts no base path if it is $default on a custom domain', async () => {
     for (const [path, outcome] of [
       [PATH, SERVED],
       [`/keys${PATH}`, '404'],
@@ -249,7 +246,7 @@ describe('a catch-all route', () => {
     ['/v1/partitions/{partition}/{proxy+}', { partition: 'tenant-1', proxy: 'encrypt' }],
     ['/v1/partitions/tenant-1/{operation}', { operation: 'encrypt' }],
     ['/v1/partitions/tenant-1/encrypt', {}],
-  ] as const)('can be the route %s', async ([route, parameters]) => {
+  ] as const)('can be replaced by the route %s', async ([route, parameters]) => {
     const event = sampleEvent('api-encrypt-iam');
     event.routeKey = `POST ${route}`;
     event.pathParameters = parameters;
@@ -274,7 +271,7 @@ describe('a private REST API', () => {
   it.for([
     'abc123-vpce-0123456789abcdef0.execute-api.us-west-2.amazonaws.com',
     'vpce-0123456789abcdef0-abcdefgh.execute-api.us-west-2.vpce.amazonaws.com',
-  ])('is served at %s, where only its stage may precede the path', async (domain) => {
+  ])('on the domain %s has no base path', async (domain) => {
     const event = format1('rest-encrypt-iam');
     event.requestContext.domainName = domain;
     expect(await outcomeOf(event)).toBe(SERVED);

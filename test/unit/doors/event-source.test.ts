@@ -145,18 +145,19 @@ const FUNCTIONS = {
 >;
 
 const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }]) =>
-  (Object.keys(EVENTS) as Source[]).map(
-    (source) => [name, source, (serves as readonly Source[]).includes(source), says, open] as const,
-  ),
+  (Object.keys(EVENTS) as Source[]).map((source) => {
+    const isServed = (serves as readonly Source[]).includes(source);
+    return [source, isServed ? 'served' : 'refused', name, says, open] as const;
+  }),
 );
 
-describe('a function handles only events from its own source', () => {
-  it.for(CASES)('the %s function gets an event from %s (handled: %s)', async ([, source, isServed, says, open]) => {
+describe('an event', () => {
+  it.for(CASES)('from %s is %s by the %s function', async ([source, outcome, , says, open]) => {
     const world = new FakeDependencies();
-    const outcome = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
-    const told = outcome instanceof Error ? outcome.message : JSON.stringify(outcome ?? '').replaceAll('\\"', '"');
-    expect(says.test(told)).toBe(!isServed);
-    expect(world.log.take().length > 0).toBe(isServed);
+    const answer = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
+    const told = answer instanceof Error ? answer.message : JSON.stringify(answer ?? '').replaceAll('\\"', '"');
+    expect(says.test(told)).toBe(outcome === 'refused');
+    expect(world.log.take().length > 0).toBe(outcome === 'served');
   });
 });
 
@@ -192,7 +193,7 @@ describe('a function that checks where an event comes from', () => {
   });
 
   it.for([['http'], ['domainName'], ['http', {}]] as const)(
-    'rejects a request whose requestContext has no valid %s',
+    'rejects a request without a valid requestContext.%s',
     async ([name, value]) => {
       expect(await isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
     },
@@ -232,7 +233,7 @@ describe('a function that checks where an event comes from', () => {
     ['accepts', 'an object with the source aws.scheduler', { source: 'aws.scheduler' }],
     ['does not accept', 'an object with the source aws.ec2', { source: 'aws.ec2' }],
     ['does not accept', 'an object without a source', { 'detail-type': 'Scheduled Event' }],
-  ] as const)('%s %s as an event from the schedule or as a manual invocation', ([accepts, , event]) => {
+  ] as const)('%s %s as an event for the maintenance function', ([accepts, , event]) => {
     expect(isFromSchedule(event)).toBe(accepts === 'accepts');
   });
 });
@@ -241,12 +242,12 @@ function answer(source: Source): Promise<unknown> {
   return FUNCTIONS.http.open(new FakeDependencies())(EVENTS[source] as never, lambdaContext());
 }
 
-describe('the HTTP function, given an event from another source,', () => {
+describe('the HTTP function', () => {
   it.for([
     ['a Lambda authorizer', 'JKJaXmPLvHcESHA='],
     ['a load balancer', 'aws-request'],
   ] as const)(
-    'if the source is %s, responds in the HTTP format with the request ID %s',
+    'responds in the HTTP format to an event from %s, with the request ID %s',
     async ([source, requestId]) => {
       expect(await answer(source)).toMatchObject({
         statusCode: 400,
@@ -257,7 +258,7 @@ describe('the HTTP function, given an event from another source,', () => {
   );
 
   it.for(['a queue', 'S3', 'a warm-up ping', 'a rule of EventBridge', 'null'] as const)(
-    'fails if the source is %s, so that the event is not lost',
+    'fails for the wrong event "%s", so that the event is not lost',
     async (source) => {
       await expect(answer(source)).rejects.toMatchObject({ code: 'InvalidRequest' });
     },

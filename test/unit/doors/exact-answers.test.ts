@@ -33,47 +33,38 @@ it.for([
   ['a string with an escape', '"\\\\"'],
   ['a string without escapes', '"plain"'],
   ['a number with a decimal point', '1.0'],
-] as const)(
-  'decrypt-fields returns the text of a deeply nested field unchanged if the field contains %s',
-  async ([, value]) => {
-    const nested = '['.repeat(99) + value + ']'.repeat(99);
-    const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
-    const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
-    const { payload, error } = await openDirectDoor({ world })(event);
-    expect(error).toBeUndefined();
-    expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
-  },
-);
+] as const)('decrypt-fields returns a deeply nested field unchanged if it contains %s', async ([, value]) => {
+  const nested = '['.repeat(99) + value + ']'.repeat(99);
+  const document = JSON.parse('['.repeat(98) + JSON.stringify(await sealedValue(nested)) + ']'.repeat(98)) as unknown;
+  const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
+  const { payload, error } = await openDirectDoor({ world })(event);
+  expect(error).toBeUndefined();
+  expect(payload).toBe(`{"document":${'['.repeat(98)}${nested}${']'.repeat(98)}}`);
+});
 
 it.for([
-  ['with', '"\\n"'],
-  ['without', '"n"'],
-] as const)(
-  'decrypt-fields may return more values than a request may contain, %s an escape in a string',
-  async ([, value]) => {
-    const field = `[${value}${',1.0'.repeat(60_000)}]`;
-    const document = [await sealedValue(field), await sealedValue(field)];
-    const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
-    const { payload, error } = await openDirectDoor({ world })(event);
-    expect(error).toBeUndefined();
-    expect(payload === `{"document":[${field},${field}]}`).toBe(true);
-  },
-);
+  ['a string has an escape', '"\\n"'],
+  ['no string has an escape', '"n"'],
+] as const)('decrypt-fields may return more values than a request may contain (%s)', async ([, value]) => {
+  const field = `[${value}${',1.0'.repeat(60_000)}]`;
+  const document = [await sealedValue(field), await sealedValue(field)];
+  const event = { operation: 'decrypt-fields', partition: 'tenant-1', document, all: true };
+  const { payload, error } = await openDirectDoor({ world })(event);
+  expect(error).toBeUndefined();
+  expect(payload === `{"document":[${field},${field}]}`).toBe(true);
+});
 
 it.for([
-  ['with', '{"a":"\\\\","a":1}'],
-  ['without', '{"a":0,"a":1}'],
-] as const)(
-  'the direct door points to documentText if its response has two members with the same name, %s an escape in a string',
-  async ([, field]) => {
-    const document = { field: await relabelled(field) };
-    const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };
-    const { error } = await openDirectDoor({ world })({ ...about, document });
-    expect(error).toMatchObject({
-      errorType: 'InvalidRequest',
-      errorMessage: 'The answer holds an object with two members of one name: ask for it as documentText.',
-    });
-    const text = await openDirectDoor({ world })({ ...about, documentText: JSON.stringify(document) });
-    expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"field":${field}}` });
-  },
-);
+  ['a string has an escape', '{"a":"\\\\","a":1}'],
+  ['no string has an escape', '{"a":0,"a":1}'],
+] as const)('the direct door points to documentText if a name occurs twice in the response (%s)', async ([, field]) => {
+  const document = { field: await relabelled(field) };
+  const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };
+  const { error } = await openDirectDoor({ world })({ ...about, document });
+  expect(error).toMatchObject({
+    errorType: 'InvalidRequest',
+    errorMessage: 'The answer holds an object with two members of one name: ask for it as documentText.',
+  });
+  const text = await openDirectDoor({ world })({ ...about, documentText: JSON.stringify(document) });
+  expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"field":${field}}` });
+});

@@ -69,12 +69,17 @@ describe('the Content-Type header', () => {
     ['text/json', 415],
     ['multipart/form-data; boundary=x', 415],
     ['json', 415],
-    ['', 415],
+  ] as const)('with the value %s leads to status %i', async ([type, status]) => expectStatus(type, status));
+
+  it.for([
+    ['that is absent', undefined, 415],
+    ['that is empty', '', 415],
     // Node's parser takes quadratic time for white space, so a long header is refused before it is parsed.
-    [`application/json;${' '.repeat(1000)}charset=utf-8`, 415],
-    [`application/json; profile="${'a'.repeat(900)}"`, 200],
-    [undefined, 415],
-  ] as const)('with the value %s leads to status %i', async ([type, status]) => {
+    ['with 1,000 spaces', `application/json;${' '.repeat(1000)}charset=utf-8`, 415],
+    ['with a parameter of 900 letters', `application/json; profile="${'a'.repeat(900)}"`, 200],
+  ] as const)('$0 leads to status $2', async ([, type, status]) => expectStatus(type, status));
+
+  async function expectStatus(type: string | undefined, status: number): Promise<void> {
     const answer = await send((event) => {
       delete event.headers['content-type'];
       if (type !== undefined) event.headers['content-type'] = type;
@@ -85,7 +90,7 @@ describe('the Content-Type header', () => {
       isRefused ? ['application/json', 'identity'] : [undefined, undefined],
     );
     expect(/application\/json|UTF-8/.test(String(answer.body['detail']))).toBe(isRefused);
-  });
+  }
 });
 
 describe('the Content-Encoding header', () => {
@@ -131,16 +136,16 @@ describe('a body', () => {
     ['with half a character', withBytes(Buffer.from([...Buffer.from('{"a":"'), 0xe2, 0x82, 0x22, 0x7d])), /not UTF-8/],
     ['with a surrogate in UTF-8', withBytes(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])), /not UTF-8/],
     [
-      'that is not the base64 it should be',
+      'that should be base64 but is not',
       (event: Event) => Object.assign(event, { isBase64Encoded: true }),
       /not base64/,
     ],
     ['that is only white space', withBody(' \n'), /not JSON/],
     ['that is cut off', withBody(BODY.slice(0, -1)), /not JSON/],
     ['with additional text after it', withBody(`${BODY}x`), /not JSON/],
-    ['that is an array', withBody(`[${BODY}]`), /\{"plaintext": …\}/],
-    ['that is a string', withBody('"aGVsbG8="'), /\{"plaintext": …\}/],
-    ['that is null in JSON', withBody('null'), /\{"plaintext": …\}/],
+    ['that is a JSON array', withBody(`[${BODY}]`), /\{"plaintext": …\}/],
+    ['that is a JSON string', withBody('"aGVsbG8="'), /\{"plaintext": …\}/],
+    ['that is the JSON text null', withBody('null'), /\{"plaintext": …\}/],
   ] as const)('%s is refused, and the response says why', async ([, change, detail]) => {
     const answer = await send(change);
     expect(answer).toMatchObject({ status: 400, touched: false, body: { code: 'InvalidRequest' } });

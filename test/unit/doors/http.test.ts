@@ -64,7 +64,7 @@ describe('the HTTP door', () => {
     expect((await send(request('decrypt', { record: moved.body['record'] }))).body).toEqual({ plaintext: HELLO });
   });
 
-  it("decrypts to the same bytes, whatever escapes and white space the body's JSON contains", async () => {
+  it('accepts escapes and white space in the JSON of a body', async () => {
     const send = openDoor();
     for (const body of [`{ "plaintext" : "${HELLO}" }`, `{"plaintext":"${HELLO.replace('=', '\\u003d')}"}`]) {
       const sealed = await send(request('encrypt', body));
@@ -102,7 +102,7 @@ describe('the HTTP door', () => {
     );
   });
 
-  it('reports the last known health, and makes no call', async () => {
+  it('reports the last known health without a call to KMS or DynamoDB', async () => {
     const world = new FakeDependencies();
     const state = { kms: [{ region: 'us-west-2', state: 'ok' }], metastore: { state: 'ok' } };
     const answer = await openDoor({ world, health: () => state })(sampleEvent('api-health-iam'));
@@ -113,45 +113,45 @@ describe('the HTTP door', () => {
 
 describe('an HTTP request', () => {
   it.for([
-    ['no JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
+    ['a body that is not JSON', 'encrypt', '{"plaintext":', 400, 'InvalidRequest'],
     ['an empty body', 'encrypt', '', 400, 'InvalidRequest'],
-    ['half of a body', 'encrypt', '{"plaintext":"}', 400, 'InvalidRequest'],
+    ['a body that ends too early', 'encrypt', '{"plaintext":"}', 400, 'InvalidRequest'],
     ['a plaintext that ends too early', 'encrypt', '{"plaintext":"aGk=","}', 400, 'InvalidRequest'],
     ['a plaintext with a backslash', 'encrypt', '{"plaintext":"aGk\\"}', 400, 'InvalidRequest'],
     ['a plaintext with a line break', 'encrypt', '{"plaintext":"aGk=\n"}', 400, 'InvalidRequest'],
-    ['no object', 'encrypt', '[]', 400, 'InvalidRequest'],
-    ['null', 'encrypt', 'null', 400, 'InvalidRequest'],
+    ['an array as the body', 'encrypt', '[]', 400, 'InvalidRequest'],
+    ['null as the body', 'encrypt', 'null', 400, 'InvalidRequest'],
     ['no plaintext', 'encrypt', {}, 400, 'InvalidRequest'],
     ['a plaintext of another type', 'encrypt', { plaintext: 1 }, 400, 'InvalidRequest'],
-    ['a plaintext in no base64', 'encrypt', { plaintext: 'a' }, 400, 'InvalidRequest'],
+    ['a plaintext that is not base64', 'encrypt', { plaintext: 'a' }, 400, 'InvalidRequest'],
     ['an unknown member', 'encrypt', { plaintext: '', colour: 'red' }, 400, 'InvalidRequest'],
     ['no record', 'decrypt', {}, 400, 'InvalidRequest'],
     ['a record of another shape', 'decrypt', { record: 'x' }, 400, 'InvalidRequest'],
     ['a record of another shape', 'rewrap', { record: { Key: {} } }, 400, 'InvalidRequest'],
-    ['another member of the same length', 'encrypt', '{"plaintexx":"aGk="}', 400, 'InvalidRequest'],
+    ['a misspelled name of a member', 'encrypt', '{"plaintexx":"aGk="}', 400, 'InvalidRequest'],
     [
-      'half of a record',
+      'a record that ends too early',
       'decrypt',
       '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AAAA',
       400,
       'InvalidRequest',
     ],
     [
-      'a number that JSON does not have',
+      'a leading zero in the date of a key',
       'decrypt',
       '{"record":{"Key":{"Created":01,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":1}},"Data":"AAAA"}}',
       400,
       'InvalidRequest',
     ],
     [
-      'another such number',
+      'a leading zero in the date of a parent key',
       'decrypt',
       '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a","Created":01}},"Data":"AAAA"}}',
       400,
       'InvalidRequest',
     ],
     [
-      'a line feed in a name',
+      'an unescaped line feed in a key ID',
       'decrypt',
       '{"record":{"Key":{"Created":1,"Key":"AA==","ParentKeyMeta":{"KeyId":"a\n","Created":1}},"Data":"AAAA"}}',
       400,
@@ -166,7 +166,7 @@ describe('an HTTP request', () => {
       'PayloadTooLarge',
     ],
     ['a body that is too large', 'encrypt', `{"plaintext":"${' '.repeat(80_000)}"}`, 413, 'PayloadTooLarge'],
-  ] as const)('with %s gets the documented response (%s)', async ([, operation, body, status, code]) => {
+  ] as const)('with %s gets the documented error (%s)', async ([, operation, body, status, code]) => {
     const world = new FakeDependencies();
     const answer = await openDoor({ world, config: { plaintextLimitBytes: 1000 } })(request(operation, body));
     expect(answer).toMatchObject({
@@ -180,30 +180,27 @@ describe('an HTTP request', () => {
   });
 
   it.for([
-    ['contains quotation marks, which JSON escapes twice', String.raw`\"`, 4],
-    ['contains three-byte characters', '€', 3],
-    ['contains line breaks', '\n', 2],
-  ] as const)(
-    'fails if escapes make the response too large for Lambda: the document %s',
-    async ([, character, bytes]) => {
-      const send = openDoor();
-      const ask = (count: number): ReturnType<typeof send> => {
-        const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
-        return send(request('encrypt-fields', `{"document":{"a":1,"b":${value}},"fields":["$.a"]}`));
-      };
-      const most = Math.floor(6_000_000 / bytes);
-      expect((await ask(most - 500)).status).toBe(200);
-      expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
-    },
-  );
+    ['escaped quotation marks', String.raw`\"`, 4],
+    ['three-byte characters', '€', 3],
+    ['escaped line breaks', '\n', 2],
+  ] as const)('fails if %s make the response too large for Lambda', async ([, character, bytes]) => {
+    const send = openDoor();
+    const ask = (count: number): ReturnType<typeof send> => {
+      const value = character === '\n' ? `[${character.repeat(count)}]` : `"${character.repeat(count)}"`;
+      return send(request('encrypt-fields', `{"document":{"a":1,"b":${value}},"fields":["$.a"]}`));
+    };
+    const most = Math.floor(6_000_000 / bytes);
+    expect((await ask(most - 500)).status).toBe(200);
+    expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
+  });
 
-  it('succeeds with the largest plaintexts that fit into an event, in one item or a batch', () => {
+  it('may have as large a body as the plaintext limit requires, up to the size of an event', () => {
     expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
     expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
     expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);
   });
 
-  it('fails if its body is one byte too large, both as text and as base64', async () => {
+  it('fails if its body is too large, as text or as base64', async () => {
     const limit = bodyLimitBytes('encrypt', 3);
     const send = openDoor({ config: { plaintextLimitBytes: 3 } });
     const ask = async (size: number, isBase64Encoded: boolean): Promise<number> => {
@@ -222,7 +219,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('gets a response that does not say why its record cannot be decrypted, but the log says why', async () => {
+  it('for an unreadable record shows the reason in the log, but not in the response', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();
@@ -252,22 +249,19 @@ describe('an HTTP request', () => {
     ['//v1/health', 404, undefined],
     ['/V1/health', 404, undefined],
     ['/v1/openapi-json', 404, undefined],
-  ] as const)(
-    'fails if API Gateway has no route for it: the response to %s has status %i and the Allow header %s',
-    async ([path, status, allow]) => {
-      const event = request('encrypt', { plaintext: HELLO });
-      event.routeKey = '$default';
-      event.requestContext.stage = 'live';
-      event.requestContext.http.method = 'PUT';
-      event.rawPath = path;
-      const answer = await openDoor()(event);
-      expect(answer.status).toBe(status);
-      expect(answer.headers['allow']).toBe(allow);
-    },
-  );
+  ] as const)('with the method PUT to %s gets status %i', async ([path, status, allow]) => {
+    const event = request('encrypt', { plaintext: HELLO });
+    event.routeKey = '$default';
+    event.requestContext.stage = 'live';
+    event.requestContext.http.method = 'PUT';
+    event.rawPath = path;
+    const answer = await openDoor()(event);
+    expect(answer.status).toBe(status);
+    expect(answer.headers['allow']).toBe(allow);
+  });
 
   it.for(['OPTIONS', 'PUT', 'DELETE', 'PATCH', 'GET'])(
-    'with the method %s fails with 405 under the base path of a custom domain',
+    'with the method %s to a custom domain with a base path gets status 405',
     async (method) => {
       const event = request('encrypt', '');
       event.routeKey = '$default';
@@ -296,10 +290,10 @@ describe('an HTTP request', () => {
   });
 
   it.for([
-    ['the smallest value', 0, 1],
-    ['a middle value', 0.5, 3],
-    ['the largest value', 0.999, 5],
-  ] as const)('gets a random Retry-After from one to five seconds (%s is drawn)', ([, drawn, seconds]) => {
+    ['one second at least', 0, 1],
+    ['three seconds on average', 0.5, 3],
+    ['five seconds at most', 0.999, 5],
+  ] as const)('that fails gets a random Retry-After: %s', ([, drawn, seconds]) => {
     vi.spyOn(Math, 'random').mockReturnValue(drawn);
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });
@@ -345,7 +339,7 @@ describe('an HTTP request', () => {
     expect(JSON.parse(body)).toMatchObject({ type, title, status, code, detail: 'why', requestId: 'r' });
   });
 
-  it('that fails unexpectedly gets Internal, without the error text', async () => {
+  it('that fails unexpectedly gets the code Internal, without the error text', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const answer = await failingWith(new TypeError('CANARY is not a function'));
@@ -355,7 +349,7 @@ describe('an HTTP request', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('fails if its response would come after the end of the invocation', async () => {
+  it('fails with DeadlineExceeded before the end of the invocation', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const send = openDoor({ world });

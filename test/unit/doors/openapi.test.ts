@@ -71,7 +71,7 @@ describe('the OpenAPI example', () => {
 });
 
 describe('the OpenAPI document', () => {
-  it("has every operation, and the door's other routes", async () => {
+  it('lists every operation and every other route', async () => {
     const operations = OPERATION_NAMES.map((name) => `/v1/partitions/{partition}/${name}`);
     expect(Object.keys(PATHS)).toEqual([...operations, '/v1/health', '/v1/ready', '/v1/openapi.json']);
     const event: Event = {
@@ -158,7 +158,7 @@ describe('the OpenAPI document', () => {
     expect([problem['code'], isAllowed]).toEqual(size === 32 ? ['RecordUnreadable', true] : ['InvalidRequest', false]);
   });
 
-  it('promises Retry-After only in responses after which a retry may help', () => {
+  it('promises Retry-After only for errors after which a retry may help', () => {
     const retryable = new Set(['503', '504']);
     const wrong: string[] = [];
     for (const [path, { post }] of Object.entries(PATHS)) {

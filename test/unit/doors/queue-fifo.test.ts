@@ -48,14 +48,14 @@ function deduplicationId(name: string): string {
 }
 
 describe('the function for a FIFO queue', () => {
-  it("sends each result in its message's group, with the same deduplication ID for every delivery", async () => {
+  it('gives a result the group of its message, and the same deduplication ID at each delivery', async () => {
     await open()(records('a1'));
     await open()(records('a1', 'a2'));
     expect(groupsOf(queues.in(FIFO.outputUrl))).toEqual(['a', 'a', 'a']);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a2'])).toEqual(['a1', 'a1', 'a2']);
   });
 
-  it("sends at most one result per group in a call, and the group's next result only after that call", async () => {
+  it('never sends two results of one group at the same time', async () => {
     const names = ['a1', 'a2', 'b1', 'a3', 'b2', 'c1', 'c2', 'd1', 'b3', 'a4'];
     let underWay: string[] = [];
     queues.delay = async (messages) => {
@@ -76,7 +76,7 @@ describe('the function for a FIFO queue', () => {
   });
 
   it.for(['KMS', 'the output queue'])(
-    "if %s fails, returns the failed message and the later messages of its group, but no other group's messages",
+    'returns only the failed message and the later messages of its group if %s fails',
     async (who) => {
       const byKms = who === 'KMS';
       const down = new KeyfoldError('KmsUnavailable', 'why');
@@ -94,7 +94,7 @@ describe('the function for a FIFO queue', () => {
     },
   );
 
-  it('returns all messages in a group with the delay of the first failed message', async () => {
+  it('gives all returned messages of a group the delay of the first failed message', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(1);
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const counted = [4, 1].map((receiveCount, i) => queueRecord(`a${i}`, sealing(), { groupId: 'a', receiveCount }));
@@ -103,7 +103,7 @@ describe('the function for a FIFO queue', () => {
     expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Behind', MessagesRetried: 1 }));
   });
 
-  it('moves an invalid message to the dead-letter queue under its message group ID, and then processes the rest of the group', async () => {
+  it('moves an invalid message to the dead-letter queue, and continues with the rest of the group', async () => {
     expect(await open()(records('a1', 'a2!', 'a3'))).toEqual([]);
     expect(sourcesOf(queues.in(FIFO.outputUrl), ['a1', 'a3'])).toEqual(['a1', 'a3']);
     expect(queues.in(FIFO.deadLetterUrl)).toMatchObject([

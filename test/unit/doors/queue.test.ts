@@ -68,7 +68,7 @@ describe('a queue message', () => {
     expect(queues.postponed).toEqual([]);
   });
 
-  it('passes its message group to the result, which has no deduplication ID', async () => {
+  it('has a result with the same message group and without a deduplication ID', async () => {
     expect(await open()([grouped('a', sealing()), grouped('b', 'bad'), queueRecord('c', sealing())])).toEqual([]);
     expect(placesIn(queues, OUTPUT)).toEqual([
       ['tenant-1', undefined],
@@ -77,7 +77,7 @@ describe('a queue message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('in a standard queue does not wait for, or return with, other messages of its group', async () => {
+  it('in a standard queue does not return because another message of its group fails', async () => {
     queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }
@@ -99,7 +99,7 @@ describe('a queue message', () => {
     expect(await answer).toEqual([]);
   });
 
-  it('has its named fields encrypted, or the configured fields if it names none', async () => {
+  it('has the configured fields encrypted if it names no fields', async () => {
     const handle = open({ queue: { fields: ['$.card'] } });
     const document = { card: 1, name: 2 };
     await handle([queueRecord('a', { partition: 'p', document })]);
@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('with "all", or with an operation that has no fields, ignores the configured fields', async () => {
+  it('does not use the configured fields if it has "all" or an operation without fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);
@@ -147,7 +147,7 @@ describe('a queue message', () => {
     expect(queues.in(OUTPUT).at(-1)?.body).toBe('{"document":{"value":1}}');
   });
 
-  it('has a result that SQS accepts, whatever value is encrypted', async () => {
+  it('has a result without the characters that SQS refuses', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
     // SQS never delivers such a character, except as an escape.
@@ -289,7 +289,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(OUTPUT)).toHaveLength(1);
   });
 
-  it('keeps its body and attributes, and gets its error code as an attribute if there is room', async () => {
+  it('has no error code in the dead-letter queue if the message has no room for the attribute', async () => {
     const attribute = { dataType: 'String', stringValue: 'v' };
     const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`a${i}`, attribute]));
     const large = `"${'x'.repeat(1_048_570)}"`;
@@ -321,7 +321,7 @@ describe('a queue message that fails', () => {
     ]);
   });
 
-  it('that is a batch operation returns to the queue if any item is retryable, and otherwise gets a result', async () => {
+  it('with a batch operation returns to the queue only if an item failed with a retryable error', async () => {
     const handle = open({ config: { serves: {} } });
     const batch = {
       operation: 'encrypt-batch',
@@ -373,14 +373,14 @@ describe('a queue message that fails', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('returns to the queue even if its delay cannot be set, and the log names this failure', async () => {
+  it('returns to the queue even if SQS refuses to set its delay', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);
     expect(output.text()).toContain('MessageNotInflight');
   });
 
-  it('from the wrong kind of queue makes its whole batch fail, and no result is sent', async () => {
+  it('from the wrong kind of queue makes the whole batch fail before any result is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
     expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
     expect(queues.calls).toEqual([]);
@@ -418,7 +418,7 @@ describe('a large batch', () => {
     expect(queues.calls.length).toBeLessThanOrEqual(1100);
   });
 
-  it('sends the finished results before the time is up, and returns the other messages', async () => {
+  it('returns the messages for which no time is left, and sends the results of the others', async () => {
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     queues.delay = () => {
       // The door needs ten calls to send all results, but after three calls, less time than the margin is left.
@@ -436,7 +436,7 @@ describe('a large batch', () => {
   it.for([
     ['forward', 3_600_000],
     ['back', -3_600_000],
-  ] as const)('has as much time left as before if the clock jumps %s an hour', async ([, stepMs]) => {
+  ] as const)('ends at the same time even if the clock jumps %s by an hour', async ([, stepMs]) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     let calls = 0;

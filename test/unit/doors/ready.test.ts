@@ -35,7 +35,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual(READY);
   });
 
-  it('makes one check for concurrent requests, and at most one check in five seconds', async () => {
+  it('checks at most once in five seconds, even for concurrent requests', async () => {
     const send = openDoor({ world });
     const event = sampleEvent('api-ready-iam');
     const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await send(event)).status));
@@ -51,7 +51,7 @@ describe('GET /v1/ready', () => {
     expect(world.log.take()).toEqual(READY);
   });
 
-  it('repeats a failure for five seconds without another check, and then checks again', async () => {
+  it('returns a failure for five seconds before it checks again', async () => {
     const send = openDoor({ world });
     const event = sampleEvent('api-ready-iam');
     world.kms.interfere = () => {
@@ -70,7 +70,7 @@ describe('GET /v1/ready', () => {
     ['KmsMisconfigured', 'Unwrap'],
     ['MetastoreUnavailable', 'Query SK'],
     ['KeyRowUnreadable', 'Query SK'],
-  ] as const)('returns 503 and the code NotReady for %s in the call %s, and logs the reason', async ([code, at]) => {
+  ] as const)('returns 503 and NotReady if the error is %s in the call %s, and logs the reason', async ([code, at]) => {
     const fail = (call: string): void => {
       if (call === at) throw new KeyfoldError(code, 'Why it failed.');
     };

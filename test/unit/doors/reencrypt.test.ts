@@ -60,7 +60,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it("a worker stops before the end of its invocation, and the next worker continues from the first worker's result", async () => {
+it('a worker continues where the worker before it ran out of time', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
@@ -114,7 +114,7 @@ function workerOn(source: RowSource): ReturnType<typeof reencryptDoor> {
 it.for([
   ['forward', 3_600_000],
   ['back', -3_600_000],
-] as const)('a worker stops in time even if the clock jumps %s an hour', async ([, stepMs]) => {
+] as const)('a worker stops in time even if the clock jumps %s by an hour', async ([, stepMs]) => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => {
@@ -125,7 +125,7 @@ it.for([
   expect([done, source.read]).toEqual([false, 5]);
 });
 
-it('a worker uses its time until two minutes before the end of its invocation', async () => {
+it('a worker works until two minutes before the end of its invocation', async () => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => void vi.advanceTimersByTime(100_000));
@@ -154,17 +154,21 @@ it('a worker can process a whole table as its only segment', async () => {
 it.for([
   ['an unknown verb', { verb: 'erase' }, 'verb'],
   ['an unknown member', { CANARY: 1 }, 'CANARY'],
-  ['a segment that is none of the segments', { segment: 8 }, 'segment must be less than segments'],
-  ['seal without a partition', { verb: 'seal' }, 'seal needs a partition'],
-  ['no table', { table: '!' }, 'table'],
+  ['a segment number that is too high', { segment: 8 }, 'segment must be less than segments'],
+  ['the verb seal and no partition', { verb: 'seal' }, 'seal needs a partition'],
+  ['an invalid table name', { table: '!' }, 'table'],
   ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
   ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
   ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries'],
-  ['paths of values to open', { verb: 'open', paths: ['$.card'] }, 'paths go with seal'],
-  ['a context for rewrap', { context: { table: 'users' } }, 'rewrap needs no context'],
-  ['a partition and its field', { partition: 'p', partitionField: 'tenant' }, 'exclude each other'],
-  ['a name in both contexts', { verb: 'open', context: { a: 'b' }, contextFrom: { a: 'c' } }, 'a name is in both'],
-  ['a time that Node cannot read', { startedAt: '2026-11-29T12:00:00+05' }, 'startedAt'],
+  ['the verb open and paths', { verb: 'open', paths: ['$.card'] }, 'paths go with seal'],
+  ['the verb rewrap and a context', { context: { table: 'users' } }, 'rewrap needs no context'],
+  ['both a partition and a partition field', { partition: 'p', partitionField: 'tenant' }, 'exclude each other'],
+  [
+    'one name in both context and contextFrom',
+    { verb: 'open', context: { a: 'b' }, contextFrom: { a: 'c' } },
+    'a name is in both',
+  ],
+  ['a start time that Node cannot read', { startedAt: '2026-11-29T12:00:00+05' }, 'startedAt'],
 ] as const)('a worker refuses an event with %s', async ([, members, says]) => {
   captureOutput();
   const handler = reencryptDoor({
@@ -179,7 +183,7 @@ it.for([
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
 });
 
-it('a worker reseals a record that is dated far ahead, because the record may be older than the run', async () => {
+it('a worker reseals a record with a date far in the future', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const dated = (created: number): string =>

@@ -124,7 +124,7 @@ describe('the metrics', () => {
     expect(metrics()).toHaveLength(before);
   });
 
-  it('keep their dimensions, regardless of how many values they have', () => {
+  it('with more than 100 values are written in several lines', () => {
     for (let i = 0; i < 250; i += 1) {
       telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
     }
@@ -139,7 +139,7 @@ describe('the metrics', () => {
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
-  it('are all written, even if some dimension sets have more values than others', () => {
+  it('are all written, even if one of them has more than 100 values', () => {
     telemetry.events.servedStale(KEY);
     for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
     telemetry.flush();
@@ -148,7 +148,7 @@ describe('the metrics', () => {
     expect(metrics().flatMap(({ StaleServes: count }) => count ?? [])).toEqual([1]);
   });
 
-  it('count queue messages by outcome, and equal failures share a log line', () => {
+  it('count queue messages by outcome and error code', () => {
     telemetry.messagesHandled(OUTCOMES, []);
     telemetry.flush();
     expect(metrics()).toEqual([
@@ -195,7 +195,7 @@ describe('the metrics', () => {
     expect(metrics()).toEqual([first, { service: 'svc', IntermediateKeyCacheHits: 1 }]);
   });
 
-  it('for the cache are written even if the clock is set back far, and at most once a minute after that', () => {
+  it('for the cache are written at most once a minute, even after the clock was set back', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     telemetry = createMaintenanceTelemetry('svc');
     telemetry.events.cacheUsed('intermediate', 'hit');
@@ -414,7 +414,7 @@ describe('a System Key after maintenance', () => {
     ['with a failed maintenance', { ...WELL, fault: 'why' }, 'ERROR', { SystemKeysNotMaintained: 1 }],
     ['with a future date', { ...WELL, state: 'dated-ahead' }, 'ERROR', { SystemKeysDatedAhead: 1 }],
     ['that one region cannot open', { ...WELL, regions: [sound, shut] }, 'ERROR', { SystemKeysUnopenable: 1 }],
-    ['with a fault in a region that can open it', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
+    ['with a fault in one region', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
   ] as const)('%s is logged and counted', ([, key, level, counts]) => {
     telemetry.maintained({ systemKeys: [key] });
     expect(logged()).toEqual([{ level, message: 'System Key maintained', ...key }]);
@@ -424,7 +424,7 @@ describe('a System Key after maintenance', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('is logged with the next key, or with the reason why the next key could not be created', () => {
+  it('that was made ahead, or could not be made ahead, is logged', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
@@ -447,7 +447,7 @@ describe('the log line of a failure', () => {
     expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
   });
 
-  it('has at most ten causes and ten messages, and repeats none', () => {
+  it('has at most ten different causes and ten different messages', () => {
     const errors = Array.from({ length: 12 }, (_, i) => {
       const cause = new Error(`reason ${i}`);
       return new KeyfoldError('RecordUnreadable', `detail ${i}`, { cause });
@@ -479,7 +479,7 @@ describe('the log line of a failure', () => {
     expect(logged()).toMatchObject([{ level }]);
   });
 
-  it('is shared by messages with the same outcome', () => {
+  it('is separate for messages with different outcomes', () => {
     const error = new KeyfoldError('Internal', 'why');
     telemetry.messagesHandled(
       [
@@ -519,7 +519,7 @@ describe('the metric SystemKeyAge', () => {
       40,
     ],
     ['the age of the key that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
-    ['the age of the latest key, but never below zero', { systemKeys: [{ ...key, created: 130 }] }, 0],
+    ['zero if the latest key has a future date', { systemKeys: [{ ...key, created: 130 }] }, 0],
     ['absent if there is no key', { systemKeys: [], createFault: 'why' }, undefined],
   ] as const)('after a maintenance run is %s', ([, report, age]) => {
     vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
@@ -530,7 +530,7 @@ describe('the metric SystemKeyAge', () => {
 });
 
 describe('failed items of a batch', () => {
-  it('share one log line, which counts each code, and are each counted in the metric', () => {
+  it('share one log line, which has a count for each error code', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'InvalidRequest', 'RecordUnreadable'));
     telemetry.flush();
     expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
@@ -543,7 +543,7 @@ describe('failed items of a batch', () => {
     expect(metrics()).toContainEqual({ service: 'svc', code: 'RecordUnreadable', RequestErrors: 2 });
   });
 
-  it('are logged as errors, like failed single requests, if the service caused one of the failures', () => {
+  it('are logged as errors if the service caused one of the failures', () => {
     telemetry.itemsFailed(failed('RecordUnreadable', 'KmsMisconfigured'));
     expect(output.lines()).toMatchObject([{ level: 'ERROR' }]);
   });
@@ -573,7 +573,7 @@ describe('telemetry with hidden characters', () => {
     ],
     ['in a log line', () => telemetry.events.servedStale(key), { keyId: `_IK_${partition}_svc_prod` }],
     ['in a list', () => telemetry.requestFailed(failedFor(partition)), { reasons: [partition] }],
-  ] as const)('escapes control and invisible characters %s without changing the values', ([, write, values]) => {
+  ] as const)('escapes control and invisible characters %s', ([, write, values]) => {
     write();
     expect(output.lines()).toMatchObject([values]);
     const text = output.text();
