@@ -72,7 +72,7 @@ async function answers(given = record): Promise<string[]> {
 
 it.for([
   ['the service has no System Key', 7, true, 'the service has no System Key'],
-  ['KMS opens no System Key', 8, false, 'it does not open under the static master key'],
+  ['KMS unwraps no System Key', 8, false, 'it does not open under the static master key'],
 ] as const)('an erasure writes nothing if %s', async ([, byte, isRemoved, why]) => {
   const { rows } = world.metastore;
   for (const [name, { id }] of rows) if (isRemoved && id.startsWith('_SK_')) rows.delete(name);
@@ -94,7 +94,7 @@ describe('a marked partition', () => {
     expect(ignored).toEqual([]);
   });
 
-  it('causes the same calls as an unmarked partition', async () => {
+  it('needs the same metastore and KMS calls as an unmarked partition', async () => {
     await codeOf(cold().session('p').decrypt(record));
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
     await codeOf(cold().session('p').encrypt(PAYLOAD));
@@ -134,7 +134,7 @@ describe('a marked partition', () => {
 });
 
 describe('a process that is creating a key while the tombstone is written', () => {
-  it('stores the key but soon stops using it, and the erasure lists the key as unmarked', async () => {
+  it('stores a key without a mark, and stops using the key after the check interval', async () => {
     world.metastore.change(keyRow(), { revoked: true });
     world.clock.advance(MINUTE_MS);
     const creator = cold({ policy: { revokeCheckIntervalMs: 10 * MINUTE_MS } }).session('p');
@@ -161,7 +161,7 @@ describe('an erased partition', () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });
 
-  it('has its tombstone looked up at most once a second, whatever keys the records name', async () => {
+  it('has its tombstone read at most once a second, even if records name many keys', async () => {
     world.log.take();
     const session = cold().session('p');
     for (let created = 1; created <= 5; created += 1) {
@@ -185,7 +185,7 @@ describe('an erased partition', () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });
 
-  it("counts as never used if the tombstone's System Key was created before the minimum date", async () => {
+  it('can be used again if the System Key of its tombstone is older than minOpeningCreated', async () => {
     const { parent } = tombstone();
     const policy = { minOpeningCreated: (parent?.created ?? 0) + 1 };
     await expect(cold({ policy }).session('p').encrypt(PAYLOAD)).resolves.toBeDefined();
@@ -193,14 +193,14 @@ describe('an erased partition', () => {
   });
 });
 
-describe('warm processes', () => {
+describe('warm processes, after a partition was marked for erasure,', () => {
   const policy = {
     revokeCheckIntervalMs: 10 * MINUTE_MS,
     intermediateKeyMaxAgeMs: 30 * MINUTE_MS,
     staleGraceMs: MINUTE_MS,
   };
 
-  it("stop sealing after revokeCheckInterval, and stop opening after the key's maximum age", async () => {
+  it("stop sealing after revokeCheckIntervalMs, and opening after the key's maximum age", async () => {
     const session = cold({ policy }).session('p');
     await session.decrypt(record);
     await session.encrypt(PAYLOAD);
@@ -214,7 +214,7 @@ describe('warm processes', () => {
     expect(await codeOf(session.decrypt(record))).toBe('PartitionErased');
   });
 
-  it('keep decrypting records for at most staleGrace longer while the metastore is down', async () => {
+  it('decrypt for at most staleGraceMs longer while the metastore is down', async () => {
     const session = cold({ policy }).session('p');
     await session.decrypt(record);
     await begin();

@@ -131,8 +131,8 @@ it('the tables for encrypt and decrypt have one row for each of the 81 states', 
   }
 });
 
-describe('a session with cached and stored keys', () => {
-  it.for(ENCRYPT)('in the state %s, encrypts under %s', async ([state, sealed, calls]) => {
+describe('a session (state: cached IK, row of the IK, cached SK, row of the SK)', () => {
+  it.for(ENCRYPT)('in the state %s, encrypts under the %s', async ([state, sealed, calls]) => {
     const process = await inState(state);
     const made = await process.session('tenant').encrypt(Buffer.from('new'));
     expect(world.log.take()).toEqual(calls);
@@ -141,7 +141,7 @@ describe('a session with cached and stored keys', () => {
   });
 });
 
-describe('a session with cached and stored keys', () => {
+describe('a session (state: cached IK, row of the IK, cached SK, row of the SK)', () => {
   it.for(DECRYPT)('in the state %s, ends a decrypt with %s', async ([state, outcome, calls]) => {
     const process = await inState(state);
     const work = process.session('tenant').decrypt(record);

@@ -145,8 +145,8 @@ function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
   return `${key.id} ${key.created}`;
 }
 
-describe('after any sequence of rotations, revocations, restarts, clock steps and future-dated rows,', () => {
-  it('every record opens, and no record was sealed under a key that had expired or had long been revoked', async () => {
+describe('after any sequence of key changes and clock steps,', () => {
+  it('every record opens, and none was sealed under an expired or long revoked key', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const run = new Run();

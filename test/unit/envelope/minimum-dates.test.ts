@@ -23,7 +23,7 @@ function session(policy: Partial<CryptoPolicy>): ReturnType<ReturnType<FakeDepen
 }
 
 describe('minSealingCreated', () => {
-  it('replaces the Intermediate Key and the System Key if both are older, and still lets older records open', async () => {
+  it('replaces older keys, but still lets older records open', async () => {
     const record = await session({ minSealingCreated: now }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBeGreaterThanOrEqual(now);
     expect(world.metastore.ofKind('SK').map(({ created }) => created >= now)).toEqual([false, true]);
@@ -40,7 +40,7 @@ describe('minSealingCreated', () => {
     expect(record.key.parent.created).toBeGreaterThan(later.key.parent.created);
   });
 
-  it('is used as the date of a new key if the minimum is ahead of the clock', async () => {
+  it('is the date of a new key if it is ahead of the clock', async () => {
     const record = await session({ minSealingCreated: now + 600 }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBe(now + 600);
     expect(await session({}).decrypt(record)).toEqual(PAYLOAD);
@@ -92,10 +92,10 @@ const ROLLBACKS: Readonly<Record<string, (older: Rows, newer: Rows) => EnvelopeK
     system,
     { ...intermediate, created },
   ],
-  'also deletes its proof': ({ intermediate }, { system, intermediate: { created } }) => [
-    system,
-    { ...intermediate, created, proof: undefined },
-  ],
+  'writes the older Intermediate Key without a proof into the newer row': (
+    { intermediate },
+    { system, intermediate: { created } },
+  ) => [system, { ...intermediate, created, proof: undefined }],
   'writes the older Intermediate Key under the newer System Key': ({ intermediate }, { system, intermediate: to }) => [
     system,
     { ...to, encryptedKey: intermediate.encryptedKey, proof: undefined },
@@ -161,7 +161,7 @@ describe('minimum dates', () => {
     }
   });
 
-  it('do not withstand an attacker who gives older keys a new date, unless keyRowProofs is "require"', async () => {
+  it('withstand forged dates of older keys only if keyRowProofs is "require"', async () => {
     const older = newestRows();
     const policy = { minSealingCreated: now, minOpeningCreated: now };
     const dated = { created: now as never, proof: undefined };

@@ -92,13 +92,16 @@ describe('wrong options', () => {
     expect(make).toThrow(message);
   });
 
-  it.for<() => unknown>([
-    () => new AwsKms({ ...KMS, timeouts: { requestTimeoutMs: Infinity } }),
-    () => new AwsKms({ ...KMS, failover: { onKeyRefused: 'ignore' as never } }),
-    () => new DynamoDbMetastore({ requestTimeoutMs: Number.NaN }),
-    () => new DynamoDbMetastore({ connectionTimeoutMs: -1 }),
-    () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
-  ])('cause InvalidConfiguration if they have the right type but an invalid value: %s', (make) => {
+  it.for<[string, () => unknown]>([
+    ['an infinite requestTimeoutMs', () => new AwsKms({ ...KMS, timeouts: { requestTimeoutMs: Infinity } })],
+    ['an unknown onKeyRefused', () => new AwsKms({ ...KMS, failover: { onKeyRefused: 'ignore' as never } })],
+    ['NaN as requestTimeoutMs', () => new DynamoDbMetastore({ requestTimeoutMs: NaN })],
+    ['a negative connectionTimeoutMs', () => new DynamoDbMetastore({ connectionTimeoutMs: -1 })],
+    [
+      'a master key of 31 bytes that reports 32 bytes',
+      () => new StaticKms(Object.defineProperty(Buffer.alloc(31), 'length', { value: 32 }), {}),
+    ],
+  ])('cause InvalidConfiguration for %s', ([, make]) => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
   });
 
@@ -112,14 +115,14 @@ describe('wrong options', () => {
     expect(() => new SessionFactory(options as never)).toThrow(/^options must be an object/);
   });
 
-  it.for<[string, unknown]>([
-    ['limits must be an object', null],
-    ['limits must be an object', new AbortController().signal],
-    ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: Number.NaN }],
-    ['limits.deadlineAtMs must be a number of milliseconds', { deadlineAtMs: new Date() }],
-    ['limits.signal must be an AbortSignal', { signal: new AbortController() }],
-    ['limits has no option deadlineMs', { deadlineMs: 5 }],
-  ])('make each session method throw the TypeError "%s" for the limits %j', async ([message, limits]) => {
+  it.for<[string, string, unknown]>([
+    ['limits must be an object', 'null', null],
+    ['limits must be an object', 'an AbortSignal', new AbortController().signal],
+    ['limits.deadlineAtMs must be a number of milliseconds', 'NaN', { deadlineAtMs: NaN }],
+    ['limits.deadlineAtMs must be a number of milliseconds', 'a Date', { deadlineAtMs: new Date() }],
+    ['limits.signal must be an AbortSignal', 'an AbortController', { signal: new AbortController() }],
+    ['limits has no option deadlineMs', 'an unknown option', { deadlineMs: 5 }],
+  ])('make each session method throw the TypeError "%s" for %s', async ([message, , limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -138,12 +141,15 @@ describe('wrong options', () => {
 });
 
 describe('a session', () => {
-  it.for([Number.NaN, -1, 9e15, '5', Promise.resolve(5)])(
-    'throws a TypeError from encrypt if the clock returns %s',
-    async (ms) => {
-      expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
-    },
-  );
+  it.for<[string, unknown]>([
+    ['NaN', NaN],
+    ['a negative time', -1],
+    ['a time after the last Date', 9e15],
+    ['a string', '5'],
+    ['a promise', Promise.resolve(5)],
+  ])('throws a TypeError from encrypt if the clock returns %s', async ([, ms]) => {
+    expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
+  });
 
   it.for<[string, unknown]>([
     ['nothing', undefined],
@@ -192,27 +198,22 @@ describe('a session', () => {
     });
   });
 
-  describe('with a malformed row from the metastore', () => {
-    it.for<[string, (row: EnvelopeKeyRecord) => object]>([
-      ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
-      ['a date that is not a whole number', (row) => ({ ...row, created: row.created + 0.5 })],
-      ['another date', (row) => ({ ...row, created: row.created + 60 })],
-      ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
-      [
-        'a parent whose date is not a whole number',
-        (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } }),
-      ],
-      ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
-    ])('throws KeyRowUnreadable from decrypt (the row has %s)', async ([, change]) => {
-      const world = new FakeDependencies();
-      const record = await world.process().session('p').encrypt(Buffer.from('x'));
-      const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
-      const [systemKey] = world.metastore.ofKind('SK');
-      Object.assign(world.metastore, { load: async (id: string) => (id === row.id ? change(row) : systemKey) });
-      const error = await errorOf(world.process().session('p').decrypt(record));
-      expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
-      expect((error as Error).message).toContain(`${row.id} created ${row.created} cannot be read: metastore.load has`);
-    });
+  it.for<[string, (row: EnvelopeKeyRecord) => object]>([
+    ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
+    ['a date that is not a whole number', (row) => ({ ...row, created: row.created + 0.5 })],
+    ['another date', (row) => ({ ...row, created: row.created + 60 })],
+    ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
+    ['a parent whose date is not a whole number', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
+    ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
+  ])('throws KeyRowUnreadable from decrypt if the row of the key has %s', async ([, change]) => {
+    const world = new FakeDependencies();
+    const record = await world.process().session('p').encrypt(Buffer.from('x'));
+    const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
+    const [systemKey] = world.metastore.ofKind('SK');
+    Object.assign(world.metastore, { load: async (id: string) => (id === row.id ? change(row) : systemKey) });
+    const error = await errorOf(world.process().session('p').decrypt(record));
+    expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
+    expect((error as Error).message).toContain(`${row.id} created ${row.created} cannot be read: metastore.load has`);
   });
 
   it('throws KeyRowUnreadable from encrypt if loadRecent returns rows with another ID', async () => {
@@ -243,22 +244,22 @@ describe('a session', () => {
     expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
   });
 
-  it("copies the wrap before storing it, because the KMS may return the key's own buffer, which the session zeroes", async () => {
+  it('stores a copy of the wrap, because the KMS may return the buffer of the key', async () => {
     const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));
     expect(world.metastore.ofKind('SK')[0]?.encryptedKey.some((byte) => byte !== 0)).toBe(true);
   });
 
-  it.for([0, 8.64e15])(
-    'accepts a clock that returns %d, the first or last time that a clock may return',
-    async (ms) => {
-      const record = await memoryService({ now: () => ms })
-        .session('p')
-        .encrypt(Buffer.from('x'));
-      expect(record.key.created).toBe(ms / 1000);
-    },
-  );
+  it.for([
+    ['the first time', 0],
+    ['the last time', 8.64e15],
+  ] as const)('accepts %s that a clock may return', async ([, ms]) => {
+    const record = await memoryService({ now: () => ms })
+      .session('p')
+      .encrypt(Buffer.from('x'));
+    expect(record.key.created).toBe(ms / 1000);
+  });
 
   it('throws KeyRowUnreadable from encrypt if loadLatest returns a row with another ID', async () => {
     const metastore = new MemoryMetastore();

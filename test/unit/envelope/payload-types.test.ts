@@ -120,7 +120,7 @@ describe('a record', () => {
     ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],
     ['record.key.parent.id', ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: 5 } }, data })],
     ['record.key.parent.created', ({ key, data }) => ({ key: { ...key, parent: { id: key.parent.id } }, data })],
-  ])('is rejected with a TypeError that names %s if that member has the wrong type', async ([name, change]) => {
+  ])('is rejected with a TypeError that names the part with the wrong type: %s', async ([name, change]) => {
     const broken = change(await session.encrypt(PAYLOAD)) as DataRowRecord;
     const message = new RegExp(`^${name.replaceAll('.', '\\.')} (?:must|cannot) be`);
     for (const work of [
@@ -149,7 +149,7 @@ describe('a record', () => {
     expect(await session.decryptJson(encodeDataRowRecord(changing))).toEqual(PAYLOAD);
   });
 
-  it('is encoded with all bytes of its arrays, even if they report a shorter length', async () => {
+  it('is encoded with all bytes of an array that reports a shorter length', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     const record = { key: { ...key, encryptedKey: new ShortArray(key.encryptedKey) }, data: new ShortArray(data) };
     expect(await session.decrypt(record)).toEqual(PAYLOAD);

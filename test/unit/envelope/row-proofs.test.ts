@@ -36,7 +36,7 @@ async function opened(options: Partial<SessionFactoryOptions> = {}, given = reco
 }
 
 describe('the rows of new keys', () => {
-  it('have the proofs that the documents publish', () => {
+  it('have the proofs that rowProof computes', () => {
     const systemKey = aes.open(createSecretKey(Buffer.alloc(32, 7)), row('SK').encryptedKey) as Buffer;
     const { id, created, parent, encryptedKey, proof } = row('IK');
     const key = createSecretKey(systemKey);
@@ -84,7 +84,7 @@ describe('rowProof', () => {
     `);
   });
 
-  it('differs if any member differs, even if the members look alike when they are concatenated', () => {
+  it('differs if any member differs, even if the concatenated members are equal', () => {
     const parent = { id: 'b' as never, created: 1 as never };
     const rows = [
       rowProof(key, 'system', base),
@@ -109,7 +109,7 @@ rowProofContract('memory', () => {
   };
 });
 
-it('a proof that is not 32 bytes long is invalid in both modes', async () => {
+it('a row proof that is not 32 bytes long is invalid, even in the mode "verify"', async () => {
   for (const kind of ['SK', 'IK'] as const) {
     const { proof } = row(kind);
     for (const wrong of [

@@ -46,7 +46,7 @@ describe('a Data Row Key', () => {
     expect(opened).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('encrypts up to dataRowKeyMaxBytes bytes, and a larger payload gets its own key', async () => {
+  it('encrypts up to dataRowKeyMaxBytes bytes, or one larger payload', async () => {
     const policy = { ...NO_BOUND, dataRowKeyMaxBytes: 10 };
     const session = new FakeDependencies().process({ policy }).session('p');
     expect(runs(await sealed(session, 5, 5))).toEqual([2, 2, 1]);
@@ -123,7 +123,7 @@ describe('a record with a shared Data Row Key', () => {
 });
 
 describe('a batch session', () => {
-  it('decrypts records correctly if the caller reads them one after the other into the same buffer', async () => {
+  it('decrypts records that the caller reads into one buffer, one after the other', async () => {
     const process = new FakeDependencies().process();
     const buffer = Buffer.alloc(60);
     const session = process.session('p').batch({ shareDataRowKey: false });
@@ -150,7 +150,7 @@ describe('a batch session', () => {
     expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
   });
 
-  it('decrypts records with shared and with separate keys in any order, and rejects changed records', async () => {
+  it('decrypts records with shared and separate Data Row Keys in any order', async () => {
     const world = new FakeDependencies();
     const process = world.process();
     const shared = await sealed(process.session('p').batch({ shareDataRowKey: true }), 2);

@@ -40,28 +40,25 @@ async function madeAhead(ms: number): Promise<DataRowRecord> {
 }
 
 describe('a key dated in the future', () => {
-  it.for([5 * MINUTE_MS, 9 * MINUTE_MS])(
-    'still seals if it is %i ms ahead, and is found with one query',
-    async (ms) => {
-      const ahead = await madeAhead(ms);
-      expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
-      expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
-    },
-  );
+  it.for([5, 9])('still seals if it is %i minutes ahead, and is found with one query', async (minutes) => {
+    const ahead = await madeAhead(minutes * MINUTE_MS);
+    expect(await createdBy(world.process())).toBe(ahead.key.parent.created);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+  });
 
-  it.for([12 * MINUTE_MS, 400 * DAY_MS])(
-    'does not seal if it is %i ms ahead, and is replaced by a key with the current date',
-    async (ms) => {
-      const ahead = await madeAhead(ms);
-      const service = world.process();
-      expect(await createdBy(service)).toBe(nowSeconds() - (nowSeconds() % 60));
-      expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Query SK', 'Recent SK', 'Wrap', 'Put SK', 'Put IK']);
-      expect(await service.session('p').decrypt(ahead)).toEqual(PAYLOAD);
-      world.log.take();
-      await createdBy(service);
-      expect(world.log.take()).toEqual([]);
-    },
-  );
+  it.for([
+    ['12 minutes', 12 * MINUTE_MS],
+    ['400 days', 400 * DAY_MS],
+  ] as const)('is replaced by a key with the current date if it is %s ahead', async ([, ms]) => {
+    const ahead = await madeAhead(ms);
+    const service = world.process();
+    expect(await createdBy(service)).toBe(nowSeconds() - (nowSeconds() % 60));
+    expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Query SK', 'Recent SK', 'Wrap', 'Put SK', 'Put IK']);
+    expect(await service.session('p').decrypt(ahead)).toEqual(PAYLOAD);
+    world.log.take();
+    await createdBy(service);
+    expect(world.log.take()).toEqual([]);
+  });
 
   it('seals if it is ten minutes ahead, but not if it is one second more', async () => {
     const own = await createdBy(world.process());
@@ -132,20 +129,20 @@ describe('a key dated in the future', () => {
     },
   );
 
-  it.for([Number.NaN, -0.5, 2 ** 53])(
-    'makes encrypt fail with KeyRowUnreadable if the date is invalid: %d seconds from now',
-    async (seconds) => {
-      await createdBy(world.process());
-      const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
-      const loadLatest = world.metastore.loadLatest.bind(world.metastore);
-      Object.assign(world.metastore, {
-        loadRecent: undefined,
-        loadLatest: async (...given: Parameters<typeof loadLatest>) =>
-          given[0] === row.id ? row : loadLatest(...given),
-      });
-      expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
-    },
-  );
+  it.for([
+    ['NaN', NaN],
+    ['a number with a fraction', -0.5],
+    ['an unsafe integer', 2 ** 53],
+  ] as const)('makes encrypt fail with KeyRowUnreadable if its date is %s', async ([, seconds]) => {
+    await createdBy(world.process());
+    const row = { ...world.metastore.ofKind('IK')[0], proof: undefined, created: nowSeconds() + seconds };
+    const loadLatest = world.metastore.loadLatest.bind(world.metastore);
+    Object.assign(world.metastore, {
+      loadRecent: undefined,
+      loadLatest: async (...given: Parameters<typeof loadLatest>) => (given[0] === row.id ? row : loadLatest(...given)),
+    });
+    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
+  });
 
   it('is replaced by a new key if its row can be read and the metastore has no loadRecent', async () => {
     await createdBy(world.process());
@@ -180,7 +177,7 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(made);
   });
 
-  it('makes the Intermediate Keys under it unusable for sealing if it is a System Key', async () => {
+  it('prevents Intermediate Keys from sealing if it is their System Key', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 3600);
     copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
@@ -255,7 +252,7 @@ describe('createdNow', () => {
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('returns a date later than that of an exhausted key, if the exhausted key was created near the current time', () => {
+  it('returns a later date than that of an exhausted key whose date is near the current time', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);
@@ -267,28 +264,33 @@ describe('createdNow', () => {
   });
 });
 
-describe('encrypt, if there is a revoked key for each second of the next minute,', () => {
-  it.for(['IK', 'SK'] as const)('fails with MetastoreUnavailable (%s rows)', async (kind) => {
-    await createdBy(world.process());
-    const seconds = Math.floor(nowSeconds());
-    for (let i = -40; i <= 60; i += 1) copyTo(kind, seconds + i, { revoked: true });
-    expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
-  });
+describe('encrypt', () => {
+  it.for(['IK', 'SK'] as const)(
+    'fails with MetastoreUnavailable if there is a revoked %s for each second of the next minute',
+    async (kind) => {
+      await createdBy(world.process());
+      const seconds = Math.floor(nowSeconds());
+      for (let i = -40; i <= 60; i += 1) copyTo(kind, seconds + i, { revoked: true });
+      expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+    },
+  );
 });
 
 describe('a session whose clock has stepped back', () => {
-  it.for([2 * MINUTE_MS, 40 * MINUTE_MS, 2 * HOUR_MS, 30 * DAY_MS])(
-    'by %i ms does not encrypt under a revoked Intermediate Key',
-    async (ms) => {
-      const service = world.process();
-      await createdBy(service);
-      world.clock.advance(30 * MINUTE_MS);
-      const old = await createdBy(service);
-      for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
-      world.clock.advance(-ms);
-      expect(await createdBy(service)).not.toBe(old);
-    },
-  );
+  it.for([
+    ['2 minutes', 2 * MINUTE_MS],
+    ['40 minutes', 40 * MINUTE_MS],
+    ['2 hours', 2 * HOUR_MS],
+    ['30 days', 30 * DAY_MS],
+  ] as const)('by %s does not encrypt under a revoked Intermediate Key', async ([, ms]) => {
+    const service = world.process();
+    await createdBy(service);
+    world.clock.advance(30 * MINUTE_MS);
+    const old = await createdBy(service);
+    for (const row of world.metastore.ofKind('IK')) world.metastore.change(row, { revoked: true });
+    world.clock.advance(-ms);
+    expect(await createdBy(service)).not.toBe(old);
+  });
 
   it('does not encrypt under an Intermediate Key whose System Key is revoked', async () => {
     const service = world.process();
@@ -344,7 +346,7 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
   });
 
-  it('does not keep plaintext keys longer because of the step', async () => {
+  it('does not keep plaintext keys beyond their maximum age', async () => {
     const service = world.process();
     const record = await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(40 * MINUTE_MS);
@@ -481,7 +483,7 @@ describe('agingClock', () => {
     expect(ages()).toBeLessThanOrEqual(10 * MINUTE_MS);
   });
 
-  it('jumps ahead if more than a minute is missing between two readings, but not if less is missing', () => {
+  it('jumps ahead only if the underlying clock loses more than a minute between two readings', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
     for (let i = 1; i <= 3; i += 1) {
@@ -511,7 +513,7 @@ describe('agingClock', () => {
   });
 });
 
-it("during a metastore outage, a key is used until its grace period ends, even if the check interval is shorter than the key's maximum age", async () => {
+it('during a metastore outage, a session encrypts until staleGraceMs after the check interval', async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

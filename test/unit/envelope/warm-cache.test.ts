@@ -68,7 +68,7 @@ describe('a key load that concurrent requests share', () => {
     expect(counts()).toEqual({ 'Get IK': 100, 'Get SK': 1, Unwrap: 1 });
   });
 
-  it('reads the System Key once, even for partitions whose rows are loaded while KMS unwraps it', async () => {
+  it('reads the System Key once, even for requests that begin while KMS unwraps the key', async () => {
     const maker = world.process();
     const records = await Promise.all(partitions(20).map((p) => maker.session(p).encrypt(PAYLOAD)));
     const service = world.process();
@@ -108,7 +108,7 @@ describe('a key load that concurrent requests share', () => {
     expect(counts()).toEqual({ 'Query IK': 10_000, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 10_000 });
   });
 
-  it('makes all its requests fail if it fails, is then not cached, and affects no other key', async () => {
+  it('makes all its requests fail if it fails, and begins again at the next request', async () => {
     const service = world.process();
     await service.session('well').encrypt(PAYLOAD);
     world.metastore.interfere = (call) => {
@@ -617,7 +617,7 @@ describe('a key that is absent', () => {
 });
 
 describe('the deadline of a shared load', () => {
-  it('is extended, even for the KMS call, to the deadline of a request that joins later', async () => {
+  it('is extended to the deadline of a request that joins later, even during a KMS call', async () => {
     const service = world.process();
     const inner: Deadline[] = [];
     const held = Promise.withResolvers<void>();
@@ -635,7 +635,7 @@ describe('the deadline of a shared load', () => {
     expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
   });
 
-  it("is the latest of its requests' deadlines, but at most flightTimeoutMs away", async () => {
+  it('is the latest deadline of its requests, but at most flightTimeoutMs away', async () => {
     const service = world.process({ policy: { flightTimeoutMs: 10_000 } });
     const seen: number[] = [];
     const held = Promise.withResolvers<void>();

@@ -106,14 +106,14 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it("are zeroed after a wait for another key, and so is the session's copy of the payload", async () => {
+  it("are zeroed together with the session's copy of the payload", async () => {
     const payload = Buffer.alloc(32, 5);
     for (const partition of ['p', 'q']) await world.process().session(partition).encrypt(payload);
     expect(payload).toEqual(Buffer.alloc(32, 5));
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for([24, 40])('are zeroed if an unwrapped or opened key has %i bytes instead of 32', async (size) => {
+  it.for([24, 40])('are zeroed if a decrypted key has %i bytes instead of 32', async (size) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
     const systemKey = opened(Buffer.alloc(32, 7), system?.encryptedKey);

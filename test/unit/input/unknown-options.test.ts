@@ -10,14 +10,17 @@ function messageFor(option: string): string {
   throw new Error('threw no TypeError');
 }
 
-it.for(['expireAfter', 'x'.repeat(64)])('the error for the unknown option %s names that option', (option) => {
+it.for([
+  ['a short name', 'expireAfter'],
+  ['a name of 64 letters', 'x'.repeat(64)],
+] as const)('the error for an unknown option shows %s', ([, option]) => {
   expect(messageFor(option)).toContain(`has no option ${option}. Its options are expireAfterMs, `);
 });
 
-it.for(['CANARY value', 'CANARY'.repeat(11)])(
-  'the error for the unknown option %s does not quote that option',
-  (option) => {
-    expect(messageFor(option)).toContain('has no such option as one of those given. Its options are expireAfterMs, ');
-    expect(messageFor(option)).not.toContain('CANARY');
-  },
-);
+it.for([
+  ['a name with a space', 'CANARY value'],
+  ['a name of 66 letters', 'CANARY'.repeat(11)],
+] as const)('the error for an unknown option does not show %s', ([, option]) => {
+  expect(messageFor(option)).toContain('has no such option as one of those given. Its options are expireAfterMs, ');
+  expect(messageFor(option)).not.toContain('CANARY');
+});
