@@ -37,7 +37,7 @@ function inspector(): AwsKmsInspector {
   return new AwsKmsInspector('us-west-2', ARN, Date.now);
 }
 
-it('AwsKmsInspector tries each action without making a key, and decrypts only what it has encrypted', async () => {
+it('AwsKmsInspector tries each KMS action without creating a data key', async () => {
   const done = { answer: undefined, latencyMs: expect.any(Number) as number };
   expect(await inspector().tryActions()).toEqual({ GenerateDataKey: done, Encrypt: done, Decrypt: done });
   expect(sent).toEqual([
@@ -47,12 +47,12 @@ it('AwsKmsInspector tries each action without making a key, and decrypts only wh
   ]);
 });
 
-it('AwsKmsInspector tries to decrypt without naming a key if the caller names none', async () => {
+it('AwsKmsInspector names no key to Decrypt if the caller names none', async () => {
   await inspector().tryDecrypt(Buffer.from('ciphertext'), undefined);
   expect(sent).toEqual([['Decrypt', { CiphertextBlob: CIPHERTEXT, DryRun: true }]]);
 });
 
-it('AwsKmsInspector reports an action that KMS refuses, and decrypts nothing if it could not encrypt', async () => {
+it('AwsKmsInspector reports refused actions, and does not try Decrypt if Encrypt was refused', async () => {
   answers['GenerateDataKey'] = refusal('AccessDeniedException');
   answers['Encrypt'] = refusal('DisabledException');
   const denied = { fault: expect.objectContaining({ name: 'AccessDeniedException' }) as object };
@@ -76,10 +76,10 @@ it.for([
 });
 
 it.for([
-  [{ KeyRotationEnabled: true, RotationPeriodInDays: 90 }, 90],
-  [{ KeyRotationEnabled: true }, 365],
-  [{ KeyRotationEnabled: false, RotationPeriodInDays: 90 }, undefined],
-] as const)('AwsKmsInspector reads the rotation %j as a period of %s days', async ([status, days]) => {
+  ['a rotation period of 90 days', { KeyRotationEnabled: true, RotationPeriodInDays: 90 }, 90],
+  ['the default rotation period of 365 days', { KeyRotationEnabled: true }, 365],
+  ['no rotation period if rotation is off', { KeyRotationEnabled: false, RotationPeriodInDays: 90 }, undefined],
+] as const)('AwsKmsInspector reports %s', async ([, status, days]) => {
   answers['GetKeyRotationStatus'] = success(status);
   expect(await inspector().rotation(ARN)).toMatchObject({ answer: days });
 });

@@ -6,7 +6,7 @@ import { keyOf, wrappedBy } from '../../support/kms.ts';
 import { seal } from '../../../src/crypto/aead.ts';
 import { AwsKms, type AwsKmsOptions } from '../../../src/index.ts';
 import { NO_EVENTS } from '../../../src/kms/failover.ts';
-import type { RegionFault } from '../../../src/kms/region-fault.ts';
+import type { FaultClass, RegionFault } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
 
@@ -71,7 +71,7 @@ describe('AwsKms.wrap', () => {
   });
 
   it.for(['down', 'hang', 'reset', 'garbage'] as const)(
-    'leaves out the preferred region under the fault "%s", and reports this in the event wrapMissing',
+    'leaves out the preferred region, and emits wrapMissing, if that region has the fault "%s"',
     async (kind) => {
       emulator.setFault(WEST, { kind });
       const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
@@ -93,7 +93,7 @@ describe('AwsKms.wrap', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('if too few regions have wrapped the key, reports how many have', async () => {
+  it('says in its error how many regions have wrapped the key if these are too few', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({
@@ -111,6 +111,23 @@ describe('AwsKms.wrap', () => {
   });
 });
 
+const DISABLED = { kind: 'error', name: 'DisabledException' } as const;
+
+/** Unwraps while the preferred region has the fault, and returns the class of the fault. */
+async function classOfFailover(fault: Parameters<typeof emulator.setFault>[1]): Promise<FaultClass | undefined> {
+  const bytes = await wrapped();
+  emulator.setFault(WEST, fault);
+  const kms = open();
+  expect(await keyOf(kms.unwrap(bytes, noDeadline()))).toEqual(SYSTEM_KEY);
+  expect(faults).toMatchObject([{ region: WEST }]);
+  const faultClass = faults[0]?.faultClass;
+  expect(kms.regionStates()).toMatchObject([
+    { region: WEST, state: faultClass === 'corrupt' ? 'ok' : faultClass, lastFault: { faultClass } },
+    { region: EAST, state: 'ok' },
+  ]);
+  return faultClass;
+}
+
 describe('AwsKms.unwrap', () => {
   it('calls only the preferred region while that region responds', async () => {
     const bytes = await wrapped();
@@ -121,75 +138,78 @@ describe('AwsKms.unwrap', () => {
   });
 
   it.for([
-    [{ kind: 'down' }, 'unavailable'],
-    [{ kind: 'hang' }, 'unavailable'],
-    [{ kind: 'reset' }, 'unavailable'],
-    [{ kind: 'garbage' }, 'unavailable'],
-    [{ kind: 'throttle', perSecond: 0 }, 'throttled'],
-    [{ kind: 'error', name: 'KMSInternalException', status: 500 }, 'unavailable'],
-    [{ kind: 'error', name: 'DependencyTimeoutException', status: 503 }, 'unavailable'],
-    [{ kind: 'error', name: 'KeyUnavailableException', status: 500 }, 'unavailable'],
-    [{ kind: 'error', name: 'LimitExceededException' }, 'throttled'],
-    [{ kind: 'error', name: 'AccessDeniedException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'DisabledException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is pending deletion.' }, 'misconfigured'],
-    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is pending import.' }, 'misconfigured'],
-    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is PendingReplicaDeletion.' }, 'misconfigured'],
-    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'The key store is DISCONNECTED.' }, 'unavailable'],
-    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is Unavailable.' }, 'unavailable'],
-    [{ kind: 'error', name: 'KMSInvalidStateException', message: 'arn:… is Creating.' }, 'unavailable'],
-    [{ kind: 'error', name: 'KMSInvalidStateException' }, 'unavailable'],
-    [{ kind: 'error', name: 'InvalidSignatureException', message: 'Signature expired: …' }, 'unavailable'],
-    [{ kind: 'error', name: 'RequestExpired' }, 'unavailable'],
-    [{ kind: 'error', name: 'RequestTimeTooSkewed', status: 403 }, 'unavailable'],
-    [{ kind: 'error', name: 'SignatureDoesNotMatch', status: 403 }, 'unavailable'],
-    [{ kind: 'error', name: 'IncompleteSignature', status: 400 }, 'unavailable'],
-    [{ kind: 'error', name: 'UnrecognizedClientException' }, 'unavailable'],
-    [{ kind: 'error', name: 'InvalidClientTokenId', status: 403 }, 'unavailable'],
-    [{ kind: 'error', name: 'RequestTimeoutException', status: 408 }, 'unavailable'],
-    [{ kind: 'error', name: 'RequestAbortedException' }, 'unavailable'],
-    [{ kind: 'error', name: 'RequestLimitExceeded' }, 'throttled'],
-    [{ kind: 'error', name: 'ValidationException' }, 'corrupt'],
-    [{ kind: 'error', name: 'NotFoundException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'InvalidKeyUsageException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'IncorrectKeyException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'ExpiredTokenException' }, 'unavailable'],
-    [{ kind: 'error', name: 'SomethingNewException' }, 'misconfigured'],
-    [{ kind: 'error', name: 'InvalidCiphertextException' }, 'corrupt'],
-  ] as const)('tries the next region after the fault %j, which it classifies as %s', async ([fault, faultClass]) => {
-    const bytes = await wrapped();
-    emulator.setFault(WEST, fault);
-    const kms = open();
-    expect(await keyOf(kms.unwrap(bytes, noDeadline()))).toEqual(SYSTEM_KEY);
-    expect(faults.map((f) => `${f.region} ${f.faultClass}`)).toEqual([`${WEST} ${faultClass}`]);
-    expect(kms.regionStates()).toMatchObject([
-      { region: WEST, state: faultClass === 'corrupt' ? 'ok' : faultClass, lastFault: { faultClass } },
-      { region: EAST, state: 'ok' },
-    ]);
+    ['down', 'unavailable'],
+    ['hang', 'unavailable'],
+    ['reset', 'unavailable'],
+    ['garbage', 'unavailable'],
+    ['throttle', 'throttled'],
+  ] as const)('tries the next region if the preferred region has the fault "%s" (%s)', async ([kind, faultClass]) => {
+    expect(await classOfFailover(kind === 'throttle' ? { kind, perSecond: 0 } : { kind })).toBe(faultClass);
   });
 
-  it.for([
-    [{ kind: 'down' }, { kind: 'error', name: 'DisabledException' }, 'KmsUnavailable'],
-    [{ kind: 'throttle', perSecond: 0 }, { kind: 'error', name: 'DisabledException' }, 'KmsThrottled'],
-    [{ kind: 'throttle', perSecond: 0 }, { kind: 'down' }, 'KmsUnavailable'],
-    [
-      { kind: 'error', name: 'AccessDeniedException' },
-      { kind: 'error', name: 'DisabledException' },
-      'KmsMisconfigured',
-    ],
-  ] as const)(
-    'after the faults %j and %j in two regions throws %s, with both faults in its message',
-    async ([west, east, code]) => {
-      const bytes = await wrapped();
-      emulator.setFault(WEST, west);
-      emulator.setFault(EAST, east);
-      const error = await errorOf(open().unwrap(bytes, noDeadline()));
-      expect(error).toMatchObject({ code });
-      expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
+  it.for<[string, FaultClass, object?]>([
+    ['KMSInternalException', 'unavailable', { status: 500 }],
+    ['DependencyTimeoutException', 'unavailable', { status: 503 }],
+    ['KeyUnavailableException', 'unavailable', { status: 500 }],
+    ['LimitExceededException', 'throttled'],
+    ['AccessDeniedException', 'misconfigured'],
+    ['DisabledException', 'misconfigured'],
+    ['KMSInvalidStateException', 'unavailable'],
+    ['InvalidSignatureException', 'unavailable', { message: 'Signature expired: …' }],
+    ['RequestExpired', 'unavailable'],
+    ['RequestTimeTooSkewed', 'unavailable', { status: 403 }],
+    ['SignatureDoesNotMatch', 'unavailable', { status: 403 }],
+    ['IncompleteSignature', 'unavailable', { status: 400 }],
+    ['UnrecognizedClientException', 'unavailable'],
+    ['InvalidClientTokenId', 'unavailable', { status: 403 }],
+    ['RequestTimeoutException', 'unavailable', { status: 408 }],
+    ['RequestAbortedException', 'unavailable'],
+    ['RequestLimitExceeded', 'throttled'],
+    ['ValidationException', 'corrupt'],
+    ['NotFoundException', 'misconfigured'],
+    ['InvalidKeyUsageException', 'misconfigured'],
+    ['IncorrectKeyException', 'misconfigured'],
+    ['ExpiredTokenException', 'unavailable'],
+    ['SomethingNewException', 'misconfigured'],
+    ['InvalidCiphertextException', 'corrupt'],
+  ])('tries the next region after %s, which it classifies as %s', async ([name, faultClass, details]) => {
+    expect(await classOfFailover({ kind: 'error', name, ...details })).toBe(faultClass);
+  });
+
+  it.for<[string, FaultClass]>([
+    ['arn:… is pending deletion.', 'misconfigured'],
+    ['arn:… is pending import.', 'misconfigured'],
+    ['arn:… is PendingReplicaDeletion.', 'misconfigured'],
+    ['The key store is DISCONNECTED.', 'unavailable'],
+    ['arn:… is Unavailable.', 'unavailable'],
+    ['arn:… is Creating.', 'unavailable'],
+  ])(
+    'tries the next region after KMSInvalidStateException with "%s", which it classifies as %s',
+    async ([message, faultClass]) => {
+      expect(await classOfFailover({ kind: 'error', name: 'KMSInvalidStateException', message })).toBe(faultClass);
     },
   );
 
-  it('reports why it cannot unwrap a wrap, and makes no needless KMS call', async () => {
+  it.for([
+    ['KmsUnavailable', 'one is down and one disables the key', { kind: 'down' }, DISABLED],
+    ['KmsThrottled', 'one throttles and one disables the key', { kind: 'throttle', perSecond: 0 }, DISABLED],
+    ['KmsUnavailable', 'one throttles and one is down', { kind: 'throttle', perSecond: 0 }, { kind: 'down' }],
+    [
+      'KmsMisconfigured',
+      'one denies access and one disables the key',
+      { kind: 'error', name: 'AccessDeniedException' },
+      DISABLED,
+    ],
+  ] as const)('throws %s with the faults of both regions if %s', async ([code, , west, east]) => {
+    const bytes = await wrapped();
+    emulator.setFault(WEST, west);
+    emulator.setFault(EAST, east);
+    const error = await errorOf(open().unwrap(bytes, noDeadline()));
+    expect(error).toMatchObject({ code });
+    expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
+  });
+
+  it('reports why a wrap is unreadable, without needless KMS calls', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     for (const [broken, why] of [
@@ -206,7 +226,7 @@ describe('AwsKms.unwrap', () => {
     });
   });
 
-  it('throws KmsMisconfigured, without a KMS call, if the envelope has no wrap for a configured region', async () => {
+  it('throws KmsMisconfigured without a KMS call if the envelope has no wrap for a configured region', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     const elsewhere = edit(bytes, (e) => e.kmsKeks.forEach((kek) => (kek.region = 'eu-west-1')));
@@ -249,7 +269,7 @@ describe('AwsKms.unwrap', () => {
     expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
   });
 
-  it("rejects with the deadline's abort reason, and counts no failure against a region", async () => {
+  it("rejects with the deadline's abort reason, and reports no fault of a region", async () => {
     const bytes = await wrapped();
     emulator.setFault(WEST, { kind: 'hang' });
     const controller = new AbortController();
@@ -320,7 +340,7 @@ it.for([
   ['null', null],
   ['a number', 5],
   ['an empty object', {}],
-] as const)('AwsKms throws a TypeError that names the dependencies if they are %s', ([, dependencies]) => {
+] as const)('the AwsKms constructor throws a TypeError if its dependencies are %s', ([, dependencies]) => {
   const options = { keys: { [WEST]: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' }, preferredRegion: WEST };
   expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
 });

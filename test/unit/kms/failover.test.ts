@@ -26,7 +26,7 @@ describe('a request to KMS regions', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'makes at most %i rounds over %i failing regions, with one attempt per later round if they throttle',
+    'makes a limited number of attempts in %i rounds over %i failing regions',
     async ([maxRounds, count]) => {
       for (const [faultClass, draw, most] of [
         ['unavailable', 0, maxRounds * count],
@@ -147,7 +147,7 @@ describe('the random delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    'is between a third and all of a fixed limit if only a region that is not preferred throttles (random value %d)',
+    'is at least a third of a fixed limit if only a less preferred region throttles (random value %d)',
     async (draw) => {
       for (const atHome of ['unavailable', ...LASTING] as const) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
@@ -187,7 +187,7 @@ describe('the random delay before a round', () => {
     expect(regions.slept).toEqual([about(firstDelayMs(0.5)), about(50), about(3175.2 * 0.5625)]);
   });
 
-  it('treats the first region of the request as the preferred one', async () => {
+  it('depends most on the first region that the request names', async () => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 3 });
     regions.draw = 0;
     regions.answers = { east: ['throttled'], south: ['unavailable'] };
@@ -227,13 +227,13 @@ describe('a request to a region that throttles', () => {
   });
 
   it.for([
-    [0, 'another region first', 'west east south east'],
-    [0.06 - 2 ** -53, 'another region first', 'west east south east'],
-    [0.06, 'only the preferred region', 'west east south west'],
-    [JUST_UNDER_ONE, 'only the preferred region', 'west east south west'],
+    ['another region first', 0, 'west east south east'],
+    ['another region first', 0.06 - 2 ** -53, 'west east south east'],
+    ['only the preferred region', 0.06, 'west east south west'],
+    ['only the preferred region', JUST_UNDER_ONE, 'west east south west'],
   ] as const)(
-    'with the random value %d, tries %s in a later round if the preferred region throttles',
-    async ([draw, , asked]) => {
+    'tries %s in a later round if the preferred region throttles (random value %d)',
+    async ([, draw, asked]) => {
       const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
       regions.draw = draw;
       regions.answers = { west: ['throttled'], east: ['throttled'], south: ['throttled'] };
@@ -258,7 +258,7 @@ describe('a request to a region that throttles', () => {
 });
 
 describe('a request near its deadline', () => {
-  it('blames no region if the clock steps ahead, and reports the true latency', async () => {
+  it('blames no region if the clock steps ahead', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
     const { events, attempts, coolDowns, random, sleep } = new ScriptedRegions([]);
     const west = { region: 'west' } as KmsRegion;
@@ -310,7 +310,7 @@ describe('a request near its deadline', () => {
     ['unavailable', 50, 0.5],
     ['throttled', 128, 0],
   ] as const)(
-    'begins no delay that leaves no time for an attempt (west %s, delay %i ms)',
+    'begins no delay that would leave too little time for an attempt (west %s, delay %i ms)',
     async ([faultClass, drawnMs, draw]) => {
       const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
       regions.draw = draw;
@@ -340,9 +340,9 @@ describe('a request near its deadline', () => {
 
 describe('an attempt that the deadline aborts', () => {
   it.for([
-    [499, []],
-    [500, ['west 3750']],
-  ] as const)('after %i ms puts these regions into a cool-down: %j', async ([tookMs, coolDowns]) => {
+    ['puts no region into a cool-down after 499 ms', 499, []],
+    ['puts its region into a cool-down after 500 ms', 500, ['west 3750']],
+  ] as const)('%s', async ([, tookMs, coolDowns]) => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => (regions.clock.advance(tookMs), Promise.reject(reason))] };
@@ -366,7 +366,7 @@ describe('onKeyRefused', () => {
     expect(await regions.request()).toBe('east');
   });
 
-  it('"fail" makes a request end at any region that refuses the KMS key, but not after other faults', async () => {
+  it('"fail" makes a request end at any region that refuses the KMS key', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

@@ -146,7 +146,7 @@ async function cell(name: RequestName, fault: Fault, place: Place, expected: str
 
 describe.concurrent('requests with a new and a known System Key, cold and warm', () => {
   it.for(MATRIX)(
-    'under the KMS fault %s in these regions: %s, end with %s, %s, %s and %s',
+    'end with the expected codes and calls under the KMS fault "%s" (regions: %s)',
     async ([fault, place, ...expected]) => {
       const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, place, expected[i] ?? '');
       expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
@@ -154,7 +154,7 @@ describe.concurrent('requests with a new and a known System Key, cold and warm',
   );
 });
 
-it('the matrix has each fault in each place exactly once', () => {
+it('the fault matrix has each fault once for each choice of regions', () => {
   const all = Object.keys(FAULTS).flatMap((fault) => Object.keys(PLACES).map((place) => `${fault} ${place}`));
   expect(MATRIX.map(([fault, place]) => `${fault} ${place}`).toSorted()).toEqual(all.toSorted());
 });

@@ -50,7 +50,7 @@ describe('classify', () => {
     ['an error with a name of 65 characters', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
     ['an error with a name of 64 characters', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
     ['a thrown object that is not an Error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
-  ])('keeps the class and name of %s from %s, but not the text', ([, action, error, faultClass, errorName]) => {
+  ])('classifies %s from %s, and drops the text of the error', ([, action, error, faultClass, errorName]) => {
     const fault = classify(REGION, action, error);
     expect(fault).toMatchObject({ region: REGION, action, faultClass, errorName });
     expect(fault.message).toBe(`${action} in ${REGION}: ${faultClass} (${errorName})`);
@@ -96,16 +96,16 @@ describe('classify', () => {
     },
   );
 
-  it.for<[string, FaultClass]>([
-    ['AccessDeniedException', 'misconfigured'],
-    ['DisabledException', 'misconfigured'],
-    ['IncorrectKeyException', 'misconfigured'],
-    ['NotFoundException', 'misconfigured'],
-    ['KMSInvalidStateException', 'unavailable'],
-    ['KMSInternalException', 'unavailable'],
-    ['InvalidCiphertextException', 'corrupt'],
-    ['ThrottlingException', 'throttled'],
-  ])('returns, for %s from another copy of the SDK, the class %s', ([name, faultClass]) => {
+  it.for<[FaultClass, string]>([
+    ['misconfigured', 'AccessDeniedException'],
+    ['misconfigured', 'DisabledException'],
+    ['misconfigured', 'IncorrectKeyException'],
+    ['misconfigured', 'NotFoundException'],
+    ['unavailable', 'KMSInvalidStateException'],
+    ['unavailable', 'KMSInternalException'],
+    ['corrupt', 'InvalidCiphertextException'],
+    ['throttled', 'ThrottlingException'],
+  ])('returns the class %s for %s from another copy of the SDK', ([faultClass, name]) => {
     expect(classify(REGION, 'Decrypt', answerOfOtherCopy(name)).faultClass).toBe(faultClass);
   });
 
@@ -127,7 +127,7 @@ describe('credentialsFault', () => {
     ['throttles', answerOfOtherCopy('Throttling'), 'unavailable', 'Throttling'],
     ['cannot be reached', named('Error', 'ECONNREFUSED'), 'unavailable', 'ECONNREFUSED'],
     ['finds no credentials', named('CredentialsProviderError'), 'misconfigured', 'CredentialsProviderError'],
-  ])('classifies a provider that %s', ([, error, faultClass, errorName]) => {
+  ])('classifies the error of a credential provider that %s', ([, error, faultClass, errorName]) => {
     const fault = credentialsFault(REGION, 'Decrypt', error);
     expect(fault).toMatchObject({ region: REGION, action: 'Decrypt', faultClass, errorName });
     expect(fault.message).not.toContain('CANARY');

@@ -63,7 +63,7 @@ describe('a KMS envelope', () => {
     expect(decodeKekEnvelope(padded(409_601))).toBeUndefined();
   });
 
-  it('keeps its other entries if replaceKeks replaces the wraps for some regions', () => {
+  it('keeps its other entries when replaceKeks replaces the wraps for a region', () => {
     const other = { ...written, region: 'us-east-1', more: 1 };
     const bytes = Buffer.from(JSON.stringify({ encryptedKey: 'c2VhbGVk', kmsKeks: [written, other, written, 'odd'] }));
     expect(JSON.parse(replaceKeks(bytes, [{ ...kek, arn: 'new' }]).toString())).toEqual({

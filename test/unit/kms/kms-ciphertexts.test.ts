@@ -50,7 +50,7 @@ describe('KmsCiphertexts', () => {
     },
   );
 
-  it('fails with KmsMisconfigured if STS refuses the role, and does not report the ciphertext as unreadable', async () => {
+  it('fails with KmsMisconfigured if STS refuses the role', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));
     await writeFile(join(folder, 'token'), 'token');
     const body = '<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code></Error></ErrorResponse>';

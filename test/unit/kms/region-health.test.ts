@@ -89,10 +89,10 @@ describe('a region that failed', () => {
 
 describe('a cool-down', () => {
   it.for([
-    [0, 2500],
-    [0.5, 3750],
-    [JUST_UNDER_ONE, 5000],
-  ] as const)('lasts between half of 5000 ms and all of it: for the random value %d, %i ms', async ([draw, ms]) => {
+    [2500, 0],
+    [3750, 0.5],
+    [5000, JUST_UNDER_ONE],
+  ] as const)('lasts from 2500 to 5000 ms: %i ms for the random value %d', async ([ms, draw]) => {
     const regions = scripted();
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };
@@ -101,11 +101,11 @@ describe('a cool-down', () => {
   });
 
   it.for([
-    [{}, [5000, 10_000, 10_000, 10_000, 10_000, 10_000, 5000]],
-    [{ longestCoolDownMs: 60_000 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000]],
+    ['ten seconds', {}, [5000, 10_000, 10_000, 10_000, 10_000, 10_000, 5000]],
+    ['longestCoolDownMs', { longestCoolDownMs: 60_000 }, [5000, 10_000, 20_000, 40_000, 60_000, 60_000, 5000]],
   ] as const)(
-    'doubles with each failure up to its limit, and starts again after a success (%j)',
-    async ([changes, lengths]) => {
+    'doubles with each failure up to %s, and has the initial length again after a success',
+    async ([, changes, lengths]) => {
       const regions = new ScriptedRegions(['west', 'east'], changes);
       regions.draw = JUST_UNDER_ONE;
       for (let failure = 0; failure < 6; failure += 1) {

@@ -109,7 +109,7 @@ it.for(['GenerateDataKey', 'Decrypt'] as const)(
   },
 );
 
-it('each call of RegionalKms opens a new connection, because an old connection would not survive a freeze', async () => {
+it('each call of RegionalKms opens a new connection', async () => {
   answer = WHOLE;
   let opened = 0;
   const count = (): void => void (opened += 1);
@@ -136,7 +136,7 @@ it('RegionalKms.decrypt accepts wraps up to the maximum length that KMS accepts'
   expect(await connect(OURS).decrypt(Buffer.alloc(6144), OURS, noDeadline())).toHaveLength(32);
 });
 
-it('a call of RegionalKms sends only one request, even if the region fails or stalls in the middle of its response', async () => {
+it('RegionalKms does not send a request again if the region fails or its response stalls', async () => {
   answer = { __type: 'KMSInternalException' };
   for (const [given, isStalling] of [
     [500, false],

@@ -123,7 +123,7 @@ describe('AwsKms.renew', () => {
     }
   });
 
-  it('changes nothing if all wraps are current, and calls each key once, by its ARN', async () => {
+  it('changes nothing if all wraps are current, and calls each key only once', async () => {
     const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     emulator.resetCalls();
     expect(await renew(wrapped, kms({ keys }))).toMatchObject({ renewed: undefined });

@@ -104,20 +104,20 @@ describe('AwsKms', () => {
 });
 
 describe('a new System Key', () => {
-  it('is wrapped by one call per region, and no event follows', async () => {
+  it('is wrapped with one call per region', async () => {
     expect(await wrappedIn(open())).toEqual([WEST, EAST, EU]);
     expect(asked).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`, `Encrypt ${EU}`]);
     expect(told).toEqual([]);
   });
 
-  it('has no wrap for a region that fails, which the event wrapMissing names', async () => {
+  it('has no wrap for a region that fails, and wrapMissing names that region', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([WEST, EU]);
     expect(asked.filter((call) => call.endsWith(EAST))).toHaveLength(1);
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('causes only one call to a failing region while another region has yet to respond', async () => {
+  it('causes no second call to a failing region while another region is slow', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);
@@ -145,7 +145,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([`no wrap in ${EU}`]);
   });
 
-  it('is generated in the next region if the preferred region fails, and the events name both regions', async () => {
+  it('is generated in the next region if the preferred region fails', async () => {
     faults = { [WEST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([EAST, EU]);
     expect(asked).toHaveLength(1 + REGIONS.length);
@@ -188,7 +188,7 @@ describe('a new System Key', () => {
 });
 
 describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
-  it('succeeds if enough regions have wrapped the key, and the events name the other regions', async () => {
+  it('succeeds if enough regions have wrapped the key, and wrapMissing names the other regions', async () => {
     faults = { [EU]: ['misconfigured', 'always'] };
     expect(await wrappedIn(open({ minimumWrappedRegions: 2 }))).toEqual([WEST, EAST]);
     expect(told).toEqual([`no wrap in ${EU}`]);
@@ -282,7 +282,7 @@ describe('AwsKms.unwrap', () => {
     expect(told).toEqual([`failed over to ${EU}`]);
   });
 
-  it('in every round, tries only regions that have a wrap', async () => {
+  it('tries only regions that have a wrap, in every round', async () => {
     faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [EAST]: ['unavailable', 'unavailable'] };

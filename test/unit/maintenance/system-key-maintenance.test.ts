@@ -112,7 +112,7 @@ describe('SystemKeyMaintenance', () => {
       [{ ...keyRecord('_SK_svc_prod', 60), revoked: 'no' }],
     ],
     ['The answer of metastore.rows[0].unreadable must be a string', [{ id: '_SK_svc_prod', unreadable: true }]],
-  ])('throws a TypeError if metastore.rows returns a wrong value: %s', async ([message, rows]) => {
+  ])('throws the TypeError "%s" if metastore.rows returns a wrong value', async ([message, rows]) => {
     vi.spyOn(metastore, 'rows').mockResolvedValue(rows as never);
     const error = await errorOf(maintenance().run());
     expect(error).toBeInstanceOf(TypeError);
@@ -124,7 +124,7 @@ describe('SystemKeyMaintenance', () => {
     ['The answer of kms.renew.regions must be an array', {}],
     ['The answer of kms.renew.renewed must be a Uint8Array', { regions: [], renewed: 'wrap' }],
     ['The answer of kms.renew.unreadable must be a string', { regions: [], unreadable: 5 }],
-  ])('throws a TypeError if kms.renew returns a wrong value: %s', async ([message, report]) => {
+  ])('throws the TypeError "%s" if kms.renew returns a wrong value', async ([message, report]) => {
     await service().session('p').encrypt(PAYLOAD);
     const error = await errorOf(maintenance({ kms: { ...kms, renew: async () => report as never } }).run());
     expect(error).toBeInstanceOf(TypeError);

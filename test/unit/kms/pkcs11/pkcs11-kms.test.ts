@@ -39,7 +39,7 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with 
   runContract('Pkcs11Kms as a KMS', kmsContract(open, faults));
   runContract('Pkcs11Kms as a renewer of wraps', wrapRenewerContract(open, faults));
 
-  it('reports changed bytes as unreadable, whatever error code the library returns for them', async () => {
+  it('reports changed bytes as unreadable for every error code that the library may return', async () => {
     const kms = token.open({ mechanism });
     const [, , , base64 = ''] = (await textOf(kms)).split(':');
     const bytes = Buffer.from(base64, 'base64');
@@ -65,19 +65,19 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with 
 
 describe('the mechanism of a wrap', () => {
   it.each([
-    [[GCM, KEY_WRAP_PAD], /^pkcs11:gcm:keyfold:[A-Za-z0-9+/]{80}$/],
-    [[KEY_WRAP_PAD], /^pkcs11:kwp:keyfold:[A-Za-z0-9+/]{54}==$/],
-  ])("defaults to the first one in Keyfold's order that the token supports (token: %j)", async (mechanisms, form) => {
+    ['CKM_AES_GCM', 'both mechanisms', [GCM, KEY_WRAP_PAD], /^pkcs11:gcm:keyfold:[A-Za-z0-9+/]{80}$/],
+    ['CKM_AES_KEY_WRAP_PAD', 'no other mechanism', [KEY_WRAP_PAD], /^pkcs11:kwp:keyfold:[A-Za-z0-9+/]{54}==$/],
+  ])('is %s by default if the token supports %s', async (_mechanism, _label, mechanisms, form) => {
     token.set({ mechanisms });
     expect(await textOf(token.open())).toMatch(form);
   });
 
-  it('is used to unwrap that wrap, whatever mechanism new wraps use', async () => {
+  it('is used to unwrap the wrap, even if new wraps use another mechanism', async () => {
     const wrapped = await wrap(token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' }));
     expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
   });
 
-  it('causes KmsMisconfigured if the token ignores the nonce, because the wrap could never be unwrapped', async () => {
+  it('causes KmsMisconfigured if the token ignores the nonce', async () => {
     token.set({ ignoresNonce: true });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -113,7 +113,7 @@ describe('keyLabels', () => {
     expect(await textOf(kms)).toMatch(/^pkcs11:gcm:keyfold:/);
   });
 
-  it('lets only the keys that it names unwrap, even if a wrap names another key', async () => {
+  it('prevents every key that it does not name from unwrapping', async () => {
     const wrapped = await wrap(token.open({ keyLabels: ['older key'] }));
     token.takeCalls();
     const error = await errorOf(unwrap(token.open(), wrapped));
@@ -122,11 +122,11 @@ describe('keyLabels', () => {
   });
 
   it.each([
-    ['KeyNotFound', []],
-    ['LabelOfTwoKeys', [{ label: 'keyfold' }, { label: 'keyfold' }]],
-    ['KeyExtractable', [{ label: 'keyfold', extractable: true }]],
-    ['KeyTooShort', [{ label: 'keyfold', bits: 128 }]],
-  ])('causes the error %s if the token has the keys %j', async (errorName, keys) => {
+    ['KeyNotFound', 'no key', []],
+    ['LabelOfTwoKeys', 'two keys with one label', [{ label: 'keyfold' }, { label: 'keyfold' }]],
+    ['KeyExtractable', 'an extractable key', [{ label: 'keyfold', extractable: true }]],
+    ['KeyTooShort', 'a key of 128 bits', [{ label: 'keyfold', bits: 128 }]],
+  ])('causes the error %s if the token has %s', async (errorName, _label, keys) => {
     token.set({ keys });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
@@ -135,7 +135,7 @@ describe('keyLabels', () => {
 });
 
 describe('the login', () => {
-  it('happens once per process, and a hundred concurrent requests cause only one unwrap', async () => {
+  it('happens once per process, even for a hundred concurrent requests', async () => {
     const metastore = new MemoryMetastore();
     let pins = 0;
     const pin = (): string => {
@@ -164,7 +164,7 @@ describe('the login', () => {
     expect(count(token.takeCalls(), 'C_Login')).toBe(1);
   });
 
-  it('does not repeat a refused PIN, even if the refusal came after the timeout or to another instance', async () => {
+  it('does not repeat a PIN that was refused after the timeout, or to another instance', async () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
@@ -187,15 +187,18 @@ describe('the login', () => {
     ],
     ['returns nothing', () => ''],
     ['returns a number', () => 1234 as never],
-  ])('fails with KmsMisconfigured if the PIN function %s, and does not show why', async (_, pin) => {
-    const kms = token.open({ pin });
-    const error = (await errorOf(wrap(kms))) as KeyfoldError;
-    expect(error.code).toBe('KmsMisconfigured');
-    expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
-    expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
-  });
+  ])(
+    'fails with KmsMisconfigured if the PIN function %s, and does not show the error of the function',
+    async (_, pin) => {
+      const kms = token.open({ pin });
+      const error = (await errorOf(wrap(kms))) as KeyfoldError;
+      expect(error.code).toBe('KmsMisconfigured');
+      expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
+      expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
+    },
+  );
 
-  it('fails with KmsUnavailable if the PIN function fails temporarily, and does not show why', async () => {
+  it('fails with KmsUnavailable if the PIN function fails temporarily', async () => {
     const fault = Object.assign(new Error('no 1234'), { code: 'ECONNRESET' });
     const kms = token.open({ pin: () => Promise.reject(fault) });
     const error = (await errorOf(wrap(kms))) as KeyfoldError;
@@ -230,18 +233,18 @@ describe('the login', () => {
 
 describe('Pkcs11Kms', () => {
   it.each([
-    ['C_OpenSession', 'CKR_SESSION_COUNT', 'KmsThrottled'],
-    ['C_Encrypt', 'CKR_DEVICE_MEMORY', 'KmsThrottled'],
-    ['C_Login', 'CKR_PIN_LOCKED', 'KmsMisconfigured'],
-    ['C_Login', 'CKR_USER_PIN_NOT_INITIALIZED', 'KmsMisconfigured'],
-    ['C_EncryptInit', 'CKR_KEY_FUNCTION_NOT_PERMITTED', 'KmsMisconfigured'],
-    ['C_EncryptInit', 'CKR_MECHANISM_PARAM_INVALID', 'KmsMisconfigured'],
-    ['C_EncryptInit', 'CKR_KEY_HANDLE_INVALID', 'KmsUnavailable'],
-    ['C_GetSlotList', 'CKR_DEVICE_REMOVED', 'KmsUnavailable'],
-    ['C_Initialize', 'CKR_GENERAL_ERROR', 'KmsUnavailable'],
-    ['C_Encrypt', 'CKR_DEVICE_ERROR', 'KmsUnavailable'],
-    ['C_Encrypt', 'CKR_VENDOR_DEFINED', 'KmsUnavailable'],
-  ])('if %s returns %s, throws %s', async (call, code, expected) => {
+    ['KmsThrottled', 'C_OpenSession', 'CKR_SESSION_COUNT'],
+    ['KmsThrottled', 'C_Encrypt', 'CKR_DEVICE_MEMORY'],
+    ['KmsMisconfigured', 'C_Login', 'CKR_PIN_LOCKED'],
+    ['KmsMisconfigured', 'C_Login', 'CKR_USER_PIN_NOT_INITIALIZED'],
+    ['KmsMisconfigured', 'C_EncryptInit', 'CKR_KEY_FUNCTION_NOT_PERMITTED'],
+    ['KmsMisconfigured', 'C_EncryptInit', 'CKR_MECHANISM_PARAM_INVALID'],
+    ['KmsUnavailable', 'C_EncryptInit', 'CKR_KEY_HANDLE_INVALID'],
+    ['KmsUnavailable', 'C_GetSlotList', 'CKR_DEVICE_REMOVED'],
+    ['KmsUnavailable', 'C_Initialize', 'CKR_GENERAL_ERROR'],
+    ['KmsUnavailable', 'C_Encrypt', 'CKR_DEVICE_ERROR'],
+    ['KmsUnavailable', 'C_Encrypt', 'CKR_VENDOR_DEFINED'],
+  ])('throws %s if %s returns %s', async (expected, call, code) => {
     token.set({ faults: { [call]: code } });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe(expected);
@@ -265,7 +268,7 @@ describe('Pkcs11Kms', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'DriverNotInstalled' });
   });
 
-  it('throws KmsUnavailable, and does not report the bytes as unreadable, if the token fails for all bytes', async () => {
+  it('throws KmsUnavailable if the token fails for all bytes', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     token.set({ faults: { C_Decrypt: 'CKR_GENERAL_ERROR' } });
@@ -352,7 +355,7 @@ describe('the Pkcs11Kms constructor', () => {
     );
   });
 
-  it('accepts a label of the maximum length, whose wraps are readable', async () => {
+  it('accepts a long key label with special characters', async () => {
     const label = '%:é'.replace('é', '~').repeat(42);
     token.set({ keys: [{ label }] });
     const kms = token.open({ keyLabels: [label] });

@@ -105,11 +105,14 @@ async function cell(name: RequestName, fault: VaultFault, place: Place): Promise
   }
 }
 
-describe.concurrent('the requests new SK, known SK, cold and warm', () => {
+describe.concurrent('requests with a new and a known System Key, cold and warm', () => {
   const rows = VAULT_FAULTS.flatMap((fault) => (['first', 'other', 'all'] as const).map((place) => ({ fault, place })));
 
-  it.for(rows)('end as expected under the fault $fault (addresses: $place)', async ({ fault, place }) => {
-    const outcomes = await Promise.all(REQUEST_NAMES.map((name) => cell(name, fault, place)));
-    expect(outcomes).toEqual(expectedOf(fault, place));
-  });
+  it.for(rows)(
+    'end with the expected codes and calls if Vault has the fault "$fault" (addresses: $place)',
+    async ({ fault, place }) => {
+      const outcomes = await Promise.all(REQUEST_NAMES.map((name) => cell(name, fault, place)));
+      expect(outcomes).toEqual(expectedOf(fault, place));
+    },
+  );
 });

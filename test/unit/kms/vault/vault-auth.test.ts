@@ -47,12 +47,12 @@ describe('the login', () => {
     ['by AppRole', APPROLE, 'auth/approle/login', { role_id: 'role-id', secret_id: 'secret-id' }],
     ['by AppRole without a secret ID', { method: 'approle', roleId: 'r' }, 'auth/approle/login', { role_id: 'r' }],
     [
-      'by Kubernetes at another mount, with a token from a function',
+      'by Kubernetes, with another mount and a token from a function,',
       { method: 'kubernetes', role: 'orders', jwt: async () => 'service.account.token\n', mount: 'clusters/eu' },
       'auth/clusters/eu/login',
       { role: 'orders', jwt: 'service.account.token' },
     ],
-  ])('%s sends what Vault expects, and only once for many calls', async (_name, auth, path, body) => {
+  ])('%s sends the request that Vault expects, and only once for many calls', async (_name, auth, path, body) => {
     const kms = open(auth);
     await Promise.all([wrap(kms), wrap(kms), wrap(kms)]);
     await wrap(kms);
@@ -63,10 +63,10 @@ describe('the login', () => {
   });
 
   it.each([
-    [{}, 'sts.amazonaws.com', 'us-east-1'],
-    [{ region: 'eu-west-1' }, 'sts.eu-west-1.amazonaws.com', 'eu-west-1'],
-    [{ region: 'cn-north-1' }, 'sts.cn-north-1.amazonaws.com.cn', 'cn-north-1'],
-  ])('by AWS with %j signs a GetCallerIdentity request for %s', async (changes, host, region) => {
+    ['without a region', 'sts.amazonaws.com', {}, 'us-east-1'],
+    ['in eu-west-1', 'sts.eu-west-1.amazonaws.com', { region: 'eu-west-1' }, 'eu-west-1'],
+    ['in cn-north-1', 'sts.cn-north-1.amazonaws.com.cn', { region: 'cn-north-1' }, 'cn-north-1'],
+  ])('by AWS %s signs a GetCallerIdentity request for %s', async (_label, host, changes, region) => {
     await wrap(
       open({ method: 'aws', role: 'orders', credentials: async () => IDENTITY, serverId: 'vault', ...changes }),
     );
@@ -93,7 +93,7 @@ describe('the login', () => {
     ['AppRole with an empty file', { method: 'approle', roleId: 'r', secretId: () => ' \n' }],
     ['Kubernetes outside a pod', { method: 'kubernetes', role: 'r' }],
     ['a token', { method: 'token', token: () => Promise.reject(new Error('hush-hush')) }],
-  ])("by %s fails with KmsMisconfigured if the caller's function fails, and does not show why", async (_name, auth) => {
+  ])('by %s fails with KmsMisconfigured if there are no credentials, and shows no error text', async (_name, auth) => {
     const error = await errorOf(wrap(open(auth)));
     expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('NoCredentials') });
     expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
@@ -124,10 +124,11 @@ describe('the login', () => {
   });
 
   it.for([
-    Object.assign(new Error('hush-hush'), { code: 'ECONNRESET' }),
-    Object.assign(new Error('hush-hush'), { name: 'ThrottlingException' }),
-    Object.assign(new Error('hush-hush'), { $metadata: { httpStatusCode: 503 } }),
-  ])("by AWS fails with KmsUnavailable if the caller's function fails temporarily: %j", async (fault) => {
+    ['ECONNRESET', { code: 'ECONNRESET' }],
+    ['ThrottlingException', { name: 'ThrottlingException' }],
+    ['the status 503', { $metadata: { httpStatusCode: 503 } }],
+  ] as const)("by AWS fails with KmsUnavailable if the caller's function fails temporarily (%s)", async ([, about]) => {
+    const fault = Object.assign(new Error('hush-hush'), about);
     const credentials = (): Promise<never> => Promise.reject(fault);
     const error = await errorOf(wrap(open({ method: 'aws', role: 'r', credentials })));
     expect(error).toMatchObject({
@@ -138,7 +139,7 @@ describe('the login', () => {
   });
 
   it.for([undefined, '', 'hush\nhush', 'hush hush', 7])(
-    'fails with KmsUnavailable if Vault returns the token %j, and does not show the token',
+    'fails with KmsUnavailable if Vault returns the invalid token %j',
     async (client_token) => {
       cluster.issue = () => ({ client_token, lease_duration: 60, renewable: true });
       const error = await errorOf(wrap(open(APPROLE)));
@@ -220,7 +221,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN]);
   });
 
-  it('is replaced once, within the same attempt, if Vault refuses it before it expires', async () => {
+  it('is replaced once if Vault refuses it before it expires', async () => {
     const kms = open(APPROLE);
     await wrap(kms);
     cluster.tokens.clear();
@@ -239,7 +240,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, LOGIN, ENCRYPT]);
   });
 
-  it('is requested again from the token function after Vault has refused it, but a fixed token is not tried twice', async () => {
+  it('is requested again from the token function after Vault has refused it', async () => {
     const tokens = ['old', 'fixed'];
     await wrap(open({ method: 'token', token: () => tokens.shift() ?? '' }));
     expect(stub.takePaths()).toEqual([ENCRYPT, ENCRYPT]);

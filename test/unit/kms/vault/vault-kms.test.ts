@@ -113,7 +113,7 @@ describe('VaultKms', () => {
     expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
   });
 
-  it('keeps its connection between calls, and replaces it without a fault if it is reset', async () => {
+  it('uses its connection again, and replaces a reset connection without a fault', async () => {
     const proxy = await ForgetfulProxy.start(Number(new URL(stub.url).port));
     const kms = open({ addresses: [`http://127.0.0.1:${proxy.port}`] });
     const bytes = await wrapped(kms);
@@ -165,7 +165,7 @@ describe('VaultKms', () => {
     expect(stub.requests).toEqual([]);
   });
 
-  it('reports a ciphertext as unreadable once every address has refused it because no key version opens it', async () => {
+  it('reports a ciphertext as unreadable if no key version opens it at any address', async () => {
     const other = await StubVault.start(cluster);
     const foreign = Buffer.from(new StubCluster().encrypt(KEY.toString('base64')));
     expect(await open({ addresses: [stub.url, other.url] }).unwrap(foreign, noDeadline())).toEqual({
@@ -188,20 +188,20 @@ describe('VaultKms', () => {
     ['with a success status but no data', 200, '{}'],
     ['with a ciphertext of an unexpected form', 200, '{"data":{"ciphertext":"sealed"}}'],
     ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
-    ['with 204', 204, ''],
-  ])('treats a response %s as an outage', async (_name, status, body) => {
+    ['with the status 204', 204, ''],
+  ])('throws KmsUnavailable for a response %s', async (_name, status, body) => {
     const odd = await startStub({ status, body });
     expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({ code: 'KmsUnavailable' });
     await odd.stop();
   });
 
   it.for([
-    ['IncompleteAnswer', { plaintext: '' }],
-    ['IncompleteAnswer', { plaintext: 'no base64' }],
-    ['IncompleteAnswer', { plaintext: 7 }],
-    ['IncompleteAnswer', {}],
-    ['AnswerTooLong', { plaintext: 'A'.repeat(70_000) }],
-  ] as const)('throws KmsUnavailable (%s) if a response has invalid data', async ([name, data]) => {
+    ['IncompleteAnswer', 'is empty', { plaintext: '' }],
+    ['IncompleteAnswer', 'is not base64', { plaintext: 'no base64' }],
+    ['IncompleteAnswer', 'is a number', { plaintext: 7 }],
+    ['IncompleteAnswer', 'is absent', {}],
+    ['AnswerTooLong', 'is too long', { plaintext: 'A'.repeat(70_000) }],
+  ] as const)('throws KmsUnavailable (%s) if the plaintext in a response %s', async ([name, , data]) => {
     const bytes = await wrapped();
     const odd = await startStub({ status: 200, body: JSON.stringify({ data }) });
     const error = await errorOf(open({ addresses: [odd.url] }).unwrap(bytes, noDeadline()));
