@@ -82,7 +82,7 @@ it('backups on every page count as copies unless they were made after the deleti
   ]);
 });
 
-it("a backup counts as a copy if it was made up to 300 seconds after the deletion, because the operator's clock may be slow", async () => {
+it('a backup counts as a copy if it was made up to 300 seconds after the deletion', async () => {
   const pages = [{ BackupSummaries: [backup('seconds after', DELETED + 300)] }];
   expect((await copies({ ListBackups: pages })).map(({ text }) => text)).toEqual(['backup seconds after (AWS_BACKUP)']);
 });

@@ -11,8 +11,8 @@ afterEach(async () => {
 });
 
 it.for([
-  ['its own ARN', HERE, HERE.replace('us-west-2', 'us-east-1')],
-  ['the same name', 'EncryptionKey', 'EncryptionKey'],
+  ['the ARN of that replica', HERE, HERE.replace('us-west-2', 'us-east-1')],
+  ['the name of the table', 'EncryptionKey', 'EncryptionKey'],
 ] as const)('DynamoDbErasureTables addresses the replica in another region by %s', async ([, tableName, asked]) => {
   stub = await startStub({ status: 200, body: '{}' });
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'a');

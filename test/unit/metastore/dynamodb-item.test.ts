@@ -63,13 +63,13 @@ describe('a key row', () => {
     ],
     ['KeyRecord.Revoked', { KeyRecord: { M: { ...inner, Revoked: { S: 'true' } } } }],
   ] as const)(
-    'is refused with an error that names %s if that attribute is missing or malformed: %j',
+    'is refused with an error that names %s if that attribute is missing or malformed',
     ([attribute, change]) => {
       expect(() => decodeKeyItem({ ...item, ...change } as KeyItem)).toThrow(`${attribute} is missing or malformed`);
     },
   );
 
-  it("is refused if the date in KeyRecord differs from the row's date by less than a double can represent", () => {
+  it("is refused if the date in KeyRecord differs from the row's date by a tiny fraction", () => {
     const changed = { ...item, KeyRecord: { M: { ...inner, Created: { N: '120.00000000000000000001' } } } };
     expect(() => decodeKeyItem(changed)).toThrow('KeyRecord.Created differs from Created');
   });

@@ -152,12 +152,17 @@ it('DynamoDbMetastore reports a refused connection as MetastoreUnavailable', asy
 });
 
 it.for([
-  [{}, { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000 }],
   [
+    'by default allows one second to connect and three seconds for a request',
+    {},
+    { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000 },
+  ],
+  [
+    'uses the timeouts of its options',
     { connectionTimeoutMs: 5000, requestTimeoutMs: 7000 },
     { connectionTimeout: 5000, requestTimeout: 7000, socketTimeout: 7000 },
   ],
-] as const)('DynamoDbMetastore, given the options %j, has the timeouts %j', async ([options, timeouts]) => {
+] as const)('DynamoDbMetastore %s', async ([, options, timeouts]) => {
   await open(() => ({ status: 200, body: '{}' }));
   const { port } = (server as Server).address() as AddressInfo;
   const { client } = dynamoDbClient({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', ...options });

@@ -172,8 +172,11 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
 }
 
 describe.concurrent('requests with a new and a known System Key, cold and warm', { timeout: 40_000 }, () => {
-  it.for(MATRIX)('under the DynamoDB fault %s (%s), end with %s; %s; %s; %s', async ([fault, when, ...expected]) => {
-    const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
-    expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
-  });
+  it.for(MATRIX)(
+    'end with the expected codes and calls under the DynamoDB fault "%s" (%s)',
+    async ([fault, when, ...expected]) => {
+      const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
+      expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
+    },
+  );
 });

@@ -73,7 +73,7 @@ describe('a request with a deadline', () => {
 });
 
 describe('a put whose response is lost', () => {
-  it('leaves one System Key and one Intermediate Key, and needs one unwrap', async () => {
+  it('leaves one System Key and one Intermediate Key', async () => {
     const seen = new Set<string>();
     proxy.faultOf = (call) => {
       if (!call.startsWith('Put') || seen.has(call)) return undefined;

@@ -40,7 +40,7 @@ it('DynamoDbRows retries failed calls that describe the table or read a page', {
 });
 
 it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
-  'DynamoDbRows treats %s as a fault of the item, not of the table',
+  'DynamoDbRows reports %s as a fault of the item, not of the table',
   async (name) => {
     stub = await startStub(refusal(name));
     const write = openRows(stub.url).replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
@@ -77,7 +77,7 @@ it('DynamoDbRows refuses a position in a table of another region or account', as
   });
 });
 
-it('DynamoDbRows continues from a position that was saved as JSON, whatever the type of the last key', async () => {
+it('DynamoDbRows continues from a position that was saved as JSON, for every type of key', async () => {
   const KeySchema = ['b', 'n'].map((AttributeName) => ({ AttributeName }));
   const last = { b: { B: Buffer.from([0, 255]).toString('base64') }, n: { N: '12345678901234567890' } };
   const described = success({ Table: { TableArn: 'arn:of:one', KeySchema } });
@@ -98,13 +98,10 @@ it('DynamoDbRows continues from a position that was saved as JSON, whatever the 
   });
 });
 
-it.for<[{ readonly index: number; readonly of: number }, object]>([
-  [{ index: 0, of: 1 }, {}],
-  [
-    { index: 1, of: 2 },
-    { Segment: 1, TotalSegments: 2 },
-  ],
-])('DynamoDbRows scans the segment %j with %j, and reads only the fields and the key', async ([segment, members]) => {
+it.for<[string, { readonly index: number; readonly of: number }, object]>([
+  ['a whole table', { index: 0, of: 1 }, {}],
+  ['one of two segments', { index: 1, of: 2 }, { Segment: 1, TotalSegments: 2 }],
+])('DynamoDbRows reads only the fields and the key in a scan of %s', async ([, segment, members]) => {
   stub = await startStub(success({ Table: { KeySchema: [{ AttributeName: 'id' }] } }), success({ Items: [] }));
   await openRows(stub.url, undefined, segment).pages(undefined).next();
   expect(JSON.parse(stub.requests[1]?.body ?? '')).toEqual({
@@ -136,8 +133,8 @@ it('DynamoDbRows reads nothing more from a position at the end of the table', as
 it.for<['may help' | 'cannot help', string, StubAnswer]>([
   ['may help', 'throttles', refusal('ThrottlingException')],
   ['may help', 'has too little capacity', refusal('ProvisionedThroughputExceededException')],
-  ['may help', 'is part of a transaction', refusal('TransactionConflictException')],
-  ['may help', 'is overwritten by another region', refusal('ReplicatedWriteConflictException')],
+  ['may help', 'is being changed by a transaction', refusal('TransactionConflictException')],
+  ['may help', 'is being changed in another region', refusal('ReplicatedWriteConflictException')],
   ['may help', 'has an internal error', refusal('InternalServerError', 500)],
   ['may help', 'does not respond in time', refusal('RequestTimeout', 408)],
   ['may help', 'is behind a proxy that fails', { status: 502, body: '<html>' }],

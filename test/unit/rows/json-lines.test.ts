@@ -74,9 +74,9 @@ describe('JsonLinesRows', () => {
 
   it.for([
     ['a complete line', `{}\n"${'x'.repeat(400_000)}"\n{}\n`],
-    ['a line that is short of a chunk', `{}\n"${'x'.repeat(100_100)}"\n`],
+    ['a line that is shorter than a chunk', `{}\n"${'x'.repeat(100_100)}"\n`],
     ['a line without an end', `{}\n"${'x'.repeat(400_000)}`],
-  ] as const)('stops at %s over the limit, names its number and removes the output', async ([, text]) => {
+  ] as const)('stops if %s is over the limit, and names the number of the line', async ([, text]) => {
     await writeFile(join(folder, 'in'), text);
     const pages = openRows(undefined, 100_000).pages(undefined);
     const run = (async () => {
@@ -103,7 +103,7 @@ describe('JsonLinesRows', () => {
     expect(text).toBe(`${long('a')}{"r":"old"}\n${long('b')}${long('c')}`.replaceAll('old', 'new'));
   });
 
-  it('can continue from the same position twice if the first continued run saved no later position', async () => {
+  it('can continue twice from the same position if no later position was saved', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const partials = (await readdir(folder)).filter((name) => name.endsWith('.partial'));
@@ -218,7 +218,7 @@ describe('JsonLinesRows', () => {
     for (const { fd } of used) expect(fd).toBe(-1);
   });
 
-  it('returns the same line if a caller reads a line again, because a file has no other writers', async () => {
+  it('returns the same line if a caller reads the line again', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);
     const lines: unknown[] = [];
@@ -238,7 +238,7 @@ describe('JsonLinesRows', () => {
     expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"/w=="}\n');
   });
 
-  it('has no cell for a line that is null', async () => {
+  it('finds no value in a line that is null', async () => {
     await writeFile(join(folder, 'in'), 'null\n"null"\n');
     const sizes: number[] = [];
     for await (const page of openRows().pages(undefined)) sizes.push(...page.map(({ cells }) => cells.size));

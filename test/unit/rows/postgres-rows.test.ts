@@ -58,7 +58,7 @@ it('PostgresRows retries a failed read of a page', async () => {
   expect((await rows.pages(undefined).next()).value).toHaveLength(1);
 });
 
-it('PostgresRows reads no cell from a column that is NULL', async () => {
+it('PostgresRows reads no value from a column that is NULL', async () => {
   const rows = rowsWith(() => [
     ['1', 'kf1.'],
     ['2', null],

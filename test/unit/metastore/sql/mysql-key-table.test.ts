@@ -92,7 +92,7 @@ describe('the key table in MySQL', () => {
     ]);
   });
 
-  it("writes only in a safe session, and replaces or removes a row only if the row's text is unchanged", async () => {
+  it('writes only in a safe session, and changes a row only if the text of the row is as it was read', async () => {
     const { table, texts } = tableWith({ affectedRows: 1 });
     expect(await table.insert(ID, 60, '{"a":1}', deadline)).toBe('stored');
     expect(await table.replace(ID, ROW, '{"b":1}', deadline)).toBe(true);
@@ -110,7 +110,7 @@ describe('the key table in MySQL', () => {
     ]);
   });
 
-  it('asks whether the session is safe if a write changes no row', async () => {
+  it('checks whether the session is safe if a write changes no row', async () => {
     const { table, texts } = tableWith(Object.assign([['1']], { affectedRows: 0 }));
     expect(await table.replace(ID, ROW, 'b', deadline)).toBe(false);
     expect(await table.remove(ID, ROW, deadline)).toBe(false);
@@ -128,7 +128,7 @@ describe('the key table in MySQL', () => {
     ['ER_SERVER_SHUTDOWN', '08S01', 'MetastoreUnavailable', 3],
     ['ER_CONNECTION_KILLED', '70100', 'MetastoreUnavailable', 3],
     ['ER_NEW_ABORTING_CONNECTION', '08S01', 'MetastoreUnavailable', 3],
-  ] as const)('turns the error %s (%s) into %s after %i attempts', async ([code, sqlState, expected, attempts]) => {
+  ] as const)('turns the error %s (%s) into %s (attempts: %i)', async ([code, sqlState, expected, attempts]) => {
     const { table, sent } = tableWith(Object.assign(new Error('SECRET'), { code, sqlState }));
     expect(await codeOf(table.insert(ID, 60, '{}', deadline))).toBe(expected);
     expect(sent).toHaveLength(attempts);

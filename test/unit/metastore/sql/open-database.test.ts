@@ -46,7 +46,7 @@ it.for([
   ['postgresql://u:secret@db.example:6000/keys', 'PostgreSQL at db.example:6000', 'pg'],
   ['mysql://u:secret@db.example/keys', 'MySQL at db.example:3306', 'mysql2'],
   ['mariadb://u:secret@db.example:3333/keys', 'MySQL at db.example:3333', 'mysql2'],
-] as const)('openDatabase opens %s as %s, and names it without the password', async ([url, called, driver]) => {
+] as const)('openDatabase opens %s, and calls it "%s"', async ([url, called, driver]) => {
   const database = await openDatabase(url, 'DATABASE_URL');
   expect(database.called).toBe(called);
   const options =
@@ -62,7 +62,7 @@ it.for([
 });
 
 it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:///keys', 'https://db.example/keys'])(
-  'openDatabase refuses the URL "%s" and names the variable',
+  'openDatabase refuses the URL "%s", and names the variable in its error',
   async (url) => {
     const fault = await errorOf(openDatabase(url, 'DATABASE_URL'));
     expect(fault).toMatchObject({ code: 'InvalidConfiguration' });

@@ -86,14 +86,14 @@ describe('the register of erasures in SQL', () => {
     expect(decodeKeyRow(KEY.id, row)).toMatchObject({ created: 100, revoked: true });
   });
 
-  it('adds no entry if an update finds none, and does not fail if the entry to remove is absent', async () => {
+  it('does nothing if the entry to update or to remove is absent', async () => {
     const { register, rows } = openTables();
     await register.update(ENTRY);
     await register.remove(ENTRY);
     expect(rows).toEqual([]);
   });
 
-  it.for(['Partition', 'Erase', 'Due'])('omits an entry without its member %s', async (member) => {
+  it.for(['Partition', 'Erase', 'Due'])('does not list an entry without the member %s', async (member) => {
     const { register, rows } = openTables();
     await register.add(ENTRY);
     const [row] = rows as [StoredRow];
@@ -154,7 +154,7 @@ describe('an erasure in SQL', () => {
     expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, erased: MARK }]);
   });
 
-  it('reports a collation that treats the partition as equal to another one', async () => {
+  it('reports a collation that makes two partitions equal', async () => {
     const hidden = rowOf(keyRecord('_IK_TENANT_svc_prod', 60));
     const storing = openTables([], [hidden]).table.store(KEY);
     await expect(storing).rejects.toMatchObject({

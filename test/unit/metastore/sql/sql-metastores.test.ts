@@ -35,7 +35,7 @@ describe('the codec for key_record', () => {
   });
 
   it.for([
-    ['a column without a date', { created: undefined }, 'created is missing'],
+    ['a date that is not a whole number', { created: undefined }, 'created is missing'],
     ['another date in the record', { created: 121 }, 'key_record.Created differs from created'],
     ['NULL', { text: null }, 'key_record is missing'],
     ['text that is too long', { text: `${' '.repeat(65_535)}{}` }, 'key_record is missing'],
@@ -46,7 +46,11 @@ describe('the codec for key_record', () => {
     expect('rawCreated' in read ? read.rawCreated : undefined).toBe(row.created === undefined ? '120.5' : undefined);
   });
 
-  it.for(['Created":120', 'Created":60', 'More":[1'])('refuses a number that JSON.parse would round: %s', (number) => {
+  it.for([
+    ['the date of the row', 'Created":120'],
+    ['the date of the parent', 'Created":60'],
+    ['a number in an unknown member', 'More":[1'],
+  ] as const)('refuses a row if JSON.parse would round %s', ([, number]) => {
     const text = encodeKeyRecord(FULL).replace('{', '{"More":[1,1.5,"2.00000000000000000001"],');
     expect(readKeyRow(FULL.id, { created: 120, date: '', text })).not.toHaveProperty('unreadable');
     const rounded = text.replace(number, `${number}.00000000000000000001`);
@@ -107,7 +111,7 @@ describe('a SQL metastore', () => {
     ['record must be an object', (metastore) => metastore.replaceKey(5 as never, Buffer.alloc(1), noDeadline())],
     ['encryptedKey must be a Uint8Array', (metastore) => metastore.replaceKey(FULL, 'a' as never, noDeadline())],
     ['deadline must be a deadline', (metastore) => metastore.replaceKey(FULL, Buffer.alloc(1), {} as never)],
-  ])('throws a TypeError before any query: %s', async ([message, call]) => {
+  ])('throws the TypeError "%s" before any query', async ([message, call]) => {
     const { metastore, seen } = failing('pg', new Error('not expected'));
     const error = await errorOf(call(metastore));
     expect(error).toBeInstanceOf(TypeError);

@@ -52,7 +52,7 @@ describe("an operator's table in SQL", () => {
     expect([await operator.revoke(OLD), seen.writes]).toEqual(['absent', 0]);
   });
 
-  it('reads a row again, at most three times, if another process changed the row before the revocation', async () => {
+  it('tries a revocation at most three times if another process keeps changing the row', async () => {
     const twice = tableOf(undefined, { overtakes: 2 });
     expect([await twice.operator.revoke(OLD), twice.seen.writes]).toEqual(['revoked', 3]);
     const often = tableOf(undefined, { overtakes: 3 });

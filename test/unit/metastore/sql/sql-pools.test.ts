@@ -280,7 +280,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it.for([1, 8])('are closed instead of used after a short freeze (%i connections)', async (connections) => {
+  it.for([1, 8])('are closed instead of used after a short freeze (connections: %i)', async (connections) => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, connections);
@@ -315,7 +315,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
   });
 
-  it('have their query cancelled even if a new connection takes longer than a query may take', async () => {
+  it('have their query cancelled even if a new connection takes longer than queryTimeoutMs', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;
@@ -338,7 +338,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
 
 describe('a metastore on mysql', () => {
   it.for(['store', 'replaceKey'] as const)(
-    'makes %s fail if its session could lose or truncate a row',
+    'makes %s fail if the session could lose or truncate a row',
     async (method) => {
       const metastore = pool.metastore('mysql');
       pool.answers = ({ text }) => {
