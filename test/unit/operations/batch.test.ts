@@ -61,7 +61,7 @@ describe('batch operations', () => {
     });
   });
 
-  it('use one Data Row Key if shareDataRowKey is true, and still make records that decrypt separately', async () => {
+  it('encrypt under one Data Row Key if shareDataRowKey is true', async () => {
     const { answer } = operate();
     const own = results(await answer('encrypt-batch', plaintexts('a', 'b')));
     expect(new Set(own.map(keyOf)).size).toBe(2);
@@ -155,7 +155,7 @@ describe('a record too short to decrypt', () => {
 });
 
 describe('the format of a record', () => {
-  it('is compact after encrypt if the request asks for that, and decrypt accepts both formats', async () => {
+  it('is compact after encrypt if the request asks for the compact format', async () => {
     const { answer } = operate();
     const object = await answer('encrypt', { plaintext: base64('x') });
     const compact = await answer('encrypt', { plaintext: base64('x'), format: 'compact' });

@@ -91,7 +91,7 @@ describe('encrypt and decrypt with a context', () => {
     ]);
   });
 
-  it('open the record of a single field if the request contains its path', async () => {
+  it('open the record of a single field if the request contains the path of the field', async () => {
     const operator = operate();
     const { items } = await sealed(operator, { context: HOME });
     const record = items[0]?.ssn;
@@ -135,7 +135,7 @@ describe('the fields of a document with a context', () => {
     expect(opened['document']).toEqual({ a: 2, b: 1 });
   });
 
-  it('with bindPath "exact" are bound to their array indexes too, and with bindPath "none" to no path', async () => {
+  it('are bound to array indexes with bindPath "exact", and to no path with bindPath "none"', async () => {
     const operator = operate();
     const exact = { context: HOME, bindPath: 'exact' };
     const document = await sealed(operator, exact);
@@ -150,7 +150,7 @@ describe('the fields of a document with a context', () => {
     expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
   });
 
-  it('take context values from the document and from the array element that contains them', async () => {
+  it('can take context values from the document and from the array element around the field', async () => {
     const operator = operate();
     const from = { contextFrom: { id: '$.id', line: '@.line' }, context: { table: 'orders' } };
     const document = await sealed(operator, from);
@@ -214,12 +214,12 @@ describe('the fields of a document with a context', () => {
     expect(await codeOf(ask('encrypt-fields', body))).toBe('InvalidRequest');
   });
 
-  it('are refused if contextFrom has a path that begins at an array element, but a field is in no array', async () => {
+  it('are refused if contextFrom has a path from an array element, but a field is in no array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await codeOf(operate().ask('encrypt-fields', request))).toBe('InvalidRequest');
   });
 
-  it('are refused before any key is read if the names above them have more than 4,096 characters', async () => {
+  it('are refused before any key is read if the names in a path have more than 4,096 characters', async () => {
     const world = new FakeDependencies();
     const { answer, ask } = operate(world.process());
     const fields = ['$.*[0].s'];
@@ -245,7 +245,7 @@ describe('the fields of a document with a context', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('may have more than 4,096 characters in the names above all fields together', async () => {
+  it('may have more than 4,096 characters in the names of all paths together', async () => {
     const { answer } = operate();
     const document = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [String(i).repeat(500), { s: i }]));
     const request = { fields: ['$.*.s'], context: HOME };
@@ -299,7 +299,7 @@ describe('the path of a bound field', () => {
     }
   });
 
-  it('binds a field once if two spellings select it, and refuses a path to a part of another field', async () => {
+  it('is bound only once if two spellings of a path select the field', async () => {
     const operator = operate();
     const request = { document: { a: { s: 1 } }, context: HOME };
     const { document } = await operator.answer('encrypt-fields', { ...request, fields: ['$.a.s', `$["a"]['s']`] });
@@ -386,7 +386,7 @@ describe('skipSealed', () => {
     expect(await codeOf(sealOnce(operator, { document, ...after, skipSealed: true }))).toBe(code);
   });
 
-  it('does not keep an unbound value of another row, even if unboundBefore lets the value open', async () => {
+  it('refuses an unbound field even if unboundBefore lets the field open', async () => {
     const world = new FakeDependencies();
     const openedUnbound = vi.fn<EnvelopeEvents['openedUnbound']>();
     const rules = { unboundBefore: Math.floor(world.clock.nowMs / 1000) + 1, events: { openedUnbound } };
@@ -435,7 +435,7 @@ describe('exactInteger', () => {
     },
   );
 
-  it('reads a number with very many zeros without taking long', () => {
+  it('is fast for a number with very many zeros', () => {
     const zeros = '0'.repeat(100_000);
     for (const source of [`0.${zeros}1`, `1.${zeros}1`, `0.${zeros}1e-1`]) {
       expect(exactInteger(source)).toBeUndefined();

@@ -20,10 +20,10 @@ describe('encrypt-fields', () => {
     ['several members', '{"a":1,"b":2,"c":3}', ['$.c', '$.a'], '{"a":***,"b":2,"c":***}'],
     ['a member named in brackets', '{"a b":1}', ["$['a b']"], '{"a b":***}'],
     ['two members named in one segment', '{"a":1,"b":2,"c":3}', ["$['a','c']"], '{"a":***,"b":2,"c":***}'],
-    ['an index', '[1,2,3]', ['$[1]'], '[1,***,3]'],
-    ['an index from the end', '[1,2,3]', ['$[-1]'], '[1,2,***]'],
-    ['a slice', '[0,1,2,3,4]', ['$[1:4:2]'], '[0,***,2,***,4]'],
-    ['a slice backwards', '[0,1,2,3,4]', ['$[3:0:-2]'], '[0,***,2,***,4]'],
+    ['the item at an index', '[1,2,3]', ['$[1]'], '[1,***,3]'],
+    ['the item at an index from the end', '[1,2,3]', ['$[-1]'], '[1,2,***]'],
+    ['the items of a slice', '[0,1,2,3,4]', ['$[1:4:2]'], '[0,***,2,***,4]'],
+    ['the items of a backward slice', '[0,1,2,3,4]', ['$[3:0:-2]'], '[0,***,2,***,4]'],
     ['all items of an array', '[1,[2]]', ['$[*]'], '[***,***]'],
     ['all members of an object', '{"a":1,"b":{}}', ['$.*'], '{"a":***,"b":***}'],
     ['a descendant', '{"a":{"x":1},"b":[{"x":{"y":2}}]}', ['$..x'], '{"a":{"x":***},"b":[{"x":***}]}'],
@@ -31,7 +31,12 @@ describe('encrypt-fields', () => {
     ['a scalar document', '7', ['$'], '***'],
     ['a value that two paths select', '{"a":1}', ['$.a', "$['a']", '$..a'], '{"a":***}'],
     ['a value named by an escape', '{"\\u0061":1}', ['$.a'], '{"\\u0061":***}'],
-    ['__proto__', '{"__proto__":1,"constructor":2}', ['$.__proto__'], '{"__proto__":***,"constructor":2}'],
+    [
+      'a member named __proto__',
+      '{"__proto__":1,"constructor":2}',
+      ['$.__proto__'],
+      '{"__proto__":***,"constructor":2}',
+    ],
     ['a string that looks like a compact record', '{"a":"kf1j.AAAA"}', ['$.a'], '{"a":***}'],
     ['null', '{"a":null}', ['$.a'], '{"a":***}'],
   ] as const)('encrypts %s', async ([, document, fields, sealed]) => {
@@ -162,7 +167,7 @@ describe('encrypt-fields', () => {
   it.for([
     ['a malformed path', '{"document":{},"fields":["CANARY"]}'],
     ['a filter', '{"document":[1],"fields":["$[?@ > 0]"]}'],
-    ['a filter beside a name', '{"document":[1],"fields":["$[0,?match(@.a, \'(a+)+\')]"]}'],
+    ['a filter after an index', '{"document":[1],"fields":["$[0,?match(@.a, \'(a+)+\')]"]}'],
     ['an empty list of paths', '{"document":{},"fields":[]}'],
     ['too many paths', `{"document":{},"fields":[${Array.from({ length: 101 }, () => '"$"').join()}]}`],
     ['a path that is too long', `{"document":{},"fields":["$${'.a'.repeat(500)}"]}`],
@@ -287,7 +292,7 @@ describe('decrypt-fields', () => {
   it.for([
     ['truncated', (r: string) => r.slice(0, -4)],
     ['changed', (r: string) => `${r.slice(0, -8)}AAAAAAAA`],
-    ['reduced to its label', () => 'kf1j.'],
+    ['cut off after its prefix', () => 'kf1j.'],
     ['changed to name another partition', (r: string) => r.replace('VuYW50', 'VuYW51')],
   ] as const)('fails with RecordUnreadable if a record was %s', async ([, change]) => {
     const { answer, ask } = operate();
@@ -317,7 +322,7 @@ describe('decrypt-fields', () => {
     }
   });
 
-  it('waits for all its work before it fails, because Lambda freezes the process after the response', async () => {
+  it('waits for all calls in progress before it fails', async () => {
     const world = new FakeDependencies();
     const warm = operate(world.process());
     const seal = async (partition: string): Promise<unknown> =>
@@ -340,9 +345,9 @@ describe('decrypt-fields', () => {
     ['a value that is not a string', { document: { a: 1 }, fields: ['$.a'] }, 'InvalidRequest'],
     ['a path that selects nothing', { document: {}, fields: ['$.a'] }, 'FieldNotFound'],
     ['a request with neither fields nor all', { document: {} }, 'InvalidRequest'],
-    ['all with allowMissing', { document: {}, all: true, allowMissing: true }, 'InvalidRequest'],
+    ['"all" together with allowMissing', { document: {}, all: true, allowMissing: true }, 'InvalidRequest'],
     ['a request with both "fields" and "all"', { document: {}, fields: ['$'], all: true }, 'InvalidRequest'],
-    ['the value false for all', { document: {}, all: false }, 'InvalidRequest'],
+    ['the value false for "all"', { document: {}, all: false }, 'InvalidRequest'],
     ['more records than maxItems', { document: ['kf1.', 'kf1.', 'kf1.', 'kf1.'], all: true }, 'InvalidRequest'],
   ] as const)('refuses %s', async ([, body, code]) => {
     const world = new FakeDependencies();

@@ -109,7 +109,7 @@ describe('parseJsonPath', () => {
     ['escapes of both kinds of quotes', String.raw`$['\'"\b\f\n\r\t\/\\']["'\""]`],
     ['an escaped surrogate pair', String.raw`$["\uD83D\uDD11"]['\ud83d\udd11']`],
     ['names beyond ASCII without quotes', '$.é.\u{1f511}.ñ9'],
-    ['white space between all but names and dots', '$ \t\n\r[ 0 , \'a\' , * , 1 : 2 : 3 ] .a\n..b [ "c" ]'],
+    ['white space everywhere except after dots', '$ \t\n\r[ 0 , \'a\' , * , 1 : 2 : 3 ] .a\n..b [ "c" ]'],
     ['the largest integers', '$[9007199254740991,-9007199254740991,:9007199254740991:-9007199254740991]'],
     ['a step of zero', '$[::0]'],
   ] as const)('accepts %s', ([, path]) => {

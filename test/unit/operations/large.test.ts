@@ -50,10 +50,10 @@ it('operations free the memory of large payloads before they return', async () =
 });
 
 it.for([
-  ['its own Data Row Key', false],
+  ['a Data Row Key for each item', false],
   ['a shared Data Row Key', true],
 ] as const)(
-  'batches in which each item has %s process large payloads even if an item is malformed',
+  'batch operations process large payloads with %s even if an item is malformed',
   async ([, shareDataRowKey]) => {
     const { answer } = operate(new FakeDependencies().process());
     const items = [{ plaintext: PLAINTEXT }, { plaintext: 'bad' }, { plaintext: PLAINTEXT }];

@@ -112,7 +112,7 @@ describe('the document of a request', () => {
     ['a letter beyond ASCII', 'é'],
     ['20 surrogate pairs', '🔑'.repeat(20)],
   ] as const)(
-    'is refused before any key is read if the response would exceed the limit by one character, for a partition with %s',
+    'is refused if the response would be one character too long, for a partition with %s',
     async ([, partition]) => {
       const world = new FakeDependencies();
       const body = { document: { a: 1, b: 'text' }, fields: ['$.a', '$.b'] };
@@ -137,7 +137,7 @@ describe('the document of a request', () => {
     expect(await codeOf(ask('decrypt-fields', { ...body, allowMissing: false }))).toBe('FieldNotFound');
   });
 
-  it('may hold records at any depth, which decrypt-fields finds', async () => {
+  it('may have records at any depth, and decrypt-fields finds these records', async () => {
     const { ask, answer } = operate();
     const { document } = await answer('encrypt-fields', {
       document: { deep: { a: 1 }, flat: 2, list: [{ b: 3 }], last: 4 },
@@ -217,7 +217,7 @@ describe('fieldPathFaults', () => {
     ]);
   });
 
-  it('accepts an empty selector next to one that selects something', () => {
+  it('accepts an empty slice next to an index', () => {
     expect(fieldPathFaults(['$[0:0,1]'])).toEqual([]);
   });
 

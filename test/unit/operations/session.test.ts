@@ -29,7 +29,7 @@ describe('Session.encryptText', () => {
     ['a byte order mark', '\ufeffmark'],
     ['a surrogate pair and a null character', '𝄞 \u0000'],
     ['100,000 characters', 'x'.repeat(100_000)],
-  ] as const)('returns a compact record that decryptText decrypts to the same text, for %s', async ([, text]) => {
+  ] as const)('encrypts %s to a compact record that decryptText can decrypt', async ([, text]) => {
     const record = await session.encryptText(text);
     expect(record).toMatch(/^kf1\.[\w-]+$/);
     expect(await session.decryptText(record)).toBe(text);
@@ -68,7 +68,7 @@ describe('Session.decryptText', () => {
     expect(await errorOf(session.decryptText(record))).toMatchObject({ code: 'RecordUnreadable' });
   });
 
-  it("rejects text that is not a record, and rejects another partition's record", async () => {
+  it('rejects text that is not a record, and records of another partition', async () => {
     expect(await errorOf(session.decryptText('kf1.x'))).toMatchObject({ code: 'InvalidRequest' });
     expect(await errorOf(session.decryptText('hello'))).toMatchObject({ code: 'InvalidRequest' });
     const foreign = await other.encryptText('hello');

@@ -48,7 +48,7 @@ describe('a compact record', () => {
   });
 
   it.for(['bytes', 'json'] as const)(
-    'of the kind "%s" keeps its proof, and has a prefix that differs from that of a record without a proof',
+    'of the kind "%s" with a proof keeps the proof, and has a prefix of its own',
     (kind) => {
       const bound = { ...record, proof: Buffer.alloc(32, 7) };
       const text = encodeCompactRecord(bound, kind) ?? '';

@@ -56,21 +56,18 @@ describe('a partition', () => {
   it.for([
     ['letters of one byte', names, 'a'],
     ['letters of two bytes', names, 'é'],
-    ['letters of one byte and the key ID has a region', regional, 'a'],
-    ['letters of four bytes and the key ID has a region', { ...regional, service: 'ü' }, '\u{1f511}'],
-  ] as const)(
-    'can have a name that makes the key ID 2,048 bytes long, but not a longer name, if the name has %s',
-    ([, owned, letter]) => {
-      const naming = new KeyNaming(owned);
-      const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
-      const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
-      const longest = letters + 'x'.repeat(room - Buffer.byteLength(letters));
-      expect(naming.parsePartition(longest)).toBe(longest);
-      expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
-    },
-  );
+    ['letters of one byte, with a region', regional, 'a'],
+    ['letters of four bytes, with a region', { ...regional, service: 'ü' }, '\u{1f511}'],
+  ] as const)('cannot have a name that makes a key ID longer than 2,048 bytes (%s)', ([, owned, letter]) => {
+    const naming = new KeyNaming(owned);
+    const room = 2048 - Buffer.byteLength(naming.intermediateKeyId(naming.parsePartition('x'))) + 1;
+    const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
+    const longest = letters + 'x'.repeat(room - Buffer.byteLength(letters));
+    expect(naming.parsePartition(longest)).toBe(longest);
+    expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
+  });
 
-  it('has a name that is never normalised, so two encodings of the same letter name two partitions', async () => {
+  it('differs from a partition with another Unicode normalisation of the same name', async () => {
     const service = new FakeDependencies().process();
     const record = await service.session('caf\u00e9').encrypt(Buffer.from('x'));
     expect(await codeOf(service.session('cafe\u0301').decrypt(record))).toBe('RecordUnreadable');
@@ -86,7 +83,7 @@ describe('key ids', () => {
     expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
   });
 
-  it('in a record can have any region or none if a suffix is configured, but cannot belong to another partition', () => {
+  it('in a record can have any region if a suffix is configured, but must belong to the partition', () => {
     const naming = new KeyNaming(regional);
     const a = naming.parsePartition('a');
     const own = [
@@ -124,7 +121,7 @@ describe('key ids', () => {
     }
   });
 
-  it('of a System Key can have any region or none, but cannot belong to another service', () => {
+  it('of a System Key can have any region, but must belong to the service', () => {
     const naming = new KeyNaming(names);
     for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
     for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {
@@ -274,7 +271,7 @@ describe('a key ID', () => {
     ['_IK_p_svc_us-east-1', 'an Intermediate Key without a region', 'intermediate', undefined],
     ['_IK_us-east-1_svc_prod', 'an Intermediate Key without a region', 'intermediate', undefined],
     ['__asherah_internal_config_drift_guard_v1__:svc', 'no key', undefined, undefined],
-  ] as const)('such as %s belongs to %s', ([id, , kind, region]) => {
+  ] as const)('like %s belongs to %s', ([id, , kind, region]) => {
     expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
   });
 

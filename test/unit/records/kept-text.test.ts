@@ -44,7 +44,7 @@ describe('the ID of a key', () => {
     ['a request with an escape', (record) => asRequest(record, ',"context":{"a":"\\u0062"}'), fromRequest],
     ['a record', encodeDataRowRecord, (text) => decodeDataRowRecord(text).key.parent.id],
     [
-      'a record with a last member',
+      'a record with another member at its end',
       (record) => `${encodeDataRowRecord(record).slice(0, -1)},"More":""}`,
       (text) => decodeDataRowRecord(text).key.parent.id,
     ],

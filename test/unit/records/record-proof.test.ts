@@ -40,7 +40,7 @@ describe('recordProof', () => {
     expect(entries.indexOf('earlier')).toBeLessThan(entries.indexOf('later'));
   });
 
-  it('differs for contexts, paths and forms that would be equal if they were concatenated', () => {
+  it('differs for contexts, paths and forms whose concatenations are equal', () => {
     const alike: [RecordContext, RecordPlace?][] = [
       [{ ab: 'c' }],
       [{ a: 'bc' }],
@@ -79,7 +79,7 @@ describe('recordProof', () => {
     expect(proofOf({ id: '1' }, {}, Buffer.concat([Buffer.alloc(99, 1), TAIL]))).toBe(proofOf({ id: '1' }));
   });
 
-  it('treats __proto__ as an ordinary name', () => {
+  it('depends on a context value with the name __proto__', () => {
     const context = JSON.parse('{"__proto__":"1"}') as RecordContext;
     expect(proofOf(context)).not.toBe(proofOf({ proto: '1' }));
     expect(proofOf(context)).not.toBe(proofOf(JSON.parse('{"__proto__":"2"}') as RecordContext));
@@ -132,7 +132,7 @@ describe('bindingOf', () => {
     ['has a number as its path', { path: 7 }],
     ['has an unknown member', { paths: '' }],
     ['is a string', 'json'],
-  ] as const)('refuses a place that %s', ([, place]) => {
+  ] as const)('refuses a place (form and path) that %s', ([, place]) => {
     expect(() => bindingOf({ id: '1' }, place as never)).toThrow(TypeError);
   });
 });

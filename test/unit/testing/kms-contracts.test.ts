@@ -83,7 +83,7 @@ describe('kmsContract', () => {
       () => kms({ wrap: async (key) => sound.wrap(key).finally(() => key.fill(0)) }),
       'leaves the given key unchanged',
     ],
-    ['wraps nothing', () => plain, 'does not show the key'],
+    ['returns the key itself as the wrap', () => plain, 'does not show the key'],
     ['unwraps any bytes', () => plain, 'bytes that it can never unwrap'],
     ['unwraps changed bytes to another key', () => plain, 'never unwraps changed bytes'],
     [
@@ -119,7 +119,7 @@ describe('kmsContract', () => {
       'unwraps 100 keys concurrently',
     ],
     [
-      'gives a basis for the proof from wrap but not from unwrap',
+      'returns a basis for the row proof from wrap but not from unwrap',
       () =>
         kms({
           wrap: async (key) => ({
@@ -189,7 +189,7 @@ describe('kmsContract', () => {
       'never unwraps changed bytes',
     ]),
     [
-      'answers one of several concurrent calls with the key of another',
+      'returns the key of another concurrent call',
       () => {
         let last: Uint8Array = Buffer.alloc(0);
         return kms({
@@ -203,7 +203,7 @@ describe('kmsContract', () => {
       'unwraps 100 keys concurrently',
     ],
     [
-      'rejects a call that is aborted meanwhile with its own error',
+      'rejects a call with an error of its own if the call is aborted while it runs',
       () =>
         kms({
           unwrap: async (wrapped, { signal }) => {
@@ -215,7 +215,7 @@ describe('kmsContract', () => {
       'under an aborted deadline',
     ],
     [
-      'rejects an aborted call with its own error',
+      'rejects a call with an error of its own if the call was aborted before',
       () =>
         kms({
           wrap: async (key, { signal }) => {
@@ -299,7 +299,7 @@ describe('wrapRenewerContract', () => {
   const renewer = (changes: Partial<Renewer> = {}): Renewer => ({ ...kms({}), renew, ...changes });
   const fault = { ...STATE, opens: false, fault: 'down' };
 
-  it('passes for a KMS that renews nothing, and for one that renews each wrap once', async () => {
+  it('passes for a KMS that renews no wrap or each wrap once', async () => {
     const openFailing = (): Renewer => renewer({ renew: async () => ({ regions: [fault], renewed: undefined }) });
     const options = { openFailing, openRefused: openFailing, rotate: () => {} };
     expect(await failuresOf(wrapRenewerContract(() => renewer(), options))).toEqual([]);
@@ -329,7 +329,7 @@ describe('wrapRenewerContract', () => {
       'reports that it opens a wrap',
     ],
     [
-      'renews a wrap each time',
+      'renews a wrap in every run',
       {
         renew: async (wrapped) => {
           const unwrapped = await sound.unwrap(wrapped);
@@ -350,7 +350,7 @@ describe('wrapRenewerContract', () => {
       'reports that it opens a wrap',
     ],
     [
-      'changes the wrap that it gets',
+      'changes the bytes of the given wrap',
       { renew: async (wrapped) => renew(wrapped, noDeadline()).finally(() => wrapped.fill(0)) },
       'reports that it opens a wrap',
     ],
@@ -360,7 +360,7 @@ describe('wrapRenewerContract', () => {
       'reports why bytes are not a wrap',
     ],
     [
-      'rejects an aborted call with its own error',
+      'rejects an aborted call with an error of its own',
       {
         renew: async (wrapped, { signal }) => {
           if (signal.aborted) throw new Error('aborted');

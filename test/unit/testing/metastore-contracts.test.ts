@@ -80,16 +80,16 @@ describe('metastoreContract', () => {
       'values that were stored',
     ],
     [
-      'does not tell upper case from lower case',
+      'finds a row by an ID in lower case',
       (memory) => ({ load: (id, created) => memory.load(id.replace('_sk_', '_SK_') as typeof id, created) }),
       'a different ID or date',
     ],
     [
-      'does not tell one Unicode normalisation from another',
+      'ignores the Unicode normalisation of an ID',
       (memory) => sameIds(memory, (id) => id.normalize('NFC')),
       'keeps IDs apart',
     ],
-    ['does not tell cases apart', (memory) => sameIds(memory, (id) => id.toLowerCase()), 'keeps IDs apart'],
+    ['ignores the case of an ID', (memory) => sameIds(memory, (id) => id.toLowerCase()), 'keeps IDs apart'],
     ['trims its IDs', (memory) => sameIds(memory, (id) => id.trimEnd()), 'keeps IDs apart'],
     [
       'reads an ID as a pattern',
@@ -160,7 +160,7 @@ describe('metastoreContract', () => {
       'shows a stored record at once',
     ],
     [
-      'looks for a row before it stores one, without a condition',
+      'checks for a duplicate before it stores a row, and not in the same step',
       (memory) => ({
         store: async (record) => {
           const present = await memory.load(record.id, record.created);
@@ -173,7 +173,7 @@ describe('metastoreContract', () => {
       'stores only one of many concurrent records',
     ],
     [
-      'rejects an aborted call with its own error',
+      'rejects an aborted call with an error of its own',
       (memory) => ({
         load: async (id, created, { signal }) => {
           if (signal.aborted) throw new KeyfoldError('MetastoreUnavailable', 'Aborted.');
@@ -183,7 +183,7 @@ describe('metastoreContract', () => {
       'under an aborted deadline',
     ],
     [
-      'takes any row for the latest',
+      'returns the oldest row as the latest',
       (memory) => ({ loadLatest: async (id) => (await memory.rows(id)).at(-1) }),
       'with the latest date',
     ],
@@ -359,7 +359,7 @@ describe('systemKeyStoreContract', () => {
       'keeps the rest of the row',
     ],
     [
-      'rejects an aborted call with its own error',
+      'rejects an aborted call with an error of its own',
       (memory) => ({
         rows: async (id, { signal }) => {
           if (signal.aborted) throw new KeyfoldError('MetastoreUnavailable', 'Aborted.');
