@@ -221,7 +221,7 @@ describe("a token's scopes", () => {
     ['are not separated by commas', 'openid,keyfold/encrypt', '403'],
     ['must belong to the operation', 'keyfold/decrypt', '403'],
     ['must equal the required scope, not only begin with it', 'keyfold/encrypt-batch', '403'],
-    ['must have upper and lower case as in the required scope', 'Keyfold/Encrypt', '403'],
+    ['must have the same upper and lower case as the required scope', 'Keyfold/Encrypt', '403'],
     ['must not be a wildcard', 'keyfold/*', '403'],
     ['must be present', undefined, '403'],
   ] as const)('%s', async ([, scope, outcome]) => {

@@ -177,9 +177,9 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     ['a path to every descendant', '{"x":"$..*"}', '$.items[*].s'],
     ['a path to a member that only the first array element has', '{"x":"@.once"}', '$.items[*].s'],
     ['a path to a member of Object.prototype', '{"x":"$.toString"}', '$.items[*].s'],
-    ['a path that selects nothing, under the name __proto__', '{"__proto__":"$.nothing"}', '$.items[*].s'],
+    ['a path that selects nothing under the name __proto__', '{"__proto__":"$.nothing"}', '$.items[*].s'],
     ['an object instead of a path', '{"x":{}}', '$.items[*].s'],
-  ])('refuses %s in contextFrom before it reads a key', async ([, contextFrom, field]) => {
+  ])('refuses contextFrom before it reads a key: %s', async ([, contextFrom, field]) => {
     const world = new FakeDependencies();
     const document = `{"id":"1","sealed":{"in":"1"},"tags":["a","b"],"items":[{"s":"x","n":"1","once":"1"},{"s":"y","n":"2"}]}`;
     const members = `"document":${document},"fields":["${field}"],"contextFrom":${contextFrom}`;

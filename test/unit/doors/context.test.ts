@@ -16,7 +16,7 @@ describe('the direct door', () => {
       'contextFrom',
       { operation: 'encrypt-fields', documentText: '{"a":1}', fields: ['$.a'], contextFrom: { '\\': '$.a' } },
     ],
-  ] as const)('refuses a name that needs an escape in JSON in %s, and reads no key', async ([, event]) => {
+  ] as const)('refuses a name in %s if JSON must escape the name', async ([, event]) => {
     const world = new FakeDependencies();
     const { error } = await openDirectDoor({ world })({ partition: 'p', ...event });
     expect(error).toMatchObject({

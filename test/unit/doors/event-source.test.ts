@@ -154,8 +154,8 @@ const CASES = Object.entries(FUNCTIONS).flatMap(([name, { serves, says, open }])
 describe('an event', () => {
   it.for(CASES)('from %s is %s by the %s function', async ([source, outcome, , says, open]) => {
     const world = new FakeDependencies();
-    const answer = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
-    const told = answer instanceof Error ? answer.message : JSON.stringify(answer ?? '').replaceAll('\\"', '"');
+    const answered = await open(world)(EVENTS[source] as never, lambdaContext()).catch((error: unknown) => error);
+    const told = answered instanceof Error ? answered.message : JSON.stringify(answered ?? '').replaceAll('\\"', '"');
     expect(says.test(told)).toBe(outcome === 'refused');
     expect(world.log.take().length > 0).toBe(outcome === 'served');
   });

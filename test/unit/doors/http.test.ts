@@ -219,7 +219,7 @@ describe('an HTTP request', () => {
     expect((await openDoor({ config: { plaintextLimitBytes: 1000 } })(request('encrypt', body))).status).toBe(200);
   });
 
-  it('for an unreadable record shows the reason in the log, but not in the response', async () => {
+  it('with an unreadable record gets no reason in the response, but the log has the reason', async () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const send = openDoor();

@@ -90,7 +90,7 @@ it.for(DOORS)("the door for %s logs a refused request with the invocation's ID, 
 });
 
 it.for(DOORS)(
-  'the door for %s reports an unexpected error with Internal, and shows no text of the error',
+  'the door for %s reports an unexpected error as Internal, and shows no text of the error',
   async (door) => {
     const [name, event, open] = door;
     const context = lambdaContext();

@@ -77,7 +77,7 @@ describe('a queue message', () => {
     expect(placesIn(queues, DEAD_LETTERS)).toEqual([['tenant-1', undefined]]);
   });
 
-  it('in a standard queue does not return because another message of its group fails', async () => {
+  it('in a standard queue is acknowledged even if another message of its group fails', async () => {
     queues.faultOf = (_url, message, call) =>
       call === 1 && message === queues.calls[0]?.messages[0]
         ? { errorName: 'AccessDenied', isTransient: false }

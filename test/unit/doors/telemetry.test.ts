@@ -424,7 +424,7 @@ describe('a System Key after maintenance', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('that was made ahead, or could not be made ahead, is logged', () => {
+  it('is logged if it was made ahead, or could not be made ahead', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
