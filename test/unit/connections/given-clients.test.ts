@@ -61,7 +61,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
   });
 
-  it('asks the caller for one client per region, and protects its connections from freezes', async () => {
+  it('gets one client per region from the caller, and protects the connections from freezes', async () => {
     const { agent, settings } = settingsOfCaller();
     const listeners = agent.listenerCount('free');
     const clients = vi.fn<(region: string) => KMSClient>(() => new KMSClient(settings));
