@@ -167,7 +167,7 @@ function testFunction({ callee }: CallExpression): string | undefined {
 
 function literal(node: Expression, text: string): string | undefined {
   if (node.type === 'Literal') return typeof node.value === 'string' ? node.value : undefined;
-  const isText = node.type === 'TemplateLiteral' || node.type === 'BinaryExpression';
+  const isText = node.type === 'TemplateLiteral' || (node.type === 'BinaryExpression' && node.operator === '+');
   return isText ? text.slice(node.start + 1, node.end - 1) : undefined;
 }
 

@@ -71,6 +71,11 @@ describe('the random prose draw', () => {
     expect(test?.rows.map((row) => row.text)).toEqual(["case 0 waits 2 ** 31 ms after { kind: 'a' }"]);
   });
 
+  it('does not mistake the condition of a test for the title', () => {
+    const { titles } = proseOf('test/file.ts', "it.runIf(process.platform === 'linux')('opens', () => {});");
+    expect(titles.map(({ rows }) => rows.map((row) => row.text))).toEqual([['opens']]);
+  });
+
   it('shows a string in quotes for %j and %o, but not for %s', () => {
     const [test] = proseOf('test/file.ts', "it.for([['', 'a', 'b']])('reads %j, %o and %s', () => {});").titles;
     expect(test?.rows.map((row) => row.text)).toEqual(['reads "", "a" and b']);
