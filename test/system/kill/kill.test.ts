@@ -32,7 +32,7 @@ async function kill(
 
 describe('a process', () => {
   it.for(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
-    'loses no record that it returned, and stops no other process, if it is killed while %s',
+    'loses no record that it returned, and blocks no other process, if it is killed while %s',
     { timeout: 120_000 },
     async ([, scenario]) => {
       const past = await scenario.past(world);

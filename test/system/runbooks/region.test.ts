@@ -43,7 +43,7 @@ describe('a lost KMS region', () => {
     expect(await world.decrypt('tenant-1', during)).toBe('during');
   });
 
-  it("does not stop the other region, even if that region has only its table replica, because each region's keys have their own suffix", async () => {
+  it('does not stop the other region, which creates keys with its own suffix in its table replica', async () => {
     const west = { KEYFOLD_REGION_SUFFIX: WEST };
     const record = await world.encrypt('tenant-1', 'before', world.seal(west));
     await world.restore('Replica', await world.rows());

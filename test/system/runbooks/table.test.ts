@@ -93,7 +93,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('gets keys that are newer than the backup back from a replica, but not newer revocations, which must be repeated', async () => {
+  it('gets newer keys back from a replica, but newer revocations must be repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();
