@@ -88,7 +88,7 @@ it('orAborted leaves no listener on the signal after the work has ended', async 
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('a thousand waiters for one signal need one listener, and all of them leave when it aborts', async () => {
+it('a thousand waiters for one signal share one listener, and all stop waiting when the signal aborts', async () => {
   const controller = new AbortController();
   const { signal } = controller;
   const hang = new Promise(() => {});

@@ -668,7 +668,7 @@ describe('keyfold doctor', () => {
     expect(all).toContainEqual({ check: 'table replicas', state: 'ok', says: `${WEST}, ${EAST}` });
   });
 
-  it('describes each replica, and reads the use of the table, if an ARN names the table', async () => {
+  it('describes each replica, and reads the used capacity, even if an ARN names the table', async () => {
     // Respond in place of the emulator, which finds tables only by name and not by ARN.
     const Table = { TableStatus: 'ACTIVE', Replicas: [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }] };
     world.proxy.faultOf = (call) =>

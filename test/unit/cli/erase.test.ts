@@ -171,7 +171,7 @@ describe('keyfold partitions erase', () => {
     expect(ended).toContainEqual(['rows', '0, of which 0 have no mark']);
   });
 
-  it('prints the outcome of a step as JSON, and its plan to standard error', async () => {
+  it('prints the outcome of a step as JSON, and the plan of the step to standard error', async () => {
     const begun = await erase([...BEGIN, '--json']);
     expect(JSON.parse(begun.stdout)).toMatchObject({
       partition: 'tenant-1',
@@ -219,7 +219,7 @@ describe('keyfold partitions erase', () => {
     ['if there is no terminal', undefined],
     ['after the answer "yes"', 'yes'],
     ["after another partition's name", 'tenant-10'],
-    ['after the name with a trailing space', 'tenant-1 '],
+    ["after the partition's name with a trailing space", 'tenant-1 '],
     ['after an empty answer', ''],
   ] as const)('changes nothing %s', async ([, answer]) => {
     const before = await rows();
@@ -318,7 +318,7 @@ describe('keyfold partitions erase', () => {
     expect(await table.list()).toHaveLength(count - 2 + 2);
   });
 
-  it('can be repeated if a restore has brought the rows back into the same table or into a new one', async () => {
+  it('can be repeated if a restore has brought the rows back into the same table or into a new table', async () => {
     const keys = await rows();
     const system = await world.metastore.loadLatest('_SK_orders_shop' as never, noDeadline());
     await erase(BEGIN);
@@ -470,24 +470,26 @@ async function eraseAt(aheadMs: number | undefined, ...options: string[]): Promi
   return run;
 }
 
-describe('keyfold partitions erase, on a machine whose clock differs from that of the table', () => {
-  it.for([DAY_MS, -DAY_MS, 62_000, -62_000])(
-    'neither marks nor deletes a row if the clocks differ by %i ms',
-    async (aheadMs) => {
-      const before = await rows();
-      const own = new Date(world.clock.nowMs).toISOString().slice(0, 13);
-      const theirs = new Date(world.clock.nowMs + aheadMs).toISOString().slice(0, 13);
-      const { code, stderr } = await eraseAt(aheadMs, ...BEGIN);
-      expect([code, auditOf(stderr)]).toEqual([1, [expect.arrayContaining(['begin', 'refused'])]]);
-      expect(stderr).toContain(`this machine's clock shows ${own}`);
-      expect(stderr).toContain(`the table's shows ${theirs}`);
-      expect(await rows()).toEqual(before);
-      await erase(BEGIN);
-      world.clock.advance(2 * DAY_MS);
-      expect((await eraseAt(aheadMs, '--finish', ...CONFIRMED)).code).toBe(1);
-      expect(await status()).toMatchObject({ state: 'due', rows: 2 });
-    },
-  );
+describe('keyfold partitions erase, if the clocks differ,', () => {
+  it.for([
+    ['a day ahead', DAY_MS],
+    ['a day behind', -DAY_MS],
+    ['62 seconds ahead', 62_000],
+    ['62 seconds behind', -62_000],
+  ] as const)("neither marks nor deletes a row if the table's clock is %s", async ([, aheadMs]) => {
+    const before = await rows();
+    const own = new Date(world.clock.nowMs).toISOString().slice(0, 13);
+    const theirs = new Date(world.clock.nowMs + aheadMs).toISOString().slice(0, 13);
+    const { code, stderr } = await eraseAt(aheadMs, ...BEGIN);
+    expect([code, auditOf(stderr)]).toEqual([1, [expect.arrayContaining(['begin', 'refused'])]]);
+    expect(stderr).toContain(`this machine's clock shows ${own}`);
+    expect(stderr).toContain(`the table's shows ${theirs}`);
+    expect(await rows()).toEqual(before);
+    await erase(BEGIN);
+    world.clock.advance(2 * DAY_MS);
+    expect((await eraseAt(aheadMs, '--finish', ...CONFIRMED)).code).toBe(1);
+    expect(await status()).toMatchObject({ state: 'due', rows: 2 });
+  });
 
   it("neither marks nor deletes a row if the table's responses have no date", async () => {
     expect(await eraseAt(undefined, ...BEGIN)).toMatchObject({
@@ -502,7 +504,10 @@ describe('keyfold partitions erase, on a machine whose clock differs from that o
     expect((await eraseAt(DAY_MS, '--cancel', ...CONFIRMED)).code).toBe(0);
   });
 
-  it.for([58_000, -58_000])('marks the rows if the clocks differ by only %i ms', async (aheadMs) => {
+  it.for([
+    ['58 seconds ahead', 58_000],
+    ['58 seconds behind', -58_000],
+  ] as const)("marks the rows if the table's clock is only %s", async ([, aheadMs]) => {
     expect((await eraseAt(aheadMs, ...BEGIN)).code).toBe(0);
   });
 });
@@ -515,7 +520,7 @@ it('keyfold partitions erase names the address that refuses the connection', asy
 
 describe('a second run of keyfold partitions erase', () => {
   it.for(KILLS)(
-    'completes an erasure that was killed in the step "%s", at write %i, %s the table stored it',
+    'completes an erasure that was killed in the step "%s" (at write %i, %s the row was stored)',
     async ([step, n, when]) => {
       const options = step === 'begin' ? BEGIN : [`--${step}`, ...CONFIRMED];
       if (step !== 'begin') await erase(BEGIN);

@@ -44,14 +44,14 @@ describe('two paths to the same file', () => {
     ['--quarantine', 'output', '--output and --quarantine'],
     ['--report', 'quarantine', '--quarantine and --report'],
     ['--checkpoint', 'quarantine', '--quarantine and --checkpoint'],
-  ] as const)('are refused by reencrypt before it reads or writes a file: %s %s', async ([option, name, both]) => {
+  ] as const)('are refused by reencrypt before it reads or writes a file ($2)', async ([option, name, both]) => {
     const { code, stderr } = await reencrypt({ [option]: at(name) });
     expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${both} are the same file, ${at(name)}.\n` });
     expect(await readFile(at('rows'), 'utf8')).toBe(rows);
     expect(await readdir(folder)).toEqual(['rows']);
   });
 
-  it('are recognised even if they differ, through symbolic links, hard links and other spellings', async () => {
+  it('are recognised through symbolic links, hard links and other spellings', async () => {
     await symlink(folder, at('folder'));
     await link(at('rows'), at('hard'));
     await symlink(at('rows'), at('soft'));
@@ -166,7 +166,7 @@ it('keys retire-check refuses a report with negative counts, a key without a dat
   }
 });
 
-it('no command makes a key that is dated at a minimum date in the future', async () => {
+it('keys rotate and maintain make no key if the minimum date for sealing is in the future', async () => {
   const future = { KEYFOLD_MIN_SEALING_CREATED: '2099-01-01T00:00:00Z' };
   for (const args of [['keys', 'rotate'], ['keys', 'rotate', '--dry-run'], ['maintain']]) {
     const { code, stderr } = await keyfold(args, future);

@@ -116,7 +116,7 @@ describe('minimum dates', () => {
     expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
   });
 
-  it('apply to an Intermediate Key whose System Key is older, even if the Intermediate Key itself is newer', async () => {
+  it('also apply to an Intermediate Key whose System Key was created before them', async () => {
     const id = '_IK_late_orders_shop';
     await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
     const stateWith = async (name: string): Promise<string> => {

@@ -169,7 +169,7 @@ describe('keyfold keys prove', () => {
     expect((await row(intermediate.id, intermediate.created))?.proof).toBeUndefined();
   });
 
-  it('compares every row with a restored backup if the command names one', async () => {
+  it('compares every row with the restored backup that --against names', async () => {
     await unproven();
     await world.createTable('Restored');
     await world.put({ ...system, proof: undefined }, 'Restored');
@@ -192,7 +192,7 @@ describe('keyfold keys prove', () => {
     expect((await prove('--against', 'NoSuchTable', '--dry-run')).code).toBe(1);
   });
 
-  it('detects that the keys of two partitions were swapped only if it compares them with a backup', async () => {
+  it('detects swapped keys of two partitions only by a comparison with a backup', async () => {
     const { key } = await world.service().session('tenant-2').encrypt(Buffer.from('payload'));
     const other = (await row(key.parent.id, key.parent.created)) as EnvelopeKeyRecord;
     expect(other.parent).toEqual(intermediate.parent);
@@ -211,7 +211,7 @@ describe('keyfold keys prove', () => {
     expect((await row(other.id, other.created))?.proof).toBeUndefined();
   });
 
-  it('judges a row that has a proof by that proof alone', async () => {
+  it('judges a row with a proof only by the proof', async () => {
     const proven = { outcome: 'proven' };
     await world.createTable('Restored');
     expect(await outcomes('--against', 'Restored', '--yes')).toEqual({ code: 0, rows: [proven, proven] });

@@ -174,7 +174,7 @@ describe('keyfold verify', () => {
     expect(lines.at(-1)).toBe('');
   });
 
-  it('counts the records by their outcome and by their key', async () => {
+  it('counts the records for each outcome and for each key', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
     const broken = { ...record, data: Buffer.alloc(60) };
@@ -235,7 +235,7 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 2 });
   });
 
-  it('finds members whose names JSON.parse has confused, and keeps every digit of an ID', async () => {
+  it('finds members despite a bug of JSON.parse that confuses names, and keeps every digit of an ID', async () => {
     // These texts trigger a bug of `JSON.parse` in Node 24.21: see test/unit/doors/confused-names.test.ts.
     for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])
       JSON.parse(text);
@@ -248,7 +248,7 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 1 });
   });
 
-  it('refuses a line that names the record twice, and ignores the size of its other members', async () => {
+  it('refuses a line that has the record twice, and accepts other members of any size', async () => {
     const card = JSON.stringify(compact());
     const many = JSON.stringify(Array.from({ length: 100_001 }, () => 0));
     const deep = '['.repeat(101) + ']'.repeat(101);

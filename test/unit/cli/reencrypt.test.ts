@@ -533,9 +533,9 @@ it('the audit line of a failed run has the counts up to the failure', async () =
 });
 
 it.for([
-  ['a run that a signal ends', 'SIGTERM', 1],
-  ['a run that completes', undefined, 0],
-] as const)('%s stops listening to signals', async ([, signal, code]) => {
+  ['a signal has ended the run', 'SIGTERM', 1],
+  ['the run has completed', undefined, 0],
+] as const)('keyfold reencrypt stops listening to signals after %s', async ([, signal, code]) => {
   const source = await write('rows', [encodeDataRowRecord(await seal())]);
   let isListening = false;
   const run = await world.operator.keyfold(
@@ -564,28 +564,36 @@ it('a report that cannot be written stops the run before it changes a row', asyn
 const SEAL = ['--verb', 'seal', '--partition', 'p', '--output', 'x'];
 
 it.for([
-  ['seal without a partition', ['--verb', 'seal', '--output', 'x'], '--verb seal needs --partition'],
+  ['--verb seal without a partition', ['--verb', 'seal', '--output', 'x'], '--verb seal needs --partition'],
   ['a file without an output', ['--verb', 'rewrap'], 'a file needs --output'],
   ['a context for several fields', ['--verb', 'open', '--field', 'a', 'b', '--context', 'a=b'], 'one --field'],
   ['a context for rewrap', ['--verb', 'rewrap', '--context', 'a=b', '--output', 'x'], 'needs no context'],
-  ['ciphertexts without a region', ['--verb', 'seal', '--partition', 'p', '--from', 'kms'], '--kms-region'],
-  ['a region of ciphertexts without them', [...SEAL, '--kms-region', WEST], '--kms-region goes with --from kms'],
-  [
-    'an encryption context without ciphertexts',
-    [...SEAL, '--kms-context', 'a=b'],
-    '--kms-context goes with --from kms',
-  ],
+  ['KMS ciphertexts without a region', ['--verb', 'seal', '--partition', 'p', '--from', 'kms'], '--kms-region'],
+  ['a region of KMS ciphertexts for plaintexts', [...SEAL, '--kms-region', WEST], '--kms-region goes with --from kms'],
+  ['a KMS encryption context for plaintexts', [...SEAL, '--kms-context', 'a=b'], '--kms-context goes with --from kms'],
   ['read units for a file', [...SEAL, '--read-units', '5'], '--read-units goes with a table in DynamoDB'],
   ['write units for a file', [...SEAL, '--write-units', '5'], '--write-units goes with a table in DynamoDB'],
-  ['the region of a file', [...SEAL, '--source-region', WEST], '--source-region goes with a table in DynamoDB'],
-  ['the endpoint of a file', [...SEAL, '--source-endpoint', 'http://x'], '--source-endpoint goes with a table in'],
+  ['a region for a file', [...SEAL, '--source-region', WEST], '--source-region goes with a table in DynamoDB'],
+  ['an endpoint for a file', [...SEAL, '--source-endpoint', 'http://x'], '--source-endpoint goes with a table in'],
   ['a form for rewrap', ['--verb', 'rewrap', '--output', 'x', '--form', 'json'], '--form goes with --verb seal'],
-  ['a form of plaintexts for reseal', ['--verb', 'reseal', '--output', 'x', '--plaintext', 'base64'], '--plaintext'],
+  [
+    'a form of the plaintexts for reseal',
+    ['--verb', 'reseal', '--output', 'x', '--plaintext', 'base64'],
+    '--plaintext',
+  ],
   ['a form for fields of documents', [...SEAL, '--fields', '$.a', '--form', 'json'], '--form goes with whole fields'],
-  ['ciphertexts in fields of documents', [...SEAL, '--fields', '$.a', '--from', 'kms', '--kms-region', WEST], '--from'],
+  [
+    'KMS ciphertexts in fields of documents',
+    [...SEAL, '--fields', '$.a', '--from', 'kms', '--kms-region', WEST],
+    '--from',
+  ],
   ['a rate of zero', [...SEAL, '--rate', '0'], 'It must be a positive number'],
-  ['an entry that is given twice', [...SEAL, '--context', 'a=b', 'a=c'], 'The name a is given twice'],
-  ['an entry in both contexts', [...SEAL, '--context', 'a=b', '--context-from', 'a=c'], 'a name is in both'],
+  ['a context name that is given twice', [...SEAL, '--context', 'a=b', 'a=c'], 'The name a is given twice'],
+  [
+    'a name in both --context and --context-from',
+    [...SEAL, '--context', 'a=b', '--context-from', 'a=c'],
+    'a name is in both',
+  ],
 ] as const)('keyfold reencrypt refuses %s', async ([, options, says]) => {
   const { code, stderr } = await reencrypt('rows', ...options);
   expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);

@@ -89,7 +89,7 @@ describe('the client', () => {
     }
   });
 
-  it("returns a failed batch item's error with its detail, its request ID, and whether it is retryable", async () => {
+  it('returns the error of a failed batch item with its detail and request ID, and says whether a retry may help', async () => {
     const results = [
       { error: { code: 'KmsUnavailable', detail: 'Why.' } },
       { error: { code: 'RecordUnreadable', detail: 5 } },

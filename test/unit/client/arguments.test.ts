@@ -72,13 +72,13 @@ describe('PartitionClient', () => {
     }
   });
 
-  it("uses only a context's own properties, and no inherited ones, as the library does", async () => {
+  it('ignores inherited properties of a context, as the library does', async () => {
     const context = Object.assign(Object.create({ inherited: 'x' }) as object, { id: '42' });
     const record = await tenant.encrypt(Buffer.from('x'), { context });
     expect(await tenant.decrypt(record, { context: { id: '42' } })).toEqual(new Uint8Array(Buffer.from('x')));
   });
 
-  it('sends an option with an unknown value of the right type, and leaves it to the service to reject that value', async () => {
+  it('lets the service reject an option with an unknown value of the right type', async () => {
     const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
     expect(error).toBeInstanceOf(KeyfoldServiceError);
     expect(error).toMatchObject({ code: 'InvalidRequest' });

@@ -66,7 +66,7 @@ describe('a client with a wrong clock', () => {
       refused('InvalidSignatureException', 'Signature expired: …'),
     ],
     ['ahead', 'Lambda after RequestTimeTooSkewed', -2, refused('RequestTimeTooSkewed', '…')],
-  ] as const)('corrects a clock that is two hours %s, over %s', async ([, attempt, hours, refusal]) => {
+  ] as const)('corrects a clock that is two hours %s (over %s)', async ([, attempt, hours, refusal]) => {
     const way = attempt.startsWith('HTTP') ? 'HTTP' : 'Lambda';
     const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
@@ -77,7 +77,7 @@ describe('a client with a wrong clock', () => {
   });
 
   it.for(['HTTP', 'Lambda'] as const)(
-    'over %s, names the clock in the error if the API also refuses the corrected request',
+    'names the clock in the error if the API also refuses the corrected request (over %s)',
     async (way) => {
       const refusal = refused('InvalidSignatureException', 'Signature expired: CANARY');
       const error = await failureOf((await clientOf(way, [at(2 * HOUR_MS, refusal)])).decrypt('kf1.x'));
@@ -150,7 +150,7 @@ describe('a client with a wrong clock', () => {
     }
   });
 
-  it('does not retry a request with an authorization token, and does not retry after an error document from Keyfold', async () => {
+  it('retries neither a request with an authorization token nor one that Keyfold itself refused', async () => {
     stub = await startStub(at(2 * HOUR_MS, FORBIDDEN));
     const http = { endpoint: stub.url, authorization: () => Promise.resolve('Bearer x') };
     await failureOf(new KeyfoldClient({ http }).partition('p').decrypt('kf1.x'));
@@ -179,7 +179,7 @@ it('the client corrects its clock only if the difference is four minutes or more
   }
 });
 
-it('if the API says that the signature is not yet current, the client retries once and then blames the clock', async () => {
+it('the client retries once if the API says that the signature is not yet current, and then blames the clock', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
   expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");
@@ -187,7 +187,7 @@ it('if the API says that the signature is not yet current, the client retries on
 });
 
 describe('a client with expired credentials', () => {
-  it('calls the provider once with forceRefresh', async () => {
+  it('calls the credential provider once with forceRefresh', async () => {
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
     const ended = refused('ExpiredTokenException:http://x/', '…');
     const client = await clientOf('HTTP', [ended, good], credentials);

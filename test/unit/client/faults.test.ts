@@ -70,7 +70,7 @@ describe('a client', () => {
   it.for([
     ['HTTP', 'a KMS outage', problem(503, 'KmsUnavailable')],
     ['HTTP', "a gateway's throttling", busy],
-    ['HTTP', "a proxy's page", page],
+    ['HTTP', 'an HTML page from a proxy', page],
     ['HTTP', "a gateway's error", { status: 500, body: '{"message":"Internal Server Error"}' }],
     ['HTTP', 'a request timeout (408)', { status: 408, body: '{}' }],
     ['HTTP', 'the status 425 Too Early', { status: 425, body: '' }],
@@ -89,7 +89,7 @@ describe('a client', () => {
     ['Lambda', 'a snapshot that is not ready', ofLambda(409, 'SnapStartNotReadyException')],
     ['Lambda', "EC2's throttling", ofLambda(502, 'EC2ThrottledException')],
     ['Lambda', 'a temporarily full subnet', ofLambda(502, 'SubnetIPAddressLimitReachedException')],
-    ['Lambda', "a proxy's page", page],
+    ['Lambda', 'an HTML page from a proxy', page],
     ['Lambda', 'a timeout of the function', functionError('Sandbox.Timedout')],
     ['Lambda', 'a connection that is reset', 'reset'],
     ['Lambda', 'a connection that ends before the response is complete', 'stall'],
@@ -114,7 +114,13 @@ describe('a client', () => {
     ],
     ['HTTP', "IAM's 403", { status: 403, body: '{"message":"Forbidden"}' }, 'KeyfoldTransportError', 'Forbidden'],
     ['HTTP', 'an unknown method (501)', { status: 501, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
-    ['HTTP', 'a network that requires a login', { status: 511, body: '' }, 'KeyfoldTransportError', 'UnexpectedAnswer'],
+    [
+      'HTTP',
+      'a network that requires a login (511)',
+      { status: 511, body: '' },
+      'KeyfoldTransportError',
+      'UnexpectedAnswer',
+    ],
     ['HTTP', 'an unknown path', { status: 404, body: '{"message":"Not Found"}' }, 'KeyfoldTransportError', 'NotFound'],
     ['HTTP', "a gateway's 413", { status: 413, body: '{"message":"no"}' }, 'KeyfoldTransportError', 'PayloadTooLarge'],
     ['HTTP', 'an unknown code', problem(422, 'MoonRequired'), 'KeyfoldTransportError', 'UnexpectedAnswer'],
@@ -141,7 +147,7 @@ describe('a client', () => {
     ],
     [
       'HTTP',
-      'bad base64',
+      'a plaintext that is not base64',
       { status: 200, body: `{"plaintext":"${CANARY}"}` },
       'KeyfoldTransportError',
       'UnexpectedAnswer',
@@ -167,7 +173,7 @@ describe('a client', () => {
     ['Lambda', 'a broken package', ofLambda(502, 'InvalidZipFileException'), 'KeyfoldTransportError', 'FunctionFailed'],
     [
       'Lambda',
-      'a mount that is refused',
+      'a file system that refuses the mount',
       ofLambda(403, 'EFSMountFailureException'),
       'KeyfoldTransportError',
       'FunctionFailed',
@@ -226,27 +232,24 @@ describe('the retry policy', () => {
   });
 
   it.for([
-    ['an IMF date', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
-    ['an RFC 850 date', 'Friday, 27-Nov-26 10:00:30 GMT', 30],
-    ['an asctime date', 'Fri Nov 27 10:00:30 2026', 30],
-    ['a date in the past', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
-    ['text that is neither a date nor a number', 'soon', undefined],
-    ['a huge number of seconds', '9'.repeat(400), 999_999_999],
-    ['a negative number', '-5', undefined],
-    ['a number with a fraction', '1.5', undefined],
-  ] as const)(
-    "reads the retry-after delay relative to the response's date if the header contains %s",
-    async ([, retryAfter, retryAfterSeconds]) => {
-      const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
-      for (const way of ['HTTP', 'Lambda'] as const) {
-        const ofService = { ...ofLambda(503, 'ServiceException'), headers };
-        const answer = way === 'HTTP' ? problem(503, 'KmsThrottled', {}, headers) : ofService;
-        const error = await failureOf((await clientOf(way, [answer], { ...QUICK, maxAttempts: 1 })).decrypt('kf1.x'));
-        expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
-        await stub?.stop();
-      }
-    },
-  );
+    ['an IMF date 30 s after the response', 'a delay of 30 s', 'Fri, 27 Nov 2026 10:00:30 GMT', 30],
+    ['an RFC 850 date 30 s after the response', 'a delay of 30 s', 'Friday, 27-Nov-26 10:00:30 GMT', 30],
+    ['an asctime date 30 s after the response', 'a delay of 30 s', 'Fri Nov 27 10:00:30 2026', 30],
+    ['a date in the past', 'a delay of 0 s', 'Fri, 27 Nov 2026 09:00:00 GMT', 0],
+    ['text that is neither a date nor a number', 'no delay', 'soon', undefined],
+    ['a huge number of seconds', 'a delay of 999,999,999 s', '9'.repeat(400), 999_999_999],
+    ['a negative number', 'no delay', '-5', undefined],
+    ['a number with a fraction', 'no delay', '1.5', undefined],
+  ] as const)('reads a retry-after header with %s as %s', async ([, , retryAfter, retryAfterSeconds]) => {
+    const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
+    for (const way of ['HTTP', 'Lambda'] as const) {
+      const ofService = { ...ofLambda(503, 'ServiceException'), headers };
+      const answer = way === 'HTTP' ? problem(503, 'KmsThrottled', {}, headers) : ofService;
+      const error = await failureOf((await clientOf(way, [answer], { ...QUICK, maxAttempts: 1 })).decrypt('kf1.x'));
+      expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
+      await stub?.stop();
+    }
+  });
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
     "does not retry before Lambda's retry-after delay is over",

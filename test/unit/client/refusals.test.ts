@@ -165,7 +165,7 @@ describe('an error from Lambda', () => {
 });
 
 it.for(['Handled', 'Unhandled'])(
-  'the client throws TimedOut if Lambda reports a timeout as an "%s" error',
+  'the client throws TimedOut if Lambda reports a timeout as a function error of the kind "%s"',
   async (kind) => {
     const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
     const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
@@ -206,8 +206,8 @@ describe('a problem document', () => {
 
   it.for([
     ['its content type', PROBLEM],
-    ['its content type before a charset', `${PROBLEM}; charset=utf-8`],
-    ['its content type before a charset without a space', `${PROBLEM};charset=utf-8`],
+    ['its content type with a charset', `${PROBLEM}; charset=utf-8`],
+    ['its content type with a charset, but without a space', `${PROBLEM};charset=utf-8`],
   ] as const)('is recognised by %s', async ([, type]) => {
     const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
     expect(await answered(problem, type)).toMatchObject(expected);
@@ -221,12 +221,12 @@ describe('a problem document', () => {
     expect(await answered(problem, type)).toMatchObject(expected);
   });
 
-  it("without a valid detail and request ID becomes an error with its code and the gateway's request ID", async () => {
+  it("becomes an error with its code and the gateway's request ID if its own detail and request ID are invalid", async () => {
     const expected = { name: 'KeyfoldServiceError', message: 'KmsUnavailable', requestId: 'g1' };
     expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
   });
 
-  it('whose content is the JSON value null becomes the error Unavailable if the status is 503', async () => {
+  it('becomes the error Unavailable if its content is null and the status is 503', async () => {
     expect(await answered(null)).toMatchObject({ name: 'KeyfoldTransportError', code: 'Unavailable' });
   });
 });

@@ -73,16 +73,21 @@ it("the client adds the service's retry-after to its own delay", async () => {
 });
 
 it.for([
-  ['retries after 20 seconds', '20', {}, 2],
-  ['does not retry after 30 seconds', '30', {}, 1],
-  ['retries after the longest delay of a timer', '2147483', { totalTimeoutMs: Infinity, baseDelayMs: 0 }, 2],
+  ['obeys a retry-after header of 20 seconds', '20', {}, 2],
+  ['does not retry after a retry-after header of 30 seconds', '30', {}, 1],
   [
-    'does not retry after more than the longest delay of a timer',
+    'obeys a retry-after header with the longest delay of a timer',
+    '2147483',
+    { totalTimeoutMs: Infinity, baseDelayMs: 0 },
+    2,
+  ],
+  [
+    'does not retry after a retry-after header beyond the longest delay of a timer',
     '2147484',
     { totalTimeoutMs: Infinity, baseDelayMs: 0 },
     1,
   ],
-] as const)('the client %s if the retry-after header asks for it', async ([, asked, retry, times]) => {
+] as const)('the client %s', async ([, asked, retry, times]) => {
   const outcome = await (await clientOf([throttled(asked), GOOD], retry)).decrypt('kf1.x').catch(Object);
   expect(outcome).toMatchObject(times === 1 ? { code: 'Throttled', retryAfterSeconds: Number(asked) } : HELLO);
   expect(stub?.requests).toHaveLength(times);

@@ -39,10 +39,10 @@ describe('the health of a key table in SQL', () => {
   });
 
   it.for([
-    [{ hasPrimaryKey: false }, 'table primary key', 'ADD PRIMARY KEY (id, created)'],
-    [{ isReadOnly: true }, 'table writes', 'name the primary server'],
-    [{ isUnsafe: true }, 'table writes', 'STRICT_TRANS_TABLES'],
-  ] as const)('has a fault if the inspection finds %j', async ([change, check, fix]) => {
+    ['there is no primary key', { hasPrimaryKey: false }, 'table primary key', 'ADD PRIMARY KEY (id, created)'],
+    ['the server is read-only', { isReadOnly: true }, 'table writes', 'name the primary server'],
+    ['the SQL mode is not strict', { isUnsafe: true }, 'table writes', 'STRICT_TRANS_TABLES'],
+  ] as const)('has a fault if %s', async ([, change, check, fix]) => {
     const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
     expect(checks.filter(({ state }) => state !== 'ok')).toEqual([
       { check, state: 'fault', says: expect.any(String) as string, fix: expect.stringContaining(fix) as string },
@@ -50,9 +50,9 @@ describe('the health of a key table in SQL', () => {
   });
 
   it.for([
-    [{ canInsert: false }, 'table writes', 'GRANT INSERT'],
-    [{ mayHideRows: true }, 'table', 'ROW LEVEL SECURITY'],
-  ] as const)('has a warning if the inspection finds %j', async ([change, check, fix]) => {
+    ['the user may not insert rows', { canInsert: false }, 'table writes', 'GRANT INSERT'],
+    ['row-level security may hide rows', { mayHideRows: true }, 'table', 'ROW LEVEL SECURITY'],
+  ] as const)('has a warning if %s', async ([, change, check, fix]) => {
     const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
     expect(checks.filter(({ state }) => state !== 'ok')).toMatchObject([
       { check, state: 'warn', fix: expect.stringContaining(fix) as string },

@@ -22,7 +22,7 @@ it.for([
     'fault',
     'KMS deletes it on 1970-01-01T00:00:00.000Z',
   ],
-  ['another key', { arn: `${ARN}2` }, 'ok', `1 is ${ARN}2: enabled`],
+  ['enabled, under another ARN', { arn: `${ARN}2` }, 'ok', `1 is ${ARN}2: enabled`],
 ] as const)('the check of a KMS key reports its state (%s)', async ([, change, state, says]) => {
   const inspector = {
     region: 'us-west-2',
