@@ -31,7 +31,7 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
     });
     beforeEach(() => database.createTable());
 
-    it('stores one row per key if 200 caches encrypt for a new partition at once, and each cache can open every record', async () => {
+    it('stores one row per key if 200 caches encrypt at once, and lets every cache open every record', async () => {
       const clock = new HandClock();
       const kms = new FakeKms();
       const { metastore } = database.open({ connections: 50, queryTimeoutMs: 60_000 });

@@ -221,7 +221,7 @@ describe('the source code', () => {
     }
   });
 
-  it('creates adapters only in the container and the testing kit, and reads the environment only in the container and two entry files', () => {
+  it('creates adapters and reads the environment only in the few files that this test names', () => {
     const files = filesOf('src').filter((file) => homeOf(file) !== 'container.ts');
     const others = files.filter((file) => homeOf(file) !== 'testing');
     for (const file of others) expect(ADAPTERS.test(codeOf(file))).toBe(false);

@@ -111,7 +111,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
     });
 
     it.for(KILLS)(
-      'that was killed in the step "%s" is completed by a second run (write %i, killed %s it)',
+      'that was killed in the step "%s" is completed by a second run (at write %i, %s the row was stored)',
       async ([step, n, when]) => {
         const { erase, clock, operator } = world;
         const options = step === 'begin' ? [] : [`--${step}`];
