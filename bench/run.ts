@@ -1,30 +1,30 @@
-/**
- * `npm run bench`: measures speed ratios, calls and memory. Each section runs in its own process.
- * - `--check` exits with 1 if a figure misses its budget.
- * - `--only SECTION` measures only that section. It can be repeated.
- * - `--write` writes docs/explanation/performance.md and its plots.
- * - `--operations N` sets the number of operations over which memory growth is measured.
- */
+/** `npm run bench`: measures speed ratios, calls and memory. Each section runs in its own process. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../scripts/read-options.ts';
 import { BUDGETS } from './budgets.ts';
 import type { SectionResult } from './figures.ts';
 import { SECTIONS, type SectionName } from './sections.ts';
 import { judge, sectionText, type Verdict } from './verdict.ts';
 import { writePerformance } from './write.ts';
 
-const { values } = parseArgs({
-  options: {
-    check: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true },
-    operations: { type: 'string' },
-  },
-});
-
 const names = Object.keys(SECTIONS) as SectionName[];
+const HELP = `npm run bench -- [options]
+Measures speed and memory, as ratios to a peer that is measured in the same run. The sections are:
+${names.join(', ')}.
+
+  --check         exits with 1 if a figure misses its budget
+  --only SECTION  measures only this section; can be repeated
+  --write         writes docs/explanation/performance.md and its plots
+  --operations N  the number of operations over which memory growth is measured`;
+
+const values = readOptions(HELP, {
+  check: { type: 'boolean', default: false },
+  write: { type: 'boolean', default: false },
+  only: { type: 'string', multiple: true },
+  operations: { type: 'string' },
+});
 const strange = values.only?.filter((name) => !(names as string[]).includes(name)) ?? [];
 if (strange.length > 0) throw new Error(`unknown section ${strange.join(', ')}; the sections are ${names.join(', ')}`);
 const wanted = names.filter((name) => values.only?.includes(name) ?? true);

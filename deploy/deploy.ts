@@ -32,6 +32,11 @@ const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) =
   roles: roleStacks,
 };
 
+const HELP = `npm run deploy:keys|deploy:table|deploy:roles|deploy -- [options]
+Shows what would change in the stacks that deploy.yml describes.
+
+  --yes  makes these changes`;
+
 /**
  * Runs the deployment program, which reports each step in a line.
  * @param args the command line arguments
@@ -41,8 +46,12 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   const { positionals, values } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { yes: { type: 'boolean', default: false } },
+    options: { yes: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
   });
+  if (values.help) {
+    tell(HELP);
+    return;
+  }
   const [what = ''] = positionals;
   const stacksOf = STACKS[what];
   if (stacksOf === undefined && what !== 'app') throw new Error('name what to deploy: keys, table, roles or app');

@@ -1,24 +1,27 @@
 /**
  * Draws random comments, test titles and sentences of the documents, and prints each with its place, so that a reader
  * can rate it out of context.
- *
- * @example
- * npm run prose:draw -- --comments 60 --titles 60 --sentences 60 --seed 7
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Seeded } from '../test/support/seeded.ts';
 import { markdownFiles, markdownPassages } from './prose/markdown.ts';
 import { proseFiles, proseOf, ROOT, type Passage } from './prose/scan.ts';
+import { readOptions } from './read-options.ts';
 
-const { values } = parseArgs({
-  options: {
-    comments: { type: 'string', default: '60' },
-    titles: { type: 'string', default: '60' },
-    sentences: { type: 'string', default: '60' },
-    seed: { type: 'string', default: '1' },
-  },
+const HELP = `npm run prose:draw -- [options]
+Draws random comments, test titles and sentences of the documents.
+
+  --comments N   how many comments; default: 60
+  --titles N     how many test titles; default: 60
+  --sentences N  how many sentences; default: 60
+  --seed N       draws other passages than with another number; default: 1`;
+
+const values = readOptions(HELP, {
+  comments: { type: 'string', default: '60' },
+  titles: { type: 'string', default: '60' },
+  sentences: { type: 'string', default: '60' },
+  seed: { type: 'string', default: '1' },
 });
 const random = new Seeded(Number(values.seed));
 const prose = proseFiles().map((file) => proseOf(file));

@@ -4,12 +4,17 @@
  */
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { parseArgs } from 'node:util';
 import { describePackage, packageApp, packageFolder, type Artefact } from '../deploy/package.ts';
 import { deploymentFile, readDeployment } from '../deploy/read-deployment.ts';
+import { readOptions } from './read-options.ts';
 
 const root = join(import.meta.dirname, '..');
-const { values } = parseArgs({ options: { zips: { type: 'boolean', default: false } } });
+const HELP = `npm run package -- [options]
+Writes the package of each region, without calling AWS.
+
+  --zips  writes only the zips, for users who deploy with other tools`;
+
+const values = readOptions(HELP, { zips: { type: 'boolean', default: false } });
 
 function tell(folder: string, { name, sizeBytes }: Artefact): void {
   console.log(`${relative('.', folder)}/${name}  ${Math.ceil(sizeBytes / 1024)} KiB`);

@@ -1,12 +1,10 @@
 /**
  * `npm run cold-start`: measures cold starts of the API function under Lambda's runtime emulator. It compares the
  * bundle of `npm run build` with a default esbuild bundle. It exits with 1 if a figure misses its budget.
- * - `-- --rounds N` sets the number of rounds.
- * - `-- --write` writes the tables into docs/explanation/performance.md.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { writeGeneratedBlock } from '../../scripts/generated-block.ts';
+import { readOptions } from '../../scripts/read-options.ts';
 import { BUDGETS } from '../budgets.ts';
 import { judge, sectionText } from '../verdict.ts';
 import { figuresOf } from './figures.ts';
@@ -14,8 +12,15 @@ import { measureColdStarts } from './measure.ts';
 import { bundleSizes } from './sizes.ts';
 import { tablesOf } from './tables.ts';
 
-const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '15' }, write: { type: 'boolean', default: false } },
+const HELP = `npm run cold-start -- [options]
+Measures cold starts of the API function under Lambda's runtime emulator.
+
+  --rounds N  the number of rounds; default: 15
+  --write     writes the tables into docs/explanation/performance.md`;
+
+const values = readOptions(HELP, {
+  rounds: { type: 'string', default: '15' },
+  write: { type: 'boolean', default: false },
 });
 const starts = await measureColdStarts(Number(values.rounds));
 const sizes = await bundleSizes();

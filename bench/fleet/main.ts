@@ -2,17 +2,12 @@
  * `npm run fleet`: compares, on a virtual clock, Keyfold's KMS failover policy with the policies of Asherah and the AWS
  * SDK. It writes the tables of docs/explanation/kms-failover.md and the plots in docs/images/kms-failover/. It exits
  * with 1 if Keyfold's policy is worse than another policy in any cell, or if a documented figure does not hold.
- * - `--quick` runs small fleets.
- * - `--only ID` runs one scenario.
- * - `--policy JSON` changes settings of Keyfold's policy.
- *
- * With any of these options, it writes nothing.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { runJobs, type Job } from './run-jobs.ts';
 import { writeGeneratedBlock } from '../../scripts/generated-block.ts';
+import { readOptions } from '../../scripts/read-options.ts';
 import { figures } from './figures.ts';
 import type { Passage } from './fleet.ts';
 import { measure, meanOf, type Measures } from './measure.ts';
@@ -22,8 +17,18 @@ import { score, tables, type Comparison } from './report.ts';
 import { scenarios, type Scenario } from './scenarios.ts';
 
 const QUICK_SCALE = 0.1;
-const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, policy: { type: 'string' }, only: { type: 'string' } },
+const HELP = `npm run fleet -- [options]
+Compares Keyfold's KMS failover policy with other policies, and writes the results into the documentation.
+With any of these options, the program writes nothing:
+
+  --quick        runs small fleets
+  --only ID      runs one scenario
+  --policy JSON  changes settings of Keyfold's policy`;
+
+const values = readOptions(HELP, {
+  quick: { type: 'boolean', default: false },
+  policy: { type: 'string' },
+  only: { type: 'string' },
 });
 const docs = join(import.meta.dirname, '..', '..', 'docs');
 const scale = values.quick ? QUICK_SCALE : 1;

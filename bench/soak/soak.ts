@@ -1,6 +1,6 @@
 /**
- * `npm run soak [-- --minutes 30] [--seconds 60] [--seed N]`: runs a mixed load while KMS regions and DynamoDB fail and
- * recover at random. It exits with 1 if one of these does not hold:
+ * `npm run soak`: runs a mixed load while KMS regions and DynamoDB fail and recover at random. It exits with 1 if one
+ * of these does not hold:
  * - No plaintext was wrong.
  * - Every returned record opens at the end.
  * - Every error was retryable and within the deadline.
@@ -14,10 +14,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { createHash } from 'node:crypto';
 import { startDynamoDb } from '../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
+import { readOptions } from '../../scripts/read-options.ts';
 import { AwsKms, DynamoDbMetastore, SessionFactory } from '../../src/index.ts';
 import { DynamoDbProxy } from '../../test/support/dynamodb-proxy.ts';
 import { nextFaultSchedule } from './faults.ts';
@@ -31,8 +31,17 @@ const WARM_UP = 0.3;
 /** How much the memory may grow between the end of the warm-up and the end of the run. */
 const ALLOWED_GROWTH_BYTES = 24 * 1024 * 1024;
 
-const { values } = parseArgs({
-  options: { minutes: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string' } },
+const HELP = `npm run soak -- [options]
+Runs a mixed load while KMS regions and DynamoDB fail and recover at random.
+
+  --minutes N  how long the load runs
+  --seconds N  the same in seconds; default: 60
+  --seed N     repeats the random choices of an earlier run`;
+
+const values = readOptions(HELP, {
+  minutes: { type: 'string' },
+  seconds: { type: 'string' },
+  seed: { type: 'string' },
 });
 const durationMs = values.minutes === undefined ? Number(values.seconds ?? 60) * 1000 : Number(values.minutes) * 60_000;
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
