@@ -1,7 +1,7 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { KeyfoldError } from '../errors.ts';
 import type { Checkpoint } from '../maintenance/reencryption/reencryption.ts';
-import { prepareFile } from './output-files.ts';
+import { checkReplaceable, replaceAtOnce } from './output-files.ts';
 
 /** The content of a checkpoint file. */
 export interface SavedRun extends Checkpoint {
@@ -19,7 +19,7 @@ export interface SavedRun extends Checkpoint {
  */
 export async function readCheckpoint(file: string, run: string): Promise<SavedRun | undefined> {
   const text = await readFile(file, 'utf8').catch(async (error: NodeJS.ErrnoException): Promise<undefined> => {
-    if (error.code === 'ENOENT') return mustBeWritable(file);
+    if (error.code === 'ENOENT') return checkReplaceable(file);
     throw new KeyfoldError('InvalidRequest', `The file ${file} cannot be read: ${error.code ?? 'unknown'}.`);
   });
   const saved = text === undefined ? undefined : parsed(text, file);
@@ -27,20 +27,9 @@ export async function readCheckpoint(file: string, run: string): Promise<SavedRu
   throw new KeyfoldError('InvalidRequest', `The checkpoint ${file} is of another run. Name another file.`);
 }
 
-/**
- * Creates and removes an empty checkpoint, so that a file that cannot be written stops the run before its first write.
- */
-async function mustBeWritable(file: string): Promise<undefined> {
-  const next = `${file}.next`;
-  await prepareFile(next);
-  await rm(next);
-}
-
 /** Writes a checkpoint. If the process is killed during the write, the previous checkpoint remains intact. */
-export async function writeCheckpoint(file: string, saved: SavedRun): Promise<void> {
-  const next = `${file}.next`;
-  await writeFile(next, `${JSON.stringify(saved)}\n`, { mode: 0o600, flush: true });
-  await rename(next, file);
+export function writeCheckpoint(file: string, saved: SavedRun): Promise<void> {
+  return replaceAtOnce(file, JSON.stringify(saved));
 }
 
 /** Removes the checkpoint of a run that is done. */

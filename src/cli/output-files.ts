@@ -1,6 +1,7 @@
-import { appendFile, realpath, stat, writeFile } from 'node:fs/promises';
+import { appendFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KeyfoldError } from '../errors.ts';
+import { partialOf } from '../rows/json-lines.ts';
 
 /**
  * Checks the files of a command before it begins. A file must not have two uses, because the command would overwrite
@@ -61,6 +62,35 @@ export async function replaceContent(file: string, text: string): Promise<void> 
     throw new Error(unwritable(file, error));
   });
 }
+
+/**
+ * Checks that {@link replaceAtOnce} can create a file, so that a wrong name stops the command before it does any work.
+ * @throws KeyfoldError `InvalidRequest` if the file cannot be written
+ */
+export async function checkReplaceable(file: string): Promise<undefined> {
+  const partial = partialOf(file);
+  await writeFile(partial, '', NEW_FILE).catch((error: unknown): never => {
+    throw invalid(unwritable(file, error));
+  });
+  await rm(partial);
+}
+
+/**
+ * Replaces the content of a file. If the process or the machine stops meanwhile, the file has its old content.
+ * @throws Error that names the file, if it cannot be written
+ */
+export async function replaceAtOnce(file: string, text: string): Promise<void> {
+  const partial = partialOf(file);
+  try {
+    await writeFile(partial, `${text}\n`, { ...NEW_FILE, flush: true });
+    await rename(partial, file);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw new Error(unwritable(file, error));
+  }
+}
+
+const NEW_FILE = { mode: 0o600, flag: 'wx' } as const;
 
 function unwritable(file: string, error: unknown): string {
   return `The file ${file} cannot be written: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}.`;

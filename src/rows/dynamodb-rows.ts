@@ -65,6 +65,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   readonly #client: DynamoDBClient;
   readonly #reads: Pace | undefined;
   readonly #writes: Pace | undefined;
+  #signal: AbortSignal | undefined;
   #arn = '';
   #keys: readonly string[] = [];
   /** The key of the last item of the page. It is `end` after the last page, and undefined before the first. */
@@ -78,8 +79,9 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     this.#writes = writeUnits === undefined ? undefined : new Pace(writeUnits, now);
   }
 
-  async *pages(from: Position | undefined): AsyncGenerator<readonly ItemRow[]> {
-    await retried(() => this.#describe());
+  async *pages(from: Position | undefined, signal?: AbortSignal): AsyncGenerator<readonly ItemRow[]> {
+    this.#signal = signal;
+    await retried(() => this.#describe(), signal);
     const { tableName } = this.#options.table;
     if (from !== undefined && from['table'] !== this.#arn)
       throw new KeyfoldError('InvalidRequest', `The checkpoint is of another table ${tableName}. Name another file.`);
@@ -89,11 +91,11 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     }
     const after = from?.['after'] as Parameters<typeof keyFromJson>[0] | undefined;
     const first = after && keyFromJson(after);
-    let next: Promise<ScanCommandOutput> | undefined = retried(() => this.#scan(first));
+    let next: Promise<ScanCommandOutput> | undefined = retried(() => this.#scan(first), signal);
     while (next !== undefined) {
       const { Items = [], LastEvaluatedKey: last }: ScanCommandOutput = await next;
       // Read the next page while this page is written.
-      next = last === undefined ? undefined : retried(() => this.#scan(last));
+      next = last === undefined ? undefined : retried(() => this.#scan(last), signal);
       next?.catch(() => {});
       this.#position = last ?? 'end';
       yield Items.map((item) => this.#rowOf(item));
@@ -122,17 +124,18 @@ export class DynamoDbRows implements RowSource<ItemRow> {
       ExpressionAttributeValues: values,
       ReturnConsumedCapacity: 'TOTAL',
     });
+    const signal = this.#signal;
     return this.#call(async () => {
       try {
         const { ConsumedCapacity } = await this.#client.send(command);
-        await this.#writes?.spend(ConsumedCapacity?.CapacityUnits ?? 1);
+        await this.#writes?.spend(ConsumedCapacity?.CapacityUnits ?? 1, signal);
         return 'written';
       } catch (error) {
         const name = errorNameOf(error);
         if (REFUSALS.has(name)) throw refusedItem();
         if (name !== 'ConditionalCheckFailedException') throw error;
         // A write whose condition fails also consumes units, but the response does not say how many.
-        await this.#writes?.spend(1);
+        await this.#writes?.spend(1, signal);
         return 'changed';
       }
     });
@@ -194,7 +197,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
       ...(after !== undefined && { ExclusiveStartKey: after }),
     });
     const answer = await this.#call(() => this.#client.send(command));
-    await this.#reads?.spend(answer.ConsumedCapacity?.CapacityUnits ?? 1);
+    await this.#reads?.spend(answer.ConsumedCapacity?.CapacityUnits ?? 1, this.#signal);
     return answer;
   }
 

@@ -80,10 +80,11 @@ export class JsonLinesRows implements RowSource<Line> {
   async *pages(from: Position | undefined): AsyncGenerator<readonly Line[]> {
     const { file, output } = this.#options;
     this.#source = await statOf(file);
-    if (from === undefined) await this.#begin();
-    else await this.#goOn(from);
-    const input = await open(file);
+    // Open the source first, so that a source that cannot be opened leaves no output behind.
+    const input = await open(file).catch(unreadable(file));
     try {
+      if (from === undefined) await this.#begin();
+      else await this.#goOn(from);
       for await (const lines of this.#linesFrom(input)) {
         this.#page = lines.map(({ bytes, line }) => this.#lineOf(bytes, line));
         yield this.#page;
@@ -153,15 +154,23 @@ export class JsonLinesRows implements RowSource<Line> {
     if (size !== this.#source.size || changedMs !== this.#source.changedMs) throw changed(file);
     Object.assign(this.#place, { input, output: written, line });
     if (output === undefined || partial === undefined) return;
-    const name = partialOf(output);
-    await copyFile(partial, name).catch((): never => {
+    const { size: present } = await stat(partial).catch((): never => {
       const message =
         `The checkpoint names the file ${partial}, which cannot be read. ` +
         `If the file ${output} exists, a run has completed it: delete the checkpoint.`;
       throw new KeyfoldError('InvalidRequest', message);
     });
-    await truncate(name, written);
-    await this.#open(name);
+    if (present < written)
+      throw new KeyfoldError('InvalidRequest', `The file ${partial} is shorter than the checkpoint says. Begin again.`);
+    const name = partialOf(output);
+    try {
+      await copyFile(partial, name);
+      await truncate(name, written);
+      await this.#open(name);
+    } catch (error) {
+      await rm(name, { force: true });
+      throw error instanceof KeyfoldError ? error : this.#failWriting(error as NodeJS.ErrnoException);
+    }
     this.#earlier = partial;
   }
 
@@ -207,7 +216,7 @@ export class JsonLinesRows implements RowSource<Line> {
     let lines: { bytes: Buffer; line: number }[] = [];
     for (;;) {
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, at);
+      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, at).catch(unreadable(this.#options.file));
       if (bytesRead === 0) break;
       at += bytesRead;
       const bytes = chunk.subarray(0, bytesRead);
@@ -321,16 +330,23 @@ function isNull(text: string, { start, end }: JsonValue): boolean {
   return text.slice(start, end) === 'null';
 }
 
-/** Each run writes its own file, so that two runs do not overwrite each other's output. */
-function partialOf(output: string): string {
+/**
+ * Names a new file that will be renamed to `output`. The name is different each time, so that two runs do not overwrite
+ * each other's file, or a file of the operator.
+ */
+export function partialOf(output: string): string {
   return `${output}.${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}.partial`;
 }
 
 async function statOf(file: string): Promise<FileState> {
-  const { size, mtimeMs } = await stat(file).catch((error: NodeJS.ErrnoException): never => {
-    throw new KeyfoldError('InvalidRequest', `The file ${file} cannot be read: ${error.code ?? 'unknown'}.`);
-  });
+  const { size, mtimeMs } = await stat(file).catch(unreadable(file));
   return { size, changedMs: mtimeMs };
+}
+
+function unreadable(file: string): (error: NodeJS.ErrnoException) => never {
+  return ({ code = 'unknown' }) => {
+    throw new KeyfoldError('InvalidRequest', `The file ${file} cannot be read: ${code}.`);
+  };
 }
 
 function changed(file: string): KeyfoldError {

@@ -69,11 +69,11 @@ export class PostgresRows implements RowSource<TableRow> {
     this.#table = sqlTableName(options.table);
   }
 
-  async *pages(from: Position | undefined): AsyncGenerator<readonly TableRow[]> {
-    await retried(() => this.#describe());
+  async *pages(from: Position | undefined, signal?: AbortSignal): AsyncGenerator<readonly TableRow[]> {
+    await retried(() => this.#describe(), signal);
     this.#after = from?.['after'] as readonly string[] | undefined;
     for (;;) {
-      const rows = await retried(() => this.#page(this.#after));
+      const rows = await retried(() => this.#page(this.#after), signal);
       this.#after = rows.at(-1)?.key ?? this.#after;
       if (rows.length > 0) yield rows;
       if (rows.length < PAGE_ROWS) return;

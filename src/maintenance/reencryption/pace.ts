@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../async/clock.ts';
+import { MAX_TIMER_MS } from '../../async/deadline.ts';
 
 /** Limits how much is spent per second, such as rows or capacity units. Idle time earns no extra allowance. */
 export class Pace {
@@ -13,14 +14,19 @@ export class Pace {
     this.#now = now;
   }
 
-  /** Spends an amount. Resolves when enough time has passed for all earlier amounts. */
-  async spend(amount: number): Promise<void> {
+  /**
+   * Spends an amount. Resolves when enough time has passed for all earlier amounts.
+   * @param signal if it aborts, the wait ends early
+   */
+  async spend(amount: number, signal?: AbortSignal): Promise<void> {
     const nowMs = this.#now();
     // If the clock steps back, the old end would be too far ahead, by the size of the step.
     if (nowMs < this.#lastMs) this.#freeAtMs = nowMs;
     this.#lastMs = nowMs;
     const atMs = Math.max(this.#freeAtMs, nowMs);
     this.#freeAtMs = atMs + (amount / this.#perSecond) * 1000;
-    if (atMs > nowMs) await sleep(atMs - nowMs);
+    // At a very low rate, the wait is longer than a timer's longest delay.
+    for (let leftMs = atMs - nowMs; leftMs > 0 && signal?.aborted !== true; leftMs -= MAX_TIMER_MS)
+      await sleep(Math.min(leftMs, MAX_TIMER_MS), undefined, { signal }).catch(() => {});
   }
 }

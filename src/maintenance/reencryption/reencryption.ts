@@ -75,12 +75,12 @@ export class Reencryption {
     from?: Checkpoint,
     runMs = Number.POSITIVE_INFINITY,
   ): Promise<{ readonly counts: Counts; readonly position: Position | undefined }> {
-    const { source, save, now } = this.#options;
+    const { source, save, now, signal } = this.#options;
     const tally = new Tally(from?.counts);
     this.#tally = tally;
     const endsAtMs = timeAhead(runMs, now);
     let savedMs = now();
-    for await (const rows of source.pages(from?.position)) {
+    for await (const rows of source.pages(from?.position, signal)) {
       await this.#page(rows, tally);
       const nowMs = now();
       // Use the absolute value, because a clock may be set back.
@@ -106,7 +106,7 @@ export class Reencryption {
     const lane = async (): Promise<void> => {
       for (const row of remaining) {
         if (hasFailed) return;
-        await this.#pace?.spend(1);
+        await this.#pace?.spend(1, this.#options.signal);
         this.#options.signal?.throwIfAborted();
         await this.#row(row, tally);
         this.#options.advanced?.(1);
@@ -121,13 +121,14 @@ export class Reencryption {
   }
 
   async #row(given: Row, tally: Tally): Promise<void> {
-    const { source, verbs, dryRun = false } = this.#options;
+    const { source, verbs, dryRun = false, signal } = this.#options;
     let row: Row | undefined = given;
     for (let reads = 0; row !== undefined && row.cells.size > 0; reads += 1) {
       const current: Row = row;
       try {
-        const { cells, keys } = await retried(() => verbs.apply(current));
-        const replaced = cells.size === 0 || dryRun ? 'written' : await retried(() => source.replace(current, cells));
+        const { cells, keys } = await retried(() => verbs.apply(current), signal);
+        const replaced =
+          cells.size === 0 || dryRun ? 'written' : await retried(() => source.replace(current, cells), signal);
         if (replaced === 'written') {
           tally.count(cells.size === 0 ? 'unchanged' : 'written', dryRun ? keysOf(current) : keys);
           return;
@@ -142,7 +143,7 @@ export class Reencryption {
         await this.#quarantine(current, 'ChangedTooOften', tally);
         return;
       }
-      row = await retried(() => source.reread(current));
+      row = await retried(() => source.reread(current), signal);
     }
     tally.count('skipped', []);
   }

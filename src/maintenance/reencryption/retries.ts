@@ -7,15 +7,20 @@ const MAX_ATTEMPTS = 9;
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 10_000;
 
-/** Repeats the work while its error is transient. */
-export async function retried<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Repeats the work while its error is transient.
+ * @param signal if it aborts between two attempts, its reason is thrown
+ */
+export async function retried<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
       const mayPass = error instanceof SourceFault ? error.mayPass : error instanceof KeyfoldError && error.retryable;
       if (!mayPass || attempt === MAX_ATTEMPTS) throw error;
-      await sleep(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2));
+      const delayMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2);
+      await sleep(delayMs, undefined, { signal }).catch(() => {});
+      signal?.throwIfAborted();
     }
   }
 }

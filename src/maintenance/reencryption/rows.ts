@@ -34,8 +34,9 @@ export interface RowSource<R extends Row = Row> {
    * Reads the rows page by page. The caller asks for the next page only after it has finished all rows of the last
    * page. If it also asked for the {@link position}, it must have saved that position.
    * @param from a {@link position} of an earlier run. If undefined, reading begins with the first row.
+   * @param signal if it aborts, the source stops waiting, for example for a rate limit. It may throw the reason.
    */
-  pages(from: Position | undefined): AsyncIterable<readonly R[]>;
+  pages(from: Position | undefined, signal?: AbortSignal): AsyncIterable<readonly R[]>;
   /**
    * Writes cells of a row if the row has not changed since it was read.
    * @returns `changed`, without a write, if another writer has changed or removed the row

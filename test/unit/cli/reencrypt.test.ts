@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -34,7 +34,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await world.stop();
-  for (const name of await readdir(folder)) await rm(join(folder, name));
+  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
 });
 
 const at = (name: string): string => join(folder, name);
@@ -441,13 +441,20 @@ describe('the checkpoint of a run that was killed', () => {
   const POSTGRES = 'postgres://operator:CANARY-password@db.example.com:5432/shop';
 
   /** Runs the command on a source that fails after its first page, which has no rows. */
-  async function killed(source: string, options: readonly string[], url = POSTGRES, more = {}): Promise<CliRun> {
+  async function killed(
+    source: string,
+    options: readonly string[],
+    url = POSTGRES,
+    more = {},
+    meanwhile = async () => {},
+  ): Promise<CliRun> {
     world.operator.adapters.openRows = async () => ({
       replace: () => Promise.resolve('written'),
       reread: (row) => Promise.resolve(row),
       position: () => Promise.resolve({}),
       pages: async function* () {
         world.operator.clock.advance(5000);
+        await meanwhile();
         yield [];
         throw new Error('killed');
       },
@@ -496,6 +503,22 @@ describe('the checkpoint of a run that was killed', () => {
     const { code, stderr } = await killed(postgres, rewrap, 'postgres://u:CANARY@[/shop');
     expect([code, stderr]).toEqual([2, expect.stringContaining('refuses DATABASE_URL')]);
     expect(stderr).not.toContain('CANARY');
+  });
+
+  it('is the only file that the run has added to the folder, and no other file has changed', async () => {
+    await writeFile(at('run.json.next'), 'precious');
+    await killed(postgres, rewrap);
+    expect((await readdir(folder)).toSorted()).toEqual(['quarantine', 'run.json', 'run.json.next']);
+    expect(await readFile(at('run.json.next'), 'utf8')).toBe('precious');
+  });
+
+  it('is named if it cannot be saved, and leaves no other file behind', async () => {
+    const { code, stderr } = await killed(postgres, rewrap, POSTGRES, {}, () => mkdir(at('run.json')));
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`The file ${at('run.json')} cannot be written: EISDIR.`) as string,
+    });
+    expect((await readdir(folder)).toSorted()).toEqual(['quarantine', 'run.json']);
   });
 
   it('is accepted if only the user and the password have changed', async () => {

@@ -2,7 +2,9 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import { Pace } from '../../../src/maintenance/reencryption/pace.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
-const { sleep } = vi.hoisted(() => ({ sleep: vi.fn<(ms: number) => Promise<void>>(async () => {}) }));
+const { sleep } = vi.hoisted(() => ({
+  sleep: vi.fn<(ms: number, ...more: unknown[]) => Promise<void>>(async () => {}),
+}));
 vi.mock('node:timers/promises', () => ({ setTimeout: sleep }));
 
 beforeEach(() => {
@@ -33,4 +35,22 @@ it('Pace waits no longer than usual after its clock has stepped back', async () 
   expect(waits()).toEqual([]);
   await pace.spend(1);
   expect(waits()).toEqual([100]);
+});
+
+it('Pace waits in several steps if the wait is longer than a timer supports', async () => {
+  const pace = new Pace(4e-7, new HandClock().now);
+  await pace.spend(1);
+  await pace.spend(1);
+  expect(waits()).toEqual([2_147_483_647, 352_516_353]);
+});
+
+it('Pace stops waiting when its signal aborts, and no longer waits afterwards', async () => {
+  const pace = new Pace(4e-7, new HandClock().now);
+  const ending = new AbortController();
+  sleep.mockImplementation(async (_ms, _value, options) => {
+    ending.abort();
+    (options as { signal: AbortSignal }).signal.throwIfAborted();
+  });
+  for (let i = 0; i < 3; i += 1) await pace.spend(1, ending.signal);
+  expect(waits()).toEqual([2_147_483_647]);
 });

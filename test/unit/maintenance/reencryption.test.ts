@@ -1,6 +1,9 @@
 import { expect, it } from 'vitest';
 import { Reencryption } from '../../../src/maintenance/reencryption/reencryption.ts';
+import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
+import { KeyfoldError } from '../../../src/errors.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
+import { errorOf } from '../../support/fakes.ts';
 
 /**
  * Processes a page without rows for each step, and moves the clock by the step meanwhile. Returns how often the
@@ -35,4 +38,46 @@ it('a run saves its position every two seconds, even if the clock is set back', 
   expect(await savesOf([500, 500, 500, 499])).toBe(0);
   expect(await savesOf([1000, 1000, 1000])).toBe(1);
   expect(await savesOf([-30_000, 500, 1500])).toBe(2);
+});
+
+const CELL = { kind: 'text', text: 'x' } as const;
+
+/** Runs on one page of two rows, and aborts the run when its second row begins or its first write fails. */
+async function aborted(options: { readonly rate?: number; readonly failing: boolean }): Promise<unknown> {
+  const ending = new AbortController();
+  const row = (id: string): Row => ({ id, cells: new Map([['r', CELL]]), partition: undefined, context: undefined });
+  let writes = 0;
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        yield [row('1'), row('2')];
+      },
+      replace: async () => {
+        writes += 1;
+        setTimeout(() => ending.abort(new Error('SIGINT ended the run.')), 50);
+        if (options.failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
+        return 'written';
+      },
+      reread: async (again) => again,
+      position: async () => ({}),
+    },
+    verbs: { apply: async () => ({ cells: new Map([['r', CELL]]), keys: [] }) },
+    quarantine: async () => {},
+    save: undefined,
+    rate: options.rate,
+    now: Date.now,
+    signal: ending.signal,
+  });
+  const { message } = (await errorOf(reencryption.run())) as Error;
+  return { message, writes, ...reencryption.counts() };
+}
+
+it('a run that a signal ends does not wait for its rate', async () => {
+  const ended = { message: 'SIGINT ended the run.', writes: 1, written: 1, rows: 1 };
+  expect(await aborted({ rate: 1e-9, failing: false })).toMatchObject(ended);
+});
+
+it('a run that a signal ends does not repeat a failed write', async () => {
+  const ended = { message: 'SIGINT ended the run.', writes: 2, written: 0, rows: 0 };
+  expect(await aborted({ failing: true })).toMatchObject(ended);
 });

@@ -1,6 +1,20 @@
-import { appendFile, mkdtemp, open, readdir, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { once } from 'node:events';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { JsonLinesRows } from '../../../src/rows/json-lines.ts';
@@ -151,6 +165,33 @@ describe('JsonLinesRows', () => {
     await pages.return(undefined);
     await work(later);
     expect(await readdir(folder)).toEqual(['in', 'out']);
+  });
+
+  it('leaves no output behind if the source cannot be opened or read', async () => {
+    const server = createServer().listen(join(folder, 'in'));
+    await once(server, 'listening');
+    const refusal = {
+      code: 'InvalidRequest',
+      message: expect.stringContaining(`${join(folder, 'in')} cannot be read: E`),
+    };
+    await expect(work(undefined)).rejects.toMatchObject(refusal);
+    expect(await readdir(folder)).toEqual(['in']);
+    await promisify(server.close.bind(server))();
+    await mkdir(join(folder, 'in'));
+    await expect(work(undefined)).rejects.toMatchObject(refusal);
+    expect(await readdir(folder)).toEqual(['in']);
+  });
+
+  it('refuses a position that is behind the end of the file that it names', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    await truncate(String(saved?.['partial']), 5);
+    await expect(work(saved)).rejects.toMatchObject({
+      code: 'InvalidRequest',
+      message: expect.stringContaining('is shorter than the checkpoint says') as string,
+    });
+    const partial = String(saved?.['partial']).slice(folder.length + 1);
+    expect((await readdir(folder)).toSorted()).toEqual(['in', partial]);
   });
 
   it('says that the output may be complete if the file of the earlier run is gone', async () => {
