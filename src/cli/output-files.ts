@@ -51,16 +51,12 @@ export async function prepareFile(file: string): Promise<void> {
 
 /** Appends a line. @throws Error that names the file, if it cannot be written */
 export async function appendLine(file: string, line: string): Promise<void> {
-  await appendFile(file, `${line}\n`, { mode: 0o600 }).catch((error: unknown): never => {
-    throw new Error(unwritable(file, error));
-  });
+  await appendFile(file, `${line}\n`, { mode: 0o600 }).catch(unwritten(file));
 }
 
 /** Replaces the content of a file. @throws Error that names the file, if it cannot be written */
 export async function replaceContent(file: string, text: string): Promise<void> {
-  await writeFile(file, `${text}\n`, { mode: 0o600 }).catch((error: unknown): never => {
-    throw new Error(unwritable(file, error));
-  });
+  await writeFile(file, `${text}\n`, { mode: 0o600 }).catch(unwritten(file));
 }
 
 /**
@@ -86,11 +82,17 @@ export async function replaceAtOnce(file: string, text: string): Promise<void> {
     await rename(partial, file);
   } catch (error) {
     await rm(partial, { force: true });
-    throw new Error(unwritable(file, error));
+    return unwritten(file)(error);
   }
 }
 
 const NEW_FILE = { mode: 0o600, flag: 'wx' } as const;
+
+function unwritten(file: string): (error: unknown) => never {
+  return (error) => {
+    throw new Error(unwritable(file, error));
+  };
+}
 
 function unwritable(file: string, error: unknown): string {
   return `The file ${file} cannot be written: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}.`;

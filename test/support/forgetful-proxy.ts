@@ -21,6 +21,8 @@ export class ForgetfulProxy {
   opened = 0;
   /** How often a client sent something on a forgotten connection. */
   late = 0;
+  /** Called with each part of a request, as Latin-1, before the proxy forwards it. */
+  onRequest: (text: string) => void = () => {};
   /** The proxy holds back the responses to requests that match this pattern. */
   hold: RegExp | undefined;
   /** The number of responses held back so far. */
@@ -73,7 +75,9 @@ export class ForgetfulProxy {
     this.#passages.add(passage);
     client.on('data', (bytes) => {
       if (passage.forgotten === undefined) {
-        isHeld ||= this.hold?.test(bytes.toString('latin1')) === true;
+        const text = bytes.toString('latin1');
+        isHeld ||= this.hold?.test(text) === true;
+        this.onRequest(text);
         upstream.write(bytes);
         return;
       }

@@ -26,7 +26,9 @@ export class Pace {
     const atMs = Math.max(this.#freeAtMs, nowMs);
     this.#freeAtMs = atMs + (amount / this.#perSecond) * 1000;
     // At a very low rate, the wait is longer than a timer's longest delay.
-    for (let leftMs = atMs - nowMs; leftMs > 0 && signal?.aborted !== true; leftMs -= MAX_TIMER_MS)
+    for (let leftMs = atMs - nowMs; leftMs > 0; leftMs -= MAX_TIMER_MS) {
+      if (signal?.aborted === true) return;
       await sleep(Math.min(leftMs, MAX_TIMER_MS), undefined, { signal }).catch(() => {});
+    }
   }
 }

@@ -42,15 +42,18 @@ it('a run saves its position every two seconds, even if the clock is set back', 
 
 const CELL = { kind: 'text', text: 'x' } as const;
 
+function rowOf(id: string): Row {
+  return { id, cells: new Map([['r', CELL]]), partition: undefined, context: undefined };
+}
+
 /** Runs on one page of two rows, and aborts the run when its second row begins or its first write fails. */
 async function aborted(options: { readonly rate?: number; readonly failing: boolean }): Promise<unknown> {
   const ending = new AbortController();
-  const row = (id: string): Row => ({ id, cells: new Map([['r', CELL]]), partition: undefined, context: undefined });
   let writes = 0;
   const reencryption = new Reencryption({
     source: {
       pages: async function* () {
-        yield [row('1'), row('2')];
+        yield [rowOf('1'), rowOf('2')];
       },
       replace: async () => {
         writes += 1;
