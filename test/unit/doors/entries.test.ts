@@ -68,7 +68,7 @@ describe('the samples in events/', () => {
     },
   );
 
-  it('have a test in this file for each encrypt request', () => {
+  it('for encrypt are all tested in this file', () => {
     const names = readdirSync(new URL('../../../events', import.meta.url)).map((file) => file.replace('.json', ''));
     const encrypting = names.filter((name) => /^(?:api|http1|rest|url)-encrypt-/.test(name));
     expect(encrypting.toSorted()).toEqual(SAMPLES.map(([name]) => name).toSorted());

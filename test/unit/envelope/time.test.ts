@@ -159,7 +159,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual(['Query IK', 'Recent IK', 'Get SK', 'Unwrap']);
   });
 
-  it('hides an older usable key if it is revoked and dated to the current second', async () => {
+  it('is made if the latest key is revoked and has the date of the current second', async () => {
     const own = await createdBy(world.process());
     copyTo('IK', nowSeconds(), { revoked: true });
     expect(await createdBy(world.process())).toBeGreaterThan(nowSeconds());

@@ -564,7 +564,7 @@ describe('a warm process during a metastore outage', () => {
 });
 
 describe('a key that is absent', () => {
-  it('is read at most once per second, even if many records name it', async () => {
+  it('is looked for at most once per second, even if many records name the key', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const madeUp = { key: { ...key, parent: { ...key.parent, created: key.parent.created - 60 } }, data };
@@ -576,7 +576,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('is read again within the same second if records have since named 10,000 other absent keys', async () => {
+  it('is looked for again within the second if records have named 10,000 other absent keys since', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const decrypt = (created: number): Promise<string> =>
@@ -606,7 +606,7 @@ describe('a key that is absent', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('is looked up at each encrypt if it would be the latest key of its partition', async () => {
+  it('is looked for at each encrypt if it would be the latest key of its partition', async () => {
     const service = world.process();
     world.metastore.interfere = (call) => {
       if (call === 'Put IK') throw new KeyfoldError('MetastoreUnavailable', 'down');

@@ -85,7 +85,7 @@ it.for(paths)('encrypt-fields binds a field to the path of the vector "$name"', 
   }
 });
 
-it.for(contextValues)('contextFrom reads $name as in its vector', async ({ json, text }) => {
+it.for(contextValues)('contextFrom reads $name as the published vector says', async ({ json, text }) => {
   const { answer } = operate();
   const request = { documentText: `{"s":1,"v":${json}}`, fields: ['$.s'], contextFrom: { v: '$.v' } };
   const { documentText } = await answer('encrypt-fields', request);
