@@ -25,7 +25,7 @@ async function startOurs(): Promise<PeerServer> {
 describe.for([
   { name: 'our emulator', start: startOurs },
   { name: 'moto', start: startMoto },
-])('AWS KMS, emulated by $name,', ({ start }) => {
+])('the KMS of $name', ({ start }) => {
   let kms: PeerServer;
   let dynamoDb: PeerServer;
   let proxy: KmsProxy;
@@ -38,7 +38,7 @@ describe.for([
   afterAll(() => Promise.all([kms.stop(), dynamoDb.stop(), proxy.stop()]));
 
   it.for(CASES)(
-    "lets Asherah $core and Keyfold read each other's keys in every region, given the ARN of the $named",
+    "lets Asherah $core and Keyfold read each other's keys in every region ($named ARNs)",
     async ({ core, regions, named }) => {
       const made = regions.map(async (region) => [region, await makeKey(region, named)] as const);
       const keys = Object.fromEntries(await Promise.all(made));

@@ -126,7 +126,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('that knows one region can always read if it is given a second region during the move', async () => {
+  it('with one region can always read if it also uses a second region while the alias moves', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);

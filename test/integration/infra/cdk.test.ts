@@ -75,7 +75,7 @@ describe('SymmetricKey', () => {
     });
   });
 
-  it('can be made once for each classification in one stack', () => {
+  it('can be made several times in one stack, once for each classification', () => {
     const stack = stackOf();
     for (const level of ['private', 'logging']) {
       new SymmetricKey(stack, level, { ...KEY, classification: level, name: level });

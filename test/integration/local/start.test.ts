@@ -56,7 +56,7 @@ async function paste(commands: string, folder: string): Promise<string> {
   return output;
 }
 
-it('the commands that npm start prints encrypt, decrypt, and decrypt again while a region is down', async () => {
+it('the curl commands in the output of npm start encrypt, and decrypt even while a region is down', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const { greeting } = await start();
   expect(greeting).toContain('in memory');

@@ -53,7 +53,7 @@ describe('the lock file', () => {
     expect(versions.filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual(['file:tools/pinned-node']);
   });
 
-  it('lets no version of npm run install scripts', () => {
+  it('prevents every version of npm from running install scripts', () => {
     // npm 11 also reads `allowScripts`, but npm 10 reads only this setting.
     expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true');
     const withScript = installed.filter(([, { hasInstallScript }]) => hasInstallScript);

@@ -18,7 +18,7 @@ it('a warm encrypt runs code of the door, the operation and the session, but not
   expect(warm).not.toMatch(/src\/(?:kms|metastore|connections|maintenance)\//);
 });
 
-it('a cold decrypt runs the modules for keys, KMS and the metastore too, but no unnecessary function', () => {
+it('a cold decrypt also runs the modules for keys, KMS and the metastore, but no unnecessary module', () => {
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }

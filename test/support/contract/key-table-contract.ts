@@ -66,7 +66,7 @@ export function keyTableContract(open: () => TableUnderTest): void {
       });
     });
 
-    it('flags a row as revoked, even if it already is, and changes nothing else in the row', async () => {
+    it('revokes a row, even twice, and changes nothing else in the row', async () => {
       const { table, metastore } = open();
       const record = keyRecord('_IK_p_revoke', 60, { parent: keyRecord('_SK_revoke', 30) });
       const { id, created } = record;

@@ -154,7 +154,7 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
       expect(await one.metastore.loadLatest(last.id, deadline)).toEqual(last);
     });
 
-    it('names a row that it cannot read, shows no part of its content, and reads the other rows', async () => {
+    it('names an unreadable row without its content, and reads the other rows', async () => {
       const { metastore } = one;
       const good = keyRecord('_SK_poison', 120, { proof: Buffer.alloc(32, 1) });
       const text = encodeKeyRecord(good);

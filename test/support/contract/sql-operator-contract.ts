@@ -99,7 +99,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect((await keyfold(['keys', 'prove', '--yes', '--against', 'backup'])).code).toBe(2);
   });
 
-  it('verify opens records', async () => {
+  it('keyfold verify opens records', async () => {
     const record = await sessions().session('tenant-1').encryptToJson(PAYLOAD);
     expect(await json(['verify', '-'], record)).toMatchObject({ code: 0, answer: { records: 1, opens: 1 } });
   });

@@ -94,7 +94,7 @@ describe('a KMS key whose deletion is scheduled', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it("is replaced behind its alias, and maintenance renews the wraps with the help of another region's key", async () => {
+  it("can be replaced behind its alias, after which maintenance renews the wraps with another region's key", async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));
@@ -164,7 +164,7 @@ describe('a KMS key in a key store that is disconnected', () => {
 });
 
 describe('a compromised KMS key', () => {
-  it('is replaced behind its alias, after which System Keys are revoked and sensitive records are encrypted again', async () => {
+  it('can be replaced behind its alias, before System Keys are revoked and sensitive records are encrypted again', async () => {
     const record = await world.encrypt('tenant-1', 'secret');
     const { old, fresh } = await replaceKey(WEST);
 

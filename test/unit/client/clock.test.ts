@@ -150,7 +150,7 @@ describe('a client with a wrong clock', () => {
     }
   });
 
-  it('retries neither a request with an authorization token nor one that Keyfold itself refused', async () => {
+  it('retries neither a request with an authorization token nor a request that Keyfold itself refused', async () => {
     stub = await startStub(at(2 * HOUR_MS, FORBIDDEN));
     const http = { endpoint: stub.url, authorization: () => Promise.resolve('Bearer x') };
     await failureOf(new KeyfoldClient({ http }).partition('p').decrypt('kf1.x'));
