@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Content } from './message.ts';
 import { checkAttributes, numberOf, redrivePolicyOf, type QueueAttributes } from './queue-attributes.ts';
-import { invalid, missing, SqsError } from './sqs-error.ts';
+import { invalid, missing, SqsError, unsupported } from './sqs-error.ts';
 
 /** A message in a queue, with its delivery state. */
 export interface Message extends Content {
@@ -90,6 +90,8 @@ export class Queue {
     if (policy !== undefined) {
       const target = this.#deadLetters(policy.deadLetterTargetArn);
       if (target === undefined) throw invalid('The RedrivePolicy is invalid: the dead-letter target does not exist.');
+      // `receive` would move the same message without end.
+      if (target === this) throw unsupported('a queue that is its own dead-letter queue');
       if (target.isFifo !== this.isFifo)
         throw invalid('The RedrivePolicy is invalid: the dead-letter queue must be of the same type.');
     }

@@ -184,6 +184,13 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
 
+  it('SetQueueAttributes refuses to make a queue its own dead-letter queue', async () => {
+    const { queueUrl, queueArn } = sqs.ensureQueue('own-letters');
+    const RedrivePolicy = JSON.stringify({ maxReceiveCount: 1, deadLetterTargetArn: queueArn });
+    const command = new SetQueueAttributesCommand({ QueueUrl: queueUrl, Attributes: { RedrivePolicy } });
+    expect(await nameOf(client.send(command))).toBe('UnsupportedOperation');
+  });
+
   it('a message is dropped when it is older than MessageRetentionPeriod', async () => {
     const QueueUrl = queue({ MessageRetentionPeriod: '60' });
     await send(QueueUrl);
