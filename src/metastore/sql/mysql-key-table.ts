@@ -195,11 +195,13 @@ class Connections implements SqlPool<MySqlConnection> {
     // 08: connection exception. 25006: the transaction is read-only.
     const isBroken = !isState || /^(?:08|25006$)/.test(sqlState) || fatal === true || GONE.has(name);
     const isUnsafe = error instanceof UnsafeSession;
+    // 28: the server refuses the user. 42: the database does not exist. Another attempt would fail, too.
+    const isRefused = isState && /^(?:28|42)/.test(sqlState);
     return {
       name: isUnsafe ? 'the session must have autocommit and a strict sql_mode' : name,
       doesNotFit: isState && (sqlState.startsWith('22') || UNFIT.has(name)),
       isBroken: isBroken && !isUnsafe,
-      isTransient: (isBroken && !isUnsafe) || name === 'ER_LOCK_DEADLOCK',
+      isTransient: (isBroken && !isUnsafe && !isRefused) || name === 'ER_LOCK_DEADLOCK',
     };
   }
 }

@@ -18,7 +18,8 @@ export interface Database {
 
 /** A query may take longer here than in a service, because it can read 500 rows. */
 const TIMEOUT_MS = 30_000;
-const CONNECT_TIMEOUT_MS = 10_000;
+/** How long one attempt to connect may take. A query makes up to three. */
+const CONNECT_TIMEOUT_MS = 5_000;
 /** One connection runs queries. The other one cancels a query of the first. */
 const CONNECTIONS = 2;
 

@@ -72,20 +72,21 @@ export class SqlConnections<Connection> {
   }
 
   /**
-   * Runs a query. Repeats it if its connection breaks, if it takes too long, or if the server asks for another attempt.
-   * If a write is repeated, it may find the row that the first attempt wrote.
+   * Runs a query. Repeats it if its connection breaks or cannot be opened, if it takes too long, or if the server asks
+   * for another attempt. If a write is repeated, it may find the row that the first attempt wrote.
    * @throws KeyfoldError `MetastoreUnavailable`, `InvalidRequest` if a column cannot hold a value, or the reason of the
    * deadline's signal
    */
   async run<T>(query: (connection: Connection) => Promise<T>, deadline: Deadline): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       deadline.signal.throwIfAborted();
-      const connection = await this.#acquire(deadline.signal);
+      let connection: Connection | undefined;
       try {
+        connection = await this.#acquire(deadline.signal);
         return await this.#once(connection, query, deadline.signal);
       } catch (error) {
         const fault = error === NO_ANSWER ? NO_ANSWER : this.#pool.faultOf(error);
-        if (fault.isBroken) this.#stop(connection).catch(() => {});
+        if (fault.isBroken && connection !== undefined) this.#stop(connection).catch(() => {});
         deadline.signal.throwIfAborted();
         if (fault.doesNotFit) throw rowDoesNotFit();
         if (!fault.isTransient || attempt === MAX_ATTEMPTS) throw databaseUnavailable(this.#database, fault.name);
@@ -143,15 +144,12 @@ export class SqlConnections<Connection> {
   }
 
   /** Waits for a free connection. A connection that arrives after the deadline goes back to the pool. */
-  async #next(signal: AbortSignal): Promise<Connection> {
+  #next(signal: AbortSignal): Promise<Connection> {
     const acquired = this.#pool.acquire();
-    try {
-      return await orAborted(acquired, signal);
-    } catch (error) {
+    return orAborted(acquired, signal).catch((error: unknown) => {
       acquired.then((late) => this.#pool.release(late)).catch(() => {});
-      signal.throwIfAborted();
-      throw databaseUnavailable(this.#database, this.#pool.faultOf(error).name);
-    }
+      throw error;
+    });
   }
 
   async #once<T>(

@@ -51,8 +51,8 @@ it.for([
   expect(database.called).toBe(called);
   const options =
     driver === 'pg'
-      ? { connectionString: url, max: 2, connectionTimeoutMillis: 10_000 }
-      : { uri: url, connectionLimit: 2, connectTimeout: 10_000 };
+      ? { connectionString: url, max: 2, connectionTimeoutMillis: 5_000 }
+      : { uri: url, connectionLimit: 2, connectTimeout: 5_000 };
   // A pool of pg needs a listener for errors. Without one, an idle connection that breaks would end the process.
   expect(made).toEqual([{ driver, options, heard: driver === 'pg' ? ['error'] : [], sent: [], isEnded: false }]);
   const fault = await errorOf(database.table.select({ id: '_SK_a' }, noDeadline()));

@@ -57,6 +57,8 @@ class StubPool {
   readonly sent: Sent[] = [];
   /** How long a new connection takes. */
   connectMs = 0;
+  /** The errors of the next attempts to open a connection. */
+  connectFaults: Error[] = [];
   /** The result of each query, in the driver's form. */
   answers: (query: Sent) => unknown = () => ({ rows: [], rowCount: 0 });
 
@@ -71,6 +73,8 @@ class StubPool {
     const idle = this.idle.pop();
     if (idle !== undefined) return idle;
     if (this.connectMs > 0) await sleep(this.connectMs);
+    const fault = this.connectFaults.shift();
+    if (fault !== undefined) throw fault;
     const made = new StubConnection(this);
     this.made.push(made);
     return made;
@@ -300,6 +304,30 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     vi.setSystemTime(Date.now() - 1);
     await metastore.loadLatest(RECORD.id, noDeadline());
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+  });
+
+  it('are opened up to three times per query, if the network or the server ends them before the query', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = () => rowsOf(kind, []);
+    const reset = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+    pool.connectFaults = [reset, new Error('timeout exceeded when trying to connect')];
+    expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+    pool.idle.pop();
+    pool.connectFaults = [reset, reset, reset, reset];
+    const error = await errorOf(metastore.loadLatest(RECORD.id, noDeadline()));
+    expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+    expect(String((error as Error).cause)).toContain('ECONNRESET');
+    expect(pool.connectFaults).toHaveLength(1);
+  });
+
+  it('are opened only once per query if the server refuses the user', async () => {
+    const metastore = pool.metastore(kind);
+    const refused =
+      kind === 'pg' ? { code: '28P01' } : { code: 'ER_ACCESS_DENIED_ERROR', sqlState: '28000', fatal: true };
+    pool.connectFaults = [Object.assign(new Error('refused'), refused), new Error('a second attempt')];
+    const error = await errorOf(metastore.loadLatest(RECORD.id, noDeadline()));
+    expect(String((error as Error).cause)).toContain(refused.code);
+    expect(pool.connectFaults).toHaveLength(1);
   });
 
   it('have their query cancelled over another connection if the query takes too long', async () => {
