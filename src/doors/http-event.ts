@@ -3,7 +3,10 @@ import { membersOf, type JsonObject } from '../input/json-object.ts';
 /** An HTTP request as the door reads it, from any kind of event. */
 export interface HttpRequest {
   readonly method: string;
-  /** The path that the client sent. It begins with the stage or the base path of a custom domain, if there is one. */
+  /**
+   * The path that the client sent. HTTP APIs have decoded it. It begins with the stage or the base path of a custom
+   * domain, if there is one.
+   */
   readonly path: string;
   /** The path within the API, which IAM policies refer to. Undefined if the event does not say where it begins. */
   readonly pathInApi: string | undefined;

@@ -62,7 +62,7 @@ function partsOf(request: HttpRequest): HttpRequest['matched'] {
 
 /**
  * Checks that the partition's name is valid over HTTP, and that the path contains the name and the operation literally.
- * An IAM policy on the path would not match a percent-encoded spelling.
+ * An IAM policy on the path might not match a percent-encoded spelling. HTTP APIs decode the path before this check.
  * @throws KeyfoldError `InvalidRequest`
  */
 export function checkTarget(request: HttpRequest, { partition, operation }: Target): void {
