@@ -168,7 +168,7 @@ function parse(text: string): unknown {
 }
 
 function isProblem(headers: HttpAnswer['headers']): boolean {
-  return headers.get('content-type')?.startsWith('application/problem+json') === true;
+  return /^application\/problem\+json/i.test(headers.get('content-type') ?? '');
 }
 
 /** Turns a failed reply into an error. Keyfold sends problem documents; API Gateway and proxies send other replies. */

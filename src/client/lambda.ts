@@ -144,6 +144,9 @@ function parse(payload: Uint8Array | undefined, requestId: string | undefined): 
   }
 }
 
+/** The message of a function's timeout. Some of Lambda's responses have this message, but no type. */
+const TIMED_OUT = /\bTask timed out after [\d.]+ seconds$/;
+
 /**
  * Turns a function error into a client error. Keyfold reports its codes as `errorType`; Lambda reports crashes and
  * timeouts.
@@ -156,7 +159,7 @@ function failureOf(value: unknown, requestId: string | undefined): KeyfoldClient
   const error = serviceError(errorType, errorMessage, { requestId });
   if (error !== undefined) return error;
   const kind = typeof errorType === 'string' && /^[\w.]{1,64}$/.test(errorType) ? errorType : 'an unnamed error';
-  if (kind === 'Sandbox.Timedout') {
+  if (kind === 'Sandbox.Timedout' || (errorType === undefined && TIMED_OUT.test(String(errorMessage)))) {
     return new KeyfoldTransportError('TimedOut', 'The function timed out before it answered.', { requestId });
   }
   return new KeyfoldTransportError('FunctionFailed', `The function failed with ${kind}.`, { requestId });
@@ -220,7 +223,8 @@ function asTransportError(thrown: unknown): unknown {
     };
     const service = `Lambda (${name})`;
     if (signatureFaultOf(thrown) === 'clock') return clockRefusal(service, status, 0, details);
-    const known = CODES[name ?? ''];
+    // A proxy may send any name, such as `constructor`.
+    const known = name !== undefined && Object.hasOwn(CODES, name) ? CODES[name] : undefined;
     return known === undefined
       ? refusal(service, status, details)
       : new KeyfoldTransportError(known, `${service} answered with status ${status}.`, details);

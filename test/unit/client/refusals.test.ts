@@ -156,6 +156,9 @@ describe('an error from Lambda', () => {
     ['Throttled', 'RequestLimitExceeded', 502],
     ['FunctionFailed', 'EFSMountFailureException', 502],
     ['FunctionFailed', 'SnapStartException', 502],
+    // A proxy may send any name, such as that of a member which every object has.
+    ['Unavailable', '__proto__', 503],
+    ['Unavailable', 'constructor', 503],
   ] as const)('becomes %s if its name is %s and its status %i', async ([code, name, status]) => {
     const headers = { 'x-amzn-errortype': name, 'x-amzn-requestid': 'r1' };
     const error = await thrownFor('Lambda', { status, headers, body: '{"Message":"no"}' });
@@ -164,11 +167,16 @@ describe('an error from Lambda', () => {
   });
 });
 
-it.for(['Handled', 'Unhandled'])(
-  'the client throws TimedOut if Lambda reports a timeout as a function error of the kind "%s"',
-  async (kind) => {
+const TIMED_OUT = 'r1 Task timed out after 3.00 seconds';
+it.for([
+  ['Handled', { errorType: 'Sandbox.Timedout', errorMessage: TIMED_OUT }],
+  ['Unhandled', { errorType: 'Sandbox.Timedout' }],
+  ['Unhandled', { errorMessage: TIMED_OUT }],
+] as const)(
+  'the client throws TimedOut if Lambda reports a timeout as a function error of the kind "%s" with %j',
+  async ([kind, details]) => {
     const headers = { 'x-amz-function-error': kind, 'x-amzn-requestid': 'r1' };
-    const body = JSON.stringify({ errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 3.00 seconds' });
+    const body = JSON.stringify(details);
     expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
       code: 'TimedOut',
       message: 'The function timed out before it answered.',
@@ -208,6 +216,7 @@ describe('a problem document', () => {
     ['its content type', PROBLEM],
     ['its content type with a charset', `${PROBLEM}; charset=utf-8`],
     ['its content type with a charset, but without a space', `${PROBLEM};charset=utf-8`],
+    ['its content type in capital letters', PROBLEM.toUpperCase()],
   ] as const)('is recognised by %s', async ([, type]) => {
     const expected = { name: 'KeyfoldServiceError', code: 'KmsUnavailable', message: 'Why.', requestId: 'r1' };
     expect(await answered(problem, type)).toMatchObject(expected);
