@@ -111,11 +111,9 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
   const config = readConfig(process.env, [], await vaultReaderOf(process.env));
   const telemetry = createTelemetry(config.names.service);
   const { kms } = await buildKms(config, telemetry);
-  const { names, proofs, policy } = config;
-  const { keyRowProofs } = proofs;
+  const { names, policy } = config;
   const metastore = new DynamoDbMetastore({ ...config.metastore, events: telemetry.events });
-  // Each run specifies its contexts itself, so the service's rules for contexts do not apply.
-  const rules = keyRowProofs === undefined ? {} : { keyRowProofs };
+  const rules = runRulesOf(config);
   return {
     keyfold: new SessionFactory({ ...names, ...rules, policy, metastore, kms, events: telemetry.events }),
     naming: new KeyNaming(names),
@@ -225,14 +223,14 @@ async function rotationOn(metastore: Metastore, { names, policy, proofs, kms }: 
   });
 }
 
-async function sessionsOn(metastore: Metastore, { names, policy, proofs, kms }: AppConfig): Promise<SessionFactory> {
-  return new SessionFactory({
-    ...names,
-    ...(proofs.keyRowProofs !== undefined && { keyRowProofs: proofs.keyRowProofs }),
-    policy,
-    kms: await openKms(kms),
-    metastore,
-  });
+async function sessionsOn(metastore: Metastore, config: AppConfig): Promise<SessionFactory> {
+  const { names, policy, kms } = config;
+  return new SessionFactory({ ...names, ...runRulesOf(config), policy, kms: await openKms(kms), metastore });
+}
+
+/** The rules for proofs in a run over stored records. The run itself says whether the records have a context. */
+function runRulesOf({ proofs }: AppConfig): AppConfig['proofs'] {
+  return { ...proofs, requireContext: 'off' };
 }
 
 async function maintenanceOn(

@@ -4,7 +4,7 @@ import { utf8Of } from '../../crypto/utf8.ts';
 import { isDatedAhead } from '../../envelope/key-standing.ts';
 import type { SessionFactory } from '../../envelope/session-factory.ts';
 import type { Session } from '../../envelope/session.ts';
-import { contextRequired, KeyfoldError, recordUnreadable } from '../../errors.ts';
+import { KeyfoldError, recordUnreadable } from '../../errors.ts';
 import { fieldSessions } from '../../operations/field-context.ts';
 import { jsonTextOf } from '../../operations/sealed-field.ts';
 import { stringsOf } from '../../operations/context.ts';
@@ -106,7 +106,8 @@ export class Verbs {
     const { verb } = this.#options;
     if (verb === 'open') return this.#plaintextCell(await (bound ?? session).decrypt(record), kind, cell);
     if (verb === 'seal') {
-      // Another run or another writer has already sealed the cell.
+      // Another run or another writer has already sealed the cell. With a context, readers expect a bound record.
+      if (bound !== undefined && record.proof === undefined) throw recordUnreadable('it is not bound to any context');
       (await (bound ?? session).decrypt(record)).fill(0);
       keys.push(record.key.parent as KeyMeta);
       return undefined;
@@ -189,15 +190,13 @@ export class Verbs {
     bound: Session | undefined,
     record: DataRowRecord,
   ): Promise<DataRowRecord | undefined> {
-    const isBound = record.proof !== undefined;
-    if (isBound && bound === undefined) throw contextRequired();
     const sealing = bound ?? session;
-    const plaintext = await (isBound ? sealing : session).decrypt(record);
+    const plaintext = await sealing.decrypt(record);
     try {
       const { created } = record.key;
       // If a record is dated too far ahead, its date does not show when it was sealed.
       const isNew = created >= this.#since && !isDatedAhead(created, this.#dependencies.now());
-      const isFresh = isNew && isBound === (bound !== undefined);
+      const isFresh = isNew && (record.proof !== undefined) === (bound !== undefined);
       if (isFresh && (await rewrapped(session, record)) === undefined) return undefined;
       return await sealing.encrypt(plaintext);
     } finally {

@@ -150,22 +150,29 @@ function workerRole(): Principal {
   };
 }
 
-it("the worker's role allows exactly the calls that the worker makes", async () => {
-  world.kms.resetCalls();
-  const environment = {
+/** Runs a worker over the table, in its own thread. Returns its response. */
+async function work(members: object, environment: Record<string, string>): Promise<unknown> {
+  const worker = new LocalFunction(new URL('../../../handlers/reencrypt.ts', import.meta.url).href, {
     ...functionEnvironment({ kms: world.kms.endpoint, dynamoDb: world.proxy.endpoint, keys: world.keys }),
+    KEYFOLD_SERVICE: 'orders',
     KEYFOLD_PRODUCT: 'shop',
     POWERTOOLS_LOG_LEVEL: 'SILENT',
     POWERTOOLS_METRICS_DISABLED: 'true',
-  };
-  const url = new URL('../../../handlers/reencrypt.ts', import.meta.url).href;
-  const event = { table: ROWS, fields: ['card'], verb: 'seal', quarantineTable: QUARANTINE, run: 'run' };
-  const segment = { segment: 0, segments: 1, startedAt: new Date().toISOString(), partitionField: 't' };
+    ...environment,
+  });
+  const event = { table: ROWS, fields: ['card'], quarantineTable: QUARANTINE, run: 'run', segment: 0, segments: 1 };
+  const answer = await worker.invoke({ ...event, ...members, startedAt: new Date().toISOString() }, 60_000);
+  await worker.recycle();
+  return answer;
+}
+
+it("the worker's role allows exactly the calls that the worker makes", async () => {
+  world.kms.resetCalls();
   // The second service has no keys, so its worker also makes the calls that create keys.
   for (const service of ['orders', 'newborn']) {
-    const worker = new LocalFunction(url, { ...environment, KEYFOLD_SERVICE: service });
-    expect(await worker.invoke({ ...event, ...segment }, 60_000)).toMatchObject({ done: true });
-    await worker.recycle();
+    expect(await work({ verb: 'seal', partitionField: 't' }, { KEYFOLD_SERVICE: service })).toMatchObject({
+      done: true,
+    });
     await put('new', 'plaintext');
   }
   const role = workerRole();
@@ -183,4 +190,12 @@ it("the worker's role allows exactly the calls that the worker makes", async () 
   ])
     expect([target.arn, await allowedOn(role, target)]).toEqual([target.arn, []]);
   expect(await isAllowed(role, 'dynamodb:PutItem', tableAt(EAST, '_SK_orders_shop'))).toBe(false);
+});
+
+it('a worker binds a record without a proof only if the key of the record is from before KEYFOLD_UNBOUND_BEFORE', async () => {
+  world.proxy.faultOf = (call) => world.answerOf(call);
+  const run = { verb: 'reseal', contextFrom: { id: 'id' } };
+  expect(await work(run, {})).toMatchObject({ counts: { written: 0, quarantined: 3 } });
+  const migration = { KEYFOLD_UNBOUND_BEFORE: '9999-12-31T00:00:00Z' };
+  expect(await work(run, migration)).toMatchObject({ counts: { written: 1, quarantined: 2 } });
 });

@@ -143,6 +143,7 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
       TableName: 'Keys',
       MinSealingCreated: '2026-11-28T12:00:00Z',
       MinOpeningCreated: '1795867200',
+      UnboundBefore: '2026-11-30T00:00:00Z',
       KeyRowProofs: 'require',
       ExpireAfterMs: '86400000',
       MinimumWrappedRegions: '2',

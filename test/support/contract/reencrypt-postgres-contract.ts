@@ -111,6 +111,8 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
       ...settings,
       DATABASE_URL: settings['KEYFOLD_METASTORE_URL']?.replace('keyfold@', `${ROLE}@`),
       KEYFOLD_STATIC_MASTER_KEY_HEX: Buffer.alloc(32, 7).toString('hex'),
+      // Lets `reseal` bind records that have no proof.
+      KEYFOLD_UNBOUND_BEFORE: '9999-12-31T00:00:00Z',
     });
     return { code, answer: stdout === '' ? stderr : (JSON.parse(stdout) as unknown) };
   }

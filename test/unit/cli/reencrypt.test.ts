@@ -24,6 +24,8 @@ const PLAINTEXT = 'CANARY-plaintext';
 
 let folder: string;
 let world: HealthyService;
+/** The settings of `reencrypt`. */
+let ownSettings: Record<string, string>;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keyfold-reencrypt-'));
@@ -31,6 +33,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 beforeEach(async () => {
   world = await HealthyService.start();
+  ownSettings = { ...world.settings };
 });
 afterEach(async () => {
   await world.stop();
@@ -41,7 +44,7 @@ const at = (name: string): string => join(folder, name);
 
 /** Runs the command with a quarantine file. */
 function reencrypt(source: string, ...options: string[]): Promise<CliRun> {
-  return world.operator.keyfold(['reencrypt', source, '--quarantine', at('quarantine'), ...options], world.settings);
+  return world.operator.keyfold(['reencrypt', source, '--quarantine', at('quarantine'), ...options], ownSettings);
 }
 
 async function countsOf(run: Promise<CliRun>, expectedCode = 0): Promise<Record<string, unknown>> {
@@ -155,7 +158,9 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
   it('reseals a record under a new Data Row Key and a context, even if the record already has that context', async () => {
     const source = await write('rows', [`{"id":"7","r":"${compact(await seal())}"}`]);
     const options = ['--verb', 'reseal', '--field', 'r', '--context', 'table=users', '--context-from', 'row=id'];
+    ownSettings['KEYFOLD_UNBOUND_BEFORE'] = String(Math.ceil(world.operator.clock.nowMs / 1000) + 1);
     await countsOf(reencrypt(source, ...options, '--output', at('out'), '--json'));
+    delete ownSettings['KEYFOLD_UNBOUND_BEFORE'];
     const [line = ''] = await linesOf('out');
     const { r } = JSON.parse(line) as { r: string };
     const before = readAnyRecord((JSON.parse((await linesOf('rows'))[0] ?? '') as { r: string }).r).record;
@@ -175,6 +180,39 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
       ['{"row":"line 1","code":"ContextRequired"}'],
     ]);
   });
+
+  it.for([
+    ['reseal', 'written'],
+    ['open', 'written'],
+    ['seal', undefined],
+  ] as const)(
+    'with a context, accepts records without a proof only under keys from before KEYFOLD_UNBOUND_BEFORE: %s',
+    async ([verb, accepted]) => {
+      const old = await seal();
+      const unboundBefore = String(await rotate());
+      // An attacker strips the proof of a record, and puts it into another row.
+      const { proof: _, ...moved } = await session().withContext({ id: '9' }).encrypt(Buffer.from('of row 9'));
+      const field = await encryptFields(session(), { documentText: '{"s":1}', fields: ['$.s'] });
+      const source = await write('rows', [
+        `{"id":"7","r":"${compact(old)}"}`,
+        `{"id":"8","r":"${compact(moved)}"}`,
+        `{"id":"10","r":${field}}`,
+      ]);
+      const options = ['--verb', verb, '--field', 'r', '--id', 'id', '--context-from', 'id=id'];
+      const partition = verb === 'seal' ? ['--partition', 'tenant-1', '--fields', '$.s'] : [];
+      const run = (output: string): Promise<Record<string, unknown>> =>
+        countsOf(reencrypt(source, ...options, ...partition, '--output', at(output), '--json'), 1);
+      expect(await run('none')).toMatchObject({ written: 0, quarantined: 3 });
+      ownSettings['KEYFOLD_UNBOUND_BEFORE'] = unboundBefore;
+      expect(await run('out')).toMatchObject(
+        accepted === undefined ? { written: 0, quarantined: 3 } : { written: 1, quarantined: 2 },
+      );
+      const quarantined = (await linesOf('quarantine')).slice(3).map((line) => JSON.parse(line) as object);
+      expect(quarantined).toEqual(
+        ['7', '8', '10'].slice(accepted === undefined ? 0 : 1).map((row) => ({ row, code: 'RecordUnreadable' })),
+      );
+    },
+  );
 
   it('seals plaintexts, changes nothing in a second run, and can open the records again', async () => {
     const source = await write('rows', [
