@@ -3,7 +3,7 @@ import { seal } from '../crypto/aead.ts';
 import type { DataRowKeyBounds } from './crypto-policy.ts';
 import { secondsOf } from '../records/ids.ts';
 import { encodeRecordKey, encodeWithKey, type DataRowRecord } from '../records/data-row-record.ts';
-import { recordProof, type Binding } from '../records/record-proof.ts';
+import { recordProof, recordProofText, type Binding } from '../records/record-proof.ts';
 import type { EnvelopeKey } from './envelope-key.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { fillRandom, KEY_BYTES } from '../crypto/random.ts';
@@ -48,8 +48,8 @@ export class DataRowKey {
   sealToJson(plaintext: Uint8Array, binding?: Binding): string {
     this.#inJson ??= encodeRecordKey(this.#inRecord);
     const data = seal(this.#secret, plaintext);
-    const proof = binding && recordProof(this.#secret, binding, data);
-    const text = encodeWithKey(this.#inJson, data, proof);
+    const proofText = binding && recordProofText(this.#secret, binding, data);
+    const text = encodeWithKey(this.#inJson, data, proofText);
     freeNow(data);
     return text;
   }

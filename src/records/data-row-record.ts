@@ -47,7 +47,8 @@ export function encodeDataRowRecord(record: DataRowRecord): string {
   const { key, proof, data } = checkedRecord(record);
   wholeNumber(key.created, 'key.created');
   wholeNumber(key.parent.created, 'key.parent.created');
-  return encodeWithKey(encodeRecordKey({ ...key, encryptedKey: viewOf(key.encryptedKey) }), viewOf(data), proof);
+  const keyText = encodeRecordKey({ ...key, encryptedKey: viewOf(key.encryptedKey) });
+  return encodeWithKey(keyText, viewOf(data), proof && base64(proof));
 }
 
 const PROOF = optional(BYTES);
@@ -87,9 +88,9 @@ export function encodeRecordKey({ created, encryptedKey, parent }: DataRowRecord
   return `{"Created":${created},"Key":"${base64(encryptedKey)}","ParentKeyMeta":{"KeyId":${JSON.stringify(parent.id)},"Created":${parent.created}}}`;
 }
 
-/** Like {@link encodeDataRowRecord}, but takes the key as JSON text. */
-export function encodeWithKey(keyText: string, data: Uint8Array, proof?: Uint8Array): string {
-  const bound = proof === undefined ? '' : `,"Proof":"${base64(proof)}"`;
+/** Like {@link encodeDataRowRecord}, but takes the key as JSON text, and the proof in base64. */
+export function encodeWithKey(keyText: string, data: Uint8Array, proofText?: string): string {
+  const bound = proofText === undefined ? '' : `,"Proof":"${proofText}"`;
   return `{"Key":${keyText}${bound},"Data":"${base64(data)}"}`;
 }
 

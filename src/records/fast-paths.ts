@@ -7,7 +7,6 @@
  * not search for such characters.
  */
 import { decodeBase64 } from '../crypto/base64.ts';
-import { PROOF_BYTES } from './record-proof.ts';
 
 /** The body of an encrypt request that has only a plaintext and, optionally, a context. */
 export class PlaintextBody {
@@ -45,10 +44,10 @@ type Strings = Readonly<Record<string, string>>;
 const PLAINTEXT_PREFIX = '{"plaintext":"';
 /**
  * Matches a body up to the payload, if its record has the layout that Keyfold and Asherah for Go write. Each member has
- * a fixed place, so no name is repeated.
+ * a fixed place, so no name is repeated. A proof matches only if it is the strict base64 of 32 bytes.
  */
 const RECORD_PREFIX =
-  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/=]*)",)?"Data":"/;
+  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)",)?"Data":"/;
 const CONTEXT_PREFIX = ',"context":';
 /**
  * The maximum length of the part at the end of a body that is searched for a context. If the context is longer, the
@@ -77,14 +76,13 @@ export function readRecordBody(text: string): RecordBody | undefined {
   if (match === null) return undefined;
   const [before, created, key = '', id = '', parentCreated, proofText] = match;
   const encryptedKey = decodeBase64(key);
-  const proof = proofText === undefined ? undefined : decodeBase64(proofText);
   const payload = payloadWithContext(text, before.length, '"}');
   if (encryptedKey === undefined || payload === undefined) return undefined;
   const parent = { id: ownCopyOf(id), created: Number(parentCreated) };
   const recordKey = { created: Number(created), encryptedKey, parent };
   const { bytes: data, context } = payload;
   if (proofText === undefined) return new RecordBody({ key: recordKey, data }, context);
-  return proof?.length === PROOF_BYTES ? new RecordBody({ key: recordKey, proof, data }, context) : undefined;
+  return new RecordBody({ key: recordKey, proof: Buffer.from(proofText, 'base64'), data }, context);
 }
 
 /**
@@ -160,15 +158,14 @@ function payloadWithContext(
   start: number,
   suffix: string,
 ): { readonly bytes: Buffer; readonly context?: Strings } | undefined {
-  const tailAt = Math.max(start, text.length - MAX_CONTEXT_LENGTH);
-  const end = text.slice(tailAt).lastIndexOf(suffix + CONTEXT_PREFIX);
+  const end = text.indexOf(suffix + CONTEXT_PREFIX, Math.max(start, text.length - MAX_CONTEXT_LENGTH));
   if (end < 0) {
     const bytes = payloadAt(text, start, `${suffix}}`);
     return bytes && { bytes };
   }
-  const contextAt = tailAt + end + suffix.length + CONTEXT_PREFIX.length;
+  const contextAt = end + suffix.length + CONTEXT_PREFIX.length;
   const context = text.endsWith('}') ? readStrings(text.slice(contextAt, -1)) : undefined;
-  const bytes = context && decodeBase64(text.slice(start, tailAt + end));
+  const bytes = context && decodeBase64(text.slice(start, end));
   return bytes && { bytes, context };
 }
 
