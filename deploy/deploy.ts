@@ -35,7 +35,8 @@ const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) =
 const HELP = `npm run deploy:keys|deploy:table|deploy:roles|deploy -- [options]
 Shows what would change in the stacks that deploy.yml describes.
 
-  --yes  makes these changes`;
+  --yes            makes these changes
+  --region REGION  deploys only the stack of this region`;
 
 /**
  * Runs the deployment program, which reports each step in a line.
@@ -46,7 +47,11 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
   const { positionals, values } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { yes: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+    options: {
+      yes: { type: 'boolean', default: false },
+      region: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
   });
   if (values.help) {
     tell(HELP);
@@ -62,17 +67,32 @@ export async function deploy(args: readonly string[], tell: (line: string) => vo
     );
   }
   const deployment = await readDeployment(file);
+  const regions = regionsIn(deployment, values.region);
   const caller = await requireAccount(deployment.account, deployment.regions[0] as string);
   if (what === 'keys' && values.yes) requireAdministrator(deployment.administrators, caller);
   const intent = { isMeant: values.yes, tell };
-  if (stacksOf === undefined) await deployApps(deployment, file, intent);
+  if (stacksOf === undefined) await deployApps(deployment, regions, file, intent);
   else {
-    for (const stack of await stacksOf(deployment, intent)) {
+    for (const stack of inRegions(await stacksOf(deployment, intent), regions)) {
       if (what === 'roles') await requireRightsOfApp(deployment, stack.region);
       await deployStack(stack, intent);
     }
   }
   if (!values.yes) tell('Nothing was changed. The same with -- --yes does it.');
+}
+
+/** The regions to deploy to: all of the deployment, or the one that the caller names. */
+function regionsIn({ regions }: Deployment, only: string | undefined): readonly string[] {
+  if (only === undefined) return regions;
+  if (regions.includes(only)) return [only];
+  throw new Error(`${only} is not among the regions of the deployment: ${regions.join(', ')}`);
+}
+
+function inRegions(stacks: readonly Stack[], regions: readonly string[]): readonly Stack[] {
+  const found = stacks.filter(({ region }) => regions.includes(region));
+  const [{ name, region } = { name: '', region: '' }] = stacks;
+  if (found.length === 0) throw new Error(`${name} is in ${region}, and not in ${regions.join(', ')}`);
+  return found;
 }
 
 async function deployStack(stack: Stack, intent: Intent): Promise<void> {
@@ -87,11 +107,16 @@ async function deployStack(stack: Stack, intent: Intent): Promise<void> {
   if (planned !== undefined) tell(`${where}: done`);
 }
 
-async function deployApps(deployment: Deployment, file: string, intent: Intent): Promise<void> {
+async function deployApps(
+  deployment: Deployment,
+  regions: readonly string[],
+  file: string,
+  intent: Intent,
+): Promise<void> {
   const { isMeant, tell } = intent;
-  for (const region of deployment.regions) requireOslsPartition(region);
+  for (const region of regions) requireOslsPartition(region);
   await requireHosts(deployment);
-  for (const region of deployment.regions) {
+  for (const region of regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
     // osls refuses to deploy to a stack in one of these states.

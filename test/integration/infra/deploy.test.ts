@@ -247,6 +247,37 @@ describe('a deploy script without --yes', () => {
   });
 });
 
+describe('a deploy script with --region', () => {
+  it.for(['keys', 'roles'])('deploys only the stack "%s" of that region', async (stack) => {
+    const args = [stack, '--yes', '--region', 'us-east-1'];
+    const outcome = await cli.deploy(args, { ...ABSENT, ...changes(['Add', 'AWS::SNS::Topic']) });
+    expect(outcome.code).toBe(0);
+    expect(outcome.said).toContain(`keyfold-${stack} in us-east-1: done`);
+    const changed = outcome.calls.filter(({ name }) => /change-set/.test(name));
+    expect(new Set(changed.map(({ args: given }) => given[given.indexOf('--region') + 1]))).toEqual(
+      new Set(['us-east-1']),
+    );
+    // Only the first region makes the policies of the keys. The roles may use the keys of every region.
+    const keyRegions = stack === 'keys' ? undefined : 'us-west-2,us-east-1';
+    expect(parametersOf(outcome)[0]?.['KeyRegions']).toBe(keyRegions);
+  });
+
+  it('deploys the table only with the first region, which has the stack', async () => {
+    const given = { ...ABSENT, ...changes(['Add', 'AWS::DynamoDB::GlobalTable']) };
+    expect((await cli.deploy(['table', '--region', 'us-west-2'], given)).code).toBe(0);
+    const other = await cli.deploy(['table', '--region', 'us-east-1'], given);
+    expect(other.said).toBe('keyfold-table is in us-west-2, and not in us-east-1\n');
+    expect(namesOf(other)).not.toContain('cloudformation create-change-set');
+  });
+
+  it.for(['keys', 'table', 'roles', 'app'])('refuses a region that deploy.yml does not list (%s)', async (stack) => {
+    const outcome = await cli.deploy([stack, '--yes', '--region', 'eu-west-1'], ABSENT);
+    expect(outcome.code).toBe(1);
+    expect(outcome.said).toBe('eu-west-1 is not among the regions of the deployment: us-west-2, us-east-1\n');
+    expect(outcome.calls).toEqual([]);
+  });
+});
+
 describe('a deploy script with --yes', () => {
   it('executes the change sets, waits for them, and turns on termination protection for the key stack', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::KMS::Key']) });
@@ -619,6 +650,21 @@ describe('npm run deploy -- --yes', () => {
       // Maintenance may run longer than one minute, which is the CLI's default timeout.
       expect(args.join(' ')).toContain('--cli-read-timeout 0');
     }
+  });
+
+  it('deploys the app only in the region that --region names', async () => {
+    const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
+    const args = ['app', '--yes', '--region', 'us-east-1'];
+    const given = { ...NONE, ...OSLS, 'lambda invoke': [opened] };
+    const outcome = await cli.deploy(args, given, { prefix, regions: ['us-west-2', 'us-east-1'] });
+    expect(outcome.code).toBe(0);
+    expect(outcome.said).toContain('stand-in-app in us-east-1: done');
+    expect(outcome.said).not.toContain('in us-west-2');
+    expect(namesOf(outcome).filter((name) => /osls|lambda/.test(name))).toEqual([
+      'osls package',
+      'osls deploy',
+      'lambda invoke',
+    ]);
   });
 
   it('runs the maintenance again if there was no System Key, because another region may have made one', async () => {
