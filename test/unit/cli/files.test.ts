@@ -2,7 +2,7 @@
 import { link, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeDataRowRecord } from '../../../src/index.ts';
 import { HealthyService } from '../../support/healthy-service.ts';
 import type { CliRun } from '../../support/operator.ts';
@@ -177,4 +177,67 @@ it('keys rotate and maintain make no key if the minimum date for sealing is in t
   }
   const { stdout } = await keyfold(['keys', 'list', '--json']);
   expect((JSON.parse(stdout) as { state: string }[]).map(({ state }) => state)).not.toContain('dated-ahead');
+});
+
+describe('a checkpoint that is not one', () => {
+  it.for([
+    ['nothing', ''],
+    ['text', 'x'],
+    ['null', 'null'],
+    ['a list', '[]'],
+    ['no name of a run', '{"startedAtMs":1,"counts":{"keys":[]}}'],
+    ['no start', '{"run":"r","counts":{"keys":[]}}'],
+    ['half a millisecond as its start', '{"run":"r","startedAtMs":0.5,"counts":{"keys":[]}}'],
+    ['no counts', '{"run":"r","startedAtMs":1}'],
+    ['no list of keys', '{"run":"r","startedAtMs":1,"counts":{"keys":{}}}'],
+  ])('is refused by its name if it holds %s', async ([, text]) => {
+    await writeFile(at('checkpoint'), text);
+    const { code, stderr } = await reencrypt({ '--checkpoint': at('checkpoint') });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `keyfold: The file ${at('checkpoint')} is not a checkpoint of keyfold reencrypt.\n`,
+    });
+    expect(await readFile(at('checkpoint'), 'utf8')).toBe(text);
+  });
+
+  it('is refused by its name if it cannot be read', async () => {
+    const { code, stderr } = await reencrypt({ '--checkpoint': folder });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: The file ${folder} cannot be read: EISDIR.\n` });
+  });
+});
+
+describe('a command that lacks a setting', () => {
+  const unnamed = { KEYFOLD_SERVICE: undefined, KEYFOLD_PRODUCT: undefined };
+
+  it.for<[command: string, environment: Record<string, undefined>, fault: string]>([
+    ['keys prove', unnamed, 'set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to prove its keys'],
+    ['partitions erase tenant-1', unnamed, 'set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to erase a partition'],
+    [
+      'keys retire-check _SK_orders_shop 1 --report REPORT',
+      unnamed,
+      'set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to check their keys',
+    ],
+    ['table import', {}, 'set DATABASE_URL to the database with the key rows'],
+    [
+      'reencrypt postgres:rows --verb rewrap --field r --quarantine QUARANTINE',
+      {},
+      'set DATABASE_URL to the database with the rows',
+    ],
+  ])('names it: %s', async ([command, environment, fault]) => {
+    const args = command.replace('REPORT', at('report')).replace('QUARANTINE', at('quarantine')).split(' ');
+    const { code, stderr } = await keyfold(args, environment);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: Keyfold cannot start:\n- ${fault}\n` });
+  });
+
+  it('names it, if it is the region of the key table', async () => {
+    for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION']) vi.stubEnv(name, undefined);
+    vi.stubEnv('AWS_CONFIG_FILE', at('none'));
+    const { code, stderr } = await keyfold(['keys', 'prove', '--against', 'Backup']);
+    vi.unstubAllEnvs();
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr:
+        'keyfold: Keyfold cannot start:\n- no region is set: --region, KEYFOLD_DYNAMODB_REGION or AWS_REGION\n',
+    });
+  });
 });

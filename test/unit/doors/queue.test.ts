@@ -382,7 +382,10 @@ describe('a queue message that fails', () => {
 
   it('from the wrong kind of queue makes the whole batch fail before any result is sent', async () => {
     const failing = open()([queueRecord('b', sealing()), queueRecord('a', sealing(), { groupId: 'g' })]);
-    expect(await errorOf(failing)).toMatchObject({ code: 'InvalidConfiguration' });
+    expect(await errorOf(failing)).toMatchObject({
+      code: 'InvalidConfiguration',
+      message: expect.stringContaining('one of the source queue and the output queue is a FIFO queue') as string,
+    });
     expect(queues.calls).toEqual([]);
   });
 });
@@ -396,12 +399,12 @@ describe('the queue function', () => {
     const records = [queueRecord('a', 'bad'), queueRecord('b', sealing())];
     const [first] = records as [ReturnType<typeof queueRecord>];
     const elsewhere = { ...first, eventSourceARN: `${first.eventSourceARN}-2` };
-    expect(await errorOf(open({ queue: { [name]: input } })([elsewhere, ...records]))).toMatchObject({
+    const refusal = {
       code: 'InvalidConfiguration',
-    });
-    expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject({
-      code: 'InvalidConfiguration',
-    });
+      message: expect.stringContaining('the source queue is also the output queue or the dead-letter queue') as string,
+    };
+    expect(await errorOf(open({ queue: { [name]: input } })([elsewhere, ...records]))).toMatchObject(refusal);
+    expect(await errorOf(open({ queue: { [name]: input } })(records))).toMatchObject(refusal);
     expect(queues.calls).toEqual([]);
   });
 });
