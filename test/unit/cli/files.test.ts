@@ -1,5 +1,5 @@
 /** Tests what the commands do with the files and names that an operator can get wrong. */
-import { link, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -177,6 +177,31 @@ it('keys rotate and maintain make no key if the minimum date for sealing is in t
   }
   const { stdout } = await keyfold(['keys', 'list', '--json']);
   expect((JSON.parse(stdout) as { state: string }[]).map(({ state }) => state)).not.toContain('dated-ahead');
+});
+
+it('every file that reencrypt writes can be read only by its owner', async () => {
+  const { openRows } = world.operator.adapters;
+  world.operator.adapters.openRows = async () => ({
+    replace: () => Promise.resolve('written'),
+    reread: (row) => Promise.resolve(row),
+    position: () => Promise.resolve({}),
+    pages: async function* () {
+      world.operator.clock.advance(5000);
+      yield [];
+      throw new Error('killed');
+    },
+  });
+  const options = { '--report': at('report'), '--audit-file': at('audit'), '--checkpoint': at('checkpoint') };
+  expect((await reencrypt(options)).code).toBe(1);
+  world.operator.adapters.openRows = openRows;
+  const checkpoint = (await stat(at('checkpoint'))).mode & 0o777;
+  await rm(at('checkpoint'));
+  expect((await reencrypt(options)).code).toBe(1);
+  const names = (await readdir(folder)).filter((name) => name !== 'rows');
+  const modes = await Promise.all(names.map(async (name) => [name, (await stat(at(name))).mode & 0o777]));
+  expect([['checkpoint', checkpoint], ...modes]).toEqual(
+    ['checkpoint', 'audit', 'output', 'quarantine', 'report'].map((name) => [name, 0o600]),
+  );
 });
 
 describe('a checkpoint that is not one', () => {

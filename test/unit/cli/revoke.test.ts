@@ -106,6 +106,7 @@ describe('keys revoke', () => {
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
     expect(run.code).toBe(1);
     expect(run.stderr).toContain(`the latest row, ${ahead}, is dated too far ahead to seal`);
+    expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused', created: ahead });
     expect(await revoked()).toEqual([false, false]);
     const named = await world.keyfold(['keys', 'revoke', id, String(ahead), '--yes', '--json']);
     expect(JSON.parse(named.stdout)).toMatchObject({ created: ahead, outcome: 'revoked' });
