@@ -352,6 +352,29 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     await vi.waitFor(() => expect(pool.sent.map(({ text }) => text).join()).toMatch(/pg_cancel_backend|processlist/));
   });
 
+  it.for([
+    [2999, true],
+    [3001, false],
+  ] as const)(
+    'have their query cancelled only within three seconds, even if a query has less: after %i ms, %s',
+    async ([connectMs, isCancelled]) => {
+      const metastore = pool.metastore(kind, 20);
+      await warm(metastore, 1);
+      for (const one of pool.made) one.isDead = true;
+      vi.useFakeTimers({ toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout'] });
+      const { connect } = pool;
+      pool.connect = async () => {
+        if (pool.idle.length === 0) await new Promise((resolve) => setTimeout(resolve, connectMs));
+        return connect();
+      };
+      const work = metastore.loadLatest(RECORD.id, noDeadline());
+      await vi.advanceTimersByTimeAsync(20);
+      await vi.advanceTimersByTimeAsync(connectMs);
+      await work;
+      expect(/pg_cancel_backend|processlist/.test(pool.sent.map(({ text }) => text).join())).toBe(isCancelled);
+    },
+  );
+
   it("have their query cancelled over another connection when the caller's deadline passes", async () => {
     const metastore = pool.metastore(kind);
     await warm(metastore, 1);
