@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -28,12 +29,41 @@ it.for([
   },
 );
 
-it.for(['65536', '0x10', '-1'])('an emulator refuses to start on port %s', async (port) => {
-  const file = join(import.meta.dirname, '..', '..', '..', 'emulators', 'sqs', 'main.ts');
-  const child = spawn(process.execPath, [file, `--port=${port}`], { stdio: ['ignore', 'ignore', 'pipe'] });
+it.for(['65536', '100000', '000080', '0x10', '-1', '80a', ''])(
+  'an emulator refuses to start on port %s',
+  async (port) => {
+    const file = join(import.meta.dirname, '..', '..', '..', 'emulators', 'sqs', 'main.ts');
+    const child = spawn(process.execPath, [file, `--port=${port}`], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = once(child, 'exit');
+    const [told] = (await once(child.stderr, 'data')) as [Buffer];
+    child.kill('SIGKILL');
+    expect(told.toString()).toContain('--port must be a port from 0 to 65535');
+    await ended;
+  },
+);
+
+/** Whether a process on this machine listens on the port. */
+async function isInUse(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  const isOpen = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  );
+  socket.destroy();
+  return isOpen;
+}
+
+it.for([
+  ['kms', 8081],
+  ['sqs', 8083],
+] as const)('emulators/%s/main.ts listens on port %i by default, unless the port is in use', async ([name, port]) => {
+  const wasInUse = await isInUse(port);
+  const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
-  const [told] = (await once(child.stderr, 'data')) as [Buffer];
-  child.kill('SIGKILL');
-  expect(told.toString()).toContain('--port must be a port from 0 to 65535');
+  const [printed] = (await once(child.stdout, 'data')) as [Buffer];
+  const isFree = !wasInUse && printed.toString() !== `http://127.0.0.1:${port}\n` && !(await isInUse(port));
+  child.kill('SIGTERM');
   await ended;
+  expect(isFree).toBe(false);
 });

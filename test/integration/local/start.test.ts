@@ -9,7 +9,7 @@ import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, expect, it, vi } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, listen } from '../../../emulators/listen.ts';
-import { readStartOptions } from '../../../local/start-options.ts';
+import { HELP, readStartOptions } from '../../../local/start-options.ts';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 import { runCurl } from '../../support/pasted.ts';
 
@@ -171,6 +171,12 @@ it.for([
   ['an unknown option', ['--colour', 'red'], "Unknown option '--colour'"],
 ] as const)('npm start refuses %s, and prints the reason', ([, args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
+});
+
+it('the default ports are those that --help names', () => {
+  const ports = { port: 8080, kmsPort: 8081, dynamoDbPort: 8082, sqsPort: 8083 };
+  expect(readStartOptions([])).toMatchObject(ports);
+  expect(HELP).toContain('[--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083]');
 });
 
 it('npm start uses the KMS emulator unless --kms is vault', () => {
