@@ -4,15 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseFault } from '../../../emulators/kms/faults.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+import { CHARACTERS, DIGITS, LOWER, sorted, UPPER, VISIBLE, WORD } from '../../support/characters.ts';
 
-const LOWER = 'abcdefghijklmnopqrstuvwxyz';
-const DIGITS = '0123456789';
-const BASE64 = `${LOWER}${LOWER.toUpperCase()}${DIGITS}+/`;
-const WORD = `${LOWER}${LOWER.toUpperCase()}${DIGITS}_`;
-const CHARACTERS = Array.from({ length: 0x80 }, (_, code) => String.fromCharCode(code)).concat('\x80', '\xa0', 'é');
-
-/** The visible characters of ASCII. */
-const VISIBLE = CHARACTERS.filter((character) => character > ' ' && character <= '~').join('');
+const BASE64 = `${LOWER}${UPPER}${DIGITS}+/`;
 
 let kms: KmsEmulator;
 let sqs: SqsEmulator;
@@ -53,11 +47,6 @@ async function accepted(form: string, accepts: (value: string) => Promise<boolea
   const found: string[] = [];
   for (const character of CHARACTERS) if (await accepts(form.replace('?', () => character))) found.push(character);
   return found.join('');
-}
-
-/** The characters of a set, in the order of {@link CHARACTERS}. */
-function sorted(set: string): string {
-  return CHARACTERS.filter((character) => set.includes(character)).join('');
 }
 
 /** The outcome for each of these values. */
