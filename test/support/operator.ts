@@ -28,6 +28,7 @@ interface OperatorOptions {
   readonly stdin?: string;
   readonly ask?: Terminal['ask'];
   readonly status?: Terminal['status'];
+  readonly audit?: Terminal['audit'];
   readonly openTables?: CliDependencies['openErasureTables'];
   readonly onInterrupt?: CliDependencies['onInterrupt'];
 }
@@ -82,12 +83,20 @@ export class OperatorFixture {
    * Runs the CLI in this process, without a terminal.
    * @param ask what an operator at a terminal types
    * @param status receives the progress line of a longer command
+   * @param audit writes the audit lines, instead of standard error
    * @param openTables replaces the access to the table for erasures
    */
   async keyfold(
     args: readonly string[],
     environment: Environment = {},
-    { ask, status, openTables = operatorAdapters.openErasureTables, onInterrupt, stdin = '' }: OperatorOptions = {},
+    {
+      ask,
+      status,
+      audit,
+      openTables = operatorAdapters.openErasureTables,
+      onInterrupt,
+      stdin = '',
+    }: OperatorOptions = {},
   ): Promise<CliRun> {
     const said = { stdout: '', stderr: '' };
     const code = await runCli(args, {
@@ -97,6 +106,7 @@ export class OperatorFixture {
         err: (text) => void (said.stderr += `${text}\n`),
         ask,
         status,
+        ...(audit !== undefined && { audit }),
       },
       caller: { user: userInfo().username, host: hostname() },
       now: this.clock.now,

@@ -1,0 +1,66 @@
+/** Tests what a command does if it cannot write one of its audit lines. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { encodeDataRowRecord } from '../../../src/index.ts';
+import { HealthyService } from '../../support/healthy-service.ts';
+
+const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
+let folder: string;
+let world: HealthyService;
+
+beforeAll(async () => {
+  world = await HealthyService.start();
+  folder = await mkdtemp(join(tmpdir(), 'keyfold-audit-'));
+  await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
+  const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('x'));
+  await writeFile(join(folder, 'rows'), `${encodeDataRowRecord(record)}\n`);
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+  await world.stop();
+});
+
+/** Runs a command whose audit log fails at one line. Returns the exit code, and the outcomes in the audit log. */
+async function run(command: string, failsAt: number): Promise<{ code: number; stderr: string; outcomes: unknown[] }> {
+  const outcomes: unknown[] = [];
+  const audit = (line: string): Promise<void> => {
+    if (outcomes.length + 1 === failsAt) return Promise.reject(new Error('The audit line cannot be written: EIO.'));
+    outcomes.push((JSON.parse(line) as { outcome: unknown }).outcome);
+    return Promise.resolve();
+  };
+  const args = command.replaceAll('FOLDER', folder).split(' ');
+  const { code, stderr } = await world.operator.keyfold(args, world.settings, { audit });
+  return { code, stderr, outcomes };
+}
+
+const ROTATE = 'keys rotate --partition tenant-1';
+const REVOKE = `keys revoke ${INTERMEDIATE_KEY} latest`;
+const ERASE = 'partitions erase tenant-2 --reason r';
+const REENCRYPT = 'reencrypt FOLDER/rows --verb rewrap --quarantine FOLDER/q';
+
+it.for<[command: string, lines: string[], before?: string]>([
+  [ROTATE, ['attempting', 'rotated']],
+  ['keys rotate', ['attempting', 'rotated']],
+  ['maintain', ['attempting', 'maintained']],
+  [`${REVOKE} --yes`, ['attempting', 'revoked'], ROTATE],
+  [`${REVOKE} --dry-run`, ['would-revoke'], ROTATE],
+  [REVOKE, ['refused'], ROTATE],
+  [`${REENCRYPT} --dry-run`, ['attempting', 'would-write']],
+  [`${REENCRYPT} --output FOLDER/out`, ['attempting', 'done']],
+  [`${ERASE} --dry-run`, ['would-write']],
+  [ERASE, ['declined']],
+  [`${ERASE} --cancel`, ['refused']],
+  [`${ERASE} --confirm tenant-2`, ['attempting', 'begun'], `${ERASE} --confirm tenant-2 --cancel`],
+])('%s fails if it cannot write one of its audit lines, which are %j', async ([command, lines, before]) => {
+  if (before !== undefined) await run(before, 0);
+  expect((await run(command, 0)).outcomes).toEqual(lines);
+  for (const at of lines.keys()) {
+    await rm(join(folder, 'out'), { force: true });
+    if (before !== undefined) await run(before, 0);
+    const { code, stderr, outcomes } = await run(command, at + 1);
+    expect([at, code, stderr]).toEqual([at, 1, expect.stringContaining('The audit line cannot be written: EIO.')]);
+    expect(outcomes.slice(0, at)).toEqual(lines.slice(0, at));
+  }
+});
