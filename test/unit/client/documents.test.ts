@@ -103,7 +103,7 @@ it('the client sends what toJSON methods return, and leaves out undefined member
   const document = {
     card: new Card(),
     ...others,
-    boxed: new Number(5),
+    boxed: [new Number(5), new Number(1.5), new String('s'), new Boolean(false)],
     bare: Object.create(null) as object,
     gone: undefined,
   };

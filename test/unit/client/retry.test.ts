@@ -107,6 +107,18 @@ it('the client ends an attempt after ten seconds by default', async () => {
   );
 });
 
+it('the client ends an attempt when no time of the call is left', async () => {
+  const client = await clientOf(['hang'], { totalTimeoutMs: 3000 });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const ended = vi.fn<(error: unknown) => void>();
+  const call = client.decrypt('kf1.x').catch(ended);
+  await vi.advanceTimersByTimeAsync(2990);
+  expect(ended).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(20);
+  await call;
+  expect(ended).toHaveBeenCalledWith(expect.objectContaining({ code: 'TimedOut' }));
+});
+
 it('the client clears its timer when a response arrives', async () => {
   const client = await clientOf([GOOD]);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });

@@ -75,6 +75,13 @@ it.for([
   });
 });
 
+it('AwsKmsInspector calls a state and an origin unknown that KMS does not name', async () => {
+  answers['DescribeKey'] = success({});
+  expect(await inspector().describe()).toMatchObject({
+    answer: { arn: '', state: 'unknown', deletedAtMs: undefined, encrypts: false, origin: 'unknown' },
+  });
+});
+
 it.for([
   ['a rotation period of 90 days', { KeyRotationEnabled: true, RotationPeriodInDays: 90 }, 90],
   ['the default rotation period of 365 days', { KeyRotationEnabled: true }, 365],

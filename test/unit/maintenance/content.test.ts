@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { contentOf, mayHideRecord } from '../../../src/maintenance/reencryption/content.ts';
+import { encodeCompactRecord, encodeDataRowRecord } from '../../../src/index.ts';
+import { secondsOf } from '../../../src/records/ids.ts';
+
+const RECORD = {
+  key: {
+    created: secondsOf(60_000),
+    encryptedKey: Buffer.alloc(60),
+    parent: { id: '_IK_a_b_c' as never, created: secondsOf(60_000) },
+  },
+  data: Buffer.alloc(28),
+};
+const COMPACT = encodeCompactRecord(RECORD, 'bytes');
+const OBJECT = encodeDataRowRecord(RECORD);
+
+describe('a cell', () => {
+  it.for([
+    ['a compact record', COMPACT, 'record'],
+    ['a record as JSON', OBJECT, 'record'],
+    ['an object', '{"a":1}', 'document'],
+    ['a list after white space', ' \n[1]', 'document'],
+    ['a list', '[1]', 'document'],
+    ['the start of an object', '{"a":', 'plain'],
+    ['the start of a list', '[1', 'plain'],
+    ['an object with something after it', '{"a":1}x', 'plain'],
+    ['a number', '1', 'plain'],
+    ['a string of JSON', '"a"', 'plain'],
+    ['text', 'kx', 'plain'],
+    ['nothing', '', 'plain'],
+  ] as const)('that holds %s is classed by it: %s → %s', ([, text, is]) => {
+    expect(contentOf({ kind: 'text', text }).is).toBe(is);
+    const bytes = Buffer.from(text);
+    // Text in a column of bytes counts only if it begins as a record does.
+    const isRead = text.startsWith('{') || text.startsWith('k');
+    expect(contentOf({ kind: 'bytes', bytes }).is).toBe(isRead ? is : 'plain');
+  });
+
+  it('that holds bytes is plain if the bytes are not UTF-8', () => {
+    expect(contentOf({ kind: 'bytes', bytes: Buffer.from('{"a":"\xe9"}', 'latin1') })).toEqual({ is: 'plain' });
+  });
+
+  it('that looks like a record but is not one is refused', () => {
+    for (const text of [COMPACT.slice(0, 40), '{"ParentKeyMeta":1}'])
+      expect(() => contentOf({ kind: 'text', text })).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
+  });
+});
+
+it('a string of a document may hide a record if it holds the JSON of one, or a long compact one', () => {
+  const long = 'a'.repeat(100);
+  const hiding = [
+    '{\\"ParentKeyMeta\\":1}',
+    `{\\"r\\":\\"kf1.${long}\\"}`,
+    `\\"kf2j.${long}\\"`,
+    `\\"kf1j.${'_-'.repeat(50)}`,
+  ];
+  const others = [
+    '{"ParentKeyMeta":1}',
+    `"kf1.${long}"`,
+    `\\"kf1.${long.slice(1)}\\"`,
+    `\\"kf3.${long}`,
+    `\\"kf1-${long}`,
+  ];
+  expect(hiding.filter((text) => !mayHideRecord(text))).toEqual([]);
+  expect(others.filter((text) => mayHideRecord(text))).toEqual([]);
+});
