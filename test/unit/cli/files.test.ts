@@ -261,8 +261,7 @@ describe('a command that lacks a setting', () => {
     vi.unstubAllEnvs();
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr:
-        'keyfold: Keyfold cannot start:\n- no region is set: --region, KEYFOLD_DYNAMODB_REGION or AWS_REGION\n',
+      stderr: 'keyfold: Keyfold cannot start:\n- no region is set: --region, KEYFOLD_DYNAMODB_REGION or AWS_REGION\n',
     });
   });
 });
