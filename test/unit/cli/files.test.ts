@@ -24,7 +24,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-function keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
+function keyfold(args: readonly string[], environment: Record<string, string | undefined> = {}): Promise<CliRun> {
   return world.operator.keyfold(args, { ...world.settings, ...environment });
 }
 
@@ -205,7 +205,7 @@ it('every file that reencrypt writes can be read only by its owner', async () =>
 });
 
 describe('a checkpoint that is not one', () => {
-  it.for([
+  it.for<[content: string, text: string]>([
     ['nothing', ''],
     ['text', 'x'],
     ['null', 'null'],

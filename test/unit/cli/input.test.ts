@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect, it, vi } from 'vitest';
-import { linesIn, linesOf as linesOfSource } from '../../../src/cli/input.ts';
+import { linesIn, linesOf as linesOfSource, textOf } from '../../../src/cli/input.ts';
 
 async function linesOf(chunks: readonly string[], maxBytes: number): Promise<(string | undefined)[]> {
   const lines: (string | undefined)[] = [];
@@ -19,6 +19,12 @@ it.for<[string, string[], (string | undefined)[]]>([
   ['is next to an empty line', ['1234567\n\n1234567'], [undefined, '', undefined]],
 ])('linesIn returns undefined for an overlong line that %s', async ([, chunks, lines]) => {
   expect(await linesOf(chunks, 5)).toEqual(lines);
+});
+
+it('textOf joins the chunks of standard input in their order, even within a character', async () => {
+  const [first, second, third] = ['a\u20ac', 'b', 'c'].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
+  const stdin = Readable.from([first.subarray(0, 2), first.subarray(2), second, third]);
+  expect(await textOf('-', { stdin } as never)).toBe('a\u20acbc');
 });
 
 it('linesIn does not buffer a line that is too long', async () => {

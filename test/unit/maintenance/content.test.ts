@@ -11,7 +11,7 @@ const RECORD = {
   },
   data: Buffer.alloc(28),
 };
-const COMPACT = encodeCompactRecord(RECORD, 'bytes');
+const COMPACT = encodeCompactRecord(RECORD, 'bytes') ?? '';
 const OBJECT = encodeDataRowRecord(RECORD);
 
 describe('a cell', () => {
