@@ -80,7 +80,7 @@ function listCalls({ journal }: PageDependencies, _: Buffer, [since]: readonly (
   return { position, calls: journal.since(since === undefined ? position : Number(since)) };
 }
 
-/** Without the KMS emulator, there are no regions. */
+/** Returns the key service, its regions and the keys. The list of regions is empty without the KMS emulator. */
 async function describe({ keyService, keys, regions }: PageDependencies): Promise<object> {
   const known = keyService.emulator?.describe();
   return {

@@ -113,9 +113,9 @@ export const VERSION_ALONE: Plugin = {
 export const KEPT_ERRORS: ReadonlySet<string> = new Set(['ReplicatedWriteConflictException']);
 
 /**
- * Removes the SDK's error classes that our code identifies by name only. Without the class of an error, a client makes
- * an error of its base class with the same name. There are about a hundred such classes, and each cold start would
- * define all of them.
+ * Removes the SDK's error classes that our code identifies by name only. There are about a hundred of them, and each
+ * cold start would define them all. If an error's class is missing, the SDK throws its service's base exception with
+ * the error's name.
  */
 export const ERRORS_BY_NAME: Plugin = {
   name: 'errors-by-name',

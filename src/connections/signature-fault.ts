@@ -1,4 +1,7 @@
-/** Names of AWS errors for a signature whose time differs too much: the clock is wrong, or sending took too long. */
+/**
+ * Names of the AWS errors for a signature whose time is too far from AWS's own time. Either the caller's clock is
+ * wrong, or sending the request took too long.
+ */
 const CLOCK_FAULTS = new Set([
   'InvalidSignatureException',
   'SignatureDoesNotMatch',

@@ -81,8 +81,8 @@ export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: num
 }
 
 /**
- * Makes a standing count as fresh until `untilMs`, but not beyond its grace period. Without this, every request would
- * wait for the metastore while it is down.
+ * Lets a key's standing pass as fresh until `untilMs`, but not beyond its grace period. Otherwise, every request would
+ * wait for the metastore while the metastore is down.
  */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;

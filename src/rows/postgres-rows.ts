@@ -229,13 +229,13 @@ export class PostgresRows implements RowSource<TableRow> {
       return await this.#pool.query({ text, values, rowMode: 'array' });
     } catch (error) {
       const name = faultName(error);
-      // Classes of SQLSTATE. 22: a value does not fit. 23: a constraint is violated. P0: a trigger refuses the row. 54:
-      // a PostgreSQL limit is exceeded.
+      // PostgreSQL will refuse this row again. The SQLSTATE classes are: 22, a value does not fit; 23, a constraint is
+      // violated; P0, a trigger refuses the row; 54, a limit of PostgreSQL is exceeded.
       if (/^(?:22|23|54|P0)[0-9A-Z]{3}$/.test(name))
         throw new KeyfoldError('InvalidRequest', `PostgreSQL refuses the changed row: ${name}.`);
-      // Classes of SQLSTATE, and one code. 08 and 57: the connection or the query was ended. 40: a deadlock or a
-      // conflict with another transaction. 53 and 55: PostgreSQL is busy. 25006: the server is read-only. After a
-      // failover, a new connection leads to the new primary server.
+      // These faults may pass. The SQLSTATE classes are: 08 and 57, the connection or the query was ended; 40, a
+      // deadlock or a conflict with another transaction; 53 and 55, PostgreSQL is busy. The code 25006 means that the
+      // server is read-only: after a failover, a new connection leads to the new primary server.
       const mayPass = !isSqlState(name) || /^(?:08|40|53|55|57)/.test(name) || name === '25006';
       throw new SourceFault(`The table ${this.#options.table} fails: ${name}`, mayPass);
     }

@@ -153,7 +153,7 @@ describe('an attacker who puts a stolen sealed value into a field of a document'
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it('can have the stolen value decrypted by decrypt-fields with "all" if encrypt-fields did not seal the field', async () => {
+  it('gets the stolen value decrypted by decrypt-fields with "all", unless encrypt-fields has sealed the field', async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },

@@ -55,7 +55,7 @@ export async function installLocalStack(): Promise<void> {
   });
 }
 
-/** Writes the programs of {@link AWS_CLI}, and a copy of the CLI's waiters that ask every second. */
+/** Writes the programs of {@link AWS_CLI}, and a copy of the CLI's CloudFormation waiters that polls every second. */
 async function writePrograms(): Promise<void> {
   const [folder = '', loader = ''] = LIBRARIES[process.arch] ?? [];
   const python = `#!/bin/sh

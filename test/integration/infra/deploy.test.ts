@@ -527,7 +527,7 @@ describe('a failure in CloudFormation', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'leaves a rolled-back stack, which no run deletes while the stack has a resource in the state %s',
+    'leaves a rolled-back stack, which deploy does not delete if it still has a resource in the state %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);

@@ -415,7 +415,7 @@ describe('a System Key after maintenance', () => {
     ['with a future date', { ...WELL, state: 'dated-ahead' }, 'ERROR', { SystemKeysDatedAhead: 1 }],
     ['that one region cannot open', { ...WELL, regions: [sound, shut] }, 'ERROR', { SystemKeysUnopenable: 1 }],
     ['with a fault in one region', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
-  ] as const)('%s is logged and counted', ([, key, level, counts]) => {
+  ] as const)('%s is logged, with the counts of its faults and renewals', ([, key, level, counts]) => {
     telemetry.maintained({ systemKeys: [key] });
     expect(logged()).toEqual([{ level, message: 'System Key maintained', ...key }]);
     telemetry.flush();

@@ -251,7 +251,7 @@ function findsLargeNumber(text: string): boolean {
   );
 }
 
-it('the search for digits and exponents finds every large number', () => {
+it('hasLargeNumber finds every number beyond the safe integers, by its digits or its exponent', () => {
   const examples = ['[999999999999999.9]', '[1e15]', '[123456789e+7]', '[-9007199254740992]'];
   expect(compare(numbers, hasLargeNumber, findsLargeNumber, examples)).toBeGreaterThan(ENOUGH);
 });

@@ -72,45 +72,47 @@ it('PostgresRows reads no value from a column that is NULL', async () => {
 });
 
 it.for([
-  ['text', 'text', { kind: 'text', text: 'kf1.x' }, '"card" = $1', 'kf1.x'],
-  ['bytea', 'bytea', { kind: 'bytes', bytes: Buffer.from('hi') }, `"card" = decode($1, 'hex')`, '6869'],
-  ['jsonb, for text', 'jsonb', { kind: 'text', text: 'kf1.x' }, '"card" = $1', '"kf1.x"'],
-  ['jsonb, for a record', 'jsonb', { kind: 'json', text: '{"Data":""}' }, '"card" = $1', '{"Data":""}'],
-  ['jsonb, for bytes', 'jsonb', { kind: 'bytes', bytes: Buffer.from('hi') }, '"card" = $1', '"aGk="'],
-  ['text, for bytes', 'text', { kind: 'bytes', bytes: Buffer.from('hi') }, '"card" = $1', 'aGk='],
-] as const)(
-  'PostgresRows replaces a column of the type %s only if the row is unchanged',
-  async ([, type, cell, set, value]) => {
-    const sent: { text: string; values: readonly unknown[] }[] = [];
-    let rowCount = 1;
-    const pool: RowsPool = {
-      query: async (query) => {
-        if (query.text.includes('pg_attribute WHERE'))
-          return {
-            rows: [
-              ['id', 'integer'],
-              ['card', type],
-            ],
-            rowCount: 2,
-          };
-        if (query.text.includes('pg_index')) return { rows: KEY, rowCount: 1 };
-        if (query.text.startsWith('SELECT'))
-          return { rows: [['1', type === 'jsonb' ? '"old"' : '6f6c64']], rowCount: 1 };
-        sent.push(query);
-        return { rows: [], rowCount };
-      },
-    };
-    const rows = new PostgresRows({ ...OPTIONS, ...NAMES }, pool);
-    const [row] = (await rows.pages(undefined).next()).value as [typeof ROW];
-    expect(await rows.replace(row, new Map([['card', cell]]))).toBe('written');
-    const [{ text, values } = { text: '', values: [] }] = sent;
-    expect(text).toContain(`SET ${set} WHERE "id" = $3 AND `);
-    expect(text).toMatch(/ COLLATE "C" IS NOT DISTINCT FROM \$2$/);
-    expect(values).toEqual([value, type === 'jsonb' ? '"old"' : '6f6c64', '1']);
-    rowCount = 0;
-    expect(await rows.replace(row, new Map([['card', cell]]))).toBe('changed');
-  },
-);
+  ['text to a column of type text', 'text', { kind: 'text', text: 'kf1.x' }, '"card" = $1', 'kf1.x'],
+  [
+    'bytes to a column of type bytea',
+    'bytea',
+    { kind: 'bytes', bytes: Buffer.from('hi') },
+    `"card" = decode($1, 'hex')`,
+    '6869',
+  ],
+  ['text to a column of type jsonb', 'jsonb', { kind: 'text', text: 'kf1.x' }, '"card" = $1', '"kf1.x"'],
+  ['a record to a column of type jsonb', 'jsonb', { kind: 'json', text: '{"Data":""}' }, '"card" = $1', '{"Data":""}'],
+  ['bytes to a column of type jsonb', 'jsonb', { kind: 'bytes', bytes: Buffer.from('hi') }, '"card" = $1', '"aGk="'],
+  ['bytes to a column of type text', 'text', { kind: 'bytes', bytes: Buffer.from('hi') }, '"card" = $1', 'aGk='],
+] as const)('PostgresRows writes %s only if the row is unchanged', async ([, type, cell, set, value]) => {
+  const sent: { text: string; values: readonly unknown[] }[] = [];
+  let rowCount = 1;
+  const pool: RowsPool = {
+    query: async (query) => {
+      if (query.text.includes('pg_attribute WHERE'))
+        return {
+          rows: [
+            ['id', 'integer'],
+            ['card', type],
+          ],
+          rowCount: 2,
+        };
+      if (query.text.includes('pg_index')) return { rows: KEY, rowCount: 1 };
+      if (query.text.startsWith('SELECT')) return { rows: [['1', type === 'jsonb' ? '"old"' : '6f6c64']], rowCount: 1 };
+      sent.push(query);
+      return { rows: [], rowCount };
+    },
+  };
+  const rows = new PostgresRows({ ...OPTIONS, ...NAMES }, pool);
+  const [row] = (await rows.pages(undefined).next()).value as [typeof ROW];
+  expect(await rows.replace(row, new Map([['card', cell]]))).toBe('written');
+  const [{ text, values } = { text: '', values: [] }] = sent;
+  expect(text).toContain(`SET ${set} WHERE "id" = $3 AND `);
+  expect(text).toMatch(/ COLLATE "C" IS NOT DISTINCT FROM \$2$/);
+  expect(values).toEqual([value, type === 'jsonb' ? '"old"' : '6f6c64', '1']);
+  rowCount = 0;
+  expect(await rows.replace(row, new Map([['card', cell]]))).toBe('changed');
+});
 
 it('PostgresRows remembers the key of the last row that it has read', async () => {
   const rows = rowsWith(() => [
