@@ -547,6 +547,28 @@ describe('the policy for API callers in docs/how-to/authorise-tenants.md', () =>
   });
 });
 
+describe('the policies for the role "caller" in the deployment tutorial and in docs/how-to/prepare-an-aws-account.md', () => {
+  const policies = ['tutorial/deploy', 'how-to/prepare-an-aws-account'].map((name) => {
+    const page = readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8');
+    const [, policy = '{}'] =
+      /aws iam put-role-policy --role-name caller .*?--policy-document '(.*?)'/s.exec(page) ?? [];
+    return JSON.parse(policy) as unknown;
+  });
+  const caller: Principal = { arn: 'arn:aws:iam::111122223333:role/caller', policies };
+  const PARTITIONS = 'execute-api:us-west-2:111122223333:abc123/$default/POST/v1/partitions';
+
+  it.for([
+    ['allow', 'lambda:InvokeFunction', 'lambda:us-west-2:111122223333:function:keyfold-seal'],
+    ['allow', 'lambda:InvokeFunction', 'lambda:us-west-2:111122223333:function:keyfold-open'],
+    ['do not allow', 'lambda:InvokeFunction', 'lambda:us-west-2:111122223333:function:keyfold-api'],
+    ['allow', 'execute-api:Invoke', `${PARTITIONS}/trial/encrypt`],
+    ['allow', 'execute-api:Invoke', `${PARTITIONS}/trial/decrypt`],
+    ['do not allow', 'execute-api:Invoke', `${PARTITIONS}/trials/encrypt`],
+  ] as const)('%s %s on %s', async ([allows, action, resource]) => {
+    expect(await isAllowed(caller, action, { arn: `arn:aws:${resource}` })).toBe(allows === 'allow');
+  });
+});
+
 it('the policy in docs/how-to/use-imported-material-or-key-stores.md lets a key administrator run every KMS command of the page and its runbook', async () => {
   const [page, runbook] = ['how-to/use-imported-material-or-key-stores', 'runbooks/kms-material-expired'].map((name) =>
     readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8'),
