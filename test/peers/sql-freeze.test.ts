@@ -25,7 +25,7 @@ it.for(KINDS)('a metastore on %s does not wait for a connection that was opened 
   }
   const openedBefore = proxy.opened;
   for (let i = 0; i < 20; i += 1) expect(await frozen.serve(1)).toEqual(['ok']);
-  // Allow some new connections, because on an overloaded machine the process may seem to have been frozen.
+  // Allow a few new connections: on an overloaded machine, the metastore may take a pause of the process for a freeze.
   expect(proxy.opened - openedBefore).toBeLessThan(7);
   await frozen.end();
   await proxy.stop();

@@ -17,7 +17,7 @@ export interface OpenMetastore {
 interface OpenOptions {
   readonly connections?: number;
   readonly queryTimeoutMs?: number;
-  /** The port of a server. Default: that of this server. */
+  /** The port to connect to, for example a proxy's. Default: the port of the database server. */
   readonly port?: number;
   /** The name of a database. Default: the one that {@link SqlDatabase.createTable} uses. */
   readonly name?: string;

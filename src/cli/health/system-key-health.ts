@@ -126,7 +126,7 @@ async function proofsOf(
     checked = await checkRows(present, { naming, kms, policy, now });
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    // With AWS KMS, the check of the wraps reports this error, so skip it here.
+    // Report this error only without AWS KMS. With AWS KMS, the check of the wraps reports it.
     if (error.code === 'KmsMisconfigured' && regions.length === 0) {
       return fault(check, `a System Key does not open: ${error.message}`, KEY_SERVICE_FIX);
     }

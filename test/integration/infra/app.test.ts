@@ -623,7 +623,7 @@ describe('the dashboard of the app', () => {
 });
 
 describe('the packaged app', () => {
-  it.for(['example', 'flipped'] as const)('with the %s options equals its reviewed file', async (name) => {
+  it.for(['example', 'flipped'] as const)('matches the snapshot reviewed/%s.txt', async (name) => {
     const app = { example, flipped }[name];
     await expect(reviewOf(app)).toMatchFileSnapshot(`reviewed/${name}.txt`);
   });

@@ -494,7 +494,7 @@ describe('the AWS calls of the deploy scripts', { timeout: 60_000 }, () => {
       ],
     ],
   ] as const satisfies readonly [string, keyof Deployers, readonly Answers[], readonly string[]][])(
-    'for %s are all allowed by the policy for deploying %s',
+    'that deploy "%s" are all allowed by the deployers\' policy "%s"',
     async ([what, name, situations, commands]) => {
       const calls: Outcome['calls'][number][] = [];
       for (const answers of situations) {

@@ -144,7 +144,7 @@ describe('an option in deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days, days] as const,
     ),
-  ] as const)('named %s can be %s', async ([option, , value]) => {
+  ] as const)('named %s accepts %s', async ([option, , value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });

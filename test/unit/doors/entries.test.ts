@@ -155,7 +155,7 @@ describe("a Lambda authorizer's context", () => {
       SERVED,
     ],
     [
-      "nothing for members with the names of a token's claims",
+      'nothing if its members are named like the claims of a token',
       AUTHORIZER,
       { tenants: 'tenant-1', scp: scope, claims: scope },
       '403',

@@ -179,7 +179,7 @@ describe('a new System Key', () => {
     expect(plaintexts).toEqual([Buffer.alloc(32)]);
   });
 
-  it('leaves no plaintext data key in memory, even if it is not created', async () => {
+  it('leaves no plaintext data key in memory, even if the System Key cannot be created', async () => {
     await wrappedIn(open());
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     expect(await codeOf(wrappedIn(open({ minimumWrappedRegions: 2 })))).toBe('KmsUnavailable');

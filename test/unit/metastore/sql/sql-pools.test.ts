@@ -306,7 +306,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   });
 
-  it('are opened up to three times per query, if the network or the server ends them before the query', async () => {
+  it('are attempted up to three times per query, if the network or the server ends them before the query', async () => {
     const metastore = pool.metastore(kind);
     pool.answers = () => rowsOf(kind, []);
     const reset = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
@@ -320,7 +320,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.connectFaults).toHaveLength(1);
   });
 
-  it('are opened only once per query if the server refuses the user', async () => {
+  it('are attempted only once per query if the server refuses the user', async () => {
     const metastore = pool.metastore(kind);
     const refused =
       kind === 'pg' ? { code: '28P01' } : { code: 'ER_ACCESS_DENIED_ERROR', sqlState: '28000', fatal: true };
