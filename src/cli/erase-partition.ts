@@ -114,17 +114,19 @@ async function attempt(run: Run): Promise<EraseResult> {
   }
   // Ask before the first write, because the audit line depends on the answer.
   const unmarked = request.step === 'finish' && (await includesUnmarked(request, state, dependencies));
-  // Write to the audit log first, so that even after a crash every erased partition has an audit line.
-  await record('attempting', state.erasure, state.rows.length);
-  try {
-    const result = await interruptible(dependencies, (signal) => doStep(run, state, unmarked, signal));
-    await record(result.outcome, result.erasure, result.rows);
-    return result;
-  } catch (error) {
-    terminal.err('The step has not ended. Run it again to continue it, or see --status.');
-    await record('failed', state.erasure, state.rows.length);
-    throw error;
-  }
+  return interruptible(dependencies, async (signal) => {
+    // Write to the audit log first, so that even after a crash every erased partition has an audit line.
+    await record('attempting', state.erasure, state.rows.length);
+    try {
+      const result = await doStep(run, state, unmarked, signal);
+      await record(result.outcome, result.erasure, result.rows);
+      return result;
+    } catch (error) {
+      terminal.err('The step has not ended. Run it again to continue it, or see --status.');
+      await record('failed', state.erasure, state.rows.length);
+      throw error;
+    }
+  });
 }
 
 async function doStep(

@@ -2,6 +2,7 @@ import type { AppConfig } from '../config/app-config.ts';
 import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
+import { interruptible } from './interrupt.ts';
 import { formatTable, isoOf, jsonLines } from './text.ts';
 import { auditOf, type AuditedRequest } from './write-audit.ts';
 
@@ -29,23 +30,27 @@ export async function maintain(
   const place = await dependencies.openTable(config.metastore).place();
   const record = await auditOf('maintain', request, place, dependencies);
   const key = { id: new KeyNaming(config.names).systemKeyId, created: 'latest' } as const;
-  await record(key, 'attempting');
-  let report: MaintenanceReport;
-  try {
-    report = await maintenance.run({ deadlineAtMs: Date.now() + TIMEOUT_MS });
-  } catch (error) {
-    await record(key, 'failed');
-    throw error;
-  }
-  const isFaulty =
-    report.createFault !== undefined ||
-    report.erasuresFault !== undefined ||
-    report.systemKeys.some(({ fault, regions }) => fault !== undefined || regions.some((one) => one.fault));
-  const done = dryRun ? 'would-maintain' : 'maintained';
-  await record({ ...key, created: report.created?.created ?? 'latest' }, isFaulty ? 'failed' : done);
+  const { report, isFaulty } = await interruptible(dependencies, async (signal) => {
+    await record(key, 'attempting');
+    const ended = await maintenance
+      .run({ deadlineAtMs: Date.now() + TIMEOUT_MS, signal })
+      .catch(async (error: unknown) => {
+        await record(key, 'failed');
+        throw error;
+      });
+    const hasFault = isFaultyReport(ended);
+    const done = dryRun ? 'would-maintain' : 'maintained';
+    await record({ ...key, created: ended.created?.created ?? 'latest' }, hasFault ? 'failed' : done);
+    return { report: ended, isFaulty: hasFault };
+  });
   if (json) dependencies.terminal.out(jsonLines(report));
   else for (const line of linesOf(report, dryRun)) dependencies.terminal.out(line);
   return isFaulty ? EXIT.failed : EXIT.ok;
+}
+
+function isFaultyReport({ createFault, erasuresFault, systemKeys }: MaintenanceReport): boolean {
+  const faults = systemKeys.flatMap(({ fault, regions }) => [fault, ...regions.map((one) => one.fault)]);
+  return [createFault, erasuresFault, ...faults].some((fault) => fault !== undefined);
 }
 
 function* linesOf(

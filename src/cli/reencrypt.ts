@@ -74,8 +74,8 @@ export async function reencrypt(
       ? undefined
       : (checkpoint: Checkpoint) => writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
   const source = await dependencies.openRows(request.rows);
-  await record('attempting', saved?.counts);
-  const { counts } = await interruptible(dependencies, (signal) => {
+  const { counts } = await interruptible(dependencies, async (signal) => {
+    await record('attempting', saved?.counts);
     const reencryption = new Reencryption({
       source,
       verbs,
@@ -87,12 +87,13 @@ export async function reencrypt(
       now,
       signal,
     });
-    return reencryption.run(saved).catch(async (error: unknown) => {
+    const ended = await reencryption.run(saved).catch(async (error: unknown) => {
       await record('failed', reencryption.counts());
       throw error;
     });
+    await record(dryRun ? 'would-write' : 'done', ended.counts);
+    return ended;
   }).finally(() => progress.end());
-  await record(dryRun ? 'would-write' : 'done', counts);
   const { service, product } = config.names;
   const startedAt = new Date(startedAtMs).toISOString();
   const { source: name, verb } = request;

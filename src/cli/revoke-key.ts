@@ -1,8 +1,10 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
+import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import { KeyfoldError } from '../errors.ts';
 import { keyKindOf, regionOfKeyId } from '../records/ids.ts';
-import type { KeyRow, KeyTable, TablePlace } from '../maintenance/key-table.ts';
+import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
 import { openAudit, type RevokeOutcome } from './audit.ts';
+import { interruptible } from './interrupt.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { latestBy, latestByInWords, reachOf, type CacheBounds } from './reach.ts';
@@ -17,12 +19,6 @@ export interface RevokeRequest extends KeyRequest {
   readonly reason: string | undefined;
   readonly auditFile: string | undefined;
   readonly json: boolean;
-}
-
-interface Attempt {
-  readonly table: KeyTable;
-  readonly place: TablePlace;
-  readonly record: (outcome: RevokeOutcome) => Promise<void>;
 }
 
 /** The outcome of an attempt, and the message for the operator. */
@@ -58,17 +54,30 @@ export async function revokeKey(
     const time = new Date(now()).toISOString();
     return audit({ time, action: 'keys revoke', id, created, reason, ...place, caller, dryRun, outcome });
   };
-  let result: RevokeResult;
-  try {
-    const row = await table.find(request.id, request.created);
-    created = row?.created ?? created;
-    result = await attempt(row, request, config, dependencies, { table, place, record });
-  } catch (error) {
+  const failing = async (error: unknown): Promise<never> => {
     await record('failed');
     throw error;
-  }
+  };
+  const decide = async (): Promise<RevokeResult | EnvelopeKeyRecord> => {
+    const row = await table.find(request.id, request.created);
+    created = row?.created ?? created;
+    return decisionOn(row, request, config, dependencies, place);
+  };
+  const revoke = async (row: EnvelopeKeyRecord): Promise<RevokeResult> => {
+    // Write to the audit log first, so that even after a crash every revoked key has an audit line.
+    await record('attempting');
+    if ((await table.revoke(row)) === 'absent') return absent(request, place);
+    const writtenMs = now();
+    const by = latestByInWords(config.policy, writtenMs);
+    return { outcome: 'revoked', says: `Revoked. The last warm process stops by ${by}.`, fromMs: writtenMs };
+  };
+  const decision = await decide().catch(failing);
+  const result = await interruptible(dependencies, async () => {
+    const ended = 'outcome' in decision ? decision : await revoke(decision).catch(failing);
+    await record(ended.outcome);
+    return ended;
+  });
   const { outcome, says, fromMs } = result;
-  await record(outcome);
   const failed = fromMs === undefined && outcome !== 'already-revoked';
   if (request.json) {
     const { id, dryRun } = request;
@@ -83,18 +92,19 @@ export async function revokeKey(
   return failed ? EXIT.failed : EXIT.ok;
 }
 
-async function attempt(
+function absent({ id, created }: KeyRequest, { table, region }: TablePlace): RevokeResult {
+  return { outcome: 'absent', says: `no row ${id} ${created} in table ${table} in ${region}` };
+}
+
+/** Shows what the revocation of a row would do, and asks for confirmation. Returns the row if the operator agrees. */
+async function decisionOn(
   row: KeyRow | undefined,
   request: RevokeRequest,
   config: OperatorConfig,
   { terminal, now }: CliDependencies,
-  { table, place, record }: Attempt,
-): Promise<RevokeResult> {
-  const absent: RevokeResult = {
-    outcome: 'absent',
-    says: `no row ${request.id} ${request.created} in table ${place.table} in ${place.region}`,
-  };
-  if (row === undefined) return absent;
+  place: TablePlace,
+): Promise<RevokeResult | EnvelopeKeyRecord> {
+  if (row === undefined) return absent(request, place);
   if ('unreadable' in row) return { outcome: 'refused', says: row.unreadable };
   if (row.revoked) return { outcome: 'already-revoked', says: 'It is revoked already: nothing was written.' };
 
@@ -128,10 +138,5 @@ async function attempt(
       return { outcome: 'declined', says: 'not confirmed: nothing was written' };
     }
   }
-  // Write to the audit log first, so that even after a crash every revoked key has an audit line.
-  await record('attempting');
-  if ((await table.revoke(row)) === 'absent') return absent;
-  const fromMs = now();
-  const says = `Revoked. The last warm process stops by ${latestByInWords(config.policy, fromMs)}.`;
-  return { outcome: 'revoked', says, fromMs };
+  return row;
 }

@@ -52,18 +52,18 @@ export async function transferRows(
     const time = new Date(now()).toISOString();
     return audit({ time, action, from, reason, ...place, caller, dryRun, missing, added, outcome });
   };
-  await record('attempting', before.missing, 0);
-  const counts = noRows();
-  try {
-    await interruptible(dependencies, (signal) =>
-      survey(transfer.add(signal), dependencies, { counts, total: sumOf(before) }),
-    );
-  } catch (error) {
-    terminal.err(`Added ${counts.added} of ${before.missing} missing rows.`);
-    await record('failed', before.missing - counts.added, counts.added);
-    throw error;
-  }
-  await record('transferred', counts.missing, counts.added);
+  await interruptible(dependencies, async (signal) => {
+    await record('attempting', before.missing, 0);
+    const counts = noRows();
+    try {
+      await survey(transfer.add(signal), dependencies, { counts, total: sumOf(before) });
+    } catch (error) {
+      terminal.err(`Added ${counts.added} of ${before.missing} missing rows.`);
+      await record('failed', before.missing - counts.added, counts.added);
+      throw error;
+    }
+    await record('transferred', counts.missing, counts.added);
+  });
   return finish(request, transfer, dependencies);
 }
 

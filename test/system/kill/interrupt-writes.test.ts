@@ -1,9 +1,11 @@
 /** Tests what a command that writes key rows says and leaves behind if a signal or a lost audit line stops it. */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { DynamoDBClient, paginateScan, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
@@ -144,6 +146,31 @@ describe('after a signal between two writes,', { timeout: 120_000 }, () => {
     expect(await run(args)).toMatchObject({ code: 0 });
     // The tombstone is one more row.
     expect(await count(isErased)).toBe(step === 'begin' ? ROWS + 1 : 0);
+  });
+});
+
+describe('a signal that comes before the last audit line', { timeout: 120_000 }, () => {
+  it.for([
+    ['keys revoke', ['keys', 'revoke', '_IK_p1_orders_shop', 'latest', '--yes'], 'revoked'],
+    ['maintain', ['maintain'], 'maintained'],
+    ['table copy', COPY.with(5, 'Copy3'), 'transferred'],
+    ['partitions erase', BEGIN.map((arg) => (arg === 'p0' ? 'p2' : arg)), 'begun'],
+  ] as const)('ends the command only after that line: %s', async ([name, args, outcome]) => {
+    if (name === 'table copy') await world.operator.createTable('Copy3');
+    const audit = join(folder, 'audit');
+    await promisify(execFile)('mkfifo', [audit]);
+    const env = { ...process.env, ...world.operator.settings(), ...world.settings, AWS_REGION: 'us-west-2' };
+    const child = spawn(process.execPath, [MAIN, ...args, ...AUDIT], { env, cwd: folder, stdio: 'ignore' });
+    const ended = once(child, 'close');
+    const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), ended.then((end) => String(end))]);
+    let said = '';
+    while (!said.includes('"attempting"')) said += await next();
+    // The command cannot open a pipe that no process reads, so it stops before it writes the last line.
+    for (let calls = -1; calls < world.proxy.calls.length; await setTimeout(1000)) calls = world.proxy.calls.length;
+    child.kill('SIGINT');
+    await setTimeout(200);
+    expect(await next()).toContain(`"outcome":"${outcome}"`);
+    expect(await ended).toEqual([null, 'SIGINT']);
   });
 });
 
