@@ -17,8 +17,8 @@ import { lengthPrefixed } from './length-prefixed.ts';
 
 /**
  * Names the place of a record, such as `{ table: 'users', id: '42' }`. It has 1 to 16 entries. A name has 1 to 128
- * bytes of UTF-8, and a value 0 to 1,024. The order of the entries does not matter. Contexts are not secret, but
- * Keyfold neither stores nor logs them.
+ * bytes of UTF-8, and a value 0 to 1,024. The order of the entries does not matter. As in `JSON.stringify`, only own
+ * enumerable members count, and no symbols. Contexts are not secret, but Keyfold neither stores nor logs them.
  */
 export type RecordContext = Readonly<Record<string, string>>;
 

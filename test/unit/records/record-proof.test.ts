@@ -1,7 +1,13 @@
-import { createSecretKey } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bindingOf, recordProof, type RecordContext, type RecordPlace } from '../../../src/records/record-proof.ts';
+import {
+  bindingOf,
+  recordProof,
+  recordProofText,
+  type RecordContext,
+  type RecordPlace,
+} from '../../../src/records/record-proof.ts';
 
 const DATA_ROW_KEY = createSecretKey(Buffer.from(Array.from({ length: 32 }, (_, i) => i)));
 const TAIL = Buffer.from(Array.from({ length: 28 }, (_, i) => 0x80 + i));
@@ -16,6 +22,16 @@ const text = (min: number): fc.Arbitrary<string> =>
 const contexts = fc
   .uniqueArray(fc.tuple(text(1), text(0)), { minLength: 1, maxLength: 16, selector: ([name]) => name })
   .map((entries) => entries);
+
+const u32 = (value: number): Buffer => Buffer.from(value.toString(16).padStart(8, '0'), 'hex');
+
+/** The block of a proof, encoded step by step as docs/reference/formats.md says. */
+function plainBlock(entries: readonly (readonly [string, string])[], path: string): Buffer {
+  const lp = (value: string | Buffer): Buffer => Buffer.concat([u32(Buffer.byteLength(value)), Buffer.from(value)]);
+  const sorted = entries.toSorted(([a], [b]) => Buffer.from(a).compare(Buffer.from(b)));
+  const parts = [lp('keyfold/record-proof/1'), lp('json'), lp(path), u32(entries.length)];
+  return Buffer.concat([...parts, ...sorted.flat().map(lp), lp(TAIL), Buffer.of(1)]);
+}
 
 describe('recordProof', () => {
   it('computes the published proof', () => {
@@ -65,6 +81,21 @@ describe('recordProof', () => {
         const [first, second] = [a, b].map((entries) => new Map(entries.toSorted(([x], [y]) => (x < y ? -1 : 1))));
         fc.pre(JSON.stringify([...(first ?? [])]) !== JSON.stringify([...(second ?? [])]));
         expect(proofOf(Object.fromEntries(a))).not.toBe(proofOf(Object.fromEntries(b)));
+      }),
+    );
+  });
+
+  it('computes the same bytes as a plain encoding of the format, for text of any length', () => {
+    const ascii = fc.string({ unit: 'grapheme-ascii', maxLength: 130 });
+    const any = fc.oneof(text(0), ascii, fc.string({ unit: 'grapheme', maxLength: 40 }));
+    const names = any.filter((name) => name !== '' && Buffer.byteLength(name) <= 128);
+    const entries = fc.uniqueArray(fc.tuple(names, any), { minLength: 1, maxLength: 16, selector: ([name]) => name });
+    fc.assert(
+      fc.property(entries, any, (given, path) => {
+        const expected = createHmac('sha256', DATA_ROW_KEY).update(plainBlock(given, path)).digest();
+        const binding = bindingOf(Object.fromEntries(given), { form: 'json', path });
+        expect(recordProof(DATA_ROW_KEY, binding, TAIL)).toEqual(expected);
+        expect(recordProofText(DATA_ROW_KEY, binding, TAIL)).toBe(expected.toString('base64'));
       }),
     );
   });
@@ -119,8 +150,26 @@ describe('bindingOf', () => {
     );
   });
 
-  it('refuses a context value that is not a string', () => {
-    expect(() => bindingOf({ id: 42 } as never)).toThrow(new TypeError('context must have strings as its values.'));
+  it('reads each own enumerable member with a string as its name once, as JSON.stringify does', () => {
+    let reads = 0;
+    const inherited = { table: 'orders' };
+    const context = Object.create(inherited, {
+      id: { enumerable: true, get: () => `read ${(reads += 1)}` },
+      hidden: { enumerable: false, value: 'x' },
+      [Symbol('name')]: { enumerable: true, value: 'x' },
+    }) as RecordContext;
+    expect(bindingOf(context)).toHaveLength(bindingOf({ id: 'read 1' }).length);
+    expect(bindingOf(context).toString('latin1')).toContain('id\0\0\0\x06read 2');
+    expect(reads).toBe(2);
+  });
+
+  it.for([
+    ['a number', 42],
+    ['a symbol', Symbol('42')],
+    ['a String object', new String('42')],
+    ['undefined', undefined],
+  ] as const)('refuses %s as a value of a context', ([, id]) => {
+    expect(() => bindingOf({ id } as never)).toThrow(new TypeError('context must have strings as its values.'));
   });
 
   it('refuses a path that is not well-formed Unicode', () => {
