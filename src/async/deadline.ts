@@ -176,6 +176,20 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
+/**
+ * Returns a signal that aborts with either of two signals. `AbortSignal.any` alone refuses a signal of another realm or
+ * of a polyfill.
+ */
+export function eitherOf(given: AbortSignal, own: AbortSignal): AbortSignal {
+  const isNative: boolean = given instanceof AbortSignal;
+  if (isNative) return AbortSignal.any([given, own]);
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(given.reason);
+  if (given.aborted) abort();
+  else onAbort(given, abort);
+  return AbortSignal.any([controller.signal, own]);
+}
+
 /** The functions to call when a signal aborts, as the signal's only listener. */
 class AbortWaiters extends Set<() => void> {
   handleEvent(): void {

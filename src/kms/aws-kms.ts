@@ -15,7 +15,7 @@ import {
 import { listening, numberFaults, withDefaults } from '../input/defaults.ts';
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import type { Clock } from '../async/clock.ts';
-import { checkDeadline, deadlineExceeded, halfOf, timerFaults, withDeadline } from '../async/deadline.ts';
+import { checkDeadline, deadlineExceeded, eitherOf, halfOf, timerFaults, withDeadline } from '../async/deadline.ts';
 import { endpointFaults } from '../input/endpoint.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped, Wrapped } from '../envelope/ports.ts';
@@ -232,7 +232,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
       }
     };
     // Each region gets half of the remaining time. So a region that hangs does not make the whole wrap time out.
-    const limits = { ...halfOf(deadline, now), signal: AbortSignal.any([deadline.signal, enough.signal]) };
+    const limits = { ...halfOf(deadline, now), signal: eitherOf(deadline.signal, enough.signal) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap, KmsRegion>> =>
       withDeadline(limits, now, (half) => {
         const send = (r: KmsRegion): Promise<Wrap> => wrap(r, half);

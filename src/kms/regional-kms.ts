@@ -1,5 +1,5 @@
 import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import { orAborted } from '../async/deadline.ts';
+import { eitherOf, orAborted } from '../async/deadline.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { guardHandler } from '../connections/agents.ts';
@@ -133,7 +133,7 @@ export class RegionalKms implements KmsRegion {
   }
 
   async #attempt<T>(action: KmsAction, deadline: Deadline, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const attempt = AbortSignal.any([deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs)]);
+    const attempt = eitherOf(deadline.signal, AbortSignal.timeout(this.#requestTimeoutMs));
     this.#guard();
     const sent = this.#loadCredentials(action).then(() => send(attempt));
     return orAborted(sent, attempt).finally(() => this.#guard());

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
+import { OtherSignal } from '../../support/other-signal.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
 vi.mock('node:timers/promises', async (original) => ({
@@ -142,21 +143,6 @@ it('a call with an aborted signal sends nothing and does not call the authorizat
 });
 
 describe('an abort signal from a polyfill', () => {
-  /** A signal with the methods of an AbortSignal, as a polyfill makes it. */
-  class OtherSignal extends EventTarget {
-    aborted = false;
-    reason: unknown;
-    onabort = null;
-    throwIfAborted(): void {
-      if (this.aborted) throw this.reason;
-    }
-    abort(reason: unknown): void {
-      this.aborted = true;
-      this.reason = reason;
-      this.dispatchEvent(new Event('abort'));
-    }
-  }
-
   it('is accepted by a call', async () => {
     const client = await clientOf([GOOD]);
     expect(await client.decrypt('kf1.x', { signal: new OtherSignal() })).toEqual(HELLO);

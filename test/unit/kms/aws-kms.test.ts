@@ -9,6 +9,7 @@ import { NO_EVENTS } from '../../../src/kms/failover.ts';
 import type { FaultClass, RegionFault } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
+import { OtherSignal } from '../../support/other-signal.ts';
 
 const WEST = 'us-west-2';
 const EAST = 'us-east-1';
@@ -343,4 +344,11 @@ it.for([
 ] as const)('the AwsKms constructor throws a TypeError if its dependencies are %s', ([, dependencies]) => {
   const options = { keys: { [WEST]: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold' }, preferredRegion: WEST };
   expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
+});
+
+it('AwsKms blames no region if the signal of a deadline comes from a polyfill', async () => {
+  const deadline = { ...noDeadline(), signal: new OtherSignal() };
+  const kms = open();
+  expect(await kms.unwrap(await wrappedBy(kms, SYSTEM_KEY, deadline), deadline)).toMatchObject({ key: SYSTEM_KEY });
+  expect([faults, missing]).toEqual([[], []]);
 });

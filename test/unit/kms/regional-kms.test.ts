@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
+import { OtherSignal } from '../../support/other-signal.ts';
 
 const OURS = 'arn:aws:kms:us-west-2:111122223333:key/11111111-2222-3333-4444-555555555555';
 const ALIAS = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
@@ -148,4 +149,19 @@ it('RegionalKms does not send a request again if the region fails or its respons
     expect(requests).toBe(1);
   }
   [status, stalls] = [200, false];
+});
+
+it('RegionalKms accepts a signal of a polyfill, and ends a call with its reason', async () => {
+  answer = WHOLE;
+  const signal = new OtherSignal();
+  const deadline = { ...noDeadline(), signal };
+  expect(await connect(OURS).decrypt(Buffer.from('abc'), OURS, deadline)).toHaveLength(32);
+  stalls = true;
+  const ended = errorOf(connect(OURS, 60_000).decrypt(Buffer.from('abc'), OURS, deadline));
+  const sent = requests;
+  await vi.waitFor(() => expect(requests).toBeGreaterThan(sent));
+  signal.abort('gone');
+  expect(await ended).toBe('gone');
+  stalls = false;
+  expect(await errorOf(connect(OURS).decrypt(Buffer.from('abc'), OURS, deadline))).toBe('gone');
 });
