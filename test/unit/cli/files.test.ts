@@ -265,3 +265,15 @@ describe('a command that lacks a setting', () => {
     });
   });
 });
+
+it('a setting of a key table in DynamoDB is refused with KEYFOLD_METASTORE_URL', async () => {
+  const database = { KEYFOLD_METASTORE_URL: 'postgres://127.0.0.1:9/keyfold', KEYFOLD_DYNAMODB_ENDPOINT: undefined };
+  const settings = { TABLE: 'Keys', DYNAMODB_REGION: 'us-west-2', DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
+  for (const [name, value] of Object.entries(settings)) {
+    const { code, stderr } = await keyfold(['keys', 'list'], { ...database, [`KEYFOLD_${name}`]: value });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `keyfold: Keyfold cannot start:\n- KEYFOLD_${name} has no meaning with KEYFOLD_METASTORE_URL\n`,
+    });
+  }
+});
