@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type HttpTransportOptions } from '../../../src/client/index.ts';
 import { defaultCredentials } from '../../../src/client/default-credentials.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { requestSigner } from '../../../src/client/sign.ts';
 import { signatureOf } from '../../support/signature.ts';
 import { failureOf } from '../../support/contract/client-contract.ts';
@@ -201,4 +202,20 @@ it.for([
   'execute-api.us-west-2.amazonaws.com.attacker.example',
 ])('the client finds no region in the host name %s', (host) => {
   expect(() => new KeyfoldClient({ http: { endpoint: `https://${host}`, credentials: IDENTITY } })).toThrow(/region/);
+});
+
+it('a LambdaTransport signs its calls with the credentials that it was given', async () => {
+  vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
+  const keyOf = async (options: object): Promise<string> => {
+    const client = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', ...options }) });
+    await client.partition('p').decrypt('kf1.x');
+    return /Credential=([^/]+)/.exec(stub.requests.at(-1)?.headers.authorization ?? '')?.[1] ?? '';
+  };
+  const given = { accessKeyId: 'GIVEN', secretAccessKey: 'x' };
+  expect([
+    await keyOf({ credentials: given }),
+    await keyOf({ credentials: async () => given }),
+    await keyOf({}),
+  ]).toEqual(['GIVEN', 'GIVEN', 'local']);
+  vi.unstubAllEnvs();
 });
