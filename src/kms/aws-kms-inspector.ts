@@ -55,6 +55,7 @@ export class AwsKmsInspector implements KmsInspector {
         arn: key?.Arn ?? '',
         state: key?.KeyState ?? 'unknown',
         deletedAtMs: key?.DeletionDate?.getTime(),
+        materialEndsAtMs: key?.ValidTo?.getTime(),
         encrypts: key?.KeySpec === 'SYMMETRIC_DEFAULT' && key.KeyUsage === 'ENCRYPT_DECRYPT',
         origin: key?.Origin ?? 'unknown',
       };

@@ -7,6 +7,8 @@ export interface KmsKeyDescription {
   readonly state: string;
   /** When KMS will delete the key, in milliseconds since 1970. Undefined if no deletion is scheduled. */
   readonly deletedAtMs: number | undefined;
+  /** When the key's imported material expires, in milliseconds since 1970. Undefined if it does not expire. */
+  readonly materialEndsAtMs: number | undefined;
   /** Whether the key is symmetric and can encrypt. */
   readonly encrypts: boolean;
   /** The origin of the key's material. KMS rotates the material automatically only if the origin is `AWS_KMS`. */

@@ -5,6 +5,17 @@ import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts'
 import { DEFAULT_TIMEOUTS } from '../../kms/aws-kms.ts';
 import { checkKmsQuota } from './quota-health.ts';
 
+/** The page for a key in another state. */
+const KEY_PAGE = 'docs/runbooks/kms-key-disabled.md';
+const MATERIAL_PAGE = 'docs/runbooks/kms-material-expired.md';
+const PAGE_OF_STATE: Readonly<Record<string, string>> = {
+  PendingImport: MATERIAL_PAGE,
+  Unavailable: 'docs/how-to/use-imported-material-or-key-stores.md',
+};
+
+/** Imported material that expires sooner than this must be imported again. */
+const MATERIAL_LEFT_MS = 30 * 86_400_000;
+
 /** Above this latency, a region is close to the timeout. */
 const SLOW_MS = 1000;
 
@@ -22,6 +33,7 @@ export interface KmsRegionHealth {
 export async function checkKmsRegion(
   inspector: KmsInspector,
   openQuotas: (region: string) => Promise<QuotaInspector>,
+  nowMs: number,
 ): Promise<KmsRegionHealth> {
   const { region } = inspector;
   const [attempts, described, quota] = await Promise.all([
@@ -33,7 +45,12 @@ export async function checkKmsRegion(
   const rotation = key && (await inspector.rotation(key.arn));
   return {
     inspector,
-    checks: [callsOf(inspector, attempts), keyOf(inspector, described), rotationOf(inspector, key, rotation), quota],
+    checks: [
+      callsOf(inspector, attempts),
+      keyOf(inspector, described, nowMs),
+      rotationOf(inspector, key, rotation),
+      quota,
+    ],
     keyArn: key?.arn,
     decrypts: attempts.Decrypt !== undefined && 'answer' in attempts.Decrypt,
   };
@@ -72,7 +89,7 @@ function fixOf({ region, keyArn }: KmsInspector, { name }: CallFault): string {
     case 'DisabledException':
       return enableKey(region, keyArn);
     case 'KMSInvalidStateException':
-      return `aws kms describe-key --region ${region} --key-id ${keyArn}, then docs/runbooks/kms-key-deletion.md`;
+      return `aws kms describe-key --region ${region} --key-id ${keyArn}, then the runbook for its state: docs/runbooks/README.md`;
     default:
       return 'docs/how-to/troubleshoot.md#kmsmisconfigured';
   }
@@ -82,7 +99,7 @@ function enableKey(region: string, keyArn: string): string {
   return `aws kms enable-key --region ${region} --key-id ${keyArn}, and docs/runbooks/kms-key-disabled.md`;
 }
 
-function keyOf(inspector: KmsInspector, described: Outcome<KmsKeyDescription>): HealthCheck {
+function keyOf(inspector: KmsInspector, described: Outcome<KmsKeyDescription>, nowMs: number): HealthCheck {
   const { region, keyArn } = inspector;
   const check = `kms ${region} key`;
   if ('fault' in described) {
@@ -92,7 +109,7 @@ function keyOf(inspector: KmsInspector, described: Outcome<KmsKeyDescription>): 
       fault(check, `kms:DescribeKey failed: ${faultText(described.fault)}`, fixOf(inspector, described.fault))
     );
   }
-  const { arn, state, deletedAtMs, encrypts } = described.answer;
+  const { arn, state, deletedAtMs, materialEndsAtMs, encrypts } = described.answer;
   const named = arn === keyArn ? arn : `${keyArn.replace(/.*:/, '')} is ${arn}`;
   if (state === 'PendingDeletion') {
     const when = deletedAtMs === undefined ? '' : ` on ${new Date(deletedAtMs).toISOString()}`;
@@ -104,9 +121,13 @@ function keyOf(inspector: KmsInspector, described: Outcome<KmsKeyDescription>): 
     );
   }
   if (state === 'Disabled') return fault(check, `${named}: disabled`, enableKey(region, arn));
-  if (state !== 'Enabled') return fault(check, `${named}: in the state ${state}`, 'docs/runbooks/kms-key-disabled.md');
+  if (state !== 'Enabled') return fault(check, `${named}: in the state ${state}`, PAGE_OF_STATE[state] ?? KEY_PAGE);
   if (!encrypts)
     return fault(check, `${named}: it is not a symmetric key that encrypts`, `name another key in KEYFOLD_KMS_KEYS`);
+  if (materialEndsAtMs !== undefined && materialEndsAtMs - nowMs < MATERIAL_LEFT_MS) {
+    const says = `${named}: its material expires on ${new Date(materialEndsAtMs).toISOString()}`;
+    return warn(check, says, `import the same material again: ${MATERIAL_PAGE}`);
+  }
   return ok(check, `${named}: enabled`);
 }
 

@@ -53,7 +53,8 @@ function countOf({ length }: readonly KeyRow[], { naming, holdsRows }: SystemKey
   const says = `${length} of ${naming.systemKeyId}`;
   if (length > 0 || !holdsRows) return ok(check, says);
   const fix =
-    'if the service is not new, correct KEYFOLD_SERVICE, KEYFOLD_PRODUCT or KEYFOLD_REGION_SUFFIX; otherwise encrypt once';
+    'if the service is not new, correct KEYFOLD_SERVICE, KEYFOLD_PRODUCT or KEYFOLD_REGION_SUFFIX; ' +
+    'if rows were deleted, docs/runbooks/table-lost.md; otherwise encrypt once';
   return warn(check, `${says}, but the table has other rows`, fix);
 }
 
@@ -75,8 +76,12 @@ function ageOf(rows: readonly EnvelopeKeyRecord[], { policy, now }: SystemKeyChe
   return isOverdue ? warn(check, `${says}, and the maintenance has not made the next one`, MAINTAIN) : ok(check, says);
 }
 
-function datesAheadOf(rows: readonly EnvelopeKeyRecord[], { now }: SystemKeyChecks): HealthCheck {
+function datesAheadOf(rows: readonly EnvelopeKeyRecord[], { now, policy }: SystemKeyChecks): HealthCheck {
   const check = 'system keys dates';
+  if (rows.length > 0 && rows.every(({ created }) => created < policy.minOpeningCreated)) {
+    const says = 'all System Keys were created before KEYFOLD_MIN_OPENING_CREATED, so no record opens';
+    return fault(check, says, 'correct KEYFOLD_MIN_OPENING_CREATED: docs/reference/configuration.md');
+  }
   const ahead = rows.filter(({ created }) => isDatedAhead(created, now()));
   if (ahead.length === 0) return ok(check, 'none in the future');
   return fault(check, `dated in the future: ${datesOf(ahead)}`, 'docs/runbooks/row-dated-ahead.md');

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
   CreateAliasCommand,
   CreateKeyCommand,
@@ -545,6 +546,78 @@ describe('keyfold doctor', () => {
       ],
       fix: '',
       code: 0,
+    },
+    'processes of two regions that use one region suffix': {
+      plant: () => (world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }]),
+      environment: () => ({ KEYFOLD_REGION_SUFFIX: EAST, KEYFOLD_SERVICE: 'unborn' }),
+      found: [['settings', 'fault', 'KEYFOLD_REGION_SUFFIX']],
+      fix: 'docs/reference/configuration.md',
+      code: 2,
+    },
+    'a minimum date after which no System Key was created': {
+      plant: () => world.operator.clock.advance(3_600_000),
+      environment: () => ({ KEYFOLD_MIN_OPENING_CREATED: new Date(Date.now() + 1_800_000).toISOString() }),
+      found: [
+        ['system keys age', 'warn', 'no System Key may seal'],
+        ['system keys dates', 'fault', 'all System Keys were created before KEYFOLD_MIN_OPENING_CREATED'],
+      ],
+      fix: 'correct KEYFOLD_MIN_OPENING_CREATED',
+      code: 1,
+    },
+    'the only System Key, which was revoked': {
+      plant: async () => world.operator.put({ ...(await systemKey()), revoked: true }),
+      found: [['system keys age', 'warn', 'no System Key may seal']],
+      fix: 'keyfold maintain',
+      code: 3,
+    },
+    'the only System Key, which was deleted': {
+      plant: async () => {
+        const { id, created } = await systemKey();
+        const client = new DynamoDBClient({ endpoint: world.operator.endpoint, region: WEST });
+        const Key = { Id: { S: id }, Created: { N: String(created) } };
+        await client.send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key }));
+        world.table.ItemCount = 1;
+      },
+      found: [['system keys', 'warn', '0 of _SK_orders_shop, but the table has other rows']],
+      fix: 'if rows were deleted, docs/runbooks/table-lost.md',
+      code: 3,
+    },
+    'a System Key that is dated in milliseconds': {
+      plant: async () => {
+        const row = await systemKey();
+        await world.operator.put({ ...row, created: (row.created * 1000) as never });
+      },
+      found: [['system keys dates', 'fault', 'dated in the future']],
+      fix: 'docs/runbooks/row-dated-ahead.md',
+      code: 1,
+    },
+    'a replica without point-in-time recovery': {
+      plant: () => {
+        world.table.Replicas = [{ RegionName: EAST, ReplicaStatus: 'ACTIVE' }];
+        let descriptions = 0;
+        world.proxy.faultOf = (call) => {
+          if (call.startsWith('DescribeContinuousBackups ') && (descriptions += 1) > 1)
+            world.table.recovery = { PointInTimeRecoveryStatus: 'DISABLED' };
+          return world.answerOf(call);
+        };
+      },
+      environment: () => ({ KEYFOLD_REGION_SUFFIX: WEST, KEYFOLD_SERVICE: 'unborn' }),
+      found: [[`replica ${EAST} recovery`, 'warn', 'point-in-time recovery is off']],
+      fix: `aws dynamodb update-continuous-backups --region ${EAST} --table-name EncryptionKey`,
+      code: 3,
+    },
+    'an environment in which TLS checks no certificate': {
+      plant: () => undefined,
+      environment: () => ({ NODE_TLS_REJECT_UNAUTHORIZED: '0' }),
+      found: [['tls', 'fault', 'NODE_TLS_REJECT_UNAUTHORIZED=0']],
+      fix: 'NODE_EXTRA_CA_CERTS',
+      code: 1,
+    },
+    'an endpoint of KMS without TLS on another machine': {
+      plant: () => (process.env['AWS_ENDPOINT_URL_KMS'] = world.kms.endpoint.replace('127.0.0.1', '0.0.0.0')),
+      found: [['tls', 'fault', 'AWS_ENDPOINT_URL_KMS begins with http:']],
+      fix: 'https:',
+      code: 1,
     },
     'a static master key': {
       plant: () => undefined,

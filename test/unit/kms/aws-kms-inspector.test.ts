@@ -68,10 +68,10 @@ it.for([
   ['SYMMETRIC_DEFAULT', 'GENERATE_VERIFY_MAC', false],
   ['RSA_2048', 'ENCRYPT_DECRYPT', false],
 ] as const)('AwsKmsInspector describes a key with the spec %s for %s', async ([KeySpec, KeyUsage, encrypts]) => {
-  const state = { Arn: ARN, KeyState: 'PendingDeletion', DeletionDate: 86_400, Origin: 'AWS_KMS' };
+  const state = { Arn: ARN, KeyState: 'PendingDeletion', DeletionDate: 86_400, ValidTo: 172_800, Origin: 'EXTERNAL' };
   answers['DescribeKey'] = success({ KeyMetadata: { ...state, KeyId: 'x', KeySpec, KeyUsage } });
   expect(await inspector().describe()).toMatchObject({
-    answer: { arn: ARN, state: 'PendingDeletion', deletedAtMs: 86_400_000, encrypts, origin: 'AWS_KMS' },
+    answer: { arn: ARN, deletedAtMs: 86_400_000, materialEndsAtMs: 172_800_000, encrypts, origin: 'EXTERNAL' },
   });
 });
 
