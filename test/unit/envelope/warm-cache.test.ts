@@ -439,6 +439,19 @@ describe('a warm process during a metastore outage', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
+  it('looks for a newer key after five seconds, and not a millisecond earlier', async () => {
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    for (let i = 0; i < 3; i += 1) await session.encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK']);
+    world.clock.advance(4999);
+    await session.encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+    world.clock.advance(1);
+    await session.encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK']);
+  });
+
   it('keeps a key until its grace period ends, even if it loads other keys meanwhile', async () => {
     world.clock.advance(61 * MINUTE_MS);
     await world.process().session('q').encrypt(PAYLOAD);
