@@ -86,6 +86,8 @@ export interface DatabaseInspection {
   readonly canInsert: boolean;
   /** Whether row-level security applies to the user. */
   readonly mayHideRows: boolean;
+  /** Whether a column cannot hold what Keyfold writes: `created` holds no times, or `key_record` is too short. */
+  readonly isTooNarrow: boolean;
 }
 
 /** A quota in AWS Service Quotas. */

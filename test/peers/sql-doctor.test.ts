@@ -76,6 +76,16 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
     expect(await found()).toMatchObject([unkeyed]);
   });
 
+  it.for([
+    ['created of type DATE', { created: 'DATE' }],
+    ['a short key_record', { keyRecord: 'VARCHAR(999)' }],
+  ] as const)('reports a table with %s before a key is lost', async ([, types]) => {
+    await database.createTable(types);
+    expect(await found()).toMatchObject([{ check: 'table writes', state: 'fault' }]);
+    await database.createTable({ keyRecord: 'VARCHAR(1000)' });
+    expect(await found()).toEqual([]);
+  });
+
   it('reports rows that were written in another time zone', async () => {
     await database.setTimeZone(kind === 'PostgreSQL' ? 'Asia/Kolkata' : '+05:30');
     const rows = {

@@ -71,11 +71,15 @@ function primaryKeyOf({ hasPrimaryKey }: DatabaseInspection): HealthCheck {
   return fault(check, says, 'ALTER TABLE encryption_key ADD PRIMARY KEY (id, created)');
 }
 
-function writesOf({ isReadOnly, isUnsafe, canInsert }: DatabaseInspection): HealthCheck {
+function writesOf({ isReadOnly, isUnsafe, canInsert, isTooNarrow }: DatabaseInspection): HealthCheck {
   const check = 'table writes';
   if (isReadOnly) {
     const fix = 'name the primary server in KEYFOLD_METASTORE_URL, and in the pool of each process';
     return fault(check, 'the server is read-only, as a replica is', fix);
+  }
+  if (isTooNarrow) {
+    const says = 'created must be a TIMESTAMP, and key_record a TEXT: otherwise new keys fail or cannot be read again';
+    return fault(check, says, `change the type of the column before the next encrypt: ${DATABASE_PAGE}#the-table`);
   }
   if (!canInsert) {
     const fix = `GRANT INSERT ON encryption_key, if the service connects as this user: ${DATABASE_PAGE}#rights`;

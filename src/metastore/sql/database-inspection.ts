@@ -2,6 +2,9 @@ import { outcomeOf, type Outcome } from '../../connections/inspected-calls.ts';
 import type { DatabaseInspection } from '../../maintenance/inspection.ts';
 import { IS_SAFE } from './mysql-key-table.ts';
 
+/** A System Key that is wrapped in two regions needs almost this many characters. */
+const MIN_RECORD_LENGTH = 1000;
+
 /** Inspects PostgreSQL's server and the key table. */
 export const INSPECT_POSTGRES = `SELECT extract(epoch FROM clock_timestamp())::text,
   EXISTS (SELECT FROM pg_index WHERE indrelid = 'encryption_key'::regclass AND indisunique AND indisvalid
@@ -9,7 +12,10 @@ export const INSPECT_POSTGRES = `SELECT extract(epoch FROM clock_timestamp())::t
       WHERE attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])) = '{created,id}')::text,
   (current_setting('transaction_read_only') = 'off')::text, 'true',
   EXISTS (SELECT FROM encryption_key)::text,
-  has_any_column_privilege('encryption_key', 'INSERT')::text, row_security_active('encryption_key')::text`;
+  has_any_column_privilege('encryption_key', 'INSERT')::text, row_security_active('encryption_key')::text,
+  EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'encryption_key'::regclass AND (
+    attname = 'created' AND atttypid = 'date'::regtype OR attname = 'key_record'
+    AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod BETWEEN 0 AND ${MIN_RECORD_LENGTH + 3}))::text`;
 
 /** Inspects MySQL's or MariaDB's server and the key table. No simple query shows the rights of the user there. */
 export const INSPECT_MYSQL = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
@@ -17,7 +23,10 @@ export const INSPECT_MYSQL = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
     AND non_unique = 0 GROUP BY index_name
     HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
   @@global.read_only = 0, ${IS_SAFE},
-  EXISTS (SELECT 1 FROM encryption_key), 1, 0`;
+  EXISTS (SELECT 1 FROM encryption_key), 1, 0,
+  EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
+    AND (column_name = 'created' AND data_type = 'date'
+      OR column_name = 'key_record' AND character_maximum_length < ${MIN_RECORD_LENGTH}))`;
 
 /**
  * Inspects a database.
@@ -30,7 +39,7 @@ export function inspectDatabase(send: () => Promise<unknown[][]>): Promise<Outco
 async function inspectionOf(send: () => Promise<unknown[][]>): Promise<DatabaseInspection> {
   const beganMs = Date.now();
   const [[seconds, ...answers] = []] = await send();
-  const [hasPrimaryKey, isWritable, isSafe, holdsRows, canInsert, mayHideRows] = answers.map((each) =>
+  const [hasPrimaryKey, isWritable, isSafe, holdsRows, canInsert, mayHideRows, isTooNarrow] = answers.map((each) =>
     /^(?:1|true)$/.test(String(each)),
   );
   return {
@@ -41,5 +50,6 @@ async function inspectionOf(send: () => Promise<unknown[][]>): Promise<DatabaseI
     holdsRows: holdsRows === true,
     canInsert: canInsert === true,
     mayHideRows: mayHideRows === true,
+    isTooNarrow: isTooNarrow === true,
   };
 }

@@ -13,6 +13,7 @@ const HEALTHY = {
   holdsRows: true,
   canInsert: true,
   mayHideRows: false,
+  isTooNarrow: false,
 };
 
 function healthOf(
@@ -41,6 +42,7 @@ describe('the health of a key table in SQL', () => {
   it.for([
     ['there is no primary key', { hasPrimaryKey: false }, 'table primary key', 'ADD PRIMARY KEY (id, created)'],
     ['the server is read-only', { isReadOnly: true }, 'table writes', 'name the primary server'],
+    ['a column cannot hold what Keyfold writes', { isTooNarrow: true }, 'table writes', '#the-table'],
     ['the SQL mode is not strict', { isUnsafe: true }, 'table writes', 'STRICT_TRANS_TABLES'],
   ] as const)('has a fault if %s', async ([, change, check, fix]) => {
     const { checks } = await healthOf(async () => [], { answer: { ...HEALTHY, ...change }, latencyMs: 1 });
