@@ -182,12 +182,8 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
  */
 export function eitherOf(given: AbortSignal, own: AbortSignal): AbortSignal {
   const isNative: boolean = given instanceof AbortSignal;
-  if (isNative) return AbortSignal.any([given, own]);
-  const controller = new AbortController();
-  const abort = (): void => controller.abort(given.reason);
-  if (given.aborted) abort();
-  else onAbort(given, abort);
-  return AbortSignal.any([controller.signal, own]);
+  const native = isNative ? given : new RunningDeadline({ signal: given }, () => 0).signal;
+  return AbortSignal.any([native, own]);
 }
 
 /** The functions to call when a signal aborts, as the signal's only listener. */

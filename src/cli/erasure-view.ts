@@ -40,8 +40,9 @@ interface StatusView {
   readonly copies: readonly KeyCopy[];
 }
 
-/** Copies that no AWS API can list. The command shows them so that an operator checks them by other means. */
+/** Copies that the command cannot list. It names them, so that an operator looks for them by other means. */
 const UNLISTED = [
+  'backups in the vaults of AWS Backup: see aws backup list-recovery-points-by-resource',
   'a table from which the rows were imported, and exports older than 90 days',
   'clients that keep data keys or plaintext of their own',
 ];

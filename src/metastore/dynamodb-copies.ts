@@ -20,8 +20,8 @@ const MAX_SKEW_SECONDS = 300;
 const STREAM_HOURS = 24;
 
 /**
- * Lists DynamoDB's copies of the rows that existed at a given time: point-in-time recovery, the stream, backups (also
- * those of AWS Backup) and the exports of the last 90 days.
+ * Lists DynamoDB's copies of the rows that existed at a given time: point-in-time recovery, the stream, DynamoDB's own
+ * backups, and the exports of the last 90 days. According to AWS, ListBackups does not return backups of AWS Backup.
  * @param existedAt in seconds since 1970
  * @throws errors of the AWS SDK
  */

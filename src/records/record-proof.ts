@@ -1,5 +1,5 @@
 import { SEAL_OVERHEAD_BYTES } from '../crypto/aead.ts';
-import { BLOCK_NUMBER, expand32Text, isEqual, type SecretKey } from '../crypto/hkdf.ts';
+import { BLOCK_NUMBER, expand32Base64, isEqual, type SecretKey } from '../crypto/hkdf.ts';
 import { KeyfoldError } from '../errors.ts';
 import {
   byteLengthOf,
@@ -87,11 +87,8 @@ interface Entry {
 /** Inserts an entry behind all entries that precede it. For a few entries, `Array.prototype.sort` takes longer. */
 function insert(entries: Entry[], entry: Entry): void {
   let at = entries.length;
-  for (let last = entries[at - 1]; last !== undefined && isAfter(last, entry); last = entries[at - 1]) {
-    entries[at] = last;
-    at -= 1;
-  }
-  entries[at] = entry;
+  while (at > 0 && isAfter(entries[at - 1] as Entry, entry)) at -= 1;
+  entries.splice(at, 0, entry);
 }
 
 /** Compares the names by their UTF-8 bytes. For ASCII names, JavaScript's own string order is the same. */
@@ -136,19 +133,14 @@ function writeText(bytes: Buffer, text: string, size: number, at: number): numbe
  * the payload to them, so the cost does not depend on the payload's size (docs/reference/formats.md).
  */
 export function recordProof(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): Buffer {
-  return Buffer.from(expand32Text(dataRowKey, blockFor(binding, sealed), 'binary'), 'binary');
+  return Buffer.from(recordProofText(dataRowKey, binding, sealed), 'base64');
 }
 
 /** Returns the {@link recordProof} in base64. */
 export function recordProofText(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): string {
-  return expand32Text(dataRowKey, blockFor(binding, sealed), 'base64');
-}
-
-/** Writes the last bytes of a sealed payload into the room that the binding has for them. */
-function blockFor(binding: Binding, sealed: Uint8Array): Buffer {
   const end = byteLengthOf(sealed);
   binding.set(partOf(sealed, end - SEAL_OVERHEAD_BYTES, end), binding.length - SEAL_OVERHEAD_BYTES - 1);
-  return binding;
+  return expand32Base64(dataRowKey, binding);
 }
 
 /** Whether a record was sealed for the place of `binding`. The comparison takes constant time. */

@@ -152,6 +152,7 @@ describe('keyfold partitions erase', () => {
       ['replica us-west-2', '2 rows, 1 of 1 tombstones'],
       ['warm processes', warm],
       copy,
+      ['not listed', 'backups in the vaults of AWS Backup: see aws backup list-recovery-points-by-resource'],
       ['not listed', 'a table from which the rows were imported, and exports older than 90 days'],
       ['not listed', 'clients that keep data keys or plaintext of their own'],
     ]);

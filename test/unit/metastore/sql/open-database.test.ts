@@ -84,6 +84,9 @@ it('openDatabase inspects MySQL with the statement that test/peers runs on a rea
     AND non_unique = 0 GROUP BY index_name
     HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
   @@global.read_only = 0, @@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%',
-  EXISTS (SELECT 1 FROM encryption_key), 1, 0`;
+  EXISTS (SELECT 1 FROM encryption_key), 1, 0,
+  EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
+    AND (column_name = 'created' AND data_type = 'date'
+      OR column_name = 'key_record' AND character_maximum_length < 1000))`;
   expect(made[0]?.sent).toEqual([{ sql, rowsAsArray: true }]);
 });
