@@ -439,6 +439,21 @@ describe('a warm process during a metastore outage', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
+  it("opens a record under the record's own key, even if a newer key is in the cache", async () => {
+    world.clock.advance(30 * MINUTE_MS);
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.clock.advance(31 * MINUTE_MS);
+    const newer = await session.encrypt(PAYLOAD);
+    expect(newer.key.parent.created).toBeGreaterThan(record.key.parent.created);
+    await session.decrypt(record);
+    takeDown();
+    world.clock.advance(60 * MINUTE_MS);
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    expect(await session.decrypt(newer)).toEqual(PAYLOAD);
+    expect(stale).toHaveLength(2);
+  });
+
   it('looks for a newer key after five seconds, and not a millisecond earlier', async () => {
     takeDown();
     world.clock.advance(60 * MINUTE_MS);

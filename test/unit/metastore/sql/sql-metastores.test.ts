@@ -46,6 +46,13 @@ describe('the codec for key_record', () => {
     expect('rawCreated' in read ? read.rawCreated : undefined).toBe(row.created === undefined ? '120.5' : undefined);
   });
 
+  it('reads a row of 65,535 characters, and refuses a longer one', () => {
+    const text = encodeKeyRecord(FULL);
+    const readAt = (length: number) => readKeyRow(FULL.id, { created: 120, date: '', text: text.padEnd(length) });
+    expect(readAt(65_535)).not.toHaveProperty('unreadable');
+    expect(readAt(65_536)).toHaveProperty('unreadable');
+  });
+
   it.for([
     ['the date of the row', 'Created":120'],
     ['the date of the parent', 'Created":60'],
