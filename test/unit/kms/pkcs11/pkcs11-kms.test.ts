@@ -63,6 +63,15 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with 
   });
 });
 
+it('a call without a valid deadline is refused before it reaches the token', async () => {
+  const kms = token.open();
+  const wrapped = await wrap(kms);
+  token.takeCalls();
+  for (const work of [kms.wrap(KEY, {} as never), kms.unwrap(wrapped, {} as never)])
+    await expect(work).rejects.toThrow(/^deadline must be a deadline/);
+  expect(token.takeCalls()).toEqual([]);
+});
+
 describe('the mechanism of a wrap', () => {
   it.each([
     ['CKM_AES_GCM', 'both mechanisms', [GCM, KEY_WRAP_PAD], /^pkcs11:gcm:keyfold:[A-Za-z0-9+/]{80}$/],
