@@ -162,7 +162,9 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
     const env = { ...process.env, ...world.operator.settings(), ...world.settings, AWS_REGION: 'us-west-2' };
     const child = spawn(process.execPath, [MAIN, ...args, ...AUDIT], { env, cwd: folder, stdio: 'ignore' });
     const ended = once(child, 'close');
-    const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), ended.then((end) => String(end))]);
+    // After the command has ended, its last line may still be in the pipe.
+    const lateEnd = ended.then(async (end) => setTimeout(2000, String(end)));
+    const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), lateEnd]);
     let said = '';
     while (!said.includes('"attempting"')) said += await next();
     // The command cannot open a pipe that no process reads, so it stops before it writes the last line.
