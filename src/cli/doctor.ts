@@ -1,4 +1,4 @@
-import type { AppConfig, Environment } from '../config/app-config.ts';
+import type { AppConfig } from '../config/app-config.ts';
 import { cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
@@ -12,6 +12,7 @@ import { checkCalls } from './health/call-health.ts';
 import { checkSystemKeys } from './health/system-key-health.ts';
 import { checkDatabase, DATABASE_PAGE, type DatabaseHealth } from './health/database-health.ts';
 import { checkTable, tableSilent, type TableHealth } from './health/table-health.ts';
+import { checkTls } from './health/tls-health.ts';
 import { minimumsOf } from './key-view.ts';
 import { MAX_CLOCK_OFFSET_MS } from './table-clock.ts';
 import { formatTable, jsonLines } from './text.ts';
@@ -92,7 +93,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
   const offsets = [inspector, ...inspectors].map((each) => each.clockOffsetMs());
   return [
     ok('settings', 'valid'),
-    ...tlsFaults(dependencies.environment),
+    ...checkTls(dependencies.environment),
     ...minimumsOf(cryptoPolicy(config.policy)).map((says) => ok('minimum dates', says)),
     ...credentials,
     clockOf(
@@ -103,36 +104,6 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
     ...tableHealth.checks,
     ...(await systemKeyChecks(config, regions, tableHealth, dependencies)),
   ];
-}
-
-/** Finds settings of the environment with which another machine on the network could read or answer the calls. */
-function tlsFaults(environment: Environment): HealthCheck[] {
-  const check = 'tls';
-  const unchecked = environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0';
-  const plain = KMS_ENDPOINTS.filter((name) => isPlainHttp(environment[name] ?? ''));
-  return [
-    ...(unchecked
-      ? [
-          fault(
-            check,
-            'NODE_TLS_REJECT_UNAUTHORIZED=0: any server can pass for KMS, for Vault and for the table',
-            "unset it; if a server has a certificate of your own authority, set NODE_EXTRA_CA_CERTS to that authority's file",
-          ),
-        ]
-      : []),
-    ...plain.map((name) =>
-      fault(check, `${name} begins with http:, so the network can read the keys`, `begin ${name} with https:`),
-    ),
-  ];
-}
-
-const KMS_ENDPOINTS = ['AWS_ENDPOINT_URL_KMS', 'AWS_ENDPOINT_URL'] as const;
-
-/** Whether a URL leads to another machine without TLS. */
-function isPlainHttp(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'http:' && !/^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }
 
 /**

@@ -13,6 +13,7 @@ import {
 } from './errors.ts';
 import { HttpExchange, type HttpAnswer } from './exchange.ts';
 import { jsonOf } from './json.ts';
+import { isLocalHost } from '../input/local-host.ts';
 import { isRegionName } from '../records/ids.ts';
 import { requestSigner, type RequestSigner } from './sign.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
@@ -41,8 +42,6 @@ const NO_IDENTITY =
   'http must have credentials or authorization. ' +
   "defaultCredentials() of keyfold/client/default-credentials finds the AWS SDK's.";
 
-const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
-
 const REGION: Type = {
   called: 'the name of an AWS region',
   holds: (value) => STRING.holds(value) && isRegionName(value as string),
@@ -70,7 +69,7 @@ export class HttpTransport implements Transport {
     // endpoint once a path follows them.
     if (!URL.canParse(endpoint) || /[\s\p{Cc}]/u.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
-    if (protocol !== 'https:' && !(protocol === 'http:' && LOCAL_HOST.test(hostname))) {
+    if (protocol !== 'https:' && !(protocol === 'http:' && isLocalHost(hostname))) {
       throw new TypeError('http.endpoint must start with https.');
     }
     // The URL class does not report a bare ? or #, but it would turn the appended path into a query or a fragment.

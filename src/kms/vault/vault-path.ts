@@ -1,6 +1,5 @@
 import { endpointFaults } from '../../input/endpoint.ts';
-
-const LOCAL_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
+import { isLocalHost } from '../../input/local-host.ts';
 
 /** Whether a string is one or more names separated by slashes, such as a mount path or a namespace. */
 export function isPathSegments(text: string): boolean {
@@ -17,6 +16,6 @@ export function addressFault(address: string): string | undefined {
   const [fault] = endpointFaults(address);
   if (fault !== undefined) return fault;
   const { protocol, hostname } = new URL(address);
-  if (protocol === 'https:' || LOCAL_HOST.test(hostname)) return undefined;
+  if (protocol === 'https:' || isLocalHost(hostname)) return undefined;
   return 'must begin with https:, because the token and the keys are in the requests';
 }

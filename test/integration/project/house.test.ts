@@ -36,6 +36,7 @@ const SHARED_WITH_CLIENT = [
   'input/defaults.ts',
   'input/hidden-characters.ts',
   'input/json-object.ts',
+  'input/local-host.ts',
   'operations/fields-request.ts',
   'operations/http-partition.ts',
   'operations/operation-name.ts',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeDataRowRecord } from '../../../src/index.ts';
 import { HealthyService } from '../../support/healthy-service.ts';
+import { killedSource } from '../../support/killed-source.ts';
 import type { CliRun } from '../../support/operator.ts';
 
 let folder: string;
@@ -181,16 +182,7 @@ it('keys rotate and maintain make no key if the minimum date for sealing is in t
 
 it('every file that reencrypt writes can be read only by its owner', async () => {
   const { openRows } = world.operator.adapters;
-  world.operator.adapters.openRows = async () => ({
-    replace: () => Promise.resolve('written'),
-    reread: (row) => Promise.resolve(row),
-    position: () => Promise.resolve({}),
-    pages: async function* () {
-      world.operator.clock.advance(5000);
-      yield [];
-      throw new Error('killed');
-    },
-  });
+  world.operator.adapters.openRows = async () => killedSource(() => world.operator.clock.advance(5000));
   const options = { '--report': at('report'), '--audit-file': at('audit'), '--checkpoint': at('checkpoint') };
   expect((await reencrypt(options)).code).toBe(1);
   world.operator.adapters.openRows = openRows;

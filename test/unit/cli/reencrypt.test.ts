@@ -17,6 +17,7 @@ import { decryptFields, encryptFields } from '../../../src/operations/session-fi
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
+import { killedSource } from '../../support/killed-source.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
 
@@ -486,17 +487,11 @@ describe('the checkpoint of a run that was killed', () => {
     more = {},
     meanwhile = async () => {},
   ): Promise<CliRun> {
-    world.operator.adapters.openRows = async () => ({
-      replace: () => Promise.resolve('written'),
-      reread: (row) => Promise.resolve(row),
-      position: () => Promise.resolve({}),
-      pages: async function* () {
+    world.operator.adapters.openRows = async () =>
+      killedSource(() => {
         world.operator.clock.advance(5000);
-        await meanwhile();
-        yield [];
-        throw new Error('killed');
-      },
-    });
+        return meanwhile();
+      });
     const args = ['reencrypt', source, '--quarantine', at('quarantine'), '--checkpoint', at('run.json'), ...options];
     return world.operator.keyfold(args, { ...world.settings, DATABASE_URL: url, ...more });
   }
