@@ -17,26 +17,25 @@ const FORGETTING = ['reset', 'silence'] as const;
 const OPENSSL =
   'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1';
 
-let folder: string;
-let world: FreezeFixture;
-let frozen: FrozenProcess | undefined;
-
-afterEach(async () => {
-  await frozen?.end();
-  frozen = undefined;
-});
-
-async function start(role: Role, settings: Readonly<Record<string, string>> = {}): Promise<FrozenProcess> {
-  frozen = await world.process(role, settings);
-  return frozen;
-}
-
 describe('freezing a process with TLS connections', () => {
+  let folder: string;
+  let world: FreezeFixture;
+  let frozen: FrozenProcess | undefined;
+
+  const start = async (role: Role): Promise<FrozenProcess> => {
+    frozen = await world.process(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+    return frozen;
+  };
+
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'keyfold-tls-'));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     execFileSync('openssl', [...OPENSSL.split(' '), '-keyout', key, '-out', cert], { stdio: 'ignore' });
     world = await FreezeFixture.start({ key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') });
+  });
+  afterEach(async () => {
+    await frozen?.end();
+    frozen = undefined;
   });
   afterAll(async () => {
     await world.stop();
@@ -44,7 +43,7 @@ describe('freezing a process with TLS connections', () => {
   });
 
   it.for(ROLES)('never makes %s use an old connection or lose a request', async (role) => {
-    const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+    const process = await start(role);
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {
       for (const requests of [1, 8, 60]) {
@@ -68,7 +67,7 @@ describe('freezing a process with TLS connections', () => {
     ] as const)(
       'makes the process open a new connection if %s of the response has arrived',
       async ([, isTruncating]) => {
-        const process = await start(role, { NODE_EXTRA_CA_CERTS: join(folder, 'cert.pem') });
+        const process = await start(role);
         for (const proxy of world.proxies) proxy.hold = /./s;
         const underWay = process.serve(8);
         while (world.count('held') === 0) await sleep(5);
@@ -81,37 +80,31 @@ describe('freezing a process with TLS connections', () => {
   });
 });
 
-describe('freezing a process with plain HTTP connections', () => {
-  beforeAll(async () => {
-    world = await FreezeFixture.start();
-  });
-  afterAll(() => world.stop());
-
-  it.for(ROLES)('for 0.1 to 11 seconds loses no request of %s', async (role) => {
-    const process = await start(role);
-    const lateBefore = world.count('late');
-    for (const [ms, forgetting] of [
-      [120, 'silence'],
-      [150, 'reset'],
-      [500, 'silence'],
-      [1100, 'reset'],
-      [2500, 'silence'],
-      // This freeze is longer than the time for which a process keeps an idle connection open.
-      [11_000, 'silence'],
-    ] as const) {
-      do expect(await process.serve(8)).toEqual(allWell(8));
-      while (world.mostOpen < idleAfter(role, 8));
-      expect(await world.freezeAndServe(process, { ms, forgetting, requests: 8 })).toEqual(allWell(8));
-    }
-    expect(world.count('late')).toBe(lateBefore);
-  });
+// These tests mostly wait, so they run at the same time. Each has servers of its own.
+describe.concurrent('freezing a process with plain HTTP connections', () => {
+  it.for(ROLES)('for 0.1 to 11 seconds loses no request of %s', (role) =>
+    withProcess(role, {}, async (process, world) => {
+      for (const [ms, forgetting] of [
+        [120, 'silence'],
+        [150, 'reset'],
+        [500, 'silence'],
+        [1100, 'reset'],
+        [2500, 'silence'],
+        // This freeze is longer than the time for which a process keeps an idle connection open.
+        [11_000, 'silence'],
+      ] as const) {
+        do expect(await process.serve(8)).toEqual(allWell(8));
+        while (world.mostOpen < idleAfter(role, 8));
+        expect(await world.freezeAndServe(process, { ms, forgetting, requests: 8 })).toEqual(allWell(8));
+      }
+      expect(world.count('late')).toBe(0);
+    }),
+  );
 
   // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
   // attempt times out.
-  it.for(ROLES.filter((role) => !role.includes('caller')))(
-    'at any moment of its work loses no request of %s',
-    async (role) => {
-      const process = await start(role, { RESETS_NEW_CONNECTIONS: 'true' });
+  it.for(ROLES.filter((role) => !role.includes('caller')))('at any moment of its work loses no request of %s', (role) =>
+    withProcess(role, { RESETS_NEW_CONNECTIONS: 'true' }, async (process, world) => {
       const random = new Seeded(role.length);
       for (let i = 0; i < 20; i += 1) {
         const underWay = process.serve(60);
@@ -121,6 +114,25 @@ describe('freezing a process with plain HTTP connections', () => {
         await thawed;
         expect(await underWay).toEqual(allWell(60));
       }
-    },
+    }),
   );
 });
+
+/** Starts a process and its servers, and stops them after the test. */
+async function withProcess(
+  role: Role,
+  settings: Readonly<Record<string, string>>,
+  test: (process: FrozenProcess, world: FreezeFixture) => Promise<void>,
+): Promise<void> {
+  const world = await FreezeFixture.start();
+  try {
+    const process = await world.process(role, settings);
+    try {
+      await test(process, world);
+    } finally {
+      await process.end();
+    }
+  } finally {
+    await world.stop();
+  }
+}
