@@ -9,6 +9,11 @@ import type { Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 
+/** The modules that a process loads when it starts, which are the modules that the files in handlers/ import. */
+const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
+/** Imports of all eager code. A module on demand starts with them, as {@link ONE_EAGER_CHUNK} explains. */
+const EAGER_IMPORTS = EAGER.map((name, i) => `import * as eager${i} from '${join(ROOT, 'src', name)}.ts';`).join('');
+
 /**
  * Loads Node's own modules with `process.getBuiltinModule` instead of an import. An import of `node:http` reads all of
  * the module's exports, and reading one of them loads undici. With this plugin, the bundle reads only the exports that
@@ -63,6 +68,7 @@ export const LAMBDA_CREDENTIALS: Plugin = {
     bundler.onLoad({ filter: /.*/, namespace: 'credentials' }, () => ({
       resolveDir: ROOT,
       contents: `
+        ${EAGER_IMPORTS}
         import { CredentialsProviderError } from '@smithy/core/config';
         const absent = () => async () => {
           throw new CredentialsProviderError('Lambda has no such credentials.', { tryNextLink: true });
@@ -188,24 +194,23 @@ export const NEVER_RUN: Plugin = replacing('never-run', [
   ],
 ]);
 
-/** The modules that a process loads when it starts, which are the modules that the files in handlers/ import. */
-const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
-/** The modules that a process loads on demand, if they use code that the process loads at its start. */
+/**
+ * The modules that a process loads on demand: those of src that another module imports dynamically, and one of the SDK.
+ */
 const LAZY =
-  /\/src\/(?:config\/vault-config|kms\/vault\/configured-vault|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
+  /\/src\/(?:config\/vault-config|kms\/(?:faults|wrap-renewal|vault\/configured-vault)|quotas\/aws-quota-inspector|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 
 /**
  * Puts all code that is loaded at the start into one chunk. Without this plugin, esbuild moves the code that both lazy
- * and eager modules use into chunks of its own, and each start reads two kilobytes of import and export statements.
- * This plugin makes each lazy module import all eager code. All of that code is then shared, so it forms one chunk.
- * esbuild removes these imports from the bundle, because nothing uses them.
+ * and eager modules use into chunks of its own. Each start then opens more files, and reads more import and export
+ * statements. This plugin makes each lazy module import all eager code. All of that code is then shared, so it forms
+ * one chunk. esbuild removes these imports from the bundle, because nothing uses them.
  */
 export const ONE_EAGER_CHUNK: Plugin = {
   name: 'one-eager-chunk',
   setup: (bundler) => {
-    const imports = EAGER.map((name, i) => `import * as eager${i} from '${join(ROOT, 'src', name)}.ts';`).join('');
     bundler.onLoad({ filter: LAZY }, async ({ path }) => ({
-      contents: `${imports}${await readFile(path, 'utf8')}`,
+      contents: `${EAGER_IMPORTS}${await readFile(path, 'utf8')}`,
       loader: path.endsWith('.ts') ? 'ts' : 'js',
     }));
   },
