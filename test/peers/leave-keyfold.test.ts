@@ -1,5 +1,5 @@
 /** Leaves Keyfold for Asherah and for plaintext, as docs/how-to/leave-keyfold.md describes. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -14,7 +14,8 @@ import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emul
 import { createKeyTable } from '../../local/dynamodb.ts';
 import { ensureKeys } from '../../local/function-environment.ts';
 import { AwsKms, encodeCompactRecord, decodeDataRowRecord, type SessionFactory } from '../../src/index.ts';
-import { OperatorFixture, type CliRun } from '../support/operator.ts';
+import { FollowedPage } from '../support/followed-page.ts';
+import { cellsOf, OperatorFixture, type CliRun } from '../support/operator.ts';
 import { ASHERAHS } from './asherah.ts';
 import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
@@ -65,15 +66,28 @@ function service(): SessionFactory {
   return table.keyfold({ kms: new AwsKms({ keys, preferredRegion: WEST, endpoint: kms.endpoint }) });
 }
 
-function keyfold(args: readonly string[], tableName = table.tableName): Promise<CliRun> {
+/** Seals a tenant's card in a cold process, as JSON. */
+function sealed(tenant: string): Promise<string> {
+  return service()
+    .session(tenant)
+    .encryptToJson(Buffer.from(`card of ${tenant}`));
+}
+
+/** Runs the CLI. The operator answers every question with yes. */
+function keyfold(args: readonly string[]): Promise<CliRun> {
   const operator = OperatorFixture.at(dynamoDb.endpoint);
   operator.clock.nowMs = Date.now();
-  return operator.keyfold(args, {
+  const settings = {
     KEYFOLD_SERVICE: NAMES.service,
     KEYFOLD_PRODUCT: NAMES.product,
-    KEYFOLD_TABLE: tableName,
+    KEYFOLD_TABLE: table.tableName,
     KEYFOLD_KMS_KEYS: JSON.stringify(keys),
-  });
+  };
+  return operator.keyfold(args, settings, { ask: () => Promise.resolve('yes') });
+}
+
+async function reportIn(name: string): Promise<unknown> {
+  return JSON.parse(await readFile(inFolder(name), 'utf8'));
 }
 
 /** The last object that `--json` printed, which has the counts. */
@@ -107,10 +121,7 @@ it.for(ASHERAHS)(
   async (core) => {
     table = await shareTable(dynamoDb.endpoint, { core });
     for (const tenant of TENANTS) {
-      const json = await service()
-        .session(tenant)
-        .encryptToJson(Buffer.from(`card of ${tenant}`));
-      await put(tenant, json);
+      await put(tenant, await sealed(tenant));
       const bound = await service().session(tenant).withContext(CONTEXT).encryptToJson(Buffer.from('bound'));
       await put(`${tenant} bound`, bound);
     }
@@ -130,62 +141,73 @@ it.for(ASHERAHS)(
   },
 );
 
-it('the steps in docs/how-to/leave-keyfold.md open every record, and a backup still opens with the exported key rows', async () => {
+it('docs/how-to/leave-keyfold.md has commands that open every record, and a backup still opens with the exported key rows', async () => {
   table = await shareTable(dynamoDb.endpoint, { core: 'go' });
+  const kept = `Kept${runs}`;
+  const page = new FollowedPage('docs/how-to/leave-keyfold.md', {
+    folder,
+    keyfold: (args) => keyfold(args),
+    values: { Customers: customers, KeptKeys: kept, _SK_orders_shop: SYSTEM_KEY },
+  });
   for (const tenant of TENANTS) {
-    const sealed = await service()
-      .session(tenant)
-      .encryptToJson(Buffer.from(`card of ${tenant}`));
-    await put(tenant, sealed);
-    await put(`${tenant} compact`, encodeCompactRecord(decodeDataRowRecord(sealed), 'bytes') ?? '');
+    await put(tenant, await sealed(tenant));
+    const compact = encodeCompactRecord(decodeDataRowRecord(await sealed(tenant)), 'bytes') ?? '';
+    await put(`${tenant} compact`, compact);
   }
-  await put('plain', 'never sealed');
-  const backup = await exportCustomers('backup.jsonl');
+  const records = Object.values(await cards()).map((card = '') => (card.startsWith('{') ? card : JSON.stringify(card)));
+  await writeFile(inFolder('backup.jsonl'), records.join('\n'));
+
+  // Step 1: list every place with records.
+  await exportCustomers('customers.jsonl');
+  const verified = await page.run('keyfold verify customers.jsonl');
+  expect([verified.code, cellsOf(verified)]).toEqual([0, expect.arrayContaining([['unreadable', '0']])]);
 
   // Step 2: the two commands show the same number of rows.
+  const listed = await page.run('keyfold keys list --all');
+  page.pass('aws dynamodb scan');
   const exported = await rowsOf(table.tableName);
-  const listed = await keyfold(['keys', 'list', '--all', '--json']);
-  expect(JSON.parse(listed.stdout)).toHaveLength(exported.length);
+  // The first line is the heading.
+  expect(cellsOf(listed)).toHaveLength(exported.length + 1);
 
-  // Step 4: open every record.
-  const open = [`reencrypt`, `dynamodb:${customers}`, '--field', 'card', '--verb', 'open', '--json'];
-  const bad = ['--quarantine', inFolder('bad.jsonl')];
-  const rehearsal = await keyfold([...open, ...bad, '--dry-run']);
-  expect([rehearsal.code, reportOf(rehearsal)]).toMatchObject([0, { written: 4, quarantined: 0 }]);
-  const opened = await keyfold([...open, ...bad, '--report', inFolder('opened'), '--reason', 'leave Keyfold']);
-  expect([opened.code, reportOf(opened)]).toMatchObject([0, { written: 4, quarantined: 0, records: 0, keys: [] }]);
+  // Step 4: open every record, also one that a writer seals meanwhile. Plaintext stays as it is.
+  const rehearsal = await page.run('keyfold reencrypt');
+  expect([rehearsal.code, cellsOf(rehearsal)]).toEqual([0, expect.arrayContaining([['would be written', '4']])]);
+  const opened = await page.run('keyfold reencrypt');
+  expect([opened.code, cellsOf(opened)]).toEqual([0, expect.arrayContaining([['written', '4']])]);
+  await put('late', await sealed('tenant-1'));
+  await put('plain', 'never sealed');
+  for (const written of ['1', '0']) expect(cellsOf(await page.again())).toContainEqual(['written', written]);
   expect(await cards()).toEqual({
     ...Object.fromEntries(
       TENANTS.flatMap((tenant) => [tenant, `${tenant} compact`].map((id) => [id, `card of ${tenant}`])),
     ),
+    late: 'card of tenant-1',
     plain: 'never sealed',
   });
+  expect(await reportIn('opened.report')).toMatchObject({ quarantined: 0, records: 0, keys: [] });
 
   // Step 5: revoking the System Key reveals a process that still encrypts.
-  const revoke = ['keys', 'revoke', SYSTEM_KEY, 'latest', '--yes', '--reason', 'leave Keyfold'];
-  expect((await keyfold(revoke)).code).toBe(0);
-  const [revoked] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as { id: string; created: number }[];
-  await put('forgotten', await service().session('tenant-1').encryptToJson(Buffer.from('late')));
-  expect(JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout)).toHaveLength(2);
-  const report = ['--report', inFolder('last')];
-  const last = await keyfold([...open, ...bad, '--dry-run', ...report]);
-  expect([last.code, reportOf(last)]).toMatchObject([0, { written: 1 }]);
-  expect((await keyfold([...open, ...bad])).code).toBe(0);
-  expect(reportOf(await keyfold([...open, ...bad, '--dry-run', ...report]))).toMatchObject({ written: 0, records: 0 });
-  const retired = await keyfold(['keys', 'retire-check', SYSTEM_KEY, String(revoked?.created), '--json', ...report]);
-  expect([retired.code, JSON.parse(retired.stdout)]).toMatchObject([0, { outcome: 'retired' }]);
+  expect((await page.run('keyfold keys revoke')).code).toBe(0);
+  const [, [, , , created = ''] = []] = cellsOf(await page.run('keyfold keys list'));
+  await sealed('tenant-1');
+  expect(cellsOf(await page.again())).toHaveLength(3);
+  expect((await page.run('keyfold reencrypt')).code).toBe(0);
+  expect(await reportIn('last.report')).toMatchObject({ written: 0, records: 0 });
+  const retired = await page.run('keyfold keys retire-check', { '1795446120': created });
+  expect([retired.code, retired.stdout]).toEqual([0, expect.stringMatching(/^Retired:/)]);
 
   // Step 6: the table is gone. Only the table's export and the KMS key are left.
-  const kept = `Kept${runs}`;
   await createKeyTable(dynamoDb.endpoint, kept);
+  page.pass('jq');
   for (const Item of exported) {
     const ConditionExpression = 'attribute_not_exists(Id)';
     await client.send(new PutItemCommand({ TableName: kept, Item, ConditionExpression }));
   }
-  const verified = await keyfold(['verify', backup, '--field', 'card', '--json'], kept);
-  // One row contains plaintext, which is not a valid record.
-  expect(reportOf(verified)).toMatchObject({ records: 5, opens: 4, malformed: 1 });
-  const [plain, line] = [inFolder('plain.jsonl'), ['--field', 'card', '--verb', 'open', '--json']];
-  const restored = await keyfold(['reencrypt', backup, ...line, '--output', plain, ...bad], kept);
-  expect([restored.code, reportOf(restored)]).toMatchObject([0, { written: 4, records: 0 }]);
+  const opens = await page.run('keyfold verify backup.jsonl');
+  expect([opens.code, cellsOf(opens)]).toEqual([0, expect.arrayContaining([['open', '4']])]);
+  const restored = await page.run('keyfold reencrypt backup.jsonl');
+  expect([restored.code, cellsOf(restored)]).toEqual([0, expect.arrayContaining([['written', '4']])]);
+  const plain = (await readFile(inFolder('plain.jsonl'), 'utf8')).trim().split('\n');
+  expect(new Set(plain)).toEqual(new Set(TENANTS.map((tenant) => `"card of ${tenant}"`)));
+  expect(page.left()).toEqual([]);
 });

@@ -3,11 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Environment } from '../../src/config/app-config.ts';
 import type { EnvelopeKeyRecord } from '../../src/index.ts';
 import { keyRecord } from '../../src/testing/key-record.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
 import { noDeadline } from '../support/fakes.ts';
-import { OperatorFixture, type CliRun } from '../support/operator.ts';
+import { FollowedPage } from '../support/followed-page.ts';
+import { cellsOf, OperatorFixture, type CliRun } from '../support/operator.ts';
 import { GO_STATIC_KEY, startAsherah } from './asherah.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { NAMES, shareTable, type SharedTable } from './shared-table.ts';
@@ -49,14 +51,16 @@ function urlOf(kind: SqlKind): string {
   return kind === 'PostgreSQL' ? `postgres://${rest}/postgres` : `mysql://keyfold@127.0.0.1:${port}/test`;
 }
 
-function keyfold(args: readonly string[], environment: Record<string, string> = {}): Promise<CliRun> {
-  return OperatorFixture.at(proxy.endpoint).keyfold(args, {
+/** Runs the CLI. The operator answers every question with yes. */
+function keyfold(args: readonly string[], environment: Environment = {}): Promise<CliRun> {
+  const settings = {
     KEYFOLD_SERVICE: NAMES.service,
     KEYFOLD_PRODUCT: NAMES.product,
     KEYFOLD_TABLE: target.tableName,
     KEYFOLD_STATIC_MASTER_KEY_HEX: GO_STATIC_KEY.toString('hex'),
     ...environment,
-  });
+  };
+  return OperatorFixture.at(proxy.endpoint).keyfold(args, settings, { ask: () => Promise.resolve('yes') });
 }
 
 function tableImport(kind: SqlKind, ...options: string[]): Promise<CliRun> {
@@ -66,6 +70,13 @@ function tableImport(kind: SqlKind, ...options: string[]): Promise<CliRun> {
 /** The last object that `--json` printed, which has the counts. */
 function reportOf({ stdout }: CliRun): unknown {
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+}
+
+const NONE = { rows: '0', same: '0', missing: '0', differs: '0', erased: '0', unreadable: '0' };
+
+/** The counts at the end of the text that `table import` prints. */
+function countsOf(run: CliRun): object {
+  return Object.fromEntries(cellsOf(run).slice(-Object.keys(NONE).length)) as object;
 }
 
 const CASES = [
@@ -92,18 +103,26 @@ describe.for(CASES)('Asherah $core on $kind (time zone $zone, columns of $column
     await using peer = await startAsherah({ ...NAMES, core, connectionString });
     const theirs = await Promise.all(tenants.map((tenant) => peer.encrypt(tenant, PAYLOAD)));
 
-    const dry = await tableImport(kind, '--dry-run');
-    expect([dry.code, reportOf(dry)]).toMatchObject([0, { rows: 4, missing: 4, same: 0 }]);
-    const first = await tableImport(kind, '--yes');
-    expect([first.code, reportOf(first)]).toMatchObject([0, { rows: 4, missing: 0, same: 4 }]);
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-import-'));
+    const page = new FollowedPage('docs/how-to/move-from-asherah.md', {
+      folder,
+      keyfold,
+      values: { 'postgres://reader:password@db.internal:5432/keys?sslmode=verify-full': urlOf(kind) },
+      only: (heading) => heading === 'From an SQL database',
+    });
+    page.pass('npm install');
+    const dry = await page.run('keyfold table import --dry-run');
+    expect([dry.code, countsOf(dry)]).toEqual([0, { ...NONE, rows: '4', missing: '4' }]);
+    const first = await page.run('keyfold table import');
+    expect([first.code, countsOf(first)]).toEqual([0, { ...NONE, rows: '4', same: '4' }]);
 
     // Asherah has made another key since. The last import, after Asherah has stopped, adds it.
     theirs.push(await peer.encrypt('late', PAYLOAD));
     tenants.push('late');
-    const second = await tableImport(kind, '--yes');
-    expect([second.code, reportOf(second)]).toMatchObject([0, { rows: 5, missing: 0, same: 5 }]);
+    const second = await page.again();
+    expect([second.code, countsOf(second)]).toEqual([0, { ...NONE, rows: '5', same: '5' }]);
+    expect(page.left()).toEqual([]);
 
-    const folder = await mkdtemp(join(tmpdir(), 'keyfold-import-'));
     await writeFile(join(folder, 'records'), theirs.join('\n'));
     const verified = await keyfold(['verify', join(folder, 'records'), '--json']);
     expect([verified.code, reportOf(verified)]).toMatchObject([0, { records: 4, opens: 4, unreadable: 0 }]);
