@@ -67,9 +67,10 @@ export function commandsOf(code: string): string[] {
     current = current === '' ? line : `${current}\n${line}`;
     const [, end] = /<<'(\w+)'$/m.exec(current) ?? [];
     if (end !== undefined && line !== end) continue;
+    const withoutComment = current.replace(/(?:^|\s+)# .*$/, '');
     // With an odd number of quotation marks, the command continues on the next line.
-    if ((current.match(/'/g)?.length ?? 0) % 2 === 1) continue;
-    commands.push(current.replace(/(?:^|\s+)# .*$/, '').trim());
+    if ((withoutComment.match(/'/g)?.length ?? 0) % 2 === 1) continue;
+    commands.push(withoutComment.trim());
     current = '';
   }
   return commands.filter((command) => command !== '');

@@ -65,9 +65,9 @@ export class FollowedPage {
     );
   }
 
-  /** Passes over the next command of the page, because the test carries it out by other means. */
-  pass(beginning: string): void {
-    this.#next(beginning);
+  /** Passes over the next command of the page, because the test carries it out by other means. Returns the command. */
+  pass(beginning: string): string {
+    return this.#next(beginning);
   }
 
   /** The commands of the page that the test has not followed. */

