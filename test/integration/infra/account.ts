@@ -7,7 +7,7 @@ export const WEST = 'us-west-2';
 export const EAST = 'us-east-1';
 const OTHER_ACCOUNT = '444455556666';
 
-const SERVICES = ['kms', 'dynamodb', 'sqs', 'lambda'] as const;
+const SERVICES = ['kms', 'dynamodb', 'sqs', 'lambda', 'states'] as const;
 
 type Context = Record<string, string | string[]>;
 type Service = (typeof SERVICES)[number];
@@ -216,6 +216,8 @@ const TYPES: readonly [Service, RegExp, string][] = [
   ['dynamodb', /:table\//, 'table'],
   ['sqs', /:sqs:/, 'queue'],
   ['lambda', /:function:/, 'function'],
+  ['states', /:stateMachine:/, 'statemachine'],
+  ['states', /:execution:/, 'execution'],
 ];
 
 interface Action {
@@ -248,7 +250,7 @@ export async function expanded(pattern: string): Promise<string[]> {
   return names.filter((one) => form.test(one)).map((one) => `${service}:${one}`);
 }
 
-/** All actions of KMS, DynamoDB, SQS and Lambda that accept this type of resource. */
+/** All actions of the {@link SERVICES} that accept this type of resource. */
 function actionsOn({ arn }: Target): string[] {
   const [service, , type] = TYPES.find(([, pattern]) => pattern.test(arn)) ?? [];
   const services = service === undefined ? SERVICES : [service];

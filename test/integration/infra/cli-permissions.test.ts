@@ -7,10 +7,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { encodeDataRowRecord } from '../../../src/index.ts';
+import { EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
+import { encodeDataRowRecord, type EnvelopeKeyRecord } from '../../../src/index.ts';
 import { read } from '../../support/documents.ts';
 import { noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { isAllowed, KEYS, tableAt, WRITERS, type Principal, type Target } from './account.ts';
 import { ACCOUNT } from './template.ts';
 
@@ -31,6 +33,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'rows'), record);
   await writeFile(join(folder, 'empty'), '');
   await writeFile(join(folder, 'plain'), '"x"\n');
+  await writeFile(join(folder, 'ciphertexts'), `${JSON.stringify(await ciphertext())}\n`);
   // Another service's System Key, which has sealed nothing.
   await world.operator.put({ id: GONE as never, created: 60 as never, encryptedKey: Buffer.alloc(60), revoked: true });
   await world.operator.createTable('Former');
@@ -39,6 +42,16 @@ beforeAll(async () => {
   const verifying = ['verify', join(folder, 'empty'), '--service', 'gone', '--report', join(folder, 'report')];
   await world.operator.keyfold(verifying, world.settings);
 });
+
+/** A ciphertext of KMS's `Encrypt`, in base64. */
+async function ciphertext(): Promise<string> {
+  const { aliasArn: KeyId } = await world.kms.ensureKey(WEST, OLD_KEY);
+  const kms = new KMSClient({ region: WEST, credentials: LOCAL_CREDENTIALS, endpoint: world.kms.endpoint });
+  const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }));
+  kms.destroy();
+  return Buffer.from(CiphertextBlob ?? []).toString('base64');
+}
+
 afterAll(async () => {
   vi.useRealTimers();
   await world.stop();
@@ -64,12 +77,17 @@ const SYSTEM_KEY = '_SK_orders_shop';
 const GONE = '_SK_gone_shop';
 const QUARANTINE = (): string[] => ['--quarantine', join(folder, 'quarantine')];
 const FORMER = '_SK_former_shop';
+/** The table that was restored from a backup. */
+const RESTORED = 'Restored';
+/** The key of the ciphertexts. */
+const OLD_KEY = 'alias/old';
 
 /** For each command, the command lines that together make every call of the command. */
 const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   doctor: () => [['doctor']],
   'keys list': () => [['keys', 'list']],
   'keys list --all': () => [['keys', 'list', '--all']],
+  'keys list --partition-prefix': () => [['keys', 'list', '--partition-prefix', 'tenant-']],
   'keys show': () => [
     ['keys', 'show', SYSTEM_KEY, 'latest'],
     ['keys', 'show', SYSTEM_KEY, String(created)],
@@ -80,6 +98,7 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   ],
   'keys rotate --all-partitions': () => [['keys', 'rotate', '--all-partitions']],
   'keys prove': () => [['keys', 'prove', '--yes']],
+  'keys prove --against': () => [['keys', 'prove', '--against', RESTORED, '--yes']],
   'keys retire-check': () => [
     ['keys', 'retire-check', GONE, '60', '--service', 'gone', '--report', join(folder, 'report')],
   ],
@@ -92,6 +111,17 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
       .concat('--output', join(folder, 'sealed'))
       .concat(QUARANTINE()),
   ],
+  'reencrypt --from kms': () =>
+    [
+      // A partition of another service without keys, so that the command creates all of them.
+      ['ciphertexts', '--partition', 'new', '--service', 'latest-born', '--output', join(folder, 'opened')],
+      // A record that is sealed already, whose key the command loads.
+      ['rows', '--partition', 'tenant-1', '--output', join(folder, 'still-sealed')],
+    ].map(([file = '', ...options]) =>
+      ['reencrypt', join(folder, file), ...options]
+        .concat('--verb', 'seal', '--from', 'kms', '--kms-region', WEST)
+        .concat(QUARANTINE()),
+    ),
   maintain: () => [['maintain'], ['maintain', '--service', 'unborn']],
   'table copy': () => [['table', 'copy', '--from', 'Former', '--yes']],
   'keys revoke': () => [
@@ -101,15 +131,16 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
 };
 
 /** Changes the service so that a command makes calls that it rarely needs. */
-const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
+const PREPARATIONS: Readonly<Record<string, () => unknown>> = {
   doctor: () => {
     // If Service Quotas knows only the default of a quota, the command makes a further call, which requests the
     // default.
     world.quotas.knowsOnlyDefaults = true;
   },
-  'keys prove': async () => {
-    const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, noDeadline());
-    if (row !== undefined) await world.operator.put({ ...row, proof: undefined });
+  'keys prove': removeProof,
+  'keys prove --against': async () => {
+    await world.operator.createTable(RESTORED);
+    await world.operator.put(await removeProof(), RESTORED);
   },
   'keys rotate': () => overtake(['keys', 'rotate']),
   maintain: async () => {
@@ -118,6 +149,14 @@ const PREPARATIONS: Readonly<Record<string, () => Promise<void> | void>> = {
     overtake(['maintain', '--service', 'unborn']);
   },
 };
+
+/** Removes the proof of the System Key's row. Returns the row without it. */
+async function removeProof(): Promise<EnvelopeKeyRecord> {
+  const row = await world.operator.metastore.load(SYSTEM_KEY as never, created as never, noDeadline());
+  const unproven = { ...(row as EnvelopeKeyRecord), proof: undefined };
+  await world.operator.put(unproven);
+  return unproven;
+}
 
 /** Makes another process create a System Key just before the command creates it. */
 function overtake(args: readonly string[]): void {
@@ -143,6 +182,7 @@ function called(): string[] {
 
 function reset(): void {
   world.proxy.calls = [];
+  world.proxy.tables = [];
   world.proxy.ids = [];
   world.kms.resetCalls();
   world.quotas.calls = [];
@@ -180,5 +220,24 @@ describe('the permissions of the commands in docs/reference/cli.md', () => {
       for (const target of targetsOf(action))
         expect([action, await isAllowed(operator, action, target)]).toEqual([action, true]);
     }
+  });
+
+  it('need only Decrypt on the key of the ciphertexts that reencrypt --from kms opens', async () => {
+    reset();
+    const sealing = ['--verb', 'seal', '--partition', 'tenant-1', '--from', 'kms', '--kms-region', WEST];
+    const args = ['reencrypt', join(folder, 'ciphertexts'), ...sealing, '--dry-run', ...QUARANTINE()];
+    expect(await world.operator.keyfold(args, world.settings)).toMatchObject({ code: 0 });
+    const ofOwnKeys = new Set<string | undefined>(Object.values(world.keys));
+    const others = world.kms.calls().filter(({ keyId }) => !ofOwnKeys.has(keyId));
+    expect(new Set(others.map(({ action }) => action))).toEqual(new Set(['Decrypt']));
+  });
+
+  it('need only Scan on the table that keys prove --against names', async () => {
+    await removeProof();
+    reset();
+    const args = ['keys', 'prove', '--against', RESTORED, '--yes'];
+    expect(await world.operator.keyfold(args, world.settings)).toMatchObject({ code: 0 });
+    const there = world.proxy.calls.filter((_, i) => world.proxy.tables[i] === RESTORED);
+    expect(new Set(there.map((call) => call.split(' ')[0]))).toEqual(new Set(['Scan']));
   });
 });

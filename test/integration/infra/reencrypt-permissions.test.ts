@@ -115,8 +115,13 @@ function calledOn(name: string): string[] {
   return [...new Set(calls.map(({ action }) => action))].toSorted();
 }
 
+/** A resource in the account. */
+function at(service: string, name: string): Target {
+  return { arn: `arn:aws:${service}:${WEST}:${ACCOUNT}:${name}` };
+}
+
 function table(name: string): Target {
-  return { arn: `arn:aws:dynamodb:${WEST}:${ACCOUNT}:table/${name}` };
+  return at('dynamodb', `table/${name}`);
 }
 
 it('the policy in docs/how-to/re-encrypt-rows.md allows exactly the calls that keyfold reencrypt makes to the table', async () => {
@@ -130,24 +135,27 @@ it('the policy in docs/how-to/re-encrypt-rows.md allows exactly the calls that k
   expect(await allowedOn(operator, table(OTHER_TABLE))).toEqual([]);
 });
 
-/** The role of the workers. References to the stack's own table become its ARN. */
-function workerRole(): Principal {
-  const { resources } = render('reencrypt', WEST, {
-    RowsTableName: ROWS,
-    Fields: '["card"]',
-    Verb: 'seal',
-    Service: 'orders',
-    Product: 'shop',
-    KmsKeys: '{"us-west-2":"alias/keyfold"}',
-    KeyRegions: `${WEST},${EAST}`,
-  });
-  const policies = resources['WorkerRole']?.Properties['Policies'] as { PolicyDocument: object }[];
+const STACK = render('reencrypt', WEST, {
+  RowsTableName: ROWS,
+  Fields: '["card"]',
+  Verb: 'seal',
+  Service: 'orders',
+  Product: 'shop',
+  KmsKeys: '{"us-west-2":"alias/keyfold"}',
+  KeyRegions: `${WEST},${EAST}`,
+}).resources;
+
+/** The policies of a role in the stack. References to the stack's own table become its ARN. */
+function policiesOf(role: string): unknown[] {
+  const policies = STACK[role]?.Properties['Policies'] as { PolicyDocument: object }[];
   const text = JSON.stringify(policies.map(({ PolicyDocument }) => PolicyDocument));
-  return {
-    // The table's policy names this role. docs/how-to/re-encrypt-rows.md says to name the worker's role there.
-    arn: WRITERS['a role of another deployment whose names are given'].arn,
-    policies: JSON.parse(text.replaceAll('"Quarantine.Arn"', JSON.stringify(table(QUARANTINE).arn))) as unknown[],
-  };
+  return JSON.parse(text.replaceAll('"Quarantine.Arn"', JSON.stringify(table(QUARANTINE).arn))) as unknown[];
+}
+
+/** The role of the workers. */
+function workerRole(): Principal {
+  // The table's policy names this role. docs/how-to/re-encrypt-rows.md says to name the worker's role there.
+  return { arn: WRITERS['a role of another deployment whose names are given'].arn, policies: policiesOf('WorkerRole') };
 }
 
 /** Runs a worker over the table, in its own thread. Returns its response. */
@@ -190,6 +198,55 @@ it("the worker's role allows exactly the calls that the worker makes", async () 
   ])
     expect([target.arn, await allowedOn(role, target)]).toEqual([target.arn, []]);
   expect(await isAllowed(role, 'dynamodb:PutItem', tableAt(EAST, '_SK_orders_shop'))).toBe(false);
+});
+
+/** A state of a state machine. A map has states of its own. */
+interface State {
+  readonly Type: string;
+  readonly Resource?: string;
+  readonly Parameters?: { readonly FunctionName?: string };
+  readonly ItemProcessor?: { readonly ProcessorConfig?: { readonly Mode?: string }; readonly States: States };
+}
+type States = Readonly<Record<string, State>>;
+
+function* statesIn(states: States): Iterable<State> {
+  for (const state of Object.values(states)) {
+    yield state;
+    if (state.ItemProcessor !== undefined) yield* statesIn(state.ItemProcessor.States);
+  }
+}
+
+it("the state machine's role allows exactly what its definition needs: to invoke the worker, and to run the items of its map", async () => {
+  const role: Principal = { arn: `arn:aws:iam::${ACCOUNT}:role/machine`, policies: policiesOf('StateMachineRole') };
+  const { StateMachineName, DefinitionString } = STACK['StateMachine']?.Properties ?? {};
+  const { States } = JSON.parse(String(DefinitionString)) as { readonly States: States };
+  const all = [...statesIn(States)];
+  const tasks = all.filter(({ Type }) => Type === 'Task');
+  expect(tasks.map(({ Resource, Parameters }) => [Resource, Parameters?.FunctionName])).toEqual([
+    ['arn:aws:states:::lambda:invoke', STACK['Worker']?.Properties['FunctionName']],
+  ]);
+  expect(
+    all.filter(({ Type }) => Type === 'Map').map(({ ItemProcessor }) => ItemProcessor?.ProcessorConfig?.Mode),
+  ).toEqual(['DISTRIBUTED']);
+
+  const own = String(StateMachineName);
+  expect(await allowedOn(role, at('lambda', `function:${own}`))).toEqual(['lambda:InvokeFunction']);
+  // AWS documents these actions for a Distributed Map: each item runs in an execution of the map's own.
+  expect(await allowedOn(role, at('states', `stateMachine:${own}`))).toEqual(['states:StartExecution']);
+  const following = ['states:DescribeExecution', 'states:StopExecution'];
+  for (const execution of [`execution:${own}:run`, `execution:${own}/map:item`])
+    expect([execution, await allowedOn(role, at('states', execution))]).toEqual([execution, following]);
+  for (const target of [
+    at('lambda', `function:${own}-other`),
+    at('states', `stateMachine:${own}-other`),
+    at('states', `execution:${own}-other:run`),
+    table(ROWS),
+    table(QUARANTINE),
+    tableAt(WEST, '_SK_orders_shop'),
+    KEYS['the key'],
+    REST['what has no ARN'],
+  ])
+    expect([target.arn, await allowedOn(role, target)]).toEqual([target.arn, []]);
 });
 
 it('a worker binds a record without a proof only if the key of the record is from before KEYFOLD_UNBOUND_BEFORE', async () => {
