@@ -1,6 +1,6 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
-import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
+import { CREDENTIALS, sdkClient, withTimeLimit, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { check, having, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
@@ -78,7 +78,7 @@ export class LambdaTransport implements Transport {
     this.#client =
       (client as LambdaClient | undefined) ??
       new LambdaClient({
-        ...(credentials === undefined ? {} : { credentials }),
+        ...(credentials && { credentials: withTimeLimit(credentials) }),
         maxAttempts: 1,
         requestHandler: { connectionTimeout: 2000, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
       });

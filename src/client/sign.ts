@@ -1,7 +1,7 @@
 import { partition } from '@aws-sdk/core/client';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { Sha256 } from '../crypto/sha256.ts';
-import { isIdentity, type Credentials, type Identity } from '../connections/sdk-client.ts';
+import { isIdentity, withTimeLimit, type Credentials, type Identity } from '../connections/sdk-client.ts';
 import { dateOf, credentialsError } from './errors.ts';
 
 /** Signs requests. It can correct its clock and renew its credentials after AWS rejected a signature. */
@@ -40,7 +40,8 @@ export function requestSigner(hostname: string, region: string | undefined, cred
     throw new TypeError('http.region is required, because the host name of http.endpoint does not contain a region.');
   let clockOffsetMs = 0;
   const now = (): number => Date.now() + clockOffsetMs;
-  const cache = typeof credentials === 'function' ? new CachedCredentials(credentials, now) : undefined;
+  const limited = withTimeLimit(credentials);
+  const cache = typeof limited === 'function' ? new CachedCredentials(limited, now) : undefined;
   const signer = new SignatureV4({
     service: 'execute-api',
     region: signedFor,

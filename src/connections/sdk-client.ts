@@ -9,8 +9,8 @@ export interface Identity {
 }
 
 /**
- * AWS credentials, or a function that finds them. Every credential provider of the AWS SDK for JavaScript 3 is such a
- * function.
+ * AWS credentials, or a function that finds them within ten seconds. Every credential provider of the AWS SDK for
+ * JavaScript 3 is such a function.
  * @example
  * import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
  *
@@ -42,6 +42,35 @@ export function isIdentity(value: object): value is Identity {
   return [accessKeyId, secretAccessKey, sessionToken].every(
     (part) => typeof part === 'string' && /^[\x21-\x7e]+$/.test(part),
   );
+}
+
+/** How long a call of a credential provider may take, in milliseconds. */
+const FOUND_WITHIN_MS = 10_000;
+
+/**
+ * Limits how long each call of a credential provider may take. A provider can wait forever on a connection that died
+ * while Lambda had frozen the process. Keyfold and the SDK share one call of a provider between all requests, so without
+ * this limit all later requests would wait, too.
+ */
+export function withTimeLimit(credentials: Credentials): Credentials {
+  if (typeof credentials !== 'function') return credentials;
+  const provider: (...options: readonly unknown[]) => Promise<Identity> = credentials;
+  return async (...options: readonly unknown[]) => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new LateCredentials()), FOUND_WITHIN_MS);
+    });
+    try {
+      return await Promise.race([provider(...options), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
+
+/** The error of a credential provider that took too long. The SDK counts errors of this name as transient. */
+class LateCredentials extends Error {
+  override readonly name = 'TimeoutError';
 }
 
 /**

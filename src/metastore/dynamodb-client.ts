@@ -3,6 +3,7 @@ import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
 import { endpointFaults } from '../input/endpoint.ts';
 import { retriesOf } from '../connections/retries.ts';
+import { withTimeLimit } from '../connections/sdk-client.ts';
 import { numberFaults } from '../input/defaults.ts';
 import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
@@ -59,7 +60,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
+    ...(credentials && { credentials: withTimeLimit(credentials) }),
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
     requestHandler: {

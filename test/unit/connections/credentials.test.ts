@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { KeyfoldClient } from '../../../src/client/index.ts';
+import { LambdaTransport } from '../../../src/client/lambda.ts';
+import type { Credentials, Identity } from '../../../src/connections/sdk-client.ts';
+import { RegionalKms } from '../../../src/kms/regional-kms.ts';
+import { DynamoDbMetastore, parseEpochSeconds, parseKeyId } from '../../../src/index.ts';
+import { errorOf, noDeadline } from '../../support/fakes.ts';
+import { startStub, type StubServer } from '../../support/stub-server.ts';
+
+const IDENTITY = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' };
+const RETRY = { maxAttempts: 1, attemptTimeoutMs: 1000 };
+let stub: StubServer;
+
+beforeEach(async () => {
+  stub = await startStub({ status: 400, body: '{}' });
+  vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await stub.stop();
+});
+
+/** Opens something that takes credentials. Returns a function that makes one call. */
+const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Promise<unknown>])[] = [
+  [
+    'the client over HTTP',
+    (credentials) => {
+      const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials }, retry: RETRY });
+      return () => client.partition('tenant-1').decrypt('kf1.x');
+    },
+  ],
+  [
+    'the client over Lambda',
+    (credentials) => {
+      const lambda = new LambdaTransport({ functions: 'keyfold', credentials });
+      const client = new KeyfoldClient({ lambda, retry: RETRY });
+      return () => client.partition('tenant-1').decrypt('kf1.x');
+    },
+  ],
+  [
+    'AWS KMS',
+    (credentials) => {
+      const kms = new RegionalKms({
+        region: 'us-west-2',
+        keyArn: 'arn:aws:kms:us-west-2:111122223333:alias/keyfold',
+        accounts: new Set(['111122223333']),
+        timeouts: { connectionTimeoutMs: 1000, requestTimeoutMs: 100 },
+        endpoint: stub.url,
+        credentials,
+      });
+      return () => kms.generateDataKey(noDeadline());
+    },
+  ],
+  [
+    'DynamoDB',
+    (credentials) => {
+      const metastore = new DynamoDbMetastore({ region: 'us-west-2', endpoint: stub.url, credentials });
+      const first = AbortSignal.timeout(100);
+      return () => {
+        const deadline = first.aborted ? noDeadline() : { ...noDeadline(), signal: first };
+        return metastore.load(parseKeyId('_SK_a_b'), parseEpochSeconds(60), deadline);
+      };
+    },
+  ],
+];
+
+it.for(CALLS)('for %s, a credential provider whose call never ends is called again after ten seconds', async ([, open]) => {
+  const provider = vi.fn<() => Promise<Identity>>(() => Promise.resolve(IDENTITY));
+  provider.mockImplementationOnce(() => new Promise(() => {}));
+  const call = open(provider);
+  const first = errorOf(call());
+  await vi.advanceTimersByTimeAsync(10_000);
+  await first;
+  await errorOf(call());
+  expect(provider).toHaveBeenCalledTimes(2);
+  expect(stub.requests).not.toHaveLength(0);
+});
