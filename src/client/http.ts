@@ -115,6 +115,7 @@ function withoutSlashes(endpoint: string): string {
 
 async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer> {
   return exchange.catch((error: unknown) => {
+    if (error instanceof KeyfoldTransportError) throw error;
     throw new KeyfoldTransportError('Unreachable', `The API could not be reached: ${faultOf(error)}.`);
   });
 }

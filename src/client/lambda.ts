@@ -111,9 +111,10 @@ export class LambdaTransport implements Transport {
       throw asTransportError(error);
     });
     const { requestId } = $metadata;
-    const value = parse(Payload, requestId);
+    const value = parse(Payload);
     if (FunctionError !== undefined) throw failureOf(value, requestId);
-    return { value, requestId };
+    if (value !== undefined) return { value, requestId };
+    throw new KeyfoldTransportError('UnexpectedAnswer', 'The function did not answer with JSON.', { requestId });
   }
 
   /**
@@ -136,11 +137,12 @@ export class LambdaTransport implements Transport {
   }
 }
 
-function parse(payload: Uint8Array | undefined, requestId: string | undefined): unknown {
+/** Parses JSON. Returns undefined for any other payload. */
+function parse(payload: Uint8Array | undefined): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
   } catch {
-    throw new KeyfoldTransportError('UnexpectedAnswer', 'The function did not answer with JSON.', { requestId });
+    return undefined;
   }
 }
 

@@ -53,6 +53,40 @@ it('the client refuses a response that is not UTF-8, because decoding it would c
   await server.stop();
 });
 
+it.for([200, 503])('the client reads no more than 16 MiB of a response with the status %i', async (status) => {
+  const chunk = Buffer.alloc(1024 * 1024, ' ');
+  let sentChunks = 0;
+  const server = createServer((_, response) => {
+    response.writeHead(status);
+    const send = (): void => {
+      sentChunks += 1;
+      response.write(chunk, () => !response.destroyed && sentChunks < 64 && send());
+    };
+    send();
+  });
+  const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;
+  expect(await failureOf(clientOf(endpoint).decrypt('kf1.x'))).toMatchObject({
+    code: 'UnexpectedAnswer',
+    message: 'The API sent more than 16777216 bytes.',
+  });
+  expect(sentChunks).toBeLessThan(64);
+  await close(server);
+});
+
+it('the client throws UnexpectedAnswer at once if the server switches to another protocol', async () => {
+  const server = createTcpServer((socket) => {
+    socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { readonly port: number };
+  expect(await failureOf(clientOf(`http://127.0.0.1:${port}`).decrypt('kf1.x'))).toMatchObject({
+    code: 'UnexpectedAnswer',
+    message: 'The API answered with status 101.',
+  });
+  server.close();
+});
+
 // The test's timeout is shorter than ten seconds, after which the agent would close the connection anyway because it is
 // idle.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {

@@ -186,6 +186,19 @@ it.for([
   },
 );
 
+it.for(['', 'Process exited', '"\xff"'])(
+  'the client throws FunctionFailed if Lambda reports a function error whose payload %j is not JSON',
+  async (payload) => {
+    const headers = { 'x-amz-function-error': 'Unhandled', 'x-amzn-requestid': 'r1' };
+    const body = Buffer.from(payload, 'latin1');
+    expect(await thrownFor('Lambda', { status: 200, headers, body })).toMatchObject({
+      code: 'FunctionFailed',
+      message: 'The function failed with an unnamed error.',
+      requestId: 'r1',
+    });
+  },
+);
+
 it("the client throws UnexpectedAnswer if Lambda's response is not valid UTF-8", async () => {
   const body = Buffer.from('{"plaintext":"aGVsbG8=","more":"\xff"}', 'latin1');
   expect(await thrownFor('Lambda', { status: 200, body })).toMatchObject({

@@ -26,7 +26,10 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
   [
     'the client over HTTP',
     (credentials) => {
-      const client = new KeyfoldClient({ http: { endpoint: stub.url, region: 'us-west-2', credentials }, retry: RETRY });
+      const client = new KeyfoldClient({
+        http: { endpoint: stub.url, region: 'us-west-2', credentials },
+        retry: RETRY,
+      });
       return () => client.partition('tenant-1').decrypt('kf1.x');
     },
   ],
@@ -65,14 +68,17 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
   ],
 ];
 
-it.for(CALLS)('for %s, a credential provider whose call never ends is called again after ten seconds', async ([, open]) => {
-  const provider = vi.fn<() => Promise<Identity>>(() => Promise.resolve(IDENTITY));
-  provider.mockImplementationOnce(() => new Promise(() => {}));
-  const call = open(provider);
-  const first = errorOf(call());
-  await vi.advanceTimersByTimeAsync(10_000);
-  await first;
-  await errorOf(call());
-  expect(provider).toHaveBeenCalledTimes(2);
-  expect(stub.requests).not.toHaveLength(0);
-});
+it.for(CALLS)(
+  'for %s, a credential provider whose call never ends is called again after ten seconds',
+  async ([, open]) => {
+    const provider = vi.fn<() => Promise<Identity>>(() => Promise.resolve(IDENTITY));
+    provider.mockImplementationOnce(() => new Promise(() => {}));
+    const call = open(provider);
+    const first = errorOf(call());
+    await vi.advanceTimersByTimeAsync(10_000);
+    await first;
+    await errorOf(call());
+    expect(provider).toHaveBeenCalledTimes(2);
+    expect(stub.requests).not.toHaveLength(0);
+  },
+);
