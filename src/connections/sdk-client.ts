@@ -49,8 +49,8 @@ const FOUND_WITHIN_MS = 10_000;
 
 /**
  * Limits how long each call of a credential provider may take. A provider can wait forever on a connection that died
- * while Lambda had frozen the process. Keyfold and the SDK share one call of a provider between all requests, so without
- * this limit all later requests would wait, too.
+ * while Lambda had frozen the process. All requests share one call of a provider, so without this limit all later
+ * requests would wait, too.
  */
 export function withTimeLimit(credentials: Credentials): Credentials {
   if (typeof credentials !== 'function') return credentials;
