@@ -8,7 +8,10 @@ export interface HttpRequest {
    * domain, if there is one.
    */
   readonly path: string;
-  /** The path within the API, which IAM policies refer to. Undefined if the event does not say where it begins. */
+  /**
+   * The path within the API, which IAM policies refer to. Undefined if the event does not say where it begins, or if
+   * the request has `matched`.
+   */
   readonly pathInApi: string | undefined;
   /**
    * The values of a route's parameters `{partition}` and `{operation}`, from API Gateway. Undefined for a route without
@@ -31,8 +34,9 @@ export interface HttpRequest {
 export const READ_HEADERS = ['content-type', 'content-encoding'] as const;
 
 /**
- * Finds the path within the API. If the route has parameters, this is the route with their values filled in. For the
- * route `$default`, it is the part after the stage, or the whole path on a custom domain.
+ * Finds the partition and the operation that the route matched. For a route without these two parameters, finds the
+ * path within the API. This is the route with the values of its parameters filled in. For the route `$default`, it is
+ * the part of the path after the stage, or the whole path on a custom domain.
  * @returns undefined if the parameters are not strings
  */
 export function routeOf(
@@ -45,9 +49,10 @@ export function routeOf(
   const { partition, operation } = parameters;
   if (!isTextOrAbsent(partition) || !isTextOrAbsent(operation)) return undefined;
   if (route.startsWith('/')) {
-    const isExact = route.includes('{partition}') && route.includes('{operation}');
-    const matched = isExact ? { partition: partition ?? '', operation: operation ?? '' } : undefined;
-    return { pathInApi: filledIn(route, parameters), matched };
+    if (!route.includes('{partition}') || !route.includes('{operation}')) {
+      return { pathInApi: filledIn(route, parameters), matched: undefined };
+    }
+    return { pathInApi: undefined, matched: { partition: partition ?? '', operation: operation ?? '' } };
   }
   const prefix = isCustom || stage === '$default' ? '' : `/${stage}`;
   return { pathInApi: path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined, matched: undefined };
@@ -70,6 +75,8 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
  */
 export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
   if (typeof domainName !== 'string') return false;
+  // Most requests end here.
+  if (typeof apiId === 'string' && domainName.startsWith(`${apiId}.execute-api`)) return false;
   const [first = '', second = ''] = domainName.split('.');
   const isOwn = first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-');
   return !(isOwn && second.startsWith('execute-api'));

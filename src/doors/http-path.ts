@@ -67,7 +67,8 @@ function partsOf(request: HttpRequest): HttpRequest['matched'] {
  */
 export function checkTarget(request: HttpRequest, { partition, operation }: Target): void {
   if (!HTTP_PARTITION.test(partition)) throw new KeyfoldError('InvalidRequest', NO_HTTP_PARTITION);
-  if (literalPathOf(request) === `${PARTITIONS}${partition}/${operation}`) return;
+  const expected = `${PARTITIONS}${partition}/${operation}`;
+  if (request.path === expected || literalPathOf(request) === expected) return;
   throw new KeyfoldError('InvalidRequest', NOT_LITERAL);
 }
 

@@ -23,7 +23,9 @@ function requestOfFormat2(event: JsonObject): HttpRequest | undefined {
   if (!READ_HEADERS.every((name) => isTextOrAbsent(headers[name]))) return undefined;
   const isFunctionUrl = (domainName as string).includes('.lambda-url.');
   const base = { stage: String(stage), isCustomDomain: !isFunctionUrl && isCustomDomain(domainName, apiId) };
-  const route = routeOf((routeKey as string).replace(/^[A-Z]+ /, ''), pathParameters, rawPath as string, base);
+  // A route key is `METHOD /path` or `$default`.
+  const key = routeKey as string;
+  const route = routeOf(key.slice(key.indexOf(' ') + 1), pathParameters, rawPath as string, base);
   if (route === undefined) return undefined;
   return {
     ...route,
