@@ -7,6 +7,7 @@ import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { erasurePlan, erasureStatus } from './erasure-view.ts';
 import { interruptible } from './interrupt.ts';
+import { progressOf, type Progress } from './progress.ts';
 import { clockFaultOf } from './table-clock.ts';
 import { isoOf, jsonLines } from './text.ts';
 
@@ -41,6 +42,8 @@ interface Run {
   readonly dependencies: CliDependencies;
   readonly tables: ErasureTables;
   readonly erasure: PartitionErasure;
+  /** The progress line of the step. Undefined until the step begins. */
+  readonly shown: { progress?: Progress };
   readonly record: (outcome: EraseOutcome, of: Erasure | undefined, rows: number) => Promise<void>;
 }
 
@@ -63,7 +66,16 @@ export async function erasePartition(
   const { now, terminal, caller } = dependencies;
   const tables = dependencies.openErasureTables(config.metastore, names);
   const kms = await dependencies.openKms(config.kms);
-  const erasure = new PartitionErasure({ names, partition: request.partition, tables, kms, policy, now });
+  const shown: Run['shown'] = {};
+  const erasure = new PartitionErasure({
+    names,
+    partition: request.partition,
+    tables,
+    kms,
+    policy,
+    now,
+    advanced: () => shown.progress?.advance(),
+  });
   if (request.step === 'status') return showStatus({ request, config, dependencies, tables, erasure });
   if (request.step === 'begin' && !request.reason) {
     throw new KeyfoldError('InvalidRequest', 'An erasure needs a --reason for the audit.');
@@ -77,7 +89,11 @@ export async function erasePartition(
     const which = { partition, step, erase: of?.erase ?? null, due: of?.due ?? null, rows };
     return audit({ time, action: 'partitions erase', ...which, reason, ...place, caller, dryRun, outcome });
   };
-  const { outcome, says, erasure: of } = await attempt({ request, config, dependencies, tables, erasure, record });
+  const {
+    outcome,
+    says,
+    erasure: of,
+  } = await attempt({ request, config, dependencies, tables, erasure, shown, record });
   const failed = !SUCCESSES.has(outcome);
   if (request.json) {
     const { step, dryRun } = request;
@@ -88,7 +104,7 @@ export async function erasePartition(
 }
 
 async function attempt(run: Run): Promise<EraseResult> {
-  const { request, config, dependencies, tables, erasure, record } = run;
+  const { request, config, dependencies, tables, erasure, shown, record } = run;
   const { terminal, now } = dependencies;
   const state = await erasure.read();
   const datesRows = request.step === 'begin' || request.step === 'finish';
@@ -116,6 +132,7 @@ async function attempt(run: Run): Promise<EraseResult> {
   const unmarked = request.step === 'finish' && (await includesUnmarked(request, state, dependencies));
   return interruptible(dependencies, async (signal) => {
     // Write to the audit log first, so that even after a crash every erased partition has an audit line.
+    shown.progress = progressOf('rows', dependencies, state.rows.length);
     await record('attempting', state.erasure, state.rows.length);
     try {
       const result = await doStep(run, state, unmarked, signal);
@@ -125,6 +142,8 @@ async function attempt(run: Run): Promise<EraseResult> {
       terminal.err('The step has not ended. Run it again to continue it, or see --status.');
       await record('failed', state.erasure, state.rows.length);
       throw error;
+    } finally {
+      shown.progress.end();
     }
   });
 }
@@ -199,7 +218,13 @@ async function includesUnmarked(
   return (await terminal.ask(`Type yes to delete also the ${count} rows without a mark: `)).trim() === 'yes';
 }
 
-async function showStatus({ request, config, dependencies, tables, erasure }: Omit<Run, 'record'>): Promise<number> {
+async function showStatus({
+  request,
+  config,
+  dependencies,
+  tables,
+  erasure,
+}: Omit<Run, 'record' | 'shown'>): Promise<number> {
   const { terminal, now } = dependencies;
   const state = await erasure.read();
   const entry = await erasure.registered(state.erasure);

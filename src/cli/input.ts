@@ -1,4 +1,4 @@
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { open, readFile, stat, type FileHandle } from 'node:fs/promises';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
 import { MAX_LINE_BYTES } from '../input/line-limit.ts';
@@ -13,6 +13,14 @@ export async function textOf(source: string, { stdin }: CliDependencies): Promis
   const chunks: Uint8Array[] = [];
   for await (const chunk of stdin) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/**
+ * The size of a file in bytes. Undefined for standard input, for a pipe, and if there is no such file.
+ */
+export async function sizeOf(source: string): Promise<number | undefined> {
+  const found = source === '-' ? undefined : await stat(source).catch(() => undefined);
+  return found?.isFile() === true ? found.size : undefined;
 }
 
 const LINE_FEED = 0x0a;

@@ -12,17 +12,21 @@ export interface Progress {
   end(): void;
 }
 
+/** The number of items, or a function that estimates it from the number of items that are done. */
+export type Total = number | ((done: number) => number | undefined);
+
 /**
  * Shows how many items are done and how fast, in one line of the terminal that it overwrites. Shows nothing if standard
  * error is not a terminal.
  * @param items such as `rows`
- * @param total the number of items, if it is known. The line then also shows the remaining time.
+ * @param total if it is known, the line also shows the remaining time
+ * @param doneBefore how many items an earlier run has done
  */
-export function progressOf(items: string, { terminal, now }: CliDependencies, total?: number): Progress {
+export function progressOf(items: string, { terminal, now }: CliDependencies, total?: Total, doneBefore = 0): Progress {
   const { status } = terminal;
   const steady = steadyClock(now);
   const beganMs = steady();
-  let done = 0;
+  let done = doneBefore;
   let shownMs = beganMs + SHOWN_AFTER_MS - INTERVAL_MS;
   return {
     advance: (count = 1) => {
@@ -30,10 +34,17 @@ export function progressOf(items: string, { terminal, now }: CliDependencies, to
       const nowMs = steady();
       if (status === undefined || nowMs - shownMs < INTERVAL_MS) return;
       shownMs = nowMs;
-      const rate = done / ((nowMs - beganMs) / 1000);
-      const left = total === undefined ? '' : ` of ${total}, ${Math.ceil((total - done) / rate)} s left`;
-      status(`${done} ${items}${left}, ${Math.round(rate)}/s`);
+      const rate = (done - doneBefore) / ((nowMs - beganMs) / 1000);
+      status(`${done} ${items}${leftOf(total, done, rate)}, ${Math.round(rate)}/s`);
     },
     end: () => status?.(''),
   };
+}
+
+function leftOf(total: Total | undefined, done: number, rate: number): string {
+  const isEstimate = typeof total === 'function';
+  const all = isEstimate ? total(done) : total;
+  // An estimate may be too low, for example for a table that has grown.
+  if (all === undefined || all < done) return '';
+  return ` of ${isEstimate ? 'about ' : ''}${all}, ${Math.ceil((all - done) / rate)} s left`;
 }

@@ -7,6 +7,7 @@ import { checkRows, type RowCheck } from '../maintenance/row-checks.ts';
 import { openAudit, type Audit, type ProveOutcome } from './audit.ts';
 import { openTableOf } from './one-key.ts';
 import { interruptible } from './interrupt.ts';
+import { progressOf } from './progress.ts';
 import { formatTable, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 
@@ -73,17 +74,21 @@ export async function proveKeys(
   }
   const audit = await openAudit(request.auditFile, terminal);
   const views: RowView[] = [];
+  const progress = progressOf('rows', dependencies, checks.length);
   try {
     await interruptible(dependencies, async (signal) => {
       for (const check of checks) {
         signal.throwIfAborted();
         views.push(await proveRow(check, audit, request, config, dependencies));
+        progress.advance();
       }
     });
   } catch (error) {
+    progress.end();
     finish(request, views, dependencies);
     throw error;
   }
+  progress.end();
   return finish(request, views, dependencies);
 }
 

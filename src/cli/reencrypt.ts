@@ -68,12 +68,13 @@ export async function reencrypt(
   const keyfold = await dependencies.openSessions(config);
   const verbs = new Verbs(request, { keyfold, naming, ciphertexts, now }, startedAtMs);
   for (const file of [quarantineFile, reportFile]) if (file !== undefined) await prepareFile(file);
-  const progress = progressOf('rows', dependencies);
   const save =
     checkpointFile === undefined
       ? undefined
       : (checkpoint: Checkpoint) => writeCheckpoint(checkpointFile, { ...checkpoint, run, startedAtMs });
   const source = await dependencies.openRows(request.rows);
+  const { rows = 0, skipped = 0 } = saved?.counts ?? {};
+  const progress = progressOf('rows', dependencies, () => source.size?.(), rows + skipped);
   const { counts } = await interruptible(dependencies, async (signal) => {
     await record('attempting', saved?.counts);
     const reencryption = new Reencryption({
@@ -81,7 +82,7 @@ export async function reencrypt(
       verbs,
       quarantine: (row) => appendLine(quarantineFile, printableJson(row)),
       save,
-      advanced: (rows) => progress.advance(rows),
+      advanced: (count) => progress.advance(count),
       dryRun,
       rate,
       now,

@@ -6,6 +6,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 import { textOf } from './input.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
+import { progressOf } from './progress.ts';
 import { parseRecordReport, type KeyReport } from './record-report.ts';
 import { jsonLines } from './text.ts';
 
@@ -51,7 +52,7 @@ export async function retireCheck(
   if (row === undefined || row.created === undefined) why.push('there is no such key row');
   else {
     const key = { id: row.id, created: row.created } as KeyMeta;
-    const { under, unreadable } = await keysUnder(key, table);
+    const { under, unreadable } = await keysUnder(key, table, dependencies);
     for (const { id, created, records: count } of reports.flatMap(({ keys }) => keys)) {
       const name = keyName({ id, created } as KeyMeta);
       if (under.has(name)) records += count;
@@ -72,14 +73,21 @@ export async function retireCheck(
  * Returns in `under` the name of the key and, if it is a System Key, the names of its Intermediate Keys. In that case,
  * `unreadable` contains the names of all rows that cannot be read.
  */
-async function keysUnder(key: KeyMeta, table: KeyTable): Promise<Record<'under' | 'unreadable', Set<string>>> {
+async function keysUnder(
+  key: KeyMeta,
+  table: KeyTable,
+  dependencies: CliDependencies,
+): Promise<Record<'under' | 'unreadable', Set<string>>> {
   const under = new Set([keyName(key)]);
   const unreadable = new Set<string>();
   if (keyKindOf(key.id) !== 'system') return { under, unreadable };
+  const progress = progressOf('rows', dependencies);
   for await (const row of table.scan()) {
+    progress.advance();
     if ('unreadable' in row) unreadable.add(keyName({ id: row.id, created: row.created } as KeyMeta));
     else if (row.parent !== undefined && keyName(row.parent) === keyName(key)) under.add(keyName(row));
   }
+  progress.end();
   return { under, unreadable };
 }
 

@@ -7,7 +7,7 @@ import { decodeDataRowRecord, type DataRowRecord } from '../records/data-row-rec
 import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
 import { readAnyRecord } from './any-record.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
-import { linesOf } from './input.ts';
+import { linesOf, sizeOf } from './input.ts';
 import { checkFiles, prepareFile, replaceContent } from './output-files.ts';
 import { progressOf } from './progress.ts';
 import { formatKeys, type RecordReport } from './record-report.ts';
@@ -57,7 +57,11 @@ export async function verifyRecords(
   await checkFiles({ 'The source': source === '-' ? undefined : source, '--report': reportFile });
   const startedAt = new Date(now()).toISOString();
   const verifier = new Verifier(config, await dependencies.openSessions(config));
-  const progress = progressOf('records', dependencies);
+  const size = await sizeOf(source);
+  /** The characters read so far. Most of them take one byte each. */
+  let read = 0;
+  const total = (done: number): number | undefined => size && Math.round((done * size) / read);
+  const progress = progressOf('records', dependencies, total);
   const flush = async (rows: readonly Row[]): Promise<void> => {
     const codes = await Promise.all(rows.map((row) => verifier.verify(row)));
     for (const [i, code] of codes.entries()) {
@@ -78,6 +82,7 @@ export async function verifyRecords(
     const text = given?.trim();
     if (text === '') continue;
     batch.push(rowOf(text, line, request));
+    read += (given?.length ?? 0) + 1;
     characters += text?.length ?? 0;
     if (batch.length < BATCH && characters < BATCH_CHARACTERS) continue;
     await flush(batch);

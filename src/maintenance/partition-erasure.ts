@@ -35,6 +35,8 @@ export interface PartitionErasureOptions {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
+  /** Called when a step is done with a key row. */
+  readonly advanced?: () => void;
 }
 
 /** A key row of the partition. Tombstones are not among them. */
@@ -138,20 +140,23 @@ export class PartitionErasure {
     const { rows, systemKeys } = await this.read();
     for (const { row, region, marked } of rows) {
       signal?.throwIfAborted();
-      if (marked || 'unreadable' in row) continue;
-      const parent = row.parent && systemKeys.get(keyName(row.parent));
-      const mark = parent instanceof EnvelopeKey && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
-      if (mark) await this.#options.tables.at(region).mark(row, mark);
+      if (!marked && !('unreadable' in row)) {
+        const parent = row.parent && systemKeys.get(keyName(row.parent));
+        const mark = parent instanceof EnvelopeKey && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
+        if (mark) await this.#options.tables.at(region).mark(row, mark);
+      }
+      this.#options.advanced?.();
     }
     return erasure;
   }
 
   /** Lifts the marks, then deletes the tombstones. The keys stay revoked. */
   async cancel(state: ErasureState, signal?: AbortSignal): Promise<void> {
-    const { tables } = this.#options;
+    const { tables, advanced } = this.#options;
     for (const { row, region } of state.rows) {
       signal?.throwIfAborted();
       if (!('unreadable' in row) && row.erased !== undefined) await tables.at(region).mark(row, undefined);
+      advanced?.();
     }
     const entry = await this.registered(state.erasure);
     if (entry !== undefined) await tables.register.remove(entry);
@@ -169,11 +174,12 @@ export class PartitionErasure {
    * @returns the state after the deletion
    */
   async finish(state: ErasureState, erasure: Erasure, unmarked: boolean, signal?: AbortSignal): Promise<ErasureState> {
-    const { tables, now } = this.#options;
+    const { tables, now, advanced } = this.#options;
     await this.#bury(state, erasure);
     for (const { row, region, marked } of state.rows) {
       signal?.throwIfAborted();
       if (marked || unmarked) await tables.at(region).remove(row);
+      advanced?.();
     }
     const after = await this.read();
     const entry = await this.registered(erasure);

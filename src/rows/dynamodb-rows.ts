@@ -68,6 +68,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   #signal: AbortSignal | undefined;
   #arn = '';
   #keys: readonly string[] = [];
+  #size: number | undefined;
   /** The key of the last item of the page. It is `end` after the last page, and undefined before the first. */
   #position: Item | 'end' | undefined;
 
@@ -161,6 +162,11 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     return this.#position === undefined ? { table } : { table, after: keyToJson(this.#position) };
   }
 
+  /** The number of items in the whole table. DynamoDB counts them about every six hours. */
+  size(): number | undefined {
+    return this.#size;
+  }
+
   /** The attributes that are read in addition to the key. An item is written only if none of them has changed. */
   #fields(): string[] {
     const all = new Set([...this.#options.fields, ...namingFields(this.#options)]);
@@ -172,6 +178,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     const command = new DescribeTableCommand({ TableName: table.tableName });
     const { Table } = await this.#call(() => this.#client.send(command));
     this.#arn = Table?.TableArn ?? '';
+    this.#size = Table?.ItemCount;
     this.#keys = (Table?.KeySchema ?? []).map(({ AttributeName = '' }) => AttributeName);
     if (this.#keys.join() === 'Id,Created' && fields.includes('KeyRecord')) throw keyTableRefused(table.tableName);
     const key = fields.find((field) => this.#keys.includes(field));

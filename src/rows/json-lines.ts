@@ -129,6 +129,12 @@ export class JsonLinesRows implements RowSource<Line> {
     return { ...this.#place, ...this.#source, partial: this.#partial?.name };
   }
 
+  /** The number of lines, if the others are as long as the lines that are done. */
+  size(): number | undefined {
+    const { input, line } = this.#place;
+    return input === 0 ? undefined : Math.round((line * this.#source.size) / input);
+  }
+
   async #begin(): Promise<void> {
     const { output } = this.#options;
     if (output === undefined) return;

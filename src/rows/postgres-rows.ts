@@ -57,6 +57,7 @@ export class PostgresRows implements RowSource<TableRow> {
   readonly #table: string;
   #types: Types = new Map();
   #key: readonly string[] = [];
+  #size: number | undefined;
   #after: readonly string[] | undefined;
 
   /**
@@ -105,6 +106,11 @@ export class PostgresRows implements RowSource<TableRow> {
     return this.#after === undefined ? {} : { after: this.#after };
   }
 
+  /** The number of rows when PostgreSQL last analysed the table. */
+  size(): number | undefined {
+    return this.#size;
+  }
+
   async #describe(): Promise<void> {
     const columns = await this.#send(
       'WITH RECURSIVE types (name, type) AS (' +
@@ -119,13 +125,17 @@ export class PostgresRows implements RowSource<TableRow> {
       throw invalid(`There is no table ${table}. Without double quotes, its name is folded to lower case.`);
     this.#types = new Map(columns.rows.map(([name, type]) => [name ?? '', type ?? '']));
     const key = await this.#send(
-      'SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid ' +
+      'SELECT a.attname, c.reltuples::bigint::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid ' +
+        'JOIN pg_attribute a ON a.attrelid = i.indrelid ' +
         // The index can include columns that are not part of the key. They come last.
         'AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) ' +
         'AND i.indrelid = $1::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)',
       [this.#table],
     );
     this.#key = key.rows.map(([name]) => name ?? '');
+    // Before the first analysis, the number is -1.
+    const size = Number(key.rows[0]?.[1] ?? -1);
+    this.#size = size < 0 ? undefined : size;
     if (this.#key.length === 0) throw invalid(`The table ${table} has no primary key.`);
     if (this.#key.join() === 'id,created' && fields.includes('key_record')) throw keyTableRefused(table);
     const absent = [...fields, ...namingFields(this.#options)].find((name) => !this.#types.has(name));

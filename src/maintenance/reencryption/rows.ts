@@ -46,6 +46,8 @@ export interface RowSource<R extends Row = Row> {
   reread(row: R): Promise<R | undefined>;
   /** Makes all writes durable. Returns the position after the last page whose rows are finished. */
   position(): Promise<Position>;
+  /** Estimates how many rows the source has, once it has read a page. Absent or undefined if it cannot tell. */
+  size?(): number | undefined;
 }
 
 /** The names of the fields that a source reads. */

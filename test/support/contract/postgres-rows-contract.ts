@@ -167,8 +167,9 @@ export function postgresRowsContract(portOf: () => number): void {
     ])('reads each row once from a table with several pages and a key of type %s', async ([type, value]) => {
       const source = await openTable(`id ${type} PRIMARY KEY, card TEXT`);
       await pool.query(`INSERT INTO rows SELECT ${value}, 'old' FROM generate_series(1, 2500) AS i`);
+      await pool.query('ANALYZE rows');
       const ids = (await rowsOf(source)).map(({ id }) => id);
-      expect([ids.length, new Set(ids).size]).toEqual([2500, 2500]);
+      expect([ids.length, new Set(ids).size, source.size?.()]).toEqual([2500, 2500, 2500]);
     });
 
     it('finds and changes rows by a primary key whose INCLUDE columns may be NULL', async () => {

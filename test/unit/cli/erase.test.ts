@@ -116,6 +116,15 @@ describe('keyfold partitions erase', () => {
     expect(await status()).toMatchObject({ state: 'waiting', rows: 2, unmarked: 0 });
   });
 
+  it('shows the remaining time of a step that takes longer than a second', async () => {
+    for (const options of [BEGIN, ['--cancel', ...CONFIRMED]]) {
+      const lines: string[] = [];
+      const audit = async (): Promise<void> => world.clock.advance(1500);
+      await erase(options, { audit, status: (text) => lines.push(text) });
+      expect(lines).toEqual(['1 rows of 2, 2 s left, 1/s', '']);
+    }
+  });
+
   it('prints its plan and its status', async () => {
     const [first, second] = await rows();
     const id = '_IK_tenant-1_orders_shop';

@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest';
 import type { CliDependencies } from '../../../src/cli/dependencies.ts';
-import { progressOf } from '../../../src/cli/progress.ts';
+import { progressOf, type Total } from '../../../src/cli/progress.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
 /** The lines that a command shows if it finishes 10 items every 100 milliseconds for this long. */
-function shownFor(ms: number, total?: number): string[] {
+function shownFor(ms: number, ...[total, doneBefore]: readonly [Total?, number?]): string[] {
   const clock = new HandClock();
   const shown: string[] = [];
   const terminal = { out: () => {}, err: () => {}, status: (text: string) => void shown.push(text) };
-  const progress = progressOf('rows', { terminal, now: clock.now } as unknown as CliDependencies, total);
+  const progress = progressOf('rows', { terminal, now: clock.now } as unknown as CliDependencies, total, doneBefore);
   for (let passedMs = 0; passedMs < ms; passedMs += 100) {
     clock.advance(100);
     progress.advance(10);
@@ -24,4 +24,14 @@ it('the progress line appears after a second, changes about four times a second,
 
 it('the progress line says how much is left if the total is known', () => {
   expect(shownFor(1000, 450)).toEqual(['100 rows of 450, 4 s left, 100/s', '']);
+});
+
+it('the progress line says how much is left if the total is estimated, unless the estimate is too low', () => {
+  expect(shownFor(1000, (done) => done * 3)).toEqual(['100 rows of about 300, 2 s left, 100/s', '']);
+  expect(shownFor(1000, () => 99)).toEqual(['100 rows, 100/s', '']);
+  expect(shownFor(1000, () => undefined)).toEqual(['100 rows, 100/s', '']);
+});
+
+it('the progress line counts what an earlier run has done, but not for the rate', () => {
+  expect(shownFor(1000, 1000, 500)).toEqual(['600 rows of 1000, 4 s left, 100/s', '']);
 });

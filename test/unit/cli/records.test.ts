@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS } from '../../support/fakes.ts';
@@ -172,6 +172,15 @@ describe('keyfold verify', () => {
     const file = await fileOf('progress.jsonl', [compact()]);
     await world.operator.keyfold(['verify', file], world.settings, { status: (text) => lines.push(text) });
     expect(lines.at(-1)).toBe('');
+  });
+
+  it('estimates from the size of the file how many records are left', async () => {
+    const { clock } = world.operator;
+    vi.spyOn(clock, 'now').mockImplementation(() => (clock.nowMs += 2000));
+    const lines: string[] = [];
+    const file = await fileOf('progress.jsonl', Array<string>(300).fill(compact()));
+    await world.operator.keyfold(['verify', file], world.settings, { status: (text) => lines.push(text) });
+    expect(lines[0]).toMatch(/^256 records of about 300, \d+ s left, /);
   });
 
   it('counts the records for each outcome and for each key', async () => {

@@ -430,6 +430,19 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
+  it('shows the remaining time of a run that takes longer than a second', async () => {
+    await put('a', { r: { S: compact(await seal()) } });
+    world.table.ItemCount = 5;
+    const lines: string[] = [];
+    const args = ['reencrypt', `dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r'];
+    await world.operator.keyfold([...args, '--quarantine', at('quarantine')], ownSettings, {
+      // The first audit line is written before the first row.
+      audit: async () => world.operator.clock.advance(1500),
+      status: (text) => lines.push(text),
+    });
+    expect(lines).toEqual(['1 rows of about 5, 6 s left, 1/s', '']);
+  });
+
   it('can seal bytes that are not UTF-8 only as a whole, and otherwise leaves them unchanged', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });

@@ -147,3 +147,10 @@ it.for<['may help' | 'cannot help', string, StubAnswer]>([
   const rows = openRows(stub.url);
   expect(await errorOf(rows.reread(ROW))).toMatchObject({ name: 'SourceFault', mayPass: verdict === 'may help' });
 });
+
+it('the size of DynamoDbRows is the number of items that DynamoDB counted', async () => {
+  stub = await startStub(success({ Table: { KeySchema: [], ItemCount: 1200 } }), success({ Items: [] }));
+  const rows = openRows(stub.url);
+  await rows.pages(undefined).next();
+  expect(rows.size()).toBe(1200);
+});

@@ -297,3 +297,11 @@ describe('JsonLinesRows', () => {
     expect(await copied(8_000_000)).toBeLessThan(2.2 * single);
   });
 });
+
+it('the size of JsonLinesRows is estimated from the length of the lines that are done', async () => {
+  await writeFile(join(folder, 'in'), '{"r":"x"}\n'.repeat(5000));
+  const rows = openRows(['r']);
+  const sizes: (number | undefined)[] = [];
+  for await (const page of rows.pages(undefined)) sizes.push(page.length > 0 ? rows.size() : undefined);
+  expect(sizes).toEqual([undefined, 5000, 5000, 5000, 5000]);
+});

@@ -10,11 +10,11 @@ const NAMES = { partitionField: undefined, partition: undefined, context: undefi
 /**
  * A source whose pool describes the table's columns and key, and returns the rows of `answer` for every other query.
  */
-function rowsWith(answer: () => (string | null)[][]): PostgresRows {
+function rowsWith(answer: () => (string | null)[][], key = KEY): PostgresRows {
   const pool: RowsPool = {
     query: async ({ text }) => {
       if (text.includes('pg_attribute WHERE')) return { rows: COLUMNS, rowCount: 2 };
-      return { rows: text.includes('pg_index') ? KEY : answer(), rowCount: 1 };
+      return { rows: text.includes('pg_index') ? key : answer(), rowCount: 1 };
     },
   };
   return new PostgresRows({ ...OPTIONS, ...NAMES }, pool);
@@ -24,7 +24,8 @@ const COLUMNS = [
   ['id', 'integer'],
   ['card', 'text'],
 ];
-const KEY = [['id']];
+/** The columns of the primary key, and the number of rows when the table was last analysed. */
+const KEY = [['id', '1200']];
 const ROW = { id: '1', key: ['1'], columns: new Map(), cells: new Map(), partition: undefined, context: undefined };
 
 it.for<['may help' | 'cannot help', string]>([
@@ -122,6 +123,15 @@ it('PostgresRows remembers the key of the last row that it has read', async () =
   expect(await rows.position()).toEqual({});
   await rows.pages(undefined).next();
   expect(await rows.position()).toEqual({ after: ['2'] });
+});
+
+it.for([
+  ['is how many rows PostgreSQL counted in its last analysis', '1200', 1200],
+  ['is unknown before the first analysis', '-1', undefined],
+] as const)('the size of PostgresRows %s', async ([, counted, size]) => {
+  const rows = rowsWith(() => [['1', 'kf1.']], [['id', counted]]);
+  await rows.pages(undefined).next();
+  expect(rows.size()).toBe(size);
 });
 
 it.for([
