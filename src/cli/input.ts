@@ -1,18 +1,25 @@
 import { open, readFile, stat, type FileHandle } from 'node:fs/promises';
 import { freeNow } from '../crypto/free-now.ts';
+import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError } from '../errors.ts';
 import { MAX_LINE_BYTES } from '../input/line-limit.ts';
 import type { CliDependencies } from './dependencies.ts';
 
 /**
- * Reads the text of a file, or of standard input if the name is `-`. @throws KeyfoldError `InvalidRequest` if there is
- * no such file
+ * Reads the text of a file, or of standard input if the name is `-`.
+ * @throws KeyfoldError `InvalidRequest` if there is no such file, or if it is not UTF-8
  */
 export async function textOf(source: string, { stdin }: CliDependencies): Promise<string> {
-  if (source !== '-') return readFile(source, 'utf8').catch(noSuchFile(source));
+  const text = utf8Of(source === '-' ? await bytesOf(stdin) : await readFile(source).catch(noSuchFile(source)));
+  if (text !== undefined) return text;
+  const name = source === '-' ? 'Standard input' : `The file ${source}`;
+  throw new KeyfoldError('InvalidRequest', `${name} is not UTF-8.`);
+}
+
+async function bytesOf(stdin: CliDependencies['stdin']): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of stdin) chunks.push(chunk as Uint8Array);
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 /**
@@ -28,7 +35,7 @@ const CHUNK_BYTES = 262_144;
 
 /**
  * Reads the lines of a file, or of standard input if the name is `-`. Yields undefined for a line that does not fit
- * into a string.
+ * into a string, or that is not UTF-8.
  * @throws KeyfoldError `InvalidRequest` if there is no such file
  */
 export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string | undefined>> {
@@ -81,11 +88,11 @@ export async function* linesIn(
   if (begunBytes > 0) yield begunBytes > maxBytes ? undefined : textOfParts(begun, Buffer.alloc(0));
 }
 
-/** Decodes a line from its parts, and frees the parts that were copied. */
-function textOfParts(copies: readonly Buffer[], last: Buffer): string {
-  if (copies.length === 0) return last.toString();
+/** Decodes a line from its parts, and frees the parts that were copied. Undefined if the line is not UTF-8. */
+function textOfParts(copies: readonly Buffer[], last: Buffer): string | undefined {
+  if (copies.length === 0) return utf8Of(last);
   const bytes = Buffer.concat([...copies, last]);
-  const text = bytes.toString();
+  const text = utf8Of(bytes);
   for (const one of [bytes, ...copies]) freeNow(one);
   return text;
 }

@@ -21,6 +21,27 @@ it.for<[string, string[], (string | undefined)[]]>([
   expect(await linesOf(chunks, 5)).toEqual(lines);
 });
 
+it.for([
+  ['in one chunk', [[0xe9]]],
+  ['in two chunks', [[0x61], [0xe9]]],
+  ['that a line feed cuts short', [[0xc3, 0x0a]]],
+] as const)('linesIn returns undefined for a line that is not UTF-8, %s', async ([, chunks]) => {
+  const lines: (string | undefined)[] = [];
+  const stream = Readable.from([...chunks, [0x0a, 0x62]].map((bytes) => Buffer.from(bytes)));
+  for await (const line of linesIn(stream)) lines.push(line);
+  expect([lines[0], lines.at(-1)]).toEqual([undefined, 'b']);
+});
+
+it('textOf refuses a file and standard input that are not UTF-8', async () => {
+  const stdin = Readable.from([Buffer.from([0x61, 0xe9])]);
+  await expect(textOf('-', { stdin } as never)).rejects.toThrow('Standard input is not UTF-8.');
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-input-'));
+  const file = join(folder, 'latin');
+  await writeFile(file, Buffer.from([0x61, 0xe9]));
+  await expect(textOf(file, {} as never)).rejects.toThrow(`The file ${file} is not UTF-8.`);
+  await rm(folder, { recursive: true });
+});
+
 it('textOf joins the chunks of standard input in their order, even within a character', async () => {
   const [first, second, third] = ['a\u20ac', 'b', 'c'].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
   const stdin = Readable.from([first.subarray(0, 2), first.subarray(2), second, third]);

@@ -230,6 +230,15 @@ describe('keyfold verify', () => {
     ]);
   });
 
+  it('counts a line that is not UTF-8 as malformed, so that its key does not look retired', async () => {
+    const text = await world.sessions().session('tenant-é').encryptToJson(Buffer.from(PLAINTEXT));
+    const file = join(folder, 'latin.jsonl');
+    await writeFile(file, Buffer.from(text, 'latin1'));
+    const { rows, counts } = await verified(file);
+    expect(rows).toEqual([{ row: 'line 1', code: 'InvalidRequest' }]);
+    expect(counts).toMatchObject({ unreadable: 1, malformed: 1, keys: [] });
+  });
+
   it("reads each line's record and row name from the members that --field and --id name", async () => {
     const file = await fileOf('named.jsonl', [
       JSON.stringify({ pk: 'customer-1', card: compact() }),
