@@ -64,6 +64,12 @@ const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 const MAX_CONCURRENT_CALLS = 50;
 
 /**
+ * If the deadline ends a call that has lasted at least this long, in milliseconds, the call counts as a failure of the
+ * table. A shorter call says nothing about the table, because its caller had too little time or was no longer waiting.
+ */
+const LONG_CALL_MS = 500;
+
+/**
  * Key records in a DynamoDB table with Asherah's schema. The SDK's standard retry mode retries throttling and 5xx
  * responses.
  */
@@ -206,11 +212,13 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       this.#events.metastoreCalled(action, performance.now() - beganAtMs);
       return answer;
     } catch (error) {
-      // At the deadline the cause is unknown. The table has not responded, so it counts as unavailable.
+      const latencyMs = performance.now() - beganAtMs;
+      // At the deadline the cause is unknown. If the caller waited for a while, the table counts as unavailable.
+      if (latencyMs < LONG_CALL_MS) deadline.signal.throwIfAborted();
       const name = deadline.signal.aborted ? 'NoAnswerInTime' : errorNameOf(error);
       const atMs = Date.now();
       this.#state = { state: 'unavailable', atMs, lastError: { errorName: name, atMs } };
-      this.#events.metastoreCalled(action, performance.now() - beganAtMs, name);
+      this.#events.metastoreCalled(action, latencyMs, name);
       deadline.signal.throwIfAborted();
       // Use the error's code, because a function's log must not contain error messages.
       const fault = faultText({ name, detail: addressOf(error) });

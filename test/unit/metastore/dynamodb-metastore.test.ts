@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { close, listen } from '../../../emulators/listen.ts';
 import { DynamoDbMetastore } from '../../../src/index.ts';
@@ -260,14 +260,29 @@ it('DynamoDbMetastore emits an event for each call, and remembers the last state
   expect(requests).toHaveLength(4);
 });
 
-it('DynamoDbMetastore reports its state as unavailable if DynamoDB has not responded by the deadline', async () => {
-  const { metastore } = await open(() => 'hang');
-  const over = new AbortController();
-  const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
-  over.abort(new Error('time is up'));
-  await work;
-  expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'NoAnswerInTime' } });
-});
+it.for([
+  [500, 'unavailable', ['GetItem NoAnswerInTime']],
+  [499, 'unknown', []],
+] as const)(
+  'if DynamoDB has not responded by the deadline, after %i ms, the state of DynamoDbMetastore is %s',
+  async ([tookMs, state, told]) => {
+    const calls: string[] = [];
+    const events = { metastoreCalled: (action: string, _: number, name?: string) => calls.push(`${action} ${name}`) };
+    await open(() => 'hang');
+    const { port } = (server as Server).address() as AddressInfo;
+    const metastore = new DynamoDbMetastore({ endpoint: `http://127.0.0.1:${port}`, region: 'us-west-2', events });
+    const over = new AbortController();
+    const reason = new Error('time is up');
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(1000);
+    const work = errorOf(metastore.load(id, created, { ...noDeadline(), signal: over.signal }));
+    clock.mockReturnValue(1000 + tookMs);
+    over.abort(reason);
+    expect(await work).toBe(reason);
+    clock.mockRestore();
+    expect(metastore.state.state).toBe(state);
+    expect(calls).toEqual(told);
+  },
+);
 
 it.for([
   ['zero', { requestTimeoutMs: 0 }],
