@@ -31,7 +31,7 @@ export async function sizeOf(source: string): Promise<number | undefined> {
 }
 
 const LINE_FEED = 0x0a;
-const CHUNK_BYTES = 262_144;
+const CHUNK_BYTES = 1_048_576;
 
 /**
  * Reads the lines of a file, or of standard input if the name is `-`. Yields undefined for a line that does not fit
