@@ -1,6 +1,7 @@
 import type { AppConfig } from '../config/app-config.ts';
 import { cryptoPolicy } from '../envelope/crypto-policy.ts';
 import { KeyfoldError } from '../errors.ts';
+import { dueErasures } from '../maintenance/erasure-table.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
 import type { QuotaInspector, TableInspector } from '../maintenance/inspection.ts';
 import { replicaIn } from '../metastore/dynamodb-options.ts';
@@ -15,7 +16,7 @@ import { checkTable, tableSilent, type TableHealth } from './health/table-health
 import { checkTls } from './health/tls-health.ts';
 import { minimumsOf } from './key-view.ts';
 import { MAX_CLOCK_OFFSET_MS } from './table-clock.ts';
-import { formatTable, jsonLines } from './text.ts';
+import { formatTable, isoOf, jsonLines } from './text.ts';
 import { EXIT, type CliDependencies, type Colour } from './dependencies.ts';
 
 const VAULT_FIX = 'docs/how-to/use-vault.md#if-something-goes-wrong';
@@ -188,7 +189,25 @@ async function systemKeyChecks(
   const rowsFix = isSql
     ? `${DATABASE_PAGE}#time-zones if all dates are wrong by hours, otherwise ${corrupted}`
     : corrupted;
-  return checkSystemKeys(rows, { naming, policy, keyRowProofs, now, kms, regions, holdsRows, rowsFix });
+  const checks = { naming, policy, keyRowProofs, now, kms, regions, holdsRows, rowsFix };
+  return [...(await checkSystemKeys(rows, checks)), await erasuresOf(config, dependencies)];
+}
+
+/** Checks whether an erasure waits for an operator, because no scheduled job deletes keys. */
+async function erasuresOf(config: AppConfig, dependencies: CliDependencies): Promise<HealthCheck> {
+  const check = 'erasures';
+  try {
+    const { register } = dependencies.openErasureTables(config.metastore, config.names);
+    const due = dueErasures(await register.list(), dependencies.now());
+    if (due.length === 0) return ok(check, 'none is due');
+    const each = due.map(({ partition, due: since }) => `${partition} since ${isoOf(since) ?? '?'}`).join(', ');
+    const fix = 'keyfold partitions erase PARTITION --finish, or --cancel: docs/how-to/erase-a-partition.md';
+    return warn(check, `keys are due for deletion: ${each}`, fix);
+  } catch (error) {
+    if (!(error instanceof KeyfoldError)) throw error;
+    const cause = error.cause instanceof Error ? error.cause.message : error.message;
+    return warn(check, `could not be read: ${cause}`, fixOfQuery(cause));
+  }
 }
 
 /** What an operator should do if the rows of a table that exists cannot be read. */

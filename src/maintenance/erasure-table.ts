@@ -29,6 +29,11 @@ export interface RegisteredErasure extends Erasure {
   readonly deletedAt?: number | undefined;
 }
 
+/** Returns the erasures whose waiting time is over, but whose rows are not deleted yet. */
+export function dueErasures(entries: readonly RegisteredErasure[], nowMs: number): RegisteredErasure[] {
+  return entries.filter(({ deletedAt, due }) => deletedAt === undefined && due * 1000 <= nowMs);
+}
+
 /**
  * The register of a service's erasures, for daily maintenance and for the operator. An entry alone causes no deletion:
  * a row is deleted only because of its mark.

@@ -22,7 +22,7 @@ import { KeyfoldError } from '../errors.ts';
 import { KeyNaming, metaOf, SERVICE_NAMES, type KeyId, type KeyMeta, type ServiceNames } from '../records/ids.ts';
 import { retirementOf, standingOf } from '../envelope/key-standing.ts';
 import { keyDependencies } from '../envelope/key-dependencies.ts';
-import type { ErasureRegister, RegisteredErasure } from './erasure-table.ts';
+import { dueErasures, type ErasureRegister, type RegisteredErasure } from './erasure-table.ts';
 import type { KeyRow, UnreadableRow } from './key-table.ts';
 import {
   NO_ENVELOPE_EVENTS,
@@ -200,7 +200,7 @@ export class SystemKeyMaintenance {
   async #erasuresDue(deadline: Deadline): Promise<Pick<MaintenanceReport, 'erasuresDue' | 'erasuresFault'>> {
     try {
       const entries = await orAborted(this.#options.erasures?.list() ?? Promise.resolve([]), deadline.signal);
-      const due = entries.filter((entry) => entry.deletedAt === undefined && entry.due * 1000 <= this.#now());
+      const due = dueErasures(entries, this.#now());
       return due.length === 0 ? {} : { erasuresDue: due };
     } catch (error) {
       return { erasuresFault: faultOf(error) };

@@ -57,6 +57,7 @@ it('keyfold maintain and keyfold doctor need no AWS with Vault and PostgreSQL, a
     'system keys age': 'ok',
     'system keys dates': 'ok',
     'system keys proofs': 'ok',
+    erasures: 'ok',
   };
   const found = Object.entries({ ...states, ...sound }).map(([check, state]) => ({ check, state }));
   expect(await run('doctor')).toMatchObject({ code: 0, answer: found });

@@ -19,7 +19,8 @@ import {
   type KekEnvelope,
   type RegionalKek,
 } from '../../../src/kms/kek-envelope.ts';
-import type { EnvelopeKeyRecord } from '../../../src/index.ts';
+import { operatorAdapters } from '../../../src/container.ts';
+import type { EnvelopeKeyRecord, RegisteredErasure } from '../../../src/index.ts';
 import type { DynamoDbFault } from '../../support/dynamodb-proxy.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
@@ -104,6 +105,7 @@ describe('keyfold doctor', () => {
       `system keys wraps ${WEST}`,
       `system keys wraps ${EAST}`,
       'system keys proofs',
+      'erasures',
     ]);
     const { stdout } = await world.operator.keyfold(['doctor'], world.settings);
     expect(stdout.trimEnd().split('\n')).toHaveLength(all.length + 1);
@@ -361,6 +363,35 @@ describe('keyfold doctor', () => {
       found: [['table expiry', 'fault', 'DynamoDB deletes rows when the time in their attribute Created has passed']],
       fix: `aws dynamodb update-time-to-live --region ${WEST} --table-name EncryptionKey`,
       code: 1,
+    },
+    'an erasure that is due': {
+      plant: async () => {
+        const names = { service: 'orders', product: 'shop' };
+        const table = { endpoint: world.proxy.endpoint, region: WEST };
+        const { register } = operatorAdapters.openErasureTables(table, names);
+        const now = Math.floor(world.operator.clock.nowMs / 1000);
+        const entries = [
+          { partition: 'deleted', at: 60, due: 120, deletedAt: 180 },
+          { partition: 'waiting', at: 120, due: now + 60 },
+          { partition: 'tenant-1', at: 180, due: 86_400 },
+        ];
+        for (const entry of entries) await register.add({ ...entry, erase: 'id' } as RegisteredErasure);
+      },
+      found: [['erasures', 'warn', 'keys are due for deletion: tenant-1 since 1970-01-02T00:00:00.000Z']],
+      fix: 'keyfold partitions erase PARTITION --finish',
+      code: 3,
+    },
+    'a register of erasures that cannot be read': {
+      plant: () => {
+        let queries = 0;
+        world.proxy.faultOf = (call) => {
+          const isSecond = call.startsWith('Query ') && (queries += 1) > 1;
+          return isSecond ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : world.answerOf(call);
+        };
+      },
+      found: [['erasures', 'warn', 'AccessDeniedException']],
+      fix: 'allow dynamodb:Query',
+      code: 3,
     },
     'a service name with a typing mistake': {
       plant: () => (world.table.ItemCount = 2),
