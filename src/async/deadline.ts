@@ -37,7 +37,8 @@ const DEADLINE: Type = {
     OBJECT.holds(value) && TIME.holds((value as Deadline).atMs) && ABORT_SIGNAL.holds((value as Deadline).signal),
 };
 
-const LIMITS: Types<RequestLimits> = { deadlineAtMs: optional(TIME), signal: optional(ABORT_SIGNAL) };
+/** The types of {@link RequestLimits}. */
+export const LIMITS: Types<RequestLimits> = { deadlineAtMs: optional(TIME), signal: optional(ABORT_SIGNAL) };
 
 /** @throws TypeError if a limit is unknown or has the wrong type */
 export function checkLimits(limits: RequestLimits): void {

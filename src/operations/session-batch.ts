@@ -1,14 +1,25 @@
-import { checkLimits, type RequestLimits } from '../async/deadline.ts';
+import { checkLimits, LIMITS, type RequestLimits } from '../async/deadline.ts';
 import type { Session } from '../envelope/session.ts';
 import { KeyfoldError } from '../errors.ts';
-import { BOOLEAN, BYTES, check, checked, having, itemsOf, optional, read, type Type } from '../input/checks.ts';
+import {
+  BOOLEAN,
+  BYTES,
+  check,
+  checked,
+  having,
+  itemsOf,
+  optional,
+  optionsOf,
+  type Type,
+  type Types,
+} from '../input/checks.ts';
 import { checkedRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { eachItem } from './each-item.ts';
 import type { SharingOptions } from './fields-request.ts';
 
 /** A session that `SessionFactory.session` has returned. */
 export const SESSION: Type = { ...having('encrypt', 'decrypt', 'rewrap', 'batch'), called: 'a Session' };
-const SHARING = optional(BOOLEAN);
+const OPTIONS: Types<RequestLimits & SharingOptions> = { ...LIMITS, shareDataRowKey: optional(BOOLEAN) };
 
 /**
  * Encrypts several payloads, with one load of the key. If one payload fails, the others still succeed.
@@ -28,12 +39,8 @@ export async function encryptBatch(
 ): Promise<(DataRowRecord | KeyfoldError)[]> {
   check(session, 'session', SESSION);
   const payloads = itemsOf(plaintexts, 'plaintexts', checked(BYTES)) as Uint8Array[];
-  check(options, 'options', having());
-  const shareDataRowKey = read(options, 'shareDataRowKey', 'options');
-  check(shareDataRowKey, 'options.shareDataRowKey', SHARING);
-  const { shareDataRowKey: _, ...limits } = options;
-  checkLimits(limits);
-  const batch = session.batch({ shareDataRowKey: shareDataRowKey === true });
+  const { shareDataRowKey = false, ...limits } = optionsOf<RequestLimits & SharingOptions>(options, 'options', OPTIONS);
+  const batch = session.batch({ shareDataRowKey });
   return eachItem(payloads, (payload) => batch.encrypt(payload, limits));
 }
 

@@ -54,11 +54,12 @@ export function isSameQueue(arn: string, url: string): boolean {
   return new URL(url).pathname === `/${account}/${name}`;
 }
 
-/** Whether a URL's path consists of a queue's account and name, and the URL has no query, fragment or user name. */
+/**
+ * Whether a URL's path consists of a queue's account and name, and the URL has no query, fragment or user name. SQS
+ * reads the URL as it is spelled, so a path that the URL class would correct does not count.
+ */
 export function isQueueUrl(url: string): boolean {
-  const { pathname, search, hash, username, password } = new URL(url);
-  const isBare = [search, hash, username, password].every((part) => part === '');
-  return isBare && /^\/\d{12}\/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$/.test(pathname);
+  return /^https?:\/\/[^/\\?#@]+\/\d{12}\/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$/.test(url);
 }
 
 /** Whether a queue is a FIFO queue, whose name, URL and ARN end with `.fifo`. */

@@ -473,7 +473,7 @@ describe('deploy.yml', () => {
       'api.callers.0.principal is not the ARN of a role, a user or the root of an account',
       { api: { type: 'rest', callers: [{ principal: '*', partitions: ['a'] }] } },
     ],
-    ...['', 'a*b', '${aws:x}', 'a/b', 'a?', 'ü', 'a'.repeat(129)].map(
+    ...['', '.', '..', 'a*b', '${aws:x}', 'a/b', 'a?', 'ü', 'a'.repeat(129)].map(
       (partition) =>
         [
           'api.callers.0.partitions.0 is not a valid partition',

@@ -108,6 +108,17 @@ describe('the batch methods of a session', () => {
     expect([rewrapped[0], rewrapped[2]]).toEqual([first, second].map((record) => ({ record, rewrapped: false })));
   });
 
+  it('end at the limits of an object whose prototype has them', async () => {
+    const reason = new Error('gone');
+    class Scope {
+      get signal(): AbortSignal {
+        return AbortSignal.abort(reason);
+      }
+    }
+    const cold = memoryService().session('tenant-1');
+    expect(await errorOf(encryptBatch(cold, PAYLOADS, new Scope()))).toBe(reason);
+  });
+
   it('rewrap records, and report which records already had the latest key', async () => {
     const records = await sealed();
     expect(await rewrapBatch(session, records)).toEqual(records.map((record) => ({ record, rewrapped: false })));
@@ -119,7 +130,7 @@ describe('the batch methods of a session', () => {
     ['plaintexts[1] must be a Uint8Array', () => encryptBatch(session, [Buffer.alloc(1), 'x' as never])],
     ['options must be an object', () => encryptBatch(session, [], null as never)],
     ['options.shareDataRowKey must be a boolean', () => encryptBatch(session, [], { shareDataRowKey: 1 as never })],
-    ['limits has no option share', () => encryptBatch(session, [], { share: true } as never)],
+    ['options has no option share', () => encryptBatch(session, [], { share: true } as never)],
     ['records[0].key must be an object', () => decryptBatch(session, [{ data: Buffer.alloc(1) } as never])],
     ['records[0] must be an object', () => rewrapBatch(session, ['kf1.x' as never])],
   ])('throw the TypeError "%s"', async ([message, call]) => {

@@ -55,6 +55,9 @@ describe('an SQS queue', () => {
     ['cannot', '/1111222233334/in'],
     ['cannot', '/111122223333/in/more'],
     ['cannot', '/x/111122223333/in'],
+    ['cannot', '/x/../111122223333/in'],
+    ['cannot', '/%2e/111122223333/in'],
+    ['cannot', String.raw`\111122223333\in`],
     ['cannot', '/111122223333/in?x=1'],
     ['cannot', '/111122223333/in#x'],
   ] as const)('%s have a URL with the path %s', ([can, path]) => {
