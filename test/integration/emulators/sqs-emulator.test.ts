@@ -6,6 +6,7 @@ import {
   DeleteMessageCommand,
   GetQueueAttributesCommand,
   GetQueueUrlCommand,
+  ListQueuesCommand,
   PurgeQueueCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
@@ -43,6 +44,11 @@ const send = (QueueUrl: string, more: Partial<SendMessageCommandInput> = {}): Pr
 const create = (QueueName: string, Attributes: Record<string, string>): Promise<unknown> =>
   client.send(new CreateQueueCommand({ QueueName, Attributes }));
 
+const list = async (QueueNamePrefix?: string): Promise<unknown> =>
+  (await client.send(new ListQueuesCommand({ QueueNamePrefix }))).QueueUrls;
+const receiveAll = async (QueueUrl: string): Promise<unknown> =>
+  (await client.send(new ReceiveMessageCommand({ QueueUrl, MessageSystemAttributeNames: ['All'] }))).Messages;
+
 const DEAD_LETTERS = '"deadLetterTargetArn":"arn:aws:sqs:us-west-2:111122223333:letters"';
 const attribute = (value: object): Partial<SendMessageCommandInput> => ({ MessageAttributes: { a: value as never } });
 
@@ -59,8 +65,15 @@ describe('SQS emulator: queues', () => {
   });
 
   it.for([
-    ['a KMS key', { KmsMasterKeyId: 'alias/x' }, 'UnsupportedOperation'],
-    ['a FIFO throughput limit', { FifoThroughputLimit: 'perMessageGroupId' }, 'UnsupportedOperation'],
+    ...[
+      'DeduplicationScope',
+      'FifoThroughputLimit',
+      'KmsDataKeyReusePeriodSeconds',
+      'KmsMasterKeyId',
+      'Policy',
+      'RedriveAllowPolicy',
+      'SqsManagedSseEnabled',
+    ].map((name) => [`the attribute ${name}`, { [name]: 'x' }, 'UnsupportedOperation']),
     ['an unknown attribute', { Colour: 'red' }, 'InvalidAttributeName'],
     ['a read-only attribute', { QueueArn: 'x' }, 'InvalidAttributeName'],
     ['a visibility timeout above 12 hours', { VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
@@ -75,9 +88,15 @@ describe('SQS emulator: queues', () => {
     ['content-based deduplication for a standard queue', { ContentBasedDeduplication: 'true' }, 'InvalidAttributeName'],
     ['FifoQueue for a standard queue', { FifoQueue: 'false' }, 'InvalidAttributeName'],
     ['a redrive policy that is not JSON', { RedrivePolicy: '{' }, 'InvalidParameterValue'],
+    ...['0', '1001', '1.5', '"x"', '[5]', 'null'].map((count) => [
+      `a redrive policy with maxReceiveCount ${count}`,
+      { RedrivePolicy: `{"maxReceiveCount":${count},${DEAD_LETTERS}}` },
+      'InvalidParameterValue',
+    ]),
+    ['a redrive policy without a queue', { RedrivePolicy: '{"maxReceiveCount":5}' }, 'InvalidParameterValue'],
     [
-      'a redrive policy with maxReceiveCount 0',
-      { RedrivePolicy: '{"maxReceiveCount":0,"deadLetterTargetArn":"x"}' },
+      'a redrive policy with a third member',
+      { RedrivePolicy: `{"maxReceiveCount":5,${DEAD_LETTERS},"x":1}` },
       'InvalidParameterValue',
     ],
     [
@@ -98,6 +117,51 @@ describe('SQS emulator: queues', () => {
       expect(Attributes).toMatchObject({ VisibilityTimeout: '30', MaximumMessageSize: '1048576' });
     },
   );
+
+  it.for([
+    ['a number', '1'],
+    ['text', '"1"'],
+    ['the largest number', '1000'],
+  ] as const)('SetQueueAttributes accepts a redrive policy whose maxReceiveCount is %s', async ([, count]) => {
+    sqs.ensureQueue('letters');
+    const Attributes = { RedrivePolicy: `{"maxReceiveCount":${count},${DEAD_LETTERS}}` };
+    const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes });
+    expect(await nameOf(client.send(command))).toBe('no error');
+  });
+
+  it('a queue has the same defaults as in SQS, and GetQueueAttributes returns only what is asked for', async () => {
+    const nowSeconds = Math.floor(Date.now() / 1000);
+    vi.useFakeTimers({ toFake: ['Date'], now: nowSeconds * 1000 + 999 });
+    const { queueUrl: QueueUrl, queueArn: QueueArn } = sqs.ensureQueue('defaults');
+    vi.setSystemTime((nowSeconds + 5) * 1000);
+    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { DelaySeconds: '1' } }));
+    vi.useRealTimers();
+    const read = async (...names: string[]): Promise<unknown> =>
+      (await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: names as ['All'] }))).Attributes;
+    expect(await read('All')).toEqual({
+      DelaySeconds: '1',
+      MaximumMessageSize: '1048576',
+      MessageRetentionPeriod: '345600',
+      ReceiveMessageWaitTimeSeconds: '0',
+      VisibilityTimeout: '30',
+      QueueArn,
+      CreatedTimestamp: String(nowSeconds),
+      LastModifiedTimestamp: String(nowSeconds + 5),
+      ApproximateNumberOfMessages: '0',
+      ApproximateNumberOfMessagesNotVisible: '0',
+      ApproximateNumberOfMessagesDelayed: '0',
+    });
+    expect(await read('QueueArn', 'Policy')).toEqual({ QueueArn });
+    for (const names of [[], ['Policy']]) expect(await read(...names)).toBeUndefined();
+  });
+
+  it('ListQueues returns the URLs of the queues whose names begin with the prefix', async () => {
+    const [first, second] = ['listed-1', 'listed-2'].map((name) => sqs.ensureQueue(name).queueUrl);
+    const other = sqs.ensureQueue('not-listed-1').queueUrl;
+    expect(await list('listed-')).toEqual([first, second]);
+    expect(await list('listed-3')).toBeUndefined();
+    expect(await list()).toEqual(expect.arrayContaining([first, second, other]));
+  });
 
   it.for([
     [
@@ -161,6 +225,9 @@ describe('SQS emulator: queues', () => {
       nameOf(client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes })));
     expect(await set({ FifoQueue: 'true', VisibilityTimeout: '7' })).toBe('no error');
     for (const FifoQueue of ['false', 'x']) expect(await set({ FifoQueue })).toBe('InvalidAttributeValue');
+    for (const value of ['x', ''])
+      expect(await set({ ContentBasedDeduplication: value })).toBe('InvalidAttributeValue');
+    for (const value of ['true', 'false']) expect(await set({ ContentBasedDeduplication: value })).toBe('no error');
     expect((await client.send(all)).Attributes).toMatchObject({ FifoQueue: 'true', VisibilityTimeout: '7' });
   });
 
@@ -227,6 +294,28 @@ describe('SQS emulator: messages', () => {
       attribute({ DataType: 'String', StringValue: 'x', StringListValues: ['y'] }),
       'UnsupportedOperation',
     ],
+    ['a string in a binary attribute', attribute({ DataType: 'Binary', StringValue: 'x' }), 'InvalidParameterValue'],
+    [
+      'both a string and bytes in one attribute',
+      attribute({ DataType: 'Binary', StringValue: 'x', BinaryValue: Buffer.from('x') }),
+      'InvalidParameterValue',
+    ],
+    ['an empty string attribute', attribute({ DataType: 'String', StringValue: '' }), 'InvalidParameterValue'],
+    ['an attribute without a value', attribute({ DataType: 'String' }), 'InvalidParameterValue'],
+    [
+      'an attribute type of 257 characters',
+      attribute({ DataType: `String.${'x'.repeat(250)}`, StringValue: 'x' }),
+      'InvalidParameterValue',
+    ],
+    [
+      'eleven attributes',
+      {
+        MessageAttributes: Object.fromEntries(
+          Array.from({ length: 11 }, (_, index) => [`a${index}`, { DataType: 'String', StringValue: 'x' }]),
+        ),
+      },
+      'InvalidParameterValue',
+    ],
     [
       'a reserved attribute name',
       { MessageAttributes: { 'AWS.x': { DataType: 'String', StringValue: 'x' } } },
@@ -234,6 +323,40 @@ describe('SQS emulator: messages', () => {
     ],
   ] as const)('SendMessage refuses a message with %s', async ([, more, name]) => {
     expect(await nameOf(send(queue(), more as Partial<SendMessageCommandInput>))).toBe(name);
+  });
+
+  it.for([
+    ['ten attributes', Array.from({ length: 10 }, (_, index) => [`a${index}`, 'String', 'x'])],
+    ['an attribute type of 256 characters', [['a', `String.${'x'.repeat(249)}`, 'x']]],
+    [
+      'the smallest and the largest number',
+      [-1, 1].flatMap((sign) =>
+        ['1e-128', '1e126'].map((size) => [`n${sign}${size}`, 'Number', `${sign < 0 ? '-' : ''}${size}`]),
+      ),
+    ],
+    ['0 as a number', [['n', 'Number', '0e9']]],
+  ] as [string, string[][]][])('SendMessage accepts a message with %s', async ([, attributes]) => {
+    const MessageAttributes = Object.fromEntries(
+      attributes.map(([name, DataType, StringValue]) => [name, { DataType, StringValue }]),
+    );
+    expect(await nameOf(send(queue(), { MessageAttributes }))).toBe('no error');
+  });
+
+  it('the names, types and values of attributes count towards the size of a message, in bytes', async () => {
+    const QueueUrl = queue({ MaximumMessageSize: '1024' });
+    const { length } = 'nameStringotherBinary';
+    const sent = (spare: number): Promise<string> =>
+      nameOf(
+        send(QueueUrl, {
+          MessageBody: 'é'.repeat(300),
+          MessageAttributes: {
+            name: { DataType: 'String', StringValue: 'é'.repeat(100) },
+            other: { DataType: 'Binary', BinaryValue: Buffer.alloc(1024 - 800 - length + spare) },
+          },
+        }),
+      );
+    expect(await sent(0)).toBe('no error');
+    expect(await sent(1)).toBe('InvalidParameterValue');
   });
 
   it('SendMessage refuses a delay for a FIFO queue, but accepts a DelaySeconds of 0', async () => {
@@ -442,6 +565,56 @@ describe('SQS emulator: messages', () => {
       vi.useRealTimers();
     }
     expect(outcomes).toEqual([true, false]);
+  });
+
+  it('a FIFO queue accepts a deduplication ID again exactly 5 minutes after the first message', async () => {
+    const QueueUrl = queue({}, true);
+    const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
+    const sentMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: sentMs });
+    const { MessageId } = (await send(QueueUrl, more)) as { MessageId: string };
+    vi.setSystemTime(sentMs + 299_999);
+    expect(await send(QueueUrl, more)).toMatchObject({ MessageId });
+    vi.setSystemTime(sentMs + 300_000);
+    expect(await send(QueueUrl, more)).not.toMatchObject({ MessageId });
+    vi.useRealTimers();
+  });
+
+  it('ReceiveMessage returns one message unless the request allows more', async () => {
+    const QueueUrl = queue();
+    for (let sent = 0; sent < 3; sent += 1) await send(QueueUrl);
+    expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toHaveLength(1);
+    const two = new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 2 });
+    expect((await client.send(two)).Messages).toHaveLength(2);
+  });
+
+  it('ReceiveMessage returns all system attributes that a message has', async () => {
+    const letters = queue({}, true);
+    const arn = `arn:aws:sqs:us-west-2:111122223333:${letters.replace(/.*\//, '')}`;
+    const RedrivePolicy = JSON.stringify({ maxReceiveCount: 1, deadLetterTargetArn: arn });
+    const QueueUrl = queue({ RedrivePolicy, VisibilityTimeout: '0' }, true);
+    const sentMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: sentMs });
+    const sent = (await send(QueueUrl, { MessageGroupId: 'g', MessageDeduplicationId: 'd' })) as object;
+    vi.setSystemTime(sentMs + 7);
+    const attributes = {
+      SenderId: 'AIDALOCAL',
+      SentTimestamp: String(sentMs),
+      ApproximateReceiveCount: '1',
+      ApproximateFirstReceiveTimestamp: String(sentMs + 7),
+      MessageGroupId: 'g',
+      MessageDeduplicationId: 'd',
+      SequenceNumber: '10000000000000000001',
+    };
+    expect(sent).toMatchObject({ SequenceNumber: attributes.SequenceNumber });
+    expect(await receiveAll(QueueUrl)).toMatchObject([{ Attributes: attributes }]);
+    vi.setSystemTime(sentMs + 9);
+    expect(await receiveAll(QueueUrl)).toBeUndefined();
+    const moved = { ...attributes, ApproximateReceiveCount: '2' };
+    const DeadLetterQueueSourceArn = `arn:aws:sqs:us-west-2:111122223333:${QueueUrl.replace(/.*\//, '')}`;
+    const [letter] = (await receiveAll(letters)) as { Attributes: unknown }[];
+    expect(letter?.Attributes).toEqual({ ...moved, DeadLetterQueueSourceArn });
+    vi.useRealTimers();
   });
 
   it('a long poll ends on time even if the clock is set back', async () => {
