@@ -24,6 +24,7 @@ import {
 } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
+import { Regions } from '../../../emulators/kms/regions.ts';
 
 const REGION = 'us-west-2';
 let emulator: KmsEmulator;
@@ -230,6 +231,55 @@ describe('KMS emulator: keys', () => {
       'InvalidMarkerException',
     ],
     ['an empty key ID', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
+    [
+      'a key ID above 2,048 characters',
+      () => new DescribeKeyCommand({ KeyId: 'x'.repeat(2049) }),
+      'ValidationException',
+    ],
+    [
+      'an asymmetric key by the old name of its KeySpec',
+      () => new CreateKeyCommand({ CustomerMasterKeySpec: 'RSA_2048' }),
+      'UnsupportedOperationException',
+    ],
+    ['a key that signs', () => new CreateKeyCommand({ KeyUsage: 'SIGN_VERIFY' }), 'UnsupportedOperationException'],
+    [
+      'a key whose material is imported',
+      () => new CreateKeyCommand({ Origin: 'EXTERNAL' }),
+      'UnsupportedOperationException',
+    ],
+    [
+      'a deletion window of 31 days',
+      () => new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 31 }),
+      'ValidationException',
+    ],
+    ['a page of no aliases', () => new ListAliasesCommand({ Limit: 0 }), 'ValidationException'],
+    ['a page of 101 aliases', () => new ListAliasesCommand({ Limit: 101 }), 'ValidationException'],
+    [
+      'a data key of no bytes',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, NumberOfBytes: 0 }),
+      'ValidationException',
+    ],
+    [
+      'a data key of 1,025 bytes',
+      () => new GenerateDataKeyCommand({ KeyId: keyArn, NumberOfBytes: 1025 }),
+      'ValidationException',
+    ],
+    [
+      'an alias of AWS',
+      () => new CreateAliasCommand({ AliasName: 'alias/aws/test', TargetKeyId: keyArn }),
+      'NotAuthorizedException',
+    ],
+    [
+      'a change of an alias that does not exist',
+      () => new UpdateAliasCommand({ AliasName: 'alias/none', TargetKeyId: keyArn }),
+      'NotFoundException',
+    ],
+    [
+      'a key that does not exist as the target of an alias',
+      () => new CreateAliasCommand({ AliasName: 'alias/b', TargetKeyId: 'none' }),
+      'NotFoundException',
+    ],
+    ['a request without a required member', () => new DescribeKeyCommand({} as never), 'ValidationException'],
   ] as const)('the emulator refuses %s', async ([, command, name]) => {
     expect(await nameOf(kms.send(command() as never))).toBe(name);
   });
@@ -248,6 +298,103 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
     const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
     expect(await nameOf(kms.send(new Command({ KeyId })))).toBe('InvalidArnException');
+  });
+
+  it('the emulator accepts the maximum of each limit', async () => {
+    const context = { a: 'x'.repeat(8192 - '{"a":""}'.length) };
+    const command = new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.alloc(4096), EncryptionContext: context });
+    expect(await nameOf(kms.send(command))).toBe('no error');
+    expect(await nameOf(kms.send(new DecryptCommand({ CiphertextBlob: Buffer.alloc(6144) })))).toBe(
+      'InvalidCiphertextException',
+    );
+    expect(await nameOf(kms.send(new DescribeKeyCommand({ KeyId: 'x'.repeat(2048) })))).toBe('NotFoundException');
+    const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: 'x'.repeat(8192) }));
+    expect(KeyMetadata?.Description).toHaveLength(8192);
+    expect(await nameOf(kms.send(new ListAliasesCommand({ Limit: 100 })))).toBe('no error');
+  });
+
+  it('GenerateDataKey returns a key of the length that the request names, and the same key in its ciphertext', async () => {
+    for (const [length, spec] of [
+      [32, { KeySpec: 'AES_256' }],
+      [16, { KeySpec: 'AES_128' }],
+      [1, { NumberOfBytes: 1 }],
+      [1024, { NumberOfBytes: 1024 }],
+    ] as const) {
+      const { Plaintext, CiphertextBlob } = await kms.send(new GenerateDataKeyCommand({ KeyId: keyArn, ...spec }));
+      expect(Plaintext).toHaveLength(length);
+      expect((await kms.send(new DecryptCommand({ CiphertextBlob }))).Plaintext).toEqual(Plaintext);
+    }
+  });
+
+  it('DescribeKey shows a key as KMS does, and its deletion date once the deletion is scheduled', async () => {
+    const nowSeconds = Math.floor(Date.now() / 1000);
+    vi.useFakeTimers({ toFake: ['Date'], now: nowSeconds * 1000 + 999 });
+    const { KeyMetadata: made } = await kms.send(new CreateKeyCommand({ Description: 'orders' }));
+    const scheduled = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: made?.Arn, PendingWindowInDays: 7 }));
+    const { KeyMetadata: pending } = await kms.send(new DescribeKeyCommand({ KeyId: made?.KeyId }));
+    vi.useRealTimers();
+    expect(made).toEqual({
+      AWSAccountId: '111122223333',
+      KeyId: expect.stringMatching(/^[\da-f-]{36}$/),
+      Arn: `arn:aws:kms:us-west-2:111122223333:key/${made?.KeyId}`,
+      CreationDate: new Date(nowSeconds * 1000),
+      Enabled: true,
+      Description: 'orders',
+      KeyUsage: 'ENCRYPT_DECRYPT',
+      KeyState: 'Enabled',
+      Origin: 'AWS_KMS',
+      KeyManager: 'CUSTOMER',
+      CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+      KeySpec: 'SYMMETRIC_DEFAULT',
+      EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
+      MultiRegion: false,
+    });
+    const DeletionDate = new Date((nowSeconds + 7 * 86_400) * 1000);
+    expect(pending).toEqual({ ...made, Enabled: false, KeyState: 'PendingDeletion', DeletionDate });
+    const { $metadata: _, ...answer } = scheduled;
+    expect(answer).toEqual({ KeyId: made?.Arn, DeletionDate, KeyState: 'PendingDeletion', PendingWindowInDays: 7 });
+  });
+
+  it('a key whose deletion is pending can be neither changed nor given an alias', async () => {
+    await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 30 }));
+    const { KeyMetadata: other } = await kms.send(new CreateKeyCommand({}));
+    await kms.send(new CreateAliasCommand({ AliasName: 'alias/other', TargetKeyId: other?.KeyId }));
+    for (const command of [
+      new EnableKeyCommand({ KeyId: keyArn }),
+      new DisableKeyCommand({ KeyId: keyArn }),
+      new ScheduleKeyDeletionCommand({ KeyId: keyArn }),
+      new EnableKeyRotationCommand({ KeyId: keyArn }),
+      new RotateKeyOnDemandCommand({ KeyId: keyArn }),
+      new CreateAliasCommand({ AliasName: 'alias/new', TargetKeyId: keyArn }),
+      new UpdateAliasCommand({ AliasName: 'alias/other', TargetKeyId: keyArn }),
+    ]) {
+      expect(await nameOf(kms.send(command as EnableKeyCommand))).toBe('KMSInvalidStateException');
+    }
+  });
+
+  it('a disabled key cannot be rotated', async () => {
+    await kms.send(new DisableKeyCommand({ KeyId: keyArn }));
+    for (const command of [
+      new EnableKeyRotationCommand({ KeyId: keyArn }),
+      new RotateKeyOnDemandCommand({ KeyId: keyArn }),
+    ]) {
+      expect(await nameOf(kms.send(command))).toBe('DisabledException');
+    }
+  });
+
+  it('ListAliases lists only the aliases of the key in the request, and 50 aliases by default', async () => {
+    const KeyId = (await kms.send(new CreateKeyCommand({}))).KeyMetadata?.KeyId;
+    for (let n = 10; n < 60; n += 1)
+      await kms.send(new CreateAliasCommand({ AliasName: `alias/n${n}`, TargetKeyId: keyArn }));
+    await kms.send(new CreateAliasCommand({ AliasName: 'alias/other', TargetKeyId: KeyId }));
+    const others = await kms.send(new ListAliasesCommand({ KeyId }));
+    const AliasArn = 'arn:aws:kms:us-west-2:111122223333:alias/other';
+    expect(others.Aliases).toEqual([{ AliasName: 'alias/other', AliasArn, TargetKeyId: KeyId }]);
+    expect(others.Truncated).toBe(false);
+    expect(others.NextMarker).toBeUndefined();
+    const first = await kms.send(new ListAliasesCommand({}));
+    expect(first).toMatchObject({ Truncated: true, NextMarker: 'alias/n59' });
+    expect(first.Aliases).toHaveLength(50);
   });
 
   it('a key can be rotated on demand at most 25 times', async () => {
@@ -495,6 +642,13 @@ function control(path: string, init?: RequestInit): Promise<Response> {
   return fetch(`${emulator.endpoint}${path}`, init);
 }
 
+/** The status and the JSON of a call under the fault `error`. */
+async function answerWith(fault: object): Promise<unknown[]> {
+  emulator.setFault(REGION, { kind: 'error', name: 'X', ...fault });
+  const answer = await call('TrentService.ListAliases', '{}');
+  return [answer.status, await answer.json()];
+}
+
 describe('KMS emulator: control API', () => {
   it('the control API sets, shows and clears faults, and counts calls', async () => {
     const put = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}' });
@@ -571,6 +725,59 @@ describe('KMS emulator: control API', () => {
     const answer = await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"down"}', headers });
     expect(answer.status).toBe(403);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
+  });
+
+  it('the emulator refuses a KMS request above 64 KiB, and closes the connection', async () => {
+    const answer = await call('TrentService.Encrypt', ' '.repeat(65_537));
+    expect([answer.status, answer.headers.get('connection')]).toEqual([413, 'close']);
+    expect(await answer.json()).toMatchObject({ __type: 'RequestEntityTooLargeException' });
+    expect((await call('TrentService.ListAliases', `{}${' '.repeat(65_534)}`)).status).toBe(200);
+  });
+
+  it('the emulator lists its calls, and clears the fault of one region', async () => {
+    const east = await emulator.ensureKey('us-east-1', 'alias/test');
+    emulator.setFault(REGION, { kind: 'error', name: 'Slow' });
+    emulator.setFault('us-east-1', { kind: 'down' });
+    emulator.clearFault('us-east-1');
+    expect(() => emulator.clearFault('us-west-3')).toThrow(RangeError);
+    await client('us-east-1').send(encrypt(Buffer.from('x'), east.keyArn));
+    await nameOf(kms.send(new DescribeKeyCommand({ KeyId: 'alias/test' })));
+    await nameOf(kms.send(new ListAliasesCommand({})));
+    emulator.clearFaults();
+    await nameOf(kms.send(encrypt(Buffer.from('x'), 'none')));
+    expect(emulator.calls()).toEqual([
+      { region: 'us-east-1', action: 'Encrypt', keyId: east.keyArn, outcome: 'ok' },
+      { region: REGION, action: 'DescribeKey', keyId: 'alias/test', outcome: 'Slow' },
+      { region: REGION, action: 'ListAliases', keyId: undefined, outcome: 'Slow' },
+      { region: REGION, action: 'Encrypt', keyId: 'none', outcome: 'NotFoundException' },
+    ]);
+    emulator.resetCalls();
+    expect(emulator.calls()).toEqual([]);
+  });
+
+  it('the emulator keeps the last 100,000 calls at most', () => {
+    const regions = new Regions();
+    const noteCalls = (count: number, action: string): void => {
+      for (let n = 0; n < count; n += 1) regions.note({ region: REGION, action, keyId: undefined, outcome: 'ok' });
+    };
+    noteCalls(50_000, 'Encrypt');
+    noteCalls(50_000, 'Decrypt');
+    expect(regions.countsOf(REGION)).toEqual({ Encrypt: 50_000, Decrypt: 50_000 });
+    noteCalls(1, 'Decrypt');
+    expect(regions.countsOf(REGION)).toEqual({ Decrypt: 50_001 });
+  });
+
+  it('the fault "error" has the status and the message in the request, or 400 and a default message', async () => {
+    expect(await answerWith({})).toEqual([400, { __type: 'X', message: 'An injected error' }]);
+    expect(await answerWith({ status: 503, message: 'm' })).toEqual([503, { __type: 'X', message: 'm' }]);
+    for (const rate of [0, 1]) expect((await answerWith({ rate }))[0]).toBe(rate === 0 ? 200 : 400);
+    for (const fault of [{ status: 399 }, { status: 600 }, { status: 400.5 }, { rate: -0.1 }, { rate: 1.1 }]) {
+      await expect(answerWith(fault)).rejects.toThrow(RangeError);
+    }
+    for (const ms of [-1, 600_001, 0.5]) {
+      expect(() => emulator.setFault(REGION, { kind: 'latency', ms })).toThrow(RangeError);
+    }
+    expect(() => emulator.setFault(REGION, { kind: 'throttle', perSecond: -1 })).toThrow(RangeError);
   });
 
   it('the emulator refuses an unsigned KMS call', async () => {
