@@ -105,8 +105,8 @@ export function postgresRowsContract(portOf: () => number): void {
 
   describe('PostgresRows: keys', () => {
     it.for([
-      ['DOUBLE PRECISION', 'extra_float_digits', '0'],
-      ['TIMESTAMPTZ', 'DateStyle', "'SQL, DMY'"],
+      ...['DOUBLE PRECISION', 'REAL'].map((type) => [type, 'extra_float_digits', '0']),
+      ...['DATE', 'TIME', 'TIMESTAMP', 'TIMESTAMPTZ'].map((type) => [type, 'DateStyle', "'SQL, DMY'"]),
     ])(
       'refuses a key of type %s if the database writes its values inexactly (%s = %s)',
       async ([type, setting, value]) => {

@@ -87,6 +87,15 @@ it('the client throws UnexpectedAnswer at once if the server switches to another
   server.close();
 });
 
+it('the client reads an error response that is not UTF-8', async () => {
+  const body = Buffer.from('{"message":"Signature expired: \u00e9"}', 'latin1');
+  const server = await startStub({ status: 403, body });
+  expect(await failureOf(clientOf(server.url).decrypt('kf1.x'))).toMatchObject({
+    message: expect.stringContaining("this machine's clock") as string,
+  });
+  await server.stop();
+});
+
 // The test's timeout is shorter than ten seconds, after which the agent would close the connection anyway because it is
 // idle.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {

@@ -240,6 +240,7 @@ describe('the retry policy', () => {
     ['a huge number of seconds', 'a delay of 999,999,999 s', '9'.repeat(400), 999_999_999],
     ['a negative number', 'no delay', '-5', undefined],
     ['a number with a fraction', 'no delay', '1.5', undefined],
+    ['a number with a unit', 'no delay', '5s', undefined],
   ] as const)('reads a retry-after header with %s as %s', async ([, , retryAfter, retryAfterSeconds]) => {
     const headers = { date: 'Fri, 27 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter };
     for (const way of ['HTTP', 'Lambda'] as const) {

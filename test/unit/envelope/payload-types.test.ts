@@ -115,6 +115,7 @@ describe('a record', () => {
     ['record', () => '{}'],
     ['record.key', ({ data }) => ({ data })],
     ['record.data', ({ key }) => ({ key, data: 'AAAA' })],
+    ['record.proof', ({ key, data }) => ({ key, proof: 'x'.repeat(32), data })],
     ['record.key.created', ({ key, data }) => ({ key: { ...key, created: '5' }, data })],
     ['record.key.encryptedKey', ({ key, data }) => ({ key: { ...key, encryptedKey: [1] }, data })],
     ['record.key.parent', ({ key, data }) => ({ key: { ...key, parent: null }, data })],

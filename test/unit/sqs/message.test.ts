@@ -7,6 +7,7 @@ import {
   sizeOf,
   type MessageAttributes,
 } from '../../../src/sqs/message.ts';
+import { acceptedIn, sorted, WORD } from '../../support/characters.ts';
 
 const HOST = 'https://sqs.us-west-2.amazonaws.com';
 const ARN = 'arn:aws:sqs:us-west-2:111122223333:keyfold-input';
@@ -62,6 +63,11 @@ describe('an SQS queue', () => {
     ['cannot', '/111122223333/in#x'],
   ] as const)('%s have a URL with the path %s', ([can, path]) => {
     expect(isQueueUrl(HOST + path)).toBe(can === 'can');
+  });
+
+  it('has a name of letters, digits, underscores and hyphens', () => {
+    for (const form of ['a?b', 'a?b.fifo'])
+      expect(acceptedIn(`${HOST}/111122223333/${form}`, isQueueUrl)).toBe(sorted(`${WORD}-`));
   });
 
   it('is refused if its URL contains credentials', () => {
