@@ -1,0 +1,61 @@
+/** Tests the process of the `keyfold` command: its exit code, and what happens to its output. */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { keyRecord } from '../../../src/testing/key-record.ts';
+import { noDeadline } from '../../support/fakes.ts';
+import { OperatorFixture } from '../../support/operator.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+let world: OperatorFixture;
+beforeAll(async () => {
+  world = await OperatorFixture.start();
+});
+afterAll(() => world.stop());
+
+/** Runs a command whose output goes to these streams. Returns how it ended, and what it wrote to standard error. */
+async function run(
+  args: readonly string[],
+  stdout: number | 'ignore',
+  stderr: number | 'pipe',
+): Promise<{ ended: unknown; stderr: string }> {
+  const child = spawn(process.execPath, ['src/cli/main.ts', ...args], {
+    cwd: root,
+    env: { ...process.env, ...world.settings() },
+    stdio: ['ignore', stdout, stderr],
+  });
+  const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
+  return { stderr: child.stderr === null ? '' : await text(child.stderr), ended: await ended };
+}
+
+it('the command fails if a full disk loses its output, and says so once', async () => {
+  const full = openSync('/dev/full', 'w');
+  expect(await run(['--version'], full, 'pipe')).toEqual({
+    ended: 1,
+    stderr: 'keyfold: standard output cannot be written: ENOSPC\n',
+  });
+  closeSync(full);
+});
+
+it('the command changes nothing and fails if a full disk loses its audit', async () => {
+  const full = openSync('/dev/full', 'w');
+  const { id, created } = keyRecord('_SK_orders_shop', 60);
+  await world.put(keyRecord(id, created));
+  expect((await run(['keys', 'revoke', id, '60', '--yes'], 'ignore', full)).ended).toBe(1);
+  closeSync(full);
+  expect((await world.metastore.load(id, created, noDeadline()))?.revoked).not.toBe(true);
+});
+
+it('the command succeeds if the reader of its output has gone', async () => {
+  const { code, stderr } = await world.keyfoldProcess(['--version'], {}, 'leaves');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+});
+
+it('the command exits with code 2 for a wrong argument, which it names on standard error', async () => {
+  const { code, stdout, stderr } = await world.keyfoldProcess(['keys', 'lost']);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain("unknown command 'lost'");
+});
