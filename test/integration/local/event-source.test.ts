@@ -65,3 +65,37 @@ it.for([
 it('the event source keeps the messages if the function fails', async () => {
   expect(await leftAfter(() => Promise.reject(new Error('The function failed.')))).toBe(1);
 });
+
+it('an event has each message with its attributes, as the events of Lambda have', async () => {
+  const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
+  const sent = await client.send(
+    new SendMessageCommand({
+      QueueUrl: queue.queueUrl,
+      MessageBody: 'héllo',
+      MessageAttributes: {
+        text: { DataType: 'String.plain', StringValue: 'é' },
+        bytes: { DataType: 'Binary', BinaryValue: Buffer.from([0, 255]) },
+      },
+    }),
+  );
+  const { promise, resolve } = Promise.withResolvers<SQSEvent>();
+  const source = startEventSource({ endpoint: sqs.endpoint, ...queue, invoke: async (event) => resolve(event) });
+  const lists = { stringListValues: [], binaryListValues: [] };
+  expect((await promise).Records).toEqual([
+    {
+      messageId: sent.MessageId,
+      receiptHandle: expect.stringMatching(/./) as string,
+      body: 'héllo',
+      attributes: expect.objectContaining({ ApproximateReceiveCount: '1', SenderId: 'AIDALOCAL' }) as object,
+      messageAttributes: {
+        text: { dataType: 'String.plain', stringValue: 'é', ...lists },
+        bytes: { dataType: 'Binary', binaryValue: 'AP8=', ...lists },
+      },
+      md5OfBody: sent.MD5OfMessageBody,
+      eventSource: 'aws:sqs',
+      eventSourceARN: queue.queueArn,
+      awsRegion: 'us-west-2',
+    },
+  ]);
+  await source.stop();
+});
