@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { request, type IncomingMessage } from 'node:http';
 import {
+  ChangeMessageVisibilityBatchCommand,
   ChangeMessageVisibilityCommand,
   CreateQueueCommand,
+  DeleteMessageBatchCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
   GetQueueUrlCommand,
@@ -16,7 +18,9 @@ import {
   type SendMessageCommandInput,
 } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { queryCode, readForm, toXml } from '../../../emulators/sqs/query-protocol.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+import { SqsError } from '../../../emulators/sqs/sqs-error.ts';
 
 let sqs: SqsEmulator;
 let client: SQSClient;
@@ -487,6 +491,38 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
   });
 
+  it('a FIFO queue deletes no message whose visibility timeout has ended, but a standard queue does', async () => {
+    for (const [fifo, outcome] of [
+      [true, 'InvalidParameterValue'],
+      [false, 'no error'],
+    ] as const) {
+      const QueueUrl = queue({ VisibilityTimeout: '0' }, fifo);
+      await send(QueueUrl, fifo ? { MessageGroupId: 'g', MessageDeduplicationId: 'd' } : {});
+      const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
+      const command = new DeleteMessageCommand({ QueueUrl, ReceiptHandle: message?.ReceiptHandle });
+      expect(await nameOf(client.send(command))).toBe(outcome);
+    }
+  });
+
+  it('a batch that hides or deletes messages reports each entry that failed', async () => {
+    const QueueUrl = queue();
+    await send(QueueUrl);
+    const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
+    const Entries = [
+      { Id: 'a', ReceiptHandle: message?.ReceiptHandle, VisibilityTimeout: 60 },
+      { Id: 'b', ReceiptHandle: 'x', VisibilityTimeout: 60 },
+    ];
+    const hidden = await client.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
+    const handles = Entries.map(({ Id, ReceiptHandle }) => ({ Id, ReceiptHandle }));
+    const deleted = await client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries: handles }));
+    for (const answer of [hidden, deleted]) {
+      expect(answer).toMatchObject({ Successful: [{ Id: 'a' }] });
+      expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'ReceiptHandleIsInvalid' }]);
+    }
+    const command = new DeleteMessageBatchCommand({ QueueUrl, Entries: handles.slice(0, 1) });
+    expect((await client.send(command)).Failed).toBeUndefined();
+  });
+
   it('DeleteMessage accepts the receipt handle of a deleted message, but refuses a handle from another queue', async () => {
     const [QueueUrl, other] = [queue(), queue()];
     await send(QueueUrl);
@@ -723,6 +759,17 @@ it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'
   },
 );
 
+it('the SQS emulator tells its owner the action and the queue of each call', async () => {
+  const calls: string[] = [];
+  const told = await startSqsEmulator({ onCall: (action, name) => calls.push(`${action} ${name}`) });
+  const asked = new SQSClient({ endpoint: told.endpoint, region: 'us-west-2', maxAttempts: 1 });
+  const { QueueUrl } = await asked.send(new CreateQueueCommand({ QueueName: 'told' }));
+  await asked.send(new SendMessageCommand({ QueueUrl, MessageBody: 'x' }));
+  await asked.send(new ListQueuesCommand({}));
+  expect(calls).toEqual(['CreateQueue told', 'SendMessage told', 'ListQueues ']);
+  await told.close();
+});
+
 /** Sends a request in the query protocol, either signed, as AWS clients do, or unsigned, as curl does. */
 function post(form: Record<string, string>, signed = true): Promise<Response> {
   const authorization = 'AWS4-HMAC-SHA256 Credential=local/20260101/us-west-2/sqs/aws4_request';
@@ -731,6 +778,16 @@ function post(form: Record<string, string>, signed = true): Promise<Response> {
     body: new URLSearchParams({ Version: '2012-11-05', ...form }),
     headers: signed ? { authorization } : {},
   });
+}
+
+/** A form with a list whose last member comes first. */
+function listForm(name: string, ...members: string[]): string {
+  return members.map((member, index) => `${name}.${members.length - index}${member}`).join('&');
+}
+
+function responseXml(result: string): string {
+  const metadata = '<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>';
+  return `<?xml version="1.0"?><XResponse><XResult>${result}</XResult>${metadata}</XResponse>`;
 }
 
 describe('SQS emulator: query protocol of older AWS CLIs', () => {
@@ -755,6 +812,68 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(received).toContain(
       '<MessageAttribute><Name>kind</Name><Value><DataType>String</DataType><StringValue>v</StringValue></Value></MessageAttribute>',
     );
+  });
+
+  it('a form can have lists of any length, and maps', () => {
+    for (const [name, member] of [
+      ['AttributeName', 'AttributeNames'],
+      ['MessageAttributeName', 'MessageAttributeNames'],
+      ['MessageSystemAttributeName', 'MessageSystemAttributeNames'],
+    ] as const) {
+      const texts = Array.from({ length: 11 }, (_, index) => `t${index}`);
+      const form = listForm(name, ...texts.map((text) => `=${text}`));
+      expect(readForm(new URLSearchParams(form))).toEqual({ [member]: texts.toReversed() });
+    }
+    for (const action of ['SendMessage', 'DeleteMessage', 'ChangeMessageVisibility']) {
+      const form = listForm(`${action}BatchRequestEntry`, '.Id=b', '.Id=a');
+      expect(readForm(new URLSearchParams(form))).toEqual({ Entries: [{ Id: 'a' }, { Id: 'b' }] });
+    }
+    for (const [name, member] of [
+      ['Attribute', 'Attributes'],
+      ['MessageAttribute', 'MessageAttributes'],
+      ['MessageSystemAttribute', 'MessageSystemAttributes'],
+    ] as const) {
+      const form = `${name}.1.Name=a&${name}.1.Value=1&${name}.2.Name=b&${name}.2.Value.x=2`;
+      expect(readForm(new URLSearchParams(form))).toEqual({ [member]: { a: '1', b: { x: '2' } } });
+    }
+    expect(readForm(new URLSearchParams('Tag.1.Key=a&Tag.1.Value=1'))).toEqual({ tags: { a: '1' } });
+  });
+
+  it('a list in a response has one element for each item', () => {
+    for (const [answer, result] of [
+      [{ QueueUrls: ['a', 'b'] }, '<QueueUrl>a</QueueUrl><QueueUrl>b</QueueUrl>'],
+      [{ Messages: [{ Body: 'a' }] }, '<Message><Body>a</Body></Message>'],
+      [{ Attributes: { a: '1' } }, '<Attribute><Name>a</Name><Value>1</Value></Attribute>'],
+      [{ Successful: [{ Id: 'a' }] }, '<XResultEntry><Id>a</Id></XResultEntry>'],
+      [
+        { Failed: [{ Id: 'a', SenderFault: true }] },
+        '<BatchResultErrorEntry><Id>a</Id><SenderFault>true</SenderFault></BatchResultErrorEntry>',
+      ],
+      [{ MessageId: 'a', SequenceNumber: undefined }, '<MessageId>a</MessageId>'],
+    ] as const) {
+      expect(toXml('X', answer, 'r')).toBe(responseXml(result));
+    }
+  });
+
+  it.for([
+    ...[
+      'EmptyBatchRequest',
+      'TooManyEntriesInBatchRequest',
+      'BatchEntryIdsNotDistinct',
+      'BatchRequestTooLong',
+      'InvalidBatchEntryId',
+      'MessageNotInflight',
+      'UnsupportedOperation',
+    ].map((type) => [type, `AWS.SimpleQueueService.${type}`]),
+    ['QueueDoesNotExist', 'AWS.SimpleQueueService.NonExistentQueue'],
+    ['QueueNameExists', 'QueueAlreadyExists'],
+    ['UnknownOperationException', 'InvalidAction'],
+    ...['InvalidAttributeName', 'InvalidParameterValue', 'MissingParameter', 'ReceiptHandleIsInvalid'].map((type) => [
+      type,
+      type,
+    ]),
+  ] as [string, string][])('the error %s has the code %s', ([type, code]) => {
+    expect(queryCode(new SqsError(type, ''))).toBe(code);
   });
 
   it('SendMessageBatch reports each failed entry', async () => {
