@@ -44,7 +44,8 @@ export async function inspectRecord(
   config: OperatorConfig,
   dependencies: CliDependencies,
 ): Promise<number> {
-  const isRecord = looksCompact(source) || source.startsWith('{');
+  const begun = source.trimStart();
+  const isRecord = looksCompact(begun) || begun.startsWith('{');
   const record = readAnyRecord(isRecord ? source : await textOf(source, dependencies));
   const view = recordView(record, config);
   const rows = chain ? await chainOf(view, config, dependencies) : [];

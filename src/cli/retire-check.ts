@@ -1,7 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration } from '../errors.ts';
-import type { KeyTable } from '../maintenance/key-table.ts';
-import { keyKindOf, keyName, type KeyMeta } from '../records/ids.ts';
+import type { KeyRow, KeyTable } from '../maintenance/key-table.ts';
+import { keyKindOf, keyName, KeyNaming, TOMBSTONE_CREATED, type KeyMeta } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { textOf } from './input.ts';
 import { viewOf } from './key-view.ts';
@@ -52,12 +52,14 @@ export async function retireCheck(
   if (row === undefined || row.created === undefined) why.push('there is no such key row');
   else {
     const key = { id: row.id, created: row.created } as KeyMeta;
-    const { under, unreadable } = await keysUnder(key, table, dependencies);
-    for (const { id, created, records: count } of reports.flatMap(({ keys }) => keys)) {
-      const name = keyName({ id, created } as KeyMeta);
-      if (under.has(name)) records += count;
-      if (unreadable.has(name))
-        why.push(`${count} records are under ${id} ${created}, whose row cannot be read: its System Key is unknown`);
+    const reported = reports.flatMap(({ keys }) => keys) as (KeyMeta & { readonly records: number })[];
+    const relationOf = await relationsTo(key, reported, table, new KeyNaming(names), dependencies);
+    for (const { id, created, records: count } of reported) {
+      const relation = relationOf({ id, created });
+      if (relation === 'under') records += count;
+      const unknown = UNKNOWN[relation];
+      if (unknown !== undefined)
+        why.push(`${count} records are under ${id} ${created}, whose row ${unknown}: its System Key is unknown`);
     }
     const { state } = viewOf(row, config.policy, dependencies.now());
     if (state === 'valid') why.push('it still seals: revoke it, or wait until it expires');
@@ -69,26 +71,42 @@ export async function retireCheck(
   return outcome === 'retired' ? EXIT.ok : EXIT.failed;
 }
 
+/** How a key of a report relates to the key that is checked. */
+type Relation = 'under' | 'elsewhere' | 'unreadable' | 'absent';
+
+const UNKNOWN: Partial<Record<Relation, string>> = { unreadable: 'cannot be read', absent: 'is absent' };
+
 /**
- * Returns in `under` the name of the key and, if it is a System Key, the names of its Intermediate Keys. In that case,
- * `unreadable` contains the names of all rows that cannot be read.
+ * Finds out which keys of the reports are under a key. A System Key needs a scan of the table, because only the rows of
+ * Intermediate Keys name it. The rows of an erased partition may be absent. Any other absent row may come back from a
+ * backup, and then needs its System Key.
  */
-async function keysUnder(
+async function relationsTo(
   key: KeyMeta,
+  reported: readonly KeyMeta[],
   table: KeyTable,
+  naming: KeyNaming,
   dependencies: CliDependencies,
-): Promise<Record<'under' | 'unreadable', Set<string>>> {
-  const under = new Set([keyName(key)]);
-  const unreadable = new Set<string>();
-  if (keyKindOf(key.id) !== 'system') return { under, unreadable };
+): Promise<(reported: KeyMeta) => Relation> {
+  const checked = keyName(key);
+  if (keyKindOf(key.id) !== 'system') return (one) => (keyName(one) === checked ? 'under' : 'elsewhere');
+  const wanted = new Set(reported.map((one) => keyName(one)));
+  const rows = new Map<string, KeyRow>();
+  const erased = new Set<string>();
   const progress = progressOf('rows', dependencies);
   for await (const row of table.scan()) {
     progress.advance();
-    if ('unreadable' in row) unreadable.add(keyName({ id: row.id, created: row.created } as KeyMeta));
-    else if (row.parent !== undefined && keyName(row.parent) === keyName(key)) under.add(keyName(row));
+    const name = keyName(row as KeyMeta);
+    if (wanted.has(name)) rows.set(name, row);
+    if (row.created === TOMBSTONE_CREATED && 'erased' in row) erased.add(row.id);
   }
   progress.end();
-  return { under, unreadable };
+  return (one) => {
+    const row = rows.get(keyName(one));
+    if (row === undefined) return naming.isIntermediateKey(one.id) && !erased.has(one.id) ? 'absent' : 'elsewhere';
+    if ('unreadable' in row) return 'unreadable';
+    return row.parent !== undefined && keyName(row.parent) === checked ? 'under' : 'elsewhere';
+  };
 }
 
 /**

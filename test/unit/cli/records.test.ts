@@ -2,7 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
+import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { encodeCompactRecord, encodeDataRowRecord, parseEpochSeconds, type DataRowRecord } from '../../../src/index.ts';
+import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS } from '../../support/fakes.ts';
 import { HealthyService } from '../../support/healthy-service.ts';
@@ -62,6 +64,8 @@ describe('keyfold inspect', () => {
     const file = await fileOf('record.json', [`{"record":${json}}`]);
     const runs: [string[], string | undefined, string][] = [
       [[json], undefined, 'object'],
+      [[` ${json}`], undefined, 'object'],
+      [[`\n${compact()}\n`], undefined, 'bytes'],
       [[file], undefined, 'object'],
       [['-'], json, 'object'],
       [[compact()], undefined, 'bytes'],
@@ -380,6 +384,28 @@ describe('keys retire-check', () => {
       why: [`1 records are under ${INTERMEDIATE_KEY} ${created}, whose row cannot be read: its System Key is unknown`],
     });
     expect(await check(SYSTEM_KEY, systemKey.created, await report('none', []))).toMatchObject({ outcome: 'retired' });
+  });
+
+  it('does not report a System Key as retired if known records are under a key whose row is absent', async () => {
+    const used = await report('under-absent', [encodeDataRowRecord(record)]);
+    const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
+    await keyfold(['keys', 'revoke', SYSTEM_KEY, String(systemKey.created), '--yes']);
+    const client = new DynamoDBClient({ endpoint: world.operator.endpoint, region: 'us-west-2' });
+    const Key = { Id: { S: INTERMEDIATE_KEY }, Created: { N: String(created) } };
+    await client.send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key }));
+    expect(await check(SYSTEM_KEY, systemKey.created, used)).toEqual({
+      code: 1,
+      outcome: 'unknown',
+      records: 0,
+      why: [`1 records are under ${INTERMEDIATE_KEY} ${created}, whose row is absent: its System Key is unknown`],
+    });
+    const foreign = { ...record, key: { ...record.key, parent: { id: '_IK_tenant-1_billing_shop', created } } };
+    const others = await report('under-foreign', [encodeDataRowRecord(foreign)]);
+    expect(await check(SYSTEM_KEY, systemKey.created, others)).toMatchObject({ outcome: 'retired' });
+    const proof = Buffer.alloc(32);
+    const erased = { erase: 'x', at: parseEpochSeconds(1), due: parseEpochSeconds(2), proof };
+    await world.operator.put({ ...keyRecord(INTERMEDIATE_KEY, TOMBSTONE_CREATED), erased });
+    expect(await check(SYSTEM_KEY, systemKey.created, used)).toMatchObject({ outcome: 'retired' });
   });
 
   it('does not report a key as retired if it still seals or does not exist', async () => {
