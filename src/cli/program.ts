@@ -24,7 +24,14 @@ import { maintain } from './maintain.ts';
 import { STATES, type KeyView } from './key-view.ts';
 import { proveKeys } from './prove-keys.ts';
 import { reencrypt } from './reencrypt.ts';
-import { reencryptRequestOf, withReencryptOptions, type ReencryptOptions } from './reencrypt-options.ts';
+import {
+  reencryptRequestOf,
+  tableOf,
+  withReencryptOptions,
+  withTableOptions,
+  type ReencryptOptions,
+  type TableOptions,
+} from './reencrypt-options.ts';
 import { revokeKey } from './revoke-key.ts';
 import { retireCheck } from './retire-check.ts';
 import { rotateKeys } from './rotate-keys.ts';
@@ -112,16 +119,18 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
       exitCode = await inspectRecord({ source, chain, json }, configOf(options), dependencies);
     });
 
-  withCommonOptions(program.command('verify'))
-    .description('opens every record of a JSON Lines file, and counts those that do not open')
-    .argument('<file>', 'a file with a record in each line, or - for standard input')
-    .option('--field <name>', 'the member of each line that holds the record; default: the line is the record')
-    .option('--id <name>', 'the member of each line that names the row; default: the number of the line')
+  withTableOptions(withCommonOptions(program.command('verify')))
+    .description('opens every record of a source, and counts those that do not open')
+    .argument('<source>', 'dynamodb:TABLE, postgres:TABLE, a file of JSON Lines, or - for standard input')
+    .option('--field <name>', 'the field that holds the record; default for a file: the line is the record')
+    .option('--id <name>', 'in a file, the member that names the row; default: the number of the line')
     .option('--report <file>', 'writes the counts to a file, for keys retire-check')
-    .action(async (source: string, options: CommonOptions & { field?: string; id?: string; report?: string }) => {
+    .action(async (source: string, options: CommonOptions & VerifyOptions) => {
       const { field, id: idField, report: reportFile, json = false } = options;
-      const request = { source, field, idField, reportFile, json };
-      exitCode = await verifyRecords(request, await serviceConfigOf(options), dependencies);
+      const config = await serviceConfigOf(options);
+      const ofTable = { ...options, field: field === undefined ? undefined : [field] } as TableOptions;
+      const table = tableOf(source, ofTable, config, dependencies.environment);
+      exitCode = await verifyRecords({ source, table, field, idField, reportFile, json }, config, dependencies);
     });
 
   withReencryptOptions(program.command('reencrypt'))
@@ -214,6 +223,10 @@ export async function runCli(argv: readonly string[], given: CliDependencies<Ter
   } finally {
     await close?.();
   }
+}
+
+interface VerifyOptions extends Omit<TableOptions, 'field'> {
+  readonly field?: string;
 }
 
 interface RotateOptions {

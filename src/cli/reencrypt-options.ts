@@ -45,7 +45,7 @@ export interface ReencryptOptions extends CommonOptions, Omit<WriteOptions, 'yes
 
 /** Adds the options of `keyfold reencrypt` to its command. */
 export function withReencryptOptions(command: Command): Command {
-  return withCommonOptions(withWriteOptions(command))
+  return withTableOptions(withCommonOptions(withWriteOptions(command)))
     .argument('<source>', 'dynamodb:TABLE, postgres:TABLE, or a file of JSON Lines')
     .addOption(new Option('--verb <verb>', 'what to do with each record').choices(VERBS).makeOptionMandatory())
     .requiredOption('--quarantine <file>', 'appends the rows that cannot be done to a file')
@@ -72,8 +72,13 @@ export function withReencryptOptions(command: Command): Command {
     .option('--checkpoint <file>', 'keeps the progress in a file, from which a run that was killed goes on')
     .option('--report <file>', 'writes the counts to a file, for keys retire-check')
     .option('--rate <rows>', 'the highest number of rows per second', positive)
+    .option('--write-units <units>', 'the most write capacity units of DynamoDB per second', positive);
+}
+
+/** Adds the options of a command that reads a table in DynamoDB. */
+export function withTableOptions(command: Command): Command {
+  return command
     .option('--read-units <units>', 'the most read capacity units of DynamoDB per second', positive)
-    .option('--write-units <units>', 'the most write capacity units of DynamoDB per second', positive)
     .option('--source-region <region>', "the region of a source in DynamoDB; default: the key table's")
     .option('--source-endpoint <url>', "the endpoint of a source in DynamoDB; default: the key table's");
 }
@@ -129,23 +134,40 @@ export function reencryptRequestOf(
   };
 }
 
-function rowsOf(
+function rowsOf(source: string, options: ReencryptOptions, config: AppConfig, environment: Environment): RowsOptions {
+  const table = tableOf(source, options, config, environment);
+  if (table !== undefined) return table;
+  const { field, id: idField, output, dryRun = false } = options;
+  if (output === undefined && !dryRun) throw invalid('a file needs --output');
+  const names = namesOf(options);
+  return { kind: 'file', file: source, output: dryRun ? undefined : output, fields: field, idField, ...names };
+}
+
+function namesOf({ partition, partitionField, context, contextFrom }: TableOptions): Omit<FieldNames, 'fields'> {
+  return { partition, partitionField, context, contextFrom };
+}
+
+/** The options of a command that reads a table. */
+export type TableOptions = Partial<ReencryptOptions>;
+
+/**
+ * Builds the options of a table, if the source is one.
+ * @throws KeyfoldError `InvalidRequest` if options are missing, or cannot be combined
+ * @throws KeyfoldError `InvalidConfiguration` if the source is a table in PostgreSQL, but no URL is set
+ */
+export function tableOf(
   source: string,
-  options: ReencryptOptions,
-  { metastore }: AppConfig,
+  options: TableOptions,
+  { metastore }: Pick<AppConfig, 'metastore'>,
   { DATABASE_URL: url }: Environment,
-): RowsOptions {
-  const { partition, partitionField, context, contextFrom, field } = options;
-  const names: Omit<FieldNames, 'fields'> = { partition, partitionField, context, contextFrom };
+): RowsOptions | undefined {
+  const { field } = options;
+  const names = namesOf(options);
   const [kind, name] = /^(dynamodb|postgres):(.+)$/s.exec(source)?.slice(1) ?? [];
   // Refuse --output for a table. If the command ignored it, it would change a table that the operator wants to keep.
   if (name !== undefined) refuse(options, ['output', 'id'], 'a file');
   if (kind !== 'dynamodb') refuse(options, OF_DYNAMODB, 'a table in DynamoDB');
-  if (name === undefined) {
-    const { id: idField, output, dryRun = false } = options;
-    if (output === undefined && !dryRun) throw invalid('a file needs --output');
-    return { kind: 'file', file: source, output: dryRun ? undefined : output, fields: field, idField, ...names };
-  }
+  if (name === undefined) return undefined;
   if (field === undefined) throw invalid('a table needs --field');
   if (kind === 'postgres') {
     if (url === undefined) throw invalidConfiguration(['set DATABASE_URL to the database with the rows']);
@@ -168,7 +190,7 @@ function rowsOf(
 const OF_DYNAMODB = ['readUnits', 'writeUnits', 'sourceRegion', 'sourceEndpoint'] as const;
 
 /** @throws KeyfoldError `InvalidRequest` for an option that would have no effect */
-function refuse(options: ReencryptOptions, names: readonly (keyof ReencryptOptions)[], needed: string): void {
+function refuse(options: TableOptions, names: readonly (keyof ReencryptOptions)[], needed: string): void {
   const idle = names.find((name) => options[name] !== undefined);
   if (idle === undefined) return;
   throw invalid(`--${idle.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} goes with ${needed}`);

@@ -2,9 +2,13 @@ import type { AppConfig } from '../config/app-config.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
+import { contentOf, mayHideRecord } from '../maintenance/reencryption/content.ts';
+import type { Row as SourceRow, RowSource } from '../maintenance/reencryption/rows.ts';
+import { documentOf, sealedFieldsOf } from '../maintenance/reencryption/sealed-fields.ts';
 import { locateValues, stringOf, valueOf, type JsonBounds, type JsonValue } from '../operations/json-text.ts';
 import { decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
+import type { RowsOptions } from '../rows/rows-options.ts';
 import { readAnyRecord } from './any-record.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { linesOf, sizeOf } from './input.ts';
@@ -15,8 +19,10 @@ import { formatFields, printableJson } from './text.ts';
 
 /** Options of `keyfold verify`. */
 export interface VerifyRequest {
-  /** A file of JSON Lines, or `-` for standard input. */
+  /** A table such as `dynamodb:Customers`, a file of JSON Lines, or `-` for standard input. */
   readonly source: string;
+  /** The table. Undefined if the source is a file or standard input. */
+  readonly table: RowsOptions | undefined;
   /** The member of each line that holds the record. If undefined, the whole line is the record. */
   readonly field: string | undefined;
   /** The member of each line that names the row. If undefined, the line number names the row. The first line is 1. */
@@ -34,9 +40,11 @@ const BATCH_CHARACTERS = 1_000_000;
 /** A line has no limit for its other members, because only the record is used. */
 const LINE_BOUNDS: JsonBounds = { subject: 'request', depth: Infinity, values: Infinity };
 
-/** One line of the source. */
+/** One record of the source. */
 interface Row {
+  /** Names the row, or the line of a file. */
   readonly id: string;
+  /** Undefined if the row is malformed. */
   readonly record: DataRowRecord | undefined;
 }
 
@@ -45,6 +53,7 @@ interface Row {
  * does not open, and a summary.
  * @returns the exit code: a failure if a record cannot be read
  * @throws KeyfoldError `InvalidRequest` if a file is invalid
+ * @throws SourceFault if the table fails
  * @throws KeyfoldError the error of KMS or of the metastore, because it is then unknown whether a record opens
  */
 export async function verifyRecords(
@@ -53,43 +62,26 @@ export async function verifyRecords(
   dependencies: CliDependencies,
 ): Promise<number> {
   const { terminal, now } = dependencies;
-  const { source, reportFile } = request;
-  await checkFiles({ 'The source': source === '-' ? undefined : source, '--report': reportFile });
+  const { source, table, reportFile } = request;
+  const isFile = table === undefined && source !== '-';
+  await checkFiles({ 'The source': isFile ? source : undefined, '--report': reportFile });
   const startedAt = new Date(now()).toISOString();
   const verifier = new Verifier(config, await dependencies.openSessions(config));
-  const size = await sizeOf(source);
-  /** The characters read so far. Most of them take one byte each. */
-  let read = 0;
-  const total = (done: number): number | undefined => size && Math.round((done * size) / read);
+  const { batches, total } =
+    table === undefined
+      ? await batchesOfLines(request, dependencies)
+      : batchesOfTable(await dependencies.openRows(table));
+  if (reportFile !== undefined) await prepareFile(reportFile);
   const progress = progressOf('records', dependencies, total);
-  const flush = async (rows: readonly Row[]): Promise<void> => {
-    const codes = await Promise.all(rows.map((row) => verifier.verify(row)));
+  for await (const batch of batches) {
+    const codes = await Promise.all(batch.map((row) => verifier.verify(row)));
     for (const [i, code] of codes.entries()) {
-      const row = rows[i]?.id ?? '';
+      const row = batch[i]?.id ?? '';
       if (code === undefined) continue;
       terminal.out(request.json ? printableJson({ row, code }) : `unreadable  ${row}  ${code}`);
     }
-    progress.advance(rows.length);
-  };
-  let line = 0;
-  let batch: Row[] = [];
-  let characters = 0;
-  const lines = await linesOf(source, dependencies);
-  if (reportFile !== undefined) await prepareFile(reportFile);
-  for await (const given of lines) {
-    line += 1;
-    // This also removes a byte order mark before the first line.
-    const text = given?.trim();
-    if (text === '') continue;
-    batch.push(rowOf(text, line, request));
-    read += (given?.length ?? 0) + 1;
-    characters += text?.length ?? 0;
-    if (batch.length < BATCH && characters < BATCH_CHARACTERS) continue;
-    await flush(batch);
-    batch = [];
-    characters = 0;
+    progress.advance(batch.length);
   }
-  await flush(batch);
   progress.end();
   const { service, product } = config.names;
   const report = { kind: 'keyfold-records', source, startedAt, service, product } as const;
@@ -98,6 +90,70 @@ export async function verifyRecords(
   else terminal.out(linesOfReport(whole));
   if (reportFile !== undefined) await replaceContent(reportFile, printableJson(whole, 2));
   return whole.unreadable > 0 ? EXIT.failed : EXIT.ok;
+}
+
+/** The records of a source. */
+interface Batches {
+  readonly batches: AsyncIterable<readonly Row[]>;
+  /** Estimates the number of records from the number of records that are done. */
+  readonly total: (done: number) => number | undefined;
+}
+
+async function batchesOfLines(request: VerifyRequest, dependencies: CliDependencies): Promise<Batches> {
+  const { source } = request;
+  const lines = await linesOf(source, dependencies);
+  const size = await sizeOf(source);
+  /** The characters read so far. Most of them take one byte each. */
+  let read = 0;
+  async function* batches(): AsyncGenerator<readonly Row[]> {
+    let line = 0;
+    let batch: Row[] = [];
+    let characters = 0;
+    for await (const given of lines) {
+      line += 1;
+      // This also removes a byte order mark before the first line.
+      const text = given?.trim();
+      if (text === '') continue;
+      batch.push(rowOf(text, line, request));
+      read += (given?.length ?? 0) + 1;
+      characters += text?.length ?? 0;
+      if (batch.length < BATCH && characters < BATCH_CHARACTERS) continue;
+      yield batch;
+      batch = [];
+      characters = 0;
+    }
+    yield batch;
+  }
+  return { batches: batches(), total: (done) => size && Math.round((done * size) / read) };
+}
+
+/** A row counts as one record, because most rows hold one. */
+function batchesOfTable(source: RowSource): Batches {
+  async function* batches(): AsyncGenerator<readonly Row[]> {
+    for await (const rows of source.pages(undefined)) {
+      const records = rows.flatMap(recordsIn);
+      for (let from = 0; from < records.length; from += BATCH) yield records.slice(from, from + BATCH);
+    }
+  }
+  return { batches: batches(), total: () => source.size?.() };
+}
+
+/**
+ * The records in the field of a table's row. If the field holds no record, or a string of its document may hide one,
+ * the row is malformed.
+ */
+function recordsIn({ id, cells }: SourceRow): Row[] {
+  return [...cells.values()].flatMap((cell): Row[] => {
+    try {
+      const content = contentOf(cell);
+      if (content.is === 'record') return [{ id, record: content.record }];
+      if (content.is === 'plain' || mayHideRecord(content.text)) return [{ id, record: undefined }];
+      return sealedFieldsOf(documentOf(content.text)).map(({ record }) => ({ id, record }));
+    } catch (error) {
+      if (!(error instanceof KeyfoldError)) throw error;
+      return [{ id, record: undefined }];
+    }
+  });
 }
 
 /** Opens records and counts them. */

@@ -1,7 +1,8 @@
 /** Moves services from Asherah to Keyfold on the same table, as docs/how-to/move-from-asherah.md describes. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CreateTableCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { ensureKeys } from '../../local/function-environment.ts';
@@ -25,12 +26,14 @@ const TENANTS = ['tenant-1', 'tenant-2', 'tenant-3'];
 let kms: KmsEmulator;
 let proxy: KmsProxy;
 let dynamoDb: PeerServer;
+let client: DynamoDBClient;
 let keys: Record<string, string>;
 let folder: string;
 
 beforeAll(async () => {
   Object.assign(process.env, AWS_ENVIRONMENT);
   [kms, dynamoDb] = await Promise.all([startKmsEmulator(), startDynamoDbLocal()]);
+  client = new DynamoDBClient({ endpoint: dynamoDb.endpoint, region: WEST });
   proxy = await startKmsProxy(kms.endpoint, REGIONS);
   process.env['AWS_ENDPOINT_URL_KMS'] = kms.endpoint;
   keys = await ensureKeys(kms, REGIONS);
@@ -67,6 +70,15 @@ it.for([
   'a service moves from Asherah %s to Keyfold and back, and both open every record (region suffix: %s)',
   async ([core, regionSuffix]) => {
     const table = await shareTable(dynamoDb.endpoint, { core, regionSuffix });
+    const customers = `Customers-${core}`;
+    await client.send(
+      new CreateTableCommand({
+        TableName: customers,
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+        KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+      }),
+    );
     const startAsherah = (): ReturnType<typeof table.asherah> =>
       table.asherah({ environment: proxy.environment, regionMap: keys, preferredRegion: WEST });
     const settings = namedInStep2({
@@ -83,22 +95,24 @@ it.for([
     const page = new FollowedPage(PAGE, {
       folder,
       keyfold: (args) => OperatorFixture.at(dynamoDb.endpoint).keyfold(args, settings),
+      values: { Customers: customers },
       only: (heading) => heading !== STEP_1 && heading !== 'From an SQL database',
     });
-    /** The records of the store, by tenant. */
+    /** The records of the store, in the order in which they were written. */
     const store: [tenant: string, record: string, card: string][] = [];
-    const writeRecords = (): Promise<void> =>
-      writeFile(join(folder, 'records.jsonl'), store.map(([, record]) => record).join('\n'));
+    const push = async (tenant: string, record: string, card: string): Promise<void> => {
+      const Item = { id: { S: String(store.push([tenant, record, card])) }, card: { S: record } };
+      await client.send(new PutItemCommand({ TableName: customers, Item }));
+    };
 
     await using asherah = await startAsherah();
     for (const tenant of TENANTS) {
       const card = `card of ${tenant}`;
-      store.push([tenant, await asherah.encrypt(tenant, Buffer.from(card)), card]);
+      await push(tenant, await asherah.encrypt(tenant, Buffer.from(card)), card);
     }
 
     // Step 4: check the records before the first service moves.
-    await writeRecords();
-    const before = await page.run('keyfold verify records.jsonl');
+    const before = await page.run('keyfold verify');
     expect([before.code, cellsOf(before)]).toEqual([0, expect.arrayContaining([['unreadable', '0']])]);
     const report = JSON.parse(await readFile(join(folder, 'before.report'), 'utf8')) as unknown;
     expect(report).toMatchObject({ records: TENANTS.length, opens: TENANTS.length });
@@ -110,12 +124,12 @@ it.for([
       expect(String(await asherah.decrypt(tenant, ours))).toBe(card);
       const theirs = await asherah.encrypt(tenant, Buffer.from(card));
       expect(String(await (await keyfold(tenant)).decryptJson(theirs))).toBe(card);
-      store.push([tenant, ours, card], [tenant, theirs, card]);
+      await push(tenant, ours, card);
+      await push(tenant, theirs, card);
     }
 
-    // The last service has moved. The same command checks the records again.
-    await writeRecords();
-    const after = await page.again();
+    // The last service has moved. Check the records again.
+    const after = await page.run('keyfold verify');
     expect([after.code, cellsOf(after)]).toEqual([0, expect.arrayContaining([['open', String(store.length)]])]);
 
     // Go back: a cold process of Asherah opens everything.

@@ -135,6 +135,13 @@ it('the policy in docs/how-to/re-encrypt-rows.md allows exactly the calls that k
   expect(await allowedOn(operator, table(OTHER_TABLE))).toEqual([]);
 });
 
+it('keyfold verify calls only DescribeTable and Scan on the table', async () => {
+  const { code } = await world.operator.keyfold(['verify', `dynamodb:${ROWS}`, '--field', 'card'], world.settings);
+  // One row holds plaintext.
+  expect(code).toBe(1);
+  expect(calledOn(ROWS)).toEqual(['dynamodb:DescribeTable', 'dynamodb:Scan']);
+});
+
 const STACK = render('reencrypt', WEST, {
   RowsTableName: ROWS,
   Fields: '["card"]',

@@ -1,4 +1,7 @@
-/** The contract of the whole command `keyfold reencrypt postgres:…`. The keys are in the same database. */
+/**
+ * The contract of the commands `keyfold reencrypt postgres:…` and `keyfold verify postgres:…`. The keys are in the same
+ * database.
+ */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -151,11 +154,15 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     expect(await reencrypt('seal', '--partition-field', owner)).toMatchObject(all);
     const sealed = await content();
     expect(sealed).not.toMatch(/CANARY|43414e415259/);
+    const verify = ['verify', `postgres:${source}`, '--field', field];
+    const counts = { records: ROWS, unreadable: 0 };
+    expect(await keyfold(...verify)).toMatchObject({ code: 0, answer: { ...counts, opens: ROWS } });
     expect(await keyfold('keys', 'rotate', '--all-partitions')).toMatchObject({ code: 0, answer: { length: 2 } });
     expect(await reencrypt('rewrap', '--partition-field', owner)).toMatchObject(all);
     expect(await content()).not.toBe(sealed);
     expect(await reencrypt('rewrap')).toMatchObject({ code: 0, answer: { written: 0, unchanged: ROWS } });
     expect(await reencrypt('reseal', ...context)).toMatchObject(all);
+    expect(await keyfold(...verify)).toMatchObject({ code: 0, answer: { ...counts, needsContext: ROWS } });
     expect(await reencrypt('open')).toMatchObject({ code: 1, answer: { written: 0, quarantined: ROWS } });
     expect(await readFile(quarantine, 'utf8')).toContain('"code":"ContextRequired"');
     expect(await reencrypt('open', ...context)).toMatchObject(all);

@@ -1,13 +1,21 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import {
+  CreateTableCommand,
+  DeleteItemCommand,
+  DynamoDBClient,
+  PutItemCommand,
+  type AttributeValue,
+} from '@aws-sdk/client-dynamodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { encodeCompactRecord, encodeDataRowRecord, parseEpochSeconds, type DataRowRecord } from '../../../src/index.ts';
+import { encryptFields } from '../../../src/operations/session-fields.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS } from '../../support/fakes.ts';
-import { HealthyService } from '../../support/healthy-service.ts';
+import { HealthyService, WEST } from '../../support/healthy-service.ts';
+import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
 
 const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
@@ -185,6 +193,94 @@ describe('keyfold verify', () => {
     const file = await fileOf('progress.jsonl', Array<string>(300).fill(compact()));
     await world.operator.keyfold(['verify', file], world.settings, { status: (text) => lines.push(text) });
     expect(lines[0]).toMatch(/^256 records of about 300, \d+ s left, /);
+  });
+
+  describe('of a DynamoDB table', () => {
+    const TableName = 'Customers';
+    const SOURCE = `dynamodb:${TableName}`;
+    let client: DynamoDBClient;
+
+    beforeEach(async () => {
+      client = new DynamoDBClient({ endpoint: world.proxy.endpoint, region: WEST, credentials: LOCAL_CREDENTIALS });
+      await client.send(
+        new CreateTableCommand({
+          TableName,
+          BillingMode: 'PAY_PER_REQUEST',
+          AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+          KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+        }),
+      );
+    });
+    afterEach(() => client.destroy());
+
+    const put = (id: string, card?: AttributeValue): Promise<unknown> =>
+      client.send(new PutItemCommand({ TableName, Item: { id: { S: id }, ...(card && { card }) } }));
+
+    it('opens the records in every form, also those in the fields of documents, and writes nothing', async () => {
+      const session = world.sessions().session('tenant-1');
+      const request = { documentText: '{"a":1,"b":[2],"c":3}', fields: ['$.a', '$.b[0]'] };
+      const json = encodeDataRowRecord(record);
+      const { Key, Data } = JSON.parse(json) as { Key: { Created: number; Key: string }; Data: string };
+      await put('compact', { S: compact() });
+      await put('bytes', { B: Buffer.from(compact()) });
+      await put('json', { S: json });
+      await put('map', {
+        M: {
+          Key: {
+            M: {
+              Created: { N: String(Key.Created) },
+              Key: { S: Key.Key },
+              ParentKeyMeta: { M: { KeyId: { S: INTERMEDIATE_KEY }, Created: { N: String(created) } } },
+            },
+          },
+          Data: { S: Data },
+        },
+      });
+      await put('document', { S: await encryptFields(session, request) });
+      await put('document without sealed fields', { S: '{"a":1}' });
+      await put('none');
+      world.proxy.calls = [];
+      const { code, counts, rows } = await verified(SOURCE, '--field', 'card', '--report', join(folder, 'report'));
+      expect([code, rows]).toEqual([0, []]);
+      const expected = { source: SOURCE, records: 6, opens: 6, keys: [{ id: INTERMEDIATE_KEY, created, records: 6 }] };
+      expect(counts).toMatchObject(expected);
+      expect(JSON.parse(await readFile(join(folder, 'report'), 'utf8'))).toEqual(counts);
+      expect(world.proxy.calls.filter((call) => /Put|Update|Delete/.test(call))).toEqual([]);
+    });
+
+    it('names the rows that hold no record, or whose record does not open', async () => {
+      const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
+      await put('bound', { S: compact(bound) });
+      await put('broken', { S: compact({ ...record, data: Buffer.alloc(60) }) });
+      await put('plain', { S: 'CANARY' });
+      await put('set', { SS: ['CANARY'] });
+      await put('hidden', { S: JSON.stringify({ a: encodeDataRowRecord(record) }) });
+      const { code, counts, rows } = await verified(SOURCE, '--field', 'card');
+      expect([code, counts]).toMatchObject([1, { records: 5, opens: 0, needsContext: 1, unreadable: 4, malformed: 3 }]);
+      const codes = rows.map((row) => Object.values(row) as string[]).map(([id = '', why]) => [JSON.parse(id).id, why]);
+      expect(Object.fromEntries(codes)).toEqual({
+        broken: 'RecordUnreadable',
+        plain: 'InvalidRequest',
+        set: 'InvalidRequest',
+        hidden: 'InvalidRequest',
+      });
+    });
+
+    it.for([
+      ['a table needs --field', [SOURCE]],
+      ['--id goes with a file', [SOURCE, '--field', 'card', '--id', 'id']],
+      ['--read-units goes with a table in DynamoDB', ['postgres:customers', '--field', 'card', '--read-units', '5']],
+      ['--source-region goes with a table in DynamoDB', ['rows.jsonl', '--source-region', WEST]],
+      ['set DATABASE_URL', ['postgres:customers', '--field', 'card']],
+    ] as const)('refuses options that do not go together: %s', async ([says, args]) => {
+      const { code, stderr } = await keyfold(['verify', ...args]);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+    });
+
+    it('stops if the table does not exist', async () => {
+      const { code, stdout, stderr } = await keyfold(['verify', 'dynamodb:Absent', '--field', 'card']);
+      expect([code, stdout, stderr]).toEqual([1, '', expect.stringContaining('The table Absent fails')]);
+    });
   });
 
   it('counts the records for each outcome and for each key', async () => {
