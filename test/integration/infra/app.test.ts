@@ -454,7 +454,7 @@ describe('the alarms of the app', () => {
     const metrics = app.map((counted) => Math.max(1, counted.length)).reduce((sum, count) => sum + count, keys.length);
     expect(metrics).toBe(ASSUMED.alarms);
     const docs = readFileSync(new URL('../../../docs/reference/iam-and-stacks.md', import.meta.url), 'utf8');
-    expect(docs).toContain(`${app.length} alarms with a queue`);
+    expect(docs).toContain(`An app with queues has ${app.length} alarms`);
   });
 
   it("watch every function's errors and throttles, and the dead-letter queues", () => {

@@ -235,10 +235,13 @@ describe('an option in deploy.yml', () => {
     ['xx-northwest-1', 'aws'],
     ['eusc-de-east-1', 'aws-eusc'],
     ['us-isob-east-1', 'aws-iso-b'],
-  ])('can be any region with a valid name, such as %s in the partition %s', async ([region, partition]) => {
-    const administrators = [`arn:${partition}:iam::111122223333:role/key-administrator`];
-    expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
-  });
+  ])(
+    'named `regions` accepts any region with a valid name, such as %s in the partition %s',
+    async ([region, partition]) => {
+      const administrators = [`arn:${partition}:iam::111122223333:role/key-administrator`];
+      expect(await faultsOf({ administrators, regions: [region] })).toEqual([]);
+    },
+  );
 
   it.for([
     'SERVICE',

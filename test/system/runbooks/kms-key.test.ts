@@ -94,7 +94,7 @@ describe('a KMS key whose deletion is scheduled', () => {
     expect(isWell(await world.maintain())).toBe(true);
   });
 
-  it("can be replaced behind its alias, after which maintenance renews the wraps with another region's key", async () => {
+  it('can be replaced behind its alias, after which maintenance opens the System Keys through another region and wraps them with the new key', async () => {
     const record = await world.encrypt('tenant-1', 'before');
     const administrator = world.administrator(WEST);
     await administrator.send(new ScheduleKeyDeletionCommand({ KeyId: await keyOf(WEST), PendingWindowInDays: 30 }));

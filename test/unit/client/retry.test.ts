@@ -108,7 +108,7 @@ it('the client ends an attempt after ten seconds by default', async () => {
   );
 });
 
-it('the client ends an attempt when no time of the call is left', async () => {
+it("the client ends an attempt when the call's total time is used up", async () => {
   const client = await clientOf(['hang'], { totalTimeoutMs: 3000 });
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   // The process has run for a minute.

@@ -90,10 +90,20 @@ describe('an authorizer', () => {
   });
 
   it.for([
-    ['if claims stand next to an IAM caller and AUTH is iam', 'rest-encrypt-iam', IAM, { claims: { sub: 'a' } }],
-    ['if claims stand next to an IAM caller and AUTH is jwt', 'rest-encrypt-iam', JWT, { claims: { sub: 'a' } }],
     [
-      'if a context stands next to an IAM caller and AUTH is authorizer',
+      'if it has claims in addition to an IAM caller and AUTH is iam',
+      'rest-encrypt-iam',
+      IAM,
+      { claims: { sub: 'a' } },
+    ],
+    [
+      'if it has claims in addition to an IAM caller and AUTH is jwt',
+      'rest-encrypt-iam',
+      JWT,
+      { claims: { sub: 'a' } },
+    ],
+    [
+      'if it has a context in addition to an IAM caller and AUTH is authorizer',
       'rest-encrypt-iam',
       AUTHORIZER,
       { partitions: 'tenant-1' },
@@ -116,7 +126,7 @@ describe('an authorizer', () => {
     expect(await outcomeOf(event, auth)).toBe('401');
   });
 
-  it("may have the scopes of an HTTP API's route next to the claims", async () => {
+  it("is accepted if it has an HTTP API route's scopes in addition to the claims", async () => {
     const event = format1('http1-encrypt-jwt');
     (event.requestContext.authorizer as Record<string, unknown>)['scopes'] = ['keyfold/encrypt'];
     expect(await outcomeOf(event, JWT)).toBe(SERVED);

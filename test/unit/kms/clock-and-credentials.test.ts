@@ -90,7 +90,7 @@ describe("a caller's wrong clock", () => {
     expect(stub.requests).toHaveLength(2);
   });
 
-  it('is not assumed to be the cause of an AccessDeniedException with a correct date', async () => {
+  it("is not assumed to be the cause of an AccessDeniedException if the response's date agrees with the caller's clock", async () => {
     const region = await regionOf(refusal('AccessDeniedException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'misconfigured' });
     expect(stub.requests).toHaveLength(1);

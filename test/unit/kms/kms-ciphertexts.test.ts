@@ -42,7 +42,7 @@ describe('KmsCiphertexts', () => {
     ['an empty', { Plaintext: '' }],
     ['a null', { Plaintext: null }],
   ] as const)(
-    'fails with KmsUnavailable for a response with %s plaintext, so that no row loses its data',
+    "fails with KmsUnavailable for a response with %s plaintext, so that no row's data is replaced by nothing",
     async ([, body]) => {
       const error = await errorOf(open(answer(body)));
       const message = expect.stringContaining('IncompleteAnswer') as string;

@@ -223,7 +223,7 @@ describe('KeyNaming', () => {
     expect(() => new KeyNaming({ ...names, service: 's'.repeat(1910) })).toThrow('too long');
   });
 
-  it('finds the partition of an ID if the product looks like a region', () => {
+  it('finds the partition in a key ID even if the product name looks like a region', () => {
     const naming = new KeyNaming({ service: 's', product: 'us-east-1', allowAmbiguousNames: true });
     expect(naming.partitionOf('_IK_a_s_us-east-1')).toBe('a');
     expect(naming.partitionOf('_IK_a_s_us-east-1_us-west-2')).toBe('a');

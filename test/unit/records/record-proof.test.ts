@@ -34,7 +34,7 @@ function plainBlock(entries: readonly (readonly [string, string])[], path: strin
 }
 
 describe('recordProof', () => {
-  it('computes the published proof', () => {
+  it('computes the example proof in docs/reference/formats.md', () => {
     const place = { form: 'json', path: "$['items'][*]['ssn']" } as const;
     expect(proofOf({ table: 'users', id: '42' }, place)).toBe(
       '5e5b114310507263eaf49e99b7a1f5b0ded6515cbf0a6673290251db4862c911',

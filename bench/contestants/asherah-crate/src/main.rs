@@ -1,4 +1,4 @@
-// ! Times Asherah's Rust crate without a binding. It uses the same protocol as asherah_worker.py.
+//! Times Asherah's Rust crate without a binding. It uses the same protocol as asherah_worker.py.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
