@@ -28,7 +28,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     ...context('handler', { '64 B': 1.2, '64 KiB': 1.05 }),
   },
   queue: {
-    // The budget is low, because native keys live longer inside the queue door, so freeing them costs more time.
+    // The budget is low, because native keys stay in memory longer when the queue door uses them. Freeing them then
+    // costs more time.
     'against the door without crypto and the same crypto by itself': { atLeast: 0.5 },
   },
   verify: Object.fromEntries(
@@ -37,8 +38,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
       { atLeast: 0.5 },
     ]),
   ),
-  // There is no budget for files. Reading and writing a file costs so little that the ratio would mostly show the cost
-  // of the cryptography.
+  // Re-encrypting a file has no budget. Reading and writing a file is so cheap that the ratio would mostly show the
+  // cost of the cryptography.
   reencrypt: { "rows of 64 B in DynamoDB a second, as a share of a copy's": { atLeast: 0.6 } },
   // Four times the input should take four times as long, plus garbage collection. If the time grew quadratically, it
   // would be 16 times as long.
@@ -74,7 +75,8 @@ export const BUDGETS: Readonly<Record<SectionName, Readonly<Record<string, Budge
     'a cached Intermediate Key': { atMost: 1.5 },
     'partitions held of 100,000, with room for all': { exactly: '100000' },
     'partitions held of 100,000, with room for 10,000': { exactly: '10000' },
-    // All 100,000 partitions would need about 120 MB. A figure below the budget shows that V8 collects evicted keys.
+    // The keys of all 100,000 partitions would need about 120 MB. A figure below the budget shows that V8 frees the
+    // keys that the cache evicts.
     'memory of 100,000 partitions, with room for 10,000': { atMost: 48 },
     // Heap size fluctuates by a few megabytes. A leak would add more than this limit.
     'growth of resident memory, second quarter to last': { atMost: 8 },

@@ -11,7 +11,9 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const PARTITIONS = 10_000;
 const OPERATIONS = 1_000_000;
 
-/** Counts the calls to the metastore and to a KMS emulator. Key rows must have proofs, which each process checks. */
+/**
+ * Counts the calls to the metastore and to a KMS emulator. The service requires a proof on each key row, and checks it.
+ */
 export async function countCalls(): Promise<SectionResult> {
   const metastore = new CountingMetastore();
   const kms = new StaticKms(randomBytes(32), process.env);

@@ -37,8 +37,8 @@ const WARM_UP_MS = 400;
 
 /**
  * Measures contestants in turns within each round, so that other load on the machine slows all of them equally.
- * Tinybench and mitata measure one task after the other. On a shared machine, that makes the ratio of two tasks mere
- * noise.
+ * Tinybench and mitata finish one task before they start the next. On a shared machine, the ratio of two tasks would
+ * then be mere noise.
  */
 export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Task | RemoteTask>>,
@@ -74,8 +74,8 @@ export function timeOf(laps: Laps, clock: keyof Lap = 'wallMs'): Spread {
 export function localTask(task: Task): RemoteTask {
   return {
     time: async (runs) => {
-      // Node frees native keys and ciphers between turns of the event loop. Wait for that here, or it would slow the
-      // next task.
+      // Node frees native keys and ciphers between turns of the event loop. Wait here until it has freed those of the
+      // previous task. Otherwise, freeing them would slow this task.
       await setImmediate();
       const cpu = process.cpuUsage();
       const start = process.hrtime.bigint();

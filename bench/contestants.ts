@@ -21,16 +21,17 @@ export async function measureContestants(): Promise<SectionResult> {
 }
 
 /**
- * Compares the warm library with the floor, over more rounds and restarts. The ratio shows how much time the cache, the
- * IDs, the policy and the errors add. A ratio of 1 means that the library is as fast as the floor.
+ * Compares the warm library with the floor (bench/floor.ts), over more rounds and restarts than the other comparison.
+ * The ratio shows how much time the cache, the IDs, the policy and the errors add. A ratio of 1 means that the library
+ * is as fast as the floor.
  */
 export function measureLibrary(): Promise<SectionResult> {
   return raceOf(['floor', KEYFOLD], () => '', { heats: 5, rounds: 15 });
 }
 
 /**
- * How many times the contestants are restarted, and how many rounds follow each restart. Restarts average out the
- * memory layout.
+ * How many times the contestants are restarted, and how many rounds follow each restart. The memory layout differs
+ * after each restart, so restarts average out its effect.
  */
 interface Heats {
   readonly heats: number;

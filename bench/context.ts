@@ -15,7 +15,9 @@ const CONTEXT = { table: 'users', id: '42' };
 const CONTEXT_SIZES = ['64 B', '64 KiB'] as const;
 const OPERATIONS = ['encrypt', 'decrypt'] as const;
 const SDK = 'AWS Encryption SDK, tuned';
-/** The minimum cost of a context, because every context needs a proof, which is an HMAC of `node:crypto`. */
+/**
+ * The contestant with the minimum cost of a context. Every context needs a proof, which is an HMAC of `node:crypto`.
+ */
 const FLOOR = 'raw envelope, with one HMAC as its context';
 const FLOOR_MESSAGE_BYTES = 128;
 /** These ratios are close to 1, so measuring them takes more rounds than other ratios. */

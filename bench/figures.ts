@@ -8,7 +8,7 @@ export interface Figure extends Partial<Pick<Spread, 'lower' | 'upper'>> {
   readonly value: number | string;
   /** The unit of the value. `×` means a ratio. */
   readonly unit: '×' | 'KiB' | 'MiB' | '/s' | '';
-  /** The same ratio, but computed from CPU time instead of wall-clock time. */
+  /** If `value` is a ratio of wall-clock times, the ratio of the CPU times. */
   readonly byCpu?: number;
 }
 

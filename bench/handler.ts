@@ -108,8 +108,8 @@ export function openHandler(): (event: APIGatewayProxyEventV2) => Promise<Buffer
 }
 
 /**
- * Copies a string to bytes. Without the copy, the measured time would lack the concatenation of the string, which V8
- * defers until the characters are read.
+ * Copies a string to bytes. V8 concatenates the parts of a string only when a program reads its characters. Without the
+ * copy, the measured time would not include that work.
  */
 export function flat(text = ''): Buffer {
   return Buffer.from(text, 'latin1');

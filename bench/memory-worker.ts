@@ -96,8 +96,8 @@ async function touch(keyfold: SessionFactory, partitions: number): Promise<void>
   for (let i = 0; i < partitions; i += 1) {
     await keyfold.session(`tenant-${i}`).encrypt(ONE);
     if (i % CHUNK !== 0) continue;
-    // Collect garbage often. Memory stays resident after it is freed, above all that of native keys, and would look
-    // like memory that the cache uses.
+    // Collect garbage often. Freed memory, especially that of native keys, stays resident, so it would count as memory
+    // of the cache.
     globalThis.gc?.();
     await setTimeout(0);
   }

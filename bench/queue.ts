@@ -14,7 +14,8 @@ const SECRET = 'x'.repeat(64);
 const OUTPUT_URL = 'https://sqs.us-west-2.amazonaws.com/111122223333/output';
 
 /**
- * Queues that discard their messages. They accept only results, because a failed message would distort the measurement.
+ * Queues that discard the results of the door. They throw if the door reports a failed message, because that would
+ * distort the measurement.
  */
 const nowhere: Queues = {
   send: (queueUrl, messages) => {
@@ -44,8 +45,8 @@ export async function measureQueue(): Promise<SectionResult> {
     Promise.all(Array.from({ length: MESSAGES }, (_, i) => keyfold.session(partitionOf(i)).encrypt(plaintext)));
   const contestants = { real: doorOf(keyfold), without: doorOf(mute as unknown as SessionFactory), crypto };
   const laps = await race(contestants);
-  // Each round measures the door with its cryptography removed, and then this cryptography alone. If the ratio of the
-  // sum of both times to the real door's time is below 1, the door slows the cryptography down.
+  // Each round measures the door without its cryptography, and the same cryptography alone. The ratio divides the sum
+  // of these two times by the time of the real door. A ratio below 1 means that the door slows the cryptography down.
   const apart = laps.without.map((lap, i) => sumOf(lap, laps.crypto[i] as Lap));
   return {
     figures: [

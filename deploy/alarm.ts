@@ -1,8 +1,9 @@
 import type { Resources } from './queues.ts';
 
 /**
- * The condition under which an alarm fires: the value is at least `least` in each of the last `periods` periods, or in
- * that many of the last `outOf` periods. A period without data counts as zero.
+ * The condition under which an alarm fires: the value is at least `least` in each of the last `periods` periods. With
+ * `outOf`, it is enough if this is true in any `periods` of the last `outOf` periods. A period without data counts as
+ * zero.
  */
 export interface Ring {
   readonly least?: number;
@@ -25,8 +26,8 @@ export interface Which {
 const PERIOD_SECONDS = 300;
 
 /**
- * An alarm that notifies `topic` when it fires. It sends no OK notification, because the metric may also be silent when
- * no requests arrive.
+ * An alarm that notifies `topic` when it fires. By default, it sends no notification when it ends, because it also ends
+ * if no more requests arrive.
  */
 export function alarm(description: string, topic: unknown, ring: Ring, metric: object): Resources[string] {
   const { least = 1, periods = 1, outOf = periods } = ring;

@@ -134,7 +134,8 @@ export function alarmResources(deployment: Deployment, region: string): Resource
   const queues = queueNamesOf(deployment);
   const api = apiMetrics(deployment);
   const maintenance = { FunctionName: `${prefix}-maintenance` };
-  // AWS reports these metrics continuously. So when such an alarm ends, the service has really recovered.
+  // AWS reports the metrics of these alarms continuously, even without requests. So when such an alarm ends, the
+  // service has really recovered.
   const ends = { OKActions: [topic] };
   const own = [...OWN, ...(queues === undefined ? [] : OWN_OF_A_QUEUE)];
   const alarms: Resources = {
@@ -146,8 +147,8 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       {
         ...oneMetric('AWS/Lambda', 'Invocations', maintenance, { periodSeconds: HOUR }),
         ComparisonOperator: 'LessThanThreshold',
-        // Lambda reports nothing for an hour without invocations, so missing data means a failure here. A new alarm has
-        // no data until the first run after the deployment, and does not fire before then.
+        // Lambda reports no data for an hour without invocations, so this alarm notifies the topic if data is missing.
+        // A new alarm has no data until the first run after the deployment, and does not fire before then.
         TreatMissingData: 'missing',
         InsufficientDataActions: [topic],
         ...ends,
@@ -163,7 +164,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       'The latest System Key must no longer seal, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
-      // A repeated run reports its result twice, so use the maximum and not the sum.
+      // If a run is repeated within the hour, both runs report the age, so use the maximum and not the sum.
       oneMetric('Keyfold', 'SystemKeyAge', { service }, { periodSeconds: HOUR }, 'Maximum'),
     ),
     ...Object.fromEntries(
@@ -224,7 +225,7 @@ export function alarmResources(deployment: Deployment, region: string): Resource
 function functionAlarms(prefix: string, name: FunctionName, topic: unknown): Resources {
   const id = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`;
   const functionName = `${prefix}-${name}`;
-  // A direct invocation also fails if its caller makes a mistake. So the first alarm requires many failures.
+  // A direct invocation also fails if its caller makes a mistake. So the alarm on errors requires many failures.
   const isDirect = name === 'seal' || name === 'open';
   const [errors, throttles] = ['Errors', 'Throttles'].map((metric) =>
     oneMetric('AWS/Lambda', metric, { FunctionName: functionName }),

@@ -85,8 +85,8 @@ function callerFaults({ account, api, http }: Deployment): string[] {
 }
 
 /**
- * Without a plan, every request would need a key that does not exist. Two plans must not share a logical ID: the plan
- * `KeyNAME` has the same ID as the key of the plan `NAME`.
+ * If `usagePlans` is set, every request needs an API key, and each plan has one. So there must be a plan. Two resources
+ * must not share a logical ID: the plan `KeyNAME` has the same ID as the key of the plan `NAME`.
  */
 function planFaults(plans: Deployment['api']['usagePlans']): string[] {
   if (plans === undefined) return [];
@@ -109,7 +109,7 @@ export function regionFaults(
   ];
 }
 
-/** A per-region map must not have an entry for any other region. */
+/** A per-region map must not have an entry for a region that the deployment does not have. */
 export function strayRegions(
   option: string,
   map: Readonly<Record<string, unknown>>,

@@ -2,8 +2,8 @@
 import type { Deployment } from './deployment.ts';
 
 /**
- * The name that osls gives every alias with provisioned concurrency, and the logical ID of such an alias of the
- * function `api`.
+ * The alias that osls makes for provisioned concurrency. Its name is the same for every function. The logical ID is
+ * that of the alias of the function `api`.
  */
 const PROVISIONED = { name: 'provisioned', id: 'ApiProvConcLambdaAlias' };
 

@@ -5,7 +5,7 @@ import type { Resources } from './queues.ts';
 import { restResources, SCOPES } from './rest-api.ts';
 import { STAGE } from './rest-callers.ts';
 
-/** The headers that a browser must be allowed to send with a signature, a token or a JSON body. */
+/** The request headers that CORS must allow, so that a browser can send a signature, a token or a JSON body. */
 const CORS_HEADERS = ['authorization', 'content-type', 'x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token'];
 
 /** The routes of an HTTP API. The last route passes all other requests to the function, which reports what is wrong. */
@@ -74,7 +74,7 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
   return {
     events: [
       ...ROUTES.map(([method, path]) => ({ httpApi: { method, path, authorizer } })),
-      // API Gateway responds to a preflight request by itself, but only on a route without an authorizer.
+      // API Gateway itself responds to a preflight request, but only on a route without an authorizer.
       ...(api.cors === undefined ? [] : [{ httpApi: { method: 'OPTIONS', path: '/{proxy+}' } }]),
     ],
     authorizers,
@@ -96,11 +96,11 @@ function httpApi(deployment: Deployment, region: string): ApiParts {
           },
         },
       },
-      // No other log shows which requests the authorizer refused.
+      // Only this access log shows which requests the authorizer refused.
       HttpApiLogGroup: {
         ...KEPT,
-        // A log group with another name would need an entry in the account's resource policy, which has room for only
-        // about thirty entries.
+        // A log group whose name does not begin with `/aws/vendedlogs/` would need an entry in the account's resource
+        // policy. That policy has room for only about thirty entries.
         Properties: {
           LogGroupName: `/aws/vendedlogs/http-api/${deployment.prefix}-app`,
           ...logKeyOf(deployment, region),

@@ -7,10 +7,7 @@ import { apiPolicyOf } from './rest-api.ts';
 /** Lambda's limit for all environment variables of a function together, in bytes of JSON. */
 const MAX_ENVIRONMENT_BYTES = 4096;
 
-/**
- * CloudFormation's limit for one parameter of a stack. It counts bytes, but ARNs are ASCII, so it also limits their
- * characters.
- */
+/** CloudFormation's limit for one parameter of a stack. CloudFormation counts bytes, but ARNs contain only ASCII. */
 const MAX_PARAMETER_CHARACTERS = 4096;
 
 /** API Gateway's limit for the policy of a REST API, in characters. */

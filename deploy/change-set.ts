@@ -82,8 +82,8 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
     '--parameters',
     JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
   ]);
-  // The wait also fails if there is nothing to change. Only the status reason distinguishes that case from a real
-  // failure.
+  // The command `wait` also fails if there is nothing to change. Only the change set's status reason distinguishes that
+  // from a real failure.
   await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
   const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
   const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);
@@ -214,7 +214,8 @@ export async function deleteUnmade(
 }
 
 /**
- * Checks that the table does not exist in another region. Otherwise there would be two tables with replicas.
+ * Checks that no other region has a stack of the table. Otherwise the deployment would make a second table with its own
+ * replicas.
  * @returns the regions other than the stack's that already have a replica
  * @throws Error that names the region of the existing table
  */
@@ -262,7 +263,7 @@ function requireReplicas({ name, parameters, template }: Stack, deployed: Deploy
     throw new Error(`${name} is refused: it would take away the table's replica in ${lost.join(', ')}`);
 }
 
-/** If a parameter is not given, such as the key behind an alias, it keeps its value. */
+/** A parameter that `parameters` does not contain, such as the key behind an alias, keeps its value. */
 function parametersOf({ parameters, template }: Stack, deployed: Deployed | undefined): object[] {
   const { Parameters } = yamlParse(readFileSync(join(infra, template), 'utf8')) as { Parameters: object };
   const kept = (deployed?.Parameters ?? [])

@@ -26,7 +26,7 @@ const STACKS: Readonly<Record<string, (deployment: Deployment, intent: Intent) =
   table: async (deployment, { isMeant }) => {
     const [region = ''] = deployment.regions;
     const existing = await replicasOf({ name: stackOf(deployment, 'table'), region }, deployment.regions);
-    // Without --yes, show only the last update, because it contains all changes.
+    // Without --yes, show only the last of the table's updates, because it includes the changes of the earlier one.
     return tableStacks(deployment, existing).slice(isMeant ? 0 : -1);
   },
   roles: roleStacks,

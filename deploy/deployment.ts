@@ -39,8 +39,8 @@ const keyNameSchema = v.pipe(
 );
 /**
  * The prefix of a deployment's stacks. Names that CloudFormation generates begin with the name of the stack, in lower
- * case or shortened. infra/deployers.yml identifies resources by this beginning, so a prefix must not look like another
- * deployment's stack.
+ * case or shortened. The policies in infra/deployers.yml match resources by that beginning. So a prefix must not look
+ * like the name of another deployment's stack.
  */
 const prefixSchema = v.pipe(
   v.string(),
@@ -53,8 +53,8 @@ const prefixSchema = v.pipe(
 );
 /**
  * A part of key IDs: the service or the product. It is also a metric dimension, so it must be ASCII without quotation
- * marks. IAM policies use it in the pattern for a service's rows. In that pattern, an asterisk, a question mark or a
- * dollar sign would match other services.
+ * marks. IAM policies match a service's rows by a pattern that contains it. An asterisk, a question mark or a dollar
+ * sign would make the pattern match other services' rows.
  */
 const namePart = v.pipe(
   v.string(),

@@ -7,9 +7,9 @@ import type { Deployment } from './deployment.ts';
 type Options = Readonly<{ Region: string; UseFIPS: boolean; UseDualStack: boolean }>;
 
 /**
- * Checks that the FIPS or dual-stack hosts exist that the functions would call. AWS does not offer them in every
- * region, and the functions would fail without them. If not even the usual hosts of AWS can be found, this machine
- * cannot tell, so the check passes.
+ * Checks that the FIPS or dual-stack hosts that the functions would call exist. AWS does not offer them in every
+ * region, and the functions would fail without them. If this machine cannot resolve AWS's usual hosts either, it cannot
+ * tell whether a host exists. The check then passes.
  * @param find resolves a host, or throws an error with the code ENOTFOUND
  * @throws Error that names the missing hosts
  */

@@ -7,8 +7,8 @@ import type { FunctionRoles } from './stacks.ts';
 const RANDOM = '-XXXXXXXXXXXXX';
 
 /**
- * Placeholders for the ARNs of the functions' roles in all regions. They have the full length, so lengths can be
- * checked before the roles exist.
+ * Placeholders for the ARNs of the functions' roles in all regions. Each has the maximum length of a real ARN, so that
+ * limits can be checked before the roles exist.
  */
 export function rolesLikely(deployment: Deployment): FunctionRoles {
   const { account, queue, regions } = deployment;
@@ -24,8 +24,8 @@ export function rolesLikely(deployment: Deployment): FunctionRoles {
 }
 
 /**
- * The functions' roles, which the policy of a strict key names. Empty if IAM decides who uses the keys. Also empty in a
- * region without the roles stack, because a first deployment makes the keys before the roles.
+ * The functions' roles, which the policy of a strict key names. Empty if IAM decides who uses the keys. The roles of a
+ * region without the roles stack are absent, because a first deployment makes the keys before the roles.
  */
 export async function functionRolesOf(deployment: Deployment, { tell }: Intent): Promise<FunctionRoles> {
   if (deployment.strictKeys === undefined) return { encrypt: [], decrypt: [] };

@@ -1,8 +1,8 @@
 import type { Deployment } from './deployment.ts';
 
 /**
- * The attributes that let a log group or a queue outlive the stack, because it contains audit lines or messages. If the
- * creation is rolled back, the resource is still empty, so CloudFormation deletes it.
+ * The attributes that keep a log group or a queue when its stack is deleted, because it contains audit lines or
+ * messages. If CloudFormation rolls back the creation of the resource, it deletes the resource, which is still empty.
  */
 export const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' } as const;
 

@@ -13,7 +13,8 @@ import type { Deployment } from './deployment.ts';
 export async function maintain(deployment: Deployment, region: string, folder: string): Promise<void> {
   const name = `${deployment.prefix}-maintenance`;
   let report = await invoke(name, region, folder);
-  // The function lists the keys before it creates a new one, so this run has not tested the new key. Run it again.
+  // The function lists the keys before it creates a new one. So a run that created a key has not tested this key. Run
+  // the function again.
   if (report.created !== undefined || report.systemKeys.length === 0) report = await invoke(name, region, folder);
   const faults = faultsIn(report);
   if (faults.length === 0) return;

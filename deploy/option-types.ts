@@ -10,7 +10,7 @@ export const REGION = v.pipe(
   v.string(),
   v.check((name) => isRegionName(name) && DIRECTION.test(name), 'is not a region'),
 );
-/** The schema of a string that matches `form`. Any other string has the fault `message`. */
+/** The schema of a string that matches `form`. For any other string, the schema reports `message`. */
 export const arn = (form: RegExp, message: string) => v.pipe(v.string(), v.regex(form, message));
 export const whole = (least: number, most: number) =>
   v.pipe(

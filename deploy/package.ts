@@ -12,7 +12,7 @@ import { roleStacks } from './stacks.ts';
 const root = join(import.meta.dirname, '..');
 const run = promisify(execFile);
 
-/** The app's template, as a file of a package. */
+/** The file name of the app's template in a package. */
 export const APP_TEMPLATE = 'cloudformation-template-update-stack.json';
 
 export interface Artefact {
@@ -75,8 +75,8 @@ export async function describePackage(deployment: Deployment, region: string, fo
 export async function deployPackage(file: string, region: string, folder: string): Promise<void> {
   const credentials = await aws<Credentials>(region, 'configure', 'export-credentials', ['--format', 'process']);
   const { args, cwd, env } = osls(['deploy', '--package', folder, '--region', region], file, region);
-  // Remove other credentials from the environment, because osls would prefer a profile, or credentials in variables
-  // with its own prefix.
+  // Remove other credentials from the environment. Otherwise osls would prefer a profile, or credentials in the
+  // variables that only osls reads.
   const others = Object.entries(env).filter(
     ([name]) => !/^AWS_(?:.*_)?(?:PROFILE|ACCESS_KEY_ID|SESSION_TOKEN)$/.test(name),
   );

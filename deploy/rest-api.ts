@@ -6,7 +6,7 @@ import { KEPT, logKeyOf } from './logs.ts';
 import type { Resources } from './queues.ts';
 import { API, callerStatement, endpointStatements, STAGE, usagePlans } from './rest-callers.ts';
 
-/** The issuer of a Cognito user pool. A REST API itself checks tokens only from such an issuer. */
+/** The issuer of a Cognito user pool. A REST API can check tokens only if they come from such an issuer. */
 export const USER_POOL = /^https:\/\/cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\/([\w-]+_[0-9A-Za-z]+)$/;
 
 /**
@@ -30,11 +30,12 @@ const LOG_FORMAT = {
   latencyMs: '$context.responseLatency',
 };
 
-/** A REST API with one route for everything, because the function routes and authorizes by itself. */
+/** A REST API with one route for all requests, because the function itself routes and authorizes them. */
 export function restResources(deployment: Deployment, region: string): Resources {
   const { prefix, http, logRetentionDays, tracing } = deployment;
   const parts = { ...apiAndPolicy(deployment, region), ...routes(deployment, region) };
-  // A deployment is a snapshot of the API, so its name changes whenever the API does.
+  // An API Gateway deployment is a snapshot of the API. Its name changes with the API, so that CloudFormation makes a
+  // new snapshot.
   const snapshot = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 12);
   return {
     ...parts,
@@ -67,7 +68,7 @@ export function restResources(deployment: Deployment, region: string): Resources
         ],
       },
     },
-    // No other log shows which requests the authorizer refused.
+    // Only this access log shows which requests the authorizer refused.
     RestApiLogGroup: {
       Type: 'AWS::Logs::LogGroup',
       ...KEPT,

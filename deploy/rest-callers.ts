@@ -8,9 +8,9 @@ export const STAGE = 'live';
 export const API = { Ref: 'RestApi' };
 
 /**
- * Denies requests that do not come through one of the given VPC endpoints. With IAM, the policy allows nothing: API
- * Gateway would treat an Allow here like one in the caller's own policy, so every principal of the account could call
- * every route. With tokens, the policy must allow the requests.
+ * Denies requests that do not come through one of the given VPC endpoints. With IAM, the policy contains no Allow. API
+ * Gateway would treat an Allow like one in the caller's own policy, so every principal of the account could call every
+ * route. With tokens, the policy must allow the requests.
  */
 export function endpointStatements(
   endpoints: readonly string[] | undefined,

@@ -26,7 +26,7 @@ export function createApiServer(
   onAnswer: (answered: AnsweredRequest) => void = () => {},
 ): Server {
   return createServer((request, response) => {
-    // A client may send the whole URL, as to a proxy (RFC 9112, 3.2.2).
+    // A client may send the whole URL, as it would to a proxy (RFC 9112, 3.2.2).
     request.url = request.url?.replace(/^https?:\/\/[^/?]*\/?/i, '/');
     const startedAtMs = performance.now();
     void answer(api, maintenance, page, invokable, request, response)

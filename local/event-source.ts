@@ -27,7 +27,7 @@ const PAUSE_MS = 200;
  * Polls a queue and invokes a function with its messages, as Lambda does with `ReportBatchItemFailures`. It deletes the
  * messages that the function does not report as failed. It deletes none if the function fails or its response is
  * invalid.
- * @returns `stop`, which ends polling at once. Messages in progress become visible in the queue again.
+ * @returns `stop`, which ends polling immediately. Messages in progress become visible in the queue again.
  */
 export function startEventSource(options: EventSourceOptions): { stop: () => Promise<void> } {
   const { endpoint, concurrency = 1 } = options;

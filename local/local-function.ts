@@ -54,7 +54,7 @@ export class LocalFunction {
   }
 
   /**
-   * Runs one event. Starts an environment first if there is none. Any number of events may run at once.
+   * Runs one event. Starts an environment first if there is none. Any number of events may run at the same time.
    * @throws FunctionFailure if the handler throws
    */
   async invoke(event: unknown, timeoutMs: number): Promise<unknown> {

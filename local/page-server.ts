@@ -80,7 +80,10 @@ function listCalls({ journal }: PageDependencies, _: Buffer, [since]: readonly (
   return { position, calls: journal.since(since === undefined ? position : Number(since)) };
 }
 
-/** Returns the key service, its regions and the keys. The list of regions is empty without the KMS emulator. */
+/**
+ * Returns the key service, its regions and the keys. The list of regions is empty if the key service is not the KMS
+ * emulator.
+ */
 async function describe({ keyService, keys, regions }: PageDependencies): Promise<object> {
   const known = keyService.emulator?.describe();
   return {

@@ -21,7 +21,7 @@ export interface LocalQueues {
 const VISIBILITY_SECONDS = '180';
 const NAMES = ['keyfold-input', 'keyfold-output', 'keyfold-dead-letters'] as const;
 const [INPUT, OUTPUT, DEAD_LETTERS] = NAMES;
-/** The JSON of one form field. curl sends it unchanged. */
+/** A message for curl's `-d`, which sends it without encoding. So it must not contain `&`, `%` or `+`. */
 const SAMPLE_MESSAGE =
   '{"partition":"tenant-1","document":{"name":"Ada","card":"4111 1111 1111 1111"},"fields":["$.card"]}';
 const MAX_RECEIVE_COUNT = 100;

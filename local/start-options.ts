@@ -3,7 +3,9 @@ import { parseArgs } from 'node:util';
 /** The options of `npm start`. A port that is 0 or in use is replaced by a free one. */
 export interface StartOptions {
   readonly port: number;
-  /** The key service: the emulator of AWS KMS, or an OpenBao server, which also stands for Vault. */
+  /**
+   * The key service: the emulator of AWS KMS, or an OpenBao server. Keyfold calls OpenBao and Vault in the same way.
+   */
   readonly kms: 'aws' | 'vault';
   /** The port of the key service. */
   readonly kmsPort: number;

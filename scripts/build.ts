@@ -43,7 +43,8 @@ const SIGNING_ALONE: Plugin = {
       const isSigner = /\/src\/client\/(?:sign|errors)\.ts$/.test(importer) && path.startsWith('@');
       if (pluginData === resolving || !(isSigner || from.namespace === namespace)) return undefined;
       const found = await bundler.resolve(path, { importer, resolveDir, kind, pluginData: resolving });
-      // The signing code works without the modules that only register something when they are loaded.
+      // With `sideEffects: false`, esbuild drops modules that only register something when they are loaded. The signing
+      // code works without them.
       return found.external ? found : { path: relative(root, found.path), namespace, sideEffects: false };
     });
     bundler.onLoad({ filter: /./, namespace }, async ({ path }) => ({

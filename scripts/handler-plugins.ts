@@ -11,7 +11,10 @@ const ROOT = join(import.meta.dirname, '..');
 
 /** The modules that a process loads when it starts, which are the modules that the files in handlers/ import. */
 const EAGER = ['container', 'doors/direct', 'doors/http', 'doors/queue', 'doors/reencrypt', 'doors/schedule'];
-/** Imports of all eager code. A module on demand starts with them, as {@link ONE_EAGER_CHUNK} explains. */
+/**
+ * Imports of all code that is loaded at the start. Each module that is loaded on demand begins with these imports, as
+ * {@link ONE_EAGER_CHUNK} explains.
+ */
 const EAGER_IMPORTS = EAGER.map((name, i) => `import * as eager${i} from '${join(ROOT, 'src', name)}.ts';`).join('');
 
 /**
@@ -46,7 +49,7 @@ function builtInModule(name: string): string {
   return [
     `const it = /* @__PURE__ */ (() => process.getBuiltinModule('node:${name}'))();`,
     'export default it;',
-    // esbuild omits an export that no file imports.
+    // List all these exports, because esbuild omits those that no file imports.
     ...exported
       .filter(([key]) => key !== 'default')
       .map(([key], i) => `const e${i} = /* @__PURE__ */ (() => it.${key})(); export { e${i} as ${key} };`),
@@ -128,7 +131,8 @@ export const ERRORS_BY_NAME: Plugin = {
   setup: (bundler) => {
     bundler.onLoad({ filter: /@aws-sdk\/client-[\w-]+\/dist-es\/schemas\/schemas_0\.js$/ }, async ({ path }) => {
       const text = await readFile(path, 'utf8');
-      // esbuild keeps the array itself, because its computed names could have a side effect.
+      // esbuild would keep an unused array, because the computed names in it could have a side effect. So a function
+      // that is marked as pure returns the array.
       const schema = /^export var (\w+)\$ = (\[-3, n0,[^;]*);\n(n0_registry\.registerError\()/gm;
       const contents = text.replace(schema, (kept, name: string, array: string, register: string) =>
         KEPT_ERRORS.has(name)
@@ -201,8 +205,8 @@ const LAZY =
   /\/src\/(?:config\/vault-config|kms\/(?:faults|wrap-renewal|vault\/configured-vault)|quotas\/aws-quota-inspector|doors\/payload-format-1)\.ts$|\/credential-provider-http\/dist-es\/index\.js$/;
 
 /**
- * Puts all code that is loaded at the start into one chunk. Without this plugin, esbuild moves the code that both lazy
- * and eager modules use into chunks of its own. Each start then opens more files, and reads more import and export
+ * Puts all code that is loaded at the start into one chunk. Without this plugin, esbuild moves code that both lazy and
+ * eager modules use into separate chunks. Each start then opens more files, and reads more import and export
  * statements. This plugin makes each lazy module import all eager code. All of that code is then shared, so it forms
  * one chunk. esbuild removes these imports from the bundle, because nothing uses them.
  */

@@ -26,8 +26,8 @@ const REGIONS = ['us-west-2', 'us-east-1'];
 const EVENT = new URL('../../events/api-encrypt-iam.json', import.meta.url);
 
 /**
- * Measures, on emulators, cold starts of three functions: the built API bundle, the default esbuild bundle and an empty
- * handler. The functions take turns, so that other load on the machine slows each of them equally.
+ * Measures, on emulators, cold starts of the variants in {@link STARTERS}. The variants take turns, so that other load
+ * on the machine slows each of them equally.
  */
 export async function measureColdStarts(rounds: number): Promise<ColdStarts> {
   await installLambdaRuntime();

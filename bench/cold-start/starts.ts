@@ -4,8 +4,9 @@ import { bundleHandler, bundlePlainHandler } from '../../scripts/handler-bundle.
 import { EmulatedFunction } from '../../test/peers/emulated-function.ts';
 
 /**
- * The variants whose cold starts are measured. `plain` is a default esbuild bundle of the API, `built` is the bundle of
- * `npm run build`, and `preloaded` is `built` with the System Key preloaded.
+ * The variants whose cold starts are measured. `empty` is a handler that does nothing. `plain` is a default esbuild
+ * bundle of the API, `built` is the bundle of `npm run build`, and `preloaded` is `built` with the System Key
+ * preloaded.
  */
 export const STARTERS = ['empty', 'plain', 'built', 'preloaded'] as const;
 export type Starter = (typeof STARTERS)[number];

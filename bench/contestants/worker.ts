@@ -44,8 +44,8 @@ for await (const line of createInterface(process.stdin)) {
 }
 
 /**
- * Copies a string to bytes, as a program that stores the string would. Without the copy, the measured time would lack
- * the concatenation of the string, which V8 defers until the characters are read.
+ * Copies a string to bytes, as a program that stores the string would. V8 concatenates the parts of a string only when
+ * a program reads its characters. Without the copy, the measured time would not include that work.
  */
 function flat(made: unknown): unknown {
   return typeof made === 'string' ? Buffer.from(made, 'latin1') : made;

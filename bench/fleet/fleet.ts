@@ -34,7 +34,7 @@ export async function sendFleet(
   seed: number,
   changes: OurChanges = {},
 ): Promise<Passage> {
-  // The load has its own random number generator, so that every policy gets the same load.
+  // The load below uses another random number generator, so that every policy gets the same load.
   const random = new Seeded(seed + 1).draw;
   const clock = new VirtualClock(random);
   const models = scenario.regions.map((r) => new RegionModel(r.name, r.perSecond, r.medianMs, clock, random));

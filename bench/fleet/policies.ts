@@ -13,7 +13,8 @@ export type PolicyName = (typeof POLICIES)[number];
 export type KmsMaker = (regions: readonly RegionModel[], clock: VirtualClock) => KeyManagementService;
 
 /**
- * The timeouts under every policy. Asherah and the SDK have none by default, but the comparison is not about timeouts.
+ * The timeouts under every policy. Asherah and the SDK have none by default, but different timeouts would distort the
+ * comparison.
  */
 const TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 

@@ -15,8 +15,8 @@ export type RegionCondition =
   | { readonly kind: 'refuses' };
 
 /**
- * The size of the token bucket, as the number of seconds in which it fills at the rate of the quota. It is small
- * because KMS throttles by the second.
+ * The size of the token bucket, in seconds: an empty bucket needs this time to fill at the rate of the quota. It is
+ * short because KMS throttles by the second.
  */
 const BURST_SECONDS = 0.1;
 const REFUSAL_MS = 2;

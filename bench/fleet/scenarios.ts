@@ -44,7 +44,7 @@ export function coldStart(id: string, containers: number, perSecond: number, run
 interface BadDay {
   readonly id: string;
   readonly death: 'hangs' | 'refuses';
-  /** The KMS requests per second. */
+  /** The number of cache misses per second, each of which needs KMS. */
   readonly demand: number;
   /** The quota of the preferred region in calls per second. The second region has a tenth of it. */
   readonly perSecond: number;

@@ -100,7 +100,8 @@ async function run(options: LoadOptions): Promise<void> {
     const keyfold = containers[i] ?? container();
     const name = random.chance(0.002) ? 'maintain' : random.of(['encrypt', 'decrypt', 'decrypt', 'rewrap'] as const);
     const deadlineAtMs = Date.now() + DEADLINE_MS;
-    // Measure with a timer, because a busy machine delays the timer as much as the response.
+    // Measure the delay from a timer that fires at the deadline, because a busy machine delays the timer as much as the
+    // response.
     let overdueSinceMs: number | undefined;
     const timer = setTimeout(() => (overdueSinceMs = performance.now()), DEADLINE_MS);
     try {

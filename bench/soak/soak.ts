@@ -100,8 +100,8 @@ async function soak(): Promise<LoadReport[]> {
     proxy.calls = [];
     kms.resetCalls();
     await setTimeout(200 + random.below(MAX_FAULT_MS));
-    // Pause after a permanent fault. Otherwise a request could meet one in each region, and would then be right to fail
-    // permanently.
+    // Pause after a permanent fault. Otherwise one request could meet permanent faults in every region, and its
+    // permanent failure would be correct.
     if (!schedule.isLasting) continue;
     kms.clearFaults();
     await setTimeout(DEADLINE_MS);

@@ -3,7 +3,7 @@ import { KmsApiError, validation } from './api-error.ts';
 import type { EncryptionContext } from './ciphertext.ts';
 
 const MAX_KEY_ID_LENGTH = 2048;
-/** The size limit of an encryption context, applied to its JSON. */
+/** The maximum size of an encryption context's JSON. */
 const MAX_CONTEXT_BYTES = 8192;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 

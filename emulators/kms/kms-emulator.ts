@@ -33,7 +33,7 @@ export interface KmsEmulator {
   /** The KMS calls since the start or the last reset, oldest first. */
   calls(): readonly KmsCall[];
   resetCalls(): void;
-  /** Stops the emulator at once and closes all connections, including connections that hang. */
+  /** Stops the emulator immediately and closes all connections, including connections that hang. */
   readonly close: () => Promise<void>;
 }
 

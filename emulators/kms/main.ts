@@ -1,4 +1,4 @@
-/** Runs the KMS emulator by itself: `npm exec -- pinned-node emulators/kms/main.ts --port 8081`. */
+/** Runs only the KMS emulator: `npm exec -- pinned-node emulators/kms/main.ts --port 8081`. */
 import { runEmulator } from '../run-emulator.ts';
 import { startKmsEmulator } from './kms-emulator.ts';
 

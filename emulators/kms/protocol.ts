@@ -75,7 +75,7 @@ function perform(store: KeyStore, place: Place, action: string, body: Buffer): o
   return known.perform(store, place, new Input(body, known.members));
 }
 
-/** Applies a fault to a call, instead of performing it. */
+/** Ends or leaves open a call as its fault requires. The action is not performed. */
 function applyFault(
   fault: Exclude<Fault, { kind: 'latency' }>,
   request: IncomingMessage,

@@ -18,7 +18,7 @@ export class Regions {
   readonly #onCall: ((call: KmsCall) => void) | undefined;
   #calls: KmsCall[] = [];
 
-  /** @param onCall a callback, which `note` calls with each KMS call */
+  /** @param onCall called with each KMS call that `note` records */
   constructor(onCall?: (call: KmsCall) => void) {
     this.#onCall = onCall;
   }
@@ -42,8 +42,8 @@ export class Regions {
   }
 
   /**
-   * The fault that applies to one call. Undefined if the fault excludes this action, if the throttle admits the call,
-   * or if an `error` fault with a rate below 1 lets it pass.
+   * The fault that applies to one call. Undefined if the fault does not apply to this action, or if the throttle admits
+   * the call. Also undefined if an `error` fault with a rate below 1 does not affect this call.
    */
   faultForCall(region: string, action: string): Fault | undefined {
     const set = this.#faults.get(region);

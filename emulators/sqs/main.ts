@@ -1,4 +1,4 @@
-/** Runs the SQS emulator by itself: `npm exec -- pinned-node emulators/sqs/main.ts --port 8083`. */
+/** Runs only the SQS emulator: `npm exec -- pinned-node emulators/sqs/main.ts --port 8083`. */
 import { runEmulator } from '../run-emulator.ts';
 import { startSqsEmulator } from './sqs-emulator.ts';
 

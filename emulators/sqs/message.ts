@@ -27,7 +27,7 @@ export interface Content {
   readonly delaySeconds: number | undefined;
 }
 
-/** SQS's size limit, in bytes, for one message and for all messages of one batch. */
+/** SQS's size limit, in bytes, for one message, and for all messages of one batch together. */
 export const MAX_BYTES = 1_048_576;
 const MAX_ATTRIBUTES = 10;
 /** The characters that SQS does not allow in a message. */

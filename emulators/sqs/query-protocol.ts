@@ -1,7 +1,7 @@
 /**
- * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is a form. Its field names are member
- * paths with dots. A response is XML. This file converts requests to the JSON protocol, and JSON responses and errors
- * to XML.
+ * The older query protocol of SQS, which AWS CLIs before 2.13 use. A request is form-encoded. The name of each field is
+ * the path of a member, separated by dots. A response is XML. This file converts requests to the JSON protocol, and
+ * JSON responses and errors to XML.
  */
 import type { SqsError } from './sqs-error.ts';
 
@@ -44,7 +44,7 @@ const CODES: Readonly<Record<string, string>> = {
 const PREFIXED =
   /^(?:EmptyBatch|TooManyEntries|BatchEntryIds|BatchRequest|InvalidBatch|MessageNotInflight|Unsupported)/;
 
-/** Converts a form to request members of the JSON protocol. */
+/** Converts a form-encoded request to the members of a request in the JSON protocol. */
 export function readForm(form: URLSearchParams): Record<string, unknown> {
   const tree: Tree = {};
   for (const [path, value] of form) {

@@ -90,7 +90,7 @@ export class Queue {
     if (policy !== undefined) {
       const target = this.#deadLetters(policy.deadLetterTargetArn);
       if (target === undefined) throw invalid('The RedrivePolicy is invalid: the dead-letter target does not exist.');
-      // `receive` would move the same message without end.
+      // Otherwise `receive` would move a message to the end of the same queue again and again, and might never return.
       if (target === this) throw unsupported('a queue that is its own dead-letter queue');
       if (target.isFifo !== this.isFifo)
         throw invalid('The RedrivePolicy is invalid: the dead-letter queue must be of the same type.');

@@ -17,7 +17,7 @@ export interface SqsEmulator {
    * Creates a queue unless it exists. If the name ends in `.fifo`, the queue is a FIFO queue. Returns its URL and ARN.
    */
   ensureQueue(name: string, attributes?: QueueAttributes): { queueUrl: string; queueArn: string };
-  /** Stops the emulator at once and closes all connections, including long polls. */
+  /** Stops the emulator immediately and closes all connections, including long polls. */
   readonly close: () => Promise<void>;
 }
 

@@ -5,8 +5,8 @@ byId('ask-yes').addEventListener('click', () => dialog.close('yes'));
 byId('ask-no').addEventListener('click', () => dialog.close(''));
 
 /**
- * Asks the user to confirm an action. `action` is the label of the button that confirms it. `harmless` is true if
- * nothing is lost by the action. Resolves to true if the user confirms.
+ * Asks the user to confirm an action. `action` is the label of the button that confirms it. `harmless` is true if the
+ * action loses nothing. Resolves to true if the user confirms.
  */
 export function agreesTo({ title, text, action, harmless = false }) {
   byId('ask-title').textContent = title;

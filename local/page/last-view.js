@@ -81,8 +81,8 @@ function callView({ service, region, action, keyId, outcome }) {
 }
 
 /**
- * Explains the cost of a request by its calls. If there were no calls, the text says that the keys were in memory only
- * if the request used keys.
+ * Explains the cost of a request by its calls. A request without calls had its keys in memory, or needed no key.
+ * `usedKeys` says which of these the text gives as the reason.
  */
 function explain({ calls, ok }, usedKeys, keyService) {
   if (!ok && calls.length === 0) return `Refused without a call to ${keyService} or DynamoDB.`;

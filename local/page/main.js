@@ -64,7 +64,7 @@ async function operate({ question, run }) {
   if (await agreesTo(question(partition))) await control(async () => show(await run(partition)), readHealth);
 }
 
-/** Sets or clears a fault at once, even while a request waits for a region that hangs. */
+/** Sets or clears a fault immediately, even while a request waits for a region that hangs. */
 async function changeFault(region, fault) {
   await guard(async () => {
     await setFault(region, fault);
@@ -113,7 +113,7 @@ function hanging() {
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;
 }
 
-/** Shows the elements that apply to this key service, and hides the elements that apply only to others. */
+/** Shows the elements that apply to the current key service, and hides the elements for other key services. */
 function showKeyService() {
   for (const part of document.querySelectorAll('[data-only]')) part.hidden = part.dataset.only !== world.keyService;
 }
@@ -142,7 +142,7 @@ async function startCold() {
   world.health = undefined;
 }
 
-/** Selects text as the form of the input, and then performs an operation. */
+/** Switches the input from a document to text, and then performs an operation. */
 async function onText(name) {
   document.querySelector('[name="what"][value="text"]').checked = true;
   showWhat();

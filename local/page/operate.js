@@ -80,7 +80,9 @@ async function ran(path, request) {
   return { command, answer, problem, asked };
 }
 
-/** Starts a cold process, because a warm one keeps its keys for a while. Then tries the record on the page. */
+/**
+ * Starts a cold process, because a warm one keeps its keys for a while. Then tries to decrypt the record on the page.
+ */
 async function noteOnRecord() {
   await post('/local/cold-start');
   if (byId('record').value.trim() === '') return 'The next request starts cold.';

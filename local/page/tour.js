@@ -14,7 +14,9 @@ function finish(step) {
   item.querySelector('button').append(el('span', { class: 'unseen' }, ' Done.'));
 }
 
-/** Marks the steps of the tour that a request completed. The operation and its calls show which steps these are. */
+/**
+ * Marks the steps of the tour that a request completed. The request's operation and calls show which steps these are.
+ */
 export function noteForTour({ act, asked, rewrapped, usedKeys }) {
   if (!asked.ok) return;
   const { calls } = asked;

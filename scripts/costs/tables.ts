@@ -35,8 +35,8 @@ export function costsTable(prices: Prices, assumed: Assumptions): string {
 }
 
 /**
- * What a service saves if its callers invoke the functions directly, without the cost of storing API Gateway's log
- * lines.
+ * What a service saves if its callers invoke the functions directly: the price of API Gateway and of writing its log
+ * lines. The price of storing these lines is not included.
  */
 function ofApiGateway(bill: Readonly<Record<string, number>>): number {
   return (bill['API Gateway'] ?? 0) + (bill["Logs: API Gateway's line"] ?? 0);

@@ -40,7 +40,7 @@ function rewrite(name: string, text: string, toSite: string): string {
   if (name.endsWith('.css')) return text.replaceAll(BASE, toSite);
   const base = `<script>${IN_BROWSER}=new URL('${toSite}',location.href).pathname</script>`;
   const data = `<script>window.__VP_SITE_DATA__.base=${IN_BROWSER}</script>`;
-  // Make the links of the navigation absolute, because they stay when the router shows a page from another folder.
+  // Make the links of the navigation absolute, because the router keeps them when it shows a page from another folder.
   const links = `<script>for(const a of document.querySelectorAll('a[href^="."]'))a.href=a.href</script>`;
   return text
     .replaceAll(`"${BASE}`, `"${toSite}`)

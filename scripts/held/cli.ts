@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '..', '..');
 const SYSTEM_KEY = '_SK_held_shop';
 const PARTITION_KEY = '_IK_tenant-1_held_shop';
 
-/** The arguments of each run. CREATED stands for the date of the key that the arguments name. */
+/** The arguments of each run. CREATED is replaced by the date of the key that the arguments name. */
 const RUNS: readonly (readonly string[])[] = [
   ['--help'],
   ['keys', 'list'],

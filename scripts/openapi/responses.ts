@@ -6,7 +6,7 @@ import { refTo } from './schemas.ts';
 /** A part of the document. */
 export type Part = Readonly<Record<string, unknown>>;
 
-/** The responses that API Gateway gives by itself, without calling the function. */
+/** The responses that API Gateway itself sends, without calling the function. */
 const GATEWAY: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
   403: 'Forbidden',
@@ -35,7 +35,7 @@ export class Responses {
   /** The descriptions, keyed by name, for the `components` of the document. */
   readonly described: Record<string, Part> = {};
 
-  /** The responses of an operation other than success, by status. */
+  /** The error responses of an operation, by status. */
   ofFailures(codes: readonly ErrorCode[]): Part {
     const all = [...OF_ANY, ...codes];
     const statuses = new Set([...all.map(statusOf), ...Object.keys(GATEWAY).map(Number)]);
