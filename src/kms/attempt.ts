@@ -13,7 +13,7 @@ export interface AttemptLimits {
 }
 
 /**
- * Runs one attempt, which has a timeout of its own.
+ * Runs one attempt under its own timeout and under the deadline of the caller.
  * @throws RegionFault if the attempt fails, or the reason of the caller's signal if the signal aborts
  */
 export async function withinAttempt<T>(

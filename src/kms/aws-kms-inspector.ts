@@ -74,12 +74,12 @@ export class AwsKmsInspector implements KmsInspector {
       try {
         await this.#client.send(command as DecryptCommand);
       } catch (error) {
-        // KMS responds to a dry run with this error if the call would have succeeded.
+        // KMS responds with this error to a dry run that would have succeeded as a real call.
         if (errorNameOf(error) !== 'DryRunOperationException') throw error;
       }
     });
   }
 }
 
-/** The rotation period of a key for which no other period was chosen. */
+/** KMS's default rotation period, which applies unless an operator has set another one for the key. */
 const DEFAULT_ROTATION_DAYS = 365;

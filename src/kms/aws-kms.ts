@@ -54,10 +54,10 @@ export interface AwsKmsOptions {
   /** The AWS credentials for every region. Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
-   * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` retries by itself.
-   * `AwsKms` calls it once for each region, and closes no client. `timeouts.requestTimeoutMs` still limits each call,
-   * and connections from before a Lambda freeze are not used again. The client's own settings replace `endpoint`,
-   * `credentials` and `timeouts.connectionTimeoutMs`, so callers cannot combine these with `clients`.
+   * Returns a `KMSClient` of the AWS SDK for a region, with `maxAttempts: 1`, because `AwsKms` makes all retries.
+   * `AwsKms` calls this function once for each region, and closes no client. `timeouts.requestTimeoutMs` still limits
+   * each call, and connections from before a Lambda freeze are not used again. The client's own settings replace
+   * `endpoint`, `credentials` and `timeouts.connectionTimeoutMs`, so callers cannot combine these with `clients`.
    * @example
    * clients: (region) => new KMSClient({ region, maxAttempts: 1, useFipsEndpoint: true })
    */
@@ -72,7 +72,7 @@ export interface KmsDependencies extends FailoverDependencies {
   readonly connect: (options: RegionalKmsOptions) => KmsRegion;
 }
 
-/** `npm run fleet` tuned the failover policy for this request timeout. */
+/** The failover policy was tuned for this request timeout with `npm run fleet`. */
 export const DEFAULT_TIMEOUTS: KmsTimeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };
 
 const OPTIONS: Types<AwsKmsOptions> = {
@@ -177,7 +177,7 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     if (envelope === undefined) return { unreadable: 'it is not wrapped by KMS' };
     const regions = this.#regions.filter(({ region }) => envelope.kmsKeks.some((kek) => kek.region === region));
     if (envelope.kmsKeks.length === 0) return { unreadable: 'it has no wrap of any region' };
-    // A process with other regions may be able to open the row, so the options are at fault and not the row.
+    // A process whose options name other regions may be able to open the row. So the options are at fault, not the row.
     if (regions.length === 0) {
       const faults = this.#regions.map(({ region }) => new RegionFault(region, 'Decrypt', 'misconfigured', 'NoWrap'));
       throw everyRegionFailed(faults);
@@ -231,7 +231,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
         if (tried.size === others.length && wrappedRegions >= minimumWrappedRegions) enough.abort(deadlineExceeded());
       }
     };
-    // Each region gets half of the remaining time. So a region that hangs does not make the whole wrap time out.
+    // Give each region only half of the remaining time, so that one hanging region does not make the whole wrap time
+    // out.
     const limits = { ...halfOf(deadline, now), signal: eitherOf(deadline.signal, enough.signal) };
     const wrapIn = (region: KmsRegion): Promise<FirstAnswer<Wrap, KmsRegion>> =>
       withDeadline(limits, now, (half) => {

@@ -9,19 +9,22 @@ export interface FailoverPolicy {
    * with a transient fault.
    */
   readonly maxRounds: number;
-  /** Upper bound of the first random delay. The upper bound doubles with each further delay. */
+  /** The first random delay is at most this long. The limit doubles with each further delay. */
   readonly baseDelayMs: number;
   /** Upper bound of every delay between rounds. */
   readonly longestDelayMs: number;
   /** Upper bound of every delay after throttling. The first such delay is at least about a sixth of this bound. */
   readonly throttledDelayMs: number;
-  /** About how long Keyfold tries a region last after its first failure. Each further failure doubles the time. */
+  /**
+   * After a region's first failure, Keyfold tries the region last for about this long. Each further failure doubles the
+   * time.
+   */
   readonly firstCoolDownMs: number;
   /** Upper bound of every cool-down. */
   readonly longestCoolDownMs: number;
   /**
-   * If a region refuses its key (disabled, denied or deleted), `failover` tries the next region and `fail` ends the
-   * request.
+   * What Keyfold does if a region's key is disabled, denied or deleted. `failover` tries the next region, and `fail`
+   * ends the request.
    */
   readonly onKeyRefused: 'failover' | 'fail';
   /** How many regions must have wrapped a new System Key before Keyfold uses it. */

@@ -93,8 +93,8 @@ const SPILL = 0.06;
 /** While the preferred region throttles, each round multiplies the longest delay by this factor. */
 const THINNING = 0.84;
 /**
- * The shortest delay after throttling, as a share of the longest delay. The exponent makes short first delays more
- * likely.
+ * `FIRST_LEAST` and `LATER_LEAST` are the shortest delays after throttling, as shares of the longest delay. The
+ * exponent `FIRST_SKEW` makes short delays more likely before the second round.
  */
 const FIRST_LEAST = 0.16;
 const FIRST_SKEW = 1.45;
@@ -197,8 +197,8 @@ export class Failover<R extends Region> {
   /**
    * Returns how long to wait before round `round + 1`, in milliseconds.
    * - If no region throttles, the delay is exponential with full jitter.
-   * - If the preferred region throttles, the whole fleet was probably throttled at the same moment. The delays spread
-   *   the fleet over seconds. They shrink with each round, because the load also shrinks.
+   * - If the preferred region throttles, it probably throttles the whole fleet at the same moment. So the delays spread
+   *   the fleet's next calls over seconds. The longest delay shrinks with each round, because the load also shrinks.
    * - If only another region throttles, the delay is between a third of `throttledDelayMs` and all of it.
    */
   #delayMs(round: number, preferredFault: RegionFault | undefined, faults: readonly RegionFault[]): number {
@@ -227,7 +227,9 @@ export class Failover<R extends Region> {
     return true;
   }
 
-  /** Moves regions in a cool-down to the end. It does not remove them, because all other regions might fail. */
+  /**
+   * Moves regions in a cool-down to the end of the list. They stay in the list, because all other regions might fail.
+   */
   #inOrder(regions: readonly R[]): R[] {
     const nowMs = this.#dependencies.now();
     const avoidedUntilMs = ({ region }: R): number => this.#health.get(region)?.avoidedUntilMs(nowMs) ?? 0;
@@ -236,8 +238,8 @@ export class Failover<R extends Region> {
 
   /**
    * Returns the regions in the order of preference, because the preferred region may have recovered. If the preferred
-   * region throttles, a small share of the requests try it last. That uses the quota of the other regions without
-   * exhausting it, because their quota may be ten times smaller.
+   * region throttles, a small share of the requests try it last. This share is small enough not to exhaust the quotas
+   * of the other regions, which may be ten times smaller.
    */
   #inLaterOrder(regions: readonly R[], preferredFault: RegionFault | undefined): readonly R[] {
     const triesOthersFirst = preferredFault?.faultClass === 'throttled' && this.#dependencies.random() < SPILL;
@@ -253,7 +255,7 @@ export class Failover<R extends Region> {
   }
 }
 
-/** The milliseconds from `beganAtMs` to `nowMs`. It is 0 if the clock has stepped back meanwhile. */
+/** The milliseconds from `beganAtMs` to `nowMs`. If the clock has stepped back since `beganAtMs`, the result is 0. */
 function elapsedSince(beganAtMs: number, nowMs: number): number {
   return Math.max(0, nowMs - beganAtMs);
 }

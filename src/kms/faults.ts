@@ -43,7 +43,7 @@ export function classify(region: string, action: KmsAction, error: unknown): Reg
 
 /**
  * Converts an error of a credential provider to a `RegionFault`. The provider may call STS, whose errors have the same
- * names as errors of KMS, but say nothing about the key row.
+ * names as errors of KMS, but do not mean that the key row is corrupt.
  */
 export function credentialsFault(region: string, action: KmsAction, error: unknown): RegionFault {
   const isTransient = mayPass(error) || signatureFaultOf(error) !== undefined;

@@ -5,7 +5,7 @@ import { isNestedTooDeeply } from '../records/json-depth.ts';
 export interface RegionalKek {
   readonly region: string;
   /**
-   * The ARN of the KMS key that made the wrap. In a wrap by Asherah, it is the ARN or alias from Asherah's
+   * The ARN of the KMS key that made the wrap. If Asherah made the wrap, this is the ARN or alias from Asherah's
    * configuration.
    */
   readonly arn: string;
@@ -45,8 +45,8 @@ export function decodeKekEnvelope(bytes: Uint8Array): KekEnvelope | undefined {
 }
 
 /**
- * Returns the envelope with `keks` in place of all earlier wraps by the same regions. Everything else stays unchanged.
- * This includes unknown fields, because another reader may know them.
+ * Returns the envelope with `keks` in place of all earlier wraps by the same regions. Everything else stays unchanged,
+ * even unknown fields, because other readers of the row may know them.
  */
 export function replaceKeks(bytes: Uint8Array, keks: readonly RegionalKek[]): Buffer {
   const envelope = parse(bytes) ?? {};

@@ -25,8 +25,8 @@ export function parseKmsArn(text: string): KmsArn | undefined {
 }
 
 /**
- * Says what is wrong if the AWS partition of an ARN is not the partition of its region, because AWS refuses such an
- * ARN. Empty if nothing is wrong.
+ * Lists what is wrong with the AWS partition that an ARN names. AWS rejects an ARN whose region belongs to another AWS
+ * partition. The list is empty if nothing is wrong.
  */
 export function awsPartitionFaults(arn: string, region: string): string[] {
   const [, named] = arn.split(':');

@@ -26,8 +26,8 @@ interface Span {
 const NO_TIME: Span = { fromMs: 0, untilMs: 0 };
 
 /**
- * Returns the end of a span, or 0 if the span is over. A span in the future counts as over, because the clock must have
- * stepped back.
+ * Returns the end of a span, or 0 if the span is over. A span that begins in the future counts as over, because the
+ * clock must have stepped back since it began.
  */
 function endOf({ fromMs, untilMs }: Span, nowMs: number): number {
   return fromMs <= nowMs && nowMs < untilMs ? untilMs : 0;
@@ -55,16 +55,16 @@ export class RegionHealth {
   }
 
   /**
-   * Returns the time until which Keyfold tries the region last, in milliseconds since 1970, or 0 if Keyfold does not do
-   * so.
+   * Returns the time until which Keyfold tries the region last, in milliseconds since 1970, or 0 if Keyfold does not
+   * try it last.
    */
   avoidedUntilMs(nowMs: number): number {
     return Math.max(endOf(this.#cooling, nowMs), endOf(this.#probed, nowMs));
   }
 
   /**
-   * Records the start of an attempt. If the region has failed before, only this attempt tests the region. Other
-   * requests still try it last.
+   * Records the start of an attempt. If the region's last attempt failed, this attempt tests whether the region works
+   * again. Meanwhile, other requests still try the region last.
    */
   begin(nowMs: number): void {
     if (this.#failures > 0) this.#probed = { fromMs: nowMs, untilMs: nowMs + this.#policy.firstCoolDownMs };
@@ -90,8 +90,8 @@ export class RegionHealth {
     // If bytes cannot be decrypted, the key row is at fault. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
-    // The test of the region has ended, so only the random cool-down counts now. Its random length keeps the processes
-    // of a fleet from returning to the region at the same time.
+    // The test has ended, so other requests now avoid the region only during the cool-down. Its length is random, so
+    // that the processes of a fleet do not return to the region at the same time.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
       // The region has responded, so a cool-down would not help.

@@ -27,7 +27,7 @@ export interface RegionalKmsOptions {
   /** Replaces AWS's endpoint, so that an emulator can be used. */
   readonly endpoint: string | undefined;
   readonly credentials?: Credentials | undefined;
-  /** The caller's client for this region. It replaces a client with the settings above. */
+  /** The caller's client for this region. If it is present, Keyfold makes no client from the settings above. */
   readonly client?: SdkClient | undefined;
 }
 
@@ -58,8 +58,8 @@ export class RegionalKms implements KmsRegion {
         maxAttempts: 1,
         requestHandler: {
           connectionTimeout: timeouts.connectionTimeoutMs,
-          // Each call opens a new connection. A kept connection could be dead after a Lambda freeze, and the failure of
-          // its call would count against the region. A process makes so few calls that new connections cost little.
+          // Each call opens a new connection. A reused connection could be dead after a Lambda freeze. The failed call
+          // would then count as a failure of the region. A process makes so few calls that new connections cost little.
           httpAgent: { keepAlive: false },
           httpsAgent: { keepAlive: false },
         },
@@ -140,8 +140,8 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Loads the credentials before a request, so that an error of their provider does not look like an error of KMS. If
-   * the provider's own credentials have expired, loads them once more.
+   * Loads the credentials before a request, so that an error of the credential provider does not look like an error of
+   * KMS. If the provider fails because its own credentials have expired, calls it once more.
    */
   async #loadCredentials(action: KmsAction): Promise<void> {
     const { config } = this.#client;

@@ -86,8 +86,7 @@ async function renewIn(
   const report = { region: region.region, opens: opened !== undefined, renewed: false };
   const withFault = (why: RegionFault | undefined): RegionWrap =>
     why === undefined ? report : { ...report, fault: why.message };
-  // If the region is unavailable or no region opened the data key, a new wrap cannot be verified, so keep the old
-  // wraps.
+  // Keep the old wraps if the region is unavailable or no region opened the data key. A new wrap could not be verified.
   if (
     dataKey === undefined ||
     (fault !== undefined && fault.faultClass !== 'corrupt' && fault.faultClass !== 'misconfigured')
@@ -104,14 +103,14 @@ async function renewIn(
   return kek === undefined ? { report } : { report: { region: region.region, opens: true, renewed: true }, kek };
 }
 
-/** Whether an ARN names a KMS key. An alias ARN in a row does not say which key made the wrap. */
+/** Whether an ARN names a KMS key and not an alias. An alias ARN in a row does not show which key made the wrap. */
 function isKey(arn: string): boolean {
   return parseKmsArn(arn)?.kind === 'key';
 }
 
 /**
- * Wraps a data key in a region, then checks that the region can decrypt the new wrap. Returns `undefined` if `present`
- * is the ARN of the KMS key, because the row then already has a wrap by this key.
+ * Wraps a data key in a region, then checks that the region can decrypt the new wrap. If `present` is the ARN of the
+ * KMS key that made the new wrap, the row already has a wrap by that key. The function then returns `undefined`.
  * @throws RegionFault if the region fails or cannot decrypt its new wrap
  */
 async function wrapUnlessPresent(

@@ -34,7 +34,7 @@ export class Pkcs11Client implements Region {
   }
 
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Pkcs11Wrap> {
-    // Copy only these bytes for the thread, not the memory around them.
+    // Copy the key's bytes to their own memory, because the thread gets a copy of the whole memory behind an array.
     const copy = Uint8Array.from(viewOf(key));
     try {
       const answer = await this.#call('Encrypt', { op: 'wrap', key: copy }, deadline);
@@ -47,7 +47,7 @@ export class Pkcs11Client implements Region {
 
   /** Unwraps a key. The caller owns the bytes and must zero them. */
   async unwrap(wrap: Pkcs11Wrap, deadline: Deadline): Promise<Buffer> {
-    // As in wrap(), copy only these bytes for the thread.
+    // As in wrap(), the thread must get only these bytes, and not the memory around them.
     const call = { op: 'unwrap', ...wrap, bytes: viewOf(Uint8Array.from(wrap.bytes)) } as const;
     const answer = await this.#call('Decrypt', call, deadline);
     if (answer.op !== 'unwrapped') throw this.#fault('Decrypt', UNEXPECTED);
@@ -55,7 +55,7 @@ export class Pkcs11Client implements Region {
   }
 
   /**
-   * Calls the token. Logs in first if there is no session. If the call finds that the session has ended, logs in again.
+   * Calls the token. Logs in first if there is no session, and logs in again if the session turns out to have ended.
    */
   async #call(action: KmsAction, call: TokenCall, deadline: Deadline): Promise<TokenAnswer> {
     const limits = { region: this.region, action, timeoutMs: this.#timeoutMs, now: this.#now };

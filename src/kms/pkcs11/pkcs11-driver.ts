@@ -46,7 +46,7 @@ export interface Pkcs11 {
 
 export interface Pkcs11Driver {
   readonly PKCS11: new () => Pkcs11;
-  /** The package's number for the type "GCM parameters". */
+  /** The number by which `pkcs11js` identifies GCM parameters. */
   readonly CK_PARAMS_AES_GCM: number;
 }
 

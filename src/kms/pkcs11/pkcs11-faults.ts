@@ -24,7 +24,8 @@ const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
 /**
  * Libraries return one of these codes if they cannot open bytes. SoftHSM returns the first code for other faults, too.
- * `pkcs11js` 2 calls every code that it does not know `CKR_VENDOR_DEFINED`, such as PKCS#11 3's code for a wrong tag.
+ * `pkcs11js` 2 reports `CKR_VENDOR_DEFINED` for every code that it does not know, such as the code of PKCS#11 3 for a
+ * wrong tag.
  */
 const PERHAPS_CORRUPT =
   /^CKR_(?:GENERAL_ERROR|FUNCTION_FAILED|ARGUMENTS_BAD|DEVICE_ERROR|VENDOR_DEFINED|AEAD_DECRYPT_FAILED|(?:ENCRYPTED_)?DATA_|WRAPPED_KEY_|SIGNATURE_)/;
@@ -40,7 +41,7 @@ export function tokenFaultOf(error: unknown): TokenFault {
   return { faultClass: MISCONFIGURED.test(errorName) ? 'misconfigured' : 'unavailable', errorName };
 }
 
-/** Whether an error may come from the bytes and not from the token. */
+/** Whether the cause of an error may be the bytes, and not the token. */
 export function isPerhapsCorrupt(error: unknown): boolean {
   return PERHAPS_CORRUPT.test(codeOf(error) ?? '');
 }

@@ -30,12 +30,12 @@ const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
  *
  * Calls to the library block, so they run one at a time in a separate thread, over one session. A process makes one
  * call to load its System Key, even if it uses many partitions. After a failure, Keyfold finalizes the library and
- * initializes it again, because some libraries look for tokens only then. So no other part of the process may use the
- * same library.
+ * initializes it again, because some libraries look for tokens only during initialization. So no other part of the
+ * process may use the same library.
  *
- * An attacker who knows a System Key and can write to the table can give its row a different date, as with
- * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this
- * attack is not possible.
+ * An attacker who knows a System Key and can write to the table can give its row a different date, as with {@link
+ * StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this attack is not
+ * possible.
  *
  * @example
  * import { readFile } from 'node:fs/promises';
@@ -53,7 +53,7 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
   readonly #failover: Failover<Pkcs11Client>;
 
   /**
-   * Does not call the library. The first wrap or unwrap loads it.
+   * The constructor does not load the library. The first wrap or unwrap does.
    * @param dependencies only tests and simulations pass these
    * @throws TypeError that names an option of the wrong type or an unknown option
    * @throws KeyfoldError `InvalidConfiguration`, with a list of every invalid option

@@ -22,7 +22,7 @@ export class Pkcs11Library {
     this.#loadDriver = loadDriver;
   }
 
-  /** The number that `pkcs11js` gives the type "GCM parameters". */
+  /** The number by which `pkcs11js` identifies GCM parameters. */
   get gcmParameters(): number | undefined {
     return this.#driver?.CK_PARAMS_AES_GCM;
   }
@@ -67,7 +67,10 @@ export class Pkcs11Library {
   }
 }
 
-/** Calls the library. Ignores the error with this code, which means that an earlier call already did the same. */
+/**
+ * Makes a call to the library. If the call fails with `code`, an earlier call has already done the same, so the error
+ * is ignored.
+ */
 export function unlessAlready(code: string, call: () => void): void {
   try {
     call();

@@ -27,7 +27,7 @@ import { unlessAlready, type Pkcs11Library } from './pkcs11-library.ts';
 import { MECHANISMS, type Pkcs11Mechanism } from './pkcs11-options.ts';
 import { NONCE_BYTES, TAG_BYTES, type Pkcs11Wrap } from './pkcs11-wrap.ts';
 
-/** What the worker thread must know about a token. */
+/** The settings of a token, which the main thread sends to the worker thread. */
 export interface TokenSettings {
   readonly tokenLabel: string;
   /** The label of the key that wraps. */
@@ -46,7 +46,7 @@ export type TokenAnswer =
   | { readonly op: 'connected' }
   | { readonly op: 'wrapped'; readonly wrap: Pkcs11Wrap }
   | { readonly op: 'unwrapped'; readonly key: Buffer }
-  /** There is no session, so the main thread must log in. `fault` says why the last session ended. */
+  /** There is no session, so the main thread must log in. `fault` says why the previous session ended. */
   | { readonly op: 'disconnected'; readonly fault: TokenFault | undefined }
   | { readonly op: 'failed'; readonly fault: TokenFault };
 
@@ -71,7 +71,7 @@ const SESSION_KEY: readonly Attribute[] = [
   { type: CKA_SENSITIVE, value: false },
   { type: CKA_EXTRACTABLE, value: true },
 ];
-/** The buffer has this many more bytes than its input, because a mechanism adds bytes. */
+/** An output buffer is this many bytes longer than the input, because each mechanism adds bytes. */
 const MORE_BYTES = 64;
 
 const PIN_INCORRECT = 'CKR_PIN_INCORRECT';
@@ -189,8 +189,8 @@ export class Pkcs11Token {
   }
 
   /**
-   * Whether the token opens a key that it has just wrapped. If it does, the token works, so other bytes that it cannot
-   * open are at fault.
+   * Whether the token opens a key that it has just wrapped. If it does, the token works. So if the token cannot open
+   * other bytes, those bytes are at fault.
    */
   #works(session: Session): boolean {
     try {
@@ -262,8 +262,8 @@ function keyIn({ hsm, handle, keys }: Session, label: string): Handle {
     { type: CKA_VALUE_LEN },
   ]);
   if (extractable?.value[0] !== 0) throw new TokenError('misconfigured', 'KeyExtractable');
-  // The value is a number in the machine's byte order, so look for the byte 32 anywhere. No other AES key length has
-  // that byte.
+  // The value is the key's length, a number in the machine's byte order. So look for the byte 32 at any position. No
+  // other AES key length contains that byte.
   if (length === undefined || !length.value.includes(KEY_BYTES)) throw new TokenError('misconfigured', 'KeyTooShort');
   keys.set(label, key);
   return key;

@@ -6,7 +6,10 @@ import type { VaultAuth, VaultSecret } from './vault-auth.ts';
 /** The container loads this module only if Vault is configured, so that other functions do not load its code. */
 export { VaultKms } from './vault-kms.ts';
 
-/** How to log in, from a function's settings. Secrets are in files, because other people can read the settings. */
+/**
+ * The login settings of a function. They name files with the secrets, because more people can read the settings than
+ * may know a secret.
+ */
 export interface VaultLogin {
   readonly method: VaultAuth['method'];
   /** The role, or the role ID for AppRole. */

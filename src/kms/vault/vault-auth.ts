@@ -13,8 +13,8 @@ export type VaultSecret = string | (() => string | Promise<string>);
 
 /**
  * How {@link VaultKms} logs in to Vault. `mount` is the path of the auth method. Default: the name of the method.
- * - `token`: a token that a Vault Agent or another program renews. If it is a function, Keyfold calls it again after
- *   Vault has refused the token.
+ * - `token`: a token that a Vault Agent or another program renews. If `token` is a function, Keyfold calls it again
+ *   after Vault has refused the token.
  * - `approle`: a role ID, and its secret ID if the role requires one
  * - `kubernetes`: the token of the pod's service account. Default: the token in the file that Kubernetes mounts.
  * - `aws`: an AWS identity, which signs a request that Vault sends to AWS STS. `region` selects the STS endpoint of

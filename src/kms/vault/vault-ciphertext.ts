@@ -1,6 +1,6 @@
 import { viewOf } from '../../input/checks.ts';
 
-/** The form of a transit ciphertext. */
+/** Matches a transit ciphertext, and captures the version of its key. */
 const CIPHERTEXT = /^vault:v([1-9]\d{0,8}):[A-Za-z0-9+/]+={0,2}$/;
 /** The ciphertext of a System Key has only about 90 characters. */
 const MAX_CIPHERTEXT_LENGTH = 1024;

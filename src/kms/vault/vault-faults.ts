@@ -7,7 +7,7 @@ const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base
 /** The ciphertext's key version is below `min_decryption_version`, was trimmed, or does not exist yet. */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
 const KEY_NOT_FOUND = /key not found/i;
-/** Responses of a standby node that does not forward requests. */
+/** Matches the messages with which a standby node responds if it does not forward requests. */
 const STANDBY = /not active|standby/i;
 
 /** Vault's error messages for an AWS login: Vault could not reach STS, or STS responded with an error. */
@@ -17,7 +17,7 @@ const STS_ERROR = /<Code>(\w{1,64})<\/Code>/;
 
 /**
  * Converts an unsuccessful response from Vault to a fault. The fault omits the texts of the response, because the
- * server at an address might repeat the request in them.
+ * server at a wrong address might repeat the request in them.
  * @param step whether Vault responded to the request itself, or to a login before it
  */
 export function faultOf(

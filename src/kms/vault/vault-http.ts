@@ -15,8 +15,8 @@ export interface VaultAnswer {
 const MAX_ANSWER_BYTES = 65_536;
 
 /**
- * A call that was in progress when Lambda froze the process waits this many milliseconds for the next byte of its
- * response. Vault responds within milliseconds.
+ * A Lambda freeze may interrupt a call. The call then waits this many milliseconds for the next byte of its response.
+ * Vault responds within milliseconds.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 
@@ -35,8 +35,8 @@ export class VaultHttp {
     this.#base = base;
     const isTls = base.startsWith('https:');
     this.#request = isTls ? httpsRequest : http.request;
-    // An address without TLS is on this machine. Do not use a proxy for it, because the proxy could read the token and
-    // the keys.
+    // An address without TLS is always on this machine. Do not send its requests through a proxy, which could read the
+    // token and the keys.
     const options = { ...(isTls && { proxyEnv: globalAgent.options.proxyEnv }), ...(ca !== undefined && { ca }) };
     const agents = keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }, options);
     this.#agent = isTls ? agents.httpsAgent : agents.httpAgent;

@@ -29,8 +29,8 @@ export type VaultFailoverPolicy = Omit<FailoverPolicy, 'minimumWrappedRegions'>;
 export interface VaultKmsOptions {
   /**
    * The addresses of one Vault or OpenBao, in the order of preference, such as `https://vault.example.com:8200`. All
-   * must have the same transit key, so they are nodes of one cluster, or clusters under performance replication.
-   * `http:` is allowed only for this machine, such as for a Vault Agent.
+   * must have the same transit key. So they must be nodes of one cluster, or clusters that performance replication
+   * connects. `http:` is allowed only for this machine, such as for a Vault Agent.
    */
   readonly addresses: readonly string[];
   /** The name of the transit key. */
@@ -108,7 +108,10 @@ export function vaultFaults(options: CheckedVaultOptions): string[] {
   ];
 }
 
-/** Addresses are identified by their position in the list, because a wrong address may contain a password. */
+/**
+ * Lists what is wrong with the addresses. The messages name an address by its position in the list, because a wrong
+ * address may contain a password.
+ */
 function addressFaults(addresses: readonly string[]): string[] {
   if (addresses.length === 0) return ['addresses is empty: name at least one'];
   const faults = addresses.flatMap((address, i) => {

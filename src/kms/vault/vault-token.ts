@@ -15,7 +15,9 @@ interface Token {
   readonly sinceMs: number;
   /** 0 if the token does not expire, or if its life is not known. */
   readonly leaseMs: number;
-  /** The lease of the login. Renewals get a shorter lease when the token approaches its maximum life. */
+  /**
+   * The lease that the login returned. When the token approaches its maximum life, a renewal returns a shorter lease.
+   */
   readonly firstLeaseMs: number;
   readonly renewable: boolean;
 }
@@ -70,7 +72,10 @@ export class VaultToken {
     return this.#token;
   }
 
-  /** If the clock has stepped back to before the login, the token's age is unknown, so the token is not fresh. */
+  /**
+   * If the clock is now behind the time of the login, it has stepped back. The token's age is then unknown, so the
+   * token is not fresh.
+   */
   #isFresh({ leaseMs, sinceMs }: Token, share: number): boolean {
     const ageMs = this.#now() - sinceMs;
     return leaseMs === 0 || (ageMs >= 0 && ageMs < leaseMs * share);
