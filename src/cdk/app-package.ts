@@ -28,11 +28,11 @@ export interface AppPackage extends Stacks {
   readonly template: Template;
 }
 
-/** Matches the logical IDs of the queue's resources in a package. */
+/** Matches the logical IDs that a package gives to the queue's resources. */
 const OF_THE_QUEUE = /^(?:Input|Output|DeadLetter|Queue|Messages)/;
 /**
- * The bucket to which the Serverless Framework uploads code. It is left out, because the CDK uploads code to its own
- * bucket.
+ * The bucket to which the Serverless Framework uploads code. The nested stack omits this bucket, because the CDK
+ * uploads code to its own bucket.
  */
 const OF_OSLS = /^ServerlessDeploymentBucket/;
 

@@ -21,7 +21,8 @@ export interface Given {
 
 /**
  * A template of infra/ as a nested stack in the caller's stack. CloudFormation checks the template's own rules. The
- * options become parameter values instead of new defaults, because a deployed stack ignores a changed default.
+ * construct passes options as parameter values. It does not change the defaults of parameters, because a deployed stack
+ * ignores a changed default.
  */
 export class InfraTemplate {
   readonly #stack: NestedStack;
@@ -78,8 +79,8 @@ export function checkedScope(scope: Construct, id: string): Construct {
 }
 
 /**
- * @throws TypeError if the region or account in an ARN differs from the stack's. If either value is not known yet, they
- * are not compared.
+ * @throws TypeError if the region or account in an ARN differs from the stack's. The check skips a region or account
+ * that is not known yet.
  */
 export function requirePlaceOf(
   stack: Stack,

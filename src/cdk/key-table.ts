@@ -25,7 +25,8 @@ export interface KeyTableProps {
   readonly replicaRegions?: readonly string[] | undefined;
   /**
    * The regions of `replicaRegions` whose replicas this deployment creates. CloudFormation cannot create a replica and
-   * its policy in one update. So remove the region from this list for the next deployment, which adds the policy.
+   * its policy in one update. So deploy once with the region in this list, which creates the replica. Then remove the
+   * region and deploy again, which adds the policy.
    */
   readonly newReplicas?: readonly string[] | undefined;
   /** The `name` of a {@link SymmetricKey} that encrypts the table at rest. By default DynamoDB uses its own key. */
@@ -101,15 +102,15 @@ export class KeyTable extends Construct implements ITaggableV2 {
 }
 
 /**
- * Sets the CDK's tags on each replica. CloudFormation tags only the replicas of a Global Table, so the CDK itself would
- * set none.
+ * Sets the CDK's tags on each replica. In CloudFormation, only the replicas of a Global Table have tags, and the CDK
+ * does not set these tags.
  */
 function tagReplicas(table: CfnGlobalTable, manager: TagManager): void {
   const [own, ...others] = table.replicas as CfnGlobalTable.ReplicaSpecificationProperty[];
   const tags = (): CfnTag[] => manager.renderTags() as CfnTag[];
   const withTags = (replica: object): unknown => {
     const [condition, made, none] = (table.stack.resolve(replica) as ConditionalReplica)['Fn::If'];
-    // Inside a condition, the CDK does not convert member names to those of CloudFormation, so they are written here.
+    // Inside a condition, the CDK does not convert the names of members. So this object uses CloudFormation's names.
     return {
       'Fn::If': [condition, { ...made, Tags: tags().map(({ key, value }) => ({ Key: key, Value: value })) }, none],
     };

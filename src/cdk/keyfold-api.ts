@@ -9,7 +9,7 @@ import { SymmetricKey } from './symmetric-key.ts';
 
 /**
  * If a stack name is longer than this, CloudFormation shortens it in the roles' names. The table's policy would then
- * deny them writes, because it recognises roles by the full stack name.
+ * deny writes by these roles, because it recognises a role by the full stack name.
  */
 const MAX_STACK_NAME = 20;
 
@@ -80,7 +80,7 @@ export class KeyfoldApi extends Construct {
     const app = readPackage(given.packageFolder, 'props.packageFolder');
     const stack = Stack.of(this);
     requireFit(stack, app, given);
-    // Two APIs would each need a nested stack of roles with the same logical ID.
+    // Each API needs a nested stack for its roles. Two such nested stacks would have the same logical ID.
     if (stack.node.findAll().some((one) => one instanceof KeyfoldApi && one !== this && Stack.of(one) === stack)) {
       throw new TypeError('A stack can contain only one KeyfoldApi: make another stack for this one.');
     }

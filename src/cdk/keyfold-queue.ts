@@ -33,7 +33,7 @@ export class KeyfoldQueue extends Construct {
   readonly inputQueue: IQueue;
   /** The queue to which the function sends results */
   readonly outputQueue: IQueue;
-  /** The queue for messages that would fail again however often they were retried */
+  /** The dead-letter queue, for messages that would fail again after any number of retries */
   readonly deadLetterQueue: IQueue;
   /** The function that reads the input queue */
   readonly queueFunction: IFunction;

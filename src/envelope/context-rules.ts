@@ -12,7 +12,7 @@ export interface ContextRules {
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**
    * A time in seconds since 1970, for a migration. A call with a context then also opens records without a proof, if
-   * their Intermediate Key is older than this. For any other record without a proof, such a call fails with
+   * their Intermediate Key was created before this time. For any other record without a proof, such a call fails with
    * `RecordUnreadable`.
    */
   readonly unboundBefore?: number;
@@ -24,7 +24,8 @@ export function checkSealing({ requireContext = 'off' }: ContextRules, given: Bi
 }
 
 /**
- * Decides which place the proof of a record must name. It uses only the record's members, before any key is used.
+ * Decides which place the proof of a record must name. The function reads only the record's members, so it needs no
+ * key.
  * @param given the place in the call
  * @returns `given`. Undefined if the record has no proof and may open without one.
  * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof

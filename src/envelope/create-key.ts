@@ -46,7 +46,7 @@ export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
 export interface NewKey {
   readonly kind: KeyKind;
   readonly id: KeyId;
-  /** The rows of this id that must not seal, latest first. */
+  /** The rows of this id whose keys must not seal, latest first. */
   readonly rows: readonly EnvelopeKeyRecord[];
   /** The creation time of the key that has reached its usage limit. Undefined if no key has reached its limit. */
   readonly exhausted?: EpochSeconds | undefined;
@@ -55,7 +55,7 @@ export interface NewKey {
     bytes: Buffer,
     meta: KeyMeta,
   ) => Promise<Pick<EnvelopeKeyRecord, 'encryptedKey' | 'parent' | 'proof'>>;
-  /** Why the latest of `rows` must not seal. Undefined if it may seal. */
+  /** Why the key of the latest row must not seal. Undefined if that key may seal. */
   readonly whyRetired: (latest: EnvelopeKeyRecord) => Retirement | undefined;
   /** Makes the key from the stored record, and takes ownership of the bytes. */
   readonly toKey: (bytes: Buffer, record: EnvelopeKeyRecord) => EnvelopeKey;

@@ -29,7 +29,8 @@ export interface CryptoPolicy extends DataRowKeyBounds {
   /** From this age on, a key no longer encrypts. It still decrypts. */
   readonly expireAfterMs: number;
   /**
-   * The `Created` of a new key is truncated to a multiple of this, so processes that start together make only one key.
+   * The `Created` of a new key is truncated to a multiple of this time. So processes that start together give their
+   * keys the same `Created`, and only the first of these keys is stored.
    */
   readonly createDatePrecisionMs: number;
   /**
@@ -55,7 +56,7 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly staleGraceMs: number;
   /**
-   * How long the cache keeps the plaintext of a System Key. For the same time, a process might not notice that an
+   * How long the cache keeps the plaintext of a System Key. During this time, a process might not notice that an
    * operator has disabled the KMS key.
    */
   readonly systemKeyMaxAgeMs: number;
@@ -78,7 +79,8 @@ const RETIREMENT_BITS = 27;
 
 /**
  * Processes that start together make their first keys within seconds of each other. With a precision of one minute,
- * these become the same key. A minute hardly changes the age of a key, which is a matter of days.
+ * these keys have the same date, so only one of them is stored. Keys last for days, so a minute hardly matters to the
+ * age of a key.
  */
 export const CREATE_DATE_PRECISION_MS = MINUTE_MS;
 
@@ -157,7 +159,7 @@ const MAX_SECONDS_AHEAD = 60;
 /**
  * Chooses the `Created` of a new key: the current time, truncated to `createDatePrecisionMs`. If a known key has that
  * date or a later date, the new key gets the first free second from now on. So a key that is revoked within its first
- * minute can be replaced at once. No key inherits a date from the future.
+ * minute can be replaced immediately. Even if a known key is dated far ahead, the new key is not.
  * @param taken the dates of the known keys
  * @param exhausted the date of the known key that has reached its usage limit, if any. The new key gets a later date,
  * so that all processes use it as the latest.

@@ -57,7 +57,7 @@ export class DataRowKey {
 
 /**
  * Lets several records of one partition share a Data Row Key, within limits. Keyfold and Asherah can still open each
- * record by itself. An attacker who has the plaintext of that key can open all these records
+ * record separately. An attacker who has the plaintext of the shared key can open all records under it
  * (docs/explanation/threat-model.md). A new Intermediate Key always gets a new Data Row Key.
  */
 export class SharedDataRowKey {

@@ -53,8 +53,8 @@ export class Erasures {
   }
 
   /**
-   * Looks for the tombstone of an ID, if the row of a key is absent.
-   * @throws KeyfoldError `PartitionErased` if the ID has a tombstone that counts
+   * Looks for the tombstone of an ID. Callers use this method if the row of a key is absent.
+   * @throws KeyfoldError `PartitionErased` if the ID has a tombstone with a valid proof
    */
   async throwIfBuried(id: KeyId, deadline: Deadline, stale: StaleKey): Promise<void> {
     if (this.#known.get(id) ?? (await this.#look(id, deadline, stale))) throw partitionErased();
@@ -72,7 +72,10 @@ export class Erasures {
     return isErased;
   }
 
-  /** Whether the mark of a row counts. Loads the row's System Key, which is also necessary to open the row. */
+  /**
+   * Whether the mark of a row has a valid proof. To check the proof, this method loads the row's System Key, which is
+   * also necessary to open the row.
+   */
   async #isMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<boolean> {
     const { parent } = row;
     const { policy, events } = this.#dependencies;

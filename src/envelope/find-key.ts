@@ -15,8 +15,8 @@ export interface KeySearch<K> {
   /** Makes the key of a record. Returns undefined if that key must not seal. Throws if the partition is erased. */
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
-   * Whether a key has reached its usage limit, which only this process knows. An older key must not replace such a key,
-   * because other processes would continue to use the exhausted key, whose date is later.
+   * Whether this process has retired a key at its usage limit. Other processes do not know that, and would continue to
+   * use the key because of its later date. So an older key must not replace it.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }
@@ -52,8 +52,8 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     if (unreadable === undefined) return { rows: [] };
     throw unreadable;
   }
-  // If execution gets here, the unreadable row is dated too far ahead. For any other date, `recent` would have thrown,
-  // too.
+  // If the latest row was unreadable, it is dated too far ahead. For any other date, `recent` would have read this row
+  // and thrown, too.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

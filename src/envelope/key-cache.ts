@@ -19,7 +19,9 @@ export class KeyCache {
   /** All cached keys, keyed by name. The least recently used key comes first. */
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #latest = new Map<KeyId, EnvelopeKey>();
-  /** The last key in `#keys`. It is already in its place, so a hit does not have to move it. */
+  /**
+   * The most recently used key. It is already the last one in `#keys`, so a hit on this key does not have to move it.
+   */
   #newest: EnvelopeKey | undefined;
   #sweptAtMs: number;
 
@@ -55,7 +57,7 @@ export class KeyCache {
 
   /** Caches a key. It replaces a cached copy of the same key. */
   put(key: EnvelopeKey): void {
-    // A key that was loaded again replaces its older copy in both maps.
+    // If this key was loaded again, it must replace its older copy in both maps.
     if (isSameKey(this.#latest.get(key.standing.id), key)) this.#latest.set(key.standing.id, key);
     this.#touch(key);
     if (this.#keys.size > this.#limits.maxKeys) {
@@ -117,9 +119,7 @@ export class KeyCache {
     if (isSameKey(this.#latest.get(id), key)) this.#latest.delete(id);
   }
 
-  /**
-   * Drops all keys that are past their maximum age and the grace period after it. It runs at most once per maximum age.
-   */
+  /** Drops all keys whose maximum age and grace period are over. At least `maxAgeMs` must pass between two sweeps. */
   #sweep(): void {
     const { maxAgeMs, graceMs } = this.#limits;
     const nowMs = this.#now();
@@ -129,7 +129,7 @@ export class KeyCache {
   }
 }
 
-/** Whether two keys with the same ID are the same key. The caller has compared the IDs. */
+/** Whether two keys with the same ID have the same creation time, and so are the same key. */
 function isSameKey(one: EnvelopeKey | undefined, other: EnvelopeKey): boolean {
   return one?.standing.created === other.standing.created;
 }

@@ -13,7 +13,7 @@ export interface KeyDependencies {
   readonly kms: CheckedKms;
   readonly policy: CryptoPolicy;
   /**
-   * - `verify`: if a key row has a proof, the proof must be valid. This finds accidents.
+   * - `verify`: if a key row has a proof, the proof must be valid. This detects accidental changes.
    * - `require`: every key row must have a valid proof. This stops an attacker who can write to the table.
    */
   readonly keyRowProofs: KeyRowProofs;
@@ -21,8 +21,8 @@ export interface KeyDependencies {
   /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;
   /**
-   * A clock for the ages of standings. It jumps ahead if `now` steps back, so that every key's row is read again before
-   * the key seals.
+   * A clock that shows how long ago each key's row was read. If `now` steps back, this clock jumps ahead. Then every
+   * key's row is read again before the key seals.
    */
   readonly checkAges: Clock;
   readonly events: EnvelopeEvents;
@@ -37,7 +37,7 @@ export function keyDependencies(
 ): KeyDependencies {
   const { now = Date.now, policy } = parts;
   checkMinimums(policy, now());
-  // If a caller passes a clock, as tests do, ignore the monotonic clock, because the two would not agree.
+  // If a caller passes a clock, as tests do, ignore the monotonic clock, because the two clocks would not agree.
   const monotonic = now === Date.now ? () => performance.now() : undefined;
   return {
     ...parts,

@@ -4,7 +4,7 @@ import type { EnvelopeKeyRecord, Retirement } from './ports.ts';
 
 /**
  * The last known state of a key. The key and all keys under it share one object. So when one load finds a revocation,
- * it takes effect for all of them at once.
+ * the revocation immediately applies to all these keys.
  */
 export interface KeyStanding extends KeyMeta {
   /** Never changes from true to false: a revocation is final. */
@@ -81,8 +81,8 @@ export function isFresh(policy: CryptoPolicy, standing: KeyStanding, agedMs: num
 }
 
 /**
- * Lets a key's standing pass as fresh until `untilMs`, but not beyond its grace period. Otherwise, every request would
- * wait for the metastore while the metastore is down.
+ * Treats a key's standing as fresh until `untilMs`, but not beyond the key's grace period. Otherwise, every request
+ * would wait for the metastore while the metastore is down.
  */
 export function extend(policy: CryptoPolicy, standing: KeyStanding, untilMs: number): void {
   const graceEndsAtMs = standing.checkedAtMs + policy.revokeCheckIntervalMs + policy.staleGraceMs;

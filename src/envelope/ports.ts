@@ -8,8 +8,8 @@ export interface EnvelopeKeyRecord extends KeyMeta {
   /** The System Key that seals this Intermediate Key. Absent on a System Key. */
   readonly parent?: KeyMeta | undefined;
   /**
-   * The proof of this row: the 32 bytes that `rowProof` returns. Keyfold checks it. Rows that Asherah or an older
-   * version of Keyfold wrote have none.
+   * The proof of this row: the 32 bytes that `rowProof` returns. Keyfold checks this proof. Rows that Asherah or an
+   * older version of Keyfold wrote have no proof.
    */
   readonly proof?: Uint8Array | undefined;
   /**
@@ -52,8 +52,8 @@ export interface Metastore {
    * first row that cannot be parsed. If the latest of these rows cannot be parsed, the method throws
    * `KeyRowUnreadable`.
    *
-   * The method is optional. Without it, a latest row that is dated ahead is replaced by a new key, even if an older key
-   * may still seal. A latest row that cannot be read is then always an error.
+   * The method is optional. Without it, Keyfold makes a new key if the latest row is dated ahead, even if an older key
+   * may still seal. Without it, Keyfold also fails whenever the latest row cannot be read.
    */
   loadRecent?(id: KeyId, notAfter: EpochSeconds, deadline: Deadline): Promise<readonly EnvelopeKeyRecord[]>;
   /**

@@ -71,7 +71,8 @@ export class SessionFactory {
     const policy = cryptoPolicy(given.policy);
     const now = checkedClock(given.now);
     const { keyRowProofs = 'verify', unboundBefore = 0 } = given;
-    // A time in milliseconds would allow every record without a proof, forever.
+    // Refuse a time in milliseconds. As a number of seconds, it would be so far ahead that every record without a proof
+    // opens forever.
     if (!(unboundBefore <= TOMBSTONE_CREATED)) {
       throw invalidConfiguration(['unboundBefore must be a time in seconds since 1970']);
     }
@@ -96,7 +97,8 @@ export class SessionFactory {
 
   /**
    * Loads the latest System Key of the service into the cache before the first request. This also opens connections and
-   * compiles code. Use it if no request waits for the start of the process. It never makes a key.
+   * compiles code. Call this method while the process starts, if no request is already waiting. The method never makes
+   * a key.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError if the key could not be loaded. The next request tries again.
    */

@@ -59,7 +59,9 @@ const toJson: Seal<string> = (key, plaintext, binding) => key.sealToJson(plainte
 
 const BATCH_OPTIONS = { shareDataRowKey: BOOLEAN };
 
-/** The limits for a Data Row Key that one request shares. They equal the limits for the size of a request. */
+/**
+ * The limits for a Data Row Key that the items of one request share. They equal the limits for the size of a request.
+ */
 const REQUEST_BOUNDS: DataRowKeyBounds = {
   dataRowKeyMaxMessages: 1000,
   dataRowKeyMaxBytes: 64 * 1024 * 1024,
@@ -121,7 +123,7 @@ export class Session {
    * Makes a session of the same partition for the items of one request. Discard the session when the request ends. If
    * consecutive records have the same Data Row Key, the session opens that key only once.
    * @param options with `shareDataRowKey`, all new records share one Data Row Key, even if the policy does not allow
-   * sharing. That is faster, but an attacker who has the plaintext of that key can open all these records
+   * sharing. Sharing is faster, but an attacker who has the plaintext of the shared key can open all these records
    * (docs/explanation/threat-model.md).
    * @throws TypeError if `shareDataRowKey` is not a boolean
    */
@@ -246,7 +248,8 @@ export class Session {
    * throws the errors of {@link decrypt} except `ContextRequired`, and does not notice if the payload was changed. A
    * record keeps its proof. A record without a proof does not get one: to bind it, decrypt it and encrypt it with a
    * context.
-   * @returns the record. If the record was already under that key, `rewrapped` is false and the record is unchanged.
+   * @returns the record. If the record was already under the latest key, `rewrapped` is false and the record is
+   * unchanged.
    */
   async rewrap(
     record: DataRowRecord,
@@ -264,8 +267,8 @@ export class Session {
   }
 
   /**
-   * Seals a payload at once if the key is cached. Otherwise it seals a copy, because the caller may overwrite the
-   * payload.
+   * Seals a payload immediately if the key is cached. Otherwise the method copies the payload first, because the caller
+   * may overwrite it while the key loads.
    */
   #seal<T>(plaintext: Uint8Array, limits: RequestLimits, seal: Seal<T>): T | Promise<T> {
     check(plaintext, 'plaintext', BYTES);
@@ -292,10 +295,7 @@ export class Session {
     return this.#unlessExhausted(cached, limits);
   }
 
-  /**
-   * Returns the key. If this seal retires the key because it has reached its usage limit, returns a promise of the next
-   * key.
-   */
+  /** Returns the given key, or a promise of the next key if this seal retires the given key at its usage limit. */
   #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
   }

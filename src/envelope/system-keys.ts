@@ -129,8 +129,8 @@ export class SystemKeys {
   }
 
   /**
-   * Makes the next key if the newest one expires within `aheadMs`, or already must not seal.
-   * @returns the new key. Undefined if it is not due yet, or if another process has just made it.
+   * Makes the next key if the newest one must not seal, or expires within `aheadMs`.
+   * @returns the new key. Undefined if no new key is due yet, or if another process has just made one.
    */
   async createAhead(aheadMs: number, deadline: Deadline): Promise<KeyMeta | undefined> {
     const { policy, now } = this.#dependencies;
@@ -177,7 +177,8 @@ export class SystemKeys {
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    // New Intermediate Keys can use any key that may seal. Finding the very latest would take another query.
+    // Any key that may seal can seal new Intermediate Keys. To find out whether a still later key exists would take
+    // another query.
     return this.#putLatest(await this.#unwrap(record, deadline));
   }
 

@@ -11,8 +11,8 @@ const TTL_MS = 5000;
 const MAX_ENTRIES = 1000;
 
 /**
- * Remembers key rows that were unreadable in the last five seconds. Without this, each request for such a row would
- * read it again, and make KMS calls for each of its wraps.
+ * Remembers key rows that were unreadable in the last five seconds. Otherwise, each request for such a row would read
+ * the row again, and would call KMS for each wrap in the row.
  */
 export class UnreadableRows {
   readonly #memory: ShortMemory<KeyfoldError>;
@@ -28,7 +28,7 @@ export class UnreadableRows {
 
   /**
    * Calls `load`, unless the row of this key was unreadable within the last five seconds.
-   * @throws KeyfoldError `KeyRowUnreadable` if the row was unreadable. This is the remembered error.
+   * @throws KeyfoldError `KeyRowUnreadable`, the remembered error, if the row was unreadable
    * @throws any error that `load` throws
    */
   async unlessKnown<T>(key: KeyMeta, load: () => Promise<T>): Promise<T> {

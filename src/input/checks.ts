@@ -1,7 +1,7 @@
 /**
  * Checks of the arguments that JavaScript callers pass to public functions. A value of the wrong type causes a
- * TypeError that names the parameter and does not show the value. If a value is wrong but has the right type, the
- * function itself refuses it with an error code.
+ * TypeError that names the parameter and does not show the value. If a value has the right type but is not valid, the
+ * public function throws a KeyfoldError with a code.
  */
 import { isUint8Array } from 'node:util/types';
 
@@ -87,7 +87,7 @@ export function membersOf<T extends object>(given: unknown, name: string, types:
     check(value, `${name}.${member}`, types[member]);
     if (value !== undefined) members.push([member, value]);
   }
-  // Object.fromEntries defines members, so a member named `__proto__` is not lost.
+  // Object.fromEntries keeps a member named `__proto__`. An assignment would set the prototype instead.
   return Object.fromEntries(members) as T;
 }
 
@@ -130,7 +130,7 @@ export function itemsOf<T>(given: unknown, name: string, itemOf: (item: unknown,
   return items;
 }
 
-/** Like {@link check}, but returns the value, as {@link itemsOf} requires. */
+/** Checks a value like {@link check}, and returns it, so that the function can be passed to {@link itemsOf}. */
 export function checked(type: Type): (value: unknown, name: string) => unknown {
   return (value, name) => {
     check(value, name, type);
@@ -165,7 +165,8 @@ export function partOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
 function isBytes(value: unknown): boolean {
   if (!isUint8Array(value)) return false;
   if (byteLength.call(value) > 0) return true;
-  // An array looks empty if its buffer is detached, or was shrunk below the start of the array.
+  // The length is also 0 if the array's buffer is detached, or was shrunk below the start of the array. Reading an item
+  // then throws.
   try {
     Uint8Array.prototype.at.call(value, 0);
     return true;

@@ -20,8 +20,7 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
 };
 
 /**
- * Returns the defaults, with the given options in place of their defaults. If an option is undefined, its default
- * stays.
+ * Returns the given options. A default replaces each option that is absent or undefined.
  * @param name the name of the parameter with the given options, for error messages
  * @throws TypeError if an option's type differs from the type of its default, or if an option has no default
  */
@@ -60,7 +59,7 @@ const LISTENER = optional(FUNCTION);
 
 /**
  * Returns the caller's listeners. An absent listener is replaced by a listener that does nothing. Other members are
- * ignored, so that one object can listen to several ports.
+ * ignored, so that one object can implement several listener interfaces.
  * @param silent a listener that does nothing, for every event
  * @param name the name of the parameter with the given listeners, for error messages
  * @throws TypeError if a listener is not a function

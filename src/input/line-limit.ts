@@ -1,2 +1,5 @@
-/** The longest line of a JSON Lines file, in bytes: the longest string in Node, in characters. */
+/**
+ * The longest line of a JSON Lines file, in bytes. Node's longest string has this number of characters, so the text of
+ * every such line fits into a string.
+ */
 export const MAX_LINE_BYTES = 0x1f_ff_ff_e8;

@@ -1,4 +1,4 @@
-/** Whether the host name of a URL means this machine, so that plain HTTP does not cross a network. */
+/** Whether the host name in a URL is this machine. Plain HTTP to this machine does not cross a network. */
 export function isLocalHost(hostname: string): boolean {
   return /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
 }
