@@ -11,7 +11,7 @@ const OPERATIONS = 4_000_000;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Takes each memory measurement in a process of its own. */
+/** Takes each memory measurement in a separate process. */
 export async function measureMemory(): Promise<SectionResult> {
   const all = (await inChild('held', PARTITIONS, PARTITIONS + 1)) as Held;
   const few = (await inChild('held', ROOM, ROOM)) as Held;

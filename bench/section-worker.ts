@@ -1,6 +1,6 @@
 /**
- * Runs one section of the benchmark in a process of its own, with a fresh heap and no compiled code. The result goes to
- * the parent as a message, because the service writes audit lines and metrics to standard output.
+ * Runs one section of the benchmark in its own process, with a fresh heap and no compiled code. The result goes to the
+ * parent as a message, because the service writes audit lines and metrics to standard output.
  */
 import { SECTIONS, type SectionName } from './sections.ts';
 

@@ -1,6 +1,6 @@
 import type { SectionResult } from './figures.ts';
 
-/** The sections of the benchmark in the order in which they run, each in a process of its own. */
+/** The sections of the benchmark in the order in which they run, each in its own process. */
 export const SECTIONS = {
   library: async () => (await import('./contestants.ts')).measureLibrary(),
   handler: async () => (await import('./handler.ts')).measureHandler(),

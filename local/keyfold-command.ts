@@ -1,4 +1,4 @@
-/** Runs `keyfold` commands for the page. Like a handler, it runs in a worker with environment variables of its own. */
+/** Runs `keyfold` commands for the page. Like a handler, it runs in a worker with its own environment variables. */
 import { Readable } from 'node:stream';
 import { runCli } from '../src/cli/program.ts';
 import { operatorAdapters } from '../src/container.ts';

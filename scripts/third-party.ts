@@ -1,4 +1,4 @@
-/** Writes the licences of the packages whose code is in a bundle, next to the bundle. */
+/** Writes a file with the licences of all packages whose code is in a bundle, into the bundle's folder. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';

@@ -1,5 +1,5 @@
 /**
- * Runs the KMS emulator in a process of its own, so that the contestant's CPU time does not include it. Ends with its
+ * Runs the KMS emulator in a separate process, so that the contestant's CPU time does not include it. Ends with its
  * parent process.
  */
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';

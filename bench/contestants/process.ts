@@ -10,7 +10,7 @@ import type { ContestantName } from './contestant.ts';
 
 const run = promisify(execFile);
 
-/** A contestant in a process of its own. It times itself, and receives its commands over a pipe. */
+/** A contestant in its own process. The contestant times itself, and receives its commands over a pipe. */
 export interface ContestantProcess {
   /** The tasks that encrypt and decrypt the last payload sent. */
   readonly encrypt: RemoteTask;
@@ -21,7 +21,7 @@ export interface ContestantProcess {
 }
 
 /**
- * Starts a contestant in a process of its own, so that it does not collect the garbage of another contestant.
+ * Starts a contestant in its own process, so that its time does not include collecting another contestant's garbage.
  * @throws Error if the contestant cannot be installed
  */
 export async function startContestant(name: ContestantName): Promise<ContestantProcess> {

@@ -82,7 +82,7 @@ export async function figures(): Promise<Figure[]> {
   const worst = await tryOut(THROTTLES, THROTTLES);
   const longest = REQUEST_TIMEOUT_MS + healthy.cold.maxMs;
   const { maxRounds } = failoverPolicy({}, REGIONS.length);
-  // Here each container tries to open only one key, because its first request fails.
+  // In this measurement, each container tries to open only one key, because its first request fails.
   const most = CONTAINERS * (1 + maxRounds * REGIONS.length);
   return [
     figure('the preferred region hangs: time that a warm process waits, ms', hangs.warm.maxMs, healthy.warm.maxMs),

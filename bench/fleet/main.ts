@@ -1,7 +1,8 @@
 /**
  * `npm run fleet`: compares, on a virtual clock, Keyfold's KMS failover policy with the policies of Asherah and the AWS
  * SDK. It writes the tables of docs/explanation/kms-failover.md and the plots in docs/images/kms-failover/. It exits
- * with 1 if Keyfold's policy is worse than another policy in any cell, or if a documented figure does not hold.
+ * with 1 if Keyfold's policy is worse than another policy in any cell of a table, or if a documented figure does not
+ * hold.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -10,7 +10,7 @@ export interface Comparison {
   readonly measures: Readonly<Record<PolicyName, Measures>>;
 }
 
-/** Counts the cells that were compared, and the cells in which no policy is better than Keyfold's. */
+/** Counts the compared cells of the tables, and those cells in which no policy is better than Keyfold's. */
 export function score(comparisons: readonly Comparison[]): { best: number; of: number } {
   const judged = CRITERIA.filter(({ shownOnly }) => shownOnly !== true);
   const cells = comparisons.flatMap(({ measures }) => judged.map((criterion) => isBest(criterion, measures)));

@@ -13,7 +13,7 @@ export interface FaultSchedule {
   readonly dynamoDbRate: number;
 }
 
-/** Transient KMS faults, which may affect several regions at once. Callers must see only retryable errors. */
+/** Transient KMS faults, which may affect several regions at the same time. Callers must see only retryable errors. */
 const PASSING: readonly FaultInput[] = [
   { kind: 'down' },
   { kind: 'hang' },

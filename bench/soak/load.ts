@@ -1,5 +1,5 @@
 /**
- * The load of a soak test. It has a process of its own, so that its memory can be measured. Containers start and stop.
+ * The load of a soak test. It runs in its own process, so that its memory can be measured. Containers start and stop.
  * They encrypt, decrypt and rewrap under a deadline, and check every byte. The process appends each record that it
  * receives to a file before it counts the record. It reports to its parent process every second, and ends on SIGTERM.
  */

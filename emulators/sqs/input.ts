@@ -6,7 +6,7 @@ export class Input {
 
   /**
    * @param supported the members that the action supports. A member that is null counts as absent.
-   * @throws SqsError `UnsupportedOperation` if there is another member
+   * @throws SqsError `UnsupportedOperation` if there is a member that the action does not support
    */
   constructor(members: unknown, supported: readonly string[]) {
     if (typeof members !== 'object' || members === null || Array.isArray(members))

@@ -32,7 +32,7 @@ export async function migrate(client: DynamoDBClient, table: string): Promise<nu
   return moved;
 }
 
-/** Moves one row. Returns false if another program has changed the card meanwhile. */
+/** Moves one row. Returns false if another program has changed the card since it was read. */
 async function moveRow(
   client: DynamoDBClient,
   table: string,

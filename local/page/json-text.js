@@ -13,7 +13,7 @@ export function bodyWith(name, text, members = {}) {
   return `{${JSON.stringify(name)}:${text}${others === '' ? '' : `,${others}`}}`;
 }
 
-/** The JSON text of a response's first member. Undefined if the first member has another name. */
+/** The JSON text of a response's first member. Undefined if that member is not called `name`. */
 export function memberOf(answer, name) {
   const start = `{${JSON.stringify(name)}:`;
   if (!answer.startsWith(start)) return undefined;

@@ -12,7 +12,9 @@ export interface KmsQuota {
 const RATES = [1, 100, 10_000] as const;
 const AS_COLUMNS = RATES.map((rate) => `${count(rate)} a second`);
 
-/** A Markdown table of the bill at each request rate, next to the costs of calling KMS for every item. */
+/**
+ * A Markdown table of the bill at each request rate. For comparison, it has the costs of calling KMS for every item.
+ */
 export function costsTable(prices: Prices, assumed: Assumptions): string {
   const bills = RATES.map((rate) => billOf(rate, prices, assumed));
   const sums = bills.map((bill) => Object.values(bill).reduce((sum, cost) => sum + cost, 0));
