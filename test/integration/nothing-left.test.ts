@@ -10,7 +10,9 @@ import { startDynamoDb, type LocalDynamoDb } from '../../local/dynamodb.ts';
 import { DynamoDbProxy } from '../support/dynamodb-proxy.ts';
 import { EAST, WEST, WireFixture } from '../support/wire-fixture.ts';
 
-/** Makes one request, and reports its outcome and what keeps the process alive. The process must then end by itself. */
+/**
+ * Makes one request, and reports its outcome and what keeps the process alive. The process must then exit on its own.
+ */
 const SCRIPT = `
 const { AwsKms, DynamoDbMetastore, SessionFactory } = await import('./src/index.ts');
 const { kms, dynamoDb, kmsTimeoutMs, dynamoDbTimeoutMs, service, keys, deadlineMs } = JSON.parse(process.env.WORLD);
@@ -43,7 +45,7 @@ async function run(world: WireFixture, settings: Record<string, unknown>): Promi
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SCRIPT], {
     cwd: join(import.meta.dirname, '..', '..'),
     env: { ...process.env, WORLD: JSON.stringify({ kms: world.kms.endpoint, keys, ...settings }) },
-    // The limit for a process that does not end by itself.
+    // Kills a process that does not exit on its own within this time.
     timeout: 15_000,
   });
   return JSON.parse(stdout);
@@ -66,8 +68,8 @@ describe.concurrent('a process', () => {
       for (const region of regions) world.setFault(region, { kind: 'hang' });
       proxy.faultOf = () => metastore && { kind: metastore };
       try {
-        // Some faults last until a timeout, so requests that meet them get a short timeout. Other requests succeed, or
-        // end by their deadline.
+        // Some faults last until a timeout. Requests that meet such a fault get a short timeout. Other requests
+        // succeed, or end at their deadline.
         const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
         const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
         const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

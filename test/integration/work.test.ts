@@ -20,7 +20,7 @@ import { exactInteger } from '../../src/input/exact-integer.ts';
 import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
-/** The factor by which the work may exceed twice the work for the smaller input. */
+/** How much the work for twice the input may exceed twice the work: 1.1 means by ten percent. */
 const TOLERANCE = 1.1;
 /** The fixed amount of work that any input costs, whatever its size. */
 const FIXED = 100;
@@ -31,7 +31,7 @@ beforeAll(async () => {
 });
 afterAll(() => meter.stop());
 
-/** An input of about the given size, and the code that reads it. The code may refuse the input. */
+/** An input of about the given size, and the code that reads it. The code may throw if the input is invalid. */
 interface Shape<Input> {
   readonly name: string;
   readonly input: (n: number) => Input;
@@ -48,7 +48,7 @@ async function workOn({ input, read }: Shape<unknown>, n: number): Promise<numbe
     try {
       read(made);
     } catch {
-      // The work of a refusal counts as well.
+      // If the code rejects the input, its work until then counts as well.
     }
   });
 }

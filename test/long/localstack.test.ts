@@ -1,7 +1,7 @@
 /**
  * Deploys the stacks to LocalStack with the deployment program and the AWS CLI, uses the app and changes it. Lambda's
- * runtime emulator runs the functions, because LocalStack's own way needs Docker. LocalStack checks no rights, and
- * enforces neither stack policies nor the protection of stacks from deletion.
+ * runtime emulator runs the functions, because LocalStack itself can run them only in Docker. LocalStack checks no
+ * permissions, and enforces neither stack policies nor the protection of stacks from deletion.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -468,7 +468,7 @@ describe('deployed by hand,', () => {
     for (const [name, { Properties }] of endpoints) {
       const found = VpcEndpoints.find(({ VpcEndpointId }) => VpcEndpointId === ids[name]);
       expect(found).toMatchObject({ VpcId: Vpc.VpcId, ServiceName: Properties['ServiceName'] });
-      // LocalStack leaves out the version of these policies.
+      // LocalStack returns these policies without their `Version`, so add it.
       const policy = { Version: '2012-10-17', ...(JSON.parse(found?.PolicyDocument ?? '{}') as object) };
       expect(policy).toEqual(Properties['PolicyDocument']);
       expect(found?.Groups.map(({ GroupId }) => GroupId)).toEqual(

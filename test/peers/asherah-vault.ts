@@ -36,7 +36,7 @@ export interface AsherahVault extends AsyncDisposable {
   store(record: EnvelopeKeyRecord): Promise<void>;
 }
 
-/** A row as the protocol sends it, which is also how Asherah's metastores store it. */
+/** A row in the form in which Asherah's metastores store it. The process sends rows in the same form. */
 interface Row {
   readonly Created: number;
   readonly Key: string;

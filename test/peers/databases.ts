@@ -132,7 +132,7 @@ async function endWithChildren(child: ChildProcess): Promise<void> {
     try {
       process.kill(Number(pid), 'SIGKILL');
     } catch {
-      // There is nothing to kill, because this child has ended by itself.
+      // This child has already ended, so there is nothing to kill.
     }
   }
 }

@@ -130,7 +130,8 @@ async function isAllowedOnAny(
   deployer: Principal = DEPLOYERS[name],
   targets: readonly Target[] = TARGETS[name],
 ): Promise<boolean> {
-  // The simulation throws if an action does not accept the target's type of resource, which counts as not allowed here.
+  // The simulation throws if an action does not accept the target's type of resource. Such an action counts as not
+  // allowed.
   const answers = targets.map((target) => isAllowed(deployer, action, target).catch(() => false));
   return (await Promise.all(answers)).includes(true);
 }

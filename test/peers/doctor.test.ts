@@ -120,7 +120,7 @@ it("keyfold doctor finds the busiest minute in CloudWatch's metrics", async () =
   const point = (minutesAgo: number, Value: number): MetricDatum => {
     return { MetricName: 'CallCount', Dimensions, Timestamp: new Date(Date.now() - 60_000 * minutesAgo), Value };
   };
-  // The last point is more than a day old, so the command must ignore it.
+  // The last data point is more than a day old, so the command must ignore it.
   const MetricData = [point(90, 300_000), point(90, 300_000), point(60, 540_000), point(1500, 900_000)];
   await metrics.send(new PutMetricDataCommand({ Namespace: 'AWS/Usage', MetricData }));
   expect(await findings()).toEqual({ code: 3, found: [`warn kms ${EAST} quota`] });

@@ -145,7 +145,10 @@ export async function installDebian(peer: string, list: string, release?: string
   });
 }
 
-/** Options with which apt-get reads another release's packages from the system's mirror, into a folder of its own. */
+/**
+ * Options with which apt-get reads another release's packages from the system's mirror. It keeps its lists and packages
+ * in the given folder.
+ */
 async function optionsFor(release: string, folder: string): Promise<string[]> {
   const parts = join(folder, 'parts');
   await mkdir(join(folder, 'lists', 'partial'), { recursive: true });

@@ -30,8 +30,8 @@ const AWS_CLI = join(TRIXIE, 'bin');
 const PYTHON = join(AWS_CLI, 'python3.13');
 
 /**
- * Installs LocalStack, and Python 3.13 and the AWS CLI from Debian 13. LocalStack needs that version of Python. Both
- * run from their folder, with Debian 13's own libraries, on an older system.
+ * Installs LocalStack, and from Debian 13 the AWS CLI and Python 3.13, which LocalStack needs. Both run from their
+ * folder with the libraries of Debian 13, even if the system is older.
  */
 export async function installLocalStack(): Promise<void> {
   await installDebian('trixie', 'debian-trixie.txt', 'trixie');

@@ -129,7 +129,7 @@ def visit_node_parameter(self, node, visit=ChangeSetModelPreproc.visit_node_para
     """Makes a list of a parameter's former value too. LocalStack does so only with the new value."""
     delta = visit(self, node)
     kind = self.visit(node.type_)
-    # A stack that is deleted has no new value.
+    # While a stack is being deleted, a parameter has no new value.
     if isinstance(delta.before, str) and "CommaDelimitedList" in (kind.before, kind.after):
         delta.before = [item.strip() for item in delta.before.split(",")]
     return delta
@@ -163,7 +163,7 @@ ChangeSetModelPreproc.visit_node_parameter = visit_node_parameter
 PreprocResource.__init__ = resource
 DynamoDBGlobalTableProvider.create = create_global_table
 DynamodbServer.do_start_thread = start_dynamodb
-# Only state machines with JSONata need this module, and Java.
+# LocalStack needs this module, and Java, only for state machines with JSONata.
 sys.modules["jpype"] = sys.modules["jpype.imports"] = ModuleType("jpype")
 # Replace these two before LocalStack imports the modules that use them. Otherwise its server would listen on every
 # address.

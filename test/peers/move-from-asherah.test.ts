@@ -117,7 +117,7 @@ it.for([
     const report = JSON.parse(await readFile(join(folder, 'before.report'), 'utf8')) as unknown;
     expect(report).toMatchObject({ records: TENANTS.length, opens: TENANTS.length });
 
-    // Both run: each opens what the other has just written, also for a tenant that the other has never seen.
+    // Both services run. Each opens what the other has just written, even for a tenant that is new to one of them.
     for (const tenant of [...TENANTS, 'new']) {
       const card = `new card of ${tenant}`;
       const ours = await (await keyfold(tenant)).encryptToJson(Buffer.from(card));

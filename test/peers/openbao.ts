@@ -19,7 +19,7 @@ export class OpenBao {
     this.#server = server;
   }
 
-  /** Starts a server. If `prepared` is true, as by default, it has a transit engine and AppRole. */
+  /** Starts a server, by default with a transit engine and AppRole. If `prepared` is false, the server has neither. */
   static async start({ prepared = true }: { readonly prepared?: boolean } = {}): Promise<OpenBao> {
     const bao = new OpenBao(await OpenBaoServer.start({ program: join(BAO_FOLDER, 'bao'), rootToken: ROOT }));
     if (!prepared) return bao;

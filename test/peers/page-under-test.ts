@@ -36,8 +36,9 @@ export class PageUnderTest {
   /** Waits for an outcome. Returns what the page says about it and its cost. */
   async said(outcome: RegExp): Promise<string> {
     const status = this.page.locator('#last-status').filter({ hasText: outcome });
-    // Wait first for the outcome, because after a dialog, the page becomes busy only a moment later. Then wait until
-    // the page has settled, because it shows the outcome before it reads the state again.
+    // Wait for the outcome first. After a dialog, the page becomes busy only a moment later, so a check for `busy`
+    // alone could pass too early. Then wait until the page is no longer busy, because it shows the outcome before it
+    // reads the state again.
     await status.waitFor();
     await this.settled();
     return (await status.textContent()) ?? '';

@@ -245,7 +245,7 @@ it('the local page asks for confirmation before it revokes a key', async () => {
   await page.locator('#keys-status').filter({ hasText: 'is revoked' }).waitFor();
 });
 
-/** Presses a button, agrees to what the page asks, and returns what the page says about the record. */
+/** Presses a button, and then the button `action` in the page's dialog. Returns what the page says about the record. */
 async function operate(name: string, action: string, outcome: RegExp): Promise<string> {
   await page.getByRole('button', { name, exact: true }).click();
   await page.getByRole('dialog').getByRole('button', { name: action, exact: true }).click();

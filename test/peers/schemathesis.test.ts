@@ -15,8 +15,8 @@ import { startLocalApi, type LocalApi } from '../support/local-api.ts';
 import { DOCUMENT, runSchemathesis, startRounds, type Request, type Rounds } from './schemathesis.ts';
 
 /**
- * The KMS faults. With each, at least one request must fail with the given error. With `nothing`, all requests may
- * succeed.
+ * The KMS faults. During each fault, at least one request must fail with the given error. If the error is `nothing`,
+ * all requests may succeed.
  */
 const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'down' }, 'KmsUnavailable'],
@@ -32,7 +32,7 @@ const KMS_FAULTS: readonly (readonly [string, FaultInput, ErrorCode | 'nothing']
   ['reports a disabled key', { kind: 'error', name: 'DisabledException' }, 'KmsMisconfigured'],
 ];
 
-/** The DynamoDB faults, in the form of {@link KMS_FAULTS}. */
+/** The DynamoDB faults, in the same form as {@link KMS_FAULTS}. */
 const DYNAMODB_FAULTS: readonly (readonly [string, DynamoDbFault, ErrorCode | 'nothing'])[] = [
   ['is down', { kind: 'refuse' }, 'MetastoreUnavailable'],
   ['hangs', { kind: 'hang' }, 'DeadlineExceeded'],

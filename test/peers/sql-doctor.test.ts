@@ -98,7 +98,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
     await database.setTimeZone(kind === 'PostgreSQL' ? 'UTC' : '+00:00');
   });
 
-  // A test that is not registered does not count as skipped.
+  // Register this test only for PostgreSQL. On MariaDB, a skipped test would make the CI run fail.
   it.for(kind === 'PostgreSQL' ? ['(id, created) INCLUDE (key_record)'] : [])(
     'accepts the primary key %s, but not a key that has the date only in its INCLUDE clause',
     async (key) => {

@@ -88,7 +88,7 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
           "CREATE COLLATION IF NOT EXISTS caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
         );
         await database.createTable({ created: 'TIMESTAMPTZ', keyRecord: 'TEXT COLLATE caseless' });
-        // In this style, a date ends with IST, which PostgreSQL reads as the time of Israel.
+        // With this date style, PostgreSQL writes IST after a date, and reads IST as the time of Israel.
         await database.setTimeZone('Asia/Kolkata');
         await database.run("ALTER DATABASE postgres SET datestyle = 'SQL, DMY'");
       }
@@ -185,7 +185,7 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
       await blocker.rollback();
     });
 
-    // PostgreSQL has neither setting, so it has no such tests. A test that it skipped would make the CI run fail.
+    // PostgreSQL has neither setting, so do not register these tests for it. Skipped tests would make the CI run fail.
     it.for(isPostgres ? [] : ["sql_mode = ''", 'autocommit = 0'])(
       'refuses to write in a session with %s, because the row could be truncated or lost',
       async (setting) => {

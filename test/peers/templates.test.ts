@@ -146,7 +146,7 @@ describe('on moto', () => {
     expect(await kms.send(new GetKeyRotationStatusCommand({ KeyId }))).toMatchObject({ KeyRotationEnabled: true });
     const { Policy } = await kms.send(new GetKeyPolicyCommand({ KeyId, PolicyName: 'default' }));
     const { resources } = render('keys', REGION, given);
-    // moto has its own account. It returns the policy of a CloudFormation key as an object, not as text.
+    // moto uses its own account ID. It returns the policy of a CloudFormation key as an object, not as text.
     const deployed = JSON.stringify(Policy).replaceAll('123456789012', ACCOUNT);
     expect(JSON.parse(deployed)).toEqual(resources['Key']?.Properties['KeyPolicy']);
   });
@@ -180,7 +180,7 @@ describe('on moto', () => {
         service: valueIn(endpoint, 'serviceName'),
         privateDns: valueIn(endpoint, 'privateDnsEnabled'),
         at: [...endpoint.matchAll(/<item>((?:subnet|rtb)-[^<]*)</g)].map(([, id]) => id).join(),
-        // moto has its own account. It returns the policy as a Python dictionary.
+        // moto uses its own account ID. It returns the policy as a Python dictionary.
         policy: JSON.parse(
           valueIn(endpoint, 'policyDocument').replaceAll("'", '"').replaceAll('123456789012', ACCOUNT),
         ) as unknown,

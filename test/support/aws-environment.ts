@@ -7,7 +7,7 @@ process.env['AWS_REGION'] = 'us-west-2';
 process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
 const environment = { ...process.env };
 
-// The next test file may run in the same process, so it must find everything as this file found it.
+// The next test file may run in the same process, so restore the environment, the clock and everything that was mocked.
 afterAll(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();

@@ -27,7 +27,7 @@ export function sorted(set: string): string {
   return CHARACTERS.filter((character) => set.includes(character)).join('');
 }
 
-/** The characters for which `accepts` is true if they stand for the question mark in a form. */
+/** The characters that `accepts` allows in place of the `?` in `form`. */
 export function acceptedIn(form: string, accepts: (value: string) => boolean): string {
   return CHARACTERS.filter((character) => accepts(form.replace('?', () => character))).join('');
 }

@@ -30,7 +30,7 @@ export type Send = (operation: string, members: string) => Promise<Answer | stri
 /** Opens a door of a cold process. */
 export type OpenDoor = (world: FakeDependencies, rules?: ContextRules) => Send;
 
-/** Gives the next process of `world` the given rules. */
+/** Opens a door whose process has the given rules. */
 function withRules<T>(world: FakeDependencies, rules: ContextRules, open: () => T): T {
   const keyfold = world.process(rules);
   const spy = vi.spyOn(world, 'process').mockReturnValue(keyfold);

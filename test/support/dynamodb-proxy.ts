@@ -14,7 +14,7 @@ export type DynamoDbFault =
   /** The emulator carries out the call. Then the connection ends or hangs, so the caller gets no response. */
   | { readonly kind: 'answer lost' }
   | { readonly kind: 'answer held back' }
-  /** Another process acts before the call. */
+  /** `by` acts as another process, before the emulator receives the call. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
   /** The proxy changes the text of the emulator's response, and sends these headers with it. */
   | {
@@ -22,7 +22,7 @@ export type DynamoDbFault =
       readonly edit: (answer: string) => string;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** The proxy itself responds, for an action that the emulator lacks. */
+  /** The proxy itself responds, because the emulator does not support the action. */
   | { readonly kind: 'answered'; readonly answer: object; readonly headers?: Readonly<Record<string, string>> };
 
 /** Returns the fault for a call such as `Put SK`. Undefined for no fault. */

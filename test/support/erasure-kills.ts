@@ -49,9 +49,9 @@ function killed(): Promise<never> {
 }
 
 /**
- * The step, the number of the write, and whether the command is killed before or after the write. For example, `begin`
- * writes the register entry, one tombstone and two marks, and `finish` makes two deletions and writes the register
- * entry.
+ * For each kill: the step, the number of the write, and whether the command is killed before or after this write. For
+ * example, `begin` writes the register entry, one tombstone and two marks, and `finish` makes two deletions and writes
+ * the register entry.
  */
 export const KILLS = (['before', 'after'] as const).flatMap((when) =>
   [

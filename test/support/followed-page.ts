@@ -11,17 +11,17 @@ const run = promisify(execFile);
 
 /** How a test follows a page. */
 interface FollowedPageOptions {
-  /** The folder of the files that the commands name. */
+  /** The folder in which the commands find their files. */
   readonly folder: string;
   /** Runs the CLI, with the environment that the page has exported so far. */
   readonly keyfold: (args: readonly string[], environment: Environment) => Promise<CliRun>;
-  /** The test's own values for texts of the page, such as the names of tables and the dates of keys. */
+  /** Replaces texts of the page, such as the names of tables and the dates of keys, by the test's own values. */
   readonly values?: Readonly<Record<string, string>>;
   /** Which headings' commands to follow. Default: all. */
   readonly only?: (heading: string) => boolean;
 }
 
-/** The files that the commands name. They have no folder on the pages. */
+/** Matches the name of a file in a command. The page gives these names without a folder. */
 const FILE = /^[\w-]+\.(?:jsonl?|report)$/;
 const KEYFOLD = 'npm run -s keyfold -- ';
 const VECTORS = 'npm run -s vectors -- ';
@@ -43,7 +43,7 @@ export class FollowedPage {
   /**
    * Runs the next command of the page.
    * @param beginning how the command begins on the page. `keyfold` stands for `npm run -s keyfold --`.
-   * @param values more values for texts of the command
+   * @param values replaces further texts, in this command only
    */
   run(beginning: string, values: Readonly<Record<string, string>> = {}): Promise<CliRun> {
     this.#last = withValues(this.#next(beginning), { ...this.#options.values, ...values });
@@ -65,12 +65,14 @@ export class FollowedPage {
     );
   }
 
-  /** Passes over the next command of the page, because the test carries it out by other means. Returns the command. */
+  /**
+   * Skips the next command of the page, because the test does the command's work in another way. Returns the command.
+   */
   pass(beginning: string): string {
     return this.#next(beginning);
   }
 
-  /** The commands of the page that the test has not followed. */
+  /** The commands of the page that the test has neither run nor skipped. */
   left(): readonly string[] {
     return this.#commands;
   }

@@ -13,7 +13,10 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** The place that a command writes to. It calls `onWrite` when it receives a write, before it carries it out. */
+/**
+ * A server or proxy to which a command sends its writes. It calls `onWrite` when it receives a write, before it carries
+ * out the write.
+ */
 export interface Watched {
   onWrite: () => void;
 }

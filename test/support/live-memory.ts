@@ -1,4 +1,4 @@
-/** Runs the CLI on many rows in its own process, and measures the memory that it holds while it runs. */
+/** Runs the CLI on many rows in a child process, and measures how much memory the process uses. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -35,12 +35,12 @@ setInterval(() => {
 process.on('exit', () => writeFileSync(process.env.LIVE_MEMORY_FILE, String(most)));
 `;
 
-/** The MiB that `keyfold verify` holds while it opens a file with this number of records. */
+/** The memory, in MiB, that `keyfold verify` uses while it opens a file with this number of records. */
 export function memoryOfVerify(records: number): Promise<number> {
   return memoryOfRecords(records, (file) => ['verify', file, '--json'], `"opens":${records},`);
 }
 
-/** The MiB that `keyfold reencrypt` holds while it reseals a file with this number of records. */
+/** The memory, in MiB, that `keyfold reencrypt` uses while it reseals a file with this number of records. */
 export function memoryOfReencrypt(records: number): Promise<number> {
   return memoryOfRecords(records, resealArgsOf, `"written":${records},`);
 }
@@ -80,7 +80,10 @@ function memoryOfRecords(
   });
 }
 
-/** The MiB that `keyfold keys list` holds while it lists a table with this number of rows, one for each partition. */
+/**
+ * The memory, in MiB, that `keyfold keys list` uses while it lists a table. The table has this number of rows, one for
+ * each partition.
+ */
 export async function memoryOfKeysList(rows: number): Promise<number> {
   return inFolder(async (folder) => {
     const server = answering(({ ExclusiveStartKey: start }) => {

@@ -90,7 +90,8 @@ function isCatchAll(route: string): boolean {
 }
 
 /**
- * Checks what the document's descriptions say about problems, because the schema of all errors is the same.
+ * Checks what only the document's descriptions say about problems. The schema does not say it, because it is the same
+ * for all errors.
  * @param response the documented response of the operation, if the document has the operation
  */
 function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {

@@ -13,7 +13,7 @@ export interface Operator {
   readonly ask: (operation: OperationName, body: unknown, partition?: string) => Promise<string>;
   /** Like {@link ask}, but returns the parsed result. */
   readonly answer: (operation: OperationName, body: unknown, partition?: string) => Promise<Answer>;
-  /** The codes of the failed batch items so far. */
+  /** The errors of the batch items that have failed so far. */
   readonly itemFailures: KeyfoldError[];
 }
 

@@ -45,7 +45,7 @@ export function cellsOf({ stdout }: CliRun): string[][] {
 export class OperatorFixture {
   /** The clock of the service processes, and of the CLI when it runs in this process. */
   readonly clock = new HandClock(Date.now());
-  /** Replaceable adapters of the CLI when it runs in this process. */
+  /** Adapters that the CLI uses when it runs in this process. A test may replace them. */
   readonly adapters: Pick<CliDependencies, 'openRows' | 'openDatabase'> = {
     openRows: operatorAdapters.openRows,
     openDatabase: operatorAdapters.openDatabase,

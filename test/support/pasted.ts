@@ -8,8 +8,8 @@ export function wordsOf(command: string): string[] {
 }
 
 /**
- * Runs one curl command with the options `-s`, `-X`, `-H` and `-d`, whose output may go to `tee`.
- * @param folder the folder of the files that `-d @FILE` and `tee FILE` name
+ * Runs one curl command. The command may have the options `-s`, `-X`, `-H` and `-d`, and may pipe its output to `tee`.
+ * @param folder the folder in which `-d @FILE` and `tee FILE` find their files
  */
 export async function runCurl(command: string, folder: string): Promise<{ status: number; body: string }> {
   const [call = '', file] = command.split(' | tee ');

@@ -16,8 +16,8 @@ export class PgliteServer {
   }
 
   /**
-   * Starts the server in a process of its own. V8 sometimes aborts the whole process if several threads run code while
-   * one of them compiles or frees the WebAssembly of PostgreSQL (nodejs/node#64500).
+   * Starts the server in its own process. V8 sometimes aborts the whole process if several threads run code while one
+   * of them compiles or frees the WebAssembly of PostgreSQL (nodejs/node#64500).
    */
   static async start(): Promise<PgliteServer> {
     const child = fork(join(import.meta.dirname, 'pglite-worker.ts'), { execArgv: ['--no-memory-protection-keys'] });

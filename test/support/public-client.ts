@@ -84,7 +84,7 @@ export const CLIENT: PublicFunctions = {
     call: (given: never) => new LambdaTransport(given),
   },
   defaultCredentials: { args: () => [], call: defaultCredentials },
-  // Another case of the constructor of KeyfoldClient, with the options for HTTP.
+  // Tests the constructor of KeyfoldClient again, with the options for HTTP.
   'new KeyfoldClient over HTTP': {
     args: () => [byHttp()],
     call: (given: never) => new KeyfoldClient(given),

@@ -31,7 +31,7 @@ export const VAULT: PublicFunctions = {
     call: (options: never) => new VaultKms(options),
     holds: (made: vault.VaultKms) => expect(made.regionStates()).not.toEqual([]),
   },
-  // Calls the same function with the login method `aws`.
+  // Tests the constructor of VaultKms again, with the login method `aws`.
   'new VaultKms with AWS': {
     args: () => {
       const credentials = { accessKeyId: 'a', secretAccessKey: 's' };

@@ -226,7 +226,8 @@ export const LIBRARY: PublicFunctions = {
   'Session.rewrap': {
     args: async () => [await session.encrypt(HELLO), limits()],
     call: (...args: [never, never]) => session.rewrap(...args),
-    // Rewrapping does not read the payload, so a replaced payload stays and does not decrypt.
+    // Rewrapping does not read the payload. So a payload that the test replaced stays in the record, which then does
+    // not decrypt.
     holds: ({ record }: { record: library.DataRowRecord }) => opens(record, record),
   },
 };

@@ -89,7 +89,7 @@ export const PLUGINS: PublicFunctions = {
     call: (options: never) => new AwsKms(options),
     holds: (kms: library.AwsKms) => expect(kms.regionStates()).not.toEqual([]),
   },
-  // The same constructor with its other options.
+  // Tests the constructor of AwsKms again, with its other options.
   'new AwsKms with clients': {
     args: () => {
       const { keys, preferredRegion } = awsOptions();

@@ -30,7 +30,7 @@ export class FakeQueues implements Queues {
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
   readonly postponed: VisibilityChange[] = [];
   faultOf: Interference = () => undefined;
-  /** What each call waits for before it returns. */
+  /** Each call waits for this promise before it returns. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
   postponeFaults: readonly string[] = [];
   readonly #taken: { readonly queueUrl: string; readonly message: OutgoingMessage }[] = [];

@@ -89,8 +89,7 @@ export async function tryReencryption(
         const args = ['reencrypt', store.source, '--field', 'card', '--verb', 'rewrap', '--rate', String(rate)];
         args.push('--quarantine', quarantine, '--checkpoint', checkpoint, '--json');
         const killed = await runKilled(args, environment, checkpoint, ends);
-        // Add in a statement without `await`. Otherwise the statement would read `kills` before the other run has added
-        // to it.
+        // Do not write `kills += await …`, which would read `kills` before the other run has added to it.
         kills += killed;
         const lines = (await readFile(quarantine, 'utf8')).trimEnd().split('\n');
         return lines.map((line) => (JSON.parse(line) as { row: string }).row);

@@ -40,8 +40,8 @@ export interface Outcome {
 }
 
 /**
- * Sends a request, which must end within the given time: its own waits and a few seconds of slack. A request that hangs
- * fails the test, but a slow machine does not.
+ * Sends a request, which must end within the given time. This time covers the request's own waits and a few seconds
+ * more. So the test fails if the request hangs, but not if the machine is slow.
  * @throws any error other than a KeyfoldError, and Error if the request takes longer
  */
 export async function outcomeOf(request: Request, boundMs: number): Promise<Outcome> {

@@ -8,7 +8,7 @@ import type { SqlDatabase, SqlKind } from './sql-database.ts';
 export const NAMES = { service: 'svc', product: 'prod' };
 export const PAYLOAD = Buffer.from('payload, and \u{1f511}');
 export const idOf = (partition: string): KeyId => `_IK_${partition}_${NAMES.service}_${NAMES.product}` as KeyId;
-/** The {@link answers} for an erased partition. */
+/** What {@link answers} returns for an erased partition. */
 export const ERASED = ['PartitionErased', 'PartitionErased', 'PartitionErased'];
 
 /** The address of the database, for the command and for Asherah Rust. */

@@ -48,13 +48,14 @@ export class WireFixture {
   }
 
   /**
-   * Starts a process with a cold cache and connections of its own. It knows nothing about the health of the regions
-   * yet.
+   * Starts a process with a cold cache and its own connections. The process does not know yet whether the regions are
+   * healthy.
    */
   process(kms: Partial<AwsKmsOptions> = {}, dynamoDb = this.#options.dynamoDb): SessionFactory {
     const { service, dynamoDbTimeoutMs = 5000 } = this.#options;
     const metastore = new DynamoDbMetastore({ endpoint: dynamoDb, region: WEST, requestTimeoutMs: dynamoDbTimeoutMs });
-    // With a precision of a day, two processes that create keys give them the same date, so there is always a race.
+    // With a precision of a day, two processes that create keys give their keys the same date. So there is always a
+    // race.
     const policy = { createDatePrecisionMs: DAY_MS };
     return new SessionFactory({ service, product: 'matrix', kms: this.#openKms(kms), metastore, policy });
   }

@@ -21,7 +21,9 @@ export const ROLES: readonly Role[] = [
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies in front of DynamoDB, SQS, and a third server, which is Lambda, the API or Vault. */
+  /**
+   * Proxies in front of DynamoDB, SQS, and a third server. Depending on the process, this is Lambda, the API or Vault.
+   */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;

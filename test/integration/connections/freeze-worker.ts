@@ -88,7 +88,8 @@ function client(options: KeyfoldClientOptions): Serve {
 
 /**
  * Unwraps a key with VaultKms, which logs in with an AppRole if the parent supplies one. Vault is healthy here, so a
- * request also counts as failed if VaultKms reports a failed attempt, except when the parent resets new connections.
+ * request also counts as failed if VaultKms reports a failed attempt. While the parent resets new connections, failed
+ * attempts are expected and do not count.
  */
 function vault(): Serve {
   const { VAULT_ROLE = '', WRAPPED = 'vault:v1:AAAA', VAULT_TRANSIT_KEY: transitKey = 'keyfold' } = process.env;

@@ -33,8 +33,8 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     const lateBefore = world.count('late');
     for (const requests of [1, 8, 60]) {
       for (const forgetting of ['reset', 'silence'] as const) {
-        // Repeat this until enough connections stay open. On an overloaded machine, the guard may detect a freeze and
-        // close them all.
+        // Repeat the requests until enough connections stay open. On an overloaded machine, the freeze guard may take a
+        // delay for a freeze, and close all connections.
         do expect(await process.serve(requests)).toEqual(allWell(requests));
         while (world.mostOpen < idleAfter(role, requests));
         expect(await world.freezeAndServe(process, { ms: 200, forgetting, requests })).toEqual(allWell(requests));
@@ -49,8 +49,8 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     const openedBefore = world.count('opened');
     const requests = 20;
     for (let i = 0; i < requests; i += 1) expect(await process.serve(1)).toEqual(['ok']);
-    // Allow some new connections, because on an overloaded machine the guard may detect a freeze and replace a
-    // connection.
+    // Allow some new connections. On an overloaded machine, the freeze guard may take a delay for a freeze, and replace
+    // a connection.
     expect(world.count('opened') - openedBefore).toBeLessThan(requests / 3);
   });
 
@@ -60,7 +60,8 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     for (const proxy of world.proxies) proxy.forget('reset');
     const lateBefore = world.count('late');
     for (let i = 0; i < 8; i += 1) expect(await process.serve(1)).toEqual(['ok']);
-    // Allow two, because the queue role may lose one request that it sent to DynamoDB, and one that it sent to SQS.
+    // Allow two late requests, because the queue role may lose one request that it sent to DynamoDB, and one that it
+    // sent to SQS.
     expect(world.count('late') - lateBefore).toBeLessThanOrEqual(2);
   });
 });
@@ -79,7 +80,8 @@ describe.for([
   ] as const)(
     'makes the process repeat the request on a new connection if %s of the response has arrived',
     async ([, isTruncating]) => {
-      // The result must come before SQS's request timeout of 5 s, which would hide a missing guard.
+      // The result must come before SQS's request timeout of 5 s. Otherwise this timeout would end the dead attempt,
+      // even without the freeze guard.
       const process = await start(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
       await process.serve(1);
       for (const proxy of world.proxies) proxy.hold = hold;

@@ -39,12 +39,15 @@ export class FrozenProcess {
     return outcomes;
   }
 
-  /** Stops the child process for `ms` milliseconds. It handles commands that arrive meanwhile when it continues. */
+  /**
+   * Suspends the child process for `ms` milliseconds. Commands that arrive in this time wait until the process
+   * continues.
+   */
   async freeze(ms: number): Promise<void> {
     const endsAtMs = performance.now() + ms;
     this.#child.kill('SIGSTOP');
-    // Check the time again, because a timer may fire too early: Node counts it from the start of the event loop's turn,
-    // even if a busy turn sets it late.
+    // Node counts a timer's delay from the start of the event loop's turn, even if a busy turn sets the timer late.
+    // Such a timer fires too early, so check the time again.
     while (performance.now() < endsAtMs) await sleep(1);
     this.#child.kill('SIGCONT');
   }

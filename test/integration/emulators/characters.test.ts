@@ -42,26 +42,26 @@ async function callKms(target: string, members: object, credential = 'local/2026
   return __type;
 }
 
-/** The characters for which `accepts` is true if they stand for the question mark. */
+/** The characters that `accepts` allows in place of the `?` in `form`. */
 async function accepted(form: string, accepts: (value: string) => Promise<boolean> | boolean): Promise<string> {
   const found: string[] = [];
   for (const character of CHARACTERS) if (await accepts(form.replace('?', () => character))) found.push(character);
   return found.join('');
 }
 
-/** The outcome for each of these values. */
+/** Maps each of these values to its outcome. */
 async function outcomes<T>(ask: (value: string) => Promise<T> | T, ...values: string[]): Promise<Record<string, T>> {
   const pairs: [string, T][] = [];
   for (const value of values) pairs.push([value, await ask(value)]);
   return Object.fromEntries(pairs);
 }
 
-/** An object with the same outcome for each of these values. */
+/** Maps each of these values to the given outcome. */
 function same<T>(outcome: T, ...values: string[]): Record<string, T> {
   return Object.fromEntries(values.map((value) => [value, outcome]));
 }
 
-/** The outcomes of values of which the first and the last are too short or too long. */
+/** Whether `accepts` allows names of 0, 1, `most` and `most + 1` characters. */
 async function bounds(accepts: (value: string) => Promise<boolean>, most: number): Promise<boolean[]> {
   const found: boolean[] = [];
   for (const length of [0, 1, most, most + 1]) found.push(await accepts('a'.repeat(length)));

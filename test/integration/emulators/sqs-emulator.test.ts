@@ -470,7 +470,7 @@ describe('SQS emulator: messages', () => {
   ] as const)('ReceiveMessage accepts only a %s from %i to %i', async ([name, min, max]) => {
     const QueueUrl = queue();
     const receive = async (value: number): Promise<string> => {
-      // A new message ends a long poll at once.
+      // A new message ends a long poll immediately.
       await send(QueueUrl);
       return nameOf(client.send(new ReceiveMessageCommand({ QueueUrl, [name]: value })));
     };

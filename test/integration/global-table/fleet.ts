@@ -53,8 +53,8 @@ export class Fleet {
   start(region: Region, suffixed: boolean): Process {
     const { world, seeded } = this.#options;
     const offsetMs = seeded.below(2 * MAX_CLOCK_ERROR_MS) - MAX_CLOCK_ERROR_MS;
-    // The stale grace period is off. It is not needed, because DynamoDB never fails here, and it uses real time, which
-    // a busy machine distorts.
+    // Turn off the stale grace period, because it uses real time, which a busy machine distorts. The test does not need
+    // it, because DynamoDB never fails here.
     const policy = { wearsOut: () => seeded.below(SEALS_OF_A_KEY) === 0, staleGraceMs: 0 };
     return { region, suffixed, offsetMs, service: world.process(region, { suffixed, offsetMs, policy }) };
   }

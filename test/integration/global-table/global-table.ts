@@ -8,7 +8,7 @@ export type Item = Record<string, AttributeValue>;
 export interface Replica {
   /** Reads the row that has the same primary key as `item`. */
   read(item: Item): Promise<Item | undefined>;
-  /** Writes a whole row, in place of an existing one. */
+  /** Writes a whole row. Replaces the row with the same primary key, if there is one. */
   put(item: Item): Promise<void>;
   /** Deletes the row with the primary key of `item`, if there is one. */
   remove(item: Item): Promise<void>;
@@ -40,14 +40,14 @@ interface Parcel {
  * Two replicas that behave like those of an eventually consistent DynamoDB Global Table:
  * - The replica that receives a write checks the write's condition.
  * - The other replica then receives the whole row. Rows arrive in no particular order.
- * - If both replicas write a row, the later write replaces the whole row in both. A deletion is such a write.
+ * - If both replicas write a row, the later write replaces the whole row in both. A deletion counts as a write.
  */
 export class GlobalTable {
   readonly #replicas: readonly [Replica, Replica];
   readonly #link: LinkOptions;
   /**
-   * For each replica and row, the number of the write that the row comes from. Writes are numbered in chronological
-   * order.
+   * For each replica and row, the number of the write that produced the row's current content. Writes are numbered in
+   * chronological order.
    */
   readonly #has = [new Map<string, number>(), new Map<string, number>()] as const;
   #writes = 0;
@@ -66,9 +66,9 @@ export class GlobalTable {
   }
 
   /**
-   * Performs a write in one replica. If the write succeeds, the other replica receives the row later. Writes run one at
-   * a time, so a read after the write returns the row that was written.
-   * @param key a row with the same primary key
+   * Performs a write in one replica. If the write succeeds, the other replica receives the row later. Only one write
+   * runs at a time, so this method can read the written row after the write.
+   * @param key a row with the primary key of the written row
    */
   write<T extends { readonly done: boolean }>(at: number, key: Item, work: () => Promise<T>): Promise<T> {
     return this.#inTurn(async () => {

@@ -25,7 +25,7 @@ const ABSENCE_MS = 1000;
  */
 const ON_ITS_WAY_MS = 15 * MINUTE_MS;
 
-/** Computes what the two replicas must contain from the processes' actions alone. It does not read the replicas. */
+/** Computes, from the processes' actions alone, what the two replicas must contain. It does not read the replicas. */
 export class Ledger {
   readonly entries: Entry[] = [];
   readonly #lagMs: number;

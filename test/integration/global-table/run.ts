@@ -10,7 +10,7 @@ const STEPS = 100;
 const STEPS_A_LOOK = 10;
 const PARTITIONS = ['a', 'b', 'c'];
 const LAGS_MS = [2000, 30_000, 120_000];
-/** A revocation picks one of the latest rows. This is the number of rows that it picks from. */
+/** The number of latest rows from which a revocation picks one. */
 const REVOCABLE = 6;
 
 /** The result of a run. */

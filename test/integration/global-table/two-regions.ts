@@ -90,7 +90,7 @@ export class TwoRegions {
       endpoint: emulators.dynamoDb.endpoint,
       requestTimeoutMs: TIMEOUT_MS,
     });
-    // Delays end at once, because only the test advances this clock.
+    // Delays end immediately, because only the test advances this clock.
     const real = {
       now: clock.now,
       random: draw,

@@ -110,7 +110,10 @@ export const USERS = {
   'allow-crypto': userOf('CryptoPolicy'),
 } satisfies Record<string, Principal>;
 
-/** Other principals that a key policy names. */
+/**
+ * Principals outside the deployment's roles: key administrators, roles of this account and of another account, and the
+ * root user.
+ */
 export const OUTSIDERS = {
   'a key administrator without IAM': { arn: ADMINISTRATOR, policies: [] },
   'a key administrator whom IAM allows everything': { arn: ADMINISTRATOR, policies: [everything] },
@@ -122,7 +125,10 @@ export const OUTSIDERS = {
   "another account's third role": { arn: `arn:aws:iam::${OTHER_ACCOUNT}:role/third`, policies: [everything] },
 } satisfies Record<string, Principal>;
 
-/** The principals that may write to the table, apart from the functions. Their IAM policies allow everything. */
+/**
+ * The principals, other than the functions, that may write to the table. The IAM policies of these principals allow
+ * everything.
+ */
 export const WRITERS = {
   'an operator who is named': { arn: OPERATOR, policies: [everything] },
   'a role of another deployment whose names are given': {
@@ -178,14 +184,14 @@ function other(service: string, name: string, region = WEST, account = ACCOUNT):
   return { arn: `arn:aws:${service}:${region}:${account}:${name}` };
 }
 
-/** A region's replica of the table, with its policy. The action concerns the given row, or no row in particular. */
+/** A region's replica of the table, with its policy. If `row` is given, the action concerns only this row. */
 export function tableAt(region: string, row?: string): Target {
   const policy = REPLICAS.find(({ Region }) => Region === region)?.ResourcePolicy.PolicyDocument;
   const context = row === undefined ? {} : { 'dynamodb:LeadingKeys': [row] };
   return { ...other('dynamodb', 'table/EncryptionKey', region), context, policy };
 }
 
-/** Other resources, which a policy could cover by mistake. */
+/** Resources other than KMS keys, which a policy could cover by mistake. */
 export const REST = {
   'the alias': other('kms', 'alias/keyfold'),
   'the table': tableAt(WEST, '_SK_orders_shop_us-west-2'),

@@ -34,7 +34,10 @@ async function snapshotOf(changed: object): Promise<string | undefined> {
   return Object.keys((await partsOf(changed)).resources).find((name) => name.startsWith('RestDeployment'));
 }
 
-/** The summary of an entry that a person has reviewed. It has a line for each resource, route and output. */
+/**
+ * The summary of an entry, for comparison with the file that a person has reviewed. It has a line for each resource,
+ * route and output.
+ */
 function reviewOf({ resources, events, ...others }: ApiParts): string {
   const lines = [
     ...Object.entries(resources).map(([name, resource]) => `${name} ${JSON.stringify(resource)}`),
@@ -71,7 +74,8 @@ describe('api.type', () => {
       'Lambda::Permission',
       'Logs::LogGroup',
     ]);
-    // Without a policy in the template, CloudFormation would keep the policy of callers that were removed.
+    // An empty policy removes the former policy. Without any policy in the template, CloudFormation would keep the
+    // former policy, with callers that deploy.yml no longer names.
     expect(propertiesOf(parts, 'RestApi')).toEqual({
       Name: 'keyfold',
       EndpointConfiguration: { Types: ['REGIONAL'] },

@@ -48,8 +48,9 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 }
 
 /**
- * The summary of a packaged app that a person has reviewed. It has a line for each resource and each graph. It omits
- * the descriptions and topics of alarms, and the location of the code, which differs in each package.
+ * The summary of a packaged app, for comparison with the file that a person has reviewed. It has a line for each
+ * resource and each graph. It omits the descriptions and topics of alarms, and the location of the code, which differs
+ * in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
@@ -131,7 +132,7 @@ function daysKept(app: AppPackage): unknown[] {
   );
 }
 
-/** The error codes that make an alarm fire, if one of Keyfold's metrics counts them. */
+/** The error codes for which an alarm watches this Keyfold metric. */
 function codesRungFor(metric: string): Set<unknown> {
   const counted = ofType(example, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => {
     const terms = (Properties['Metrics'] ?? []) as AppResource['Properties'][];
@@ -144,8 +145,8 @@ function codesRungFor(metric: string): Set<unknown> {
 }
 
 /**
- * The minutes in which SQS delivers a message while the function cannot send it to any queue. The first attempt is at
- * `startSeconds`.
+ * The minutes in which SQS delivers a message, again and again, because the function cannot send to any queue. The
+ * first delivery is at `startSeconds`.
  */
 function minutesTried({ retryDelaySeconds, longestRetryDelaySeconds }: QueueConfig, startSeconds: number): number[] {
   let at = startSeconds;
@@ -521,8 +522,8 @@ describe('the alarms of the app', () => {
   });
 
   it('fire on every error code that is not the caller’s fault, both for requests and for retried messages', () => {
-    // These two codes have no place in these alarms. With the first, the function does not start, and its own alarm
-    // fires. The second comes only from the readiness check, which only monitors call.
+    // These alarms do not need these two codes. With `InvalidConfiguration`, the function does not start, and its own
+    // alarm fires. `NotReady` comes only from the readiness check, which only monitors call.
     const elsewhere = new Set(['InvalidConfiguration', 'NotReady']);
     const codes = documentedFaults().filter((code) => !elsewhere.has(code));
     expect(codes).toContain('KeyNotYetVisible');

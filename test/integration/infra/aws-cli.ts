@@ -38,13 +38,13 @@ export interface Outcome {
 /** Runs the deployment scripts. */
 export interface Cli {
   /**
-   * Runs `deploy/main.ts` in this process, with changes to the example deployment and to the environment. A test file
-   * that mocks `node:child_process` with `withFakes` starts no process for the fakes either.
+   * Runs `deploy/main.ts` in this process, with changes to the example deployment and to the environment. If the test
+   * file mocks `node:child_process` with `withFakes`, the fakes also run in this process.
    */
   deploy(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
   /**
-   * Runs `deploy/main.ts` like {@link deploy}, but in a child process, which starts processes of the fakes. The output
-   * includes that of osls.
+   * Runs `deploy/main.ts` like {@link deploy}, but in a child process, which starts each fake in its own process. The
+   * output includes the output of osls.
    */
   deployInProcess(args: readonly string[], answers: Answers, changed?: object, variables?: object): Promise<Outcome>;
   /** Runs `deploy/main.ts` like {@link deploy}, with the text of a deployment file. */

@@ -25,7 +25,7 @@ let sqs: SqsEmulator;
 let services = 0;
 let settings: Record<string, string>;
 let started: LocalFunction[] = [];
-/** The function's KMS calls before the last {@link aside}. The calls of {@link aside} itself do not count. */
+/** The function's KMS calls before the last {@link moveAlias}. The calls of {@link moveAlias} itself do not count. */
 let before: string[] = [];
 /** The SQS calls by queue, with the names of their IAM actions. */
 let sqsCalls: string[] = [];
@@ -165,8 +165,9 @@ const QUEUES = {
 const PLAINTEXT = { plaintext: 'aGVsbG8=' };
 
 /**
- * For tests in which another process overtakes a request. A busy machine may delay the request for so long that the
- * process assumes a freeze and sends it again. No other process overtakes the repeated request, so the test runs again.
+ * The option for tests in which another process overtakes a request. A busy machine may delay the request for so long
+ * that the process assumes a freeze and sends it again. Nothing overtakes the second request, so the test fails, and
+ * Vitest runs it again.
  */
 const RACE = { retry: 3 };
 
@@ -275,7 +276,7 @@ describe("the functions' roles", { timeout: 60_000 }, () => {
   });
 });
 
-/** Performs work whose calls are not recorded. */
+/** Performs work whose SQS calls are not recorded. */
 async function aside<T>(work: Promise<T>): Promise<T> {
   const recordedBefore = [...sqsCalls];
   const done = await work;

@@ -39,7 +39,7 @@ function functionIn(name: string): object {
 interface PackageOptions {
   readonly queue?: 'standard' | 'fifo' | 'none';
   readonly hasTopic?: boolean;
-  /** The function that has provisioned concurrency, and so an alias. */
+  /** The function that has provisioned concurrency, and therefore an alias. */
   readonly warm?: string;
 }
 
@@ -97,7 +97,7 @@ function writerIn(stack: ReturnType<typeof stackOf>): Role {
   return new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
 }
 
-// The first test loads the parts of the CDK, which takes long on a busy machine.
+// The first test loads the parts of the CDK, which is slow on a busy machine.
 describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
   it("divide a package's resources and outputs between their two stacks, without the deployment bucket", () => {
     const { nested } = synthesize(appOf().stack);

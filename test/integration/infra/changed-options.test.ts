@@ -14,7 +14,7 @@ const ROLE = 'arn:aws:iam::111122223333:role/other';
 const KEY = 'arn:aws:kms:us-west-2:111122223333:key/1';
 const NETWORK = { subnets: ['subnet-0123456789abcdef0'], securityGroups: ['sg-0123456789abcdef0'] };
 
-/** These options are in the names of what is deployed, so they cannot change. */
+/** The names of deployed resources contain these options, so the options cannot change. */
 const FIXED = ['account', 'prefix', 'service', 'product', 'keyName', 'tableName', 'regionSuffix'];
 
 const CHANGES: Readonly<Record<string, object>> = {
@@ -45,7 +45,7 @@ const CHANGES: Readonly<Record<string, object>> = {
   settings: { settings: { POWERTOOLS_LOG_LEVEL: 'ERROR' } },
 };
 
-/** The commands of the page, by option. */
+/** For each option, the commands that docs/reference/iam-and-stacks.md names. */
 const DOCUMENTED = new Map(
   [...readPage('docs/reference/iam-and-stacks.md').matchAll(/^\| (`[\w.`, ]+`|any other option) +\| (`deploy[^;|]*)/gm)]
     .map(([, options = '', commands = '']) => ({

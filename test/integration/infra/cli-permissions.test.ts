@@ -59,12 +59,12 @@ afterAll(async () => {
 });
 
 const [, SECTION = ''] = /^## Permissions$(.*?)^#/ms.exec(read('docs/reference/cli.md')) ?? [];
-/** The commands in the tables of that section, each with the IAM actions that it needs. */
+/** The commands in the tables of the section "Permissions", each with the IAM actions that it needs. */
 const DOCUMENTED = Object.entries(
   Object.groupBy(['KMS', 'DynamoDB', 'Service Quotas', 'CloudWatch'].flatMap(rowsOf), ({ command }) => command),
 ).map(([command, rows = []]) => ({ command, actions: rows.flatMap(({ actions }) => actions).toSorted() }));
 
-/** The rows of the table for one AWS service. */
+/** The rows of the table for one AWS service: each command and its IAM actions. */
 function rowsOf(service: string): { command: string; actions: string[] }[] {
   const [, table = ''] = new RegExp(`^\\| command +\\| ${service} +\\|$(.*?)^$`, 'ms').exec(SECTION) ?? [];
   return [...table.matchAll(/^\| `([a-z -]+)` +\|(.*)\|$/gm)].map(([, command = '', cell = '']) => ({
@@ -79,7 +79,7 @@ const QUARANTINE = (): string[] => ['--quarantine', join(folder, 'quarantine')];
 const FORMER = '_SK_former_shop';
 /** The table that was restored from a backup. */
 const RESTORED = 'Restored';
-/** The key of the ciphertexts. */
+/** The KMS key that encrypted the ciphertexts of `Encrypt`. */
 const OLD_KEY = 'alias/old';
 
 /** For each command, the command lines that together make every call of the command. */

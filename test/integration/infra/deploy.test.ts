@@ -480,7 +480,10 @@ describe('a failure in CloudFormation', () => {
 
   const StackId = 'arn:aws:cloudformation:us-west-2:111122223333:stack/keyfold-table/1';
 
-  /** The responses for a stack in the given state, which still has a resource in each of the given states. */
+  /**
+   * The responses for a stack with the given status. For each of the other given statuses, the stack still has one
+   * resource with that status.
+   */
   function unmade(StackStatus: string, ...ResourceStatuses: string[]): Answers {
     const left = ResourceStatuses.map((ResourceStatus, i) => ({ LogicalResourceId: `It${i}`, ResourceStatus }));
     return {

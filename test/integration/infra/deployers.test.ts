@@ -199,7 +199,7 @@ describe('the deployment role', () => {
       ...queues.map(
         (name) => ['sqs:SetQueueAttributes', at(`arn:aws:sqs:${WEST}:${ACCOUNT}:keyfold-${name}`)] as const,
       ),
-      // IAM checks a log group's ARN with or without this suffix, depending on the action.
+      // Depending on the action, IAM checks a log group's ARN with or without the suffix `:*`.
       ...logs.flatMap((name) =>
         ['', ':*'].map(
           (end) => ['logs:PutRetentionPolicy', at(`arn:aws:logs:${WEST}:${ACCOUNT}:log-group:${name}${end}`)] as const,
@@ -362,8 +362,8 @@ describe('the deployment role', () => {
     expect(await isAllowed(DEPLOYERS.tableAndRoles, action, role())).toBe(true);
   });
 
-  // CloudFormation replaces a policy if its description changes. If the policy has an explicit name, that would fail
-  // because the name is taken.
+  // If a policy's description changes, CloudFormation replaces the policy. If the policy has an explicit name, the
+  // replacement fails, because the old policy still has this name.
   it('has policies whose descriptions never change, because CloudFormation would have to replace the policies', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)

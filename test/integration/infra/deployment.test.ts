@@ -409,8 +409,8 @@ describe('the size limits of AWS', () => {
       const changed = { administrators: [`${ROLES}/a`, `${ROLES}/b`], queue: { kind } };
       const isNamed = (name: string): boolean =>
         (name !== 'Queue' || kind !== 'none') && (name !== 'Open' || list !== 'encrypt');
-      // The names have the full length, with the thirteen random characters that CloudFormation adds at most. They
-      // count twice, because the example has two regions.
+      // The roles' names have the maximum length, because CloudFormation adds at most thirteen random characters. Each
+      // name counts twice, because the example has two regions.
       const names = ['Api', 'Seal', 'Maintenance', 'Queue', 'Open'].filter((name) => roles > 0 && isNamed(name));
       expect(2 * names.length).toBe(roles);
       const taken = 2 * names.map((name) => `${ROLES}/keyfold-roles-${name}Role-0123456789abc,`).join('').length;
@@ -438,8 +438,8 @@ describe('the size limits of AWS', () => {
 
   it('allow a function 4096 bytes of environment variables, even in the region with the longest variables', async () => {
     const deployment = await read({ regions: ['us-west-2'], settings: { POWERTOOLS_SERVICE_NAME: '' }, queue: {} });
-    // These are the variables of seal, which are the longest because of its list of operations. Those of the API come
-    // next, because the API has one variable more than most functions.
+    // The function `seal` has the longest variables, because of its list of operations. The API comes next, because it
+    // has one variable more than most functions.
     const variables = {
       ...environmentOf(deployment, 'us-west-2'),
       KEYFOLD_OPERATIONS: 'encrypt,rewrap,encrypt-batch,rewrap-batch,encrypt-fields',

@@ -3,7 +3,9 @@ import { expect, it } from 'vitest';
 import { requireHosts } from '../../../deploy/endpoint-hosts.ts';
 import { read } from './changed-example.ts';
 
-/** Checks a deployment in a world in which some hosts do not exist. */
+/**
+ * Checks a deployment, as if the hosts that match `isMissing` did not exist. Returns the requested hosts and the error.
+ */
 async function check(changed: object, isMissing: RegExp): Promise<{ asked: string[]; error: string | undefined }> {
   const asked: string[] = [];
   const find = async (host: string): Promise<void> => {

@@ -1,4 +1,4 @@
-/** Compares the policy on the how-to page with the calls that `keyfold partitions erase` makes. */
+/** Compares the policy in docs/how-to/erase-a-partition.md with the calls that `keyfold partitions erase` makes. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';

@@ -1,7 +1,7 @@
 /**
- * The fakes of the AWS CLI and of osls, with their responses in the folder that is first in the PATH. A test runs them
- * in its own process (fake-processes.ts) or in others: this file is the program of the fake AWS CLI, and every Node
- * process of a deployment script imports it to replace osls.
+ * The fakes of the AWS CLI and of osls. Their responses are in the first folder of the PATH. A test runs the fakes in
+ * its own process (fake-processes.ts) or in child processes. In child processes, this file is the program of the fake
+ * AWS CLI. Every Node process of a deployment script imports it to replace osls.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -7,8 +7,8 @@ import { answerAws, answerOsls, folderOf, type Reply } from './fake-cli.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * `node:child_process` for `vi.mock`. Its promised `execFile` and its `spawn` answer the calls of both programs. Other
- * processes start as they would.
+ * Makes the mock of `node:child_process` for `vi.mock`. If code calls the AWS CLI or osls with the promisified
+ * `execFile` or with `spawn`, the fakes respond. All other programs start as usual.
  */
 export function withFakes(real: typeof childProcess): object {
   const run = (file: string, args: readonly string[], options: childProcess.ExecFileOptions = {}): unknown => {
@@ -21,7 +21,7 @@ export function withFakes(real: typeof childProcess): object {
     if (folder === undefined)
       return withStdin(Promise.reject(Object.assign(new Error('spawn aws'), { code: 'ENOENT' })));
     if (args[0] === '--version') return ended(answerAws(folder, args, env));
-    // The AWS CLI could ask for a code, so it answers only when its input has ended.
+    // The AWS CLI may prompt for an MFA code, so the fake responds only after its input has ended.
     const input = Promise.withResolvers<void>();
     return withStdin(
       input.promise.then(() => ended(answerAws(folder, args, env))),
@@ -44,12 +44,12 @@ function oslsReply([program = '', ...args]: readonly string[], env: Environment)
   return program.endsWith('/serverless.js') && folder !== undefined ? answerOsls(folder, args, env) : undefined;
 }
 
-/** The promise of a process, with the input that its parent ends. */
+/** Adds the child's standard input, which the parent ends, to the promise of a process. */
 function withStdin(running: Promise<unknown>, end = () => {}): object {
   return Object.assign(running, { child: { stdin: { end } } });
 }
 
-/** What the promised `execFile` gives for a process that has ended. */
+/** What the promisified `execFile` returns after a process has ended. */
 async function ended(reply: Reply): Promise<Reply> {
   if (reply.code !== 0) throw Object.assign(new Error(`exit code ${reply.code}`), reply);
   return reply;

@@ -37,7 +37,7 @@ class KeyStacks {
     this.#own = own;
   }
 
-  /** @param command a `deploy` command of the page */
+  /** @param command a `deploy` command from docs/how-to/replace-a-kms-key.md */
   async deploy(command: string): Promise<void> {
     const topic = `arn:aws:sns:${this.#region}:${ACCOUNT}:keyfold-keys`;
     const variables = { name: 'keyfold', admin: ADMINISTRATOR, topic, key2: this.#own['keyfold-keys-2'] ?? '' };
@@ -100,7 +100,7 @@ it('every record opens at each step of the page, in each region', async () => {
     const { stdout } = await page.run('keyfold keys show');
     expect([stdout.includes(fresh), stdout.includes(old)]).toEqual([true, false]);
 
-    // Step 6: disable the old key. A change of the administrators moves no alias.
+    // Step 6: disable the old key. The deployment that changes the administrators does not move the alias.
     await kms.send(new DisableKeyCommand({ KeyId: old }));
     page.pass('aws cloudformation set-stack-policy');
     await stacks.deploy(page.pass('deploy --stack-name keyfold-keys-2 '));
@@ -109,7 +109,7 @@ it('every record opens at each step of the page, in each region', async () => {
     expect(page.left()).toEqual([]);
     kms.destroy();
   }
-  // The new key of each region opens every record by itself.
+  // Each region's new key alone opens every record, while the other region is down.
   for (const region of [WEST, EAST]) {
     world.kms.setFault(region, { kind: 'down' });
     await sealAndOpen();

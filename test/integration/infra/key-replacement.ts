@@ -13,7 +13,7 @@ export function aliasesOf({ resources }: Rendered): Record<string, unknown> {
   return Object.fromEntries(aliases.map(({ Properties: p }) => [p['AliasName'], p['TargetKeyId']]));
 }
 
-/** A deployment of docs/how-to/replace-a-kms-key.md. */
+/** The stack and the parameters of one deployment in docs/how-to/replace-a-kms-key.md. */
 interface StackChange {
   readonly stack: string;
   readonly parameters: Readonly<Record<string, string>>;
@@ -21,7 +21,7 @@ interface StackChange {
 
 /**
  * Reads a `deploy` command of docs/how-to/replace-a-kms-key.md.
- * @param variables the values of the page's variables
+ * @param variables the values of the shell variables in the command
  */
 export function stackChangeOf(command: string, variables: Readonly<Record<string, string>>): StackChange {
   const [stack = '', , ...given] = command.split(/\s+/).slice(2);

@@ -148,7 +148,8 @@ describe('the key stack', () => {
   });
 
   it('refuses a name that the policies of another deployment would match', () => {
-    // The last two names are refused because of their own retired aliases, such as alias/keyfold-next-retired-1.
+    // The last two names are not allowed either. Their keys' retired aliases, such as alias/keyfold-next-retired-1,
+    // would match the policies of the deployment `keyfold`.
     for (const Name of ['keyfold-retired-1', 'keyfold-next-2', 'keyfold-retired', 'keyfold-next']) {
       expect(() => keys({ Name })).toThrow('Name does not match its pattern');
     }
@@ -363,8 +364,8 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing, and they give no other principal access. The last action is used only by AWS
-      // itself.
+      // These actions remove nothing, and they give access to no further principal. Only AWS itself uses the last
+      // action.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',

@@ -1,11 +1,13 @@
-/** Tests which characters an option of deploy.yml may have at which place: all of ASCII, and a few others. */
+/**
+ * Tests which characters an option of deploy.yml may contain at which position. Tries all of ASCII, and a few others.
+ */
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { deploymentSchema } from '../../../deploy/deployment.ts';
 import { acceptedIn, DIGITS, HEX, LOWER, sorted, UPPER, VISIBLE, WORD } from '../../support/characters.ts';
 import { OPTIONS } from './changed-example.ts';
 
-/** The characters of a service or a product. */
+/** The characters that the name of a service or a product may contain. */
 const NAME = Array.from(VISIBLE)
   .filter((character) => !'\'"\\*?$'.includes(character))
   .join('');
@@ -58,7 +60,7 @@ function each(option: Option, ...values: string[]): [Option, string][] {
   return values.map((value) => [option, value]);
 }
 
-/** The characters that may stand for the question mark in the value of an option. */
+/** For each option, forms of its value, and the characters that the option allows in place of the `?` in the form. */
 const FORMS: readonly (readonly [option: Option, form: string, allowed: string])[] = [
   ['account', '?11122223333', DIGITS],
   ['account', '11112222333?', DIGITS],

@@ -253,11 +253,11 @@ describe('a row of the key table', () => {
     ['_SK_orders_shop_us-west-2', 'can'],
     ['_SK_orders_shop_us-gov-west-1', 'can'],
     ['_IK_tenant-1_orders_shop', 'can'],
-    // A record may name keys of any region. If IAM refused to read them, the refusal would look like an outage.
+    // A record may name keys of any region. If IAM denied these reads, the denial would look like an outage.
     ['_IK_tenant-1_orders_shop_eu-north-1', 'can'],
     ['_IK_a_b*c:é @ {}_orders_shop_eusc-de-east-1', 'can'],
-    // A row of another service, whose partition looks like the end of one of our key IDs. IAM cannot distinguish them,
-    // as docs/reference/iam-and-stacks.md explains.
+    // A row of the service `billing`, whose partition ends like one of our key IDs. IAM cannot distinguish this row
+    // from ours, as docs/reference/iam-and-stacks.md explains.
     ['_IK_x_orders_shop_a-b-c_billing_shop', 'can'],
     ['_SK_orders_shop2', 'cannot'],
     ['_SK_orders_shop2_us-west-2', 'cannot'],

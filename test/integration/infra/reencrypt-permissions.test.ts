@@ -61,7 +61,7 @@ afterAll(async () => {
 async function put(id: string, card: string): Promise<void> {
   const Item = { id: { S: id }, card: { S: card }, t: { S: 'tenant-1' } };
   await client.send(new PutItemCommand({ TableName: ROWS, Item }));
-  // Remove this call from the recorded ones, because the command does not make it.
+  // Remove this call from the recorded calls, because the test makes it, not the command.
   const { calls, tables } = world.proxy;
   const own = calls.findLastIndex((call, i) => call.startsWith('Put ') && tables[i] === ROWS);
   calls.splice(own, 1);
@@ -207,7 +207,7 @@ it("the worker's role allows exactly the calls that the worker makes", async () 
   expect(await isAllowed(role, 'dynamodb:PutItem', tableAt(EAST, '_SK_orders_shop'))).toBe(false);
 });
 
-/** A state of a state machine. A map has states of its own. */
+/** A state of a state machine. A state of type Map contains further states. */
 interface State {
   readonly Type: string;
   readonly Resource?: string;
@@ -238,7 +238,7 @@ it("the state machine's role allows exactly what its definition needs: to invoke
 
   const own = String(StateMachineName);
   expect(await allowedOn(role, at('lambda', `function:${own}`))).toEqual(['lambda:InvokeFunction']);
-  // AWS documents these actions for a Distributed Map: each item runs in an execution of the map's own.
+  // AWS documents these actions for a Distributed Map, which runs each item in a separate execution.
   expect(await allowedOn(role, at('states', `stateMachine:${own}`))).toEqual(['states:StartExecution']);
   const following = ['states:DescribeExecution', 'states:StopExecution'];
   for (const execution of [`execution:${own}:run`, `execution:${own}/map:item`])

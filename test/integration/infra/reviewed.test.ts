@@ -9,7 +9,7 @@ const REGION = 'us-west-2';
 const ROLE = `arn:aws:iam::${ACCOUNT}:role`;
 
 /**
- * Each stack with as few resources as possible, with all of them, and with some. The form with some resources shows
+ * Each stack with as few resources as possible, with all of them, and with some. The stack with some resources shows
  * which condition controls which resource.
  */
 const STACKS: readonly (readonly [stack: string, how: string, parameters: Readonly<Record<string, string>>])[] = [
@@ -191,8 +191,8 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
 ];
 
 /**
- * Formats a part as text, indented and with plain lists on one line, so that a diff shows what changed. Descriptions
- * are omitted.
+ * Formats a part of a stack as text: indented, with plain lists on one line, and without descriptions. This form makes
+ * a diff show what changed.
  */
 function textOf(part: object): string {
   const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);

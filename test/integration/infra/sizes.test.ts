@@ -1,4 +1,7 @@
-/** Compares the largest policies that the templates can make with the limits of AWS, in the longest partition. */
+/**
+ * Compares the largest policies that the templates can make with AWS's limits. Uses the AWS partition with the longest
+ * name, because all ARNs contain it.
+ */
 import { expect, it } from 'vitest';
 import { render } from './template.ts';
 

@@ -116,8 +116,8 @@ describe('a bill in the cost model', () => {
     expect(bill['KMS keys']).toBe(6);
     // One unwrap per process and hour, some new keys, and 8 keys that maintenance unwraps in two regions each day.
     expect(bill['KMS requests']).toBeCloseTo(((3000 + (1000 / 2160) * 2 + (1000 / 24) * 32) * 3) / 1e6);
-    // In each hour, requests use twelve pairs of a process and a partition, and each of the three processes reads a
-    // System Key.
+    // In each hour, each of the three processes reads a System Key, and an Intermediate Key for each of the four
+    // partitions. So there are 15 reads an hour.
     expect(bill['DynamoDB reads']).toBeCloseTo((15_000 * 0.125) / 1e6);
     expect(bill['Metrics, alarms, dashboard']).toBeCloseTo(3 + 1 + 3);
     // Each request writes 500 bytes of each kind.

@@ -55,8 +55,8 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
 });
 
 /**
- * Takes the place of opening a table or a file, which a command does only after the CLI has accepted its arguments. So
- * this error shows that the arguments are valid.
+ * Replaces the functions that open a table or a file. A command calls them only after the CLI has accepted its
+ * arguments. So this error shows that the arguments are valid.
  */
 function accepted(): never {
   throw new Error('the arguments are right');
@@ -104,8 +104,9 @@ function moduleOf({ file, code }: CodeBlock): string {
 
 it('the TypeScript code blocks compile', async () => {
   const folder = await mkdtemp(join(ROOT, 'node_modules', '.docs-'));
-  // The other blocks on these pages are signatures, which a script writes from sources that compile. Blocks with a file
-  // name import each other, so docs-plug-ins.test.ts compiles and runs those of a page together.
+  // Skip the other blocks on the pages of the library: they are signatures, which a script writes from sources that
+  // compile. Skip blocks with a file name as well. They import each other, so docs-plug-ins.test.ts compiles and runs
+  // all blocks of a page together.
   const blocks = blocksIn('ts')
     .filter(({ fileName }) => fileName === '')
     .filter(({ file, heading }) => !file.startsWith(LIBRARY) || heading === 'Example');

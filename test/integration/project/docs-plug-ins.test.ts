@@ -26,7 +26,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Writes the examples of a page into files, by the names that follow the language of each block. */
+/** Writes the examples of a page into files. The opening line of each block contains the name of its file. */
 async function write(page: string): Promise<string[]> {
   const text = await readFile(join(root, 'docs', 'how-to', page), 'utf8');
   const blocks = [...text.matchAll(/^```ts (\S+)\n(.*?)^```$/gms)];

@@ -22,6 +22,6 @@ it('a cold decrypt also runs the modules for keys, KMS and the metastore, but no
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }
-  // The path runs none of these modules, because the region is healthy and no key is made.
+  // A cold decrypt runs none of these modules, because the region is healthy and no key is made.
   expect(cold).not.toMatch(/src\/(?:kms\/faults|envelope\/create-key|maintenance\/.*)\.ts/);
 });

@@ -78,7 +78,8 @@ const ENCRYPT = request('encrypt', { plaintext: 'aGVsbG8=' });
 
 it('the api bundle contains all its modules, and loads only one chunk of limited size before its first request', async () => {
   const files = await loadedAtOnce(join(folder, 'api'));
-  // One chunk holds all code of the start. If it is split, add the module on demand to LAZY in handler-plugins.ts.
+  // One chunk must hold all code that runs at the start. If there is a second chunk, add the module that is loaded on
+  // demand to LAZY in handler-plugins.ts.
   expect(files).toEqual(['index.mjs', expect.stringMatching(/^chunk-/)]);
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, 'api', file))).size));
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(MAX_LOADED_BYTES);
@@ -110,7 +111,7 @@ it('the api bundle encrypts under a System Key that Vault wraps', async () => {
   expect(status).toBe(200);
   const decrypted = await ask(start(environment), request('decrypt', { record: body['record'] }));
   expect(decrypted).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
-  // Log in with the method `aws` too, for which the function signs the login request with its own credentials.
+  // Use the login method `aws` too. With it, the function signs the login request with its own credentials.
   const byAws = { ...environment, KEYFOLD_VAULT_SECRET_FILE: undefined, KEYFOLD_VAULT_AUTH: 'aws' };
   const again = await ask(start({ ...byAws, KEYFOLD_VAULT_ROLE: 'orders' }), ENCRYPT);
   expect(again.status).toBe(200);
@@ -175,7 +176,7 @@ it.each([
   'the error %s is recognised by its name, because its class is not in the bundle',
   async (name, kmsStatus, status, code) => {
     for (const region of [WEST, EAST]) kms.setFault(region, { kind: 'error', name, status: kmsStatus });
-    // The margin leaves three seconds for the invocation, so that the test does not wait for many rounds.
+    // The margin leaves the request three seconds, so that the test does not wait for many retries.
     const one = start({ ...newService(), KEYFOLD_DEADLINE_MARGIN_MS: String(TIMEOUT_MS - 3000) });
     expect(await ask(one, ENCRYPT)).toMatchObject({ status, body: { code } });
   },

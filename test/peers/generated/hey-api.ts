@@ -54,7 +54,7 @@ const state = dataOf(await health());
 const invalid = await encrypt({ path, body: { plaintext: '!' } });
 const unreadable = await decrypt({ path: { partition: 'tenant-2' }, body: { record } });
 const noField = await encryptFields({ path, body: { document, fields: ['$.none'] } });
-// The types refuse an unknown member and an unknown code.
+// The types allow neither an unknown member nor an unknown code.
 // @ts-expect-error plaintext is missing
 const unknownMember = await encrypt({ path, body: { text: plaintext } });
 // @ts-expect-error there is no such code

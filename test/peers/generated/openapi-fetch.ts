@@ -90,7 +90,7 @@ const noField = await client.POST('/v1/partitions/{partition}/encrypt-fields', {
   params: { path },
   body: { document, fields: ['$.none'] },
 });
-// The types refuse an unknown member and an unknown code.
+// The types allow neither an unknown member nor an unknown code.
 const unknownMember = await client.POST('/v1/partitions/{partition}/encrypt', {
   params: { path },
   // @ts-expect-error plaintext is missing

@@ -112,7 +112,7 @@ failures = [
             partition, client=client, body=EncryptDocumentFieldsRequest(document, ["$.none"])
         )
     ),
-    # The types refuse the request body of another operation.
+    # The types do not allow the request body of another operation.
     failure_of(encrypt.sync_detailed(partition, client=client, body=DecryptRequest(record))),  # type: ignore[arg-type]
 ]
 

@@ -111,7 +111,7 @@ export const local = { kms: new StaticKms(new Uint8Array(32)), metastore: new Me
 export const byLambda: KeyfoldClientOptions = { lambda: new LambdaTransport({ functions: 'keyfold:live' }) };
 export const record = (): Promise<JsonRecord> => new KeyfoldClient(byLambda).partition('p').encrypt(Buffer.from('x'));
 
-/** The metastores for SQL databases, on pools of any version of the drivers. */
+/** Makes the metastores for SQL databases, whose pools may come from any version of the drivers. */
 export function sqlMetastores(postgres: PostgresPool, mysql: MySqlPool): Metastore[] {
   return [new PostgresMetastore({ pool: postgres }), new MySqlMetastore({ pool: mysql, queryTimeoutMs: 2000 })];
 }

@@ -82,8 +82,8 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       const document = { a: 1, b: 2 };
       const fields = await tenant.encryptFields({ document, fields: ['$.*'], shareDataRowKey: true });
       const { a, b } = fields as { a: string; b: string };
-      // Compare the records without the payload, nonce and tag at their end. The rest is the same, because it describes
-      // the shared Data Row Key.
+      // Compare the records without their last bytes, which are the payload, the nonce and the tag. The other bytes are
+      // equal, because they describe the shared Data Row Key.
       expect(a.slice(0, -40)).toBe(b.slice(0, -40));
       expect(await tenant.decryptFields({ document: fields as object, all: true })).toEqual(document);
     });

@@ -1,4 +1,7 @@
-/** The contract of commands that a signal ends between two writes: what is left, and what the next run makes of it. */
+/**
+ * The contract of commands that a signal ends between two writes: what they leave behind, and how the next run
+ * continues.
+ */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,9 +43,9 @@ const MASTER_KEY = Buffer.alloc(32, 7);
 const REGION = 'us-west-2';
 const SYSTEM_KEY = '_SK_orders_shop' as KeyId;
 const idOf = (partition: string): KeyId => `_IK_${partition}_orders_shop` as KeyId;
-/** The key rows of the partition that is erased. */
+/** The number of key rows of the partition that the test erases. */
 const KEYS = 20;
-/** The rows that are imported or re-encrypted. */
+/** The number of rows that the tests import or re-encrypt. */
 const ROWS = 100;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const;
@@ -64,7 +67,9 @@ const REWRAP = [
   ...AUDIT,
 ];
 
-/** The audit lines of an interrupted run. After SIGKILL, a process cannot write any more. */
+/**
+ * The audit lines of an interrupted run. After SIGKILL, the last line is missing, because the process cannot write it.
+ */
 function auditAfter(signal: NodeJS.Signals, last: object): object[] {
   return signal === 'SIGKILL'
     ? [{ outcome: 'attempting' }]
@@ -73,7 +78,10 @@ function auditAfter(signal: NodeJS.Signals, last: object): object[] {
 
 const keyOf = (text: string): number => decodeCompactRecord(text).record.key.parent.created;
 
-/** The end of a process that a signal has ended. After SIGKILL, a process cannot say anything. */
+/**
+ * The expected outcome of a process that a signal has killed. After SIGKILL, stderr is empty, because the process
+ * cannot write anything.
+ */
 function endedBy(signal: NodeJS.Signals, says: string): object {
   const stderr = signal === 'SIGKILL' ? '' : `${says}keyfold: ${signal} ended the run.\n`;
   return { code: null, by: signal, stdout: expect.any(String) as string, stderr };
@@ -166,7 +174,7 @@ export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
   let folder: string;
   let place: Place;
   let dynamoDb: DynamoDbProxy;
-  /** Sees each update and deletion of a row. */
+  /** Its `onWrite` is called before each update or deletion of a row. */
   let watched: Watched;
 
   beforeEach(async () => {

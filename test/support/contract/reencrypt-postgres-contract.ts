@@ -16,9 +16,9 @@ const ROLE = 'row_operator';
 
 interface SourceTable {
   readonly title: string;
-  /** The name of the table for the command. */
+  /** The table's name in the command's arguments. */
   readonly source: string;
-  /** The name of the table in SQL. Default: `source`. */
+  /** The table's name in SQL. Default: `source`. */
   readonly sql?: string;
   readonly columns: string;
   /** The values of the columns, in which `i` is the number of the row, and `plain` its plaintext. */
@@ -97,11 +97,12 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     await database.run(`CREATE ROLE ${ROLE} LOGIN`);
     await database.run(`GRANT USAGE ON SCHEMA billing, "a.""b""" TO ${ROLE}`);
     await database.run('CREATE DOMAIN billing.secret AS VARCHAR(2000)');
-    // A command that splits a quoted name at its dot would read this table.
+    // If the command split the quoted name of another table at its dot, it would read this table instead.
     await database.run('CREATE TABLE my.table (n INT, owner CHAR(8), card JSONB, PRIMARY KEY (owner, n))');
   });
   beforeEach(() => database.createTable());
-  // Close the command's connections, which it leaves open because its process usually ends.
+  // Close the connections that the command leaves open. Normally they close when its process ends, but here the command
+  // runs in the test's process.
   afterEach(async () => {
     await database.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${ROLE}'`);
   });

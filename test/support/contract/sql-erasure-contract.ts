@@ -20,7 +20,7 @@ import {
 
 const SYSTEM_KEY = `_SK_${NAMES.service}_${NAMES.product}` as KeyId;
 
-/** Statements after which the table accepts rows that Asherah would not write. */
+/** Statements that change the table, so that it accepts rows that Asherah would not write. */
 const NULLABLE: Readonly<Record<SqlKind, readonly string[]>> = {
   PostgreSQL: ['ALTER TABLE encryption_key ALTER COLUMN key_record DROP NOT NULL'],
   MariaDB: [
@@ -51,7 +51,7 @@ const CASES = {
   ],
 } as const;
 
-/** Runs the tests of erasures that need one session of the database. */
+/** Runs the tests of erasures that need no more than one session of the database. */
 export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void {
   describe.for<[string, object]>(CASES[kind].map(([title, options]) => [title, options]))(
     'an erasure %s',
@@ -129,7 +129,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
         expect(killed).toMatchObject({ code: 1, stderr: expect.stringContaining('"outcome":"failed"') as string });
         operator.adapters.openDatabase = openDatabase;
         clock.advance(MINUTE_MS);
-        // If the killed command made its last write, nothing is left to cancel, so the repeated command fails.
+        // If the command was killed after its last write, nothing is left to cancel, so the repeated command fails.
         const isOver = step === 'cancel' && n === 4 && when === 'after';
         expect((await erase(...options)).code).toBe(isOver ? 1 : 0);
         const expected = { begin: ['waiting', 3], cancel: ['none', 2], finish: ['deleted', 1] }[step];
@@ -175,8 +175,8 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
         ['2020-01-02 00:00:00', "REPEAT(' ', 70000)"],
         ['2020-01-03 00:00:00.5', `'${String(row?.[0])}'`],
         ['2020-01-04 00:00:00', "'not JSON'"],
-        // A row with the date of a tombstone that is not a tombstone. It must not prevent the erasure from writing the
-        // real one.
+        // A row that has the date of a tombstone, but is not a tombstone. The erasure must still write the real
+        // tombstone.
         [kind === 'PostgreSQL' ? '9999-12-31 23:59:59' : '2038-01-17 23:59:59', 'NULL'],
         ...ODD_DATES[kind].map((date): [string, string] => [date, 'NULL']),
       ];

@@ -20,7 +20,7 @@ const NAMES = { service: 'svc', product: 'prod' };
 const deadline = noDeadline();
 
 /**
- * Runs the tests that need one session of the database.
+ * Runs the tests that need no more than one session of the database.
  * @param empty the name of a database without a table, if the server has several databases
  */
 export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, empty?: string): void {
@@ -60,8 +60,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
   describe('with proofs of its key rows', () => {
     beforeAll(() => database.createTable());
     const [id, text] = isPostgres ? ['$1', '$2'] : ['?', '?'];
-    // The pattern includes the member `Key`, because it follows the row's own date, but does not follow the parent's
-    // date.
+    // In the JSON text, the member `Key` follows the row's own date, but not the parent's date. So the pattern includes
+    // `Key`, to match only the row's own date.
     const remove = async (key: KeyMeta): Promise<void> =>
       void (await database.run(`DELETE FROM encryption_key WHERE id = ${id} AND key_record LIKE ${text}`, [
         key.id,
@@ -95,8 +95,8 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
     it('distinguishes IDs that a collation considers equal', async () => {
       const ids = ['_IK_tenant_a', '_IK_Tenant_a', '_IK_ténant_a', '_IK_tenant_a ', '_IK_tenant_a\u200b'];
       const { metastore } = one;
-      // Give each row another date. If a collation treated the IDs as equal, the primary key would reject rows with
-      // equal dates, and the test would not reach the reads.
+      // Give each row a different date. If the dates were equal and a collation treated the IDs as equal, the primary
+      // key would reject the rows. Then the test would not reach the reads.
       const rows = ids.map((id, i) => keyRecord(id, 60 + i));
       for (const row of rows) expect(await metastore.store(row, deadline)).toBe('stored');
       for (const row of rows) {

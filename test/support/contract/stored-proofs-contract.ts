@@ -214,7 +214,7 @@ export function storedProofsContract(name: string, tableOf: () => DynamoDbMetast
         ['the envelope', theirs, refused],
         ['the envelope and the proof', theirs, refused, proof],
         ['the proof', ours, refused, proof],
-        // The first wrap contains another data key, so Keyfold tries the next one.
+        // The first wrap contains the data key of another row, so Keyfold tries the next wrap.
         ['a wrap before its own', { ...ours, kmsKeks: [...theirs.kmsKeks, ...ours.kmsKeks] }, 'payload'],
         ['a wrap after its own', { ...ours, kmsKeks: [...ours.kmsKeks, ...theirs.kmsKeks] }, 'payload'],
         ['nothing', ours, 'payload'],

@@ -3,7 +3,8 @@ import { noDeadline } from '../../support/fakes.ts';
 import { HOME, type Flaw } from './job.ts';
 
 /**
- * The delay of a write that is acknowledged too early. It is so long that the caller has its record before the write.
+ * The delay between a premature acknowledgement and the write. It is so long that the caller receives its record before
+ * the write.
  */
 const LATE_MS = 200;
 

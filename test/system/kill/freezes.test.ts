@@ -80,7 +80,7 @@ describe('freezing a process with TLS connections', () => {
   });
 });
 
-// These tests mostly wait, so they run at the same time. Each has servers of its own.
+// These tests mostly wait, so they run at the same time. Each test has its own servers.
 describe.concurrent('freezing a process with plain HTTP connections', () => {
   it.for(ROLES)('for 0.1 to 11 seconds loses no request of %s', (role) =>
     withProcess(role, {}, async (process, world) => {

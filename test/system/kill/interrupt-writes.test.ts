@@ -144,7 +144,7 @@ describe('after a signal between two writes,', { timeout: 120_000 }, () => {
     expect(marked).toBeGreaterThan(1);
     expect(marked).toBeLessThan(ROWS);
     expect(await run(args)).toMatchObject({ code: 0 });
-    // The tombstone is one more row.
+    // After `begin`, the tombstone is an additional row.
     expect(await count(isErased)).toBe(step === 'begin' ? ROWS + 1 : 0);
   });
 });
@@ -167,7 +167,8 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
     const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), lateEnd]);
     let said = '';
     while (!said.includes('"attempting"')) said += await next();
-    // The command cannot open a pipe that no process reads, so it stops before it writes the last line.
+    // The command waits before it writes the last line, because it cannot open the pipe until a process reads from it.
+    // Wait until it makes no more calls.
     for (let calls = -1; calls < world.proxy.calls.length; await setTimeout(1000)) calls = world.proxy.calls.length;
     child.kill('SIGINT');
     await setTimeout(200);

@@ -7,7 +7,7 @@ import { SCENARIOS, type Past, type Scenario } from './scenarios.ts';
 import { runVictim, type Death } from './victim.ts';
 import { KillFixture } from './fixture.ts';
 
-/** The number of processes that run at once. */
+/** The number of processes that run at the same time. */
 const WIDTH = 4;
 
 let world: KillFixture;
@@ -43,8 +43,8 @@ describe('a process', () => {
       const points = whole.steps.flatMap((_, i) => MOMENTS.map((moment) => ({ request: i + 1, moment })));
       const deaths = await inParallel(points, (point) => kill(scenario, past, point));
       for (const { end, faults, keys, steps } of deaths) {
-        // The keys must be the same as without a kill: later processes use the keys that the killed process stored, and
-        // create only the missing ones.
+        // The keys must be the same as without a kill. Later processes must use the keys that the killed process
+        // stored, and create only the missing keys.
         const sound = { end: expect.stringMatching(/^killed/) as string, faults: [], keys: whole.keys };
         expect({ steps, end, faults, keys }).toEqual({ steps, ...sound });
       }
@@ -56,7 +56,8 @@ describe('a process', () => {
 describe('the kill test', () => {
   const [first, , , maintenance] = SCENARIOS;
   it.for<[Flaw, Scenario | undefined, KillPoint, string]>([
-    // Killed before the query for the second partition's key, when the caller already has the first partition's record.
+    // The process is killed before it queries the second partition's key. By then, its caller has the first partition's
+    // record.
     ['acknowledges before it stores', first, { request: 6, moment: 'before' }, 'the record of p does not open'],
     ['stores in two writes', first, { request: 6, moment: 'done' }, 'nothing can be encrypted for p'],
     [

@@ -7,7 +7,9 @@ import { close, listen } from '../../../emulators/listen.ts';
  */
 export const MOMENTS = ['before', 'done', 'answered'] as const;
 
-/** A moment in a process's life: the number of a request, counted from 1, and a moment during that request. */
+/**
+ * The point at which a process is killed: the number of a request, counted from 1, and a moment during that request.
+ */
 export interface KillPoint {
   readonly request: number;
   readonly moment: (typeof MOMENTS)[number];

@@ -54,7 +54,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'maintaining a System Key that lacks one wrap, has an outdated wrap, and needs a successor',
     task: 'maintenance',
     past: async (world) => {
-      // The wrap names a key to which the alias no longer points, as happens after an alias was moved.
+      // The wrap in the home region names the former key. A wrap does so after the alias has moved to a new key.
       const keys = { [HOME]: world.formerKey, [EAST]: world.keys[EAST] ?? '' };
       return pastOf(world, { ageMs: 85 * DAY_MS, partitions: ['p', 'q'], keys });
     },
@@ -70,7 +70,10 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Encrypts once for each partition with keys of the given age and the given KMS keys. Returns the rows and records. */
+/**
+ * Encrypts once for each partition. The keys have the given age, and are wrapped with the given KMS keys. Returns the
+ * rows and records.
+ */
 async function pastOf(
   world: KillFixture,
   { ageMs, partitions, keys = world.keys }: { ageMs: number; partitions: string[]; keys?: Record<string, string> },
@@ -78,8 +81,8 @@ async function pastOf(
   const metastore = new MemoryMetastore();
   const now = (): number => Date.now() - ageMs;
   const real = world.kms(keys);
-  // Call the KMS without a deadline. The session's clock is in the past, so its deadlines would already have passed in
-  // the KMS, which uses real time.
+  // Call the KMS without a deadline. The session's clock is behind, and so are its deadlines. The KMS uses real time,
+  // so the deadlines would already have passed.
   const kms: KeyManagementService = {
     wrap: (key) => real.wrap(key, noDeadline()),
     unwrap: (wrapped) => real.unwrap(wrapped, noDeadline()),

@@ -38,16 +38,19 @@ const TIMEOUT_MS = 3000;
  * same time.
  */
 const VISIBILITY_SECONDS = '4';
-/** So many receives that no valid message becomes a dead letter during the outage. */
+/**
+ * How often a message may be received. The number is so high that no valid message becomes a dead letter during the
+ * outage.
+ */
 const MAX_RECEIVE_COUNT = 100;
 const OUTAGE_MS = 4000;
 const KILL_CHANCE = 0.25;
 /**
- * The upper bounds of the random time until the next kill, in milliseconds. They fit an event of ten messages, which
- * takes a warm process tens of milliseconds.
+ * The upper bounds, in milliseconds, of the random time until the next kill. A warm process takes tens of milliseconds
+ * for an event of ten messages.
  */
 const LIVES_MS = [10, 30, 300];
-/** The outage begins when this fraction of the results has arrived: 5 means a fifth. */
+/** The divisor that determines when the outage begins: 5 means after a fifth of the results. */
 const OUTAGE_AFTER = 5;
 /** Limits the number of messages in the queue, because moto counts all of them whenever it receives or delivers one. */
 const MAX_IN_FLIGHT = 60;

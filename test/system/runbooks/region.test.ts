@@ -68,7 +68,8 @@ describe('an exhausted KMS quota', () => {
     await world.encrypt('tenant-2', 'a new partition', warm);
     expect(world.kms.calls()).toEqual([]);
 
-    // The margin leaves five of the fifteen seconds of an invocation, so that the test does not wait for many rounds.
+    // The margin leaves the request five of the invocation's fifteen seconds, so that the test does not wait for many
+    // retries.
     const cold = world.open({ KEYFOLD_DEADLINE_MARGIN_MS: '10000' });
     expect(await world.decrypt('tenant-1', record, cold)).toBe('KmsThrottled');
     await world.noticed('KmsRegionFailures', { region: WEST, faultClass: 'throttled' });

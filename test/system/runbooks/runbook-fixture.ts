@@ -15,7 +15,7 @@ export const EAST = 'us-east-1';
 
 const TABLE = 'EncryptionKey';
 const TIMEOUT_MS = 15_000;
-// These tests take long, because runbooks have many steps, and each step starts a cold process.
+// These tests are slow, because runbooks have many steps, and each step starts a cold process.
 vi.setConfig({ testTimeout: 120_000 });
 
 const root = join(import.meta.dirname, '..', '..', '..');

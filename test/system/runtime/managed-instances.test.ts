@@ -20,8 +20,8 @@ const CONCURRENCY = 64;
 const PARTITIONS = 16;
 const EVERY_OPERATION = 'encrypt,decrypt,rewrap,encrypt-batch,decrypt-batch,encrypt-fields,decrypt-fields';
 /**
- * How many bytes each invocation may leave in memory after a garbage collection. Even the smallest object of an
- * invocation is larger, so the limit detects each leak.
+ * How much memory, in bytes, each invocation may still use after a garbage collection. Even the smallest object of an
+ * invocation is larger than this limit, so the limit detects each leak.
  */
 const MAX_GROWTH_BYTES = 400;
 
@@ -165,8 +165,8 @@ it('on a managed instance, each worker calls KMS once, and each invocation gets 
       .map(({ requestId, partition, operation, result }) => [requestId, partition, operation, result].join(' '))
       .toSorted(),
   );
-  // Every refused invocation, and no other, has a log line about the refusal. The lines of Powertools also name the
-  // invocation.
+  // Each failed invocation, and no other, has a log line about its failure. The lines that Powertools writes also
+  // contain the invocation's ID.
   const refused = lines
     .filter(({ message }) => message === 'request failed')
     .map((line) => String(line['function_request_id']));
