@@ -125,7 +125,7 @@ const FORMS: readonly (readonly [option: Option, form: string, allowed: string])
   ['api.callers.principal', 'arn:aws:iam::11112222333?:root', DIGITS],
   ['api.callers.principal', 'arn:aws:iam::111122223333:user/?', `${WORD}+=,.@-`],
   ['api.callers.principal', 'arn:aws:iam::111122223333:role/path?a', `${WORD}+=,.@-/`],
-  ['api.callers.partitions', '?', `${WORD}.~-*`],
+  ['api.callers.partitions', '?', `${WORD}~-*`],
   ['api.callers.partitions', '?*', `${WORD}.~-`],
   ['api.callers.partitions', 'a?a', `${WORD}.~-`],
   ['api.usagePlans', '?', LOWER + UPPER],
@@ -202,7 +202,7 @@ describe('an option of deploy.yml', () => {
     ...each('api.domain.certificates', `arn:aws:acm:us-west-2:111122223333:certificate/${UUID.slice(1)}`),
     ...each('api.cors.origins', 'https://', 'https://.example.com', 'https://a..com', 'https://a:', 'https://*'),
     ...each('api.cors.origins', 'http://a', 'https://a/', 'https://*.example.com', 'null', '*'),
-    ...each('api.callers.partitions', `${'p'.repeat(128)}*`, 'a*a', '**'),
+    ...each('api.callers.partitions', `${'p'.repeat(128)}*`, 'a*a', '**', '..'),
   ])('named %s cannot be %j', ([option, value]) => {
     expect(accepts(option, value)).toBe(false);
   });
