@@ -72,9 +72,14 @@ it.for(CALLS)(
   'for %s, a credential provider whose call never ends is called again after ten seconds',
   async ([, open]) => {
     const provider = vi.fn<() => Promise<Identity>>(() => Promise.resolve(IDENTITY));
-    provider.mockImplementationOnce(() => new Promise(() => {}));
+    const called = Promise.withResolvers<void>();
+    provider.mockImplementationOnce(() => {
+      called.resolve();
+      return new Promise(() => {});
+    });
     const call = open(provider);
     const first = errorOf(call());
+    await called.promise;
     await vi.advanceTimersByTimeAsync(10_000);
     await first;
     await errorOf(call());
