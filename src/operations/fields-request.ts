@@ -131,7 +131,7 @@ export function lossless(this: unknown, name: string, value: unknown): unknown {
   if (isKept && !(value === null && tagOf(holder[name]) === '[object Date]'))
     return Object.is(value, -0) ? MINUS_ZERO : value;
   throw new TypeError(
-    'JSON has no such value: a function, NaN, an invalid Date, a Map, bytes or undefined in an array.',
+    'JSON has no such value: a function, NaN, an invalid Date, a Map, bytes, undefined in an array or members of an array.',
   );
 }
 
@@ -147,7 +147,9 @@ function isKeptPrimitive(value: unknown, holder: unknown): boolean {
 }
 
 function isKeptObject(value: object | null): boolean {
-  if (value === null || Array.isArray(value) || OBJECT.holds(value)) return true;
+  // JSON.stringify drops the further members of an array, such as the groups of a regular expression's match.
+  if (Array.isArray(value)) return Object.keys(value).length <= value.length;
+  if (value === null || OBJECT.holds(value)) return true;
   // JSON.stringify unwraps objects of these three classes.
   const tag = tagOf(value);
   if (tag === '[object Number]') return Number.isFinite(Number(value));

@@ -90,6 +90,7 @@ it.for<[string, () => unknown]>([
   ['a promise', () => ({ card: Promise.resolve('4111') })],
   ['bytes', () => ({ card: new Uint8Array([4, 1, 1, 1]) })],
   ['an ArrayBuffer', () => ({ card: new ArrayBuffer(4) })],
+  ['an array with further members', () => ({ card: /(?<bank>\d)/.exec('4111') })],
   ['URL parameters', () => new URLSearchParams('card=4111')],
 ])('the client refuses %s, which JSON.stringify would drop or replace', ([, make]) => {
   expect(() => textOf(make())).toThrow(new TypeError('request.document has no JSON form.'));
