@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input } from './input.ts';
-import { attributesMd5, bodyMd5, MESSAGE_MEMBERS, MAX_BYTES, readContent, readSized, sizeOf } from './message.ts';
+import {
+  attributesMd5,
+  bodyMd5,
+  MESSAGE_MEMBERS,
+  MAX_BYTES,
+  readContent,
+  readSized,
+  sizeOf,
+  type Content,
+} from './message.ts';
 import { MAX_VISIBILITY_TIMEOUT_SECONDS, type Queue } from './queue.ts';
 import { checkNames, numberOf, withDefaults } from './queue-attributes.ts';
 import type { QueueStore } from './queue-store.ts';
@@ -61,7 +70,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   },
   SendMessage: {
     members: ['QueueUrl', ...MESSAGE_MEMBERS],
-    perform: (store, input) => sendTo(store.at(input.text('QueueUrl')), input),
+    perform: (store, input) => sending(store.at(input.text('QueueUrl')), input)(),
   },
   SendMessageBatch: {
     members: ['QueueUrl', 'Entries'],
@@ -71,7 +80,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       const sizeBytes = entries.reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
       if (sizeBytes > MAX_BYTES) throw new SqsError('BatchRequestTooLong', `Longer than ${MAX_BYTES} bytes.`);
       for (const entry of entries) requireIds(queue, entry);
-      return performEach(entries, (entry) => sendTo(queue, entry));
+      return performEach(entries, (entry) => sending(queue, entry));
     },
   },
   ReceiveMessage: {
@@ -105,36 +114,26 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   },
   DeleteMessage: {
     members: ['QueueUrl', 'ReceiptHandle'],
-    perform: (store, input) => {
-      store.at(input.text('QueueUrl')).delete(input.text('ReceiptHandle'));
-      return {};
-    },
+    perform: (store, input) => deletion(store.at(input.text('QueueUrl')), input)(),
   },
   DeleteMessageBatch: {
     members: ['QueueUrl', 'Entries'],
     perform: (store, input) => {
       const queue = store.at(input.text('QueueUrl'));
-      return performEach(input.entries(['ReceiptHandle']), (entry) => {
-        queue.delete(entry.text('ReceiptHandle'));
-        return {};
-      });
+      return performEach(input.entries(['ReceiptHandle']), (entry) => deletion(queue, entry));
     },
   },
   ChangeMessageVisibility: {
     members: ['QueueUrl', 'ReceiptHandle', 'VisibilityTimeout'],
-    perform: (store, input) => {
-      hide(store.at(input.text('QueueUrl')), input);
-      return {};
-    },
+    perform: (store, input) => visibilityChange(store.at(input.text('QueueUrl')), input)(),
   },
   ChangeMessageVisibilityBatch: {
     members: ['QueueUrl', 'Entries'],
     perform: (store, input) => {
       const queue = store.at(input.text('QueueUrl'));
-      return performEach(input.entries(['ReceiptHandle', 'VisibilityTimeout']), (entry) => {
-        hide(queue, entry);
-        return {};
-      });
+      return performEach(input.entries(['ReceiptHandle', 'VisibilityTimeout']), (entry) =>
+        visibilityChange(queue, entry),
+      );
     },
   },
 };
@@ -152,14 +151,18 @@ function readAttributes(queue: Queue): Record<string, string> {
   };
 }
 
-/** Performs a batch action for each entry, even if other entries fail. */
-function performEach(entries: readonly Input[], work: (entry: Input) => object): object {
+/**
+ * Performs a batch action for each entry, even if other entries fail. If a member of an entry has the wrong JSON type,
+ * the whole batch fails before any entry is performed, because AWS cannot read such a request.
+ * @param prepare reads an entry, and returns a function that performs it
+ */
+function performEach(entries: readonly Input[], prepare: (entry: Input) => () => object): object {
+  const prepared = entries.map((entry) => ({ Id: entry.text('Id'), perform: prepareOrFail(prepare, entry) }));
   const Successful: object[] = [];
   const Failed: object[] = [];
-  for (const entry of entries) {
-    const Id = entry.text('Id');
+  for (const { Id, perform } of prepared) {
     try {
-      Successful.push({ Id, ...work(entry) });
+      Successful.push({ Id, ...perform() });
     } catch (error) {
       if (!(error instanceof SqsError)) throw error;
       Failed.push({ Id, Code: error.type, Message: error.message, SenderFault: true });
@@ -168,10 +171,42 @@ function performEach(entries: readonly Input[], work: (entry: Input) => object):
   return { Successful, ...(Failed.length > 0 && { Failed }) };
 }
 
-function hide(queue: Queue, input: Input): void {
+/** Reads an entry. If the entry is invalid, the returned function throws the error. */
+function prepareOrFail(prepare: (entry: Input) => () => object, entry: Input): () => object {
+  try {
+    return prepare(entry);
+  } catch (error) {
+    if (!(error instanceof SqsError) || error.type === 'SerializationException') throw error;
+    return () => {
+      throw error;
+    };
+  }
+}
+
+/** Reads a receipt handle. Returns a function that deletes its message. */
+function deletion(queue: Queue, input: Input): () => object {
+  const receiptHandle = input.text('ReceiptHandle');
+  return () => {
+    queue.delete(receiptHandle);
+    return {};
+  };
+}
+
+/** Reads a receipt handle and a visibility timeout. Returns a function that applies them. */
+function visibilityChange(queue: Queue, input: Input): () => object {
   const seconds = input.number('VisibilityTimeout', 0, MAX_VISIBILITY_TIMEOUT_SECONDS);
   if (seconds === undefined) throw missing('VisibilityTimeout');
-  queue.changeVisibility(input.text('ReceiptHandle'), seconds);
+  const receiptHandle = input.text('ReceiptHandle');
+  return () => {
+    queue.changeVisibility(receiptHandle, seconds);
+    return {};
+  };
+}
+
+/** Reads a message. Returns a function that sends it. */
+function sending(queue: Queue, input: Input): () => object {
+  const content = readContent(input, queue.isFifo, queue.maxBytes);
+  return () => sendTo(queue, content);
 }
 
 /**
@@ -196,8 +231,7 @@ function sizeOfEntry(entry: Input): number {
  * Sends a message to a queue. The response contains the checksums of the message in this request, even if deduplication
  * returned an earlier message. The SDK compares them with what it sent.
  */
-function sendTo(queue: Queue, input: Input): object {
-  const content = readContent(input, queue.isFifo, queue.maxBytes);
+function sendTo(queue: Queue, content: Content): object {
   const { messageId, sequenceNumber } = queue.send(content);
   return {
     MessageId: messageId,

@@ -28,11 +28,8 @@ export const READABLE = [
   'ApproximateNumberOfMessagesDelayed',
 ];
 
-/**
- * The queue attributes of SQS that the emulator does not support. A request that sets one fails, and a request that
- * reads one returns nothing.
- */
-const UNSUPPORTED = [
+/** The queue attributes of SQS that the emulator does not support. It refuses a request that sets or names one. */
+const UNSUPPORTED = new Set([
   'DeduplicationScope',
   'FifoThroughputLimit',
   'KmsDataKeyReusePeriodSeconds',
@@ -40,7 +37,7 @@ const UNSUPPORTED = [
   'Policy',
   'RedriveAllowPolicy',
   'SqsManagedSseEnabled',
-];
+]);
 
 /** The parsed value of the attribute `RedrivePolicy`. */
 export interface RedrivePolicy {
@@ -66,7 +63,7 @@ export function withDefaults(attributes: QueueAttributes, isFifo: boolean): Queu
 /** @throws SqsError if SQS would refuse a name or a value, or if the emulator does not support the attribute */
 export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): void {
   for (const [name, value] of Object.entries(attributes)) {
-    if (UNSUPPORTED.includes(name)) throw unsupported(`the attribute ${name}`);
+    if (UNSUPPORTED.has(name)) throw unsupported(`the attribute ${name}`);
     const isKnown = SETTABLE.includes(name) && (isFifo || !OF_FIFO.includes(name));
     if (!isKnown) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${name}.`);
     const [min, max] = NUMBERS[name] ?? [];
@@ -83,9 +80,11 @@ export function checkAttributes(attributes: QueueAttributes, isFifo: boolean): v
   }
 }
 
-/** @throws SqsError `InvalidAttributeName` if a name is not an attribute of SQS queues */
+/** @throws SqsError if a name is not an attribute of SQS queues, or if the emulator does not support the attribute */
 export function checkNames(names: readonly string[]): void {
-  const known = new Set(['All', ...SETTABLE, ...READABLE, ...UNSUPPORTED]);
+  const refused = names.find((name) => UNSUPPORTED.has(name));
+  if (refused !== undefined) throw unsupported(`the attribute ${refused}`);
+  const known = new Set(['All', ...SETTABLE, ...READABLE]);
   const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined) throw new SqsError('InvalidAttributeName', `Unknown Attribute ${unknown}.`);
 }
@@ -97,7 +96,8 @@ export function checkNames(names: readonly string[]): void {
 export function redrivePolicyOf({ RedrivePolicy: text = '' }: QueueAttributes): RedrivePolicy | undefined {
   if (text === '') return undefined;
   const { maxReceiveCount, deadLetterTargetArn, ...others } = parse(text);
-  const count = typeof maxReceiveCount === 'object' ? Number.NaN : Number(maxReceiveCount);
+  const isDigits = typeof maxReceiveCount === 'string' && /^\d+$/.test(maxReceiveCount);
+  const count = typeof maxReceiveCount === 'number' || isDigits ? Number(maxReceiveCount) : Number.NaN;
   if (!Number.isInteger(count) || count < 1 || count > 1000)
     throw invalid('RedrivePolicy must have a maxReceiveCount from 1 to 1000.');
   if (typeof deadLetterTargetArn !== 'string') throw invalid('RedrivePolicy must have a deadLetterTargetArn.');

@@ -21,7 +21,7 @@ export class QueueStore {
     const made = new Queue(name, `arn:aws:sqs:${REGION}:${ACCOUNT}:${name}`, attributes, find);
     const queue = this.#queues.get(name) ?? made;
     const has = withDefaults(queue.attributes, queue.isFifo);
-    const other = Object.keys(attributes).find((attribute) => attributes[attribute] !== has[attribute]);
+    const other = Object.keys(made.attributes).find((attribute) => made.attributes[attribute] !== has[attribute]);
     if (other !== undefined)
       throw new SqsError('QueueNameExists', `A queue of that name exists with another value for ${other}.`);
     this.#queues.set(name, queue);

@@ -95,8 +95,11 @@ export class Queue {
       if (target.isFifo !== this.isFifo)
         throw invalid('The RedrivePolicy is invalid: the dead-letter queue must be of the same type.');
     }
-    this.#attributes = { ...this.#attributes, ...attributes };
+    const { RedrivePolicy = '', ...others } = { ...this.#attributes, ...attributes };
+    this.#attributes = RedrivePolicy === '' ? others : { ...others, RedrivePolicy };
     this.#modifiedSeconds = Math.floor(Date.now() / 1000);
+    // As in SQS, a new delay also applies to the messages that are already in a queue, but only in a FIFO queue.
+    if (this.isFifo && attributes['DelaySeconds'] !== undefined) this.#applyDelay();
   }
 
   /**
@@ -109,7 +112,8 @@ export class Queue {
     this.#forgetSent(nowMs);
     const first = deduplicationId === undefined ? undefined : this.#sent.get(deduplicationId);
     if (first !== undefined) return first;
-    const delaySeconds = content.delaySeconds ?? numberOf(this.#attributes, 'DelaySeconds');
+    // As in SQS, only the queue's own delay applies in a FIFO queue, even if the message has a DelaySeconds of 0.
+    const delaySeconds = (this.isFifo ? undefined : content.delaySeconds) ?? this.#delaySeconds;
     const message: Message = {
       ...content,
       deduplicationId,
@@ -132,7 +136,8 @@ export class Queue {
 
   /**
    * Receives up to `max` messages, with a visibility timeout of `visibilitySeconds`. A message that has reached
-   * `maxReceiveCount` moves to the dead-letter queue instead.
+   * `maxReceiveCount` moves to the dead-letter queue instead. As in SQS, a FIFO queue delivers all messages of one
+   * group before it continues with the next group.
    */
   receive(max: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
     const nowMs = Date.now();
@@ -141,7 +146,7 @@ export class Queue {
     const deadLetters = policy && this.#deadLetters(policy.deadLetterTargetArn);
     const held = this.#groupsInFlight(nowMs);
     const received: Message[] = [];
-    for (const message of this.#messages.values()) {
+    for (const message of this.isFifo ? this.#byGroup() : this.#messages.values()) {
       if (received.length === max) break;
       if (message.hiddenUntilMs > nowMs || (this.isFifo && held.has(message.groupId))) continue;
       if (policy && deadLetters && message.receiveCount >= policy.maxReceiveCount) {
@@ -179,7 +184,7 @@ export class Queue {
     if (!receiptHandle.startsWith(this.#handlePrefix)) throw invalidHandle();
     const message = this.#byHandle.get(receiptHandle);
     if (message === undefined) return;
-    if (this.isFifo && !isInFlight(message, receiptHandle)) throw invalid('The receipt handle has expired.');
+    if (this.isFifo && !isHeldBy(message, receiptHandle)) throw invalid('The receipt handle has expired.');
     this.#remove(message);
   }
 
@@ -189,7 +194,7 @@ export class Queue {
     const message = this.#byHandle.get(receiptHandle);
     if (message?.receiptHandle !== receiptHandle)
       throw invalid('The message does not exist or is not available for a change of its visibility timeout.');
-    if (!isInFlight(message, receiptHandle)) throw new SqsError('MessageNotInflight', 'The message is not in flight.');
+    if (!isHeldBy(message, receiptHandle)) throw new SqsError('MessageNotInflight', 'The message is not in flight.');
     const hiddenUntilMs = Date.now() + seconds * 1000;
     if (hiddenUntilMs - message.receivedAtMs > MAX_VISIBILITY_TIMEOUT_SECONDS * 1000) {
       throw invalid(`The total VisibilityTimeout is beyond the limit of ${MAX_VISIBILITY_TIMEOUT_SECONDS} seconds.`);
@@ -202,8 +207,8 @@ export class Queue {
     const nowMs = Date.now();
     this.#expire(nowMs);
     const hidden = [...this.#messages.values()].filter(({ hiddenUntilMs }) => hiddenUntilMs > nowMs);
-    const delayed = hidden.filter(({ receiptHandle }) => receiptHandle === undefined).length;
-    return { visible: this.#messages.size - hidden.length, inFlight: hidden.length - delayed, delayed };
+    const inFlight = hidden.filter((message) => isInFlight(message, nowMs)).length;
+    return { visible: this.#messages.size - hidden.length, inFlight, delayed: hidden.length - inFlight };
   }
 
   #deduplicationIdOf(content: Content): string | undefined {
@@ -215,7 +220,24 @@ export class Queue {
   #groupsInFlight(nowMs: number): Set<string | undefined> {
     if (!this.isFifo) return new Set();
     const all = [...this.#messages.values()];
-    return new Set(all.filter(({ hiddenUntilMs }) => hiddenUntilMs > nowMs).map(({ groupId }) => groupId));
+    return new Set(all.filter((message) => isInFlight(message, nowMs)).map(({ groupId }) => groupId));
+  }
+
+  /** The messages of each group, in the order in which they were sent. */
+  #byGroup(): Message[] {
+    return [...Map.groupBy(this.#messages.values(), ({ groupId }) => groupId).values()].flat();
+  }
+
+  get #delaySeconds(): number {
+    return numberOf(this.#attributes, 'DelaySeconds');
+  }
+
+  /** Applies the delay of the queue to the messages that no client has received. */
+  #applyDelay(): void {
+    for (const message of this.#messages.values()) {
+      if (message.receiptHandle !== undefined) continue;
+      message.hiddenUntilMs = message.sentAtMs + this.#delaySeconds * 1000;
+    }
   }
 
   /** Deletes messages that are older than `MessageRetentionPeriod`. */
@@ -238,8 +260,14 @@ export class Queue {
   }
 }
 
-function isInFlight(message: Message, receiptHandle: string): boolean {
-  return message.receiptHandle === receiptHandle && message.hiddenUntilMs > Date.now();
+/** Whether a client has received the message and its visibility timeout has not ended. A delayed message is not. */
+function isInFlight({ receiptHandle, hiddenUntilMs }: Message, nowMs: number): boolean {
+  return receiptHandle !== undefined && hiddenUntilMs > nowMs;
+}
+
+/** Whether the message is in flight, and the handle is that of its last receive. */
+function isHeldBy(message: Message, receiptHandle: string): boolean {
+  return message.receiptHandle === receiptHandle && isInFlight(message, Date.now());
 }
 
 function invalidHandle(): SqsError {

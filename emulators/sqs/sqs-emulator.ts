@@ -90,12 +90,12 @@ async function answer(
   } catch (error) {
     if (!(error instanceof SqsError)) throw error;
     if (readsXml) {
-      send(response, 400, XML, errorToXml(error, requestId));
+      send(response, error.status, XML, errorToXml(error, requestId));
       return;
     }
     response.setHeader('x-amzn-query-error', `${queryCode(error)};Sender`);
     const body = { __type: COMMON_TYPES.get(error.type) ?? `com.amazonaws.sqs#${error.type}`, message: error.message };
-    send(response, 400, JSON_1_0, JSON.stringify(body));
+    send(response, error.status, JSON_1_0, JSON.stringify(body));
   }
 }
 

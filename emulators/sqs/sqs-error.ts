@@ -3,10 +3,13 @@ export class SqsError extends Error {
   override readonly name = 'SqsError';
   /** The name that SQS gives the error, such as `QueueDoesNotExist`. */
   readonly type: string;
+  /** The HTTP status that the API model of SQS gives the error. */
+  readonly status: number;
 
   constructor(type: string, message: string) {
     super(message);
     this.type = type;
+    this.status = type === 'ReceiptHandleIsInvalid' ? 404 : 400;
   }
 }
 

@@ -17,7 +17,7 @@ import {
   SQSClient,
   type SendMessageCommandInput,
 } from '@aws-sdk/client-sqs';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { queryCode, readForm, toXml } from '../../../emulators/sqs/query-protocol.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { SqsError } from '../../../emulators/sqs/sqs-error.ts';
@@ -155,8 +155,8 @@ describe('SQS emulator: queues', () => {
       ApproximateNumberOfMessagesNotVisible: '0',
       ApproximateNumberOfMessagesDelayed: '0',
     });
-    expect(await read('QueueArn', 'Policy')).toEqual({ QueueArn });
-    for (const names of [[], ['Policy']]) expect(await read(...names)).toBeUndefined();
+    expect(await read('QueueArn', 'RedrivePolicy')).toEqual({ QueueArn });
+    for (const names of [[], ['RedrivePolicy']]) expect(await read(...names)).toBeUndefined();
   });
 
   it('ListQueues returns the URLs of the queues whose names begin with the prefix', async () => {
@@ -255,6 +255,22 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
 
+  it.for([
+    'DeduplicationScope',
+    'FifoThroughputLimit',
+    'KmsDataKeyReusePeriodSeconds',
+    'KmsMasterKeyId',
+    'Policy',
+    'RedriveAllowPolicy',
+    'SqsManagedSseEnabled',
+  ] as const)('GetQueueAttributes refuses the unsupported attribute %s instead of returning nothing', async (name) => {
+    const command = new GetQueueAttributesCommand({ QueueUrl: queue({}, true), AttributeNames: ['QueueArn', name] });
+    await expect(client.send(command)).rejects.toMatchObject({
+      name: 'UnsupportedOperation',
+      message: `The emulator does not support the attribute ${name}.`,
+    });
+  });
+
   it('SetQueueAttributes refuses to make a queue its own dead-letter queue', async () => {
     const { queueUrl, queueArn } = sqs.ensureQueue('own-letters');
     const RedrivePolicy = JSON.stringify({ maxReceiveCount: 1, deadLetterTargetArn: queueArn });
@@ -268,6 +284,143 @@ describe('SQS emulator: queues', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
     expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toBeUndefined();
     vi.useRealTimers();
+  });
+});
+
+const setMaxReceiveCount = (QueueUrl: string, maxReceiveCount: unknown): Promise<unknown> => {
+  const { queueArn: deadLetterTargetArn } = sqs.ensureQueue('letters');
+  const RedrivePolicy = JSON.stringify({ maxReceiveCount, deadLetterTargetArn });
+  return client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { RedrivePolicy } }));
+};
+
+describe('SQS emulator: redrive policies', () => {
+  it('a redrive policy has a maxReceiveCount from 1 to 1000, as a number or as its digits', async () => {
+    const QueueUrl = queue();
+    for (const count of [1, 1000, '1', '1000'])
+      expect([count, await nameOf(setMaxReceiveCount(QueueUrl, count))]).toContain('no error');
+    const refused = [
+      0,
+      1001,
+      1.5,
+      -1,
+      '0',
+      '1001',
+      '',
+      ' 5',
+      '5 ',
+      '+5',
+      '-5',
+      '0x5',
+      '5e0',
+      '5.0',
+      'x',
+      true,
+      null,
+      [5],
+      {},
+    ];
+    for (const count of refused)
+      expect([count, await nameOf(setMaxReceiveCount(QueueUrl, count))]).toContain('InvalidParameterValue');
+  });
+
+  it.for([
+    '[]',
+    '5',
+    'null',
+    '"x"',
+    '{}',
+    `{"maxReceiveCount":5}`,
+    `{${DEAD_LETTERS}}`,
+    `{"maxReceiveCount":5,${DEAD_LETTERS},"x":1}`,
+  ])('SetQueueAttributes refuses the redrive policy %s', async (RedrivePolicy) => {
+    sqs.ensureQueue('letters');
+    const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes: { RedrivePolicy } });
+    expect(await nameOf(client.send(command))).toBe('InvalidParameterValue');
+  });
+
+  it('a queue and its dead-letter queue must both be standard queues or both be FIFO queues', async () => {
+    const { queueArn } = sqs.ensureQueue('letters.fifo');
+    const RedrivePolicy = JSON.stringify({ maxReceiveCount: 5, deadLetterTargetArn: queueArn });
+    const command = (QueueUrl: string): SetQueueAttributesCommand =>
+      new SetQueueAttributesCommand({ QueueUrl, Attributes: { RedrivePolicy } });
+    expect(await nameOf(client.send(command(queue({}, true))))).toBe('no error');
+    expect(await nameOf(client.send(command(queue())))).toBe('InvalidParameterValue');
+  });
+
+  it('an empty redrive policy removes the policy', async () => {
+    const QueueUrl = queue({ VisibilityTimeout: '0' });
+    await setMaxReceiveCount(QueueUrl, 1);
+    await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { RedrivePolicy: '' } }));
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect(Object.keys((await client.send(all)).Attributes ?? {})).not.toContain('RedrivePolicy');
+    await send(QueueUrl);
+    for (let i = 0; i < 3; i += 1) {
+      expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toHaveLength(1);
+    }
+    const again = create(QueueUrl.replace(/.*\//, ''), { VisibilityTimeout: '0', RedrivePolicy: '' });
+    expect(await nameOf(again)).toBe('no error');
+  });
+});
+
+const sendInGroup = (QueueUrl: string, body: string, more: Partial<SendMessageCommandInput> = {}): Promise<unknown> =>
+  send(QueueUrl, { MessageBody: body, MessageGroupId: body.charAt(0), MessageDeduplicationId: body, ...more });
+const receiveBodies = async (QueueUrl: string, MaxNumberOfMessages = 10): Promise<string[]> => {
+  const { Messages = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages }));
+  return Messages.map(({ Body = '' }) => Body);
+};
+
+describe('SQS emulator: message groups', () => {
+  afterEach(() => vi.useRealTimers());
+
+  it('a FIFO queue delivers all messages of a group before it continues with the next group', async () => {
+    const QueueUrl = queue({}, true);
+    for (const body of ['a1', 'b1', 'a2', 'c1', 'b2', 'a3']) await sendInGroup(QueueUrl, body);
+    expect(await receiveBodies(QueueUrl, 2)).toEqual(['a1', 'a2']);
+    expect(await receiveBodies(QueueUrl)).toEqual(['b1', 'b2', 'c1']);
+  });
+
+  it('a standard queue delivers messages with group IDs in the order in which they were sent', async () => {
+    const QueueUrl = queue();
+    const bodies = ['a1', 'b1', 'a2', 'b2'];
+    for (const body of bodies) await sendInGroup(QueueUrl, body, { MessageDeduplicationId: undefined });
+    expect(await receiveBodies(QueueUrl)).toEqual(bodies);
+  });
+
+  it("only the queue's own delay applies in a FIFO queue, even to a message with a DelaySeconds of 0", async () => {
+    const QueueUrl = queue({ DelaySeconds: '900' }, true);
+    await sendInGroup(QueueUrl, 'a1', { DelaySeconds: 0 });
+    expect(await receiveBodies(QueueUrl)).toEqual([]);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 900_000 });
+    expect(await receiveBodies(QueueUrl)).toEqual(['a1']);
+  });
+
+  it('a delayed message does not hold back an earlier message of its group', async () => {
+    const QueueUrl = queue({ DelaySeconds: '10' }, true);
+    const sentMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: sentMs });
+    await sendInGroup(QueueUrl, 'a1');
+    vi.setSystemTime(sentMs + 9000);
+    await sendInGroup(QueueUrl, 'a2');
+    expect(await receiveBodies(QueueUrl)).toEqual([]);
+    vi.setSystemTime(sentMs + 10_000);
+    expect(await receiveBodies(QueueUrl)).toEqual(['a1']);
+    vi.setSystemTime(sentMs + 19_000);
+    expect(await receiveBodies(QueueUrl)).toEqual([]);
+  });
+
+  it.for([
+    ['FIFO queue also applies', true],
+    ['standard queue does not apply', false],
+  ] as const)('a new delay of a %s to messages that are already in the queue', async ([, fifo]) => {
+    const QueueUrl = queue({ DelaySeconds: '900' }, fifo);
+    const setDelay = (DelaySeconds: string): Promise<unknown> =>
+      client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { DelaySeconds } }));
+    await sendInGroup(QueueUrl, 'a1', fifo ? {} : { MessageDeduplicationId: undefined });
+    await setDelay('0');
+    expect(await receiveBodies(QueueUrl)).toEqual(fifo ? ['a1'] : []);
+    // The message stays in flight, because a delay applies only until the first receipt.
+    await setDelay('0');
+    expect(await receiveBodies(QueueUrl)).toEqual([]);
   });
 });
 
@@ -379,6 +532,35 @@ describe('SQS emulator: messages', () => {
     expect(answer.Failed).toMatchObject([{ Id: 'b', SenderFault: true, Code: 'MissingParameter' }]);
   });
 
+  it.for([
+    ['SendMessageBatch', 'a number as a body', { MessageBody: 5 }],
+    ['SendMessageBatch', 'a boolean as a delay', { MessageBody: 'x', DelaySeconds: true }],
+    ['SendMessageBatch', 'a number as an attribute', { MessageBody: 'x', MessageAttributes: { a: 5 } }],
+    ['DeleteMessageBatch', 'a number as a receipt handle', { ReceiptHandle: 5 }],
+    ['ChangeMessageVisibilityBatch', 'an object as a timeout', { ReceiptHandle: 'x', VisibilityTimeout: {} }],
+  ] as const)('%s performs no entry of a batch in which one entry has %s', async ([action, , wrong]) => {
+    const QueueUrl = queue();
+    await send(QueueUrl, { MessageBody: 'before' });
+    const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
+    const valid = {
+      SendMessageBatch: { MessageBody: 'x' },
+      DeleteMessageBatch: { ReceiptHandle: message?.ReceiptHandle },
+      ChangeMessageVisibilityBatch: { ReceiptHandle: message?.ReceiptHandle, VisibilityTimeout: 0 },
+    }[action];
+    const Entries = [
+      { Id: 'a', ...valid },
+      { Id: 'b', ...wrong },
+    ];
+    expect(await faultOf(action, JSON.stringify({ QueueUrl, Entries }))).toMatchObject(
+      common('SerializationException'),
+    );
+    const all = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
+    expect((await client.send(all)).Attributes).toMatchObject({
+      ApproximateNumberOfMessages: '0',
+      ApproximateNumberOfMessagesNotVisible: '1',
+    });
+  });
+
   it('a FIFO queue refuses a whole batch if one entry lacks a required group ID or deduplication ID', async () => {
     const [QueueUrl, byContent] = [queue({}, true), queue({ ContentBasedDeduplication: 'true' }, true)];
     const complete = { Id: 'a', MessageBody: 'x', MessageGroupId: 'g', MessageDeduplicationId: 'd' };
@@ -486,9 +668,14 @@ describe('SQS emulator: messages', () => {
     }
   });
 
-  it('DeleteMessage refuses a malformed receipt handle', async () => {
-    const command = new DeleteMessageCommand({ QueueUrl: queue(), ReceiptHandle: 'x' });
-    expect(await nameOf(client.send(command))).toBe('ReceiptHandleIsInvalid');
+  it('DeleteMessage refuses a malformed receipt handle with the status 404, in both protocols', async () => {
+    const QueueUrl = queue();
+    const failure = client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: 'x' }));
+    await expect(failure).rejects.toMatchObject({
+      name: 'ReceiptHandleIsInvalid',
+      $metadata: { httpStatusCode: 404 },
+    });
+    expect((await post({ Action: 'DeleteMessage', QueueUrl, ReceiptHandle: 'x' })).status).toBe(404);
   });
 
   it('a FIFO queue deletes no message whose visibility timeout has ended, but a standard queue does', async () => {
