@@ -55,6 +55,12 @@ export class Input {
     throw serialization(`Value at '${name}' must be a string`);
   }
 
+  optionalBoolean(name: string): boolean | undefined {
+    const value = this.optional(name);
+    if (value === undefined || typeof value === 'boolean') return value;
+    throw serialization(`Value at '${name}' must be true or false`);
+  }
+
   /** An integer from `min` to `max`. Undefined if the member is absent. */
   number(name: string, min: number, max: number): number | undefined {
     const value = this.optional(name);
@@ -88,9 +94,7 @@ export class Input {
 
   /** Ends a valid dry run. @throws KmsApiError `DryRunOperationException` if the request has `DryRun: true` */
   endDryRun(): void {
-    const value = this.optional('DryRun') ?? false;
-    if (typeof value !== 'boolean') throw serialization("Value at 'DryRun' must be true or false");
-    if (!value) return;
+    if (this.optionalBoolean('DryRun') !== true) return;
     const message = 'The request would have succeeded, but the DryRun option is set.';
     throw new KmsApiError('DryRunOperationException', message, 412);
   }

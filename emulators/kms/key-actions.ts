@@ -21,6 +21,7 @@ const EMULATED = {
   MultiRegion: false,
 };
 const MAX_DESCRIPTION_LENGTH = 8192;
+/** The period that EnableKeyRotation sets if the request has none, even if the key had another period before. */
 const DEFAULT_ROTATION_DAYS = 365;
 /** KMS's limit on the on-demand rotations of one key. */
 const MAX_ROTATIONS = 25;
@@ -33,7 +34,8 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
       if (input.optional('KeySpec') !== undefined && input.optional('CustomerMasterKeySpec') !== undefined)
         throw validation('You cannot specify KeySpec and CustomerMasterKeySpec in the same request');
       for (const [option, emulated] of Object.entries(EMULATED)) {
-        if ((input.optional(option) ?? emulated) === emulated) continue;
+        const value = typeof emulated === 'string' ? input.optionalText(option) : input.optionalBoolean(option);
+        if ((value ?? emulated) === emulated) continue;
         throw new KmsApiError('UnsupportedOperationException', `Only ${option} ${emulated} is emulated`);
       }
       const description = input.optionalText('Description') ?? '';
@@ -88,9 +90,8 @@ export const KEY_ACTIONS: Readonly<Record<string, Action>> = {
   EnableKeyRotation: {
     members: ['KeyId', 'RotationPeriodInDays'],
     perform: (store, place, input) => {
-      const days = input.number('RotationPeriodInDays', 90, 2560);
-      const key = usable(store.findOwn(place, input.keyId()));
-      key.rotationDays = days ?? key.rotationDays ?? DEFAULT_ROTATION_DAYS;
+      const days = input.number('RotationPeriodInDays', 90, 2560) ?? DEFAULT_ROTATION_DAYS;
+      usable(store.findOwn(place, input.keyId())).rotationDays = days;
       return {};
     },
   },

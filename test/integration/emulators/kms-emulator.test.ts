@@ -105,7 +105,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(stranger.send(new EnableKeyRotationCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
   });
 
-  it('a key is rotated every 365 days unless EnableKeyRotation sets another period', async () => {
+  it('EnableKeyRotation sets a period of 365 days if the request has none, whatever the period was before', async () => {
     const KeyId = keyArn;
     const enable = (RotationPeriodInDays?: number) =>
       kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays }));
@@ -113,16 +113,26 @@ describe('KMS emulator: keys', () => {
     expect(await period()).toBe(365);
     for (const days of [90, 2560]) {
       await enable(days);
-      await enable();
       expect(await period()).toBe(days);
+      for (const outside of [89, 2561]) expect(await nameOf(enable(outside))).toBe('ValidationException');
+      expect(await period()).toBe(days);
+      await enable();
+      expect(await period()).toBe(365);
     }
-    for (const days of [89, 2561]) expect(await nameOf(enable(days))).toBe('ValidationException');
-    expect(await period()).toBe(2560);
   });
 
   it('CreateKey refuses a request that has both KeySpec and its old name CustomerMasterKeySpec', async () => {
     const kind = { KeySpec: 'SYMMETRIC_DEFAULT', CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT' } as const;
     expect(await nameOf(kms.send(new CreateKeyCommand(kind)))).toBe('ValidationException');
+  });
+
+  it.for([
+    ['a number as its KeySpec', '{"KeySpec":5}', 'SerializationException'],
+    ['an array as its KeyUsage', '{"KeyUsage":["ENCRYPT_DECRYPT"]}', 'SerializationException'],
+    ['the text "false" for MultiRegion', '{"MultiRegion":"false"}', 'SerializationException'],
+    ['imported material', '{"Origin":"EXTERNAL"}', 'UnsupportedOperationException'],
+  ] as const)('CreateKey refuses %s', async ([, body, name]) => {
+    expect(await (await call('TrentService.CreateKey', body)).json()).toMatchObject({ __type: name });
   });
 
   it.for([
@@ -690,7 +700,7 @@ describe('KMS emulator: control API', () => {
     ['an array', '[]'],
     ['an unknown kind of fault', '{"kind":"flood"}'],
     ['a latency without its duration', '{"kind":"latency"}'],
-    ['a rate above 1', '{"kind":"error","name":"X","rate":2}'],
+    ['a member that the kind does not have', '{"kind":"down","ms":5}'],
     ['an unknown action', '{"kind":"down","actions":["Decypt"]}'],
     ['an empty list of actions', '{"kind":"down","actions":[]}'],
   ] as const)('the control API refuses %s', async ([, body]) => {
