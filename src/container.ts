@@ -141,7 +141,10 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
   };
 }
 
-/** The region and the endpoint of the key table. The tables with the rows have the same region and endpoint. */
+/**
+ * The region and the endpoint of the key table. The table that is re-encrypted and the quarantine table have the same
+ * ones.
+ */
 function regionOf({
   metastore: { region, endpoint },
 }: AppConfig): Pick<DynamoDbMetastoreOptions, 'region' | 'endpoint'> {
@@ -182,7 +185,8 @@ export const operatorAdapters = {
     return {
       inspectDatabase: database.inspect,
       close: database.close,
-      // The option --against sets `tableName`. Its second table can only be in DynamoDB, so refuse it.
+      // Here, only the option --against sets `tableName`. It names a second table in DynamoDB, so refuse it for an SQL
+      // database.
       openTable: ({ tableName }: DynamoDbMetastoreOptions): KeyTable =>
         tableName === undefined ? new SqlOperatorTable(database) : onlyDynamoDb(),
       openErasureTables: (_: DynamoDbMetastoreOptions, names: ServiceNames): ErasureTables =>
@@ -228,7 +232,10 @@ async function sessionsOn(metastore: Metastore, config: AppConfig): Promise<Sess
   return new SessionFactory({ ...names, ...runRulesOf(config), policy, kms: await openKms(kms), metastore });
 }
 
-/** The rules for proofs in a run over stored records. The run itself says whether the records have a context. */
+/**
+ * The rules for proofs in a run over stored records. They require no context, because the options of the run say
+ * whether its records have one.
+ */
 function runRulesOf({ proofs }: AppConfig): AppConfig['proofs'] {
   return { ...proofs, requireContext: 'off' };
 }

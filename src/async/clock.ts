@@ -2,8 +2,9 @@
 export type Clock = () => number;
 
 /**
- * Returns a clock for measuring durations. Setting the machine's clock does not affect it. A clock other than
- * `Date.now`, such as a test's, is returned unchanged, because it would not agree with the machine's monotonic clock.
+ * Returns a clock for measuring durations. For `Date.now`, this is the machine's monotonic clock, which does not change
+ * when the machine's clock is set. Any other clock, such as a test's, is returned unchanged, because it advances
+ * independently of the machine's clocks.
  */
 export function steadyClock(now: Clock): Clock {
   return now === Date.now ? monotonicNow : now;

@@ -102,7 +102,7 @@ export class RequestDeadlines {
     const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
     this.#running.set(limits, running);
     const work = start(running.deadline);
-    // Items that wait for the same key share one promise, so add it only once.
+    // Items that wait for the same key share one promise. Its end must be handled only once.
     if (running.work.has(work)) return work;
     running.work.add(work);
     const end = (): void => {
@@ -147,12 +147,14 @@ class RunningDeadline implements Deadline {
   }
 }
 
-/** The longest delay that `setTimeout` supports, in milliseconds. A timer with a longer delay would fire at once. */
+/**
+ * The longest delay that `setTimeout` supports, in milliseconds. A timer with a longer delay would fire immediately.
+ */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Returns a message for each option whose value is longer than a timer's longest delay. A constructor puts these
- * messages into its error.
+ * Returns a message for each option that exceeds {@link MAX_TIMER_MS}. Constructors put these messages into the error
+ * that they throw.
  */
 export function timerFaults<T extends object>(options: T, names: readonly (keyof T & string)[]): string[] {
   return names
@@ -178,8 +180,8 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
 }
 
 /**
- * Returns a signal that aborts with either of two signals. `AbortSignal.any` alone refuses a signal of another realm or
- * of a polyfill.
+ * Returns a signal that aborts when either of two signals aborts. Unlike `AbortSignal.any`, this function also accepts
+ * a signal from another realm or from a polyfill.
  */
 export function eitherOf(given: AbortSignal, own: AbortSignal): AbortSignal {
   const isNative: boolean = given instanceof AbortSignal;
@@ -187,11 +189,11 @@ export function eitherOf(given: AbortSignal, own: AbortSignal): AbortSignal {
   return AbortSignal.any([native, own]);
 }
 
-/** The functions to call when a signal aborts, as the signal's only listener. */
+/** The functions to call when a signal aborts. The set itself is the signal's only listener. */
 class AbortWaiters extends Set<() => void> {
   handleEvent(): void {
     for (const leave of this) leave();
-    // The work of a waiter may never end, so it cannot be relied on to end its wait.
+    // A waiter removes its function only when its work ends. The work may never end, so remove all functions now.
     this.clear();
   }
 }
@@ -199,7 +201,7 @@ class AbortWaiters extends Set<() => void> {
 const WAITERS = new WeakMap<AbortSignal, AbortWaiters>();
 
 /**
- * Calls a function when a signal aborts. Returns a function that ends this. A signal has one listener for all waiters,
+ * Calls `leave` when a signal aborts. Returns a function that cancels this. A signal has one listener for all waiters,
  * because Node looks through all listeners of a signal before it adds another one.
  */
 function onAbort(signal: AbortSignal, leave: () => void): () => void {

@@ -2,8 +2,8 @@ import { timeAhead, type Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
- * One load in progress. It also serves as the deadline of that load. The load may continue until the latest deadline of
- * its waiters, but for at most `timeoutMs`.
+ * One load in progress. The same object is also the deadline of that load. The load may continue until the latest
+ * deadline of its waiters, but for at most `timeoutMs`.
  */
 class Flight<T> implements Deadline {
   /** The waiters' promises, keyed by the waiter's deadline. */
@@ -16,8 +16,8 @@ class Flight<T> implements Deadline {
   constructor(timeoutMs: number, now: Clock, load: (deadline: Deadline) => Promise<T>) {
     this.#latestMs = timeAhead(timeoutMs, now);
     const timer = setTimeout(() => this.abort(), timeoutMs);
-    // Start the load in a later microtask. By then, its first waiter is known, and a load that throws at once rejects
-    // like any other.
+    // Start the load in a later microtask. By then, its first waiter is known, and a load that throws synchronously is
+    // handled like one that rejects.
     const loaded = Promise.resolve().then(() => load(this));
     this.result = orAborted(loaded, this.signal).finally(() => {
       clearTimeout(timer);

@@ -3,7 +3,10 @@ import { dataRowRecordFromValue, decodeDataRowRecord, type DataRowRecord } from 
 
 /** A parsed record, and the form in which it was written. */
 export interface AnyRecord {
-  /** `object` for Asherah's JSON object. For a compact record, its content: bytes, or a field of a document. */
+  /**
+   * `object` for Asherah's JSON object. For a compact record, the kind of its content: `bytes`, or `json` for a field
+   * of a document.
+   */
   readonly form: 'object' | CompactKind;
   readonly record: DataRowRecord;
 }

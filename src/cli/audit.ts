@@ -34,7 +34,7 @@ interface RunAuditLine {
   readonly dryRun: boolean;
 }
 
-/** The members that every audit line about the key table adds. */
+/** The additional members of every audit line about the key table. */
 interface AuditLine extends RunAuditLine {
   readonly table: string;
   readonly region: string;
@@ -62,7 +62,7 @@ interface EraseAuditLine extends AuditLine {
   readonly outcome: EraseOutcome;
 }
 
-/** An audit line about a re-encryption. The counts cover all runs since the first checkpoint. */
+/** An audit line about a re-encryption. If the run resumed from a checkpoint, the counts include the earlier runs. */
 interface ReencryptAuditLine extends RunAuditLine {
   readonly action: 'reencrypt';
   readonly source: string;
@@ -80,7 +80,7 @@ export type TransferOutcome = 'attempting' | 'transferred' | 'failed';
 interface TransferAuditLine extends AuditLine {
   readonly action: 'table import' | 'table copy';
   readonly from: string;
-  /** The number of rows that the table did not have when the line was written. */
+  /** The number of the source's rows that were not in the table when the line was written. */
   readonly missing: number;
   /** The number of rows that this run has added. */
   readonly added: number;

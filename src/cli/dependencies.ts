@@ -69,8 +69,8 @@ export interface CliDependencies<T = CommandTerminal> {
   readonly caller: Caller;
   readonly now: Clock;
   /**
-   * Calls a function when a signal such as Ctrl+C arrives, instead of ending the process at once. A second signal ends
-   * the process. Returns a function that restores the default. Absent if the caller handles signals itself.
+   * Calls `stop` when a signal such as Ctrl+C arrives, instead of ending the process immediately. A second signal ends
+   * the process. Returns a function that restores the default behaviour. Absent if the caller handles signals itself.
    */
   readonly onInterrupt?: ((stop: (signal: string) => void) => () => void) | undefined;
   openTable(options: DynamoDbMetastoreOptions): KeyTable;

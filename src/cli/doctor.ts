@@ -193,7 +193,7 @@ async function systemKeyChecks(
   return [...(await checkSystemKeys(rows, checks)), await erasuresOf(config, dependencies)];
 }
 
-/** Checks whether an erasure waits for an operator, because no scheduled job deletes keys. */
+/** Checks whether an erasure is due. No scheduled job deletes keys, so an operator must finish the erasure. */
 async function erasuresOf(config: AppConfig, dependencies: CliDependencies): Promise<HealthCheck> {
   const check = 'erasures';
   try {
@@ -210,7 +210,7 @@ async function erasuresOf(config: AppConfig, dependencies: CliDependencies): Pro
   }
 }
 
-/** What an operator should do if the rows of a table that exists cannot be read. */
+/** What an operator should do if the table exists, but its rows cannot be read. */
 function fixOfQuery(cause: string): string {
   if (/\bAccessDenied/.test(cause)) return "allow dynamodb:Query on the service's rows";
   if (/Throttling|Throughput|LimitExceeded/.test(cause))

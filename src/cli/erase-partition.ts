@@ -237,8 +237,8 @@ async function showStatus({
 }
 
 /**
- * Lists the copies of every replica, such as backups. If DynamoDB refuses to list those of a replica, the result
- * contains an entry that says so.
+ * Lists the copies of every replica, such as backups. If the copies of a replica cannot be listed, the result contains
+ * an entry that says so.
  */
 async function readCopies(tables: ErasureTables, { regions }: ErasureState, existedAt: number): Promise<KeyCopy[]> {
   const lists = regions.map((region) =>

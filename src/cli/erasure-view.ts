@@ -40,7 +40,9 @@ interface StatusView {
   readonly copies: readonly KeyCopy[];
 }
 
-/** Copies that the command cannot list. It names them, so that an operator looks for them by other means. */
+/**
+ * Copies that the command cannot list. The output mentions them, so that operators look for such copies by other means.
+ */
 const UNLISTED = [
   'backups in the vaults of AWS Backup: see aws backup list-recovery-points-by-resource',
   'a table from which the rows were imported, and exports older than 90 days',

@@ -36,7 +36,7 @@ type ChainView = (KeyView & Partial<WrapsView>) | { readonly id: string; readonl
 
 /**
  * Runs `keyfold inspect`.
- * @returns the exit code: a failure if the chain has a row that is absent or cannot be read
+ * @returns the exit code: a failure if a key row that the record needs is absent or cannot be read
  * @throws KeyfoldError `InvalidRequest` if there is no record, or `MetastoreUnavailable` if the table fails
  */
 export async function inspectRecord(

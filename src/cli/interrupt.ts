@@ -1,9 +1,10 @@
 import type { CliDependencies } from './dependencies.ts';
 
 /**
- * Runs work that a signal such as Ctrl+C ends between two writes. The work includes the audit lines before and after
- * the writes, so that a signal ends the process only when the audit is complete.
- * @param work stops with the signal's reason once the signal aborts. Work with a single write may ignore the signal.
+ * Runs work, and lets a signal such as Ctrl+C stop the work between two writes. The work also writes the audit lines
+ * before and after the writes, so that the audit log is complete when the process ends.
+ * @param work receives an `AbortSignal`. Once it aborts, the work stops and throws its reason. Work with a single write
+ * may ignore it.
  */
 export async function interruptible<T>(
   { onInterrupt }: CliDependencies,

@@ -30,8 +30,9 @@ export interface KeyView {
   readonly rawCreated?: string;
   readonly createdAt: string | null;
   /**
-   * The state of this key alone. An Intermediate Key can be `valid` although its System Key is expired or revoked, in
-   * which case it cannot seal. A minimum date is the exception: it also applies to the System Key's creation time.
+   * The state of this key alone. An Intermediate Key can be `valid` although its System Key is expired or revoked, but
+   * then it cannot seal. Only `before-minimum` and `before-opening-minimum` also depend on the creation time of the
+   * System Key.
    */
   readonly state: (typeof STATES)[number];
   readonly parent: KeyMeta | null;

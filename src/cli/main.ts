@@ -64,7 +64,7 @@ let interruption: NodeJS.Signals | undefined;
 function onInterrupt(stop: (signal: string) => void): () => void {
   const listener = (signal: NodeJS.Signals): void => {
     interruption = signal;
-    // A second signal ends the process at once.
+    // Restore the default behaviour, so that a second signal ends the process immediately.
     release();
     stop(signal);
   };
@@ -82,7 +82,7 @@ for (const [name, stream] of [
   stream.on('error', (error) => {
     const code = codeOf(error);
     // Ignore a closed pipe (`| head -1`), so that the command finishes its work. If output is lost for another reason,
-    // such as a full disk, the exit code must tell a script.
+    // such as a full disk, set the exit code, so that a script notices.
     if (code === 'EPIPE' || isLost) return;
     isLost = true;
     process.exitCode ||= EXIT.failed;
@@ -108,5 +108,5 @@ const exitCode = await runCli(process.argv.slice(2), {
 });
 
 process.exitCode = exitCode || process.exitCode;
-// End by the signal itself, so that a shell script that ran the command stops, too.
+// End the process with the signal that it received, so that a shell script that ran the command stops, too.
 if (interruption !== undefined) process.kill(process.pid, interruption);

@@ -52,7 +52,7 @@ export function withWriteOptions(command: Command): Command {
     .option('--audit-file <file>', 'appends the audit to a file instead of writing it to standard error');
 }
 
-/** The settings that the options replace, keyed by their names without `KEYFOLD_`. */
+/** The settings that the command-line options override, keyed by the settings' names without `KEYFOLD_`. */
 export function overridesOf(options: CommonOptions): Overrides {
   const names = Object.keys(SETTING_OF) as (keyof typeof SETTING_OF)[];
   return Object.fromEntries(

@@ -34,7 +34,9 @@ async function identityOf(file: string): Promise<string | undefined> {
   }
 }
 
-/** @throws KeyfoldError `InvalidRequest` if the name of a file is empty, as with a shell variable that is not set */
+/**
+ * @throws KeyfoldError `InvalidRequest` if the name of a file is empty, for example because a shell variable is not set
+ */
 export function checkName(option: string, file: string): void {
   if (file === '') throw invalid(`${option} names no file.`);
 }

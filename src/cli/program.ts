@@ -272,8 +272,8 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
-  // Only the lines of a configuration error are printed as lines. In any other error, a line feed may come from a row's
-  // ID, which could imitate a line of this program.
+  // Print only configuration errors on several lines. In other errors, a line feed may come from a row's ID. If it were
+  // printed, the ID could imitate a line of this program.
   terminal.err(isMultiline ? `keyfold: ${message}`.split('\n') : `keyfold: ${message}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
   if (error.cause instanceof Error) terminal.err(error.cause.message);

@@ -14,8 +14,8 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 /** Options of `keys prove`. */
 export interface ProveRequest {
   /**
-   * The name of a table that an operator restored from a backup. A row without a proof must be identical to its row in
-   * that table.
+   * The name of a table that an operator restored from a backup. A row gets a proof only if that table contains an
+   * identical row.
    */
   readonly against: string | undefined;
   readonly region: string | undefined;
@@ -52,7 +52,8 @@ export async function proveKeys(
   if (names === undefined) throw invalidConfiguration(['set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to prove its keys']);
   const { now, terminal } = dependencies;
   const { against } = request;
-  // An empty name, as from a shell variable that is not set, must not switch the comparison off.
+  // The name is empty if it comes from a shell variable that is not set. An empty name must not turn off the
+  // comparison.
   const isKeyTable = async (table: string): Promise<boolean> =>
     mayBeSameTable(table, (await dependencies.openTable(metastore).place()).table);
   if (against !== undefined && (against === '' || (await isKeyTable(against))))

@@ -1,7 +1,10 @@
 import { KeyfoldError } from '../errors.ts';
 import { formatTable } from './text.ts';
 
-/** A report of how many records of a source name each key. `keyfold verify` and `keyfold reencrypt` write it. */
+/**
+ * A report on how many records of a source are sealed under each key. `keyfold verify` and `keyfold reencrypt` write
+ * it.
+ */
 export interface KeyReport {
   readonly kind: 'keyfold-records';
   readonly source: string;

@@ -164,7 +164,8 @@ export function tableOf(
   const { field } = options;
   const names = namesOf(options);
   const [kind, name] = /^(dynamodb|postgres):(.+)$/s.exec(source)?.slice(1) ?? [];
-  // Refuse --output for a table. If the command ignored it, it would change a table that the operator wants to keep.
+  // Refuse --output for a table. If the option were ignored, the run would change a table that the operator wants to
+  // keep.
   if (name !== undefined) refuse(options, ['output', 'id'], 'a file');
   if (kind !== 'dynamodb') refuse(options, OF_DYNAMODB, 'a table in DynamoDB');
   if (name === undefined) return undefined;
@@ -176,7 +177,8 @@ export function tableOf(
     return { kind, url, table: name, fields: field, ...names };
   }
   const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
-  // An empty region, as from a shell variable that is not set, must not lead to a table in another region.
+  // Pass on a region that is empty because a shell variable is not set. Without it, the run could change a table in
+  // another region.
   const table = {
     tableName: name,
     ...(region !== undefined && { region }),

@@ -20,7 +20,10 @@ export interface ReencryptRequest extends VerbOptions {
   /** The source's name, as the operator gave it. */
   readonly source: string;
   readonly rows: RowsOptions;
-  /** Opens KMS ciphertexts, which `seal` then reads instead of plaintexts. Undefined if `seal` reads plaintexts. */
+  /**
+   * The region and the encryption context of the KMS ciphertexts that `seal` reads. Undefined if `seal` reads
+   * plaintexts.
+   */
   readonly ciphertexts:
     { readonly region: string; readonly encryptionContext: Readonly<Record<string, string>> | undefined } | undefined;
   readonly quarantineFile: string;
@@ -126,8 +129,8 @@ async function identityOf(
 }
 
 /**
- * Describes a table's location. The password is left out, because it must not get into the checkpoint. DynamoDB needs
- * no address, because its positions contain the account, the region and the table.
+ * Describes a table's location. The password is left out, because it must not get into the checkpoint. For DynamoDB,
+ * the endpoint is enough, because a position contains the account, the region and the table.
  */
 async function placeOf(rows: RowsOptions): Promise<object | undefined> {
   if (rows.kind === 'file') return undefined;

@@ -1,6 +1,9 @@
 import { escapeHidden, HIDDEN } from '../input/hidden-characters.ts';
 
-/** A longer cell overflows its column, so that one long ID does not widen every line of a large table. */
+/**
+ * The maximum width of a column. Longer cells overflow it, so that one long ID does not widen every line of a large
+ * table.
+ */
 const MAX_COLUMN_WIDTH = 120;
 
 /** Formats a table for an operator, as lines. Each column is as wide as its longest cell, up to 120 characters. */
@@ -20,7 +23,7 @@ export function widthsOf(rows: readonly (readonly string[])[]): number[] {
   return widths;
 }
 
-/** Formats one row of a table. A longer cell overflows its column. */
+/** Formats one row of a table. A cell that is longer than its column's width overflows it. */
 export function formatRow(row: readonly string[], widths: readonly number[]): string {
   return row
     .map((cell, i) => printable(cell).padEnd(widths[i] ?? 0))

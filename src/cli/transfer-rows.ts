@@ -88,7 +88,7 @@ async function finish(
 }
 
 interface SurveyOptions {
-  /** Receives the counts, also if the survey fails. */
+  /** Receives the counts, even if the survey fails. */
   readonly counts?: Counts;
   readonly total?: number;
   /** Called with each row that cannot be added. */

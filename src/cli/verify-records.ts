@@ -37,7 +37,7 @@ const BATCH = 256;
 /** A batch ends at this many characters, so that large records do not fill the memory. */
 const BATCH_CHARACTERS = 1_000_000;
 
-/** A line has no limit for its other members, because only the record is used. */
+/** The depth and the number of values in a line have no limits, because `verify` uses only the record and the ID. */
 const LINE_BOUNDS: JsonBounds = { subject: 'request', depth: Infinity, values: Infinity };
 
 /** One record of the source. */
@@ -49,8 +49,8 @@ interface Row {
 }
 
 /**
- * Runs `keyfold verify`: opens every record of a source, and zeroes each plaintext at once. It prints each record that
- * does not open, and a summary.
+ * Runs `keyfold verify`: opens every record of a source, and zeroes each plaintext immediately. It prints each record
+ * that does not open, and a summary.
  * @returns the exit code: a failure if a record cannot be read
  * @throws KeyfoldError `InvalidRequest` if a file is invalid
  * @throws SourceFault if the table fails
@@ -103,7 +103,7 @@ async function batchesOfLines(request: VerifyRequest, dependencies: CliDependenc
   const { source } = request;
   const lines = await linesOf(source, dependencies);
   const size = await sizeOf(source);
-  /** The characters read so far. Most of them take one byte each. */
+  /** The number of characters read so far. Most characters take one byte, so this is also an estimate of the bytes. */
   let read = 0;
   async function* batches(): AsyncGenerator<readonly Row[]> {
     let line = 0;

@@ -24,11 +24,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Options of a call on a record that is bound to its place. */
+/** The option that binds a record to a context. */
 export interface ContextOptions {
   /**
-   * Names the place of the record, such as `{ table: 'users', id: '42' }`. A record that was encrypted with a context
-   * decrypts only with the same context. Keyfold neither stores nor logs it.
+   * Says where the record is stored, such as `{ table: 'users', id: '42' }`. A record that was encrypted with a context
+   * decrypts only with the same context. Keyfold neither stores nor logs the context.
    */
   readonly context?: RecordContext | undefined;
 }

@@ -65,14 +65,14 @@ export class HttpTransport implements Transport {
    */
   constructor(options: HttpTransportOptions) {
     const { endpoint, region, credentials, authorization } = optionsOf(options, 'http', OPTIONS);
-    // Refuse white space and control characters. The URL class removes them at the end, but it cannot parse the
-    // endpoint once a path follows them.
+    // Refuse white space and control characters. At the end of a URL, the URL class removes such characters. But once a
+    // path follows them, it cannot parse the URL.
     if (!URL.canParse(endpoint) || /[\s\p{Cc}]/u.test(endpoint)) throw new TypeError('http.endpoint must be a URL.');
     const { protocol, hostname, username, password } = new URL(endpoint);
     if (protocol !== 'https:' && !(protocol === 'http:' && isLocalHost(hostname))) {
       throw new TypeError('http.endpoint must start with https.');
     }
-    // The URL class does not report a bare ? or #, but it would turn the appended path into a query or a fragment.
+    // The URL class does not report a bare ? or #. But either would turn the appended path into a query or a fragment.
     if (/[?#]/.test(endpoint) || username !== '' || password !== '')
       throw new TypeError('http.endpoint must not contain a query, a fragment or a user name.');
     if (authorization !== undefined && credentials !== undefined) {
@@ -127,8 +127,8 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
  */
 function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
-  // An HTTP API gives no reason but `Forbidden`, so the date of the response must show whether this machine's clock may
-  // be the cause.
+  // The response of an HTTP API says only `Forbidden`. So check by the date of the response whether this machine's
+  // clock may be the cause.
   if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();

@@ -30,8 +30,8 @@ export interface LambdaTransportOptions {
   /** The AWS credentials to invoke with. Default: the credentials that the AWS SDK finds in its environment. */
   readonly credentials?: Credentials;
   /**
-   * A `LambdaClient` of the AWS SDK with `maxAttempts: 1`, because the Keyfold client retries by itself. The transport
-   * does not close it. Default: a client with the SDK's default settings.
+   * A `LambdaClient` of the AWS SDK with `maxAttempts: 1`, because the Keyfold client already retries failed calls. The
+   * transport does not close it. Default: a client with the SDK's default settings.
    */
   readonly client?: SdkClient;
 }
@@ -90,7 +90,7 @@ export class LambdaTransport implements Transport {
       throw new TypeError('The Keyfold client retries by itself. Make the LambdaClient with maxAttempts: 1.');
     }
     // Load the credentials before the call, so that an error from STS does not look like an error from Lambda. The
-    // client caches them.
+    // SDK's client caches the credentials.
     await this.#client.config.credentials().catch((error: unknown) => {
       throw credentialsError(error);
     });
@@ -118,8 +118,8 @@ export class LambdaTransport implements Transport {
   }
 
   /**
-   * Puts the SDK client's agents under the freeze guard. Does so before and after the call, because a caller's client
-   * makes its agents only during its first request.
+   * Puts the SDK client's agents under the freeze guard. This happens before and after the call, because a caller's
+   * client has no agents before its first request.
    */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;

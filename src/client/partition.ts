@@ -197,7 +197,7 @@ export class PartitionClient {
     const sent = requestMembers(request, (document) => jsonOf(document, 'request.document', lossless));
     const answer = await this.#send(operation, sent, signal);
     const text = readDocumentText(answer);
-    // The return types of the public methods depend on which of these members the request has.
+    // A request has either `document` or `documentText`, and the return types of the public methods depend on which.
     return request.documentText === undefined ? (documentOf(text, answer.requestId) as never) : (text as never);
   }
 

@@ -12,12 +12,13 @@ export interface RetryPolicy {
   /** Milliseconds that all attempts and the delays between them may take. Default 30,000. */
   readonly totalTimeoutMs: number;
   /**
-   * Upper bound of the random delay before the first retry, in milliseconds. It doubles with each retry. Default 100.
+   * Upper bound of the random delay before the first retry, in milliseconds. The bound doubles with each retry. Default
+   * 100.
    */
   readonly baseDelayMs: number;
   /**
-   * Limit of the doubled upper bound, in milliseconds. Default 5,000. The service's `retry-after` is added to the
-   * delay.
+   * The doubling of the upper bound stops at this many milliseconds. Default 5,000. The service's `retry-after` is
+   * added to the random delay.
    */
   readonly longestDelayMs: number;
 }
@@ -46,7 +47,7 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
  * Repeats an attempt until it succeeds, until it fails with an error that is not retryable, or until the policy allows
  * no more attempts. Keyfold may therefore perform an operation twice. That is harmless: two encryptions make two
  * records, and the caller receives one of them.
- * @param callerSignal if it aborts, its reason is thrown at once
+ * @param callerSignal if it aborts, the function throws its reason immediately
  * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no response in time
  * @throws any other error of `attempt`, without a retry
  */
@@ -106,7 +107,7 @@ function backOffMs({ baseDelayMs, longestDelayMs }: RetryPolicy, attempts: numbe
 }
 
 /**
- * Waits for a delay. If the delay is aborted, throws the reason of the caller's signal instead of Node's AbortError.
+ * Waits for a delay. If the caller's signal ends the delay, throws that signal's reason instead of Node's AbortError.
  */
 async function orReason(waiting: Promise<void>, callerSignal: AbortSignal | undefined): Promise<void> {
   await waiting.catch(() => callerSignal?.throwIfAborted());

@@ -25,7 +25,10 @@ export interface RequestSigner {
   readonly clockOffsetMs: number;
 }
 
-/** AWS accepts a signature for five minutes before and after its time. This leaves one minute for transmission. */
+/**
+ * AWS accepts a signature for five minutes before and after its time. A limit of four minutes leaves one minute for
+ * transmission.
+ */
 const MAX_SKEW_MS = 240_000;
 
 /**
@@ -53,7 +56,7 @@ export function requestSigner(hostname: string, region: string | undefined, cred
       const { protocol, host, hostname: to, pathname: path } = url;
       const request = { method: 'POST', protocol, hostname: to, path, headers: { ...headers, host }, body };
       const signed = await signer.sign(request, { signingDate: new Date(now()) });
-      // Node sets the host header by itself.
+      // Node adds the host header.
       delete signed.headers['host'];
       return signed.headers;
     },

@@ -51,8 +51,8 @@ export interface JwtConfig extends GrantRules {
 }
 
 /**
- * How Keyfold reads the context of a Lambda authorizer. Its `partitions` and `scope` grant the same as a token's
- * claims.
+ * How Keyfold reads the context of a Lambda authorizer. The members `partitions` and `scope` of the context have the
+ * same meaning as the claims of a token.
  */
 export interface AuthorizerConfig extends GrantRules {
   readonly kind: 'authorizer';
@@ -90,7 +90,7 @@ export interface AppConfig<Kms = KmsConfig> {
   readonly door: DoorConfig;
 }
 
-/** All settings that do not depend on the KMS, and those of any one kind of KMS. */
+/** All settings: those for any KMS, and those that only one kind of KMS has. */
 export type AllSettings = Settings & Partial<VaultSettings & Pkcs11Settings>;
 
 /** A reader for the settings of one kind of KMS. */

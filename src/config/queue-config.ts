@@ -15,12 +15,13 @@ export interface QueueConfig {
    * a random value between half of the limit and the limit.
    */
   readonly retryDelaySeconds: number;
-  /** The limit at which the delay stops doubling. */
+  /** The doubling of the delay's limit stops at this many seconds. */
   readonly longestRetryDelaySeconds: number;
 }
 
 /**
- * The default for the longest first delay. It limits how long a brief failure delays the rest of a FIFO message group.
+ * The default for `retryDelaySeconds`. It is short, because a message that fails also delays the rest of its FIFO
+ * message group.
  */
 const RETRY_DELAY_SECONDS = 5;
 

@@ -44,7 +44,7 @@ export async function vaultReaderOf(environment: Environment): Promise<AnyKmsRea
  * Reads the configuration from environment variables (docs/reference/configuration.md).
  * @param required settings that are optional in general but required for this function
  * @param reader reads the settings of a KMS other than AWS KMS. Without a reader, every Vault setting is refused.
- * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name at once
+ * @throws KeyfoldError `InvalidConfiguration`, listing every invalid value and unknown name
  */
 export function readConfig<Kms extends KmsConfig = FunctionKms>(
   environment: Environment,
@@ -55,7 +55,7 @@ export function readConfig<Kms extends KmsConfig = FunctionKms>(
 }
 
 /**
- * Reads the settings. Checks each setting by itself, and then the settings that depend on each other.
+ * Reads the settings. Checks each setting on its own, and then the settings that depend on each other.
  * @param required see {@link readConfig}
  * @param reader see {@link readConfig}
  * @param faultsOf returns further faults. Its argument `areValid` tests whether each of the named settings is valid on
@@ -72,7 +72,7 @@ export function checkedSettings(
   const entries: v.ObjectEntries = { ...settingsSchema.entries, ...reader?.entries };
   const parsed = v.safeParse(v.object(entries), own);
   const broken = new Set<string>(parsed.issues?.map((issue) => v.getDotPath(issue) ?? ''));
-  // A check of several settings runs only if each of them is valid, so that no fault appears twice.
+  // A check of several settings runs only if each of them is valid, so that no mistake is reported twice.
   const areValid = (names: readonly string[]): boolean => !names.some((name) => broken.has(name));
   const settings = parsed.output as AllSettings;
   const faults = [
@@ -147,8 +147,8 @@ function kmsFaults(
 }
 
 /**
- * Checks that the table's region is the region suffix of the keys. A write in another region's replica could overwrite
- * changes made in the suffix's region.
+ * Checks that the region suffix of the keys is the table's own region. A write to another region's replica could
+ * overwrite changes that were made in the suffix's region.
  */
 function replicaFaults(settings: Settings, environment: Environment): string[] {
   const { REGION_SUFFIX: suffix } = settings;
@@ -187,7 +187,8 @@ function authFaults(settings: Settings, environment: Environment): string[] {
   const { AUTH: auth, JWT_PARTITIONS_CLAIM: claim } = settings;
   if (auth === 'jwt') {
     if (claim === undefined) return [`${PREFIX}JWT_PARTITIONS_CLAIM must be set with ${PREFIX}AUTH=jwt`];
-    // No claim can be both: a scope contains a slash, but the name of a partition over HTTP cannot.
+    // One claim cannot grant both scopes and partitions: a scope contains a slash, but the name of a partition over
+    // HTTP cannot.
     return claim === (settings.JWT_SCOPE_CLAIM ?? 'scope')
       ? [`${PREFIX}JWT_PARTITIONS_CLAIM is the claim of the scopes, and no claim can grant both`]
       : [];

@@ -10,7 +10,7 @@ const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const strings = v.record(name, v.string());
 const table = v.pipe(v.string(), v.check(isTableName));
 
-/** The counts of a worker, as the state machine passes them on. */
+/** The counts so far. A worker returns them, and the state machine passes them on to the next worker. */
 const counts = v.strictObject({
   written: whole,
   unchanged: whole,
@@ -67,7 +67,8 @@ export function readReencryptEvent(event: unknown): ReencryptEvent {
   }
   const { verb, partition, partitionField, segment, segments, fields, paths, context, contextFrom } = parsed.output;
   const isBound = (context ?? contextFrom) !== undefined;
-  // A member without an effect must not mislead: open would open all values of a document, not only those of the paths.
+  // Refuse members that would have no effect, because they mislead. For example, `open` ignores `paths`, and opens all
+  // values of a document.
   const faults = [
     ...(verb !== 'seal' && paths !== undefined ? ['paths go with seal'] : []),
     ...(verb === 'rewrap' && isBound ? ['rewrap needs no context'] : []),

@@ -100,7 +100,9 @@ const regionMap = v.pipe(
   }),
 );
 
-/** The largest plaintext limit. A larger plaintext in base64 would not fit into Lambda's response of 6 MB. */
+/**
+ * The highest value for the plaintext limit. A larger plaintext in base64 would not fit into Lambda's response of 6 MB.
+ */
 const MAX_PLAINTEXT_BYTES = 4 * 1024 * 1024;
 
 /**

@@ -1,4 +1,4 @@
-/** While a process has connections, a timer asks its {@link FreezeDetector} at this interval. */
+/** The interval at which a timer calls {@link FreezeDetector.wasFrozen} while a process has connections. */
 export const TICK_MS = 25;
 /** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;

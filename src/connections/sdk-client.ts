@@ -34,8 +34,8 @@ export const CREDENTIALS: Type = {
 
 /**
  * Whether a value is credentials. Their parts must contain only characters that are valid in a header. The secret key
- * is in no header, but AWS's keys contain no other characters either. A file with a key often ends with a line feed. If
- * it were part of the key, AWS would refuse every signature.
+ * is in no header, but AWS's keys contain no other characters either. A file with a key often ends with a line feed.
+ * With the line feed in the key, AWS would refuse every signature.
  */
 export function isIdentity(value: object): value is Identity {
   const { accessKeyId, secretAccessKey, sessionToken = 'none' } = value as Partial<Record<keyof Identity, unknown>>;
@@ -78,10 +78,7 @@ class LateCredentials extends Error {
  * closes it, after Keyfold has used it for the last time.
  */
 export interface SdkClient {
-  /**
-   * The type of `command` is `never`, because only Keyfold calls this method. It sends commands of the client's
-   * service.
-   */
+  /** Only Keyfold calls this method, with commands of the client's service. So the type of `command` is `never`. */
   send(command: never, options?: never): Promise<unknown>;
   readonly config: { readonly serviceId: string };
 }

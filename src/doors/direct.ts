@@ -35,8 +35,8 @@ async function answer(options: DoorOptions, event: unknown, context: Context): P
     refuseInexactNames(event);
     const remainingMs = context.getRemainingTimeInMillis();
     const text = await perform(options, call, { remainingMs, answerFits, trail });
-    // JSON.parse can change numbers and member names. Only documents contain ones that the caller chooses, so only
-    // documents need the exact parser.
+    // JSON.parse can change numbers and member names. Only documents contain numbers and names that the caller chooses,
+    // so only operations on documents need the exact parser.
     return isOnFields(operation) ? exactValue(text) : (JSON.parse(text) as unknown);
   });
 }

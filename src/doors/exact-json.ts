@@ -57,8 +57,8 @@ export function refuseInexactNames(event: unknown): void {
 }
 
 /**
- * The limits of a response. A decrypted value of {@link MAX_JSON_DEPTH} levels may be inside a document that is as
- * deep. The number of values needs no limit here, because the request already had one.
+ * The limits of a response. A document may have {@link MAX_JSON_DEPTH} levels, and a decrypted value inside it may have
+ * as many again. The number of values needs no limit here, because the request already had one.
  */
 const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH, values: Infinity };
 

@@ -15,7 +15,7 @@ export async function readBodyText(
 ): Promise<string> {
   await checkType(headers['content-type']);
   checkEncoding(headers['content-encoding']);
-  // If a request is empty, its `body` is absent in payload format 2.0, and null in 1.0.
+  // If a request has no body, `body` is absent in payload format 2.0, and null in 1.0.
   const given = body ?? '';
   if (typeof given !== 'string') throw invalid("The event's body must be text: the JSON as a string.");
   if (given === '') throw invalid('The request has no body: send a JSON object.');

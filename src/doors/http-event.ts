@@ -9,8 +9,8 @@ export interface HttpRequest {
    */
   readonly path: string;
   /**
-   * The path within the API, which IAM policies refer to. Undefined if the event does not say where it begins, or if
-   * the request has `matched`.
+   * The path within the API, which IAM policies refer to. Undefined if the event does not say where this path begins,
+   * or if `matched` is set.
    */
   readonly pathInApi: string | undefined;
   /**
@@ -34,9 +34,10 @@ export interface HttpRequest {
 export const READ_HEADERS = ['content-type', 'content-encoding'] as const;
 
 /**
- * Finds the partition and the operation that the route matched. For a route without these two parameters, finds the
- * path within the API. This is the route with the values of its parameters filled in. For the route `$default`, it is
- * the part of the path after the stage, or the whole path on a custom domain.
+ * Finds the partition and the operation in the parameters of the route. If the route does not have both parameters,
+ * finds the path within the API instead. To do so, it fills the values of the parameters into the route. For the route
+ * `$default`, the path within the API is the sent path without the stage. On a custom domain, it is the whole sent
+ * path.
  * @returns undefined if the parameters are not strings
  */
 export function routeOf(
@@ -75,7 +76,7 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
  */
 export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
   if (typeof domainName !== 'string') return false;
-  // Most requests end here.
+  // Return early: most requests come through such a domain.
   if (typeof apiId === 'string' && domainName.startsWith(`${apiId}.execute-api`)) return false;
   const [first = '', second = ''] = domainName.split('.');
   const isOwn = first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-');

@@ -11,8 +11,8 @@ export interface Target {
 
 /**
  * Matches an optional stage or base path of a custom domain, followed by a Keyfold path. API Gateway allows these
- * characters in base paths. A base path that contains `/v1/partitions/` does not match, because a policy might match
- * that part instead.
+ * characters in base paths. A base path that contains `/v1/partitions/` is not accepted, because an IAM policy might
+ * apply to this earlier part of the path.
  */
 const PATH =
   /^((?:\/(?!\.{1,2}\/|v1\/partitions\/)[\w$.+!*'()-]+)*)(\/v1\/(?:health|ready|openapi\.json|partitions\/[^/]+\/[^/]+))$/;

@@ -44,8 +44,8 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
 }
 
 /**
- * Returns the longer of the two paths in payload format 1.0. It begins with the stage or base path. A REST API leaves
- * the stage out of the other path.
+ * Returns the longer of the two paths in payload format 1.0. The longer path begins with the stage or base path. A REST
+ * API's events leave the stage out of the other path.
  * @returns undefined if the longer path does not end with the shorter one, for example because only one of them is
  * decoded
  */
@@ -69,8 +69,8 @@ function headerOf({ headers, multiValueHeaders }: JsonObject, name: string): unk
 
 /**
  * Returns the data that authorizers passed on in payload format 1.0, keyed by the kind of authorizer. The IAM caller is
- * in `identity`, and the claims of a token are in `claims`. The values of a Lambda authorizer are next to those two
- * members.
+ * in `identity`, and the claims of a token are in `authorizer.claims`. The values of a Lambda authorizer are members of
+ * `authorizer` itself.
  */
 function authorizerOf({ authorizer, identity, stage }: JsonObject): JsonObject {
   const { userArn } = membersOf(identity);

@@ -86,8 +86,8 @@ export class QueueBatch {
   /**
    * Delays the redelivery of failed messages. The delay doubles with each receive. All messages of a FIFO group have
    * the same delay.
-   * @returns one error name for each delay that SQS refused. The queue's own visibility timeout applies to that
-   * message.
+   * @returns one error name for each delay that SQS refused. A message whose delay was refused keeps the queue's
+   * visibility timeout.
    */
   async hideFailed(signal: AbortSignal): Promise<readonly string[]> {
     const visibilityChanges = this.#lanes.flatMap((lane) => {
@@ -118,8 +118,8 @@ export class QueueBatch {
   }
 
   async #resultOf(record: SQSRecord, { remainingMs }: Work): Promise<OutgoingMessage> {
-    // If the keys are cached, no KMS call checks the deadline. So check it here, before the time to send the result
-    // runs out.
+    // If the keys are cached, no KMS call checks the deadline. So check it here, while there is still time to send
+    // results.
     if (remainingMs() <= this.#options.config.deadlineMarginMs) {
       throw new KeyfoldError('DeadlineExceeded', 'The invocation has no time left for this message.');
     }

@@ -44,7 +44,7 @@ const DISPOSITIONS: Readonly<Record<ErrorCode, 'dead-letter' | 'retry'>> = {
   Internal: 'retry',
 };
 
-/** Whether a later attempt at a message may succeed, either by itself or once an operator has fixed the cause. */
+/** Whether a later attempt at a message may succeed, because the cause may pass or an operator may fix it. */
 export function isRetryableMessage({ code }: KeyfoldError): boolean {
   return DISPOSITIONS[code] === 'retry';
 }
@@ -64,7 +64,7 @@ export function resultMessage(record: SQSRecord, answer: string): OutgoingMessag
   return { body, attributes: carriedAttributes(record), ...placeOf(record) };
 }
 
-/** Builds the dead letter, which is the unchanged message. If it fits, an additional attribute holds the error code. */
+/** Builds the dead letter: the unchanged message, plus an attribute with the error code if there is room for it. */
 export function deadLetter(record: SQSRecord, code: ErrorCode): OutgoingMessage {
   const attributes = carriedAttributes(record);
   const message = { body: record.body, attributes, ...placeOf(record) };

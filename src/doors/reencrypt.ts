@@ -17,10 +17,13 @@ export interface ReencryptDoorOptions {
   readonly now: Clock;
 }
 
-/** A worker's response: its event, with the counts so far. It is the event of the segment's next worker. */
+/** A worker's response: the worker's event, with the counts so far. The segment's next worker gets it as its event. */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
-/** This is enough time to read and finish a page, even if the read and one of its rows need every attempt. */
+/**
+ * In this time, a worker can read and finish a page, even if reading the page and writing one of its rows take every
+ * attempt.
+ */
 const STOP_BEFORE_END_MS = 120_000;
 
 /**

@@ -5,7 +5,7 @@ import { failedCall, fault, ok, skip, warn, type HealthCheck } from './check.ts'
 import { DEFAULT_TIMEOUTS } from '../../kms/aws-kms.ts';
 import { checkKmsQuota } from './quota-health.ts';
 
-/** The page for a key in another state. */
+/** The page for a key in a state that `PAGE_OF_STATE` does not contain. */
 const KEY_PAGE = 'docs/runbooks/kms-key-disabled.md';
 const MATERIAL_PAGE = 'docs/runbooks/kms-material-expired.md';
 const PAGE_OF_STATE: Readonly<Record<string, string>> = {

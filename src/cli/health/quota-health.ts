@@ -84,7 +84,10 @@ function unknown(check: string): HealthCheck {
   return skip(check, 'Service Quotas does not give the quota, or no metric of its use');
 }
 
-/** Keyfold works without these calls, so there is nothing to correct if a role may not make them. */
+/**
+ * The result if a call for quotas or metrics failed. Only the doctor makes these calls, so operators need not add a
+ * missing permission.
+ */
 function unseen(check: string, action: string, failed: CallFault): HealthCheck {
   return skip(check, `could not look: ${action} failed: ${faultText(failed)}`);
 }

@@ -87,7 +87,10 @@ function datesAheadOf(rows: readonly EnvelopeKeyRecord[], { now, policy }: Syste
   return fault(check, `dated in the future: ${datesOf(ahead)}`, 'docs/runbooks/row-dated-ahead.md');
 }
 
-/** Checks that a region has a wrap of every System Key, made by its configured KMS key, and can decrypt it. */
+/**
+ * Checks the wraps in one region. The region must have a wrap of every System Key, and must be able to decrypt it. The
+ * region's configured KMS key must have made the wrap.
+ */
 async function wrapsIn(
   { inspector, keyArn, decrypts }: KmsRegionHealth,
   rows: readonly EnvelopeKeyRecord[],
@@ -131,7 +134,7 @@ async function proofsOf(
     checked = await checkRows(present, { naming, kms, policy, now });
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
-    // Report this error only without AWS KMS. With AWS KMS, the check of the wraps reports it.
+    // Report this error only if Keyfold does not use AWS KMS. For AWS KMS, `wrapsIn` reports it.
     if (error.code === 'KmsMisconfigured' && regions.length === 0) {
       return fault(check, `a System Key does not open: ${error.message}`, KEY_SERVICE_FIX);
     }

@@ -65,7 +65,8 @@ function expiryOf(expiry: Outcome<string | undefined>, { table, region }: TableP
 
 function undescribed(check: string, failed: CallFault, { table, region }: TablePlace): HealthCheck {
   const call = { check, action: 'dynamodb:DescribeTable', service: `DynamoDB in ${region}` };
-  // Pass `true` although Keyfold itself never makes this call, because all other checks of the table depend on it.
+  // Pass `true`, so that a missing permission is a fault. Keyfold itself never makes this call, but all other checks of
+  // the table depend on it.
   const known = failedCall(call, failed, true);
   if (known !== undefined) return known;
   const isAbsent = failed.name === 'ResourceNotFoundException';
@@ -91,7 +92,7 @@ function schemaOf({ schema, status }: TableDescription, { table, region }: Table
   return fault('table', `${named} is in the state ${status}`, 'docs/runbooks/table-lost.md');
 }
 
-/** Checks the settings that each replica has for itself. */
+/** Checks the settings that can differ between the replicas of a table. */
 async function settingsOf(
   of: string,
   table: TableDescription,

@@ -5,7 +5,10 @@ import { fault, type HealthCheck } from './check.ts';
 const CHECK = 'tls';
 const KMS_ENDPOINTS = ['AWS_ENDPOINT_URL_KMS', 'AWS_ENDPOINT_URL'] as const;
 
-/** Finds settings of the environment with which another machine on the network could read or answer the calls. */
+/**
+ * Finds environment variables that let another machine on the network read Keyfold's calls, or answer them in place of
+ * the real server.
+ */
 export function checkTls(environment: Environment): HealthCheck[] {
   const faults = KMS_ENDPOINTS.filter((name) => isPlainHttp(environment[name] ?? '')).map((name) =>
     fault(CHECK, `${name} begins with http:, so the network can read the keys`, `begin ${name} with https:`),
