@@ -43,8 +43,8 @@ function methodsOf(prototype: object): string[] {
 }
 
 /**
- * The names of the functions that have cases. Further cases of a function, with other options, have "over" or "with" in
- * their names.
+ * The names of the functions that have cases. Leaves out a function's cases with other options, whose names contain
+ * "over" or "with".
  */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));
@@ -88,8 +88,8 @@ it('the property test covers every function that the package exports', () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: object };
   expect(Object.keys(exports)).toEqual([
     '.',
-    // The constructs need a package that the app installs. So cdk.test.ts in test/integration/infra and cdk.test.ts in
-    // test/peers cover them.
+    // The constructs of `./cdk` need a package that only the user's app installs. So cdk.test.ts in
+    // test/integration/infra and cdk.test.ts in test/peers cover them.
     './cdk',
     './client',
     './client/default-credentials',

@@ -1,4 +1,4 @@
-/** Tests which characters a name, an ID or an ARN may have at which place. */
+/** Tests which characters names, IDs and ARNs may contain, and at which positions. */
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
@@ -28,7 +28,7 @@ function isSound(work: () => unknown): boolean {
   }
 }
 
-/** Whether a string can be each of these things. */
+/** For each kind of string, a function that tests whether a text is a valid string of that kind. */
 const IS = {
   'a KMS ARN': (text: string) => parseKmsArn(text) !== undefined,
   'a table': isTableName,
@@ -212,7 +212,7 @@ describe('a name', () => {
   });
 });
 
-/** The key that the fast path reads from a body with these two dates. */
+/** The key that the fast path reads from a body with these creation dates of the key and of its parent. */
 const keyReadFrom = (created: string, parent: string): unknown => {
   const meta = `"ParentKeyMeta":{"KeyId":"k","Created":${parent}}`;
   return readRecordBody(`{"record":{"Key":{"Created":${created},"Key":"AAAA",${meta}},"Data":"AAAA"}}`)?.record.key;

@@ -155,7 +155,7 @@ describe('keyfold table copy', () => {
       expect((await itemsOf(NEW)).find((row) => row['Id']?.S === id)).toEqual(item);
     }
     const differs = (why: string) => [1, { id, created, outcome: 'differs', why }];
-    // A key that was revoked only in the target stays revoked there.
+    // The last copy succeeds, because a key that is revoked only in the target may stay revoked there.
     expect(found).toEqual([
       differs('its key differs'),
       differs('its System Key differs'),

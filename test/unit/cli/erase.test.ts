@@ -542,7 +542,7 @@ describe('a second run of keyfold partitions erase', () => {
       world.clock.advance(60_000);
       const again = await erase(options);
       const isOver = again.stderr.includes('no erasure of this partition is under way');
-      // If the killed run made the last write, nothing is left to do for the repeated run.
+      // If the killed run had already made the last write, the repeated run has nothing to do.
       expect(again.code).toBe(isOver ? 1 : 0);
       expect(isOver).toBe(step === 'cancel' && n === 4 && when === 'after');
       const expected = { begin: ['waiting', 3, 1], cancel: ['none', 2, 0], finish: ['deleted', 1, 1] }[step];

@@ -3,7 +3,7 @@ import type { CliDependencies } from '../../../src/cli/dependencies.ts';
 import { progressOf, type Total } from '../../../src/cli/progress.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
-/** The lines that a command shows if it finishes 10 items every 100 milliseconds for this long. */
+/** The status lines of a command that runs for this long, and finishes 10 items every 100 milliseconds. */
 function shownFor(ms: number, ...[total, doneBefore]: readonly [Total?, number?]): string[] {
   const clock = new HandClock();
   const shown: string[] = [];

@@ -40,7 +40,10 @@ async function outcomes(...options: string[]): Promise<{ code: number; rows: { o
   return { code, rows: rows.map(({ outcome, why }) => (why === undefined ? { outcome } : { outcome, why })) };
 }
 
-/** Adds a row without a proof, created this long after its System Key. Returns the refusals of a dry run. */
+/**
+ * Adds the row of an Intermediate Key without a proof. The key was created this many seconds after its System Key.
+ * Returns the rows that a dry run refuses.
+ */
 async function refusalsOf(seconds: number): Promise<unknown[]> {
   await unproven();
   world.clock.advance(92 * DAY_MS);

@@ -169,7 +169,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(Buffer.from(record.key.encryptedKey)).not.toEqual(Buffer.from(before.key.encryptedKey));
     const bound = session().withContext({ row: '7', table: 'users' });
     expect((await bound.decrypt(record)).toString()).toBe(PLAINTEXT);
-    // The command opens a record that is already bound to the context with that context.
+    // The command also accepts records that are already bound to the context. It opens them with that context.
     const again = await countsOf(reencrypt(at('out'), ...options, '--output', at('again'), '--json'));
     expect(again).toMatchObject({ rows: 1, quarantined: 0 });
     const moved = await countsOf(
@@ -294,7 +294,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     const sealing = ['--verb', 'seal', '--field', 'v', '--partition', 'tenant-1', '--rate', '20'];
     const beganMs = performance.now();
     await countsOf(reencrypt(source, ...sealing, '--output', at('sealed'), '--json'));
-    // The first row does not wait, and each of the others waits until 50 ms have passed.
+    // The first row does not wait. Each further row waits until 50 ms after the previous one.
     expect(performance.now() - beganMs).toBeGreaterThan(190);
   });
 
@@ -436,7 +436,8 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     const lines: string[] = [];
     const args = ['reencrypt', `dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r'];
     await world.operator.keyfold([...args, '--quarantine', at('quarantine')], ownSettings, {
-      // The first audit line is written before the first row.
+      // The run writes an audit line before it processes the first row. The clock advances then, so the first row seems
+      // to take 1.5 s.
       audit: async () => world.operator.clock.advance(1500),
       status: (text) => lines.push(text),
     });

@@ -96,8 +96,7 @@ it('the client reads an error response that is not UTF-8', async () => {
   await server.stop();
 });
 
-// The test's timeout is shorter than ten seconds, after which the agent would close the connection anyway because it is
-// idle.
+// After ten seconds, the agent would close the idle connection anyway, so the test's timeout is shorter than that.
 it('the client closes the connection when a call is aborted', { timeout: 5000 }, async () => {
   const server = createServer(() => {});
   const endpoint = `http://127.0.0.1:${await listen(server, 0)}`;

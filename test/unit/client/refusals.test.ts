@@ -156,7 +156,7 @@ describe('an error from Lambda', () => {
     ['Throttled', 'RequestLimitExceeded', 502],
     ['FunctionFailed', 'EFSMountFailureException', 502],
     ['FunctionFailed', 'SnapStartException', 502],
-    // A proxy may send any name, such as that of a member which every object has.
+    // A proxy may send any name, even the name of a member that every JavaScript object has.
     ['Unavailable', '__proto__', 503],
     ['Unavailable', 'constructor', 503],
   ] as const)('becomes %s if its name is %s and its status %i', async ([code, name, status]) => {

@@ -21,7 +21,10 @@ afterEach(async () => {
   await stub.stop();
 });
 
-/** Opens something that takes credentials. Returns a function that makes one call. */
+/**
+ * Each function opens a client, a KMS region or a metastore with these credentials, and returns a function that makes
+ * one call.
+ */
 const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Promise<unknown>])[] = [
   [
     'the client over HTTP',

@@ -46,8 +46,8 @@ const invoke = (): Promise<unknown> =>
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
 /**
- * The settings of an SDK client that sends requests to the stub, and its agent. If the freeze guard watches the agent,
- * the agent has one more `free` listener.
+ * Returns settings for an SDK client that sends requests to the stub, and the client's agent. The freeze guard adds a
+ * `free` listener to the agent.
  */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });

@@ -4,7 +4,8 @@ import { watchClocks } from '../../../src/connections/inspected-calls.ts';
 const AT_MS = Date.parse('2026-11-28T12:00:00Z');
 
 it.for([
-  // The date has whole seconds, so the clock was between 3.000 s and 3.999 s when this machine's clock was at 5 s.
+  // The date has whole seconds, so the server's clock was between 3.000 s and 3.999 s when this machine's clock was at
+  // 5 s.
   ['as 1.5 seconds behind', { date: 'Sat, 28 Nov 2026 12:00:03 GMT' }, -1500],
   ['as unknown if the response has no date', {}, undefined],
   ['as unknown if the date is malformed', { date: 'never' }, undefined],

@@ -66,7 +66,7 @@ it('open zeroes the plaintext if the tag is wrong', () => {
 it('seal never repeats a nonce, even when the random pool is refilled many times', () => {
   const nonces = Array.from({ length: 5000 }, () => seal(key, Buffer.alloc(0)).subarray(16).toString('hex'));
   expect(new Set(nonces).size).toBe(nonces.length);
-  // In so many nonces, each of the twelve bytes must take each of its 256 values.
+  // Among 5,000 nonces, each of the twelve bytes must take all of its 256 values.
   for (let at = 0; at < 24; at += 2) {
     expect(new Set(nonces.map((nonce) => nonce.slice(at, at + 2))).size).toBe(256);
   }

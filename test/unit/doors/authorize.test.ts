@@ -22,7 +22,7 @@ const iam = sampleEvent('api-encrypt-iam').requestContext.authorizer as { iam: o
 const jwt = sampleEvent('api-encrypt-jwt').requestContext.authorizer as { jwt: { claims: object } };
 
 const EVERY_SCOPE = 'keyfold/encrypt keyfold/decrypt keyfold/rewrap';
-/** Other spellings of partitions, some of which careless code would treat as tenant-1. */
+/** Texts that do not name the partition tenant-1, although careless code would treat some of them as tenant-1. */
 const HOSTILE = [
   'tenant%2D1',
   'tenant-1%00',

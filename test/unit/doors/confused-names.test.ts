@@ -52,7 +52,7 @@ it('the direct door refuses a document in which JSON.parse has confused two name
   }
 });
 
-/** The names of members, each with a description before it and its JSON spelling after it. */
+/** Names of members: a description, the name, and its JSON spelling. */
 const NAMES = [
   ['that is a line feed', '\n', '\\n'],
   ['that is an é', 'é', '\\u00e9'],

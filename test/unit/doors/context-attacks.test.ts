@@ -30,7 +30,10 @@ function outcomeOf(answer: Record<string, unknown> | string): string {
   return first?.error?.code ?? 'ok';
 }
 
-/** The members of requests, by operation, for a context. The context is JSON text, or empty for none. */
+/**
+ * For each operation, a function that writes the members of a request. Its argument is the JSON text of the member
+ * `context`, or empty for no context.
+ */
 type Requests = Record<string, (context: string) => string>;
 
 const SEALING: Requests = {

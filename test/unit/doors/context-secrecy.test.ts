@@ -11,7 +11,10 @@ import { DEAD_LETTERS, FakeQueues, openQueueDoor, queueRecord } from '../../supp
 const CANARY = 'CANARY-of-a-context';
 const HOME = { table: 'users', id: CANARY };
 const WRONG = { table: `another ${CANARY}`, id: '1' };
-/** Contexts that are refused. One value is too long, one is not a string, and one is half a surrogate pair. */
+/**
+ * Contexts that are refused. In the first three, the value is too long, not a string, or contains half a surrogate
+ * pair. The last two are not objects.
+ */
 const MALFORMED = [{ id: CANARY.repeat(60) }, { id: [CANARY] }, { id: `${CANARY}\ud800` }, CANARY, [CANARY]];
 const DOCUMENT = { id: CANARY, more: [CANARY], ssn: '1' };
 const FIELDS = { fields: ['$.ssn'], contextFrom: { id: '$.id' } };
@@ -19,7 +22,7 @@ const UNREADABLE_FIELDS = { fields: ['$.ssn'], contextFrom: { id: '$.more' } };
 
 let output: ReturnType<typeof captureOutput>;
 beforeEach(() => {
-  // Settings that show the most detail to an operator.
+  // At this log level, the log shows the most detail.
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   output = captureOutput();
 });

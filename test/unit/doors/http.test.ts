@@ -209,8 +209,8 @@ describe('an HTTP request', () => {
       return (await send({ ...event, isBase64Encoded })).status;
     };
     expect([await ask(limit, false), await ask(limit + 1, false)]).toEqual([200, 413]);
-    // The handler computes the size from the length of the base64, which gives it only to the next multiple of three
-    // bytes.
+    // The handler computes the size from the length of the base64 text. So it knows the size only to the next multiple
+    // of three bytes.
     expect([await ask(limit, true), await ask(limit + 3, true)]).toEqual([200, 413]);
   });
 

@@ -217,9 +217,7 @@ describe('the OpenAPI document', () => {
 
 const SCHEMA_PLACE = /\/(?:schema|items|additionalProperties|(?:schemas|properties|allOf|anyOf|oneOf)\/[^/]+)$/;
 
-/**
- * Every schema in the document, with its place. A schema in the components has the place `#/components/schemas/NAME`.
- */
+/** Every schema in the document, with its path. A schema in the components has the path `#/components/schemas/NAME`. */
 function schemasOf(part: unknown, place = '#'): [place: string, schema: unknown][] {
   // Omits examples, because they are data, and `"additionalProperties": false`, because every generator understands it.
   if (/\/examples?$/.test(place) || (place.endsWith('/additionalProperties') && part === false)) return [];

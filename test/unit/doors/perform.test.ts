@@ -9,7 +9,7 @@ import { operate } from '../../support/operations.ts';
 
 const RECORD = { plaintext: 'AAAA' };
 
-/** A request for each operation, whose response always has the same length. */
+/** A request for each operation. Its response has the same length every time. */
 async function bodies(world: FakeDependencies): Promise<Record<OperationName, unknown>> {
   const { answer } = operate(world.process());
   const sealed = await answer('encrypt', RECORD);

@@ -512,7 +512,7 @@ describe('a large batch', () => {
       await new Promise(setImmediate);
       underWay -= 1;
     };
-    // Each message has a partition of its own, so each needs to load a key.
+    // Each message has a different partition, so the door must load a key for each message.
     const records = Array.from({ length: 300 }, (_, i) => queueRecord(`${i}`, sealing(i, `p${i}`)));
     expect(await open()(records)).toEqual([]);
     expect(most).toBe(100);

@@ -10,7 +10,7 @@ interface Machine {
 interface State {
   readonly Retry?: readonly { readonly ErrorEquals: readonly string[]; readonly JitterStrategy?: string }[];
   readonly Catch?: readonly { readonly ErrorEquals: readonly string[] }[];
-  /** The states of a Map. */
+  /** The inner state machine of a `Map` state. */
   readonly ItemProcessor?: Machine;
 }
 

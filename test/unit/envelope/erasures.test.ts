@@ -52,7 +52,7 @@ function rowOf(created: number): EnvelopeKeyRecord {
 const keyRow = (): EnvelopeKeyRecord => rowOf(record.key.parent.created);
 const tombstone = (): EnvelopeKeyRecord => rowOf(TOMBSTONE_CREATED);
 
-/** The same record, but with a different date for its key. */
+/** The test's record, but with this creation date for its Intermediate Key. */
 function named(created: number): DataRowRecord {
   return { ...record, key: { ...record.key, parent: { ...record.key.parent, created } } };
 }

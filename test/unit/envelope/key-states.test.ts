@@ -28,7 +28,7 @@ const ENCRYPT: readonly (readonly [state: string, sealed: Sealed, calls: readonl
   ...states('-r', '-', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('-r', 'r', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
   ...states('r', 'v', 'v', '-rv').map((state) => [state, 'new IK', [Q_IK, ...NEW_IK]] as const),
-  // There is no usable Intermediate Key, and the System Key is revoked or absent, so both are made anew.
+  // There is no usable Intermediate Key, and the System Key is revoked or absent, so the process makes both keys anew.
   ...states('-r', '-r', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('r', 'v', 'r', '-rv').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),
   ...states('-r', '-r', '-', '-r').map((state) => [state, 'new IK, new SK', [Q_IK, Q_SK, ...NEW_SK]] as const),

@@ -81,8 +81,8 @@ describe('minOpeningCreated', () => {
 });
 
 /**
- * The changes with which an attacker who knows the older keys may try to bring them back into use. None of these
- * changes needs a key.
+ * Changes to the rows by an attacker who knows the older keys, and tries to bring these keys back into use. The
+ * attacker needs no key to make the changes.
  */
 const ROLLBACKS: Readonly<Record<string, (older: Rows, newer: Rows) => EnvelopeKeyRecord[]>> = {
   'deletes the newer rows': () => [],
@@ -120,13 +120,13 @@ interface Rows {
   readonly intermediate: EnvelopeKeyRecord;
 }
 
-/** The newest rows. */
+/** Returns the newest row of each kind. */
 function newestRows(): Rows {
   const [system, intermediate] = (['SK', 'IK'] as const).map((kind) => world.metastore.ofKind(kind).at(-1));
   return { system, intermediate } as Rows;
 }
 
-/** Whether an older Intermediate Key opens the record's Data Row Key. */
+/** Whether the given Intermediate Key opens the record's Data Row Key. */
 function isUnder({ system, intermediate }: Rows, { key }: DataRowRecord): boolean {
   const systemKey = createSecretKey(aes.open(createSecretKey(Buffer.alloc(32, 7)), system.encryptedKey) as Buffer);
   const known = createSecretKey(aes.open(systemKey, intermediate.encryptedKey) as Buffer);

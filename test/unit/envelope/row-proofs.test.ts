@@ -181,7 +181,7 @@ describe('the basis of a row proof', () => {
   });
 });
 
-/** A KMS that has a row-proof key of its own, as AWS KMS has. The key cannot be computed from the System Key. */
+/** A KMS with a separate key for row proofs, like AWS KMS. This key cannot be computed from the System Key. */
 function provingKms(real: KeyManagementService, keys: Buffer[] = []): KeyManagementService {
   const basis = (): { key: Buffer; sealed: Uint8Array } => {
     const key = Buffer.alloc(32, 99);

@@ -505,8 +505,8 @@ describe('agingClock', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // The monotonic clock is now far behind. agingClock must still notice that the wall clock steps back: it advances
-    // by only ten minutes in forty.
+    // The monotonic clock stood still during the freeze, so it lags far behind. Then the wall clock advances by only
+    // ten minutes in forty. agingClock must still notice this step back.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);

@@ -114,7 +114,7 @@ describe('AwsKms.wrap', () => {
 
 const DISABLED = { kind: 'error', name: 'DisabledException' } as const;
 
-/** Unwraps while the preferred region has the fault, and returns the class of the fault. */
+/** Unwraps while the preferred region has this fault, and returns the class that AwsKms reports for it. */
 async function classOfFailover(fault: Parameters<typeof emulator.setFault>[1]): Promise<FaultClass | undefined> {
   const bytes = await wrapped();
   emulator.setFault(WEST, fault);

@@ -315,7 +315,7 @@ describe('a request near its deadline', () => {
       const regions = new ScriptedRegions(['west', 'east'], { baseDelayMs: 100, throttledDelayMs: 800 });
       regions.draw = draw;
       regions.answers = { west: [faultClass], east: ['unavailable'] };
-      // After the delay, an attempt needs 50 ms.
+      // An attempt needs 50 ms after the delay, but this deadline leaves only 49 ms.
       expect(await regions.request(regions.deadlineIn(drawnMs + 49))).toBe(`west ${faultClass}, east unavailable`);
       expect(regions.takeRequested()).toBe('west east');
       expect(regions.slept).toEqual([]);

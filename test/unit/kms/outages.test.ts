@@ -13,7 +13,7 @@ import { EAST, WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
 const AFTERMATH_MS = 300;
-/** This timeout is longer than every bound in this file, so a test fails if a request has to wait for it. */
+/** This timeout is longer than any request in this file may take, so a test fails if a request waits for it. */
 const LONG_MS = 20_000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20 };
 const COLD_REQUESTS = ['encrypt new SK', 'encrypt known SK', 'decrypt cold'] as const;

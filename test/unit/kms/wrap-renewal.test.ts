@@ -213,8 +213,8 @@ describe('AwsKms.renew', () => {
       { ...world, connect: ({ region: name }) => region(name) },
     );
     const wrapped = await wrappedBy(service, SYSTEM_KEY, noDeadline());
-    // The renewal does not return the System Key, so the test cannot look at its buffers. Instead, it counts the calls
-    // that overwrite them.
+    // The renewal does not return the System Key, so the test cannot look at the key's buffers. Instead, the test
+    // counts the calls that overwrite such a buffer.
     const real = Buffer.prototype.fill;
     let zeroedSystemKeys = 0;
     const fill = vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {

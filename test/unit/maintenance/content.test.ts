@@ -31,7 +31,7 @@ describe('a cell', () => {
   ] as const)('that holds %s is classed by it: %s → %s', ([, text, is]) => {
     expect(contentOf({ kind: 'text', text }).is).toBe(is);
     const bytes = Buffer.from(text);
-    // Text in a column of bytes counts only if it begins as a record does.
+    // Bytes count as text only if they begin with a character with which a record can begin.
     const isRead = text.startsWith('{') || text.startsWith('k');
     expect(contentOf({ kind: 'bytes', bytes }).is).toBe(isRead ? is : 'plain');
   });

@@ -6,8 +6,8 @@ import { HandClock } from '../../../src/testing/hand-clock.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 /**
- * Processes a page without rows for each step, and moves the clock by the step meanwhile. Returns how often the
- * position was saved.
+ * Runs a re-encryption with one empty page for each step. Before each page, the clock moves by that step. Returns how
+ * often the run saved its position.
  */
 async function savesOf(stepsMs: readonly number[]): Promise<number> {
   const clock = new HandClock();

@@ -27,7 +27,7 @@ it('the DynamoDB client makes at most 50 calls at a time, because the SDK has 50
 });
 
 /**
- * Starts as many calls as may run at a time, which is 50, and withholds their responses until `release` is called. So a
+ * Starts 50 calls, the most that may run at a time, and withholds their responses until `release` is called. So any
  * further call must wait.
  */
 function busyMetastore(events?: MetastoreEvents): {

@@ -128,7 +128,7 @@ it('DynamoDbMetastore retries as often after an outage as before', async () => {
     const fails = isDown || attempts % 2 === 1;
     return fails ? { status: 500, body: '{"__type":"InternalServerError"}' } : { status: 200, body: '{}' };
   });
-  // So many failures would use up the SDK's default retry quota, so later calls would not be retried.
+  // This many failures would use up the SDK's default retry quota. The SDK would then not retry later calls.
   const outage = Array.from({ length: 40 }, () => codeOf(metastore.load(id, created, noDeadline())));
   expect(new Set(await Promise.all(outage))).toEqual(new Set(['MetastoreUnavailable']));
   expect(attempts).toBe(3 * outage.length);

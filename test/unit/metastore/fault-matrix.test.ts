@@ -9,7 +9,10 @@ import { WireFixture } from '../../support/wire-fixture.ts';
 
 /** The timeout for faults that prevent a response. */
 const SILENT_TIMEOUT_MS = 2000;
-/** The timeout for all other faults. It is longer than every bound, so a cell fails if a request has to wait for it. */
+/**
+ * The timeout for all other faults. It is longer than any request may take, so a cell fails if its request waits for
+ * this timeout.
+ */
 const LONG_TIMEOUT_MS = 60_000;
 const SLACK_MS = 5000;
 /** The SDK's longest delays between three attempts: after throttling, and after any other fault. */
@@ -51,8 +54,8 @@ type When = keyof typeof WHEN;
  * For each fault, how the four requests must end and which calls they must make. A call is written as Q (Query), G
  * (GetItem) or P (PutItem), followed by s (System Key) or i (Intermediate Key).
  * - The SDK makes three attempts at a call if the fault is retryable.
- * - If the response to a put is lost, the SDK repeats the put, which then meets its own row. The process loads that
- *   row, as it does after losing a creation race.
+ * - If the response to a put is lost, the SDK repeats the put, and then finds its own row in the table. The process
+ *   loads that row, as it does after losing a creation race.
  * - `overtaken`: another process encrypts for the same partition just before the put.
  */
 const MATRIX: readonly (readonly [Fault, When, ...string[]])[] = [

@@ -14,7 +14,7 @@ import { mustOpen, outcomeOf, REQUESTS, type Request } from '../../support/reque
 import { WEST, WireFixture } from '../../support/wire-fixture.ts';
 
 const SLACK_MS = 5000;
-/** This timeout is longer than every bound in this file, so a test fails if a request has to wait for it. */
+/** This timeout is longer than any request in this file may take, so a test fails if a request waits for it. */
 const LONG_MS = 20_000;
 /** A little longer than the SDK's longest delay before a second attempt. */
 const AFTERMATH_MS = 1300;
@@ -65,7 +65,8 @@ describe('a request with a deadline', () => {
     const cold = world.process();
     proxy.faultOf = () => fault;
     expect((await outcomeOf(encryptWithin(cold, 100), 100 + SLACK_MS)).code).toBe('DeadlineExceeded');
-    // Count at least one call, because on a busy machine the proxy may receive it only after the request has failed.
+    // Allow at least one call, because on a busy machine the proxy may receive the first call only after the request
+    // has failed.
     const calls = Math.max(1, proxy.calls.length);
     await sleep(AFTERMATH_MS);
     expect(proxy.calls.length).toBeLessThanOrEqual(calls);

@@ -137,7 +137,7 @@ describe('encrypt-fields', () => {
   ] as const)("fails with %s if skipSealed is set and loading a record's key fails with that code", async (code) => {
     const world = new FakeDependencies();
     const { document } = await operate(world.process()).answer('encrypt-fields', { document: 1, fields: ['$'] });
-    // The latest key is newer and in the cache, so encrypting needs no metastore call.
+    // Make a newer key and put it into the cache, so that the encryption under test needs no metastore call.
     world.clock.advance(91 * DAY_MS);
     const { ask } = operate(world.process());
     await ask('encrypt-fields', { document: 2, fields: ['$'] });
@@ -147,8 +147,7 @@ describe('encrypt-fields', () => {
     const body = { document: { a: document, b: 1 }, fields: ['$.*'], skipSealed: true };
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code });
     world.metastore.interfere = () => {};
-    // Wait until the key cache reads the row again, which it does not do for a few seconds after the row was
-    // unreadable.
+    // For a few seconds after a row was unreadable, the key cache does not read it again. Wait until it does.
     world.clock.advance(5000);
     const skipped = JSON.parse(await ask('encrypt-fields', body)) as { document: { a: unknown } };
     expect(skipped.document.a).toBe(document);

@@ -44,7 +44,7 @@ describe('selectValues', () => {
     [STORE, '$..book[-1]', [fourth]],
     [STORE, '$..book[0,1]', [first, second]],
     [STORE, '$..book[:2]', [first, second]],
-    // Sections 2.2.3 and 2.3.1.3
+    // RFC 9535, sections 2.2.3 and 2.3.1.3
     [NAMES, '$', [NAMES]],
     [NAMES, "$.o['j j']", [{ 'k.k': 3 }]],
     [NAMES, "$.o['j j']['k.k']", [3]],

@@ -1,5 +1,6 @@
 /**
- * Tests payloads so large that their buffers are freed at once. Smaller buffers share pooled memory and are not freed.
+ * Tests payloads so large that their buffers are freed immediately. Smaller buffers share pooled memory and are not
+ * freed.
  */
 import { afterEach, expect, it, vi } from 'vitest';
 import { Session } from '../../../src/envelope/session.ts';

@@ -22,8 +22,8 @@ import {
 
 const RUNS = 3000;
 /**
- * The minimum number of strings that a fast path must read, and that it must decline. With fewer, it would hardly be
- * tested.
+ * A fast path must read at least this many strings, and decline at least this many. Otherwise the comparison would
+ * prove little.
  */
 const ENOUGH = RUNS / 100;
 

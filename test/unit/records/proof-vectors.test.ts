@@ -33,7 +33,7 @@ interface RowVector extends KeyMeta {
 }
 
 const file = new URL('../../vectors/proofs.json', import.meta.url);
-/** The names and indexes above a field, and its two paths. */
+/** The names and indexes on the way to a field, and the field's path with and without wildcards for the indexes. */
 interface PathVector {
   readonly name: string;
   readonly steps: readonly (string | number)[];

@@ -176,7 +176,7 @@ it('SqsQueues makes as many retries after an outage as it did before', async () 
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
-  // So many failures would use up the SDK's default retry quota, so later calls would not be retried.
+  // This many failures would use up the SDK's default retry quota. The SDK would then not retry later calls.
   const outage = Array.from({ length: 40 }, () => queues.send(url, messages('a'), neverAborted));
   for (const faults of await Promise.all(outage)) expect(faults).toMatchObject([{ errorName: 'ECONNRESET' }]);
   expect(calls).toHaveLength(3 * outage.length);

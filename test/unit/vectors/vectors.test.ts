@@ -26,7 +26,8 @@ async function run(...files: string[]): Promise<{ exitCode: number; output: stri
 }
 
 /**
- * Writes a file with one case, a changed copy from the first group of Asherah's vectors. Returns the path of the file.
+ * Writes a file with a single case: a changed copy of a case from the first group of Asherah's vectors. Returns the
+ * path of the file.
  */
 async function withOneCase(
   change: (vector: Record<string, unknown>, group: VectorFile['groups'][number]) => void,

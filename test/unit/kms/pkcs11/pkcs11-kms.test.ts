@@ -177,8 +177,8 @@ describe('the login', () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
-    // The error's code is not fixed: depending on how long the thread takes to start, the retries meet the refusal or
-    // only timeouts.
+    // The code of this error depends on how fast the thread starts: the retries end with either the refusal or
+    // timeouts.
     expect(await errorOf(wrap(hurried))).toBeInstanceOf(KeyfoldError);
     for (const kms of [token.open(refused), token.open(refused), hurried]) {
       expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');

@@ -12,7 +12,10 @@ vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 
 /** The timeout for an address that hangs. */
 const HANGING_TIMEOUT_MS = 500;
-/** The timeout for all other faults. It is longer than every bound, so a cell fails if a request waits for it. */
+/**
+ * The timeout for all other faults. It is longer than any request may take, so a cell fails if its request waits for
+ * this timeout.
+ */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 9000;
 const FAILOVER = { maxRounds: 3, baseDelayMs: 5, longestDelayMs: 20, throttledDelayMs: 40 };

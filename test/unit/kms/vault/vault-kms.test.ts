@@ -76,8 +76,8 @@ describe('VaultKms', () => {
     const concat = Buffer.concat.bind(Buffer);
     vi.spyOn(Buffer, 'concat').mockImplementation((chunks) => {
       const whole = concat(chunks);
-      // Only responses contain this name. The stub server, which is in the same process, also joins the bytes of
-      // requests, but these contain no plaintext.
+      // Only responses contain the name `plaintext`. The stub server, which runs in this process, also joins the bytes
+      // of requests, but an unwrap request contains no plaintext.
       if (whole.includes('"plaintext"')) answers.push(whole, ...chunks);
       return whole;
     });
