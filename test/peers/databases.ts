@@ -18,7 +18,7 @@ const POSTGRES = join(ROOT, 'usr/lib/postgresql/15/bin');
 const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'].map((folder) => join(ROOT, folder));
 const ENVIRONMENT = { PATH: process.env['PATH'], LD_LIBRARY_PATH: LIBRARIES.join(':'), TZ: 'UTC', LC_ALL: 'C.UTF-8' };
 /**
- * The ID of the unprivileged user under which PostgreSQL runs, and of the user's group. PostgreSQL refuses to run as
+ * The ID of the unprivileged user that runs PostgreSQL. The user's group has the same ID. PostgreSQL refuses to run as
  * root.
  */
 const UNPRIVILEGED = 65_534;

@@ -169,7 +169,7 @@ it('docs/how-to/leave-keyfold.md has commands that open every record, and a back
   // The first line is the heading.
   expect(cellsOf(listed)).toHaveLength(exported.length + 1);
 
-  // Step 4: open every record, also one that a writer seals meanwhile. Plaintext stays as it is.
+  // Step 4: open every record, even one that a writer seals meanwhile. Plaintext stays as it is.
   const rehearsal = await page.run('keyfold reencrypt');
   expect([rehearsal.code, cellsOf(rehearsal)]).toEqual([0, expect.arrayContaining([['would be written', '4']])]);
   const opened = await page.run('keyfold reencrypt');

@@ -164,8 +164,8 @@ describe('VaultKms with a server', () => {
     const key = await makeKey();
     const alone = open(key, { addresses: [doomed.url], requestTimeoutMs: 60_000 });
     const withAnother = open(key, { addresses: [doomed.url, bao.url], requestTimeoutMs: 60_000 });
-    // The operating system still accepts connections for a stopped process, so the calls are under way when it is
-    // killed.
+    // The operating system still accepts connections for a stopped process, so the calls are still waiting when the
+    // process is killed.
     doomed.process.kill('SIGSTOP');
     const calls = [codeOf(wrap(alone)), wrap(withAnother)] as const;
     await sleep(200);

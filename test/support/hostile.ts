@@ -82,8 +82,8 @@ class ShortArray extends Uint8Array {
 }
 
 /**
- * The bytes of a Uint8Array, even if its properties lie. Undefined for any other value, and if the array's buffer is
- * detached.
+ * The bytes of a Uint8Array, even if its properties return false values. Undefined for any other value, and if the
+ * array's buffer is detached.
  */
 export function realBytesOf(value: unknown): Buffer | undefined {
   try {

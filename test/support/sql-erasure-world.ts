@@ -65,8 +65,8 @@ function answerOf(work: Promise<unknown>, done: string): Promise<string> {
 }
 
 /**
- * Opens each record of the partition in a cold process, and then seals in another one. Returns the outcomes. Also
- * checks that another partition's record opens.
+ * Opens each record of the partition in a cold process, and then seals in another cold process. Returns the outcomes.
+ * Also checks that another partition's record opens.
  */
 export async function answers({ service, records, other }: ErasureWorld): Promise<string[]> {
   const open = (partition: string, record: DataRowRecord): Promise<string> =>

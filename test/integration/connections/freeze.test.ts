@@ -22,7 +22,7 @@ async function start(role: Role, settings: Readonly<Record<string, string>> = {}
   return frozen;
 }
 
-/** Waits until the proxy holds back this number of responses. */
+/** Waits until the proxies together hold back this number of responses. */
 async function held(answers: number): Promise<void> {
   while (world.count('held') < answers) await sleep(5);
 }

@@ -1,4 +1,4 @@
-/** Makes the constructs of the app from a small package. test/peers/cdk.test.ts makes them from real packages. */
+/** Tests the constructs of the app with a small package. test/peers/cdk.test.ts uses real packages. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

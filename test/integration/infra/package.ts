@@ -35,8 +35,8 @@ interface OslsState {
 }
 
 /**
- * Options that are all the opposite of the example's. They also name a topic for alarms and keys for the functions'
- * environment.
+ * Options whose values all differ from those of the example. They also name a topic for alarms and keys for the
+ * functions' environment.
  */
 export const FLIPPED = {
   http: {

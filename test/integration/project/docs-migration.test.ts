@@ -67,7 +67,10 @@ async function stored(): Promise<{ id: string; tenant: string; card: Buffer | st
   }));
 }
 
-/** Reads every card as a program does during the move: it recognises each form by its first bytes. */
+/**
+ * Reads every card as a program does during the move. The program recognises whether a value is in the old or the new
+ * form by its first bytes.
+ */
 async function cards(): Promise<Record<string, string>> {
   const read = (await stored()).map(async ({ id, tenant, card }) => {
     if (/^kf\d/.test(card.toString())) {

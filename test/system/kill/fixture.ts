@@ -22,7 +22,7 @@ export class KillFixture {
   readonly victims: VictimDependencies;
   /** For each region, the alias with which processes are configured. */
   readonly keys: Readonly<Record<string, string>>;
-  /** The alias of the key that the home region had before. */
+  /** The alias of the home region's former key. */
   readonly formerKey: string;
   readonly #stop: () => Promise<unknown>;
   #tables = 0;

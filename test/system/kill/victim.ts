@@ -11,7 +11,7 @@ export interface VictimDependencies {
   /** The addresses of the emulators. */
   readonly emulators: { readonly kms: string; readonly dynamoDb: string };
   /**
-   * The bundle of worker.ts. A process that ends by itself leaves a compile cache next to the bundle, for the next
+   * The bundle of worker.ts. A process that is not killed leaves a compile cache next to the bundle, for the next
    * process.
    */
   readonly worker: string;
