@@ -86,7 +86,8 @@ export async function deployPackage(file: string, region: string, folder: string
       ...Object.fromEntries(others),
       AWS_ACCESS_KEY_ID: credentials.AccessKeyId,
       AWS_SECRET_ACCESS_KEY: credentials.SecretAccessKey,
-      ...(credentials.SessionToken !== undefined && { AWS_SESSION_TOKEN: credentials.SessionToken }),
+      // Node leaves out a variable that is undefined.
+      AWS_SESSION_TOKEN: credentials.SessionToken,
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
