@@ -84,3 +84,37 @@ it('a run that a signal ends does not repeat a failed write', async () => {
   const ended = { message: 'SIGINT ended the run.', writes: 2, written: 0, rows: 0 };
   expect(await aborted({ failing: true })).toMatchObject(ended);
 });
+
+/** Runs on one row that other writers change before the first `changes` writes. */
+async function contested(changes: number): Promise<unknown> {
+  const quarantined: unknown[] = [];
+  let [writes, reads] = [0, 0];
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        yield [rowOf('1')];
+      },
+      replace: async () => {
+        writes += 1;
+        return writes > changes ? 'written' : 'changed';
+      },
+      reread: async (row) => {
+        reads += 1;
+        return row;
+      },
+      position: async () => ({}),
+    },
+    verbs: { apply: async () => ({ cells: new Map([['r', CELL]]), keys: [] }) },
+    quarantine: async (row) => void quarantined.push(row),
+    save: undefined,
+    now: Date.now,
+  });
+  const { counts } = await reencryption.run();
+  return { ...counts, writes, reads, quarantined };
+}
+
+it('a row that other writers change before each write is read again a hundred times, and then quarantined', async () => {
+  expect(await contested(100)).toMatchObject({ writes: 101, reads: 100, quarantined: [], written: 1 });
+  const quarantined = [{ row: '1', code: 'ChangedTooOften' }];
+  expect(await contested(Infinity)).toMatchObject({ writes: 101, reads: 100, quarantined, written: 0 });
+});
