@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import { MemoryMetastore } from '../../../src/index.ts';
+import { dryRunStore } from '../../../src/maintenance/dry-run-store.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
+import { noDeadline } from '../../support/fakes.ts';
+
+it('the store of a dry run reads what the metastore has, and writes nothing', async () => {
+  const metastore = new MemoryMetastore();
+  const [first, second] = [keyRecord('_SK_a_b', 60), keyRecord('_SK_a_b', 120)];
+  await metastore.store(first);
+  const dry = dryRunStore(metastore);
+  expect(await dry.store(second, noDeadline())).toBe('stored');
+  expect(await dry.replaceKey(first, Buffer.from('x'), noDeadline())).toBe('replaced');
+  expect(await dry.load(first.id, first.created, noDeadline())).toEqual(first);
+  expect(await dry.load(second.id, second.created, noDeadline())).toBeUndefined();
+  expect(await dry.loadLatest(first.id, noDeadline())).toEqual(first);
+  expect(await dry.loadRecent?.(first.id, first.created, noDeadline())).toEqual(
+    (await metastore.loadRecent(first.id, first.created)) ?? [],
+  );
+});
