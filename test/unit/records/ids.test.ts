@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { KeyfoldError } from '../../../src/errors.ts';
 import {
   isRegionName,
   keyKindOf,
   KeyNaming,
+  parseEpochSeconds,
+  parseKeyId,
   regionOfKeyId,
   secondsOf,
   type ServiceNames,
@@ -12,6 +15,46 @@ import { codeOf, FakeDependencies } from '../../support/fakes.ts';
 
 const names: ServiceNames = { service: 'svc', product: 'prod' };
 const regional: ServiceNames = { ...names, regionSuffix: 'us-west-2' };
+
+describe('the ID of a key', () => {
+  it.for([
+    ['one character', 'x'],
+    ['2,048 bytes', 'é'.repeat(1024)],
+    ['a space and a control character', ' \u0000'],
+  ] as const)('can have %s', ([, id]) => {
+    expect(parseKeyId(id)).toBe(id);
+  });
+
+  it.for([
+    ['no characters', ''],
+    ['2,049 bytes', `${'é'.repeat(1024)}x`],
+    ['a lone surrogate', 'a\ud800'],
+  ] as const)('cannot have %s', ([, id]) => {
+    expect(() => parseKeyId(id)).toThrow(
+      new KeyfoldError('InvalidRequest', 'A key ID must have 1 to 2048 bytes of well-formed UTF-8.'),
+    );
+  });
+
+  it('must be a string', () => {
+    expect(() => parseKeyId(5 as never)).toThrow(new TypeError('id must be a string, not a number.'));
+  });
+});
+
+describe('a creation time', () => {
+  it.for([0, -1, 253_402_300_799, Number.MAX_SAFE_INTEGER])('can be %d', (seconds) => {
+    expect(parseEpochSeconds(seconds)).toBe(seconds);
+  });
+
+  it.for([1.5, Number.NaN, Infinity, Number.MAX_SAFE_INTEGER + 1])('cannot be %d', (seconds) => {
+    expect(() => parseEpochSeconds(seconds)).toThrow(
+      new KeyfoldError('InvalidRequest', 'A creation time must be a whole number of seconds since 1970.'),
+    );
+  });
+
+  it('must be a number', () => {
+    expect(() => parseEpochSeconds('60' as never)).toThrow(new TypeError('seconds must be a number, not a string.'));
+  });
+});
 
 describe('a partition', () => {
   it.for([
