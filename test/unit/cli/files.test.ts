@@ -155,15 +155,29 @@ it('keys retire-check refuses a report with negative counts, a key without a dat
     product: 'b',
   };
   const key = { id: '_IK_tenant-1_orders_shop', created: 60 };
+  const check = ['keys', 'retire-check', '_SK_orders_shop', 'latest', '--report', at('report')];
+  const refused = {
+    code: 2,
+    stderr: `keyfold: The file ${at('report')} is not a report of keyfold verify or reencrypt.\n`,
+  };
+  for (const text of ['', 'x', 'null', '[]']) {
+    await writeFile(at('report'), text);
+    expect(await keyfold(check)).toMatchObject(refused);
+  }
   for (const wrong of [
     { malformed: 0, keys: [{ ...key, records: -5 }] },
+    { malformed: 0, keys: [{ ...key, created: -1, records: 1 }] },
+    { malformed: 0, keys: [{ ...key, id: 5, records: 1 }] },
+    { malformed: 0, keys: [], kind: 'other' },
+    { malformed: 0, keys: [], startedAt: 'today' },
+    { malformed: 0, keys: [], source: 5 },
+    { malformed: 0, keys: [], product: null },
     { malformed: -1, keys: [] },
     { malformed: 0, keys: [{ id: 'x', records: 1 }] },
     { malformed: 0, keys: [], service: undefined },
   ]) {
     await writeFile(at('report'), JSON.stringify({ ...report, ...wrong }));
-    const check = ['keys', 'retire-check', '_SK_orders_shop', 'latest', '--report', at('report')];
-    expect(await keyfold(check)).toMatchObject({ code: 2 });
+    expect(await keyfold(check)).toMatchObject(refused);
   }
 });
 

@@ -37,6 +37,10 @@ async function rows(...args: string[]): Promise<Record<string, unknown>[]> {
   return JSON.parse(stdout) as Record<string, unknown>[];
 }
 
+async function idsOf(...args: string[]): Promise<unknown[]> {
+  return (await rows(...args)).map(({ id }) => id);
+}
+
 describe('keys list', () => {
   it("shows the service's System Keys with their states, latest first", async () => {
     const run = await world.keyfold(['keys', 'list']);
@@ -59,6 +63,16 @@ describe('keys list', () => {
         parent: { id: SYSTEM_KEY, created },
       },
     ]);
+  });
+
+  it("lists the service's Intermediate Keys of the partitions that begin with a prefix", async () => {
+    expect(await idsOf('--partition-prefix', 'tenant-1')).toEqual(['_IK_tenant-1_orders_shop']);
+    expect(new Set(await idsOf('--partition-prefix', 'tenant-'))).toEqual(
+      new Set(['_IK_tenant-1_orders_shop', '_IK_tenant-2_orders_shop']),
+    );
+    expect(await idsOf('--partition-prefix', 'bad')).toEqual(['_IK_bad\x1b[2J_orders_shop']);
+    expect(await idsOf('--partition-prefix', 'enant-')).toEqual([]);
+    expect(await idsOf('--partition-prefix', 'tenant-', '--service', 'billing')).toEqual([]);
   });
 
   it('lists every row with --all, including unreadable rows and rows from other programs', async () => {

@@ -155,12 +155,22 @@ describe('keyfold maintain', () => {
     await world.operator.put({ Id: { S: SYSTEM_KEY }, Created: { N: '60' }, KeyRecord: { S: 'x' } });
     const [key] = await keys();
     const created = String(key?.created);
-    expect(cellsOf(await keyfold('maintain'))).toEqual([
+    const run = await keyfold('maintain');
+    expect(cellsOf(run)).toEqual([
       ['CREATED', 'STATE', 'REGION', 'OPENS', 'WRAP', 'FAULT'],
       [created, 'valid', WEST, 'opens'],
       [created, 'valid', EAST, 'opens'],
       ['60', 'unreadable', expect.stringContaining('KeyRecord is missing or malformed')],
     ]);
+    const [header = '', , , unreadable = ''] = run.stdout.split('\n');
+    expect(unreadable.indexOf(cellsOf(run)[3]?.[2] ?? '?')).toBe(header.indexOf('FAULT'));
+  });
+
+  it('fails if it cannot list the System Keys, and writes that to the audit log', async () => {
+    world.proxy.faultOf = (call) =>
+      call.startsWith('Query') ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : undefined;
+    const { code, audit } = await keyfold('maintain');
+    expect([code, audit.map(({ outcome }) => outcome)]).toEqual([1, ['attempting', 'failed']]);
   });
 
   it('fails if the erasures cannot be read', async () => {

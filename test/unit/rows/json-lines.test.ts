@@ -270,6 +270,19 @@ describe('JsonLinesRows', () => {
     for (const [again, line] of lines as [unknown, unknown][]) expect(again).toBe(line);
   });
 
+  it('replaces several members of a line, in whatever order they are given', async () => {
+    await writeFile(join(folder, 'in'), '{"a":"1","between":true,"b":"22"}\n');
+    const rows = openRows(['b', 'a']);
+    for await (const [row] of rows.pages(undefined)) {
+      const cells = new Map([
+        ['b', { kind: 'text', text: 'second' }],
+        ['a', { kind: 'text', text: 'first' }],
+      ] as const);
+      if (row !== undefined) await rows.replace(row, cells);
+    }
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"a":"first","between":true,"b":"second"}\n');
+  });
+
   it('writes bytes in base64', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     const rows = openRows(['r']);
