@@ -1,4 +1,7 @@
-/** Moves a table from KMS's `Encrypt` to Keyfold, as docs/how-to/move-from-kms-or-the-encryption-sdk.md describes. */
+/**
+ * Moves a table from KMS's `Encrypt` to Keyfold, and adds proofs to old key rows, as
+ * docs/how-to/move-from-kms-or-the-encryption-sdk.md and docs/how-to/authenticate-key-rows.md describe.
+ */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +14,11 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { DecryptCommand, DisableKeyCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { KmsConfig } from '../../../src/config/app-config.ts';
+import { readConfig } from '../../../src/config/read-config.ts';
+import { operatorAdapters } from '../../../src/container.ts';
+import type { EnvelopeKeyRecord } from '../../../src/index.ts';
+import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { FollowedPage } from '../../support/followed-page.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
@@ -83,7 +91,7 @@ async function cards(): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(read));
 }
 
-it('the commands of the page seal every value of a table, and the old KMS key is no longer needed', async () => {
+it('the commands of docs/how-to/move-from-kms-or-the-encryption-sdk.md seal every value of a table, and the old KMS key is no longer needed', async () => {
   const page = new FollowedPage('docs/how-to/move-from-kms-or-the-encryption-sdk.md', {
     folder,
     keyfold: (args) => world.operator.keyfold(args, world.settings),
@@ -127,4 +135,41 @@ it('the commands of the page seal every value of a table, and the old KMS key is
   await kms.send(new DisableKeyCommand({ KeyId: (await world.kms.ensureKey(WEST, 'alias/old')).keyArn }));
   expect(await cards()).toEqual(expected);
   expect(page.left()).toEqual([]);
+});
+
+it('the commands of docs/how-to/authenticate-key-rows.md add the proofs that KEYFOLD_KEY_ROW_PROOFS=require needs', async () => {
+  const page = new FollowedPage('docs/how-to/authenticate-key-rows.md', {
+    folder,
+    keyfold: (args, environment) =>
+      world.operator.keyfold(args, { ...environment, ...world.settings }, { ask: () => Promise.resolve('yes') }),
+  });
+  const record = await world.sessions().session('tenant-1').encrypt(Buffer.from('card'));
+  const decrypt = async (): Promise<string> => {
+    const required = { AWS_REGION: WEST, KEYFOLD_KEY_ROW_PROOFS: 'require' };
+    const settings = { ...world.operator.settings(), ...world.settings, ...required };
+    const keyfold = await operatorAdapters.openSessions(readConfig<KmsConfig>(settings));
+    return String(await keyfold.session('tenant-1').decrypt(record));
+  };
+  // The rows are as Asherah wrote them.
+  const rows = await new DynamoDbKeyTable({ endpoint: world.proxy.endpoint, region: WEST }).list();
+  const old: EnvelopeKeyRecord[] = [];
+  for (const row of rows) {
+    const { proof: _, ...unproven } = row as EnvelopeKeyRecord;
+    old.push(unproven);
+    await world.operator.put(unproven);
+  }
+  await expect(decrypt()).rejects.toMatchObject({ code: 'KeyRowUnreadable' });
+
+  // Step 2: look at the rows, and compare them with a backup.
+  const can = `0 rows are proven, ${old.length} can be, 0 are refused.`;
+  expect((await page.run('keyfold keys prove --dry-run')).stdout).toContain(can);
+  page.pass('aws dynamodb restore-table-to-point-in-time');
+  await world.operator.createTable('EncryptionKey-before');
+  for (const row of old) await world.operator.put(row, 'EncryptionKey-before');
+  expect((await page.run('keyfold keys prove --against')).stdout).toContain(can);
+
+  // Step 3: add the proofs.
+  expect((await page.run('keyfold keys prove --against')).stdout).toContain(`Added ${old.length} proofs.`);
+  expect(page.left()).toEqual([]);
+  expect(await decrypt()).toBe('card');
 });
