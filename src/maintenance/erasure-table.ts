@@ -6,10 +6,10 @@ import type { KeyRow } from './key-table.ts';
 export type RowSelection = { readonly id: string } | { readonly prefixes: readonly string[] };
 
 /**
- * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. Each write is
- * conditional: it changes nothing if the row has changed since it was read. DynamoDB is an exception: it deletes a row
- * that could not be parsed even if the row has changed. Callers read the rows again to see what was written. The
- * methods throw `MetastoreUnavailable` if the table fails.
+ * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. A write changes nothing
+ * if the row has changed since it was read. There is one exception: a row in DynamoDB that could not be parsed is
+ * deleted even if it has changed. Callers read the rows again to see what was written. The methods throw
+ * `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {
   /** Reads rows, including rows that cannot be parsed. */
@@ -47,7 +47,7 @@ export interface ErasureRegister {
   remove(entry: RegisteredErasure): Promise<void>;
 }
 
-/** A copy that still contains the keys of an erased partition, outside the rows of the table. */
+/** A copy of the table's rows, such as a backup, that still contains the keys of an erased partition. */
 export interface KeyCopy {
   /** `unknown`: Keyfold cannot list the copies of a replica, and `text` says why. */
   readonly kind: 'point-in-time-recovery' | 'backup' | 'export' | 'stream' | 'unknown';
@@ -63,7 +63,7 @@ export interface KeyCopy {
 
 /** The replicas of a key table. A table without replicas has one region. */
 export interface ErasureTables {
-  /** The regions that have a replica, the operator's own first. */
+  /** The regions that have a replica. The operator's own region comes first. */
   regions(): Promise<readonly string[]>;
   at(region: string): ErasureTable;
   readonly register: ErasureRegister;

@@ -82,7 +82,7 @@ export interface DatabaseInspection {
   readonly isUnsafe: boolean;
   /** Whether the table has rows of any id. */
   readonly holdsRows: boolean;
-  /** Whether the user may insert rows. MySQL and MariaDB do not tell. */
+  /** Whether the user may insert rows. Always true for MySQL and MariaDB, where Keyfold does not check this. */
   readonly canInsert: boolean;
   /** Whether row-level security applies to the user. */
   readonly mayHideRows: boolean;
@@ -98,7 +98,7 @@ export interface QuotaName {
   readonly code: string;
 }
 
-/** A metric of CloudWatch that counts use. */
+/** The CloudWatch metric that counts how much of a quota is used. */
 export interface UsageMetric {
   readonly namespace: string;
   readonly name: string;

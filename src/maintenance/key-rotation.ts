@@ -67,7 +67,8 @@ export class KeyRotation {
   async #aheadOf(id: KeyId, deadline: Deadline): Promise<number> {
     const nowMs = this.#now();
     const limit = Math.floor((nowMs + MAX_AHEAD_MS) / 1000) as EpochSeconds;
-    // Do not use `loadLatest`. If a row is dated further ahead, it would return only that row.
+    // Do not use `loadLatest`. If a row is dated more than ten minutes ahead, no process seals under its key, but
+    // `loadLatest` would return only that row.
     const [latest] = (await this.#metastore.loadRecent?.(id, limit, deadline)) ?? [];
     const latestMs = (latest?.created ?? 0) * 1000;
     return latestMs > nowMs ? latestMs + 1000 - nowMs : 0;

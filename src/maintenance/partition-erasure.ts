@@ -35,7 +35,7 @@ export interface PartitionErasureOptions {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** Called when a step is done with a key row. */
+  /** Called each time a step has finished one key row. */
   readonly advanced?: () => void;
 }
 
@@ -55,7 +55,7 @@ interface ErasableId {
   readonly region: string;
   /** Whether the ID has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
   readonly buried: boolean;
-  /** A tombstone for this ID whose proof is not valid. It has no effect. */
+  /** A tombstone for this ID whose proof is not valid, or which belongs to an older erasure. */
   readonly invalid?: KeyRow | undefined;
 }
 
@@ -78,8 +78,8 @@ const UNWRAP_TIMEOUT_MS = 30_000;
 /** If other erasures began in the same second, an erasure tries this many consecutive seconds as its date. */
 const MAX_SAME_SECOND = 60;
 /**
- * The sealed key of a tombstone. It is as long as a sealed key, but opens under no key. If it opened, Asherah could
- * seal records under it after losing a race to make a key.
+ * These bytes take the place of the sealed key in a tombstone's row. They are as long as a sealed key, but open under
+ * no key. Otherwise, Asherah could use the tombstone as a key after losing a race to make one.
  */
 const NO_KEY = Buffer.alloc(60);
 
@@ -108,7 +108,7 @@ export class PartitionErasure {
     const base = new KeyNaming({ ...names, regionSuffix: undefined });
     const prefixes = [base.intermediateKeyId(this.partition), base.systemKeyId];
     const scanned = await tables.at(own).rows({ prefixes });
-    // With a region suffix, the naming accepts the IDs of every region.
+    // A `KeyNaming` with any region suffix accepts the IDs of every region.
     const anyRegion = new KeyNaming({ ...names, regionSuffix: 'us-east-1' });
     const systems = scanned.filter((row) => this.#naming.isSystemKey(row.id));
     const systemKeys = await this.#open(systems);
@@ -150,7 +150,7 @@ export class PartitionErasure {
     return erasure;
   }
 
-  /** Lifts the marks, then deletes the tombstones. The keys stay revoked. */
+  /** Removes the marks, then deletes the tombstones. The keys stay revoked. */
   async cancel(state: ErasureState, signal?: AbortSignal): Promise<void> {
     const { tables, advanced } = this.#options;
     for (const { row, region } of state.rows) {
@@ -217,13 +217,13 @@ export class PartitionErasure {
     const { register } = this.#options.tables;
     const { partition } = this;
     const entries = (await register.list()).filter((entry) => entry.partition === partition);
-    // This entry is from a run that was killed before it wrote its first tombstone.
+    // Such an entry is from a run that was killed before it wrote its first tombstone.
     const abandoned = entries.filter(({ erase, deletedAt }) => erase !== known?.erase && deletedAt === undefined);
     for (const entry of abandoned) await register.remove(entry);
     if (known !== undefined) {
       const entry = entries.find(({ erase }) => erase === known.erase);
       if (entry === undefined) await register.add({ partition, ...known });
-      // The entry says that the rows were deleted, so a restore has brought them back.
+      // The entry says that the rows were deleted, but they exist. So an operator has restored them from a backup.
       else if (entry.deletedAt !== undefined) await register.update({ partition, ...known });
       return known;
     }
@@ -236,7 +236,7 @@ export class PartitionErasure {
     throw new KeyfoldError('MetastoreUnavailable', 'Too many erasures began in this minute. Try again later.');
   }
 
-  /** Writes missing tombstones, and replaces tombstones that do not count. */
+  /** Writes missing tombstones, and replaces tombstones that are not valid for this erasure. */
   async #bury({ ids, systemKeys }: ErasureState, erasure: Erasure): Promise<void> {
     const { tables } = this.#options;
     for (const { id, region, buried, invalid } of ids) {

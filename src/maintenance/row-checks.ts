@@ -43,9 +43,10 @@ const CONCURRENCY = 8;
 const UNWRAP_TIMEOUT_MS = 30_000;
 
 /**
- * Opens every key of a service and decides which rows may get a proof. If a row has a proof, only that proof counts. If
- * it has none, the function refuses the row if an attacker who can write to the table could have made it. The signs
- * are: the key also appears in another row, is older than its System Key, or was made after that key had expired.
+ * Opens every key of a service and decides which rows may get a proof. If a row has a proof, only that proof counts.
+ * The function refuses a row without a proof if an attacker who can write to the table could have made it. It looks for
+ * three signs: the key also appears in another row, is older than its System Key, or was made after its System Key had
+ * expired.
  * @param rows the rows of the whole table. The result has no rows of other services.
  * @returns the System Keys first
  * @throws KeyfoldError `KmsThrottled`, `KmsUnavailable` or `KmsMisconfigured`, if it is unknown whether KMS can open a
@@ -141,8 +142,8 @@ function openIntermediateKey(
 }
 
 /**
- * Says why no process can have made an Intermediate Key with this date under a System Key with that date. Undefined if
- * a process can have done so.
+ * Compares the date of an Intermediate Key with the date of its System Key. Says why no process could have made the
+ * first key under the second one. Undefined if that was possible.
  */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';

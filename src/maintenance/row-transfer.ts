@@ -6,7 +6,8 @@ export interface TransferredRow {
   /** The creation time as the source holds it, if it is not a whole number of seconds. */
   readonly rawCreated?: string | undefined;
   /**
-   * - `same`: the target has the row. There, the row may have been revoked or may have got a proof after it was copied.
+   * - `same`: the target has the row. Since the row was copied, the target's row may have been revoked or may have got
+   *   a proof.
    * - `missing`: the target does not have the row.
    * - `added`: this run has added the row.
    * - `differs`: the target has another row with the same ID and date.

@@ -58,8 +58,9 @@ const OPTIONS: Types<Options> = { ...DYNAMODB_OPTIONS, events: optional(having()
 const NO_EVENTS: MetastoreEvents = { metastoreCalled: () => {} };
 
 /**
- * Equals the connection limit of the SDK's client. Without this limit, a batch of records with invented keys could
- * start a thousand calls. The SDK would report calls that wait for a connection as connection timeouts.
+ * The maximum number of concurrent calls. It equals the connection limit of the SDK's client. Without this maximum, a
+ * batch of records with invented keys could start a thousand calls. The SDK would report calls that wait for a
+ * connection as connection timeouts.
  */
 const MAX_CONCURRENT_CALLS = 50;
 
@@ -213,7 +214,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
       return answer;
     } catch (error) {
       const latencyMs = performance.now() - beganAtMs;
-      // At the deadline the cause is unknown. If the caller waited for a while, the table counts as unavailable.
+      // If the deadline ended the call, the cause is unknown. The table counts as unavailable only if the call lasted
+      // for at least `LONG_CALL_MS`.
       if (latencyMs < LONG_CALL_MS) deadline.signal.throwIfAborted();
       const name = deadline.signal.aborted ? 'NoAnswerInTime' : errorNameOf(error);
       const atMs = Date.now();

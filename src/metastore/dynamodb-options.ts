@@ -40,7 +40,7 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
 };
 
 /**
- * The key table's replica in another region. If the table is named by its ARN, the replica has an ARN of that region.
+ * The key table's replica in another region. If the options name the table by an ARN, the result has the replica's ARN.
  */
 export function replicaIn(region: string, options: DynamoDbMetastoreOptions): DynamoDbMetastoreOptions {
   const { tableName } = options;

@@ -71,8 +71,8 @@ export class DynamoDbRowTransfer implements RowTransfer {
   }
 
   /**
-   * Whether the target has a tombstone for the row's ID. False if the row itself has the mark of an erasure, because
-   * such a row opens nothing and need not be refused.
+   * Whether the target has a tombstone for the row's ID. False if the row itself has the mark of an erasure. Such a row
+   * can be added safely, because its key opens no records.
    */
   async #isErased(item: KeyItem): Promise<boolean> {
     if (item['Erased'] !== undefined) return false;

@@ -16,15 +16,15 @@ export function nameOfTable(table: string): string {
 }
 
 /**
- * Whether two tables of one region may be the same table. An ARN contains the account. A name does not, so it may
- * belong to any ARN that ends with it.
+ * Whether two tables of one region may be the same table. An ARN contains the account, and a name does not. So a name
+ * and an ARN may be the same table if the ARN ends with the name.
  */
 export function mayBeSameTable(one: string, other: string): boolean {
   const areArns = regionOfTable(one) !== undefined && regionOfTable(other) !== undefined;
   return areArns ? one === other : nameOfTable(one) === nameOfTable(other);
 }
 
-/** The replica of a Global Table in a region. A replica has the same name in every region, but an ARN of its own. */
+/** The replica of a Global Table in a region. All replicas have the same name, but each replica has its own ARN. */
 export function tableIn(region: string, table: string): string {
   const parts = table.split(':');
   return parts.length === 1 ? table : parts.with(3, region).join(':');

@@ -20,12 +20,12 @@ export class Pace {
    */
   async spend(amount: number, signal?: AbortSignal): Promise<void> {
     const nowMs = this.#now();
-    // If the clock steps back, the old end would be too far ahead, by the size of the step.
+    // If the clock has stepped back, `#freeAtMs` is too far ahead by the size of the step. So reset it.
     if (nowMs < this.#lastMs) this.#freeAtMs = nowMs;
     this.#lastMs = nowMs;
     const atMs = Math.max(this.#freeAtMs, nowMs);
     this.#freeAtMs = atMs + (amount / this.#perSecond) * 1000;
-    // At a very low rate, the wait is longer than a timer's longest delay.
+    // At a very low rate, the wait can be longer than a timer's longest delay. So wait in several parts.
     for (let leftMs = atMs - nowMs; leftMs > 0; leftMs -= MAX_TIMER_MS) {
       if (signal?.aborted === true) return;
       await sleep(Math.min(leftMs, MAX_TIMER_MS), undefined, { signal }).catch(() => {});

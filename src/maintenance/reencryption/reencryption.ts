@@ -45,7 +45,7 @@ export interface ReencryptionOptions {
   readonly now: Clock;
 }
 
-/** How many rows are processed at the same time. They wait for the source most of the time. */
+/** How many rows are processed at the same time. The number is high, because a row mostly waits for the source. */
 const CONCURRENCY = 64;
 const SAVE_INTERVAL_MS = 2000;
 /** How many times a row is read again if another writer has changed it. */
@@ -83,7 +83,7 @@ export class Reencryption {
     for await (const rows of source.pages(from?.position, signal)) {
       await this.#page(rows, tally);
       const nowMs = now();
-      // Use the absolute value, because a clock may be set back.
+      // Use the absolute value of the time since the last save, because a clock may be set back.
       const isOver = nowMs >= endsAtMs();
       if (!isOver && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
       if (save === undefined && !isOver) continue;
@@ -116,7 +116,7 @@ export class Reencryption {
       hasFailed = true;
       throw error;
     };
-    // Wait for every lane, so that no row is written after the run has ended.
+    // Wait for all concurrent loops, so that no row is written after the run has ended.
     await allEnded(Array.from({ length: Math.min(CONCURRENCY, rows.length) }, () => lane().catch(failing)));
   }
 
@@ -138,7 +138,7 @@ export class Reencryption {
         await this.#quarantine(current, error.code, tally);
         return;
       }
-      // Another writer changed the row before this write.
+      // If execution gets here, another writer changed the row before this write.
       if (reads === MAX_REREADS) {
         await this.#quarantine(current, 'ChangedTooOften', tally);
         return;
@@ -154,7 +154,7 @@ export class Reencryption {
   }
 }
 
-/** Whether an error stops the run. Such an error does not concern one row alone. */
+/** Whether an error stops the run, because it would also affect other rows. */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
   return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
 }

@@ -25,14 +25,14 @@ export interface Row {
   readonly context: RecordContext | undefined;
 }
 
-/** The place in a source where a later run resumes. It is JSON that only this source can interpret. */
+/** The place in a source where a later run resumes. It is JSON that only this kind of source can interpret. */
 export type Position = Readonly<Record<string, unknown>>;
 
 /** Rows whose records are re-encrypted: a DynamoDB table, a file, or a PostgreSQL table. */
 export interface RowSource<R extends Row = Row> {
   /**
-   * Reads the rows page by page. The caller asks for the next page only after it has finished all rows of the last
-   * page. If it also asked for the {@link position}, it must have saved that position.
+   * Reads the rows page by page. The caller asks for the next page only after it has finished all rows of the previous
+   * page. If the caller called {@link position} meanwhile, it must also have saved the result.
    * @param from a {@link position} of an earlier run. If undefined, reading begins with the first row.
    * @param signal if it aborts, the source stops waiting, for example for a rate limit. It may throw the reason.
    */
@@ -82,8 +82,8 @@ export function naming(
   const { partitionField, contextFrom } = names;
   const partition = partitionField === undefined ? names.partition : (textOf(partitionField) ?? '');
   if (names.context === undefined && contextFrom === undefined) return { partition, context: undefined };
-  // Object.fromEntries defines members, so `__proto__` is an ordinary name here. If a field is missing, the entry is
-  // undefined and not a string, so only this row fails.
+  // Object.fromEntries keeps an entry named `__proto__`. If a field is missing, the value of its entry is undefined. A
+  // check for strings then fails later, but only for this row.
   const read = Object.entries(contextFrom ?? {}).map(([name, field]) => [name, textOf(field) as string] as const);
   return { partition, context: Object.fromEntries([...Object.entries(names.context ?? {}), ...read]) };
 }

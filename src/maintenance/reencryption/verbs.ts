@@ -106,7 +106,8 @@ export class Verbs {
     const { verb } = this.#options;
     if (verb === 'open') return this.#plaintextCell(await (bound ?? session).decrypt(record), kind, cell);
     if (verb === 'seal') {
-      // Another run or another writer has already sealed the cell. With a context, readers expect a bound record.
+      // The cell already holds a record, which another run or another writer has sealed. If the row has a context,
+      // readers expect the record to be bound to it.
       if (bound !== undefined && record.proof === undefined) throw recordUnreadable('it is not bound to any context');
       (await (bound ?? session).decrypt(record)).fill(0);
       keys.push(record.key.parent as KeyMeta);
@@ -194,7 +195,7 @@ export class Verbs {
     const plaintext = await sealing.decrypt(record);
     try {
       const { created } = record.key;
-      // If a record is dated too far ahead, its date does not show when it was sealed.
+      // If a record is dated too far ahead, its date does not show whether it was sealed after the run began.
       const isNew = created >= this.#since && !isDatedAhead(created, this.#dependencies.now());
       const isFresh = isNew && (record.proof !== undefined) === (bound !== undefined);
       if (isFresh && (await rewrapped(session, record)) === undefined) return undefined;
@@ -244,7 +245,7 @@ export class Verbs {
 
 /**
  * The keys that the records of a row name.
- * @param isUnsure whether content that is not read as a record may still hold one: base64, or a string in a document
+ * @param isUnsure whether the fields may hide other records, in base64 or in a string of a document
  * @returns undefined if a record cannot be parsed, or if there may be another record
  */
 export function keysOf({ cells }: Row, isUnsure = false): KeyMeta[] | undefined {

@@ -17,7 +17,10 @@ export const INSPECT_POSTGRES = `SELECT extract(epoch FROM clock_timestamp())::t
     attname = 'created' AND atttypid = 'date'::regtype OR attname = 'key_record'
     AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod BETWEEN 0 AND ${MIN_RECORD_LENGTH + 3}))::text`;
 
-/** Inspects MySQL's or MariaDB's server and the key table. No simple query shows the rights of the user there. */
+/**
+ * Inspects MySQL's or MariaDB's server and the key table. Does not check the user's rights, which no simple query
+ * shows.
+ */
 export const INSPECT_MYSQL = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
   EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
     AND non_unique = 0 GROUP BY index_name

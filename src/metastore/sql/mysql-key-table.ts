@@ -18,7 +18,7 @@ export interface MySqlConnection {
   release(): void;
   destroy(): void;
   readonly threadId: number | null;
-  /** The driver's connection without promises, which stays the same between uses. */
+  /** The driver's underlying connection. It stays the same object each time the pool hands out the connection. */
   readonly connection?: object;
 }
 
@@ -44,7 +44,10 @@ const TEXT = `LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTER
 const COLUMNS = `${DATE}, ${TEXT}`;
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption_key`;
-/** The first condition is redundant, but it lets the server begin in the middle of the primary key. */
+/**
+ * The first condition excludes the IDs before the position. It also lets the server begin to read in the middle of the
+ * primary key.
+ */
 const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
 export const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
@@ -162,7 +165,10 @@ class Connections implements SqlPool<MySqlConnection> {
     return this.#pool.getConnection();
   }
 
-  /** The driver wraps its connection in a new object each time, so this returns the connection inside. */
+  /**
+   * The driver wraps its connection in a new object each time the pool hands it out. So return the connection inside
+   * that object.
+   */
   identityOf(connection: MySqlConnection): object {
     return connection.connection ?? connection;
   }
@@ -178,8 +184,8 @@ class Connections implements SqlPool<MySqlConnection> {
   stopping({ threadId }: MySqlConnection): ((on: MySqlConnection) => Promise<void>) | undefined {
     if (typeof threadId !== 'number') return undefined;
     return async (on) => {
-      // A proxy in between may use its own connection IDs. On the server, such an ID may belong to another connection.
-      // So look at the query first.
+      // If there is a proxy between Keyfold and the server, the ID may be the proxy's own. On the server, the same
+      // number may be the ID of another connection. So first check that the connection runs a query on this table.
       const running = await send(on, {
         sql: "SELECT 1 FROM information_schema.processlist WHERE id = ? AND info LIKE '%encryption_key%'",
         values: [threadId],
@@ -206,13 +212,16 @@ class Connections implements SqlPool<MySqlConnection> {
   }
 }
 
-/** Errors of the general SQLSTATE that say that a value does not fit into its column, also in a comparison. */
+/**
+ * Errors that say that a value does not fit into its column, even in a comparison. Their SQLSTATE is the general one,
+ * so it does not show this.
+ */
 const UNFIT: ReadonlySet<string> = new Set(['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'ER_WRONG_VALUE']);
 
 /**
- * After these errors of other SQLSTATEs, the connection is unusable. The server ends it, has forgotten its prepared
- * statements, or is read-only. If the server is read-only after a failover, a new connection leads to the new primary
- * server.
+ * After these errors, the connection is unusable, although their SQLSTATEs do not show it. The server ends it, has
+ * forgotten its prepared statements, or is read-only. If the server is read-only after a failover, a new connection
+ * leads to the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',

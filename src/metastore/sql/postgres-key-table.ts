@@ -43,14 +43,18 @@ const COLUMNS = `extract(epoch FROM created::timestamptz)::text, created::text, 
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, id::text FROM encryption_key`;
 /**
- * The date of the row at the cursor. The row is found by the text of its date, because in some styles PostgreSQL reads
- * its own text as another time. If the row is gone, PostgreSQL has to read the text.
+ * The date of the row after which the next page begins. The query finds that row by the text of its date. With some
+ * settings of DateStyle, PostgreSQL would read this text as another time. If the row is gone, PostgreSQL must read the
+ * text itself.
  */
 const DATE_AT = `coalesce((SELECT created FROM encryption_key WHERE ${OF_ID} AND created::text = $2), $3)`;
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
 const INSERT =
   'INSERT INTO encryption_key (id, created, key_record) VALUES ($1, to_timestamp($2), $3) ON CONFLICT DO NOTHING';
-/** Compares the date as text, because in some styles PostgreSQL writes a date as text that it reads as another time. */
+/**
+ * Compares the date as text. With some settings of DateStyle, PostgreSQL writes a date as text that it reads as another
+ * time.
+ */
 const UNCHANGED = `${OF_ID} AND created::text = $2 AND ${TEXT} COLLATE "C" IS NOT DISTINCT FROM $3`;
 const REPLACE = `UPDATE encryption_key SET key_record = $4 WHERE ${UNCHANGED}`;
 const REMOVE = `DELETE FROM encryption_key WHERE ${UNCHANGED}`;

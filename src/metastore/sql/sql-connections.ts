@@ -32,8 +32,8 @@ export interface SqlTableOptions {
 const DEFAULTS = { queryTimeoutMs: 3000 };
 const MAX_ATTEMPTS = 3;
 /**
- * How long a request to stop a query may take, even if queries have less time. The request may need a new connection.
- * If it failed, the query could hold its locks on the server for a long time.
+ * A request to stop a query may always take at least this long, because it may need a new connection. If the request
+ * failed, the query could hold its locks on the server for a long time.
  */
 const MIN_STOP_TIMEOUT_MS = 3000;
 /**
@@ -47,7 +47,7 @@ export class SqlConnections<Connection> {
   readonly #database: string;
   readonly #pool: SqlPool<Connection>;
   readonly #queryTimeoutMs: number;
-  /** For each idle connection: when it became idle, and how many connections had broken by then. */
+  /** For each idle connection: when it became idle, and the value of `#breaks` at that time. */
   readonly #idle = new WeakMap<object, { readonly sinceMs: number; readonly breaks: number }>();
   /**
    * How often a connection has broken or the process was frozen. Connections that were idle at that time may be dead.
@@ -95,8 +95,9 @@ export class SqlConnections<Connection> {
   }
 
   /**
-   * Asks the server to stop the query of a closed connection. The request has a time limit and uses no old idle
-   * connection, so that a dead connection does not keep its place in the pool.
+   * Asks the server to stop the query of a closed connection. The request has a time limit, and uses no connection that
+   * was idle for long. So the request cannot wait forever on a dead connection, which would keep that connection's
+   * place in the pool.
    */
   async #stop(closed: Connection): Promise<void> {
     const stop = this.#pool.stopping(closed);
