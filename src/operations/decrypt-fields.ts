@@ -50,7 +50,8 @@ export const decryptFields: Operation = async (request, context) => {
   const batch = context.session.batch({ shareDataRowKey: false });
   const fieldsFound = claims.map(([value]) => value);
   const sessionOf = fieldSessions(binding, document, fieldsFound, batch);
-  // Make every session before any key is touched, because the place of the last field may be invalid.
+  // Make every session before any key is touched: making a session checks the field's place, and even the last field's
+  // place may be invalid.
   const work = sealed.map(([value, compact]) => {
     return { value, compact, session: sessionOf?.(value, compact.kind) ?? batch };
   });

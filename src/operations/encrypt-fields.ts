@@ -67,11 +67,12 @@ export const encryptFields: Operation = async (request, context) => {
   const placeholders = values.map(({ value, text }): Replacement => {
     return [value, `"${'-'.repeat(compactLength('json', idBytes, text.length, sessionOf !== undefined))}"`];
   });
-  // Check the size of the response before any key is touched, because a sealed one-byte value takes about 180
-  // characters.
+  // Check the size of the response before any key is touched. The response can be far larger than the request, because
+  // a sealed one-byte value takes about 180 characters.
   limitAnswer(writeDocument(document, placeholders), context);
 
-  // Make every session before any key is touched, because the place of the last field may be invalid.
+  // Make every session before any key is touched: making a session checks the field's place, and even the last field's
+  // place may be invalid.
   const work = values.map(({ value, text }) => {
     return { value, text, session: sessionOf?.(value, 'json') ?? within.session };
   });
@@ -108,8 +109,8 @@ async function isSealed(
   const session = sessionOf?.(value, sealed.kind) ?? context.session;
   const isBound = sealed.record.proof !== undefined;
   try {
-    // The caller will store this value as bound. So refuse an unbound record, which the author of the value may have
-    // copied from another place.
+    // Do not keep an unbound record, because the caller will treat it as bound to this place. The author of the value
+    // may have copied it from another place.
     if (sessionOf !== undefined && !isBound) throw recordUnreadable('it is not bound to any context');
     await openField(sealed, { ...context, session });
     return true;

@@ -59,7 +59,7 @@ export function fieldSessions(
   const read = entriesFrom(paths, given, document, locations);
   return (field, form) => {
     const location = locations.of.get(field) as FieldLocation;
-    // Object.fromEntries defines members, so `__proto__` is an ordinary name here.
+    // Object.fromEntries keeps an entry named `__proto__`. An assignment would set the prototype instead.
     const entries = Object.fromEntries([...fixed, ...read(location)]);
     return session.withContext(entries, { form, path: location.path });
   };

@@ -64,7 +64,7 @@ export function readers(paths: readonly string[], member: string): ValueReader[]
 /** Returns the given values and all their descendants. */
 export function withDescendants(values: Iterable<JsonValue>): Set<JsonValue> {
   const all = new Set(values);
-  // A loop over a Set also visits values that are added during the loop.
+  // The loop also visits the values that it adds to the Set.
   for (const value of all) for (const child of childrenOf(value)) all.add(child);
   return all;
 }

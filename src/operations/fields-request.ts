@@ -127,7 +127,8 @@ export function lossless(this: unknown, name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
   const holder = this as Readonly<Record<string, unknown>>;
   const isKept = typeof value === 'object' ? isKeptObject(value) : isKeptPrimitive(value, holder);
-  // The value of an invalid Date is already null here, because its toJSON method has been called.
+  // JSON.stringify has already called the toJSON method of a Date. An invalid Date has become null, so look at the
+  // original value.
   if (isKept && !(value === null && tagOf(holder[name]) === '[object Date]'))
     return Object.is(value, -0) ? MINUS_ZERO : value;
   throw new TypeError(
@@ -136,7 +137,8 @@ export function lossless(this: unknown, name: string, value: unknown): unknown {
 }
 
 /**
- * JSON.stringify writes this value as -0, but the number -0 as 0. Node 20 lacks `JSON.rawJSON`, so it loses the sign.
+ * Takes the place of the number -0, which JSON.stringify would write as 0. On Node 20, which lacks `JSON.rawJSON`, the
+ * sign is lost.
  */
 const MINUS_ZERO = (JSON as { readonly rawJSON?: (text: string) => unknown }).rawJSON?.('-0') ?? 0;
 

@@ -1,6 +1,6 @@
 /**
- * Valid names of partitions over HTTP. Each can be spelled in only one way in a path, so no other spelling can bypass
- * an IAM policy.
+ * Valid names of partitions over HTTP. A URL path can contain each of these names in only one spelling, so no other
+ * spelling can bypass an IAM policy.
  */
 export const HTTP_PARTITION = /^(?!\.{1,2}$)[A-Za-z0-9._~@-]{1,128}$/;
 

@@ -30,7 +30,7 @@ const REST_OF_WORD = /[^\s,\]}]*/y;
  * Locates every value of a JSON text, so that a caller can replace some values and keep the digits, order and white
  * space of the rest.
  * @param text a text that `JSON.parse` accepts. This function does not check the syntax again.
- * @param bounds the bounds of a request by default
+ * @param bounds the limits of the text. Default: the limits of a request.
  * @throws KeyfoldError `InvalidRequest` if an object has two members of the same name, or if the text exceeds the
  * bounds
  */
@@ -110,7 +110,7 @@ export function valueOf(text: string, value: JsonValue, primitive: (source: stri
   const { members, items, start, end } = value;
   if (items !== undefined) return items.map((item) => valueOf(text, item, primitive));
   if (members === undefined) return primitive(text.slice(start, end));
-  // Object.fromEntries defines members, so `__proto__` is an ordinary member.
+  // Object.fromEntries keeps a member named `__proto__`. An assignment would set the prototype instead.
   return Object.fromEntries(Array.from(members, ([name, member]) => [name, valueOf(text, member, primitive)]));
 }
 

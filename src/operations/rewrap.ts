@@ -28,7 +28,8 @@ export const rewrapOutput = v.strictObject({
  */
 export const rewrap: ItemOperation<GivenRecord> = {
   parse: (value) => {
-    // A rewrap takes no context. If the request has one, leave it to the schema, which refuses it.
+    // A rewrap takes no context. If the request has a context, skip this fast path, so that the schema rejects the
+    // request.
     if (value instanceof RecordBody && value.context === undefined) return { record: value.record, form: 'object' };
     const { record: given, format } = parseInput(rewrapInput, value);
     const { record, form } = readRecord(given);

@@ -13,8 +13,8 @@ export function sealedTextOf(text: string, value: JsonValue): string | undefined
 
 /**
  * Reads the compact record of a field.
- * @throws KeyfoldError `RecordUnreadable` if the record is malformed. All damage to a record in a document has this
- * code.
+ * @throws KeyfoldError `RecordUnreadable` if the record is malformed. Every kind of damage to a record in a document
+ * leads to this code.
  */
 export function readSealedField(text: string): CompactRecord {
   try {

@@ -87,7 +87,8 @@ export async function rewrapBatch(
 }
 
 /**
- * Checks a record of an array. Single records have a separate check, which runs for every decrypt and builds no names.
+ * Checks a record of an array. Single records do not use this function, so that a decrypt does not have to build the
+ * record's name for errors.
  * @returns the record, or the error of a wrong value, which concerns only this record
  * @throws TypeError for a member of the wrong type
  */

@@ -81,7 +81,7 @@ async function run<Given extends GivenDocument>(
   const request = checked();
   const value = requestMembers(request, textOf);
   checkLimits(limits);
-  // The document is in `documentText`, so no operation needs the text of the request.
+  // Operations read the JSON text of a request only if it has a `document`, and this request has a `documentText`.
   const answer = await operation({ value, text: () => '' }, { session, limits, ...NO_LIMITS, ...NO_CALLBACKS });
   const { documentText } = JSON.parse(answer) as { readonly documentText: string };
   return (request.documentText === undefined ? documentOf(documentText) : documentText) as DocumentOf<Given>;

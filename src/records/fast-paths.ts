@@ -50,7 +50,7 @@ const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)",)?"Data":"/;
 const CONTEXT_PREFIX = ',"context":';
 /**
- * The maximum length of the part at the end of a body that is searched for a context. If the context is longer, the
+ * The functions search at most this many characters at the end of a body for a context. If the context is longer, the
  * caller uses the plain code.
  */
 const MAX_CONTEXT_LENGTH = 512;
@@ -86,8 +86,8 @@ export function readRecordBody(text: string): RecordBody | undefined {
 }
 
 /**
- * Copies a part of a long text that contains no escape. V8 makes such a part as a slice, which keeps the whole text in
- * memory. The process keeps the IDs of keys, so without a copy it would also keep whole bodies.
+ * Copies a part of a long text that contains no escape. Without a copy, V8 would make a slice, which keeps the whole
+ * text in memory. The process keeps the IDs of keys, so it would also keep whole request bodies.
  */
 function ownCopyOf(part: string): string {
   return JSON.parse(`"${part}"`) as string;
@@ -103,7 +103,8 @@ export function cutPayload(text: string): { rest: Record<string, unknown>; data:
   const data = payloadAt(text, at + DATA_PREFIX.length, DATA_SUFFIX);
   if (data === undefined) return undefined;
   try {
-    // If the shortened text is an object with a member, the removed part was another member of that object.
+    // The text before `Data`, closed with `}`, must parse as an object with at least one member. Only then was the part
+    // that was cut off a top-level member of the record.
     const rest = JSON.parse(`${text.slice(0, at)}}`) as Record<string, unknown>;
     return Object.keys(rest).length > 0 ? { rest, data } : undefined;
   } catch {
@@ -112,7 +113,8 @@ export function cutPayload(text: string): { rest: Record<string, unknown>; data:
 }
 
 /**
- * Reads a JSON string that contains no escape. The plain code is `JSON.parse`. @param source valid JSON, with quotes
+ * Reads a JSON string that contains no escape. The plain code is `JSON.parse`.
+ * @param source valid JSON, with quotes
  */
 export function readUnescaped(source: string): string | undefined {
   return source.includes('\\') ? undefined : source.slice(1, -1);

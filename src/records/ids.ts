@@ -153,7 +153,8 @@ export function regionOfKeyId(id: string, names?: ServiceNames): string | undefi
   if (names !== undefined && id.endsWith(`_${names.service}_${names.product}`)) return undefined;
   const parts = id.split('_').slice(1);
   const last = parts.at(-1) ?? '';
-  // Before the region come `SK`, a service and a product, or `IK`, a partition, a service and a product.
+  // At least three parts come before the region of a System Key: `SK`, a service and a product. An Intermediate Key has
+  // at least four: `IK`, a partition, a service and a product.
   return parts.length >= (keyKindOf(id) === 'system' ? 4 : 5) && isRegionName(last) ? last : undefined;
 }
 
@@ -205,7 +206,7 @@ export class KeyNaming {
 
   /**
    * Whether `id` names a System Key of this service, with any region suffix or none. If an Intermediate Key names the
-   * System Key of another service, an attacker has written its row.
+   * System Key of another service, an attacker has written the Intermediate Key's row.
    */
   isSystemKey(id: string): id is KeyId {
     return isRegionalFormOf(`_SK${this.#base}`, id);

@@ -34,8 +34,8 @@ export interface RecordPlace {
 }
 
 /**
- * The form, the path and the context of a record, encoded for {@link recordProof}. The buffer ends with room for the
- * last bytes of a sealed payload, which each proof overwrites.
+ * The form, the path and the context of a record, encoded for {@link recordProof}. At its end, the buffer has space for
+ * the last bytes of a sealed payload. Each call of {@link recordProof} overwrites these bytes.
  */
 export type Binding = Buffer;
 
@@ -84,7 +84,10 @@ interface Entry {
   readonly valueBytes: number;
 }
 
-/** Inserts an entry behind all entries that precede it. For a few entries, `Array.prototype.sort` takes longer. */
+/**
+ * Inserts an entry at its place in the sorted list. For a few entries, this takes less time than
+ * `Array.prototype.sort`.
+ */
 function insert(entries: Entry[], entry: Entry): void {
   let at = entries.length;
   while (at > 0 && isAfter(entries[at - 1] as Entry, entry)) at -= 1;
@@ -157,7 +160,7 @@ export function isBoundTo(
 function sizeOf(text: string, min: number, max: number, what: string): number {
   const size = Buffer.byteLength(text);
   if (size < min || size > max) throw invalid(`must have ${what} of ${min} to ${max} bytes of UTF-8`);
-  // Only ASCII text has as many bytes as characters, and all of it is well-formed.
+  // Only ASCII text has as many bytes as characters, and ASCII text is always well-formed.
   if (size !== text.length && !text.isWellFormed()) throw invalid(`must have ${what} of well-formed Unicode`);
   return size;
 }

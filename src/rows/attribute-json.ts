@@ -36,7 +36,7 @@ function jsonOf({ S, N, BOOL, NULL, L, M }: AttributeValue): string | undefined 
 function attributeOf(text: string, value: JsonValue): AttributeValue {
   const { members, items, start, end } = value;
   if (members !== undefined) {
-    // Object.fromEntries defines members, so `__proto__` is an ordinary member.
+    // Object.fromEntries keeps a member named `__proto__`. An assignment would set the prototype instead.
     return { M: Object.fromEntries(Array.from(members, ([name, member]) => [name, attributeOf(text, member)])) };
   }
   if (items !== undefined) return { L: items.map((item) => attributeOf(text, item)) };

@@ -50,7 +50,7 @@ interface ItemRow extends Row {
  * second.
  */
 const PAGE_ITEMS = 1000;
-/** No caller waits for a run, so it can wait for a busy table. */
+/** No caller waits for the result of a run, so the run can wait longer for a busy table. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
 /** Errors caused by concurrent writers. Another attempt may succeed. */
@@ -95,7 +95,7 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     let next: Promise<ScanCommandOutput> | undefined = retried(() => this.#scan(first), signal);
     while (next !== undefined) {
       const { Items = [], LastEvaluatedKey: last }: ScanCommandOutput = await next;
-      // Read the next page while this page is written.
+      // Begin to read the next page while the caller processes this page.
       next = last === undefined ? undefined : retried(() => this.#scan(last), signal);
       next?.catch(() => {});
       this.#position = last ?? 'end';

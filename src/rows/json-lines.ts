@@ -129,7 +129,7 @@ export class JsonLinesRows implements RowSource<Line> {
     return { ...this.#place, ...this.#source, partial: this.#partial?.name };
   }
 
-  /** The number of lines, if the others are as long as the lines that are done. */
+  /** An estimate of the number of lines. It assumes that the remaining lines are on average as long as those before. */
   size(): number | undefined {
     const { input, line } = this.#place;
     return input === 0 ? undefined : Math.round((line * this.#source.size) / input);

@@ -47,7 +47,10 @@ const PAGE_ROWS = 1000;
 
 /** The types whose text depends on settings of the session. */
 const STYLED = /^(?:timestamp|time|date|double|real)\b/;
-/** Whether PostgreSQL reads every date and number that it has written in this session as the same value. */
+/**
+ * Whether this session's settings are lossless: PostgreSQL writes each date and number as text that it reads as the
+ * same value.
+ */
 const IS_EXACT = "current_setting('DateStyle') LIKE 'ISO%' AND current_setting('extra_float_digits')::int > 0";
 
 /** The rows of a PostgreSQL table, in the order of its primary key. */
@@ -146,8 +149,8 @@ export class PostgresRows implements RowSource<TableRow> {
   }
 
   /**
-   * Checks that a key stays the same when PostgreSQL writes it as text and reads it again. If it changed, its row would
-   * look like a row that is gone.
+   * Checks that a key stays the same when PostgreSQL writes it as text and reads it again. If the key changed, a search
+   * for its row would find nothing, as if the row were gone.
    */
   async #mustReadKeysExactly(): Promise<void> {
     if (!this.#key.some((name) => STYLED.test(this.#types.get(name) ?? ''))) return;

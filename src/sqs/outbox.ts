@@ -79,7 +79,7 @@ export class Outbox {
 
   async #pause(attempt: number): Promise<void> {
     const delayMs = Math.random() * FIRST_DELAY_MS * 2 ** (attempt - 1);
-    // If the signal aborts, end the delay. The next call then fails at once and reports the abort.
+    // If the signal aborts, end the delay. The next call then fails immediately and reports the abort.
     await sleep(delayMs, undefined, { signal: this.#signal }).catch(() => {});
   }
 }

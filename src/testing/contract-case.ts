@@ -11,18 +11,18 @@ export interface ContractCase {
 }
 
 /**
- * Makes a plug-in. Each further call stands for another process that uses the same service. The function may be
- * asynchronous.
+ * Makes a plug-in. The cases treat each further plug-in as another process that uses the same service. The function may
+ * be asynchronous.
  */
 export type Opener<T> = () => T | Promise<T>;
 
 /** Options of a contract. Each option causes a fault that only a plug-in's author can cause. */
 export interface ContractOptions<T> {
-  /** Makes a plug-in whose service is down. Without it, the cases about outages are omitted. */
+  /** Makes a plug-in whose service is down. If this function is absent, the contract has no cases about outages. */
   readonly openFailing?: Opener<T>;
   /**
-   * Makes a plug-in whose service accepts calls and never responds. Without it, the case about such a service is
-   * omitted.
+   * Makes a plug-in whose service accepts calls and never responds. If this function is absent, the contract has no
+   * case about such a service.
    */
   readonly openHanging?: Opener<T>;
 }
@@ -35,7 +35,10 @@ export const CONTRACT_OPTIONS: Types<ContractOptions<unknown>> = {
 /** A call to a plug-in, with its name. Undefined if the plug-in does not have this optional method. */
 export type Call<T> = readonly [name: string, call: (plugIn: T, deadline: Deadline) => Promise<unknown> | undefined];
 
-/** If the service hangs: how long a call runs before its abort, and how soon after the abort it must end. */
+/**
+ * If the service never responds, the contract aborts each call after `ABORT_AFTER_MS`. The call must then end within
+ * `END_WITHIN_MS`.
+ */
 const ABORT_AFTER_MS = 50;
 const END_WITHIN_MS = 2000;
 
@@ -67,7 +70,7 @@ export async function mustFailWith(
   throw new Error(`${what} must reject with a KeyfoldError of the code ${codes.join(' or ')}.`, { cause });
 }
 
-/** The calls that a case makes. To prepare them, the case may use another plug-in. */
+/** Returns the calls that a case makes. The function may use another plug-in to prepare them. */
 type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
 
 /** The case that checks that an aborted deadline ends each of these calls. */

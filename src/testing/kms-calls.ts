@@ -7,7 +7,7 @@ import { KeyfoldError, type ErrorCode } from '../errors.ts';
 import { mustFailWith, type Opener } from './contract-case.ts';
 import { noDeadline } from '../async/deadline.ts';
 
-/** Bytes that no service returned as a wrap: too short, not text, or text in another form. */
+/** Bytes that the service cannot have returned as a wrap: too short, not text, or the text of another service. */
 export const FOREIGN: readonly Uint8Array[] = [
   Uint8Array.of(),
   Uint8Array.of(0),

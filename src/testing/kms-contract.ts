@@ -33,13 +33,13 @@ import {
 /** Options of {@link kmsContract}. */
 export interface KmsContractOptions<T extends KeyManagementService = KeyManagementService> extends ContractOptions<T> {
   /**
-   * Makes a plug-in whose calls the service refuses, for example because it has no permission. Without it, the case is
-   * omitted.
+   * Makes a plug-in whose calls the service rejects, for example because the plug-in has no permission. If this
+   * function is absent, the contract has no case about rejected calls.
    */
   readonly openRefused?: Opener<T>;
   /**
-   * Rotates the wrapping key, as an operator would. Plug-ins that are opened later wrap with the new version or key.
-   * Without it, the case is omitted.
+   * Rotates the wrapping key, as an operator would. Plug-ins that are opened later wrap with the new version or key. If
+   * this function is absent, the contract has no case about rotation.
    */
   readonly rotate?: () => void | Promise<void>;
 }
@@ -56,7 +56,8 @@ const UNWRAPS = 100;
 
 /**
  * The contract of every `KeyManagementService`, as test cases for any test framework.
- * @param open makes the plug-in. Each call stands for a separate process, so the plug-ins must share their keys.
+ * @param open makes the plug-in. The cases treat each plug-in as a separate process, so all plug-ins must share their
+ * keys.
  * @example
  * import { it } from 'vitest';
  * import { kmsContract } from 'keyfold/testing';
@@ -148,7 +149,8 @@ export function kmsContract(open: Opener<KeyManagementService>, options: KmsCont
         const outcomes: string[] = [];
         for (const changed of flipped(wrapped)) outcomes.push(await outcomeOf(kms, changed, key));
         for (const changed of resized(wrapped)) await outcomeOf(kms, changed, key);
-        // A service may refuse a wrap whose key name was changed, but it must recognize a changed ciphertext.
+        // A service may reject a wrap whose key name was changed. But for a changed ciphertext, `unwrap` must return
+        // `unreadable`.
         const isKnown = outcomes.includes('unreadable') || !outcomes.includes('refused');
         assert.ok(isKnown, 'unwrap must return unreadable for a changed ciphertext, and not reject');
       },

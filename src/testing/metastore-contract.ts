@@ -35,9 +35,10 @@ const deadline = noDeadline();
 const { id: ID, created: CREATED } = keyMeta('_SK_outage', 60);
 
 /**
- * The contract of every `Metastore`, as test cases for any test framework. Each case uses its own ids, so all
- * cases can share one store. The store must be empty before the first case.
- * @param open makes the plug-in. Each call stands for a separate process on the same store.
+ * The contract of every `Metastore`, as test cases for any test framework. Each case uses its own ids, so all cases can
+ * share one store. The store must be empty before the first case.
+ * @param open makes the plug-in. The cases treat each plug-in as a separate process, so all plug-ins must share one
+ * store.
  * @example
  * import { it } from 'vitest';
  * import { metastoreContract } from 'keyfold/testing';

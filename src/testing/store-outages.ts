@@ -15,8 +15,9 @@ import { noDeadline } from '../async/deadline.ts';
 /** Options of the contracts of a metastore. */
 export interface StoreContractOptions<T> extends ContractOptions<T> {
   /**
-   * Makes a plug-in whose store is missing, such as a table that does not exist. The function itself may also reject.
-   * Without it, the case is omitted.
+   * Makes a plug-in whose store is missing, such as a table that does not exist. The function may also reject with
+   * `MetastoreUnavailable` and make no plug-in. If the function is absent, the contract has no case about a missing
+   * store.
    */
   readonly openMissing?: Opener<T>;
 }
@@ -33,7 +34,7 @@ export function outageCases<T>(
   calls: readonly Call<T>[],
 ): ContractCase[] {
   const mustBeUnavailable = async (openFaulty: Opener<T>): Promise<void> => {
-    // Each call has its own plug-in, so that the case notices if a call has created the store.
+    // Open a new plug-in for each call. If a call has created the store, the next call succeeds, and the case fails.
     for (const [name, call] of calls) {
       const made = (async () => openFaulty())();
       const work = made.then((plugIn) => call(plugIn, noDeadline()) ?? ABSENT_METHOD);

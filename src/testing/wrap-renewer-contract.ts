@@ -17,13 +17,14 @@ import { flipped, FOREIGN, mustBeReason, mustNotShow, mustUnwrapTo, wrap } from 
 
 type Renewer = KeyManagementService & WrapRenewer;
 
-/** Only one in this many changed wraps is renewed, because each renewal may take several calls. */
+/** The cases renew only one in this many changed wraps, because each renewal may take several calls. */
 const EVERY = 8;
 
 /**
  * The contract of a KMS that `SystemKeyMaintenance` can use, as test cases for any test framework. Such a KMS also
  * passes `kmsContract`.
- * @param open makes the plug-in. Each call stands for a separate process, so the plug-ins must share their keys.
+ * @param open makes the plug-in. The cases treat each plug-in as a separate process, so all plug-ins must share their
+ * keys.
  * @example
  * import { it } from 'vitest';
  * import { wrapRenewerContract } from 'keyfold/testing';
