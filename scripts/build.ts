@@ -31,9 +31,9 @@ const SEPARATE = [
 ];
 
 /**
- * Gives the modules of the client their own copy of the SDK's signing code. If they shared it with the SDK's clients, a
- * user's bundle of the client would contain code that only those clients need. A bundler drops unused files, but hardly
- * ever unused statements.
+ * Gives Keyfold's client its own copy of the SDK's signing code. Otherwise esbuild would put that code into one file
+ * with code that only the SDK's own clients need, such as the KMS client. A user's bundler drops unused files, but
+ * rarely unused statements of a file that it needs.
  */
 const SIGNING_ALONE: Plugin = {
   name: 'signing-alone',

@@ -22,7 +22,7 @@ export class ShortMemory<T> {
     return entry !== undefined && this.#now() < entry.untilMs ? entry.value : undefined;
   }
 
-  /** Remembers a value. Its time starts now, even if the name already had a value. */
+  /** Remembers a value. Its lifetime starts now, even if the name already had a value. */
   set(name: string, value: T): void {
     this.#entries.delete(name);
     this.#entries.set(name, { value, untilMs: this.#now() + this.#rememberMs });

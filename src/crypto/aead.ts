@@ -28,7 +28,7 @@ export function seal(key: KeyObject, plaintext: Uint8Array): Buffer {
   const cipher = createCipheriv(CIPHER, key, nonce, TAG_LENGTH);
   const ciphertext = cipher.update(plaintext);
   cipher.final();
-  // Take the length from the cipher, because a subclass of the plaintext's array can override `length`.
+  // Take the length from the ciphertext, because the plaintext may be of a subclass that overrides `length`.
   const tagAt = ciphertext.length;
   const sealed = Buffer.allocUnsafe(tagAt + SEAL_OVERHEAD_BYTES);
   sealed.set(ciphertext, 0);

@@ -50,10 +50,7 @@ export const NO_EVENTS: KmsEvents = {
   wrapMissing: () => {},
 };
 
-/**
- * One attempt in one region. It makes one KMS call. If the region has several wraps of a System Key, it may make
- * several calls.
- */
+/** One attempt in one region. It makes one KMS call, or several if the region has several wraps of the System Key. */
 export interface Attempt {
   readonly region: string;
   readonly action: KmsAction;

@@ -22,7 +22,7 @@ export interface ErasureTable {
   remove(row: KeyRow): Promise<void>;
 }
 
-/** One erasure of a service, as the register lists it. */
+/** The erasure of one partition, as the service's register of erasures lists it. */
 export interface RegisteredErasure extends Erasure {
   readonly partition: PartitionId;
   /** When the last row was deleted, in seconds since 1970. Undefined until then. */

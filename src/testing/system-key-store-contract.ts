@@ -16,8 +16,8 @@ function bytesOf(created: number): Buffer {
 /**
  * The contract of a metastore that `SystemKeyMaintenance` can use, as test cases for any test framework. Such a
  * metastore also passes `metastoreContract`.
- * @param open makes the plug-in. The cases treat each plug-in as a separate process, so all plug-ins must share one
- * store.
+ * @param open makes a new instance of the metastore. The cases treat each instance as a separate process, so all
+ * instances must use the same store.
  * @example
  * import { it } from 'vitest';
  * import { systemKeyStoreContract } from 'keyfold/testing';

@@ -16,8 +16,8 @@ const limits = (): object => ({ deadlineAtMs: Date.now() + 60_000, signal: new A
 const isHello = (payload: Uint8Array): void => expect(Buffer.compare(payload, HELLO)).toBe(0);
 
 /**
- * Asserts that a record decrypts to its payload. If a sealed member was replaced, the only accepted error is
- * `RecordUnreadable`.
+ * Asserts that a record decrypts to its payload. If the test replaced a sealed member, decryption may instead fail, but
+ * only with `RecordUnreadable`.
  */
 async function opens(record: library.DataRowRecord, given?: { readonly data: unknown }): Promise<void> {
   const payload = await session.decrypt(record).catch((error: unknown) => {

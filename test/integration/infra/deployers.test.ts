@@ -242,7 +242,7 @@ describe('the deployment role', () => {
     ['app', 'cannot', 'replication.dynamodb.amazonaws.com', 'ops.apigateway.amazonaws.com'],
     ['app', 'cannot', 'replication.dynamodb.amazonaws.com', 'replication.dynamodb.amazonaws.com'],
   ] as const)(
-    'for %s %s create the service-linked role of %s under the path of %s',
+    'for %s %s create a service-linked role: service %s, path aws-service-role/%s',
     async ([name, may, service, folder]) => {
       const { arn } = iam(`role/aws-service-role/${folder}/AWSServiceRoleForIt`);
       const target = at(arn, { 'iam:AWSServiceName': service });

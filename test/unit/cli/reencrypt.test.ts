@@ -187,7 +187,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['open', 'written'],
     ['seal', undefined],
   ] as const)(
-    'with a context, accepts records without a proof only under keys from before KEYFOLD_UNBOUND_BEFORE: %s',
+    'with --verb %s and a context, accepts a record without a proof only if its key is from before KEYFOLD_UNBOUND_BEFORE',
     async ([verb, accepted]) => {
       const old = await seal();
       const unboundBefore = String(await rotate());

@@ -33,10 +33,10 @@ function httpFunction(): (call: typeof CALL) => Promise<unknown> {
 
 describe('the document of a request', () => {
   it.for([
-    ['HTTP', httpFunction()],
-    ['direct invocation', openDirectDoor()],
-    ['a queue', (call: typeof CALL) => openQueueDoor()([queueRecord('m', call)])],
-  ] as const)('by %s does not remain in RegExp.input', async ([, send]) => {
+    ['over HTTP', httpFunction()],
+    ['by direct invocation', openDirectDoor()],
+    ['through a queue', (call: typeof CALL) => openQueueDoor()([queueRecord('m', call)])],
+  ] as const)('that arrives %s does not remain in RegExp.input', async ([, send]) => {
     vi.spyOn(process.stdout, 'write').mockReturnValue(true);
     for (const fields of [['$.card'], ['$.none']]) {
       await send({ ...CALL, fields });

@@ -150,7 +150,7 @@ describe('a record', () => {
     expect(await session.decryptJson(encodeDataRowRecord(changing))).toEqual(PAYLOAD);
   });
 
-  it('is encoded with all bytes of an array that reports a shorter length', async () => {
+  it('is encoded completely, even if its arrays report a length that is too short', async () => {
     const { key, data } = await session.encrypt(PAYLOAD);
     const record = { key: { ...key, encryptedKey: new ShortArray(key.encryptedKey) }, data: new ShortArray(data) };
     expect(await session.decrypt(record)).toEqual(PAYLOAD);

@@ -123,7 +123,7 @@ describe('a record with a shared Data Row Key', () => {
 });
 
 describe('a batch session', () => {
-  it('decrypts records that the caller reads into one buffer, one after the other', async () => {
+  it('decrypts each record correctly if the caller reuses one buffer for all of them', async () => {
     const process = new FakeDependencies().process();
     const buffer = Buffer.alloc(60);
     const session = process.session('p').batch({ shareDataRowKey: false });

@@ -182,7 +182,7 @@ describe('a request that waits for a key', () => {
     }
   });
 
-  it('aborts the load if no other request waits, and the next request starts a new load', async () => {
+  it('aborts the load at its deadline if no other request waits, and the next request starts a new load', async () => {
     const session = world.process().session('p');
     const { release, signals } = hold('Query IK');
     const hasty = [20, 30].map((ms) => session.encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + ms }));
