@@ -1,7 +1,7 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration } from '../errors.ts';
 import type { KeyRow, KeyTable } from '../maintenance/key-table.ts';
-import { keyKindOf, keyName, KeyNaming, TOMBSTONE_CREATED, type KeyMeta } from '../records/ids.ts';
+import { keyKindOf, keyName, KeyNaming, type KeyMeta } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { textOf } from './input.ts';
 import { viewOf } from './key-view.ts';
@@ -53,7 +53,15 @@ export async function retireCheck(
   else {
     const key = { id: row.id, created: row.created } as KeyMeta;
     const reported = reports.flatMap(({ keys }) => keys) as (KeyMeta & { readonly records: number })[];
-    const relationOf = await relationsTo(key, reported, table, new KeyNaming(names), dependencies);
+    const { register } = dependencies.openErasureTables(config.metastore, names);
+    const erasures = keyKindOf(key.id) === 'system' ? await register.list() : [];
+    const erased = new Set(erasures.filter(({ deletedAt }) => deletedAt !== undefined).map((one) => one.partition));
+    const naming = new KeyNaming(names);
+    const mayReturn = ({ id }: KeyMeta): boolean => {
+      const partition = naming.partitionOf(id);
+      return partition !== undefined && !erased.has(partition);
+    };
+    const relationOf = await relationsTo(key, reported, table, mayReturn, dependencies);
     for (const { id, created, records: count } of reported) {
       const relation = relationOf({ id, created });
       if (relation === 'under') records += count;
@@ -78,32 +86,34 @@ const UNKNOWN: Partial<Record<Relation, string>> = { unreadable: 'cannot be read
 
 /**
  * Finds out which keys of the reports are under a key. A System Key needs a scan of the table, because only the rows of
- * Intermediate Keys name it. The rows of an erased partition may be absent. Any other absent row may come back from a
- * backup, and then needs its System Key.
+ * Intermediate Keys name it.
+ * @param mayReturn whether an absent row may come back, for example from a backup. It would then need its System Key.
  */
 async function relationsTo(
   key: KeyMeta,
   reported: readonly KeyMeta[],
   table: KeyTable,
-  naming: KeyNaming,
+  mayReturn: (absent: KeyMeta) => boolean,
   dependencies: CliDependencies,
 ): Promise<(reported: KeyMeta) => Relation> {
   const checked = keyName(key);
   if (keyKindOf(key.id) !== 'system') return (one) => (keyName(one) === checked ? 'under' : 'elsewhere');
   const wanted = new Set(reported.map((one) => keyName(one)));
   const rows = new Map<string, KeyRow>();
-  const erased = new Set<string>();
   const progress = progressOf('rows', dependencies);
-  for await (const row of table.scan()) {
-    progress.advance();
-    const name = keyName(row as KeyMeta);
-    if (wanted.has(name)) rows.set(name, row);
-    if (row.created === TOMBSTONE_CREATED && 'erased' in row) erased.add(row.id);
+  try {
+    for await (const row of table.scan()) {
+      progress.advance();
+      const name = keyName(row as KeyMeta);
+      if (wanted.has(name)) rows.set(name, row);
+    }
+  } finally {
+    progress.end();
   }
-  progress.end();
   return (one) => {
+    if (keyName(one) === checked) return 'under';
     const row = rows.get(keyName(one));
-    if (row === undefined) return naming.isIntermediateKey(one.id) && !erased.has(one.id) ? 'absent' : 'elsewhere';
+    if (row === undefined) return mayReturn(one) ? 'absent' : 'elsewhere';
     if ('unreadable' in row) return 'unreadable';
     return row.parent !== undefined && keyName(row.parent) === checked ? 'under' : 'elsewhere';
   };

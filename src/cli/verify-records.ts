@@ -2,9 +2,8 @@ import type { AppConfig } from '../config/app-config.ts';
 import type { SessionFactory } from '../envelope/session-factory.ts';
 import { freeNow } from '../crypto/free-now.ts';
 import { KeyfoldError } from '../errors.ts';
-import { contentOf, mayHideRecord } from '../maintenance/reencryption/content.ts';
 import type { Row as SourceRow, RowSource } from '../maintenance/reencryption/rows.ts';
-import { documentOf, sealedFieldsOf } from '../maintenance/reencryption/sealed-fields.ts';
+import { recordsOf } from '../maintenance/reencryption/verbs.ts';
 import { locateValues, stringOf, valueOf, type JsonBounds, type JsonValue } from '../operations/json-text.ts';
 import { decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import { KeyNaming, keyName, type KeyMeta } from '../records/ids.ts';
@@ -70,7 +69,7 @@ export async function verifyRecords(
   const { batches, total } =
     table === undefined
       ? await batchesOfLines(request, dependencies)
-      : batchesOfTable(await dependencies.openRows(table));
+      : batchesOfTable(await dependencies.openRows(table), request);
   if (reportFile !== undefined) await prepareFile(reportFile);
   const progress = progressOf('records', dependencies, total);
   for await (const batch of batches) {
@@ -127,13 +126,23 @@ async function batchesOfLines(request: VerifyRequest, dependencies: CliDependenc
   return { batches: batches(), total: (done) => size && Math.round((done * size) / read) };
 }
 
-/** A row counts as one record, because most rows hold one. */
-function batchesOfTable(source: RowSource): Batches {
+/**
+ * A row counts as one record, because most rows hold one.
+ * @throws KeyfoldError `InvalidRequest` after the last batch if no item of a table in DynamoDB has the field. Otherwise
+ * the report on a misspelled field would say that no record is left. PostgreSQL refuses a column that does not exist.
+ */
+function batchesOfTable(source: RowSource, { source: name, field, table }: VerifyRequest): Batches {
   async function* batches(): AsyncGenerator<readonly Row[]> {
+    let isEmpty = true;
+    let hasField = false;
     for await (const rows of source.pages(undefined)) {
+      isEmpty &&= rows.length === 0;
+      hasField ||= rows.some(({ cells }) => cells.size > 0);
       const records = rows.flatMap(recordsIn);
       for (let from = 0; from < records.length; from += BATCH) yield records.slice(from, from + BATCH);
     }
+    if (!isEmpty && !hasField && table?.kind === 'dynamodb')
+      throw new KeyfoldError('InvalidRequest', `No item of ${name} has a value in the attribute ${field}.`);
   }
   return { batches: batches(), total: () => source.size?.() };
 }
@@ -145,10 +154,7 @@ function batchesOfTable(source: RowSource): Batches {
 function recordsIn({ id, cells }: SourceRow): Row[] {
   return [...cells.values()].flatMap((cell): Row[] => {
     try {
-      const content = contentOf(cell);
-      if (content.is === 'record') return [{ id, record: content.record }];
-      if (content.is === 'plain' || mayHideRecord(content.text)) return [{ id, record: undefined }];
-      return sealedFieldsOf(documentOf(content.text)).map(({ record }) => ({ id, record }));
+      return recordsOf(cell, true).map((record) => ({ id, record }));
     } catch (error) {
       if (!(error instanceof KeyfoldError)) throw error;
       return [{ id, record: undefined }];

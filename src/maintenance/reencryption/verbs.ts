@@ -13,7 +13,7 @@ import { encodeCompactRecord } from '../../records/compact-record.ts';
 import type { DataRowRecord } from '../../records/data-row-record.ts';
 import { secondsOf, type KeyMeta, type KeyNaming } from '../../records/ids.ts';
 import { contentOf, documentCell, mayHideRecord, recordCell, type Content, type RecordForm } from './content.ts';
-import type { Cell, Cells, Row } from './rows.ts';
+import type { Cell, Cells, ReadCell, Row } from './rows.ts';
 import { documentOf, sealedFieldsOf, spliced } from './sealed-fields.ts';
 
 /** What a run does with each record. */
@@ -250,18 +250,25 @@ export class Verbs {
  */
 export function keysOf({ cells }: Row, isUnsure = false): KeyMeta[] | undefined {
   try {
-    return [...cells.values()].flatMap((cell) => {
-      const content = contentOf(cell);
-      if (content.is === 'record') return [content.record.key.parent as KeyMeta];
-      if (isUnsure && (content.is === 'plain' || mayHideRecord(content.text)))
-        throw new KeyfoldError('InvalidRequest', 'The key is unknown.');
-      if (content.is === 'plain') return [];
-      return sealedFieldsOf(documentOf(content.text)).map(({ record }) => record.key.parent as KeyMeta);
-    });
+    const records = [...cells.values()].flatMap((cell) => recordsOf(cell, isUnsure));
+    return records.map(({ key }) => key.parent as KeyMeta);
   } catch (error) {
     if (error instanceof KeyfoldError) return undefined;
     throw error;
   }
+}
+
+/**
+ * The records of a cell.
+ * @param isUnsure whether the cell may hide other records, in base64 or in a string of a document
+ * @throws KeyfoldError if a record cannot be parsed, or if there may be another record
+ */
+export function recordsOf(cell: ReadCell, isUnsure: boolean): DataRowRecord[] {
+  const content = contentOf(cell);
+  if (content.is === 'record') return [content.record];
+  if (isUnsure && (content.is === 'plain' || mayHideRecord(content.text)))
+    throw new KeyfoldError('InvalidRequest', 'The key is unknown.');
+  return content.is === 'plain' ? [] : sealedFieldsOf(documentOf(content.text)).map(({ record }) => record);
 }
 
 /** @returns undefined if the record is already sealed under the latest key */

@@ -9,7 +9,9 @@ import {
   type AttributeValue,
 } from '@aws-sdk/client-dynamodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { operatorAdapters } from '../../../src/container.ts';
 import { encodeCompactRecord, encodeDataRowRecord, parseEpochSeconds, type DataRowRecord } from '../../../src/index.ts';
+import type { RegisteredErasure } from '../../../src/maintenance/erasure-table.ts';
 import { encryptFields } from '../../../src/operations/session-fields.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
@@ -277,6 +279,12 @@ describe('keyfold verify', () => {
       expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
     });
 
+    it('stops if no item has the field, because its name may be misspelled', async () => {
+      await put('sealed', { S: encodeDataRowRecord(record) });
+      const { code, stdout, stderr } = await keyfold(['verify', SOURCE, '--field', 'crad']);
+      expect([code, stdout, stderr]).toEqual([2, '', expect.stringContaining('has a value in the attribute crad')]);
+    });
+
     it('stops if the table does not exist', async () => {
       const { code, stdout, stderr } = await keyfold(['verify', 'dynamodb:Absent', '--field', 'card']);
       expect([code, stdout, stderr]).toEqual([1, '', expect.stringContaining('The table Absent fails')]);
@@ -498,10 +506,26 @@ describe('keys retire-check', () => {
     const foreign = { ...record, key: { ...record.key, parent: { id: '_IK_tenant-1_billing_shop', created } } };
     const others = await report('under-foreign', [encodeDataRowRecord(foreign)]);
     expect(await check(SYSTEM_KEY, systemKey.created, others)).toMatchObject({ outcome: 'retired' });
+    // A tombstone can be forged, and the erasure may not have ended. Only the register counts.
     const proof = Buffer.alloc(32);
-    const erased = { erase: 'x', at: parseEpochSeconds(1), due: parseEpochSeconds(2), proof };
-    await world.operator.put({ ...keyRecord(INTERMEDIATE_KEY, TOMBSTONE_CREATED), erased });
+    const erasure = { erase: 'x', at: parseEpochSeconds(1), due: parseEpochSeconds(2) };
+    await world.operator.put({ ...keyRecord(INTERMEDIATE_KEY, TOMBSTONE_CREATED), erased: { ...erasure, proof } });
+    const names = { service: 'orders', product: 'shop' };
+    const table = { endpoint: world.operator.endpoint, region: 'us-west-2' };
+    const { register } = operatorAdapters.openErasureTables(table, names);
+    const entry = { ...erasure, partition: 'tenant-1' } as RegisteredErasure;
+    await register.add(entry);
+    expect(await check(SYSTEM_KEY, systemKey.created, used)).toMatchObject({ outcome: 'unknown' });
+    await register.update({ ...entry, deletedAt: 3 });
     expect(await check(SYSTEM_KEY, systemKey.created, used)).toMatchObject({ outcome: 'retired' });
+  });
+
+  it('counts records that name the System Key itself', async () => {
+    const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
+    await keyfold(['keys', 'revoke', SYSTEM_KEY, String(systemKey.created), '--yes']);
+    const parent = { id: SYSTEM_KEY, created: systemKey.created };
+    const used = await report('under-system', [encodeDataRowRecord({ ...record, key: { ...record.key, parent } })]);
+    expect(await check(SYSTEM_KEY, systemKey.created, used)).toMatchObject({ outcome: 'in-use', records: 1 });
   });
 
   it('does not report a key as retired if it still seals or does not exist', async () => {
