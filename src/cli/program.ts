@@ -20,6 +20,7 @@ import {
   type CommonOptions,
   type WriteOptions,
 } from './options.ts';
+import { commandTerminal } from './command-terminal.ts';
 import { maintain } from './maintain.ts';
 import { STATES, type KeyView } from './key-view.ts';
 import { proveKeys } from './prove-keys.ts';
@@ -38,8 +39,7 @@ import { rotateKeys } from './rotate-keys.ts';
 import { showKey } from './show-key.ts';
 import { addTableCommands } from './table-commands.ts';
 import { verifyRecords } from './verify-records.ts';
-import { printable, printableLines } from './text.ts';
-import { EXIT, type CliDependencies, type CommandTerminal, type Terminal } from './dependencies.ts';
+import { EXIT, type CliDependencies, type Terminal } from './dependencies.ts';
 
 /** The variable with the URL of an SQL database that holds the key table. Only an operator's commands read it. */
 const METASTORE_URL = `${PREFIX}METASTORE_URL`;
@@ -53,7 +53,7 @@ const OF_DYNAMODB = ['TABLE', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'] as const;
  */
 export async function runCli(argv: readonly string[], given: CliDependencies<Terminal>): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const terminal = escapingTerminal(given.terminal);
+  const terminal = commandTerminal(given.terminal);
   const { [METASTORE_URL]: url, ...others } = given.environment;
   const dependencies = { ...given, terminal, environment: others };
   let close: (() => Promise<void>) | undefined;
@@ -253,18 +253,6 @@ function parseCreated(text: string): number | 'latest' {
   if (text === 'latest') return text;
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
-}
-
-/** Wraps a terminal, so that hidden and control characters are escaped in every line. */
-function escapingTerminal(terminal: Terminal): CommandTerminal {
-  const { ask, audit } = terminal;
-  return {
-    audit,
-    out: (lines, colour) => terminal.out(printableLines(lines), colour),
-    err: (lines) => terminal.err(printableLines(lines)),
-    status: terminal.status && ((text) => terminal.status?.(printable(text))),
-    ask: ask && ((question) => ask(printable(question))),
-  };
 }
 
 function report(error: unknown, { terminal }: CliDependencies): number {

@@ -119,9 +119,12 @@ describe('keyfold partitions erase', () => {
   it('shows the remaining time of a step that takes longer than a second', async () => {
     for (const options of [BEGIN, ['--cancel', ...CONFIRMED]]) {
       const lines: string[] = [];
-      const audit = async (): Promise<void> => world.clock.advance(1500);
+      const audit = async (): Promise<void> => {
+        lines.push('audit line');
+        world.clock.advance(1500);
+      };
       await erase(options, { audit, status: (text) => lines.push(text) });
-      expect(lines).toEqual(['1 rows of 2, 2 s left, 1/s', '']);
+      expect(lines).toEqual(['audit line', '1 rows of 2, 2 s left, 1/s', '', 'audit line']);
     }
   });
 

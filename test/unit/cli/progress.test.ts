@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { commandTerminal } from '../../../src/cli/command-terminal.ts';
 import type { CliDependencies } from '../../../src/cli/dependencies.ts';
 import { progressOf, type Total } from '../../../src/cli/progress.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
@@ -34,4 +35,23 @@ it('the progress line says how much is left if the total is estimated, unless th
 
 it('the progress line counts what an earlier run has done, but not for the rate', () => {
   expect(shownFor(1000, 1000, 500)).toEqual(['600 rows of 1000, 4 s left, 100/s', '']);
+});
+
+it('the progress line is removed once, before the next line of output, and has no effect if none was shown', async () => {
+  const written: string[] = [];
+  const write = (text: string): void => void written.push(text);
+  const audit = (line: string): Promise<void> => Promise.resolve(write(line));
+  const terminal = commandTerminal({ out: write, err: write, audit, status: (text) => write(`[${text}]`) });
+  const others = [
+    (text: string): void => terminal.out(text),
+    (text: string): void => terminal.err(text),
+    (text: string): Promise<void> | undefined => terminal.audit?.(text),
+  ];
+  for (const other of others) {
+    terminal.status?.('1 rows');
+    await other('first');
+    await other('second');
+    terminal.status?.('');
+  }
+  expect(written).toEqual(others.flatMap(() => ['[1 rows]', '[]', 'first', 'second']));
 });
