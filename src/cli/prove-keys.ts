@@ -83,13 +83,11 @@ export async function proveKeys(
         views.push(await proveRow(check, audit, request, config, dependencies));
         progress.advance();
       }
-    });
+    }).finally(() => progress.end());
   } catch (error) {
-    progress.end();
     finish(request, views, dependencies);
     throw error;
   }
-  progress.end();
   return finish(request, views, dependencies);
 }
 

@@ -72,16 +72,19 @@ export async function verifyRecords(
       : batchesOfTable(await dependencies.openRows(table), request);
   if (reportFile !== undefined) await prepareFile(reportFile);
   const progress = progressOf('records', dependencies, total);
-  for await (const batch of batches) {
-    const codes = await Promise.all(batch.map((row) => verifier.verify(row)));
-    for (const [i, code] of codes.entries()) {
-      const row = batch[i]?.id ?? '';
-      if (code === undefined) continue;
-      terminal.out(request.json ? printableJson({ row, code }) : `unreadable  ${row}  ${code}`);
+  try {
+    for await (const batch of batches) {
+      const codes = await Promise.all(batch.map((row) => verifier.verify(row)));
+      for (const [i, code] of codes.entries()) {
+        const row = batch[i]?.id ?? '';
+        if (code === undefined) continue;
+        terminal.out(request.json ? printableJson({ row, code }) : `unreadable  ${row}  ${code}`);
+      }
+      progress.advance(batch.length);
     }
-    progress.advance(batch.length);
+  } finally {
+    progress.end();
   }
-  progress.end();
   const { service, product } = config.names;
   const report = { kind: 'keyfold-records', source, startedAt, service, product } as const;
   const whole: RecordReport = { ...report, ...verifier.counts() };

@@ -181,11 +181,25 @@ async function verified(...args: string[]): Promise<{ code: number; rows: object
 }
 
 describe('keyfold verify', () => {
-  it('removes its progress line from the terminal at the end', async () => {
-    const lines: string[] = [];
-    const file = await fileOf('progress.jsonl', [compact()]);
-    await world.operator.keyfold(['verify', file], world.settings, { status: (text) => lines.push(text) });
-    expect(lines.at(-1)).toBe('');
+  it('removes its progress line from the terminal at the end, also if the key table fails meanwhile', async () => {
+    const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
+    const file = await fileOf('progress.jsonl', [
+      ...Array<string>(256).fill(encodeDataRowRecord(record)),
+      encodeDataRowRecord(other),
+    ]);
+    for (const fault of [undefined, { kind: 'error', name: 'ResourceNotFoundException', status: 400 }] as const) {
+      const lines: string[] = [];
+      world.proxy.faultOf = () => {
+        world.operator.clock.advance(1100);
+        return lines.length > 0 ? fault : undefined;
+      };
+      const run = await world.operator.keyfold(['verify', file], world.settings, {
+        status: (text) => lines.push(text),
+      });
+      expect(run.stdout === '').toBe(fault !== undefined);
+      expect(lines[0]).toMatch(/^256 records /);
+      expect(lines.at(-1)).toBe('');
+    }
   });
 
   it('estimates from the size of the file how many records are left', async () => {
