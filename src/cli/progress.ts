@@ -44,7 +44,7 @@ export function progressOf(items: string, { terminal, now }: CliDependencies, to
 function leftOf(total: Total | undefined, done: number, rate: number): string {
   const isEstimate = typeof total === 'function';
   const all = isEstimate ? total(done) : total;
-  // An estimate may be too low, for example for a table that has grown.
-  if (all === undefined || all < done) return '';
+  // An estimate may be too low, for example for a table that has grown. If nothing is done yet, it may be NaN.
+  if (all === undefined || !(all >= done) || rate === 0) return '';
   return ` of ${isEstimate ? 'about ' : ''}${all}, ${Math.ceil((all - done) / rate)} s left`;
 }

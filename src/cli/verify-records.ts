@@ -124,7 +124,7 @@ async function batchesOfLines(request: VerifyRequest, dependencies: CliDependenc
       batch = [];
       characters = 0;
     }
-    yield batch;
+    if (batch.length > 0) yield batch;
   }
   return { batches: batches(), total: (done) => size && Math.round((done * size) / read) };
 }

@@ -37,6 +37,19 @@ it('the progress line counts what an earlier run has done, but not for the rate'
   expect(shownFor(1000, 1000, 500)).toEqual(['600 rows of 1000, 4 s left, 100/s', '']);
 });
 
+it('the progress line says nothing about what is left if nothing was done yet', () => {
+  const clock = new HandClock();
+  const shown: string[] = [];
+  const dependencies = { terminal: { status: (text: string) => void shown.push(text) }, now: clock.now };
+  const totals = [1000, NaN, () => 1000, () => NaN];
+  for (const [i, total] of totals.entries()) {
+    const progress = progressOf('rows', dependencies as unknown as CliDependencies, total, i);
+    clock.advance(1000);
+    progress.advance(0);
+  }
+  expect(shown).toEqual(totals.map((_, i) => `${i} rows, 0/s`));
+});
+
 it('the progress line is removed once, before the next line of output, and has no effect if none was shown', async () => {
   const written: string[] = [];
   const write = (text: string): void => void written.push(text);
