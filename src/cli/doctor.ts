@@ -104,6 +104,7 @@ async function allChecks({ config, place }: ServiceSettings, dependencies: CliDe
     ...(await kmsChecks(config, regions, dependencies)),
     ...tableHealth.checks,
     ...(await systemKeyChecks(config, regions, tableHealth, dependencies)),
+    await erasuresOf(config, tableHealth, dependencies),
   ];
 }
 
@@ -190,12 +191,17 @@ async function systemKeyChecks(
     ? `${DATABASE_PAGE}#time-zones if all dates are wrong by hours, otherwise ${corrupted}`
     : corrupted;
   const checks = { naming, policy, keyRowProofs, now, kms, regions, holdsRows, rowsFix };
-  return [...(await checkSystemKeys(rows, checks)), await erasuresOf(config, dependencies)];
+  return checkSystemKeys(rows, checks);
 }
 
 /** Checks whether an erasure is due. No scheduled job deletes keys, so an operator must finish the erasure. */
-async function erasuresOf(config: AppConfig, dependencies: CliDependencies): Promise<HealthCheck> {
+async function erasuresOf(
+  config: AppConfig,
+  { answers }: TableHealth,
+  dependencies: CliDependencies,
+): Promise<HealthCheck> {
   const check = 'erasures';
+  if (!answers) return tableSilent(check);
   try {
     const { register } = dependencies.openErasureTables(config.metastore, config.names);
     const due = dueErasures(await register.list(), dependencies.now());

@@ -244,6 +244,7 @@ describe('keyfold doctor', () => {
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: UnrecognizedClientException'],
         ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
       ],
       fix: 'renew the credentials',
       code: 1,
@@ -253,6 +254,7 @@ describe('keyfold doctor', () => {
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: InvalidSignatureException'],
         ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
       ],
       fix: 'correct the secret access key',
       code: 1,
@@ -314,6 +316,7 @@ describe('keyfold doctor', () => {
       found: [
         ['table', 'fault', `there is no table NoSuchTable in ${WEST}`],
         ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
       ],
       fix: 'correct KEYFOLD_TABLE',
       code: 1,
@@ -324,6 +327,7 @@ describe('keyfold doctor', () => {
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: ECONNREFUSED 127.0.0.1:9'],
         ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
       ],
       fix: 'the endpoint in the settings',
       code: 1,
@@ -333,6 +337,7 @@ describe('keyfold doctor', () => {
       found: [
         ['table', 'fault', 'the endpoint does not have dynamodb:DescribeTable'],
         ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
       ],
       fix: 'the endpoint in the settings',
       code: 1,
@@ -342,19 +347,26 @@ describe('keyfold doctor', () => {
       found: [
         ['table', 'fault', 'dynamodb:DescribeTable failed: Unknown'],
         ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
       ],
       fix: 'the endpoint in the settings',
       code: 1,
     },
     'rows that the table is too busy to return': {
       plant: () => failing('Query', 'ProvisionedThroughputExceededException'),
-      found: [['system keys', 'fault', 'ProvisionedThroughputExceededException']],
+      found: [
+        ['system keys', 'fault', 'ProvisionedThroughputExceededException'],
+        ['erasures', 'warn', 'ProvisionedThroughputExceededException'],
+      ],
       fix: 'find the process that uses up the capacity of the table',
       code: 1,
     },
     'rows that the role may not read': {
       plant: () => failing('Query', 'AccessDeniedException'),
-      found: [['system keys', 'fault', 'AccessDeniedException']],
+      found: [
+        ['system keys', 'fault', 'AccessDeniedException'],
+        ['erasures', 'warn', 'AccessDeniedException'],
+      ],
       fix: "allow dynamodb:Query on the service's rows",
       code: 1,
     },
