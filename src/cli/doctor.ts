@@ -212,13 +212,19 @@ async function erasuresOf(
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
     const cause = error.cause instanceof Error ? error.cause.message : error.message;
+    if (isDenied(cause)) return skip(check, `could not look: ${cause}`);
     return warn(check, `could not be read: ${cause}`, fixOfQuery(cause));
   }
 }
 
+/** Whether AWS refused a call because of a missing permission. */
+function isDenied(cause: string): boolean {
+  return /\bAccessDenied/.test(cause);
+}
+
 /** What an operator should do if the table exists, but its rows cannot be read. */
 function fixOfQuery(cause: string): string {
-  if (/\bAccessDenied/.test(cause)) return "allow dynamodb:Query on the service's rows";
+  if (isDenied(cause)) return "allow dynamodb:Query on the service's rows";
   if (/Throttling|Throughput|LimitExceeded/.test(cause))
     return 'find the process that uses up the capacity of the table, or raise its limit';
   return 'docs/runbooks/table-lost.md';

@@ -10,8 +10,8 @@ export interface HealthCheck {
    * - `ok`: nothing to do.
    * - `warn`: works, but an operator should act.
    * - `fault`: does not work, or will stop working.
-   * - `skip`: could not be checked, because another check has failed, the endpoint lacks the action, or AWS refused a
-   *   call that only the doctor makes.
+   * - `skip`: could not be checked, for example because another check has failed, the endpoint lacks the action, or AWS
+   *   refused a call.
    */
   readonly state: 'ok' | 'warn' | 'fault' | 'skip';
   readonly says: string;
