@@ -50,7 +50,7 @@ it('the progress line says nothing about what is left if nothing was done yet', 
   expect(shown).toEqual(totals.map((_, i) => `${i} rows, 0/s`));
 });
 
-it('the progress line is removed once, before the next line of output, and has no effect if none was shown', async () => {
+it('the progress line is removed once, before the next line of output, and has no effect if none was shown', () => {
   const written: string[] = [];
   const write = (text: string): void => void written.push(text);
   const audit = (line: string): Promise<void> => Promise.resolve(write(line));
@@ -58,12 +58,12 @@ it('the progress line is removed once, before the next line of output, and has n
   const others = [
     (text: string): void => terminal.out(text),
     (text: string): void => terminal.err(text),
-    (text: string): Promise<void> | undefined => terminal.audit?.(text),
+    (text: string): void => void terminal.audit?.(text),
   ];
   for (const other of others) {
     terminal.status?.('1 rows');
-    await other('first');
-    await other('second');
+    other('first');
+    other('second');
     terminal.status?.('');
   }
   expect(written).toEqual(others.flatMap(() => ['[1 rows]', '[]', 'first', 'second']));
