@@ -29,7 +29,7 @@ export function tablesOf({ medians, ratio, rounds, calls }: ColdStarts, sizes: r
   );
   return `
 The first table shows medians of ${rounds} rounds under Lambda's runtime emulator, in milliseconds. Importing the built
-bundle takes **${ratio.value.toFixed(2)}** of the CPU time of esbuild's own bundle (quartiles ${ratio.lower.toFixed(2)} to ${ratio.upper.toFixed(2)}).
+bundle takes **${ratio.value.toFixed(2)} times** the CPU time of a bundle that esbuild makes alone (quartiles ${ratio.lower.toFixed(2)} to ${ratio.upper.toFixed(2)}).
 
 | handler | import, CPU | process until then, CPU | first request, CPU | first request, wall | start and first response, wall | warm response, wall | peak memory, MiB |
 | --- | --- | --- | --- | --- | --- | --- | --- |
