@@ -86,8 +86,7 @@ export async function deployPackage(file: string, region: string, folder: string
       ...Object.fromEntries(others),
       AWS_ACCESS_KEY_ID: credentials.AccessKeyId,
       AWS_SECRET_ACCESS_KEY: credentials.SecretAccessKey,
-      // Node leaves out a variable that is undefined.
-      AWS_SESSION_TOKEN: credentials.SessionToken,
+      ...(credentials.SessionToken !== undefined && { AWS_SESSION_TOKEN: credentials.SessionToken }),
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
