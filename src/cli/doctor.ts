@@ -190,8 +190,7 @@ async function systemKeyChecks(
   const rowsFix = isSql
     ? `${DATABASE_PAGE}#time-zones if all dates are wrong by hours, otherwise ${corrupted}`
     : corrupted;
-  const checks = { naming, policy, keyRowProofs, now, kms, regions, holdsRows, rowsFix };
-  return checkSystemKeys(rows, checks);
+  return checkSystemKeys(rows, { naming, policy, keyRowProofs, now, kms, regions, holdsRows, rowsFix });
 }
 
 /** Checks whether an erasure is due. No scheduled job deletes keys, so an operator must finish the erasure. */

@@ -2,12 +2,12 @@ import type { OperatorConfig } from '../config/operator-config.ts';
 import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { Erasure } from '../envelope/ports.ts';
 import type { ErasureTables, KeyCopy } from '../maintenance/erasure-table.ts';
-import { PartitionErasure, type ErasureState } from '../maintenance/partition-erasure.ts';
+import { PartitionErasure, type ErasureState, type StepOptions } from '../maintenance/partition-erasure.ts';
 import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { erasurePlan, erasureStatus } from './erasure-view.ts';
 import { interruptible } from './interrupt.ts';
-import { progressOf, type Progress } from './progress.ts';
+import { progressOf } from './progress.ts';
 import { clockFaultOf } from './table-clock.ts';
 import { isoOf, jsonLines } from './text.ts';
 
@@ -42,8 +42,6 @@ interface Run {
   readonly dependencies: CliDependencies;
   readonly tables: ErasureTables;
   readonly erasure: PartitionErasure;
-  /** The progress line of the step. Undefined until the step begins. */
-  readonly shown: { progress?: Progress };
   readonly record: (outcome: EraseOutcome, of: Erasure | undefined, rows: number) => Promise<void>;
 }
 
@@ -66,16 +64,7 @@ export async function erasePartition(
   const { now, terminal, caller } = dependencies;
   const tables = dependencies.openErasureTables(config.metastore, names);
   const kms = await dependencies.openKms(config.kms);
-  const shown: Run['shown'] = {};
-  const erasure = new PartitionErasure({
-    names,
-    partition: request.partition,
-    tables,
-    kms,
-    policy,
-    now,
-    advanced: () => shown.progress?.advance(),
-  });
+  const erasure = new PartitionErasure({ names, partition: request.partition, tables, kms, policy, now });
   if (request.step === 'status') return showStatus({ request, config, dependencies, tables, erasure });
   if (request.step === 'begin' && !request.reason) {
     throw new KeyfoldError('InvalidRequest', 'An erasure needs a --reason for the audit.');
@@ -89,11 +78,7 @@ export async function erasePartition(
     const which = { partition, step, erase: of?.erase ?? null, due: of?.due ?? null, rows };
     return audit({ time, action: 'partitions erase', ...which, reason, ...place, caller, dryRun, outcome });
   };
-  const {
-    outcome,
-    says,
-    erasure: of,
-  } = await attempt({ request, config, dependencies, tables, erasure, shown, record });
+  const { outcome, says, erasure: of } = await attempt({ request, config, dependencies, tables, erasure, record });
   const failed = !SUCCESSES.has(outcome);
   if (request.json) {
     const { step, dryRun } = request;
@@ -104,7 +89,7 @@ export async function erasePartition(
 }
 
 async function attempt(run: Run): Promise<EraseResult> {
-  const { request, config, dependencies, tables, erasure, shown, record } = run;
+  const { request, config, dependencies, tables, erasure, record } = run;
   const { terminal, now } = dependencies;
   const state = await erasure.read();
   const datesRows = request.step === 'begin' || request.step === 'finish';
@@ -132,10 +117,10 @@ async function attempt(run: Run): Promise<EraseResult> {
   const unmarked = request.step === 'finish' && (await includesUnmarked(request, state, dependencies));
   return interruptible(dependencies, async (signal) => {
     // Write to the audit log first, so that even after a crash every erased partition has an audit line.
-    shown.progress = progressOf('rows', dependencies, state.rows.length);
+    const progress = progressOf('rows', dependencies, state.rows.length);
     await record('attempting', state.erasure, state.rows.length);
     try {
-      const result = await doStep(run, state, unmarked, signal);
+      const result = await doStep(run, state, unmarked, { signal, advanced: () => progress.advance() });
       await record(result.outcome, result.erasure, result.rows);
       return result;
     } catch (error) {
@@ -143,7 +128,7 @@ async function attempt(run: Run): Promise<EraseResult> {
       await record('failed', state.erasure, state.rows.length);
       throw error;
     } finally {
-      shown.progress.end();
+      progress.end();
     }
   });
 }
@@ -152,11 +137,11 @@ async function doStep(
   { request, erasure }: Run,
   state: ErasureState,
   unmarked: boolean,
-  signal: AbortSignal,
+  options: StepOptions,
 ): Promise<EraseResult & { readonly rows: number }> {
   const { erasure: known, rows } = state;
   if (request.step === 'begin') {
-    const begun = await erasure.begin(state, request.waitSeconds, signal);
+    const begun = await erasure.begin(state, request.waitSeconds, options);
     const after = await erasure.read();
     const missing = after.rows.filter(({ marked }) => !marked).length;
     const left = missing === 0 ? '' : ` ${missing} rows could not be marked: --finish asks about them.`;
@@ -164,11 +149,11 @@ async function doStep(
     return { outcome: 'begun', says, erasure: begun, rows: after.rows.length };
   }
   if (request.step === 'cancel') {
-    await erasure.cancel(state, signal);
+    await erasure.cancel(state, options);
     const says = 'Cancelled. The old keys open records again, but stay revoked. The next encrypt makes a new key.';
     return { outcome: 'cancelled', says, erasure: known, rows: rows.length };
   }
-  const after = await erasure.finish(state, known as Erasure, unmarked, signal);
+  const after = await erasure.finish(state, known as Erasure, unmarked, options);
   const count = after.rows.length;
   if (count === 0) {
     const says = 'Deleted. The tombstones stay. --status lists the copies that still hold the keys.';
@@ -218,13 +203,7 @@ async function includesUnmarked(
   return (await terminal.ask(`Type yes to delete also the ${count} rows without a mark: `)).trim() === 'yes';
 }
 
-async function showStatus({
-  request,
-  config,
-  dependencies,
-  tables,
-  erasure,
-}: Omit<Run, 'record' | 'shown'>): Promise<number> {
+async function showStatus({ request, config, dependencies, tables, erasure }: Omit<Run, 'record'>): Promise<number> {
   const { terminal, now } = dependencies;
   const state = await erasure.read();
   const entry = await erasure.registered(state.erasure);

@@ -1,5 +1,6 @@
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration } from '../errors.ts';
+import type { ErasureRegister } from '../maintenance/erasure-table.ts';
 import type { KeyRow, KeyTable } from '../maintenance/key-table.ts';
 import { keyKindOf, keyName, KeyNaming, type KeyMeta } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
@@ -54,14 +55,12 @@ export async function retireCheck(
     const key = { id: row.id, created: row.created } as KeyMeta;
     const reported = reports.flatMap(({ keys }) => keys) as (KeyMeta & { readonly records: number })[];
     const { register } = dependencies.openErasureTables(config.metastore, names);
-    const erasures = keyKindOf(key.id) === 'system' ? await register.list() : [];
-    const erased = new Set(erasures.filter(({ deletedAt }) => deletedAt !== undefined).map((one) => one.partition));
-    const naming = new KeyNaming(names);
-    const mayReturn = ({ id }: KeyMeta): boolean => {
-      const partition = naming.partitionOf(id);
-      return partition !== undefined && !erased.has(partition);
-    };
-    const relationOf = await relationsTo(key, reported, table, mayReturn, dependencies);
+    const relationOf = await relationsTo(
+      key,
+      reported,
+      { table, register, naming: new KeyNaming(names) },
+      dependencies,
+    );
     for (const { id, created, records: count } of reported) {
       const relation = relationOf({ id, created });
       if (relation === 'under') records += count;
@@ -87,17 +86,27 @@ const UNKNOWN: Partial<Record<Relation, string>> = { unreadable: 'cannot be read
 /**
  * Finds out which keys of the reports are under a key. A System Key needs a scan of the table, because only the rows of
  * Intermediate Keys name it.
- * @param mayReturn whether an absent row may come back, for example from a backup. It would then need its System Key.
+ * An absent row may come back, for example from a backup, and then needs its System Key. The rows of a partition whose
+ * erasure has ended do not come back.
  */
 async function relationsTo(
   key: KeyMeta,
   reported: readonly KeyMeta[],
-  table: KeyTable,
-  mayReturn: (absent: KeyMeta) => boolean,
+  {
+    table,
+    register,
+    naming,
+  }: { readonly table: KeyTable; readonly register: ErasureRegister; readonly naming: KeyNaming },
   dependencies: CliDependencies,
 ): Promise<(reported: KeyMeta) => Relation> {
   const checked = keyName(key);
   if (keyKindOf(key.id) !== 'system') return (one) => (keyName(one) === checked ? 'under' : 'elsewhere');
+  const erasures = await register.list();
+  const erased = new Set(erasures.flatMap(({ partition, deletedAt }) => (deletedAt === undefined ? [] : partition)));
+  const mayReturn = ({ id }: KeyMeta): boolean => {
+    const partition = naming.partitionOf(id);
+    return partition !== undefined && !erased.has(partition);
+  };
   const wanted = new Set(reported.map((one) => keyName(one)));
   const rows = new Map<string, KeyRow>();
   const progress = progressOf('rows', dependencies);

@@ -1,3 +1,4 @@
+import { orAborted } from '../async/deadline.ts';
 import { having, type Type } from '../input/checks.ts';
 
 /** An AWS identity in the SDK's format. */
@@ -55,22 +56,9 @@ const FOUND_WITHIN_MS = 10_000;
 export function withTimeLimit(credentials: Credentials): Credentials {
   if (typeof credentials !== 'function') return credentials;
   const provider: (...options: readonly unknown[]) => Promise<Identity> = credentials;
-  return async (...options: readonly unknown[]) => {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new LateCredentials()), FOUND_WITHIN_MS);
-    });
-    try {
-      return await Promise.race([provider(...options), late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
-}
-
-/** The error of a credential provider that took too long. The SDK counts errors of this name as transient. */
-class LateCredentials extends Error {
-  override readonly name = 'TimeoutError';
+  // The signal's reason is a TimeoutError. The SDK counts errors of this name as transient.
+  return async (...options: readonly unknown[]) =>
+    orAborted(Promise.resolve(provider(...options)), AbortSignal.timeout(FOUND_WITHIN_MS));
 }
 
 /**

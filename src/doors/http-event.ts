@@ -76,11 +76,10 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
  */
 export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
   if (typeof domainName !== 'string') return false;
-  // Return early: most requests come through such a domain.
-  if (typeof apiId === 'string' && domainName.startsWith(`${apiId}.execute-api`)) return false;
-  const [first = '', second = ''] = domainName.split('.');
-  const isOwn = first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-');
-  return !(isOwn && second.startsWith('execute-api'));
+  const dotAt = domainName.indexOf('.');
+  if (!domainName.startsWith('execute-api', dotAt + 1)) return true;
+  const first = domainName.slice(0, dotAt);
+  return !(first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-'));
 }
 
 /** Replaces `%40` in a path with `@`. Keyfold decodes no other percent-encoding. */

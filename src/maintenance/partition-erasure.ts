@@ -35,7 +35,13 @@ export interface PartitionErasureOptions {
   readonly kms: KeyManagementService;
   readonly policy: CryptoPolicy;
   readonly now: Clock;
-  /** Called each time a step has finished one key row. */
+}
+
+/** Options of a step that changes rows. */
+export interface StepOptions {
+  /** If it aborts, the step stops before the next row and throws the reason. */
+  readonly signal?: AbortSignal;
+  /** Called after each row. */
   readonly advanced?: () => void;
 }
 
@@ -134,7 +140,7 @@ export class PartitionErasure {
    * Begins the erasure, or continues one that is under way: writes a tombstone for each ID, then marks every row.
    * @param waitSeconds the time until rows may be deleted. An erasure under way keeps its own date.
    */
-  async begin(state: ErasureState, waitSeconds: number, signal?: AbortSignal): Promise<Erasure> {
+  async begin(state: ErasureState, waitSeconds: number, { signal, advanced }: StepOptions = {}): Promise<Erasure> {
     const erasure = await this.#register(state.erasure, waitSeconds);
     await this.#bury(state, erasure);
     const { rows, systemKeys } = await this.read();
@@ -145,14 +151,14 @@ export class PartitionErasure {
         const mark = parent instanceof EnvelopeKey && { ...erasure, proof: parent.proofOfErasure(row, erasure) };
         if (mark) await this.#options.tables.at(region).mark(row, mark);
       }
-      this.#options.advanced?.();
+      advanced?.();
     }
     return erasure;
   }
 
   /** Removes the marks, then deletes the tombstones. The keys stay revoked. */
-  async cancel(state: ErasureState, signal?: AbortSignal): Promise<void> {
-    const { tables, advanced } = this.#options;
+  async cancel(state: ErasureState, { signal, advanced }: StepOptions = {}): Promise<void> {
+    const { tables } = this.#options;
     for (const { row, region } of state.rows) {
       signal?.throwIfAborted();
       if (!('unreadable' in row) && row.erased !== undefined) await tables.at(region).mark(row, undefined);
@@ -173,8 +179,13 @@ export class PartitionErasure {
    * @param unmarked whether to delete rows without a mark, too
    * @returns the state after the deletion
    */
-  async finish(state: ErasureState, erasure: Erasure, unmarked: boolean, signal?: AbortSignal): Promise<ErasureState> {
-    const { tables, now, advanced } = this.#options;
+  async finish(
+    state: ErasureState,
+    erasure: Erasure,
+    unmarked: boolean,
+    { signal, advanced }: StepOptions = {},
+  ): Promise<ErasureState> {
+    const { tables, now } = this.#options;
     await this.#bury(state, erasure);
     for (const { row, region, marked } of state.rows) {
       signal?.throwIfAborted();

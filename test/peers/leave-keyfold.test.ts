@@ -2,13 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  CreateTableCommand,
-  DynamoDBClient,
-  PutItemCommand,
-  ScanCommand,
-  type AttributeValue,
-} from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, PutItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { createKeyTable } from '../../local/dynamodb.ts';
@@ -20,6 +14,7 @@ import { ASHERAHS } from './asherah.ts';
 import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { NAMES, shareTable, type SharedTable } from './shared-table.ts';
+import { createRowsTable } from '../support/rows-table.ts';
 
 Object.assign(process.env, AWS_ENVIRONMENT);
 
@@ -50,14 +45,7 @@ afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
 beforeEach(async () => {
   runs += 1;
   customers = `Customers${runs}`;
-  await client.send(
-    new CreateTableCommand({
-      TableName: customers,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-      KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-    }),
-  );
+  await createRowsTable(client, customers);
   folder = await mkdtemp(join(tmpdir(), 'keyfold-leave-'));
   return () => rm(folder, { recursive: true });
 });

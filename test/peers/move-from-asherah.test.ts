@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CreateTableCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { ensureKeys } from '../../local/function-environment.ts';
@@ -16,6 +16,7 @@ import { cellsOf, OperatorFixture } from '../support/operator.ts';
 import { startKmsProxy, type KmsProxy } from './kms-proxy.ts';
 import { AWS_ENVIRONMENT, startDynamoDbLocal, type PeerServer } from './processes.ts';
 import { NAMES, shareTable } from './shared-table.ts';
+import { createRowsTable } from '../support/rows-table.ts';
 
 const PAGE = 'docs/how-to/move-from-asherah.md';
 const STEP_1 = '1. Try your own records';
@@ -71,14 +72,7 @@ it.for([
   async ([core, regionSuffix]) => {
     const table = await shareTable(dynamoDb.endpoint, { core, regionSuffix });
     const customers = `Customers-${core}`;
-    await client.send(
-      new CreateTableCommand({
-        TableName: customers,
-        BillingMode: 'PAY_PER_REQUEST',
-        AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-        KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-      }),
-    );
+    await createRowsTable(client, customers);
     const startAsherah = (): ReturnType<typeof table.asherah> =>
       table.asherah({ environment: proxy.environment, regionMap: keys, preferredRegion: WEST });
     const settings = namedInStep2({

@@ -1,6 +1,5 @@
 import {
   BatchWriteItemCommand,
-  CreateTableCommand,
   DynamoDBClient,
   PutItemCommand,
   paginateScan,
@@ -12,6 +11,7 @@ import { LOCAL_CREDENTIALS } from '../support/local-credentials.ts';
 import type { TrialStore } from '../support/reencryption-trial.ts';
 import { startPostgres } from './databases.ts';
 import { startDynamoDbLocal } from './processes.ts';
+import { createRowsTable } from '../support/rows-table.ts';
 
 /** A store for a trial, on its own server. */
 export interface ServedStore {
@@ -35,14 +35,7 @@ export async function startDynamoDbStore(): Promise<ServedStore & { readonly cli
   const { endpoint } = server;
   await createKeyTable(endpoint, 'EncryptionKey');
   const client = new DynamoDBClient({ endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS });
-  await client.send(
-    new CreateTableCommand({
-      TableName,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-      KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-    }),
-  );
+  await createRowsTable(client, TableName);
   return {
     client,
     keyTable: endpoint,

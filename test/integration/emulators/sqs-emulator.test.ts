@@ -22,6 +22,17 @@ import { queryCode, readForm, toXml } from '../../../emulators/sqs/query-protoco
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { SqsError } from '../../../emulators/sqs/sqs-error.ts';
 
+/** The queue attributes of SQS that the emulator refuses. */
+const UNSUPPORTED = [
+  'DeduplicationScope',
+  'FifoThroughputLimit',
+  'KmsDataKeyReusePeriodSeconds',
+  'KmsMasterKeyId',
+  'Policy',
+  'RedriveAllowPolicy',
+  'SqsManagedSseEnabled',
+] as const;
+
 let sqs: SqsEmulator;
 let client: SQSClient;
 let queues = 0;
@@ -69,15 +80,7 @@ describe('SQS emulator: queues', () => {
   });
 
   it.for([
-    ...[
-      'DeduplicationScope',
-      'FifoThroughputLimit',
-      'KmsDataKeyReusePeriodSeconds',
-      'KmsMasterKeyId',
-      'Policy',
-      'RedriveAllowPolicy',
-      'SqsManagedSseEnabled',
-    ].map((name) => [`the attribute ${name}`, { [name]: 'x' }, 'UnsupportedOperation']),
+    ...UNSUPPORTED.map((name) => [`the attribute ${name}`, { [name]: 'x' }, 'UnsupportedOperation']),
     ['an unknown attribute', { Colour: 'red' }, 'InvalidAttributeName'],
     ['a read-only attribute', { QueueArn: 'x' }, 'InvalidAttributeName'],
     ['a visibility timeout above 12 hours', { VisibilityTimeout: '43201' }, 'InvalidAttributeValue'],
@@ -255,21 +258,16 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(names))).toBe('InvalidAttributeName');
   });
 
-  it.for([
-    'DeduplicationScope',
-    'FifoThroughputLimit',
-    'KmsDataKeyReusePeriodSeconds',
-    'KmsMasterKeyId',
-    'Policy',
-    'RedriveAllowPolicy',
-    'SqsManagedSseEnabled',
-  ] as const)('GetQueueAttributes refuses the unsupported attribute %s instead of returning nothing', async (name) => {
-    const command = new GetQueueAttributesCommand({ QueueUrl: queue({}, true), AttributeNames: ['QueueArn', name] });
-    await expect(client.send(command)).rejects.toMatchObject({
-      name: 'UnsupportedOperation',
-      message: `The emulator does not support the attribute ${name}.`,
-    });
-  });
+  it.for(UNSUPPORTED)(
+    'GetQueueAttributes refuses the unsupported attribute %s instead of returning nothing',
+    async (name) => {
+      const command = new GetQueueAttributesCommand({ QueueUrl: queue({}, true), AttributeNames: ['QueueArn', name] });
+      await expect(client.send(command)).rejects.toMatchObject({
+        name: 'UnsupportedOperation',
+        message: `The emulator does not support the attribute ${name}.`,
+      });
+    },
+  );
 
   it('SetQueueAttributes refuses to make a queue its own dead-letter queue', async () => {
     const { queueUrl, queueArn } = sqs.ensureQueue('own-letters');

@@ -5,13 +5,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  CreateTableCommand,
-  DynamoDBClient,
-  PutItemCommand,
-  ScanCommand,
-  type AttributeValue,
-} from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, PutItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
 import { DecryptCommand, DisableKeyCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { KmsConfig } from '../../../src/config/app-config.ts';
@@ -23,6 +17,7 @@ import { FollowedPage } from '../../support/followed-page.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { cellsOf } from '../../support/operator.ts';
+import { createRowsTable } from '../../support/rows-table.ts';
 
 const TableName = 'Customers';
 
@@ -40,14 +35,7 @@ beforeAll(async () => {
   kms = new KMSClient({ ...from, endpoint: world.kms.endpoint });
   KeyId = (await world.kms.ensureKey(WEST, 'alias/old')).aliasArn;
   folder = await mkdtemp(join(tmpdir(), 'keyfold-migration-'));
-  await dynamoDb.send(
-    new CreateTableCommand({
-      TableName,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-      KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-    }),
-  );
+  await createRowsTable(dynamoDb, TableName);
 });
 afterAll(async () => {
   dynamoDb.destroy();

@@ -62,7 +62,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   records: [...FLOOR, 'crypto'],
   envelope: [...CORE, 'node:crypto'],
   maintenance: [...CORE, 'connections', 'envelope', 'operations', 'node:crypto', 'node:timers/promises'],
-  connections: [...FLOOR, 'node:events', 'node:http', 'node:https', 'node:module', 'node:net', '@smithy/core/retry'],
+  connections: [
+    ...FLOOR,
+    'async',
+    'node:events',
+    'node:http',
+    'node:https',
+    'node:module',
+    'node:net',
+    '@smithy/core/retry',
+  ],
   kms: [
     ...CORE,
     'envelope',

@@ -1,13 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  CreateTableCommand,
-  DeleteItemCommand,
-  DynamoDBClient,
-  PutItemCommand,
-  type AttributeValue,
-} from '@aws-sdk/client-dynamodb';
+import { DeleteItemCommand, DynamoDBClient, PutItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
 import { encodeCompactRecord, encodeDataRowRecord, parseEpochSeconds, type DataRowRecord } from '../../../src/index.ts';
@@ -19,6 +13,7 @@ import { DAY_MS } from '../../support/fakes.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
+import { createRowsTable } from '../../support/rows-table.ts';
 
 const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
 const SYSTEM_KEY = '_SK_orders_shop';
@@ -218,14 +213,7 @@ describe('keyfold verify', () => {
 
     beforeEach(async () => {
       client = new DynamoDBClient({ endpoint: world.proxy.endpoint, region: WEST, credentials: LOCAL_CREDENTIALS });
-      await client.send(
-        new CreateTableCommand({
-          TableName,
-          BillingMode: 'PAY_PER_REQUEST',
-          AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-          KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-        }),
-      );
+      await createRowsTable(client, TableName);
     });
     afterEach(() => client.destroy());
 

@@ -2,13 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  CreateTableCommand,
-  DynamoDBClient,
-  GetItemCommand,
-  PutItemCommand,
-  type AttributeValue,
-} from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, GetItemCommand, PutItemCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
 import { EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
@@ -20,6 +14,7 @@ import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { killedSource } from '../../support/killed-source.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
+import { createRowsTable } from '../../support/rows-table.ts';
 
 const PLAINTEXT = 'CANARY-plaintext';
 
@@ -392,14 +387,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
 
   beforeEach(async () => {
     client = new DynamoDBClient({ endpoint: world.proxy.endpoint, region: WEST, credentials: LOCAL_CREDENTIALS });
-    await client.send(
-      new CreateTableCommand({
-        TableName,
-        BillingMode: 'PAY_PER_REQUEST',
-        AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-        KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-      }),
-    );
+    await createRowsTable(client, TableName);
   });
   afterEach(() => client.destroy());
 

@@ -15,8 +15,15 @@ beforeEach(async () => {
   stub = await startStub({ status: 400, body: '{}' });
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  // Vitest does not replace the timer of this function.
+  vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new DOMException('late', 'TimeoutError')), ms);
+    return controller.signal;
+  });
 });
 afterEach(async () => {
+  vi.restoreAllMocks();
   vi.useRealTimers();
   await stub.stop();
 });
