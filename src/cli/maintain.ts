@@ -3,6 +3,7 @@ import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts
 import { KeyNaming } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
+import { mustAgreeWithTable } from './table-clock.ts';
 import { formatTable, isoOf, jsonLines } from './text.ts';
 import { auditOf, type AuditedRequest } from './write-audit.ts';
 
@@ -19,6 +20,7 @@ const TIMEOUT_MS = 5 * 60_000;
  * @returns the exit code: a failure if a key has a fault, if the next System Key could not be made, or if the erasures
  * could not be read
  * @throws KeyfoldError if the run cannot list the keys
+ * @throws Error if this machine's clock and the table's differ
  */
 export async function maintain(
   request: MaintainRequest,
@@ -32,8 +34,8 @@ export async function maintain(
   const key = { id: new KeyNaming(config.names).systemKeyId, created: 'latest' } as const;
   const { report, isFaulty } = await interruptible(dependencies, async (signal) => {
     await record(key, 'attempting');
-    const ended = await maintenance
-      .run({ deadlineAtMs: Date.now() + TIMEOUT_MS, signal })
+    const ended = await mustAgreeWithTable(config, dependencies)
+      .then(() => maintenance.run({ deadlineAtMs: Date.now() + TIMEOUT_MS, signal }))
       .catch(async (error: unknown) => {
         await record(key, 'failed');
         throw error;

@@ -13,6 +13,7 @@ import { interruptible } from './interrupt.ts';
 import { appendLine, checkFiles, prepareFile, replaceContent } from './output-files.ts';
 import { progressOf } from './progress.ts';
 import { formatKeys, type KeyReport } from './record-report.ts';
+import { mustAgreeWithTable } from './table-clock.ts';
 import { formatFields, printableJson } from './text.ts';
 
 /** Options of `keyfold reencrypt`. */
@@ -45,6 +46,7 @@ type ReencryptReport = KeyReport & Counts & { readonly verb: string; readonly dr
  * @returns the exit code: a failure if a row is in quarantine
  * @throws KeyfoldError `InvalidRequest` if a file is invalid, or the error of KMS or of the metastore
  * @throws SourceFault if the source fails
+ * @throws Error if this machine's clock and the table's differ, unless the verb is `open`
  */
 export async function reencrypt(
   request: ReencryptRequest,
@@ -62,6 +64,8 @@ export async function reencrypt(
   });
   const naming = new KeyNaming(config.names);
   checkRun(request.rows, request.paths, naming);
+  // Every verb except `open` may make keys.
+  if (request.verb !== 'open') await mustAgreeWithTable(config, dependencies);
   const run = await identityOf(request, config);
   const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
   const startedAtMs = saved?.startedAtMs ?? now();

@@ -9,6 +9,7 @@ import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
 import { progressOf } from './progress.ts';
 import { parseRecordReport, type KeyReport } from './record-report.ts';
+import { clockFaultOf } from './table-clock.ts';
 import { jsonLines } from './text.ts';
 
 /** Options of `keys retire-check`. */
@@ -54,7 +55,8 @@ export async function retireCheck(
   else {
     const key = { id: row.id, created: row.created } as KeyMeta;
     const reported = reports.flatMap(({ keys }) => keys) as (KeyMeta & { readonly records: number })[];
-    const { register } = dependencies.openErasureTables(config.metastore, names);
+    const tables = dependencies.openErasureTables(config.metastore, names);
+    const { register } = tables;
     const relationOf = await relationsTo(
       key,
       reported,
@@ -69,6 +71,9 @@ export async function retireCheck(
         why.push(`${count} records are under ${id} ${created}, whose row ${unknown}: its System Key is unknown`);
     }
     const { state } = viewOf(row, config.policy, dependencies.now());
+    // A wrong clock could make a key look expired that still seals.
+    const clockFault = await clockFaultOf(tables, dependencies.now);
+    if (clockFault !== undefined) why.push(clockFault);
     if (state === 'valid') why.push('it still seals: revoke it, or wait until it expires');
     why.push(...reports.flatMap((report) => faultsOf(report, { ...names, endsAtMs: endOf(key, state, config) })));
   }

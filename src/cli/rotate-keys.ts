@@ -6,6 +6,7 @@ import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
 import { byId } from './list-keys.ts';
 import { progressOf } from './progress.ts';
+import { mustAgreeWithTable } from './table-clock.ts';
 import { formatTable, jsonLines } from './text.ts';
 import { auditOf, type AuditedRequest } from './write-audit.ts';
 
@@ -35,6 +36,7 @@ interface RotationView {
  * @returns the exit code: a failure if a key could not be made
  * @throws KeyfoldError `InvalidRequest` if the partition is invalid. Without `--all-partitions`, also the error of the
  * rotation.
+ * @throws Error if this machine's clock and the table's differ
  */
 export async function rotateKeys(
   request: RotateRequest,
@@ -42,6 +44,7 @@ export async function rotateKeys(
   dependencies: CliDependencies,
 ): Promise<number> {
   const naming = new KeyNaming(config.names);
+  await mustAgreeWithTable(config, dependencies);
   const table = dependencies.openTable(config.metastore);
   const place = await table.place();
   const record = await auditOf('keys rotate', request, place, dependencies);

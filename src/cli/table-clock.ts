@@ -1,5 +1,7 @@
 import type { Clock } from '../async/clock.ts';
+import type { AppConfig } from '../config/app-config.ts';
 import type { ErasureTables } from '../maintenance/erasure-table.ts';
+import type { CliDependencies } from './dependencies.ts';
 import { isoOf } from './text.ts';
 
 /** If the clocks differ by more than this, keys get wrong dates, and AWS may soon refuse signatures. */
@@ -20,4 +22,18 @@ export async function clockFaultOf(tables: ErasureTables, now: Clock): Promise<s
     `this machine's clock shows ${own}, and the table's shows ${other}: they may differ by at most ${seconds} s. ` +
     'Set this clock by NTP.'
   );
+}
+
+/**
+ * Refuses to run a command that makes keys. Other processes never seal under a key whose date is far ahead, or earlier
+ * than that of another valid key. So they would ignore the new keys, although the command has succeeded.
+ * @throws Error if the clocks differ
+ * @throws KeyfoldError `MetastoreUnavailable`
+ */
+export async function mustAgreeWithTable(
+  { metastore, names }: Pick<AppConfig, 'metastore' | 'names'>,
+  dependencies: CliDependencies,
+): Promise<void> {
+  const fault = await clockFaultOf(dependencies.openErasureTables(metastore, names), dependencies.now);
+  if (fault !== undefined) throw new Error(fault);
 }

@@ -18,9 +18,9 @@ import type {
   RowSelection,
 } from '../maintenance/erasure-table.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
-import type { ServiceNames } from '../records/ids.ts';
+import { KeyNaming, type ServiceNames } from '../records/ids.ts';
 import { copiesOf } from './dynamodb-copies.ts';
-import { rowsFrom, rowsOf, unlessRefused } from './dynamodb-client.ts';
+import { readLatest, rowsFrom, rowsOf, unlessRefused } from './dynamodb-client.ts';
 import { DynamoDbErasureRegister } from './dynamodb-erasure-register.ts';
 import { Replica } from './dynamodb-replica.ts';
 import { keyAttribute, keyOfItem } from './dynamodb-item.ts';
@@ -31,10 +31,12 @@ import { replicaIn, type DynamoDbMetastoreOptions } from './dynamodb-options.ts'
 export class DynamoDbErasureTables implements ErasureTables {
   readonly register: ErasureRegister;
   readonly #options: DynamoDbMetastoreOptions;
+  readonly #systemKeyId: string;
   readonly #own: Replica;
 
   constructor(options: DynamoDbMetastoreOptions, names: ServiceNames) {
     this.#options = options;
+    this.#systemKeyId = new KeyNaming(names).systemKeyId;
     this.#own = new Replica(options);
     this.register = new DynamoDbErasureRegister(options, names);
   }
@@ -49,7 +51,8 @@ export class DynamoDbErasureTables implements ErasureTables {
   async clockOffsetMs(): Promise<number | undefined> {
     return this.#own.send(async (client, TableName) => {
       const offsetMs = watchClocks(client, Date.now);
-      await client.send(new DescribeTableCommand({ TableName }));
+      // Any call would do. Every role that makes keys may make this one.
+      await client.send(readLatest(TableName, this.#systemKeyId));
       return offsetMs();
     });
   }

@@ -108,4 +108,13 @@ export class HealthyService {
     };
     return { kind: 'answered', answer: { ContinuousBackupsDescription } };
   }
+
+  /** Makes the dates of the table's responses differ from this machine's clock. */
+  moveTableClock(aheadMs: number): void {
+    const { faultOf } = this.proxy;
+    this.proxy.faultOf = (call) => {
+      const date = new Date(Date.now() + aheadMs).toUTCString();
+      return faultOf(call) ?? { kind: 'edited', edit: (answer) => answer, headers: { date } };
+    };
+  }
 }

@@ -541,6 +541,14 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
   });
 
+  it("does not report a key as retired if the table's clock differs from this machine's", async () => {
+    const none = await report('none', []);
+    await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
+    world.moveTableClock(-91 * DAY_MS);
+    const found = await check(INTERMEDIATE_KEY, created, none);
+    expect(found).toMatchObject({ code: 1, outcome: 'unknown', why: [expect.stringContaining("the table's shows")] });
+  });
+
   it("does not trust a report that predates the key's expiry, covers another service, or does not parse", async () => {
     const early = await report('early', []);
     const malformed = await report('malformed', ['{}']);

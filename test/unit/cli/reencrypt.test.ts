@@ -10,6 +10,7 @@ import type { Session } from '../../../src/envelope/session.ts';
 import { decryptFields, encryptFields } from '../../../src/operations/session-fields.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
+import { DAY_MS } from '../../support/fakes.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { killedSource } from '../../support/killed-source.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
@@ -324,6 +325,23 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
       ]);
     },
   );
+
+  it("makes no key and writes no file if the table's clock is a day ahead, but still opens records", async () => {
+    const file = await write('clock.jsonl', [JSON.stringify(compact(await seal()))]);
+    const before = await world.operator.keyfold(['keys', 'list', '--all', '--json'], ownSettings);
+    world.moveTableClock(DAY_MS);
+    for (const options of [
+      ['--verb', 'rewrap'],
+      ['--verb', 'reseal'],
+      ['--verb', 'seal', '--partition', 'unborn'],
+    ]) {
+      const { code, stderr } = await reencrypt(file, ...options, '--output', at('out'));
+      expect([code, stderr]).toEqual([1, expect.stringContaining("the table's shows")]);
+    }
+    expect(await readdir(folder)).toEqual(['clock.jsonl']);
+    expect(await world.operator.keyfold(['keys', 'list', '--all', '--json'], ownSettings)).toEqual(before);
+    expect((await reencrypt(file, '--verb', 'open', '--output', at('out'))).code).toBe(0);
+  });
 
   it('writes nothing in a dry run, but counts the rows to write and the keys of the records', async () => {
     const record = await seal();

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { noDeadline } from '../../support/fakes.ts';
+import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
 
@@ -182,5 +182,25 @@ describe('keyfold maintain', () => {
     const { code, stdout, audit } = await keyfold('maintain');
     expect([code, stdout]).toEqual([1, expect.stringContaining('The erasures could not be read')]);
     expect(audit.at(-1)).toMatchObject({ outcome: 'failed' });
+  });
+});
+
+describe.each([
+  ['a day ahead', DAY_MS],
+  ['a day behind', -DAY_MS],
+] as const)("if the table's clock is %s", (_, aheadMs) => {
+  it.for([
+    ['keys', 'rotate'],
+    ['keys', 'rotate', '--partition', 'tenant-1'],
+    ['keys', 'rotate', '--all-partitions'],
+    ['maintain'],
+    ['maintain', '--service', 'unborn'],
+  ])('keyfold %s %s %s makes no key, and shows both clocks', async (args) => {
+    const before = await keys('--all');
+    world.moveTableClock(aheadMs);
+    const { code, stderr } = await keyfold(...args);
+    const theirs = new Date(Date.now() + aheadMs).toISOString().slice(0, 13);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`the table's shows ${theirs}`)]);
+    expect(await keys('--all')).toEqual(before);
   });
 });
