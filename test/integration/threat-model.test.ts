@@ -3,13 +3,16 @@
  * follows from the format, or from a requirement.
  */
 import { createSecretKey } from 'node:crypto';
+import { KMSClient } from '@aws-sdk/client-kms';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
 import { wrappedBy } from '../support/kms.ts';
-import type { DataRowRecord, EnvelopeKeyRecord, Session } from '../../src/index.ts';
+import { AwsKms, type DataRowRecord, type EnvelopeKeyRecord, type Session } from '../../src/index.ts';
 import { erasureOf } from '../support/erasure-tables.ts';
-import { codeOf, DAY_MS, FakeDependencies, noDeadline } from '../support/fakes.ts';
+import { codeOf, DAY_MS, FakeDependencies, MINUTE_MS, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
+import { startStub } from '../support/stub-server.ts';
 
 let world: FakeDependencies;
 
@@ -89,6 +92,21 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
+  it('can undo a revocation for a process that knows of it, once the key has left the cache', async () => {
+    const session = world.process().session('p');
+    const createdBy = async (): Promise<number> => (await session.encrypt(Buffer.from('x'))).key.parent.created;
+    const created = await createdBy();
+    const row = rowOf(await seal('p', 'x'));
+    world.metastore.change(row, { revoked: true });
+    world.clock.advance(60 * MINUTE_MS);
+    expect(await createdBy()).toBeGreaterThan(created);
+    world.metastore.remove(rowOf(await seal('p', 'y')));
+    world.metastore.change(row, { revoked: false });
+    expect(await createdBy()).toBeGreaterThan(created);
+    world.clock.advance(75 * MINUTE_MS);
+    expect(await createdBy()).toBe(created);
+  });
+
   it('can plant a System Key that they know if they may also wrap with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
@@ -97,6 +115,30 @@ describe('an attacker who can write to the table', () => {
     const row = rowOf(await seal('p', 'x'));
     expect(aeadOpen(createSecretKey(known), row.encryptedKey)).toHaveLength(32);
   });
+});
+
+it('an attacker who answers for KMS in one region gets data keys, because the maintenance renews wraps that do not open', async () => {
+  const [WEST, EAST] = ['us-west-2', 'us-east-1'];
+  const systemKey = Buffer.alloc(32, 9);
+  const kms = await startKmsEmulator();
+  const [west, east] = await Promise.all([WEST, EAST].map((region) => kms.ensureKey(region, 'alias/keyfold')));
+  const options = { keys: { [WEST]: west?.keyArn ?? '', [EAST]: east?.keyArn ?? '' }, preferredRegion: WEST };
+  const wrapped = await wrappedBy(new AwsKms({ ...options, endpoint: kms.endpoint }), systemKey, noDeadline());
+
+  const attacker = await startStub(({ headers }) =>
+    headers['x-amz-target'] === 'TrentService.Encrypt'
+      ? { status: 200, body: JSON.stringify({ KeyId: east?.keyArn, CiphertextBlob: 'AAAA' }) }
+      : { status: 400, body: '{"__type":"InvalidCiphertextException"}' },
+  );
+  const clients = (region: string): KMSClient =>
+    new KMSClient({ region, endpoint: region === EAST ? attacker.url : kms.endpoint, maxAttempts: 1 });
+  await new AwsKms({ ...options, clients }).renew(wrapped, noDeadline());
+
+  const sent = attacker.requests.map(({ body }) => (JSON.parse(body) as { Plaintext?: string }).Plaintext);
+  const dataKey = createSecretKey(Buffer.from(sent.find((plaintext) => plaintext !== undefined) ?? '', 'base64'));
+  const { encryptedKey } = JSON.parse(Buffer.from(wrapped).toString()) as { encryptedKey: string };
+  expect(aeadOpen(dataKey, Buffer.from(encryptedKey, 'base64'))).toEqual(systemKey);
+  await Promise.all([kms.close(), attacker.stop()]);
 });
 
 /** The session for one version of a customer's balance. */
