@@ -46,13 +46,33 @@ export function packagesIn({ outputs }: Metafile): string[] {
 }
 
 /**
+ * @param paths the folders of packages, relative to the project
+ * @throws Error if a package's version is not the one in the lock file, for example because nobody ran `npm ci` after
+ * an update
+ */
+export async function checkLocked(paths: readonly string[], project = ROOT): Promise<void> {
+  const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8')) as {
+    readonly packages: Readonly<Record<string, { readonly version?: string }>>;
+  };
+  const versionOf = async (path: string): Promise<string> =>
+    (JSON.parse(await readFile(join(project, path, 'package.json'), 'utf8')) as Manifest).version;
+  const versions = await Promise.all(paths.map(versionOf));
+  const others = paths.filter((path, i) => versions[i] !== lock.packages[path]?.version);
+  if (others.length === 0) return;
+  throw new Error(`These packages do not have the versions of package-lock.json: ${others.join(', ')}. Run npm ci.`);
+}
+
+/**
  * Writes the licences of the packages in a build. Each text appears once, below the names of its packages.
  * @param folder the folder of the bundle
  * @throws Error if a package has no licence text, or a licence under which its code may not be shipped
+ * @throws Error as {@link checkLocked} does
  */
 export async function writeLicences(metafile: Metafile, folder: string): Promise<void> {
   const packagesByText = new Map<string, string[]>();
-  for (const path of packagesIn(metafile)) {
+  const paths = packagesIn(metafile);
+  await checkLocked(paths);
+  for (const path of paths) {
     const { heading, text } = await licenceOf(join(ROOT, path));
     packagesByText.set(text, [...(packagesByText.get(text) ?? []), heading]);
   }

@@ -31,9 +31,8 @@ function runOnOwnNode() {
   if (major > minMajor || (major === minMajor && minor >= minMinor)) {
     run(process.execPath, (error) => fail(error.message));
   } else {
-    fail(
-      `no pinned Node runs on ${target}, and this Node is ${process.version}: install ${minMajor}.${minMinor} or newer`,
-    );
+    const mends = `install Node ${minMajor}.${minMinor} or newer, or run npm ci without --omit=optional`;
+    fail(`no pinned Node for ${target} is installed and runs here, and this Node is ${process.version}: ${mends}`);
   }
 }
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { HANDLERS } from '../../../scripts/handler-bundle.ts';
-import { licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
+import { checkLocked, licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
 import { startLocalApi } from '../../support/local-api.ts';
 import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
@@ -207,6 +207,26 @@ describe('what the package ships', () => {
     }
     await expect(licenceOf(join(root, 'node_modules', '@cloud-copilot', 'iam-simulate'))).rejects.toThrow(
       'is under AGPL-3.0-or-later, so no bundle may contain it',
+    );
+  });
+
+  it('cannot be built if a bundled package has another version than in the lock file', async () => {
+    const project = join(folder, 'outdated');
+    const packages = ['node_modules/a', 'node_modules/@b/c', 'node_modules/a/node_modules/d'];
+    for (const path of packages) {
+      await mkdir(join(project, path), { recursive: true });
+      await writeFile(join(project, path, 'package.json'), '{"version":"1.0.0"}');
+    }
+    const lock = async (...versions: string[]): Promise<void> => {
+      const locked = versions.map((version, i) => [packages[i], { version }]);
+      const text = JSON.stringify({ packages: Object.fromEntries(locked) as object });
+      await writeFile(join(project, 'package-lock.json'), text);
+    };
+    await lock('1.0.0', '1.0.0', '1.0.0');
+    await checkLocked(packages, project);
+    await lock('1.0.0', '1.0.1');
+    await expect(checkLocked(packages, project)).rejects.toThrow(
+      'do not have the versions of package-lock.json: node_modules/@b/c, node_modules/a/node_modules/d. Run npm ci.',
     );
   });
 

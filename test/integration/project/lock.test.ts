@@ -104,4 +104,19 @@ describe('the pinned Node version', () => {
     expect(stdout).toBe(`${process.execPath}\n`);
     await rm(folder, { recursive: true });
   });
+
+  it('is named in the error if it was not installed and the installed Node is too old', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const alone = join(folder, 'pinned-node.mjs');
+    await cp(launcher, alone);
+    const old = "data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.19.0' } })";
+    const failed = promisify(execFile)(process.execPath, ['--import', old, alone, '-v']);
+    await expect(failed).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /: install Node 22\.18 or newer, or run npm ci without --omit=optional\n$/,
+      ) as string,
+    });
+    await rm(folder, { recursive: true });
+  });
 });
