@@ -47,8 +47,8 @@ export function packagesIn({ outputs }: Metafile): string[] {
 
 /**
  * @param paths the folders of packages, relative to the project
- * @throws Error if a package's version is not the one in the lock file, for example because nobody ran `npm ci` after
- * an update
+ * @throws Error if a package's version is not the one in the lock file, for example because `npm ci` did not run
+ * after an update
  */
 export async function checkLocked(paths: readonly string[], project = ROOT): Promise<void> {
   const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8')) as {

@@ -70,6 +70,13 @@ describe('the lock file', () => {
   });
 });
 
+it('the workflow names each action by its commit, because a tag can be moved to other code', () => {
+  const workflow = readFileSync(join(root, '.github', 'workflows', 'ci.yml'), 'utf8');
+  const actions = Array.from(workflow.matchAll(/uses: (.*)/g), ([, action = '']) => action);
+  expect(actions.length).toBeGreaterThan(0);
+  expect(actions.filter((action) => !/^[\w./-]+@[\da-f]{40} # v\d+\.\d+\.\d+$/.test(action))).toEqual([]);
+});
+
 describe('the pinned Node version', () => {
   it('is locked for each platform as a development dependency', () => {
     expect(manifest.optionalDependencies).toBeUndefined();
