@@ -1,0 +1,433 @@
+/** Runs the scripts of the local page against a local world, on a stand-in for the DOM. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
+import { PageDocument, type PageElement } from '../../support/page-document.ts';
+
+const FOLDER = join(import.meta.dirname, '..', '..', '..', 'local', 'page');
+
+let world: LocalProcess;
+let page: PageDocument;
+let copied: string[];
+let tenants = 0;
+
+beforeAll(async () => {
+  world = await startLocalProcess();
+});
+afterAll(() => stopLocalProcess(world));
+
+beforeEach(async () => {
+  await open();
+  byId('partition').value = `tenant-${(tenants += 1)}`;
+});
+afterEach(() => vi.unstubAllGlobals());
+
+/** Opens the page, as a reload does. */
+async function open(): Promise<void> {
+  page = new PageDocument(await readFile(join(FOLDER, 'index.html'), 'utf8'));
+  copied = [];
+  const ask = globalThis.fetch;
+  vi.stubGlobal('document', page);
+  vi.stubGlobal('window', page);
+  vi.stubGlobal('innerHeight', 800);
+  vi.stubGlobal('location', { origin: world.url });
+  vi.stubGlobal('navigator', { clipboard: { writeText: async (text: string) => void copied.push(text) } });
+  vi.stubGlobal('fetch', (path: string, options: RequestInit) => ask(world.url + path, options));
+  vi.resetModules();
+  await import(join(FOLDER, 'main.js'));
+}
+
+function byId(id: string): PageElement {
+  const element = page.getElementById(id);
+  if (element === null) throw new Error(`no #${id}`);
+  return element;
+}
+
+/** The text of an element, with single spaces. */
+function textOf(element: PageElement | null): string {
+  return element?.textContent.replaceAll(/\s+/g, ' ').trim() ?? '';
+}
+
+function texts(selector: string, within = page.root): string[] {
+  return within.querySelectorAll(selector).map(textOf);
+}
+
+function buttonOf(text: string): PageElement {
+  const button = page
+    .querySelectorAll('button')
+    .find((one) => textOf(one) === text || one.attributes.get('aria-label') === text);
+  if (button === undefined) throw new Error(`no button ${text}`);
+  return button;
+}
+
+/** Waits until a check passes. The local world may be slow. */
+function waitFor(check: () => void): Promise<void> {
+  return vi.waitFor(check, { timeout: 15_000 });
+}
+
+/** Waits until the page is idle. Returns what it says about the last request. */
+async function settled(): Promise<string> {
+  // The page shows that it is busy only after the listener of the click has returned.
+  await new Promise(setImmediate);
+  await waitFor(() => expect(page.body.classes).not.toContain('busy'));
+  return byId('last-status').textContent;
+}
+
+/** Presses a button, and waits for the result. */
+async function press(text: string): Promise<string> {
+  buttonOf(text).click();
+  return settled();
+}
+
+/** Presses a button, and then a button of the dialog. */
+async function pressAndAnswer(text: string, answer: 'ask-yes' | 'ask-no'): Promise<string> {
+  buttonOf(text).click();
+  await waitFor(() => expect(byId('ask').open).toBe(true));
+  byId(answer).click();
+  return settled();
+}
+
+/** Selects what to encrypt. */
+function choose(what: 'text' | 'fields'): void {
+  const choice = page.querySelector(`[name="what"][value="${what}"]`);
+  if (choice === null) throw new Error(`no choice ${what}`);
+  choice.checked = true;
+  choice.dispatchEvent({ type: 'change' });
+}
+
+function fill(id: string, value: string): void {
+  byId(id).value = value;
+  byId(id).dispatchEvent({ type: 'input' });
+}
+
+const partition = (): string => byId('partition').value;
+const why = (): string => textOf(page.querySelector('.why'));
+const problem = (): string => textOf(page.querySelector('.problem'));
+const note = (): string => textOf(byId('last').querySelector('.note'));
+const opened = (): string => byId('opened').textContent;
+const doneSteps = (): string[] =>
+  page
+    .querySelectorAll('li')
+    .filter(({ classes }) => classes.includes('done'))
+    .map(({ dataset }) => dataset['step'] ?? '');
+
+/** The label of the button that revokes the partition's key. Empty if the page has no such button. */
+function revokeLabel(): string {
+  const labels = page.querySelectorAll('button').map((one) => one.attributes.get('aria-label') ?? '');
+  return labels.find((label) => label.startsWith(`Revoke _IK_${partition()}_`)) ?? '';
+}
+
+/** The kind and state of each row of the key table that belongs to the current partition. */
+function keyRows(): string[] {
+  const rows = byId('keys')
+    .querySelectorAll('tr')
+    .filter((row) => row.textContent.includes(`_${partition()}_`));
+  return rows.map((row) =>
+    row.children
+      .slice(1, 4)
+      .map(textOf)
+      .filter((_, i) => i !== 1)
+      .join(' '),
+  );
+}
+
+describe('a text on the page', () => {
+  it('is encrypted and decrypted, and the page shows the cost of each request', async () => {
+    fill('plaintext', 'Grüße, 世界');
+    expect(await press('Encrypt')).toMatch(/^Encrypted: \d KMS calls?, \d DynamoDB calls\.$/);
+    expect(why()).toMatch(/Stored new keys, encrypted, in DynamoDB\.$/);
+    expect(JSON.parse(byId('record').value)).toMatchObject({
+      Key: { ParentKeyMeta: { KeyId: `_IK_${partition()}_local_keyfold` } },
+    });
+    expect(await press('Encrypt')).toBe('Encrypted: 0 KMS calls, 0 DynamoDB calls.');
+    expect(why()).toBe('No call: the keys were in memory.');
+    expect(doneSteps()).toEqual(['first', 'warm']);
+    expect(await press('Decrypt')).toBe('Decrypted: 0 KMS calls, 0 DynamoDB calls.');
+    expect([opened(), note()]).toEqual(['Grüße, 世界', 'The same as the plaintext, character for character.']);
+    fill('plaintext', 'other');
+    await press('Decrypt');
+    expect(note()).toBe('Not the same as the plaintext on this page now.');
+    expect(await press('Start cold')).toBe('Started cold: 0 KMS calls, 0 DynamoDB calls.');
+    expect(await press('Decrypt')).toBe('Decrypted: 1 KMS call, 2 DynamoDB calls.');
+    expect(why()).toBe('KMS decrypted the System Key, which now stays in memory.');
+    expect(texts('li', byId('last'))).toEqual([
+      `DynamoDBGetItem _IK_${partition()}_local_keyfold✓ ok`,
+      'DynamoDBGetItem _SK_local_keyfold✓ ok',
+      'KMS us-west-2Decrypt✓ ok',
+    ]);
+  });
+
+  it('is also encrypted to a compact record, with a proof of its context', async () => {
+    byId('compact').checked = true;
+    await press('Encrypt');
+    expect(byId('record').value).toMatch(/^kf1\.[\w-]+$/);
+    fill('context', '{"id":"42"}');
+    await press('Encrypt');
+    expect(byId('record').value).toMatch(/^kf2\.[\w-]+$/);
+    expect(await press('Decrypt')).toMatch(/^Decrypted/);
+    fill('context', '');
+    expect(await press('Decrypt')).toMatch(/^Context required/);
+    expect(problem()).toMatch(/^422 ContextRequired: /);
+  });
+
+  it('is not sent if the context is not JSON or there is no record', async () => {
+    fill('context', '{');
+    await press('Encrypt');
+    expect([byId('trouble').hidden, byId('trouble').textContent]).toEqual([false, 'The context is not JSON.']);
+    fill('context', '');
+    await press('Decrypt');
+    expect(byId('trouble').textContent).toBe('There is no record or document to send.');
+    await press('Encrypt');
+    expect(byId('trouble').hidden).toBe(true);
+  });
+
+  it('is refused with the reason and without a call if the partition is invalid', async () => {
+    fill('partition', 'not a partition');
+    expect(await press('Encrypt')).toBe('Invalid request: 0 KMS calls, 0 DynamoDB calls.');
+    expect(problem()).toMatch(/^400 InvalidRequest: /);
+    expect(why()).toBe('Refused without a call to KMS or DynamoDB.');
+    expect(doneSteps()).toEqual([]);
+  });
+
+  it('that is not UTF-8 is shown as base64', async () => {
+    const path = `/v1/partitions/${partition()}/encrypt`;
+    const answer = await fetch(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"plaintext":"/w=="}',
+    });
+    fill('record', JSON.stringify(((await answer.json()) as { record: unknown }).record));
+    await press('Decrypt');
+    expect(opened()).toBe('1 bytes that are no text, in base64: /w==');
+  });
+});
+
+describe('the fields of a document on the page', () => {
+  beforeEach(() => choose('fields'));
+
+  it('are encrypted and decrypted, and the document keeps all its digits', async () => {
+    const document = '{ "id": 12345678901234567890, "rest": [98765432109876543210, 1.0, "]}"], "note": "a\\"b" }';
+    fill('document', document);
+    fill('paths', '$.id\n\n  $.note ');
+    expect(await press('Encrypt fields')).toMatch(/^Fields encrypted/);
+    expect(byId('sealed').value).toMatch(
+      /^\{ "id": "kf1j\.[\w-]+", "rest": \[98765432109876543210, 1\.0, "\]\}"\], "note": "kf1j\./,
+    );
+    expect(texts('option', byId('pick'))).toEqual(['id', 'note']);
+    expect([byId('pick-field').hidden, byId('text').hidden, byId('fields').hidden]).toEqual([false, true, false]);
+    for (const button of ['Decrypt all', 'Decrypt the fields']) {
+      expect(await press(button)).toBe('Fields decrypted: 0 KMS calls, 0 DynamoDB calls.');
+      expect([opened(), why()]).toEqual([document, 'No call: the keys were in memory.']);
+    }
+  });
+
+  it('are left out or skipped if the user allows it', async () => {
+    fill('document', '{"a":1}');
+    fill('paths', '$.a\n$.none');
+    expect(await press('Encrypt fields')).toMatch(/^Field not found/);
+    byId('allow-missing').checked = true;
+    expect(await press('Encrypt fields')).toMatch(/^Fields encrypted/);
+    const sealed = byId('sealed').value;
+    fill('document', sealed);
+    byId('skip-sealed').checked = true;
+    expect(await press('Encrypt fields')).toMatch(/^Fields encrypted/);
+    expect([byId('sealed').value, why()]).toEqual([sealed, 'No call: no field changed.']);
+    fill('document', '{"a":1},"all":{');
+    await press('Encrypt fields');
+    expect(byId('trouble').textContent).toBe('The document is not JSON.');
+  });
+});
+
+describe('the record on the page', () => {
+  const FACTS =
+    /^Formcompact, of bytes, \d+ bytes of textIntermediate Key_IK_\S+_local_keyfold, made \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTCData Row Keymade /;
+
+  it('is explained byte by byte', async () => {
+    fill('plaintext', '12345');
+    fill('context', '{"id":"42"}');
+    await press('Encrypt');
+    const { Key, Data, Proof } = JSON.parse(byId('record').value) as {
+      Key: { Key: string };
+      Data: string;
+      Proof: string;
+    };
+    expect(textOf(byId('bytes').querySelector('dl'))).toMatch(/^FormJSON, \d+ bytes of text/);
+    expect(texts('h3', byId('bytes'))).toEqual([
+      'Data Row Key encrypted with the Intermediate Key, 60 bytes',
+      'Proof of the context, 32 bytes',
+      'Your data encrypted with the Data Row Key, 33 bytes',
+    ]);
+    const hex = texts('code', byId('bytes')).map((text) => text.replaceAll(' ', ''));
+    expect(hex.join('')).toBe(
+      [Key.Key, Proof, Data].map((part) => Buffer.from(part, 'base64').toString('hex')).join(''),
+    );
+    const names = byId('bytes')
+      .querySelectorAll('span')
+      .filter(({ classes }) => classes.includes('row-name'));
+    expect(names.map(textOf)).toEqual([
+      'Ciphertext 32 bytes',
+      'Tag 16 bytes',
+      'Nonce 12 bytes',
+      'Proof 32 bytes',
+      'Ciphertext 5 bytes',
+      'Tag 16 bytes',
+      'Nonce 12 bytes',
+    ]);
+    byId('compact').checked = true;
+    await press('Encrypt');
+    expect(textOf(byId('bytes').querySelector('dl'))).toMatch(FACTS);
+    expect(texts('h3', byId('bytes'))[0]).toMatch(/^After kf2\., in base64url which keys decrypt it, \d+ bytes$/);
+    expect(texts('h3', byId('bytes')).slice(1)).toEqual([
+      'Data Row Key encrypted with the Intermediate Key, 60 bytes',
+      'Proof of the context, 32 bytes',
+      'Your data encrypted with the Data Row Key, 33 bytes',
+    ]);
+  });
+
+  it.for([
+    ['kf1.AAAA', 'This compact record ends too early.'],
+    ['kf1.=', 'This record is not valid base64.'],
+    ['{"Key":{}}', 'This JSON is not a Data Row Record.'],
+    ['{', 'This is neither JSON nor a compact record.'],
+  ] as const)('is not explained if it is %s', ([record, fault]) => {
+    fill('record', record);
+    expect([textOf(byId('bytes')), textOf(byId('chain'))]).toEqual([fault, 'Encrypt something to see this.']);
+  });
+
+  it('has a chain of keys down to the KMS keys of both regions', async () => {
+    fill('plaintext', '12345');
+    await press('Encrypt');
+    expect(texts('h3', byId('chain'))).toEqual([
+      'KMS keys one per region, independent',
+      'System Key one per service and product ✓ valid',
+      'Intermediate Key one per partition ✓ valid',
+      'Data Row Key this record alone',
+      'Your data 5 bytes',
+    ]);
+    expect(byId('chain').textContent.match(/✓ decrypts the System Key/g)).toHaveLength(2);
+    fill('record', byId('record').value.replace(/"Created": \d+/g, '"Created": 1'));
+    expect(texts('h3', byId('chain'))[2]).toBe('Intermediate Key one per partition ? not in this table');
+    expect(texts('h3', byId('chain'))[1]).toBe('System Key one per service and product ? unknown');
+  });
+});
+
+describe('the buttons of the page', () => {
+  it('copy the record, the answer and the request', async () => {
+    fill('plaintext', "it's");
+    await press('Encrypt');
+    await press('Decrypt');
+    for (const what of ['the record', 'the answer', 'the request as a curl command']) buttonOf(`Copy ${what}`).click();
+    await waitFor(() => expect(copied).toHaveLength(3));
+    expect(copied.slice(0, 2)).toEqual([byId('record').value, "it's"]);
+    const body = `{"record":${byId('record').value}}`;
+    const url = `${world.url}/v1/partitions/${partition()}/decrypt`;
+    expect(copied[2]).toBe(`curl -X POST -H 'content-type: application/json' -d '${body}' '${url}'`);
+    await waitFor(() => expect(buttonOf('Copied the record')).toBeDefined());
+  });
+
+  it('run the steps of the tour, each of which encrypts first if it needs a record', async () => {
+    await press('Lose a KMS region Break it, start cold, decrypt.');
+    expect(byId('last-status').textContent).toBe('Decrypted: 2 KMS calls, 2 DynamoDB calls.');
+    expect(why()).toMatch(/^us-west-2 failed, us-east-1 answered: the request went on\./);
+    expect(doneSteps()).toEqual(['first', 'failover']);
+    expect(textOf(byId('region-us-west-2'))).toMatch(
+      /✕ Down: connections end unanswered.*unavailable at .*, tried last until/,
+    );
+    await press('Mend us-west-2');
+    await waitFor(() => expect(buttonOf('Break us-west-2')).toBeDefined());
+    await pressAndAnswer("Replace a tenant's key Revoke it, start cold, rewrap.", 'ask-yes');
+    expect(byId('last-status').textContent).toMatch(/^Rewrapped/);
+    expect(doneSteps()).toEqual(['first', 'failover', 'rewrap']);
+    expect(keyRows()).toEqual(['Intermediate Key ✓ valid', 'Intermediate Key ✕ revoked']);
+    expect(await press('Rewrap')).toMatch(/^Nothing to rewrap/);
+  });
+
+  it('break a region in the way that the user selects', async () => {
+    byId('how-us-east-1').value = '4';
+    buttonOf('Break us-east-1').click();
+    await waitFor(() => expect(textOf(byId('region-us-east-1'))).toContain('✕ Fails inside, with 500'));
+    byId('how-us-east-1').value = '1';
+    byId('how-us-east-1').dispatchEvent({ type: 'change' });
+    await waitFor(() => expect(textOf(byId('region-us-east-1'))).toContain('✕ Hangs: it never answers'));
+    expect(byId('region-us-east-1').classes).toContain('broken');
+    buttonOf('Mend us-east-1').click();
+    await waitFor(() => expect(textOf(byId('region-us-east-1'))).toContain('✓ Works'));
+  });
+
+  it('run the maintenance', async () => {
+    await press('Encrypt');
+    expect(await press('Run maintenance')).toMatch(/^Maintained: [1-9]\d* KMS calls/);
+    expect(opened()).toContain('"opens": true');
+    expect(why()).toMatch(/^It lets each region decrypt each System Key/);
+  });
+
+  it('revoke a key only after the user has confirmed', async () => {
+    await press('Encrypt');
+    await pressAndAnswer(revokeLabel(), 'ask-no');
+    expect(keyRows()).toEqual(['Intermediate Key ✓ valid']);
+    await pressAndAnswer(revokeLabel(), 'ask-yes');
+    expect(byId('keys-status').textContent).toMatch(/^Ran keyfold keys revoke _IK_\S+ \d+ --yes\..* is revoked\./);
+    expect([keyRows(), revokeLabel()]).toEqual([['Intermediate Key ✕ revoked'], '']);
+  });
+
+  it('rotate a key only after the user has confirmed, and then show that the record still decrypts', async () => {
+    await press('Encrypt');
+    await pressAndAnswer('Rotate the Intermediate Key', 'ask-no');
+    expect([byId('ask-title').textContent, byId('ask-yes').classes]).toEqual([
+      `Rotate the Intermediate Key of ${partition()}?`,
+      ['primary'],
+    ]);
+    expect(keyRows()).toEqual(['Intermediate Key ✓ valid']);
+    expect(await pressAndAnswer('Rotate the Intermediate Key', 'ask-yes')).toMatch(/^Rotated: /);
+    expect([why(), note()]).toEqual([
+      `Ran keyfold keys rotate --partition ${partition()}`,
+      'After a cold start, the last record still decrypts.',
+    ]);
+    expect(opened()).toMatch(/^_IK_\S+ has a new key, created .*\. The former key stays valid\.$/);
+    expect(keyRows()).toEqual(['Intermediate Key ✓ valid', 'Intermediate Key ✓ valid']);
+    expect(await pressAndAnswer('Rotate the System Key', 'ask-yes')).toMatch(/^Rotated: /);
+    expect(why()).toBe('Ran keyfold keys rotate');
+  });
+
+  it('erase a partition in two confirmed steps, and cancel the erasure between them', async () => {
+    const isErasing = (): boolean => !byId('erase-finish').hidden && !byId('erase-cancel').hidden;
+    expect(await pressAndAnswer('Erase the partition', 'ask-yes')).toMatch(/^Not done/);
+    expect([problem() === '', isErasing()]).toEqual([false, false]);
+    await press('Encrypt');
+    expect(await pressAndAnswer('Erase the partition', 'ask-yes')).toMatch(/^Keys marked/);
+    expect(byId('ask-yes').classes).toEqual(['danger']);
+    expect(why()).toBe(
+      `Ran keyfold partitions erase ${partition()} --confirm ${partition()} --reason 'contract ended' --wait 7d`,
+    );
+    expect(note()).toMatch(/^After a cold start, the last record does not decrypt\. 410 PartitionErased: /);
+    expect([keyRows(), isErasing()]).toEqual([['tombstone ✕ erased', 'Intermediate Key ✕ erased'], true]);
+    expect(await pressAndAnswer('Cancel the erasure', 'ask-yes')).toMatch(/^Erasure cancelled/);
+    expect([keyRows(), isErasing()]).toEqual([['Intermediate Key ✕ revoked'], false]);
+    await pressAndAnswer('Erase the partition', 'ask-yes');
+    expect(await pressAndAnswer('Delete the keys', 'ask-yes')).toMatch(/^Keys deleted/);
+    expect([keyRows(), isErasing()]).toEqual([['tombstone ✕ erased'], false]);
+  });
+});
+
+it('Ctrl+Enter in a field of the page presses the first button beside it', async () => {
+  page.dispatchEvent({ type: 'keydown', key: 'Enter', target: byId('plaintext') });
+  expect(await settled()).toBe('No request yet. Press Encrypt.');
+  page.dispatchEvent({ type: 'keydown', key: 'Enter', ctrlKey: true, target: byId('plaintext') });
+  expect(await settled()).toMatch(/^Encrypted/);
+});
+
+it('the page says which regions hang while it waits', async () => {
+  await press('Encrypt');
+  for (const region of ['us-west-2', 'us-east-1']) {
+    byId(`how-${region}`).value = '1';
+    buttonOf(`Break ${region}`).click();
+    await waitFor(() => expect(buttonOf(`Mend ${region}`)).toBeDefined());
+  }
+  await press('Start cold');
+  buttonOf('Decrypt').click();
+  await new Promise(setImmediate);
+  expect(byId('busy-text').textContent).toBe('Waiting for an answer, 0 s. Regions that hang: us-west-2 and us-east-1.');
+  for (const region of ['us-west-2', 'us-east-1']) buttonOf(`Mend ${region}`).click();
+  expect(await settled()).toMatch(/^Decrypted/);
+});
