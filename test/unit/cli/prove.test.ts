@@ -1,4 +1,5 @@
 import { createSecretKey } from 'node:crypto';
+import { DeleteTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
 import type { EnvelopeKeyRecord } from '../../../src/index.ts';
@@ -23,6 +24,11 @@ afterEach(() => world.stop());
 
 function row(id: string, created: number): Promise<EnvelopeKeyRecord | undefined> {
   return world.metastore.load(id as never, created as never, noDeadline());
+}
+
+async function dropTable(): Promise<void> {
+  const client = new DynamoDBClient({ endpoint: world.endpoint, region: 'us-west-2' });
+  await client.send(new DeleteTableCommand({ TableName: 'EncryptionKey' }));
 }
 
 /** Replaces both rows with rows without proofs, as an older version wrote them. */
@@ -95,6 +101,51 @@ describe('keyfold keys prove', () => {
     });
     expect((await prove()).code).toBe(1);
     expect((await row(system.id, system.created))?.proof).toBeUndefined();
+  });
+
+  it.for([
+    ['adds the proofs', 'yes ', 0, 'Added 2 proofs.'],
+    ['writes nothing', 'no', 1, '0 rows are proven, 2 can be, 0 are refused.'],
+  ] as const)('%s after the answer "%s"', async ([, answer, code, says]) => {
+    await unproven();
+    const asked: string[] = [];
+    const ask = async (question: string): Promise<string> => (asked.push(question), answer);
+    const run = await world.keyfold(['keys', 'prove'], STATIC, { ask });
+    expect(asked).toEqual(['Type yes to add 2 proofs: ']);
+    expect(run.code).toBe(code);
+    expect(run.stdout.trimEnd().split('\n').at(-1)).toBe(says);
+    expect((await row(system.id, system.created))?.proof).toEqual(code === 0 ? system.proof : undefined);
+  });
+
+  it.for([
+    [
+      'the table fails',
+      'deletes the table',
+      'ResourceNotFoundException',
+      ['attempting', 'proven', 'attempting', 'failed'],
+    ],
+    ['a signal arrives', 'interrupts', 'SIGTERM', ['attempting', 'proven']],
+  ] as const)('stops if %s, and shows the rows before it', async ([, event, says, lines]) => {
+    await unproven();
+    let stop: (signal: NodeJS.Signals) => void = () => {};
+    let isListening = true;
+    const outcomes: unknown[] = [];
+    const audit = async (line: string): Promise<void> => {
+      outcomes.push((JSON.parse(line) as { outcome: unknown }).outcome);
+      if (outcomes.length !== 2) return;
+      if (event === 'interrupts') stop('SIGTERM');
+      else await dropTable();
+    };
+    const onInterrupt = (given: typeof stop): (() => void) => {
+      stop = given;
+      return () => (isListening = false);
+    };
+    const run = await world.keyfold(['keys', 'prove', '--yes', '--json'], STATIC, { audit, onInterrupt });
+    expect(run.code).not.toBe(0);
+    expect(run.stderr).toContain(says);
+    expect(JSON.parse(run.stdout)).toMatchObject([{ id: system.id, outcome: 'added' }]);
+    expect(outcomes).toEqual(lines);
+    expect(isListening).toBe(false);
   });
 
   it('refuses a row with an invalid proof, and leaves the proof as it is', async () => {

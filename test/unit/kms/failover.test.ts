@@ -242,11 +242,20 @@ describe('a request to a region that throttles', () => {
     },
   );
 
-  it('does not go on to less preferred regions in a later round', async () => {
+  it.for(DRAWS)('does not go on to less preferred regions in a later round (random value %d)', async (draw) => {
     const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+    regions.draw = draw;
     regions.answers = { west: ['unavailable'], east: ['throttled'], south: ['throttled'] };
     expect(await regions.request()).toBe('west unavailable, east throttled, south throttled');
     expect(regions.takeRequested()).toBe('west east south west east');
+  });
+
+  it('tries each region only once in a later round that begins with another region', async () => {
+    const regions = new ScriptedRegions(['west', 'east', 'south'], { maxRounds: 2 });
+    regions.draw = 0;
+    regions.answers = { west: ['throttled', 'unavailable'], east: ['unavailable'], south: ['unavailable'] };
+    await regions.request();
+    expect(regions.takeRequested()).toBe('west east south east south west');
   });
 
   it('tries a less preferred region again if the preferred region becomes unavailable in a later round', async () => {

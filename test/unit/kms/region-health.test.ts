@@ -153,6 +153,7 @@ describe('a cool-down', () => {
     regions.answers = { west: ['unavailable', 'ok'], east: ['ok', 'unavailable'] };
     await regions.request();
     await regions.request();
+    expect(regions.states()[0]).not.toHaveProperty('avoidedUntilMs');
     expect(await askedBy(regions)).toBe('west');
   });
 
