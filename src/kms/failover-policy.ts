@@ -60,10 +60,7 @@ export function failoverPolicy(changes: Partial<FailoverPolicy>, regions: number
 /** Lists every invalid setting in `changes` for this number of regions. The list is empty if all are valid. */
 export function failoverFaults(changes: Partial<FailoverPolicy>, regions: number): string[] {
   const policy = withDefaults(DEFAULTS, changes, 'failover');
-  const faults = [
-    ...numberFaults(policy, DEFAULTS),
-    ...timerFaults(policy, ['baseDelayMs', 'longestDelayMs', 'throttledDelayMs']),
-  ];
+  const faults = [...numberFaults(policy, DEFAULTS), ...timerFaults(policy, ['longestDelayMs', 'throttledDelayMs'])];
   const { minimumWrappedRegions, onKeyRefused } = policy;
   if (policy.baseDelayMs > policy.longestDelayMs) faults.push('baseDelayMs is more than longestDelayMs');
   if (policy.firstCoolDownMs > policy.longestCoolDownMs) faults.push('firstCoolDownMs is more than longestCoolDownMs');

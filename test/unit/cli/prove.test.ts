@@ -127,16 +127,16 @@ describe('keyfold keys prove', () => {
     ['a signal arrives', 'interrupts', 'SIGTERM', ['attempting', 'proven']],
   ] as const)('stops if %s, and shows the rows before it', async ([, event, says, lines]) => {
     await unproven();
-    let stop: (signal: NodeJS.Signals) => void = () => {};
+    let stop: ((signal: NodeJS.Signals) => void) | undefined;
     let isListening = true;
-    const outcomes: unknown[] = [];
+    const audited: unknown[] = [];
     const audit = async (line: string): Promise<void> => {
-      outcomes.push((JSON.parse(line) as { outcome: unknown }).outcome);
-      if (outcomes.length !== 2) return;
-      if (event === 'interrupts') stop('SIGTERM');
+      audited.push((JSON.parse(line) as { outcome: unknown }).outcome);
+      if (audited.length !== 2) return;
+      if (event === 'interrupts') stop?.('SIGTERM');
       else await dropTable();
     };
-    const onInterrupt = (given: typeof stop): (() => void) => {
+    const onInterrupt = (given: (signal: NodeJS.Signals) => void): (() => void) => {
       stop = given;
       return () => (isListening = false);
     };
@@ -144,7 +144,7 @@ describe('keyfold keys prove', () => {
     expect(run.code).not.toBe(0);
     expect(run.stderr).toContain(says);
     expect(JSON.parse(run.stdout)).toMatchObject([{ id: system.id, outcome: 'added' }]);
-    expect(outcomes).toEqual(lines);
+    expect(audited).toEqual(lines);
     expect(isListening).toBe(false);
   });
 

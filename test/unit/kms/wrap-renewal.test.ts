@@ -8,7 +8,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { keyOf, wrappedBy } from '../../support/kms.ts';
-import { AwsKms, type AwsKmsOptions, type WrapReport } from '../../../src/index.ts';
+import { AwsKms, type Attempt, type AwsKmsOptions, type WrapReport } from '../../../src/index.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { noDeadline } from '../../support/fakes.ts';
 
@@ -154,6 +154,39 @@ describe('AwsKms.renew', () => {
     expect(renewed).toBeUndefined();
   });
 
+  it.for([
+    ['Encrypt', 'has no wrap for', [WEST]],
+    ['Decrypt', 'has a wrap for', [WEST, EAST]],
+  ] as const)(
+    'makes only one attempt to %s if the System Key %s a region that fails',
+    async ([action, , wrappedIn]) => {
+      const arns = Object.fromEntries(wrappedIn.map((region) => [region, keys[region] ?? '']));
+      const wrapped = await wrappedBy(kms({ keys: arns }), SYSTEM_KEY, noDeadline());
+      const attempts: unknown[] = [];
+      const attempted = (each: Attempt): void => void attempts.push([each.region, each.action, each.fault?.errorName]);
+      emulator.setFault(EAST, { kind: 'error', name: 'KMSInternalException', status: 500 });
+      await renew(wrapped, kms({ keys, failover: { maxRounds: 3, baseDelayMs: 1 }, events: { attempted } }));
+      expect(new Set(attempts)).toEqual(
+        new Set([
+          [EAST, action, 'KMSInternalException'],
+          [WEST, 'Decrypt', undefined],
+        ]),
+      );
+      expect(attempts).toHaveLength(2);
+    },
+  );
+
+  it('replaces a wrap that its region refuses', async () => {
+    const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
+    for (const kek of wrapped.kmsKeks.slice(1)) kek.encryptedKek = Buffer.alloc(100).toString('base64');
+    const { regions, renewed } = await renew(Buffer.from(JSON.stringify(wrapped)), kms({ keys }));
+    expect(regions).toEqual([
+      { region: WEST, opens: true, renewed: false },
+      { region: EAST, opens: true, renewed: true },
+    ]);
+    expect(await keyOf(only(EAST).unwrap(renewed ?? Buffer.alloc(0), noDeadline()))).toEqual(SYSTEM_KEY);
+  });
+
   it('writes a new wrap only after the region has unwrapped that wrap', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
@@ -174,8 +207,12 @@ describe('AwsKms.renew', () => {
 
   it('renews nothing if no region unwraps the System Key', async () => {
     const wrapped = await wrappedBy(kms(), SYSTEM_KEY, noDeadline());
-    for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'error', name: 'DisabledException' });
+    for (const region of [WEST, EAST]) {
+      emulator.setFault(region, { kind: 'error', name: 'DisabledException', actions: ['Decrypt'] });
+    }
+    emulator.resetCalls();
     const { regions, renewed } = await renew(wrapped);
+    expect(calls().toSorted()).toEqual([`Decrypt ${EAST}`, `Decrypt ${WEST}`]);
     expect(regions.map(({ opens, fault }) => [opens, fault?.includes('DisabledException')])).toEqual([
       [false, true],
       [false, true],

@@ -110,6 +110,20 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
+  it('is reported with the action of each attempt, as is its unwrapping', async () => {
+    const actions: string[] = [];
+    const kms = open({}, { events: { attempted: ({ region, action }) => void actions.push(`${action} ${region}`) } });
+    await kms.unwrap(await wrappedBy(kms, SYSTEM_KEY, noDeadline()), noDeadline());
+    expect(actions).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`, `Encrypt ${EU}`, `Decrypt ${WEST}`]);
+  });
+
+  it('is not created if another region throws an error that is no fault of the region', async () => {
+    const bug = new TypeError('a bug');
+    onEncrypt = () => Promise.reject(bug);
+    expect(await errorOf(wrappedIn(open()))).toBe(bug);
+    expect(plaintexts).toEqual([Buffer.alloc(32)]);
+  });
+
   it('has no wrap for a region that fails, and wrapMissing names that region', async () => {
     faults = { [EAST]: ['unavailable', 'always'] };
     expect(await wrappedIn(open())).toEqual([WEST, EU]);
@@ -239,6 +253,12 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect((error as Error).message).toContain('us-east-1 unavailable (Scripted), eu-west-1 misconfigured (Scripted)');
     expect(asked.filter((call) => call === `Encrypt ${EAST}`)).toHaveLength(3);
     expect(told).toEqual([]);
+  });
+
+  it('counts each region that has wrapped the key once', async () => {
+    faults = { [EU]: ['unavailable', 'always'] };
+    const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 3 })));
+    expect((error as Error).message).toMatch(/^2 KMS regions wrapped a new key, and 3 must: /);
   });
 
   it('throws KmsMisconfigured at once if too many faults are permanent', async () => {
