@@ -447,6 +447,22 @@ describe('the alarms of the app', () => {
     expect(named.filter((page) => !existsSync(new URL(`../../../${page}`, import.meta.url)))).toEqual([]);
   });
 
+  it('each name a runbook that docs/runbooks/README.md lists for the alarm', () => {
+    const docs = readFileSync(new URL('../../../docs/runbooks/README.md', import.meta.url), 'utf8');
+    const rows = [...docs.matchAll(/^\| \[.*?\]\(([a-z-]+)\.md\) *\| (.*?) \|/gm)];
+    const pagesOf = (name: string): string[] =>
+      rows.filter(([, , names = '']) => names.includes(`\`${name}\``)).map(([, page = '']) => page);
+    for (const [id, { Properties }] of ofType(example, 'AWS::CloudWatch::Alarm')) {
+      const name = id.replace(/Alarm$/, '');
+      const named = pagesOf(name);
+      const pages = named.length > 0 ? named : pagesOf(name.replace(/^[A-Z][a-z]+/, '…'));
+      const [, page] =
+        /^(?!undefined).+\. Runbook: docs\/runbooks\/([a-z-]+)\.md$/.exec(Properties['AlarmDescription'] as string) ??
+        [];
+      expect([name, pages]).toEqual([name, expect.arrayContaining([page])]);
+    }
+  });
+
   it('watch as many metrics as docs/explanation/costs.md assumes for the bill', () => {
     const app = ofType(example, 'AWS::CloudWatch::Alarm').map(([, { Properties }]) =>
       ((Properties['Metrics'] ?? []) as object[]).filter((part) => 'MetricStat' in part),
