@@ -37,11 +37,19 @@ export function locateFields(root: JsonValue, fields: Iterable<JsonValue>, bindP
   const found = new Map<JsonValue, FieldLocation>();
   const outside = new Set<JsonValue>();
   const steps: Step[] = [];
+  // The paths to the values that contain the current one. Only paths that a field needed are written, and only once,
+  // because a thousand fields may be below one long name.
+  const paths: string[] = [];
   let nameCharacters = 0;
   const path = (): string => {
     if (bindPath === 'none') return '';
     if (nameCharacters > MAX_NAME_CHARACTERS) throw namesTooLong();
-    return `$${steps.map(stepText).join('')}`;
+    for (const step of steps.slice(paths.length)) paths.push(`${paths.at(-1) ?? '$'}${stepText(step)}`);
+    return paths.at(-1) ?? '$';
+  };
+  const leave = (): void => {
+    steps.pop();
+    if (paths.length > steps.length) paths.pop();
   };
   const visit = (value: JsonValue, element: JsonValue | undefined): void => {
     if (wanted.has(value)) {
@@ -54,12 +62,12 @@ export function locateFields(root: JsonValue, fields: Iterable<JsonValue>, bindP
       nameCharacters += name.length;
       visit(member, element);
       nameCharacters -= name.length;
-      steps.pop();
+      leave();
     }
     for (const [i, item] of value.items?.entries() ?? []) {
       steps.push(i);
       visit(item, item);
-      steps.pop();
+      leave();
     }
   };
   visit(root, undefined);

@@ -14,12 +14,14 @@ import { isNestedTooDeeply } from '../../src/records/json-depth.ts';
 import { decodeKekEnvelope, replaceKeks } from '../../src/kms/kek-envelope.ts';
 import { parseKmsArn } from '../../src/kms/key-arn.ts';
 import { readKeyItem, type KeyItem } from '../../src/metastore/dynamodb-item.ts';
+import { locateFields } from '../../src/operations/field-locations.ts';
 import { selectValues, withDescendants } from '../../src/operations/field-paths.ts';
 import { parseJsonPath } from '../../src/operations/json-path.ts';
 import { exactInteger } from '../../src/input/exact-integer.ts';
 import { locateValues, type JsonValue } from '../../src/operations/json-text.ts';
 import { WorkMeter } from '../support/work.ts';
 
+const ALLOW_MISSING = { allowMissing: true };
 /** How much the work for twice the input may exceed twice the work: 1.1 means by ten percent. */
 const TOLERANCE = 1.1;
 /** The fixed amount of work that any input costs, whatever its size. */
@@ -147,7 +149,7 @@ function flat(n: number): JsonValue {
 
 describe('paths through a document of twice the size', () => {
   const select = (name: string, path: string, input: (n: number) => JsonValue): Shape<unknown> =>
-    shape(name, input, (root: JsonValue) => selectValues(root, [path], { allowMissing: true }));
+    shape(name, input, (root: JsonValue) => selectValues(root, [path], ALLOW_MISSING));
   const shapes = [
     select('that select by name', '$[*].b.a', wide),
     select('that select descendants', '$..a', wide),
@@ -168,7 +170,7 @@ describe('paths through a document of twice the size', () => {
 describe('a path of twice the length through one document', () => {
   const root = locateValues(`[${`${'{"a":'.repeat(50)}1${'}'.repeat(50)},`.repeat(5)}0]`);
   const through = (name: string, part: string, before = '$', behind = ''): Shape<unknown> =>
-    shape(name, repeated(part, before, behind), (path: string) => selectValues(root, [path], { allowMissing: true }));
+    shape(name, repeated(part, before, behind), (path: string) => selectValues(root, [path], ALLOW_MISSING));
   twice(
     [
       through('with descendant segments', '..*'),
@@ -184,12 +186,23 @@ describe('a path of twice the length through one document', () => {
     for (const n of [30, 60])
       works.push(
         await workOn(
-          shape('', repeated('..*', '$'), (path: string) => selectValues(large, [path], { allowMissing: true })),
+          shape('', repeated('..*', '$'), (path: string) => selectValues(large, [path], ALLOW_MISSING)),
           n,
         ),
       );
     expect(works[1]).toBeLessThan(1.1 * (works[0] ?? 0));
   });
+});
+
+describe('a document of twice the size, whose fields are bound to their paths,', () => {
+  const shapes = [
+    shape(
+      'with as many fields as quotation marks in the name above them',
+      (n) => locateValues(JSON.stringify({ ["'".repeat(n)]: Array.from({ length: n }, () => 0) })),
+      (root: JsonValue) => locateFields(root, selectValues(root, ['$.*[*]'], ALLOW_MISSING), 'exact'),
+    ),
+  ];
+  twice(shapes, 300);
 });
 
 function base64(n: number): string {
