@@ -31,10 +31,12 @@ export function createApiServer(
     const startedAtMs = performance.now();
     void answer(api, maintenance, page, invokable, request, response)
       .catch((error: unknown) => {
+        const what = `${request.method} ${request.url}`;
+        if (!request.complete) return { what, outcome: 'client left' };
         console.error(error);
         if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
         response.end('{"message":"Internal Server Error"}');
-        return { what: `${request.method} ${request.url}`, outcome: '500' };
+        return { what, outcome: '500' };
       })
       .then((answered) => answered && onAnswer({ ...answered, ms: performance.now() - startedAtMs }));
   });

@@ -20,6 +20,8 @@ const LOG_TYPES = ['None', 'Tail'];
 /** The accepted `x-amz-` headers: headers that every SDK sends, and headers that this API emulates. */
 const HEADERS = /^x-amz-(?:content-sha256|date|invocation-type|log-type|security-token|user-agent)$/;
 const INVOKE = /^\/2015-03-31\/functions\/([^/?]+)\/invocations(?:\?.*)?$/;
+/** Matches the path of every action of Lambda: the path begins with the date of a version of the API. */
+const ANY_ACTION = /^\/\d{4}-\d\d-\d\d\//;
 
 /** A response of the Invoke API. The body is JSON text. */
 interface Answer {
@@ -32,7 +34,7 @@ interface Answer {
  * Responds to requests to Lambda's Invoke API from AWS CLIs and SDKs whose endpoint is this server. It does not check
  * signatures, so it refuses requests from other machines and from web pages.
  * @param functions the functions by name
- * @returns what happened to the request. Undefined if it was not an Invoke request. This function does not respond to
+ * @returns what happened to the request. Undefined if it was not a request to Lambda. This function does not respond to
  * other requests.
  */
 export async function answerInvoke(
@@ -40,15 +42,28 @@ export async function answerInvoke(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<Omit<AnsweredRequest, 'ms'> | undefined> {
-  const [, name] = INVOKE.exec(request.url ?? '') ?? [];
-  if (name === undefined || request.method !== 'POST') return undefined;
+  const { method, url = '' } = request;
+  if (!ANY_ACTION.test(url)) return undefined;
+  const [, name] = method === 'POST' ? (INVOKE.exec(url) ?? []) : [];
   const requestId = randomUUID();
   const { status, headers, body } = isFromThisMachine(request)
-    ? await invoke(functions, name, request, requestId)
+    ? await perform(functions, name, request, requestId)
     : refusal(403, 'AccessDeniedException', 'Only programs on this machine may invoke functions here.');
   response.writeHead(status, { 'x-amzn-requestid': requestId, ...headers });
   response.end(body);
-  return { what: `INVOKE ${decoded(name)}`, outcome: outcomeOf(status, headers, body) };
+  const what = name === undefined ? `${method} ${url}` : `INVOKE ${decoded(name)}`;
+  return { what, outcome: outcomeOf(status, headers, body) };
+}
+
+function perform(
+  functions: Readonly<Record<string, LocalFunction>>,
+  name: string | undefined,
+  request: IncomingMessage,
+  requestId: string,
+): Answer | Promise<Answer> {
+  if (name !== undefined) return invoke(functions, name, request, requestId);
+  const { method, url = '' } = request;
+  return refusal(404, 'UnknownOperationException', `Only Invoke is emulated, not ${method} ${url}.`);
 }
 
 /** The status of a response, and the type of its error, if any. */

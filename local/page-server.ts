@@ -44,7 +44,9 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, route: Route])[]
  */
 export function createPageServer(world: PageDependencies): PageServer {
   return async (request, body, response) => {
-    const { method = 'GET', url = '/' } = request;
+    const { url = '/' } = request;
+    // Node leaves the body out of the response to HEAD.
+    const method = request.method === 'HEAD' ? 'GET' : request.method;
     const file = method === 'GET' ? pageFileOf(url) : undefined;
     if (file !== undefined) {
       await sendPageFile(file, response);

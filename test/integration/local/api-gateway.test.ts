@@ -1,8 +1,13 @@
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { text as textOf } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { close, listen } from '../../../emulators/listen.ts';
+import { createApiServer } from '../../../local/api-server.ts';
+import type { LocalFunction } from '../../../local/local-function.ts';
+import type { AnsweredRequest } from '../../../local/request-log.ts';
 import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
 
 let api: LocalApi;
@@ -74,6 +79,21 @@ it('the local gateway accepts a content type with an empty parameter, and %40 fo
   const type = { 'content-type': 'application/json;' };
   expect((await send(BODY, type)).status).toBe(200);
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
+});
+
+it('the local gateway does not count it as its own failure if a client leaves in the middle of a body', async () => {
+  const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
+  const answered = Promise.withResolvers<AnsweredRequest>();
+  const unused = {} as LocalFunction;
+  const server = createApiServer(unused, unused, () => Promise.resolve(false), {}, answered.resolve);
+  const client = connect(await listen(server, 0), '127.0.0.1');
+  client.write('POST /v1/health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{');
+  await once(server, 'request');
+  client.destroy();
+  expect(await answered.promise).toMatchObject({ what: 'POST /v1/health', outcome: 'client left' });
+  expect(printed).not.toHaveBeenCalled();
+  printed.mockRestore();
+  await close(server);
 });
 
 it('the local gateway responds to HEAD /v1/health without a body', async () => {

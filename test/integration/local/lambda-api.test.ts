@@ -1,5 +1,11 @@
 import { request as send } from 'node:http';
-import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
+import {
+  GetFunctionCommand,
+  InvokeCommand,
+  InvokeWithResponseStreamCommand,
+  LambdaClient,
+  type InvokeCommandOutput,
+} from '@aws-sdk/client-lambda';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startLocalApi, type LocalApi } from '../../support/local-api.ts';
 
@@ -140,6 +146,18 @@ describe("Lambda's Invoke API in the local world", () => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({
       name: error,
       $metadata: { httpStatusCode: status },
+    });
+  });
+
+  it('refuses every other action of Lambda, and names its path', async () => {
+    const about = { FunctionName: 'keyfold-seal' };
+    await expect(lambda.send(new GetFunctionCommand(about))).rejects.toMatchObject({
+      name: 'UnknownOperationException',
+      message: 'Only Invoke is emulated, not GET /2015-03-31/functions/keyfold-seal.',
+    });
+    await expect(lambda.send(new InvokeWithResponseStreamCommand(about))).rejects.toMatchObject({
+      name: 'UnknownOperationException',
+      message: expect.stringContaining('/response-streaming-invocations') as string,
     });
   });
 

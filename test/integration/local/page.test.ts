@@ -57,6 +57,10 @@ function statusOf(method: string, path: string, headers: Record<string, string>)
 }
 
 describe('the local page', () => {
+  it('is found with HEAD, by which some tools wait for a server', async () => {
+    for (const path of ['/', '/local/state']) expect(await statusOf('HEAD', path, {})).toBe(200);
+  });
+
   it('is served with all its files, under a policy that allows no other origin and no inline script', async () => {
     const files = await readdir(join(import.meta.dirname, '..', '..', '..', 'local', 'page'));
     const paths = files.map((file) => (file === 'index.html' ? '/' : `/page/${file}`));
