@@ -16,8 +16,11 @@ let used = POOL_BYTES;
  */
 export function fillRandom(target: Buffer, offset: number, length: number): void {
   const { bytes, at } = draw(length);
-  bytes.copy(target, offset, at, at + length);
-  bytes.fill(0, at, at + length);
+  // For so few bytes, a loop takes a fraction of the time of `copy` and `fill`.
+  for (let i = 0; i < length; i += 1) {
+    target[offset + i] = bytes[at + i] as number;
+    bytes[at + i] = 0;
+  }
 }
 
 /** Makes a new 256-bit key. The caller owns the buffer and zeroes it. No other buffer shares the key's memory. */
