@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
-import { byteLengthOf, BYTES, check, partOf } from '../input/checks.ts';
+import { byteLengthOf, BYTES, check, copyBytes, partOf } from '../input/checks.ts';
 import { freeNow } from './free-now.ts';
 import { fillRandom } from './random.ts';
 
@@ -9,10 +9,11 @@ const TAG_BYTES = 16;
 const TAG_LENGTH = { authTagLength: TAG_BYTES };
 
 /**
- * The nonce of the current seal. One buffer is enough, because a seal is synchronous. Copying 12 bytes costs less than
- * making a new view.
+ * The nonce of the value that is being sealed or opened, and the tag of the value that is being opened. One buffer of
+ * each is enough, because both functions are synchronous. Copying so few bytes costs less than making a new view.
  */
 const nonce = Buffer.allocUnsafeSlow(NONCE_BYTES);
+const tag = Buffer.allocUnsafeSlow(TAG_BYTES);
 
 /** The number of bytes that sealing adds to a plaintext. */
 export const SEAL_OVERHEAD_BYTES = TAG_BYTES + NONCE_BYTES;
@@ -47,8 +48,10 @@ export function open(key: KeyObject, sealed: Uint8Array): Buffer | undefined {
   const nonceAt = byteLengthOf(sealed) - NONCE_BYTES;
   const tagAt = nonceAt - TAG_BYTES;
   if (tagAt < 0) return undefined;
-  const decipher = createDecipheriv(CIPHER, key, partOf(sealed, nonceAt, nonceAt + NONCE_BYTES), TAG_LENGTH);
-  decipher.setAuthTag(partOf(sealed, tagAt, nonceAt));
+  copyBytes(sealed, nonceAt, nonce, 0, NONCE_BYTES);
+  copyBytes(sealed, tagAt, tag, 0, TAG_BYTES);
+  const decipher = createDecipheriv(CIPHER, key, nonce, TAG_LENGTH);
+  decipher.setAuthTag(tag);
   const plaintext = decipher.update(partOf(sealed, 0, tagAt));
   try {
     decipher.final();

@@ -116,7 +116,7 @@ export class Session {
    * const payload = await email.decryptJson(text);
    */
   withContext(context: RecordContext, place?: RecordPlace): Session {
-    return this.#with({ batch: this.#batch, binding: bindingOf(context, place) });
+    return this.#with(this.#batch, bindingOf(context, place));
   }
 
   /**
@@ -130,11 +130,12 @@ export class Session {
   batch(options: { readonly shareDataRowKey: boolean }): Session {
     const { shareDataRowKey } = optionsOf(options, 'options', BATCH_OPTIONS);
     const sealing = shareDataRowKey ? new SharedDataRowKey(REQUEST_BOUNDS) : undefined;
-    return this.#with({ batch: { sealing }, binding: this.#binding });
+    return this.#with({ sealing }, this.#binding);
   }
 
-  #with(extras: Omit<SessionExtras, 'keyUsed'>): Session {
-    return new Session(this.#partition, this.keyId, this.#dependencies, { keyUsed: this.#keyUsed, ...extras });
+  #with(batch: BatchKeys | undefined, binding: Binding | undefined): Session {
+    const extras = { keyUsed: this.#keyUsed, batch, binding };
+    return new Session(this.#partition, this.keyId, this.#dependencies, extras);
   }
 
   /**

@@ -42,13 +42,15 @@ export class RecordBody {
 type Strings = Readonly<Record<string, string>>;
 
 const PLAINTEXT_PREFIX = '{"plaintext":"';
+/** What closes a payload: at the end of a body, and before a context. */
+const PLAINTEXT_END = { atEnd: '"}', beforeContext: '","context":' };
+const RECORD_END = { atEnd: '"}}', beforeContext: '"},"context":' };
 /**
  * Matches a body up to the payload, if its record has the layout that Keyfold and Asherah for Go write. Each member has
  * a fixed place, so no name is repeated. A proof matches only if it is the strict base64 of 32 bytes.
  */
 const RECORD_PREFIX =
   /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)",)?"Data":"/;
-const CONTEXT_PREFIX = ',"context":';
 /**
  * The functions search at most this many characters at the end of a body for a context. If the context is longer, the
  * caller uses the plain code.
@@ -63,7 +65,7 @@ const DATA_SUFFIX = '"}';
  */
 export function readPlaintextBody(text: string): PlaintextBody | undefined {
   if (!text.startsWith(PLAINTEXT_PREFIX)) return undefined;
-  const payload = payloadWithContext(text, PLAINTEXT_PREFIX.length, '"');
+  const payload = payloadWithContext(text, PLAINTEXT_PREFIX.length, PLAINTEXT_END);
   return payload && new PlaintextBody(payload.bytes, payload.context);
 }
 
@@ -76,7 +78,7 @@ export function readRecordBody(text: string): RecordBody | undefined {
   if (match === null) return undefined;
   const [before, created, key = '', id = '', parentCreated, proofText] = match;
   const encryptedKey = decodeBase64(key);
-  const payload = payloadWithContext(text, before.length, '"}');
+  const payload = payloadWithContext(text, before.length, RECORD_END);
   if (encryptedKey === undefined || payload === undefined) return undefined;
   const parent = { id: ownCopyOf(id), created: Number(parentCreated) };
   const recordKey = { created: Number(created), encryptedKey, parent };
@@ -152,21 +154,20 @@ function payloadAt(text: string, start: number, suffix: string): Buffer | undefi
 }
 
 /**
- * Decodes the base64 from `start` to the suffix, and reads the context after it. The text must end with a brace after
- * the suffix or after the context.
+ * Decodes the base64 from `start` to the end of the payload, and reads the context after it. The text must end with
+ * `atEnd`, or with a brace after the context.
  */
 function payloadWithContext(
   text: string,
   start: number,
-  suffix: string,
+  { atEnd, beforeContext }: typeof RECORD_END,
 ): { readonly bytes: Buffer; readonly context?: Strings } | undefined {
-  const end = text.indexOf(suffix + CONTEXT_PREFIX, Math.max(start, text.length - MAX_CONTEXT_LENGTH));
+  const end = text.indexOf(beforeContext, Math.max(start, text.length - MAX_CONTEXT_LENGTH));
   if (end < 0) {
-    const bytes = payloadAt(text, start, `${suffix}}`);
+    const bytes = payloadAt(text, start, atEnd);
     return bytes && { bytes };
   }
-  const contextAt = end + suffix.length + CONTEXT_PREFIX.length;
-  const context = text.endsWith('}') ? readStrings(text.slice(contextAt, -1)) : undefined;
+  const context = text.endsWith('}') ? readStrings(text.slice(end + beforeContext.length, -1)) : undefined;
   const bytes = context && decodeBase64(text.slice(start, end));
   return bytes && { bytes, context };
 }
@@ -180,10 +181,14 @@ function readStrings(text: string): Strings | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  if (hasRepeatedNames(text, value) !== false) return undefined;
+  if (text.includes('\\')) return undefined;
   const strings = value as Strings;
-  for (const name in strings) if (typeof strings[name] !== 'string') return undefined;
-  return strings;
+  let count = 0;
+  for (const name in strings) {
+    if (typeof strings[name] !== 'string') return undefined;
+    count += 1;
+  }
+  return count === countNames(text) ? strings : undefined;
 }
 
 /** Counts the members of all objects in a value. The parser has limited the depth, so recursion is safe. */

@@ -4,11 +4,11 @@ import { KeyfoldError } from '../errors.ts';
 import {
   byteLengthOf,
   check,
+  copyBytes,
   OBJECT,
   oneOf,
   optional,
   optionsOf,
-  partOf,
   read,
   STRING,
   type Types,
@@ -90,8 +90,8 @@ interface Entry {
  */
 function insert(entries: Entry[], entry: Entry): void {
   let at = entries.length;
-  while (at > 0 && isAfter(entries[at - 1] as Entry, entry)) at -= 1;
-  entries.splice(at, 0, entry);
+  for (; at > 0 && isAfter(entries[at - 1] as Entry, entry); at -= 1) entries[at] = entries[at - 1] as Entry;
+  entries[at] = entry;
 }
 
 /** Compares the names by their UTF-8 bytes. For ASCII names, JavaScript's own string order is the same. */
@@ -141,8 +141,8 @@ export function recordProof(dataRowKey: SecretKey, binding: Binding, sealed: Uin
 
 /** Returns the {@link recordProof} in base64. */
 export function recordProofText(dataRowKey: SecretKey, binding: Binding, sealed: Uint8Array): string {
-  const end = byteLengthOf(sealed);
-  binding.set(partOf(sealed, end - SEAL_OVERHEAD_BYTES, end), binding.length - SEAL_OVERHEAD_BYTES - 1);
+  const from = byteLengthOf(sealed) - SEAL_OVERHEAD_BYTES;
+  copyBytes(sealed, from, binding, binding.length - SEAL_OVERHEAD_BYTES - 1, SEAL_OVERHEAD_BYTES);
   return expand32Base64(dataRowKey, binding);
 }
 
