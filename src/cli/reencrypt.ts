@@ -1,4 +1,5 @@
 import type { AppConfig } from '../config/app-config.ts';
+import { KeyfoldError } from '../errors.ts';
 import { checkRun } from '../maintenance/reencryption/check-run.ts';
 import { Reencryption, type Checkpoint } from '../maintenance/reencryption/reencryption.ts';
 import type { Counts } from '../maintenance/reencryption/tally.ts';
@@ -38,13 +39,27 @@ export interface ReencryptRequest extends VerbOptions {
   readonly json: boolean;
 }
 
+/**
+ * Finds a field that no row has. Its name may be misspelled, and then the report would say that no record is left.
+ * PostgreSQL refuses a column that does not exist.
+ * @param seen the fields that at least one row has
+ */
+function unseenField(
+  { rows: { kind, fields = [] } }: ReencryptRequest,
+  { rows, skipped }: Counts,
+  seen: ReadonlySet<string>,
+): string | undefined {
+  return kind === 'postgres' || rows + skipped === 0 ? undefined : fields.find((field) => !seen.has(field));
+}
+
 /** The report that `--json` prints and `--report` writes. */
 type ReencryptReport = KeyReport & Counts & { readonly verb: string; readonly dryRun: boolean };
 
 /**
  * Runs `keyfold reencrypt`: re-encrypts the rows of a source. It resumes from a checkpoint if there is one.
  * @returns the exit code: a failure if a row is in quarantine
- * @throws KeyfoldError `InvalidRequest` if a file is invalid, or the error of KMS or of the metastore
+ * @throws KeyfoldError `InvalidRequest` if a file is invalid or no row has a field, or the error of KMS or of the
+ * metastore
  * @throws SourceFault if the source fails
  * @throws Error if this machine's clock and the table's differ, unless the verb is `open`
  */
@@ -82,7 +97,7 @@ export async function reencrypt(
   const source = await dependencies.openRows(request.rows);
   const { rows = 0, skipped = 0 } = saved?.counts ?? {};
   const progress = progressOf('rows', dependencies, () => source.size?.(), rows + skipped);
-  const { counts } = await interruptible(dependencies, async (signal) => {
+  const { counts, unseen } = await interruptible(dependencies, async (signal) => {
     await record('attempting', saved?.counts);
     const reencryption = new Reencryption({
       source,
@@ -100,7 +115,7 @@ export async function reencrypt(
       throw error;
     });
     await record(dryRun ? 'would-write' : 'done', ended.counts);
-    return ended;
+    return { ...ended, unseen: unseenField(request, ended.counts, reencryption.fields) };
   }).finally(() => progress.end());
   const { service, product } = config.names;
   const startedAt = new Date(startedAtMs).toISOString();
@@ -117,6 +132,8 @@ export async function reencrypt(
   } as const;
   if (checkpointFile !== undefined) await removeCheckpoint(checkpointFile);
   terminal.out(request.json ? printableJson(report) : linesOf(report, quarantineFile));
+  if (unseen !== undefined)
+    throw new KeyfoldError('InvalidRequest', `No row of ${name} has a value in the field ${unseen}.`);
   if (reportFile !== undefined) await replaceContent(reportFile, printableJson(report, 2));
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }

@@ -11,6 +11,8 @@ import { keysOf, type Verbs } from './verbs.ts';
 export interface Checkpoint {
   readonly position: Position;
   readonly counts: Counts;
+  /** The fields that at least one row has had so far. */
+  readonly fields?: readonly string[];
 }
 
 /** A row that could not be processed. */
@@ -55,6 +57,8 @@ const MAX_REREADS = 100;
 export class Reencryption {
   readonly #options: ReencryptionOptions;
   readonly #pace: Pace | undefined;
+  /** The fields that at least one row has had so far, also before the checkpoint. */
+  readonly fields = new Set<string>();
   #tally = new Tally();
 
   constructor(options: ReencryptionOptions) {
@@ -78,9 +82,11 @@ export class Reencryption {
     const { source, save, now, signal } = this.#options;
     const tally = new Tally(from?.counts);
     this.#tally = tally;
+    for (const field of from?.fields ?? []) this.fields.add(field);
     const endsAtMs = timeAhead(runMs, now);
     let savedMs = now();
     for await (const rows of source.pages(from?.position, signal)) {
+      for (const { cells } of rows) for (const field of cells.keys()) this.fields.add(field);
       await this.#page(rows, tally);
       const nowMs = now();
       // Use the absolute value of the time since the last save, because a clock may be set back.
@@ -88,7 +94,7 @@ export class Reencryption {
       if (!isOver && Math.abs(nowMs - savedMs) < SAVE_INTERVAL_MS) continue;
       if (save === undefined && !isOver) continue;
       const position = await source.position();
-      await save?.({ position, counts: tally.counts() });
+      await save?.({ position, counts: tally.counts(), fields: [...this.fields] });
       savedMs = nowMs;
       if (isOver) return { counts: tally.counts(), position };
     }

@@ -7,6 +7,7 @@ import { EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeCompactRecord, encodeDataRowRecord, type DataRowRecord } from '../../../src/index.ts';
 import type { Session } from '../../../src/envelope/session.ts';
+import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { decryptFields, encryptFields } from '../../../src/operations/session-fields.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
@@ -75,6 +76,13 @@ async function* take<T>(pages: AsyncIterable<T>, count: number): AsyncGenerator<
     taken += 1;
     if (taken === count) return;
   }
+}
+
+/** A page with one row. */
+const pageOf = (cells: Row['cells']): Row[] => [{ id: 'a', cells, partition: undefined, context: undefined }];
+
+async function* pagesOf(...pages: Row[][]): AsyncGenerator<Row[]> {
+  yield* pages;
 }
 
 const keyOf = (value: unknown): number => readAnyRecord(value).record.key.parent.created;
@@ -326,6 +334,14 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     },
   );
 
+  it('fails if no line has one of the fields, because its name may be misspelled, and then writes no report', async () => {
+    const source = await write('rows', [JSON.stringify({ r: compact(await seal()) }), '{"r":null}']);
+    const options = ['--verb', 'rewrap', '--output', at('out'), '--report', at('report')];
+    const { code, stderr } = await reencrypt(source, ...options, '--field', 'r', 's');
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`No row of ${source} has a value in the field s`)]);
+    expect(await readFile(at('report'), 'utf8')).toBe('');
+  });
+
   it("makes no key and writes no file if the table's clock is a day ahead, but still opens records", async () => {
     const file = await write('clock.jsonl', [JSON.stringify(compact(await seal()))]);
     const before = await world.operator.keyfold(['keys', 'list', '--all', '--json'], ownSettings);
@@ -436,6 +452,19 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
+  it('fails if no item has one of the fields, because its name may be misspelled', async () => {
+    await put('a', { r: { S: compact(await seal()) } });
+    const { code, stderr } = await reencrypt(`dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r', 's');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('No row of dynamodb:Customers has a value in the field s'),
+    ]);
+  });
+
+  it('accepts any field if the table is empty', async () => {
+    expect((await reencrypt(`dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 's')).code).toBe(0);
+  });
+
   it('shows the remaining time of a run that takes longer than a second', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     world.table.ItemCount = 5;
@@ -537,6 +566,21 @@ describe('the checkpoint of a run that was killed', () => {
     expect(await readFile(at('run.json'), 'utf8')).not.toContain('CANARY');
     const { code, stderr } = await killed(...second);
     expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+  });
+
+  it.for([
+    ['r', 0],
+    ['s', 2],
+  ] as const)('remembers whether a row had the field %s', async ([field, expectedCode]) => {
+    const run = ['--verb', 'rewrap', '--field', field];
+    const cell = { kind: 'text', text: compact(await seal()) } as const;
+    const first = killedSource(() => world.operator.clock.advance(5000), pageOf(new Map([['r', cell]])));
+    world.operator.adapters.openRows = () => Promise.resolve(first);
+    const args = ['dynamodb:T', '--checkpoint', at('run.json'), ...run] as const;
+    expect((await reencrypt(...args)).code).toBe(1);
+    const rest = { ...first, pages: () => pagesOf(pageOf(new Map())) };
+    world.operator.adapters.openRows = () => Promise.resolve(rest);
+    expect((await reencrypt(...args)).code).toBe(expectedCode);
   });
 
   it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(
