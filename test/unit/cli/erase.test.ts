@@ -1,3 +1,4 @@
+import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
 import type { CliDependencies } from '../../../src/cli/dependencies.ts';
@@ -10,6 +11,7 @@ import {
   type Session,
 } from '../../../src/index.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
+import { keyOfItem } from '../../../src/metastore/dynamodb-item.ts';
 import { DynamoDbKeyTable } from '../../../src/metastore/dynamodb-key-table.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { failingAt, KILLS } from '../../support/erasure-kills.ts';
@@ -270,6 +272,26 @@ describe('keyfold partitions erase', () => {
       STATIC,
     );
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('has no key rows') as string });
+  });
+
+  it.for([
+    ['opens', '08', 'it does not open under the static master key'],
+    ['exists', '07', 'the service has no System Key'],
+  ] as const)('fails without a System Key that %s, and says why', async ([, byte, cause]) => {
+    const client = new DynamoDBClient({ endpoint: world.endpoint, region: 'us-west-2' });
+    if (byte === '07') {
+      for (const { parent } of await rows()) {
+        const Key = keyOfItem(parent?.id ?? '', parent?.created ?? 0);
+        await client.send(new DeleteItemCommand({ TableName: 'EncryptionKey', Key }));
+      }
+    }
+    const { code, stderr } = await world.keyfold(['partitions', 'erase', 'tenant-1', ...BEGIN], {
+      KEYFOLD_STATIC_MASTER_KEY_HEX: byte.repeat(32),
+    });
+    expect(code).toBe(1);
+    expect(stderr).toContain('No System Key opens, so that no mark can be proven.');
+    expect(stderr).toContain(cause);
+    expect((await rows()).map(({ erased }) => erased)).toEqual([undefined, undefined]);
   });
 
   it('makes every record readable again after --cancel, and seals under a new key', async () => {
