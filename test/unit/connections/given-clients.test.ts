@@ -1,8 +1,8 @@
 /** Tests the caller's credentials and SDK clients, and which hosts Keyfold calls under AWS's endpoint settings. */
 import dns from 'node:dns';
 import { Agent } from 'node:http';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { KMSClient } from '@aws-sdk/client-kms';
+import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
+import { KMSClient, ListAliasesCommand } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { AwsKms, DynamoDbMetastore, parseKeyId, type AwsKmsOptions } from '../../../src/index.ts';
@@ -67,6 +67,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
     const clients = vi.fn<(region: string) => KMSClient>(() => new KMSClient(settings));
     const kms = kmsWith({ clients });
     await wrap(kms);
+    expect(agent.listenerCount('free')).toBe(listeners + 1);
     await wrap(kms);
     expect(clients.mock.calls).toEqual([[REGION]]);
     expect(stub.requests).toHaveLength(2);
@@ -118,6 +119,7 @@ describe("DynamoDbMetastore with the caller's credentials or client", () => {
     const listeners = agent.listenerCount('free');
     const metastore = new DynamoDbMetastore({ client: new DynamoDBClient(settings), tableName: 'Keys' });
     await load(metastore);
+    expect(agent.listenerCount('free')).toBe(listeners + 1);
     await load(metastore);
     expect(JSON.parse(stub.requests[0]?.body ?? '')).toMatchObject({ TableName: 'Keys' });
     expect(stub.requests[0]?.headers.authorization).toContain('Credential=AKIDOWN/');
@@ -133,6 +135,35 @@ describe("DynamoDbMetastore with the caller's credentials or client", () => {
     expect(() => new DynamoDbMetastore(options as never)).toThrow(TypeError);
     expect(() => new DynamoDbMetastore(options as never)).toThrow(message);
   });
+});
+
+it.for([
+  [
+    'AwsKms',
+    async (settings: object) => {
+      const client = new KMSClient(settings);
+      await client.send(new ListAliasesCommand({}));
+      await wrap(kmsWith({ clients: () => client }));
+    },
+  ],
+  [
+    'DynamoDbMetastore',
+    async (settings: object) => {
+      const client = new DynamoDBClient(settings);
+      await client.send(new ListTablesCommand({}));
+      await load(new DynamoDbMetastore({ client }));
+    },
+  ],
+] as const)('%s protects a client that was used before from its first request on', async ([, call]) => {
+  const { agent, settings } = settingsOfCaller();
+  const counts: number[] = [];
+  const counting = await startStub(() => {
+    counts.push(agent.listenerCount('free'));
+    return { status: 200, body: GENERATED };
+  });
+  await call({ ...settings, endpoint: counting.url });
+  await counting.stop();
+  expect(counts).toEqual([1, 2]);
 });
 
 describe('an AWS adapter', () => {

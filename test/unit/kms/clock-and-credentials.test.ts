@@ -113,6 +113,29 @@ describe("a caller's expired credentials", () => {
     },
   );
 
+  it('are used once more if new credentials cannot be loaded', async () => {
+    const provider = vi.fn<() => Promise<Identity>>().mockResolvedValue({ accessKeyId: 'a', secretAccessKey: 's' });
+    const region = await regionWith(provider, opened(), refusal('ExpiredTokenException'), opened());
+    await decrypt(region);
+    provider.mockRejectedValueOnce(new Error('CANARY'));
+    expect(await decrypt(region)).toEqual(PLAINTEXT);
+    expect(provider).toHaveBeenCalledTimes(2);
+  });
+
+  it('are no longer loaded after the deadline', async () => {
+    const provider = vi.fn<() => Promise<Identity>>().mockResolvedValue({ accessKeyId: 'a', secretAccessKey: 's' });
+    const region = await regionWith(provider, opened(), refusal('ExpiredTokenException'));
+    await decrypt(region);
+    const controller = new AbortController();
+    const reason = new Error('time is up');
+    provider.mockImplementation(() => {
+      controller.abort(reason);
+      return new Promise(() => {});
+    });
+    const deadline = { ...noDeadline(), signal: controller.signal };
+    expect(await errorOf(region.decrypt(Buffer.from('wrap'), KEY, deadline))).toBe(reason);
+  });
+
   it('make the region count as unavailable if KMS also refuses the new credentials', async () => {
     const region = await regionOf(refusal('ExpiredTokenException'));
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass: 'unavailable' });
@@ -131,9 +154,11 @@ describe('a credential provider that fails', () => {
       $fault: 'client',
       $metadata: { httpStatusCode: 400 },
     });
-    const region = await regionWith(() => Promise.reject(refused), opened());
+    const provider = vi.fn<() => Promise<Identity>>().mockRejectedValue(refused);
+    const region = await regionWith(provider, opened());
     expect(await errorOf(decrypt(region))).toMatchObject({ faultClass, errorName: name });
     expect(stub.requests).toHaveLength(0);
+    expect(provider).toHaveBeenCalledTimes(1);
   });
 });
 
@@ -149,6 +174,13 @@ it('a credential provider whose own credentials have expired is called once more
 });
 
 describe('RegionalKms.decrypt', () => {
+  it.for([KEY, 'alias/keyfold', undefined])('sends the key that the caller names (%s)', async (keyId) => {
+    const region = await regionOf(opened());
+    await region.decrypt(Buffer.from('wrap'), keyId, noDeadline());
+    const CiphertextBlob = Buffer.from('wrap').toString('base64');
+    expect(JSON.parse(stub.requests[0]?.body ?? '')).toEqual({ CiphertextBlob, ...(keyId && { KeyId: keyId }) });
+  });
+
   it.for([
     ['an empty wrap', 0, KEY],
     ['a wrap that is too long', 6145, KEY],

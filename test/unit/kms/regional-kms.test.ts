@@ -1,5 +1,7 @@
 /** Tests responses that a real KMS never sends: responses that name another key, and incomplete responses. */
-import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { Agent } from 'node:https';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
@@ -32,18 +34,33 @@ beforeAll(async () => {
 });
 afterAll(() => close(server));
 
-function connect(keyArn: string, requestTimeoutMs = 1000): RegionalKms {
+function connect(keyArn: string, requestTimeoutMs = 1000, url: string | undefined = endpoint): RegionalKms {
   const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs };
-  return new RegionalKms({ region: 'us-west-2', keyArn, accounts: new Set(['111122223333']), timeouts, endpoint });
+  const accounts = new Set(['111122223333']);
+  return new RegionalKms({ region: 'us-west-2', keyArn, accounts, timeouts, endpoint: url });
 }
 
 const ACTIONS = {
-  GenerateDataKey: (keyArn: string) => connect(keyArn).generateDataKey(noDeadline()),
-  Encrypt: (keyArn: string) => connect(keyArn).encrypt(Buffer.alloc(32), noDeadline()),
-  Decrypt: (keyArn: string) => connect(keyArn).decrypt(Buffer.from('abc'), keyArn, noDeadline()),
+  GenerateDataKey: (keyArn: string, deadline = noDeadline()) => connect(keyArn).generateDataKey(deadline),
+  Encrypt: (keyArn: string, deadline = noDeadline()) => connect(keyArn).encrypt(Buffer.alloc(32), deadline),
+  Decrypt: (keyArn: string, deadline = noDeadline()) => connect(keyArn).decrypt(Buffer.from('abc'), keyArn, deadline),
 };
 
 describe.for(Object.entries(ACTIONS))('a response to %s', ([action, act]) => {
+  it('is no longer awaited after the deadline, and its connection is closed', async () => {
+    stalls = true;
+    const controller = new AbortController();
+    const reason = new Error('time is up');
+    const asked = once(server, 'request') as Promise<[unknown, ServerResponse]>;
+    const failed = errorOf(act(OURS, { ...noDeadline(), signal: controller.signal }));
+    const [, response] = await asked;
+    const closed = once(response, 'close');
+    controller.abort(reason);
+    expect(await failed).toBe(reason);
+    await closed;
+    stalls = false;
+  });
+
   it('is accepted if it is complete and names the requested key or the key behind the alias', async () => {
     answer = WHOLE;
     expect(await act(OURS)).toBeDefined();
@@ -78,7 +95,9 @@ it.for([
   ['GenerateDataKey', 'no plaintext', { Plaintext: undefined }],
   ['GenerateDataKey', 'a plaintext of 16 bytes', { Plaintext: Buffer.alloc(16).toString('base64') }],
   ['GenerateDataKey', 'no ciphertext', { CiphertextBlob: undefined }],
+  ['GenerateDataKey', 'an empty ciphertext', { CiphertextBlob: '' }],
   ['Encrypt', 'no ciphertext', { CiphertextBlob: undefined }],
+  ['Encrypt', 'an empty ciphertext', { CiphertextBlob: '' }],
 ] as const)('a response to %s with %s makes the region count as unavailable', async ([action, , change]) => {
   answer = { ...WHOLE, ...change };
   expect(await errorOf(ACTIONS[action](OURS))).toMatchObject({
@@ -119,6 +138,17 @@ it('each call of RegionalKms opens a new connection', async () => {
   for (let i = 0; i < 2; i += 1) await region.decrypt(Buffer.from('abc'), OURS, noDeadline());
   server.off('connection', count);
   expect(opened).toBe(2);
+});
+
+it('RegionalKms keeps no connection to AWS', async () => {
+  const keepsAlive: unknown[] = [];
+  const opening = vi.spyOn(Agent.prototype, 'createConnection').mockImplementation(function (this: Agent) {
+    keepsAlive.push(this.options.keepAlive);
+    throw new Error('there is no network');
+  });
+  await errorOf(connect(OURS, 1000, 'https://127.0.0.1:1').encrypt(Buffer.alloc(32), noDeadline()));
+  opening.mockRestore();
+  expect(keepsAlive).toEqual([false]);
 });
 
 it('a plaintext is zeroed if the response names a key that is refused', async () => {
