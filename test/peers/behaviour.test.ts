@@ -35,6 +35,15 @@ beforeAll(async () => {
 afterAll(() => Promise.all([kms.close(), dynamoDb.stop(), proxy.stop()]));
 
 describe.for(ASHERAHS)('Asherah %s', (core) => {
+  it('refuses an empty partition, as Keyfold does (but Java accepts it)', async () => {
+    const { asherah, keyfold } = await shareTable(dynamoDb.endpoint, { core });
+    await using peer = await asherah();
+    const record = await peer.encrypt('', PAYLOAD).catch(() => undefined);
+    const id = record && decodeDataRowRecord(record).key.parent.id;
+    expect(id).toBe(core === 'java' ? '_IK__svc_prod' : undefined);
+    expect(() => keyfold().session('')).toThrow('The partition is empty.');
+  });
+
   it.for([WEST, EAST])(
     'creates a System Key without a wrap for the failing region %s, or creates no key at all (Rust)',
     async (region) => {
