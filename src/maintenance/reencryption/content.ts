@@ -52,6 +52,14 @@ export function mayHideRecord(text: string): boolean {
   return /\\"(?:ParentKeyMeta\\|kf[12]j?\.[\w-]{100})/.test(text);
 }
 
+/**
+ * Whether a plaintext may be a record in a form that a run does not read: in quotes, behind white space, inside other
+ * text, or in base64.
+ */
+export function mayBeRecord(text: string): boolean {
+  return /"ParentKeyMeta\\*"|\bkf[12]j?\.[\w-]{100}|^(?:eyJLZXkiO|a2Y[xy](?:L|ai)[\w+/]{100})/.test(text);
+}
+
 function isJson(text: string): boolean {
   if (isNestedTooDeeply(text)) throw new KeyfoldError('InvalidRequest', 'The document is nested too deeply.');
   try {

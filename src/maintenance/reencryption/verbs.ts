@@ -12,7 +12,15 @@ import { decryptFields, encryptFields } from '../../operations/session-fields.ts
 import { encodeCompactRecord } from '../../records/compact-record.ts';
 import type { DataRowRecord } from '../../records/data-row-record.ts';
 import { secondsOf, type KeyMeta, type KeyNaming } from '../../records/ids.ts';
-import { contentOf, documentCell, mayHideRecord, recordCell, type Content, type RecordForm } from './content.ts';
+import {
+  contentOf,
+  documentCell,
+  mayBeRecord,
+  mayHideRecord,
+  recordCell,
+  type Content,
+  type RecordForm,
+} from './content.ts';
 import type { Cell, Cells, ReadCell, Row } from './rows.ts';
 import { documentOf, sealedFieldsOf, spliced } from './sealed-fields.ts';
 
@@ -127,14 +135,16 @@ export class Verbs {
     const { verb } = this.#options;
     if (verb === 'seal') return this.#seal(content, cell, row, keys);
     if (content.is === 'document') return this.#document(content.text, cell, row, keys);
-    if (verb === 'open') return undefined;
-    throw new KeyfoldError('InvalidRequest', 'The field holds no record.');
+    if (verb !== 'open') throw new KeyfoldError('InvalidRequest', 'The field holds no record.');
+    const text = cell.kind === 'bytes' ? Buffer.from(cell.bytes).toString('latin1') : cell.text;
+    if (mayBeRecord(text)) throw new KeyfoldError('InvalidRequest', 'The field holds a record in an unknown form.');
+    return undefined;
   }
 
   /** Changes the sealed fields of a document. */
   async #document(text: string, cell: Cell, row: Row, keys: KeyMeta[]): Promise<Cell | undefined> {
     const { verb } = this.#options;
-    if (verb !== 'open' && mayHideRecord(text))
+    if (mayHideRecord(text))
       throw new KeyfoldError('InvalidRequest', 'A string of the document holds the text of a record.');
     const document = documentOf(text);
     const fields = sealedFieldsOf(document);

@@ -584,6 +584,30 @@ describe('keys retire-check', () => {
     }
   });
 
+  it('does not report a key as retired if a run with the verb open found a record in an unknown form', async () => {
+    await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
+    const text = encodeDataRowRecord(record);
+    const cards = [
+      ['base64', Buffer.from(text).toString('base64')],
+      ['compact in base64', Buffer.from(compact()).toString('base64')],
+      ['in quotes', JSON.stringify(text)],
+      ['compact in quotes', JSON.stringify(compact())],
+      ['compact behind white space', ` ${compact()}`],
+      ['in a document', { number: text }],
+      ['in an opened document', { number: 1, note: JSON.stringify([compact()]) }],
+    ] as const;
+    for (const [i, [name, card]] of cards.entries()) {
+      const at = (suffix: string): string => join(folder, `open-${i}-${suffix}`);
+      const source = await fileOf(`open-${i}.jsonl`, [JSON.stringify({ card })]);
+      const options = ['--verb', 'open', '--field', 'card', '--quarantine', at('quarantine'), '--output', at('out')];
+      await keyfold(['reencrypt', source, ...options, '--report', at('report')]);
+      expect([name, await check(INTERMEDIATE_KEY, created, at('report'))]).toMatchObject([
+        name,
+        { outcome: 'unknown' },
+      ]);
+    }
+  });
+
   it('refuses a file that is not a report', async () => {
     const file = await fileOf('other.json', ['{"kind":"CANARY"}']);
     const { code, stderr } = await keyfold(['keys', 'retire-check', SYSTEM_KEY, '60', '--report', file]);

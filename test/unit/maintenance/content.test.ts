@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contentOf, mayHideRecord } from '../../../src/maintenance/reencryption/content.ts';
+import { contentOf, mayBeRecord, mayHideRecord } from '../../../src/maintenance/reencryption/content.ts';
 import { encodeCompactRecord, encodeDataRowRecord } from '../../../src/index.ts';
 import { secondsOf } from '../../../src/records/ids.ts';
 
@@ -63,4 +63,21 @@ it('a string of a document may hide a record if it holds the JSON of one, or a l
   ];
   expect(hiding.filter((text) => !mayHideRecord(text))).toEqual([]);
   expect(others.filter((text) => mayHideRecord(text))).toEqual([]);
+});
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+it('a plaintext may be a record if it begins with one in base64, or holds one', () => {
+  const long = 'a'.repeat(100);
+  const records = [
+    `"kf1.${long}"`,
+    ` kf2j.${long}`,
+    '"{\\"Key\\":{\\"ParentKeyMeta\\":{}}}"',
+    '\ufeff{"ParentKeyMeta":{}}',
+    base64('{"Key":{"Created":1}}'),
+    ...['kf1.', 'kf1j.', 'kf2.', 'kf2j.'].map((prefix) => base64(prefix + long)),
+  ];
+  const others = ['kf1.short', `kf3.${long}`, 'ParentKeyMeta', base64('kf1.short'), `x${base64(`kf1.${long}`)}`];
+  expect(records.filter((text) => !mayBeRecord(text))).toEqual([]);
+  expect(others.filter((text) => mayBeRecord(text))).toEqual([]);
 });
