@@ -733,7 +733,9 @@ describe('npm run deploy -- --yes', () => {
     expect(args).toContain('AWS_ACCESS_KEY_ID=EXPORTED');
     expect(args).toContain('AWS_SECRET_ACCESS_KEY=not-a-secret');
     expect(args).toContain('AWS_SESSION_TOKEN=session');
-    expect(args.slice(0, 4)).toEqual(['--package', packageFolder({ prefix }, 'us-west-2'), '--region', 'us-west-2']);
+    const folder = packageFolder({ prefix }, 'us-west-2');
+    expect(args.slice(0, 4)).toEqual(['--package', folder, '--region', 'us-west-2']);
+    expect(folder.endsWith(join(prefix, 'us-west-2'))).toBe(true);
     // These settings stop osls from fetching notifications, and make it fail if its configuration is invalid.
     expect(args).toContain('SLS_NOTIFICATIONS_MODE=off');
     expect(args).toContain('OSLS_VALIDATION=error');

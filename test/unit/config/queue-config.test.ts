@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Environment } from '../../../src/config/app-config.ts';
-import { readQueueConfig } from '../../../src/config/queue-config.ts';
+import { areQueuesOfAws, readQueueConfig } from '../../../src/config/queue-config.ts';
 
 const QUEUES = 'https://sqs.us-west-2.amazonaws.com/111122223333';
 const minimal: Environment = {
@@ -182,5 +182,24 @@ describe('readQueueConfig', () => {
       expect.stringMatching(/^KEYFOLD_FIELDS\[0\] is not a JSONPath/),
       expect.stringMatching(/^KEYFOLD_FIELDS\[1\] has a filter/),
     ]);
+  });
+});
+
+describe('areQueuesOfAws', () => {
+  const VPC = 'https://vpce-1.sqs.us-west-2.vpce.amazonaws.com/111122223333';
+
+  it.for([
+    [true, QUEUES, QUEUES],
+    [true, 'https://us-west-2.queue.amazonaws.com/111122223333', QUEUES],
+    [false, VPC, QUEUES],
+    [false, QUEUES, VPC],
+    [false, 'http://127.0.0.1:8083/111122223333', 'http://127.0.0.1:8083/111122223333'],
+  ] as const)('returns %s for %s and %s', ([expected, outputs, deadLetters]) => {
+    const { queue } = readQueueConfig({
+      ...minimal,
+      KEYFOLD_OUTPUT_QUEUE_URL: `${outputs}/out`,
+      KEYFOLD_DEAD_LETTER_QUEUE_URL: `${deadLetters}/dead`,
+    });
+    expect(areQueuesOfAws(queue)).toBe(expected);
   });
 });

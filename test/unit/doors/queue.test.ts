@@ -193,6 +193,7 @@ describe('a queue message that fails', () => {
     ['DeadlineExceeded', 'retried'],
     ['Internal', 'retried'],
     ['InvalidConfiguration', 'retried'],
+    ['NotReady', 'retried'],
     ['Unauthenticated', 'dead-lettered'],
     ['Forbidden', 'dead-lettered'],
     ['NotFound', 'dead-lettered'],
@@ -201,6 +202,8 @@ describe('a queue message that fails', () => {
     ['InvalidRequest', 'dead-lettered'],
     ['PayloadTooLarge', 'dead-lettered'],
     ['FieldNotFound', 'dead-lettered'],
+    ['ContextRequired', 'dead-lettered'],
+    ['PartitionErased', 'dead-lettered'],
     ['RecordUnreadable', 'dead-lettered'],
   ] as const)('with the code %s is %s', async ([code, fate]) => {
     world.metastore.interfere = () => Promise.reject(new KeyfoldError(code, 'why'));
