@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { AppConfig, Environment, KmsConfig } from '../../../src/config/app-config.ts';
 import { hsmReaderOf, readOperatorConfig } from '../../../src/config/operator-config.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
+import { SETTINGS_OF_OTHER_KMS } from '../../support/kms-settings.ts';
 
 const minimal: Environment = {
   KEYFOLD_SERVICE: 'svc',
@@ -54,11 +55,22 @@ describe('the HSM settings', () => {
     ]);
   });
 
+  it('must include the library, the token, the keys and the PIN', () => {
+    const needed = ['LIBRARY', 'TOKEN_LABEL', 'KEY_LABELS', 'PIN_FILE'].map((name) => `KEYFOLD_PKCS11_${name}`);
+    const unset = Object.fromEntries(needed.map((name) => [name, undefined]));
+    expect(faultsOf(() => configOf(unset))).toEqual(
+      needed.map((name) => `${name} must be set with KEYFOLD_KMS=pkcs11`),
+    );
+  });
+
+  it('allow no setting of AWS KMS, of a static master key or of failover', () => {
+    const idle = { ...SETTINGS_OF_OTHER_KMS, KEYFOLD_ON_KEY_REFUSED: 'fail' };
+    expect(faultsOf(() => configOf(idle))).toEqual(
+      Object.keys(idle).map((name) => `${name} has no meaning with KEYFOLD_KMS=pkcs11`),
+    );
+  });
+
   it.each<[string, Environment]>([
-    ['KEYFOLD_PKCS11_LIBRARY must be set with KEYFOLD_KMS=pkcs11', { KEYFOLD_PKCS11_LIBRARY: undefined }],
-    ['KEYFOLD_PKCS11_PIN_FILE must be set with KEYFOLD_KMS=pkcs11', { KEYFOLD_PKCS11_PIN_FILE: undefined }],
-    ['KEYFOLD_KMS_KEYS has no meaning with KEYFOLD_KMS=pkcs11', { KEYFOLD_KMS_KEYS: '{"us-west-2":"x"}' }],
-    ['KEYFOLD_ON_KEY_REFUSED has no meaning with KEYFOLD_KMS=pkcs11', { KEYFOLD_ON_KEY_REFUSED: 'fail' }],
     [
       'KEYFOLD_PKCS11_TOKEN_LABEL does not have 1 to 32 printable characters',
       { KEYFOLD_PKCS11_TOKEN_LABEL: 'x'.repeat(33) },

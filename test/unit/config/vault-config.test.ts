@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { AppConfig, Environment } from '../../../src/config/app-config.ts';
 import { readConfig, vaultReaderOf } from '../../../src/config/read-config.ts';
 import { VAULT_ENTRIES } from '../../../src/config/vault-config.ts';
+import { SETTINGS_OF_OTHER_KMS } from '../../support/kms-settings.ts';
 
 const minimal: Environment = {
   KEYFOLD_SERVICE: 'svc',
@@ -115,9 +116,14 @@ describe('Vault settings', () => {
       ['KEYFOLD_VAULT_SERVER_ID has no meaning with KEYFOLD_VAULT_AUTH=kubernetes'],
     ],
     [
-      'KMS keys besides Vault',
-      { KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}' },
-      ['KEYFOLD_KMS_KEYS has no meaning with KEYFOLD_KMS=vault'],
+      'settings of AWS KMS and of a static master key',
+      SETTINGS_OF_OTHER_KMS,
+      Object.keys(SETTINGS_OF_OTHER_KMS).map((name) => `${name} has no meaning with KEYFOLD_KMS=vault`),
+    ],
+    [
+      'a missing transit key',
+      { KEYFOLD_VAULT_TRANSIT_KEY: undefined },
+      ['KEYFOLD_VAULT_TRANSIT_KEY must be set with KEYFOLD_KMS=vault'],
     ],
     [
       'a Vault address without KEYFOLD_KMS',
@@ -129,6 +135,21 @@ describe('Vault settings', () => {
     ],
   ])('cause an error for %s', async (_, changes, faults) => {
     expect(await faultsOf(changes)).toEqual(faults);
+  });
+
+  it.for([
+    ['aws', ['SECRET_FILE']],
+    ['approle', ['STS_REGION', 'SERVER_ID']],
+    ['kubernetes', ['STS_REGION', 'SERVER_ID']],
+    ['token', ['AUTH_MOUNT', 'ROLE', 'STS_REGION', 'SERVER_ID']],
+  ] as const)('include for the login method %s no setting of another method', async ([method, idle]) => {
+    const settings = { AUTH_MOUNT: 'auth', ROLE: 'r', SECRET_FILE: '/f', STS_REGION: 'us-west-2', SERVER_ID: 's' };
+    const changes = Object.fromEntries(
+      Object.entries(settings).map(([name, value]) => [`KEYFOLD_VAULT_${name}`, value]),
+    );
+    expect(await faultsOf({ ...changes, KEYFOLD_VAULT_AUTH: method })).toEqual(
+      idle.map((name) => `KEYFOLD_VAULT_${name} has no meaning with KEYFOLD_VAULT_AUTH=${method}`),
+    );
   });
 
   it.for(Object.keys(VAULT_ENTRIES))('cause one error if %s is empty', async (name) => {
