@@ -71,8 +71,16 @@ it.for([
   const state = { Arn: ARN, KeyState: 'PendingDeletion', DeletionDate: 86_400, ValidTo: 172_800, Origin: 'EXTERNAL' };
   answers['DescribeKey'] = success({ KeyMetadata: { ...state, KeyId: 'x', KeySpec, KeyUsage } });
   expect(await inspector().describe()).toMatchObject({
-    answer: { arn: ARN, deletedAtMs: 86_400_000, materialEndsAtMs: 172_800_000, encrypts, origin: 'EXTERNAL' },
+    answer: {
+      arn: ARN,
+      state: 'PendingDeletion',
+      deletedAtMs: 86_400_000,
+      materialEndsAtMs: 172_800_000,
+      encrypts,
+      origin: 'EXTERNAL',
+    },
   });
+  expect(sent).toEqual([['DescribeKey', { KeyId: ARN }]]);
 });
 
 it('AwsKmsInspector calls a state and an origin unknown that KMS does not name', async () => {
@@ -89,4 +97,22 @@ it.for([
 ] as const)('AwsKmsInspector reports %s', async ([, status, days]) => {
   answers['GetKeyRotationStatus'] = success(status);
   expect(await inspector().rotation(ARN)).toMatchObject({ answer: days });
+  expect(sent).toEqual([['GetKeyRotationStatus', { KeyId: ARN }]]);
+});
+
+it("AwsKmsInspector calls KMS in its region, and compares KMS's clock with this machine's", async () => {
+  const date = new Date(Date.now() + 3_600_000).toUTCString();
+  answers['DescribeKey'] = { ...success({}), headers: { date } };
+  const eu = new AwsKmsInspector('eu-west-1', ARN, Date.now);
+  expect(eu.region).toBe('eu-west-1');
+  expect(eu.clockOffsetMs()).toBeUndefined();
+  await eu.describe();
+  expect(kms.requests[0]?.headers.authorization).toContain('/eu-west-1/kms/');
+  expect(eu.clockOffsetMs()).toBeGreaterThan(3_000_000);
+});
+
+it('AwsKmsInspector calls KMS twice if the first response is an error of the server', async () => {
+  answers['DescribeKey'] = { status: 500, body: JSON.stringify({ __type: 'KMSInternalException' }) };
+  expect(await inspector().describe()).toMatchObject({ fault: { name: 'KMSInternalException' } });
+  expect(sent).toHaveLength(2);
 });

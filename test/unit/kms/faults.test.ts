@@ -50,6 +50,7 @@ describe('classify', () => {
     ['an error with a name of 65 characters', 'Decrypt', named('x'.repeat(65)), 'unavailable', 'UnknownError'],
     ['an error with a name of 64 characters', 'Decrypt', named('x'.repeat(64)), 'unavailable', 'x'.repeat(64)],
     ['a thrown object that is not an Error', 'Decrypt', { name: 'CANARY' }, 'unavailable', 'UnknownError'],
+    ['a thrown null', 'Decrypt', null, 'unavailable', 'UnknownError'],
   ])('classifies %s (in %s), and drops the text of the error', ([, action, error, faultClass, errorName]) => {
     const fault = classify(REGION, action, error);
     expect(fault).toMatchObject({ region: REGION, action, faultClass, errorName });

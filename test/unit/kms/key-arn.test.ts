@@ -62,6 +62,16 @@ describe('keyFaults', () => {
       'us-west-2\u202e',
     ],
     ['the KMS key of us-west-2\\u000a is neither a key ARN nor an alias ARN', { 'us-west-2\n': 'x' }, 'us-west-2\n'],
+    [
+      'the KMS key of cn-north-1 is neither a key ARN nor an alias ARN',
+      { 'us-west-2': KEY, 'cn-north-1': 'x' },
+      'us-west-2',
+    ],
+    [
+      'the KMS key of cn-north-1 is of the AWS partition aws, and cn-north-1 of aws-cn',
+      { 'cn-north-1': KEY.replace('us-west-2', 'cn-north-1') },
+      'cn-north-1',
+    ],
     ['the preferred region us-east\\u000a has no KMS key', { 'us-west-2': KEY }, 'us-east\n'],
     ['the preferred region us-east-1 has no KMS key', { 'us-west-2': KEY }, 'us-east-1'],
     ['the preferred region constructor has no KMS key', { 'us-west-2': KEY }, 'constructor'],

@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KmsCiphertexts } from '../../../src/kms/kms-ciphertexts.ts';
 import { errorOf } from '../../support/fakes.ts';
+import { holdConnections } from '../../support/hold-connections.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
 let stub: StubServer | undefined;
@@ -23,7 +25,7 @@ const answer = (body: object, status = 200): StubAnswer => ({ status, body: JSON
 async function open(...answers: readonly StubAnswer[]): Promise<Uint8Array> {
   stub = await startStub(...answers);
   vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
-  return new KmsCiphertexts('us-west-2', { purpose: 'test' }).open(Buffer.from('ciphertext'));
+  return new KmsCiphertexts('eu-west-1', { purpose: 'test' }).open(Buffer.from('ciphertext'));
 }
 
 describe('KmsCiphertexts', () => {
@@ -35,6 +37,43 @@ describe('KmsCiphertexts', () => {
       CiphertextBlob: Buffer.from('ciphertext').toString('base64'),
       EncryptionContext: { purpose: 'test' },
     });
+    expect(stub?.requests[0]?.headers.authorization).toContain('/eu-west-1/kms/');
+  });
+
+  it('fails with KmsThrottled after five attempts', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+    const error = await errorOf(open(answer({ __type: 'ThrottlingException' }, 400)));
+    vi.restoreAllMocks();
+    expect(error).toMatchObject({
+      code: 'KmsThrottled',
+      message: 'KMS does not open a ciphertext: eu-west-1 throttled (ThrottlingException).',
+    });
+    expect(stub?.requests).toHaveLength(5);
+  });
+
+  it('opens one connection for several ciphertexts, and sends no encryption context if there is none', async () => {
+    stub = await startStub(answer({ Plaintext: 'eA==' }));
+    vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
+    const connecting = vi.spyOn(Socket.prototype, 'connect');
+    const ciphertexts = new KmsCiphertexts('eu-west-1', undefined);
+    for (let i = 0; i < 2; i += 1) expect(await ciphertexts.open(Buffer.from('c'))).toHaveLength(1);
+    const opened = connecting.mock.calls.length;
+    vi.restoreAllMocks();
+    expect(opened).toBe(1);
+    expect(JSON.parse(stub.requests[0]?.body ?? '')).toEqual({ CiphertextBlob: 'Yw==' });
+  });
+
+  it('abandons a connection that does not open', async () => {
+    const connecting = holdConnections();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const failed = errorOf(new KmsCiphertexts('eu-west-1', undefined).open(Buffer.from('c')));
+    for (let i = 0; i < 5; i += 1) {
+      await vi.waitFor(() => expect(connecting).toHaveBeenCalledTimes(i + 1));
+      await vi.advanceTimersByTimeAsync(1000);
+    }
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+    expect(await failed).toMatchObject({ code: 'KmsUnavailable' });
   });
 
   it.for([
