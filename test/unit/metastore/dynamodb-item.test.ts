@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decodeKeyItem, encodeKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import { decodeKeyItem, encodeKeyItem, readKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 
 const parent = { id: '_SK_svc_prod', created: 60 } as never;
@@ -85,6 +86,44 @@ describe('a key row', () => {
     expect(proven).toEqual({ ...item, Proof: { B: proof } });
     expect(decodeKeyItem(proven).proof).toEqual(proof);
     expect(decodeKeyItem(item)).not.toHaveProperty('proof');
+  });
+
+  it.for<[string, AttributeValue]>([
+    ['a string', { S: 'x' }],
+    [
+      'a map with values of other types',
+      { M: { Erase: { N: '1' }, At: { S: '1' }, Due: { N: '1.5' }, Proof: { S: '' } } },
+    ],
+  ])('has a mark without a valid proof if its erasure mark is %s', ([, Erased]) => {
+    const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
+    expect(decodeKeyItem({ ...item, Erased })).toEqual({ ...intermediate, erased });
+  });
+
+  it.for<[string, AttributeValue]>([
+    ['of 31 bytes', { B: Buffer.alloc(31) }],
+    ['that is a string', { S: 'x' }],
+  ])('is refused if it has a proof %s', ([, Proof]) => {
+    expect(() => decodeKeyItem({ ...item, Proof })).toThrow('Proof is missing or malformed');
+  });
+
+  it('is named by its raw key if it cannot be read', () => {
+    const row = { id: '_IK_p_svc_prod', created: undefined };
+    expect(readKeyItem({ ...item, Created: { N: '1.5' } })).toEqual({
+      ...row,
+      rawCreated: '1.5',
+      unreadable: 'The key row _IK_p_svc_prod created 1.5 cannot be read: Created is missing or malformed.',
+    });
+    expect(readKeyItem({})).toEqual({
+      id: '',
+      created: undefined,
+      rawCreated: undefined,
+      unreadable: 'The key row (no id) created ? cannot be read: Id is missing or malformed.',
+    });
+    expect(readKeyItem({ ...item, KeyRecord: { S: '' } })).toEqual({
+      id: '_IK_p_svc_prod',
+      created: 120,
+      unreadable: 'The key row _IK_p_svc_prod created 120 cannot be read: KeyRecord is missing or malformed.',
+    });
   });
 
   it('has an escaped ID in errors if the ID contains control characters', () => {

@@ -46,6 +46,40 @@ describe('the codec for key_record', () => {
     expect('rawCreated' in read ? read.rawCreated : undefined).toBe(row.created === undefined ? '120.5' : undefined);
   });
 
+  it.for<[string, string, unknown]>([
+    ['a date that is a string', 'Created', '120'],
+    ['a key that is a number', 'Key', 5],
+    ['a parent that is a string', 'ParentKeyMeta', 'x'],
+    ['a parent without an ID', 'ParentKeyMeta', { Created: 60 }],
+    ['a parent without a date', 'ParentKeyMeta', { KeyId: '_SK_svc_prod' }],
+    ['a proof that is a number', 'Proof', 5],
+    ['a proof of 31 bytes', 'Proof', Buffer.alloc(31).toString('base64')],
+    ['a flag that is a number', 'Revoked', 1],
+  ])('refuses a row with %s, and names the row and the member', ([, member, value]) => {
+    const text = JSON.stringify({ ...(JSON.parse(encodeKeyRecord(FULL)) as object), [member]: value });
+    expect(() => decodeKeyRow(FULL.id, { created: 120, date: '', text })).toThrow(
+      `The key row _IK_a_svc_prod created 120 cannot be read: key_record.${member} is missing or malformed.`,
+    );
+  });
+
+  it.for([
+    ['an array', '[]'],
+    ['a text that is nested too deeply', `{"More":${'['.repeat(200)}${']'.repeat(200)}}`],
+  ] as const)('refuses %s, and names the date as the database writes it', ([, text]) => {
+    const row = { created: undefined, date: '7.5', text };
+    expect(() => decodeKeyRow(FULL.id, row)).toThrow('_IK_a_svc_prod created 7.5 cannot be read: created is missing');
+    expect(() => decodeKeyRow(FULL.id, { ...row, created: 120 })).toThrow('key_record is missing or malformed');
+  });
+
+  it.for([
+    ['a number', 5],
+    ['an object with members of other types', { Erase: 1, At: '1', Due: 1.5, Proof: 7 }],
+  ] as const)('reads an erasure mark that is %s as a mark without a valid proof', ([, Erased]) => {
+    const text = JSON.stringify({ ...(JSON.parse(encodeKeyRecord(FULL)) as object), Erased });
+    const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
+    expect(decodeKeyRow(FULL.id, { created: 120, date: '', text })).toEqual({ ...FULL, erased });
+  });
+
   it('reads a row of 65,535 characters, and refuses a longer one', () => {
     const text = encodeKeyRecord(FULL);
     const readAt = (length: number) => readKeyRow(FULL.id, { created: 120, date: '', text: text.padEnd(length) });
@@ -132,6 +166,8 @@ describe('a SQL metastore', () => {
     ['pg', { code: 'EPIPE' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
     ['pg', { code: '40001' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 }],
     ['pg', { code: '25006' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
+    ['pg', { code: '40P01' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 0 }],
+    ['pg', { code: '08006' }, { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 }],
     ['pg', { code: '25P02' }, { code: 'MetastoreUnavailable', queries: 1, destroyed: 0 }],
     ['pg', { code: '22001' }, { code: 'InvalidRequest', queries: 1, destroyed: 0 }],
     [
@@ -142,6 +178,11 @@ describe('a SQL metastore', () => {
     [
       'mysql',
       { code: 'PROTOCOL_CONNECTION_LOST', fatal: true },
+      { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 },
+    ],
+    [
+      'mysql',
+      { code: 'ER_HANDSHAKE_ERROR', sqlState: 'HY000', fatal: true },
       { code: 'MetastoreUnavailable', queries: 3, destroyed: 3 },
     ],
     [
@@ -184,6 +225,15 @@ describe('a SQL metastore', () => {
       expect(isNamed).toBe(expected.code === 'MetastoreUnavailable');
     },
   );
+
+  it.for([
+    ['an error whose code could contain data', driverError({ code: 'the SECRET' })],
+    ['a string instead of an error', 'the SECRET'],
+  ] as const)('drops the text of %s', async ([, thrown]) => {
+    const { metastore } = failing('pg', thrown);
+    const { cause } = (await errorOf(metastore.store(keyRecord('_SK_a', 60), noDeadline()))) as KeyfoldError;
+    expect(String(cause)).toBe('Error: PostgreSQL table encryption_key: UnknownError');
+  });
 
   it('reports a duplicate only for a duplicate row, not after another error', async () => {
     const { metastore } = failing('mysql', driverError({ code: 'ER_DUP_ENTRY', sqlState: '23000' }));

@@ -14,9 +14,13 @@ const PROOF = Buffer.alloc(32, 7);
 function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
   const texts = new Map(rows.map((row) => [row.created as number, encodeKeyRecord(row)]));
   const seen = { writes: 0 };
+  const selected: string[] = [];
   const page = () => [...texts].map(([created, text]) => ({ id: OLD.id, date: String(created), created, text }));
   const table = {
-    select: async ({ id }: { id: string }) => (id === OLD.id ? page() : []),
+    select: async ({ id }: { id: string }) => {
+      selected.push(id);
+      return id === OLD.id ? page() : [];
+    },
     page: async () => page(),
     replace: async (_id: string, { created, text: from }: { created: number; text: string }, to: string) => {
       seen.writes += 1;
@@ -26,17 +30,20 @@ function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
       return true;
     },
   };
-  return { seen, texts, operator: new SqlOperatorTable({ called: 'PostgreSQL', table } as never) };
+  return { seen, texts, selected, operator: new SqlOperatorTable({ called: 'PostgreSQL', table } as never) };
 }
 
 describe("an operator's table in SQL", () => {
   it('finds the latest key, and the key with a given date, but no other key', async () => {
-    const { operator } = tableOf();
+    const { operator, selected } = tableOf();
+    expect(await operator.place()).toEqual({ table: 'encryption_key', region: 'PostgreSQL' });
     expect(await operator.find(OLD.id, 'latest')).toEqual(NEW);
     expect(await operator.find(OLD.id, 60)).toEqual(OLD);
     expect(await operator.find(OLD.id, 61)).toBeUndefined();
     expect(await operator.find('', 'latest')).toBeUndefined();
     expect(await operator.list()).toEqual([NEW, OLD]);
+    // The table is not asked for an ID that no row can have.
+    expect(selected).toEqual([OLD.id, OLD.id, OLD.id]);
   });
 
   it('revokes only the key with the given date', async () => {

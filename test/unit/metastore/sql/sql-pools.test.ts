@@ -1,4 +1,5 @@
 /** Tests the SQL metastores on stub pools: the queries that they send, and the connections that they use. */
+import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
@@ -162,10 +163,11 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     pool.answers = () =>
       rowsOf(kind, [
         [60, TEXT],
-        [59, '{'],
-        [58, encodeKeyRecord(keyRecord('_SK_stub', 58))],
+        [59, encodeKeyRecord(keyRecord('_SK_stub', 59))],
+        [58, '{'],
+        [57, encodeKeyRecord(keyRecord('_SK_stub', 57))],
       ]);
-    expect(await recent()).toEqual([RECORD]);
+    expect(await recent()).toEqual([RECORD, keyRecord('_SK_stub', 59)]);
     pool.answers = () => rowsOf(kind, [[60, '{']]);
     expect(await codeOf(recent())).toBe('KeyRowUnreadable');
     expect(await codeOf(metastore.loadLatest(RECORD.id, deadline))).toBe('KeyRowUnreadable');
@@ -191,6 +193,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
       return text.startsWith('SELECT 1') ? SAFE : rowsOf(kind, [[60, TEXT]]);
     };
     expect(await metastore.replaceKey(RECORD, Buffer.from('new'), deadline)).toBe('replaced');
+    expect(pool.sent[0]?.text).toMatch(/ AND created = .* ORDER BY created DESC LIMIT 1$/);
     const renewed = encodeKeyRecord({ ...RECORD, encryptedKey: Buffer.from('new') });
     const update = pool.sent.find(({ text }) => text.startsWith('UPDATE'));
     expect(update?.values).toEqual(expect.arrayContaining([RECORD.id, renewed, TEXT]));
@@ -200,6 +203,17 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     const other = { ...RECORD, encryptedKey: Buffer.from('other') };
     expect(await metastore.replaceKey(other, Buffer.from('new'), deadline)).toBe('changed');
     expect(pool.sent.slice(sent).map(({ text }) => text.split(' ')[0])).toEqual(['SELECT']);
+  });
+
+  it('writes a row of 65,535 characters, and refuses a longer one', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = ({ text }) => (text.startsWith('SELECT') ? rowsOf(kind, [[60, TEXT]]) : written(kind, 1));
+    const [longest, tooLong] = [Buffer.alloc(49_134), Buffer.alloc(49_135)];
+    expect(encodeKeyRecord({ ...RECORD, encryptedKey: longest })).toHaveLength(65_535);
+    expect(await metastore.store({ ...RECORD, encryptedKey: longest }, deadline)).toBe('stored');
+    expect(await codeOf(metastore.store({ ...RECORD, encryptedKey: tooLong }, deadline))).toBe('InvalidRequest');
+    expect(await metastore.replaceKey(RECORD, longest, deadline)).toBe('replaced');
+    expect(await codeOf(metastore.replaceKey(RECORD, tooLong, deadline))).toBe('InvalidRequest');
   });
 
   it('sends no query for IDs and dates that no row can have, and refuses to store them', async () => {
@@ -217,6 +231,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
       expect(await metastore.rows(id, deadline)).toEqual([]);
     }
     expect(await metastore.loadRecent(RECORD.id, keyRecord('', -1).created, deadline)).toEqual([]);
+    expect(await metastore.load(RECORD.id, 60.5 as never, deadline)).toBeUndefined();
     const long = { ...RECORD, encryptedKey: Buffer.alloc(50_000) };
     expect(await codeOf(metastore.store(long, deadline))).toBe('InvalidRequest');
     expect(pool.sent).toEqual([]);
@@ -229,6 +244,8 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_stub', created), deadline)).toBe('stored');
     }
     pool.answers = () => rowsOf(kind, []);
+    await metastore.loadRecent(RECORD.id, keyRecord('', 0).created, deadline);
+    expect(pool.sent.at(-1)?.values.at(-1)).toBe(kind === 'pg' ? '0' : '1970-01-01 00:00:00');
     await metastore.loadRecent(RECORD.id, keyRecord('', Number.MAX_SAFE_INTEGER).created, deadline);
     expect(pool.sent.at(-1)?.values.at(-1)).toBe(kind === 'pg' ? '253402300799' : '9999-12-31 23:59:59');
   });
@@ -343,6 +360,38 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
   });
 
+  it('have up to three seconds to cancel a query, even if a query has less', async () => {
+    const metastore = pool.metastore(kind, 20);
+    await warm(metastore, 1);
+    for (const one of pool.made) one.isDead = true;
+    pool.answers = async ({ text }) => {
+      if (/pg_cancel_backend|processlist/.test(text)) await sleep(100);
+      return rowsOf(kind, []);
+    };
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false, false]);
+  });
+
+  it('are not opened for a query whose deadline has passed', async () => {
+    const metastore = pool.metastore(kind);
+    const reason = new Error('late');
+    const late = { ...noDeadline(), signal: AbortSignal.abort(reason) };
+    expect(await errorOf(metastore.loadLatest(RECORD.id, late))).toBe(reason);
+    expect(pool.made).toEqual([]);
+  });
+
+  it('go back to the pool if they open after the deadline', async () => {
+    const metastore = pool.metastore(kind);
+    pool.connectMs = 20;
+    const abort = new AbortController();
+    const work = metastore.loadLatest(RECORD.id, { ...noDeadline(), signal: abort.signal });
+    abort.abort(new Error('late'));
+    await expect(work).rejects.toThrow('late');
+    await vi.waitFor(() => expect(pool.idle).toHaveLength(1));
+    expect(pool.sent).toEqual([]);
+  });
+
   it('have their query cancelled even if a new connection takes longer than queryTimeoutMs', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
@@ -387,7 +436,36 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
   });
 });
 
+it('a metastore on pg listens for errors of a connection only while it uses the connection', async () => {
+  const listening: number[] = [];
+  const events = new EventEmitter();
+  const connection = Object.assign(new StubConnection(pool), {
+    on: events.on.bind(events),
+    removeListener: events.removeListener.bind(events),
+  });
+  pool.connect = async () => connection;
+  pool.answers = () => {
+    listening.push(events.listenerCount('error'));
+    return rowsOf('pg', []);
+  };
+  const metastore = pool.metastore('pg');
+  for (let i = 0; i < 2; i += 1) await metastore.loadLatest(RECORD.id, noDeadline());
+  expect([...listening, events.listenerCount('error')]).toEqual([1, 1, 0]);
+});
+
 describe('a metastore on mysql', () => {
+  it('kills no query of a connection that runs no query on its table', async () => {
+    const metastore = pool.metastore('mysql', 20);
+    pool.answers = () => rowsOf('mysql', []);
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    for (const one of pool.made) one.isDead = true;
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
+    const texts = pool.sent.map(({ text }) => text).join();
+    expect(texts).toContain('processlist');
+    expect(texts).not.toContain('KILL');
+  });
+
   it.for(['store', 'replaceKey'] as const)(
     'makes %s fail if the session could lose or truncate a row',
     async (method) => {
