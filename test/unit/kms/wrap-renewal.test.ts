@@ -179,7 +179,11 @@ describe('AwsKms.renew', () => {
   it('replaces a wrap that its region refuses', async () => {
     const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
     for (const kek of wrapped.kmsKeks.slice(1)) kek.encryptedKek = Buffer.alloc(100).toString('base64');
-    const { regions, renewed } = await renew(Buffer.from(JSON.stringify(wrapped)), kms({ keys }));
+    const actions: string[] = [];
+    const attempted = ({ region, action }: Attempt): void => void actions.push(`${action} ${region}`);
+    const service = kms({ keys, events: { attempted } });
+    const { regions, renewed } = await renew(Buffer.from(JSON.stringify(wrapped)), service);
+    expect(actions.at(-1)).toBe(`Encrypt ${EAST}`);
     expect(regions).toEqual([
       { region: WEST, opens: true, renewed: false },
       { region: EAST, opens: true, renewed: true },
