@@ -102,7 +102,7 @@ it.for([
 
 it("AwsKmsInspector calls KMS in its region, and compares KMS's clock with this machine's", async () => {
   const date = new Date(Date.now() + 3_600_000).toUTCString();
-  answers['DescribeKey'] = { ...success({}), headers: { date } };
+  answers['DescribeKey'] = { status: 200, headers: { date }, body: '{}' };
   const eu = new AwsKmsInspector('eu-west-1', ARN, Date.now);
   expect(eu.region).toBe('eu-west-1');
   expect(eu.clockOffsetMs()).toBeUndefined();
