@@ -45,19 +45,11 @@ function contentOfText(text: string, form: RecordForm): Content {
 }
 
 /**
- * Whether a string of a document may hold JSON text with a record. A run does not look for records in such text, so
- * their keys are unknown.
- */
-export function mayHideRecord(text: string): boolean {
-  return /\\"(?:ParentKeyMeta\\|kf[12]j?\.[\w-]{100})/.test(text);
-}
-
-/**
- * Whether a plaintext may be a record in a form that a run does not read: in quotes, behind white space, inside other
- * text, or in base64.
+ * Whether a text that is not read as a record may still be one: in quotes, behind white space, inside other text, or in
+ * base64. The key of such a record is unknown.
  */
 export function mayBeRecord(text: string): boolean {
-  return /"ParentKeyMeta\\*"|\bkf[12]j?\.[\w-]{100}|^(?:eyJLZXkiO|a2Y[xy](?:L|ai)[\w+/]{100})/.test(text);
+  return /"ParentKeyMeta\\*"|\bkf[12]j?\.[\w-]{100}|^(?:eyJ(?:LZXkiO|EYXRhIjoi)|a2Y[xy](?:L|ai)[\w+/]{100})/.test(text);
 }
 
 function isJson(text: string): boolean {

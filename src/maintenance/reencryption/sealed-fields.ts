@@ -1,8 +1,9 @@
-import { locateValues, type JsonValue } from '../../operations/json-text.ts';
+import { locateValues, stringOf, type JsonValue } from '../../operations/json-text.ts';
 import { withDescendants } from '../../operations/field-paths.ts';
 import { readSealedField, sealedTextOf } from '../../operations/sealed-field.ts';
 import type { JsonDocument } from '../../operations/document.ts';
-import type { CompactRecord } from '../../records/compact-record.ts';
+import { looksCompact, type CompactRecord } from '../../records/compact-record.ts';
+import { mayBeRecord } from './content.ts';
 
 /** A sealed field of a document: its place in the text, and its record. */
 export interface SealedField extends CompactRecord {
@@ -25,6 +26,15 @@ export function sealedFieldsOf({ text, root }: JsonDocument): SealedField[] {
     if (compact !== undefined) fields.push({ value, ...readSealedField(compact) });
   }
   return fields.toSorted((a, b) => a.value.start - b.value.start);
+}
+
+/** Whether a string of a document may be a record in a form that a run does not read. */
+export function hidesRecord({ text, root }: JsonDocument): boolean {
+  for (const value of withDescendants([root])) {
+    const string = stringOf(text, value);
+    if (string !== undefined && !looksCompact(string) && mayBeRecord(string)) return true;
+  }
+  return false;
 }
 
 /** Replaces values in a JSON text. The values must be in the order of the text. */

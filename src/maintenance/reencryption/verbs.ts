@@ -12,17 +12,9 @@ import { decryptFields, encryptFields } from '../../operations/session-fields.ts
 import { encodeCompactRecord } from '../../records/compact-record.ts';
 import type { DataRowRecord } from '../../records/data-row-record.ts';
 import { secondsOf, type KeyMeta, type KeyNaming } from '../../records/ids.ts';
-import {
-  contentOf,
-  documentCell,
-  mayBeRecord,
-  mayHideRecord,
-  recordCell,
-  type Content,
-  type RecordForm,
-} from './content.ts';
+import { contentOf, documentCell, mayBeRecord, recordCell, type Content, type RecordForm } from './content.ts';
 import type { Cell, Cells, ReadCell, Row } from './rows.ts';
-import { documentOf, sealedFieldsOf, spliced } from './sealed-fields.ts';
+import { documentOf, hidesRecord, sealedFieldsOf, spliced } from './sealed-fields.ts';
 
 /** What a run does with each record. */
 export const VERBS = ['rewrap', 'reseal', 'seal', 'open'] as const;
@@ -144,9 +136,9 @@ export class Verbs {
   /** Changes the sealed fields of a document. */
   async #document(text: string, cell: Cell, row: Row, keys: KeyMeta[]): Promise<Cell | undefined> {
     const { verb } = this.#options;
-    if (mayHideRecord(text))
-      throw new KeyfoldError('InvalidRequest', 'A string of the document holds the text of a record.');
     const document = documentOf(text);
+    if (hidesRecord(document))
+      throw new KeyfoldError('InvalidRequest', 'A string of the document holds the text of a record.');
     const fields = sealedFieldsOf(document);
     const [first] = fields;
     if (first === undefined) return undefined;
@@ -276,9 +268,10 @@ export function keysOf({ cells }: Row, isUnsure = false): KeyMeta[] | undefined 
 export function recordsOf(cell: ReadCell, isUnsure: boolean): DataRowRecord[] {
   const content = contentOf(cell);
   if (content.is === 'record') return [content.record];
-  if (isUnsure && (content.is === 'plain' || mayHideRecord(content.text)))
+  const document = content.is === 'plain' ? undefined : documentOf(content.text);
+  if (isUnsure && (document === undefined || hidesRecord(document)))
     throw new KeyfoldError('InvalidRequest', 'The key is unknown.');
-  return content.is === 'plain' ? [] : sealedFieldsOf(documentOf(content.text)).map(({ record }) => record);
+  return document === undefined ? [] : sealedFieldsOf(document).map(({ record }) => record);
 }
 
 /** @returns undefined if the record is already sealed under the latest key */
