@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Pool } from 'pg';
 import { createKeyTable, startDynamoDb } from '../local/dynamodb.ts';
 import { MemoryMetastore, SessionFactory, StaticKms } from '../src/index.ts';
 import { Reencryption } from '../src/maintenance/reencryption/reencryption.ts';
@@ -16,11 +17,14 @@ import { dynamoDbClient } from '../src/metastore/dynamodb-client.ts';
 import { KeyNaming } from '../src/records/ids.ts';
 import { DynamoDbRows } from '../src/rows/dynamodb-rows.ts';
 import { JsonLinesRows } from '../src/rows/json-lines.ts';
+import { PostgresRows } from '../src/rows/postgres-rows.ts';
+import { startPostgres } from '../test/peers/databases.ts';
+import { installDebian } from '../test/peers/install.ts';
 import { race, timesAsLong } from './compare.ts';
 import { SIZES, type Figure, type SectionResult } from './figures.ts';
 
 const NAMES = { service: 'bench', product: 'keyfold' };
-const ROWS = { file: 5000, dynamoDb: 500 };
+const ROWS = { file: 5000, dynamoDb: 500, postgres: 2000 };
 const FIELDS = { partition: 'tenant', partitionField: undefined, context: undefined, contextFrom: undefined };
 const DAY_MS = 86_400_000;
 
@@ -34,7 +38,7 @@ export async function measureReencrypt(): Promise<SectionResult> {
     metastore: new MemoryMetastore(),
     kms: new StaticKms(randomBytes(32), process.env),
   });
-  return { figures: [await ofFile(keyfold), await ofDynamoDb(keyfold)] };
+  return { figures: [await ofFile(keyfold), await ofDynamoDb(keyfold), await ofPostgres(keyfold)] };
 }
 
 async function ofFile(keyfold: SessionFactory): Promise<Figure> {
@@ -72,6 +76,25 @@ async function ofDynamoDb(keyfold: SessionFactory): Promise<Figure> {
     return await figureOf('DynamoDB', ROWS.dynamoDb, source, keyfold);
   } finally {
     await dynamoDb.close();
+  }
+}
+
+async function ofPostgres(keyfold: SessionFactory): Promise<Figure> {
+  await installDebian('databases', 'debian-packages.txt');
+  const server = await startPostgres();
+  const pool = new Pool({
+    connectionString: `postgres://keyfold@127.0.0.1:${server.port}/postgres`,
+    types: { getTypeParser: () => (text: string) => text },
+  });
+  try {
+    await pool.query('CREATE TABLE cards (id INT PRIMARY KEY, card TEXT)');
+    for (let id = 0; id < ROWS.postgres; id += 1)
+      await pool.query('INSERT INTO cards VALUES ($1, $2)', [id, await recordOf(keyfold)]);
+    const source = (): RowSource => new PostgresRows({ ...FIELDS, table: 'cards', fields: ['card'] }, pool);
+    return await figureOf('PostgreSQL', ROWS.postgres, source, keyfold);
+  } finally {
+    await pool.end();
+    await server.stop();
   }
 }
 
