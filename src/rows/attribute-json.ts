@@ -1,4 +1,5 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import { KeyfoldError } from '../errors.ts';
 import type { Cell, ReadCell } from '../maintenance/reencryption/rows.ts';
 import { locateValues, stringOf, type JsonValue } from '../operations/json-text.ts';
 
@@ -10,7 +11,11 @@ export function cellOfAttribute(attribute: AttributeValue): ReadCell {
   return text === undefined ? { kind: 'unreadable' } : { kind: 'json', text };
 }
 
-/** Writes a cell as an attribute. */
+/**
+ * Writes a cell as an attribute.
+ * @throws KeyfoldError `InvalidRequest` if a name or a string of a JSON text has a lone surrogate, which UTF-8 cannot
+ * encode, or if an object has two members of one name
+ */
 export function attributeOfCell(cell: Cell): AttributeValue {
   if (cell.kind === 'text') return { S: cell.text };
   if (cell.kind === 'bytes') return { B: cell.bytes };
@@ -37,12 +42,18 @@ function attributeOf(text: string, value: JsonValue): AttributeValue {
   const { members, items, start, end } = value;
   if (members !== undefined) {
     // Object.fromEntries keeps a member named `__proto__`. An assignment would set the prototype instead.
-    return { M: Object.fromEntries(Array.from(members, ([name, member]) => [name, attributeOf(text, member)])) };
+    const entries = Array.from(members, ([name, member]) => [wellFormed(name), attributeOf(text, member)] as const);
+    return { M: Object.fromEntries(entries) };
   }
   if (items !== undefined) return { L: items.map((item) => attributeOf(text, item)) };
   const string = stringOf(text, value);
-  if (string !== undefined) return { S: string };
+  if (string !== undefined) return { S: wellFormed(string) };
   const word = text.slice(start, end);
   if (word === 'null') return { NULL: true };
   return word === 'true' || word === 'false' ? { BOOL: word === 'true' } : { N: word };
+}
+
+function wellFormed(text: string): string {
+  if (text.isWellFormed()) return text;
+  throw new KeyfoldError('InvalidRequest', 'A string of the JSON text is not well-formed Unicode.');
 }
