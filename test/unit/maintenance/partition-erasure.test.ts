@@ -1,0 +1,74 @@
+import { beforeEach, expect, it } from 'vitest';
+import type { Erasure } from '../../../src/envelope/ports.ts';
+import { cryptoPolicy, type KeyfoldError, type RegisteredErasure } from '../../../src/index.ts';
+import { PartitionErasure } from '../../../src/maintenance/partition-erasure.ts';
+import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
+import { erasureOf } from '../../support/erasure-tables.ts';
+import { errorOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
+
+const NAMES = { service: 'svc', product: 'prod' };
+const WAIT_SECONDS = 86_400;
+let world: FakeDependencies;
+let erasure: PartitionErasure;
+
+/** Two keys of the partition, under one System Key. */
+beforeEach(async () => {
+  world = new FakeDependencies();
+  for (let i = 0; i < 2; i += 1) {
+    const { key } = await world.process().session('p').encrypt(Buffer.from('x'));
+    const row = world.metastore.ofKind('IK').find(({ created }) => created === key.parent.created);
+    world.metastore.rows.set(`${row?.id} ${row?.created}`, { ...row, revoked: true } as never);
+    world.clock.advance(MINUTE_MS);
+  }
+  erasure = erasureOf(world.metastore.rows, world.clock.now, 'p', world.kms);
+});
+
+const keyRows = () => world.metastore.ofKind('IK').filter(({ created }) => created !== TOMBSTONE_CREATED);
+const marks = (): number => keyRows().filter(({ erased }) => erased !== undefined).length;
+
+it('an erasure zeroes the System Keys that it opens, and gives KMS 30 seconds for each', async () => {
+  const deadlines: number[] = [];
+  world.kms.interfere = (_, { atMs }) => void deadlines.push(atMs);
+  const { systemKeys } = await erasure.read();
+  expect(systemKeys.size).toBe(1);
+  expect(deadlines).toEqual([world.clock.nowMs + 30_000]);
+  for (const key of world.kms.plaintexts) expect(key).toEqual(Buffer.alloc(32));
+});
+
+it.for(['begin', 'cancel', 'finish'] as const)('the step %s of an erasure stops before its next row', async (step) => {
+  if (step !== 'begin') await erasure.begin(await erasure.read(), WAIT_SECONDS);
+  const state = await erasure.read();
+  const controller = new AbortController();
+  const reason = new Error('interrupted');
+  const options = { signal: controller.signal, advanced: () => controller.abort(reason) };
+  const steps = {
+    begin: () => erasure.begin(state, WAIT_SECONDS, options),
+    cancel: () => erasure.cancel(state, options),
+    finish: () => erasure.finish(state, state.erasure as Erasure, true, options),
+  };
+  expect(await errorOf(steps[step]())).toBe(reason);
+  expect([keyRows().length, marks()]).toEqual(step === 'finish' ? [1, 1] : [2, 1]);
+});
+
+it.for([
+  [59, 'takes the last second of a minute as its date'],
+  [60, 'is refused'],
+] as const)('an erasure for which %i erasures began in the seconds before %s', async ([others]) => {
+  const asked: RegisteredErasure[] = [];
+  const tables = {
+    regions: async () => ['us-west-2'],
+    at: () => ({ rows: async () => [] }),
+    register: { list: async () => [], add: async (entry: RegisteredErasure) => asked.push(entry) > others },
+  };
+  const { kms, clock } = world;
+  const options = { names: NAMES, partition: 'q', tables, kms, policy: cryptoPolicy(), now: clock.now };
+  const empty = { erasure: undefined, ids: [], rows: [], regions: [], systemKeys: new Map() };
+  const begun = new PartitionErasure(options as never).begin(empty, WAIT_SECONDS);
+  const began = Math.floor(clock.nowMs / 1000);
+  expect(await begun.catch(({ code }: KeyfoldError) => code)).toEqual(
+    others === 60
+      ? 'MetastoreUnavailable'
+      : { erase: expect.any(String) as string, at: began + 59, due: began + 59 + WAIT_SECONDS },
+  );
+  expect(asked.map(({ at }) => at)).toEqual(Array.from({ length: 60 }, (_, i) => began + i));
+});

@@ -1,0 +1,59 @@
+import { expect, it } from 'vitest';
+import { cryptoPolicy } from '../../../src/index.ts';
+import type { Deadline } from '../../../src/async/deadline.ts';
+import { checkRows, type RowCheck } from '../../../src/maintenance/row-checks.ts';
+import { KeyNaming } from '../../../src/records/ids.ts';
+import { keyRecord } from '../../../src/testing/key-record.ts';
+import { FakeDependencies } from '../../support/fakes.ts';
+
+const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
+
+const ABSENT = keyRecord('', 0);
+
+/** Checks these rows, or all rows of the table. */
+function check(world: FakeDependencies, rows = [...world.metastore.rows.values()]): Promise<RowCheck[]> {
+  return checkRows(rows, { naming: NAMING, kms: world.kms, policy: cryptoPolicy(), now: world.clock.now });
+}
+
+it('a check of rows returns the proofs that new rows have, and zeroes the keys', async () => {
+  const world = new FakeDependencies();
+  await world.process().session('p').encrypt(Buffer.from('x'));
+  const [system = ABSENT] = world.metastore.ofKind('SK');
+  const [intermediate = ABSENT] = world.metastore.ofKind('IK');
+  expect((await check(world)).map(({ state }) => state)).toEqual(['proven', 'proven']);
+  const { proof, ...unprovenSystem } = system;
+  const { proof: other, ...unproven } = intermediate;
+  expect(await check(world, [unproven, unprovenSystem])).toMatchObject([
+    { state: 'provable', proof },
+    { state: 'provable', proof: other },
+  ]);
+  for (const key of world.kms.plaintexts) expect(key).toEqual(Buffer.alloc(32));
+});
+
+it('a check of rows refuses a key that is not of 256 bits, and zeroes it', async () => {
+  const world = new FakeDependencies();
+  const key = Buffer.alloc(16, 1);
+  world.kms.unwrap = async () => ({ key });
+  expect(await check(world, [keyRecord('_SK_svc_prod', 60)])).toMatchObject([
+    { state: 'refused', why: 'its key is not of 256 bits' },
+  ]);
+  expect(key).toEqual(Buffer.alloc(16));
+});
+
+it('a check of rows opens eight System Keys at a time, each within 30 seconds', async () => {
+  const world = new FakeDependencies();
+  const deadlines: number[] = [];
+  const release: (() => void)[] = [];
+  world.kms.interfere = (_, { atMs }: Deadline) => {
+    deadlines.push(atMs);
+    return new Promise((resolve) => release.push(resolve));
+  };
+  const rows = Array.from({ length: 20 }, (_, i) => keyRecord('_SK_svc_prod', 60 * i));
+  const checks = check(world, rows);
+  for (const most of [8, 16, 20]) {
+    await new Promise(setImmediate);
+    expect(deadlines).toEqual(Array.from({ length: most }, () => world.clock.nowMs + 30_000));
+    for (const resolve of release.splice(0)) resolve();
+  }
+  expect(await checks).toHaveLength(20);
+});
