@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { AwsKmsInspector } from '../../../src/kms/aws-kms-inspector.ts';
+import { holdConnections } from '../../support/hold-connections.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
 const ARN = 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000001';
@@ -115,4 +116,21 @@ it('AwsKmsInspector calls KMS twice if the first response is an error of the ser
   answers['DescribeKey'] = { status: 500, body: JSON.stringify({ __type: 'KMSInternalException' }) };
   expect(await inspector().describe()).toMatchObject({ fault: { name: 'KMSInternalException' } });
   expect(sent).toHaveLength(2);
+});
+
+it.for([
+  ['does not open', 1000],
+  ['returns no response', 3000],
+] as const)('AwsKmsInspector abandons a connection that %s', async ([fault, ms]) => {
+  answers['DescribeKey'] = 'hang';
+  const connecting = fault === 'does not open' ? holdConnections() : undefined;
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const described = inspector().describe();
+  for (let i = 1; i <= 2; i += 1) {
+    await vi.waitFor(() => expect(connecting?.mock.calls.length ?? sent.length).toBe(i));
+    await vi.advanceTimersByTimeAsync(ms);
+  }
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  expect(await described).toHaveProperty('fault');
 });

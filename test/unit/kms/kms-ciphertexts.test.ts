@@ -63,6 +63,17 @@ describe('KmsCiphertexts', () => {
     expect(JSON.parse(stub.requests[0]?.body ?? '')).toEqual({ CiphertextBlob: 'Yw==' });
   });
 
+  it('abandons an attempt without a response after three seconds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const failed = errorOf(open('hang'));
+    for (let i = 1; i <= 5; i += 1) {
+      await vi.waitFor(() => expect(stub?.requests).toHaveLength(i));
+      await vi.advanceTimersByTimeAsync(3000);
+    }
+    vi.useRealTimers();
+    expect(await failed).toMatchObject({ code: 'KmsUnavailable' });
+  });
+
   it('abandons a connection that does not open', async () => {
     const connecting = holdConnections();
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
