@@ -156,7 +156,18 @@ it.for([
   ['an unknown member', { CANARY: 1 }, 'CANARY'],
   ['a segment number that is too high', { segment: 8 }, 'segment must be less than segments'],
   ['the verb seal and no partition', { verb: 'seal' }, 'seal needs a partition'],
+  ['a negative segment number', { segment: -1 }, 'segment'],
+  ['too many segments', { segments: 1_000_001 }, 'segments'],
+  ['a rate at which one page may outlast the function', { rate: 49 }, 'rate'],
+  ['no fields', { fields: [] }, 'fields'],
+  ['an unnamed run', { run: '' }, 'run'],
+  ['an unknown form of records', { form: 'xml' }, 'form'],
+  ['an unknown form of plaintexts', { plaintext: 'xml' }, 'plaintext'],
+  ['a run that has ended', { done: true }, 'done'],
+  ['a context and several fields', { verb: 'open', fields: ['a', 'b'], context: { a: 'b' } }, 'goes with one field'],
+  ['contextFrom and several fields', { verb: 'open', fields: ['a', 'b'], contextFrom: { a: 'b' } }, 'with one field'],
   ['an invalid table name', { table: '!' }, 'table'],
+  ['an invalid name of the quarantine table', { quarantineTable: '!' }, 'quarantineTable'],
   ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
   ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
   ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries'],
@@ -181,6 +192,13 @@ it.for([
   });
   const error = await errorOf(handler({ ...event, ...members }, lambdaContext(10_000)));
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
+});
+
+it('a worker accepts the greatest segment number and the lowest rate', async () => {
+  const limits = { segment: 999_999, segments: 1_000_000, rate: 50 };
+  expect(await workerOn(new PagedRows([]))({ ...event, ...limits }, lambdaContext(10_000))).toMatchObject({
+    done: true,
+  });
 });
 
 it('a worker reseals a record with a date far in the future', async () => {
