@@ -413,8 +413,13 @@ describe('SQS emulator: message groups', () => {
     const QueueUrl = queue({ DelaySeconds: '900' }, fifo);
     const setDelay = (DelaySeconds: string): Promise<unknown> =>
       client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { DelaySeconds } }));
+    const sentMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: sentMs });
     await sendInGroup(QueueUrl, 'a1', fifo ? {} : { MessageDeduplicationId: undefined });
-    await setDelay('0');
+    await setDelay('10');
+    vi.setSystemTime(sentMs + 9999);
+    expect(await receiveBodies(QueueUrl)).toEqual([]);
+    vi.setSystemTime(sentMs + 10_000);
     expect(await receiveBodies(QueueUrl)).toEqual(fifo ? ['a1'] : []);
     // The message stays in flight, because a delay applies only until the first receipt.
     await setDelay('0');
