@@ -1,8 +1,9 @@
 import type { Deadline } from '../../async/deadline.ts';
+import { errorNameOf } from '../../errors.ts';
 import { TOMBSTONE_CREATED } from '../../records/ids.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
 import { SqlConnections, type SqlPool } from './sql-connections.ts';
-import { faultName, type SqlFault } from './sql-faults.ts';
+import type { SqlFault } from './sql-faults.ts';
 import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
 import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
 import type { SqlTableOptions } from './sql-connections.ts';
@@ -82,7 +83,7 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
         await write(on, { sql: INSERT, values: [id, createdOf(created), text] });
         return 'stored';
       } catch (error) {
-        if (faultName(error) === 'ER_DUP_ENTRY') return 'duplicate';
+        if (errorNameOf(error) === 'ER_DUP_ENTRY') return 'duplicate';
         throw error;
       }
     }, deadline);
@@ -195,7 +196,7 @@ class Connections implements SqlPool<MySqlConnection> {
   }
 
   faultOf(error: unknown): SqlFault {
-    const name = faultName(error);
+    const name = errorNameOf(error);
     const { sqlState, fatal } = error as { readonly sqlState?: unknown; readonly fatal?: unknown };
     const isState = typeof sqlState === 'string';
     // 08: connection exception. 25006: the transaction is read-only.

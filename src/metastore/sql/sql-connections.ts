@@ -115,9 +115,7 @@ export class SqlConnections<Connection> {
     for (;;) {
       const connection = await this.#next(signal);
       this.#checkForFreeze();
-      const identity = this.#pool.identityOf(connection);
-      const idle = this.#idle.get(identity);
-      this.#idle.delete(identity);
+      const idle = this.#idle.get(this.#pool.identityOf(connection));
       if (idle === undefined) return connection;
       const idleMs = Date.now() - idle.sinceMs;
       if (idle.breaks === this.#breaks && idleMs >= 0 && idleMs < MAX_IDLE_MS) return connection;

@@ -1,4 +1,4 @@
-import { errorNameOf, KeyfoldError } from '../../errors.ts';
+import { KeyfoldError } from '../../errors.ts';
 
 /** Describes the effect of a failed query on its connection, and whether another attempt may succeed. */
 export interface SqlFault {
@@ -12,13 +12,7 @@ export interface SqlFault {
   readonly isTransient: boolean;
 }
 
-/** The code of a driver's error. If the error has no code, the name of its class. */
-export function faultName(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : errorNameOf(error);
-}
-
-/** Whether a name of {@link faultName} is an SQLSTATE, and not the code of a network error such as `EPIPE`. */
+/** Whether a driver's error code is an SQLSTATE, and not the code of a network error such as `EPIPE`. */
 export function isSqlState(name: string): boolean {
   return /^[0-9A-Z]{5}$/.test(name) && !/^E[A-Z]{4}$/.test(name);
 }

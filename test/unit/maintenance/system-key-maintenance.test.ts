@@ -276,6 +276,8 @@ describe('SystemKeyMaintenance', () => {
     vi.spyOn(metastore, 'rows').mockResolvedValue([broken as never, ...rows]);
     const { systemKeys } = await maintenance().run();
     expect(systemKeys.map(({ state }) => state)).toEqual(['unreadable', 'valid']);
+    const { unreadable: fault, ...key } = broken;
+    expect(systemKeys[0]).toEqual({ ...key, state: 'unreadable', regions: [], fault });
   });
 
   it('checks all other keys if one fails, and reports why it failed', async () => {
@@ -291,6 +293,8 @@ describe('SystemKeyMaintenance', () => {
       return replaceKey(record, key);
     });
     const { systemKeys, created } = await maintenance().run();
+    const { id, created: at } = second ?? {};
+    expect(systemKeys[1]).toMatchObject({ id, created: at, state: 'expired', regions: [] });
     expect(systemKeys.map(({ fault }) => fault)).toEqual([undefined, 'MetastoreUnavailable: denied', undefined]);
     expect(created?.created).toBeGreaterThan(systemKeys[0]?.created ?? Infinity);
   });

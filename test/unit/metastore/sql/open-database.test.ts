@@ -10,20 +10,29 @@ const made: {
   isEnded: boolean;
 }[] = [];
 
+function hang(): Promise<never> {
+  return new Promise(() => {});
+}
+
 function refuse(): Promise<never> {
   return Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
 }
+
+/** The columns of the inspection, without the first one, which is the time. */
+let inspected: readonly unknown[] = [];
+let connecting: () => Promise<unknown> = refuse;
 
 /** A pool that no connection can be taken from. It remembers its options. */
 function poolOf(driver: string, options: unknown) {
   const pool = { driver, options, heard: [] as string[], sent: [] as unknown[], isEnded: false };
   made.push(pool);
   return {
-    connect: refuse,
-    getConnection: refuse,
+    connect: () => connecting(),
+    getConnection: () => connecting(),
     query: async (query: unknown) => {
       pool.sent.push(query);
-      return [[[String(Date.now() / 1000 + 60), 1, 1, 0, 1]]];
+      const rows = [[String(Date.now() / 1000 + 60), ...inspected]];
+      return driver === 'pg' ? { rows } : [rows];
     },
     on: (event: string) => pool.heard.push(event),
     end: async () => void (pool.isEnded = true),
@@ -39,6 +48,7 @@ vi.mock('mysql2/promise', () => ({ createPool: (options: unknown) => poolOf('mys
 
 afterEach(() => {
   made.length = 0;
+  connecting = refuse;
 });
 
 it.for([
@@ -72,12 +82,10 @@ it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:
 );
 
 it('openDatabase inspects MySQL with the statement that test/peers runs on a real server', async () => {
+  inspected = [1, 1, 0, 1, 1, 0, 0];
   const { inspect } = await openDatabase('mysql://u@db.example/keys', 'DATABASE_URL');
-  const inspected = await inspect();
-  expect(inspected).toMatchObject({
-    answer: { hasPrimaryKey: true, isReadOnly: false, isUnsafe: true, holdsRows: true },
-  });
-  const { clockOffsetMs = 0 } = 'answer' in inspected ? inspected.answer : {};
+  const outcome = await inspect();
+  const { clockOffsetMs = 0 } = 'answer' in outcome ? outcome.answer : {};
   expect(Math.round(clockOffsetMs / 10_000)).toBe(6);
   const sql = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
   EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
@@ -89,4 +97,49 @@ it('openDatabase inspects MySQL with the statement that test/peers runs on a rea
     AND (column_name = 'created' AND data_type = 'date'
       OR column_name = 'key_record' AND character_maximum_length < 1000))`;
   expect(made[0]?.sent).toEqual([{ sql, rowsAsArray: true }]);
+});
+
+it.for([
+  ['mysql', 1, 0],
+  ['postgres', 'true', 'false'],
+] as const)('openDatabase reports each result of the inspection (%s)', async ([protocol, yes, no]) => {
+  const { inspect } = await openDatabase(`${protocol}://u@db.example/keys`, 'DATABASE_URL');
+  const reported = async (...columns: readonly unknown[]): Promise<unknown> => {
+    inspected = columns;
+    const outcome = await inspect();
+    return 'answer' in outcome && { ...outcome.answer, clockOffsetMs: 0 };
+  };
+  const all = {
+    clockOffsetMs: 0,
+    hasPrimaryKey: true,
+    isReadOnly: false,
+    isUnsafe: false,
+    holdsRows: true,
+    canInsert: true,
+    mayHideRows: true,
+    isTooNarrow: true,
+  };
+  expect(await reported(yes, yes, yes, yes, yes, yes, yes)).toEqual(all);
+  for (const [i, flag] of Object.keys(all).slice(1).entries()) {
+    const columns = Array.from({ length: 7 }, (_, at) => (at === i ? no : yes));
+    expect(await reported(...columns)).toEqual({ ...all, [flag]: flag === 'isReadOnly' || flag === 'isUnsafe' });
+  }
+  if (protocol === 'mysql') return;
+  expect(made[0]?.sent[0]).toEqual({ text: expect.stringContaining('pg_index') as string, rowMode: 'array' });
+});
+
+it.for(['mysql', 'postgres'])('openDatabase allows a query 30 seconds (%s)', async (protocol) => {
+  const closed = vi.fn<() => void>();
+  const connection = { query: hang, execute: hang, release: closed, destroy: closed, on: vi.fn<() => void>() };
+  connecting = async () => connection;
+  const { table } = await openDatabase(`${protocol}://u@db.example/keys`, 'DATABASE_URL');
+  vi.useFakeTimers();
+  const ended = errorOf(table.select({ id: '_SK_a' }, noDeadline()));
+  await vi.advanceTimersByTimeAsync(29_999);
+  expect(closed).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(closed).toHaveBeenCalledOnce();
+  await vi.advanceTimersByTimeAsync(60_000);
+  vi.useRealTimers();
+  expect(await ended).toMatchObject({ code: 'MetastoreUnavailable' });
 });

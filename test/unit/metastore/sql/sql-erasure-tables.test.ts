@@ -102,11 +102,25 @@ describe('the register of erasures in SQL', () => {
   });
 });
 
+it('the register of erasures in SQL does not list rows that are malformed', async () => {
+  const { register, rows } = openTables();
+  await register.add(ENTRY);
+  const [row] = rows as [StoredRow];
+  rows.push({ ...row, created: undefined, date: '7.5' }, { ...row, text: '{' });
+  expect(await register.list()).toEqual([{ ...ENTRY, deletedAt: undefined }]);
+});
+
 describe('an erasure in SQL', () => {
   it("has the database as its only region, and cannot list the database's copies", async () => {
     const { tables } = openTables();
     expect(await tables.regions()).toEqual(['PostgreSQL at h:1']);
-    expect(await tables.copies('PostgreSQL at h:1')).toMatchObject([{ kind: 'unknown', region: 'PostgreSQL at h:1' }]);
+    expect(await tables.copies('PostgreSQL at h:1')).toEqual([
+      {
+        kind: 'unknown',
+        region: 'PostgreSQL at h:1',
+        text: 'the backups, logs and replicas of a database cannot be listed',
+      },
+    ]);
   });
 
   it("compares the clock with the database's, and names the fault if the database does not respond", async () => {

@@ -50,6 +50,7 @@ describe('the codec for key_record', () => {
     ['a date that is a string', 'Created', '120'],
     ['a key that is a number', 'Key', 5],
     ['a parent that is a string', 'ParentKeyMeta', 'x'],
+    ['a parent that is null', 'ParentKeyMeta', null],
     ['a parent without an ID', 'ParentKeyMeta', { Created: 60 }],
     ['a parent without a date', 'ParentKeyMeta', { KeyId: '_SK_svc_prod' }],
     ['a proof that is a number', 'Proof', 5],
@@ -73,6 +74,7 @@ describe('the codec for key_record', () => {
 
   it.for([
     ['a number', 5],
+    ['null', null],
     ['an object with members of other types', { Erase: 1, At: '1', Due: 1.5, Proof: 7 }],
   ] as const)('reads an erasure mark that is %s as a mark without a valid proof', ([, Erased]) => {
     const text = JSON.stringify({ ...(JSON.parse(encodeKeyRecord(FULL)) as object), Erased });

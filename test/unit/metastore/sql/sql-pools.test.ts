@@ -299,6 +299,8 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(8);
     vi.advanceTimersByTime(20_000);
     expect(vi.getTimerCount()).toBe(0);
+    await metastore.loadLatest(RECORD.id, noDeadline());
+    expect(vi.getTimerCount()).toBe(1);
   });
 
   it.for([1, 8])('are closed instead of used after a short freeze (connections: %i)', async (connections) => {
@@ -358,6 +360,40 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
         .filter(({ text }) => /pg_cancel_backend|processlist|KILL QUERY 7$/.test(text))
         .map(({ values }) => values);
     await vi.waitFor(() => expect(cancels()).toEqual(kind === 'pg' ? [['7']] : [[7], []]));
+  });
+
+  it('do not keep the process alive', async () => {
+    const timers = vi.spyOn(globalThis, 'setInterval');
+    await warm(pool.metastore(kind), 1);
+    const hasRefs = timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef());
+    timers.mockRestore();
+    expect(hasRefs).toEqual([false]);
+  });
+
+  it('have no query cancelled if the server refuses the query', async () => {
+    const refused = { code: kind === 'pg' ? '42501' : 'ER_TABLEACCESS_DENIED_ERROR', sqlState: '42000' };
+    pool.answers = () => Object.assign(new Error('refused'), refused);
+    expect(await codeOf(pool.metastore(kind).loadLatest(RECORD.id, noDeadline()))).toBe('MetastoreUnavailable');
+    await new Promise(setImmediate);
+    expect(pool.sent).toHaveLength(1);
+  });
+
+  it('cause the fault NoAnswerInTime if none of them answers', async () => {
+    pool.answers = () => new Promise(() => {});
+    const error = await errorOf(pool.metastore(kind, 20).loadLatest(RECORD.id, noDeadline()));
+    expect(String((error as Error).cause)).toContain('NoAnswerInTime');
+  });
+
+  it('may fail to open after the deadline', async () => {
+    const metastore = pool.metastore(kind);
+    pool.connectMs = 20;
+    pool.connectFaults = [new Error('too late')];
+    const abort = new AbortController();
+    const work = metastore.loadLatest(RECORD.id, { ...noDeadline(), signal: abort.signal });
+    abort.abort(new Error('late'));
+    await expect(work).rejects.toThrow('late');
+    await vi.waitFor(() => expect(pool.connectFaults).toEqual([]));
+    await new Promise(setImmediate);
   });
 
   it('have up to three seconds to cancel a query, even if a query has less', async () => {

@@ -1,0 +1,47 @@
+import { expect, it } from 'vitest';
+import type { KeyRow } from '../../../../src/index.ts';
+import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
+import {
+  keyRowsOf,
+  type SqlCursor,
+  type SqlPageRow,
+  type SqlPages,
+} from '../../../../src/metastore/sql/sql-key-rows.ts';
+import { keyRecord } from '../../../../src/testing/key-record.ts';
+
+async function found(table: SqlPages): Promise<KeyRow[]> {
+  const rows: KeyRow[] = [];
+  for await (const row of keyRowsOf(table)) rows.push(row);
+  return rows;
+}
+
+it.for([
+  [0, 1],
+  [499, 1],
+  [500, 2],
+  [1001, 3],
+] as const)('all of %i rows of an SQL table are read, in pages of 500 (pages: %i)', async ([count, pages]) => {
+  const records = Array.from({ length: count }, (_, i) => keyRecord('_SK_svc_prod', 60 * i));
+  const rows = records.map((record): SqlPageRow => {
+    const { id, created } = record;
+    return { id, created, date: String(created), text: encodeKeyRecord(record) };
+  });
+  const asked: (string | undefined)[] = [];
+  const page = async (after: SqlCursor | undefined, limit: number): Promise<SqlPageRow[]> => {
+    asked.push(after?.date);
+    const from = after === undefined ? 0 : rows.findIndex(({ date }) => date === after.date) + 1;
+    return rows.slice(from, from + limit);
+  };
+  expect(await found({ page })).toEqual(records);
+  expect(asked).toEqual(Array.from({ length: pages }, (_, i) => (i === 0 ? undefined : String(60 * (500 * i - 1)))));
+});
+
+it('rows of an SQL table that are no keys are left out', async () => {
+  const rows: SqlPageRow[] = [
+    { id: 'config', created: 0, date: '0', text: '{}' },
+    { id: '_IK_p_svc_prod', created: 60, date: '60', text: '{' },
+  ];
+  expect(await found({ page: async () => rows })).toMatchObject([
+    { id: '_IK_p_svc_prod', unreadable: expect.any(String) as string },
+  ]);
+});
