@@ -323,6 +323,11 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new ListAliasesCommand({ Limit: 100 })))).toBe('no error');
   });
 
+  it('Encrypt accepts the name of the algorithm of symmetric keys', async () => {
+    const named = { KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' } as const;
+    expect(await nameOf(kms.send(new EncryptCommand(named)))).toBe('no error');
+  });
+
   it('GenerateDataKey returns a key of the length that the request names, and the same key in its ciphertext', async () => {
     for (const [length, spec] of [
       [32, { KeySpec: 'AES_256' }],
@@ -603,11 +608,31 @@ describe('KMS emulator: faults', () => {
     expect(emulator.calls().at(-1)).toMatchObject({ action: 'Encrypt', outcome: 'reset' });
   });
 
-  it('a fault with a list of actions affects only those actions', async () => {
-    emulator.setFault(REGION, { kind: 'down', actions: ['GenerateDataKey'] });
+  it.for([
+    { kind: 'down' },
+    { kind: 'hang' },
+    { kind: 'reset' },
+    { kind: 'garbage' },
+    { kind: 'latency', ms: 60_000 },
+    { kind: 'throttle', perSecond: 0 },
+    { kind: 'error', name: 'DisabledException' },
+  ] as const)('the fault "$kind" with a list of actions affects only those actions', async (fault) => {
+    emulator.setFault(REGION, { ...fault, actions: ['GenerateDataKey'] });
+    const impatient = client(REGION, 'local', emulator.endpoint, 300);
     expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
     const command = new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' });
-    expect(await nameOf(kms.send(command))).not.toBe('no error');
+    expect(await nameOf(impatient.send(command))).not.toBe('no error');
+  });
+
+  it('a call that hangs ends when the emulator is closed', async () => {
+    const other = await startKmsEmulator();
+    const { keyArn: KeyId } = await other.ensureKey(REGION, 'alias/test');
+    other.setFault(REGION, { kind: 'hang' });
+    const asked = new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') });
+    const outcome = nameOf(client(REGION, 'local', other.endpoint, 60_000).send(asked));
+    await vi.waitFor(() => expect(other.describe()[0]?.calls).toEqual({ Encrypt: 1 }));
+    await other.close();
+    expect(await outcome).not.toBe('no error');
   });
 
   it('a delayed call is not executed if its client has disconnected', async () => {

@@ -195,6 +195,14 @@ describe("a Lambda authorizer's context", () => {
   });
 });
 
+it('a request in payload format 2.0 gets a response that says nothing about base64', async () => {
+  const world = new FakeDependencies();
+  const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };
+  const handler = httpDoor({ ...options, telemetry: createTelemetry('svc'), auth: IAM });
+  const answer = await handler(sampleEvent('api-encrypt-iam'), lambdaContext());
+  expect(Object.keys(answer)).toEqual(['statusCode', 'headers', 'body']);
+});
+
 describe('a request in payload format 1.0', () => {
   it.for(['rest-encrypt-iam', 'http1-encrypt-iam'] as const)(
     'gets a response that is not encoded in base64 (%s)',
