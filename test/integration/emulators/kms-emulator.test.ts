@@ -531,6 +531,8 @@ describe('KMS emulator: JSON protocol', () => {
     ['a number as the encryption context', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}'],
     ['a string as DryRun', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}'],
     ['an array as its body', '[]'],
+    ['null as its body', 'null'],
+    ['a string as its body', '"KeyId"'],
     ['a body that is not JSON', '{'],
     ['a body that is not UTF-8', Buffer.from('{"KeyId":"alias/é","Plaintext":"eA=="}', 'latin1')],
   ] as const)('Encrypt fails with SerializationException for %s', async ([, body]) => {

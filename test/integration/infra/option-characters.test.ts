@@ -190,7 +190,18 @@ describe('an option of deploy.yml', () => {
   it.for([
     ...each('keyName', 'aws', 'awskey', 'k-next', 'k-retired', 'k-next-1', 'k-retired-1', 'K_1-next-2'),
     ...each('prefix', 'a-keys', 'a-roles', 'a-app', 'a-keys-1', 'a1-app-b', 'xn--a', 'sthree-a', 'amzn-s3-demo-a'),
-    ...each('regions', 'us-west-a', 'us-west--', 'us-west-2-1', 'us-west-2a', 'us-west-12', 'us-middle-1'),
+    ...each(
+      'regions',
+      'us!-west-2',
+      'u-west-2',
+      'US-west-2',
+      'us-west-a',
+      'us-west--',
+      'us-west-2-1',
+      'us-west-2a',
+      'us-west-12',
+      'us-middle-1',
+    ),
     ...each('settings', 'KEYFOLD_', 'POWERTOOLS_', 'KEYFOLD', 'OTHER_KEYFOLD_A'),
     ...each('http.issuer', 'http://a.example.com', ' https://a.example.com', 'a.example.com', 'https://'),
     ...[' ', '\t', '\n', '\xa0', '?', '#', '?a', '#a'].map((end): [Option, string] => [
