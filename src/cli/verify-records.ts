@@ -97,7 +97,7 @@ export async function verifyRecords(
 /** The records of a source. */
 interface Batches {
   readonly batches: AsyncIterable<readonly Row[]>;
-  /** Estimates the number of records from the number of records that are done. */
+  /** Estimates the number of all records from the number of checked ones. */
   readonly total: (done: number) => number | undefined;
 }
 

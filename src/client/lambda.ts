@@ -102,8 +102,8 @@ export class LambdaTransport implements Transport {
     const sent = invoke().catch(async (error: unknown) => {
       const fault = signatureFaultOf(error);
       if (fault === undefined || signal.aborted) throw error;
-      // After a clock error, the SDK has corrected its clock by the date of the response, and signs the next request
-      // with that time.
+      // After a clock error, the SDK has already set its clock by the date of the response. So it signs the next
+      // request with the correct time.
       if (fault === 'credentials') await this.#client.config.credentials({ forceRefresh: true }).catch(() => {});
       return invoke();
     });

@@ -36,7 +36,7 @@ export async function installBrowser(): Promise<void> {
   });
 }
 
-/** Starts headless Chromium: the machine's own, or else the installed one. */
+/** Starts headless Chromium: the one of this machine if it has one, or else the one that the tests unpack. */
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = browserOfThisMachine();
   if (executablePath !== undefined) return chromium.launch({ executablePath });

@@ -256,8 +256,8 @@ describe('a direct invocation that fails', () => {
 const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'] as const;
 
 /**
- * Whether Lambda keeps a line at a log level (Lambda's guide, "Log-level filtering"). A line without a level counts as
- * INFO.
+ * Whether Lambda keeps a line if the function's log level is `least` (Lambda's guide, "Log-level filtering"). A line
+ * without a level counts as INFO.
  */
 function passes({ level }: Record<string, unknown>, least: (typeof LEVELS)[number]): boolean {
   const own = LEVELS.find((one) => one === level) ?? 'INFO';

@@ -180,8 +180,8 @@ describe.for([
     })();
     expect((await dates(world))[0]).toBe(TOMBSTONE_CREATED);
     expect(await answers(world)).toEqual(ERASED);
-    // The row of Asherah's key has no mark, so Keyfold opens what this key sealed until an operator agrees to delete
-    // the row.
+    // Asherah wrote its key's row after the erasure had marked all others. So Keyfold opens this record until an
+    // operator agrees to delete the row.
     expect(await service().session('tenant').decryptJson(theirs)).toEqual(PAYLOAD);
 
     clock.advance(8 * DAY_MS);

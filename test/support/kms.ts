@@ -1,7 +1,7 @@
 import { isUint8Array } from 'node:util/types';
 import type { Deadline, KeyManagementService, Unwrapped } from '../../src/index.ts';
 
-/** Wraps a key, and returns the wrapped key without the key for the row's proof. */
+/** Returns only the wrapped key. Some KMSs also return a key for the proof of the key's row. */
 export async function wrappedBy(kms: KeyManagementService, key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
   const answer = await kms.wrap(key, deadline);
   return isUint8Array(answer) ? answer : answer.wrapped;

@@ -89,9 +89,9 @@ const FORMS: readonly (readonly [thing: Thing, form: string, allowed: string])[]
   ['a number of seconds', '?', DIGITS],
 ];
 
-describe('a name', () => {
+describe('the characters of a text', () => {
   it.for(FORMS)(
-    'that is %s in the form %s can have these characters for the question mark: %s',
+    'for %s in the form "%s", the question mark can stand for these characters: %s',
     ([thing, form, allowed]) => {
       expect(acceptedIn(form, IS[thing])).toBe(sorted(allowed));
     },

@@ -95,9 +95,9 @@ export class SqlConnections<Connection> {
   }
 
   /**
-   * Asks the server to stop the query of a closed connection. The request has a time limit, and uses no connection that
-   * was idle for long. So the request cannot wait forever on a dead connection, which would keep that connection's
-   * place in the pool.
+   * Asks the server to stop the query of a closed connection. The pool counts that connection until the request ends.
+   * So the request has a time limit, and uses no connection that was idle for long: it must not wait forever on a dead
+   * one.
    */
   async #stop(closed: Connection): Promise<void> {
     const stop = this.#pool.stopping(closed);

@@ -103,18 +103,20 @@ describe.concurrent('freezing a process with plain HTTP connections', () => {
 
   // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
   // attempt times out.
-  it.for(ROLES.filter((role) => !role.includes('caller')))('at any moment of its work loses no request of %s', (role) =>
-    withProcess(role, { RESETS_NEW_CONNECTIONS: 'true' }, async (process, world) => {
-      const random = new Seeded(role.length);
-      for (let i = 0; i < 20; i += 1) {
-        const underWay = process.serve(60);
-        await sleep(random.below(120));
-        const thawed = process.freeze(150 + random.below(600));
-        for (const proxy of world.proxies) proxy.forget(random.of(FORGETTING));
-        await thawed;
-        expect(await underWay).toEqual(allWell(60));
-      }
-    }),
+  it.for(ROLES.filter((role) => !role.includes('caller')))(
+    'loses no request of %s, whenever the freeze begins',
+    (role) =>
+      withProcess(role, { RESETS_NEW_CONNECTIONS: 'true' }, async (process, world) => {
+        const random = new Seeded(role.length);
+        for (let i = 0; i < 20; i += 1) {
+          const underWay = process.serve(60);
+          await sleep(random.below(120));
+          const thawed = process.freeze(150 + random.below(600));
+          for (const proxy of world.proxies) proxy.forget(random.of(FORGETTING));
+          await thawed;
+          expect(await underWay).toEqual(allWell(60));
+        }
+      }),
   );
 });
 

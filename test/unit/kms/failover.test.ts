@@ -195,7 +195,7 @@ describe('the random delay before a round', () => {
     expect(regions.slept).toEqual([about(720), about(3780 / 8)]);
   });
 
-  it('depends on the preferred region, even if another region was tried first', async () => {
+  it('depends on how the preferred region failed, even if another region was tried first', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 2 });
     regions.draw = 0;
     regions.answers = { west: ['unavailable', 'throttled'], east: ['ok', 'unavailable'] };

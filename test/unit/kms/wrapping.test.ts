@@ -110,7 +110,7 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
-  it('is reported with the action of each attempt, as is its unwrapping', async () => {
+  it('causes an event with the KMS action for each attempt to wrap or unwrap it', async () => {
     const actions: string[] = [];
     const kms = open({}, { events: { attempted: ({ region, action }) => void actions.push(`${action} ${region}`) } });
     await kms.unwrap(await wrappedBy(kms, SYSTEM_KEY, noDeadline()), noDeadline());
@@ -255,7 +255,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([]);
   });
 
-  it('counts each region that has wrapped the key once', async () => {
+  it('counts no region twice', async () => {
     faults = { [EU]: ['unavailable', 'always'] };
     const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 3 })));
     expect((error as Error).message).toMatch(/^2 KMS regions wrapped a new key, and 3 must: /);
