@@ -2,6 +2,7 @@
  * Moves the cards of a table from the AWS Encryption SDK to Keyfold. You can stop it and run it again, while other
  * programs read and write the table.
  */
+import { isUtf8 } from 'node:buffer';
 import { buildDecrypt, KmsKeyringNode } from '@aws-crypto/client-node';
 import { paginateScan, UpdateItemCommand, type AttributeValue, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { keyfold } from '../keyfold.ts';
@@ -43,6 +44,8 @@ async function moveRow(
   const { plaintext, messageHeader } = await decrypt(keyring, card);
   // The SDK's callers must check the encryption context. Check the same entries here as in your program.
   if (messageHeader.encryptionContext['tenant'] !== tenant) throw new Error(`The card of ${id} is of another tenant.`);
+  // Text cannot represent all bytes. Seal bytes with session.encrypt() instead.
+  if (!isUtf8(plaintext)) throw new Error(`The card of ${id} is no text.`);
   const session = keyfold.session(tenant).withContext({ table, id });
   const sealed: AttributeValue = { S: await session.encryptText(plaintext.toString()) };
   plaintext.fill(0);

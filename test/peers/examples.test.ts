@@ -66,6 +66,26 @@ it.for(READMES)('examples/%s prints what its README shows', async (name) => {
   expect(stdout).toMatch(patternOf(shown));
 });
 
+it('examples/aws-encryption-sdk leaves a card that is no text unchanged', async () => {
+  await createTable(dynamoDb, 'Binary');
+  const program = `
+    import { buildEncrypt, KmsKeyringNode } from '@aws-crypto/client-node';
+    import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+    import { migrate } from './examples/aws-encryption-sdk/migrate.ts';
+    const client = new DynamoDBClient();
+    const keyring = new KmsKeyringNode({ generatorKeyId: JSON.parse(process.env.KMS_KEYS)['us-west-2'] });
+    const encryptionContext = { tenant: 'tenant-1' };
+    const { result } = await buildEncrypt().encrypt(keyring, Uint8Array.of(0xff), { encryptionContext });
+    const Key = { tenant: { S: 'tenant-1' }, id: { S: 'ada' } };
+    await client.send(new PutItemCommand({ TableName: 'Binary', Item: { ...Key, card: { B: result } } }));
+    const failure = await migrate(client, 'Binary').catch(({ message }) => message);
+    const { Item } = await client.send(new GetItemCommand({ TableName: 'Binary', Key }));
+    console.log(failure, Buffer.compare(Item.card.B ?? new Uint8Array(), result));`;
+  const args = ['--input-type=module', '--eval', program];
+  const { stdout } = await run(process.execPath, args, { cwd: ROOT, env: { ...process.env, ...env } });
+  expect(stdout).toBe('The card of ada is no text. 0\n');
+});
+
 describe('the bundle of examples/lambda', () => {
   let folder: string;
   let lambda: EmulatedFunction;

@@ -73,6 +73,11 @@ it('the pipeline rewraps the cards that were sealed under a revoked key, and lea
   for (const id of IDS) await put(id, await seal(tenantOf(id), btoa(id)));
   // This card does not open, because it belongs to another tenant.
   await put('1', await cardOf('0'));
+  // These cards are no records: a string, and the binary card of another library.
+  await put('3', 'no record');
+  await dynamoDb.send(
+    new PutItemCommand({ TableName, Item: { ...keyOf('no string'), card: { B: new Uint8Array(9) } } }),
+  );
   const before = await Promise.all(IDS.map(cardOf));
 
   const settings = {
