@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { cryptoPolicy } from '../../../src/index.ts';
+import { cryptoPolicy, type KeyRow } from '../../../src/index.ts';
 import type { Deadline } from '../../../src/async/deadline.ts';
 import { checkRows, type RowCheck } from '../../../src/maintenance/row-checks.ts';
-import { KeyNaming } from '../../../src/records/ids.ts';
+import { KeyNaming, TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
 
@@ -11,7 +11,7 @@ const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
 const ABSENT = keyRecord('', 0);
 
 /** Checks these rows, or all rows of the table. */
-function check(world: FakeDependencies, rows = [...world.metastore.rows.values()]): Promise<RowCheck[]> {
+function check(world: FakeDependencies, rows: KeyRow[] = [...world.metastore.rows.values()]): Promise<RowCheck[]> {
   return checkRows(rows, { naming: NAMING, kms: world.kms, policy: cryptoPolicy(), now: world.clock.now });
 }
 
@@ -28,6 +28,38 @@ it('a check of rows returns the proofs that new rows have, and zeroes the keys',
     { state: 'provable', proof: other },
   ]);
   for (const key of world.kms.plaintexts) expect(key).toEqual(Buffer.alloc(32));
+});
+
+it('a check of rows says why it cannot open a row, and leaves out tombstones and rows of other services', async () => {
+  const world = new FakeDependencies();
+  await world.process().session('p').encrypt(Buffer.from('x'));
+  const [system = ABSENT] = world.metastore.ofKind('SK');
+  const [intermediate = ABSENT] = world.metastore.ofKind('IK');
+  const unreadable = 'it cannot be parsed';
+  const { id, created } = intermediate;
+  const { parent, ...orphan } = intermediate;
+  const checks = await check(world, [
+    { ...intermediate, created: TOMBSTONE_CREATED },
+    keyRecord('_IK_p_other_prod', 60),
+    keyRecord('_SK_other_prod', 60),
+    { id: system.id, created: 60, unreadable },
+    keyRecord(system.id, 120),
+    system,
+    { id, created: 60, unreadable },
+    { ...orphan, created },
+    { ...intermediate, parent: { id: system.id, created: keyRecord('', 120).created } },
+    { ...intermediate, encryptedKey: Buffer.alloc(60) },
+  ]);
+  expect(checks.map(({ row, state, why }) => [row.id, state, why])).toEqual([
+    [system.id, 'refused', unreadable],
+    [system.id, 'refused', 'it does not open under the static master key'],
+    [system.id, 'proven', undefined],
+    [id, 'refused', unreadable],
+    [id, 'refused', 'it names no System Key'],
+    [id, 'refused', 'its System Key is absent, or does not open'],
+    [id, 'refused', 'its key does not open under its System Key'],
+  ]);
+  expect(parent?.id).toBe(system.id);
 });
 
 it('a check of rows refuses a key that is not of 256 bits, and zeroes it', async () => {
