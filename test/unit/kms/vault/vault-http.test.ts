@@ -3,7 +3,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { FrozenConnection } from '../../../../src/connections/freeze-guard.ts';
 import { VaultHttp } from '../../../../src/kms/vault/vault-http.ts';
 import { errorOf } from '../../../support/fakes.ts';
-import { startStub, type StubServer } from '../../../support/stub-server.ts';
+import { startStub, type StubAnswer, type StubServer } from '../../../support/stub-server.ts';
 
 const OK = { status: 200, body: '{"data":{}}' };
 let stub: StubServer;
@@ -31,4 +31,46 @@ it.for([
   value.socket?.destroy(fault);
   expect(await outcome).toEqual(requests === 2 ? { status: 200, body: { data: {} } } : fault);
   expect(stub.requests).toHaveLength(requests);
+});
+
+/** Posts a body to a stub that responds like this. */
+async function post(answer: StubAnswer, body = Buffer.from('{"a":1}'), signal = new AbortController().signal) {
+  stub = await startStub(answer);
+  return new VaultHttp(stub.url, undefined, undefined).post('transit/encrypt/keyfold', 'token', body, signal);
+}
+
+it('VaultHttp posts a body, and zeroes it afterwards', async () => {
+  const body = Buffer.from('{"a":1}');
+  await post(OK, body);
+  expect(stub.requests).toMatchObject([{ method: 'POST', path: '/v1/transit/encrypt/keyfold', body: '{"a":1}' }]);
+  expect(stub.requests[0]?.headers['content-length']).toBe('7');
+  expect(body).toEqual(Buffer.alloc(7));
+});
+
+it('VaultHttp zeroes the body of a request that fails', async () => {
+  const body = Buffer.from('{"a":1}');
+  await errorOf(post('reset', body));
+  expect(body).toEqual(Buffer.alloc(7));
+});
+
+it('VaultHttp ends a request whose signal aborts', async () => {
+  const controller = new AbortController();
+  const failed = errorOf(post('hang', undefined, controller.signal));
+  await vi.waitFor(() => expect(stub.requests).toHaveLength(1));
+  controller.abort(new Error('gone'));
+  expect(await failed).toBeInstanceOf(Error);
+});
+
+it.for([
+  ['text', 'no JSON'],
+  ['nothing', ''],
+] as const)('VaultHttp reads a response that holds %s as an empty object', async ([, body]) => {
+  expect(await post({ status: 502, body })).toEqual({ status: 502, body: {} });
+});
+
+it('VaultHttp reads a response of 64 KiB, and refuses a longer one', async () => {
+  const whole = '{"data":{}}'.padEnd(65_536);
+  expect(await post({ status: 200, body: whole })).toEqual({ status: 200, body: { data: {} } });
+  await stub.stop();
+  expect(await errorOf(post({ status: 200, body: `${whole} ` }))).toMatchObject({ code: 'AnswerTooLong' });
 });

@@ -109,6 +109,9 @@ describe('VaultKms', () => {
       'x-vault-token': 'fixed',
       'x-vault-namespace': 'team/orders',
       'x-vault-request': 'true',
+      'user-agent': 'keyfold',
+      'content-type': 'application/json',
+      accept: 'application/json',
     });
     expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
   });
@@ -163,6 +166,44 @@ describe('VaultKms', () => {
       });
     }
     expect(stub.requests).toEqual([]);
+  });
+
+  it('emits failedOver with the address that responded in place of the preferred one', async () => {
+    const other = await StubVault.start(cluster);
+    stubs.push(other);
+    const told: string[] = [];
+    const events = {
+      attempted: ({ action, fault }: Attempt) => void told.push(fault === undefined ? action : 'fault'),
+      failedOver: (address: string) => void told.push(address),
+    };
+    const kms = open({ addresses: [stub.url, other.url], events });
+    await kms.unwrap(await wrapped(kms), noDeadline());
+    expect(told.splice(0)).toEqual(['Encrypt', 'Decrypt']);
+    await stub.befall('sealed');
+    await kms.unwrap(await wrapped(kms), noDeadline());
+    expect(told).toEqual(['fault', 'Encrypt', hostOf(other.url), 'Decrypt', hostOf(other.url)]);
+  });
+
+  it('throws KmsMisconfigured if one address refuses the token and another the ciphertext', async () => {
+    const other = await StubVault.start(cluster);
+    stubs.push(other);
+    const foreign = Buffer.from(new StubCluster().encrypt(KEY.toString('base64')));
+    await other.befall('403');
+    const unwrapped = open({ addresses: [stub.url, other.url] }).unwrap(foreign, noDeadline());
+    expect(await errorOf(unwrapped)).toMatchObject({ code: 'KmsMisconfigured' });
+  });
+
+  it('zeroes the keys that a renewal unwraps', async () => {
+    const bytes = await wrapped();
+    const real = Buffer.prototype.fill;
+    let zeroed = 0;
+    vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
+      if (given[0] === 0 && this.equals(KEY)) zeroed += 1;
+      return Reflect.apply(real, this, given);
+    });
+    await open().renew(bytes, noDeadline());
+    expect(zeroed).toBe(1);
+    expect(attempts.map(({ action }) => action)).toEqual(['Encrypt', 'Decrypt']);
   });
 
   it('reports a ciphertext as unreadable if no key version opens it at any address', async () => {
