@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Attempt } from '../../../../src/index.ts';
 import { FAILOVER_DEPENDENCIES } from '../../../../src/kms/failover.ts';
 import { VaultKms, type VaultAuth } from '../../../../src/kms/vault/index.ts';
+import { VaultHttp } from '../../../../src/kms/vault/vault-http.ts';
+import { VaultToken } from '../../../../src/kms/vault/vault-token.ts';
 import { HandClock, noDeadline } from '../../../../src/testing/index.ts';
 import { errorOf } from '../../../support/fakes.ts';
 import { StubCluster, StubVault } from '../../../support/stub-vault.ts';
@@ -230,6 +232,50 @@ describe('the token', () => {
     await stub.befall('403');
     expect(await errorOf(wrap(kms))).toMatchObject({ code: 'KmsMisconfigured' });
     expect(stub.takePaths()).toEqual([ENCRYPT, LOGIN, ENCRYPT]);
+  });
+
+  it.for<[string, unknown]>([
+    ['0', 0],
+    ['negative', -1],
+    ['a string', '3600'],
+    ['absent', undefined],
+  ])('does not expire if its lease is %s', async ([, lease]) => {
+    cluster.leaseSeconds = lease as number;
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(1000 * HOUR_MS);
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, ENCRYPT]);
+  });
+
+  it('keeps a new lease that is half as long as the first one, and is renewed again during that lease', async () => {
+    cluster.renewedSeconds = 1800;
+    const kms = open(APPROLE);
+    await wrap(kms);
+    for (const hours of [0.7, 0.3, 0.05]) {
+      clock.advance(hours * HOUR_MS);
+      await wrap(kms);
+    }
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, ENCRYPT, ENCRYPT, RENEW, ENCRYPT]);
+  });
+
+  it.for([400, 403])('is replaced if Vault responds to the renewal with %d', async (status) => {
+    const kms = open(APPROLE);
+    await wrap(kms);
+    clock.advance(0.7 * HOUR_MS);
+    cluster.renewalStatus = status;
+    await wrap(kms);
+    expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, RENEW, LOGIN, ENCRYPT]);
+  });
+
+  it('is requested from the token function only once, and once more for each token that Vault refuses', async () => {
+    const tokens = ['a', 'b', 'c'];
+    const auth = { method: 'token', token: () => tokens.shift() ?? '' } as const;
+    const token = new VaultToken('vault', auth, new VaultHttp(stub.url, undefined, undefined), clock.now, 1000);
+    const get = (refused?: string): Promise<string> => token.get('Encrypt', noDeadline(), refused);
+    expect([await get(), await get(), await get('a'), await get('a'), await get()]).toEqual(['a', 'a', 'b', 'b', 'b']);
+    clock.advance(1000 * HOUR_MS);
+    expect(await get()).toBe('b');
   });
 
   it('is replaced if the clock has stepped back to before the login', async () => {

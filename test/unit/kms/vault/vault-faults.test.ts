@@ -6,7 +6,7 @@ import { faultOf } from '../../../../src/kms/vault/vault-faults.ts';
 function faultText(request: KmsAction | 'login', status: number, errors: unknown): string {
   const action = request === 'login' ? 'Encrypt' : request;
   const step = request === 'login' ? 'login' : 'transit';
-  const fault = faultOf('vault.example', action, step, { status, body: { errors } } as never);
+  const fault = faultOf('vault.example', action, step, { status, body: { errors } });
   expect(fault).toMatchObject({ region: 'vault.example', action });
   return `${fault.faultClass} ${fault.errorName}`;
 }

@@ -19,13 +19,13 @@ it.for([
 ] as const)('VaultHttp sends a request %s', async ([, fault, requests]) => {
   stub = await startStub('hang', OK);
   const sent = vi.spyOn(http, 'request');
-  const post = new VaultHttp(stub.url, undefined, undefined).post(
+  const posted = new VaultHttp(stub.url, undefined, undefined).post(
     'transit/encrypt/keyfold',
     'token',
     Buffer.from('{}'),
     new AbortController().signal,
   );
-  const outcome = requests === 2 ? post : errorOf(post);
+  const outcome = requests === 2 ? posted : errorOf(posted);
   await vi.waitFor(() => expect(stub.requests).toHaveLength(1));
   const { value } = sent.mock.results[0] as { readonly value: ClientRequest };
   value.socket?.destroy(fault);

@@ -151,6 +151,7 @@ describe('VaultKms', () => {
     const text = Buffer.from(await wrapped()).toString();
     stub.requests.length = 0;
     const foreign = [
+      `vault:v1:${'A'.repeat(1016)}`,
       '',
       'vault:',
       'vault:v0:AAAA',
@@ -204,6 +205,12 @@ describe('VaultKms', () => {
     await open().renew(bytes, noDeadline());
     expect(zeroed).toBe(1);
     expect(attempts.map(({ action }) => action)).toEqual(['Encrypt', 'Decrypt']);
+  });
+
+  it('sends a ciphertext of 1024 characters', async () => {
+    const longest = `vault:v1:${'A'.repeat(1015)}`;
+    await open().unwrap(Buffer.from(longest), noDeadline());
+    expect(stub.requests.map(({ body }) => body)).toEqual([{ ciphertext: longest }]);
   });
 
   it('reports a ciphertext as unreadable if no key version opens it at any address', async () => {
@@ -314,7 +321,15 @@ describe('the VaultKms constructor', () => {
     [{ auth: { method: 'token', token: 'x', mount: 'x' } }, 'options.auth has no option mount'],
     [{ auth: { method: 'approle', roleId: '' } }, 'auth.roleId is empty'],
     [{ auth: { method: 'approle', roleId: 'r', mount: '../x' } }, 'auth.mount is not a path'],
+    [{ auth: { method: 'approle', roleId: 'r', secretId: '' } }, 'auth.secretId is empty'],
+    [{ auth: { method: 'kubernetes', role: '' } }, 'auth.role is empty or has other characters'],
     [{ auth: { method: 'kubernetes', role: 'r', jwt: '' } }, 'auth.jwt is empty'],
+    [
+      { auth: { method: 'aws', role: 'r', serverId: 'a b', credentials: async () => ({}) } },
+      'auth.serverId has other characters',
+    ],
+    [{ auth: 'token' }, 'options.auth must be an object'],
+    [{ transitMount: `${'x'.repeat(256)}/${'x'.repeat(256)}` }, 'transitMount is not a path'],
     [{ auth: { method: 'aws', role: 'r' } }, 'options.auth.credentials must be credentials'],
     [
       { auth: { method: 'aws', role: 'r', region: 'x.evil/', credentials: async () => ({}) } },
@@ -322,6 +337,19 @@ describe('the VaultKms constructor', () => {
     ],
   ])('rejects the options %j: %s', (changes, message) => {
     expect(messageOf(changes)).toContain(message);
+  });
+
+  it.each([
+    [{ auth: { method: 'aws', role: 'r', credentials: async () => ({}) } }],
+    [{ auth: { method: 'aws', role: 'r', serverId: 'vault', credentials: async () => ({}) } }],
+    [{ transitMount: `${'x'.repeat(256)}/${'x'.repeat(255)}` }],
+    [{ failover: undefined }],
+  ])('accepts the options %j', (changes) => {
+    expect(messageOf(changes)).toBe('none');
+  });
+
+  it('refuses dependencies of the wrong type', () => {
+    expect(() => new VaultKms(options(), {} as never)).toThrow('dependencies must be');
   });
 
   it('throws an error that does not contain the values of the options', () => {
