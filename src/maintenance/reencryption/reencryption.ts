@@ -140,7 +140,11 @@ export class Reencryption {
           return;
         }
       } catch (error) {
-        if (!(error instanceof KeyfoldError) || isOfTheRun(error)) throw error;
+        if (!(error instanceof KeyfoldError)) throw error;
+        // The KMS key of only this row may be disabled or deleted.
+        if (error.code === 'KmsMisconfigured')
+          throw new KeyfoldError(error.code, `Row ${current.id}: ${error.message}`, { cause: error.cause });
+        if (isOfTheRun(error)) throw error;
         await this.#quarantine(current, error.code, tally);
         return;
       }
@@ -162,5 +166,5 @@ export class Reencryption {
 
 /** Whether an error stops the run, because it would also affect other rows. */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
-  return retryable || code === 'KmsMisconfigured' || code === 'InvalidConfiguration';
+  return retryable || code === 'InvalidConfiguration';
 }

@@ -118,3 +118,34 @@ it('a row that other writers change before each write is read again a hundred ti
   const quarantined = [{ row: '1', code: 'ChangedTooOften' }];
   expect(await contested(Infinity)).toMatchObject({ writes: 101, reads: 100, quarantined, written: 0 });
 });
+
+it('names the row with the cell that the KMS key cannot open, because it may be the only one', async () => {
+  const refused = new KeyfoldError('KmsMisconfigured', 'The key is disabled.', {
+    cause: new Error('DisabledException'),
+  });
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        yield [rowOf('1'), rowOf('2')];
+      },
+      replace: async () => 'written',
+      reread: async (again) => again,
+      position: async () => ({}),
+    },
+    verbs: {
+      apply: async ({ id }) => {
+        if (id === '2') throw refused;
+        return { cells: new Map(), keys: [] };
+      },
+    },
+    quarantine: async () => {},
+    save: undefined,
+    now: Date.now,
+  });
+  const { message, cause } = refused;
+  expect(await errorOf(reencryption.run())).toMatchObject({
+    code: 'KmsMisconfigured',
+    message: `Row 2: ${message}`,
+    cause,
+  });
+});
