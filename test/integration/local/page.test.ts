@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JournalCall } from '../../../local/call-journal.ts';
 import type { PageRow } from '../../../local/key-rows.ts';
@@ -16,6 +16,14 @@ interface State {
 interface Answer {
   readonly record: { readonly Key: { readonly ParentKeyMeta: { readonly Created: number } } };
 }
+
+/** The content type of each file of the page, by the extension in its path. */
+const CONTENT_TYPES: Readonly<Record<string, string>> = {
+  '': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
 
 let world: LocalProcess;
 
@@ -71,6 +79,8 @@ describe('the local page', () => {
       expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'self'; /);
       expect(answer.headers.get('content-security-policy')).not.toMatch(/unsafe|\*|https?:|data:/);
       expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(answer.headers.get('cache-control')).toBe('no-store');
+      expect(answer.headers.get('content-type')).toBe(CONTENT_TYPES[extname(path)]);
       const text = (await answer.text()).replace('http://www.w3.org/2000/svg', '');
       expect(text).not.toMatch(/https?:\/\/|innerHTML|<style|style="| on\w+="/);
     }
