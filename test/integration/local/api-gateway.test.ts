@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { request, type IncomingMessage } from 'node:http';
+import { createServer, request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { text as textOf } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
+import { toEvent } from '../../../local/api-gateway.ts';
 import { createApiServer } from '../../../local/api-server.ts';
 import type { LocalFunction } from '../../../local/local-function.ts';
 import type { AnsweredRequest } from '../../../local/request-log.ts';
@@ -40,6 +41,44 @@ function send(
   sent.end(body);
   return promise;
 }
+
+it('the local gateway makes an event of payload format 2.0', async () => {
+  const events: object[] = [];
+  const server = createServer((asked, response) => {
+    events.push(toEvent(asked, Buffer.from(BODY)));
+    response.end();
+  });
+  const host = `127.0.0.1:${await listen(server, 0)}`;
+  const headers = { 'content-type': 'application/json', 'user-agent': 'test' };
+  await fetch(`http://${host}/v1/partitions/a%40b/encrypt?x=1&y`, { method: 'POST', headers, body: BODY });
+  await close(server);
+  const routeKey = 'POST /v1/partitions/{partition}/{operation}';
+  const path = '/v1/partitions/a@b/encrypt';
+  expect(events).toEqual([
+    {
+      version: '2.0',
+      routeKey,
+      rawPath: path,
+      rawQueryString: 'x=1&y',
+      headers: expect.objectContaining({ ...headers, host }) as object,
+      requestContext: {
+        accountId: 'anonymous',
+        apiId: 'local',
+        domainName: host,
+        domainPrefix: 'local',
+        http: { method: 'POST', path, protocol: 'HTTP/1.1', sourceIp: '127.0.0.1', userAgent: 'test' },
+        requestId: expect.stringMatching(/^[\da-f-]{36}$/) as string,
+        routeKey,
+        stage: '$default',
+        time: expect.any(String) as string,
+        timeEpoch: expect.any(Number) as number,
+      },
+      pathParameters: { partition: 'a@b', operation: 'encrypt' },
+      body: BODY,
+      isBase64Encoded: false,
+    },
+  ]);
+});
 
 it.for([
   ['bytes that are not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
