@@ -1,0 +1,77 @@
+import { expect, it } from 'vitest';
+import { isPerhapsCorrupt, TokenError, tokenFaultOf } from '../../../../src/kms/pkcs11/pkcs11-faults.ts';
+
+it.for([
+  ['throttled', ['SESSION_COUNT', 'DEVICE_MEMORY']],
+  [
+    'misconfigured',
+    [
+      'PIN_EXPIRED',
+      'USER_PIN_NOT_INITIALIZED',
+      'USER_TYPE_INVALID',
+      'USER_TOO_MANY_TYPES',
+      'USER_ANOTHER_ALREADY_LOGGED_IN',
+      'MECHANISM_INVALID',
+      'TEMPLATE_INCOMPLETE',
+      'KEY_SIZE_RANGE',
+      'ATTRIBUTE_SENSITIVE',
+      'WRAPPING_KEY_SIZE_RANGE',
+      'UNWRAPPING_KEY_SIZE_RANGE',
+      'FUNCTION_NOT_SUPPORTED',
+      'FUNCTION_REJECTED',
+      'FIPS_SELF_TEST_FAILED',
+      'LIBRARY_LOAD_FAILED',
+    ],
+  ],
+  [
+    'unavailable',
+    [
+      'KEY_HANDLE_INVALID',
+      'WRAPPING_KEY_HANDLE_INVALID',
+      'UNWRAPPING_KEY_HANDLE_INVALID',
+      'SESSION_CLOSED',
+      'USER_NOT_LOGGED_IN',
+      'DEVICE_REMOVED',
+      'GENERAL_ERROR',
+    ],
+  ],
+] as const)('the fault of a token is %s for these codes: %j', ([faultClass, codes]) => {
+  for (const code of codes) {
+    expect(tokenFaultOf(new Error(`CKR_${code}`))).toEqual({ faultClass, errorName: `CKR_${code}` });
+  }
+});
+
+it('a fault that Keyfold has found keeps its class and its name', () => {
+  expect(tokenFaultOf(new TokenError('misconfigured', 'KeyNotFound'))).toEqual({
+    faultClass: 'misconfigured',
+    errorName: 'KeyNotFound',
+  });
+});
+
+it.for([
+  ['a text', new Error('the CKR_PIN_INCORRECT is 1234')],
+  ['a code and more text', new Error('CKR_PIN_INCORRECT 1234')],
+  ['a code of 65 characters', new Error(`CKR_PIN_${'X'.repeat(61)}`)],
+  ['no error', 'CKR_PIN_INCORRECT'],
+] as const)('the fault of a token does not contain %s', ([, error]) => {
+  expect(tokenFaultOf(error)).toEqual({ faultClass: 'unavailable', errorName: 'UnknownError' });
+});
+
+it('the bytes may be at fault only for the codes of bytes that do not open', () => {
+  const codes = [
+    'GENERAL_ERROR',
+    'FUNCTION_FAILED',
+    'ARGUMENTS_BAD',
+    'DEVICE_ERROR',
+    'VENDOR_DEFINED',
+    'AEAD_DECRYPT_FAILED',
+    'DATA_INVALID',
+    'ENCRYPTED_DATA_LEN_RANGE',
+    'WRAPPED_KEY_INVALID',
+    'SIGNATURE_INVALID',
+  ];
+  expect(codes.filter((code) => !isPerhapsCorrupt(new Error(`CKR_${code}`)))).toEqual([]);
+  const others = ['SESSION_CLOSED', 'KEY_HANDLE_INVALID', 'DEVICE_REMOVED', 'PIN_INCORRECT'];
+  expect(others.filter((code) => isPerhapsCorrupt(new Error(`CKR_${code}`)))).toEqual([]);
+  expect(isPerhapsCorrupt(new Error('GENERAL_ERROR'))).toBe(false);
+});
