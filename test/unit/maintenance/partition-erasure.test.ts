@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from 'vitest';
 import type { Erasure } from '../../../src/envelope/ports.ts';
-import { cryptoPolicy, type KeyfoldError, type RegisteredErasure } from '../../../src/index.ts';
+import { cryptoPolicy, KeyfoldError, type RegisteredErasure } from '../../../src/index.ts';
 import { PartitionErasure } from '../../../src/maintenance/partition-erasure.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { erasureOf } from '../../support/erasure-tables.ts';
@@ -33,6 +33,26 @@ it('an erasure zeroes the System Keys that it opens, and gives KMS 30 seconds fo
   expect(systemKeys.size).toBe(1);
   expect(deadlines).toEqual([world.clock.nowMs + 30_000]);
   for (const key of world.kms.plaintexts) expect(key).toEqual(Buffer.alloc(32));
+});
+
+it('an erasure does not trust a System Key whose proof does not hold, and zeroes the key', async () => {
+  const [system] = world.metastore.ofKind('SK');
+  world.metastore.rows.set(`${system?.id} ${system?.created}`, { ...system, proof: Buffer.alloc(32) } as never);
+  expect([...(await erasure.read()).systemKeys.values()]).toEqual(['the proof of its row does not hold']);
+  const short = Buffer.alloc(16, 1);
+  world.kms.unwrap = async () => ({ key: short });
+  expect([...(await erasure.read()).systemKeys.values()]).toEqual(['the proof of its row does not hold']);
+  for (const key of [...world.kms.plaintexts, short]) expect(key.every((byte) => byte === 0)).toBe(true);
+});
+
+it('an erasure goes on without a System Key that KMS refuses, and fails if KMS fails', async () => {
+  const fails = (error: Error) => () => Promise.reject(error);
+  world.kms.unwrap = fails(new KeyfoldError('KmsMisconfigured', 'KMS refuses.'));
+  expect([...(await erasure.read()).systemKeys.values()]).toEqual(['KMS refuses.']);
+  for (const error of [new KeyfoldError('KmsUnavailable', 'KMS is down.'), new TypeError('a bug')]) {
+    world.kms.unwrap = fails(error);
+    expect(await errorOf(erasure.read())).toBe(error);
+  }
 });
 
 it.for(['begin', 'cancel', 'finish'] as const)('the step %s of an erasure stops before its next row', async (step) => {
