@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest';
+import { isTableName, mayBeSameTable, nameOfTable, regionOfTable, tableIn } from '../../../src/metastore/table-name.ts';
+
+const ARN = 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys';
+
+it.for([
+  ['two equal names', 'Keys', 'Keys', true],
+  ['two names', 'Keys', 'Key', false],
+  ['a name and its ARN', 'Keys', ARN, true],
+  ['an ARN and its name', ARN, 'Keys', true],
+  ['a name and the ARN of another table', 'Key', ARN, false],
+  ['two equal ARNs', ARN, ARN, true],
+  ['ARNs of two accounts', ARN, ARN.replace('1111', '9999'), false],
+] as const)('%s may be the same table: %s and %s (%s)', ([, one, other, same]) => {
+  expect(mayBeSameTable(one, other)).toBe(same);
+});
+
+it('the ARN of a table has a region and a name, and a name has no region', () => {
+  expect([regionOfTable(ARN), nameOfTable(ARN)]).toEqual(['us-west-2', 'Keys']);
+  expect([regionOfTable('Keys'), nameOfTable('Keys')]).toEqual([undefined, 'Keys']);
+  expect(tableIn('eu-west-1', ARN)).toBe(ARN.replace('us-west-2', 'eu-west-1'));
+  expect(tableIn('eu-west-1', 'Keys')).toBe('Keys');
+});
+
+it.for([
+  'abc',
+  'x'.repeat(255),
+  'A.b_c-9',
+  ARN,
+  ARN.replace('aws', 'aws-cn'),
+  ARN.replace('aws', 'aws-us-gov').replace('us-west-2', 'us-gov-west-1'),
+])('%s names a table', (text) => {
+  expect(isTableName(text)).toBe(true);
+});
+
+it.for([
+  'ab',
+  'x'.repeat(256),
+  'a/bc',
+  'abc ',
+  ` ${ARN}`,
+  ARN.replace('dynamodb', 'kms'),
+  ARN.replace('table/', 'stream/'),
+  ARN.replace('111122223333', '11112222333'),
+  ARN.replace('us-west-2', 'us~west'),
+  ARN.replace('aws', 'azure'),
+])('%s names no table', (text) => {
+  expect(isTableName(text)).toBe(false);
+});
