@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { apiParts } from '../../../deploy/api.ts';
 import { appValues, environmentOf } from '../../../deploy/app.ts';
 import { keyNameOf } from '../../../deploy/deployment.ts';
+import { rolesLikely } from '../../../deploy/function-roles.ts';
 import { queueFunctions } from '../../../deploy/queues.ts';
 import { deploymentFile, readDeployment } from '../../../deploy/read-deployment.ts';
 import { faultsOf, OPTIONS, read } from './changed-example.ts';
@@ -539,4 +540,19 @@ describe('deploy.yml', () => {
     });
     expect(deploymentFile()).toBe(missing);
   });
+});
+
+/** The functions that placeholders for the ARNs of roles name. */
+function namesOf(arns: readonly string[]): (string | undefined)[] {
+  return arns.map((arn) => /^arn:aws:iam::111122223333:role\/keyfold-roles-(\w+)Role-X{13}$/.exec(arn)?.[1]);
+}
+
+it.for([
+  ['none', []],
+  ['standard', ['Queue']],
+] as const)('the roles that deploy.yml leads to fit the queue kind "%s"', async ([kind, ofQueue]) => {
+  const { encrypt, decrypt } = rolesLikely(await read({ queue: { kind } }));
+  const encrypting = ['Api', 'Seal', 'Maintenance', ...ofQueue];
+  expect(namesOf(encrypt)).toEqual([...encrypting, ...encrypting]);
+  expect(namesOf(decrypt)).toEqual([...encrypting, 'Open', ...encrypting, 'Open']);
 });

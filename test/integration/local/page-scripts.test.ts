@@ -241,6 +241,7 @@ describe('the fields of a document on the page', () => {
       /^\{ "id": "kf1j\.[\w-]+", "rest": \[98765432109876543210, 1\.0, "\]\}"\], "note": "kf1j\./,
     );
     expect(texts('option', byId('pick'))).toEqual(['id', 'note']);
+    expect(textOf(byId('bytes'))).toMatch(/^Formcompact, of a JSON value, .*as long as its JSON text/);
     expect([byId('pick-field').hidden, byId('text').hidden, byId('fields').hidden]).toEqual([false, true, false]);
     for (const button of ['Decrypt all', 'Decrypt the fields']) {
       expect(await press(button)).toBe('Fields decrypted: 0 KMS calls, 0 DynamoDB calls.');

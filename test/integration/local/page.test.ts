@@ -25,6 +25,18 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
+/** The headers of each file of the page. The policy allows no other origin and no inline script. */
+const HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
+};
+
 let world: LocalProcess;
 
 beforeAll(async () => {
@@ -76,11 +88,10 @@ describe('the local page', () => {
     for (const path of paths) {
       const answer = await fetch(world.url + path);
       expect([path, answer.status]).toEqual([path, 200]);
-      expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'self'; /);
-      expect(answer.headers.get('content-security-policy')).not.toMatch(/unsafe|\*|https?:|data:/);
-      expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
-      expect(answer.headers.get('cache-control')).toBe('no-store');
-      expect(answer.headers.get('content-type')).toBe(CONTENT_TYPES[extname(path)]);
+      expect(Object.fromEntries(answer.headers)).toMatchObject({
+        ...HEADERS,
+        'content-type': CONTENT_TYPES[extname(path)],
+      });
       const text = (await answer.text()).replace('http://www.w3.org/2000/svg', '');
       expect(text).not.toMatch(/https?:\/\/|innerHTML|<style|style="| on\w+="/);
     }

