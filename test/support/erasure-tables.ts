@@ -12,18 +12,23 @@ function name({ id, created }: KeyRow): string {
 /** A key table in one region whose rows are in memory, by id and creation time. */
 class MemoryErasureTables implements ErasureTables {
   readonly #rows: Map<string, EnvelopeKeyRecord>;
-  readonly #entries: RegisteredErasure[] = [];
+  readonly #entries: RegisteredErasure[];
 
-  constructor(rows: Map<string, EnvelopeKeyRecord>) {
+  constructor(rows: Map<string, EnvelopeKeyRecord>, entries: RegisteredErasure[]) {
     this.#rows = rows;
+    this.#entries = entries;
   }
 
   readonly register = {
-    list: async () => this.#entries,
+    list: async () => [...this.#entries],
     add: async (entry: RegisteredErasure) => this.#entries.push(entry) > 0,
-    update: async () => {},
-    remove: async (entry: RegisteredErasure) => void this.#entries.splice(this.#entries.indexOf(entry), 1),
+    update: async (entry: RegisteredErasure) => void this.#entries.splice(this.#indexOf(entry), 1, entry),
+    remove: async (entry: RegisteredErasure) => void this.#entries.splice(this.#indexOf(entry), 1),
   };
+
+  #indexOf({ at }: RegisteredErasure): number {
+    return this.#entries.findIndex((entry) => entry.at === at);
+  }
 
   async regions(): Promise<string[]> {
     return ['us-west-2'];
@@ -51,13 +56,14 @@ class MemoryErasureTables implements ErasureTables {
   }
 }
 
-/** Erases the partitions of `svc` and `prod`, whose rows a test keeps in memory. */
+/** Erases the partitions of `svc` and `prod`. A test keeps the rows and the entries of the register in memory. */
 export function erasureOf(
   rows: Map<string, EnvelopeKeyRecord>,
   now: Clock,
   partition = 'p',
   kms: KeyManagementService = new StaticKms(Buffer.alloc(32, 7), {}),
+  entries: RegisteredErasure[] = [],
 ): PartitionErasure {
-  const tables = new MemoryErasureTables(rows);
+  const tables = new MemoryErasureTables(rows, entries);
   return new PartitionErasure({ names: NAMES, partition, tables, kms, policy: cryptoPolicy(), now });
 }

@@ -10,6 +10,8 @@ const NAMES = { service: 'svc', product: 'prod' };
 const WAIT_SECONDS = 86_400;
 let world: FakeDependencies;
 let erasure: PartitionErasure;
+/** The entries of the register. */
+let entries: RegisteredErasure[];
 
 /** Two keys of the partition, under one System Key. */
 beforeEach(async () => {
@@ -20,7 +22,8 @@ beforeEach(async () => {
     world.metastore.rows.set(`${row?.id} ${row?.created}`, { ...row, revoked: true } as never);
     world.clock.advance(MINUTE_MS);
   }
-  erasure = erasureOf(world.metastore.rows, world.clock.now, 'p', world.kms);
+  entries = [];
+  erasure = erasureOf(world.metastore.rows, world.clock.now, 'p', world.kms, entries);
 });
 
 const keyRows = () => world.metastore.ofKind('IK').filter(({ created }) => created !== TOMBSTONE_CREATED);
@@ -88,4 +91,62 @@ it.for([
   const last = { erase, at: began + 59, due: began + 59 + WAIT_SECONDS };
   expect(await begun.catch(({ code }: KeyfoldError) => code)).toEqual(others === 59 ? last : 'MetastoreUnavailable');
   expect(asked.map(({ at }) => at)).toEqual(Array.from({ length: 60 }, (_, i) => began + i));
+});
+
+async function begin(): Promise<Erasure> {
+  return erasure.begin(await erasure.read(), WAIT_SECONDS);
+}
+
+const seconds = (): number => Math.floor(world.clock.nowMs / 1000);
+const tombstones = (): number => world.metastore.ofKind('IK').length - keyRows().length;
+
+it('the register lists an erasure from its beginning until it is cancelled', async () => {
+  const begun = await begin();
+  expect(entries).toEqual([{ partition: 'p', ...begun }]);
+  expect([marks(), tombstones()]).toEqual([2, 1]);
+  await erasure.cancel(await erasure.read());
+  expect(entries).toEqual([]);
+  expect([marks(), tombstones(), keyRows().length]).toEqual([0, 0, 2]);
+  expect(keyRows().every(({ revoked }) => revoked)).toBe(true);
+});
+
+it('the register keeps the time of the deletion until rows of the partition appear again', async () => {
+  const begun = await begin();
+  const backup = keyRows();
+  const finish = async (): Promise<void> => void (await erasure.finish(await erasure.read(), begun, false));
+  const deletedAt = seconds();
+  await finish();
+  world.clock.advance(MINUTE_MS);
+  await finish();
+  expect(entries).toEqual([{ partition: 'p', ...begun, deletedAt }]);
+  expect([keyRows().length, tombstones()]).toEqual([0, 1]);
+  for (const row of backup) world.metastore.rows.set(`${row.id} ${row.created}`, row);
+  expect(await begin()).toEqual(begun);
+  expect(entries).toEqual([{ partition: 'p', ...begun }]);
+  await finish();
+  expect(entries).toEqual([{ partition: 'p', ...begun, deletedAt: deletedAt + 60 }]);
+});
+
+it('the beginning of an erasure replaces abandoned entries of its partition, and adds a lost entry', async () => {
+  const abandoned = { partition: 'p', erase: 'x', at: 1, due: 2 } as never;
+  const others = [
+    { partition: 'p', erase: 'y', at: 2, due: 3, deletedAt: 4 },
+    { partition: 'q', erase: 'z', at: 3, due: 4 },
+  ] as never[];
+  entries.push(abandoned, ...others);
+  const begun = await begin();
+  expect(entries).toEqual([...others, { partition: 'p', ...begun }]);
+  entries.length = 0;
+  expect(await begin()).toEqual(begun);
+  expect(entries).toEqual([{ partition: 'p', ...begun }]);
+});
+
+it('an erasure deletes rows without its mark only if it is told to', async () => {
+  const begun = await begin();
+  const [first] = keyRows();
+  world.metastore.rows.set(`${first?.id} ${first?.created}`, { ...first, erased: undefined } as never);
+  const { rows } = await erasure.finish(await erasure.read(), begun, false);
+  expect([rows.map(({ marked }) => marked), entries[0]?.deletedAt]).toEqual([[false], undefined]);
+  await erasure.finish(await erasure.read(), begun, true);
+  expect([keyRows(), entries[0]?.deletedAt]).toEqual([[], seconds()]);
 });
