@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from 'vitest';
 import type { Erasure } from '../../../src/envelope/ports.ts';
-import { cryptoPolicy, KeyfoldError, type RegisteredErasure } from '../../../src/index.ts';
+import { cryptoPolicy, KeyfoldError, type KeyMeta, type RegisteredErasure } from '../../../src/index.ts';
 import { PartitionErasure } from '../../../src/maintenance/partition-erasure.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { erasureOf } from '../../support/erasure-tables.ts';
@@ -141,7 +141,7 @@ it('the beginning of an erasure replaces abandoned entries of its partition, and
   expect(entries).toEqual([{ partition: 'p', ...begun }]);
 });
 
-it('an erasure deletes rows without its mark only if it is told to', async () => {
+it('an erasure deletes rows without its mark only if the operator agrees', async () => {
   const begun = await begin();
   const [first] = keyRows();
   world.metastore.rows.set(`${first?.id} ${first?.created}`, { ...first, erased: undefined } as never);
@@ -149,4 +149,66 @@ it('an erasure deletes rows without its mark only if it is told to', async () =>
   expect([rows.map(({ marked }) => marked), entries[0]?.deletedAt]).toEqual([[false], undefined]);
   await erasure.finish(await erasure.read(), begun, true);
   expect([keyRows(), entries[0]?.deletedAt]).toEqual([[], seconds()]);
+});
+
+/** Writes a row, as an attacker or a restored backup could. */
+function put(row: object): void {
+  const { id, created } = row as KeyMeta;
+  world.metastore.rows.set(`${id} ${created}`, row as never);
+}
+
+it('a mark counts only if its row is readable, names its System Key, and has a valid proof', async () => {
+  const begun = await begin();
+  const [first, second] = keyRows();
+  const forged = { ...first?.erased, proof: Buffer.alloc(32) };
+  put({ ...first, erased: forged });
+  put({ ...second, created: 60, parent: undefined });
+  put({ id: second?.id, created: 120, unreadable: 'it cannot be parsed' });
+  const state = await erasure.read();
+  expect(state.erasure).toEqual(begun);
+  expect(state.rows.map(({ row, marked }) => [row.created, marked])).toEqual([
+    [first?.created, false],
+    [second?.created, true],
+    [60, false],
+    [120, false],
+  ]);
+  let advanced = 0;
+  await erasure.begin(state, WAIT_SECONDS, { advanced: () => (advanced += 1) });
+  expect(advanced).toBe(4);
+  expect((await erasure.read()).rows.map(({ marked }) => marked)).toEqual([true, true, false, false]);
+  await erasure.cancel(await erasure.read());
+  expect(marks()).toBe(0);
+});
+
+it('only the newest erasure counts, even if a backup has brought back the mark of an older one', async () => {
+  await begin();
+  const [old] = keyRows();
+  await erasure.cancel(await erasure.read());
+  world.clock.advance(MINUTE_MS);
+  const begun = await begin();
+  put({ ...old });
+  const state = await erasure.read();
+  expect(state.erasure).toEqual(begun);
+  expect(state.rows.map(({ marked }) => marked)).toEqual([false, true]);
+});
+
+it('an erasure replaces a forged tombstone, and writes a missing one before it deletes rows', async () => {
+  const begun = await begin();
+  const tombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
+  put({ ...tombstone, erased: { ...tombstone?.erased, proof: Buffer.alloc(32) } });
+  expect((await erasure.read()).ids).toMatchObject([{ buried: false, invalid: { created: TOMBSTONE_CREATED } }]);
+  await begin();
+  expect((await erasure.read()).ids).toEqual([{ id: tombstone?.id, region: 'us-west-2', buried: true }]);
+  world.metastore.rows.delete(`${tombstone?.id} ${TOMBSTONE_CREATED}`);
+  await erasure.finish(await erasure.read(), begun, false);
+  expect([keyRows().length, tombstones()]).toEqual([0, 1]);
+});
+
+it('the newest System Key that is not dated ahead proves a tombstone', async () => {
+  const [system] = world.metastore.ofKind('SK');
+  const newest = (system?.created ?? 0) + 60;
+  for (const created of [newest + 3600, newest]) put({ ...system, created, proof: undefined });
+  await begin();
+  const tombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
+  expect(tombstone?.parent).toEqual({ id: system?.id, created: newest });
 });

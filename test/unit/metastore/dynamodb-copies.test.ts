@@ -58,9 +58,14 @@ it('point-in-time recovery counts as a copy for its recovery period, and a strea
     DescribeContinuousBackups: [recovery({ PointInTimeRecoveryStatus: 'ENABLED' })],
     DescribeTable: [{ Table: { StreamSpecification: { StreamEnabled: true } } }],
   });
-  expect(byDefault.map(({ kind, until }) => [kind, until])).toEqual([
-    ['point-in-time-recovery', DELETED + 35 * DAY],
-    ['stream', DELETED + DAY],
+  expect(byDefault).toEqual([
+    {
+      kind: 'point-in-time-recovery',
+      region,
+      text: 'point-in-time recovery goes back 35 days',
+      until: DELETED + 35 * DAY,
+    },
+    { kind: 'stream', region, text: 'the stream keeps old images for 24 hours', until: DELETED + DAY },
   ]);
 });
 

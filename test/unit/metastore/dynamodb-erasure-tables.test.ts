@@ -174,3 +174,14 @@ it('DynamoDbErasureTables asks for all backups and exports of the table, page by
     ['ListExports', { TableArn: HERE, NextToken: 'next' }],
   ]);
 });
+
+it('the register of erasures in DynamoDB refuses a second erasure that began in the same second', async () => {
+  stub = await startStub(
+    { status: 200, body: '{}' },
+    { status: 400, body: JSON.stringify({ __type: 'ConditionalCheckFailedException' }) },
+  );
+  const options = { region: 'us-west-2', endpoint: stub.url, credentials: { accessKeyId: 'a', secretAccessKey: 's' } };
+  const { register } = new DynamoDbErasureTables(options, { service: 'svc', product: 'prod' });
+  const entry = { partition: 'p' as never, erase: 'e1', at: ROW.created, due: MARK.due };
+  expect([await register.add(entry), await register.add(entry)]).toEqual([true, false]);
+});

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError, MemoryMetastore, SessionFactory } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
 import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
@@ -86,6 +86,16 @@ describe('the mechanism of a wrap', () => {
     expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
   });
 
+  it.for([
+    ['has neither', undefined, []],
+    ['lacks the one in the options', 'CKM_AES_GCM', [KEY_WRAP_PAD]],
+  ] as const)('causes KmsMisconfigured if the token %s', async ([, mechanism, mechanisms]) => {
+    token.set({ mechanisms });
+    const kms = token.open({ mechanism });
+    expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'MechanismNotFound' });
+  });
+
   it('causes KmsMisconfigured if the token ignores the nonce', async () => {
     token.set({ ignoresNonce: true });
     const kms = token.open();
@@ -107,6 +117,19 @@ describe('the mechanism of a wrap', () => {
     expect(count(failed, 'C_DestroyObject')).toBe(count(failed, 'C_CreateObject'));
   });
 
+  it('leaves no copy of a System Key in the main thread', async () => {
+    const copies: Uint8Array[] = [];
+    const real = Uint8Array.from.bind(Uint8Array);
+    const from = vi.spyOn(Uint8Array, 'from').mockImplementation(((bytes: Uint8Array) => {
+      const copy = real(bytes);
+      if (KEY.equals(copy)) copies.push(copy);
+      return copy;
+    }) as never);
+    await wrap(token.open());
+    from.mockRestore();
+    expect(copies.map((copy) => Buffer.from(copy))).toEqual([Buffer.alloc(KEY.length)]);
+  });
+
   it('gets a new nonce for each wrap (CKM_AES_GCM)', async () => {
     const kms = token.open();
     expect(await textOf(kms)).not.toBe(await textOf(kms));
@@ -114,6 +137,12 @@ describe('the mechanism of a wrap', () => {
 });
 
 describe('keyLabels', () => {
+  it('are looked up only once in a session', async () => {
+    const kms = token.open();
+    await unwrap(kms, await wrap(kms));
+    expect(count(token.takeCalls(), 'C_FindObjectsInit')).toBe(1);
+  });
+
   it('names the key that wraps, followed by keys that only unwrap', async () => {
     const old = await wrap(token.open({ keyLabels: ['older key'] }));
     expect(Buffer.from(old).toString()).toMatch(/^pkcs11:gcm:older%20key:/);
