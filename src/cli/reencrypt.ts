@@ -131,9 +131,9 @@ export async function reencrypt(
     ...counts,
   } as const;
   if (checkpointFile !== undefined) await removeCheckpoint(checkpointFile);
-  terminal.out(request.json ? printableJson(report) : linesOf(report, quarantineFile));
   if (unseen !== undefined)
     throw new KeyfoldError('InvalidRequest', `No row of ${name} has a value in the field ${unseen}.`);
+  terminal.out(request.json ? printableJson(report) : linesOf(report, quarantineFile));
   if (reportFile !== undefined) await replaceContent(reportFile, printableJson(report, 2));
   return counts.quarantined > 0 ? EXIT.failed : EXIT.ok;
 }

@@ -337,9 +337,9 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
   it('fails if no line has one of the fields, because its name may be misspelled, and then writes no report', async () => {
     const source = await write('rows', [JSON.stringify({ r: compact(await seal()) }), '{"r":null}']);
     const options = ['--verb', 'rewrap', '--output', at('out'), '--report', at('report')];
-    const { code, stderr } = await reencrypt(source, ...options, '--field', 'r', 's');
+    const { code, stdout, stderr } = await reencrypt(source, ...options, '--field', 'r', 's', '--json');
     expect([code, stderr]).toEqual([2, expect.stringContaining(`No row of ${source} has a value in the field s`)]);
-    expect(await readFile(at('report'), 'utf8')).toBe('');
+    expect([stdout, await readFile(at('report'), 'utf8')]).toEqual(['', '']);
   });
 
   it("makes no key and writes no file if the table's clock is a day ahead, but still opens records", async () => {
