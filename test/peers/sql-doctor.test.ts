@@ -132,6 +132,21 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
 
   if (kind === 'PostgreSQL') return;
 
+  it('compares the clock correctly in the hour that the end of daylight saving time repeats', async () => {
+    const endS = Math.floor(Date.now() / 1000) - 1800;
+    for (const row of [
+      "time_zone VALUES (7, 'N')",
+      "time_zone_name VALUES ('Summer', 7)",
+      "time_zone_transition_type VALUES (7, 0, 7200, 1, 'S'), (7, 1, 3600, 0, 'W')",
+      `time_zone_transition VALUES (7, 0, 0), (7, ${endS}, 1)`,
+    ])
+      await database.run(`INSERT INTO mysql.${row}`);
+    await database.setTimeZone('Summer');
+    const other = { check: 'system keys', fix: expect.stringContaining(ZONE_FIX) as string };
+    expect(await found()).toMatchObject([other]);
+    await database.setTimeZone('+00:00');
+  });
+
   it('reports a session in which Keyfold refuses to write', async () => {
     await database.run("SET GLOBAL sql_mode = ''");
     expect(await found()).toMatchObject([

@@ -19,9 +19,9 @@ export const INSPECT_POSTGRES = `SELECT extract(epoch FROM clock_timestamp())::t
 
 /**
  * Inspects MySQL's or MariaDB's server and the key table. Does not check the user's rights, which no simple query
- * shows.
+ * shows. Reads the clock in UTC, because `NOW` is ambiguous in the hour that the end of daylight saving time repeats.
  */
-export const INSPECT_MYSQL = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
+export const INSPECT_MYSQL = `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000,
   EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
     AND non_unique = 0 GROUP BY index_name
     HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),

@@ -87,7 +87,7 @@ it('openDatabase inspects MySQL with the statement that test/peers runs on a rea
   const outcome = await inspect();
   const { clockOffsetMs = 0 } = 'answer' in outcome ? outcome.answer : {};
   expect(Math.round(clockOffsetMs / 10_000)).toBe(6);
-  const sql = `SELECT CAST(UNIX_TIMESTAMP(NOW(6)) AS CHAR),
+  const sql = `SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000,
   EXISTS (SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'encryption_key'
     AND non_unique = 0 GROUP BY index_name
     HAVING GROUP_CONCAT(LOWER(column_name) ORDER BY LOWER(column_name)) = 'created,id'),
