@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError, MemoryMetastore, SessionFactory } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
@@ -333,6 +334,16 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
+  it('keeps the process alive only during a call', async () => {
+    const ref = vi.spyOn(Worker.prototype, 'ref');
+    const unref = vi.spyOn(Worker.prototype, 'unref');
+    await wrap(token.open());
+    const [referred = 0, released = 0] = [ref, unref].map(({ mock }) => mock.invocationCallOrder.at(-1));
+    vi.restoreAllMocks();
+    expect(referred).toBeGreaterThan(0);
+    expect(released).toBeGreaterThan(referred);
+  });
+
   it("rejects with the signal's abort reason if the deadline passes during a call", async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
@@ -347,6 +358,20 @@ describe('Pkcs11Kms', () => {
 });
 
 describe('maintenance with Pkcs11Kms', () => {
+  it('zeroes the System Key that it unwraps', async () => {
+    const kms = token.open();
+    const wrapped = await wrap(kms);
+    const real = Buffer.prototype.fill;
+    let zeroed = 0;
+    vi.spyOn(Buffer.prototype, 'fill').mockImplementation(function (this: Buffer, ...given: unknown[]) {
+      if (given[0] === 0 && this.equals(KEY)) zeroed += 1;
+      return Reflect.apply(real, this, given);
+    });
+    await kms.renew(wrapped, noDeadline());
+    vi.restoreAllMocks();
+    expect(zeroed).toBe(1);
+  });
+
   it('reports whether the token unwraps a System Key, and makes no new wraps', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
