@@ -351,6 +351,9 @@ describe('the buttons of the page', () => {
     const url = `${world.url}/v1/partitions/${partition()}/decrypt`;
     expect(copied[2]).toBe(`curl -X POST -H 'content-type: application/json' -d '${body}' '${url}'`);
     await waitFor(() => expect(buttonOf('Copied the record')).toBeDefined());
+    vi.stubGlobal('navigator', { clipboard: { writeText: () => Promise.reject(new Error('denied')) } });
+    buttonOf('Copied the answer').click();
+    await waitFor(() => expect(buttonOf('The browser refused the answer')).toBeDefined());
   });
 
   it('run the steps of the tour, each of which encrypts first if it needs a record', async () => {
