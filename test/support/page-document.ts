@@ -38,6 +38,9 @@ export class PageElement extends PageTarget {
   readonly style: Record<string, string> = {};
   returnValue = '';
   open = false;
+  /** The distance from the top of the window, which a test can set. */
+  top = 0;
+  isScrolledTo = false;
   nodes: (PageElement | string)[] = [];
   parent: PageElement | undefined;
   #value: string | undefined;
@@ -193,10 +196,13 @@ export class PageElement extends PageTarget {
   }
 
   focus(): void {}
-  scrollIntoView(): void {}
+
+  scrollIntoView(): void {
+    this.isScrolledTo = true;
+  }
 
   getBoundingClientRect(): { top: number } {
-    return { top: 0 };
+    return { top: this.top };
   }
 }
 

@@ -642,6 +642,8 @@ describe('SQS emulator: messages', () => {
     );
     expect(message?.MessageAttributes).toEqual({ 'a.one': text });
     expect(message?.Attributes).toEqual({ ApproximateReceiveCount: '1' });
+    const other = await client.send(receive({ MessageSystemAttributeNames: ['MessageGroupId'] }));
+    expect(other.Messages?.[0]).not.toHaveProperty('Attributes');
     expect(await nameOf(client.send(receive({ MessageSystemAttributeNames: ['Colour'] })))).toBe(
       'InvalidAttributeName',
     );

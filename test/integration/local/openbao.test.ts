@@ -69,6 +69,10 @@ it('an OpenBao server that ends at once is started again, up to five times', asy
   expect((await stat(starts)).size).toBe(5);
 });
 
+it('an OpenBao server that cannot be run fails with the reason of the operating system', async () => {
+  await expect(OpenBaoServer.start({ program: folder })).rejects.toThrow('EACCES');
+});
+
 it('npm start --kms vault sets up a transit key, and a token that allows the functions to use only that key', async () => {
   vi.stubEnv('PATH', `${folder}:${process.env['PATH']}`);
   const world = await startLocalProcess('--kms', 'vault');

@@ -312,6 +312,13 @@ describe('the record on the page', () => {
     ]);
   });
 
+  it('shows the first 96 bytes of a long part', async () => {
+    fill('plaintext', 'x'.repeat(100));
+    await press('Encrypt');
+    const [, , , data = ''] = texts('code', byId('bytes'));
+    expect(data).toMatch(/^(?:[\da-f]{8} ){24}… and 4 bytes more$/);
+  });
+
   it.for([
     ['kf1.AAAA', 'This compact record ends too early.'],
     ['kf1.=', 'This record is not valid base64.'],
@@ -458,6 +465,16 @@ it('Ctrl+Enter in a field of the page presses the first button beside it', async
   expect(await settled()).toBe('No request yet. Press Encrypt.');
   page.dispatchEvent({ type: 'keydown', key: 'Enter', ctrlKey: true, target: byId('plaintext') });
   expect(await settled()).toMatch(/^Encrypted/);
+});
+
+it.for([
+  ['does not scroll to a result in the upper half', 400, false],
+  ['scrolls to a result in the lower half', 401, true],
+  ['scrolls to a result above the window', -1, true],
+] as const)('the page %s', async ([, top, isScrolledTo]) => {
+  byId('last-status').top = top;
+  await press('Start cold');
+  expect(byId('last').closest('.card')).toMatchObject({ isScrolledTo });
 });
 
 it('the page says which regions hang while it waits', async () => {
