@@ -44,7 +44,7 @@ it('the watching proxy forwards a request and its response, and reports the call
 
 it('the watching proxy reports the status of a refused call', async () => {
   const { url, calls } = await start((_, response) => response.writeHead(403).end('{}'));
-  expect((await fetch(url + ENCRYPT, { method: 'POST' })).status).toBe(403);
+  expect((await fetch(`${url}${ENCRYPT}?version=1`, { method: 'POST' })).status).toBe(403);
   await vi.waitFor(() => expect(calls).toEqual([callOf('HTTP 403')]));
 });
 
