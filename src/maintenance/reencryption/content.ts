@@ -44,12 +44,15 @@ function contentOfText(text: string, form: RecordForm): Content {
   return isJson(text) ? { is: 'document', text } : PLAIN;
 }
 
+const MAY_BE_RECORD =
+  /"ParentKeyMeta\\*"|\bkf[12]j?\.[\w-]{100}|(?:^|")(?:eyJ(?:LZXkiO|EYXRhIjoi)|a2Y[xy](?:L|ai)[\w+/]{100})/;
+
 /**
- * Whether a text that is not read as a record may still be one: in quotes, behind white space, inside other text, or in
- * base64. The key of such a record is unknown.
+ * Whether a text that is not read as a record may still be one, or hold one: in quotes, behind white space, inside
+ * other text, or in base64. The key of such a record is unknown.
  */
 export function mayBeRecord(text: string): boolean {
-  return /"ParentKeyMeta\\*"|\bkf[12]j?\.[\w-]{100}|^(?:eyJ(?:LZXkiO|EYXRhIjoi)|a2Y[xy](?:L|ai)[\w+/]{100})/.test(text);
+  return MAY_BE_RECORD.test(text);
 }
 
 function isJson(text: string): boolean {

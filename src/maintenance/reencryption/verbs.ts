@@ -5,6 +5,7 @@ import { isDatedAhead } from '../../envelope/key-standing.ts';
 import type { SessionFactory } from '../../envelope/session-factory.ts';
 import type { Session } from '../../envelope/session.ts';
 import { KeyfoldError, recordUnreadable } from '../../errors.ts';
+import type { JsonDocument } from '../../operations/document.ts';
 import { fieldSessions } from '../../operations/field-context.ts';
 import { jsonTextOf } from '../../operations/sealed-field.ts';
 import { stringsOf } from '../../operations/context.ts';
@@ -128,17 +129,14 @@ export class Verbs {
     if (verb === 'seal') return this.#seal(content, cell, row, keys);
     if (content.is === 'document') return this.#document(content.text, cell, row, keys);
     if (verb !== 'open') throw new KeyfoldError('InvalidRequest', 'The field holds no record.');
-    const text = cell.kind === 'bytes' ? Buffer.from(cell.bytes).toString('latin1') : cell.text;
-    if (mayBeRecord(text)) throw new KeyfoldError('InvalidRequest', 'The field holds a record in an unknown form.');
+    mustNotBeRecord(cell);
     return undefined;
   }
 
   /** Changes the sealed fields of a document. */
   async #document(text: string, cell: Cell, row: Row, keys: KeyMeta[]): Promise<Cell | undefined> {
     const { verb } = this.#options;
-    const document = documentOf(text);
-    if (hidesRecord(document))
-      throw new KeyfoldError('InvalidRequest', 'A string of the document holds the text of a record.');
+    const document = checkedDocumentOf(text);
     const fields = sealedFieldsOf(document);
     const [first] = fields;
     if (first === undefined) return undefined;
@@ -170,11 +168,13 @@ export class Verbs {
     const context = stringsOf(row.context, 'context');
     if (paths !== undefined) {
       if (content.is !== 'document') throw new KeyfoldError('InvalidRequest', 'The field holds no JSON document.');
+      checkedDocumentOf(content.text);
       const request = { documentText: content.text, fields: paths, skipSealed: true, ...(context && { context }) };
       const text = await encryptFields(session, request);
       for (const { record } of sealedFieldsOf(documentOf(text))) keys.push(record.key.parent as KeyMeta);
       return text === content.text ? undefined : documentCell(text, cell);
     }
+    mustNotBeRecord(cell);
     const kind = cell.kind === 'json' ? 'json' : 'bytes';
     const plaintext = await this.#plaintextOf(cell);
     try {
@@ -272,6 +272,19 @@ export function recordsOf(cell: ReadCell, isUnsure: boolean): DataRowRecord[] {
   if (isUnsure && (document === undefined || hidesRecord(document)))
     throw new KeyfoldError('InvalidRequest', 'The key is unknown.');
   return document === undefined ? [] : sealedFieldsOf(document).map(({ record }) => record);
+}
+
+/** @throws KeyfoldError `InvalidRequest` if the text of a cell may be a record, whose key is then unknown */
+function mustNotBeRecord(cell: Cell): void {
+  const text = cell.kind === 'bytes' ? Buffer.from(cell.bytes).toString('latin1') : cell.text;
+  if (mayBeRecord(text)) throw new KeyfoldError('InvalidRequest', 'The field holds a record in an unknown form.');
+}
+
+/** @throws KeyfoldError `InvalidRequest` if a string of the document may be a record in a form that is not read */
+function checkedDocumentOf(text: string): JsonDocument {
+  const document = documentOf(text);
+  if (!hidesRecord(document)) return document;
+  throw new KeyfoldError('InvalidRequest', 'A string of the document holds the text of a record.');
 }
 
 /** @returns undefined if the record is already sealed under the latest key */

@@ -570,9 +570,10 @@ describe('keys retire-check', () => {
     }
   });
 
-  it.for(['rewrap', 'reseal', 'open'])(
+  it.for(['rewrap', 'reseal', 'open', 'seal', 'seal --fields $..number'])(
     'does not report a key as retired if a run with the verb %s found a record in an unknown form',
-    async (verb) => {
+    async (verbs) => {
+      const [verb = '', ...fields] = verbs.split(' ');
       await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
       const text = encodeDataRowRecord(record);
       const base64 = Buffer.from(text).toString('base64');
@@ -588,9 +589,10 @@ describe('keys retire-check', () => {
         ['compact behind a prefix in a document', { number: `v2:${compact()}` }],
       ] as const;
       for (const [i, [name, card]] of cards.entries()) {
-        const at = (suffix: string): string => join(folder, `${verb}-${i}-${suffix}`);
-        const source = await fileOf(`${verb}-${i}.jsonl`, [JSON.stringify({ card })]);
+        const at = (suffix: string): string => join(folder, `${verbs}-${i}-${suffix}`);
+        const source = await fileOf(`${verbs}-${i}.jsonl`, [JSON.stringify({ card })]);
         const options = ['--verb', verb, '--field', 'card', '--quarantine', at('quarantine'), '--output', at('out')];
+        if (verb === 'seal') options.push('--partition', 'tenant-2', ...fields);
         await keyfold(['reencrypt', source, ...options, '--report', at('report')]);
         const found = await check(INTERMEDIATE_KEY, created, at('report'));
         expect([name, found]).toMatchObject([name, { code: 1, outcome: 'unknown' }]);

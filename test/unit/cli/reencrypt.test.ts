@@ -337,6 +337,16 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     },
   );
 
+  it('does not seal a document as a whole if it has sealed fields, whose keys would then be unknown', async () => {
+    const source = await write('rows', [JSON.stringify({ r: { card: compact(await seal()) } }), '{"r":{"card":"1"}}']);
+    const options = ['--verb', 'seal', '--partition', 'tenant-1', '--field', 'r', '--output', at('out'), '--json'];
+    expect(await countsOf(reencrypt(source, ...options), 1)).toMatchObject({
+      written: 1,
+      quarantined: 1,
+      malformed: 0,
+    });
+  });
+
   it('fails if no line has one of the fields, because its name may be misspelled, and then writes no report', async () => {
     const source = await write('rows', [JSON.stringify({ r: compact(await seal()) }), '{"r":null}']);
     const options = ['--verb', 'rewrap', '--output', at('out'), '--report', at('report')];

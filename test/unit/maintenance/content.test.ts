@@ -57,6 +57,7 @@ it('a plaintext may be a record if it begins with one in base64, or holds one', 
     '\ufeff{"ParentKeyMeta":{}}',
     base64('{"Key":{"Created":1}}'),
     base64('{"Data":"AAAA","Key":{}}'),
+    JSON.stringify([base64('{"Key":{"Created":1}}')]),
     ...['kf1.', 'kf1j.', 'kf2.', 'kf2j.'].map((prefix) => base64(prefix + long)),
   ];
   const others = ['kf1.short', `kf3.${long}`, 'ParentKeyMeta', base64('kf1.short'), `x${base64(`kf1.${long}`)}`];
