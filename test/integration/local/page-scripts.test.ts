@@ -1,14 +1,14 @@
-/** Runs the scripts of the local page against a local world, on a stand-in for the DOM. */
+/** Runs the scripts of the local page against a local world, on a DOM without a browser. */
+import { JSDOM, type PageElement, type PageNode, type PageWindow } from 'jsdom';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
-import { PageDocument, type PageElement } from '../../support/page-document.ts';
 
 const FOLDER = join(import.meta.dirname, '..', '..', '..', 'local', 'page');
 
 let world: LocalProcess;
-let page: PageDocument;
+let page: PageWindow;
 let copied: string[];
 let tenants = 0;
 
@@ -21,25 +21,42 @@ beforeEach(async () => {
   await open();
   byId('partition').value = `tenant-${(tenants += 1)}`;
 });
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  page.close();
+});
 
 /** Opens the page, as a reload does. */
 async function open(): Promise<void> {
-  page = new PageDocument(await readFile(join(FOLDER, 'index.html'), 'utf8'));
+  page = new JSDOM(await readFile(join(FOLDER, 'index.html'), 'utf8'), { url: world.url }).window;
+  addDialog(page.HTMLDialogElement.prototype);
   copied = [];
   const ask = globalThis.fetch;
-  vi.stubGlobal('document', page);
+  vi.stubGlobal('document', page.document);
   vi.stubGlobal('window', page);
+  vi.stubGlobal('Event', page.Event);
   vi.stubGlobal('innerHeight', 800);
-  vi.stubGlobal('location', { origin: world.url });
+  vi.stubGlobal('location', page.location);
   vi.stubGlobal('navigator', { clipboard: { writeText: async (text: string) => void copied.push(text) } });
   vi.stubGlobal('fetch', (path: string, options: RequestInit) => ask(world.url + path, options));
   vi.resetModules();
   await import(join(FOLDER, 'main.js'));
 }
 
+/** Adds what jsdom lacks: a dialog that opens and closes. */
+function addDialog(dialog: PageElement): void {
+  dialog.showModal = function (this: PageElement): void {
+    this.open = true;
+  };
+  dialog.close = function (this: PageElement, value = ''): void {
+    this.open = false;
+    this.returnValue = value;
+    this.dispatchEvent(new page.Event('close'));
+  };
+}
+
 function byId(id: string): PageElement {
-  const element = page.getElementById(id);
+  const element = page.document.getElementById(id);
   if (element === null) throw new Error(`no #${id}`);
   return element;
 }
@@ -49,14 +66,16 @@ function textOf(element: PageElement | null): string {
   return element?.textContent.replaceAll(/\s+/g, ' ').trim() ?? '';
 }
 
-function texts(selector: string, within = page.root): string[] {
-  return within.querySelectorAll(selector).map(textOf);
+function texts(selector: string, within: PageElement): string[] {
+  return [...within.querySelectorAll(selector)].map(textOf);
+}
+
+function buttons(): PageElement[] {
+  return [...page.document.querySelectorAll('button')];
 }
 
 function buttonOf(text: string): PageElement {
-  const button = page
-    .querySelectorAll('button')
-    .find((one) => textOf(one) === text || one.attributes.get('aria-label') === text);
+  const button = buttons().find((one) => textOf(one) === text || one.getAttribute('aria-label') === text);
   if (button === undefined) throw new Error(`no button ${text}`);
   return button;
 }
@@ -70,7 +89,7 @@ function waitFor(check: () => void): Promise<void> {
 async function settled(): Promise<string> {
   // The page shows that it is busy only after the listener of the click has returned.
   await new Promise(setImmediate);
-  await waitFor(() => expect(page.body.classes).not.toContain('busy'));
+  await waitFor(() => expect(page.document.body.className).toBe(''));
   return byId('last-status').textContent;
 }
 
@@ -90,41 +109,36 @@ async function pressAndAnswer(text: string, answer: 'ask-yes' | 'ask-no'): Promi
 
 /** Selects what to encrypt. */
 function choose(what: 'text' | 'fields'): void {
-  const choice = page.querySelector(`[name="what"][value="${what}"]`);
+  const choice = page.document.querySelector(`[name="what"][value="${what}"]`);
   if (choice === null) throw new Error(`no choice ${what}`);
   choice.checked = true;
-  choice.dispatchEvent({ type: 'change' });
+  choice.dispatchEvent(new page.Event('change', { bubbles: true }));
 }
 
 function fill(id: string, value: string): void {
   byId(id).value = value;
-  byId(id).dispatchEvent({ type: 'input' });
+  byId(id).dispatchEvent(new page.Event('input', { bubbles: true }));
 }
 
 const partition = (): string => byId('partition').value;
-const why = (): string => textOf(page.querySelector('.why'));
-const problem = (): string => textOf(page.querySelector('.problem'));
+const why = (): string => textOf(page.document.querySelector('.why'));
+const problem = (): string => textOf(page.document.querySelector('.problem'));
 const note = (): string => textOf(byId('last').querySelector('.note'));
 const opened = (): string => byId('opened').textContent;
 const doneSteps = (): string[] =>
-  page
-    .querySelectorAll('li')
-    .filter(({ classes }) => classes.includes('done'))
-    .map(({ dataset }) => dataset['step'] ?? '');
+  [...page.document.querySelectorAll('li.done')].map(({ dataset }) => dataset['step'] ?? '');
 
 /** The label of the button that revokes the partition's key. Empty if the page has no such button. */
 function revokeLabel(): string {
-  const labels = page.querySelectorAll('button').map((one) => one.attributes.get('aria-label') ?? '');
+  const labels = buttons().map((one) => one.getAttribute('aria-label') ?? '');
   return labels.find((label) => label.startsWith(`Revoke _IK_${partition()}_`)) ?? '';
 }
 
 /** The kind and state of each row of the key table that belongs to the current partition. */
 function keyRows(): string[] {
-  const rows = byId('keys')
-    .querySelectorAll('tr')
-    .filter((row) => row.textContent.includes(`_${partition()}_`));
+  const rows = [...byId('keys').querySelectorAll('tr')].filter((row) => row.textContent.includes(`_${partition()}_`));
   return rows.map((row) =>
-    row.children
+    [...row.children]
       .slice(1, 4)
       .map(textOf)
       .filter((_, i) => i !== 1)
@@ -138,12 +152,12 @@ function plain(text: string): string {
 }
 
 /** The elements and texts of a view. See {@link plain}. */
-function outlineOf(node: PageElement | string, indent = ''): string {
-  if (typeof node === 'string') return `${indent}${plain(node)}`;
-  const attributes = [...node.attributes].map(([name, value]) => ` ${name}="${plain(value)}"`);
-  const start = `${indent}<${node.name}${attributes.join('')}>`;
+function outlineOf(node: PageNode, indent = ''): string {
+  if (!(node instanceof page.Element)) return `${indent}${plain(node.textContent)}`;
+  const attributes = [...node.attributes].map(({ name, value }) => ` ${name}="${plain(value)}"`);
+  const start = `${indent}<${node.localName}${attributes.join('')}>`;
   if (node.children.length === 0) return `${start}${plain(node.textContent)}`;
-  return [start, ...node.nodes.map((one) => outlineOf(one, `${indent}  `))].join('\n');
+  return [start, ...[...node.childNodes].map((one) => outlineOf(one, `${indent}  `))].join('\n');
 }
 
 it('the views of the page equal their reviewed file', async () => {
@@ -289,10 +303,7 @@ describe('the record on the page', () => {
     expect(hex.join('')).toBe(
       [Key.Key, Proof, Data].map((part) => Buffer.from(part, 'base64').toString('hex')).join(''),
     );
-    const names = byId('bytes')
-      .querySelectorAll('span')
-      .filter(({ classes }) => classes.includes('row-name'));
-    expect(names.map(textOf)).toEqual([
+    expect(texts('span.row-name', byId('bytes'))).toEqual([
       'Ciphertext 32 bytes',
       'Tag 16 bytes',
       'Nonce 12 bytes',
@@ -396,10 +407,10 @@ describe('the buttons of the page', () => {
     buttonOf('Break us-east-1').click();
     await waitFor(() => expect(shown()).toContain('✕'));
     byId('how-us-east-1').value = String(i);
-    byId('how-us-east-1').dispatchEvent({ type: 'change' });
+    byId('how-us-east-1').dispatchEvent(new page.Event('change', { bubbles: true }));
     await waitFor(() => expect(shown()).toContain(`✕ ${text}`));
     expect(await (await fetch('/local/state')).json()).toMatchObject({ regions: [{ fault: null }, { fault }] });
-    expect(byId('region-us-east-1').classes).toContain('broken');
+    expect([...byId('region-us-east-1').classList]).toContain('broken');
     buttonOf('Mend us-east-1').click();
     await waitFor(() => expect(shown()).toContain('✓ Works'));
   });
@@ -423,9 +434,9 @@ describe('the buttons of the page', () => {
   it('rotate a key only after the user has confirmed, and then show that the record still decrypts', async () => {
     await press('Encrypt');
     await pressAndAnswer('Rotate the Intermediate Key', 'ask-no');
-    expect([byId('ask-title').textContent, byId('ask-yes').classes]).toEqual([
+    expect([byId('ask-title').textContent, byId('ask-yes').className]).toEqual([
       `Rotate the Intermediate Key of ${partition()}?`,
-      ['primary'],
+      'primary',
     ]);
     expect(keyRows()).toEqual(['Intermediate Key ✓ valid']);
     expect(await pressAndAnswer('Rotate the Intermediate Key', 'ask-yes')).toMatch(/^Rotated: /);
@@ -446,7 +457,7 @@ describe('the buttons of the page', () => {
     expect([problem() === '', isErasing()]).toEqual([false, false]);
     await press('Encrypt');
     expect(await pressAndAnswer('Erase the partition', 'ask-yes')).toMatch(/^Keys marked/);
-    expect(byId('ask-yes').classes).toEqual(['danger']);
+    expect(byId('ask-yes').className).toBe('danger');
     expect(why()).toBe(
       `Ran keyfold partitions erase ${partition()} --confirm ${partition()} --reason 'contract ended' --wait 7d`,
     );
@@ -461,9 +472,11 @@ describe('the buttons of the page', () => {
 });
 
 it('Ctrl+Enter in a field of the page presses the first button beside it', async () => {
-  page.dispatchEvent({ type: 'keydown', key: 'Enter', target: byId('plaintext') });
+  const field = byId('plaintext');
+  const enter = { key: 'Enter', bubbles: true };
+  field.dispatchEvent(new page.KeyboardEvent('keydown', enter));
   expect(await settled()).toBe('No request yet. Press Encrypt.');
-  page.dispatchEvent({ type: 'keydown', key: 'Enter', ctrlKey: true, target: byId('plaintext') });
+  field.dispatchEvent(new page.KeyboardEvent('keydown', { ...enter, ctrlKey: true }));
   expect(await settled()).toMatch(/^Encrypted/);
 });
 
@@ -472,9 +485,12 @@ it.for([
   ['scrolls to a result in the lower half', 401, true],
   ['scrolls to a result above the window', -1, true],
 ] as const)('the page %s', async ([, top, isScrolledTo]) => {
-  byId('last-status').top = top;
+  const card = byId('last').closest('.card') as PageElement;
+  let scrolls = 0;
+  card.scrollIntoView = () => void (scrolls += 1);
+  byId('last-status').getBoundingClientRect = () => ({ top });
   await press('Start cold');
-  expect(byId('last').closest('.card')).toMatchObject({ isScrolledTo });
+  expect(scrolls).toBe(isScrolledTo ? 1 : 0);
 });
 
 it('the page says which regions hang while it waits', async () => {
