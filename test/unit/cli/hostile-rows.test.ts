@@ -59,6 +59,7 @@ async function keyfold(
     now: Date.now,
     ...operatorAdapters,
     openTable: () => table,
+    openErasureTables: () => ({ clockOffsetMs: async () => 0 }) as never,
     openMaintenance: async () => ({ run: async () => EVIL_REPORT }),
     version: '0.0.0',
     stdin: Readable.from([]),
