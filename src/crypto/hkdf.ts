@@ -21,12 +21,12 @@ export function expand32(key: SecretKey | Uint8Array, block: Uint8Array): Buffer
 }
 
 /**
- * Derives the same bytes as {@link expand32}, and returns them in base64. It takes a quarter less time, because Node
- * allocates memory outside V8's heap for a Buffer from OpenSSL. Nothing can zero a string, so do not use this function
- * to derive a key.
+ * Derives the same bytes as {@link expand32}, and returns them as text: in base64, or with one character for each byte.
+ * It takes a third less time, because Node allocates memory outside V8's heap for a Buffer from OpenSSL. Nothing can
+ * zero a string, so do not use this function to derive a key.
  */
-export function expand32Base64(key: SecretKey, block: Uint8Array): string {
-  return createHmac('sha256', key).update(block).digest('base64');
+export function expand32Text(key: SecretKey, block: Uint8Array, encoding: 'base64' | 'binary'): string {
+  return createHmac('sha256', key).update(block).digest(encoding);
 }
 
 /**

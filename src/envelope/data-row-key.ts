@@ -48,7 +48,7 @@ export class DataRowKey {
   sealToJson(plaintext: Uint8Array, binding?: Binding): string {
     this.#inJson ??= encodeRecordKey(this.#inRecord);
     const data = seal(this.#secret, plaintext);
-    const proofText = binding && recordProofText(this.#secret, binding, data);
+    const proofText = binding && recordProofText(this.#secret, binding, data, 'base64');
     const text = encodeWithKey(this.#inJson, data, proofText);
     freeNow(data);
     return text;

@@ -57,9 +57,8 @@ export function stringsOf(value: unknown, name: string): RecordContext | undefin
  * @param context the context in the request. Undefined if the record has no place.
  * @throws KeyfoldError `InvalidRequest`
  */
-export function sessionIn(session: Session, context: unknown, place?: RecordPlace): Session {
-  const entries = stringsOf(context, 'context');
-  return entries === undefined ? session : session.withContext(entries, place);
+export function sessionIn(session: Session, context: RecordContext | undefined, place?: RecordPlace): Session {
+  return context === undefined ? session : session.withContext(context, place);
 }
 
 /** The contexts of a request and its items, before any check. */

@@ -7,6 +7,7 @@
  * not search for such characters.
  */
 import { decodeBase64 } from '../crypto/base64.ts';
+import { PROOF_BYTES } from './record-proof.ts';
 
 /** The body of an encrypt request that has only a plaintext and, optionally, a context. */
 export class PlaintextBody {
@@ -46,17 +47,21 @@ const PLAINTEXT_PREFIX = '{"plaintext":"';
 const PLAINTEXT_END = { atEnd: '"}', beforeContext: '","context":' };
 const RECORD_END = { atEnd: '"}}', beforeContext: '"},"context":' };
 /**
- * Matches a body up to the payload, if its record has the layout that Keyfold and Asherah for Go write. Each member has
- * a fixed place, so no name is repeated. A proof matches only if it is the strict base64 of 32 bytes.
+ * Matches a body up to the proof or the payload, if its record has the layout that Keyfold and Asherah for Go write.
+ * Each member has a fixed place, so no name is repeated.
  */
 const RECORD_PREFIX =
-  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},(?:"Proof":"([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)",)?"Data":"/;
+  /^\{"record":\{"Key":\{"Created":(0|[1-9]\d{0,14}),"Key":"([A-Za-z0-9+/=]*)","ParentKeyMeta":\{"KeyId":"([ !#-[\]-\uffff]*)","Created":(0|[1-9]\d{0,14})\}\},/;
+const PROOF_PREFIX = '"Proof":"';
+const PROOF_BASE64_LENGTH = 44;
+const PAYLOAD_AFTER_PROOF = '","Data":"';
+const PAYLOAD_PREFIX = '"Data":"';
 /**
  * The functions search at most this many characters at the end of a body for a context. If the context is longer, the
  * caller uses the plain code.
  */
 const MAX_CONTEXT_LENGTH = 512;
-const DATA_PREFIX = ',"Data":"';
+const DATA_PREFIX = `,${PAYLOAD_PREFIX}`;
 const DATA_SUFFIX = '"}';
 
 /**
@@ -76,15 +81,26 @@ export function readPlaintextBody(text: string): PlaintextBody | undefined {
 export function readRecordBody(text: string): RecordBody | undefined {
   const match = RECORD_PREFIX.exec(text);
   if (match === null) return undefined;
-  const [before, created, key = '', id = '', parentCreated, proofText] = match;
+  const [before, created, key = '', id = '', parentCreated] = match;
+  const proof = readProof(text, before.length);
+  const dataAt = proof === undefined ? before.length : before.length + PROOF_PREFIX.length + PROOF_BASE64_LENGTH;
+  const prefix = proof === undefined ? PAYLOAD_PREFIX : PAYLOAD_AFTER_PROOF;
+  if (!text.startsWith(prefix, dataAt)) return undefined;
   const encryptedKey = decodeBase64(key);
-  const payload = payloadWithContext(text, before.length, RECORD_END);
+  const payload = payloadWithContext(text, dataAt + prefix.length, RECORD_END);
   if (encryptedKey === undefined || payload === undefined) return undefined;
   const parent = { id: ownCopyOf(id), created: Number(parentCreated) };
   const recordKey = { created: Number(created), encryptedKey, parent };
   const { bytes: data, context } = payload;
-  if (proofText === undefined) return new RecordBody({ key: recordKey, data }, context);
-  return new RecordBody({ key: recordKey, proof: Buffer.from(proofText, 'base64'), data }, context);
+  return new RecordBody(proof === undefined ? { key: recordKey, data } : { key: recordKey, proof, data }, context);
+}
+
+/** Reads the proof at a position of a body. Undefined unless it is there, as the strict base64 of 32 bytes. */
+function readProof(text: string, at: number): Buffer | undefined {
+  if (!text.startsWith(PROOF_PREFIX, at)) return undefined;
+  const start = at + PROOF_PREFIX.length;
+  const proof = decodeBase64(text.slice(start, start + PROOF_BASE64_LENGTH));
+  return proof?.length === PROOF_BYTES ? proof : undefined;
 }
 
 /**

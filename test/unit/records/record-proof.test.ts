@@ -95,7 +95,7 @@ describe('recordProof', () => {
         const expected = createHmac('sha256', DATA_ROW_KEY).update(plainBlock(given, path)).digest();
         const binding = bindingOf(Object.fromEntries(given), { form: 'json', path });
         expect(recordProof(DATA_ROW_KEY, binding, TAIL)).toEqual(expected);
-        expect(recordProofText(DATA_ROW_KEY, binding, TAIL)).toBe(expected.toString('base64'));
+        expect(recordProofText(DATA_ROW_KEY, binding, TAIL, 'base64')).toBe(expected.toString('base64'));
       }),
     );
   });
