@@ -64,8 +64,9 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
   let isComplete = true;
   const path = route.replaceAll(/\{([^{}]*?)\+?\}/g, (_, name: string) => {
     const value = parameters[name];
-    isComplete &&= typeof value === 'string';
-    return String(value);
+    if (typeof value === 'string') return value;
+    isComplete = false;
+    return '';
   });
   return isComplete ? path : undefined;
 }
@@ -74,12 +75,12 @@ function filledIn(route: string, parameters: JsonObject): string | undefined {
  * Whether a domain belongs neither to API Gateway nor to an interface endpoint of a VPC. The domain of a FIPS
  * endpoint contains `execute-api-fips`.
  */
-export function isCustomDomain(domainName: unknown, apiId: unknown): boolean {
+export function isCustomDomain(domainName: unknown, apiId: string): boolean {
   if (typeof domainName !== 'string') return false;
   const dotAt = domainName.indexOf('.');
   if (!domainName.startsWith('execute-api', dotAt + 1)) return true;
   const first = domainName.slice(0, dotAt);
-  return !(first === apiId || first.startsWith(`${String(apiId)}-vpce-`) || first.startsWith('vpce-'));
+  return !(first === apiId || first.startsWith(`${apiId}-vpce-`) || first.startsWith('vpce-'));
 }
 
 /** Replaces `%40` in a path with `@`. Keyfold decodes no other percent-encoding. */

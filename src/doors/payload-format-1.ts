@@ -24,7 +24,7 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
   if (!areTexts(resource, path, httpMethod, stage, apiId)) return undefined;
   const headers = READ_HEADERS.map((name) => [name, headerOf(event, name)] as const);
   if (!headers.every(([, value]) => isTextOrAbsent(value))) return undefined;
-  const base = { stage: stage as string, isCustomDomain: isCustomDomain(domainName, apiId) };
+  const base = { stage: stage as string, isCustomDomain: isCustomDomain(domainName, apiId as string) };
   const sent = longerOf(path as string, context['path'] ?? path);
   if (sent === undefined) return undefined;
   const route = routeOf(resource as string, pathParameters, sent, base);

@@ -19,10 +19,13 @@ function requestOfFormat2(event: JsonObject): HttpRequest | undefined {
   const { routeKey, rawPath, headers, pathParameters, body, isBase64Encoded } = event;
   const { http, domainName, apiId, stage, authorizer } = membersOf(event['requestContext']);
   const { method } = membersOf(http);
-  if (!areTexts(routeKey, rawPath, method, domainName) || !isJsonObject(headers)) return undefined;
+  if (!areTexts(routeKey, rawPath, method, domainName, apiId, stage) || !isJsonObject(headers)) return undefined;
   if (!READ_HEADERS.every((name) => isTextOrAbsent(headers[name]))) return undefined;
   const isFunctionUrl = (domainName as string).includes('.lambda-url.');
-  const base = { stage: String(stage), isCustomDomain: !isFunctionUrl && isCustomDomain(domainName, apiId) };
+  const base = {
+    stage: stage as string,
+    isCustomDomain: !isFunctionUrl && isCustomDomain(domainName, apiId as string),
+  };
   // A route key is `METHOD /path` or `$default`.
   const key = routeKey as string;
   const route = routeOf(key.slice(key.indexOf(' ') + 1), pathParameters, rawPath as string, base);

@@ -192,12 +192,25 @@ describe('a function that checks where an event comes from', () => {
     );
   });
 
-  it.for([['http'], ['domainName'], ['http', {}]] as const)(
-    'rejects a request without a valid requestContext.%s',
-    async ([name, value]) => {
-      expect(await isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
-    },
-  );
+  it.for([
+    ['http'],
+    ['domainName'],
+    ['http', {}],
+    ['apiId'],
+    ['apiId', { toString: 1 }],
+    ['stage'],
+    ['stage', { toString: 1 }],
+  ] as const)('rejects a request without a valid requestContext.%s', async ([name, value]) => {
+    expect(await isRequestOf({ ...gateway, requestContext: { ...context, [name]: value } })).toBe(false);
+  });
+
+  it('finds no path in a request whose route has a parameter that is not text', async () => {
+    const event = { ...gateway, routeKey: 'ANY /{proxy+}' };
+    const pathOf = async (proxy: unknown): Promise<string | undefined> =>
+      (await httpRequestOf({ ...event, pathParameters: { proxy } }))?.pathInApi;
+    expect(await pathOf('v1/ready')).toBe('/v1/ready');
+    expect(await pathOf({ toString: 1 })).toBeUndefined();
+  });
 
   it.for(['eventSource', 'eventSourceARN', 'messageId', 'body', 'attributes', 'messageAttributes'])(
     'rejects a message without %s',
