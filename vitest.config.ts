@@ -17,6 +17,7 @@ export default defineConfig({
   test: {
     // With threads, V8 can crash while one of them compiles WebAssembly (https://github.com/nodejs/node/issues/64500).
     pool: 'forks',
+    globalSetup: ['test/support/compile-cache.ts'],
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 20_000,
     // Many tests wait for a fault to pass. With more files at once than cores, two cores stay busy.

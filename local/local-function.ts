@@ -85,8 +85,9 @@ export class LocalFunction {
     const waiters = new Map<number, Waiter>();
     const workerData = { modulePath: this.#modulePath, functionName: this.#name };
     const captured = !this.#isVerbose;
+    const { NODE_COMPILE_CACHE: cache } = process.env;
     const worker = new Worker(new URL('function-worker.ts', import.meta.url), {
-      env: this.#environment,
+      env: { ...(cache !== undefined && { NODE_COMPILE_CACHE: cache }), ...this.#environment },
       workerData,
       stdout: captured,
       stderr: captured,
