@@ -10,6 +10,12 @@ import { settingsSchema } from '../../../src/config/settings.ts';
 import { directDoor } from '../../../src/doors/direct.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
 import { AwsKms, MemoryMetastore, SessionFactory, SystemKeyMaintenance } from '../../../src/index.ts';
+import type { RegisteredErasure } from '../../../src/maintenance/erasure-table.ts';
+import type {
+  MaintenanceReport,
+  RegionWrap,
+  SystemKeyReport,
+} from '../../../src/maintenance/system-key-maintenance.ts';
 import { openDirectDoor } from '../../support/direct-door.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput, DOOR_CONFIG, lambdaContext } from '../../support/http-door.ts';
@@ -125,8 +131,13 @@ describe('docs/reference/queue.md', () => {
   });
 });
 
+/** Lists all members of a type in order. The compiler checks that none is missing. */
+function membersOf<T>(names: Readonly<Record<keyof T, true>>): string[] {
+  return Object.keys(names).toSorted();
+}
+
 describe('docs/reference/cli.md', () => {
-  it('shows an actual report of the regions that can unwrap each System Key', async () => {
+  it('has an example of a maintenance run that works', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
     const kms = new AwsKms({ keys: { 'us-west-2': aliasArn }, preferredRegion: 'us-west-2', endpoint });
@@ -137,6 +148,35 @@ describe('docs/reference/cli.md', () => {
     const line = "await new SystemKeyMaintenance({ service: 'orders', product: 'shop', kms, metastore }).run();";
     expect(blockOf(cli, 'ts')).toBe(`const report = ${line}`);
     expect(report.systemKeys).toMatchObject([{ id: '_SK_orders_shop', regions: [{ opens: true }] }]);
+  });
+
+  it('lists every member of the report of a maintenance run', () => {
+    const [, section = ''] = cli.split('\n## Maintenance\n');
+    const [, table = ''] = /^\| member of the report .*?\n\|[ -|]*\n(.*?)\n\n/ms.exec(section) ?? [];
+    const rows = [...table.matchAll(/^\| `([\w[\].]+)` +\| (.*)/gm)].map(([, member = '', meaning = '']) => {
+      return [member, [...meaning.matchAll(/`(\w+)`/g)].map(([, name = '']) => name).toSorted()] as const;
+    });
+    const report = membersOf<Omit<MaintenanceReport, 'systemKeys' | 'erasuresDue'>>({
+      created: true,
+      createFault: true,
+      erasuresFault: true,
+    });
+    expect(Object.fromEntries(rows)).toEqual({
+      ...Object.fromEntries(report.map((member) => [member, []])),
+      'systemKeys[]': membersOf<Omit<SystemKeyReport, 'regions'>>({
+        id: true,
+        created: true,
+        state: true,
+        fault: true,
+      }),
+      'systemKeys[].regions[]': membersOf<RegionWrap>({ region: true, opens: true, renewed: true, fault: true }),
+      'erasuresDue[]': membersOf<Omit<RegisteredErasure, 'deletedAt'>>({
+        partition: true,
+        erase: true,
+        at: true,
+        due: true,
+      }),
+    });
   });
 });
 
