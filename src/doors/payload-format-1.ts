@@ -44,16 +44,16 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
 }
 
 /**
- * Returns the longer of the two paths in payload format 1.0. The longer path begins with the stage or base path. A REST
- * API's events leave the stage out of the other path.
+ * Returns the longer of the two paths in payload format 1.0, with `@` instead of `%40`. The longer path begins with the
+ * stage or base path. A REST API's events leave the stage out of the other path.
  * @returns undefined if the longer path does not end with the shorter one, for example because only one of them is
  * decoded
  */
 function longerOf(path: string, pathOfContext: unknown): string | undefined {
   if (typeof pathOfContext !== 'string') return undefined;
-  const isLonger = pathOfContext.length >= path.length;
-  const [longer, shorter] = isLonger ? [pathOfContext, path] : [path, pathOfContext];
-  return withoutEncodedAt(longer).endsWith(withoutEncodedAt(shorter)) ? longer : undefined;
+  const [one, other] = [withoutEncodedAt(pathOfContext), withoutEncodedAt(path)];
+  const [longer, shorter] = one.length >= other.length ? [one, other] : [other, one];
+  return longer.endsWith(shorter) ? longer : undefined;
 }
 
 /**

@@ -8,6 +8,7 @@ import { EnvelopeKey } from '../envelope/envelope-key.ts';
 import { isDatedAhead, isExpired, standingOf } from '../envelope/key-standing.ts';
 import type { EnvelopeKeyRecord, KeyManagementService } from '../envelope/ports.ts';
 import { proofOfSystemKey } from '../envelope/row-proofs.ts';
+import { isEqual } from '../crypto/hkdf.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { keyName, TOMBSTONE_CREATED, type KeyMeta, type KeyNaming } from '../records/ids.ts';
 import type { KeyRow } from './key-table.ts';
@@ -164,7 +165,7 @@ function keep(row: EnvelopeKeyRecord, bytes: Buffer, opened: OpenedKeys, proofOf
 function judged({ row, proof, fault, doubt }: Opening, opened: OpenedKeys, judging: Judging): RowCheck {
   if ('unreadable' in row || proof === undefined) return { row, state: 'refused', why: fault ?? 'it does not open' };
   if (row.proof !== undefined) {
-    const holds = Buffer.compare(row.proof, proof) === 0;
+    const holds = row.proof.length === proof.length && isEqual(row.proof, proof);
     return holds ? { row, state: 'proven' } : { row, state: 'refused', why: 'its proof does not hold' };
   }
   const why = doubt ?? whyUnprovable(row, opened, judging);

@@ -117,6 +117,35 @@ describe.each(Object.keys(SENT))('%s', (kind) => {
   });
 });
 
+describe('an event whose two paths spell @ differently', () => {
+  it.for([
+    [
+      'has it encoded in the path only',
+      '/v1/partitions/a%40b%40c/encrypt',
+      '/live/v1/partitions/a@b@c/encrypt',
+      'live',
+    ],
+    [
+      'has it encoded in the context only',
+      '/v1/partitions/a@b@c/encrypt',
+      '/live/v1/partitions/a%40b%40c/encrypt',
+      'live',
+    ],
+    [
+      'has a path that is longer than its context',
+      '/v1/partitions/a%40b%40c/encrypt',
+      '/v/v1/partitions/a@b@c/encrypt',
+      'v',
+    ],
+  ] as const)('is served if it %s', async ([, path, pathInContext, stage]) => {
+    const event = format1('rest-encrypt-iam');
+    event.path = path;
+    event.pathParameters = { partition: 'a@b@c', operation: 'encrypt' };
+    Object.assign(event.requestContext, { path: pathInContext, stage });
+    expect(await outcomeOf(event)).toBe(SERVED);
+  });
+});
+
 describe('a catch-all route', () => {
   const CATCH_ALL = Object.keys(SENT).filter((kind) => !kind.startsWith('an exact'));
   const PATH = '/v1/partitions/tenant-1/encrypt';

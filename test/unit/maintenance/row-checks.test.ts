@@ -1,10 +1,13 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import * as hkdf from '../../../src/crypto/hkdf.ts';
 import { cryptoPolicy, type KeyRow } from '../../../src/index.ts';
 import type { Deadline } from '../../../src/async/deadline.ts';
 import { checkRows, type RowCheck } from '../../../src/maintenance/row-checks.ts';
 import { KeyNaming, TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { FakeDependencies } from '../../support/fakes.ts';
+
+vi.mock('../../../src/crypto/hkdf.ts', { spy: true });
 
 const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
 
@@ -28,6 +31,17 @@ it('a check of rows returns the proofs that new rows have, and zeroes the keys',
     { state: 'provable', proof: other },
   ]);
   for (const key of world.kms.plaintexts) expect(key).toEqual(Buffer.alloc(32));
+});
+
+it('a check of rows compares proofs in constant time, and refuses a proof of another length', async () => {
+  const world = new FakeDependencies();
+  await world.process().session('p').encrypt(Buffer.from('x'));
+  const [system = ABSENT] = world.metastore.ofKind('SK');
+  vi.mocked(hkdf.isEqual).mockClear();
+  const wrong = [Buffer.alloc(32), Buffer.alloc(31)].map((proof) => ({ ...system, proof }));
+  const states = await Promise.all([system, ...wrong].map(async (row) => (await check(world, [row]))[0]?.state));
+  expect(states).toEqual(['proven', 'refused', 'refused']);
+  expect(vi.mocked(hkdf.isEqual)).toHaveBeenCalledTimes(2);
 });
 
 it('a check of rows says why it cannot open a row, and leaves out tombstones and rows of other services', async () => {
