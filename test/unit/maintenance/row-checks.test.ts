@@ -38,8 +38,10 @@ it('a check of rows compares proofs in constant time, and refuses a proof of ano
   await world.process().session('p').encrypt(Buffer.from('x'));
   const [system = ABSENT] = world.metastore.ofKind('SK');
   vi.mocked(hkdf.isEqual).mockClear();
-  const wrong = [Buffer.alloc(32), Buffer.alloc(31)].map((proof) => ({ ...system, proof }));
-  const states = await Promise.all([system, ...wrong].map(async (row) => (await check(world, [row]))[0]?.state));
+  const states: unknown[] = [];
+  for (const proof of [system.proof, Buffer.alloc(32), Buffer.alloc(31)]) {
+    states.push((await check(world, [{ ...system, proof }]))[0]?.state);
+  }
   expect(states).toEqual(['proven', 'refused', 'refused']);
   expect(vi.mocked(hkdf.isEqual)).toHaveBeenCalledTimes(2);
 });
