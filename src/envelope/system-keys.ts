@@ -115,17 +115,21 @@ export class SystemKeys {
   }
 
   /**
-   * Unwraps the newest key with KMS, and discards it.
+   * Unwraps the newest key with KMS, and discards it. A key that is dated too far ahead counts only if there is no other.
    * @throws KeyfoldError if that fails, or `KeyNotYetVisible` if there is no key
    */
   async checkLatest(deadline: Deadline): Promise<void> {
-    const { metastore } = this.#dependencies;
-    const record = await metastore.loadLatest(this.#id, deadline);
-    if (record === undefined) {
-      throw new KeyfoldError('KeyNotYetVisible', 'The service has no System Key yet. The first encrypt makes one.');
-    }
-    const bytes = await this.#keyBytes(record, deadline);
-    bytes.fill(0);
+    const search = this.#search(deadline);
+    const newest = search.latest();
+    const open = async (record: EnvelopeKeyRecord): Promise<true> => {
+      (await this.#keyBytes(record, deadline)).fill(0);
+      return true;
+    };
+    const found = await findKey({ ...search, latest: () => newest, use: open });
+    if ('key' in found) return;
+    const ahead = await newest;
+    if (ahead !== undefined) await open(ahead);
+    else throw new KeyfoldError('KeyNotYetVisible', 'The service has no System Key yet. The first encrypt makes one.');
   }
 
   /**

@@ -60,6 +60,26 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it.for([
+    ['does not open', { encryptedKey: Buffer.from('CANARY') }],
+    ['does not parse', { encryptedKey: 'CANARY' as never }],
+  ] as const)('does not fail the check of the System Key if it %s and another key does', async ([, damage]) => {
+    await createdBy(world.process());
+    copyTo('SK', nowSeconds() + 3600, damage);
+    expect(await createdBy(world.process())).toBeLessThanOrEqual(nowSeconds());
+    await world.process().checkSystemKey();
+    world.metastore.change(world.metastore.ofKind('SK')[0] as EnvelopeKeyRecord, damage);
+    expect(await codeOf(world.process().checkSystemKey())).toBe('KeyRowUnreadable');
+  });
+
+  it('passes the check of the System Key if it opens and there is no other key', async () => {
+    await createdBy(world.process());
+    world.clock.advance(-3600_000);
+    world.log.take();
+    await world.process().checkSystemKey();
+    expect(world.log.take()).toEqual(['Query SK', 'Recent SK', 'Unwrap']);
+  });
+
   it('seals if it is ten minutes ahead, but not if it is one second more', async () => {
     const own = await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
