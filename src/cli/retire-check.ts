@@ -75,6 +75,7 @@ export async function retireCheck(
     const clockFault = await clockFaultOf(tables, dependencies.now);
     if (clockFault !== undefined) why.push(clockFault);
     if (state === 'valid') why.push('it still seals: revoke it, or wait until it expires');
+    if (state === 'dated-ahead') why.push('it is dated ahead, and will seal once its date is near: revoke it');
     why.push(...reports.flatMap((report) => faultsOf(report, { ...names, endsAtMs: endOf(key, state, config) })));
   }
   const { id, created } = request;

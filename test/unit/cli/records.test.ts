@@ -543,6 +543,20 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
   });
 
+  it('does not report a key as retired if it is dated ahead, and therefore will seal', async () => {
+    const none = await report('none', []);
+    const ahead = created + 91 * 86_400;
+    await world.operator.put(keyRecord(INTERMEDIATE_KEY, parseEpochSeconds(ahead)));
+    for (const date of [String(ahead), 'latest']) {
+      const args = ['keys', 'retire-check', INTERMEDIATE_KEY, date, '--report', none, '--json'];
+      const { code, stdout } = await keyfold(args);
+      const why = ['it is dated ahead, and will seal once its date is near: revoke it'];
+      expect([code, JSON.parse(stdout)]).toMatchObject([1, { outcome: 'unknown', why }]);
+    }
+    await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(ahead), '--yes']);
+    expect(await check(INTERMEDIATE_KEY, ahead, none)).toMatchObject({ code: 0, outcome: 'retired' });
+  });
+
   it("does not report a key as retired if the table's clock differs from this machine's", async () => {
     const none = await report('none', []);
     await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
