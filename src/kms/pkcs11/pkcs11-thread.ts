@@ -1,9 +1,10 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { orAborted } from '../../async/deadline.ts';
+import { Semaphore } from '../../async/semaphore.ts';
 import { errorNameOf } from '../../errors.ts';
 import type { TokenAnswer, TokenCall, TokenSettings } from './pkcs11-token.ts';
-import type { AnswerMessage, CallMessage } from './pkcs11-worker.ts';
+import type { CallMessage } from './pkcs11-worker.ts';
 
 /** The threads of this process, keyed by the path of their library. */
 const THREADS = new Map<string, Pkcs11Thread>();
@@ -21,31 +22,41 @@ export function threadOf(library: string): Pkcs11Thread {
 /** Sends calls to a separate thread. The thread starts with the first call, and does not keep the process alive. */
 class Pkcs11Thread {
   readonly #library: string;
-  readonly #waiting = new Map<number, (answer: TokenAnswer) => void>();
+  /** Lets one call at a time into the thread. So the thread never makes a call whose caller has stopped waiting. */
+  readonly #turns = new Semaphore(1);
+  #settle: ((answer: TokenAnswer) => void) | undefined;
   #worker: Worker | undefined;
-  #calls = 0;
 
   constructor(library: string) {
     this.#library = library;
   }
 
   /**
-   * Calls the library. The thread makes one call at a time. A call continues even if its caller stops waiting.
+   * Calls the library. The thread makes one call at a time. A call that has begun continues even if its caller stops
+   * waiting.
    * @throws the signal's reason if the signal aborts first. A key that arrives after that is zeroed.
    */
   async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
     signal.throwIfAborted();
-    const worker = (this.#worker ??= this.#start());
-    const id = (this.#calls += 1);
-    const answered = new Promise<TokenAnswer>((resolve) => {
-      this.#waiting.set(id, (answer) => {
-        if (signal.aborted && answer.op === 'unwrapped') answer.key.fill(0);
-        resolve(answer);
-      });
+    const answered = this.#turns.run(async () => {
+      signal.throwIfAborted();
+      const answer = await this.#send({ settings, call }, signal);
+      if (signal.aborted && answer.op === 'unwrapped') answer.key.fill(0);
+      return answer;
     });
-    worker.ref();
-    worker.postMessage({ id, settings, call } satisfies CallMessage);
     return orAborted(answered, signal);
+  }
+
+  /** Sends a call to the thread. The thread keeps the process alive only while the caller waits. */
+  #send(message: CallMessage, signal: AbortSignal): Promise<TokenAnswer> {
+    const worker = (this.#worker ??= this.#start());
+    const answered = new Promise<TokenAnswer>((resolve) => (this.#settle = resolve));
+    worker.ref();
+    void orAborted(answered, signal)
+      .catch(() => {})
+      .finally(() => worker.unref());
+    worker.postMessage(message);
+    return answered;
   }
 
   #start(): Worker {
@@ -55,21 +66,14 @@ class Pkcs11Thread {
     // `--input-type`.
     const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });
     let errorName = 'ThreadEnded';
-    worker.on('message', ({ id, answer }: AnswerMessage) => this.#settle(id, answer));
+    worker.on('message', (answer: TokenAnswer) => this.#settle?.(answer));
     // An error ends the thread, for example if the thread's file is missing from a bundle. The next call starts another
     // thread.
     worker.once('error', (error) => (errorName = errorNameOf(error)));
     worker.once('exit', () => {
       this.#worker = undefined;
-      const fault = { faultClass: 'unavailable', errorName } as const;
-      for (const id of this.#waiting.keys()) this.#settle(id, { op: 'failed', fault });
+      this.#settle?.({ op: 'failed', fault: { faultClass: 'unavailable', errorName } });
     });
     return worker;
-  }
-
-  #settle(id: number, answer: TokenAnswer): void {
-    this.#waiting.get(id)?.(answer);
-    this.#waiting.delete(id);
-    if (this.#waiting.size === 0) this.#worker?.unref();
   }
 }

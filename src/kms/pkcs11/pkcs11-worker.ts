@@ -7,15 +7,8 @@ import { Pkcs11Token, type TokenAnswer, type TokenCall, type TokenSettings } fro
 
 /** A call to a token, as the main thread sends it. */
 export interface CallMessage {
-  readonly id: number;
   readonly settings: TokenSettings;
   readonly call: TokenCall;
-}
-
-/** The response to the call with this number. */
-export interface AnswerMessage {
-  readonly id: number;
-  readonly answer: TokenAnswer;
 }
 
 const library = new Pkcs11Library(
@@ -32,10 +25,10 @@ function tokenOf(settings: TokenSettings): Pkcs11Token {
   return token;
 }
 
-parentPort?.on('message', ({ id, settings, call }: CallMessage) => {
+parentPort?.on('message', ({ settings, call }: CallMessage) => {
   const answer = tokenOf(settings).answer(call);
   // `postMessage` copies the bytes, so zero the originals.
-  parentPort?.postMessage({ id, answer } satisfies AnswerMessage);
+  parentPort?.postMessage(answer satisfies TokenAnswer);
   if (call.op === 'wrap') call.key.fill(0);
   if (answer.op === 'unwrapped') answer.key.fill(0);
 });

@@ -325,6 +325,19 @@ describe('Pkcs11Kms', () => {
     await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
   });
 
+  it('makes no call after its caller has stopped waiting for the calls before it', async () => {
+    const wrapped = await wrap(token.open());
+    const kms = token.open({ requestTimeoutMs: 300 });
+    token.set({ faults: { C_DecryptInit: 1500 } });
+    token.takeCalls();
+    const codes = await Promise.all(Array.from({ length: 5 }, () => codeOf(unwrap(kms, wrapped))));
+    expect(new Set(codes)).toEqual(new Set(['KmsUnavailable']));
+    token.set({ faults: {} });
+    await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
+    // One call was in progress when its caller stopped waiting. The other one has succeeded.
+    expect(count(token.takeCalls(), 'C_DecryptInit')).toBe(2);
+  });
+
   it('throws KmsUnavailable if its thread exits, and starts another thread for the next call', async () => {
     const kms = token.open();
     token.set({ faults: { C_EncryptInit: 'exit' } });
@@ -334,10 +347,15 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
-  it('keeps the process alive only during a call', async () => {
+  it.for([
+    ['during a call', 'ends', {}],
+    ['while its caller waits', 'is abandoned', { C_EncryptInit: 1500 }],
+  ] as const)('keeps the process alive only %s, if the call %s', async ([, , faults]) => {
+    await wrap(token.open());
+    token.set({ faults });
     const ref = vi.spyOn(Worker.prototype, 'ref');
     const unref = vi.spyOn(Worker.prototype, 'unref');
-    await wrap(token.open());
+    await wrap(token.open({ requestTimeoutMs: 300 })).catch(() => {});
     const [referred = 0, released = 0] = [ref, unref].map(({ mock }) => mock.invocationCallOrder.at(-1));
     vi.restoreAllMocks();
     expect(referred).toBeGreaterThan(0);
