@@ -1,7 +1,9 @@
 /** Tests the SQL metastores on real database servers. */
+import { createPool } from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SessionFactory, type Deadline, type EnvelopeKeyRecord, type KeyfoldError } from '../../src/index.ts';
 import type { SqlKeyRow } from '../../src/metastore/sql/key-record.ts';
+import { MySqlMetastore } from '../../src/metastore/sql/mysql-metastore.ts';
 import { openDatabase } from '../../src/metastore/sql/open-database.ts';
 import { codeOf, errorOf, FakeKms, HandClock, noDeadline } from '../support/fakes.ts';
 import { keyRecord } from '../../src/testing/key-record.ts';
@@ -104,6 +106,37 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
       expect(await table.remove('_SK_case', { ...row, text: '{}' }, deadline)).toBe(true);
       await close();
       if (isPostgres) await database.run('ALTER DATABASE postgres RESET ALL');
+    });
+
+    it.skipIf(isPostgres)('refuses a partition whose characters the column or the connection lacks', async () => {
+      const at = { host: '127.0.0.1', port: database.port, user: 'keyfold', database: 'test' };
+      const trials = [
+        { id: 'VARCHAR(255) CHARACTER SET latin1', charset: undefined, kept: ['é', '"'], refused: ['漢', '😀'] },
+        { id: 'VARCHAR(255) CHARACTER SET utf8mb3', charset: undefined, kept: ['é', '漢'], refused: ['😀'] },
+        { id: 'VARCHAR(255)', charset: 'latin1', kept: ['é', '"'], refused: ['漢', '😀'] },
+        { id: 'VARCHAR(255)', charset: 'UTF8_GENERAL_CI', kept: ['é', '漢'], refused: ['😀'] },
+      ];
+      for (const { id, charset, kept, refused } of trials) {
+        await database.createTable({ id });
+        const pool = createPool({ ...at, ...(charset !== undefined && { charset }) });
+        const metastore = new MySqlMetastore({ pool });
+        for (const partition of kept) {
+          const row = keyRecord(`_IK_${partition}_svc_prod`, 60);
+          expect(await metastore.store(row, deadline)).toBe('stored');
+          expect(await metastore.loadLatest(row.id, deadline)).toEqual(row);
+          await database.run('DELETE FROM encryption_key');
+        }
+        for (const partition of refused) {
+          const row = keyRecord(`_IK_${partition}_svc_prod`, 60);
+          expect(await codeOf(metastore.store(row, deadline))).toBe('InvalidRequest');
+          expect(await metastore.loadLatest(row.id, deadline).catch(({ code }: KeyfoldError) => code)).toBeOneOf([
+            undefined,
+            'InvalidRequest',
+          ]);
+        }
+        expect(await database.run('SELECT id FROM encryption_key')).toEqual([]);
+        await pool.end();
+      }
     });
 
     it('opens new connections without an error after the server restarts', async () => {

@@ -3,7 +3,7 @@ import { errorNameOf } from '../../errors.ts';
 import { TOMBSTONE_CREATED } from '../../records/ids.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
 import { SqlConnections, type SqlPool } from './sql-connections.ts';
-import type { SqlFault } from './sql-faults.ts';
+import { rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
 import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
 import type { SqlTableOptions } from './sql-connections.ts';
@@ -37,8 +37,12 @@ const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 /** The bytes of a text in UTF-8, whatever the character sets of the column and the connection. */
 const bytesOf = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
 
-// Most collations ignore case, accents or spaces at the end, so the second condition compares IDs byte by byte.
-const OF_ID = `id = ? AND ${bytesOf('id')} = ${bytesOf('?')}`;
+/** The bytes of a text in UTF-8, as hexadecimal digits. */
+const hexOf = (text: string): string => `HEX(CONVERT(${text} USING utf8mb4))`;
+
+// Most collations ignore case, accents or spaces at the end, so the second condition compares IDs byte by byte. Its
+// parameter is ASCII. So it stays the same if the connection's character set has no code for a character of the ID.
+const OF_ID = `id = ? AND ${hexOf('id')} = ?`;
 const DATE = 'CAST(created AS CHAR)';
 /** The text of a row, but at most one character more than a readable row has. */
 const TEXT = `LEFT(CONVERT(key_record USING utf8mb4), ${MAX_KEY_RECORD_CHARACTERS + 1})`;
@@ -52,7 +56,8 @@ const SELECT_ALL = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption
 const AFTER = 'WHERE id >= ? AND (id > ? OR created > ?)';
 /** Without strict mode, MySQL would truncate a text that is too long. Without autocommit, a write would be lost. */
 export const IS_SAFE = "@@autocommit = 1 AND @@sql_mode LIKE '%STRICT_%_TABLES%'";
-const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${IS_SAFE}`;
+/** Stores a row only if the connection's character set has not changed the ID. */
+const INSERT = `INSERT INTO encryption_key (id, created, key_record) SELECT ?, ?, ? FROM DUAL WHERE ${hexOf('?')} = ? AND ${IS_SAFE}`;
 /** Compares the date as text, because a date such as 0000-00-00 can be read, but not written in a condition. */
 const UNCHANGED = `${OF_ID} AND ${DATE} = ? AND ${bytesOf(TEXT)} <=> ${bytesOf('?')} AND ${IS_SAFE}`;
 /** Sets `created` to itself, because a TIMESTAMP column may have an implicit ON UPDATE CURRENT_TIMESTAMP. */
@@ -72,30 +77,32 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
     const dated = isDated ? ` AND created ${created === undefined ? '<=' : '='} ?` : '';
     const sql = `${SELECT}${dated} ORDER BY created DESC${limit === undefined ? '' : ` LIMIT ${limit}`}`;
     const date = created === undefined ? timestampOf(notAfter ?? 0) : createdOf(created);
-    const query = { sql, values: isDated ? [id, id, date] : [id, id] };
+    const query = { sql, values: isDated ? [...keyed(id), date] : keyed(id) };
     const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
     return rows.map(rowOf);
   }
 
   async insert(id: string, created: number, text: string, deadline: Deadline): Promise<'stored' | 'duplicate'> {
-    return this.#connections.run(async (on) => {
+    const values = [id, createdOf(created), text, ...keyed(id)];
+    const outcome = await this.#connections.run(async (on) => {
       try {
-        await write(on, { sql: INSERT, values: [id, createdOf(created), text] });
-        return 'stored';
+        return (await write(on, { sql: INSERT, values })) ? 'stored' : 'changed';
       } catch (error) {
         if (errorNameOf(error) === 'ER_DUP_ENTRY') return 'duplicate';
         throw error;
       }
     }, deadline);
+    if (outcome === 'changed') throw rowDoesNotFit();
+    return outcome;
   }
 
   async replace(id: string, { date, text }: SqlKeyRow, to: string, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REPLACE, values: [to, id, id, date, text] };
+    const query = { sql: REPLACE, values: [to, ...keyed(id), date, text] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
   async remove(id: string, { date, text }: SqlKeyRow, deadline: Deadline): Promise<boolean> {
-    const query = { sql: REMOVE, values: [id, id, date, text] };
+    const query = { sql: REMOVE, values: [...keyed(id), date, text] };
     return this.#connections.run((on) => write(on, query), deadline);
   }
 
@@ -105,6 +112,11 @@ export class MySqlKeyTable implements SqlKeyTable, SqlPages {
     const rows = await this.#connections.run(async (on) => (await send(on, query)) as Row[], deadline);
     return rows.map((row) => Object.assign(rowOf(row), { id: row[2] ?? '' }));
   }
+}
+
+/** The two parameters for an ID: its text, and its bytes in UTF-8 as hexadecimal digits. */
+function keyed(id: string): [string, string] {
+  return [id, Buffer.from(id).toString('hex').toUpperCase()];
 }
 
 function rowOf([date, text]: Row): SqlKeyRow {
@@ -215,9 +227,13 @@ class Connections implements SqlPool<MySqlConnection> {
 
 /**
  * Errors that say that a value does not fit into its column, even in a comparison. Their SQLSTATE is the general one,
- * so it does not show this.
+ * so it does not show this. MariaDB reports the last one if the column's character set lacks a character of the value.
  */
-const UNFIT: ReadonlySet<string> = new Set(['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'ER_WRONG_VALUE']);
+const UNFIT: ReadonlySet<string> = new Set([
+  'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD',
+  'ER_WRONG_VALUE',
+  'ER_CANT_AGGREGATE_2COLLATIONS',
+]);
 
 /**
  * After these errors, the connection is unusable, although their SQLSTATEs do not show it. The server ends it, has

@@ -31,6 +31,6 @@ export function rowDoesNotFit(): KeyfoldError {
   return new KeyfoldError(
     'InvalidRequest',
     'The key row does not fit the columns of the table encryption_key: the partition is too long, or has characters ' +
-      'that the column id cannot hold.',
+      'that the column id or the connection cannot hold.',
   );
 }

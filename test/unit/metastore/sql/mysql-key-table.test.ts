@@ -15,7 +15,9 @@ interface Sent {
 const ID = '_SK_svc_prod';
 const deadline = noDeadline();
 const bytes = (text: string): string => `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
-const OF_ID = `id = ? AND ${bytes('id')} = ${bytes('?')}`;
+const OF_ID = 'id = ? AND HEX(CONVERT(id USING utf8mb4)) = ?';
+/** The bytes of {@link ID} as hexadecimal digits. */
+const HEX = '5F534B5F7376635F70726F64';
 const COLUMNS = 'CAST(created AS CHAR), LEFT(CONVERT(key_record USING utf8mb4), 65536)';
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const PAGE = `SELECT ${COLUMNS}, CONVERT(id USING utf8mb4) FROM encryption_key`;
@@ -54,11 +56,11 @@ describe('the key table in MySQL', () => {
     await table.select({ id: ID, notAfter: 60, limit: 10 }, deadline);
     await table.select({ id: ID, created: TOMBSTONE_CREATED }, deadline);
     expect(texts()).toEqual([
-      [`${SELECT} ORDER BY created DESC`, [ID, ID]],
-      [`${SELECT} ORDER BY created DESC LIMIT 1`, [ID, ID]],
-      [`${SELECT} AND created = ? ORDER BY created DESC LIMIT 1`, [ID, ID, '1970-01-01 00:01:00']],
-      [`${SELECT} AND created <= ? ORDER BY created DESC LIMIT 10`, [ID, ID, '1970-01-01 00:01:00']],
-      [`${SELECT} AND created = ? ORDER BY created DESC`, [ID, ID, '2038-01-17 23:59:59']],
+      [`${SELECT} ORDER BY created DESC`, [ID, HEX]],
+      [`${SELECT} ORDER BY created DESC LIMIT 1`, [ID, HEX]],
+      [`${SELECT} AND created = ? ORDER BY created DESC LIMIT 1`, [ID, HEX, '1970-01-01 00:01:00']],
+      [`${SELECT} AND created <= ? ORDER BY created DESC LIMIT 10`, [ID, HEX, '1970-01-01 00:01:00']],
+      [`${SELECT} AND created = ? ORDER BY created DESC`, [ID, HEX, '2038-01-17 23:59:59']],
     ]);
     for (const query of sent) expect(query).toMatchObject({ rowsAsArray: true, nestTables: false, typeCast: true });
   });
@@ -102,12 +104,15 @@ describe('the key table in MySQL', () => {
     );
     const columns = 'encryption_key (id, created, key_record)';
     expect(texts()).toEqual([
-      [`INSERT INTO ${columns} SELECT ?, ?, ? FROM DUAL WHERE ${SAFE}`, [ID, '1970-01-01 00:01:00', '{"a":1}']],
+      [
+        `INSERT INTO ${columns} SELECT ?, ?, ? FROM DUAL WHERE HEX(CONVERT(? USING utf8mb4)) = ? AND ${SAFE}`,
+        [ID, '1970-01-01 00:01:00', '{"a":1}', ID, HEX],
+      ],
       [
         `UPDATE encryption_key SET key_record = ?, created = created ${UNCHANGED}`,
-        ['{"b":1}', ID, ID, '1970-01-01 00:01:00', '{"a":1}'],
+        ['{"b":1}', ID, HEX, '1970-01-01 00:01:00', '{"a":1}'],
       ],
-      [`DELETE FROM encryption_key ${UNCHANGED}`, [ID, ID, '0000-00-00 00:00:00', null]],
+      [`DELETE FROM encryption_key ${UNCHANGED}`, [ID, HEX, '0000-00-00 00:00:00', null]],
     ]);
   });
 
@@ -121,7 +126,14 @@ describe('the key table in MySQL', () => {
     expect(unsafe.sent).toHaveLength(2);
   });
 
+  it("refuses a row whose ID the connection's character set has changed", async () => {
+    const { table, sent } = tableWith(Object.assign([['1']], { affectedRows: 0 }));
+    expect(await codeOf(table.insert('_IK_\u6f22_svc_prod', 60, '{}', deadline))).toBe('InvalidRequest');
+    expect(sent[0]?.values.at(-1)).toBe('5F494B5FE6BCA25F7376635F70726F64');
+  });
+
   it.for([
+    ['ER_CANT_AGGREGATE_2COLLATIONS', 'HY000', 'InvalidRequest', 1],
     ['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', 'HY000', 'InvalidRequest', 1],
     ['ER_TRUNCATED_WRONG_VALUE', '22007', 'InvalidRequest', 1],
     ['ER_LOCK_WAIT_TIMEOUT', 'HY000', 'MetastoreUnavailable', 1],

@@ -141,10 +141,9 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     expect(recent).toMatch(/ AND created <= .* ORDER BY created DESC LIMIT 10$/);
     expect(all).toMatch(/ ORDER BY created DESC$/);
     expect(latest).not.toContain('AND created');
+    const id = kind === 'pg' ? RECORD.id : Buffer.from(RECORD.id).toString('hex').toUpperCase();
     expect(pool.sent.map(({ values }) => values.at(-1))).toEqual(
-      kind === 'pg'
-        ? ['60', RECORD.id, '100', RECORD.id]
-        : ['1970-01-01 00:01:00', RECORD.id, '1970-01-01 00:01:40', RECORD.id],
+      kind === 'pg' ? ['60', id, '100', id] : ['1970-01-01 00:01:00', id, '1970-01-01 00:01:40', id],
     );
   });
 
@@ -177,7 +176,7 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     const metastore = pool.metastore(kind);
     pool.answers = () => written(kind, 1);
     expect(await metastore.store(RECORD, deadline)).toBe('stored');
-    expect(pool.sent[0]?.values).toEqual([RECORD.id, kind === 'pg' ? '60' : '1970-01-01 00:01:00', TEXT]);
+    expect(pool.sent[0]?.values.slice(0, 3)).toEqual([RECORD.id, kind === 'pg' ? '60' : '1970-01-01 00:01:00', TEXT]);
     pool.answers = () =>
       kind === 'pg'
         ? written(kind, 0)
