@@ -27,7 +27,8 @@ const CONNECTIONS = 2;
  * Opens a database for an operator's command. Does not connect yet.
  * @param url the database's address, such as `postgres://user:password@host:5432/database`
  * @param variable the environment variable that holds the URL, for errors
- * @throws KeyfoldError `InvalidConfiguration` if the URL does not have this form, or if the driver is not installed
+ * @throws KeyfoldError `InvalidConfiguration` if the URL does not have this form, or if the driver is not installed or
+ * refuses the URL
  */
 export async function openDatabase(url: string, variable: string): Promise<Database> {
   const { protocol, hostname, port } = URL.canParse(url) ? new URL(url) : { protocol: '', hostname: '', port: '' };
@@ -47,7 +48,8 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
   }
   if (/^(?:mysql|mariadb):$/.test(protocol) && hostname !== '') {
     const { createPool } = await driver('mysql2', () => import('mysql2/promise'));
-    const pool = createPool({ uri: url, connectionLimit: CONNECTIONS, connectTimeout: CONNECT_TIMEOUT_MS });
+    const limits = { connectionLimit: CONNECTIONS, connectTimeout: CONNECT_TIMEOUT_MS };
+    const pool = unlessRefused(variable, () => createPool({ uri: url, ...limits }));
     const at = ` at ${hostname}:${port || '3306'}`;
     const table = new MySqlKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
     const send = async (): Promise<unknown[][]> =>
@@ -56,6 +58,16 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
     return { called: `MySQL${at}`, table, inspect, close: () => pool.end() };
   }
   throw invalidConfiguration([`${variable} must begin with postgres://, mysql:// or mariadb:// and a host`]);
+}
+
+/** Makes a pool. The text of the driver's error is omitted, because it may quote the URL with the password. */
+function unlessRefused<T>(variable: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    const name = errorNameOf(error);
+    throw invalidConfiguration([`the driver refuses ${variable} (${name}): a % in the password is written as %25`]);
+  }
 }
 
 /** Loads a driver, which is an optional peer of the package. */

@@ -272,6 +272,23 @@ describe('a command that lacks a setting', () => {
   });
 });
 
+it.for(['keys list', 'doctor', 'table import'])(
+  '%s explains that the driver refuses the URL of a database',
+  async (command) => {
+    const url = 'mysql://u:100%CANARY@127.0.0.1:1/keys';
+    const name = command === 'table import' ? 'DATABASE_URL' : 'KEYFOLD_METASTORE_URL';
+    const environment = {
+      [name]: url,
+      KEYFOLD_DYNAMODB_ENDPOINT: undefined,
+      KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32),
+    };
+    const { code, stdout, stderr } = await keyfold(command.split(' '), environment);
+    expect(code).toBe(2);
+    expect(stdout + stderr).toContain(`the driver refuses ${name} (URIError): a % in the password is written as %25`);
+    expect(stdout + stderr).not.toContain('CANARY');
+  },
+);
+
 it('a setting of a key table in DynamoDB is refused with KEYFOLD_METASTORE_URL', async () => {
   const database = { KEYFOLD_METASTORE_URL: 'postgres://127.0.0.1:9/keyfold', KEYFOLD_DYNAMODB_ENDPOINT: undefined };
   const settings = { TABLE: 'Keys', DYNAMODB_REGION: 'us-west-2', DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };

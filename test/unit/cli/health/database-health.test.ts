@@ -73,6 +73,7 @@ describe('the health of a key table in SQL', () => {
     ['ER_NO_SUCH_TABLE', 'docs/how-to/use-postgresql-or-mysql.md#the-table'],
     ['42501', 'grant SELECT'],
     ['ECONNREFUSED', 'check the route to the database'],
+    ['ENOENT', 'correct the file or the socket'],
     ['XX000', 'docs/how-to/use-postgresql-or-mysql.md#deadlines-and-faults'],
   ] as const)('names the error %s and its fix if the table cannot be read', async ([code, fix]) => {
     const health = await healthOf(failing(code));
