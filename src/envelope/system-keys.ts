@@ -115,7 +115,8 @@ export class SystemKeys {
   }
 
   /**
-   * Unwraps the newest key with KMS, and discards it. A key that is dated too far ahead counts only if there is no other.
+   * Unwraps the newest key with KMS, and discards it. A key that is dated too far ahead counts only if there is no
+   * other.
    * @throws KeyfoldError if that fails, or `KeyNotYetVisible` if there is no key
    */
   async checkLatest(deadline: Deadline): Promise<void> {
