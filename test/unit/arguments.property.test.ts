@@ -34,7 +34,7 @@ function namesOf(module: object, given: Readonly<Record<string, object>>): strin
   ];
 }
 
-/** The names of a class's methods. They include the methods that it inherits, except from built-in classes. */
+/** The names of a class's own and inherited methods, without those of built-in classes. */
 function methodsOf(prototype: object): string[] {
   if (prototype === Object.prototype || prototype === Error.prototype) return [];
   const members = Object.entries(Object.getOwnPropertyDescriptors(prototype));
@@ -43,8 +43,8 @@ function methodsOf(prototype: object): string[] {
 }
 
 /**
- * The names of the functions that have cases. Leaves out a function's cases with other options, whose names contain
- * "over" or "with".
+ * The names of the functions that have cases. A function can have more cases with other options. Their names contain
+ * "over" or "with", and are left out.
  */
 function tested(functions: PublicFunctions): string[] {
   return Object.keys(functions).filter((name) => !/ (?:over|with) /.test(name));

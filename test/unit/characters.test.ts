@@ -212,13 +212,13 @@ describe('the characters of a text', () => {
   });
 });
 
-/** The key that the fast path reads from a body with these creation dates of the key and of its parent. */
+/** Returns the key that the fast path reads from a body in which the key and its parent have these creation dates. */
 const keyReadFrom = (created: string, parent: string): unknown => {
   const meta = `"ParentKeyMeta":{"KeyId":"k","Created":${parent}}`;
   return readRecordBody(`{"record":{"Key":{"Created":${created},"Key":"AAAA",${meta}},"Data":"AAAA"}}`)?.record.key;
 };
 
-it('the fast path for a record reads a date only if it is a number of JSON below 10^15', () => {
+it('the fast path for a record reads a date only if it is a JSON number below 10^15', () => {
   for (const text of ['0', '1', '9', '10', '999999999999999']) {
     const created = Number(text);
     expect(keyReadFrom(text, text)).toMatchObject({ created, parent: { created } });

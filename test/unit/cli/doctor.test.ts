@@ -711,7 +711,7 @@ describe('keyfold doctor', () => {
     await Promise.all([vault.stop(), rm(folder, { recursive: true })]);
   });
 
-  it('checks that an HSM wraps and unwraps a key, and says which settings are missing', async () => {
+  it('checks that an HSM wraps and unwraps a key, or says which settings are missing', async () => {
     process.env['NODE_PATH'] = FAKE_DRIVER_PATH;
     const token = new FakeToken();
     const pinFile = `${token.library}.pin`;

@@ -61,8 +61,8 @@ function session(partition = 'tenant-1'): Session {
 }
 
 /**
- * Opens each of the partition's records in a cold process, and seals one. Returns the results. Checks that the other
- * partition's record still opens.
+ * In a cold process, opens each of the partition's records and seals a new one. Returns the three results. Checks that
+ * the other partition's record still opens.
  */
 async function answers(): Promise<string[]> {
   const answered = [

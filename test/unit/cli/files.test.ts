@@ -210,7 +210,7 @@ it('every file that reencrypt writes can be read only by its owner', async () =>
   );
 });
 
-describe('a checkpoint that is not one', () => {
+describe('a file that is no checkpoint', () => {
   it.for<[content: string, text: string]>([
     ['nothing', ''],
     ['text', 'x'],
@@ -221,7 +221,7 @@ describe('a checkpoint that is not one', () => {
     ['half a millisecond as its start', '{"run":"r","startedAtMs":0.5,"counts":{"keys":[]}}'],
     ['no counts', '{"run":"r","startedAtMs":1}'],
     ['no list of keys', '{"run":"r","startedAtMs":1,"counts":{"keys":{}}}'],
-  ])('is refused by its name if it holds %s', async ([, text]) => {
+  ])('is refused with an error that names the file, if it holds %s', async ([, text]) => {
     await writeFile(at('checkpoint'), text);
     const { code, stderr } = await reencrypt({ '--checkpoint': at('checkpoint') });
     expect({ code, stderr }).toEqual({
@@ -231,7 +231,7 @@ describe('a checkpoint that is not one', () => {
     expect(await readFile(at('checkpoint'), 'utf8')).toBe(text);
   });
 
-  it('is refused by its name if it cannot be read', async () => {
+  it('is refused with an error that names the file, if it cannot be read', async () => {
     const { code, stderr } = await reencrypt({ '--checkpoint': folder });
     expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: The file ${folder} cannot be read: EISDIR.\n` });
   });
@@ -254,13 +254,13 @@ describe('a command that lacks a setting', () => {
       {},
       'set DATABASE_URL to the database with the rows',
     ],
-  ])('names it: %s', async ([command, environment, fault]) => {
+  ])('names the setting: %s', async ([command, environment, fault]) => {
     const args = command.replace('REPORT', at('report')).replace('QUARANTINE', at('quarantine')).split(' ');
     const { code, stderr } = await keyfold(args, environment);
     expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: Keyfold cannot start:\n- ${fault}\n` });
   });
 
-  it('names it, if it is the region of the key table', async () => {
+  it('names the setting if it is the region of the key table', async () => {
     for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION']) vi.stubEnv(name, undefined);
     vi.stubEnv('AWS_CONFIG_FILE', at('none'));
     const { code, stderr } = await keyfold(['keys', 'prove', '--against', 'Backup']);
@@ -289,7 +289,7 @@ it.for(['keys list', 'doctor', 'table import'])(
   },
 );
 
-it('a setting of a key table in DynamoDB is refused with KEYFOLD_METASTORE_URL', async () => {
+it('a setting that only a key table in DynamoDB has is refused if KEYFOLD_METASTORE_URL is set', async () => {
   const database = { KEYFOLD_METASTORE_URL: 'postgres://127.0.0.1:9/keyfold', KEYFOLD_DYNAMODB_ENDPOINT: undefined };
   const settings = { TABLE: 'Keys', DYNAMODB_REGION: 'us-west-2', DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
   for (const [name, value] of Object.entries(settings)) {

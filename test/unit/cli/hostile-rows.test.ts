@@ -15,7 +15,8 @@ import type { MaintenanceReport } from '../../../src/maintenance/system-key-main
 import { keyRecord } from '../../../src/testing/key-record.ts';
 
 /**
- * Bidirectional and zero-width characters, C0 and C1 controls, line separators, a lone surrogate, a tag and a filler.
+ * Bidirectional and zero-width characters, C0 and C1 controls, line separators, a lone surrogate, a tag character, a
+ * Hangul filler and a soft hyphen.
  */
 const EVIL = 'a\u202eb\u2066c\u200bd\ufeffe\u001b[2J\u009b31mf\u0085g\r\nh\u2028i\u2029j\ud800k\u{e0041}l\u3164m\u00ad';
 const SHOWN =

@@ -32,7 +32,7 @@ it.for([
   expect([lines[0], lines.at(-1)]).toEqual([undefined, 'b']);
 });
 
-it('textOf refuses a file and standard input that are not UTF-8', async () => {
+it('textOf refuses a file or standard input that is not UTF-8', async () => {
   const stdin = Readable.from([Buffer.from([0x61, 0xe9])]);
   await expect(textOf('-', { stdin } as never)).rejects.toThrow('Standard input is not UTF-8.');
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-input-'));
@@ -42,7 +42,7 @@ it('textOf refuses a file and standard input that are not UTF-8', async () => {
   await rm(folder, { recursive: true });
 });
 
-it('textOf joins the chunks of standard input in their order, even within a character', async () => {
+it('textOf joins the chunks of standard input in their order, even if a chunk ends within a character', async () => {
   const [first, second, third] = ['a\u20ac', 'b', 'c'].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
   const stdin = Readable.from([first.subarray(0, 2), first.subarray(2), second, third]);
   expect(await textOf('-', { stdin } as never)).toBe('a\u20acbc');

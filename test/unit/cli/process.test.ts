@@ -31,7 +31,7 @@ async function run(
   return { stderr: child.stderr === null ? '' : await text(child.stderr), ended: await ended };
 }
 
-it('the command fails if a full disk loses its output, and says so once', async () => {
+it('the command fails if its output goes to a full disk, and says so once', async () => {
   const full = openSync('/dev/full', 'w');
   expect(await run(['--version'], full, 'pipe')).toEqual({
     ended: 1,
@@ -40,7 +40,7 @@ it('the command fails if a full disk loses its output, and says so once', async 
   closeSync(full);
 });
 
-it('the command changes nothing and fails if a full disk loses its audit', async () => {
+it('the command changes nothing and fails if its audit lines go to a full disk', async () => {
   const full = openSync('/dev/full', 'w');
   const { id, created } = keyRecord('_SK_orders_shop', 60);
   await world.put(keyRecord(id, created));

@@ -33,11 +33,11 @@ it('the progress line says how much is left if the total is estimated, unless th
   expect(shownFor(1000, () => undefined)).toEqual(['100 rows, 100/s', '']);
 });
 
-it('the progress line counts what an earlier run has done, but not for the rate', () => {
+it("the items that an earlier run has done are part of the progress line's count, but not of its rate", () => {
   expect(shownFor(1000, 1000, 500)).toEqual(['600 rows of 1000, 4 s left, 100/s', '']);
 });
 
-it('the progress line says nothing about what is left if nothing was done yet', () => {
+it('the progress line does not say how much is left until the run has done an item', () => {
   const clock = new HandClock();
   const shown: string[] = [];
   const dependencies = { terminal: { status: (text: string) => void shown.push(text) }, now: clock.now };
@@ -50,7 +50,7 @@ it('the progress line says nothing about what is left if nothing was done yet', 
   expect(shown).toEqual(totals.map((_, i) => `${i} rows, 0/s`));
 });
 
-it('the progress line is removed once, before the next line of output, and has no effect if none was shown', () => {
+it('the progress line is removed before the next line of output, and only once', () => {
   const written: string[] = [];
   const write = (text: string): void => void written.push(text);
   const audit = (line: string): Promise<void> => Promise.resolve(write(line));

@@ -31,7 +31,7 @@ async function dropTable(): Promise<void> {
   await client.send(new DeleteTableCommand({ TableName: 'EncryptionKey' }));
 }
 
-/** Replaces both rows with rows without proofs, as an older version wrote them. */
+/** Replaces the rows of both keys with rows without proofs, as an older version wrote them. */
 async function unproven(): Promise<void> {
   for (const each of [system, intermediate]) await world.put({ ...each, proof: undefined });
 }
@@ -125,7 +125,7 @@ describe('keyfold keys prove', () => {
       ['attempting', 'proven', 'attempting', 'failed'],
     ],
     ['a signal arrives', 'interrupts', 'SIGTERM', ['attempting', 'proven']],
-  ] as const)('stops if %s, and shows the rows before it', async ([, event, says, lines]) => {
+  ] as const)('stops if %s, and shows the rows that it proved before', async ([, event, says, lines]) => {
     await unproven();
     let stop: ((signal: NodeJS.Signals) => void) | undefined;
     let isListening = true;

@@ -105,7 +105,7 @@ describe('keyfold inspect', () => {
     ]);
   });
 
-  it("prints a record's form, and says that the record's key belongs to another service", async () => {
+  it("prints a record's form, and says whether the record's key belongs to another service", async () => {
     const foreign = { ...record, key: { ...record.key, parent: { id: '_IK_tenant-1_billing_shop', created } } };
     const [form, , partition] = cellsOf(await keyfold(['inspect', encodeDataRowRecord(foreign)]));
     expect([form, partition]).toEqual([
@@ -510,7 +510,8 @@ describe('keys retire-check', () => {
     const foreign = { ...record, key: { ...record.key, parent: { id: '_IK_tenant-1_billing_shop', created } } };
     const others = await report('under-foreign', [encodeDataRowRecord(foreign)]);
     expect(await check(SYSTEM_KEY, systemKey.created, others)).toMatchObject({ outcome: 'retired' });
-    // A tombstone can be forged, and the erasure may not have ended. Only the register counts.
+    // A tombstone does not count, because it can be forged, and because the erasure may not have ended. Only the
+    // register shows whether the erasure has ended.
     const proof = Buffer.alloc(32);
     const erasure = { erase: 'x', at: parseEpochSeconds(1), due: parseEpochSeconds(2) };
     await world.operator.put({ ...keyRecord(INTERMEDIATE_KEY, TOMBSTONE_CREATED), erased: { ...erasure, proof } });

@@ -301,7 +301,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     const sealing = ['--verb', 'seal', '--field', 'v', '--partition', 'tenant-1', '--rate', '20'];
     const beganMs = performance.now();
     await countsOf(reencrypt(source, ...sealing, '--output', at('sealed'), '--json'));
-    // The first row does not wait. Each further row waits until 50 ms after the previous one.
+    // The first row does not wait. Each later row waits until 50 ms after the previous one.
     expect(performance.now() - beganMs).toBeGreaterThan(190);
   });
 
@@ -337,7 +337,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     },
   );
 
-  it('does not seal a document as a whole if it has sealed fields, whose keys would then be unknown', async () => {
+  it('does not seal a document as a whole if it has sealed fields, because their keys would become unknown', async () => {
     const source = await write('rows', [JSON.stringify({ r: { card: compact(await seal()) } }), '{"r":{"card":"1"}}']);
     const options = ['--verb', 'seal', '--partition', 'tenant-1', '--field', 'r', '--output', at('out'), '--json'];
     expect(await countsOf(reencrypt(source, ...options), 1)).toMatchObject({
@@ -347,7 +347,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     });
   });
 
-  it('fails if no line has one of the fields, because its name may be misspelled, and then writes no report', async () => {
+  it('fails and writes no report if one of the named fields occurs in no line, because its name may be misspelled', async () => {
     const source = await write('rows', [JSON.stringify({ r: compact(await seal()) }), '{"r":null}']);
     const options = ['--verb', 'rewrap', '--output', at('out'), '--report', at('report')];
     const { code, stdout, stderr } = await reencrypt(source, ...options, '--field', 'r', 's', '--json');
@@ -465,7 +465,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('fails if no item has one of the fields, because its name may be misspelled', async () => {
+  it('fails if one of the named fields occurs in no item, because its name may be misspelled', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     const { code, stderr } = await reencrypt(`dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r', 's');
     expect([code, stderr]).toEqual([
@@ -484,8 +484,8 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     const lines: string[] = [];
     const args = ['reencrypt', `dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r'];
     await world.operator.keyfold([...args, '--quarantine', at('quarantine')], ownSettings, {
-      // The run writes an audit line before it processes the first row. The clock advances then, so the first row seems
-      // to take 1.5 s.
+      // The clock advances when the run writes its audit line, just before the first row. So the first row seems to
+      // take 1.5 s.
       audit: async () => world.operator.clock.advance(1500),
       status: (text) => lines.push(text),
     });
@@ -743,7 +743,7 @@ it.for([
   ['region', 'region is not the name of an AWS region'],
   ['endpoint', 'endpoint is not a URL'],
 ] as const)(
-  'keyfold reencrypt refuses an empty %s of the table, as from a shell variable that is not set',
+  'keyfold reencrypt refuses an empty %s of the table, which an unset shell variable can cause',
   async ([name, says]) => {
     const { code, stderr } = await reencrypt(
       'dynamodb:Orders',

@@ -47,7 +47,7 @@ it.for([
     'KMS deletes it on 1970-01-01T00:00:00.000Z',
   ],
   ['enabled, under another ARN', { arn: `${ARN}2` }, 'ok', `1 is ${ARN}2: enabled`],
-] as const)('the check of a KMS key reports its state (%s)', async ([, change, state, says, fix]) => {
+] as const)("the check of a KMS key reports the key's state (%s)", async ([, change, state, says, fix]) => {
   const inspector = {
     region: 'us-west-2',
     keyArn: ARN,

@@ -7,7 +7,7 @@ const TABLE = { schema: ['Id S HASH', 'Created N RANGE'], status: 'ACTIVE', rows
 it.for([
   ['TableNotFoundException', 'docs/runbooks/table-lost.md'],
   ['AccessDeniedException', 'allow dynamodb:'],
-] as const)('the health of a DynamoDB table has warnings if two calls fail with %s', async ([name, fix]) => {
+] as const)('the health of a DynamoDB table has a warning for each call that fails with %s', async ([name, fix]) => {
   const inspector = {
     describe: async () => ({ answer: TABLE, latencyMs: 1 }),
     recoveryDays: async () => ({ fault: { name } }),
