@@ -120,7 +120,7 @@ const INVOKE_ERRORS: Readonly<Partial<Record<TransportErrorCode, readonly string
   ],
   NotFound: ['ResourceNotFoundException'],
   PayloadTooLarge: ['RequestTooLargeException', 'SerializedRequestEntityTooLargeException'],
-  // The client never causes some of these errors. For the others, no other code fits.
+  // The client cannot cause some of these errors. The rest fit no other code.
   UnexpectedAnswer: [
     'DurableExecutionAlreadyStartedException',
     'InvalidParameterValueException',

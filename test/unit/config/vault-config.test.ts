@@ -142,7 +142,7 @@ describe('Vault settings', () => {
     ['approle', ['STS_REGION', 'SERVER_ID']],
     ['kubernetes', ['STS_REGION', 'SERVER_ID']],
     ['token', ['AUTH_MOUNT', 'ROLE', 'STS_REGION', 'SERVER_ID']],
-  ] as const)('include for the login method %s no setting of another method', async ([method, idle]) => {
+  ] as const)('must not include a setting of another login method if the method is %s', async ([method, idle]) => {
     const settings = { AUTH_MOUNT: 'auth', ROLE: 'r', SECRET_FILE: '/f', STS_REGION: 'us-west-2', SERVER_ID: 's' };
     const changes = Object.fromEntries(
       Object.entries(settings).map(([name, value]) => [`KEYFOLD_VAULT_${name}`, value]),

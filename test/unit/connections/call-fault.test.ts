@@ -17,13 +17,13 @@ it.for([
   'ResourceNotFoundException',
   'UnknownOperationException',
   'UnrecognizedClientException',
-])('the fault %s has up to 400 characters of its message, because an operator must correct what it names', (name) => {
+])("the fault %s has up to 400 characters of the error's message, which tells an operator what to correct", (name) => {
   expect(faultText(callFaultOf(named(name, 'the key k')))).toBe(`${name}: the key k`);
   expect(callFaultOf(named(name, 'x'.repeat(401)))).toEqual({ name, detail: 'x'.repeat(400) });
 });
 
 it.for(['SyntaxError', 'SerializationException', 'InternalServerError', 'ValidationException', 'Error'])(
-  'the fault %s has no detail, because its message may quote data',
+  "the fault %s has no detail, because the error's message may quote data",
   (name) => {
     expect(faultText(callFaultOf(named(name)))).toBe(name);
   },
@@ -34,7 +34,7 @@ it('the fault of something that is not an error has no detail', () => {
   expect(JSON.stringify([undefined, null, 'CANARY', 5].map(callFaultOf))).not.toContain('CANARY');
 });
 
-it('the fault of a network has its code and its address', () => {
+it("the fault of a network error has the error's code and address", () => {
   const refused = { code: 'ECONNREFUSED', address: '127.0.0.1', port: 8082 };
   const fault = Object.assign(named('Error'), refused);
   expect(faultText(callFaultOf(fault))).toBe('ECONNREFUSED 127.0.0.1:8082');

@@ -15,7 +15,7 @@ beforeEach(async () => {
   stub = await startStub({ status: 400, body: '{}' });
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  // Vitest does not replace the timer of this function.
+  // Vitest's fake timers do not replace the timer inside AbortSignal.timeout.
   vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(new DOMException('late', 'TimeoutError')), ms);

@@ -46,8 +46,8 @@ const invoke = (): Promise<unknown> =>
 const load = (metastore: DynamoDbMetastore): Promise<unknown> => metastore.loadLatest(ID, noDeadline());
 
 /**
- * Returns settings for an SDK client that sends requests to the stub, and the client's agent. The freeze guard adds a
- * `free` listener to the agent.
+ * Returns an HTTP agent, and settings for an SDK client that sends requests to the stub through this agent. The freeze
+ * guard adds a `free` listener to the agent.
  */
 function settingsOfCaller(): { agent: Agent; settings: object } {
   const agent = new Agent({ keepAlive: true });
@@ -154,7 +154,7 @@ it.for([
       await load(new DynamoDbMetastore({ client }));
     },
   ],
-] as const)('%s protects a client that was used before from its first request on', async ([, call]) => {
+] as const)('%s protects the next request of a client that was used before', async ([, call]) => {
   const { agent, settings } = settingsOfCaller();
   const counts: number[] = [];
   const counting = await startStub(() => {

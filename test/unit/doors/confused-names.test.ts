@@ -7,9 +7,9 @@ import { captureOutput, openDoor, request } from '../../support/http-door.ts';
 import { FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '../../support/queue-door.ts';
 
 /**
- * Triggers a bug of `JSON.parse` in Node 24.21. Once it has parsed `{"x":0,"\\":0}` and `{"x":0,"\n":0}`, it reads the
- * name `"\n"` after `"x"` as a backslash. The same happens to `"\u00e9"`, which is how Python writes é. So the
- * document of one tenant can change how Keyfold reads the document of another.
+ * Triggers a bug of `JSON.parse` in Node 24.21. After `JSON.parse` has parsed `{"x":0,"\\":0}` and `{"x":0,"\n":0}`,
+ * it reads the name `"\n"` after `"x"` as a backslash. The same happens to `"\u00e9"`, which is how Python writes é. So
+ * the document of one tenant can change how Keyfold reads the document of another.
  */
 function poison(): void {
   for (const text of ['{"x":0,"\\\\":0}', '{"x":0,"\\n":0}', '{"x":0,"caf\\\\":0}', '{"x":0,"caf\\n":0}'])

@@ -212,7 +212,7 @@ describe('the direct door', () => {
     },
   );
 
-  it('ends before the end of the invocation by the configured margin', async () => {
+  it('fails with DeadlineExceeded when only the configured margin is left of the invocation', async () => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
     const { error } = await openDirectDoor({ world })(sampleEvent('encrypt'), lambdaContext(530));

@@ -26,7 +26,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Sets the path that a client sent, in the form that each kind of event uses. */
+/** For each kind of event, a function that makes an event with the path that a client sent. */
 const SENT: Readonly<Record<string, (path: string) => Event>> = {
   'an exact route of an HTTP API': (path) => {
     const event = sampleEvent('api-encrypt-iam');
@@ -259,7 +259,7 @@ describe('a catch-all route', () => {
     }
   });
 
-  it('accepts no base path if it is $default on a custom domain', async () => {
+  it('accepts no base path on a custom domain if the route is $default', async () => {
     for (const [path, outcome] of [
       [PATH, SERVED],
       [`/keys${PATH}`, '404'],

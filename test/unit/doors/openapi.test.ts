@@ -178,7 +178,7 @@ describe('the OpenAPI document', () => {
     expect(answer).toMatchObject({ status: 422, body: { code: 'FieldNotFound' } });
   });
 
-  it('gives no member a default, because client generators would make such a member required', () => {
+  it('gives no member a default, because client generators would make a member with a default required', () => {
     expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
   });
 

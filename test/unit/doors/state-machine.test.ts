@@ -68,7 +68,8 @@ it('no single card ends the execution of the example', () => {
   const [, [, machine] = []] = MACHINES;
   const states = machine === undefined ? [] : statesOf(machine);
   const caught = states.flatMap(({ Catch = [] }) => Catch.flatMap(({ ErrorEquals }) => ErrorEquals));
-  // reencrypt quarantines a row for these codes: of a lost key, of an erased tenant, and of text that is no record.
+  // reencrypt quarantines a row for these codes. They stand for a lost key, an erased tenant, and text that is no
+  // record.
   expect(caught).toEqual(expect.arrayContaining(['RecordUnreadable', 'PartitionErased', 'InvalidRequest']));
   // Without this filter, the path $.item.card.S fails in a way that no Catch catches.
   const scans = states.flatMap(({ Parameters }) => (Parameters?.['ProjectionExpression'] ? [Parameters] : []));

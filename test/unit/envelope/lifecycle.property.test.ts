@@ -125,8 +125,9 @@ class Run {
 }
 
 /**
- * Checks why an encrypt failed. The successor of a key that reaches its usage limit gets a later date, but one at most
- * a minute ahead. So if many keys in a row reach the limit, no free date is left, and the encrypt may fail.
+ * Checks why an encrypt failed. The successor of a key that reaches its usage limit gets a later date, which is at most
+ * a minute ahead of the clock. So if many keys in a row reach the limit, no free date is left, and the encrypt may
+ * fail.
  */
 function mustBeFullMinute(error: unknown, everWorn: boolean): void {
   if (!everWorn) throw error;

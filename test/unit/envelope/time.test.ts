@@ -114,7 +114,7 @@ describe('a key dated in the future', () => {
     expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('does not hide an older usable key if its own row cannot be read', async () => {
+  it('does not hide an older usable key if the row of the key dated in the future cannot be read', async () => {
     const own = await createdBy(world.process());
     world.metastore.interfere = (call) => {
       if (call === 'Query IK') throw new KeyfoldError('KeyRowUnreadable', 'made up');
@@ -525,8 +525,8 @@ describe('agingClock', () => {
     monotonic.advance(10);
     clock.advance(8 * HOUR_MS);
     expect(ages()).toBe(8 * HOUR_MS);
-    // The monotonic clock stood still during the freeze, so it lags far behind. Then the wall clock advances by only
-    // ten minutes in forty. agingClock must still notice this step back.
+    // The monotonic clock stood still during the freeze, so it lags far behind. Now the wall clock steps back: it
+    // advances by only ten minutes while the monotonic clock advances by forty. agingClock must still notice this.
     monotonic.advance(40 * MINUTE_MS);
     clock.advance(10 * MINUTE_MS);
     expect(ages()).toBe(9 * HOUR_MS + 40 * MINUTE_MS);

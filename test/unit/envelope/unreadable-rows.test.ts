@@ -39,7 +39,7 @@ async function decrypt(): Promise<string> {
 }
 
 describe('a key row that cannot be read', () => {
-  it('is sent to KMS again only after five seconds if it is a System Key', async () => {
+  it('is sent to KMS again only after five seconds if it holds a System Key', async () => {
     const repair = spoil('SK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
@@ -50,7 +50,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is read again only after five seconds if it is an Intermediate Key', async () => {
+  it('is read again only after five seconds if it holds an Intermediate Key', async () => {
     const repair = spoil('IK');
     expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
     repair();
@@ -68,7 +68,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is sent to KMS once in five seconds if it is the latest System Key, however many partitions need it', async () => {
+  it('is sent to KMS once in five seconds if it holds the latest System Key, however many partitions need it', async () => {
     const repair = spoil('SK');
     const seal = (partition: string): Promise<string> => codeOf(service.session(partition).encrypt(Buffer.from('x')));
     expect(await seal('new')).toBe('KeyRowUnreadable');

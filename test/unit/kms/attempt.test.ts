@@ -31,7 +31,7 @@ it.for<[string, string, (attempt: Deadline) => Promise<unknown>, number?]>([
   expect(fault).toMatchObject({ region: 'west', action: 'Decrypt', faultClass: 'unavailable', errorName });
 });
 
-it('an attempt throws the fault of its region, and the reason of its caller', async () => {
+it("an attempt throws its region's fault, or the abort reason if its caller aborts it", async () => {
   expect(await attempt(() => Promise.reject(REFUSED))).toBe(REFUSED);
   const reason = new Error('gone');
   const controller = new AbortController();

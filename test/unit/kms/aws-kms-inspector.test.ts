@@ -84,7 +84,7 @@ it.for([
   expect(sent).toEqual([['DescribeKey', { KeyId: ARN }]]);
 });
 
-it('AwsKmsInspector calls a state and an origin unknown that KMS does not name', async () => {
+it('AwsKmsInspector calls the state and the origin of a key unknown if KMS does not name them', async () => {
   answers['DescribeKey'] = success({});
   expect(await inspector().describe()).toMatchObject({
     answer: { arn: '', state: 'unknown', deletedAtMs: undefined, encrypts: false, origin: 'unknown' },
@@ -112,7 +112,7 @@ it("AwsKmsInspector calls KMS in its region, and compares KMS's clock with this 
   expect(eu.clockOffsetMs()).toBeGreaterThan(3_000_000);
 });
 
-it('AwsKmsInspector calls KMS twice if the first response is an error of the server', async () => {
+it('AwsKmsInspector calls KMS twice if the first response is a server error', async () => {
   answers['DescribeKey'] = { status: 500, body: JSON.stringify({ __type: 'KMSInternalException' }) };
   expect(await inspector().describe()).toMatchObject({ fault: { name: 'KMSInternalException' } });
   expect(sent).toHaveLength(2);

@@ -14,7 +14,7 @@ const NAMES = ['west', 'east', 'south', 'north'];
 const JUST_UNDER_ONE = 1 - 2 ** -53;
 const DRAWS = [0, 0.25, 0.5, JUST_UNDER_ONE];
 
-/** Matches a number of milliseconds up to floating-point errors. */
+/** Matches a number of milliseconds, and allows for floating-point error. */
 const about = (ms: number): number => expect.closeTo(ms, 2) as number;
 
 describe('a request to KMS regions', () => {

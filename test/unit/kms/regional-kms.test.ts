@@ -181,7 +181,7 @@ it('RegionalKms does not send a request again if the region fails or its respons
   [status, stalls] = [200, false];
 });
 
-it('RegionalKms accepts a signal of a polyfill, and ends a call with its reason', async () => {
+it("RegionalKms accepts a signal from a polyfill, and ends a call with the signal's reason", async () => {
   answer = WHOLE;
   const signal = new OtherSignal();
   const deadline = { ...noDeadline(), signal };

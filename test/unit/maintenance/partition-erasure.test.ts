@@ -75,7 +75,7 @@ it.for(['begin', 'cancel', 'finish'] as const)('the step %s of an erasure stops 
 it.for([
   [59, 'takes the last second of a minute as its date'],
   [60, 'is refused'],
-] as const)('an erasure for which %i erasures began in the seconds before %s', async ([others]) => {
+] as const)('if %i other erasures have taken the next seconds as their dates, an erasure %s', async ([others]) => {
   const asked: RegisteredErasure[] = [];
   const tables = {
     regions: async () => ['us-west-2'],
@@ -127,7 +127,7 @@ it('the register keeps the time of the deletion until rows of the partition appe
   expect(entries).toEqual([{ partition: 'p', ...begun, deletedAt: deletedAt + 60 }]);
 });
 
-it('the beginning of an erasure replaces abandoned entries of its partition, and adds a lost entry', async () => {
+it('the beginning of an erasure replaces abandoned entries of its partition, and adds its own entry again if that was lost', async () => {
   const abandoned = { partition: 'p', erase: 'x', at: 1, due: 2 } as never;
   const others = [
     { partition: 'p', erase: 'y', at: 2, due: 3, deletedAt: 4 },

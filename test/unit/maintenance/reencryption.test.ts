@@ -119,7 +119,7 @@ it('a row that other writers change before each write is read again a hundred ti
   expect(await contested(Infinity)).toMatchObject({ writes: 101, reads: 100, quarantined, written: 0 });
 });
 
-it('names the row with the cell that the KMS key cannot open, because it may be the only one', async () => {
+it('the error of a run names the row whose cell the KMS key cannot open, because it may be the only such row', async () => {
   const refused = new KeyfoldError('KmsMisconfigured', 'The key is disabled.', {
     cause: new Error('DisabledException'),
   });

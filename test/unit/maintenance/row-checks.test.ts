@@ -13,7 +13,7 @@ const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
 
 const ABSENT = keyRecord('', 0);
 
-/** Checks these rows, or all rows of the table. */
+/** Checks these rows, by default all rows of the table. */
 function check(world: FakeDependencies, rows: KeyRow[] = [...world.metastore.rows.values()]): Promise<RowCheck[]> {
   return checkRows(rows, { naming: NAMING, kms: world.kms, policy: cryptoPolicy(), now: world.clock.now });
 }
@@ -78,7 +78,7 @@ it('a check of rows says why it cannot open a row, and leaves out tombstones and
   expect(parent?.id).toBe(system.id);
 });
 
-it('a check of rows refuses a key that is not of 256 bits, and zeroes it', async () => {
+it('a check of rows refuses a key that does not have 256 bits, and zeroes the key', async () => {
   const world = new FakeDependencies();
   const key = Buffer.alloc(16, 1);
   world.kms.unwrap = async () => ({ key });

@@ -27,8 +27,8 @@ it('the DynamoDB client makes at most 50 calls at a time, because the SDK has 50
 });
 
 /**
- * Starts 50 calls, the most that may run at a time, and withholds their responses until `release` is called. So any
- * further call must wait.
+ * Starts 50 calls, the most that may run at a time, and withholds their responses until `release` is called. Until
+ * then, every other call must wait.
  */
 function busyMetastore(events?: MetastoreEvents): {
   metastore: DynamoDbMetastore;

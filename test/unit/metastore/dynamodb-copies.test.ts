@@ -44,7 +44,7 @@ it('a table without point-in-time recovery, a stream, backups or exports has no 
   expect(await copies({ DescribeContinuousBackups: [off] })).toEqual([]);
 });
 
-it('point-in-time recovery counts as a copy for its recovery period, and a stream for one day', async () => {
+it('point-in-time recovery counts as a copy for its recovery period, and a stream counts for one day', async () => {
   const own = recovery({ PointInTimeRecoveryStatus: 'ENABLED', RecoveryPeriodInDays: 7 });
   expect(await copies({ DescribeContinuousBackups: [own] })).toEqual([
     {

@@ -30,7 +30,7 @@ function actionOf({ headers }: StubRequest): string {
   return String(headers['x-amz-target']).replace(/.*\./, '');
 }
 
-/** The requests that the work makes, as their actions and bodies. Each action gets the next of its responses. */
+/** The requests that `work` makes, each as its action and body. The stub returns an action's `answers` in order. */
 async function requestsOf(
   work: (tables: DynamoDbErasureTables) => Promise<unknown>,
   answers: Record<string, object[]> = {},

@@ -11,7 +11,7 @@ it.for([
   ['a name and the ARN of another table', 'Key', ARN, false],
   ['two equal ARNs', ARN, ARN, true],
   ['ARNs of two accounts', ARN, ARN.replace('1111', '9999'), false],
-] as const)('%s may be the same table: %s and %s (%s)', ([, one, other, same]) => {
+] as const)('mayBeSameTable says whether %s may be the same table: %s and %s (%s)', ([, one, other, same]) => {
   expect(mayBeSameTable(one, other)).toBe(same);
 });
 

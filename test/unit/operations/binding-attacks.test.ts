@@ -14,7 +14,7 @@ import { operate, type Answer, type Operator } from '../../support/operations.ts
 const HOME = { table: 'users', id: '42' };
 const AWAY = { table: 'users', id: '43' };
 type Context = typeof HOME | undefined;
-/** A record for `HOME` and one for `AWAY`. Without contexts, both are unbound. */
+/** One record is bound to `HOME`, the other to `AWAY`. If they were sealed without contexts, both are unbound. */
 type Pair = readonly [home: DataRowRecord, away: DataRowRecord];
 
 /** A form of records: how the service seals two of them, and how it opens one. */

@@ -94,7 +94,7 @@ function placesOf(value: JsonValue, steps: readonly (string | number)[] = []): [
   return [[JSON.stringify(steps), value], ...children.flatMap(([step, child]) => placesOf(child, [...steps, step]))];
 }
 
-/** Returns the result of `work`. Undefined if the work throws or rejects with `InvalidRequest`. */
+/** Returns the result of `work`. Returns undefined if `work` throws `InvalidRequest` or rejects with it. */
 function unlessRefused<T>(work: () => T): T | undefined {
   try {
     const done = work();

@@ -108,7 +108,7 @@ describe('the batch methods of a session', () => {
     expect([rewrapped[0], rewrapped[2]]).toEqual([first, second].map((record) => ({ record, rewrapped: false })));
   });
 
-  it('end at the limits of an object whose prototype has them', async () => {
+  it('obey limits that the given object inherits from its prototype', async () => {
     const reason = new Error('gone');
     class Scope {
       get signal(): AbortSignal {

@@ -181,7 +181,7 @@ it('the fast path for a record returns the same members as JSON.parse', () => {
   expect(compare(anyText, cutToValue, parseToValue, EXAMPLES)).toBeGreaterThan(ENOUGH);
 });
 
-/** Undefined if the fast path declines. */
+/** Decodes the text. Returns undefined if the fast path declines it. */
 function decodeIfCut(text: string): unknown {
   return cutPayload(text) && outcome(() => decodeDataRowRecord(text));
 }

@@ -222,7 +222,7 @@ describe('a record with a key ID that DynamoDB would refuse', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('fails with KeyRowUnreadable if its Intermediate Key names a System Key with such an ID', async () => {
+  it('fails with KeyRowUnreadable if DynamoDB would refuse the ID of the System Key that its Intermediate Key names', async () => {
     const world = new FakeDependencies();
     const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
     const [row] = world.metastore.ofKind('IK');

@@ -61,7 +61,7 @@ it('DynamoDbRows counts a write whose condition failed towards the write units',
   for (let i = 0; i < 4; i += 1) {
     expect(await rows.replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]))).toBe('changed');
   }
-  // The first write does not wait. Each further write waits until 50 ms after the previous one.
+  // The first write does not wait. Each later write waits until 50 ms after the previous one.
   expect(performance.now() - beganMs).toBeGreaterThan(140);
 });
 

@@ -182,7 +182,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
-  it('refuses a position that is behind the end of the file that it names', async () => {
+  it('refuses a position past the end of the file that the position names', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     await truncate(String(saved?.['partial']), 5);
@@ -311,7 +311,7 @@ describe('JsonLinesRows', () => {
   });
 });
 
-it('the size of JsonLinesRows is estimated from the length of the lines that are done', async () => {
+it('JsonLinesRows estimates the number of lines from the average length of the lines that it has read so far', async () => {
   await writeFile(join(folder, 'in'), '{"r":"x"}\n'.repeat(5000));
   const rows = openRows(['r']);
   const sizes: (number | undefined)[] = [];

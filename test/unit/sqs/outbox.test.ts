@@ -54,7 +54,7 @@ describe('Outbox', () => {
       abcdefghij: { DataType: 'Binary.gz', BinaryValue: Buffer.alloc(100) },
       b: { DataType: 'String', StringValue: 'é' },
     };
-    // The attributes have 10 + 9 + 100 and 1 + 6 + 2 bytes.
+    // The names, types and values of the attributes have 10 + 9 + 100 and 1 + 6 + 2 bytes.
     const half = message('é'.repeat(262_080), attributes);
     expect(await sendAll(queues, [half, half, half])).toEqual({});
     expect(queues.calls.map((call) => call.messages.length)).toEqual([2, 1]);

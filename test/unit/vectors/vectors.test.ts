@@ -92,7 +92,7 @@ describe('the vectors runner', () => {
     expect(await run(broken)).toEqual({ exitCode: 0, output: '1 passed, 0 failed, 0 skipped\n' });
   });
 
-  it('reports an unreadable file, and a missing argument', async () => {
+  it('reports an unreadable file or a missing argument', async () => {
     const path = join(folder, 'no.json');
     await writeFile(path, '{"groups":[{}]}');
     const { exitCode, output } = await run(path, join(folder, 'absent.json'));

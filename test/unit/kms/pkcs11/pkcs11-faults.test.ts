@@ -57,7 +57,7 @@ it.for([
   expect(tokenFaultOf(error)).toEqual({ faultClass: 'unavailable', errorName: 'UnknownError' });
 });
 
-it('the bytes may be at fault only for the codes of bytes that do not open', () => {
+it('isPerhapsCorrupt returns true only for the codes with which a token may refuse corrupt bytes', () => {
   const codes = [
     'GENERAL_ERROR',
     'FUNCTION_FAILED',

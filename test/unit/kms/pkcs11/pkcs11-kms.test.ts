@@ -203,7 +203,7 @@ describe('the login', () => {
     expect(count(token.takeCalls(), 'C_Login')).toBe(1);
   });
 
-  it('does not repeat a PIN that was refused after the timeout, or to another instance', async () => {
+  it('does not repeat a PIN if the token refused it after the timeout or in another instance', async () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { FaultClass, KmsAction } from '../../../../src/kms/region-fault.ts';
 import { faultOf } from '../../../../src/kms/vault/vault-faults.ts';
 
-/** The fault of a response, as its class and its name. */
+/** Returns the fault that Keyfold makes from a Vault response, as text: the fault's class, then its name. */
 function faultText(request: KmsAction | 'login', status: number, errors: unknown): string {
   const action = request === 'login' ? 'Encrypt' : request;
   const step = request === 'login' ? 'login' : 'transit';

@@ -15,7 +15,7 @@ const TOKEN = { method: 'token', token: 'fixed' } as const;
 
 let cluster: StubCluster;
 let stub: StubVault;
-/** Further addresses of Vault, which are stopped after each test. */
+/** More stubs of Vault, at other addresses. They are stopped after each test. */
 const stubs: StubVault[] = [];
 let attempts: Attempt[];
 
@@ -185,7 +185,7 @@ describe('VaultKms', () => {
     expect(told).toEqual(['fault', 'Encrypt', hostOf(other.url), 'Decrypt', hostOf(other.url)]);
   });
 
-  it('throws KmsMisconfigured if one address refuses the token and another the ciphertext', async () => {
+  it('throws KmsMisconfigured if one address refuses the token and another refuses the ciphertext', async () => {
     const other = await StubVault.start(cluster);
     stubs.push(other);
     const foreign = Buffer.from(new StubCluster().encrypt(KEY.toString('base64')));

@@ -116,7 +116,7 @@ describe('the key table in MySQL', () => {
     ]);
   });
 
-  it('checks whether the session is safe if a write changes no row', async () => {
+  it('if a write changes no row, checks whether the session is safe', async () => {
     const { table, texts } = tableWith(Object.assign([['1']], { affectedRows: 0 }));
     expect(await table.replace(ID, ROW, 'b', deadline)).toBe(false);
     expect(await table.remove(ID, ROW, deadline)).toBe(false);

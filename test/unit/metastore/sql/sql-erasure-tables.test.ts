@@ -198,7 +198,7 @@ describe('an erasure in SQL', () => {
 
   it.for([
     ['has become readable', encodeKeyRecord(KEY)],
-    ['is unreadable for another reason', encodeKeyRecord({ ...KEY, created: SECOND(120) })],
+    ['has become unreadable for another reason', encodeKeyRecord({ ...KEY, created: SECOND(120) })],
   ])('does not delete a row that %s since it was read', async ([, text]) => {
     const { table, rows } = openTables([{ ...rowOf(KEY), text: null }]);
     const [unreadable] = await table.rows({ id: KEY.id });

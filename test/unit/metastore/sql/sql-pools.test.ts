@@ -383,7 +383,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(String((error as Error).cause)).toContain('NoAnswerInTime');
   });
 
-  it('may fail to open after the deadline', async () => {
+  it('cause no unhandled rejection if they fail to open after the deadline', async () => {
     const metastore = pool.metastore(kind);
     pool.connectMs = 20;
     pool.connectFaults = [new Error('too late')];
@@ -395,7 +395,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     await new Promise(setImmediate);
   });
 
-  it('have up to three seconds to cancel a query, even if a query has less', async () => {
+  it('have up to three seconds to cancel a query, even if queryTimeoutMs is shorter', async () => {
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 1);
     for (const one of pool.made) one.isDead = true;
@@ -440,7 +440,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     [2999, true],
     [3001, false],
   ] as const)(
-    'have their query cancelled only within three seconds, even if a query has less: after %i ms, %s',
+    'have their query cancelled only if another connection opens within three seconds (opens after %i ms: %s)',
     async ([connectMs, isCancelled]) => {
       const metastore = pool.metastore(kind, 20);
       await warm(metastore, 1);
@@ -489,7 +489,7 @@ it('a metastore on pg listens for errors of a connection only while it uses the 
 });
 
 describe('a metastore on mysql', () => {
-  it('kills no query of a connection that runs no query on its table', async () => {
+  it("kills no query of a connection that runs no query on the metastore's table", async () => {
     const metastore = pool.metastore('mysql', 20);
     pool.answers = () => rowsOf('mysql', []);
     await metastore.loadLatest(RECORD.id, noDeadline());
