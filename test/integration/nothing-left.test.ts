@@ -68,8 +68,8 @@ describe.concurrent('a process', () => {
       for (const region of regions) world.setFault(region, { kind: 'hang' });
       proxy.faultOf = () => metastore && { kind: metastore };
       try {
-        // Some faults last until a timeout. Requests that meet such a fault get a short timeout. Other requests
-        // succeed, or end at their deadline.
+        // Without a deadline, a hanging call ends only at its timeout, so its timeout is short. With a deadline, the
+        // deadline ends the call first, so a long timeout does no harm.
         const kmsTimeoutMs = deadlineMs === undefined ? 300 : 10_000;
         const dynamoDbTimeoutMs = deadlineMs === undefined && metastore !== undefined ? 300 : 10_000;
         const settings = { dynamoDb: proxy.endpoint, kmsTimeoutMs, dynamoDbTimeoutMs, service, deadlineMs };

@@ -50,14 +50,14 @@ async function workOn({ input, read }: Shape<unknown>, n: number): Promise<numbe
     try {
       read(made);
     } catch {
-      // If the code rejects the input, its work until then counts as well.
+      // If the code rejects the input, the work before the rejection counts as well.
     }
   });
 }
 
 function twice(shapes: readonly Shape<unknown>[], n: number): void {
   it.for(shapes.map((one) => [one.name, one] as const))(
-    '%s causes at most about twice the work of the smaller input',
+    '%s causes at most about twice the work of an input half its size',
     async ([, one]) => {
       // V8 counts the work of a function only after the function's first run.
       await workOn(one, n);
@@ -180,7 +180,7 @@ describe('a path of twice the length through one document', () => {
     10,
   );
 
-  it('is refused after about as many steps as the shorter path', async () => {
+  it('is refused after about as many steps as a path of half its length', async () => {
     const large = locateValues(`[${'[1],'.repeat(40_000)}0]`);
     const works = [];
     for (const n of [30, 60])

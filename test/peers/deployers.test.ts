@@ -170,7 +170,7 @@ describe('the deployment policy', () => {
       const allowed = await Promise.all(needed.map((action) => isAllowedOnAny(name, action)));
       expect(needed.filter((_, i) => !allowed[i])).toEqual([]);
       if (name !== 'appWithRetention') return;
-      // The actions that the policy for everyday deployments does not allow.
+      // The policy for everyday deployments allows all of these actions except two.
       const daily = await Promise.all(needed.map((action) => isAllowedOnAny(name, action, DEPLOYERS.app)));
       expect(needed.filter((_, i) => !daily[i]).toSorted()).toEqual([
         'logs:PutRetentionPolicy',

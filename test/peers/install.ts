@@ -123,7 +123,8 @@ async function installJars(peer: string, pom = join(import.meta.dirname, `${peer
 
 /**
  * Downloads the Debian packages of a list and unpacks them, without installing them into the system.
- * @param release the release of Debian, if it is not the system's. The packages then come from the system's own mirror.
+ * @param release the Debian release to take the packages from. Default: the system's release. The packages of another
+ * release also come from the system's own mirror.
  */
 export async function installDebian(peer: string, list: string, release?: string): Promise<void> {
   const packages = join(import.meta.dirname, list);

@@ -18,8 +18,8 @@ export const LAMBDA_RUNTIME = {
 };
 
 /**
- * Installs both once. The emulator is part of the wheel of the SAM CLI. The client comes from npm, which builds the
- * native part with CMake, make and a C++ compiler against the headers of this version of Node.
+ * Installs the emulator and the client once. The emulator is part of the wheel of the SAM CLI. The client comes from
+ * npm, which builds the native part with CMake, make and a C++ compiler against the headers of this version of Node.
  */
 export async function installLambdaRuntime(): Promise<void> {
   await installOnce(NAME, VERSIONS, async (folder) => {

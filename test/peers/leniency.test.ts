@@ -74,7 +74,10 @@ describe.for(ASHERAHS)('Asherah %s and Keyfold', (core) => {
   });
 });
 
-/** Java reads every number inside KeyRecord as a 64-bit integer, so this must be one. */
+/**
+ * Adds unknown attributes to a row. The number inside KeyRecord is an integer, because Java reads every number there as
+ * a 64-bit integer.
+ */
 function addUnknown(row: Row): void {
   const more: Row = {
     Witness: { B: new Uint8Array(32) },

@@ -42,7 +42,7 @@ async function decryptCold(record: unknown): Promise<{ status: number; answer: u
   return post('/v1/partitions/tenant-1/decrypt', record);
 }
 
-/** Calls OpenBao with the token in a file of its folder. */
+/** Calls OpenBao with the token in a file of the token folder. Returns the status. */
 async function callBao(path: string, file: string, body: object): Promise<number> {
   const headers = { 'x-vault-token': await readFile(join(folder, file), 'utf8') };
   const answer = await fetch(`${bao}/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });

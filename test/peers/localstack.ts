@@ -30,8 +30,8 @@ const AWS_CLI = join(TRIXIE, 'bin');
 const PYTHON = join(AWS_CLI, 'python3.13');
 
 /**
- * Installs LocalStack, and from Debian 13 the AWS CLI and Python 3.13, which LocalStack needs. Both run from their
- * folder with the libraries of Debian 13, even if the system is older.
+ * Installs LocalStack, and from Debian 13 the AWS CLI and Python 3.13, which LocalStack needs. The AWS CLI and Python
+ * run from their folder with the libraries of Debian 13, even if the system is older.
  */
 export async function installLocalStack(): Promise<void> {
   await installDebian('trixie', 'debian-trixie.txt', 'trixie');

@@ -292,8 +292,8 @@ describe('the log of a packaged function', () => {
       // The emulator forwards log lines independently of responses, so a line may arrive after the response.
       await expect.poll(() => hasAuditAndMetrics(seal.lines), { timeout: 10_000 }).toEqual([2, true]);
       if (further['AWS_LAMBDA_LOG_FORMAT'] !== 'JSON') return;
-      // Lambda drops audit lines and metrics at some log levels. The schema of deploy.yml must accept a level exactly
-      // if Lambda keeps both.
+      // Lambda drops audit lines and metrics at some log levels. The schema of deploy.yml must accept a level if Lambda
+      // keeps both, and must refuse all other levels.
       const level = LEVELS.find((one) => one === further['AWS_LAMBDA_LOG_LEVEL']) ?? 'INFO';
       const left = hasAuditAndMetrics(seal.lines.filter((line) => passes(line, level)));
       const taken = v.is(deploymentSchema.entries.applicationLogLevel, level);

@@ -56,7 +56,7 @@ const IMPATIENT = {
   KEYFOLD_INTERMEDIATE_KEY_MAX_AGE_MS: '1',
   KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '1',
   KEYFOLD_STALE_GRACE_MS: '0',
-  // This leaves one second for a request, out of 28. That is shorter than the timeouts of KMS and DynamoDB.
+  // This margin leaves a request only one of its 28 seconds, which is less than the timeouts of KMS and DynamoDB.
   KEYFOLD_DEADLINE_MARGIN_MS: '27000',
 };
 

@@ -10,7 +10,7 @@ export interface ServedDatabase extends SqlDatabase {
 
 /**
  * Starts a database server.
- * @param start starts another server of this kind than PostgreSQL or MariaDB
+ * @param start starts the server. Default: starts PostgreSQL or MariaDB, as `kind` says.
  */
 export async function startDatabase(
   kind: SqlKind,

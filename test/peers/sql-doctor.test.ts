@@ -78,8 +78,8 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
   });
 
   it.for([
-    ['created of type DATE', { created: 'DATE' }],
-    ['a short key_record', { keyRecord: 'VARCHAR(999)' }],
+    ['a column created of type DATE', { created: 'DATE' }],
+    ['a column key_record that is too short', { keyRecord: 'VARCHAR(999)' }],
   ] as const)('reports a table with %s before a key is lost', async ([, types]) => {
     await database.createTable(types);
     expect(await found()).toMatchObject([{ check: 'table writes', state: 'fault' }]);
@@ -114,7 +114,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
   );
 
   it.for(kind === 'PostgreSQL' ? ['reader'] : [])(
-    'reports that the user %s may not insert rows, or that row-level security may hide rows from this user',
+    'reports a user %s who may not insert rows, and row-level security that may hide rows from this user',
     async (user) => {
       await database.run(`CREATE ROLE ${user} LOGIN`);
       await database.run(`GRANT SELECT ON encryption_key TO ${user}`);

@@ -180,7 +180,7 @@ describe.for([
     })();
     expect((await dates(world))[0]).toBe(TOMBSTONE_CREATED);
     expect(await answers(world)).toEqual(ERASED);
-    // Asherah wrote its key's row after the erasure had marked all others. So Keyfold opens this record until an
+    // Asherah wrote its key's row after the erasure had marked all other rows. So Keyfold opens this record until an
     // operator agrees to delete the row.
     expect(await service().session('tenant').decryptJson(theirs)).toEqual(PAYLOAD);
 

@@ -84,7 +84,7 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
       expect(await metastore.store(keyRecord('_SK_killed', 1), deadline)).toBe('stored');
     });
 
-    it('replaces or removes a row only if its text is exactly equal, whatever the collation and the date style', async () => {
+    it('replaces or removes a row only if its text exactly equals the expected text, whatever the collation and the date style', async () => {
       if (isPostgres) {
         await database.run(
           "CREATE COLLATION IF NOT EXISTS caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",

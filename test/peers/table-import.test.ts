@@ -186,7 +186,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     },
   );
 
-  it('names a row that it cannot read, and adds the other rows', async () => {
+  it('names a row that it cannot read, and adds all other rows', async () => {
     const database = databases[kind];
     await database.createTable();
     const { metastore, close } = database.open();

@@ -1,4 +1,7 @@
-/** Checks the zips of `npm run package -- --zips` and the examples for SAM and Terraform against their page. */
+/**
+ * Checks the zips of `npm run package -- --zips` and the examples for SAM and Terraform against
+ * docs/how-to/deploy-with-terraform-or-sam.md.
+ */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -11,7 +11,7 @@ const FUNCTION_TOKEN = 'token-of-the-functions';
 const port = Number(/-dev-listen-address=127\.0\.0\.1:(\d+)/.exec(process.argv.join(' '))?.[1]);
 const rootToken = process.env['BAO_DEV_ROOT_TOKEN_ID'];
 const cluster = new StubCluster();
-/** What the requests set up, as path and JSON. */
+/** The requests that set something up: each one's path and JSON. */
 const made: string[] = [];
 
 function answerTo(path: string, body: Record<string, unknown>, token: unknown): [status: number, body?: object] {

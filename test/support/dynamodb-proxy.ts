@@ -14,7 +14,7 @@ export type DynamoDbFault =
   /** The emulator carries out the call. Then the connection ends or hangs, so the caller gets no response. */
   | { readonly kind: 'answer lost' }
   | { readonly kind: 'answer held back' }
-  /** `by` acts as another process, before the emulator receives the call. */
+  /** The proxy runs `by`, which plays the part of another process, before it passes the call to the emulator. */
   | { readonly kind: 'overtaken'; readonly by: () => Promise<unknown> }
   /** The proxy changes the text of the emulator's response, and sends these headers with it. */
   | {

@@ -43,7 +43,7 @@ export class FollowedPage {
   /**
    * Runs the next command of the page.
    * @param beginning how the command begins on the page. `keyfold` stands for `npm run -s keyfold --`.
-   * @param values replaces further texts, in this command only
+   * @param values more texts of the page, each with its replacement. They apply to this command only.
    */
   run(beginning: string, values: Readonly<Record<string, string>> = {}): Promise<CliRun> {
     this.#last = withValues(this.#next(beginning), { ...this.#options.values, ...values });

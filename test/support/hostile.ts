@@ -82,7 +82,7 @@ class ShortArray extends Uint8Array {
 }
 
 /**
- * The bytes of a Uint8Array, even if its properties return false values. Undefined for any other value, and if the
+ * The bytes of a Uint8Array, even if its properties return false values. Undefined for any other value, or if the
  * array's buffer is detached.
  */
 export function realBytesOf(value: unknown): Buffer | undefined {

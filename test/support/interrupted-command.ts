@@ -36,7 +36,7 @@ export async function runCommand(
   return { code, by, ...said };
 }
 
-/** Runs `keyfold` in a process, and sends it a signal when it sends a write for the tenth time. */
+/** Runs `keyfold` in a process. Sends the process a signal when the process sends its tenth write. */
 export function runInterrupted(
   args: readonly string[],
   options: Parameters<typeof runCommand>[1],

@@ -1,6 +1,6 @@
 import type { Row, RowSource } from '../../src/maintenance/reencryption/rows.ts';
 
-/** A source that fails after its first page. `meanwhile` runs before the page. */
+/** A source that fails after its first page. It calls `meanwhile` before it returns that page. */
 export function killedSource(meanwhile: () => void | Promise<void>, firstPage: readonly Row[] = []): RowSource {
   return {
     replace: () => Promise.resolve('written'),

@@ -1,4 +1,4 @@
-/** Valid settings of AWS KMS and of a static master key, which Vault and an HSM do not have. */
+/** Valid settings of AWS KMS and of a static master key. With Vault or an HSM, Keyfold refuses them. */
 export const SETTINGS_OF_OTHER_KMS = {
   KEYFOLD_KMS_KEYS: '{"us-west-2":"arn:aws:kms:us-west-2:111122223333:alias/keyfold"}',
   KEYFOLD_PREFERRED_REGION: 'us-west-2',

@@ -90,8 +90,8 @@ function isCatchAll(route: string): boolean {
 }
 
 /**
- * Checks what only the document's descriptions say about problems. The schema does not say it, because it is the same
- * for all errors.
+ * Checks what only the document's descriptions say about problems. The schema does not say this, because all errors
+ * share one schema.
  * @param response the documented response of the operation, if the document has the operation
  */
 function mustBeProblem(status: number, body: Answer['body'], response?: Response): void {

@@ -81,9 +81,9 @@ export class OperatorFixture {
 
   /**
    * Runs the CLI in this process, without a terminal.
-   * @param ask what an operator at a terminal types
+   * @param ask returns what an operator at a terminal types
    * @param status receives the progress line of a longer command
-   * @param audit writes the audit lines, instead of standard error
+   * @param audit receives the audit lines, which otherwise go to standard error
    * @param openTables replaces the access to the table for erasures
    */
   async keyfold(

@@ -18,7 +18,7 @@ import { ROOT } from './documents.ts';
 export interface TrialStore {
   /** The source, as named in the command's argument. */
   readonly source: string;
-  /** Further environment variables for the command. */
+  /** Additional environment variables for the command. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Adds rows. */
   add(rows: readonly (readonly [id: string, text: string])[]): Promise<void>;

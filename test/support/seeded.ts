@@ -8,7 +8,7 @@ export class Seeded {
     this.#state = seed | 0;
   }
 
-  /** A number from 0 up to but excluding 1. */
+  /** A number of at least 0 and less than 1. */
   readonly draw = (): number => {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -16,7 +16,7 @@ export class Seeded {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 
-  /** An integer from 0 up to but excluding `end`. */
+  /** An integer of at least 0 and less than `end`. */
   below(end: number): number {
     return Math.floor(this.draw() * end);
   }

@@ -23,8 +23,8 @@ function encode(segment: string): string {
 }
 
 /**
- * Computes the `authorization` header that a request should have, for the headers that it lists as signed. Source: IAM
- * User Guide, "Create a signed AWS API request".
+ * Computes the `authorization` header that a request should have, for the headers that the request lists as signed.
+ * Source: IAM User Guide, "Create a signed AWS API request".
  */
 export function signatureOf({ method, path, headers, body }: SignedRequest, secret: string): string {
   const [, accessKeyId = '', scope = '', signedHeaders = ''] =

@@ -45,7 +45,7 @@ interface OperatorConnection {
 export interface SqlDatabase {
   readonly port: number;
   open(options?: OpenOptions): OpenMetastore;
-  /** Runs a statement as an operator would. Its parameters are `$1` or `?`. */
+  /** Runs a statement as an operator would. The statement's placeholders are `$1` or `?`, as the database requires. */
   run(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
   connect(): Promise<OperatorConnection>;
   /** Drops the table and creates it again, by default with the schema in Asherah's documentation. */

@@ -1,6 +1,6 @@
 /**
- * Tests the fleet simulation itself. Its results mean nothing if a model admits too many calls, or if every policy
- * succeeds.
+ * Tests the fleet simulation itself. Its results mean nothing if its model of a KMS region admits too many calls, or if
+ * every retry policy succeeds.
  */
 import { describe, expect, it } from 'vitest';
 import { Seeded } from '../../support/seeded.ts';

@@ -21,9 +21,7 @@ export const ROLES: readonly Role[] = [
 
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /**
-   * Proxies in front of DynamoDB, SQS, and a third server. Depending on the process, this is Lambda, the API or Vault.
-   */
+  /** Proxies in front of DynamoDB, SQS, and a third server: Lambda, the API or Vault, depending on the process. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -109,8 +107,8 @@ export class FreezeFixture {
 }
 
 /**
- * The number of connections to one server that stay open and idle after concurrent requests. The SDK's agents keep at
- * most 50. The HTTP client keeps all of them.
+ * How many connections to one server stay open and idle after concurrent requests. The SDK's agents keep at most 50.
+ * The HTTP client keeps all of them.
  */
 export function idleAfter(role: Role, requests: number): number {
   return role === 'HTTP' ? requests : Math.min(requests, 50);

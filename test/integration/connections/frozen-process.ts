@@ -30,7 +30,7 @@ export class FrozenProcess {
     return one;
   }
 
-  /** Makes `count` concurrent requests in the child process. */
+  /** Makes this number of concurrent requests in the child process. */
   async serve(requests: number): Promise<Outcomes> {
     this.#rounds += 1;
     const answered = once(this.#child, 'message');

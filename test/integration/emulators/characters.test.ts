@@ -1,4 +1,7 @@
-/** Tests which characters the emulators accept in names, IDs and numbers: all of ASCII, and a few others. */
+/**
+ * Tests which characters the emulators accept in names, IDs and numbers. The tests try all of ASCII, and a few other
+ * characters.
+ */
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseFault } from '../../../emulators/kms/faults.ts';
@@ -49,7 +52,7 @@ async function accepted(form: string, accepts: (value: string) => Promise<boolea
   return found.join('');
 }
 
-/** Maps each of these values to its outcome. */
+/** Maps each value to what `ask` returns for it. */
 async function outcomes<T>(ask: (value: string) => Promise<T> | T, ...values: string[]): Promise<Record<string, T>> {
   const pairs: [string, T][] = [];
   for (const value of values) pairs.push([value, await ask(value)]);
@@ -61,7 +64,7 @@ function same<T>(outcome: T, ...values: string[]): Record<string, T> {
   return Object.fromEntries(values.map((value) => [value, outcome]));
 }
 
-/** Whether `accepts` allows names of 0, 1, `most` and `most + 1` characters. */
+/** For names of 0, 1, `most` and `most + 1` characters, whether `accepts` allows them. */
 async function bounds(accepts: (value: string) => Promise<boolean>, most: number): Promise<boolean[]> {
   const found: boolean[] = [];
   for (const length of [0, 1, most, most + 1]) found.push(await accepts('a'.repeat(length)));
@@ -217,7 +220,7 @@ describe('the SQS emulator', () => {
     expect(await outcomes(number, ...others)).toEqual(same(false, ...others));
   });
 
-  it('accepts one to nine digits as the number of a parameter in text and as the attribute of a queue', async () => {
+  it('accepts one to nine digits as a number, both in a parameter and in an attribute of a queue', async () => {
     for (const accepts of [timeout, delay]) {
       expect(await accepted('?', accepts)).toBe(DIGITS);
       const refused = ['0000000009', '1 ', ' 1', '', '-1', '+1', '1e1', '9.0'];
@@ -240,7 +243,7 @@ describe('the SQS emulator', () => {
     expect((await callSqs('AmazonSQS.SendMessage', { MessageBody: 'x' }))[0]).toBe(200);
   });
 
-  it('finds a queue by a URL or a path with its account, and by nothing else', async () => {
+  it('finds a queue only by a URL or a path that consists of the account and the name', async () => {
     const found = [
       '/111122223333/characters',
       'http://a/111122223333/characters',
@@ -306,7 +309,7 @@ describe('the KMS emulator', () => {
     expect(await outcomes(plaintext, ...wrong)).toEqual(same(false, ...wrong));
   });
 
-  it('tells a malformed ARN from the ARN of a key that does not exist', async () => {
+  it('distinguishes a malformed ARN from the ARN of a key that does not exist', async () => {
     expect(await accepted('arn:aws:kms:us-west-?:111122223333:key/a', isArn)).toBe(sorted(`${LOWER}${DIGITS}-`));
     expect(await accepted('arn:aws:kms:us-west-2:11112222333?:key/a', isArn)).toBe(DIGITS);
     const wrong = [
@@ -324,7 +327,7 @@ describe('the KMS emulator', () => {
     ).toBe('InvalidArnException');
   });
 
-  it('takes the region and the account of a caller from its credentials', async () => {
+  it("takes the region and the account of a caller from the caller's credentials", async () => {
     const known = [
       '111122223333',
       '11112222333',
@@ -393,11 +396,14 @@ describe('the KMS emulator', () => {
     ['127.0a0.1', 403],
     ['127.0.0a1', 403],
     ['example.com', 403],
-  ] as const)('responds to a request of the control API for the host %s with the status %i', async ([host, status]) => {
-    const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
-    request(`${kms.endpoint}/regions`, { headers: { host } }, (answer) => resolve(answer.resume().statusCode))
-      .once('error', reject)
-      .end();
-    expect(await promise).toBe(status);
-  });
+  ] as const)(
+    'responds to a control API request with the Host header %s with the status %i',
+    async ([host, status]) => {
+      const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
+      request(`${kms.endpoint}/regions`, { headers: { host } }, (answer) => resolve(answer.resume().statusCode))
+        .once('error', reject)
+        .end();
+      expect(await promise).toBe(status);
+    },
+  );
 });

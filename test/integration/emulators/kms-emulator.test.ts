@@ -303,14 +303,14 @@ describe('KMS emulator: keys', () => {
     ['EnableKeyRotation', EnableKeyRotationCommand],
     ['GetKeyRotationStatus', GetKeyRotationStatusCommand],
     ['ListAliases', ListAliasesCommand],
-  ] as const)('%s refuses an alias, whether the request has its name or its ARN', async ([, command]) => {
+  ] as const)('%s refuses both the name and the ARN of an alias', async ([, command]) => {
     const Command = command as typeof DisableKeyCommand;
     expect(await nameOf(kms.send(new Command({ KeyId: 'alias/test' })))).toBe('NotFoundException');
     const KeyId = keyArn.replace(/key\/.*/, 'alias/test');
     expect(await nameOf(kms.send(new Command({ KeyId })))).toBe('InvalidArnException');
   });
 
-  it('the emulator accepts the maximum of each limit', async () => {
+  it('the emulator accepts the maximum of each size', async () => {
     const context = { a: 'x'.repeat(8192 - '{"a":""}'.length) };
     const command = new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.alloc(4096), EncryptionContext: context });
     expect(await nameOf(kms.send(command))).toBe('no error');
@@ -323,12 +323,12 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new ListAliasesCommand({ Limit: 100 })))).toBe('no error');
   });
 
-  it('Encrypt accepts the name of the algorithm of symmetric keys', async () => {
+  it('Encrypt accepts SYMMETRIC_DEFAULT, the algorithm of symmetric keys, as its algorithm', async () => {
     const named = { KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' } as const;
     expect(await nameOf(kms.send(new EncryptCommand(named)))).toBe('no error');
   });
 
-  it('GenerateDataKey returns a key of the length that the request names, and the same key in its ciphertext', async () => {
+  it('GenerateDataKey returns a key of the requested length, and a ciphertext that decrypts to the same key', async () => {
     for (const [length, spec] of [
       [32, { KeySpec: 'AES_256' }],
       [16, { KeySpec: 'AES_128' }],
@@ -679,7 +679,7 @@ function control(path: string, init?: RequestInit): Promise<Response> {
   return fetch(`${emulator.endpoint}${path}`, init);
 }
 
-/** The status and the JSON of a call under the fault `error`. */
+/** The status and the JSON of the response to a call under the fault `error`. */
 async function answerWith(fault: object): Promise<unknown[]> {
   emulator.setFault(REGION, { kind: 'error', name: 'X', ...fault });
   const answer = await call('TrentService.ListAliases', '{}');
@@ -771,7 +771,7 @@ describe('KMS emulator: control API', () => {
     expect((await call('TrentService.ListAliases', `{}${' '.repeat(65_534)}`)).status).toBe(200);
   });
 
-  it('the emulator lists its calls, and clears the fault of one region', async () => {
+  it('the emulator lists the calls that it received, and can clear the fault of only one region', async () => {
     const east = await emulator.ensureKey('us-east-1', 'alias/test');
     emulator.setFault(REGION, { kind: 'error', name: 'Slow' });
     emulator.setFault('us-east-1', { kind: 'down' });
@@ -804,7 +804,7 @@ describe('KMS emulator: control API', () => {
     expect(regions.countsOf(REGION)).toEqual({ Decrypt: 50_001 });
   });
 
-  it('the fault "error" has the status and the message in the request, or 400 and a default message', async () => {
+  it('the fault "error" responds with the status and message that were set for it, or with 400 and a default message', async () => {
     expect(await answerWith({})).toEqual([400, { __type: 'X', message: 'An injected error' }]);
     expect(await answerWith({ status: 503, message: 'm' })).toEqual([503, { __type: 'X', message: 'm' }]);
     for (const rate of [0, 1]) expect((await answerWith({ rate }))[0]).toBe(rate === 0 ? 200 : 400);

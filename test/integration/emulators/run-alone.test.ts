@@ -56,7 +56,7 @@ async function isInUse(port: number): Promise<boolean> {
 it.for([
   ['kms', 8081],
   ['sqs', 8083],
-] as const)('emulators/%s/main.ts listens on port %i by default, unless the port is in use', async ([name, port]) => {
+] as const)('emulators/%s/main.ts listens on port %i by default if the port is free', async ([name, port]) => {
   const wasInUse = await isInUse(port);
   const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });

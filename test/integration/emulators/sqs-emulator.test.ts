@@ -244,7 +244,7 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(create('twice', { VisibilityTimeout: '8' }))).toBe('QueueNameExists');
   });
 
-  it('a changed attribute takes effect at once, and a request for another account finds no queue', async () => {
+  it('a changed attribute takes effect at once, and a queue cannot be found under another account', async () => {
     const QueueUrl = queue();
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { MaximumMessageSize: '1024' } }));
     expect(await nameOf(send(QueueUrl, { MessageBody: 'x'.repeat(1025) }))).toBe('InvalidParameterValue');
@@ -292,7 +292,7 @@ const setMaxReceiveCount = (QueueUrl: string, maxReceiveCount: unknown): Promise
 };
 
 describe('SQS emulator: redrive policies', () => {
-  it('a redrive policy has a maxReceiveCount from 1 to 1000, as a number or as its digits', async () => {
+  it('a redrive policy has a maxReceiveCount from 1 to 1000, either as a number or as a string of digits', async () => {
     const QueueUrl = queue();
     for (const count of [1, 1000, '1', '1000'])
       expect([count, await nameOf(setMaxReceiveCount(QueueUrl, count))]).toContain('no error');
@@ -502,7 +502,7 @@ describe('SQS emulator: messages', () => {
     expect(await nameOf(send(queue(), { MessageAttributes }))).toBe('no error');
   });
 
-  it('the names, types and values of attributes count towards the size of a message, in bytes', async () => {
+  it('the size of a message in bytes includes the names, types and values of its attributes', async () => {
     const QueueUrl = queue({ MaximumMessageSize: '1024' });
     const { length } = 'nameStringotherBinary';
     const sent = (spare: number): Promise<string> =>
@@ -886,7 +886,7 @@ describe('SQS emulator: JSON protocol', () => {
   });
 });
 
-/** Sends a request in the JSON protocol, and returns its error. */
+/** Sends a request in the JSON protocol, and returns the JSON of the error. */
 async function faultOf(action: string, body: string | Buffer): Promise<unknown> {
   const headers = { 'x-amz-target': `AmazonSQS.${action}` };
   const answer = await fetch(sqs.endpoint, { method: 'POST', headers, body });
@@ -894,7 +894,7 @@ async function faultOf(action: string, body: string | Buffer): Promise<unknown> 
   return answer.json();
 }
 
-/** An error that is common to AWS services. */
+/** The JSON of an error that many AWS services share. */
 function common(type: string): object {
   return { __type: `com.amazon.coral.service#${type}` };
 }
@@ -951,7 +951,7 @@ it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'
   },
 );
 
-it('the SQS emulator tells its owner the action and the queue of each call', async () => {
+it('the SQS emulator passes the action and the queue of each call to the callback of the program that started it', async () => {
   const calls: string[] = [];
   const told = await startSqsEmulator({ onCall: (action, name) => calls.push(`${action} ${name}`) });
   const asked = new SQSClient({ endpoint: told.endpoint, region: 'us-west-2', maxAttempts: 1 });

@@ -22,7 +22,10 @@ export interface LinkOptions {
    * one.
    */
   readonly lagMs: number;
-  /** Returns a random number from 0 up to 1, which determines how long the next row takes. */
+  /**
+   * Returns a random number of at least 0 and less than 1. The number determines how long the next row takes to reach
+   * the other replica.
+   */
   readonly draw: () => number;
 }
 

@@ -10,7 +10,7 @@ const STEPS = 100;
 const STEPS_A_LOOK = 10;
 const PARTITIONS = ['a', 'b', 'c'];
 const LAGS_MS = [2000, 30_000, 120_000];
-/** The number of latest rows from which a revocation picks one. */
+/** A revocation picks one of this many latest rows. */
 const REVOCABLE = 6;
 
 /** The result of a run. */

@@ -43,7 +43,7 @@ export interface TwoRegionsOptions {
    */
   readonly name: string;
   readonly lagMs: number;
-  /** Returns a random number from 0 up to 1, for every random choice. */
+  /** The source of every random choice. Returns a number of at least 0 and less than 1. */
   readonly draw: () => number;
 }
 

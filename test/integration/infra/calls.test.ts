@@ -122,7 +122,7 @@ function iamActionOf(call: string): string {
   return `dynamodb:${action === 'Query' ? action : `${action}Item`}`;
 }
 
-/** The recorded calls, and those that the policies of a role would deny. */
+/** The recorded calls, and which of them the policies of a role would deny. */
 async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; refused: string[] }> {
   const { kms: ofKms, dynamoDb: ofDynamoDb } = recorded();
   const keys = new Map([
@@ -184,7 +184,7 @@ describe("the functions' roles", { timeout: 60_000 }, () => {
     expect(await calledAs('seal')).toEqual(await exactly('seal'));
   });
 
-  it('allow exactly the calls of the open function, even when it preloads a System Key or a region is down', async () => {
+  it('allow exactly the calls of the open function, even when the function preloads a System Key, or when a region is down', async () => {
     const seal = start('invoke', 'encrypt,encrypt-fields');
     const { record: one } = await invoke(seal, 'encrypt', PLAINTEXT);
     const { document } = await invoke(seal, 'encrypt-fields', { document: { card: 1 }, fields: ['$.card'] });

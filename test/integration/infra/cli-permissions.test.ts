@@ -133,8 +133,7 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
 /** Changes the service so that a command makes calls that it rarely needs. */
 const PREPARATIONS: Readonly<Record<string, () => unknown>> = {
   doctor: () => {
-    // If Service Quotas knows only the default of a quota, the command makes a further call, which requests the
-    // default.
+    // If Service Quotas knows only the default of a quota, the command makes one more call, which requests the default.
     world.quotas.knowsOnlyDefaults = true;
   },
   'keys prove': removeProof,

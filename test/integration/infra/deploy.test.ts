@@ -542,7 +542,7 @@ describe('a failure in CloudFormation', () => {
   );
 
   it.for(['keys', 'table', 'roles'])(
-    'leaves a stack whose rollback failed, whose resources the next run of deploy:%s names',
+    'leaves a stack whose rollback failed, and the next run of deploy:%s names the resources that still exist',
     async (stack) => {
       const outcome = await cli.deploy([stack, '--yes'], unmade('ROLLBACK_FAILED', 'DELETE_COMPLETE', 'DELETE_FAILED'));
       expect(outcome.said).toContain(`keyfold-${stack} in us-west-2 could not be made, and has left It1: `);
@@ -878,7 +878,7 @@ describe('queue.kind', () => {
   });
 });
 
-it('the roles keep their rights to network interfaces while the deployed app is in a VPC', async () => {
+it('deploy roles refuses to take away the rights to network interfaces while the deployed app is in a VPC', async () => {
   const inVpc = { ApiLambdaFunction: { Type: 'AWS::Lambda::Function', Properties: { VpcConfig: {} } } };
   const deployed = { 'cloudformation get-template': { TemplateBody: { Resources: inVpc } } };
   const given = { ...ABSENT, ...changes(['Modify', 'AWS::IAM::Role']), ...deployed };
@@ -933,7 +933,7 @@ describe('the stack parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their values if deploy.yml does not set them, as for the key behind an alias', async () => {
+  it('keep their previous values if deploy.yml does not set them, such as the key behind an alias', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',
@@ -948,7 +948,7 @@ describe('the stack parameters', () => {
     expect(west).not.toHaveProperty('Gone');
   });
 
-  it("name the functions' roles in all regions if strictKeys is set, and the script names each region without roles", async () => {
+  it("name the functions' roles in all regions if strictKeys is set, and the script names each region that has no roles yet", async () => {
     const strict = {
       administrators: [ADMINISTRATOR, 'arn:aws:iam::111122223333:role/second-administrator'],
       strictKeys: { decrypt: ['arn:aws:iam::444455556666:root'], grant: ['arn:aws:iam::111122223333:role/granter'] },

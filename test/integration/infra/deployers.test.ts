@@ -333,11 +333,11 @@ describe('the deployment role', () => {
     });
 
     it.for([
-      ['change', 'an API without tags', 'PATCH', api('/1')],
+      ['change', 'an API that has no tags', 'PATCH', api('/1')],
       ['change', "another service's API", 'PATCH', api('/1', 'orders-app')],
       ['delete', "another deployment's API", 'DELETE', api('/1', 'keyfold-app-2')],
       ['delete', "another service's stage", 'DELETE', api('/1/stages/$default', 'orders-app')],
-      ['change', 'a stage without tags', 'PATCH', api('/1/stages/prod')],
+      ['change', 'a stage that has no tags', 'PATCH', api('/1/stages/prod')],
       ['delete', 'the route settings of a stage', 'DELETE', api('/1/stages/prod/routesettings/1')],
       ['create', 'a deployment of an API', 'POST', api('/1/deployments')],
       ['change', 'a model', 'PATCH', api('/1/models/2')],

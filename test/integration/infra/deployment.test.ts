@@ -542,7 +542,7 @@ describe('deploy.yml', () => {
   });
 });
 
-/** The functions that placeholders for the ARNs of roles name. */
+/** The functions whose names are in placeholders for the ARNs of roles. */
 function namesOf(arns: readonly string[]): (string | undefined)[] {
   return arns.map((arn) => /^arn:aws:iam::111122223333:role\/keyfold-roles-(\w+)Role-X{13}$/.exec(arn)?.[1]);
 }
@@ -550,7 +550,7 @@ function namesOf(arns: readonly string[]): (string | undefined)[] {
 it.for([
   ['none', []],
   ['standard', ['Queue']],
-] as const)('the roles that deploy.yml leads to fit the queue kind "%s"', async ([kind, ofQueue]) => {
+] as const)('the roles that result from deploy.yml fit the queue kind "%s"', async ([kind, ofQueue]) => {
   const { encrypt, decrypt } = rolesLikely(await read({ queue: { kind } }));
   const encrypting = ['Api', 'Seal', 'Maintenance', ...ofQueue];
   expect(namesOf(encrypt)).toEqual([...encrypting, ...encrypting]);

@@ -61,9 +61,9 @@ class KeyStacks {
   }
 }
 
-it('every record opens at each step of the page, in each region', async () => {
+it('every record opens in each region at each step of docs/how-to/replace-a-kms-key.md', async () => {
   const records: string[] = [];
-  /** Seals one record more, and opens all records, each in a cold process. */
+  /** Seals one more record, and opens all records, each in a cold process. */
   const sealAndOpen = async (): Promise<void> => {
     records.push(await world.sessions().session('tenant-1').encryptToJson(Buffer.from('card')));
     const opened = records.map((record) => world.sessions().session('tenant-1').decryptJson(record));

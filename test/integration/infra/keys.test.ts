@@ -75,7 +75,7 @@ describe('the key stack', () => {
     ]);
   });
 
-  it('requires calls to come through one of ViaServices only if that parameter is set', () => {
+  it('requires calls to come through a service in ViaServices only if that parameter is set', () => {
     expect(JSON.stringify(policyOf(keys()))).not.toContain('kms:ViaService');
     const via = { 'kms:ViaService': ['dynamodb.us-west-2.amazonaws.com'] };
     const others = `arn:aws:iam::444455556666:root`;
@@ -297,7 +297,7 @@ describe('replacing the KMS key', () => {
     });
   });
 
-  it('is refused if its parameters would leave the alias without a key or with two keys', () => {
+  it("is refused if the stack's parameters would leave the alias without a key or with two keys", () => {
     for (const KeyNumber of ['1', '2']) {
       expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
     }
@@ -364,8 +364,7 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing, and they give access to no further principal. Only AWS itself uses the last
-      // action.
+      // These actions remove nothing, and they give no other principal access. Only AWS itself uses the last action.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',

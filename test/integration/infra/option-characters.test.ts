@@ -146,7 +146,7 @@ describe('an option of deploy.yml', () => {
   });
 
   it.for(FORMS.filter(([, form]) => form.startsWith('arn:')))(
-    'named %s, in the form %s, cannot be an ARN that lacks a part or has another number of digits',
+    'named %s, in the form %s, cannot be an ARN that lacks a part or has an account ID of other than twelve digits',
     ([option, form, allowed]) => {
       const value = form.replace('?', allowed.charAt(0));
       const wrong = [

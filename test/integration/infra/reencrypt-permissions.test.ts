@@ -207,7 +207,7 @@ it("the worker's role allows exactly the calls that the worker makes", async () 
   expect(await isAllowed(role, 'dynamodb:PutItem', tableAt(EAST, '_SK_orders_shop'))).toBe(false);
 });
 
-/** A state of a state machine. A state of type Map contains further states. */
+/** A state of a state machine. A state of type Map contains other states. */
 interface State {
   readonly Type: string;
   readonly Resource?: string;

@@ -120,7 +120,7 @@ it('the local gateway accepts a content type with an empty parameter, and %40 fo
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
 });
 
-it('the local gateway does not count it as its own failure if a client leaves in the middle of a body', async () => {
+it('the local gateway reports no failure of its own if a client disconnects in the middle of a body', async () => {
   const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
   const answered = Promise.withResolvers<AnsweredRequest>();
   const unused = {} as LocalFunction;

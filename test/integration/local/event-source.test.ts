@@ -18,7 +18,7 @@ afterAll(async () => {
   await sqs.close();
 });
 
-/** Sends a message to a function with this response, and returns how many messages the queue still has. */
+/** Sends a message to a function that responds with `answer`. Returns how many messages the queue still has. */
 async function leftAfter(answer: (messageId: string) => unknown): Promise<number> {
   const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
   const QueueUrl = queue.queueUrl;
@@ -66,7 +66,7 @@ it('the event source keeps the messages if the function fails', async () => {
   expect(await leftAfter(() => Promise.reject(new Error('The function failed.')))).toBe(1);
 });
 
-it('an event has each message with its attributes, as the events of Lambda have', async () => {
+it("an event contains each message with its attributes, as Lambda's events do", async () => {
   const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
   const sent = await client.send(
     new SendMessageCommand({

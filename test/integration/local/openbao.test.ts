@@ -37,7 +37,7 @@ async function receivedBy(url: string): Promise<Received> {
   return (await (await fetch(`${url}/v1/sys/health`)).json()) as Received;
 }
 
-it('an OpenBao server starts in a private folder, with a random root token that is no argument, and leaves nothing', async () => {
+it('an OpenBao server starts in a private folder, with a random root token that is not a program argument, and leaves no files behind', async () => {
   const options = { program: join(folder, 'bao') };
   const [one, other] = await Promise.all([OpenBaoServer.start(options), OpenBaoServer.start(options)]);
   const { arguments: given, home } = await receivedBy(one.url);
@@ -69,7 +69,7 @@ it('an OpenBao server that ends at once is started again, up to five times', asy
   expect((await stat(starts)).size).toBe(5);
 });
 
-it('an OpenBao server that cannot be run fails with the reason of the operating system', async () => {
+it("starting an OpenBao server fails with the operating system's error if the program cannot be run", async () => {
   await expect(OpenBaoServer.start({ program: folder })).rejects.toThrow('EACCES');
 });
 

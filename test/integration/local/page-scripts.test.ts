@@ -146,7 +146,7 @@ function keyRows(): string[] {
   );
 }
 
-/** A text without numbers, because they differ between runs. The result leaves out a long text. */
+/** Replaces the numbers in a text by 0, because they differ between runs. Replaces a long text by an ellipsis. */
 function plain(text: string): string {
   return text.length > 150 ? '…' : text.replaceAll(/[\da-f]{8}[\da-f -]*|\d+/g, '0');
 }
@@ -263,7 +263,7 @@ describe('the fields of a document on the page', () => {
     }
   });
 
-  it('are left out or skipped if the user allows it', async () => {
+  it('may be missing or already encrypted if the user allows it', async () => {
     fill('document', '{"a":1}');
     fill('paths', '$.a\n$.none');
     expect(await press('Encrypt fields')).toMatch(/^Field not found/);

@@ -77,7 +77,7 @@ function statusOf(method: string, path: string, headers: Record<string, string>)
 }
 
 describe('the local page', () => {
-  it('is found with HEAD, by which some tools wait for a server', async () => {
+  it('responds to HEAD, which some tools send to find out whether a server is ready', async () => {
     for (const path of ['/', '/local/state']) expect(await statusOf('HEAD', path, {})).toBe(200);
   });
 

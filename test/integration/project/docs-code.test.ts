@@ -55,8 +55,8 @@ it.for(withPlaces('mermaid'))('the code block at %s is a diagram that GitHub and
 });
 
 /**
- * Replaces the functions that open a table or a file. A command calls them only after the CLI has accepted its
- * arguments. So this error shows that the arguments are valid.
+ * Stands in for the functions that open a table or a file. A command calls them only after the CLI has accepted its
+ * arguments. So the error that this function throws shows that the arguments are valid.
  */
 function accepted(): never {
   throw new Error('the arguments are right');

@@ -82,13 +82,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-kms',
     '@aws-sdk/core/client',
     '@smithy/core/retry',
-    // The further modules that VaultKms needs.
+    // Additional modules for VaultKms.
     '@aws-sdk/credential-provider-node',
     'node:fs/promises',
     'node:http',
     'node:https',
     '@smithy/signature-v4',
-    // The further modules that Pkcs11Kms needs.
+    // Additional modules for Pkcs11Kms.
     'node:module',
     'node:path',
     'node:worker_threads',

@@ -103,7 +103,7 @@ describe('the pinned Node version', () => {
     expect(await once(child, 'exit')).toEqual([5, null]);
   });
 
-  it('is replaced by the installed Node on a platform for which npm has no build', async () => {
+  it("is replaced by this machine's own Node on a platform for which npm has no build", async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const alone = join(folder, 'pinned-node.mjs');
     await cp(launcher, alone);
@@ -112,7 +112,7 @@ describe('the pinned Node version', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('is named in the error if it was not installed and the installed Node is too old', async () => {
+  it("is named in the error if npm did not install it and this machine's own Node is too old", async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const alone = join(folder, 'pinned-node.mjs');
     await cp(launcher, alone);

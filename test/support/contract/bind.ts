@@ -56,7 +56,7 @@ function idContract(name: string, open: Opener<Metastore & SystemKeyStore>): voi
     ['null', null],
     ['undefined', undefined],
     ['an object', {}],
-  ] as const)(`${name} throws a TypeError that names the ID if the ID is %s`, async ([, id]) => {
+  ] as const)(`${name} throws a TypeError that names the argument id if the ID is %s`, async ([, id]) => {
     const metastore = await open();
     const calls = [
       () => metastore.load(id as never, created, deadline),

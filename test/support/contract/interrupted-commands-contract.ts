@@ -169,12 +169,15 @@ async function settled<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** @param openSql a running PostgreSQL. If undefined, the key rows and the other rows are in DynamoDB. */
+/** @param openSql returns a running PostgreSQL. If undefined, the key rows and the other rows are in DynamoDB. */
 export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
   let folder: string;
   let place: Place;
   let dynamoDb: DynamoDbProxy;
-  /** Its `onWrite` is called before each update or deletion of a row. */
+  /**
+   * The server or proxy that receives the commands' writes. `onWrite` is called before each update or deletion of a
+   * row.
+   */
   let watched: Watched;
 
   beforeEach(async () => {
@@ -215,7 +218,7 @@ export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
 
   const audit = (): Promise<Record<string, unknown>[]> => auditOf(join(folder, 'audit'));
 
-  it.for(SIGNALS)('partitions erase --finish deletes the other rows in the next run (%s)', async (signal) => {
+  it.for(SIGNALS)('partitions erase --finish deletes the remaining rows in the next run (%s)', async (signal) => {
     const { metastore } = place;
     // The keys and the erasure are old enough for the keys to be deleted now.
     const old = service(metastore, 10 * DAY_MS);
@@ -295,7 +298,7 @@ export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
   });
 
   if (openSql === undefined) return;
-  it.for(SIGNALS)('table import adds the other rows in the next run (%s)', async (signal) => {
+  it.for(SIGNALS)('table import adds the remaining rows in the next run (%s)', async (signal) => {
     const records = Array.from({ length: ROWS }, (_, i) => keyRecord(idOf(`tenant-${i % 7}`), 60 * (i + 1)));
     await Promise.all(records.map((record) => place.metastore.store(record, noDeadline())));
     const target = await inDynamoDb(dynamoDb.endpoint);

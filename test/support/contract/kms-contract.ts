@@ -97,7 +97,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
     const openKeys = (): Promise<Record<string, string>> =>
       (aliasArns ??= makeKeys().then((keys) => select(keys, 'alias', ...REGIONS)));
     const open = async (): Promise<AwsKms> => kmsOver(await openKeys());
-    /** Opens AwsKms with the same keys, at the given endpoint. */
+    /** Opens AwsKms with the same keys as `open`, at the given endpoint. */
     const openAt = async (endpoint: string): Promise<AwsKms> =>
       new AwsKms({ keys: await openKeys(), preferredRegion: REGIONS[0], endpoint, failover: { maxRounds: 1 } });
     /** Moves the aliases to new keys. */
@@ -136,7 +136,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       );
     });
 
-    it('lets AwsKms unwrap a key even if its alias has since moved to a new key', async () => {
+    it('lets AwsKms unwrap a key even if the alias that wrapped it now points to another KMS key', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const kms = kmsOver(select(keys, 'alias', region));
@@ -146,7 +146,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(await keyOf(kms.unwrap(wrapped, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('lets AwsKms unwrap a key that Asherah wrapped under an alias, even if the alias has moved', async () => {
+    it('lets AwsKms unwrap a key that Asherah wrapped under an alias, even if the alias now points to another KMS key', async () => {
       const keys = await makeKeys();
       const [region] = REGIONS;
       const { key = '', alias = '' } = keys[region] ?? {};

@@ -97,7 +97,8 @@ export function reencryptPostgresContract(open: () => SqlDatabase): void {
     await database.run(`CREATE ROLE ${ROLE} LOGIN`);
     await database.run(`GRANT USAGE ON SCHEMA billing, "a.""b""" TO ${ROLE}`);
     await database.run('CREATE DOMAIN billing.secret AS VARCHAR(2000)');
-    // If the command split the quoted name of another table at its dot, it would read this table instead.
+    // The name of another table is `"my.table"`, in quotation marks. If the command split that name at its dot, it
+    // would read this table instead.
     await database.run('CREATE TABLE my.table (n INT, owner CHAR(8), card JSONB, PRIMARY KEY (owner, n))');
   });
   beforeEach(() => database.createTable());

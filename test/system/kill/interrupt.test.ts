@@ -77,7 +77,7 @@ describe('keyfold reencrypt, ended by a signal,', { timeout: 120_000 }, () => {
     expect(await outcomes()).toEqual(['attempting', 'failed']);
   });
 
-  it('keeps its checkpoint, and the next run continues from there and completes the output', async () => {
+  it('keeps its checkpoint, from which the next run continues and completes the output', async () => {
     await interrupted('SIGINT', '--rate', '300', '--checkpoint', 'checkpoint');
     expect((await readdir(folder)).filter(isPartial)).toHaveLength(1);
     const options = [...REWRAP, '--checkpoint', 'checkpoint', '--json'];

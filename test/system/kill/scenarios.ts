@@ -54,7 +54,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'maintaining a System Key that lacks one wrap, has an outdated wrap, and needs a successor',
     task: 'maintenance',
     past: async (world) => {
-      // The wrap in the home region names the former key. A wrap does so after the alias has moved to a new key.
+      // The wrap in the home region names the former key, as a wrap does once the alias points to a new key.
       const keys = { [HOME]: world.formerKey, [EAST]: world.keys[EAST] ?? '' };
       return pastOf(world, { ageMs: 85 * DAY_MS, partitions: ['p', 'q'], keys });
     },

@@ -97,7 +97,7 @@ const POISON = [
   `{"partition":"p","operation":"decrypt-fields","document":{"secret":"kf1j.${'A'.repeat(250)}"},"all":true}`,
 ];
 
-/** Makes `count` messages, one in a hundred of them invalid. For a FIFO queue, they belong to 25 groups. */
+/** Makes this number of messages, one in a hundred of them invalid. For a FIFO queue, they belong to 25 groups. */
 export function planLoad(messages: number, kind: 'standard' | 'fifo', seed: number): Planned[] {
   const random = new Seeded(seed);
   return Array.from({ length: messages }, (_, place) => {

@@ -93,7 +93,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('gets newer keys back from a replica, but newer revocations must be repeated', async () => {
+  it('gets the keys made after the restore point back from a replica, but later revocations must be repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();
