@@ -131,7 +131,8 @@ export class Failover<R extends Region> {
    * The first round tries every region in order, without delays. Regions in a cool-down come last. Later rounds try the
    * regions whose fault is transient, while rounds and time remain. A later round ends at the first region that
    * throttles.
-   * @throws KeyfoldError `DeadlineExceeded`, once the deadline has passed
+   * @throws KeyfoldError `DeadlineExceeded` if the deadline passes during an attempt or a delay, or if no time for
+   * another attempt is left and none of the faults so far is transient
    */
   async firstAnswer<T>(
     regions: readonly R[],
@@ -179,8 +180,8 @@ export class Failover<R extends Region> {
     } catch (error) {
       const latencyMs = elapsedSince(beganAtMs, steady());
       const isRegionFault = error instanceof RegionFault;
-      // The deadline has passed. If the attempt has lasted for LONG_ATTEMPT_MS without a response, count the region as
-      // unavailable.
+      // An error other than a RegionFault means that the deadline has passed. Count the region as unavailable only if
+      // the attempt lasted for LONG_ATTEMPT_MS or more.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
       const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
       const coolDownMs = health?.failed(fault, now(), random());

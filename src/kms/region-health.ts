@@ -80,7 +80,7 @@ export class RegionHealth {
 
   /**
    * Records a failure.
-   * @param draw a random number from 0 up to 1, for the jitter of the cool-down
+   * @param draw a random number of at least 0 and less than 1, for the jitter of the cool-down
    * @returns the length of the new cool-down in milliseconds. Undefined if the region is already in a cool-down, or if
    * the fault does not start one.
    */
@@ -90,8 +90,9 @@ export class RegionHealth {
     // If bytes cannot be decrypted, the key row is at fault. The region itself is healthy.
     const state = faultClass === 'corrupt' ? 'ok' : faultClass;
     this.#state = { region: this.#region, state, atMs: nowMs, lastFault };
-    // The test has ended, so other requests now avoid the region only during the cool-down. Its length is random, so
-    // that the processes of a fleet do not return to the region at the same time.
+    // If this attempt tested the region (see `begin`), the test has ended. Other requests now avoid the region only
+    // during the cool-down. The length of the cool-down is random, so that the processes of a fleet do not return to
+    // the region at the same time.
     this.#probed = NO_TIME;
     if (fault.faultClass !== 'unavailable') {
       // The region has responded, so a cool-down would not help.

@@ -157,8 +157,8 @@ export class RegionalKms implements KmsRegion {
   }
 
   /**
-   * Guards the agents of a caller's client against freezes. Call this before and after each request, because the first
-   * request makes the agents.
+   * Guards the HTTP agents of a caller's client against freezes. Call this before each request, and also after it,
+   * because the client creates the agents during its first request.
    */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);

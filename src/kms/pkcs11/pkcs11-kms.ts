@@ -20,7 +20,8 @@ import { decodeWrap, encodeWrap } from './pkcs11-wrap.ts';
 
 const NOT_WRAPPED = 'it is not wrapped by a PKCS#11 token';
 /**
- * Allow only a few rounds. An HSM that does not respond rarely recovers within seconds, but a session may become free.
+ * Allow only a few rounds, because an HSM that does not respond rarely recovers within seconds. Allow more than one,
+ * because a session may become free.
  */
 const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
 
@@ -33,8 +34,8 @@ const POLICY = failoverPolicy({ maxRounds: 3, throttledDelayMs: 1000 }, 1);
  * initializes it again, because some libraries look for tokens only during initialization. So no other part of the
  * process may use the same library.
  *
- * An attacker who knows a System Key and can write to the table can give its row a different date, as with {@link
- * StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this attack is not
+ * An attacker who knows an old System Key and can write to the table can give the row of that key a later date, as with
+ * {@link StaticKms}. The old key then seals new records until an operator revokes it. With `AwsKms`, this attack is not
  * possible.
  *
  * @example

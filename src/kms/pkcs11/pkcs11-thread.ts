@@ -11,7 +11,7 @@ const THREADS = new Map<string, Pkcs11Thread>();
 
 /**
  * Returns the thread of a library. All tokens of the library share the thread, because the library has one state for
- * the whole process. No call may be in progress while the library is initialized again.
+ * the whole process. A shared thread also ensures that no call is in progress while the library is initialized again.
  */
 export function threadOf(library: string): Pkcs11Thread {
   const thread = THREADS.get(library) ?? new Pkcs11Thread(library);
@@ -19,7 +19,7 @@ export function threadOf(library: string): Pkcs11Thread {
   return thread;
 }
 
-/** Sends calls to a separate thread. The thread starts with the first call, and does not keep the process alive. */
+/** Sends calls to a separate thread, which starts with the first call. An idle thread does not keep the process alive. */
 class Pkcs11Thread {
   readonly #library: string;
   /** Lets one call at a time into the thread. So the thread never makes a call whose caller has stopped waiting. */
@@ -34,7 +34,8 @@ class Pkcs11Thread {
   /**
    * Calls the library. The thread makes one call at a time. A call that has begun continues even if its caller stops
    * waiting.
-   * @throws the signal's reason if the signal aborts first. A key that arrives after that is zeroed.
+   * @throws the signal's reason if the signal aborts before the response arrives. If the response is an unwrapped key,
+   * the key is then zeroed when it arrives.
    */
   async ask(settings: TokenSettings, call: TokenCall, signal: AbortSignal): Promise<TokenAnswer> {
     signal.throwIfAborted();
@@ -62,8 +63,8 @@ class Pkcs11Thread {
   #start(): Worker {
     // In the package, the bundled worker is in the same folder as this file's bundle.
     const file = new URL(`pkcs11-worker${extname(import.meta.url)}`, import.meta.url);
-    // Do not pass on the options of the process, because some of them forbid running a file, for example
-    // `--input-type`.
+    // Start the thread without the Node options of this process. With some of them, such as `--input-type`, Node
+    // refuses to run a file.
     const worker = new Worker(file, { name: 'keyfold-pkcs11', workerData: this.#library, execArgv: [] });
     let errorName = 'ThreadEnded';
     worker.on('message', (answer: TokenAnswer) => this.#settle?.(answer));

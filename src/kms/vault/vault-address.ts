@@ -61,7 +61,7 @@ export class VaultAddress implements Region {
   /**
    * Calls the transit engine, after a login if one is due. The timeout includes the login.
    * @param read extracts the result from the response's data. It is not called after an abort, because no caller would
-   * own a key then.
+   * own the key that it returns.
    */
   async #call<T>(
     action: 'Encrypt' | 'Decrypt',

@@ -15,8 +15,8 @@ export interface VaultAnswer {
 const MAX_ANSWER_BYTES = 65_536;
 
 /**
- * A Lambda freeze may interrupt a call. The call then waits this many milliseconds for the next byte of its response.
- * Vault responds within milliseconds.
+ * If a Lambda freeze has interrupted a call, the call waits at most this many milliseconds for the next byte of its
+ * response. Vault usually responds within a few milliseconds.
  */
 const ANSWER_AFTER_FREEZE_MS = 1000;
 

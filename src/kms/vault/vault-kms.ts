@@ -26,8 +26,8 @@ const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
  * row contains the ciphertext that Vault returns, `vault:v1:…`, which Asherah's Rust core also reads and writes.
  *
  * With Vault, there is no data key, so the proof of a System Key's row rests on the System Key itself. An attacker who
- * knows a System Key and can write to the table can give its row a different date. The old key then seals new records
- * until an operator revokes it. With `AwsKms`, this attack is not possible.
+ * knows an old System Key and can write to the table can give the row of that key a later date. The old key then seals
+ * new records until an operator revokes it. With `AwsKms`, this attack is not possible.
  *
  * Keyfold never rewraps a key row. Do not raise `min_decryption_version` above the version that wrapped a System Key:
  * the key's records could not be opened until you allow that version again. Do not trim that version: these records

@@ -11,7 +11,7 @@ export function isName(text: string): boolean {
   return /^\w(?:[\w.-]{0,254}\w)?$/.test(text);
 }
 
-/** Says why a string cannot be a Vault address. Undefined if it can. */
+/** Returns the reason why a string cannot be a Vault address. Returns undefined if the string can be one. */
 export function addressFault(address: string): string | undefined {
   const [fault] = endpointFaults(address);
   if (fault !== undefined) return fault;

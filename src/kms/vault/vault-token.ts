@@ -58,7 +58,9 @@ export class VaultToken {
     return loaded.value;
   }
 
-  /** If the login fails, use the former token for as long as it has not expired. */
+  /**
+   * Renews the token, or logs in for a new one. If the login fails, returns the former token, unless it has expired.
+   */
   async #load(action: KmsAction, deadline: Deadline): Promise<Token> {
     const held = this.#token !== undefined && this.#isFresh(this.#token, 1) ? this.#token : undefined;
     const renewed = held && (await this.#renew(held, action, deadline));
@@ -121,7 +123,10 @@ export class VaultToken {
     return { value, sinceMs, leaseMs, firstLeaseMs: leaseMs, renewable: renewable === true };
   }
 
-  /** Calls the caller's function. If it fails, its error is omitted, because it may quote a secret. */
+  /**
+   * Waits for the result of the caller's function. If the function fails, its error is omitted, because it may quote a
+   * secret.
+   */
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
     return orAborted(finding, signal).catch((error: unknown) => {
       signal.throwIfAborted();
