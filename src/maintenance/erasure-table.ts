@@ -35,8 +35,8 @@ export function dueErasures(entries: readonly RegisteredErasure[], nowMs: number
 }
 
 /**
- * The register of a service's erasures, for daily maintenance and for the operator. An entry alone causes no deletion:
- * a row is deleted only because of its mark.
+ * The register of a service's erasures, for daily maintenance and for the operator. An entry alone causes no deletion.
+ * An erasure deletes the rows that have its mark, and it deletes other rows only if the operator agrees.
  */
 export interface ErasureRegister {
   list(): Promise<RegisteredErasure[]>;

@@ -80,13 +80,16 @@ export interface DatabaseInspection {
   readonly isReadOnly: boolean;
   /** Whether the session's settings could truncate or lose a write. Keyfold then refuses to write. */
   readonly isUnsafe: boolean;
-  /** Whether the table has rows of any id. */
+  /** Whether the table has at least one row. */
   readonly holdsRows: boolean;
   /** Whether the user may insert rows. Always true for MySQL and MariaDB, where Keyfold does not check this. */
   readonly canInsert: boolean;
   /** Whether row-level security applies to the user. */
   readonly mayHideRows: boolean;
-  /** Whether a column cannot hold what Keyfold writes: `created` holds no times, or `key_record` is too short. */
+  /**
+   * Whether a column cannot hold what Keyfold writes: `created` holds dates without a time of day, or `key_record` is
+   * too short.
+   */
   readonly isTooNarrow: boolean;
 }
 

@@ -85,7 +85,7 @@ const UNWRAP_TIMEOUT_MS = 30_000;
 const MAX_SAME_SECOND = 60;
 /**
  * These bytes take the place of the sealed key in a tombstone's row. They are as long as a sealed key, but open under
- * no key. Otherwise, Asherah could use the tombstone as a key after losing a race to make one.
+ * no key. If they opened, Asherah could use the tombstone as a key after losing a race to make one.
  */
 const NO_KEY = Buffer.alloc(60);
 
@@ -228,7 +228,7 @@ export class PartitionErasure {
     const { register } = this.#options.tables;
     const { partition } = this;
     const entries = (await register.list()).filter((entry) => entry.partition === partition);
-    // Such an entry is from a run that was killed before it wrote its first tombstone.
+    // An unfinished entry of another erasure is from a run that was killed before it wrote its first tombstone.
     const abandoned = entries.filter(({ erase, deletedAt }) => erase !== known?.erase && deletedAt === undefined);
     for (const entry of abandoned) await register.remove(entry);
     if (known !== undefined) {

@@ -143,8 +143,8 @@ function openIntermediateKey(
 }
 
 /**
- * Compares the date of an Intermediate Key with the date of its System Key. Says why no process could have made the
- * first key under the second one. Undefined if that was possible.
+ * Compares the date of an Intermediate Key with the date of its System Key. Returns the reason why no process could
+ * have made the Intermediate Key under its System Key. Returns undefined if the dates show no such reason.
  */
 function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: CryptoPolicy): string | undefined {
   if (parentCreated > created) return 'its System Key is younger than the key';

@@ -30,7 +30,8 @@ export interface RowTransfer {
   compare(): AsyncIterable<TransferredRow>;
   /**
    * Adds each row that the target does not have.
-   * @param signal if it is aborted, the reason is thrown after the rows that were added
+   * @param signal if it aborts, the iterator first yields the rows that were already processed, and then throws the
+   * reason
    */
   add(signal: AbortSignal): AsyncIterable<TransferredRow>;
   /** Closes the connections to the source. */

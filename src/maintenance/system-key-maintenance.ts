@@ -118,7 +118,7 @@ export interface MaintenanceReport {
   readonly createFault?: string;
 }
 
-/** A run creates the next System Key once only this share of the current key's lifetime remains. */
+/** A run creates the next System Key if this share or less of the current key's lifetime remains. */
 export const AHEAD_SHARE = 0.1;
 /** How many times a run tries to renew a row, because other maintenance runs may change the row meanwhile. */
 const RENEW_ATTEMPTS = 3;

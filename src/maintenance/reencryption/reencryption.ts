@@ -57,7 +57,7 @@ const MAX_REREADS = 100;
 export class Reencryption {
   readonly #options: ReencryptionOptions;
   readonly #pace: Pace | undefined;
-  /** The fields that at least one row has had so far, also before the checkpoint. */
+  /** The fields that at least one row has had so far, including the rows before the checkpoint. */
   readonly fields = new Set<string>();
   #tally = new Tally();
 
@@ -141,7 +141,7 @@ export class Reencryption {
         }
       } catch (error) {
         if (!(error instanceof KeyfoldError)) throw error;
-        // The KMS key of only this row may be disabled or deleted.
+        // Name the row in the error, because this row may be the only one whose KMS key is disabled or deleted.
         if (error.code === 'KmsMisconfigured')
           throw new KeyfoldError(error.code, `Row ${current.id}: ${error.message}`, { cause: error.cause });
         if (isOfTheRun(error)) throw error;
