@@ -15,7 +15,10 @@ import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 /** The options that configure Keyfold's own client. They cannot be combined with a caller's client. */
 const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeoutMs', 'credentials'] as const;
 
-/** Three attempts detect an outage after about 10 s. That leaves enough time to respond to an HTTP request. */
+/**
+ * With these timeouts, three attempts take about 10 seconds during an outage. Enough time then remains to respond to an
+ * HTTP request.
+ */
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**

@@ -51,7 +51,8 @@ export class DynamoDbErasureTables implements ErasureTables {
   async clockOffsetMs(): Promise<number | undefined> {
     return this.#own.send(async (client, TableName) => {
       const offsetMs = watchClocks(client, Date.now);
-      // Any call would do. Every role that makes keys may make this one.
+      // The response to any call shows DynamoDB's clock. Make this call, because every role that makes keys has
+      // permission for it.
       await client.send(readLatest(TableName, this.#systemKeyId));
       return offsetMs();
     });

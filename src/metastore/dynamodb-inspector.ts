@@ -87,7 +87,8 @@ function capacityOf({ ProvisionedThroughput: set, OnDemandThroughput: most }: Sd
 }
 
 /**
- * DynamoDB returns zero as the provisioned capacity of an on-demand table, and -1 as a maximum that has been removed.
+ * Returns the first of these numbers that is a limit. Zero and -1 are not limits: DynamoDB returns zero as the
+ * provisioned capacity of an on-demand table, and -1 as a maximum that has been removed.
  */
 function firstLimit(...units: readonly (number | undefined)[]): number | undefined {
   return units.find((each) => each !== undefined && each > 0);

@@ -109,7 +109,9 @@ function proofOf(value: AttributeValue): Buffer | undefined {
   return value.B?.length === PROOF_BYTES ? viewOf(value.B) : undefined;
 }
 
-/** Convert a malformed mark to a mark without a valid proof, so that its readers report and ignore it. */
+/**
+ * Decodes a mark. A malformed mark becomes a mark that has no valid proof, so that its readers report and ignore it.
+ */
 function markOf({ M: mark = {} }: AttributeValue): ErasureMark {
   return {
     erase: mark['Erase']?.S ?? '',

@@ -134,7 +134,7 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
     const rows = items.map(readKeyItem);
     const broken = rows.findIndex((row) => 'unreadable' in row);
     // If the latest row is unreadable, decode it again, which throws the reason. If another row is unreadable, end the
-    // list before it, so that the row does not look absent.
+    // list before it. With older rows in the list, the unreadable row would look absent.
     if (broken === 0) return items.map(decodeKeyItem);
     return rows.slice(0, broken === -1 ? undefined : broken) as EnvelopeKeyRecord[];
   }
@@ -231,8 +231,8 @@ export class DynamoDbMetastore implements Metastore, SystemKeyStore {
   }
 
   /**
-   * Guards the agents of a caller's client against freezes. Call this before and after each request, because the first
-   * request makes the agents.
+   * Guards the HTTP agents of a caller's client against freezes. Call this before each request, and also after it,
+   * because the client creates the agents during its first request.
    */
   #guard(): void {
     if (this.#isGiven) guardHandler(this.#client.config.requestHandler);

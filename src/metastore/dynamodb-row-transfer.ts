@@ -101,7 +101,10 @@ type Result = Pick<TransferredRow, 'outcome' | 'why'>;
 
 const ERASED: Result = { outcome: 'erased', why: 'the partition is erased in the target' };
 
-/** Says what the target's row lacks. Undefined if it contains everything that the source's row contains. */
+/**
+ * Returns what the target's row lacks. Returns undefined if the target's row contains everything that the source's row
+ * contains.
+ */
 function differenceOf(source: KeyItem, target: KeyItem): string | undefined {
   const [from, to] = [readKeyItem(source), readKeyItem(target)];
   if ('unreadable' in from || 'unreadable' in to) {

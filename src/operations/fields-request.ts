@@ -121,7 +121,8 @@ export function requestMembers(
 
 /**
  * A replacer for JSON.stringify. It refuses values that JSON.stringify would drop, or replace with `null` or `{}`. The
- * service would seal the replacement, so the value would be lost. It still omits undefined members.
+ * service would seal the replacement, so the value would be lost. As `JSON.stringify` does, the replacer omits
+ * undefined members of objects.
  */
 export function lossless(this: unknown, name: string, value: unknown): unknown {
   // oxlint-disable-next-line oxc/no-this-in-exported-function -- JSON.stringify passes the holder of a value as `this`
@@ -149,7 +150,8 @@ function isKeptPrimitive(value: unknown, holder: unknown): boolean {
 }
 
 function isKeptObject(value: object | null): boolean {
-  // JSON.stringify drops the further members of an array, such as the groups of a regular expression's match.
+  // JSON.stringify drops the members of an array that are not items, such as the groups of a regular expression's
+  // match.
   if (Array.isArray(value)) return Object.keys(value).length <= value.length;
   if (value === null || OBJECT.holds(value)) return true;
   // JSON.stringify unwraps objects of these three classes.

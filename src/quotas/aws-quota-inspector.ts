@@ -10,7 +10,10 @@ import { outcomeOf, type Outcome } from '../connections/inspected-calls.ts';
 import { errorNameOf } from '../errors.ts';
 import type { Quota, QuotaInspector, QuotaName, UsageMetric } from '../maintenance/inspection.ts';
 
-/** These calls are optional, and many networks have no route to these two services. So `doctor` waits only briefly. */
+/**
+ * The calls to Service Quotas and CloudWatch are optional, and many networks have no route to these services. So
+ * `doctor` waits only briefly.
+ */
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const PERIOD_SECONDS = 60;
 /** One period for each minute of the last 24 hours. CloudWatch returns at most 1440 periods. */

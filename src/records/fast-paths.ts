@@ -43,7 +43,7 @@ export class RecordBody {
 type Strings = Readonly<Record<string, string>>;
 
 const PLAINTEXT_PREFIX = '{"plaintext":"';
-/** What closes a payload: at the end of a body, and before a context. */
+/** The text that follows a plaintext: at the end of a body, or before a context. */
 const PLAINTEXT_END = { atEnd: '"}', beforeContext: '","context":' };
 const RECORD_END = { atEnd: '"}}', beforeContext: '"},"context":' };
 /**

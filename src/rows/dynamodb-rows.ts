@@ -69,7 +69,9 @@ export class DynamoDbRows implements RowSource<ItemRow> {
   #arn = '';
   #keys: readonly string[] = [];
   #size: number | undefined;
-  /** The key of the last item of the page. It is `end` after the last page, and undefined before the first. */
+  /**
+   * The key of the last item of the current page. It is `end` for the last page, and undefined before the first page.
+   */
   #position: Item | 'end' | undefined;
 
   constructor(options: DynamoDbRowsOptions, now: Clock) {

@@ -20,7 +20,7 @@ import { locateValues, stringOf, type JsonValue } from '../operations/json-text.
 export interface JsonLinesOptions extends Omit<FieldNames, 'fields'> {
   /** The file that is read. */
   readonly file: string;
-  /** The file that is written when all lines are done. Undefined in a dry run. */
+  /** The file that receives the result. It appears when all lines are processed. Undefined in a dry run. */
   readonly output: string | undefined;
   /** The members of each line that hold records. Undefined if the line itself is the record. */
   readonly fields: readonly string[] | undefined;
@@ -69,7 +69,7 @@ export class JsonLinesRows implements RowSource<Line> {
   #partial: { readonly name: string; readonly file: FileHandle } | undefined;
   /** The output file of the earlier run that this run continues. The last saved position may still name it. */
   #earlier: string | undefined;
-  /** Whether the caller has got a position that names this run's output file. */
+  /** Whether the caller has received a position that names this run's output file. */
   #isNamed = false;
 
   constructor(options: JsonLinesOptions, maxLineBytes = MAX_LINE_BYTES) {
@@ -129,7 +129,10 @@ export class JsonLinesRows implements RowSource<Line> {
     return { ...this.#place, ...this.#source, partial: this.#partial?.name };
   }
 
-  /** An estimate of the number of lines. It assumes that the remaining lines are on average as long as those before. */
+  /**
+   * An estimate of the number of lines. It assumes that the remaining lines are on average as long as the lines read so
+   * far.
+   */
   size(): number | undefined {
     const { input, line } = this.#place;
     return input === 0 ? undefined : Math.round((line * this.#source.size) / input);
@@ -197,7 +200,7 @@ export class JsonLinesRows implements RowSource<Line> {
     throw new Error(`The file ${this.#options.output ?? ''} cannot be written: ${code}.`);
   };
 
-  /** Writes the lines of the page whose rows are done. */
+  /** Writes the lines of the current page to the output, after the caller has finished all of its rows. */
   async #writePage(): Promise<void> {
     const page = this.#page;
     this.#page = [];
@@ -259,7 +262,7 @@ export class JsonLinesRows implements RowSource<Line> {
     const text = utf8Of(bytes)?.trim();
     const numbered = { id: `line ${number}`, bytes, replacement: undefined };
     const none = { partition: undefined, context: undefined, json: undefined };
-    // An empty line has no cell, so it stays as it is.
+    // An empty line holds no record, so it stays as it is.
     if (text === '') return { ...numbered, ...none, cells: new Map() };
     const located = text === undefined ? undefined : locatedIn(text);
     if (text === undefined || located === undefined)

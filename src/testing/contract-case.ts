@@ -11,8 +11,8 @@ export interface ContractCase {
 }
 
 /**
- * Makes a plug-in. The cases treat each further plug-in as another process that uses the same service. The function may
- * be asynchronous.
+ * Makes a plug-in. The cases treat each plug-in as a separate process, and all of these processes use the same service.
+ * The function may be asynchronous.
  */
 export type Opener<T> = () => T | Promise<T>;
 

@@ -35,7 +35,7 @@ export async function keyIn(kms: KeyManagementService, wrapped: Uint8Array): Pro
   return Buffer.from(unwrapped.key.buffer, unwrapped.key.byteOffset, unwrapped.key.byteLength);
 }
 
-/** Checks that a KMS unwraps bytes to this key, with this basis for the proof of the row. */
+/** Checks that a KMS unwraps bytes to this key, and that it returns this basis for the proof of the key's row. */
 export async function mustUnwrapTo(
   kms: KeyManagementService,
   wrapped: Uint8Array,
@@ -66,7 +66,7 @@ export function flipped(wrapped: Uint8Array): Buffer[] {
   });
 }
 
-/** The wrap with some of its bytes removed, and the wrap with one more byte. */
+/** Copies of the wrap with another length: three copies lack bytes, and one copy has one more byte. */
 export function resized(wrapped: Uint8Array): Buffer[] {
   const whole = Buffer.from(wrapped);
   const cut = [whole.subarray(0, -1), whole.subarray(1), whole.subarray(0, whole.length / 2)];

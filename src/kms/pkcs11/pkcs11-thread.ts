@@ -19,7 +19,7 @@ export function threadOf(library: string): Pkcs11Thread {
   return thread;
 }
 
-/** Sends calls to a separate thread, which starts with the first call. An idle thread does not keep the process alive. */
+/** Sends calls to a separate thread, which starts with the first call. While idle, it lets the process end. */
 class Pkcs11Thread {
   readonly #library: string;
   /** Lets one call at a time into the thread. So the thread never makes a call whose caller has stopped waiting. */

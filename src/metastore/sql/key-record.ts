@@ -139,7 +139,9 @@ function proofOf(value: unknown): Buffer | undefined {
   return proof?.length === PROOF_BYTES ? proof : undefined;
 }
 
-/** A malformed mark becomes a mark that has no valid proof, so that its readers report and ignore it. */
+/**
+ * Decodes a mark. A malformed mark becomes a mark that has no valid proof, so that its readers report and ignore it.
+ */
 function markOf(value: unknown): ErasureMark {
   const { Erase: erase, At: at, Due: due, Proof: proof }: JsonObject = isJsonObject(value) ? value : {};
   return {

@@ -44,9 +44,9 @@ const COLUMNS = `extract(epoch FROM created::timestamptz)::text, created::text, 
 const SELECT = `SELECT ${COLUMNS} FROM encryption_key WHERE ${OF_ID}`;
 const SELECT_ALL = `SELECT ${COLUMNS}, id::text FROM encryption_key`;
 /**
- * The date of the row after which the next page begins. The query finds that row by the text of its date. With some
- * settings of DateStyle, PostgreSQL would read this text as another time. If the row is gone, PostgreSQL must read the
- * text itself.
+ * The date of the row after which the next page begins. The query finds that row by the text of its date, because with
+ * some settings of DateStyle, PostgreSQL would read this text as another time. PostgreSQL has to read the text only if
+ * the row is gone.
  */
 const DATE_AT = `coalesce((SELECT created FROM encryption_key WHERE ${OF_ID} AND created::text = $2), $3)`;
 const IN_ORDER = 'ORDER BY encryption_key.id, encryption_key.created LIMIT';
@@ -117,7 +117,10 @@ function hasNul(text: string): boolean {
   return text.includes('\0');
 }
 
-/** The seconds of `extract(epoch …)`: a decimal number, or `Infinity`. */
+/**
+ * Reads the result of `extract(epoch …)`, which is a decimal number or `Infinity`. Returns undefined unless it is a
+ * whole number.
+ */
 function wholeSeconds(text: string | null | undefined): number | undefined {
   const digits = typeof text === 'string' ? exactInteger(text) : undefined;
   return digits === undefined ? undefined : Number(digits);

@@ -50,7 +50,8 @@ export class SqlConnections<Connection> {
   /** For each idle connection: when it became idle, and the value of `#breaks` at that time. */
   readonly #idle = new WeakMap<object, { readonly sinceMs: number; readonly breaks: number }>();
   /**
-   * How often a connection has broken or the process was frozen. Connections that were idle at that time may be dead.
+   * Counts broken connections and freezes of the process. A connection that was idle during one of these events may be
+   * dead.
    */
   #breaks = 0;
   readonly #detector = new FreezeDetector();

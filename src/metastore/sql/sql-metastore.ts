@@ -81,8 +81,8 @@ export class SqlMetastore implements Metastore, SystemKeyStore {
     for (const row of rows) {
       const read = readKeyRow(id, row);
       if (!('unreadable' in read)) records.push(read);
-      // End the list before an unreadable row, so that the row does not look absent. If the latest row is unreadable,
-      // throw.
+      // End the list before an unreadable row. With older rows in the list, the unreadable row would look absent. If
+      // the latest row is unreadable, throw.
       else if (records.length === 0) decodeKeyRow(id, row);
       else break;
     }
