@@ -37,8 +37,8 @@ const WARM_UP_MS = 400;
 
 /**
  * Measures contestants in turns within each round, so that other load on the machine slows all of them equally.
- * Tinybench and mitata finish one task before they start the next. On a shared machine, the ratio of two tasks would
- * then be mere noise.
+ * Tinybench and mitata finish one task before they start the next. In that order, the ratio of two tasks on a shared
+ * machine would be mere noise.
  */
 export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Task | RemoteTask>>,

@@ -21,9 +21,9 @@ export async function measureContestants(): Promise<SectionResult> {
 }
 
 /**
- * Compares the warm library with the floor (bench/floor.ts), over more rounds and restarts than the other comparison.
- * The ratio shows how much time the cache, the IDs, the policy and the errors add. A ratio of 1 means that the library
- * is as fast as the floor.
+ * Compares the warm library with the floor (bench/floor.ts), with more restarts, and so with more rounds, than {@link
+ * measureContestants}. The ratio shows how much time the cache, the IDs, the policy and the errors add. A ratio of 1
+ * means that the library is as fast as the floor.
  */
 export function measureLibrary(): Promise<SectionResult> {
   return raceOf(['floor', KEYFOLD], () => '', { heats: 5, rounds: 15 });

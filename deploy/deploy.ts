@@ -119,7 +119,7 @@ async function deployApps(
   for (const region of regions) {
     const folder = packageFolder(deployment, region);
     await packageApp(file, region, folder);
-    // osls refuses to deploy to a stack in one of these states.
+    // osls refuses to deploy to a stack in one of the states below, so delete such a stack first.
     const app = { name: stackOf(deployment, 'app'), region };
     await deleteUnmade(app, [...FAILED_CREATION, 'REVIEW_IN_PROGRESS'], intent);
     tell(`${deployment.prefix}-app in ${region}: beside the functions' code`);

@@ -37,8 +37,8 @@ export function deploymentFile(): string {
 
 /**
  * Reads a deployment from a YAML file.
- * @throws Error if the file does not exist, is not YAML or does not match the schema. The error lists everything that
- * is wrong.
+ * @throws Error if the file does not exist, is not YAML or does not match the schema, or if its options contradict each
+ * other, exceed the limits of AWS or would keep a function from starting. The error lists everything that is wrong.
  */
 export async function readDeployment(file: string): Promise<Deployment> {
   const content = await readFile(file, 'utf8').catch(() => {

@@ -19,7 +19,7 @@ export interface PageRow extends Omit<KeyView, 'kind'> {
 }
 
 /**
- * Reads key rows for the page, in the format of `keyfold keys`. The journal does not record these calls.
+ * Reads key rows for the page, in the format of `keyfold keys`. The journal does not record the calls of this class.
  */
 export class KeyRows {
   readonly #client: DynamoDBClient;

@@ -90,7 +90,8 @@ export class Queue {
     if (policy !== undefined) {
       const target = this.#deadLetters(policy.deadLetterTargetArn);
       if (target === undefined) throw invalid('The RedrivePolicy is invalid: the dead-letter target does not exist.');
-      // Otherwise `receive` would move a message to the end of the same queue again and again, and might never return.
+      // If a queue were its own dead-letter queue, `receive` would move a message to the end of the same queue again
+      // and again, and might never return.
       if (target === this) throw unsupported('a queue that is its own dead-letter queue');
       if (target.isFifo !== this.isFifo)
         throw invalid('The RedrivePolicy is invalid: the dead-letter queue must be of the same type.');
@@ -260,7 +261,10 @@ export class Queue {
   }
 }
 
-/** Whether a client has received the message and its visibility timeout has not ended. A delayed message is not. */
+/**
+ * Whether a client has received the message and its visibility timeout has not ended. A delayed message is not in
+ * flight.
+ */
 function isInFlight({ receiptHandle, hiddenUntilMs }: Message, nowMs: number): boolean {
   return receiptHandle !== undefined && hiddenUntilMs > nowMs;
 }

@@ -15,8 +15,8 @@ export function readHealth() {
 }
 
 /**
- * Sends a request to the API. Returns the response, and the calls that reached the key service and DynamoDB until it
- * arrived. These include calls of other requests at that time.
+ * Sends a request to the API. Returns the response, and the calls that reached the key service and DynamoDB before the
+ * response arrived. These include the calls of other requests that ran at the same time.
  */
 export async function post(path, body = '') {
   const { position } = await control('GET', '/local/calls');

@@ -41,10 +41,10 @@ export function processesFor(ratePerSecond: number, assumed: FleetAssumptions): 
 }
 
 /**
- * Computes the calls that a month's requests cause. During one cache age, a process unwraps each System Key that it
- * needs once. It also reads the keys of each partition that it serves once. Of `processes × partitions` pairs, random
- * requests use the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares this with the
- * calls that the code makes.
+ * Computes the calls that a month's requests cause. During one cache age, a process makes one unwrap for each System
+ * Key that it needs, and one read for each partition that it serves. Of `processes × partitions` pairs, random requests
+ * use the share `1 - (1 - 1/pairs)^requests`. test/integration/project/costs.test.ts compares the result with the calls
+ * that the code makes.
  */
 export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): FleetMonth {
   const { hoursInMonth, processLifetimeHours, cacheAgeMinutes, partitions, regions } = assumed;

@@ -2,7 +2,8 @@ import { billOf, naiveKmsOf, type Assumptions, type Prices } from './bill.ts';
 import { monthOf, processesFor } from './fleet.ts';
 
 /**
- * A quota for KMS requests, and the regions to which it applies. If the list is empty, it applies to all other regions.
+ * A quota for KMS requests, and the regions to which it applies. If the list is empty, the quota applies to all regions
+ * that no other quota names.
  */
 export interface KmsQuota {
   readonly quota: number;

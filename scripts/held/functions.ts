@@ -122,7 +122,7 @@ export async function observeFunctions(): Promise<Record<string, string[]>> {
     for (const [i, [title, fault, regions]] of faults.entries()) {
       for (const region of regions) kms.setFault(region, fault);
       await send(`decrypt, ${title}`, 'api', await http('decrypt', { record }), SHORT);
-      // Use a service with a new name, which has no System Key yet, so that this encrypt creates one.
+      // Use a service with a new name, which has no System Key yet, so that the encrypt request creates one.
       const fresh = { ...SHORT, KEYFOLD_SERVICE: `held${i}` };
       await send(`encrypt with a new System Key, ${title}`, 'api', await http('encrypt', plaintext), fresh);
       kms.clearFaults();

@@ -73,7 +73,7 @@ function describe(status: number, codes: readonly ErrorCode[]): Part {
   };
 }
 
-/** The headers are optional, because API Gateway's own responses do not have them. */
+/** The headers of an error response. They are optional, because API Gateway's own responses do not have them. */
 function headersOf(codes: readonly ErrorCode[]): Part {
   return {
     ...NO_STORE,
