@@ -142,8 +142,8 @@ export async function buildReencrypt(): Promise<ReencryptDoorOptions> {
 }
 
 /**
- * The region and the endpoint of the key table. The table that is re-encrypted and the quarantine table have the same
- * ones.
+ * The region and the endpoint of the key table. The table that is re-encrypted and the quarantine table are in the same
+ * place.
  */
 function regionOf({
   metastore: { region, endpoint },

@@ -15,7 +15,7 @@ function monotonicNow(): number {
 }
 
 /**
- * Returns a function that returns the time `ms` milliseconds after this call. If the clock is set in the meantime, the
+ * Returns a function that returns the time `ms` milliseconds after this call. If the clock is set after this call, the
  * returned time changes by the same amount, so the remaining time stays the same.
  */
 export function timeAhead(ms: number, now: Clock): Clock {
@@ -34,7 +34,7 @@ const MAX_LAG_MS = 60_000;
  * @param stepMs how far the ages jump ahead if the given clock steps back. The true ages are then unknown.
  * @param monotonic a clock in milliseconds that never goes back. It shows whether the given clock stepped back between
  * two readings. The ages lag behind this monotonic clock by at most a second.
- * @returns milliseconds since the first reading
+ * @returns a clock that shows 0 at this call, and then the milliseconds that have passed
  */
 export function agingClock(now: Clock, stepMs: number, monotonic?: Clock): Clock {
   let lastMs = now();

@@ -66,7 +66,7 @@ export function deadlineExceeded(): KeyfoldError {
 
 /**
  * Runs work under a caller's limits. When the work has ended, the deadline's timer is cleared.
- * @throws the error of the work, or the signal's reason if the signal is already aborted
+ * @throws the error of the work, or the reason of the caller's signal if that signal is already aborted
  */
 export async function withDeadline<T>(
   limits: RequestLimits,
@@ -96,7 +96,7 @@ export class RequestDeadlines {
   /**
    * Starts work under a caller's limits, and returns the promise of the work. When all work under these limits has
    * ended, the deadline's timer is cleared.
-   * @throws the signal's reason if the signal is already aborted
+   * @throws the reason of the caller's signal if that signal is already aborted
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
     const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
@@ -168,8 +168,8 @@ function startTimer(delayMs: number, fire: () => void): NodeJS.Timeout | undefin
 }
 
 /**
- * Settles like the promise. Rejects with the signal's reason if the signal aborts first. This does not stop the work
- * itself.
+ * Returns a promise that settles like `work`. If the signal aborts first, the promise rejects with the signal's reason.
+ * The work itself continues.
  */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -201,8 +201,8 @@ class AbortWaiters extends Set<() => void> {
 const WAITERS = new WeakMap<AbortSignal, AbortWaiters>();
 
 /**
- * Calls `leave` when a signal aborts. Returns a function that cancels this. A signal has one listener for all waiters,
- * because Node looks through all listeners of a signal before it adds another one.
+ * Calls `leave` when a signal aborts. Returns a function that removes `leave` from the signal's waiters. A signal has
+ * one listener for all waiters, because Node looks through all listeners of a signal before it adds another one.
  */
 function onAbort(signal: AbortSignal, leave: () => void): () => void {
   const waiters = WAITERS.get(signal) ?? new AbortWaiters();

@@ -65,8 +65,8 @@ export class AppPart {
     } finally {
       rmSync(folder, { recursive: true });
     }
-    // An empty text makes CloudFormation remove a former policy. The CDK accepts only an object as a policy, so
-    // override it.
+    // An empty text makes CloudFormation remove a former policy. The CDK accepts only an object as a policy, so set the
+    // empty text with an override.
     if (app.template.Resources['RestApi']?.Properties?.['Policy'] === '' && part === 'api')
       this.include.getResource('RestApi').addPropertyOverride('Policy', '');
     for (const code of this.stack.node.findAll().filter((one) => one instanceof CfnFunction)) {

@@ -35,9 +35,9 @@ export interface KeyfoldApiProps {
 }
 
 /**
- * Keyfold's functions `api`, `seal`, `open` and `maintenance`, with their roles, the HTTP API, alarms and dashboard. It
- * deploys `infra/roles.yml` and the packaged app as nested stacks. {@link KeyfoldQueue} adds the queue. A stack can
- * contain one `KeyfoldApi`.
+ * Keyfold's functions `api`, `seal`, `open` and `maintenance`, with their roles, the HTTP API, alarms and dashboard.
+ * The construct deploys `infra/roles.yml` and the packaged app as nested stacks. {@link KeyfoldQueue} adds the queue. A
+ * stack can contain one `KeyfoldApi`.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -68,7 +68,7 @@ export class KeyfoldApi extends Construct {
 
   /**
    * @throws TypeError if an option is invalid, if a name differs from `deploy.yml`, or if the stack already contains a
-   * `KeyfoldApi`. The error says which.
+   * `KeyfoldApi`. The error says which of these is the case.
    */
   constructor(scope: Construct, id: string, props: KeyfoldApiProps) {
     super(checkedScope(scope, id), id);

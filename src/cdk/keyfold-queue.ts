@@ -15,8 +15,8 @@ export interface KeyfoldQueueProps {
 }
 
 /**
- * Keyfold's function for a queue, with the queues for input, output and dead letters, and their alarms. It deploys this
- * part of the packaged app as a nested stack. Deleting the stack does not delete the queues.
+ * Keyfold's function for a queue, with the queues for input, output and dead letters, and their alarms. The construct
+ * deploys the queue's part of the packaged app as a nested stack. Deleting the stack does not delete the queues.
  * @example
  * import { App, Stack } from 'aws-cdk-lib';
  * import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';

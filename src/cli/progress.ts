@@ -12,12 +12,12 @@ export interface Progress {
   end(): void;
 }
 
-/** The number of items, or a function that estimates it from the number of items that are done. */
+/** The number of items, or a function that estimates it from the number of finished items. */
 export type Total = number | ((done: number) => number | undefined);
 
 /**
- * Shows how many items are done and how fast, in one line of the terminal that it overwrites. Shows nothing if standard
- * error is not a terminal.
+ * Shows how many items are finished, and how many are finished per second. The function overwrites one line of the
+ * terminal. Shows nothing if standard error is not a terminal.
  * @param items such as `rows`
  * @param total if it is known, the line also shows the remaining time
  * @param doneBefore how many items an earlier run has done

@@ -13,14 +13,17 @@ export interface CacheBounds {
 }
 
 /**
- * Returns when the last warm process stops sealing with a revoked key, as ISO 8601.
+ * Returns when the last warm process stops sealing with a revoked key if the metastore is up, as ISO 8601.
  * @param writtenAtMs when the row was flagged, in milliseconds since 1970
  */
 export function latestBy(bounds: CacheBounds, writtenAtMs: number): string {
   return new Date(writtenAtMs + bounds.revokeCheckIntervalMs).toISOString();
 }
 
-/** Explains the time of {@link latestBy} to an operator, with the durations that add up to it. */
+/**
+ * Explains the time of {@link latestBy} to an operator, and says how much longer an outage of the metastore can make
+ * it.
+ */
 export function latestByInWords(bounds: CacheBounds, writtenAtMs: number): string {
   const { revokeCheckIntervalMs, staleGraceMs } = bounds;
   const interval = `${formatDuration(revokeCheckIntervalMs)} (revokeCheckInterval) after the write`;

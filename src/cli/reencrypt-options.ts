@@ -177,8 +177,8 @@ export function tableOf(
     return { kind, url, table: name, fields: field, ...names };
   }
   const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
-  // Pass on a region that is empty because a shell variable is not set. Without it, the run could change a table in
-  // another region.
+  // A region may be empty because a shell variable is not set. Pass it on, so that the run is refused. Without a
+  // region, the run could change a table in another region.
   const table = {
     tableName: name,
     ...(region !== undefined && { region }),

@@ -40,8 +40,8 @@ export interface ReencryptRequest extends VerbOptions {
 }
 
 /**
- * Finds a field that no row has. Its name may be misspelled, and then the report would say that no record is left.
- * PostgreSQL refuses a column that does not exist.
+ * Finds a field that no row has. If the field's name is misspelled, the report would wrongly say that no record is
+ * left. PostgreSQL refuses a column that does not exist.
  * @param seen the fields that at least one row has
  */
 function unseenField(

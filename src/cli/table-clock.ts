@@ -9,7 +9,7 @@ export const MAX_CLOCK_OFFSET_MS = 60_000;
 
 /**
  * Compares this machine's clock with the table's. The waiting time of an erasure depends on this machine's clock.
- * @returns why the command must not rely on this machine's clock. Undefined if it may.
+ * @returns why the command must not rely on this machine's clock. Undefined if the clocks agree.
  * @throws KeyfoldError `MetastoreUnavailable`
  */
 export async function clockFaultOf(tables: ErasureTables, now: Clock): Promise<string | undefined> {
@@ -25,9 +25,10 @@ export async function clockFaultOf(tables: ErasureTables, now: Clock): Promise<s
 }
 
 /**
- * Refuses to run a command that makes keys. Other processes never seal under a key whose date is far ahead, or earlier
- * than that of another valid key. So they would ignore the new keys, although the command has succeeded.
- * @throws Error if the clocks differ
+ * Stops a command that makes keys if this machine's clock is wrong, because new keys get their date from this clock.
+ * Other processes never seal under a key whose date is far ahead, or earlier than that of another valid key. So they
+ * would ignore the new keys, although the command has succeeded.
+ * @throws Error if this machine's clock and the table's differ, or cannot be compared
  * @throws KeyfoldError `MetastoreUnavailable`
  */
 export async function mustAgreeWithTable(

@@ -53,7 +53,8 @@ interface Row {
  * @returns the exit code: a failure if a record cannot be read
  * @throws KeyfoldError `InvalidRequest` if a file is invalid
  * @throws SourceFault if the table fails
- * @throws KeyfoldError the error of KMS or of the metastore, because it is then unknown whether a record opens
+ * @throws KeyfoldError the error of KMS or of the metastore. After such an error, it is unknown whether the record
+ * opens.
  */
 export async function verifyRecords(
   request: VerifyRequest,
@@ -130,7 +131,7 @@ async function batchesOfLines(request: VerifyRequest, dependencies: CliDependenc
 }
 
 /**
- * A row counts as one record, because most rows hold one.
+ * The records of a table. The estimate of their number is the number of rows, because most rows hold one record.
  * @throws KeyfoldError `InvalidRequest` after the last batch if no item of a table in DynamoDB has the field. Otherwise
  * the report on a misspelled field would say that no record is left. PostgreSQL refuses a column that does not exist.
  */
@@ -151,8 +152,8 @@ function batchesOfTable(source: RowSource, { source: name, field, table }: Verif
 }
 
 /**
- * The records in the field of a table's row. If the field holds no record, or a string of its document may hide one,
- * the row is malformed.
+ * The records in the field of a table's row. The row is malformed if the field holds no record. It is also malformed if
+ * the field holds a document in which a string may hide a record.
  */
 function recordsIn({ id, cells }: SourceRow): Row[] {
   return [...cells.values()].flatMap((cell): Row[] => {
@@ -180,7 +181,7 @@ class Verifier {
     this.#naming = new KeyNaming(config.names);
   }
 
-  /** @returns the error code if the record cannot be read. Undefined if it opens, or if it needs its context. */
+  /** @returns the error code if the record cannot be read. Undefined if the record opens, or is bound to a context. */
   async verify({ id, record }: Row): Promise<string | undefined> {
     if (record === undefined) {
       this.#malformed += 1;

@@ -78,7 +78,7 @@ export function plaintextMembers(plaintext: unknown, name: string, format: Recor
   return withFormat({ plaintext: viewOf(plaintext as Uint8Array).toString('base64') }, format);
 }
 
-/** Whether an item of a batch is an object that contains a payload or record and its context. */
+/** Whether an item of a batch is an object with the given member, and not a payload or a record itself. */
 export function isItem(item: unknown, member: string): boolean {
   return isOf(OBJECT, item, 'item') && Object.hasOwn(item as object, member);
 }

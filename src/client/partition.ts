@@ -55,7 +55,7 @@ import { withRetries, type RetryPolicy } from './retry.ts';
 import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 
 /**
- * The operations on one partition's keys. Get one from `KeyfoldClient.partition`.
+ * The operations on one partition's keys. `KeyfoldClient.partition` makes a `PartitionClient`.
  *
  * Every operation throws a {@link KeyfoldClientError} if it fails, and the signal's reason if the signal aborts. If a
  * parameter or an option has the wrong type, the operation sends no request and throws a TypeError that names it.

@@ -45,8 +45,8 @@ export function retryPolicy(given: Partial<RetryPolicy> = {}): RetryPolicy {
 
 /**
  * Repeats an attempt until it succeeds, until it fails with an error that is not retryable, or until the policy allows
- * no more attempts. Keyfold may therefore perform an operation twice. That is harmless: two encryptions make two
- * records, and the caller receives one of them.
+ * no more attempts. If a response is lost, Keyfold may therefore perform the operation twice. That is harmless: two
+ * encryptions make two records, and the caller receives one of them.
  * @param callerSignal if it aborts, the function throws its reason immediately
  * @throws KeyfoldClientError of the last attempt, with code `TimedOut` if it got no response in time
  * @throws any other error of `attempt`, without a retry

@@ -28,8 +28,8 @@ const RETRY_DELAY_SECONDS = 5;
 const QUEUE_URLS = ['OUTPUT_QUEUE_URL', 'DEAD_LETTER_QUEUE_URL'] as const;
 
 /**
- * The default operations of a queue function. SQS has no permissions for single operations, so producers can decrypt
- * only if an operator enables decryption.
+ * The default operations of a queue function. SQS has no permissions for single operations, so every producer can
+ * request every operation that the function serves. So by default the function does not decrypt.
  */
 const DEFAULT_OPERATIONS: readonly OperationName[] = ['encrypt-fields'];
 

@@ -35,7 +35,9 @@ const KMS_SETTINGS = [
   'MINIMUM_WRAPPED_REGIONS',
 ] as const;
 
-/** Loads the reader of Vault's settings if `KEYFOLD_KMS=vault`. Other functions do not load its code. */
+/**
+ * Loads the reader of Vault's settings if `KEYFOLD_KMS=vault`. Functions that do not use Vault do not load this code.
+ */
 export async function vaultReaderOf(environment: Environment): Promise<AnyKmsReader<VaultConfig> | undefined> {
   return environment[`${PREFIX}KMS`] === 'vault' ? (await import('./vault-config.ts')).vaultReader : undefined;
 }
@@ -58,8 +60,8 @@ export function readConfig<Kms extends KmsConfig = FunctionKms>(
  * Reads the settings. Checks each setting on its own, and then the settings that depend on each other.
  * @param required see {@link readConfig}
  * @param reader see {@link readConfig}
- * @param faultsOf returns further faults. Its argument `areValid` tests whether each of the named settings is valid on
- * its own.
+ * @param faultsOf checks the settings that only some functions have, and returns the faults. Its argument `areValid`
+ * tests whether each of the named settings is valid on its own.
  * @throws KeyfoldError `InvalidConfiguration`, listing everything that is wrong
  */
 export function checkedSettings(

@@ -17,7 +17,7 @@ const MAX_IDLE_MS = 10_000;
  * Makes agents that reuse connections between requests, but close connections that were open when Lambda froze the
  * process.
  * @param guard how to treat requests that were in progress during a freeze
- * @param options options that replace those of both agents
+ * @param options options for both agents, which replace Keyfold's own
  * @example
  * new DynamoDBClient({ requestHandler: keptConnections({ answerWithinMs: 1000 }) });
  */

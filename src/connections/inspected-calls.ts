@@ -24,8 +24,8 @@ export function watchClocks(client: Watched, now: () => number): () => number | 
       const result = await next(args);
       const { headers } = (result.response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
       const serverMs = Date.parse(headers?.['date'] ?? '');
-      // The header has whole seconds, so add half a second. The server wrote it between request and response, so
-      // compare it with the middle of this time.
+      // The header has whole seconds, so add half a second. The server wrote the header between request and response,
+      // so compare it with the midpoint of that interval.
       if (!Number.isNaN(serverMs)) offsetMs = serverMs + 500 - (beganMs + now()) / 2;
       return result;
     };

@@ -3,7 +3,7 @@ import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'no
 /** A secret key, whose bytes OpenSSL holds. */
 export type SecretKey = KeyObject;
 
-/** The byte after `info` in HKDF's first and only block: its number (RFC 5869, section 2.3). */
+/** The byte after `info` in HKDF's first and only block: the block's number (RFC 5869, section 2.3). */
 export const BLOCK_NUMBER = 1;
 
 /**

@@ -6,7 +6,7 @@ export interface MessageOutcome {
   readonly messageId: string;
   readonly kind: 'done' | 'retried' | 'dead-lettered';
   /**
-   * Why the message failed. Undefined if the message is done. `NotSent` means that a queue did not accept the result or
+   * Why the message failed. Undefined if the kind is `done`. `NotSent` means that a queue did not accept the result or
    * the dead letter. `Behind` means that SQS must first retry an earlier message of the same FIFO group.
    */
   readonly code?: ErrorCode | 'NotSent' | 'Behind';

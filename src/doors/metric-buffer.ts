@@ -53,8 +53,8 @@ export class MetricBuffer {
   }
 
   /**
-   * Adds one to a tally. The next flush that has other values also writes the tally. Without such a flush, the tally is
-   * written after a minute.
+   * Adds one to a tally. The next flush that has other values also writes the tally. If there is no such flush for a
+   * minute, the first flush after that minute writes it.
    */
   tally(name: string): void {
     this.#tallies.set(name, (this.#tallies.get(name) ?? 0) + 1);

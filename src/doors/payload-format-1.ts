@@ -45,7 +45,7 @@ export function requestOfFormat1(event: JsonObject): HttpRequest | undefined {
 
 /**
  * Returns the longer of the two paths in payload format 1.0, with `@` instead of `%40`. The longer path begins with the
- * stage or base path. A REST API's events leave the stage out of the other path.
+ * stage or base path. In a REST API's event, the shorter path does not contain the stage.
  * @returns undefined if the longer path does not end with the shorter one, for example because only one of them is
  * decoded
  */

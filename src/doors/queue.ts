@@ -30,7 +30,8 @@ async function answer(options: QueueDoorOptions, event: SQSEvent, context: Conte
   }
   const sendsTo = [queue.outputUrl, queue.deadLetterUrl];
   if (records.some(({ eventSourceARN }) => sendsTo.some((url) => isSameQueue(eventSourceARN, url)))) {
-    // Each result would come back as a new message. Its receive count would be 1 again, so the loop would never end.
+    // If the function served this queue, each result would come back as a new message. Its receive count would be 1
+    // again, so the loop would never end.
     throw invalidConfiguration(['the source queue is also the output queue or the dead-letter queue']);
   }
   const endsAtMs = timeAhead(remainingMs - config.deadlineMarginMs, now);

@@ -17,12 +17,15 @@ export interface ReencryptDoorOptions {
   readonly now: Clock;
 }
 
-/** A worker's response: the worker's event, with the counts so far. The segment's next worker gets it as its event. */
+/**
+ * A worker's response: the worker's event, with the counts so far. The segment's next worker gets this response as its
+ * event.
+ */
 export type ReencryptAnswer = Omit<ReencryptEvent, 'done'> & { readonly done: boolean };
 
 /**
- * In this time, a worker can read and finish a page, even if reading the page and writing one of its rows take every
- * attempt.
+ * In this time, a worker can read and finish a page, even if reading the page and writing one of its rows need every
+ * attempt that the SDK makes.
  */
 const STOP_BEFORE_END_MS = 120_000;
 

@@ -12,8 +12,7 @@ export interface RequestLog {
   /** Logs all failed items of a batch in one line. */
   itemsFailed(errors: readonly KeyfoldError[]): void;
   /**
-   * Logs the failed messages of a queue event, one line per outcome and error code. Also counts the messages that are
-   * done.
+   * Counts the messages of a queue event by outcome and error code, and logs the failed ones: one line for each pair.
    * @param unhidden the name of the error for each message that SQS refused to delay
    */
   messagesHandled(outcomes: readonly MessageOutcome[], unhidden: readonly string[]): void;

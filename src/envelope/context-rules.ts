@@ -11,9 +11,9 @@ export interface ContextRules {
    */
   readonly requireContext?: 'off' | 'seal' | 'always';
   /**
-   * A time in seconds since 1970, for a migration. A call with a context then also opens records without a proof, if
-   * their Intermediate Key was created before this time. For any other record without a proof, such a call fails with
-   * `RecordUnreadable`.
+   * A time in seconds since 1970, for a migration. If it is set, a call with a context also opens records without a
+   * proof whose Intermediate Key was created before this time. For any other record without a proof, a call with a
+   * context fails with `RecordUnreadable`.
    */
   readonly unboundBefore?: number;
 }
@@ -28,7 +28,10 @@ export function checkSealing({ requireContext = 'off' }: ContextRules, given: Bi
  * key.
  * @param given the place in the call
  * @returns `given`. Undefined if the record has no proof and may open without one.
- * @throws KeyfoldError `ContextRequired`, or `RecordUnreadable` for a record without a proof
+ * @throws KeyfoldError `ContextRequired` if the call has no context, but the record has a proof or the rules require a
+ * context
+ * @throws KeyfoldError `RecordUnreadable` if the call has a context, but the record has no proof and may not open
+ * without one
  */
 export function bindingToProve(
   { requireContext = 'off', unboundBefore = -Infinity }: ContextRules,

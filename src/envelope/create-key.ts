@@ -27,7 +27,8 @@ export interface KeySource extends KeySearch<EnvelopeKey> {
 /**
  * Returns the newest key that may seal, or a new key. After losing a race, the function uses the winner's key if that
  * key may seal.
- * @throws KeyfoldError `MetastoreUnavailable` if the winners of three races in a row must not seal
+ * @throws KeyfoldError `MetastoreUnavailable` if the function lost three races in a row, and none of the winning keys
+ * may seal
  */
 export async function findOrCreateKey(source: KeySource): Promise<EnvelopeKey> {
   const found = await findKey(source);

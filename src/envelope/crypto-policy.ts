@@ -34,9 +34,10 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly createDatePrecisionMs: number;
   /**
-   * A key that was created before this time, in seconds since 1970, never seals, even if its row says otherwise. Zero
-   * means no minimum. Raise this after a leak. A new key gets this date at the earliest. An attacker who can write to
-   * the key table can change a key's date. The minimum stops such an attacker only if key row proofs are required.
+   * A key that was created before this time, in seconds since 1970, never seals, even if no operator has revoked it.
+   * Zero means no minimum. Raise this date after a leak. A new key gets this date at the earliest. An attacker who can
+   * write to the key table can change a key's date. The minimum stops such an attacker only if key row proofs are
+   * required.
    */
   readonly minSealingCreated: number;
   /**

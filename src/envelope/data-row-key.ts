@@ -78,7 +78,7 @@ export class SharedDataRowKey {
    * @param parent the Intermediate Key. The caller has checked that it may seal.
    * @param sizeBytes the size of the payload
    * @param nowMs the date of a new key
-   * @param agedMs the current time of the clock `ages`, which never goes back
+   * @param agedMs the current time on the `ages` clock, which never goes back
    */
   take(parent: EnvelopeKey, sizeBytes: number, nowMs: number, agedMs: number): DataRowKey {
     const key =

@@ -37,7 +37,7 @@ export function openDataRow(key: KeyObject, record: DataRowRecord, binding?: Bin
  * Moves a record from one Intermediate Key to another. The payload is neither opened nor changed. The record keeps its
  * proof, because the proof does not depend on either key.
  * @returns the same record object if the two keys are the same
- * @throws KeyfoldError `RecordUnreadable`
+ * @throws KeyfoldError `RecordUnreadable` if the record's Data Row Key does not open under `from`
  */
 export function rewrapDataRow(from: EnvelopeKey, to: EnvelopeKey, record: DataRowRecord): DataRowRecord {
   const bytes = dataRowKeyBytes(from, record);

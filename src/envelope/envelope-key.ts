@@ -14,9 +14,9 @@ export class EnvelopeKey {
   readonly standing: KeyStanding;
   /** The last known standing of the System Key above an Intermediate Key. Undefined for a System Key. */
   parent: KeyStanding | undefined;
-  /** When the plaintext was loaded or made, in milliseconds of the clock `ages`. */
+  /** When the plaintext was loaded or made: the time in milliseconds on the `ages` clock. */
   readonly loadedAtMs: number;
-  /** While the metastore is down, a key that is past its maximum age may serve until this time of the clock `ages`. */
+  /** While the metastore is down, a key that is past its maximum age may serve until this time on the `ages` clock. */
   staleUntilMs = 0;
   readonly #secret: KeyObject;
 

@@ -73,8 +73,8 @@ export class Erasures {
   }
 
   /**
-   * Whether the mark of a row has a valid proof. To check the proof, this method loads the row's System Key, which is
-   * also necessary to open the row.
+   * Whether the mark of a row has a valid proof. To check the proof, this method loads the row's System Key. If the
+   * row's own key is opened afterwards, that System Key is already loaded.
    */
   async #isMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<boolean> {
     const { parent } = row;

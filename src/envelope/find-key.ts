@@ -52,8 +52,8 @@ export async function findKey<K>({ now, latest, recent, use, isExhausted }: KeyS
     if (unreadable === undefined) return { rows: [] };
     throw unreadable;
   }
-  // If the latest row was unreadable, it is dated too far ahead. For any other date, `recent` would have read this row
-  // and thrown, too.
+  // If the latest row was unreadable, its date is now known to be too far ahead. If the row had any other date,
+  // `recent` would have read it and thrown.
   for (const row of rows) {
     const isTried = newest !== 'unreadable' && row.created === newest.created;
     const key = isTried ? undefined : await use(row);

@@ -21,7 +21,7 @@ export interface KeyDependencies {
   /** A clock for the ages of cached keys. It never goes back. */
   readonly ages: Clock;
   /**
-   * A clock that shows how long ago each key's row was read. If `now` steps back, this clock jumps ahead. Then every
+   * A clock that shows how long ago each key's row was read. If `now` steps back, this clock jumps ahead, so that every
    * key's row is read again before the key seals.
    */
   readonly checkAges: Clock;

@@ -11,15 +11,15 @@ export interface KeyStanding extends KeyMeta {
   revoked: boolean;
   /** True if this process has retired the key at its usage limit (`wearsOut` of CryptoPolicy). */
   exhausted: boolean;
-  /** When the row of the key was last read, in milliseconds of the clock `checkAges`. */
+  /** When the key's row was last read: the time in milliseconds on the `checkAges` clock. */
   checkedAtMs: number;
-  /** While the metastore is down, the state counts as fresh until this time of the clock `checkAges`. */
+  /** While the metastore is down, the state counts as fresh until this time on the `checkAges` clock. */
   staleUntilMs: number;
 }
 
 /**
  * The standing of a key whose row was just read or stored.
- * @param agedMs the current time of the clock `checkAges`
+ * @param agedMs the current time on the `checkAges` clock
  */
 export function standingOf(record: EnvelopeKeyRecord, agedMs: number): KeyStanding {
   return {
@@ -62,7 +62,8 @@ export function retirementByDate(
 }
 
 /**
- * Why a key must not seal, according to its last known state. Undefined if it may. A retired key still opens records.
+ * Why a key must not seal, according to its last known state. Undefined if the key may seal. A retired key still opens
+ * records.
  */
 export function retirementOf(policy: CryptoPolicy, standing: KeyStanding, nowMs: number): Retirement | undefined {
   if (standing.revoked) return 'revoked';

@@ -99,10 +99,10 @@ export class Session {
   }
 
   /**
-   * Makes a session of the same partition for one place, such as a column of a row. Its `encrypt` binds records to that
-   * place, and its `decrypt` opens only records that were bound to it. If an attacker moves or swaps a record,
-   * decryption fails with `RecordUnreadable`. The record does not contain the context, so callers must pass the same
-   * context to decrypt it.
+   * Makes a session of the same partition for one place, such as a column of a row. The new session's `encrypt` binds
+   * records to that place, and its `decrypt` opens only records that were bound to that place. If an attacker moves or
+   * swaps a record, decryption fails with `RecordUnreadable`. The record does not contain the context, so callers must
+   * pass the same context to decrypt it.
    *
    * `rewrap` needs no context, and keeps the binding of a record.
    * @param context the names and values that identify the place, in any order. The session reads it during this call.
@@ -143,7 +143,7 @@ export class Session {
    * if the caller overwrites them before the promise resolves.
    * @param plaintext a Uint8Array of any realm, such as a Buffer. Encode text first: `Buffer.from(text)`.
    * @throws TypeError, before any key is touched, if `plaintext` is not a Uint8Array, if its buffer is detached, or if
-   * its buffer was shrunk and no longer contains it
+   * its buffer was shrunk and is now too small for it
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context and {@link
    * ContextRules} require one
@@ -176,7 +176,7 @@ export class Session {
   }
 
   /**
-   * Whether a record opens under the keys of this partition, with any context. It does not return the payload.
+   * Whether a record opens under the keys of this partition, with any context. The method does not return the payload.
    * @throws the errors of {@link decrypt}, except `ContextRequired` and `RecordUnreadable`
    */
   async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
@@ -245,10 +245,10 @@ export class Session {
   }
 
   /**
-   * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. It
-   * throws the errors of {@link decrypt} except `ContextRequired`, and does not notice if the payload was changed. A
-   * record keeps its proof. A record without a proof does not get one: to bind it, decrypt it and encrypt it with a
-   * context.
+   * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. The
+   * method throws the errors of {@link decrypt} except `ContextRequired`, and does not notice if someone has changed
+   * the payload. A record keeps its proof. A record without a proof does not get one: to bind it, decrypt it and
+   * encrypt it with a context.
    * @returns the record. If the record was already under the latest key, `rewrapped` is false and the record is
    * unchanged.
    */

@@ -66,8 +66,8 @@ export class SystemKeys {
   }
 
   /**
-   * Returns the key with exactly this id and creation time, for opening keys, even if the key is retired. Returns
-   * undefined if the row is absent.
+   * Returns the key with exactly this id and creation time, for opening Intermediate Keys, even if the key is retired.
+   * Returns undefined if the row is absent.
    * @param stale the Intermediate Key that can serve if the metastore stalls
    */
   async load(meta: KeyMeta, deadline: Deadline, stale: StaleKey): Promise<EnvelopeKey | undefined> {
@@ -115,9 +115,9 @@ export class SystemKeys {
   }
 
   /**
-   * Unwraps the newest key with KMS, and discards it. A key that is dated too far ahead counts only if there is no
-   * other.
-   * @throws KeyfoldError if that fails, or `KeyNotYetVisible` if there is no key
+   * Unwraps the newest key with KMS, and discards it. The method takes a key that is dated too far ahead only if there
+   * is no other key.
+   * @throws KeyfoldError if the key cannot be read or unwrapped, or `KeyNotYetVisible` if there is no key
    */
   async checkLatest(deadline: Deadline): Promise<void> {
     const search = this.#search(deadline);
@@ -178,7 +178,10 @@ export class SystemKeys {
     return createKey(key, this.#dependencies, deadline);
   }
 
-  /** Makes the key of a record that was just read, if it may still seal. Only then does this function call KMS. */
+  /**
+   * Makes the key of a record that was just read, if it may still seal. If it must not seal, the function does not call
+   * KMS.
+   */
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
@@ -206,7 +209,7 @@ export class SystemKeys {
     return key;
   }
 
-  /** Returns the key, unless it is retired or its row must be read again before it seals. */
+  /** Returns the key, unless it is retired or its row must be read again before the key seals. */
   #ifUsable(key: EnvelopeKey | undefined): EnvelopeKey | undefined {
     const { policy, now, checkAges } = this.#dependencies;
     if (key === undefined || !isFresh(policy, key.standing, checkAges())) return undefined;

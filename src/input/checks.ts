@@ -173,8 +173,8 @@ export function copyBytes(from: Uint8Array, at: number, to: Uint8Array, toAt: nu
 function isBytes(value: unknown): boolean {
   if (!isUint8Array(value)) return false;
   if (byteLength.call(value) > 0) return true;
-  // The length is also 0 if the array's buffer is detached, or was shrunk below the start of the array. Reading an item
-  // then throws.
+  // The length is also 0 if the array's buffer is detached, or was shrunk below the start of the array. In both cases,
+  // reading an item throws.
   try {
     Uint8Array.prototype.at.call(value, 0);
     return true;

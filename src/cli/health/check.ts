@@ -47,7 +47,7 @@ export interface CheckedCall {
 
 /**
  * Explains a failure that was caused by permissions, credentials, the network or throttling. Returns undefined for any
- * other cause, such as the key or the table.
+ * other cause, such as a disabled key or a missing table.
  * @param matters whether Keyfold makes this call too. If only the doctor makes it, a missing permission is only a
  * warning.
  */
