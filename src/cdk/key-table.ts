@@ -21,7 +21,7 @@ export interface KeyTableProps {
   readonly classification: string;
   /** The name of the table in every region. The default is `EncryptionKey`. */
   readonly tableName?: string | undefined;
-  /** Up to three other regions with a replica. Each update of the stack can add or remove one replica. */
+  /** Up to three other regions with a replica. Each update of the stack can add or remove only one replica. */
   readonly replicaRegions?: readonly string[] | undefined;
   /**
    * The regions of `replicaRegions` whose replicas this deployment creates. CloudFormation cannot create a replica and

@@ -32,13 +32,13 @@ export interface SymmetricKeyProps {
    */
   readonly viaServices?: readonly string[] | undefined;
   /**
-   * Principals of other accounts that may encrypt. If `iamDecides` is false, this account's principals must also be
-   * listed.
+   * The ARNs of principals of other accounts, so that they may encrypt. If `iamDecides` is false, also list the
+   * principals of this account.
    */
   readonly encryptingPrincipals?: readonly string[] | undefined;
   /**
-   * Principals of other accounts that may decrypt. If `iamDecides` is false, this account's principals must also be
-   * listed.
+   * The ARNs of principals of other accounts, so that they may decrypt. If `iamDecides` is false, also list the
+   * principals of this account.
    */
   readonly decryptingPrincipals?: readonly string[] | undefined;
   /**

@@ -3,8 +3,8 @@ import type { CliDependencies } from './dependencies.ts';
 /**
  * Runs work, and lets a signal such as Ctrl+C stop the work between two writes. The audit lines must be part of the
  * work, so that the audit log is complete when the process ends.
- * @param work receives an `AbortSignal`. Once it aborts, the work stops and throws its reason. Work with a single write
- * may ignore it.
+ * @param work receives an `AbortSignal`. Once the signal aborts, the work stops and throws the signal's reason. Work
+ * with a single write may ignore the signal.
  */
 export async function interruptible<T>(
   { onInterrupt }: CliDependencies,

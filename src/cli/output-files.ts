@@ -74,7 +74,7 @@ export async function checkReplaceable(file: string): Promise<undefined> {
 }
 
 /**
- * Replaces the content of a file. If the process or the machine stops meanwhile, the file has its old content.
+ * Replaces the content of a file. If the process or the machine stops meanwhile, the file keeps its old content.
  * @throws Error that names the file, if it cannot be written
  */
 export async function replaceAtOnce(file: string, text: string): Promise<void> {

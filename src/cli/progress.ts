@@ -44,7 +44,8 @@ export function progressOf(items: string, { terminal, now }: CliDependencies, to
 function leftOf(total: Total | undefined, done: number, rate: number): string {
   const isEstimate = typeof total === 'function';
   const all = isEstimate ? total(done) : total;
-  // An estimate may be too low, for example for a table that has grown. If nothing is done yet, it may be NaN.
+  // An estimate may be too low, for example for a table that has grown. If no item is finished yet, the estimate may be
+  // NaN.
   if (all === undefined || !(all >= done) || rate === 0) return '';
   return ` of ${isEstimate ? 'about ' : ''}${all}, ${Math.ceil((all - done) / rate)} s left`;
 }

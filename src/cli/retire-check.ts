@@ -71,7 +71,7 @@ export async function retireCheck(
         why.push(`${count} records are under ${id} ${created}, whose row ${unknown}: its System Key is unknown`);
     }
     const { state } = viewOf(row, config.policy, dependencies.now());
-    // A wrong clock could make a key look expired that still seals.
+    // With a wrong clock, a key that still seals could look expired.
     const clockFault = await clockFaultOf(tables, dependencies.now);
     if (clockFault !== undefined) why.push(clockFault);
     if (state === 'valid') why.push('it still seals: revoke it, or wait until it expires');
@@ -90,10 +90,11 @@ type Relation = 'under' | 'elsewhere' | 'unreadable' | 'absent';
 const UNKNOWN: Partial<Record<Relation, string>> = { unreadable: 'cannot be read', absent: 'is absent' };
 
 /**
- * Finds out which keys of the reports are under a key. A System Key needs a scan of the table, because only the rows of
- * Intermediate Keys name it.
- * An absent row may come back, for example from a backup, and then needs its System Key. The rows of a partition whose
- * erasure has ended do not come back.
+ * Finds out which keys of the reports are under a key. For a System Key, the function scans the table, because only the
+ * rows of Intermediate Keys name their System Key.
+ *
+ * An absent row may come back, for example from a backup, and its key opens only under its System Key. The rows of a
+ * partition whose erasure has ended do not come back.
  */
 async function relationsTo(
   key: KeyMeta,

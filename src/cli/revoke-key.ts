@@ -47,7 +47,7 @@ export async function revokeKey(
   const table = openTableOf(request, config, dependencies);
   const place = await table.place();
   const audit = await openAudit(request.auditFile, terminal);
-  // `latest` until the row is found.
+  // If the operator asked for `latest`, this stays `latest` until the row is found.
   let { created } = request;
   const record = (outcome: RevokeOutcome): Promise<void> => {
     const { id, reason = null, dryRun } = request;

@@ -24,9 +24,14 @@ const TRANSPORT_RETRYABLE = {
   FunctionFailed: false,
   /** The response does not come from Keyfold, or it does not fit the request. */
   UnexpectedAnswer: false,
-  /** The decrypted document contains a number that JavaScript cannot represent exactly. Send `documentText` instead. */
+  /**
+   * The decrypted document contains a number that JavaScript cannot represent exactly. Send `documentText`, not
+   * `document`.
+   */
   InexactNumber: false,
-  /** The document contains a name that `JSON.parse` may have confused with another. Send `documentText` instead. */
+  /**
+   * The document contains a name that `JSON.parse` may have confused with another. Send `documentText`, not `document`.
+   */
   InexactName: false,
 } as const satisfies Record<string, boolean>;
 

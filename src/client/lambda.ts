@@ -118,8 +118,8 @@ export class LambdaTransport implements Transport {
   }
 
   /**
-   * Puts the SDK client's agents under the freeze guard. This happens before and after the call, because a caller's
-   * client has no agents before its first request.
+   * Sends a command, and puts the SDK client's agents under the freeze guard. The method looks for agents before and
+   * after the request, because a caller's client makes its agents only during its first request.
    */
   async #invoke(command: InvokeCommand, abortSignal: AbortSignal): Promise<InvokeCommandOutput> {
     const { requestHandler } = this.#client.config;

@@ -33,7 +33,7 @@ const MAX_SKEW_MS = 240_000;
 
 /**
  * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
- * each attempt needs its own.
+ * the client signs each attempt anew.
  * @param region if undefined, it is read from the host name
  * @throws TypeError if the region is neither given nor part of the host name
  */

@@ -47,7 +47,8 @@ const eventSchema = v.strictObject({
   position: v.optional(v.record(v.string(), v.unknown())),
   counts: v.optional(counts),
   /**
-   * Allowed because every response has this member, and the state machine passes a whole response on as the next event.
+   * This member is allowed, because every response has it, and the state machine passes a whole response on as the next
+   * event.
    */
   done: v.optional(v.literal(false)),
 });

@@ -150,8 +150,8 @@ export class QueueBatch {
   }
 
   /**
-   * Returns the retry delay in seconds. It is random, so that SQS does not redeliver all messages that failed together
-   * at the same time.
+   * Returns the retry delay in seconds. It is random, so that messages that failed together do not all come back at the
+   * same time.
    */
   #delayOf(record: SQSRecord | undefined): number {
     const { retryDelaySeconds, longestRetryDelaySeconds } = this.#options.queue;

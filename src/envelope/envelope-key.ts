@@ -39,12 +39,12 @@ export class EnvelopeKey {
     return open(this.#secret, sealed);
   }
 
-  /** Returns the proof of an Intermediate Key's row under this System Key. */
+  /** Returns the proof, under this System Key, of an Intermediate Key's row. */
   proofOfRow(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof'>): Buffer {
     return rowProof(this.#secret, 'intermediate', { ...row, sealed: row.encryptedKey });
   }
 
-  /** Returns the proof of an erasure's mark in an Intermediate Key's row under this System Key. */
+  /** Returns the proof, under this System Key, of an erasure's mark in an Intermediate Key's row. */
   proofOfErasure(row: Omit<EnvelopeKeyRecord, 'revoked' | 'proof' | 'erased'>, { erase, at, due }: Erasure): Buffer {
     const sealed = Buffer.concat([lengthPrefixed(erase), u64(at), u64(due), row.encryptedKey]);
     return rowProof(this.#secret, 'erased', { ...row, sealed });

@@ -12,7 +12,10 @@ import type { EnvelopeKeyRecord } from './ports.ts';
 import type { StaleIfError, StaleKey } from './stale-if-error.ts';
 import type { SystemKeys } from './system-keys.ts';
 
-/** How long the process remembers whether an ID has a tombstone. It remembers absent rows for the same time. */
+/**
+ * How long the process remembers whether an ID has a tombstone. `IntermediateKeys` remembers absent rows for the same
+ * time.
+ */
 const TTL_MS = 1000;
 const MAX_ENTRIES = 10_000;
 

@@ -16,7 +16,7 @@ export interface KeySearch<K> {
   readonly use: (record: EnvelopeKeyRecord) => Promise<K | undefined>;
   /**
    * Whether this process has retired a key at its usage limit. Other processes do not know that, and would continue to
-   * use the key because of its later date. So an older key must not replace it.
+   * use the key because of its later date. So an older key must not replace the exhausted key.
    */
   readonly isExhausted?: (record: EnvelopeKeyRecord) => boolean;
 }

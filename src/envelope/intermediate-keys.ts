@@ -109,7 +109,7 @@ export class IntermediateKeys {
 
   /**
    * Makes the next key of a partition, even if the newest key may still seal.
-   * @returns undefined if another process has just made one
+   * @returns the new key. Undefined if another process has just made one.
    * @throws KeyfoldError `PartitionErased` if the latest row is a tombstone, or has the mark of an erasure
    */
   async createNext(id: KeyId, deadline: Deadline): Promise<KeyMeta | undefined> {
@@ -215,7 +215,7 @@ export class IntermediateKeys {
     return retirementOf(policy, this.#standing(record), now()) ?? 'parent-retired';
   }
 
-  /** The standing of a key whose record was just read. A cached copy of the key shares it. */
+  /** The standing of a key whose record was just read. A cached copy of the key has the same object as its standing. */
   #standing(record: EnvelopeKeyRecord): KeyStanding {
     const { checkAges } = this.#dependencies;
     const cached = this.#cache.stale(record.id, record.created);
@@ -225,8 +225,8 @@ export class IntermediateKeys {
   }
 
   /**
-   * Whether the key and its System Key may seal, as far as this process knows, and whether it has read their rows
-   * recently.
+   * Whether the key and its System Key may seal, according to their last known states. Returns false if a state is not
+   * recent enough for `isRecent`.
    */
   #maySeal(key: EnvelopeKey | undefined, isRecent: typeof isFresh): boolean {
     if (key?.parent === undefined) return false;

@@ -55,7 +55,7 @@ export class KeyCache {
     return key === undefined || this.#isPast(key, this.#limits.graceMs, this.#now()) ? undefined : key;
   }
 
-  /** Caches a key. It replaces a cached copy of the same key. */
+  /** Caches a key. If the cache has an older copy of the same key, the new copy replaces it. */
   put(key: EnvelopeKey): void {
     // If this key was loaded again, it must replace its older copy in both maps.
     if (isSameKey(this.#latest.get(key.standing.id), key)) this.#latest.set(key.standing.id, key);

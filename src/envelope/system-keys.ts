@@ -34,8 +34,8 @@ export class SystemKeys {
   readonly #dependencies: KeyDependencies;
   readonly #cache: KeyCache;
   /**
-   * The standing of each key. It stays longer than the plaintext of the key, because the Intermediate Keys under the
-   * key share it.
+   * The standing of each key. It is kept for longer than the plaintext of the key, because the Intermediate Keys under
+   * the key share it.
    */
   readonly #standings = new Map<string, KeyStanding>();
   /** The rows of keys that KMS is unwrapping. A load that starts meanwhile takes the row from here. */
