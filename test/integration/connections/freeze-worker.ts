@@ -1,6 +1,7 @@
 /**
  * The process that the tests freeze. On its parent's command, it makes requests through a real door or the real client.
  */
+import { flushCompileCache } from 'node:module';
 import type { APIGatewayProxyEventV2, Context, SQSEvent } from 'aws-lambda';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { KeyfoldClient, type KeyfoldClientOptions } from '../../../src/client/index.ts';
@@ -57,7 +58,13 @@ function encryptEvent(partition: string): APIGatewayProxyEventV2 {
     rawPath: `/v1/partitions/${partition}/encrypt`,
     pathParameters: { partition, operation: 'encrypt' },
     headers: { 'content-type': 'application/json' },
-    requestContext: { requestId: 'r', domainName: 'api.example.com', http: { method: 'POST' } },
+    requestContext: {
+      requestId: 'r',
+      apiId: 'a',
+      stage: '$default',
+      domainName: 'api.example.com',
+      http: { method: 'POST' },
+    },
     body: '{"plaintext":"aGVsbG8="}',
     isBase64Encoded: false,
   } as unknown as APIGatewayProxyEventV2;
@@ -127,6 +134,8 @@ const ROLES: Readonly<Record<Role, () => Serve | Promise<Serve>>> = {
 };
 
 const serve = await ROLES[role as Role]();
+// Node would write the cache at the exit, but the parent kills this process.
+flushCompileCache();
 process.on('message', (round: Round) => void serve(round).then((outcomes) => process.send?.(outcomes)));
 process.on('disconnect', () => process.exit());
 process.send?.('loaded');
