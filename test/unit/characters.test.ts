@@ -206,7 +206,7 @@ describe('the characters of a text', () => {
         'Fri (a), 27 Nov 2026 10:00:00 GMT',
       ],
     ],
-  ])('that is %s can be one of %j, but none of %j', ([thing, accepted, refused]) => {
+  ])('form %s in each of %j, but in none of %j', ([thing, accepted, refused]) => {
     expect(accepted.filter((text) => !IS[thing](text))).toEqual([]);
     expect(refused.filter((text) => IS[thing](text))).toEqual([]);
   });

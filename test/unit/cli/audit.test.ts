@@ -53,7 +53,7 @@ it.for<[command: string, lines: string[], before?: string]>([
   [ERASE, ['declined']],
   [`${ERASE} --cancel`, ['refused']],
   [`${ERASE} --confirm tenant-2`, ['attempting', 'begun'], `${ERASE} --confirm tenant-2 --cancel`],
-])('%s fails if it cannot write one of its audit lines, which are %j', async ([command, lines, before]) => {
+])('%s fails if it cannot write one of its audit lines (outcomes: %j)', async ([command, lines, before]) => {
   if (before !== undefined) await run(before, 0);
   expect((await run(command, 0)).outcomes).toEqual(lines);
   for (const at of lines.keys()) {

@@ -187,7 +187,7 @@ describe('keyfold table copy', () => {
     expect(await itemsOf(NEW)).toEqual(rows);
   });
 
-  it('keeps a row that another process has added first', async () => {
+  it('does not overwrite a row that another process adds during the copy', async () => {
     const [first = {}] = await itemsOf(OLD);
     const theirs = { ...first, KeyRecord: { M: { ...first['KeyRecord']?.M, Key: { S: 'AAAA' } } } };
     let isOvertaken = false;

@@ -389,7 +389,7 @@ describe('keyfold partitions erase', () => {
     expect(await left.list()).toHaveLength(3);
   });
 
-  it('prevents keys rotate from creating a new key for the partition', async () => {
+  it('prevents the command keys rotate from creating a new key for the partition', async () => {
     await erase(BEGIN);
     const { code, stderr } = await world.keyfold(['keys', 'rotate', '--partition', 'tenant-1'], STATIC);
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('erased the keys') as string });

@@ -181,7 +181,7 @@ it('keys retire-check refuses a report with negative counts, a key without a dat
   }
 });
 
-it('keys rotate and maintain make no key if the minimum date for sealing is in the future', async () => {
+it('the commands keys rotate and maintain make no key if the minimum date for sealing is in the future', async () => {
   const future = { KEYFOLD_MIN_SEALING_CREATED: '2099-01-01T00:00:00Z' };
   for (const args of [['keys', 'rotate'], ['keys', 'rotate', '--dry-run'], ['maintain']]) {
     const { code, stderr } = await keyfold(args, future);

@@ -378,7 +378,7 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 1 });
   });
 
-  it('refuses a line that has the record twice, and accepts other members of any size', async () => {
+  it('refuses a line that has the record twice, and accepts other members of any size and depth', async () => {
     const card = JSON.stringify(compact());
     const many = JSON.stringify(Array.from({ length: 100_001 }, () => 0));
     const deep = '['.repeat(101) + ']'.repeat(101);
@@ -418,7 +418,7 @@ describe('keyfold verify', () => {
     expect(stdout + stderr).not.toContain('CANARY');
   });
 
-  it('stops if KMS is down, because it then cannot tell whether a record is unreadable', async () => {
+  it('stops if KMS is down, because without KMS it cannot tell whether a record is unreadable', async () => {
     for (const region of Object.keys(world.keys)) {
       world.kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     }
@@ -479,7 +479,7 @@ describe('keys retire-check', () => {
     }
   });
 
-  it('does not report a System Key as retired if known records are under a key whose row is unreadable', async () => {
+  it('does not report a System Key as retired if known records are under an Intermediate Key with an unreadable row', async () => {
     const used = await report('under-unreadable', [encodeDataRowRecord(record)]);
     const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
     await keyfold(['keys', 'revoke', SYSTEM_KEY, String(systemKey.created), '--yes']);
@@ -494,7 +494,7 @@ describe('keys retire-check', () => {
     expect(await check(SYSTEM_KEY, systemKey.created, await report('none', []))).toMatchObject({ outcome: 'retired' });
   });
 
-  it('does not report a System Key as retired if known records are under a key whose row is absent', async () => {
+  it('does not report a System Key as retired if known records are under an Intermediate Key without a row', async () => {
     const used = await report('under-absent', [encodeDataRowRecord(record)]);
     const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
     await keyfold(['keys', 'revoke', SYSTEM_KEY, String(systemKey.created), '--yes']);
@@ -544,7 +544,7 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
   });
 
-  it('does not report a key as retired if it is dated ahead, and therefore will seal', async () => {
+  it('does not report a key as retired if it is dated ahead, because it will seal later', async () => {
     const none = await report('none', []);
     const ahead = created + 91 * 86_400;
     await world.operator.put(keyRecord(INTERMEDIATE_KEY, parseEpochSeconds(ahead)));

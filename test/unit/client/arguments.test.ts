@@ -78,7 +78,7 @@ describe('PartitionClient', () => {
     expect(await tenant.decrypt(record, { context: { id: '42' } })).toEqual(new Uint8Array(Buffer.from('x')));
   });
 
-  it('lets the service reject an option with an unknown value of the right type', async () => {
+  it('leaves it to the service to reject an option whose value is unknown but has the right type', async () => {
     const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
     expect(error).toBeInstanceOf(KeyfoldServiceError);
     expect(error).toMatchObject({ code: 'InvalidRequest' });

@@ -196,7 +196,7 @@ describe('a client with expired credentials', () => {
     expect(credentials.mock.calls).toEqual([[], [{ forceRefresh: true }], []]);
   });
 
-  it("compares the expiry time with the API's clock", async () => {
+  it("compares the expiry time of the credentials with the API's clock", async () => {
     const ends = new Date(Date.now() + 2 * HOUR_MS);
     const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve({ ...IDENTITY, expiration: ends }));
     const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), at(2 * HOUR_MS, good)], credentials);

@@ -48,7 +48,7 @@ describe('readConfig', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
-  it('reads whether lists and wildcards of partitions are allowed if AUTH is authorizer', () => {
+  it('if AUTH is authorizer, reads whether a token may list partitions and use wildcards', () => {
     const settings = {
       KEYFOLD_AUTH: 'authorizer',
       KEYFOLD_JWT_PARTITION_LISTS: 'true',

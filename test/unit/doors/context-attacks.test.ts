@@ -60,7 +60,7 @@ async function stored(send: Send, context: string): Promise<Requests> {
   };
 }
 
-/** Sends each request with a context, and returns the outcomes by name. */
+/** Sends each request with a context, and returns the outcomes by the names of the requests. */
 async function outcomes(send: Send, requests: Requests, context: string): Promise<Record<string, string>> {
   const all: Record<string, string> = {};
   for (const [name, members] of Object.entries(requests)) {
@@ -210,7 +210,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(outcomeOf(await send('encrypt-fields', withEntries(15)))).toBe('ok');
   });
 
-  it('binds a field to the member __proto__ as to any other member', async () => {
+  it('binds a field to the value of the member __proto__, as to the value of any other member', async () => {
     const send = open(new FakeDependencies());
     const binding = `"contextFrom":{"__proto__":"$.__proto__"}`;
     const { document } = (await send(

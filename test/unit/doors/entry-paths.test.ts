@@ -119,18 +119,8 @@ describe.each(Object.keys(SENT))('%s', (kind) => {
 
 describe('an event whose two paths spell @ differently', () => {
   it.for([
-    [
-      'has it encoded in the path only',
-      '/v1/partitions/a%40b%40c/encrypt',
-      '/live/v1/partitions/a@b@c/encrypt',
-      'live',
-    ],
-    [
-      'has it encoded in the context only',
-      '/v1/partitions/a@b@c/encrypt',
-      '/live/v1/partitions/a%40b%40c/encrypt',
-      'live',
-    ],
+    ['encodes @ in the path only', '/v1/partitions/a%40b%40c/encrypt', '/live/v1/partitions/a@b@c/encrypt', 'live'],
+    ['encodes @ in the context only', '/v1/partitions/a@b@c/encrypt', '/live/v1/partitions/a%40b%40c/encrypt', 'live'],
     [
       'has a path that is longer than its context',
       '/v1/partitions/a%40b%40c/encrypt',

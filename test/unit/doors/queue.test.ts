@@ -85,7 +85,7 @@ describe('a queue message', () => {
     expect(await open()([grouped('a', sealing()), grouped('b', sealing())])).toEqual(['a']);
   });
 
-  it('is acknowledged only once its result is in the output queue', async () => {
+  it('is acknowledged only after its result is in the output queue', async () => {
     const { promise: taken, resolve: take } = Promise.withResolvers<void>();
     queues.delay = () => taken;
     let answered = false;
@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('does not use the configured fields if it has "all" or an operation without fields', async () => {
+  it('does not use the configured fields if it sets all to true, or if its operation takes no fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);

@@ -55,7 +55,7 @@ it.for(MACHINES)(
   },
 );
 
-it.for(MACHINES)('the state machine %s replaces only the card that was read', ([, machine]) => {
+it.for(MACHINES)('the state machine %s replaces a card only if it is still the card that was read', ([, machine]) => {
   const stores = statesOf(machine).filter(({ Parameters }) => Parameters?.['UpdateExpression'] !== undefined);
   expect(stores).toHaveLength(1);
   for (const { Parameters, Catch } of stores) {
@@ -64,14 +64,14 @@ it.for(MACHINES)('the state machine %s replaces only the card that was read', ([
   }
 });
 
-it('no single card ends the execution of the example', () => {
+it('a card that cannot be reencrypted does not end the execution of the example', () => {
   const [, [, machine] = []] = MACHINES;
   const states = machine === undefined ? [] : statesOf(machine);
   const caught = states.flatMap(({ Catch = [] }) => Catch.flatMap(({ ErrorEquals }) => ErrorEquals));
   // reencrypt quarantines a row for these codes. They stand for a lost key, an erased tenant, and text that is no
   // record.
   expect(caught).toEqual(expect.arrayContaining(['RecordUnreadable', 'PartitionErased', 'InvalidRequest']));
-  // Without this filter, the path $.item.card.S fails in a way that no Catch catches.
+  // Without this filter, the path $.item.card.S would fail for a card that is no text, and no Catch would catch that.
   const scans = states.flatMap(({ Parameters }) => (Parameters?.['ProjectionExpression'] ? [Parameters] : []));
   expect(scans).toHaveLength(2);
   for (const scan of scans) expect(scan).toMatchObject({ FilterExpression: 'attribute_type(card, :string)' });

@@ -70,7 +70,7 @@ beforeEach(() => {
   world = new FakeDependencies();
 });
 
-/** Brings a process and the metastore into a state. Only encrypts, decrypts and changes rows to do so. */
+/** Brings a process and the metastore into a state, only by encrypts, decrypts and changes of rows. */
 async function inState(state: string): Promise<SessionFactory> {
   const [ikCache, ikRow, skCache, skRow] = state;
   const maker = world.process();

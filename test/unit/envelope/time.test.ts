@@ -63,7 +63,7 @@ describe('a key dated in the future', () => {
   it.for([
     ['does not open', { encryptedKey: Buffer.from('CANARY') }],
     ['does not parse', { encryptedKey: 'CANARY' as never }],
-  ] as const)('does not fail the check of the System Key if it %s and another key does', async ([, damage]) => {
+  ] as const)('does not make the check of the System Key fail if it %s, but an older key does', async ([, damage]) => {
     await createdBy(world.process());
     copyTo('SK', nowSeconds() + 3600, damage);
     expect(await createdBy(world.process())).toBeLessThanOrEqual(nowSeconds());
@@ -72,7 +72,7 @@ describe('a key dated in the future', () => {
     expect(await codeOf(world.process().checkSystemKey())).toBe('KeyRowUnreadable');
   });
 
-  it('passes the check of the System Key if it opens and there is no other key', async () => {
+  it('passes the check of the System Key if it opens and is the only System Key', async () => {
     await createdBy(world.process());
     world.clock.advance(-3600_000);
     world.log.take();

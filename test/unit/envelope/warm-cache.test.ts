@@ -467,7 +467,7 @@ describe('a warm process during a metastore outage', () => {
     expect(world.log.take()).toEqual(['Query IK']);
   });
 
-  it('keeps a key until its grace period ends, even if it loads other keys meanwhile', async () => {
+  it('keeps a key until its grace period ends, even if the process loads other keys meanwhile', async () => {
     world.clock.advance(61 * MINUTE_MS);
     await world.process().session('q').encrypt(PAYLOAD);
     await factory.session('q').encrypt(PAYLOAD);

@@ -25,7 +25,7 @@ it.for<[string, string, (attempt: Deadline) => Promise<unknown>, number?]>([
   ],
   ['whose login takes too long', 'NoAnswerInTime', () => Promise.reject(deadlineExceeded())],
   ['that loses its connection', 'EPIPE', () => Promise.reject(Object.assign(new Error('lost'), { code: 'EPIPE' }))],
-])('an attempt %s is unavailable (%s)', async ([, errorName, work, timeoutMs]) => {
+])('an attempt %s has the fault class unavailable (%s)', async ([, errorName, work, timeoutMs]) => {
   const fault = await attempt(work, timeoutMs);
   expect(fault).toBeInstanceOf(RegionFault);
   expect(fault).toMatchObject({ region: 'west', action: 'Decrypt', faultClass: 'unavailable', errorName });

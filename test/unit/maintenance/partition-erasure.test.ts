@@ -57,7 +57,7 @@ it('an erasure goes on without a System Key that KMS refuses, and fails if KMS f
   }
 });
 
-it.for(['begin', 'cancel', 'finish'] as const)('the step %s of an erasure stops before its next row', async (step) => {
+it.for(['begin', 'cancel', 'finish'] as const)('an aborted erasure step %s stops before its next row', async (step) => {
   if (step !== 'begin') await erasure.begin(await erasure.read(), WAIT_SECONDS);
   const state = await erasure.read();
   const controller = new AbortController();

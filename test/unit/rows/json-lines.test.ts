@@ -53,8 +53,8 @@ async function replaced(text: string): Promise<{ readonly text: string; readonly
 }
 
 /**
- * Replaces the records in the first `pages` pages of the file, or in all pages. Then it stops reading, as a run stops
- * after an error.
+ * Replaces the records in the first `pages` pages of the file, by default in all. Then this function stops reading, as
+ * a run stops after an error.
  * @returns the position after the last of these pages, if `isSaved` is set
  */
 async function work(

@@ -181,7 +181,7 @@ describe('kmsContract', () => {
         kms({
           unwrap: async (wrapped) => {
             const unwrapped = await sound.unwrap(wrapped);
-            // Show some of the changed wraps, because the contract does not accept a KMS that refuses all of them.
+            // Throw for some of the changed wraps only. The contract does not accept a KMS that refuses all of them.
             if ('key' in unwrapped || wrapped.length < 60 || (wrapped[0] ?? 0) % 2 === 0) return unwrapped;
             throw new KeyfoldError('KmsMisconfigured', 'No.', { cause: { wrapped: shown(wrapped) } });
           },

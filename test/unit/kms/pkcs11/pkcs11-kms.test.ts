@@ -325,7 +325,7 @@ describe('Pkcs11Kms', () => {
     await expect.poll(() => unwrap(kms, wrapped).catch(() => undefined), { timeout: 15_000 }).toEqual(KEY);
   });
 
-  it('makes no call after its caller has stopped waiting for the calls before it', async () => {
+  it('does not begin a queued call whose caller has stopped waiting', async () => {
     const wrapped = await wrap(token.open());
     const kms = token.open({ requestTimeoutMs: 200 });
     token.set({ faults: { C_DecryptInit: 3000 } });
@@ -334,7 +334,7 @@ describe('Pkcs11Kms', () => {
     expect(new Set(codes)).toEqual(new Set(['KmsUnavailable']));
     token.set({ faults: {} });
     expect(await unwrap(token.open({ requestTimeoutMs: 30_000 }), wrapped)).toEqual(KEY);
-    // One call was in progress when its caller stopped waiting. The other one has succeeded.
+    // Two calls began: the one in progress when the callers stopped waiting, and the last one, which succeeded.
     expect(count(token.takeCalls(), 'C_DecryptInit')).toBe(2);
   });
 
