@@ -201,7 +201,7 @@ describe('keyfold table copy', () => {
     expect(await itemsOf(NEW)).toContainEqual(theirs);
   });
 
-  it('refuses to copy a table to itself, and fails with the name of a table that does not exist', async () => {
+  it('refuses to copy a table to itself, and names a missing table in its error', async () => {
     const self = await copy(['--table', OLD]);
     expect([self.code, self.stderr]).toEqual([2, expect.stringContaining('cannot be copied to itself') as string]);
     const absent = await copy(['--from', 'NoSuchTable']);

@@ -197,7 +197,7 @@ describe('readConfig', () => {
     });
   });
 
-  it('lists all errors at once, without the values', () => {
+  it('lists all errors at once, without the values of the settings', () => {
     const faults = faultsOf({
       KEYFOLD_SERVICE: 'a_CANARY',
       KEYFOLD_PRODUCT: 'us-east-1',

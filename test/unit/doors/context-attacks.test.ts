@@ -23,7 +23,7 @@ const DOORS: Readonly<Record<string, OpenDoor>> = {
 };
 const HOME = '"context":{"id":"1"}';
 
-/** The code of a refused request or of the first item in a batch. `ok` for a request that succeeds. */
+/** Returns the error code of a request, or of the first item in a batch. Returns `ok` if the request succeeds. */
 function outcomeOf(answer: Record<string, unknown> | string): string {
   if (typeof answer === 'string') return answer;
   const [first] = (answer['results'] ?? []) as { error?: { code: string } }[];

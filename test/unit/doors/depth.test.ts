@@ -1,4 +1,7 @@
-/** Sends values of the greatest allowed depth to every door. Code that visits every level must not use recursion. */
+/**
+ * Sends values of the greatest allowed depth to every door. Code that visits every level must not use recursion,
+ * because recursion would exhaust the stack.
+ */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { isNestedTooDeeply } from '../../../src/records/json-depth.ts';
 import { FakeDependencies } from '../../support/fakes.ts';

@@ -150,7 +150,7 @@ describe('a queue message', () => {
   it('has a result without the characters that SQS refuses', async () => {
     const operations = ['encrypt', 'decrypt-fields', 'encrypt-fields'] as const;
     const handle = open({ config: { serves: { operations } } });
-    // SQS never delivers such a character, except as an escape.
+    // SQS never delivers a character that it refuses, except as an escape.
     await handle([queueRecord('a', '{"partition":"p","document":{"value":"\\uffff"},"fields":["$.value"]}')]);
     const text = JSON.stringify({ ['a\uffff']: '\ufffe' });
     await handle([queueRecord('b', { partition: 'p', documentText: text, fields: ["$['a\uffff']"] })]);

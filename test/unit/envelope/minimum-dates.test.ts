@@ -81,8 +81,8 @@ describe('minOpeningCreated', () => {
 });
 
 /**
- * Changes to the rows by an attacker who knows the older keys, and tries to bring these keys back into use. The
- * attacker needs no key to make the changes.
+ * Changes to the rows by an attacker who knows the older keys, and tries to bring these keys back into use. The changes
+ * themselves need no key, only write access to the table.
  */
 const ROLLBACKS: Readonly<Record<string, (older: Rows, newer: Rows) => EnvelopeKeyRecord[]>> = {
   'deletes the newer rows': () => [],

@@ -113,7 +113,7 @@ describe('ShortMemory', () => {
     expect(memory.get('a')).toBeUndefined();
   });
 
-  it('drops the oldest entry when it is full', () => {
+  it('drops its oldest entry when the memory is full', () => {
     const memory = new ShortMemory<number>(new HandClock().now, 1000, 2);
     for (const [name, value] of [
       ['a', 1],

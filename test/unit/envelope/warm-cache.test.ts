@@ -343,7 +343,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('drops a key at its maximum age even if it is in use', async () => {
+  it('drops a key at its maximum age even if the key is in use', async () => {
     const service = world.process({ policy: { intermediateKeyMaxAgeMs: 5 * MINUTE_MS } });
     const record = await service.session('p').encrypt(PAYLOAD);
     world.log.take();
@@ -356,7 +356,7 @@ describe('the key cache', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('evicts the least recently used key when it is full', async () => {
+  it('evicts the least recently used key when the cache is full', async () => {
     const service = world.process({ policy: { maxIntermediateKeys: 3 } });
     const records = new Map<string, Awaited<ReturnType<ReturnType<typeof service.session>['encrypt']>>>();
     for (const p of ['a', 'b', 'c']) records.set(p, await service.session(p).encrypt(PAYLOAD));
@@ -619,7 +619,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('is found within a second after its row appears, even if many records name it meanwhile', async () => {
+  it('is found within a second after its row appears, even if many records name the key meanwhile', async () => {
     const maker = world.process();
     const record = await maker.session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');

@@ -13,8 +13,8 @@ vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 /** The timeout for a region that hangs. */
 const HANGING_TIMEOUT_MS = 1000;
 /**
- * The timeout for all other faults. It is longer than any request may take, so a cell fails if its request waits for
- * this timeout.
+ * The timeout for all other faults. It is longer than any request may take, so a cell of the matrix fails if its
+ * request waits for this timeout.
  */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 5000;
@@ -43,8 +43,9 @@ const FAULTS = {
 type Fault = keyof typeof FAULTS;
 
 /**
- * For each fault and place, how the four requests must end and which calls they must make. Calls are written as
- * west/east, with G for GenerateDataKey, E for Encrypt and D for Decrypt. The preferred region is the west.
+ * For each fault and each place where it occurs, how the four requests must end and which calls they must make. Calls
+ * are written as west/east, with G for GenerateDataKey, E for Encrypt and D for Decrypt. The preferred region is the
+ * west.
  * - If no region responds, a transient fault takes three rounds, and a permanent fault takes one.
  * - If the preferred region throttles, the second and the third round try only that region.
  * - Keyfold also wraps a new key in the region that has just failed, because the fault may be over.

@@ -75,7 +75,7 @@ async function aborted(options: { readonly rate?: number; readonly failing: bool
   return { message, writes, ...reencryption.counts() };
 }
 
-it('a run that a signal ends does not wait for its rate', async () => {
+it('a run that a signal ends does not wait until its rate allows the next row', async () => {
   const ended = { message: 'SIGINT ended the run.', writes: 1, written: 1, rows: 1 };
   expect(await aborted({ rate: 1e-9, failing: false })).toMatchObject(ended);
 });

@@ -10,8 +10,8 @@ import { WireFixture } from '../../support/wire-fixture.ts';
 /** The timeout for faults that prevent a response. */
 const SILENT_TIMEOUT_MS = 2000;
 /**
- * The timeout for all other faults. It is longer than any request may take, so a cell fails if its request waits for
- * this timeout.
+ * The timeout for all other faults. It is longer than any request may take, so a cell of the matrix fails if its
+ * request waits for this timeout.
  */
 const LONG_TIMEOUT_MS = 60_000;
 const SLACK_MS = 5000;

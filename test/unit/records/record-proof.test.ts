@@ -150,7 +150,7 @@ describe('bindingOf', () => {
     );
   });
 
-  it('reads each own enumerable member with a string as its name once, as JSON.stringify does', () => {
+  it('reads once each own enumerable member whose name is a string, as JSON.stringify does', () => {
     let reads = 0;
     const inherited = { table: 'orders' };
     const context = Object.create(inherited, {

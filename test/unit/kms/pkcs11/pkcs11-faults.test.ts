@@ -41,7 +41,7 @@ it.for([
   }
 });
 
-it('a fault that Keyfold has found keeps its class and its name', () => {
+it('tokenFaultOf keeps the class and the name of a TokenError', () => {
   expect(tokenFaultOf(new TokenError('misconfigured', 'KeyNotFound'))).toEqual({
     faultClass: 'misconfigured',
     errorName: 'KeyNotFound',

@@ -13,8 +13,8 @@ vi.hoisted(() => vi.spyOn(Math, 'random').mockReturnValue(0.5));
 /** The timeout for an address that hangs. */
 const HANGING_TIMEOUT_MS = 500;
 /**
- * The timeout for all other faults. It is longer than any request may take, so a cell fails if its request waits for
- * this timeout.
+ * The timeout for all other faults. It is longer than any request may take, so a cell of the matrix fails if its
+ * request waits for this timeout.
  */
 const LONG_TIMEOUT_MS = 20_000;
 const SLACK_MS = 9000;
@@ -41,7 +41,7 @@ const everyTime = (code: string, encrypts: string, decrypts = encrypts.replaceAl
 const UNAVAILABLE = everyTime('KmsUnavailable', 'EEE/EEE');
 const MISCONFIGURED = everyTime('KmsMisconfigured', 'E/E');
 
-/** The attempts are written as first/other, with E for Encrypt and D for Decrypt. */
+/** The attempts are written as first address/other address, with E for Encrypt and D for Decrypt. */
 const OF_ALL: Readonly<Record<VaultFault, readonly string[]>> = {
   refuse: UNAVAILABLE,
   hang: UNAVAILABLE,

@@ -33,7 +33,7 @@ it.for([
   expect(stub.requests).toHaveLength(requests);
 });
 
-/** Posts a body to a stub that responds like this. */
+/** Posts a body to a stub that sends this response. */
 async function post(answer: StubAnswer, body = Buffer.from('{"a":1}'), signal = new AbortController().signal) {
   stub = await startStub(answer);
   return new VaultHttp(stub.url, undefined, undefined).post('transit/encrypt/keyfold', 'token', body, signal);

@@ -56,7 +56,7 @@ class StubPool {
   readonly idle: StubConnection[] = [];
   readonly made: StubConnection[] = [];
   readonly sent: Sent[] = [];
-  /** How long a new connection takes. */
+  /** How long it takes to open a new connection. */
   connectMs = 0;
   /** The errors of the next attempts to open a connection. */
   connectFaults: Error[] = [];
