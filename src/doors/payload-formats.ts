@@ -17,9 +17,10 @@ export async function httpRequestOf(event: unknown): Promise<HttpRequest | undef
 
 function requestOfFormat2(event: JsonObject): HttpRequest | undefined {
   const { routeKey, rawPath, headers, pathParameters, body, isBase64Encoded } = event;
-  const { http, domainName, apiId, stage, authorizer } = membersOf(event['requestContext']);
+  const { http, domainName, apiId = '', stage = '$default', authorizer } = membersOf(event['requestContext']);
   const { method } = membersOf(http);
-  if (!areTexts(routeKey, rawPath, method, domainName, apiId, stage) || !isJsonObject(headers)) return undefined;
+  if (!areTexts(routeKey, rawPath, method, domainName) || !isJsonObject(headers)) return undefined;
+  if (!areTexts(apiId, stage)) return undefined;
   if (!READ_HEADERS.every((name) => isTextOrAbsent(headers[name]))) return undefined;
   const isFunctionUrl = (domainName as string).includes('.lambda-url.');
   const base = {
