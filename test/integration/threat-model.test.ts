@@ -1,6 +1,6 @@
 /**
- * Carries out the attacks that, according to docs/explanation/threat-model.md, Keyfold does not prevent. Each attack
- * follows from the format, or from a requirement.
+ * Carries out the attacks that, according to docs/explanation/threat-model.md, Keyfold does not prevent. The format, or
+ * a requirement, makes each attack possible.
  */
 import { createSecretKey } from 'node:crypto';
 import { KMSClient } from '@aws-sdk/client-kms';

@@ -1,6 +1,6 @@
 /**
- * Tests the SQL metastores and the operator's commands on a real MySQL server. It is not part of `.ci/run`, because
- * Debian has MySQL only in sid, where a package can be missing for days.
+ * Tests the SQL metastores and the operator's commands on a real MySQL server. These tests are not part of `.ci/run`,
+ * because Debian has MySQL only in sid, where a package can be missing for days.
  */
 import { afterAll, beforeAll, describe } from 'vitest';
 import { installMySql, startMySql } from '../peers/mysql.ts';

@@ -1,7 +1,7 @@
 /*
  * SoftHSM as a library that reads two files beside itself:
  * - softhsm2.conf, because SoftHSM finds its configuration by an environment variable alone
- * - limit, the number of sessions that may be open. SoftHSM itself has no limit, as most HSMs do.
+ * - limit, the maximum number of open sessions. Most HSMs have such a limit, but SoftHSM has none.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -77,7 +77,7 @@ describe.for(KINDS)('an erasure on %s', (kind) => {
     expect(await dates(world)).toEqual([TOMBSTONE_CREATED]);
   });
 
-  it('needs only the rights that the how-to page lists', async () => {
+  it('needs only the rights that docs/how-to/erase-a-partition.md lists', async () => {
     const { database, user, erase, clock } = world;
     const right = /GRANT .*DELETE.*(?=;)/g;
     const [ofPostgres = '', ofMySql = ''] = read('docs/how-to/erase-a-partition.md').match(right) ?? [];

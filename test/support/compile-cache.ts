@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * The global setup for Vitest. Node keeps the code that it compiles in a folder, which all processes and threads of
- * the test run share. A program that imports TypeScript then starts in less than half the time.
- * @returns what removes the folder after the last test
+ * The global setup for Vitest. Node keeps the code that it compiles in a folder, which all processes and threads of the
+ * test run share. A program that imports TypeScript then starts in less than half the time.
+ * @returns a function that removes the folder after the last test
  */
 export function setup(): (() => void) | undefined {
   // Each project that runs calls this function. Only the first call makes a folder.

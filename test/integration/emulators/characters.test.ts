@@ -243,7 +243,7 @@ describe('the SQS emulator', () => {
     expect((await callSqs('AmazonSQS.SendMessage', { MessageBody: 'x' }))[0]).toBe(200);
   });
 
-  it('finds a queue only by a URL or a path that consists of the account and the name', async () => {
+  it('finds a queue only by the path /ACCOUNT/NAME, alone or in a URL', async () => {
     const found = [
       '/111122223333/characters',
       'http://a/111122223333/characters',

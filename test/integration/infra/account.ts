@@ -22,7 +22,7 @@ export interface Principal {
 /** The resource of an action. */
 export interface Target {
   readonly arn: string;
-  /** More context of the request that policies may check, such as a key's aliases. */
+  /** The request context that policies may check, such as a key's aliases. */
   readonly context?: Context;
   readonly policy?: unknown;
 }

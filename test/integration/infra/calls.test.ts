@@ -211,8 +211,8 @@ describe("the functions' roles", { timeout: 60_000 }, () => {
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };
     Key.ParentKeyMeta.KeyId = Key.ParentKeyMeta.KeyId.replace(WEST, 'eu-north-1');
-    // Make the absent key an hour old. If it were only a few minutes old, open would report that its row may not have
-    // been replicated yet.
+    // Make the absent key an hour old. If the key were only a few minutes old, the function would report that the key's
+    // row may not have been replicated yet.
     Key.ParentKeyMeta.Created -= 3600;
     record();
     const open = start('invoke', 'decrypt');

@@ -1,7 +1,7 @@
 /**
- * Runs each operator's command on emulators and compares its calls with the permissions in
- * docs/reference/cli.md. The page must name every call and nothing more. IAM, the key policy and the table's policy
- * together must allow these calls.
+ * Runs every command for operators on emulators, and compares its calls with the permissions in docs/reference/cli.md.
+ * The page must name every call and nothing more. IAM, the key policy and the table's policy together must allow these
+ * calls.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

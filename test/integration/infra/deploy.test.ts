@@ -675,7 +675,7 @@ describe('npm run deploy -- --yes', () => {
     expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
   });
 
-  it('runs the maintenance again after it has made a System Key, even if other System Keys existed', async () => {
+  it('runs the maintenance again if the first run made a System Key, even if other System Keys existed', async () => {
     const older = { ...key, created: 1_780_000_000, regions: well };
     const made2 = invoked({ systemKeys: [older], created: { id: key.id, created: key.created } });
     const unopened = { ...key, regions: [well[0], { region: 'us-east-1', opens: false, fault: 'AccessDenied' }] };

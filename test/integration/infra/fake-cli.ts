@@ -53,7 +53,10 @@ export function answerAws(folder: string, args: readonly string[], env: Environm
   return NOTHING;
 }
 
-/** Does what a command of osls would do. Undefined if the folder has no response for it, so that the real osls runs. */
+/**
+ * Does what a command of osls would do. Returns undefined if the folder has no response for the command, so that the
+ * real osls runs.
+ */
 export function answerOsls(folder: string, args: readonly string[], env: Environment): Reply | undefined {
   const [command = '', ...rest] = args;
   const name = `osls ${command}`;

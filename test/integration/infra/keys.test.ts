@@ -364,7 +364,7 @@ describe('the alarms of the key stack', () => {
       'Sign',
       'Verify',
       'VerifyMac',
-      // These actions remove nothing, and they give no other principal access. Only AWS itself uses the last action.
+      // These actions remove nothing, and give access to no additional principal. Only AWS itself uses the last action.
       'EnableKeyRotation',
       'RotateKeyOnDemand',
       'UpdateKeyDescription',

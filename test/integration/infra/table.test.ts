@@ -42,7 +42,7 @@ describe('the table stack', () => {
     expect(table({ ReplicaRegion2: 'eu-west-1' }).replicas.map(({ Region }) => Region)).toEqual([REGION, 'eu-west-1']);
   });
 
-  it('omits the policy of each replica that does not exist yet, because CloudFormation cannot create both in one update', () => {
+  it('omits the policy of each replica that does not exist yet, because CloudFormation cannot create a replica and its policy in one update', () => {
     const regions = { ReplicaRegion1: 'us-east-1', ReplicaRegion2: 'eu-west-1', ReplicaRegion3: 'eu-north-1' };
     for (const [i, region] of Object.values(regions).entries()) {
       const { replicas } = table({ ...regions, [`ReplicaPolicy${i + 1}`]: 'false' });

@@ -106,7 +106,7 @@ it('the commands of docs/how-to/move-from-kms-or-the-encryption-sdk.md seal ever
 
   const run = await page.run('keyfold reencrypt');
   expect([run.code, cellsOf(run)]).toEqual([0, expect.arrayContaining([['written', '4']])]);
-  // A writer of the old form was still running, so the next run seals its value.
+  // A writer of the old form was still running, so the next run seals the value that it wrote.
   expected['late'] = 'late card';
   await put('late', 'tenant-2', { B: await ciphertextOf('late card') });
   for (const written of ['1', '0']) expect(cellsOf(await page.again())).toContainEqual(['written', written]);

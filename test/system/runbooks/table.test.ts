@@ -83,8 +83,8 @@ describe('a lost key table', () => {
     await world.restore('EncryptionKey-restored', backup);
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('KmsMisconfigured');
 
-    // It is enough to enable one of the two former KMS keys: records decrypt again. Maintenance then renews both wraps,
-    // so the former key is no longer needed.
+    // It is enough to enable one of the two former KMS keys. Records then decrypt again, and maintenance renews both
+    // wraps. After that, neither former key is needed.
     const [[region, KeyId] = [WEST, '']] = olds;
     await world.administrator(region).send(new EnableKeyCommand({ KeyId }));
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
