@@ -161,7 +161,10 @@ export function tableOf(
   { metastore }: Pick<AppConfig, 'metastore'>,
   { DATABASE_URL: url }: Environment,
 ): RowsOptions | undefined {
-  const { field } = options;
+  const { field, partitionField, contextFrom = {} } = options;
+  mustName('--field', field);
+  mustName('--partition-field', partitionField === undefined ? [] : [partitionField]);
+  mustName('--context-from', Object.values(contextFrom));
   const names = namesOf(options);
   const [kind, name] = /^(dynamodb|postgres):(.+)$/s.exec(source)?.slice(1) ?? [];
   // Refuse --output for a table. If the option were ignored, the run would change a table that the operator wants to
@@ -186,6 +189,13 @@ export function tableOf(
   };
   const { readUnits, writeUnits } = options;
   return { kind: 'dynamodb', table, segment: { index: 0, of: 1 }, readUnits, writeUnits, fields: field, ...names };
+}
+
+/**
+ * @throws KeyfoldError `InvalidRequest` if the name of a field is empty, for example because a variable is not set
+ */
+function mustName(option: string, fields: readonly string[] = []): void {
+  if (fields.includes('')) throw new KeyfoldError('InvalidRequest', `${option} names no field.`);
 }
 
 /** The options that only a source in DynamoDB has. */

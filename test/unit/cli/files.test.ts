@@ -146,6 +146,21 @@ describe('invalid arguments', () => {
   });
 });
 
+it.for([
+  ['reencrypt', '--partition', 'tenant-1', '--field', ''],
+  ['reencrypt', '--field', 'card', '--partition-field', ''],
+  ['reencrypt', '--partition', 'tenant-1', '--field', 'card', '--context-from', 'x='],
+  ['verify', '--field', ''],
+])('refuses an empty name of a field before it reads a row: %j', async ([command = '', ...options]) => {
+  await writeFile(at('rows'), '{"":"secret","id":1}\n');
+  const verb = command === 'verify' ? [] : ['--verb', 'seal', '--quarantine', at('quarantine')];
+  const output = command === 'verify' ? [] : ['--output', at('output')];
+  const stderr = `keyfold: ${options.at(-2) ?? ''} names no field.\n`;
+  for (const source of [[at('rows'), ...output], ['dynamodb:Rows']]) {
+    expect(await keyfold([command, ...source, ...verb, ...options])).toMatchObject({ code: 2, stderr });
+  }
+});
+
 it('keys retire-check refuses a report with negative counts, a key without a date, or no service', async () => {
   const report = {
     kind: 'keyfold-records',
